@@ -1,0 +1,40 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+TARGET ?= reference
+MODEL ?= resnet20-fashion
+DATA ?=
+CONFIG ?=
+CHECKPOINT ?=
+ARGS ?=
+
+READY := .venv/ready
+EDGEC := .venv/bin/edgec
+OPTIONS := --target '$(TARGET)' --model '$(MODEL)' \
+    $(if $(DATA),--data '$(DATA)') $(if $(CONFIG),--config '$(CONFIG)') $(if $(CHECKPOINT),--checkpoint '$(CHECKPOINT)') $(ARGS)
+
+.PHONY: help setup build test check lint types clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: $(READY) ## create .venv and install the pinned dependencies (done by the others when needed)
+
+build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHECKPOINT= (ARGS= for more options)
+	@$(EDGEC) build $(OPTIONS)
+
+test: $(READY) ## run the whole test suite (ARGS="-k name" for a part)
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: $(READY) ## check style with ruff
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+types: $(READY) ## check types with mypy --strict
+	@.venv/bin/mypy
+
+clean: ## remove build output and caches; .venv stays
+	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	@scripts/setup.sh

@@ -1,0 +1,38 @@
+"""What the command line reports without a traceback, and with which exit code."""
+
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class PipelineError(Exception):
+    """Something the user can put right. The text says what was found, what is allowed and what to do.
+
+    Anything that is not one of these (or `targets.errors.TargetError`, `calibration.errors.CalibrationError`) is
+    our own bug and keeps its traceback.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(PipelineError):
+    """A wrong name, option or configuration key."""
+
+    exit_code = 2
+
+
+class DataError(PipelineError):
+    """Images or labels that are missing, empty, damaged or overlapping."""
+
+
+class CheckpointError(PipelineError):
+    """A file of weights that is missing, damaged, unsafe or does not fit the model."""
+
+
+class StorageError(PipelineError):
+    """The disk is full, or a folder cannot be written."""
+
+
+def did_you_mean(found: str, allowed: list[str]) -> str:
+    """Return ' Did you mean X?' for the closest allowed name, or '' if none is close."""
+    close = get_close_matches(found, allowed, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,67 @@
+"""What every target offers. The conformance suite runs on all that are registered."""
+
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.recipe import QuantRecipe
+
+
+class Origin(StrEnum):
+    """Where a figure was measured. Every number in a report carries one."""
+
+    HOST = "host"
+    EMULATOR = "emulator"
+    DEVICE = "device"
+
+
+class Runner(Protocol):
+    """An opened engine."""
+
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits [N, classes] for images [N, H, W, C] of raw pixels (RGB order, or one gray channel)."""
+        ...
+
+
+class Target(Protocol):
+    """A toolchain together with the device it compiles for."""
+
+    @property
+    def name(self) -> str:
+        """The name used in TARGET=."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """One line for `edgec targets`."""
+        ...
+
+    @property
+    def recipe(self) -> QuantRecipe:
+        """The quantisation this toolchain can run exactly."""
+        ...
+
+    @property
+    def origin(self) -> Origin:
+        """Where figures measured through `open` come from."""
+        ...
+
+    def check(self) -> None:
+        """Raise TargetUnavailable, saying what is missing and how to get it."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Name all of the device and toolchain that can change an engine or a latency."""
+        ...
+
+    def build(self, model: Path, engine: Path) -> None:
+        """Compile the Q/DQ ONNX `model` into the file `engine`. Raises EngineError."""
+        ...
+
+    def open(self, engine: Path) -> AbstractContextManager[Runner]:
+        """Load an engine for inference. Raises EngineError."""
+        ...
