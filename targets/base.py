@@ -23,7 +23,7 @@ class Runner(Protocol):
     """An opened engine."""
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return logits [N, classes] for images [N, H, W, C] of raw pixels (RGB order, or one gray channel)."""
+        """Return logits [N, classes] for images [N, H, W, C] of raw pixels: RGB, or one gray channel."""
         ...
 
 

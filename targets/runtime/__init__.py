@@ -1,1 +1,1 @@
-"""What is copied verbatim onto a device: Python >= 3.8, NumPy and OpenCV, nothing of ours outside this package."""
+"""What is copied verbatim onto a device: Python >= 3.8, NumPy, OpenCV, and nothing of ours from outside."""

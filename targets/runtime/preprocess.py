@@ -1,0 +1,155 @@
+"""The only image preprocessing in the project: training, calibration, validation and the device all call it.
+
+It yields raw uint8 pixels; normalisation is inside the model. All steps are integer arithmetic or OpenCV's
+bit-exact bilinear resize, so the same picture gives the same bytes on every machine.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+# A few bytes of file can claim a picture that fills the memory. OpenCV reads its limit once, when it loads.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+
+FITS = ("pad", "crop", "stretch")
+
+
+class ImageError(ValueError):
+    """A picture that cannot be decoded. The text says why, not which: the caller knows its name."""
+
+
+def decode(encoded: bytes, channels: int) -> Image:
+    """Decode a JPEG, PNG, BMP, WebP or other still picture into uint8 [H, W, channels], RGB or gray.
+
+    The orientation in EXIF is applied. Raises ImageError if the bytes are no complete picture: decoders fill
+    the missing part of a truncated JPEG with grey and report success, so its end is looked for here.
+    """
+    if encoded[:2] == b"\xff\xd8" and b"\xff\xd9" not in encoded[-1024:]:
+        raise ImageError("the JPEG is cut off: its end marker is missing")
+    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag) if encoded else None
+    except cv2.error as error:  # a picture larger than OpenCV's own limit
+        raise ImageError("the decoder refuses it: " + str(error).strip().splitlines()[-1]) from None
+    if image is None:
+        raise ImageError("not a picture that OpenCV can decode" if encoded else "the file is empty")
+    pixels = np.asarray(image, np.uint8)
+    return pixels[:, :, None] if channels == 1 else np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture of any size becomes the model's input.
+
+    fit is "pad" (centred on black, never scaled unless larger), "crop" (the shorter side scaled to `resize`,
+    the centre cut out) or "stretch" (both sides scaled, proportions change).
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: str = "crop"
+    resize: int = 0
+
+    def __post_init__(self) -> None:
+        if self.fit not in FITS:
+            raise ValueError(f"fit is {self.fit!r}; allowed: {', '.join(FITS)}")
+        if self.channels not in (1, 3) or self.height < 1 or self.width < 1:
+            raise ValueError(
+                f"no input is {self.height} x {self.width} x {self.channels}; channels are 1 or 3"
+            )
+        if self.fit == "crop" and self.resize < max(self.height, self.width):
+            raise ValueError(f"resize is {self.resize}, smaller than the crop {self.height} x {self.width}")
+
+    def __call__(self, image: Image) -> Image:
+        """Return uint8 [height, width, channels] for a decoded uint8 picture [H, W] or [H, W, 1 or 3]."""
+        image = _with_channels(image, self.channels)
+        if self.fit == "pad":
+            return self._padded(image)
+        if self.fit == "stretch":
+            return _resized(image, self.height, self.width)
+        height, width = image.shape[:2]
+        if height < width:
+            scaled = _resized(image, self.resize, _rounded(width * self.resize, height))
+        else:
+            scaled = _resized(image, _rounded(height * self.resize, width), self.resize)
+        return self._centre(scaled)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values; `Preprocessing(**d)` gives the same object back."""
+        return asdict(self)
+
+    def _padded(self, image: Image) -> Image:
+        height, width = image.shape[:2]
+        if height > self.height or width > self.width:
+            # the longer side decides, relative to the canvas
+            if height * self.width > width * self.height:
+                image = _resized(image, self.height, max(1, _rounded(width * self.height, height)))
+            else:
+                image = _resized(image, max(1, _rounded(height * self.width, width)), self.width)
+            height, width = image.shape[:2]
+        top, left = (self.height - height) // 2, (self.width - width) // 2
+        canvas = np.zeros((self.height, self.width, self.channels), np.uint8)
+        canvas[top : top + height, left : left + width] = image
+        return canvas
+
+    def _centre(self, image: Image) -> Image:
+        top = (image.shape[0] - self.height) // 2
+        left = (image.shape[1] - self.width) // 2
+        return np.ascontiguousarray(image[top : top + self.height, left : left + self.width])
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    """Divide two positive integers, rounding half up."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def _with_channels(image: Image, channels: int) -> Image:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
+        raise ValueError(f"a picture is uint8 [H, W] or [H, W, channels], not {image.dtype} {image.shape}")
+    if image.ndim == 2:
+        image = image[:, :, None]
+    found = image.shape[2]
+    if found == channels:
+        return image
+    if found == 1 and channels == 3:
+        return np.repeat(image, 3, axis=2)
+    if found == 3 and channels == 1:
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # ITU-R BT.601, fixed point
+        return np.asarray(gray, np.uint8)[:, :, None]
+    raise ValueError(f"a picture with {found} channels cannot become one with {channels}")
+
+
+def _resized(image: Image, height: int, width: int) -> Image:
+    """Resize by exact box averages of whole factors, then by OpenCV's bit-exact bilinear interpolation.
+
+    Bilinear alone samples four pixels and aliases when it shrinks more than twofold.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    image = _box_average(image, max(1, image.shape[0] // height), max(1, image.shape[1] // width))
+    if image.shape[:2] == (height, width):
+        return image
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    return np.asarray(resized, np.uint8).reshape(height, width, image.shape[2])
+
+
+def _box_average(image: Image, down: int, across: int) -> Image:
+    """Average blocks of `down` x `across` pixels, rounding half up; leftover edge pixels are dropped."""
+    if down == across == 1:
+        return image
+    height, width = image.shape[0] // down, image.shape[1] // across
+    blocks = image[: height * down, : width * across].reshape(height, down, width, across, image.shape[2])
+    area = down * across
+    sums: NDArray[np.uint32] = blocks.sum(axis=(1, 3), dtype=np.uint32)
+    return ((2 * sums + area) // (2 * area)).astype(np.uint8)

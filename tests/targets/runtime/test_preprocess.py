@@ -1,0 +1,122 @@
+"""Preprocessing gives the same bytes everywhere; decoding accepts whole pictures only."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from targets.runtime.preprocess import ImageError, Preprocessing, decode
+
+
+def picture(height: int, width: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def encoded(image: NDArray[np.uint8], suffix: str = ".jpg") -> bytes:
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(image[:, :, ::-1]))
+    assert done
+    return bytes(data)
+
+
+sides = st.integers(1, 90)
+
+
+@given(
+    sides,
+    sides,
+    st.sampled_from([1, 3]),
+    st.sampled_from([1, 3]),
+    st.sampled_from(["pad", "crop", "stretch"]),
+)
+def test_every_picture_becomes_the_stated_shape(h: int, w: int, found: int, wanted: int, fit: str) -> None:
+    result = Preprocessing(24, 20, wanted, fit, resize=26)(picture(h, w, found))
+    assert result.shape == (24, 20, wanted)
+    assert result.dtype == np.uint8
+
+
+@given(st.integers(0, 255), sides, sides, st.sampled_from(["crop", "stretch"]))
+def test_a_picture_of_one_colour_keeps_it(value: int, h: int, w: int, fit: str) -> None:
+    image = np.full((h, w, 3), value, np.uint8)
+    assert np.all(Preprocessing(16, 16, 3, fit, resize=16)(image) == value)
+
+
+def test_padding_centres_and_changes_no_pixel() -> None:
+    image = picture(28, 28, 1)
+    result = Preprocessing(32, 32, 1, "pad")(image)
+    assert np.array_equal(result[2:30, 2:30], image)
+    assert result.sum(dtype=np.int64) == image.sum(dtype=np.int64)
+
+
+def test_padding_shrinks_only_what_is_too_large() -> None:
+    result = Preprocessing(32, 32, 3, "pad")(np.full((64, 32, 3), 9, np.uint8))
+    assert (result == 9).sum() == 32 * 16 * 3
+    assert np.all(result[:, 8:24] == 9)
+
+
+@given(st.integers(1, 12), st.integers(1, 12))
+def test_shrinking_by_whole_factors_is_the_rounded_mean(down: int, across: int) -> None:
+    image = picture(8 * down, 8 * across, 3)
+    means = image.reshape(8, down, 8, across, 3).astype(np.float64).mean(axis=(1, 3))
+    assert np.array_equal(Preprocessing(8, 8, 3, "stretch")(image), np.floor(means + 0.5).astype(np.uint8))
+
+
+def test_gray_and_colour_convert_into_each_other() -> None:
+    gray = picture(8, 8, 1)
+    colour = Preprocessing(8, 8, 3, "pad")(gray)
+    assert np.array_equal(Preprocessing(8, 8, 1, "pad")(colour), gray)
+
+
+def test_decoding_gives_rgb() -> None:
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[:, :, 0] = 255
+    assert np.array_equal(decode(encoded(red, ".png"), 3), red)
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"\xff\xd8\xff\xd9", b"not a picture at all"])
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(ImageError):
+        decode(data, 3)
+
+
+@given(st.integers(2, 2000))
+def test_a_truncated_jpeg_is_refused_wherever_it_is_cut(kept: int) -> None:
+    whole = encoded(picture(40, 40, 3))
+    with pytest.raises(ImageError):
+        decode(whole[: min(kept, len(whole) - 2)], 3)
+
+
+@given(st.integers(2, 2000))
+def test_a_truncated_png_is_refused_wherever_it_is_cut(kept: int) -> None:
+    whole = encoded(picture(20, 20, 3), ".png")
+    with pytest.raises(ImageError):
+        decode(whole[: min(kept, len(whole) - 13)], 3)
+
+
+def test_a_picture_that_claims_to_fill_the_memory_is_refused() -> None:
+    bomb = bytearray(encoded(picture(8, 8, 3)))
+    at = bomb.index(b"\xff\xc0") + 5  # start of frame: length, precision, then height and width
+    bomb[at : at + 4] = b"\xff\xff\xff\xff"
+    with pytest.raises(ImageError):
+        decode(bytes(bomb), 3)
+
+
+def test_it_travels_as_plain_values() -> None:
+    one = Preprocessing(224, 224, 3, "crop", 256)
+    assert Preprocessing(**one.as_dict()) == one
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"fit": "zoom"}, "fit is 'zoom'"),
+        ({"channels": 4}, "channels are 1 or 3"),
+        ({"height": 0}, "channels are 1 or 3"),
+        ({"fit": "crop", "resize": 8}, "smaller than the crop"),
+    ],
+)
+def test_an_impossible_one_is_refused(wrong: dict[str, object], reason: str) -> None:
+    fields: dict[str, object] = {"height": 16, "width": 16, "channels": 3, "fit": "pad", **wrong}
+    with pytest.raises(ValueError, match=reason):
+        Preprocessing(**fields)  # type: ignore[arg-type]  # wrong on purpose
