@@ -32,6 +32,10 @@ class StorageError(PipelineError):
     """The disk is full, or a folder cannot be written."""
 
 
+class ReportError(PipelineError):
+    """A report or baseline that cannot be read, or measurements that no report can be made of."""
+
+
 def did_you_mean(found: str, allowed: list[str]) -> str:
     """Return ' Did you mean X?' for the closest allowed name, or '' if none is close."""
     close = get_close_matches(found, allowed, n=1, cutoff=0.5)
