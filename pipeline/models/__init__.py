@@ -1,0 +1,1 @@
+"""The networks edgec knows, and the files their weights come from."""
