@@ -7,8 +7,8 @@ from typing import ClassVar
 class PipelineError(Exception):
     """Something the user can put right. The text says what was found, what is allowed and what to do.
 
-    Anything that is not one of these (or `targets.errors.TargetError`, `calibration.errors.CalibrationError`) is
-    our own bug and keeps its traceback.
+    Anything that is neither one of these nor a `targets.errors.TargetError` or
+    `calibration.errors.CalibrationError` is our own bug and keeps its traceback.
     """
 
     exit_code: ClassVar[int] = 1

@@ -1,8 +1,19 @@
 """Errors of the targets that the command line reports without a traceback."""
 
+from difflib import get_close_matches
+
 
 class TargetError(Exception):
     """Something about a target that the user can put right."""
+
+
+class UnknownTarget(TargetError):
+    """There is no target of that name."""
+
+    def __init__(self, found: str, allowed: list[str]) -> None:
+        close = get_close_matches(found, allowed, n=1, cutoff=0.5)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"Unknown target {found!r}.{hint} Known targets: {', '.join(allowed)}.")
 
 
 class TargetUnavailable(TargetError):

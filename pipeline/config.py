@@ -1,0 +1,118 @@
+"""What a build can be told: the fields of a TOML file and of the command line."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.errors import UsageError, did_you_mean
+
+
+class Section(BaseModel):
+    """A table of the file. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class ExportConfig(Section):
+    """[export]"""
+
+    dynamic_batch: bool = True
+    """Whether the model takes any number of images at once, or exactly one."""
+    max_difference: float = Field(1e-3, gt=0)
+    """Largest allowed difference of a logit between torch and the exported model."""
+
+
+class CalibrationConfig(Section):
+    """[calibration]"""
+
+    images: int = Field(512, ge=1)
+    """Images to calibrate with, drawn evenly from all classes."""
+    seed: int = Field(0, ge=0)
+    recipe: str | None = None
+    """Name of a quantisation recipe, such as w8a8_asym; the target's own if absent."""
+
+
+class ValidationConfig(Section):
+    """[validation]"""
+
+    images: int | None = Field(None, ge=1)
+    """Evaluation images to use; all if absent."""
+    max_drop: float = Field(1.0, gt=0)
+    """Largest acceptable drop of top-1 accuracy from FP32 to INT8, in percentage points."""
+
+
+class LatencyConfig(Section):
+    """[latency]"""
+
+    threads: int = Field(1, ge=1)
+    batch: int = Field(1, ge=1)
+    precision: float = Field(0.01, gt=0, lt=1)
+    """Stop when the median is known to this share of itself, or after `seconds`."""
+    seconds: float = Field(10.0, gt=0)
+
+
+class BuildConfig(Section):
+    """Everything that decides a build. Paths in a file are relative to that file."""
+
+    model: str = "resnet20-fashion"
+    target: str = "reference"
+    data: Path | None = None
+    """Folder or file with images; the model's own data set if absent."""
+    labels: str | None = None
+    """Which column of a labels.csv to use, where there are several."""
+    checkpoint: Path | None = None
+    """Weights to load; the model's own if absent."""
+    out: Path = Path("out")
+    export: ExportConfig = ExportConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    validation: ValidationConfig = ValidationConfig()
+    latency: LatencyConfig = LatencyConfig()
+
+    @classmethod
+    def load(cls, file: Path | None, options: Mapping[str, object]) -> Self:
+        """Read a TOML file, if any, and let `options` that are not None take precedence.
+
+        Raises UsageError for a file that is missing or no TOML, an unknown key, or a value not allowed.
+        """
+        values = _read(file) if file else {}
+        chosen = {key: value for key, value in options.items() if value is not None}
+        try:
+            return cls.model_validate({**values, **chosen})
+        except ValidationError as error:
+            source = str(file) if file else "the options"
+            raise UsageError("\n".join(_explain(one, source) for one in error.errors())) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise UsageError(f"The configuration {file} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The configuration {file} is no TOML: {error}.") from error
+    for key in ("data", "checkpoint", "out"):
+        if isinstance(values.get(key), str):
+            values[key] = file.parent / values[key]
+    return values
+
+
+def _explain(error: ErrorDetails, source: str) -> str:
+    *tables, key = (str(part) for part in error["loc"])
+    where = f"{source}: {'.'.join([*tables, key])}"
+    if error["type"] != "extra_forbidden":
+        return f"{where} is {error['input']!r}: {error['msg'].lower()}."
+    allowed = _keys(tables)
+    return f"{where} is unknown.{did_you_mean(key, allowed)} Allowed here: {', '.join(allowed)}."
+
+
+def _keys(tables: list[str]) -> list[str]:
+    section: type[BaseModel] = BuildConfig
+    for table in tables:
+        found = section.model_fields[table].annotation
+        assert isinstance(found, type)  # noqa: S101 - every table of BuildConfig is a Section
+        section = found
+    return list(section.model_fields)

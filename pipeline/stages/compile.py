@@ -1,0 +1,28 @@
+"""model.int8.onnx -> the target's engine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline.progress import Progress
+from pipeline.stage import Stage
+from pipeline.store import Product
+from targets.registry import find_target
+
+
+@dataclass(frozen=True)
+class Compile(Stage):
+    """Let the target's toolchain build the engine."""
+
+    name: ClassVar[str] = "compile"
+    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/compile.py", "targets")
+
+    int8_model: Product
+    target: str
+    fingerprint: str
+    engine: str
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write the engine. Raises EngineError."""
+        with progress.task(f"compile for {self.target}", None):
+            find_target(self.target).build(self.int8_model.file("model.int8.onnx"), output / self.engine)

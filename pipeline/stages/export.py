@@ -1,0 +1,116 @@
+"""Checkpoint -> model.onnx: opset 17, pixels in, logits out, checked against torch on real images."""
+
+import io
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Split
+from pipeline.digest import InputFile
+from pipeline.errors import CheckpointError
+from pipeline.models.zoo import KnownModel
+from pipeline.progress import Progress
+from pipeline.stage import Stage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+OPSET = 17
+"""The newest that TensorRT 8.5 reads."""
+
+
+@dataclass(frozen=True)
+class Export(Stage):
+    """Write model.onnx with batch normalisation folded into the convolutions, and parity.json."""
+
+    name: ClassVar[str] = "export"
+    code: ClassVar[tuple[str, ...]] = (
+        "pipeline/stages/export.py",
+        "pipeline/models",
+        "targets/runtime/preprocess.py",
+    )
+    tools: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime")
+
+    model: KnownModel
+    classes: int
+    checkpoint: InputFile
+    check_images: Split
+    dynamic_batch: bool
+    max_difference: float
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Export and compare. Raises CheckpointError if the weights do not fit or the logits differ."""
+        from pipeline.models.checkpoint import load_model
+
+        with progress.task("export", None):
+            network = load_model(self.model, self.checkpoint.path, self.classes)
+            path = output / "model.onnx"
+            path.write_bytes(_to_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch))
+            parity = self._parity(network, path)
+        (output / "parity.json").write_text(json.dumps(parity))
+        progress.say(
+            f"export: largest difference of a logit from torch {parity['max_difference']:.1e} "
+            f"on {parity['images']} images (allowed: {self.max_difference:g})"
+        )
+        if not parity["max_difference"] <= self.max_difference:
+            raise CheckpointError(
+                f"The exported model differs from torch by {parity['max_difference']:.2e} in a logit; "
+                f"allowed is {self.max_difference:g} (export.max_difference). Extreme weights do this."
+            )
+
+    def _on_pixels(self, network: "nn.Module") -> "nn.Module":
+        from pipeline.models.resnet import FromPixels
+
+        return FromPixels(network, self.model.mean, self.model.std).eval()
+
+    def _parity(self, network: "nn.Module", path: Path) -> dict[str, float | int]:
+        import torch
+
+        from targets.runtime.reference_runner import open_engine
+
+        on_pixels, images, largest = self._on_pixels(network), 0, 0.0
+        with open_engine(path) as runner, torch.inference_mode():
+            for batch in self.check_images.batches(self.model.preprocessing, batch_size=8):
+                for part in _parts(batch.images, one_by_one=not self.dynamic_batch):
+                    difference = on_pixels(torch.from_numpy(part)).numpy() - runner.infer(part)
+                    largest = float(np.fmax(largest, np.abs(difference).max()))
+                images += len(batch.images)
+        return {"images": images, "max_difference": largest}
+
+
+def _parts(images: NDArray[np.uint8], one_by_one: bool) -> list[NDArray[np.uint8]]:
+    return [images[i : i + 1] for i in range(len(images))] if one_by_one else [images]
+
+
+def _to_onnx(network: "nn.Module", input_shape: tuple[int, int, int], dynamic_batch: bool) -> bytes:
+    """Return the ONNX file. In evaluation mode torch folds each norm into its convolution."""
+    import torch
+
+    file = io.BytesIO()
+    with _quiet():
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, *input_shape, dtype=torch.uint8),),
+            file,
+            input_names=["image"],
+            output_names=["logits"],
+            opset_version=OPSET,
+            dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}} if dynamic_batch else None,
+            dynamo=False,  # the other exporter writes opset 18 at least, and absolute paths into the file
+        )
+    return file.getvalue()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence torch's advice to use its newer exporter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield

@@ -1,0 +1,73 @@
+"""Engine + evaluation images -> accuracy.json: FP32 and INT8 on the same pixels."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import TypeAdapter
+
+from pipeline.data.dataset import Sample, Split
+from pipeline.progress import Progress
+from pipeline.report.accuracy import AccuracyTally
+from pipeline.report.model import SkippedImage
+from pipeline.stage import Stage
+from pipeline.store import Product
+from targets.base import Runner
+from targets.reference import ReferenceTarget
+from targets.registry import find_target
+from targets.runtime.preprocess import Preprocessing
+
+BATCH = 32
+SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
+
+
+@dataclass(frozen=True)
+class Validate(Stage):
+    """Run the float model in onnxruntime and the engine on its target, image by image, and compare."""
+
+    name: ClassVar[str] = "validate"
+    code: ClassVar[tuple[str, ...]] = (
+        "pipeline/stages/validate.py",
+        "pipeline/data",
+        "pipeline/report/accuracy.py",
+        "pipeline/report/model.py",
+        "pipeline/report/stats.py",
+        "pipeline/report/thumbnails.py",
+        "targets",
+    )
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python", "scipy")
+
+    float_model: Product
+    engine: Product
+    engine_name: str
+    target: str
+    fingerprint: str
+    images: Split
+    preprocessing: Preprocessing
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write accuracy.json and skipped.json. Raises DataError if too many images are damaged."""
+        skipped: list[SkippedImage] = []
+
+        def skip(sample: Sample, reason: str) -> None:
+            skipped.append(SkippedImage(name=sample.name, reason=reason))
+            progress.say(f"validate: skipped {sample.name}: {reason}")
+
+        tally = AccuracyTally(len(self.images.classes))
+        with (
+            self._open_float() as fp32,
+            find_target(self.target).open(self.engine.file(self.engine_name)) as int8,
+            progress.task("validate", len(self.images)) as advance,
+        ):
+            for batch in self.images.batches(self.preprocessing, BATCH, skip):
+                names = [sample.name for sample in batch.samples]
+                logits = fp32.infer(batch.images), int8.infer(batch.images)
+                tally.add(*logits, batch.labels, batch.images, names)
+                advance(len(names))
+        accuracy = tally.accuracy(ReferenceTarget.origin, find_target(self.target).origin)
+        accuracy.save(output / "accuracy.json")
+        (output / "skipped.json").write_bytes(SkippedImages.dump_json(tuple(skipped)))
+
+    def _open_float(self) -> AbstractContextManager[Runner]:
+        return ReferenceTarget().open(self.float_model.file("model.onnx"))

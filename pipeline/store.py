@@ -1,0 +1,134 @@
+"""The one place that caches: what stages wrote, by key. Kills, full disks and parallel builds do no harm."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.digest import folder_digests, value_digest
+from pipeline.errors import StorageError
+from pipeline.progress import Progress
+from pipeline.stage import Stage
+
+MANIFEST = "product.json"
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a stage wrote: a folder of files, known by their bytes."""
+
+    stage: str
+    folder: Path
+    digests: Mapping[str, str]
+    cached: bool
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over all names and bytes: equal output is equal input to what follows."""
+        return value_digest(dict(self.digests))
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the files. Raises KeyError if the stage did not write it."""
+        if name not in self.digests:
+            raise KeyError(f"{self.stage} wrote {sorted(self.digests)}, not {name!r}")
+        return self.folder / name
+
+
+class Store:
+    """Products below one folder. Any number of processes may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with writing(root):
+            for folder in ("locks", "scratch", "products"):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+
+    def make(self, stage: Stage, progress: Progress) -> Product:
+        """Return the stage's product, running the stage if there is none yet.
+
+        Raises StorageError if the disk is full or not writable, and whatever the stage raises; in both cases
+        nothing is left behind.
+        """
+        key = stage.key()
+        place = self.root / "products" / stage.name / key[:32]
+        found = _find(stage, place)
+        if found:
+            return found
+        with writing(self.root), self._locked(stage, key, progress):
+            found = _find(stage, place)  # another build may have made it while this one waited
+            return found or self._run(stage, key, place, progress)
+
+    def _run(self, stage: Stage, key: str, place: Path, progress: Progress) -> Product:
+        scratch = self.root / "scratch" / key
+        shutil.rmtree(
+            scratch, ignore_errors=True
+        )  # a killed build's: whoever holds the lock owns this folder
+        scratch.mkdir()
+        try:
+            stage.run(scratch, progress)
+            digests = folder_digests(scratch)
+            (scratch / MANIFEST).write_text(json.dumps(digests, indent=1))
+            for name in (*digests, MANIFEST):
+                _flush(scratch / name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(place, ignore_errors=True)  # incomplete: `_find` refused it
+            scratch.rename(place)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return Product(stage.name, place, digests, cached=False)
+
+    @contextmanager
+    def _locked(self, stage: Stage, key: str, progress: Progress) -> Iterator[None]:
+        """Hold the key's lock. The kernel drops it when a process dies, however it dies."""
+        with (self.root / "locks" / key).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress.say(f"{stage.name}: another build is at it; waiting for its result")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _find(stage: Stage, place: Path) -> Product | None:
+    try:
+        digests = json.loads((place / MANIFEST).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    complete = isinstance(digests, dict) and all((place / name).is_file() for name in digests)
+    return Product(stage.name, place, digests, cached=True) if complete else None
+
+
+def _flush(path: Path) -> None:
+    """Bring a file's bytes onto the disk, so that a rename never becomes durable before them."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn what the operating system says of a full or read-only disk into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or place
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(_existing(place)).free / 2**20
+            raise StorageError(
+                f"No space left while writing {where} ({free:.0f} MiB free). Free some space, or choose "
+                "another folder with --out; finished stages are kept."
+            ) from error
+        refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+        if refused and Path(where).is_relative_to(place):
+            raise StorageError(
+                f"Cannot write {where}: {error.strerror}. Choose a folder you may write with --out."
+            ) from error
+        raise
+
+
+def _existing(place: Path) -> Path:
+    return next(folder for folder in (place, *place.resolve().parents) if folder.exists())

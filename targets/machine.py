@@ -1,0 +1,33 @@
+"""What machine this is, in the words of its own processor."""
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def cpu_name() -> str:
+    """Return the processor's name, its model numbers and the number of cores this process may use."""
+    known = _cpuinfo()
+    name = known.get("model name") or known.get("Model") or platform.processor() or platform.machine()
+    numbers = [known[key] for key in ("cpu family", "model", "stepping", "CPU part") if key in known]
+    cores = len(os.sched_getaffinity(0))
+    return f"{name} ({platform.machine()} {'.'.join(numbers)}, {cores} cores)"
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """Return the instruction set extensions the kernel reports, such as avx512_vnni or asimddp."""
+    known = _cpuinfo()
+    return frozenset((known.get("flags") or known.get("Features") or "").split())
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return the first processor's lines of /proc/cpuinfo; empty where there is none."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,43 @@
+"""Measure engines in a clean child process: no other allocation, import or thread of ours disturbs the figures."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import EngineError
+from targets.runtime.measure import Measurement, Settings, from_json
+
+
+def measure_in_child(
+    engines: Sequence[tuple[str, Path]],
+    images: NDArray[np.uint8],
+    settings: Settings,
+    environment: Mapping[str, str] | None = None,
+) -> list[Measurement]:
+    """Time engines, each given as (runner module, engine file), on images [M, H, W, C].
+
+    One engine alone also has its peak memory measured; several are timed alternately, for comparing. A runner
+    module has `open(engine)`; `environment` replaces the child's, None keeps ours. Raises EngineError with the
+    child's last words.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgec-measure-") as scratch:
+        file = Path(scratch) / "images.npy"
+        np.save(file, images)
+        command = [sys.executable, "-m", "targets.runtime.measure", "--images", str(file)]
+        command += ["--settings", json.dumps(asdict(settings))]
+        for runner, engine in engines:
+            command += ["--engine", runner, str(engine)]
+        child = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if child.returncode:
+        names = ", ".join(str(engine) for _, engine in engines)
+        raise EngineError(
+            f"measuring {names} failed with exit code {child.returncode}:\n{child.stderr[-2000:]}"
+        )
+    return from_json(child.stdout)

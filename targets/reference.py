@@ -1,0 +1,59 @@
+"""TARGET=reference: the Q/DQ graph itself, run by onnxruntime on the build machine."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+from calibration.recipe import QuantRecipe
+from targets.base import Origin, Runner
+from targets.errors import EngineError, TargetUnavailable
+from targets.machine import cpu_name
+from targets.runtime.reference_runner import open_engine
+
+
+class ReferenceTarget:
+    """The portable graph in a runtime we did not write."""
+
+    name: ClassVar[str] = "reference"
+    summary: ClassVar[str] = (
+        "the Q/DQ graph in onnxruntime on the build machine; all others are compared with it"
+    )
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    origin: ClassVar[Origin] = Origin.HOST
+    engine_name: ClassVar[str] = "model.int8.onnx"
+    runner: ClassVar[str] = "reference_runner"
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
+
+    def check(self) -> None:
+        """Raise TargetUnavailable if onnxruntime is not installed."""
+        if find_spec("onnxruntime") is None:
+            raise TargetUnavailable("onnxruntime is not installed. It comes with edgec: run `make setup`.")
+
+    def fingerprint(self) -> str:
+        """Name the processor and onnxruntime's version: both decide latency, and sometimes a rounding."""
+        return f"{cpu_name()} / onnxruntime {version('onnxruntime')}"
+
+    def build(self, model: Path, engine: Path) -> None:
+        """Check that onnxruntime loads `model`, and keep it as it is."""
+        with self.open(model):
+            shutil.copyfile(model, engine)
+
+    @contextmanager
+    def open(self, engine: Path) -> Iterator[Runner]:
+        """Load an ONNX file, float or Q/DQ."""
+        if not engine.is_file():
+            raise EngineError(
+                f"There is no engine at {engine}. Build it first: edgec build --target reference"
+            )
+        try:
+            opened = open_engine(engine, self.threads)
+            with opened as runner:
+                yield runner
+        except ValueError as error:
+            raise EngineError(str(error)) from error

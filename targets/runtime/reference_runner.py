@@ -1,0 +1,48 @@
+"""Runs an ONNX file in onnxruntime on the CPU: the toolchain that every other is compared with."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import onnxruntime
+    from numpy.typing import NDArray
+
+
+class ReferenceRunner:
+    """An opened ONNX model with one uint8 input `image` [N, H, W, C] and one float32 output `logits`."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits [N, classes] for raw pixels [N, H, W, C]."""
+        logits = self._session.run(["logits"], {"image": images})[0]
+        return np.asarray(logits, np.float32)
+
+
+@contextmanager
+def open_engine(path: Path, threads: int = 1) -> Iterator[ReferenceRunner]:
+    """Load the ONNX file at `path`; inference uses `threads` threads.
+
+    Raises ValueError if onnxruntime refuses the file.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings speak of onnxruntime's own choices
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no public base class
+        if type(error).__module__.startswith("onnxruntime"):
+            raise ValueError(f"onnxruntime refuses {path}: {error}") from error
+        raise
+    yield ReferenceRunner(session)
