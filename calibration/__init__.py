@@ -1,1 +1,1 @@
-"""Recipes, observers, ranges and Q/DQ insertion: from a float ONNX model to an INT8 one. Imports nothing above it."""
+"""From a float ONNX model to an INT8 one: recipes, observers, ranges, Q/DQ. Imports nothing above it."""

@@ -1,0 +1,104 @@
+"""Running the float model over calibration images and collecting the ranges of the tensors to quantise."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from calibration.errors import ImagesError, ModelError
+from calibration.graph import IMAGE, Graph
+from calibration.observers import make_observer
+from calibration.placement import place
+from calibration.ranges import Ranges, model_digest
+from calibration.recipe import QuantRecipe
+
+CHUNK_BYTES = 64 << 20
+"""Observed values held at once, whatever the batch size of the caller."""
+
+
+def collect(
+    model: Path,
+    batches: Iterable[NDArray[np.uint8]],
+    recipe: QuantRecipe,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Ranges:
+    """Observe the float ONNX `model` on `batches`, each uint8 [n, H, W, C]; return the ranges `recipe` needs.
+
+    Streamed: each image is run once and forgotten. `on_batch` is called after each batch with its number of
+    images. Raises ModelError for a graph that cannot be quantised and ImagesError for no images, images that
+    do not fit the model's input, or values that are not finite.
+    """
+    graph = Graph.load(model)
+    observers = {name: make_observer(recipe) for name in place(graph, recipe.scheme).observed}
+    activations = Activations(graph, tuple(observers))
+    images = 0
+    for batch in batches:
+        for values in activations.run(batch):
+            for name, observer in observers.items():
+                if not np.isfinite(values[name]).all():
+                    raise ImagesError(
+                        f"The model computes values that are not finite in {name!r}, in the {len(batch)} "
+                        "images after the "
+                        f"first {images}. Check the checkpoint: an infinite or missing weight gives this on "
+                        "any image."
+                    )
+                observer.update(values[name])
+        images += len(batch)
+        on_batch(len(batch))
+    if images == 0:
+        raise ImagesError("The calibration set is empty. Give at least one image; 512 are a good number.")
+    found = {name: observer.range() for name, observer in observers.items()}
+    return Ranges(model_digest(model), recipe.name, images, found)
+
+
+class Activations:
+    """A float model in onnxruntime that also returns chosen intermediate tensors."""
+
+    def __init__(self, graph: Graph, tensors: tuple[str, ...]) -> None:
+        import onnxruntime
+
+        self.tensors = tensors
+        self.shape = [d.dim_value or None for d in graph.image().type.tensor_type.shape.dim]
+        model = onnx.ModelProto()
+        model.CopyFrom(graph.model)
+        present = {output.name for output in model.graph.output}
+        kind = onnx.TensorProto.FLOAT
+        model.graph.output.extend(
+            onnx.helper.make_tensor_value_info(name, kind, None) for name in tensors if name not in present
+        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model.SerializeToString(), providers=["CPUExecutionProvider"]
+            )
+        except onnxruntime.capi.onnxruntime_pybind11_state.Fail as error:
+            raise ModelError(f"onnxruntime cannot load the model: {error}") from error
+        self._images_a_run = self.shape[0] or 1
+
+    def run(self, images: NDArray[np.uint8]) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Yield the tensors' values for successive parts of `images`, each small enough for CHUNK_BYTES."""
+        self._check(images)
+        start = 0
+        while start < len(images):
+            step = self._images_a_run
+            part = images[start : start + step]
+            missing = step - len(part) if self.shape[0] else 0
+            fed = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+            values = self._session.run(list(self.tensors), {IMAGE: fed})
+            yield {name: value[: len(part)] for name, value in zip(self.tensors, values, strict=True)}
+            start += len(part)
+            if not self.shape[0]:
+                bytes_an_image = max(1, sum(value.nbytes for value in values) // len(part))
+                self._images_a_run = int(np.clip(CHUNK_BYTES // bytes_an_image, 1, 256))
+
+    def _check(self, images: NDArray[np.uint8]) -> None:
+        wanted = "x".join("N" if i == 0 else str(d or "any") for i, d in enumerate(self.shape))
+        fits = images.ndim == 4 and all(
+            d in (None, have) for d, have in zip(self.shape[1:], images.shape[1:], strict=True)
+        )
+        if not fits or images.dtype != np.uint8:
+            have = "x".join(map(str, images.shape))
+            raise ImagesError(
+                f"Calibration images are {images.dtype} {have}; the model takes uint8 {wanted} (NHWC)."
+            )

@@ -1,0 +1,119 @@
+"""Reading and rewriting an ONNX graph: who produces and who consumes a tensor, and what is constant."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from calibration.errors import ModelError
+
+IMAGE = "image"
+QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One input of one node: input number `slot` of the node with index `node`."""
+
+    node: int
+    slot: int = 0
+
+
+class Graph:
+    """An index over a model's graph. Does not follow changes of the nodes: make a new one after rewriting."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.nodes = list(model.graph.node)
+        self.initializers = {i.name: i for i in model.graph.initializer}
+        self._constant_nodes = {
+            n.output[0]: n.attribute[0].t
+            for n in self.nodes
+            if n.op_type == "Constant" and n.attribute[0].HasField("t")
+        }
+        self._producer = {name: i for i, n in enumerate(self.nodes) for name in n.output}
+        self._consumers: defaultdict[str, list[Edge]] = defaultdict(list)
+        for i, node in enumerate(self.nodes):
+            for slot, name in enumerate(node.input):
+                self._consumers[name].append(Edge(i, slot))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read an ONNX file. Raises ModelError if it is missing or is not an ONNX model."""
+        try:
+            model = onnx.load(path)
+        except (OSError, DecodeError) as error:
+            raise ModelError(f"{path} cannot be read as an ONNX model: {error}") from error
+        return cls(model)
+
+    def producer(self, tensor: str) -> onnx.NodeProto | None:
+        """The node that computes `tensor`; None for graph inputs and initialisers."""
+        index = self._producer.get(tensor)
+        return None if index is None else self.nodes[index]
+
+    def producer_index(self, tensor: str) -> int | None:
+        """The index of the node that computes `tensor`; None for graph inputs and initialisers."""
+        return self._producer.get(tensor)
+
+    def consumers(self, tensor: str) -> list[Edge]:
+        """Every node input that reads `tensor`, in graph order."""
+        return self._consumers[tensor]
+
+    def is_constant(self, tensor: str) -> bool:
+        """Whether `tensor` is an initialiser or the output of a Constant node."""
+        return tensor in self.initializers or tensor in self._constant_nodes
+
+    def constant(self, tensor: str) -> NDArray[Any] | None:
+        """The value of an initialiser or Constant node; None if `tensor` is computed."""
+        proto = self.initializers.get(tensor) or self._constant_nodes.get(tensor)
+        return None if proto is None else numpy_helper.to_array(proto)
+
+    def image(self) -> onnx.ValueInfoProto:
+        """The graph input `image`. Raises ModelError unless it is the only input and uint8 [N, H, W, C]."""
+        inputs = [i for i in self.model.graph.input if i.name not in self.initializers]
+        found = ", ".join(i.name for i in inputs) or "none"
+        if len(inputs) != 1 or inputs[0].name != IMAGE:
+            raise ModelError(
+                f"The model's inputs are: {found}. It needs exactly one, '{IMAGE}', uint8 [N, H, W, C] raw "
+                "pixels."
+            )
+        tensor = inputs[0].type.tensor_type
+        if tensor.elem_type != onnx.TensorProto.UINT8 or len(tensor.shape.dim) != 4:
+            kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
+            raise ModelError(
+                f"The model's input '{IMAGE}' is {kind} with {len(tensor.shape.dim)} dimensions; "
+                "it has to be uint8 [N, H, W, C], with the normalisation inside the model."
+            )
+        image: onnx.ValueInfoProto = inputs[0]
+        return image
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:  # noqa: ANN401 -- ONNX attributes are
+    """The value of a node's attribute, or `default` if the node does not set it."""
+    for a in node.attribute:
+        if a.name == name:
+            return onnx.helper.get_attribute_value(a)
+    return default
+
+
+def tensor_proto(name: str, value: NDArray[Any]) -> onnx.TensorProto:
+    """An initialiser holding `value`, contiguous."""
+    return numpy_helper.from_array(np.ascontiguousarray(value), name)
+
+
+def node_label(node: onnx.NodeProto) -> str:
+    """How a node is named to a user: its name, or its type and first output where it has none."""
+    return node.name or f"{node.op_type} -> {node.output[0]}"
+
+
+def undequantized(graph: Graph, tensor: str) -> str:
+    """The tensor in front of any QuantizeLinear and DequantizeLinear that end in `tensor`."""
+    while (node := graph.producer(tensor)) is not None and node.op_type in QDQ:
+        tensor = node.input[0]
+    return tensor

@@ -1,0 +1,184 @@
+"""Checking any Q/DQ graph against the placement that integer engines and TensorRT need."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from calibration.errors import ModelError
+from calibration.graph import IMAGE, QDQ, Graph, attribute, node_label, undequantized
+from calibration.placement import POOLS, identity_slot, is_residual_add
+from calibration.recipe import Scheme
+
+INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger"})
+
+
+@dataclass(frozen=True)
+class LintFinding:
+    """One broken rule: at which node, what was found, and why it matters."""
+
+    node: str
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.what}. {self.why}"
+
+
+def lint(model: Path, scheme: Scheme, float_layers: Collection[str] = ()) -> list[LintFinding]:
+    """Check the Q/DQ ONNX `model` and return what breaks a rule, in graph order; empty when it is fine.
+
+    `float_layers` names Conv and Gemm nodes left in float on purpose. Raises ModelError if the file cannot be
+    read.
+    """
+    return lint_graph(Graph.load(model), scheme, float_layers)
+
+
+def lint_graph(graph: Graph, scheme: Scheme, float_layers: Collection[str] = ()) -> list[LintFinding]:
+    """As `lint`, on a graph in memory."""
+    findings: list[LintFinding] = []
+    for node in graph.nodes:
+        if node.op_type in QDQ:
+            findings += _scale_rules(graph, node) or [
+                *_channel_rules(graph, node, scheme),
+                *_grid_rules(graph, node, scheme),
+            ]
+        elif node.op_type in ("Conv", "Gemm"):
+            findings += _layer_rules(graph, node, scheme, node.name in float_layers)
+        elif node.op_type in POOLS and not _is_dequantized(graph, node.input[0]):
+            findings.append(_finding(node, "its input is not quantised", "The pooling would run in float."))
+        elif is_residual_add(graph, node):
+            findings += _add_rules(graph, node)
+        elif node.op_type.startswith("QLinear") or node.op_type in INTEGER_OPERATORS:
+            why = "TensorRT and this compiler read Q/DQ around float operators only."
+            findings.append(_finding(node, f"{node.op_type} is an integer operator", why))
+    return findings
+
+
+def _finding(node: onnx.NodeProto, what: str, why: str) -> LintFinding:
+    return LintFinding(node_label(node), what, why)
+
+
+def _is_dequantized(graph: Graph, tensor: str) -> bool:
+    producer = graph.producer(tensor)
+    return producer is not None and producer.op_type == "DequantizeLinear"
+
+
+def _is_pixels(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a DequantizeLinear reads the raw pixels, transposed or not."""
+    tensor = node.input[0]
+    while (producer := graph.producer(tensor)) is not None and producer.op_type == "Transpose":
+        tensor = producer.input[0]
+    return node.op_type == "DequantizeLinear" and tensor == IMAGE
+
+
+def _scale_rules(graph: Graph, node: onnx.NodeProto) -> list[LintFinding]:
+    scale = graph.constant(node.input[1])
+    if scale is None:
+        return [
+            _finding(
+                node, f"its scale {node.input[1]!r} is computed", "Engines need scales when they are built."
+            )
+        ]
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        bad = scale[~(np.isfinite(scale) & (scale > 0))].ravel()[0]
+        return [_finding(node, f"its scale holds {bad}", "Scales have to be positive and finite.")]
+    return []
+
+
+def _channel_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:
+    scale = graph.constant(node.input[1])
+    if scale is None or scale.size <= 1:
+        return
+    if not graph.is_constant(undequantized(graph, node.input[0])):
+        if not (scheme is Scheme.ASYM and _is_pixels(graph, node) and (scale == 1).all()):
+            why = "Activations have one scale a tensor; others cannot be summed as integers."
+            yield _finding(node, f"an activation has {scale.size} scales", why)
+    elif attribute(node, "axis", 1) != 0:
+        what = f"weights have their scales on axis {attribute(node, 'axis', 1)}"
+        yield _finding(
+            node, what, "Scales belong to output channels, axis 0; others cannot be summed as integers."
+        )
+
+
+def _grid_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:
+    zero = _zero_point(graph, node)
+    if zero is None:
+        yield _finding(node, "its zero point is computed", "Engines need zero points when they are built.")
+        return
+    if zero.dtype == np.int32:
+        why = "Engines round biases themselves; TensorRT rejects int32. Leave the bias in float32."
+        yield _finding(node, "a bias is quantised to int32", why)
+        return
+    is_weight = graph.is_constant(undequantized(graph, node.input[0]))
+    wanted = np.int8 if is_weight or scheme is Scheme.SYM else np.uint8
+    if zero.dtype != wanted:
+        kind = "Weights" if is_weight else f"Activations under {scheme}"
+        yield _finding(node, f"it is {zero.dtype}", f"{kind} are {np.dtype(wanted)}.")
+    if zero.any() and (is_weight or scheme is Scheme.SYM):
+        why = (
+            "Weights are symmetric."
+            if is_weight
+            else f"{scheme} is symmetric: TensorRT takes no other zero point than 0."
+        )
+        yield _finding(node, f"its zero point is {zero[zero != 0].ravel()[0]}, not 0", why)
+    values = graph.constant(node.input[0]) if is_weight else None
+    if values is not None and values.dtype == np.int8 and (values == -128).any():
+        yield _finding(
+            node, "weights hold -128", "Weights stay in [-127, 127], so that their negatives exist."
+        )
+
+
+def _zero_point(graph: Graph, node: onnx.NodeProto) -> NDArray[np.generic] | None:
+    """The zero point; without one, the standard's default: 0 of the integers' type, uint8 for a Q."""
+    if len(node.input) > 2 and node.input[2]:
+        zero = graph.constant(node.input[2])
+        return None if zero is None else np.atleast_1d(zero)
+    integers = graph.constant(node.input[0]) if node.op_type == "DequantizeLinear" else None
+    producer = graph.producer(node.input[0])
+    if producer is not None and producer.op_type == "QuantizeLinear":
+        return _zero_point(graph, producer)
+    return np.zeros(1, np.uint8 if integers is None else integers.dtype)
+
+
+def _layer_rules(
+    graph: Graph, node: onnx.NodeProto, scheme: Scheme, keep_float: bool
+) -> Iterator[LintFinding]:
+    data, weight = (_is_dequantized(graph, name) for name in node.input[:2])
+    wants_int8 = not keep_float and (node.op_type == "Conv" or scheme is Scheme.ASYM)
+    if weight and not data:
+        yield _finding(node, "its weights are quantised and its input is not", "It would run in float.")
+    elif wants_int8 and not weight:
+        what = (
+            "its input is quantised and its weights are not"
+            if data
+            else "neither its input nor its weights are quantised"
+        )
+        yield _finding(node, what, f"{scheme} runs it in 8 bits.")
+    bias = node.input[2] if len(node.input) > 2 else ""
+    if (
+        bias and not graph.is_constant(bias) and not _is_dequantized(graph, bias)
+    ):  # a DequantizeLinear has its own finding
+        yield _finding(node, "its bias is computed", "Biases are float32 constants.")
+
+
+def _add_rules(graph: Graph, node: onnx.NodeProto) -> Iterator[LintFinding]:
+    quantized = [_is_dequantized(graph, name) for name in node.input]
+    if all(quantized):
+        why = "With Q/DQ between the main branch's Conv and the Add, Conv+Add+ReLU is not one kernel."
+        yield _finding(node, "both of its branches are quantised", why)
+        return
+    try:
+        identity = identity_slot(graph, node)
+    except ModelError as error:
+        yield _finding(node, "no branch ends in a Conv", str(error))
+        return
+    if quantized[1 - identity]:
+        why = "The main branch's Conv has to reach the Add directly, or Conv+Add+ReLU is not one kernel."
+        yield _finding(node, "its main branch is quantised instead of the identity", why)
+    elif not quantized[identity]:
+        why = "The fused convolution would read a float residual and give a float output."
+        yield _finding(node, "its identity branch is not quantised", why)

@@ -1,0 +1,150 @@
+"""Where quantisation goes in a residual network: which node inputs are 8-bit, which tensors share a range.
+
+The rules, which keep Conv+Add+ReLU one kernel for an integer engine and for TensorRT:
+
+- the input of every Conv, MaxPool and GlobalAveragePool (or ReduceMean over the image), and of every Gemm
+  under w8a8_asym;
+- at an Add, the identity branch only, never the value between the main branch's Conv and the Add. The main
+  branch is the one that ends in a Conv; where both do, the one with more convolutions behind it, and the
+  other (a downsampling convolution) is the identity;
+- max pooling, slicing and padding with zero pick values without computing new ones, so they commute with
+  quantisation: such a node reads an 8-bit tensor, and what it gives is quantised again with *the same* scale
+  and zero point, which changes no value. Shortcut A (Slice, Pad, Add: a branch without a convolution)
+  therefore starts at the Q/DQ that the next convolution reads too, and ends in one right before the Add. An
+  engine sees pure data movement between two equal scales, the Add sees an 8-bit tensor with a known scale,
+  and every rule can be checked node by node;
+- under w8a8_asym the first convolution reads the pixels themselves (see `pixels`).
+
+A tensor that several nodes read, such as a ReLU output that feeds a Conv and an Add, is quantised once.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import onnx
+
+from calibration.errors import ModelError
+from calibration.graph import Edge, Graph, node_label, undequantized
+from calibration.pixels import PixelInput, find_pixel_input
+from calibration.recipe import Scheme
+
+POOLS = frozenset({"MaxPool", "GlobalAveragePool", "ReduceMean"})
+SAME_SCALE = frozenset({"MaxPool", "Slice", "Pad"})
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The decision for one graph and scheme.
+
+    `tensors` maps each float tensor to quantise to the tensor whose range it uses, in graph order; `edges`
+    are the node inputs that read a quantised tensor; `layers` the indices of the Conv and Gemm nodes with
+    8-bit weights.
+    """
+
+    tensors: dict[str, str]
+    edges: tuple[Edge, ...]
+    layers: tuple[int, ...]
+    pixels: PixelInput | None
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """The tensors whose range calibration has to find, in graph order."""
+        return tuple(dict.fromkeys(self.tensors.values()))
+
+
+def place(graph: Graph, scheme: Scheme, float_layers: Collection[str] = ()) -> Placement:
+    """Decide what is quantised. `float_layers` names Conv and Gemm nodes to leave in float.
+
+    Raises ModelError for a graph without `image`, or with nodes that have no place in these rules.
+    """
+    graph.image()
+    layers = tuple(i for i in _weighted(graph, scheme) if graph.nodes[i].name not in float_layers)
+    pixels = find_pixel_input(graph) if scheme is Scheme.ASYM else None
+    if pixels and pixels.conv not in layers:
+        pixels = None
+    edges = [Edge(i) for i in layers if not (pixels and i == pixels.conv)]
+    edges += [Edge(i) for i, node in enumerate(graph.nodes) if node.op_type in POOLS]
+    edges += [
+        Edge(i, identity_slot(graph, node))
+        for i, node in enumerate(graph.nodes)
+        if is_residual_add(graph, node)
+    ]
+    edges += [start for edge in edges if (start := _chain_start(graph, _tensor(graph, edge)))]
+    edges = sorted(set(edges), key=lambda e: (e.node, e.slot))
+    position = {name: i for i, node in enumerate(graph.nodes) for name in node.output}
+    tensors = sorted({_tensor(graph, edge) for edge in edges}, key=lambda t: position.get(t, -1))
+    return Placement({t: _range_source(graph, t) for t in tensors}, tuple(edges), layers, pixels)
+
+
+def is_residual_add(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether `node` adds two computed tensors."""
+    return node.op_type == "Add" and not any(graph.is_constant(name) for name in node.input)
+
+
+def identity_slot(graph: Graph, add: onnx.NodeProto) -> int:
+    """Which input of a residual Add is the identity branch. Raises ModelError if no branch ends in a Conv."""
+    behind = [graph.producer(undequantized(graph, name)) for name in add.input]
+    convs = [slot for slot, node in enumerate(behind) if node is not None and node.op_type == "Conv"]
+    if not convs:
+        raise ModelError(
+            f"{node_label(add)} adds two tensors of which neither comes from a convolution; there is no "
+            "residual to fuse."
+        )
+    main = max(convs, key=lambda slot: _conv_depth(graph, add.input[slot]))
+    return 1 - main
+
+
+def _weighted(graph: Graph, scheme: Scheme) -> list[int]:
+    """Indices of the nodes whose weights become 8-bit."""
+    kinds = ("Conv", "Gemm") if scheme is Scheme.ASYM else ("Conv",)
+    found = [i for i, node in enumerate(graph.nodes) if node.op_type in kinds]
+    if not any(graph.nodes[i].op_type == "Conv" for i in found):
+        raise ModelError("The model has no convolution; there is nothing to quantise.")
+    for i in found:
+        node = graph.nodes[i]
+        if graph.constant(node.input[1]) is None or (
+            len(node.input) > 2 and graph.constant(node.input[2]) is None
+        ):
+            raise ModelError(
+                f"{node_label(node)} has weights or a bias that are computed; they have to be constants."
+            )
+    return found
+
+
+def _conv_depth(graph: Graph, tensor: str) -> int:
+    """The largest number of Conv nodes on a path from an input of the graph to `tensor`."""
+    depth: dict[str, int] = {}
+    for node in graph.nodes:
+        behind = max((depth.get(name, 0) for name in node.input), default=0)
+        depth.update(dict.fromkeys(node.output, behind + (node.op_type == "Conv")))
+    return depth.get(tensor, 0)
+
+
+def _tensor(graph: Graph, edge: Edge) -> str:
+    return str(graph.nodes[edge.node].input[edge.slot])
+
+
+def _keeps_scale(graph: Graph, node: onnx.NodeProto | None) -> bool:
+    """Whether a node only picks among its input's values and zero."""
+    if node is None or node.op_type not in SAME_SCALE:
+        return False
+    if node.op_type != "Pad" or len(node.input) < 3 or not node.input[2]:
+        return True
+    value = graph.constant(node.input[2])
+    return value is not None and not value.any()
+
+
+def _chain_start(graph: Graph, tensor: str) -> Edge | None:
+    """The first node of the data movement that ends in `tensor`, if there is any."""
+    start = None
+    while _keeps_scale(graph, node := graph.producer(tensor)):
+        assert node is not None  # noqa: S101 -- _keeps_scale says so; mypy cannot know
+        start = Edge(graph.producer_index(tensor) or 0)
+        tensor = node.input[0]
+    return start
+
+
+def _range_source(graph: Graph, tensor: str) -> str:
+    """The tensor in front of the data movement that ends in `tensor`."""
+    start = _chain_start(graph, tensor)
+    return tensor if start is None else _tensor(graph, start)

@@ -1,0 +1,81 @@
+"""Small residual networks with all that the real ones have, exported with the normalisation inside."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, relu
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut: identity, slice and pad (option A) or a 1x1 convolution (B)."""
+
+    def __init__(self, channels: int, out: int, stride: int, projection: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1)
+        self.projection = nn.Conv2d(channels, out, 1, stride) if projection and stride > 1 else None
+        self.grow = (out - channels) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        main = self.conv2(relu(self.conv1(x)))
+        if self.projection is not None:
+            return relu(main + self.projection(x))
+        if self.grow:
+            x = pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.grow, self.grow))
+        return relu(main + x)
+
+
+class TinyResNet(nn.Module):
+    """NHWC pixels to logits, like ResNet-20 (projection=False) or ResNet-18 (True; with max pooling)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, channels: int = 3, width: int = 8, projection: bool = False) -> None:
+        super().__init__()
+        mean, std = torch.tensor(MEAN[:channels]), torch.tensor(STD[:channels])
+        self.register_buffer("mean", 255 * mean)
+        self.register_buffer("scale", 1 / (255 * std))
+        self.stem = nn.Conv2d(channels, width, 3, 1, 1)
+        self.pool = nn.MaxPool2d(3, 2, 1) if projection else nn.Identity()
+        self.blocks = nn.Sequential(
+            Block(width, width, 1, projection), Block(width, 2 * width, 2, projection)
+        )
+        self.head = nn.Linear(2 * width, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = ((image.float() - self.mean) * self.scale).permute(0, 3, 1, 2)
+        x = self.blocks(self.pool(relu(self.stem(x))))
+        logits: Tensor = self.head(torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1))
+        return logits
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A float ONNX file and the shape of one of its images."""
+
+    path: Path
+    image_shape: tuple[int, int, int]
+
+
+def export(
+    network: nn.Module, path: Path, shape: tuple[int, int, int] = (16, 16, 3), batch: int | None = None
+) -> Exported:
+    """Export at opset 17 with a dynamic batch, or a fixed one."""
+    dynamic = {"image": {0: "N"}, "logits": {0: "N"}} if batch is None else None
+    torch.onnx.export(
+        network.eval(),
+        (torch.zeros((batch or 2, *shape), dtype=torch.uint8),),
+        str(path),
+        dynamo=False,
+        opset_version=17,
+        input_names=["image"],
+        output_names=["logits"],
+        dynamic_axes=dynamic,
+    )
+    return Exported(path, shape)

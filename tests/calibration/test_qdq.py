@@ -1,0 +1,178 @@
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from calibration.collect import collect
+from calibration.errors import ModelError, RangesError
+from calibration.graph import Graph, attribute
+from calibration.lint import lint
+from calibration.pixels import find_pixel_input
+from calibration.placement import place
+from calibration.qdq import quantize
+from calibration.recipe import QuantRecipe, Scheme
+from tests.calibration.conftest import pictures
+from tests.calibration.networks import MEAN, Exported, TinyResNet, export
+
+SCHEMES = pytest.mark.parametrize("scheme", list(Scheme))
+
+
+def _quantized(exported: Exported, scheme: Scheme, folder: Path) -> Path:
+    recipe, output = QuantRecipe(scheme), folder / "model.int8.onnx"
+    quantize(
+        exported.path, collect(exported.path, [pictures(32, exported.image_shape)], recipe), recipe, output
+    )
+    return output
+
+
+def _logits(model: Path, images: np.ndarray) -> np.ndarray:
+    return np.asarray(onnxruntime.InferenceSession(model).run(["logits"], {"image": images})[0])
+
+
+@SCHEMES
+def test_the_result_runs_in_onnxruntime_and_is_close_to_the_float_model(
+    exported: Exported, scheme: Scheme, tmp_path: Path
+) -> None:
+    images = pictures(64, exported.image_shape, seed=1)
+    expected = _logits(exported.path, images)
+    error = _logits(_quantized(exported, scheme, tmp_path), images) - expected
+    assert 0 < (error**2).sum() < 10**-3.5 * (expected**2).sum()  # 35 dB
+
+
+@SCHEMES
+def test_the_same_input_gives_the_same_bytes(exported: Exported, scheme: Scheme, tmp_path: Path) -> None:
+    first = _quantized(exported, scheme, tmp_path).read_bytes()
+    assert _quantized(exported, scheme, tmp_path).read_bytes() == first
+
+
+@SCHEMES
+def test_the_result_passes_the_lint(exported: Exported, scheme: Scheme, tmp_path: Path) -> None:
+    assert lint(_quantized(exported, scheme, tmp_path), scheme) == []
+
+
+@SCHEMES
+def test_biases_stay_float_and_weights_are_int8_per_output_channel(
+    exported: Exported, scheme: Scheme, tmp_path: Path
+) -> None:
+    graph = Graph.load(_quantized(exported, scheme, tmp_path))
+    layers = [
+        n for n in graph.nodes if n.op_type == "Conv" or (n.op_type == "Gemm" and scheme is Scheme.ASYM)
+    ]
+    for node in layers:
+        dequantize = graph.producer(node.input[1])
+        assert dequantize is not None
+        assert attribute(dequantize, "axis") == 0
+        weight, scales = (graph.constant(name) for name in dequantize.input[:2])
+        bias = graph.constant(node.input[2])
+        assert weight is not None
+        assert scales is not None
+        assert bias is not None
+        assert [v.dtype.name for v in (weight, scales, bias)] == ["int8", "float32", "float32"]
+        assert len(weight) == len(scales) == len(bias)
+
+
+@SCHEMES
+def test_a_tensor_read_by_a_convolution_and_a_shortcut_is_quantised_once(
+    exported: Exported, scheme: Scheme, tmp_path: Path
+) -> None:
+    graph = Graph.load(_quantized(exported, scheme, tmp_path))
+    sources = Counter(n.input[0] for n in graph.nodes if n.op_type == "QuantizeLinear")
+    assert set(sources.values()) == {1}
+
+
+@SCHEMES
+def test_data_movement_keeps_scale_and_zero_point(exported: Exported, scheme: Scheme) -> None:
+    graph = Graph.load(exported.path)
+    placement = place(graph, scheme)
+    moved = {t: source for t, source in placement.tensors.items() if t != source}
+    producers = {graph.producer(t).op_type for t in moved}  # type: ignore[union-attr]
+    assert producers == ({"MaxPool"} if "projection" in exported.path.name else {"Pad"})
+    assert set(moved) & set(placement.observed) == set()
+
+
+def test_the_classifier_is_int8_for_cpus_and_float_for_tensorrt(exported: Exported) -> None:
+    graph = Graph.load(exported.path)
+    kinds = {scheme: {graph.nodes[i].op_type for i in place(graph, scheme).layers} for scheme in Scheme}
+    assert kinds == {Scheme.ASYM: {"Conv", "Gemm"}, Scheme.SYM: {"Conv"}}
+
+
+def test_for_cpus_the_pixels_are_the_quantised_input(exported: Exported, tmp_path: Path) -> None:
+    graph = Graph.load(_quantized(exported, Scheme.ASYM, tmp_path))
+    assert not {"Cast", "Sub", "Mul"} & {n.op_type for n in graph.nodes if "image" in n.input}
+    transpose, dequantize = graph.nodes[:2]
+    assert (transpose.op_type, list(transpose.input), dequantize.op_type) == (
+        "Transpose",
+        ["image"],
+        "DequantizeLinear",
+    )
+    scale, zero = (graph.constant(name) for name in dequantize.input[1:])
+    assert scale is not None
+    assert zero is not None
+    channels = exported.image_shape[2]
+    np.testing.assert_array_equal(scale, np.ones(channels, np.float32))
+    np.testing.assert_array_equal(zero, np.array([124, 116, 104], np.uint8)[:channels])
+    assert zero.tolist() == [round(255 * m) for m in MEAN[:channels]]
+
+
+def test_folding_the_normalisation_is_exact_inside_and_half_a_grey_level_off_at_the_border(
+    exported: Exported,
+) -> None:
+    graph = Graph.load(exported.path)
+    pixels = find_pixel_input(graph)
+    conv = graph.nodes[pixels.conv]
+    weight, bias = (torch.from_numpy(np.array(graph.constant(name))) for name in conv.input[1:])
+    images = torch.from_numpy(pictures(4, exported.image_shape)).permute(0, 3, 1, 2).double()
+    mean, scale, zero = (
+        torch.from_numpy(np.array(v)).view(-1, 1, 1) for v in (pixels.mean, pixels.scale, pixels.zero_point)
+    )
+    expected = torch.nn.functional.conv2d((images - mean) * scale, weight.double(), bias.double(), padding=1)
+    folded = [torch.from_numpy(v).double() for v in pixels.fold(weight.numpy(), bias.numpy())]
+    found = torch.nn.functional.conv2d(images - zero, folded[0], folded[1], padding=1)
+    error = (found - expected).abs()
+    assert error[:, :, 1:-1, 1:-1].max() < 1e-5
+    assert error.max() <= 0.5 * folded[0].abs().sum((1, 2, 3)).max()
+
+
+def test_a_layer_whose_weights_are_stored_input_first_is_turned(tmp_path: Path, rgb_model: Path) -> None:
+    model = onnx.load(rgb_model)
+    gemm = next(n for n in model.graph.node if n.op_type == "Gemm")
+    weight = next(i for i in model.graph.initializer if i.name == gemm.input[1])
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).T.copy(), weight.name))
+    next(a for a in gemm.attribute if a.name == "transB").i = 0
+    onnx.save(model, tmp_path / "turned.onnx")
+    shape = (16, 16, 3)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    a = _quantized(Exported(rgb_model, shape), Scheme.ASYM, tmp_path / "a")
+    b = _quantized(Exported(tmp_path / "turned.onnx", shape), Scheme.ASYM, tmp_path / "b")
+    images = pictures(8, shape)
+    np.testing.assert_array_equal(_logits(a, images), _logits(b, images))
+
+
+def test_ranges_of_another_model_or_recipe_are_refused(tmp_path: Path, rgb_model: Path) -> None:
+    recipe = QuantRecipe(Scheme.ASYM)
+    ranges = collect(rgb_model, [pictures(2, (16, 16, 3))], recipe)
+    output = tmp_path / "q.onnx"
+    torch.manual_seed(1)
+    other = export(TinyResNet(), tmp_path / "other.onnx").path
+    with pytest.raises(RangesError, match="another model"):
+        quantize(other, ranges, recipe, output)
+    with pytest.raises(RangesError, match="recipe w8a8_asym, not w8a8_sym"):
+        quantize(rgb_model, ranges, QuantRecipe(Scheme.SYM), output)
+    with pytest.raises(RangesError, match="lack 6 of the model's tensors"):
+        quantize(rgb_model, replace(ranges, tensors={}), recipe, output)
+    assert not output.exists()
+
+
+def test_a_model_with_another_front_is_refused_with_the_place(tmp_path: Path, rgb_model: Path) -> None:
+    model = onnx.load(rgb_model)
+    next(n for n in model.graph.node if n.op_type == "Sub").op_type = "Add"
+    onnx.save(model, tmp_path / "front.onnx")
+    with pytest.raises(ModelError, match="feeds Add; folding the normalisation"):
+        collect(tmp_path / "front.onnx", [pictures(2, (16, 16, 3))], QuantRecipe(Scheme.ASYM))
