@@ -18,6 +18,9 @@ LISTED = 5
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
 
+DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
+"""What torch.load raises on truncated and scrambled files."""
+
 Weights = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
 
@@ -76,8 +79,7 @@ def _read_torch(path: Path) -> Mapping[str, object]:
             f"{path} is damaged, or holds Python objects that could run code when loaded; nothing of it was"
             f" run ({_first_sentence(error)}). {ADVICE}"
         ) from error
-    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
-        # what torch's readers raise on truncated and scrambled files
+    except DAMAGE as error:
         raise CheckpointError(f"{path} is truncated or no torch file ({_first_sentence(error)}).") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by name. {ADVICE}")

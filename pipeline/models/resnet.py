@@ -179,8 +179,11 @@ class FromPixels(nn.Module):
         self.offset: Tensor
         self.scale: Tensor
 
+    def normalised(self, image: Tensor) -> Tensor:
+        """Return float [N, C, H, W] for uint8 [N, H, W, C]; in memory the channels stay last."""
+        return ((image.to(self.offset.dtype) - self.offset) * self.scale).permute(0, 3, 1, 2)
+
     def forward(self, image: Tensor) -> Tensor:
         """Return logits [N, classes]."""
-        x = (image.to(self.offset.dtype) - self.offset) * self.scale
-        logits: Tensor = self.network(x.permute(0, 3, 1, 2))
+        logits: Tensor = self.network(self.normalised(image))
         return logits

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipeline.data.embedded import EMBEDDED
 from pipeline.errors import CheckpointError, DataError, UsageError, did_you_mean
 from targets.runtime.preprocess import Preprocessing
-
-EMBEDDED = Path(__file__).resolve().parents[2] / "data"
-"""The data set and the weights that come with the project."""
 
 
 @dataclass(frozen=True)

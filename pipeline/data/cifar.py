@@ -1,0 +1,130 @@
+"""CIFAR-10's own python batches: https://www.cs.toronto.edu/~kriz/cifar.html.
+
+They are pickles, which can run any code when loaded. Only dictionaries, lists, bytes, numbers and arrays of
+uint8 are let through, and the arrays are put together here, not by NumPy's unpickler.
+"""
+
+import io
+import pickle
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.images import PixelImages
+from pipeline.errors import DataError
+
+TRAIN = tuple(f"data_batch_{n}" for n in range(1, 6))
+TEST = ("test_batch",)
+ROW = 3 * 32 * 32
+DAMAGE = (EOFError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError)
+"""What an unpickler raises on scrambled bytes, besides UnpicklingError."""
+
+
+def find_batches(folder: Path) -> Path | None:
+    """Return the folder with the batches: `folder` or its subfolder cifar-10-batches-py."""
+    candidates = (folder, folder / "cifar-10-batches-py")
+    return next((each for each in candidates if (each / TEST[0]).is_file()), None)
+
+
+def open_batches(folder: Path, seed: int) -> Dataset:
+    """Open the batches in `folder`."""
+    names = _load(folder / "batches.meta").get(b"label_names")
+    if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
+        raise DataError(f"{folder / 'batches.meta'} has no list of label_names.")
+    classes = tuple(name.decode("utf-8", "replace") for name in names)
+    stored = {"train": partial(_read_split, folder, TRAIN), "test": partial(_read_split, folder, TEST)}
+    return Dataset(str(folder), classes, stored, seed)
+
+
+def _read_split(folder: Path, batches: tuple[str, ...]) -> PixelImages:
+    parts = [_read_batch(folder / batch) for batch in batches]
+    rows = np.concatenate([rows for rows, _ in parts])
+    pixels = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # stored plane by plane
+    return PixelImages(
+        batches[0] if len(batches) == 1 else "data_batch", pixels, np.concatenate([y for _, y in parts])
+    )
+
+
+def _read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    content = _load(path)
+    array, labels = content.get(b"data"), content.get(b"labels")
+    if not isinstance(array, _Array) or not isinstance(labels, list):
+        raise DataError(f"{path} has no array `data` and list `labels`.")
+    if not all(type(label) is int and 0 <= label < 256 for label in labels):
+        raise DataError(f"{path} has labels that are no small whole numbers.")
+    rows = array.rows(path)
+    if rows.shape != (len(labels), ROW):
+        raise DataError(
+            f"{path} has data of shape {list(rows.shape)}; expected {len(labels)} labels x {ROW}."
+        )
+    return rows, np.array(labels, np.int64)
+
+
+def _load(path: Path) -> dict[Any, Any]:
+    if not path.is_file():
+        raise DataError(f"{path} is missing.")
+    try:
+        content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+    except pickle.UnpicklingError as error:
+        raise DataError(f"{path} is no batch of CIFAR-10 that can be read safely: {error}.") from error
+    except DAMAGE as error:
+        raise DataError(f"{path} is damaged: {error}. Copy or download it again.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds {type(content).__name__}, not a dictionary.")
+    return content
+
+
+class _Dtype:
+    """Stands for numpy.dtype while unpickling."""
+
+    def __init__(self, name: object, *_: object) -> None:
+        self.name = name
+
+    def __setstate__(self, state: object) -> None:
+        """Byte order and alignment mean nothing for single bytes."""
+
+
+class _Array:
+    """Stands for an array while unpickling; keeps what NumPy would have been told."""
+
+    state: tuple[object, ...] = ()
+
+    def __setstate__(self, state: tuple[object, ...]) -> None:
+        self.state = state
+
+    def rows(self, path: Path) -> NDArray[np.uint8]:
+        """Return the array if it is one of bytes that fill its shape."""
+        match self.state:
+            case (
+                _,
+                (int() as height, int() as width),
+                _Dtype(name=b"u1" | "u1"),
+                False | 0,
+                bytes() as data,
+            ):
+                if height * width == len(data) and height >= 0 <= width:
+                    return np.frombuffer(data, np.uint8).reshape(height, width)
+        raise DataError(f"{path}: `data` is no uint8 array whose bytes fill its shape.")
+
+
+class _Unpickler(pickle.Unpickler):
+    """Refuses every name but those an array of bytes needs."""
+
+    ALLOWED: dict[tuple[str, str], Callable[..., object]] = {  # noqa: RUF012 -- never written to
+        ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+        ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Dtype,
+        ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),  # bytes in protocol 2
+    }
+
+    def find_class(self, module: str, name: str) -> Callable[..., object]:
+        """Return our stand-in for an allowed name."""
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which was not run")
+        return self.ALLOWED[module, name]

@@ -1,0 +1,106 @@
+"""A data set: its classes, and its pictures in three roles that share none."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.data.images import Images
+from pipeline.data.split import LISTED, Role, Split, stratified_order
+from pipeline.errors import DataError
+
+CALIBRATION_IMAGES = 2048
+CALIBRATION_SHARE = 0.1
+"""Training images set aside for calibration: so many, but no more than this share of them."""
+
+STORED_AS: Mapping[Role, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "calibration": ("calibration", "calib"),
+    "evaluation": ("evaluation", "eval", "test", "val", "valid", "validation"),
+}
+"""The names a split may have in a data set, by role; the first that is there is taken."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Classes, and stored splits that are opened when a role first needs them.
+
+    Evaluation is what is stored as such. Calibration is a stored split of that name, or else a stratified
+    draw with `seed` from the training images. Training is what is then left. A picture is known by the
+    digest of its bytes.
+    """
+
+    location: str
+    classes: tuple[str, ...]
+    stored: Mapping[str, Callable[[], Images]]
+    seed: int = 0
+    _opened: dict[str, Images] = field(default_factory=dict, repr=False, compare=False)
+    _splits: dict[Role, Split] = field(default_factory=dict, repr=False, compare=False)
+
+    def has(self, role: Role) -> bool:
+        """Tell whether there is something to play `role`, without opening it."""
+        return self._stored(role) is not None or (role == "calibration" and self.has("train"))
+
+    def split(self, role: Role) -> Split:
+        """Return the images for `role`; those for training and calibration are compared with evaluation's.
+
+        Raises DataError if there are none, or if some of them are evaluation images too.
+        """
+        if role not in self._splits:
+            make = {"train": self._train, "calibration": self._calibration, "evaluation": self._evaluation}
+            split = make[role]()
+            if not len(split):
+                raise DataError(f"The {role} set of {self.location} is empty. Put images into it.")
+            if role != "evaluation" and self.has("evaluation"):
+                _refuse_overlap(split, self.split("evaluation"))
+            self._splits[role] = split
+        return self._splits[role]
+
+    def _evaluation(self) -> Split:
+        return self._whole("evaluation")
+
+    def _calibration(self) -> Split:
+        if self._stored("calibration") is not None:
+            return self._whole("calibration")
+        whole = self._whole("train", for_role="calibration")
+        count = min(CALIBRATION_IMAGES, max(1, round(CALIBRATION_SHARE * len(whole))))
+        return whole.subset(np.sort(stratified_order(whole.labels, self.seed)[:count]))
+
+    def _train(self) -> Split:
+        whole = self._whole("train")
+        taken = {sample.digest for sample in self.split("calibration").samples}
+        return whole.subset([i for i, sample in enumerate(whole.samples) if sample.digest not in taken])
+
+    def _whole(self, stored_role: Role, for_role: Role | None = None) -> Split:
+        """Return everything stored for one role, to be played as `for_role`."""
+        name = self._stored(stored_role)
+        if name is None:
+            raise DataError(
+                f"{self.location} has no images for {for_role or stored_role}: it has"
+                f" {', '.join(self.stored)}. Add a split named {STORED_AS[stored_role][0]}."
+            )
+        if name not in self._opened:
+            self._opened[name] = self.stored[name]()
+        images = self._opened[name]
+        if len(images.labels) and not 0 <= images.labels.min() <= images.labels.max() < len(self.classes):
+            raise DataError(
+                f"The {name} labels of {self.location} run from {images.labels.min()} to {images.labels.max()},"
+                f" but there are {len(self.classes)} classes. Put the labels or the class names right."
+            )
+        return Split(for_role or stored_role, self.classes, images, np.arange(len(images.labels)))
+
+    def _stored(self, role: Role) -> str | None:
+        return next((name for name in STORED_AS[role] if name in self.stored), None)
+
+
+def _refuse_overlap(split: Split, evaluation: Split) -> None:
+    """Raise DataError naming the samples of `split` whose content is also in `evaluation`."""
+    evaluated = {sample.digest: sample.name for sample in evaluation.samples}
+    shared = [sample for sample in split.samples if sample.digest in evaluated]
+    if shared:
+        told = ", ".join(f"{sample.name} = {evaluated[sample.digest]}" for sample in shared[:LISTED])
+        rest = f" and {len(shared) - LISTED} more" if len(shared) > LISTED else ""
+        raise DataError(
+            f"{len(shared)} {split.role} images are evaluation images too, so accuracy would be flattered:"
+            f" {told}{rest}. Remove them from one of the two."
+        )

@@ -1,0 +1,6 @@
+"""Where the images and weights that come with the project lie."""
+
+from pathlib import Path
+
+EMBEDDED = Path(__file__).resolve().parents[2] / "data"
+"""Fashion-MNIST's test images, its calibration images, and weights trained on the rest."""

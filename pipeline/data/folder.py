@@ -1,0 +1,118 @@
+"""Pictures in `<split>/<class>/`, or anywhere with a labels.csv; in a folder or in a .zip.
+
+labels.csv has a header and the columns path, split, and one or more columns of labels: `label`, or
+`<kind>_name`, beside which `<kind>_id` gives the order of the classes.
+"""
+
+import csv
+import io
+from functools import partial
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.data.dataset import STORED_AS, Dataset
+from pipeline.data.split import LISTED
+from pipeline.data.tree import Tree, TreeImages
+from pipeline.errors import DataError, UsageError, did_you_mean
+from targets.runtime.preprocess import ImageError
+
+LABELS = "labels.csv"
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+SPLIT_NAMES = {name for names in STORED_AS.values() for name in names}
+
+
+class Entry(NamedTuple):
+    """One picture as its path or a line of labels.csv describes it; order is the given place of its class."""
+
+    path: str
+    split: str
+    label: str
+    order: int = 0
+
+
+def open_tree(tree: Tree, labels: str | None, seed: int) -> Dataset | None:
+    """Open the pictures of `tree`; None if it has neither labels.csv nor pictures in a split's folder.
+
+    labels is the kind of label to use where labels.csv has several, such as `coarse`; None takes the first.
+    """
+    if LABELS in tree.names:
+        entries = _from_csv(tree, labels)
+    elif labels is not None:
+        raise UsageError(
+            f"{tree.location} has no {LABELS} to take {labels!r} labels from. Leave that option out."
+        )
+    else:
+        entries = _from_folders(tree)
+    if not entries:
+        return None
+    classes = tuple(name for _, name in sorted({(entry.order, entry.label) for entry in entries}))
+    if len(set(classes)) != len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise DataError(f"{tree.location}: {LABELS} numbers the class {twice!r} in more than one way.")
+    splits = sorted({entry.split for entry in entries})
+    stored = {
+        name: partial(_images, tree, [e for e in entries if e.split == name], classes) for name in splits
+    }
+    return Dataset(tree.location, classes, stored, seed)
+
+
+def _images(tree: Tree, entries: list[Entry], classes: tuple[str, ...]) -> TreeImages:
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = np.array([numbers[entry.label] for entry in entries], np.int64)
+    return TreeImages(tree, tuple(entry.path for entry in entries), labels)
+
+
+def _from_folders(tree: Tree) -> list[Entry]:
+    """Read split and class off paths; what is deeper than the class's folder belongs to the class."""
+    entries = []
+    for name in tree.names:
+        path = PurePosixPath(name)
+        if len(path.parts) > 2 and path.parts[0] in SPLIT_NAMES and path.suffix.lower() in PICTURES:
+            entries.append(Entry(name, path.parts[0], path.parts[1]))
+    return entries
+
+
+def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:
+    where = f"{tree.location}: {LABELS}"
+    try:
+        lines = csv.DictReader(io.StringIO(tree.read(LABELS).decode("utf-8-sig"), newline=""), strict=True)
+        columns = list(lines.fieldnames or ())
+        name, number = _label_columns(columns, kind, where)
+        entries = [_entry(line, name, number, f"{where}, line {lines.line_num}") for line in lines]
+    except (UnicodeDecodeError, csv.Error, ImageError) as error:
+        raise DataError(f"{where} is damaged: {error}.") from error
+    there = set(tree.names)
+    missing = [entry.path for entry in entries if entry.path not in there]
+    if missing:
+        rest = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+        raise DataError(f"{where} names files that are not there: {', '.join(missing[:LISTED])}{rest}.")
+    return entries
+
+
+def _label_columns(columns: list[str], kind: str | None, where: str) -> tuple[str, str | None]:
+    """Return the columns of the class's name and, if there is one, of its number."""
+    for needed in ("path", "split"):
+        if needed not in columns:
+            raise DataError(f"{where} has no column {needed!r}; it has {', '.join(columns) or 'no header'}.")
+    kinds = {column.removesuffix("_name"): column for column in columns if column.endswith("_name")}
+    if "label" in columns:
+        kinds["label"] = "label"
+    if not kinds:
+        raise DataError(f"{where} has no column `label` or `<kind>_name`; it has {', '.join(columns)}.")
+    kind = next(iter(kinds)) if kind is None else kind
+    if kind not in kinds:
+        hint = did_you_mean(kind, list(kinds))
+        raise UsageError(f"{where} has no labels of kind {kind!r}.{hint} Allowed: {', '.join(kinds)}.")
+    return kinds[kind], f"{kind}_id" if f"{kind}_id" in columns else None
+
+
+def _entry(line: dict[str, str | None], name: str, number: str | None, where: str) -> Entry:
+    path, split, label, order = (line[c] if c else "0" for c in ("path", "split", name, number))
+    if not path or not split or not label or not order or not order.isdecimal():
+        raise DataError(f"{where} lacks a path, split or label, or its number is none.")
+    if split not in SPLIT_NAMES:
+        hint = did_you_mean(split, sorted(SPLIT_NAMES))
+        raise DataError(f"{where}: unknown split {split!r}.{hint} Allowed: {', '.join(sorted(SPLIT_NAMES))}.")
+    return Entry(path, split, label, int(order))

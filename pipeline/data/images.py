@@ -1,0 +1,79 @@
+"""Labelled pictures as a format stores them: one class for each way to store, one interface to read them."""
+
+import hashlib
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.runtime.preprocess import decode
+
+
+class Images(Protocol):
+    """Pictures by index, as stored. Nothing is decoded before it is asked for."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of each picture, [N]."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Return what to call a picture in a message: its path, or its file and position."""
+        ...
+
+    def digest(self, index: int) -> str:
+        """Return the sha256, in hex, of the picture's stored bytes: its identity."""
+        ...
+
+    def decode(self, index: int, channels: int) -> NDArray[np.uint8]:
+        """Return uint8 [H, W, C] in its own size. Raises ImageError for a damaged picture."""
+        ...
+
+
+class PixelImages:
+    """Uncompressed pictures of one size: uint8 [N, H, W, C] that may be memory-mapped."""
+
+    def __init__(self, source: str, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        self._source = source
+        self._pixels = pixels
+        self.labels = labels
+
+    def name(self, index: int) -> str:
+        """Return `file[position]`."""
+        return f"{self._source}[{index}]"
+
+    def digest(self, index: int) -> str:
+        """Return the sha256 of the pixels in the order height, width, channel."""
+        return hashlib.sha256(self._pixels[index].tobytes()).hexdigest()
+
+    def decode(self, index: int, channels: int) -> NDArray[np.uint8]:  # noqa: ARG002 -- stored decoded
+        """Return the pixels as they are stored; preprocessing makes gray of RGB and the reverse."""
+        picture: NDArray[np.uint8] = self._pixels[index]
+        return picture
+
+
+class PackedImages:
+    """Encoded pictures end to end in one array; picture i is data[offsets[i]:offsets[i + 1]]."""
+
+    def __init__(
+        self, source: str, data: NDArray[np.uint8], offsets: NDArray[np.int64], labels: NDArray[np.int64]
+    ) -> None:
+        self._source = source
+        self._data = data
+        self._offsets = offsets
+        self.labels = labels
+
+    def name(self, index: int) -> str:
+        """Return `file[position]`."""
+        return f"{self._source}[{index}]"
+
+    def digest(self, index: int) -> str:
+        """Return the sha256 of the encoded picture."""
+        return hashlib.sha256(self._encoded(index)).hexdigest()
+
+    def decode(self, index: int, channels: int) -> NDArray[np.uint8]:
+        """Return the decoded picture. Raises ImageError."""
+        return decode(self._encoded(index), channels)
+
+    def _encoded(self, index: int) -> bytes:
+        return self._data[self._offsets[index] : self._offsets[index + 1]].tobytes()

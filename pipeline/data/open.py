@@ -1,0 +1,70 @@
+"""Recognise what format a data set is in."""
+
+from pathlib import Path
+
+from pipeline.data import cifar, folder, idx, packed
+from pipeline.data.dataset import Dataset
+from pipeline.data.embedded import EMBEDDED
+from pipeline.data.tree import FileDigest, FolderTree, ZipTree, digest_file
+from pipeline.errors import DataError, UsageError
+
+NAMED = {"fashion-mnist": EMBEDDED}
+"""Data sets that come with the project."""
+
+UNDERSTOOD = (
+    "a folder of idx files (train-images-idx3-ubyte, plain or .gz), of <split>_jpeg.npz packs, or of"
+    " CIFAR-10's python batches; a folder or .zip with labels.csv or with pictures in <split>/<class>/, where"
+    " <split> is train, calibration, test or val"
+)
+
+
+def open_dataset(
+    location: str | Path, labels: str | None = None, seed: int = 0, file_digest: FileDigest = digest_file
+) -> Dataset:
+    """Open the data set at a path, or the embedded one by its name, `fashion-mnist`.
+
+    labels chooses among the label columns of a labels.csv, `seed` which training images are set aside for
+    calibration. file_digest returns the sha256 of a picture's file, in hex; give one that remembers to save
+    reading large folders again. Raises DataError, saying what was found and what is understood.
+    """
+    path = Path(location)
+    named = NAMED.get(str(location))
+    if named is not None and not path.exists():
+        path = named
+    dataset = _of_folder(path, labels, seed, file_digest) if path.is_dir() else _of_file(path, labels, seed)
+    if dataset is None:
+        raise DataError(
+            f"{path} is no data set that edgec understands: {_found(path)}. Understood: {UNDERSTOOD}."
+        )
+    return dataset
+
+
+def _of_file(path: Path, labels: str | None, seed: int) -> Dataset | None:
+    if not path.exists():
+        raise DataError(f"There is no data set {path}. Give {UNDERSTOOD}; or {', '.join(NAMED)}.")
+    return folder.open_tree(ZipTree(path), labels, seed) if path.suffix == ".zip" else None
+
+
+def _of_folder(path: Path, labels: str | None, seed: int, file_digest: FileDigest) -> Dataset | None:
+    batches = cifar.find_batches(path)
+    if idx.find_splits(path):
+        found = idx.open_idx(path, seed)
+    elif packed.find_packs(path):
+        found = packed.open_packs(path, seed)
+    elif batches is not None:
+        found = cifar.open_batches(batches, seed)
+    else:
+        return folder.open_tree(FolderTree(path, file_digest), labels, seed)
+    if labels is not None:
+        raise UsageError(f"{path} has one kind of labels. Leave out {labels!r}.")
+    return found
+
+
+def _found(path: Path) -> str:
+    """Say briefly what is at a path."""
+    if not path.is_dir():
+        return f"a file of {path.stat().st_size:,} bytes"
+    names = sorted(entry.name for entry in path.iterdir())
+    return "it holds " + (
+        ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") or "nothing"
+    )

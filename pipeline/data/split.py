@@ -1,0 +1,147 @@
+"""The part of a data set that plays one role, read as a stream."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.images import Images
+from pipeline.errors import DataError
+from targets.runtime.preprocess import ImageError, Preprocessing
+
+Role = Literal["train", "calibration", "evaluation"]
+
+DAMAGED_SHARE = 0.01
+"""More damaged pictures than this share of a split are an error: the rest may not stand for the whole."""
+
+LISTED = 5
+"""How many samples an error names before it counts the rest."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled picture. Its digest, the sha256 of its stored bytes, is its identity."""
+
+    name: str
+    digest: str
+    label: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Preprocessed pictures: images uint8 [N, H, W, C], labels int64 [N], and where they came from."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    samples: tuple[Sample, ...]
+
+
+def log_damaged(sample: Sample, reason: str) -> None:
+    """Log a skipped picture as a warning of the logger `edgec.data`."""
+    logging.getLogger("edgec.data").warning("Skipped %s: %s", sample.name, reason)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures `indices` of a store, in that order, playing one role."""
+
+    role: Role
+    classes: tuple[str, ...]
+    images: Images
+    indices: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of each sample, int64 [N]."""
+        return self.images.labels[self.indices]
+
+    @cached_property
+    def samples(self) -> Sequence[Sample]:
+        """All samples in order. The first use reads every stored byte once, to digest it."""
+        images = self.images
+        return tuple(
+            Sample(images.name(i), images.digest(i), int(images.labels[i])) for i in map(int, self.indices)
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256, in hex, of the class names and of each sample's content and label, in order."""
+        whole = hashlib.sha256("\0".join(self.classes).encode())
+        for sample in self.samples:
+            whole.update(f"\n{sample.digest} {sample.label}".encode())
+        return whole.hexdigest()
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "Split":
+        """Return the samples at these positions of this split, in this order."""
+        return replace(self, indices=self.indices[np.asarray(indices, np.int64)])
+
+    def stratified(self, count: int, seed: int = 0) -> "Split":
+        """Return `count` samples drawn so that classes keep their proportions; all if there are fewer.
+
+        A smaller draw with the same seed is contained in a larger one. Samples keep their order.
+        """
+        if count < 1:
+            raise DataError(
+                f"The {self.role} set would be empty: {count} images asked for. Ask for at least one."
+            )
+        return self.subset(np.sort(stratified_order(self.labels, seed)[:count]))
+
+    def batches(
+        self,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        on_damaged: Callable[[Sample, str], None] = log_damaged,
+    ) -> Iterator[Batch]:
+        """Yield preprocessed batches in order; only one batch is held in memory.
+
+        A damaged picture is reported to `on_damaged` and left out. Raises DataError, naming the first of
+        them, as soon as they are more than DAMAGED_SHARE of the split.
+        """
+        damaged: list[tuple[Sample, str]] = []
+        for start in range(0, len(self), batch_size):
+            part = slice(start, start + batch_size)
+            images, samples = [], []
+            for index, sample in zip(self.indices[part], self.samples[part], strict=True):
+                try:
+                    picture = self.images.decode(int(index), preprocessing.channels)
+                except ImageError as error:
+                    damaged.append((sample, str(error)))
+                    on_damaged(sample, str(error))
+                    self._refuse_if_too_many(damaged)
+                else:
+                    images.append(preprocessing(picture))
+                    samples.append(sample)
+            if images:
+                labels = np.array([sample.label for sample in samples], np.int64)
+                yield Batch(np.stack(images), labels, tuple(samples))
+
+    def _refuse_if_too_many(self, damaged: list[tuple[Sample, str]]) -> None:
+        if len(damaged) > DAMAGED_SHARE * len(self):
+            told = "; ".join(f"{sample.name} ({reason})" for sample, reason in damaged[:LISTED])
+            raise DataError(
+                f"At least {len(damaged)} of the {len(self)} {self.role} images are damaged, more than the"
+                f" {DAMAGED_SHARE:.0%} that are skipped. First: {told}. Restore or remove them."
+            )
+
+
+def stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return a permutation of the positions of `labels` any beginning of which has the classes in proportion.
+
+    Within a class the order is random. Only a bit generator's raw stream is used, which NumPy promises to
+    keep (NEP 19), so that the same seed gives the same draw in every version.
+    """
+    random = np.random.Philox(key=seed).random_raw(len(labels))
+    by_class = np.lexsort((random, labels))
+    counts = np.bincount(labels)
+    starts = np.cumsum(counts) - counts
+    rank = np.empty(len(labels), np.int64)
+    rank[by_class] = np.arange(len(labels)) - starts[labels[by_class]]
+    return np.lexsort((random, (rank + 0.5) / counts[labels]))

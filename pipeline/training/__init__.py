@@ -1,0 +1,1 @@
+"""Training on this machine's CPU: one recipe, resumable to the bit."""

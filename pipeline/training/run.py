@@ -1,0 +1,142 @@
+"""A training run on disk.
+
+run.json             configuration and decisions, written once, when the run begins
+checkpoint.pt        weights, momentum and history after the last full epoch
+history.jsonl        the history again, one line an epoch, for people and plots
+weights.safetensors  the final weights; there once the run is finished
+
+Each file is written beside its place and renamed into it, so that a kill leaves the old one or the new one.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
+
+from pipeline.errors import CheckpointError, StorageError, UsageError
+from pipeline.models.checkpoint import DAMAGE
+from pipeline.training.config import TrainConfig
+
+
+class Decisions(BaseModel):
+    """What was found on this machine, kept so that a resumed run computes the same bits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bf16: bool
+    threads: int
+    torch: str
+    data_digest: str
+
+
+class RunRecord(BaseModel):
+    """The content of run.json."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    config: TrainConfig
+    decisions: Decisions
+
+
+class EpochRecord(BaseModel):
+    """One line of the history; loss and accuracy are of the augmented images as they were learned."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epoch: int
+    side: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run is kept."""
+
+    path: Path
+
+    @property
+    def weights(self) -> Path:
+        """The final weights."""
+        return self.path / "weights.safetensors"
+
+    def begin(self, config: TrainConfig, decide: Callable[[], Decisions]) -> RunRecord:
+        """Return the record of the run in this folder, or write that of a new one.
+
+        Raises UsageError if the folder holds a run with other settings, CheckpointError for a damaged record.
+        """
+        path = self.path / "run.json"
+        if not path.exists():
+            record = RunRecord(config=config, decisions=decide())
+            _write(path, lambda scratch: scratch.write_text(record.model_dump_json(indent=2) + "\n"))
+            return record
+        try:
+            record = RunRecord.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise CheckpointError(f"{path} is damaged. Remove {self.path} to start again.") from error
+        found, wanted = record.config.model_dump(), config.model_dump()
+        different = [
+            f"{key} = {found[key]}, not {wanted[key]}" for key in wanted if found[key] != wanted[key]
+        ]
+        if different:
+            raise UsageError(
+                f"{self.path} holds a run with other settings: {'; '.join(different)}."
+                " Resume it with the same settings, or give another folder."
+            )
+        return record
+
+    def save(self, network: nn.Module, optimiser: torch.optim.Optimizer, history: list[EpochRecord]) -> None:
+        """Keep the state after the last epoch of `history`."""
+        lines = [record.model_dump_json() for record in history]
+        state = {"model": network.state_dict(), "optimiser": optimiser.state_dict(), "history": lines}
+        _write(self.path / "checkpoint.pt", lambda scratch: torch.save(state, scratch))
+        _write(self.path / "history.jsonl", lambda scratch: scratch.write_text("\n".join(lines) + "\n"))
+
+    def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> list[EpochRecord]:
+        """Load the last state into `network` and `optimiser`; return its history, empty if there is none."""
+        path = self.path / "checkpoint.pt"
+        if not path.exists():
+            return []
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            network.load_state_dict(state["model"])
+            optimiser.load_state_dict(state["optimiser"])
+            return [EpochRecord.model_validate_json(line) for line in state["history"]]
+        except DAMAGE as error:
+            raise CheckpointError(f"{path} is damaged. Remove {self.path} to start again.") from error
+
+    def finish(self, network: nn.Module) -> Path:
+        """Write the final weights, float32, and return their file."""
+        kept = {
+            k: v.contiguous()
+            for k, v in network.state_dict().items()
+            if not k.endswith("num_batches_tracked")
+        }
+        _write(self.weights, lambda scratch: safetensors.torch.save_file(kept, scratch))
+        return self.weights
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a scratch file, put it on the disk, and rename it to `path`."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(scratch)
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror or error}. Free space or allow writing."
+        ) from error
+    finally:
+        scratch.unlink(missing_ok=True)
