@@ -83,9 +83,10 @@ class Dataset:
             self._opened[name] = self.stored[name]()
         images = self._opened[name]
         if len(images.labels) and not 0 <= images.labels.min() <= images.labels.max() < len(self.classes):
+            found = f"{images.labels.min()} to {images.labels.max()}"
             raise DataError(
-                f"The {name} labels of {self.location} run from {images.labels.min()} to {images.labels.max()},"
-                f" but there are {len(self.classes)} classes. Put the labels or the class names right."
+                f"{self.location}: {name} labels run from {found}; there are {len(self.classes)} classes."
+                " Put the labels or the class names right."
             )
         return Split(for_role or stored_role, self.classes, images, np.arange(len(images.labels)))
 

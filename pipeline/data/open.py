@@ -5,7 +5,8 @@ from pathlib import Path
 from pipeline.data import cifar, folder, idx, packed
 from pipeline.data.dataset import Dataset
 from pipeline.data.embedded import EMBEDDED
-from pipeline.data.tree import FileDigest, FolderTree, ZipTree, digest_file
+from pipeline.data.tree import FileDigest, FolderTree, ZipTree
+from pipeline.digest import file_digest
 from pipeline.errors import DataError, UsageError
 
 NAMED = {"fashion-mnist": EMBEDDED}
@@ -19,19 +20,19 @@ UNDERSTOOD = (
 
 
 def open_dataset(
-    location: str | Path, labels: str | None = None, seed: int = 0, file_digest: FileDigest = digest_file
+    location: str | Path, labels: str | None = None, seed: int = 0, digest: FileDigest = file_digest
 ) -> Dataset:
     """Open the data set at a path, or the embedded one by its name, `fashion-mnist`.
 
     labels chooses among the label columns of a labels.csv, `seed` which training images are set aside for
-    calibration. file_digest returns the sha256 of a picture's file, in hex; give one that remembers to save
+    calibration. digest returns the sha256 of a picture's file, in hex; give one that remembers to save
     reading large folders again. Raises DataError, saying what was found and what is understood.
     """
     path = Path(location)
     named = NAMED.get(str(location))
     if named is not None and not path.exists():
         path = named
-    dataset = _of_folder(path, labels, seed, file_digest) if path.is_dir() else _of_file(path, labels, seed)
+    dataset = _of_folder(path, labels, seed, digest) if path.is_dir() else _of_file(path, labels, seed)
     if dataset is None:
         raise DataError(
             f"{path} is no data set that edgec understands: {_found(path)}. Understood: {UNDERSTOOD}."
@@ -45,7 +46,7 @@ def _of_file(path: Path, labels: str | None, seed: int) -> Dataset | None:
     return folder.open_tree(ZipTree(path), labels, seed) if path.suffix == ".zip" else None
 
 
-def _of_folder(path: Path, labels: str | None, seed: int, file_digest: FileDigest) -> Dataset | None:
+def _of_folder(path: Path, labels: str | None, seed: int, digest: FileDigest) -> Dataset | None:
     batches = cifar.find_batches(path)
     if idx.find_splits(path):
         found = idx.open_idx(path, seed)
@@ -54,7 +55,7 @@ def _of_folder(path: Path, labels: str | None, seed: int, file_digest: FileDiges
     elif batches is not None:
         found = cifar.open_batches(batches, seed)
     else:
-        return folder.open_tree(FolderTree(path, file_digest), labels, seed)
+        return folder.open_tree(FolderTree(path, digest), labels, seed)
     if labels is not None:
         raise UsageError(f"{path} has one kind of labels. Leave out {labels!r}.")
     return found

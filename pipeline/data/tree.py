@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.digest import file_digest
 from pipeline.errors import DataError
 from targets.runtime.preprocess import ImageError, decode
 
@@ -18,12 +19,6 @@ FILE_LIMIT = 64 * 2**20
 """Bytes of one encoded picture; a longer file is counted as damaged, whatever it may unpack to."""
 
 FileDigest = Callable[[Path], str]
-
-
-def digest_file(path: Path) -> str:
-    """Return the sha256, in hex, of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Tree(Protocol):
@@ -44,10 +39,10 @@ class Tree(Protocol):
 class FolderTree:
     """The files below a folder. Links are followed, but no folder is entered twice."""
 
-    def __init__(self, folder: Path, file_digest: FileDigest = digest_file) -> None:
+    def __init__(self, folder: Path, digest: FileDigest = file_digest) -> None:
         self.location = str(folder)
         self._folder = folder
-        self._file_digest = file_digest
+        self._file_digest = digest
         self.names = tuple(sorted(_files_below(folder)))
 
     def read(self, name: str) -> bytes:

@@ -12,14 +12,17 @@ from pipeline.data.split import Split
 from pipeline.errors import DataError, UsageError
 from pipeline.models.resnet import FromPixels
 from pipeline.models.zoo import KnownModel, find_model
+from pipeline.progress import Advance, Progress, Silent
 from pipeline.training.config import TrainConfig
 from pipeline.training.precision import bf16_is_faster
-from pipeline.training.progress import Progress, Silent
 from pipeline.training.run import Decisions, EpochRecord, RunFolder
 from pipeline.training.trainer import Trainer
 
 HELD_LIMIT = 8 * 2**30
 """Bytes of decoded training images: all are held in memory."""
+
+
+SILENT = Silent()
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class TrainResult:
     evaluated: int | None
 
 
-def train(config: TrainConfig, output: Path, progress: Progress | None = None) -> TrainResult:
+def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> TrainResult:
     """Train as `config` says into the folder `output`, or resume the run that is in it.
 
     A run that was killed and resumed ends with the same bits as one that was not, on the same machine. The
@@ -52,31 +55,40 @@ def train(config: TrainConfig, output: Path, progress: Progress | None = None) -
     _follow(record.decisions, trainer, split.digest)
 
     history = folder.restore(trainer.network, trainer.optimiser)
-    progress = progress or Silent()
-    progress.begin(config.epochs, trainer.steps(len(images)), len(history))
+    if history:
+        progress.say(f"Resuming after epoch {len(history)} of {config.epochs}.")
     for number in range(len(history) + 1, config.epochs + 1):
-        history.append(trainer.epoch(number, images, labels, progress.step))
+        with progress.task(f"epoch {number} of {config.epochs}", trainer.steps(len(images))) as advance:
+            history.append(trainer.epoch(number, images, labels, advance))
         folder.save(trainer.network, trainer.optimiser, history)
-        progress.epoch(history[-1])
+        progress.say(_told(history[-1], config.epochs))
     weights = folder.finish(trainer.network)
     right = evaluated = None
     if dataset.has("evaluation"):
-        right, evaluated = count_right(trainer.network, model, dataset.split("evaluation"))
+        evaluation = dataset.split("evaluation")
+        with progress.task("evaluate", len(evaluation)) as advance:
+            right, evaluated = count_right(trainer.network, model, evaluation, advance)
     return TrainResult(weights, tuple(history), right, evaluated)
 
 
-def count_right(
-    network: nn.Module, model: KnownModel, split: Split, batch_size: int = 250
-) -> tuple[int, int]:
+def count_right(network: nn.Module, model: KnownModel, split: Split, advance: Advance) -> tuple[int, int]:
     """Return how many images of `split` the network classifies rightly in float32, and how many it saw."""
     eyes = FromPixels(network, model.mean, model.std).eval()
     right = seen = 0
     with torch.inference_mode():
-        for batch in split.batches(model.preprocessing, batch_size):
+        for batch in split.batches(model.preprocessing, batch_size=250):
             predicted = eyes(torch.from_numpy(batch.images)).argmax(1).numpy()
             right += int((predicted == batch.labels).sum())
             seen += len(batch.labels)
+            advance(len(batch.labels))
     return right, seen
+
+
+def _told(record: EpochRecord, epochs: int) -> str:
+    return (
+        f"epoch {record.epoch:>{len(str(epochs))}} of {epochs}  {record.side} px  loss {record.loss:.4f}"
+        f"  training accuracy {record.accuracy:.2%}  {record.seconds:.0f} s"
+    )
 
 
 def _held(split: Split, model: KnownModel) -> tuple[Tensor, Tensor]:

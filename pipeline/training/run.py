@@ -8,6 +8,7 @@ weights.safetensors  the final weights; there once the run is finished
 Each file is written beside its place and renamed into it, so that a kill leaves the old one or the new one.
 """
 
+import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
-from pipeline.errors import CheckpointError, StorageError, UsageError
+from pipeline.errors import CheckpointError, UsageError
 from pipeline.models.checkpoint import DAMAGE
+from pipeline.store import writing
 from pipeline.training.config import TrainConfig
 
 
@@ -77,7 +79,7 @@ class RunFolder:
         path = self.path / "run.json"
         if not path.exists():
             record = RunRecord(config=config, decisions=decide())
-            _write(path, lambda scratch: scratch.write_text(record.model_dump_json(indent=2) + "\n"))
+            _replace(path, record.model_dump_json(indent=2).encode() + b"\n")
             return record
         try:
             record = RunRecord.model_validate_json(path.read_bytes())
@@ -98,8 +100,10 @@ class RunFolder:
         """Keep the state after the last epoch of `history`."""
         lines = [record.model_dump_json() for record in history]
         state = {"model": network.state_dict(), "optimiser": optimiser.state_dict(), "history": lines}
-        _write(self.path / "checkpoint.pt", lambda scratch: torch.save(state, scratch))
-        _write(self.path / "history.jsonl", lambda scratch: scratch.write_text("\n".join(lines) + "\n"))
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        _replace(self.path / "checkpoint.pt", buffer.getvalue())
+        _replace(self.path / "history.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> list[EpochRecord]:
         """Load the last state into `network` and `optimiser`; return its history, empty if there is none."""
@@ -121,22 +125,20 @@ class RunFolder:
             for k, v in network.state_dict().items()
             if not k.endswith("num_batches_tracked")
         }
-        _write(self.weights, lambda scratch: safetensors.torch.save_file(kept, scratch))
+        _replace(self.weights, safetensors.torch.save(kept))
         return self.weights
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a scratch file, put it on the disk, and rename it to `path`."""
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside `path`, put it on the disk, and rename. Raises StorageError if the system refuses."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(scratch)
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"Cannot write {path}: {error.strerror or error}. Free space or allow writing."
-        ) from error
-    finally:
-        scratch.unlink(missing_ok=True)
+        try:
+            with scratch.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)

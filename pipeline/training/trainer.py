@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.models import resnet
 from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import KnownModel
+from pipeline.progress import Advance
 from pipeline.training.augment import random_crop, random_flip, resized
 from pipeline.training.config import TrainConfig
 from pipeline.training.optimise import learning_rate, make_optimiser
@@ -39,9 +40,7 @@ class Trainer:
         """Return the steps of an epoch; images after the last full batch wait for another epoch's order."""
         return max(1, images // self.config.batch_size)
 
-    def epoch(
-        self, number: int, images: Tensor, labels: Tensor, on_step: Callable[[int, int, float], None]
-    ) -> EpochRecord:
+    def epoch(self, number: int, images: Tensor, labels: Tensor, advance: Advance) -> EpochRecord:
         """Train epoch `number`, counted from 1. Raises UsageError if the loss is no longer finite."""
         start = time.perf_counter()
         steps = self.steps(len(images))
@@ -51,7 +50,7 @@ class Trainer:
             rate = learning_rate((number - 1) * steps + step - 1, steps * self.config.epochs, self.config)
             loss, correct = self.step(batch, wanted, side, rate)
             loss_sum, right = loss_sum + loss, right + correct
-            on_step(number, step, loss)
+            advance(1)
             if not math.isfinite(loss):
                 raise UsageError(
                     f"Training diverged in epoch {number}: lower peak_learning_rate ({rate:.3g} here)."
