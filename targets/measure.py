@@ -1,4 +1,4 @@
-"""Measure engines in a clean child process: no other allocation, import or thread of ours disturbs the figures."""
+"""Measure engines in a clean child process, where nothing else of ours allocates, imports or runs."""
 
 import json
 import subprocess
@@ -19,19 +19,20 @@ def measure_in_child(
     engines: Sequence[tuple[str, Path]],
     images: NDArray[np.uint8],
     settings: Settings,
+    threads: int = 1,
     environment: Mapping[str, str] | None = None,
 ) -> list[Measurement]:
     """Time engines, each given as (runner module, engine file), on images [M, H, W, C].
 
-    One engine alone also has its peak memory measured; several are timed alternately, for comparing. A runner
-    module has `open(engine)`; `environment` replaces the child's, None keeps ours. Raises EngineError with the
-    child's last words.
+    One engine alone also has its peak memory measured; several are timed alternately, for comparing. A
+    runner module has `open_engine(path, threads)`; `environment` replaces the child's, None keeps ours.
+    Raises EngineError with the child's last words.
     """
     with tempfile.TemporaryDirectory(prefix="edgec-measure-") as scratch:
         file = Path(scratch) / "images.npy"
         np.save(file, images)
         command = [sys.executable, "-m", "targets.runtime.measure", "--images", str(file)]
-        command += ["--settings", json.dumps(asdict(settings))]
+        command += ["--settings", json.dumps(asdict(settings)), "--threads", str(threads)]
         for runner, engine in engines:
             command += ["--engine", runner, str(engine)]
         child = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -40,4 +41,4 @@ def measure_in_child(
         raise EngineError(
             f"measuring {names} failed with exit code {child.returncode}:\n{child.stderr[-2000:]}"
         )
-    return from_json(child.stdout)
+    return from_json(child.stdout.splitlines()[-1])  # a toolchain may have printed before

@@ -1,0 +1,180 @@
+"""FP32 against INT8 on the same labelled images, tallied batch by batch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ReportError
+from pipeline.report.model import Accuracy, ClassAccuracy, NegativeFlip, PairedRate
+from pipeline.report.stats import difference_interval, mcnemar_exact, wilson_interval
+from pipeline.report.thumbnails import png_base64, shrink
+from targets.base import Origin
+
+THUMBNAILS = 24
+
+
+class AccuracyTally:
+    """Counts of one validation. Feed every batch to `add`, then ask for `accuracy`.
+
+    Keeps counts and, for negative flips, thumbnails; memory does not grow with the images.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.images = 0
+        self._agreeing = 0
+        self._kl_sum = self._signal = self._noise = 0.0
+        self._outcomes = np.zeros((2, 2, 2), np.int64)  # [top-1 or top-5, FP32 right, INT8 right]
+        self._fp32_confusion = np.zeros((classes, classes), np.int64)  # [label, prediction]
+        self._int8_confusion = np.zeros((classes, classes), np.int64)
+        self._worse = np.zeros(classes, np.int64)
+        self._better = np.zeros(classes, np.int64)
+        self._flips: list[tuple[NegativeFlip, NDArray[np.uint8]]] = []
+
+    def add(
+        self,
+        fp32: NDArray[np.float32],
+        int8: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        images: NDArray[np.uint8],
+        names: Sequence[str],
+    ) -> None:
+        """Count one batch: logits [N, classes] of both, labels [N], pixels [N, H, W, C], N names.
+
+        Raises ReportError if shapes do not fit or a logit is not finite.
+        """
+        self._refuse_nonsense(fp32, int8, labels, names)
+        top = np.stack([fp32.argmax(1), int8.argmax(1)])
+        right = top == labels
+        np.add.at(self._fp32_confusion, (labels, top[0]), 1)
+        np.add.at(self._int8_confusion, (labels, top[1]), 1)
+        np.add.at(self._worse, labels[right[0] & ~right[1]], 1)
+        np.add.at(self._better, labels[~right[0] & right[1]], 1)
+        ranks = label_rank(fp32, labels), label_rank(int8, labels)
+        for i, k in enumerate((1, 5)):
+            np.add.at(self._outcomes[i], ((ranks[0] < k).astype(int), (ranks[1] < k).astype(int)), 1)
+        self.images += len(labels)
+        self._agreeing += int((top[0] == top[1]).sum())
+        self._kl_sum += float(kl_divergence(fp32, int8).sum())
+        self._signal += float(np.square(fp32, dtype=np.float64).sum())
+        self._noise += float(np.square(fp32.astype(np.float64) - int8).sum())
+        probability = np.exp(log_softmax(fp32))
+        for i in np.flatnonzero(right[0] & ~right[1]).tolist():
+            flip = NegativeFlip(
+                name=names[i],
+                label=int(labels[i]),
+                int8_prediction=int(top[1, i]),
+                fp32_margin=float(probability[i, labels[i]] - probability[i, top[1, i]]),
+            )
+            self._flips.append((flip, shrink(images[i])))
+
+    def accuracy(self, fp32_origin: Origin, int8_origin: Origin) -> Accuracy:
+        """Return the record of everything counted. Raises ReportError if nothing was."""
+        if not self.images:
+            raise ReportError("no evaluation image was counted: accuracy needs at least one")
+        return Accuracy(
+            fp32_origin=fp32_origin,
+            int8_origin=int8_origin,
+            top1=paired_rate(self._outcomes[0]),
+            top5=paired_rate(self._outcomes[1]) if self.classes > 5 else None,
+            agreement=self._agreeing / self.images,
+            agreement_interval=wilson_interval(self._agreeing, self.images),
+            kl_nats=self._kl_sum / self.images,
+            sqnr_db=sqnr_db(self._signal, self._noise),
+            per_class=self._per_class(),
+            confusion=self._confusion(),
+            negative_flips=self._negative_flips(),
+        )
+
+    def _refuse_nonsense(
+        self,
+        fp32: NDArray[np.float32],
+        int8: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        names: Sequence[str],
+    ) -> None:
+        wanted = (len(labels), self.classes)
+        for what, logits in (("FP32", fp32), ("INT8", int8)):
+            if logits.shape != wanted:
+                raise ReportError(f"{what} logits have shape {logits.shape}, but {wanted} is expected")
+            bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+            if len(bad):
+                raise ReportError(
+                    f"{what} logits are not finite for {len(bad)} of {len(labels)} images, first "
+                    f"{names[int(bad[0])]}: the engine is broken, its accuracy would mean nothing"
+                )
+        if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
+            raise ReportError(f"labels reach {labels.max()}, but the model has {self.classes} classes")
+
+    def _per_class(self) -> tuple[ClassAccuracy, ...]:
+        return tuple(
+            ClassAccuracy(
+                label=k,
+                images=int(self._fp32_confusion[k].sum()),
+                fp32_correct=int(self._fp32_confusion[k, k]),
+                int8_correct=int(self._int8_confusion[k, k]),
+                worse=int(self._worse[k]),
+                better=int(self._better[k]),
+            )
+            for k in range(self.classes)
+        )
+
+    def _confusion(self) -> tuple[tuple[int, int, int, int], ...]:
+        label, prediction = np.nonzero(self._fp32_confusion + self._int8_confusion)
+        cells = self._fp32_confusion[label, prediction], self._int8_confusion[label, prediction]
+        return tuple(zip(label.tolist(), prediction.tolist(), *(c.tolist() for c in cells), strict=True))
+
+    def _negative_flips(self) -> tuple[NegativeFlip, ...]:
+        worst_first = sorted(self._flips, key=lambda flip: (-flip[0].fp32_margin, flip[0].name))
+        return tuple(
+            flip.replace(thumbnail_png=png_base64(pixels)) if place < THUMBNAILS else flip
+            for place, (flip, pixels) in enumerate(worst_first)
+        )
+
+
+def label_rank(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the place [N] of each label among logits [N, classes], 0 the best; ties go to the lower index.
+
+    That is argmax's rule, so place 0 is exactly top-1 even where INT8 logits tie.
+    """
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    earlier = np.arange(logits.shape[1]) < labels[:, None]
+    ahead: NDArray[np.bool_] = (logits > own) | ((logits == own) & earlier)
+    rank: NDArray[np.int64] = np.count_nonzero(ahead, axis=1)
+    return rank
+
+
+def paired_rate(outcomes: NDArray[np.int64]) -> PairedRate:
+    """Compare right answers before and after from their counts [right before (0 or 1), right after]."""
+    images, worse, better = int(outcomes.sum()), int(outcomes[1, 0]), int(outcomes[0, 1])
+    interval = difference_interval(worse, better, images)
+    return PairedRate(
+        images=images,
+        fp32_correct=int(outcomes[1].sum()),
+        int8_correct=int(outcomes[:, 1].sum()),
+        worse=worse,
+        better=better,
+        drop_points=100 * (worse - better) / images,
+        drop_interval=interval.scaled(100),
+        mcnemar_p=mcnemar_exact(worse, better),
+    )
+
+
+def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return log probabilities [N, classes] in nats."""
+    shifted: NDArray[np.float64] = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    total: NDArray[np.float64] = np.exp(shifted).sum(axis=1, keepdims=True)
+    return shifted - np.log(total)
+
+
+def kl_divergence(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return KL(softmax(reference) || softmax(other)) in nats, [N], for logits [N, classes]."""
+    log_p, log_q = log_softmax(reference), log_softmax(other)
+    divergence: NDArray[np.float64] = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
+    return np.maximum(divergence, 0.0)  # rounding can leave -1e-17
+
+
+def sqnr_db(signal: float, noise: float) -> float | None:
+    """Return the signal-to-quantisation-noise ratio of two sums of squares; None without noise or signal."""
+    return float(10 * np.log10(signal / noise)) if noise > 0 and signal > 0 else None

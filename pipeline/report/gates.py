@@ -1,0 +1,145 @@
+"""Judge a measured interval against a limit: pass or fail when all of it says so, else inconclusive."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from pipeline.report.model import Gate, Interval, Latency, NotMeasured, PairedRate, Verdict
+from pipeline.report.stats import difference_score, images_to_decide, ratio_interval, ratio_score
+from targets.base import Origin
+
+
+def drop_gate(top1: PairedRate, max_drop: float, origin: Origin) -> Gate:
+    """Judge 'INT8 loses less than `max_drop` percentage points of top-1'."""
+
+    def score(factor: float) -> float:
+        counts = top1.worse * factor, top1.better * factor, top1.images * factor
+        return difference_score(*counts, max_drop / 100)
+
+    return _accuracy_gate(
+        name="max_drop",
+        claim=f"top-1 drop below {max_drop:.2f} points",
+        limit=max_drop,
+        value=top1.drop_points,
+        interval=top1.drop_interval,
+        unit="points",
+        origin=origin,
+        verdict=verdict_below(top1.drop_interval, max_drop),
+        decide=lambda: images_to_decide(score, top1.images),
+    )
+
+
+def ratio_gate(top1: PairedRate, min_ratio: float, origin: Origin) -> Gate:
+    """Judge 'INT8 keeps at least `min_ratio` of FP32's top-1', MLPerf's way of asking (0.99)."""
+    both = top1.fp32_correct - top1.worse
+    interval = ratio_interval(top1.worse, top1.better, both, top1.images)
+
+    def score(factor: float) -> float:
+        counts = top1.worse * factor, top1.better * factor, both * factor, top1.images * factor
+        return ratio_score(*counts, min_ratio)
+
+    return _accuracy_gate(
+        name="min_ratio",
+        claim=f"INT8 keeps {min_ratio:.1%} of FP32's top-1",
+        limit=min_ratio,
+        value=top1.int8_correct / max(1, top1.fp32_correct),
+        interval=interval,
+        unit="of FP32",
+        origin=origin,
+        verdict=verdict_above(interval, min_ratio),
+        decide=lambda: images_to_decide(score, top1.images),
+    )
+
+
+def latency_gate(
+    latency: Latency | NotMeasured, quantile: Literal["p50", "p90", "p99"], limit_ms: float
+) -> Gate:
+    """Judge 'INT8's latency at this quantile is below `limit_ms`'."""
+    name, claim = f"{quantile}_ms", f"{quantile} latency below {limit_ms:g} ms"
+    if isinstance(latency, NotMeasured):
+        return Gate(
+            name=name,
+            claim=claim,
+            limit=limit_ms,
+            value=None,
+            interval=None,
+            unit="ms",
+            origin=None,
+            verdict=Verdict.INCONCLUSIVE,
+            message=f"not measured: {latency.reason}",
+        )
+    figure = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}[quantile]
+    verdict = verdict_below(figure.interval, limit_ms)
+    message = _where(figure.interval, limit_ms, "ms", verdict)
+    if verdict is Verdict.INCONCLUSIVE:
+        message += f"; {len(latency.runs_ns)} runs do not decide, more runs or a quieter machine may"
+    if latency.noisy:
+        message += f" (noisy: {latency.noisy[0]})"
+    return Gate(
+        name=name,
+        claim=claim,
+        limit=limit_ms,
+        value=figure.ms,
+        interval=figure.interval,
+        unit="ms",
+        origin=latency.origin,
+        verdict=verdict,
+        message=message,
+    )
+
+
+def verdict_below(interval: Interval, limit: float) -> Verdict:
+    """Judge the claim 'the figure is below the limit'."""
+    if interval.high is not None and interval.high < limit:
+        return Verdict.PASS
+    return Verdict.FAIL if interval.low > limit else Verdict.INCONCLUSIVE
+
+
+def verdict_above(interval: Interval, limit: float) -> Verdict:
+    """Judge the claim 'the figure is above the limit'."""
+    if interval.low > limit:
+        return Verdict.PASS
+    return Verdict.FAIL if interval.high is not None and interval.high < limit else Verdict.INCONCLUSIVE
+
+
+def _accuracy_gate(  # noqa: PLR0913 - a gate has that many parts
+    *,
+    name: str,
+    claim: str,
+    limit: float,
+    value: float,
+    interval: Interval,
+    unit: str,
+    origin: Origin,
+    verdict: Verdict,
+    decide: Callable[[], int | None],
+) -> Gate:
+    message, images = _where(interval, limit, unit, verdict), None
+    if verdict is Verdict.INCONCLUSIVE:
+        images = decide()
+        message += (
+            f"; about {images:,} images would decide (80 % chance, at the rates seen)"
+            if images
+            else "; so close to the limit that no number of images would decide"
+        )
+    return Gate(
+        name=name,
+        claim=claim,
+        limit=limit,
+        value=value,
+        interval=interval,
+        unit=unit,
+        origin=origin,
+        verdict=verdict,
+        message=message,
+        images_to_decide=images,
+    )
+
+
+def _where(interval: Interval, limit: float, unit: str, verdict: Verdict) -> str:
+    high = "unbounded" if interval.high is None else f"{interval.high:.4g}"
+    place = {
+        Verdict.PASS: "lies within the limit",
+        Verdict.FAIL: "lies beyond the limit",
+        Verdict.INCONCLUSIVE: "contains the limit",
+    }[verdict]
+    return f"the {interval.level:.0%} interval [{interval.low:.4g}, {high}] {place} of {limit:g} {unit}"

@@ -1,0 +1,287 @@
+"""The schema of report.json: everything a build claims, each figure with where it was measured.
+
+A figure that was not measured is a `NotMeasured` with its reason: never null, never zero. Units are in names.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, model_validator
+
+from pipeline.report.record import Record, load_record
+from targets.base import Origin
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Verdict(StrEnum):
+    """What a gate says. Inconclusive means: measure more, the message says how much."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Interval(Record):
+    """A two-sided confidence interval, in the unit of the figure it belongs to."""
+
+    low: float
+    high: float | None  # None: unbounded above, there are too few observations for an upper end
+    level: float = 0.95
+
+    def scaled(self, factor: float) -> "Interval":
+        """Return the interval in another unit; `factor` is positive."""
+        high = None if self.high is None else self.high * factor
+        return Interval(low=self.low * factor, high=high, level=self.level)
+
+
+class NotMeasured(Record):
+    """A figure that nobody measured, and why."""
+
+    kind: Literal["not measured"] = "not measured"
+    reason: str
+
+
+class SkippedImage(Record):
+    """An evaluation or calibration image that could not be read."""
+
+    name: str
+    reason: str
+
+
+class Subject(Record):
+    """What was built, and from what."""
+
+    model: str
+    target: str
+    recipe: str
+    dataset: str
+    classes: tuple[str, ...]
+    checkpoint_digest: Sha256
+    model_digest: Sha256  # the float ONNX
+    int8_model_digest: Sha256  # the Q/DQ ONNX
+    engine_digest: Sha256
+    evaluation_digest: Sha256  # Split.digest of the evaluation images
+    calibration_digest: Sha256
+    evaluation_images: PositiveInt
+    calibration_images: NonNegativeInt
+    skipped_images: tuple[SkippedImage, ...] = ()
+
+
+class PairedRate(Record):
+    """How often FP32 and INT8 were right on the same images, and the drop from one to the other."""
+
+    images: PositiveInt
+    fp32_correct: NonNegativeInt
+    int8_correct: NonNegativeInt
+    worse: NonNegativeInt  # right in FP32, wrong in INT8
+    better: NonNegativeInt  # wrong in FP32, right in INT8
+    drop_points: float  # percentage points; negative when INT8 is better
+    drop_interval: Interval  # Tango's score interval for paired proportions, percentage points
+    mcnemar_p: float  # exact two-sided p of no difference
+
+    @property
+    def fp32(self) -> float:
+        """Share of images FP32 got right."""
+        return self.fp32_correct / self.images
+
+    @property
+    def int8(self) -> float:
+        """Share of images INT8 got right."""
+        return self.int8_correct / self.images
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> Self:
+        if self.fp32_correct - self.int8_correct != self.worse - self.better:
+            raise ValueError("fp32_correct - int8_correct must equal worse - better")
+        return self
+
+
+class ClassAccuracy(Record):
+    """One class: its images and how many each network got right."""
+
+    label: NonNegativeInt  # index into Subject.classes
+    images: NonNegativeInt
+    fp32_correct: NonNegativeInt
+    int8_correct: NonNegativeInt
+    worse: NonNegativeInt
+    better: NonNegativeInt
+
+
+class NegativeFlip(Record):
+    """An image FP32 got right and INT8 gets wrong."""
+
+    name: str
+    label: NonNegativeInt
+    int8_prediction: NonNegativeInt
+    fp32_margin: float  # FP32 probability of the label minus that of what INT8 chose: large is alarming
+    thumbnail_png: str | None = None  # base64
+
+
+class Accuracy(Record):
+    """FP32 and INT8 on the same labelled images."""
+
+    fp32_origin: Origin
+    int8_origin: Origin
+    top1: PairedRate
+    top5: PairedRate | None  # None: with five classes or fewer it says nothing
+    agreement: float  # share of images with the same top-1, right or wrong
+    agreement_interval: Interval  # Wilson
+    kl_nats: float  # mean KL(softmax FP32 || softmax INT8)
+    sqnr_db: float | None  # 10 log10(sum fp32^2 / sum (fp32 - int8)^2) over all logits; None: identical
+    per_class: tuple[ClassAccuracy, ...]
+    confusion: tuple[
+        tuple[int, int, int, int], ...
+    ]  # (label, prediction, FP32 count, INT8 count), not both zero
+    negative_flips: tuple[NegativeFlip, ...]  # largest FP32 margin first
+
+
+class MachineState(Record):
+    """What can slow a machine down, read just before or after measuring. Empty: not readable there."""
+
+    governors: tuple[str, ...] = ()
+    frequencies_mhz: tuple[float, ...] = ()  # one a core
+    temperature_c: float | None = None  # the hottest sensor; None: not readable
+    throttle_events: int | None = None  # counted by the kernel since boot; None: not readable
+    load_average: float | None = None  # one minute; None: not readable
+    cores: PositiveInt
+
+
+class Quantile(Record):
+    """A quantile of latency with its distribution-free (order statistic) interval."""
+
+    ms: float
+    interval: Interval  # ms
+
+
+class Latency(Record):
+    """Time from images in memory to logits in memory, after warm-up."""
+
+    kind: Literal["measured"] = "measured"
+    origin: Origin
+    measured_at: AwareDatetime
+    batch: PositiveInt
+    threads: PositiveInt | None  # None: as the runner decides
+    warmup_runs: NonNegativeInt
+    warmup_stable: bool
+    stopped: str  # why no more runs were made
+    p50: Quantile
+    p90: Quantile
+    p99: Quantile
+    throughput_per_s: float  # images a second, one after the other: batch / mean latency
+    coefficient_of_variation: float  # standard deviation / mean
+    effective_runs: float  # independent runs worth as much for the median as these autocorrelated ones
+    outliers: NonNegativeInt  # further than three interquartile ranges above the upper quartile
+    noisy: tuple[str, ...]  # reasons not to trust the figures; empty: none found
+    before: MachineState
+    after: MachineState
+    runs_ns: tuple[int, ...]  # every run in the order measured
+
+
+class PeakMemory(Record):
+    """Peak resident memory of a process that opened the engine and ran it."""
+
+    kind: Literal["measured"] = "measured"
+    origin: Origin
+    peak_bytes: PositiveInt
+    before_open_bytes: PositiveInt  # interpreter, NumPy and runner, before the engine was opened
+    method: str  # how the peak was read
+
+
+MeasuredLatency = Annotated[Latency | NotMeasured, Field(discriminator="kind")]
+MeasuredMemory = Annotated[PeakMemory | NotMeasured, Field(discriminator="kind")]
+
+
+class Sizes(Record):
+    """Sizes of the files, in bytes."""
+
+    checkpoint: PositiveInt
+    model: PositiveInt  # the float ONNX
+    int8_model: PositiveInt  # the Q/DQ ONNX
+    engine: PositiveInt
+
+
+class Gate(Record):
+    """A limit that was asked for, and whether what was measured stays within it."""
+
+    name: str  # the configuration key, e.g. max_drop
+    claim: str  # the claim judged, in words: "top-1 drop below 1.00 points"
+    limit: float
+    value: float | None  # None: not measured
+    interval: Interval | None
+    unit: str
+    origin: Origin | None  # where the value was measured; None: not measured
+    verdict: Verdict
+    message: str  # why, and for an inconclusive gate what would decide it
+    images_to_decide: PositiveInt | None = None  # None: not needed, or no number of images would
+
+
+class LayerSensitivity(Record):
+    """What quantising one layer alone costs."""
+
+    layer: str
+    sqnr_db: float
+    agreement: float
+
+
+class Coverage(Record):
+    """How much of the network's work runs in INT8."""
+
+    int8_macs: NonNegativeInt
+    total_macs: PositiveInt
+    float_layers: tuple[str, ...]
+
+
+class Robustness(Record):
+    """Accuracy under one camera corruption."""
+
+    corruption: str
+    severity: Annotated[int, Field(ge=1, le=5)]
+    top1: PairedRate
+
+
+class Machine(Record):
+    """Where the figures of one origin come from."""
+
+    origin: Origin
+    description: str  # CPU or module, cores, memory, operating system
+    fingerprint: str
+
+
+class Report(Record):
+    """Everything one build claims about what it made."""
+
+    schema_version: Literal[1] = 1
+    created: AwareDatetime
+    verdict: Verdict
+    subject: Subject
+    gates: tuple[Gate, ...]
+    accuracy: Accuracy
+    latency_fp32: MeasuredLatency
+    latency_int8: MeasuredLatency
+    memory_fp32: MeasuredMemory
+    memory_int8: MeasuredMemory
+    sizes: Sizes
+    machines: tuple[Machine, ...]
+    tools: dict[str, str]  # name -> version
+    sensitivity: tuple[LayerSensitivity, ...] | None = None
+    coverage: Coverage | None = None
+    robustness: tuple[Robustness, ...] | None = None
+
+    @model_validator(mode="after")
+    def _verdict_follows_from_gates(self) -> Self:
+        if self.verdict is not overall(self.gates):
+            raise ValueError(f"verdict is {self.verdict} but the gates say {overall(self.gates)}")
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read report.json. Raises ReportError saying what is wrong with the file."""
+        return load_record(cls, path, "report", version=1)
+
+
+def overall(gates: tuple[Gate, ...]) -> Verdict:
+    """Return the verdict of all gates together: fail beats inconclusive beats pass."""
+    verdicts = {gate.verdict for gate in gates}
+    return next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in verdicts), Verdict.PASS)

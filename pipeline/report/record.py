@@ -1,0 +1,68 @@
+"""Versioned JSON records: how report.json and baselines are written, read back and refused."""
+
+import json
+import re
+from pathlib import Path
+from typing import Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.errors import ReportError
+
+AnyRecord = TypeVar("AnyRecord", bound="Record")
+
+
+class Record(BaseModel):
+    """Base of all records: unknown fields are refused, values are not coerced, nothing is infinite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def to_json(self) -> str:
+        """Return the JSON text: indented, but an array of numbers stays on one line."""
+        text = self.model_dump_json(indent=1)
+        # A raw line break cannot be inside a JSON string, so only real arrays match.
+        return (
+            re.sub(r"\[\n[-+\d.eE,\s]*\]", lambda m: re.sub(r"\s+", "", m[0]).replace(",", ", "), text) + "\n"
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the record as JSON."""
+        path.write_text(self.to_json(), encoding="utf-8")
+
+    def replace(self, **changes: object) -> Self:
+        """Return a validated copy with some fields changed."""
+        return type(self).model_validate({**dict(self), **changes})
+
+
+def load_record(record: type[AnyRecord], path: Path, what: str, version: int) -> AnyRecord:
+    """Read a record that has a `schema_version`; `what` names it in messages.
+
+    Raises ReportError: not there, not JSON, not such a record, another version, wrong or unknown fields.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
+    except OSError as error:
+        raise ReportError(f"cannot read the {what} {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
+        raise ReportError(f"{path} is not a {what}: not JSON ({error})") from error
+    if not isinstance(found, dict) or "schema_version" not in found:
+        raise ReportError(f"{path} is not a {what} of edgec: it has no schema_version")
+    if found["schema_version"] != version:
+        raise ReportError(
+            f"{path} has schema version {found['schema_version']!r}; this edgec reads version {version}. "
+            "Make it again, or read it with the edgec that wrote it."
+        )
+    try:
+        return record.model_validate_json(text)
+    except ValidationError as error:
+        details = "; ".join(_explain(e) for e in error.errors(include_url=False)[:5])
+        raise ReportError(f"{path} is not a valid {what}: {details}") from error
+
+
+def _explain(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown field {where!r}"
+    return f"{where}: {error['msg']}" if where else error["msg"]

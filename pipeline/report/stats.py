@@ -1,0 +1,147 @@
+"""Confidence intervals and tests for paired counts: the statistics an accuracy gate stands on.
+
+The same images go through FP32 and INT8, so an image counts only when exactly one of the two is right.
+Throughout, `worse` is the number of images right before and wrong after, `better` the reverse, `images` all.
+"""
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+import numpy as np
+
+from pipeline.report.model import Interval
+
+LEVEL = 0.95
+
+
+def normal_quantile(level: float) -> float:
+    """Return z such that a standard normal lies in [-z, z] with probability `level`."""
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def wilson_interval(successes: int, trials: int, level: float = LEVEL) -> Interval:
+    """Return Wilson's score interval for a proportion (Wilson 1927; Newcombe 1998a, method 3)."""
+    z2 = normal_quantile(level) ** 2
+    centre = (successes + z2 / 2) / (trials + z2)
+    half = math.sqrt(z2 * (successes * (trials - successes) / trials + z2 / 4)) / (trials + z2)
+    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half), level=level)
+
+
+def difference_score(worse: float, better: float, images: float, difference: float) -> float:
+    """Return Tango's score statistic of the hypothesis that the drop is `difference`, in (-1, 1).
+
+    Standard normal under the hypothesis, falling in `difference`; at 0 the root of McNemar's chi-square.
+    Counts may be fractions. Tango 1998, Statistics in Medicine 17:891: the denominator is the standard error
+    with the nuisance parameter (the probability of `better`) at its constrained maximum likelihood.
+    """
+    a = 2 * images
+    b = (2 * images - worse + better) * difference - worse - better
+    c = -better * difference * (1 - difference)
+    chance_better = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+    variance = images * (2 * chance_better + difference * (1 - difference))
+    distance = worse - better - images * difference
+    if variance <= 0:
+        return 0.0 if distance == 0 else math.copysign(math.inf, distance)
+    return distance / math.sqrt(variance)
+
+
+def difference_interval(worse: int, better: int, images: int, level: float = LEVEL) -> Interval:
+    """Return Tango's score interval for the drop in the share of right answers, in (-1, 1).
+
+    Keeps its coverage with few or no discordant images, where Wald's and the bootstrap's collapse to a point.
+    """
+    z = normal_quantile(level)
+    estimate = (worse - better) / images
+
+    def score(difference: float) -> float:
+        return difference_score(worse, better, images, difference)
+
+    low = _crossing(lambda d: score(d) - z, -1.0, estimate)
+    high = _crossing(lambda d: score(d) + z, estimate, 1.0)
+    return Interval(low=low, high=high, level=level)
+
+
+def _crossing(falling: Callable[[float], float], left: float, right: float) -> float:
+    """Return where a falling function changes sign, by bisection; the end it is nearer to if it does not."""
+    for _ in range(100):
+        middle = (left + right) / 2
+        left, right = (middle, right) if falling(middle) > 0 else (left, middle)
+    return (left + right) / 2
+
+
+def ratio_score(worse: float, better: float, both: float, images: float, ratio: float) -> float:
+    """Return the score statistic of the hypothesis that (right after) / (right before) is `ratio` > 0.
+
+    Standard normal under the hypothesis, falling in `ratio`. `both` counts the images right both times.
+    Nam & Blackwelder 2002, Statistics in Medicine 21:689, and Tang, Tang & Chan 2003, Statistics in Medicine
+    22:1217: the nuisance parameter is at its constrained maximum likelihood.
+    """
+    before, after = (both + worse) / images, (both + better) / images
+    root = math.sqrt((after - ratio**2 * before) ** 2 + 4 * ratio**2 * (better / images) * (worse / images))
+    chance_better = (ratio**2 * (before + 2 * better / images) - after + root) / (2 * ratio * (ratio + 1))
+    neither = (images - both - worse - better) / images
+    chance_worse = ratio * chance_better - (ratio - 1) * (1 - neither)
+    variance = ratio * (chance_better + chance_worse) / images
+    distance = after - ratio * before
+    if variance <= 0:
+        return 0.0 if distance == 0 else math.copysign(math.inf, distance)
+    return distance / math.sqrt(variance)
+
+
+def ratio_interval(worse: int, better: int, both: int, images: int, level: float = LEVEL) -> Interval:
+    """Return the score interval for the paired ratio (right after) / (right before).
+
+    Unbounded above when nothing was right before.
+    """
+    z = normal_quantile(level)
+
+    def falling(shift: float) -> Callable[[float], float]:
+        return lambda ratio: ratio_score(worse, better, both, images, ratio) + shift
+
+    ceiling = 1e6
+    low = _crossing(falling(-z), 1e-9, ceiling)
+    high = _crossing(falling(z), 1e-9, ceiling)
+    return Interval(low=low, high=None if both + worse == 0 else high, level=level)
+
+
+def bootstrap_interval(
+    worse: int, better: int, images: int, level: float = LEVEL, resamples: int = 20_000, seed: int = 0
+) -> Interval:
+    """Return the percentile bootstrap interval for the drop, resampling images, in [-1, 1].
+
+    A cross-check, not what gates use: with no discordant image it has no width. Resampling images with
+    replacement draws the counts from a multinomial (Efron & Tibshirani 1993, chapter 13).
+    """
+    shares = np.array([worse, better, images - worse - better]) / images
+    draws = np.random.default_rng(seed).multinomial(images, shares, size=resamples)
+    drops = (draws[:, 0] - draws[:, 1]) / images
+    low, high = np.quantile(drops, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(low=float(low), high=float(high), level=level)
+
+
+def mcnemar_exact(worse: int, better: int) -> float:
+    """Return the exact two-sided p-value of no difference (McNemar's test in its binomial form)."""
+    if worse + better == 0:
+        return 1.0
+    from scipy.stats import binom  # takes longer to import than a cached build may take
+
+    return min(1.0, 2 * float(binom.cdf(min(worse, better), worse + better, 0.5)))
+
+
+def images_to_decide(
+    score_at_limit: Callable[[float], float], images: int, level: float = LEVEL, power: float = 0.8
+) -> int | None:
+    """Return how many images exclude a limit with probability `power`, if the observed rates are true.
+
+    `score_at_limit(factor)` is the score statistic at the limit with all counts multiplied by `factor`. None:
+    the observed value lies so close to the limit that not even a million times the images would do.
+    """
+    needed = normal_quantile(level) + NormalDist().inv_cdf(power)
+    left, right = 1.0, 1e6
+    if abs(score_at_limit(right)) < needed:
+        return None
+    for _ in range(100):
+        middle = math.sqrt(left * right)
+        left, right = (left, middle) if abs(score_at_limit(middle)) >= needed else (middle, right)
+    return math.ceil(images * right)

@@ -1,0 +1,72 @@
+"""What can disturb a measurement: clocks, heat, load; and how much memory this process has used (Linux)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+
+class MachineState(NamedTuple):
+    """The state of the machine at one moment; empty or None where it cannot be read."""
+
+    governors: tuple[str, ...]
+    frequencies_mhz: tuple[float, ...]  # one a core
+    temperature_c: float | None  # the hottest sensor
+    throttle_events: int | None  # counted by the kernel since boot
+    load_average: float | None  # runnable processes over the last minute
+    cores: int  # that this process may use
+
+
+class PeakMemory(NamedTuple):
+    """Resident memory of this process while an engine was open."""
+
+    before_open_bytes: int
+    peak_bytes: int
+    method: str
+
+
+def read_state(root: Path = Path("/")) -> MachineState:
+    """Read the state of the machine from /sys and /proc under `root`."""
+    cpus = root / "sys/devices/system/cpu"
+    zones = root / "sys/class/thermal"
+    heat = [value / 1000 for value in _numbers(zones, "thermal_zone*/temp") if value > 0]
+    throttled = _numbers(cpus, "cpu[0-9]*/thermal_throttle/core_throttle_count")
+    load = _text(root / "proc/loadavg").split()
+    return MachineState(
+        governors=tuple(sorted({_text(p) for p in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {""})),
+        frequencies_mhz=tuple(v / 1000 for v in _numbers(cpus, "cpu[0-9]*/cpufreq/scaling_cur_freq")),
+        temperature_c=max(heat) if heat else None,
+        throttle_events=int(sum(throttled)) if throttled else None,
+        load_average=float(load[0]) if load else None,
+        cores=len(os.sched_getaffinity(0)),
+    )
+
+
+def reset_peak(process: Path = Path("/proc/self")) -> bool:
+    """Make the kernel forget this process's peak memory; False if it does not let us."""
+    try:
+        (process / "clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def resident_bytes(field: str, process: Path = Path("/proc/self")) -> int | None:
+    """Return VmRSS (now) or VmHWM (peak) of this process in bytes; None where it cannot be read."""
+    for line in _text(process / "status").splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _numbers(folder: Path, pattern: str) -> list[float]:
+    texts = [_text(path) for path in sorted(folder.glob(pattern))]
+    return [float(text) for text in texts if text.lstrip("-").isdigit()]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:  # sensors come and go, and some refuse to be read
+        return ""

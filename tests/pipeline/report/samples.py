@@ -1,0 +1,131 @@
+"""A made-up build for the tests of reports: figures that hang together, from simulated logits and runs."""
+
+from datetime import UTC, datetime
+from functools import cache
+
+import cv2
+import numpy as np
+
+from pipeline.report.accuracy import AccuracyTally
+from pipeline.report.gates import drop_gate, latency_gate
+from pipeline.report.latency import latency_of, memory_of
+from pipeline.report.model import (
+    Accuracy,
+    Gate,
+    Machine,
+    NotMeasured,
+    Report,
+    Sizes,
+    SkippedImage,
+    Subject,
+    overall,
+)
+from targets.base import Origin
+from targets.runtime.machine import MachineState, PeakMemory
+from targets.runtime.measure import Measurement
+
+CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+QUIET = MachineState(("performance",), (2400.0, 2400.0), 51.0, 0, 0.2, 2)
+
+
+def measurement(
+    milliseconds: float, runs: int = 600, seed: int = 0, state: MachineState = QUIET, stable: bool = True
+) -> Measurement:
+    """Simulated runs: log-normal with a spread of 1 % and now and then an interruption."""
+    rng = np.random.default_rng(seed)
+    times = milliseconds * 1e6 * np.exp(0.01 * rng.standard_normal(runs))
+    times[rng.random(runs) < 0.01] *= 1.4
+    return Measurement(
+        runs_ns=tuple(int(t) for t in times),
+        batch=1,
+        warmup_runs=60,
+        warmup_stable=stable,
+        stopped="precise",
+        started_unix=1_790_000_000.0,
+        before=state,
+        after=state,
+        memory=PeakMemory(60_000_000, 83_000_000, "VmHWM, reset before opening"),
+    )
+
+
+@cache
+def accuracy(classes: tuple[str, ...] = CLASSES, images: int = 10_000, noise: float = 0.1) -> Accuracy:
+    """Simulate a network that is right in about nine of ten images, and a noisier copy."""
+    rng = np.random.default_rng(3)
+    n, k = images, len(classes)
+    labels = rng.integers(0, k, n)
+    fp32 = rng.standard_normal((n, k)).astype(np.float32)
+    fp32[np.arange(n), labels] += 4
+    fp32[np.arange(n), (labels + 2) % k] += 1.2
+    int8 = fp32 + noise * rng.standard_normal(fp32.shape).astype(np.float32)
+    pixels = np.zeros((n, 28, 28, 1), np.uint8)
+    for i in range(n):
+        cv2.circle(pixels[i], (14, 14), 4 + int(labels[i]), 200, -1)
+    tally = AccuracyTally(k)
+    tally.add(fp32, int8, labels.astype(np.int64), pixels, [f"t10k/{i:05d}" for i in range(n)])
+    return tally.accuracy(Origin.HOST, Origin.HOST)
+
+
+def report(
+    measured: bool = True,
+    classes: tuple[str, ...] = CLASSES,
+    images: int = 10_000,
+    noise: float = 0.1,
+    int8_ms: float = 0.42,
+    extra_gates: tuple[Gate, ...] = (),
+) -> Report:
+    """Return a whole report; without `measured`, latency and memory are not measured."""
+    found = accuracy(classes, images, noise)
+    absent = NotMeasured(reason="no board connected")
+    runs = measurement(milliseconds=int8_ms)
+    int8 = latency_of(runs, Origin.HOST, threads=1) if measured else absent
+    assert runs.memory
+    memory = memory_of(runs.memory, Origin.HOST) if measured else absent
+    gates = (drop_gate(found.top1, 1.0, Origin.HOST), latency_gate(int8, "p90", 1.0), *extra_gates)
+    digests = [f"{i:064x}" for i in range(1, 7)]
+    return Report(
+        created=datetime(2026, 11, 23, 12, 0, tzinfo=UTC),
+        verdict=overall(gates),
+        subject=Subject(
+            model="resnet20-fashion",
+            target="reference",
+            recipe="w8a8_asym_minmax",
+            dataset="fashion-mnist",
+            classes=classes,
+            checkpoint_digest=digests[0],
+            model_digest=digests[1],
+            int8_model_digest=digests[2],
+            engine_digest=digests[3],
+            evaluation_digest=digests[4],
+            calibration_digest=digests[5],
+            evaluation_images=images,
+            calibration_images=512,
+            skipped_images=(SkippedImage(name="t10k/10001.jpg", reason="JPEG data ends early"),),
+        ),
+        gates=gates,
+        accuracy=found,
+        latency_fp32=latency_of(measurement(1.31, seed=1), Origin.HOST, threads=1) if measured else absent,
+        latency_int8=int8,
+        memory_fp32=memory,
+        memory_int8=memory,
+        sizes=Sizes(checkpoint=1_120_000, model=1_090_000, int8_model=301_000, engine=289_000),
+        machines=(
+            Machine(
+                origin=Origin.HOST,
+                description="AMD EPYC, 2 cores, 24 GiB, Debian 12",
+                fingerprint="x86_64-avx512vnni-2c",
+            ),
+        ),
+        tools={"edgec": "0.1.0", "onnxruntime": "1.32.0", "torch": "2.13.0"},
+    )

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from pipeline.report.accuracy import paired_rate
+from pipeline.report.gates import drop_gate, latency_gate, ratio_gate
+from pipeline.report.latency import latency_of
+from pipeline.report.model import NotMeasured, PairedRate, Verdict
+from targets.base import Origin
+from tests.pipeline.report.samples import measurement
+
+
+def rate(images: int, worse: int, better: int, both: int | None = None) -> PairedRate:
+    both = int(0.9 * images) if both is None else both
+    return paired_rate(np.array([[images - worse - better - both, better], [worse, both]]))
+
+
+def test_ten_thousand_images_decide_where_two_hundred_do_not() -> None:
+    few, many = (
+        drop_gate(rate(200, 3, 2), 1.0, Origin.HOST),
+        drop_gate(rate(10_000, 150, 100), 1.0, Origin.HOST),
+    )
+    assert few.verdict is Verdict.INCONCLUSIVE
+    assert few.images_to_decide
+    assert f"about {few.images_to_decide:,} images would decide" in few.message
+    assert many.verdict is Verdict.PASS
+    assert many.images_to_decide is None
+
+
+def test_a_clear_loss_fails() -> None:
+    gate = drop_gate(rate(2000, 200, 40), 1.0, Origin.DEVICE)
+    assert gate.verdict is Verdict.FAIL
+    assert gate.origin is Origin.DEVICE
+    assert "beyond the limit of 1 points" in gate.message
+
+
+def test_a_drop_exactly_at_the_limit_says_that_more_images_do_not_help() -> None:
+    gate = drop_gate(rate(1000, 20, 10), 1.0, Origin.HOST)
+    assert gate.verdict is Verdict.INCONCLUSIVE
+    assert gate.images_to_decide is None
+    assert "no number of images would decide" in gate.message
+
+
+@pytest.mark.parametrize(
+    ("worse", "better", "verdict"),
+    [(10, 10, Verdict.PASS), (400, 100, Verdict.FAIL), (120, 40, Verdict.INCONCLUSIVE)],
+)
+def test_keeping_99_percent_of_fp32(worse: int, better: int, verdict: Verdict) -> None:
+    gate = ratio_gate(rate(10_000, worse, better), 0.99, Origin.HOST)
+    assert gate.verdict is verdict
+
+
+def test_latency_is_judged_by_its_whole_interval() -> None:
+    latency = latency_of(measurement(milliseconds=5.0, runs=500), Origin.HOST, threads=1)
+    assert latency_gate(latency, "p90", 50.0).verdict is Verdict.PASS
+    assert latency_gate(latency, "p90", 1.0).verdict is Verdict.FAIL
+    assert latency_gate(latency, "p90", latency.p90.ms).verdict is Verdict.INCONCLUSIVE
+
+
+def test_p99_of_a_hundred_runs_cannot_pass() -> None:
+    latency = latency_of(measurement(milliseconds=5.0, runs=100), Origin.HOST, threads=1)
+    assert latency.p99.interval.high is None
+    gate = latency_gate(latency, "p99", 50.0)
+    assert gate.verdict is Verdict.INCONCLUSIVE
+    assert "unbounded" in gate.message
+
+
+def test_what_was_not_measured_is_inconclusive_and_has_no_figure() -> None:
+    gate = latency_gate(NotMeasured(reason="no board connected"), "p90", 10.0)
+    assert gate.verdict is Verdict.INCONCLUSIVE
+    assert gate.value is None
+    assert gate.origin is None
+    assert gate.message == "not measured: no board connected"
