@@ -22,16 +22,16 @@ class ExportConfig(Section):
 
     dynamic_batch: bool = True
     """Whether the model takes any number of images at once, or exactly one."""
-    max_difference: float = Field(1e-3, gt=0)
+    max_difference: float = Field(default=1e-3, gt=0)
     """Largest allowed difference of a logit between torch and the exported model."""
 
 
 class CalibrationConfig(Section):
     """[calibration]"""
 
-    images: int = Field(512, ge=1)
+    images: int = Field(default=512, ge=1)
     """Images to calibrate with, drawn evenly from all classes."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     recipe: str | None = None
     """Name of a quantisation recipe, such as w8a8_asym; the target's own if absent."""
 
@@ -39,20 +39,20 @@ class CalibrationConfig(Section):
 class ValidationConfig(Section):
     """[validation]"""
 
-    images: int | None = Field(None, ge=1)
+    images: int | None = Field(default=None, ge=1)
     """Evaluation images to use; all if absent."""
-    max_drop: float = Field(1.0, gt=0)
+    max_drop: float = Field(default=1.0, gt=0)
     """Largest acceptable drop of top-1 accuracy from FP32 to INT8, in percentage points."""
 
 
 class LatencyConfig(Section):
     """[latency]"""
 
-    threads: int = Field(1, ge=1)
-    batch: int = Field(1, ge=1)
-    precision: float = Field(0.01, gt=0, lt=1)
+    threads: int = Field(default=1, ge=1)
+    batch: int = Field(default=1, ge=1)
+    precision: float = Field(default=0.01, gt=0, lt=1)
     """Stop when the median is known to this share of itself, or after `seconds`."""
-    seconds: float = Field(10.0, gt=0)
+    seconds: float = Field(default=10.0, gt=0)
 
 
 class BuildConfig(Section):
@@ -76,12 +76,20 @@ class BuildConfig(Section):
     def load(cls, file: Path | None, options: Mapping[str, object]) -> Self:
         """Read a TOML file, if any, and let `options` that are not None take precedence.
 
+        The key of an option may be dotted: "calibration.recipe" is recipe in the table [calibration].
+
         Raises UsageError for a file that is missing or no TOML, an unknown key, or a value not allowed.
         """
         values = _read(file) if file else {}
-        chosen = {key: value for key, value in options.items() if value is not None}
+        for key, value in options.items():
+            if value is not None:
+                *tables, last = key.split(".")
+                place = values
+                for table in tables:
+                    place = place.setdefault(table, {})
+                place[last] = value
         try:
-            return cls.model_validate({**values, **chosen})
+            return cls.model_validate(values)
         except ValidationError as error:
             source = str(file) if file else "the options"
             raise UsageError("\n".join(_explain(one, source) for one in error.errors())) from error

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -60,3 +63,42 @@ class InputFile:
     def at(cls, path: Path) -> "InputFile":
         """Digest the file at `path`."""
         return cls(path, file_digest(path))
+
+
+class RememberedDigests:
+    """Digests of files by path, size, modification time and inode: an unchanged file is not read again.
+
+    A file modified within RACY_NS of being read is not remembered: it could change again without any of the
+    four telling.
+    """
+
+    RACY_NS = 2_000_000_000
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, list[object]] = {}
+        self._changed = False
+        with suppress(OSError, ValueError):  # lost or damaged: they are only remembered, so read again
+            self._known = dict(json.loads(path.read_text()))
+
+    def __call__(self, file: Path) -> str:
+        """Return the SHA-256 of a file's bytes, in hex."""
+        status = file.stat()
+        identity = [status.st_size, status.st_mtime_ns, status.st_ino]
+        name = str(file.absolute())
+        match self._known.get(name):
+            case [*known, str(digest)] if known == identity:
+                return digest
+        digest = file_digest(file)
+        if time.time_ns() - status.st_mtime_ns > self.RACY_NS:
+            self._known[name] = [*identity, digest]
+            self._changed = True
+        return digest
+
+    def save(self) -> None:
+        """Write what was learned, completely or not at all."""
+        if self._changed:
+            scratch = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+            scratch.write_text(json.dumps(self._known))
+            scratch.replace(self._path)
+            self._changed = False

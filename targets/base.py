@@ -50,6 +50,16 @@ class Target(Protocol):
         """Where figures measured through `open` come from."""
         ...
 
+    @property
+    def engine_name(self) -> str:
+        """The engine's file name."""
+        ...
+
+    @property
+    def runner(self) -> str:
+        """The module of `targets.runtime` whose `open_engine(path, threads)` opens the engine."""
+        ...
+
     def check(self) -> None:
         """Raise TargetUnavailable, saying what is missing and how to get it."""
         ...

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.data.embedded import EMBEDDED
+from pipeline.digest import value_digest
 from pipeline.errors import CheckpointError, DataError, UsageError, did_you_mean
 from targets.runtime.preprocess import Preprocessing
 
@@ -45,6 +46,11 @@ class KnownModel:
     def channels(self) -> int:
         """Return the planes of an input image: 1 (gray) or 3 (RGB)."""
         return self.preprocessing.channels
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 over what decides the arithmetic; names and places do not count."""
+        return value_digest([self.architecture, self.preprocessing, self.mean, self.std])
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

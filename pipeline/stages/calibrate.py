@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
-from pipeline.data.dataset import Split
+from pipeline.data.split import Split
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.store import Product

@@ -1,6 +1,5 @@
 """Checkpoint -> model.onnx: opset 17, pixels in, logits out, checked against torch on real images."""
 
-import io
 import json
 import warnings
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import Split
+from pipeline.data.split import Split
 from pipeline.digest import InputFile
 from pipeline.errors import CheckpointError
 from pipeline.models.zoo import KnownModel
@@ -52,7 +51,7 @@ class Export(Stage):
         with progress.task("export", None):
             network = load_model(self.model, self.checkpoint.path, self.classes)
             path = output / "model.onnx"
-            path.write_bytes(_to_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch))
+            _write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
             parity = self._parity(network, path)
         (output / "parity.json").write_text(json.dumps(parity))
         progress.say(
@@ -89,23 +88,23 @@ def _parts(images: NDArray[np.uint8], one_by_one: bool) -> list[NDArray[np.uint8
     return [images[i : i + 1] for i in range(len(images))] if one_by_one else [images]
 
 
-def _to_onnx(network: "nn.Module", input_shape: tuple[int, int, int], dynamic_batch: bool) -> bytes:
-    """Return the ONNX file. In evaluation mode torch folds each norm into its convolution."""
+def _write_onnx(
+    network: "nn.Module", input_shape: tuple[int, int, int], dynamic_batch: bool, path: Path
+) -> None:
+    """Write the ONNX file. In evaluation mode torch folds each norm into its convolution."""
     import torch
 
-    file = io.BytesIO()
     with _quiet():
         torch.onnx.export(
             network,
             (torch.zeros(1, *input_shape, dtype=torch.uint8),),
-            file,
+            str(path),
             input_names=["image"],
             output_names=["logits"],
             opset_version=OPSET,
             dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}} if dynamic_batch else None,
             dynamo=False,  # the other exporter writes opset 18 at least, and absolute paths into the file
         )
-    return file.getvalue()
 
 
 @contextmanager

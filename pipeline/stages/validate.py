@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import TypeAdapter
 
-from pipeline.data.dataset import Sample, Split
+from pipeline.data.split import Sample, Split
 from pipeline.progress import Progress
 from pipeline.report.accuracy import AccuracyTally
 from pipeline.report.model import SkippedImage

@@ -1,0 +1,44 @@
+"""The program `edgec`: its commands, and how errors reach the user."""
+
+import sys
+
+import typer
+
+from calibration.errors import CalibrationError
+from pipeline.cli import build, doctor, show, train
+from pipeline.errors import PipelineError
+from targets.errors import TargetError, UnknownTarget
+
+app = typer.Typer(
+    name="edgec",
+    help="Compile a ResNet into INT8 for an edge device, and prove what was shipped.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a bug keeps its plain traceback
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+app.command("build")(build.build)
+app.command("train")(train.train)
+app.command("export")(build.export)
+app.command("validate")(build.validate)
+app.command("report")(show.report)
+app.command("targets")(show.targets)
+app.command("models")(show.models)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the program. Errors the user can put right are one paragraph on stderr, without a traceback."""
+    try:
+        app()
+    except PipelineError as error:
+        _fail(error, error.exit_code)
+    except UnknownTarget as error:
+        _fail(error, 2)
+    except (TargetError, CalibrationError) as error:
+        _fail(error, 1)
+
+
+def _fail(error: Exception, code: int) -> None:
+    sys.stderr.write(f"edgec: {error}\n")
+    sys.exit(code)

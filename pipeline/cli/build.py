@@ -1,0 +1,145 @@
+"""edgec build, export and validate: the same build, run to its end or to one of its products."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.cli import options
+from pipeline.cli.console import make_progress
+from pipeline.config import BuildConfig
+from pipeline.plan import Build
+from pipeline.publish import place, publish
+from pipeline.report.model import Report, Verdict
+from pipeline.report.terminal import render_terminal
+from pipeline.store import writing
+
+
+def build(
+    model: options.Model = None,
+    target: options.Target = None,
+    data: options.Data = None,
+    labels: options.Labels = None,
+    checkpoint: options.Checkpoint = None,
+    config: options.Config = None,
+    out: options.Out = None,
+    recipe: options.Recipe = None,
+    as_json: options.Json = False,
+) -> None:
+    """Build, validate and bundle a model for a target. Exit code 1 if a gate fails.
+
+    Example: edgec build --model resnet20-cifar10 --data cifar-10-batches-py
+    """
+    chosen = _config(config, model, target, data, labels, checkpoint, out, recipe)
+    one = Build(chosen, make_progress(as_json))
+    bundle = publish(one)
+    report = Report.load(one.report.file("report.json"))
+    if as_json:
+        _print_json({"bundle": str(bundle), **_result(one, report)})
+    else:
+        render_terminal(report, Console())
+        _say_steps(one)
+        typer.echo(f"report  {chosen.out / one.name / 'report.html'}")
+        typer.echo(f"bundle  {bundle} ({bundle.stat().st_size / 2**20:.2f} MiB)")
+    _exit(report)
+
+
+def validate(
+    model: options.Model = None,
+    target: options.Target = None,
+    data: options.Data = None,
+    labels: options.Labels = None,
+    checkpoint: options.Checkpoint = None,
+    config: options.Config = None,
+    out: options.Out = None,
+    recipe: options.Recipe = None,
+    as_json: options.Json = False,
+) -> None:
+    """Validate a model on a target without bundling it. Exit code 1 if a gate fails.
+
+    Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
+    """
+    chosen = _config(config, model, target, data, labels, checkpoint, out, recipe)
+    one = Build(chosen, make_progress(as_json))
+    report = Report.load(one.report.file("report.json"))
+    if as_json:
+        _print_json(_result(one, report))
+    else:
+        render_terminal(report, Console())
+        _say_steps(one)
+    _exit(report)
+
+
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    model: options.Model = None,
+    data: options.Data = None,
+    labels: options.Labels = None,
+    checkpoint: options.Checkpoint = None,
+    config: options.Config = None,
+    out: options.Out = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write the float model as ONNX: pixels in, logits out, checked against torch on real images.
+
+    Example: edgec export --model resnet50 --checkpoint resnet50.pth --data photos/ -o resnet50.onnx
+    """
+    chosen = _config(config, model, None, data, labels, checkpoint, out, None)
+    one = Build(chosen, make_progress(as_json))
+    product = one.float_model
+    parity = json.loads(product.file("parity.json").read_text())
+    with writing(output.parent):
+        place(product, "model.onnx", output)
+    if as_json:
+        _print_json({"model": str(output), "sha256": product.digests["model.onnx"], **parity})
+    else:
+        typer.echo(
+            f"{output} ({output.stat().st_size / 2**20:.2f} MiB), largest difference from torch "
+            f"{parity['max_difference']:.1e} on {parity['images']} images"
+        )
+
+
+def _config(
+    config: Path | None,
+    model: str | None,
+    target: str | None,
+    data: Path | None,
+    labels: str | None,
+    checkpoint: Path | None,
+    out: Path | None,
+    recipe: str | None,
+) -> BuildConfig:
+    chosen = {
+        "model": model,
+        "target": target,
+        "data": data,
+        "labels": labels,
+        "checkpoint": checkpoint,
+        "out": out,
+        "calibration.recipe": recipe,
+    }
+    return BuildConfig.load(config, chosen)
+
+
+def _result(one: Build, report: Report) -> dict[str, object]:
+    steps = [asdict(step) for step in one.steps]
+    return {"steps": steps, "report": report.model_dump(mode="json")}
+
+
+def _print_json(result: dict[str, object]) -> None:
+    typer.echo(json.dumps(result))
+
+
+def _say_steps(one: Build) -> None:
+    """Say in one line what ran and what was known already."""
+    ran = [f"{step.stage} {step.seconds:.1f} s" for step in one.steps if not step.cached]
+    known = len(one.steps) - len(ran)
+    typer.echo("stages  " + (", ".join(ran) or "nothing to do") + (f" ({known} up to date)" if known else ""))
+
+
+def _exit(report: Report) -> None:
+    if report.verdict is Verdict.FAIL:
+        raise typer.Exit(1)

@@ -1,0 +1,27 @@
+"""The options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None, typer.Option(help="A known model; see `edgec models`. Default: resnet20-fashion.")
+]
+Target = Annotated[
+    str | None, typer.Option(help="What to compile for; see `edgec targets`. Default: reference.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="Images: a folder <split>/<class>/*.jpg, a folder or .zip with labels.csv, CIFAR-10, idx."
+    ),
+]
+Labels = Annotated[str | None, typer.Option(help="Column of labels.csv that holds the class.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="Weights: .safetensors, .pt or .pth.")]
+Config = Annotated[Path | None, typer.Option(help="A TOML file; options given here take precedence.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for results and cache. Default: out.")]
+Recipe = Annotated[
+    str | None, typer.Option(help="Quantisation recipe, such as w8a8_sym. Default: the target's.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and no progress.")]

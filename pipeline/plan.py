@@ -1,0 +1,203 @@
+"""A build, from configuration to bundle: which stages there are, and what each one works on."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from time import perf_counter
+
+from calibration.recipe import QuantRecipe
+from pipeline.config import BuildConfig
+from pipeline.data.open import open_dataset
+from pipeline.data.split import Split
+from pipeline.digest import InputFile, RememberedDigests
+from pipeline.errors import DataError
+from pipeline.models.zoo import KnownModel, find_model, find_weights
+from pipeline.progress import Progress
+from pipeline.stage import Stage
+from pipeline.stages.bundle import Bundle
+from pipeline.stages.calibrate import Calibrate
+from pipeline.stages.compile import Compile
+from pipeline.stages.export import Export
+from pipeline.stages.measure import Measure
+from pipeline.stages.quantize import Quantize
+from pipeline.stages.report import WriteReport
+from pipeline.stages.validate import Validate
+from pipeline.store import Product, Store, writing
+from targets.base import Target
+from targets.registry import find_target
+from targets.runtime.measure import Settings
+
+CHECK_IMAGES = 32
+"""Evaluation images on which the exported model is compared with torch."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one stage."""
+
+    stage: str
+    cached: bool
+    seconds: float
+
+
+class Build:
+    """One build: names, files and settings are checked when it is created, a product is made when asked for.
+
+    Each product asks for the ones it is made from, so asking for the last runs every stage in order.
+    """
+
+    def __init__(self, config: BuildConfig, progress: Progress) -> None:
+        self.config = config
+        self.progress = progress
+        self.steps: list[Step] = []
+        self.model: KnownModel = find_model(config.model)
+        self.target: Target = find_target(config.target)
+        self.recipe = QuantRecipe.parse(config.calibration.recipe or self.target.recipe.name)
+        self.target.check()
+        weights = find_weights(self.model, config.checkpoint, config.data)
+        self.store = Store(config.out / "store")
+        self.digests = RememberedDigests(self.store.root / "digests.json")
+        self.checkpoint = InputFile(weights, self.digests(weights))
+        self.dataset = open_dataset(self._location(), config.labels, config.calibration.seed, self.digests)
+        self.classes = self.model.classes_for(len(self.dataset.classes))
+
+    @property
+    def name(self) -> str:
+        """What the results are called."""
+        return f"{self.model.name}-{self.target.name}"
+
+    @cached_property
+    def evaluation(self) -> Split:
+        """The images that accuracy is stated for."""
+        whole, wanted = self.dataset.split("evaluation"), self.config.validation.images
+        return whole.stratified(wanted, seed=0) if wanted else whole
+
+    @cached_property
+    def calibration(self) -> Split:
+        """The images that ranges are found from, none of them an evaluation image."""
+        settings = self.config.calibration
+        return self.dataset.split("calibration").stratified(settings.images, settings.seed)
+
+    @cached_property
+    def float_model(self) -> Product:
+        """model.onnx."""
+        return self._make(
+            Export(
+                model=self.model,
+                classes=self.classes,
+                checkpoint=self.checkpoint,
+                check_images=self.evaluation.stratified(CHECK_IMAGES, seed=0),
+                dynamic_batch=self.config.export.dynamic_batch,
+                max_difference=self.config.export.max_difference,
+            )
+        )
+
+    @cached_property
+    def ranges(self) -> Product:
+        """ranges.json."""
+        return self._make(
+            Calibrate(self.float_model, self.calibration, self.model.preprocessing, self.recipe)
+        )
+
+    @cached_property
+    def int8_model(self) -> Product:
+        """model.int8.onnx."""
+        return self._make(Quantize(self.float_model, self.ranges, self.recipe))
+
+    @cached_property
+    def engine(self) -> Product:
+        """The target's engine."""
+        return self._make(
+            Compile(self.int8_model, self.target.name, self.target.fingerprint(), self.target.engine_name)
+        )
+
+    @cached_property
+    def accuracy(self) -> Product:
+        """accuracy.json and skipped.json."""
+        return self._make(
+            Validate(
+                float_model=self.float_model,
+                engine=self.engine,
+                engine_name=self.target.engine_name,
+                target=self.target.name,
+                fingerprint=self.target.fingerprint(),
+                images=self.evaluation,
+                preprocessing=self.model.preprocessing,
+            )
+        )
+
+    @cached_property
+    def measurements(self) -> Product:
+        """measurements.json."""
+        latency = self.config.latency
+        return self._make(
+            Measure(
+                float_model=self.float_model,
+                engine=self.engine,
+                engine_name=self.target.engine_name,
+                target=self.target.name,
+                fingerprint=self.target.fingerprint(),
+                images=self.evaluation,
+                preprocessing=self.model.preprocessing,
+                settings=Settings(latency.batch, latency.precision, max_seconds=latency.seconds),
+                threads=latency.threads,
+            )
+        )
+
+    @cached_property
+    def report(self) -> Product:
+        """report.json and report.html."""
+        return self._make(
+            WriteReport(
+                model=self.model.name,
+                target=self.target.name,
+                fingerprint=self.target.fingerprint(),
+                recipe=self.recipe,
+                dataset=self._location().name,
+                threads=self.config.latency.threads,
+                max_drop=self.config.validation.max_drop,
+                evaluation=self.evaluation,
+                calibration=self.calibration,
+                checkpoint=self.checkpoint,
+                float_model=self.float_model,
+                int8_model=self.int8_model,
+                engine=self.engine,
+                engine_name=self.target.engine_name,
+                accuracy=self.accuracy,
+                measurements=self.measurements,
+            )
+        )
+
+    @cached_property
+    def bundle(self) -> Product:
+        """<model>-<target>.edgec."""
+        return self._make(
+            Bundle(
+                model=self.model.name,
+                target=self.target.name,
+                fingerprint=self.target.fingerprint(),
+                engine=self.engine,
+                engine_name=self.target.engine_name,
+                runner=self.target.runner,
+                report=self.report,
+                classes=self.dataset.classes,
+                preprocessing=self.model.preprocessing,
+            )
+        )
+
+    def _make(self, stage: Stage) -> Product:
+        start = perf_counter()
+        product = self.store.make(stage, self.progress)
+        with writing(self.store.root):
+            self.digests.save()
+        self.steps.append(Step(stage.name, product.cached, perf_counter() - start))
+        return product
+
+    def _location(self) -> Path:
+        location = self.config.data or self.model.data
+        if location is None:
+            raise DataError(
+                f"{self.model.name} comes without images. Name a data set with --data (DATA= in make): a "
+                "folder <split>/<class>/*.jpg, a folder or .zip with labels.csv, or CIFAR-10."
+            )
+        return location

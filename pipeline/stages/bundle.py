@@ -1,0 +1,85 @@
+"""Everything a device needs, in one archive with the sha256 of every file."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline.progress import Progress
+from pipeline.stage import ROOT, Stage
+from pipeline.store import Product
+from targets.runtime.manifest import NAME, Manifest
+from targets.runtime.preprocess import Preprocessing
+
+RUNTIME = ROOT / "targets" / "runtime"
+PROGRAM = "run"
+
+
+@dataclass(frozen=True)
+class Bundle(Stage):
+    """Write <model>-<target>.edgec: a gzipped tar whose bytes depend on the contents alone."""
+
+    name: ClassVar[str] = "bundle"
+    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/bundle.py", "targets/runtime")
+
+    model: str
+    target: str
+    fingerprint: str
+    engine: Product
+    engine_name: str
+    runner: str
+    report: Product
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @property
+    def file_name(self) -> str:
+        """The archive's name."""
+        return f"{self.model}-{self.target}.edgec"
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Collect, digest and pack."""
+        with progress.task("bundle", None):
+            files = self._files()
+            manifest = Manifest(
+                model=self.model,
+                target=self.target,
+                fingerprint=self.fingerprint,
+                engine=f"engine/{self.engine_name}",
+                runner=self.runner,
+                classes=self.classes,
+                preprocessing=self.preprocessing.as_dict(),
+                files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+            )
+            files[NAME] = manifest.to_json().encode()
+            pack(files, output / self.file_name, top=f"{self.model}-{self.target}")
+
+    def _files(self) -> dict[str, bytes]:
+        return {
+            f"engine/{self.engine_name}": self.engine.file(self.engine_name).read_bytes(),
+            "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
+            "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
+            "report.json": self.report.file("report.json").read_bytes(),
+            "report.html": self.report.file("report.html").read_bytes(),
+            PROGRAM: (RUNTIME / "run.py").read_bytes(),
+            **{f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.glob("*.py"))},
+        }
+
+
+def pack(files: Mapping[str, bytes], archive: Path, top: str) -> None:
+    """Write `files` below the folder `top` of a tar.gz without times, owners or any order but by name."""
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name, data in sorted(files.items()):
+            entry = tarfile.TarInfo(f"{top}/{name}")
+            entry.size = len(data)
+            entry.mode = 0o755 if name == PROGRAM else 0o644
+            tar.addfile(entry, io.BytesIO(data))

@@ -1,0 +1,62 @@
+"""Engine -> measurements.json: latency of FP32 and INT8 in alternation, and the peak memory of each alone."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.split import Split
+from pipeline.progress import Progress
+from pipeline.stage import Stage
+from pipeline.store import Product
+from targets.measure import measure_in_child
+from targets.reference import ReferenceTarget
+from targets.registry import find_target
+from targets.runtime.measure import Settings, to_json
+from targets.runtime.preprocess import Preprocessing
+
+IMAGES = 64
+"""Different images that the measured runs take in turn."""
+MEMORY_RUNS = Settings(min_runs=5, max_runs=5, max_warmup_seconds=0.2)
+
+
+@dataclass(frozen=True)
+class Measure(Stage):
+    """Let clean processes run the code that ships, on the machine that the target names."""
+
+    name: ClassVar[str] = "measure"
+    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/measure.py", "targets")
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
+
+    float_model: Product
+    engine: Product
+    engine_name: str
+    target: str
+    fingerprint: str
+    images: Split
+    preprocessing: Preprocessing
+    settings: Settings
+    threads: int
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write measurements.json: latency of FP32 and INT8, then memory of FP32 and of INT8."""
+        fp32 = (ReferenceTarget.runner, self.float_model.file("model.onnx"))
+        int8 = (find_target(self.target).runner, self.engine.file(self.engine_name))
+        images = self._images()
+        with progress.task("measure", 3) as advance:
+            measurements = measure_in_child([fp32, int8], images, self.settings, self.threads)
+            advance(1)
+            for alone in (fp32, int8):
+                runs = replace(MEMORY_RUNS, batch=self.settings.batch)
+                measurements += measure_in_child([alone], images, runs, self.threads)
+                advance(1)
+        (output / "measurements.json").write_text(to_json(measurements))
+
+    def _images(self) -> NDArray[np.uint8]:
+        """Return enough preprocessed evaluation images for a batch, repeated if there are too few."""
+        few = self.images.subset(range(min(IMAGES, len(self.images))))
+        batch = next(few.batches(self.preprocessing, IMAGES))
+        wanted = max(len(batch.images), self.settings.batch)
+        return batch.images[np.arange(wanted) % len(batch.images)]

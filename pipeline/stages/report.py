@@ -1,0 +1,132 @@
+"""What was measured, and what it was measured on -> report.json and report.html."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import ClassVar
+
+from calibration.recipe import QuantRecipe
+from pipeline.data.split import Split
+from pipeline.digest import InputFile
+from pipeline.progress import Progress
+from pipeline.report.gates import drop_gate
+from pipeline.report.latency import latency_of, memory_of
+from pipeline.report.model import (
+    Accuracy,
+    Machine,
+    MeasuredMemory,
+    NotMeasured,
+    Report,
+    Sizes,
+    Subject,
+    overall,
+)
+from pipeline.stage import Stage
+from pipeline.stages.validate import SkippedImages
+from pipeline.store import Product
+from targets.base import Origin
+from targets.machine import cpu_name
+from targets.reference import ReferenceTarget
+from targets.registry import find_target
+from targets.runtime.measure import Measurement, from_json
+
+TOOLS = ("edgec", "torch", "onnx", "onnxruntime", "numpy", "opencv-python", "apache-tvm", "apache-tvm-ffi")
+
+
+@dataclass(frozen=True)
+class WriteReport(Stage):
+    """Judge the figures by the gates and write everything down."""
+
+    name: ClassVar[str] = "report"
+    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/report.py", "pipeline/report")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
+
+    model: str
+    target: str
+    fingerprint: str
+    recipe: QuantRecipe
+    dataset: str
+    threads: int
+    max_drop: float
+    evaluation: Split
+    calibration: Split
+    checkpoint: InputFile
+    float_model: Product
+    int8_model: Product
+    engine: Product
+    engine_name: str
+    accuracy: Product
+    measurements: Product
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write report.json and report.html."""
+        from pipeline.report.html import render_html
+
+        with progress.task("report", None):
+            report = self._report()
+            report.save(output / "report.json")
+            (output / "report.html").write_text(render_html(report), encoding="utf-8")
+
+    def _report(self) -> Report:
+        accuracy = Accuracy.model_validate_json(self.accuracy.file("accuracy.json").read_text())
+        fp32, int8, fp32_alone, int8_alone = from_json(
+            self.measurements.file("measurements.json").read_text()
+        )
+        fp32_origin, origin = ReferenceTarget.origin, find_target(self.target).origin
+        gates = (drop_gate(accuracy.top1, self.max_drop, origin),)
+        return Report(
+            created=datetime.now(UTC).replace(microsecond=0),
+            verdict=overall(gates),
+            subject=self._subject(),
+            gates=gates,
+            accuracy=accuracy,
+            latency_fp32=latency_of(fp32, fp32_origin, self.threads),
+            latency_int8=latency_of(int8, origin, self.threads),
+            memory_fp32=_memory(fp32_alone, fp32_origin),
+            memory_int8=_memory(int8_alone, origin),
+            sizes=self._sizes(),
+            machines=tuple(self._machines(origin)),
+            tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
+        )
+
+    def _subject(self) -> Subject:
+        return Subject(
+            model=self.model,
+            target=self.target,
+            recipe=self.recipe.name,
+            dataset=self.dataset,
+            classes=self.evaluation.classes,
+            checkpoint_digest=self.checkpoint.digest,
+            model_digest=self.float_model.digests["model.onnx"],
+            int8_model_digest=self.int8_model.digests["model.int8.onnx"],
+            engine_digest=self.engine.digests[self.engine_name],
+            evaluation_digest=self.evaluation.digest,
+            calibration_digest=self.calibration.digest,
+            evaluation_images=len(self.evaluation),
+            calibration_images=len(self.calibration),
+            skipped_images=SkippedImages.validate_json(self.accuracy.file("skipped.json").read_bytes()),
+        )
+
+    def _sizes(self) -> Sizes:
+        return Sizes(
+            checkpoint=self.checkpoint.path.stat().st_size,
+            model=self.float_model.file("model.onnx").stat().st_size,
+            int8_model=self.int8_model.file("model.int8.onnx").stat().st_size,
+            engine=self.engine.file(self.engine_name).stat().st_size,
+        )
+
+    def _machines(self, origin: Origin) -> Iterator[Machine]:
+        """Describe the build machine, which ran FP32, and whatever else ran the engine."""
+        reference = ReferenceTarget().fingerprint()
+        yield Machine(origin=ReferenceTarget.origin, description=cpu_name(), fingerprint=reference)
+        if origin is not ReferenceTarget.origin:
+            yield Machine(origin=origin, description=self.fingerprint, fingerprint=self.fingerprint)
+
+
+def _memory(alone: Measurement, origin: Origin) -> MeasuredMemory:
+    if alone.memory is None:
+        return NotMeasured(reason="this system does not tell a process its peak memory")
+    return memory_of(alone.memory, origin)

@@ -1,0 +1,70 @@
+"""Classify pictures with an unpacked bundle: python3 run picture.jpg ..."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .manifest import Manifest, ManifestError
+from .preprocess import ImageError, Preprocessing, decode
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def main(folder: Path, arguments: list[str] | None = None) -> int:
+    """Print the likeliest classes of each picture. Returns the exit code: 1 if one could not be read."""
+    options = _parser().parse_args(arguments)
+    try:
+        manifest = Manifest.read(folder)
+        manifest.check(folder)
+    except ManifestError as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 1
+    module: Any = importlib.import_module("." + manifest.runner, __package__)
+    with module.open_engine(folder / manifest.engine, options.threads) as runner:
+        done = [_classify(picture, runner, manifest, options) for picture in options.pictures]
+    return 0 if all(done) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="run", description="Classify pictures.")
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+    parser.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    return parser
+
+
+def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.Namespace) -> bool:  # noqa: ANN401 - a runner of any toolchain
+    preprocessing = Preprocessing(**manifest.preprocessing)
+    try:
+        image = preprocessing(decode(picture.read_bytes(), preprocessing.channels))
+    except (OSError, ImageError) as error:
+        print(f"run: {picture}: {error}", file=sys.stderr)
+        return False
+    best = likeliest(runner.infer(image[None])[0], manifest.classes, options.top)
+    print(_line(picture, best, options.json))
+    return True
+
+
+def likeliest(logits: NDArray[np.float32], classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:
+    """Return the `top` classes of one picture with their softmax probabilities, likeliest first."""
+    shifted = logits.astype(np.float64) - logits.max()
+    probabilities = np.exp(shifted) / np.exp(shifted).sum()
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [(classes[i], float(probabilities[i])) for i in order]
+
+
+def _line(picture: Path, best: list[tuple[str, float]], as_json: bool) -> str:
+    if as_json:
+        return json.dumps(
+            {"picture": str(picture), "classes": [{"name": n, "probability": p} for n, p in best]}
+        )
+    return f"{picture}: " + ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in best)

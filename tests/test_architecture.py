@@ -1,0 +1,74 @@
+"""The rules that keep the tree readable, checked on the source itself."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = ("pipeline", "targets", "calibration")
+ALLOWED = {
+    "pipeline": {"pipeline", "targets", "calibration"},
+    "targets": {"targets", "calibration"},
+    "calibration": {"calibration"},
+}
+ON_DEVICE = {"numpy", "cv2", "onnxruntime", "tensorrt"}
+"""What the runtime may import from outside: the last two only inside the runner of their toolchain."""
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield (absolute module, level) of every import in a file, wherever it stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.level
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_imports_never_go_upward(package: str) -> None:
+    for path in sources(package):
+        for module, level in imports(path):
+            top = module.partition(".")[0]
+            assert level or top not in OURS or top in ALLOWED[package], f"{path} imports {module}"
+
+
+def test_the_runtime_imports_nothing_of_ours_from_outside() -> None:
+    for path in sources("targets/runtime"):
+        for module, level in imports(path):
+            top = module.partition(".")[0]
+            assert level <= 1, f"{path} imports from above its folder"
+            is_program = path.name == "run.py" and top == "runtime"
+            known = level == 1 or is_program or top in ON_DEVICE or top in sys.stdlib_module_names
+            assert known, f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_no_file_has_a_name_that_says_nothing(package: str) -> None:
+    empty_words = {"utils", "util", "helpers", "helper", "manager", "handler", "common", "misc"}
+    for path in sources(package):
+        assert not empty_words & set(path.stem.split("_")), path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["targets"], ["models"], ["build", "--help"], ["train", "--help"]],
+    ids=" ".join,
+)
+def test_showing_help_and_lists_wakes_no_toolchain(arguments: list[str]) -> None:
+    heavy = {"torch", "onnx", "onnxruntime", "tvm", "tensorrt", "scipy"}
+    code = (
+        "import sys\nfrom pipeline.cli.app import app\n"
+        f"try: app({arguments!r})\nexcept SystemExit: pass\n"
+        f"loaded = {heavy!r} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {loaded}' if loaded else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
