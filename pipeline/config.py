@@ -1,14 +1,16 @@
-"""What a build can be told: the fields of a TOML file and of the command line."""
+"""What a build can be told, in a TOML file or on the command line."""
 
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import UsageError, did_you_mean
+
+AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -72,55 +74,54 @@ class BuildConfig(Section):
     validation: ValidationConfig = ValidationConfig()
     latency: LatencyConfig = LatencyConfig()
 
-    @classmethod
-    def load(cls, file: Path | None, options: Mapping[str, object]) -> Self:
-        """Read a TOML file, if any, and let `options` that are not None take precedence.
 
-        The key of an option may be dotted: "calibration.recipe" is recipe in the table [calibration].
+def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, object]) -> AnyConfig:
+    """Read a TOML file, if any, and let `options` that are not None take precedence.
 
-        Raises UsageError for a file that is missing or no TOML, an unknown key, or a value not allowed.
-        """
-        values = _read(file) if file else {}
-        for key, value in options.items():
-            if value is not None:
-                *tables, last = key.split(".")
-                place = values
-                for table in tables:
-                    place = place.setdefault(table, {})
-                place[last] = value
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            source = str(file) if file else "the options"
-            raise UsageError("\n".join(_explain(one, source) for one in error.errors())) from error
+    The key of an option may be dotted: "calibration.recipe" is recipe in the table [calibration]. Raises
+    UsageError for a file that is missing or no TOML, an unknown key, or a value not allowed.
+    """
+    values = _read(file, kind) if file else {}
+    for key, value in options.items():
+        if value is not None:
+            *tables, last = key.split(".")
+            place = values
+            for table in tables:
+                place = place.setdefault(table, {})
+            place[last] = value
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        source = str(file) if file else "the options"
+        raise UsageError("\n".join(_explain(one, source, kind) for one in error.errors())) from error
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, kind: type[BaseModel]) -> dict[str, Any]:
+    """Return the file's values; its top-level paths become relative to its folder."""
     try:
         values = tomllib.loads(file.read_text())
     except OSError as error:
         raise UsageError(f"The configuration {file} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration {file} is no TOML: {error}.") from error
-    for key in ("data", "checkpoint", "out"):
-        if isinstance(values.get(key), str):
+    for key, field in kind.model_fields.items():
+        if field.annotation in (Path, Path | None) and isinstance(values.get(key), str):
             values[key] = file.parent / values[key]
     return values
 
 
-def _explain(error: ErrorDetails, source: str) -> str:
+def _explain(error: ErrorDetails, source: str, kind: type[BaseModel]) -> str:
     *tables, key = (str(part) for part in error["loc"])
     where = f"{source}: {'.'.join([*tables, key])}"
     if error["type"] != "extra_forbidden":
         return f"{where} is {error['input']!r}: {error['msg'].lower()}."
-    allowed = _keys(tables)
+    allowed = _keys(kind, tables)
     return f"{where} is unknown.{did_you_mean(key, allowed)} Allowed here: {', '.join(allowed)}."
 
 
-def _keys(tables: list[str]) -> list[str]:
-    section: type[BaseModel] = BuildConfig
+def _keys(section: type[BaseModel], tables: list[str]) -> list[str]:
     for table in tables:
         found = section.model_fields[table].annotation
-        assert isinstance(found, type)  # noqa: S101 - every table of BuildConfig is a Section
+        assert isinstance(found, type)  # noqa: S101 - every table is a section
         section = found
     return list(section.model_fields)

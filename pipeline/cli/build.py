@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
-from pipeline.config import BuildConfig
+from pipeline.config import BuildConfig, load_config
 from pipeline.plan import Build
 from pipeline.publish import place, publish
 from pipeline.report.model import Report, Verdict
@@ -121,7 +121,7 @@ def _config(
         "out": out,
         "calibration.recipe": recipe,
     }
-    return BuildConfig.load(config, chosen)
+    return load_config(BuildConfig, config, chosen)
 
 
 def _result(one: Build, report: Report) -> dict[str, object]:

@@ -8,6 +8,6 @@ FOLDER = Path(__file__).resolve().parent
 
 if __name__ == "__main__":
     sys.path.insert(0, str(FOLDER))
-    from runtime.classify import main
+    from runtime.classify import main  # type: ignore[import-not-found]  # exists beside the bundle's program
 
     sys.exit(main(FOLDER))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import BuildConfig
+from pipeline.config import BuildConfig, load_config
 from pipeline.errors import UsageError
 
 
@@ -15,13 +15,15 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_without_a_file_the_defaults_build_the_embedded_model() -> None:
-    config = BuildConfig.load(None, {})
+    config = load_config(BuildConfig, None, {})
     assert (config.model, config.target, config.calibration.images) == ("resnet20-fashion", "reference", 512)
 
 
 def test_options_take_precedence_over_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, 'model = "resnet18"\n[calibration]\nimages = 7\nrecipe = "w8a8_sym"\n')
-    config = BuildConfig.load(file, {"model": "resnet50", "calibration.recipe": "w8a8_asym", "data": None})
+    config = load_config(
+        BuildConfig, file, {"model": "resnet50", "calibration.recipe": "w8a8_asym", "data": None}
+    )
     assert (config.model, config.calibration.recipe, config.calibration.images) == (
         "resnet50",
         "w8a8_asym",
@@ -31,7 +33,7 @@ def test_options_take_precedence_over_the_file(tmp_path: Path) -> None:
 
 def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     file = written(tmp_path, 'data = "photos"\ncheckpoint = "/weights.pth"')
-    config = BuildConfig.load(file, {})
+    config = load_config(BuildConfig, file, {})
     assert config.data == tmp_path / "photos"
     assert config.checkpoint == Path("/weights.pth")
 
@@ -49,17 +51,17 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        BuildConfig.load(written(tmp_path, text), {})
+        load_config(BuildConfig, written(tmp_path, text), {})
     assert message in str(error.value)
     assert "edgec.toml" in str(error.value)
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
-        BuildConfig.load(written(tmp_path, "modle = 'x'\nfarget = 'y'"), {})
+        load_config(BuildConfig, written(tmp_path, "modle = 'x'\nfarget = 'y'"), {})
     assert len(str(error.value).splitlines()) == 2
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        BuildConfig.load(tmp_path / "none.toml", {})
+        load_config(BuildConfig, tmp_path / "none.toml", {})

@@ -1,0 +1,33 @@
+"""What every test may use."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+Edgec = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def edgec() -> Edgec:
+    """Run the program as its user does: a process of its own, from a checkout."""
+
+    def run(*arguments: str | Path, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration that builds the embedded model in seconds: few images, short measurements."""
+    file = tmp_path_factory.mktemp("config") / "quick.toml"
+    file.write_text("[calibration]\nimages = 32\n[validation]\nimages = 300\n[latency]\nseconds = 0.2\n")
+    return file

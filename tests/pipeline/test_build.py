@@ -1,0 +1,195 @@
+"""A whole build of the embedded model: what it makes, what it repeats, what it survives."""
+
+import gzip
+import hashlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from pipeline.data import open_dataset
+from pipeline.data.embedded import EMBEDDED
+from pipeline.report.model import Report
+from tests.conftest import ROOT, Edgec
+
+STAGES = ["export", "calibrate", "quantize", "compile", "validate", "measure", "report", "bundle"]
+
+
+@pytest.fixture(scope="module")
+def out(edgec: Edgec, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of one finished build."""
+    folder = tmp_path_factory.mktemp("build") / "out"
+    done = edgec("build", "--config", quick, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def rebuilt(edgec: Edgec, out: Path, *arguments: str | Path) -> dict[str, Any]:
+    done = edgec("build", "--out", out, "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def build_command(config: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "pipeline", "build", "--config", str(config), "--out", str(out), *more]
+
+
+def ran(result: dict[str, Any]) -> list[str]:
+    return [step["stage"] for step in result["steps"] if not step["cached"]]
+
+
+def test_it_leaves_a_report_and_a_bundle(out: Path) -> None:
+    report = Report.load(out / "resnet20-fashion-reference" / "report.json")
+    assert report.subject.evaluation_images == 300
+    assert report.subject.calibration_images == 32
+    assert (out / "resnet20-fashion-reference.edgec").is_file()
+    assert (out / "resnet20-fashion-reference" / "report.html").is_file()
+
+
+def test_the_model_takes_pixels_in_opset_17_without_batch_norm(out: Path) -> None:
+    model = onnx.load(out / "resnet20-fashion-reference" / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    (image,) = model.graph.input
+    shape = [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim]
+    assert (image.name, image.type.tensor_type.elem_type, shape) == (
+        "image",
+        onnx.TensorProto.UINT8,
+        ["N", 32, 32, 1],
+    )
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+
+
+def test_the_bundle_holds_what_its_manifest_says(out: Path, tmp_path: Path) -> None:
+    with tarfile.open(out / "resnet20-fashion-reference.edgec") as tar:
+        tar.extractall(tmp_path, filter="data")
+    folder = tmp_path / "resnet20-fashion-reference"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
+    assert found == set(manifest["files"])
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert {
+        "labels.txt",
+        "preprocessing.json",
+        "report.json",
+        "report.html",
+        "run",
+        manifest["engine"],
+    } <= found
+
+
+def test_a_rebuild_runs_nothing_and_changes_nothing(edgec: Edgec, quick: Path, out: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert ran(rebuilt(edgec, out, "--config", quick)) == []
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_rebuild_loads_no_toolchain(quick: Path, out: Path) -> None:
+    code = (
+        "import sys\nfrom pipeline.cli.app import app\n"
+        f"try: app(['build', '--config', {str(quick)!r}, '--out', {str(out)!r}])\nexcept SystemExit: pass\n"
+        "sys.exit(', '.join({'torch', 'onnx', 'onnxruntime', 'tvm', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
+def test_the_recipe_changes_only_what_follows_export(edgec: Edgec, quick: Path, out: Path) -> None:
+    assert ran(rebuilt(edgec, out, "--config", quick, "--recipe", "w8a8_sym")) == STAGES[1:]
+
+
+def test_one_other_calibration_image_runs_calibrate_and_what_follows(
+    edgec: Edgec, quick: Path, out: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(EMBEDDED, tmp_path / "data")
+    assert ran(rebuilt(edgec, out, "--config", quick, "--data", data)) == []
+    split = open_dataset(data).split("calibration")
+    chosen = split.stratified(32, seed=0).samples[0].name
+    change_image(data, int(chosen.split("[")[1].rstrip("]")))
+    assert ran(rebuilt(edgec, out, "--config", quick, "--data", data))[:1] == ["calibrate"]
+
+
+def change_image(data: Path, index: int) -> None:
+    """Invert one image of the embedded calibration file."""
+    path = data / "calibration-images-idx3-ubyte.gz"
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    start = 16 + 784 * index
+    raw[start : start + 784] = (255 - np.frombuffer(raw[start : start + 784], np.uint8)).tobytes()
+    path.write_bytes(gzip.compress(bytes(raw)))
+
+
+@pytest.mark.slow
+def test_kill_nine_at_any_moment_leaves_a_state_from_which_the_next_build_succeeds(
+    edgec: Edgec, quick: Path, tmp_path: Path
+) -> None:
+    command = build_command(quick, tmp_path / "out")
+    moments = random.Random(0)
+    for _ in range(6):
+        builder = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(0.5, 7))
+        builder.send_signal(signal.SIGKILL)
+        builder.wait()
+    result = rebuilt(edgec, tmp_path / "out", "--config", quick)
+    assert [step["stage"] for step in result["steps"]] == STAGES
+    assert list((tmp_path / "out" / "store" / "scratch").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_builds_at_once_agree_and_do_each_stage_once(quick: Path, tmp_path: Path) -> None:
+    command = build_command(quick, tmp_path / "out", "--json")
+    builders = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    results = [json.loads(builder.communicate()[0]) for builder in builders]
+    assert results[0]["report"] == results[1]["report"]
+    assert sorted(ran(results[0]) + ran(results[1])) == sorted(STAGES)
+
+
+SPY = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    assert not {"pipeline", "targets", "calibration", "torch", "onnx"} & set(sys.modules)
+"""
+
+
+def test_the_unpacked_bundle_classifies_without_the_project(out: Path, tmp_path: Path) -> None:
+    with tarfile.open(out / "resnet20-fashion-reference.edgec") as tar:
+        tar.extractall(tmp_path, filter="data")
+    split = open_dataset(EMBEDDED).split("evaluation").subset(range(20))
+    pictures = []
+    for i in range(20):
+        pictures.append(tmp_path / f"{i}.png")
+        cv2.imwrite(str(pictures[-1]), split.images.decode(i, 1))
+    program = tmp_path / "resnet20-fashion-reference" / "run"
+    command = [sys.executable, "-c", SPY, str(program), "--json", *map(str, pictures)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    guesses = [json.loads(line)["classes"][0]["name"] for line in done.stdout.splitlines()]
+    right = [split.classes[label] == guess for label, guess in zip(split.labels, guesses, strict=True)]
+    assert sum(right) >= 16
+
+
+def test_a_changed_bundle_is_refused(out: Path, tmp_path: Path) -> None:
+    with tarfile.open(out / "resnet20-fashion-reference.edgec") as tar:
+        tar.extractall(tmp_path, filter="data")
+    folder = tmp_path / "resnet20-fashion-reference"
+    (folder / "labels.txt").write_text("changed")
+    done = subprocess.run(
+        [sys.executable, folder / "run", "x.png"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "labels.txt is not the file that was validated" in done.stderr
