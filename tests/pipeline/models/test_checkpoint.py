@@ -142,7 +142,7 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     attacks = [saved({"weight": Attack(victim)}, tmp_path / "zip.pt")]
     attacks.append(tmp_path / "plain.pth")
-    attacks[1].write_bytes(pickle.dumps({"weight": Attack(victim)}))
+    attacks[1].write_bytes(pickle.dumps({"weight": Attack(victim)}, protocol=2))
     for attack in attacks:
         with pytest.raises(CheckpointError, match="nothing of it was run"):
             read_weights(attack)

@@ -1,0 +1,168 @@
+"""Pictures in folders and .zip files, labelled by their place or by labels.csv."""
+
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.data import open_dataset
+from pipeline.errors import DataError, UsageError
+from tests.pipeline.data.pictures import class_folders, jpeg, png, random_pixels, write_folder
+
+CSV = """path,split,fine_id,fine_name,coarse_id,coarse_name
+a/1.png,train,1,Gala,0,Apple
+a/2.png,train,0,Boskoop,0,Apple
+a/3.png,test,2,Conference,1,Pear
+"""
+PICTURES = {f"a/{n + 1}.png": png(picture) for n, picture in enumerate(random_pixels(3))}
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def with_csv(folder: Path, text: str) -> Path:
+    return write_folder(folder, PICTURES | {"labels.csv": text.encode()})
+
+
+def test_a_folder_and_a_zip_of_it_are_the_same_data_set(tmp_path: Path) -> None:
+    files = class_folders(train=20, test=6)
+    folder = open_dataset(write_folder(tmp_path / "folder", files))
+    archive = open_dataset(zipped(tmp_path / "set.zip", files))
+    assert folder.classes == archive.classes == ("ash", "birch")
+    for role in ("train", "calibration", "evaluation"):
+        assert folder.split(role).samples == archive.split(role).samples
+
+
+def test_what_is_deeper_than_the_class_belongs_to_it_and_what_is_no_picture_is_left_out(
+    tmp_path: Path,
+) -> None:
+    picture = png(random_pixels(1)[0])
+    files = {
+        "test/ash/deep/er/1.PNG": picture,
+        "test/ash/notes.txt": b"",
+        "test/2.png": picture,
+        "more/x/3.png": picture,
+    }
+    split = open_dataset(write_folder(tmp_path, files)).split("evaluation")
+    assert [sample.name for sample in split.samples] == ["test/ash/deep/er/1.PNG"]
+
+
+def test_folders_that_link_to_each_other_are_entered_once(tmp_path: Path) -> None:
+    write_folder(tmp_path, class_folders(test=4))
+    (tmp_path / "test" / "ash" / "up").symlink_to(tmp_path)
+    assert len(open_dataset(tmp_path).split("evaluation")) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "labels"),
+    [
+        (None, ("Boskoop", "Gala", "Conference"), [2]),
+        ("fine", ("Boskoop", "Gala", "Conference"), [2]),
+        ("coarse", ("Apple", "Pear"), [1]),
+    ],
+)
+def test_labels_csv_offers_its_columns_and_orders_classes_by_number(
+    kind: str | None, classes: tuple[str, ...], labels: list[int], tmp_path: Path
+) -> None:
+    dataset = open_dataset(with_csv(tmp_path, CSV), labels=kind)
+    assert dataset.classes == classes
+    assert dataset.split("evaluation").labels.tolist() == labels
+
+
+def test_one_column_named_label_is_enough(tmp_path: Path) -> None:
+    dataset = open_dataset(with_csv(tmp_path, "path,split,label\na/1.png,train,pear\na/2.png,test,apple\n"))
+    assert dataset.classes == ("apple", "pear")
+
+
+def test_a_kind_of_label_that_is_not_there_is_corrected(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'corse'. Did you mean 'coarse'\? Allowed: fine, coarse"):
+        open_dataset(with_csv(tmp_path, CSV), labels="corse")
+    with pytest.raises(UsageError, match=r"has no labels\.csv to take 'fine' labels from"):
+        open_dataset(write_folder(tmp_path / "plain", class_folders(test=2)), labels="fine")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "has no column 'path'; it has no header"),
+        ("path,label\n", "has no column 'split'; it has path, label"),
+        ("path,split,class\n", "has no column `label` or `<kind>_name`; it has path, split, class"),
+        ("path,split,label\na/1.png,trian,x\n", r"line 2: unknown split 'trian'. Did you mean 'train'\?"),
+        ("path,split,label\na/1.png,train,\n", "line 2 lacks a path, split or label"),
+        ("path,split,label\na/1.png\n", "line 2 lacks a path, split or label"),
+        ("path,split,x_id,x_name\na/1.png,train,one,x\n", "line 2 lacks .* or its number is none"),
+        (
+            "path,split,x_id,x_name\na/1.png,train,1,x\na/2.png,test,2,x\n",
+            "numbers the class 'x' in more than one",
+        ),
+        ("path,split,label\na/1.png,train,x\na/9.png,test,x\n", r"files that are not there: a/9\.png\."),
+        ("path,split,label\n../../etc/passwd,train,x\n", r"not there: \.\./\.\./etc/passwd"),
+        ("path,split,label\n/etc/passwd,train,x\n", "not there: /etc/passwd"),
+        ('path,split,label\n"a/1.png,train,x\n', "is damaged: unexpected end of data"),
+    ],
+)
+def test_a_labels_csv_that_is_wrong_says_where(text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=told):
+        open_dataset(with_csv(tmp_path, text))
+
+
+def test_a_labels_csv_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"labels\.csv is damaged"):
+        open_dataset(write_folder(tmp_path, {"labels.csv": b"\xff\xfe\x00"}))
+
+
+def test_paths_in_a_zip_that_climb_out_are_only_names(tmp_path: Path) -> None:
+    files = class_folders(test=2) | {"../../outside.png": b"x", "/absolute/x/1.png": b"x"}
+    assert len(open_dataset(zipped(tmp_path / "set.zip", files)).split("evaluation")) == 2
+    assert not (tmp_path.parent.parent / "outside.png").exists()
+
+
+def test_a_zip_that_is_none_or_encrypted_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    path.write_bytes(b"not a zip")
+    with pytest.raises(DataError, match=r"damaged or no \.zip"):
+        open_dataset(path)
+    content = bytearray(zipped(path, {"test/ash/1.png": b"x"}).read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    content[directory + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is encrypted"):
+        open_dataset(path)
+
+
+def test_a_member_that_is_damaged_or_lies_about_its_size_is_a_damaged_picture(tmp_path: Path) -> None:
+    files = {f"test/ash/{n:03}.jpg": jpeg(picture) for n, picture in enumerate(random_pixels(300))}
+    content = bytearray(zipped(tmp_path / "set.zip", files).read_bytes())
+    first = content.index(b"test/ash/000.jpg") + 40
+    content[first] ^= 0xFF
+    entry = content.rindex(b"test/ash/001.jpg") - 46
+    content[entry + 24 : entry + 28] = struct.pack("<I", 2**31)  # the size it claims to unpack to
+    (tmp_path / "set.zip").write_bytes(content)
+    from targets.runtime.preprocess import Preprocessing
+
+    split = open_dataset(tmp_path / "set.zip").split("evaluation")
+    damaged: dict[str, str] = {}
+    for _ in split.batches(
+        Preprocessing(8, 8, 3, fit="pad"), 100, lambda s, why: damaged.update({s.name: why})
+    ):
+        pass
+    assert list(damaged) == ["test/ash/000.jpg", "test/ash/001.jpg"]
+    assert "archive is damaged there" in damaged["test/ash/000.jpg"]
+    assert "unpacks to more than" in damaged["test/ash/001.jpg"]
+
+
+def test_digests_of_files_can_be_remembered_elsewhere(tmp_path: Path) -> None:
+    asked: list[Path] = []
+
+    def digest(path: Path) -> str:
+        asked.append(path)
+        return "0" * 64
+
+    split = open_dataset(write_folder(tmp_path, class_folders(test=4)), digest=digest).split("evaluation")
+    assert {sample.digest for sample in split.samples} == {"0" * 64}
+    assert sorted(asked) == sorted(tmp_path.glob("test/*/*.png"))
