@@ -1,4 +1,7 @@
-"""Errors of calibration and quantisation that the command line reports without a traceback."""
+"""Errors that the command line reports without a traceback, and the hint that all packages give."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class CalibrationError(Exception):
@@ -23,3 +26,11 @@ class RangesError(CalibrationError):
 
 class LintError(CalibrationError):
     """A quantised graph that breaks a placement rule."""
+
+
+def did_you_mean(found: str, allowed: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the name meant most likely, or "" if none is like it."""
+    names = list(allowed)
+    longer = [name for name in names if name.startswith(found)]
+    close = longer or get_close_matches(found, names, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

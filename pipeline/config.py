@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.errors import UsageError, did_you_mean
+from calibration.errors import did_you_mean
+from pipeline.errors import UsageError
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 

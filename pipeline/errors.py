@@ -1,6 +1,5 @@
 """What the command line reports without a traceback, and with which exit code."""
 
-from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -34,9 +33,3 @@ class StorageError(PipelineError):
 
 class ReportError(PipelineError):
     """A report or baseline that cannot be read, or measurements that no report can be made of."""
-
-
-def did_you_mean(found: str, allowed: list[str]) -> str:
-    """Return ' Did you mean X?' for the closest allowed name, or '' if none is close."""
-    close = get_close_matches(found, allowed, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""

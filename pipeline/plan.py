@@ -76,7 +76,10 @@ class Build:
     def calibration(self) -> Split:
         """The images that ranges are found from, none of them an evaluation image."""
         settings = self.config.calibration
-        return self.dataset.split("calibration").stratified(settings.images, settings.seed)
+        split = self.dataset.split("calibration").stratified(settings.images, settings.seed)
+        if len(split) < settings.images:
+            self.progress.say(f"calibrate: only {len(split)} images, {settings.images} were asked for")
+        return split
 
     @cached_property
     def float_model(self) -> Product:

@@ -123,7 +123,8 @@ def writing(place: Path) -> Iterator[None]:
                 "another folder with --out; finished stages are kept."
             ) from error
         refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-        if refused and Path(where).is_relative_to(place):
+        ours = Path(where).is_relative_to(place) or place.is_relative_to(where)
+        if refused and ours:
             raise StorageError(
                 f"Cannot write {where}: {error.strerror}. Choose a folder you may write with --out."
             ) from error

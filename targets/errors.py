@@ -1,6 +1,6 @@
 """Errors of the targets that the command line reports without a traceback."""
 
-from difflib import get_close_matches
+from calibration.errors import did_you_mean
 
 
 class TargetError(Exception):
@@ -11,8 +11,7 @@ class UnknownTarget(TargetError):
     """There is no target of that name."""
 
     def __init__(self, found: str, allowed: list[str]) -> None:
-        close = get_close_matches(found, allowed, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(found, allowed)
         super().__init__(f"Unknown target {found!r}.{hint} Known targets: {', '.join(allowed)}.")
 
 

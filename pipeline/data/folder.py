@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from calibration.errors import did_you_mean
 from pipeline.data.dataset import STORED_AS, Dataset
 from pipeline.data.split import LISTED
 from pipeline.data.tree import Tree, TreeImages
-from pipeline.errors import DataError, UsageError, did_you_mean
+from pipeline.errors import DataError, UsageError
 from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from calibration.errors import did_you_mean
 from pipeline.data.embedded import EMBEDDED
 from pipeline.digest import value_digest
-from pipeline.errors import CheckpointError, DataError, UsageError, did_you_mean
+from pipeline.errors import CheckpointError, DataError, UsageError
 from targets.runtime.preprocess import Preprocessing
 
 

@@ -105,6 +105,22 @@ def _write_onnx(
             dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}} if dynamic_batch else None,
             dynamo=False,  # the other exporter writes opset 18 at least, and absolute paths into the file
         )
+    _drop_identities(path)
+
+
+def _drop_identities(path: Path) -> None:
+    """Let nodes read what Identity nodes copy: torch writes equal weights once, and copies of them."""
+    import onnx
+
+    model = onnx.load(path)
+    nodes = model.graph.node
+    copied = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Identity"}
+    kept = [node for node in nodes if node.op_type != "Identity"]
+    for node in kept:
+        node.input[:] = [copied.get(name, name) for name in node.input]
+    del nodes[:]
+    nodes.extend(kept)
+    onnx.save(model, path)
 
 
 @contextmanager

@@ -113,23 +113,12 @@ def test_an_empty_calibration_set(edgec: Edgec, out: Path, tmp_path: Path) -> No
 
 
 def test_calibration_images_that_are_evaluation_images(edgec: Edgec, out: Path, tmp_path: Path) -> None:
-    files = class_folders(train=40, test=8)
-    files["train/ash/copied.png"] = files["test/ash/000.png"]
-    config = tmp_path / "all.toml"
+    files = class_folders(calibration=40, test=8)
+    files["calibration/ash/copied.png"] = files["test/ash/000.png"]
     data = write_folder(tmp_path / "data", files)
-    config.write_text("[calibration]\nimages = 1000\n")
     weights = tmp_path / "two.pth"
     save_random_resnet18(weights, classes=2)
-    arguments: list[str | Path] = [
-        "--model",
-        "resnet18",
-        "--data",
-        data,
-        "--checkpoint",
-        weights,
-        "--config",
-        config,
-    ]
+    arguments: list[str | Path] = ["--model", "resnet18", "--data", data, "--checkpoint", weights]
     assert "copied.png" in refused(edgec, out, *arguments)
 
 
