@@ -51,24 +51,33 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
     trainer = Trainer(config, model, model.classes_for(len(dataset.classes)))
     images, labels = _held(split, model)
     folder = RunFolder(output)
-    record = folder.begin(config, lambda: _decide(trainer, images, labels, split.digest))
-    _follow(record.decisions, trainer, split.digest)
-
-    history = folder.restore(trainer.network, trainer.optimiser)
-    if history:
-        progress.say(f"Resuming after epoch {len(history)} of {config.epochs}.")
-    for number in range(len(history) + 1, config.epochs + 1):
-        with progress.task(f"epoch {number} of {config.epochs}", trainer.steps(len(images))) as advance:
-            history.append(trainer.epoch(number, images, labels, advance))
-        folder.save(trainer.network, trainer.optimiser, history)
-        progress.say(_told(history[-1], config.epochs))
-    weights = folder.finish(trainer.network)
+    with folder.held():
+        record = folder.begin(config, lambda: _decide(trainer, images, labels, split.digest))
+        _follow(record.decisions, trainer, split.digest)
+        history = _epochs(trainer, images, labels, folder, progress)
+        weights = folder.finish(trainer.network)
     right = evaluated = None
     if dataset.has("evaluation"):
         evaluation = dataset.split("evaluation")
         with progress.task("evaluate", len(evaluation)) as advance:
             right, evaluated = count_right(trainer.network, model, evaluation, advance)
     return TrainResult(weights, tuple(history), right, evaluated)
+
+
+def _epochs(
+    trainer: Trainer, images: Tensor, labels: Tensor, folder: RunFolder, progress: Progress
+) -> list[EpochRecord]:
+    """Train the epochs that the folder does not have yet, keeping each; return the whole history."""
+    epochs = trainer.config.epochs
+    history = folder.restore(trainer.network, trainer.optimiser)
+    if history:
+        progress.say(f"Resuming after epoch {len(history)} of {epochs}.")
+    for number in range(len(history) + 1, epochs + 1):
+        with progress.task(f"epoch {number} of {epochs}", trainer.steps(len(images))) as advance:
+            history.append(trainer.epoch(number, images, labels, advance))
+        folder.save(trainer.network, trainer.optimiser, history)
+        progress.say(_told(history[-1], epochs))
+    return history
 
 
 def count_right(network: nn.Module, model: KnownModel, split: Split, advance: Advance) -> tuple[int, int]:

@@ -8,9 +8,11 @@ weights.safetensors  the final weights; there once the run is finished
 Each file is written beside its place and renamed into it, so that a kill leaves the old one or the new one.
 """
 
+import fcntl
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +72,19 @@ class RunFolder:
     def weights(self) -> Path:
         """The final weights."""
         return self.path / "weights.safetensors"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and keep other training out of it. Raises UsageError if there is some already."""
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however it ends
+            except BlockingIOError:
+                raise UsageError(f"Another training runs in {self.path}. Give another folder.") from None
+            yield
 
     def begin(self, config: TrainConfig, decide: Callable[[], Decisions]) -> RunRecord:
         """Return the record of the run in this folder, or write that of a new one.
@@ -131,9 +146,8 @@ class RunFolder:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write beside `path`, put it on the disk, and rename. Raises StorageError if the system refuses."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name}.part")
     with writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with scratch.open("wb") as file:
                 file.write(content)

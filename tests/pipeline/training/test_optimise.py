@@ -1,0 +1,40 @@
+"""The learning rate's shape, and what is decayed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.models import resnet
+from pipeline.models.zoo import Architecture
+from pipeline.training.config import TrainConfig
+from pipeline.training.optimise import learning_rate, make_optimiser
+
+
+@given(st.integers(1, 5000), st.floats(0, 0.9))
+def test_the_rate_rises_to_its_peak_and_falls_towards_zero(steps: int, warm_up: float) -> None:
+    config = TrainConfig(warm_up=warm_up, peak_learning_rate=0.25)
+    rates = [learning_rate(step, steps, config) for step in range(steps)]
+    top = rates.index(max(rates))
+    assert all(0 < rate <= 0.25 for rate in rates)
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+def test_the_rate_is_linear_on_both_sides_of_the_warm_up() -> None:
+    config = TrainConfig(warm_up=0.2, peak_learning_rate=0.25)
+    rates = [learning_rate(step, 99, config) for step in range(99)]
+    assert rates[19] == pytest.approx(0.25)  # a fifth of the way
+    assert rates[9] == pytest.approx(0.125)
+    assert rates[59] == pytest.approx(0.125)
+    assert rates[98] == pytest.approx(0.25 / 80)
+
+
+def test_only_matrices_and_convolutions_are_decayed() -> None:
+    network = resnet.build(Architecture("cifar", 8), 1, 10)
+    optimiser = make_optimiser(network, TrainConfig(weight_decay=5e-4))
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    decay = {names[id(p)]: group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    assert decay.keys() == set(names.values())
+    for name, value in decay.items():
+        matrix = name.endswith("weight") and ("conv" in name or "linear" in name)
+        assert value == (5e-4 if matrix else 0), name
