@@ -50,7 +50,7 @@ def _code_digest(places: tuple[str, ...]) -> str:
 def _sources(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
-    found = [path for path in place.rglob("*") if path.suffix in (".py", ".toml", ".c", ".h", ".html")]
+    found = [path for path in place.rglob("*") if path.suffix in (".py", ".toml", ".c", ".h", ".j2", ".css")]
     if not found:
         raise FileNotFoundError(f"no source files at {place}; a stage's `code` names it")
     return found

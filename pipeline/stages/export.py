@@ -125,7 +125,8 @@ def _drop_identities(path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch's advice to use its newer exporter."""
+    """Silence torch's advice to use its newer exporter, and what it says of strided slices it leaves alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding")
         yield

@@ -1,0 +1,135 @@
+"""What every target must do. A new target joins by its line in the registry.
+
+CANNOT is the visible list of what a target cannot do, with the reason; each entry is a skip that says so.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.config import BuildConfig, load_config
+from pipeline.plan import Build
+from pipeline.progress import Silent
+from targets.base import Runner, Target
+from targets.errors import EngineError, TargetUnavailable, UnknownTarget
+from targets.reference import ReferenceTarget
+from targets.registry import find_target, names
+
+CANNOT: dict[tuple[str, str], str] = {}
+"""(target, test) -> why not."""
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Build:
+    """The embedded model, quantised for the reference."""
+    return Build(load_config(BuildConfig, quick, {"out": tmp_path_factory.mktemp("conformance")}), Silent())
+
+
+@pytest.fixture(scope="session")
+def pixels(build: Build) -> NDArray[np.uint8]:
+    batches = build.evaluation.subset(range(64)).batches(build.model.preprocessing, 64)
+    return next(batches).images
+
+
+@pytest.fixture(params=names())
+def target(request: pytest.FixtureRequest) -> Target:
+    name = str(request.param)
+    test = request.node.originalname
+    if (name, test) in CANNOT:
+        pytest.skip(f"{name}: {CANNOT[name, test]}")
+    found = find_target(name)
+    try:
+        found.check()
+    except TargetUnavailable as error:
+        pytest.skip(str(error))
+    return found
+
+
+@pytest.fixture
+def engine(target: Target, build: Build, tmp_path: Path) -> Path:
+    path = tmp_path / target.engine_name
+    target.build(build.int8_model.file("model.int8.onnx"), path)
+    return path
+
+
+@pytest.fixture
+def runner(target: Target, engine: Path) -> Iterator[Runner]:
+    with target.open(engine) as opened:
+        yield opened
+
+
+def test_it_introduces_itself(target: Target) -> None:
+    assert target.name in names()
+    assert target.summary
+    assert target.fingerprint() == target.fingerprint() != ""
+    assert type(target.recipe).parse(target.recipe.name) == target.recipe
+
+
+def test_it_gives_float_logits_for_pixels(runner: Runner, pixels: NDArray[np.uint8], build: Build) -> None:
+    logits = runner.infer(pixels[:3])
+    assert logits.shape == (3, build.classes)
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+
+
+def test_the_same_pixels_give_the_same_bits(runner: Runner, pixels: NDArray[np.uint8]) -> None:
+    assert np.array_equal(runner.infer(pixels), runner.infer(pixels))
+
+
+def test_an_image_does_not_depend_on_its_batch(runner: Runner, pixels: NDArray[np.uint8]) -> None:
+    together = runner.infer(pixels[:8])
+    alone = np.concatenate([runner.infer(pixels[i : i + 1]) for i in range(8)])
+    assert np.array_equal(together.argmax(1), alone.argmax(1))
+    assert np.allclose(together, alone, atol=1e-4)
+
+
+def test_it_agrees_with_the_graph_it_was_built_from(
+    runner: Runner, pixels: NDArray[np.uint8], build: Build
+) -> None:
+    with ReferenceTarget().open(build.int8_model.file("model.int8.onnx")) as reference:
+        expected = reference.infer(pixels)
+    logits = runner.infer(pixels)
+    assert np.mean(logits.argmax(1) == expected.argmax(1)) >= 0.98
+    assert np.square(logits - expected).sum() <= 0.01 * np.square(expected).sum()
+
+
+def test_building_twice_gives_the_same_bytes(
+    target: Target, engine: Path, build: Build, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    target.build(build.int8_model.file("model.int8.onnx"), again)
+    assert again.read_bytes() == engine.read_bytes()
+
+
+def test_a_missing_engine_is_an_error(target: Target, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no engine"), target.open(tmp_path / "none"):
+        pass
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "noise"])
+def test_a_damaged_engine_is_an_error(target: Target, engine: Path, damage: str) -> None:
+    whole = engine.read_bytes()
+    engine.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "noise": b"\x99" * 1000}[damage])
+    with pytest.raises(EngineError), target.open(engine) as runner:
+        runner.infer(np.zeros((1, 32, 32, 1), np.uint8))
+
+
+def test_a_model_that_is_no_onnx_is_an_error(target: Target, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(EngineError):
+        target.build(tmp_path / "model.onnx", tmp_path / "engine")
+    assert not (tmp_path / "engine").exists()
+
+
+def test_an_unknown_target_is_refused_with_the_name_that_was_meant() -> None:
+    with pytest.raises(UnknownTarget, match="Did you mean 'reference'"):
+        find_target("referense")
+
+
+def test_every_exception_in_the_list_is_about_something_that_exists() -> None:
+    for name, test in CANNOT:
+        assert name in names()
+        assert test in globals()
