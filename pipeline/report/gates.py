@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+from pipeline.report import figures
 from pipeline.report.model import Gate, Interval, Latency, NotMeasured, PairedRate, Verdict
 from pipeline.report.stats import difference_score, images_to_decide, ratio_interval, ratio_score
 from targets.base import Origin
@@ -136,10 +137,14 @@ def _accuracy_gate(  # noqa: PLR0913 - a gate has that many parts
 
 
 def _where(interval: Interval, limit: float, unit: str, verdict: Verdict) -> str:
-    high = "unbounded" if interval.high is None else f"{interval.high:.4g}"
+    decimals = 2 if unit == "points" else 4
     place = {
         Verdict.PASS: "lies within the limit",
         Verdict.FAIL: "lies beyond the limit",
         Verdict.INCONCLUSIVE: "contains the limit",
     }[verdict]
-    return f"the {interval.level:.0%} interval [{interval.low:.4g}, {high}] {place} of {limit:g} {unit}"
+    written = (
+        figures.milliseconds_interval(interval) if unit == "ms" else figures.interval(interval, decimals)
+    )
+    asked = f"{limit:.2f}" if unit == "points" else f"{limit:g}"
+    return f"the {100 * interval.level:g} % interval {written} {place} of {asked} {unit}"

@@ -165,7 +165,7 @@ class Latency(Record):
     threads: PositiveInt | None  # None: as the runner decides
     warmup_runs: NonNegativeInt
     warmup_stable: bool
-    stopped: str  # why no more runs were made
+    stopped: Literal["precise", "max_runs", "max_seconds"]  # why no more runs were made
     p50: Quantile
     p90: Quantile
     p99: Quantile

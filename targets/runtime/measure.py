@@ -18,7 +18,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Literal, Protocol, Sequence
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from .quantile import quantile
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
+
+
+Stopped = Literal["precise", "max_runs", "max_seconds"]  # why no more runs were made
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Measurement:
     batch: int
     warmup_runs: int
     warmup_stable: bool
-    stopped: str  # why no more runs were made: "precise", "max_runs" or "max_seconds"
+    stopped: Stopped
     started_unix: float  # seconds since 1970
     before: MachineState
     after: MachineState
@@ -119,7 +122,9 @@ def warm_up(call: Callable[[], object], settings: Settings) -> WarmUp:
             return WarmUp(runs, stable=True)
 
 
-def _rounds(calls: Sequence[Callable[[], object]], settings: Settings) -> tuple[list[NDArray[np.int64]], str]:
+def _rounds(
+    calls: Sequence[Callable[[], object]], settings: Settings
+) -> tuple[list[NDArray[np.int64]], Stopped]:
     block = settings.block if len(calls) > 1 else 1
     runs: list[list[int]] = [[] for _ in calls]
     deadline = time.perf_counter() + settings.max_seconds * len(calls)
@@ -134,7 +139,7 @@ def _rounds(calls: Sequence[Callable[[], object]], settings: Settings) -> tuple[
         done = len(runs[0])
         if done >= next_look:
             if all(_is_precise(own, settings.precision) for own in runs):
-                stopped = "precise"
+                stopped: Stopped = "precise"
                 break
             next_look = done + max(block, done // 4)  # rarely: every look is a chance to stop by luck
         if done >= settings.max_runs:

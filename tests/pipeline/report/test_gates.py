@@ -30,7 +30,7 @@ def test_a_clear_loss_fails() -> None:
     gate = drop_gate(rate(2000, 200, 40), 1.0, Origin.DEVICE)
     assert gate.verdict is Verdict.FAIL
     assert gate.origin is Origin.DEVICE
-    assert "beyond the limit of 1 points" in gate.message
+    assert "beyond the limit of 1.00 points" in gate.message
 
 
 def test_a_drop_exactly_at_the_limit_says_that_more_images_do_not_help() -> None:

@@ -1,0 +1,125 @@
+"""A report in the terminal: the verdict first, then what it rests on. Readable at 80 columns."""
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.report import figures
+from pipeline.report.model import Gate, Latency, NotMeasured, PairedRate, Report, Verdict
+
+STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
+
+
+def render_terminal(report: Report, console: Console) -> None:
+    """Print the report."""
+    parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
+    console.print(Padding(Group(*[part for part in parts if part is not None]), (1, 1)))
+
+
+def _headline(report: Report) -> Text:
+    subject = report.subject
+    skipped = len(subject.skipped_images)
+    lines = [
+        Text.assemble(
+            (report.verdict.upper(), STYLES[report.verdict]),
+            "  ",
+            (subject.model, "bold"),
+            " for ",
+            (subject.target, "bold"),
+            f", {subject.recipe}",
+        ),
+        Text(
+            f"{subject.dataset}: {figures.plural(subject.evaluation_images, 'image')} evaluated, "
+            f"{figures.count(subject.calibration_images)} calibrated",
+            style="dim",
+        ),
+    ]
+    if skipped:
+        names = ", ".join(image.name for image in subject.skipped_images[:3]) + (
+            ", ..." if skipped > 3 else ""
+        )
+        lines.append(Text(f"{figures.plural(skipped, 'unreadable image')} skipped: {names}", style="yellow"))
+    return Text("\n").join(lines)
+
+
+def _gates(gates: tuple[Gate, ...]) -> RenderableType | None:
+    if not gates:
+        return Text("\nno gate was asked for", style="dim")
+    table = _table("Gates", "")
+    for gate in gates:
+        message = Text.assemble(gate.claim, "\n", (gate.message, "dim"))
+        table.add_row(Text(gate.verdict, style=STYLES[gate.verdict]), message)
+    return table
+
+
+def _accuracy(report: Report) -> Table:
+    accuracy = report.accuracy
+    table = _table("Accuracy", "FP32", "INT8", "drop, points")
+    for name, rate in (("top-1", accuracy.top1), ("top-5", accuracy.top5)):
+        if rate is not None:
+            table.add_row(name, figures.percent(rate.fp32), figures.percent(rate.int8), _drop(rate))
+    agreement = (
+        f"{figures.percent(accuracy.agreement)} {figures.interval(accuracy.agreement_interval.scaled(100))}"
+    )
+    table.add_row("same top-1", "", figures.percent(accuracy.agreement), agreement.split(" % ")[1])
+    flips = f"{figures.count(accuracy.top1.worse)} worse, {figures.count(accuracy.top1.better)} better"
+    table.add_row("images flipped", "", flips, f"p {figures.probability(accuracy.top1.mcnemar_p)}")
+    fidelity = f"KL {accuracy.kl_nats:.4f} nats"
+    table.add_row("logits", "", fidelity, f"SQNR {figures.decibels(accuracy.sqnr_db)}")
+    table.caption = f"FP32 measured on {accuracy.fp32_origin}, INT8 on {accuracy.int8_origin}; 95 % intervals"
+    return table
+
+
+def _drop(rate: PairedRate) -> str:
+    return f"{figures.points(rate.drop_points)} {figures.interval(rate.drop_interval)}"
+
+
+def _latency(report: Report) -> RenderableType:
+    fp32, int8 = report.latency_fp32, report.latency_int8
+    table = _table("Latency", "FP32", "INT8")
+    for name in ("p50", "p90", "p99"):
+        table.add_row(name, *(_quantile(latency, name) for latency in (fp32, int8)))
+    table.add_row("throughput", *(_throughput(latency) for latency in (fp32, int8)))
+    notes = []
+    for name, latency in (("FP32", fp32), ("INT8", int8)):
+        if isinstance(latency, NotMeasured):
+            notes.append(Text(f"{name} not measured: {latency.reason}", style="yellow"))
+        else:
+            notes.append(Text(f"{name}: {figures.circumstances(latency)}", style="dim"))
+            notes += [Text(f"{name} is noisy: {reason}", style="yellow") for reason in latency.noisy]
+    faster = figures.speed_up(report)
+    if faster is not None:
+        notes.insert(0, Text(f"INT8 takes {1 / faster:.2f} of FP32's time ({faster:.2f}x as fast)"))
+    return Group(table, *[Padding(note, (0, 0, 0, 1)) for note in notes])
+
+
+def _quantile(latency: Latency | NotMeasured, name: str) -> str:
+    if isinstance(latency, NotMeasured):
+        return figures.NOT_MEASURED
+    quantile = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}[name]
+    return f"{figures.milliseconds(quantile.ms)} {figures.milliseconds_interval(quantile.interval)}"
+
+
+def _throughput(latency: Latency | NotMeasured) -> str:
+    if isinstance(latency, NotMeasured):
+        return figures.NOT_MEASURED
+    return f"{figures.significant(latency.throughput_per_s)} images/s"
+
+
+def _sizes(report: Report) -> Table:
+    sizes = report.sizes
+    table = _table("Size and memory", "FP32", "INT8")
+    table.add_row("ONNX", figures.size(sizes.model), figures.size(sizes.int8_model))
+    table.add_row("engine", "", figures.size(sizes.engine))
+    table.add_row("peak memory", figures.memory(report.memory_fp32), figures.memory(report.memory_int8))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left", caption_style="dim")
+    table.add_column(title, style="bold", header_style="bold", min_width=15)
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left", overflow="fold")
+    return table

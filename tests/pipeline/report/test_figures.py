@@ -1,0 +1,44 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.report import figures
+from pipeline.report.model import Interval
+from tests.pipeline.report.samples import report
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0, "0"), (0.04213, "0.0421"), (0.4213, "0.421"), (1.314, "1.31"), (99.96, "100.0"), (1234.5, "1,234")],
+)
+def test_significant_digits(value: float, written: str) -> None:
+    assert figures.significant(value) == written
+
+
+@given(st.floats(1e-6, 1e9))
+def test_what_is_written_is_within_half_a_percent_of_the_value(value: float) -> None:
+    written = figures.significant(value)
+    assert "e" not in written
+    assert float(written.replace(",", "")) == pytest.approx(value, rel=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (289_000, "282 KiB"), (97_700_000, "93.2 MiB")],
+)
+def test_sizes(number: int, written: str) -> None:
+    assert figures.size(number) == written
+
+
+def test_an_interval_without_an_upper_end_says_so() -> None:
+    open_above = Interval(low=1.25, high=None)
+    assert figures.interval(open_above) == "[1.25, unbounded]"
+    assert figures.milliseconds_interval(open_above) == "[1.250, unbounded]"
+
+
+def test_speed_up_needs_the_same_conditions() -> None:
+    measured = report()
+    assert figures.speed_up(measured) == pytest.approx(1.31 / 0.42, rel=0.02)
+    assert figures.speed_up(report(measured=False)) is None
+    batched = measured.latency_fp32.replace(batch=8)
+    assert figures.speed_up(measured.replace(latency_fp32=batched)) is None

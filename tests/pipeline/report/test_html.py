@@ -1,0 +1,225 @@
+import html
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import pipeline.report.html as report_html
+from pipeline.report.html import render_html
+from pipeline.report.model import Coverage, LayerSensitivity, Report, Robustness
+from tests.pipeline.report.samples import report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """All elements of a page in order, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def everything() -> Report:
+    """A report with every optional section."""
+    shown = report(noise=0.3)
+    return shown.replace(
+        coverage=Coverage(int8_macs=40_000_000, total_macs=40_551_424, float_layers=("linear",)),
+        sensitivity=tuple(
+            LayerSensitivity(layer=f"layer{i}", sqnr_db=20.0 + i, agreement=0.99) for i in range(8)
+        ),
+        robustness=(Robustness(corruption="blur", severity=3, top1=shown.accuracy.top1),),
+    )
+
+
+CASES: dict[str, Callable[[], Report]] = {
+    "everything": everything,
+    "nothing measured": lambda: report(measured=False),
+    "sixty classes": lambda: report(noise=1.0, classes=tuple(f"class number {i}" for i in range(60))),
+    "two classes, no flips": lambda: report(noise=0.0, classes=("cat", "dog"), images=300),
+}
+
+
+@pytest.fixture(params=CASES, scope="module")
+def page(request: pytest.FixtureRequest) -> str:
+    return render_html(CASES[request.param]())
+
+
+def test_nothing_is_fetched_from_anywhere(page: str) -> None:
+    for _, attributes in Page(page).elements:
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            assert re.match(r"(data:|#)", attributes.get(name) or "#"), attributes
+    assert not re.search(r"url\(|@import|<script|<iframe|<object", page)
+
+
+def test_it_can_be_read_without_seeing_it(page: str) -> None:
+    found = Page(page)
+    assert found.all("html")[0]["lang"] == "en"
+    levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert all(image.get("alt") for image in found.all("img"))
+    assert all(head.get("scope") for head in found.all("th"))
+    regions = [a for a in found.all("div") if a.get("class") == "scroll"]
+    assert all(r["tabindex"] == "0" and r["role"] == "region" and r["aria-label"] for r in regions)
+    assert len(regions) == len(found.all("table"))
+    drawings = [a for a in found.all("svg") if a.get("role") == "img"]
+    assert all(drawing["aria-label"] for drawing in drawings)
+    assert all(i in {a.get("id") for _, a in found.elements} for i in ("accuracy", "latency", "provenance"))
+
+
+def test_the_verdict_comes_before_any_other_heading() -> None:
+    text = Page(render_html(report(noise=0.6))).text
+    assert text.index("Fail") < text.index("INT8 loses") < text.index("Accuracy")
+
+
+def test_no_python_leaks_into_the_text(page: str) -> None:
+    assert not re.search(r"\b(None|nan|inf|Undefined|Origin\.|Verdict\.)\b", Page(page).text)
+
+
+def test_names_are_shown_and_never_interpreted() -> None:
+    nasty = ('<script>alert("x")</script>', '"><img src=http://a/ onerror=alert(1)>', "{{ 7 * 7 }}", "a & b")
+    shown = report(noise=1.0, classes=nasty, images=500)
+    subject = shown.subject.replace(model=nasty[0], target=nasty[1])
+    page = render_html(shown.replace(subject=subject))
+    found = Page(page)
+    assert not found.all("script")
+    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in found.all("img"))
+    assert all(name in found.text for name in nasty)
+
+
+def test_what_was_not_measured_is_said_with_its_reason() -> None:
+    text = Page(render_html(report(measured=False))).text
+    assert "Not measured: no board connected." in text
+    assert "0 ms" not in text
+
+
+def test_a_thousand_classes_do_not_make_a_thousand_rows() -> None:
+    names = tuple(f"class {i}" for i in range(1000))
+    page = render_html(report(noise=1.0, classes=names, images=4000))
+    assert page.count("<tr>") < 120
+    assert "The 40 classes that lost most" in Page(page).text
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2, contrast ratio."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_contrast_meets_wcag_aa(theme: int) -> None:
+    css = (Path(report_html.__file__).parent / "templates/report.css").read_text()
+    colours = dict(
+        re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", css.split(":root {")[theme + 1].split("}")[0])
+    )
+    for background in ("page", "raised"):
+        for text in ("ink", "soft", "int8", "wrong"):
+            assert contrast(colours[text], colours[background]) >= (4.5 if text != "wrong" else 3), text
+        assert contrast(colours["fp32"], colours[background]) >= 3
+    for verdict in ("pass", "fail", "inconclusive"):
+        assert contrast(colours[verdict], colours[f"{verdict}-soft"]) >= 4.5
+        assert contrast(colours["ink"], colours[f"{verdict}-soft"]) >= 4.5
+
+
+FRAME = """<!doctype html><meta charset="utf-8">
+<style>body{{margin:0}}iframe{{border:0;display:block}}</style>
+<iframe width="{width}" height="{height}" srcdoc="{page}"></iframe>
+<script>onload = () => {{
+  const root = frames[0].document.documentElement;
+  document.title = `measured ${{root.scrollWidth}} ${{root.clientWidth}} ${{root.scrollHeight}}`;
+}}</script>"""
+
+
+def browse(page: str, width: int, height: int, folder: Path, *options: str, dark: bool = False) -> str:
+    """Open a page in a frame of the given size in a new browser; return the browser's output and console."""
+    assert CHROMIUM
+    document = folder / "frame.html"
+    document.write_text(FRAME.format(width=width, height=height, page=html.escape(page)), encoding="utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={folder / 'profile'}", f"--window-size={max(width, 500)},{height}"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--hide-scrollbars"]
+    command += [f"--blink-settings=preferredColorScheme={0 if dark else 1}", *options, document.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout + "".join(line + "\n" for line in done.stderr.splitlines() if "CONSOLE" in line)
+
+
+def dimensions(page: str, width: int, folder: Path) -> tuple[str, int, int, int]:
+    """Return the browser's console and the page's scroll width, client width and height in a window."""
+    output = browse(page, width, 900, folder, "--dump-dom")
+    found = re.search(r"<title>measured (\d+) (\d+) (\d+)</title>", output)
+    assert found, output[:500]
+    console = "\n".join(line for line in output.splitlines() if "CONSOLE" in line)
+    return console, int(found[1]), int(found[2]), int(found[3])
+
+
+in_a_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on this machine: apt install chromium"
+)
+
+
+@in_a_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [375, 1200])
+def test_in_a_browser_nothing_overflows_and_the_console_is_silent(
+    page: str, width: int, tmp_path: Path
+) -> None:
+    console, scroll_width, client_width, height = dimensions(page, width, tmp_path)
+    assert console == ""
+    assert scroll_width <= client_width == width
+    assert height > 900
+
+
+@in_a_browser
+def test_the_browser_check_would_notice_an_error_and_an_overflow(tmp_path: Path) -> None:
+    broken = "<body><script>console.error('broken')</script><div style='width: 900px'>wide</div>"
+    console, scroll_width, client_width, _ = dimensions(broken, 375, tmp_path)
+    assert "broken" in console
+    assert scroll_width > client_width
+
+
+@in_a_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [375, 1200])
+def test_the_screen_is_light_or_dark_as_asked_and_not_empty(width: int, tmp_path: Path) -> None:
+    means = []
+    for dark in (False, True):
+        picture = tmp_path / f"{dark}.png"
+        browse(render_html(report()), width, 1400, tmp_path, f"--screenshot={picture}", dark=dark)
+        pixels = cv2.imread(str(picture))
+        assert pixels is not None
+        shown = pixels[:, :width]
+        assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 200
+        means.append(float(shown.mean()))
+    assert means[0] > 200
+    assert means[1] < 60

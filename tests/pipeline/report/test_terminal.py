@@ -1,0 +1,59 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from pipeline.report.model import Report
+from pipeline.report.terminal import render_terminal
+from tests.pipeline.report.samples import report
+
+
+def printed(shown: Report, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    render_terminal(shown, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_it_fits_80_columns_without_cutting_a_figure(measured: bool) -> None:
+    shown = report(measured=measured)
+    lines = printed(shown).splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert "…" not in printed(shown)
+    top1 = next(line for line in lines if line.strip().startswith("top-1"))
+    assert "96.93 %" in top1
+    assert "96.80 %" in top1
+    assert "+0.13 [-0.03, 0.30]" in top1
+
+
+def test_the_verdict_comes_first() -> None:
+    assert printed(report()).split()[0] == "PASS"
+    assert printed(report(noise=0.6)).split()[0] == "FAIL"
+    assert printed(report(measured=False)).split()[0] == "INCONCLUSIVE"
+
+
+def test_every_figure_says_where_it_was_measured() -> None:
+    text = printed(report())
+    assert "FP32 measured on host, INT8 on host" in text
+    assert "INT8: host, batch 1, 1 thread, 600 runs after 60 of warm-up" in text
+
+
+def test_what_was_not_measured_is_said() -> None:
+    text = printed(report(measured=False))
+    assert "INT8 not measured: no board connected" in text
+    assert "None" not in text
+
+
+def test_skipped_images_are_named_and_noise_is_called_noise() -> None:
+    assert "1 unreadable image skipped: t10k/10001.jpg" in printed(report())
+    shown = report()
+    noisy = shown.latency_int8.replace(noisy=("p90 is 40% above the median",))
+    assert "INT8 is noisy: p90 is 40% above the median" in printed(shown.replace(latency_int8=noisy))
+
+
+def test_names_cannot_style_the_terminal() -> None:
+    shown = report()
+    subject = shown.subject.replace(model="[bold red]x[/]", target="[link=http://a]y")
+    text = printed(shown.replace(subject=subject), width=120)
+    assert "[bold red]x[/] for [link=http://a]y" in text
