@@ -7,7 +7,7 @@ from time import perf_counter
 
 from calibration.recipe import QuantRecipe
 from pipeline.config import BuildConfig
-from pipeline.data.open import open_dataset
+from pipeline.data.open import NAMED, open_dataset
 from pipeline.data.split import Split
 from pipeline.digest import InputFile, RememberedDigests
 from pipeline.errors import DataError
@@ -156,7 +156,7 @@ class Build:
                 target=self.target.name,
                 fingerprint=self.target.fingerprint(),
                 recipe=self.recipe,
-                dataset=self._location().name,
+                dataset=_name(self._location()),
                 threads=self.config.latency.threads,
                 max_drop=self.config.validation.max_drop,
                 evaluation=self.evaluation,
@@ -204,3 +204,8 @@ class Build:
                 "folder <split>/<class>/*.jpg, a folder or .zip with labels.csv, or CIFAR-10."
             )
         return location
+
+
+def _name(location: Path) -> str:
+    """Return what to call a data set in a report: its name if it is a known one, else its folder's or file's."""
+    return next((name for name, place in NAMED.items() if place == location), location.name)

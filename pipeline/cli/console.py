@@ -19,7 +19,7 @@ from pipeline.progress import Advance, Progress, Silent
 
 
 class ShownProgress:
-    """Bars on stderr while work runs; lines that are said stay."""
+    """Bars while work runs, on a terminal; elsewhere a line when it begins. Lines that are said stay."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -27,6 +27,10 @@ class ShownProgress:
     @contextmanager
     def task(self, what: str, total: int | None) -> Iterator[Advance]:
         """Show a bar, or without a total a spinner, until the context ends."""
+        if not self._console.is_terminal:
+            self.say(f"{what} ..." if total is None else f"{what} ({total}) ...")
+            yield lambda _: None
+            return
         columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
         if total is not None:
             columns[2:] = [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
@@ -36,7 +40,7 @@ class ShownProgress:
 
     def say(self, line: str) -> None:
         """Print a line."""
-        self._console.print(escape(line), highlight=False)
+        self._console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def make_progress(as_json: bool) -> Progress:

@@ -125,7 +125,7 @@ def _drop_identities(path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch's advice to use its newer exporter, and what it says of strided slices it leaves alone."""
+    """Silence torch's advice to use its newer exporter, and that it leaves strided slices alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", "Constant folding")
