@@ -1,5 +1,7 @@
 """FP32 against INT8 on the same labelled images, tallied batch by batch."""
 
+import base64
+import binascii
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +19,7 @@ THUMBNAILS = 24
 class AccuracyTally:
     """Counts of one validation. Feed every batch to `add`, then ask for `accuracy`.
 
-    Keeps counts and, for negative flips, thumbnails; memory does not grow with the images.
+    Keeps counts, two bits an image and thumbnails of negative flips; no images and no logits.
     """
 
     def __init__(self, classes: int) -> None:
@@ -31,6 +33,7 @@ class AccuracyTally:
         self._worse = np.zeros(classes, np.int64)
         self._better = np.zeros(classes, np.int64)
         self._flips: list[tuple[NegativeFlip, NDArray[np.uint8]]] = []
+        self._right: list[NDArray[np.bool_]] = []  # [FP32 or INT8, image] of every batch
 
     def add(
         self,
@@ -47,6 +50,7 @@ class AccuracyTally:
         self._refuse_nonsense(fp32, int8, labels, names)
         top = np.stack([fp32.argmax(1), int8.argmax(1)])
         right = top == labels
+        self._right.append(right)
         np.add.at(self._fp32_confusion, (labels, top[0]), 1)
         np.add.at(self._int8_confusion, (labels, top[1]), 1)
         np.add.at(self._worse, labels[right[0] & ~right[1]], 1)
@@ -73,6 +77,7 @@ class AccuracyTally:
         """Return the record of everything counted. Raises ReportError if nothing was."""
         if not self.images:
             raise ReportError("no evaluation image was counted: accuracy needs at least one")
+        fp32_right, int8_right = np.concatenate(self._right, axis=1)
         return Accuracy(
             fp32_origin=fp32_origin,
             int8_origin=int8_origin,
@@ -85,6 +90,8 @@ class AccuracyTally:
             per_class=self._per_class(),
             confusion=self._confusion(),
             negative_flips=self._negative_flips(),
+            fp32_right=pack_bits(fp32_right),
+            int8_right=pack_bits(int8_right),
         )
 
     def _refuse_nonsense(
@@ -159,6 +166,29 @@ def paired_rate(outcomes: NDArray[np.int64]) -> PairedRate:
         drop_interval=interval.scaled(100),
         mcnemar_p=mcnemar_exact(worse, better),
     )
+
+
+def pack_bits(right: NDArray[np.bool_]) -> str:
+    """Return booleans as base64 text, eight a byte, the first the highest bit."""
+    return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
+
+
+def unpack_bits(text: str, images: int) -> NDArray[np.bool_]:
+    """Return the first `images` booleans of what `pack_bits` wrote. Raises ReportError if there are fewer."""
+    try:
+        packed = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    except binascii.Error as error:
+        raise ReportError(f"the bits of a report are not base64: {error}") from error
+    if len(packed) != (images + 7) // 8:
+        raise ReportError(f"a report has {8 * len(packed)} bits for {images} images")
+    return np.unpackbits(packed, count=images).astype(bool)
+
+
+def paired_images(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> PairedRate:
+    """Compare which of the same images [N] were right before and after."""
+    outcomes = np.zeros((2, 2), np.int64)
+    np.add.at(outcomes, (before.astype(int), after.astype(int)), 1)
+    return paired_rate(outcomes)
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

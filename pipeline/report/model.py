@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, model_va
 from pipeline.report.record import Record, load_record
 from targets.base import Origin
 
+Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -116,7 +117,7 @@ class NegativeFlip(Record):
     label: NonNegativeInt
     int8_prediction: NonNegativeInt
     fp32_margin: float  # FP32 probability of the label minus that of what INT8 chose: large is alarming
-    thumbnail_png: str | None = None  # base64
+    thumbnail_png: Base64 | None = None
 
 
 class Accuracy(Record):
@@ -135,6 +136,8 @@ class Accuracy(Record):
         tuple[int, int, int, int], ...
     ]  # (label, prediction, FP32 count, INT8 count), not both zero
     negative_flips: tuple[NegativeFlip, ...]  # largest FP32 margin first
+    fp32_right: Base64  # one bit an image in evaluation order, the first the highest: is top-1 right?
+    int8_right: Base64  # the same; lets a later build be compared with this one image by image
 
 
 class MachineState(Record):

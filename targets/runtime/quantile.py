@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,13 +17,13 @@ class QuantileEstimate(NamedTuple):
     """A quantile and its interval, in the unit of the observations."""
 
     value: float
-    low: float
+    low: float  # 0 where too few observations bound it from below
     high: float | None  # None: too few observations to bound it from above
     effective_size: float  # independent observations that would say as much about this quantile
 
 
-def quantile(observations: NDArray[np.int64], probability: float, level: float = LEVEL) -> QuantileEstimate:
-    """Estimate a quantile of `observations` [n], given in the order they were made, n >= 1.
+def quantile(observations: NDArray[Any], probability: float, level: float = LEVEL) -> QuantileEstimate:
+    """Estimate a quantile of positive `observations` [n], given in the order they were made, n >= 1.
 
     The interval lies between two order statistics: the number of observations below the true quantile is
     binomial whatever the distribution (David & Nagaraja 2003, Order Statistics, 7.1). Autocorrelation, which
