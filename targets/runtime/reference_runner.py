@@ -20,11 +20,17 @@ class ReferenceRunner:
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
+        batch = session.get_inputs()[0].shape[0]
+        self._batch = batch if isinstance(batch, int) else None  # a name stands for any number
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return logits [N, classes] for raw pixels [N, H, W, C]."""
-        logits = self._session.run(["logits"], {"image": images})[0]
-        return np.asarray(logits, np.float32)
+        step = self._batch or max(1, len(images))
+        if len(images) % step:
+            raise ValueError(f"the model takes {step} images at a time, not {len(images)}")
+        parts = [images[start : start + step] for start in range(0, len(images), step)]
+        logits = [self._session.run(["logits"], {"image": part})[0] for part in parts]
+        return np.concatenate(logits)
 
 
 @contextmanager

@@ -193,3 +193,11 @@ def test_a_changed_bundle_is_refused(out: Path, tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert "labels.txt is not the file that was validated" in done.stderr
+
+
+def test_a_model_for_one_image_at_a_time_builds_too(edgec: Edgec, quick: Path, tmp_path: Path) -> None:
+    config = tmp_path / "static.toml"
+    config.write_text(quick.read_text() + "[export]\ndynamic_batch = false\n")
+    rebuilt(edgec, tmp_path / "out", "--config", config)
+    model = onnx.load(tmp_path / "out" / "resnet20-fashion-reference" / "model.onnx")
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
