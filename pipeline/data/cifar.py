@@ -6,6 +6,7 @@ uint8 are let through, and the arrays are put together here, not by NumPy's unpi
 
 import io
 import pickle
+import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.errors import DataError
 TRAIN = tuple(f"data_batch_{n}" for n in range(1, 6))
 TEST = ("test_batch",)
 ROW = 3 * 32 * 32
-DAMAGE = (EOFError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError)
+DAMAGE = (EOFError, ValueError, LookupError, TypeError, AttributeError, MemoryError, struct.error)
 """What an unpickler raises on scrambled bytes, besides UnpicklingError."""
 
 
@@ -44,10 +45,9 @@ def open_batches(folder: Path, seed: int) -> Dataset:
 def _read_split(folder: Path, batches: tuple[str, ...]) -> PixelImages:
     parts = [_read_batch(folder / batch) for batch in batches]
     rows = np.concatenate([rows for rows, _ in parts])
+    labels = np.concatenate([labels for _, labels in parts])
     pixels = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # stored plane by plane
-    return PixelImages(
-        batches[0] if len(batches) == 1 else "data_batch", pixels, np.concatenate([y for _, y in parts])
-    )
+    return PixelImages(batches[0] if len(batches) == 1 else "data_batch_*", pixels, labels)
 
 
 def _read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -112,15 +112,18 @@ class _Array:
         raise DataError(f"{path}: `data` is no uint8 array whose bytes fill its shape.")
 
 
-class _Unpickler(pickle.Unpickler):
-    """Refuses every name but those an array of bytes needs."""
+class _Unpickler(pickle._Unpickler):
+    """Refuses every name but those an array of bytes needs.
+
+    The one written in Python: the one in C fills gigabytes for ten bytes that say so (LONG_BINPUT).
+    """
 
     ALLOWED: dict[tuple[str, str], Callable[..., object]] = {  # noqa: RUF012 -- never written to
         ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
         ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
         ("numpy", "ndarray"): _Array,
         ("numpy", "dtype"): _Dtype,
-        ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),  # bytes in protocol 2
+        ("_codecs", "encode"): lambda text, _: text.encode("latin-1"),  # bytes, in protocol 2
     }
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:

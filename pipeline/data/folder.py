@@ -38,7 +38,7 @@ def open_tree(tree: Tree, labels: str | None, seed: int) -> Dataset | None:
 
     labels is the kind of label to use where labels.csv has several, such as `coarse`; None takes the first.
     """
-    if LABELS in tree.names:
+    if tree.holds(LABELS):
         entries = _from_csv(tree, labels)
     elif labels is not None:
         raise UsageError(
@@ -68,10 +68,11 @@ def _images(tree: Tree, entries: list[Entry], classes: tuple[str, ...]) -> TreeI
 def _from_folders(tree: Tree) -> list[Entry]:
     """Read split and class off paths; what is deeper than the class's folder belongs to the class."""
     entries = []
-    for name in tree.names:
-        path = PurePosixPath(name)
-        if len(path.parts) > 2 and path.parts[0] in SPLIT_NAMES and path.suffix.lower() in PICTURES:
-            entries.append(Entry(name, path.parts[0], path.parts[1]))
+    for split in sorted(SPLIT_NAMES):
+        for name in tree.below(split):
+            path = PurePosixPath(name)
+            if len(path.parts) > 2 and path.suffix.lower() in PICTURES:
+                entries.append(Entry(name, split, path.parts[1]))
     return entries
 
 
@@ -84,8 +85,7 @@ def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:
         entries = [_entry(line, name, number, f"{where}, line {lines.line_num}") for line in lines]
     except (UnicodeDecodeError, csv.Error, ImageError) as error:
         raise DataError(f"{where} is damaged: {error}.") from error
-    there = set(tree.names)
-    missing = [entry.path for entry in entries if entry.path not in there]
+    missing = [entry.path for entry in entries if not tree.holds(entry.path)]
     if missing:
         rest = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
         raise DataError(f"{where} names files that are not there: {', '.join(missing[:LISTED])}{rest}.")

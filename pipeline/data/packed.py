@@ -5,7 +5,6 @@ classes.txt. NumPy's own loader would allocate whatever a header claims, so size
 """
 
 import zipfile
-import zlib
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.data.classes import read_classes
 from pipeline.data.dataset import Dataset
 from pipeline.data.images import PackedImages
+from pipeline.data.tree import ZIP_DAMAGE
 from pipeline.errors import DataError
 
 ENDING = "_jpeg.npz"
@@ -45,7 +45,7 @@ def _read_pack(path: Path) -> PackedImages:
             data = _read_array(archive, "data", path)
             offsets = _read_array(archive, "offsets", path)
             labels = _read_array(archive, "labels", path)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except ZIP_DAMAGE as error:
         raise DataError(f"{path} is damaged: {error}. Copy it again.") from error
     if data.dtype != np.uint8 or offsets.dtype != np.int64 or labels.dtype.kind not in "iu":
         raise DataError(

@@ -1,11 +1,14 @@
 """Files by relative path, in a folder or in a .zip that stays packed."""
 
 import hashlib
+import lzma
 import os
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +21,18 @@ from targets.runtime.preprocess import ImageError, decode
 FILE_LIMIT = 64 * 2**20
 """Bytes of one encoded picture; a longer file is counted as damaged, whatever it may unpack to."""
 
+ZIP_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,  # an offset before the beginning
+    ValueError,
+    RuntimeError,  # encryption or compression that is not known
+)
+"""What zipfile raises on scrambled archives."""
+
 FileDigest = Callable[[Path], str]
 
 
@@ -25,14 +40,21 @@ class Tree(Protocol):
     """Files by relative path, with `/` between the parts."""
 
     location: str
-    names: tuple[str, ...]
+
+    def holds(self, name: str) -> bool:
+        """Tell whether there is a file of that path; never for one that leads out of the tree."""
+        ...
+
+    def below(self, top: str) -> list[str]:
+        """Return the paths of all files in the folder `top` and below it, sorted."""
+        ...
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one of `names`. Raises ImageError if they are damaged or too many."""
+        """Return the bytes of a file. Raises ImageError if they are damaged or too many."""
         ...
 
     def digest(self, name: str) -> str:
-        """Return the sha256, in hex, of one of `names`."""
+        """Return the sha256, in hex, of a file."""
         ...
 
 
@@ -43,18 +65,29 @@ class FolderTree:
         self.location = str(folder)
         self._folder = folder
         self._file_digest = digest
-        self.names = tuple(sorted(_files_below(folder)))
+
+    def holds(self, name: str) -> bool:
+        """Tell whether the folder has such a file."""
+        path = PurePosixPath(name)
+        return not path.is_absolute() and ".." not in path.parts and (self._folder / path).is_file()
+
+    def below(self, top: str) -> list[str]:
+        """Return the files of one of the folder's folders, sorted."""
+        with _readable():
+            return sorted(_files_below(self._folder, top)) if (self._folder / top).is_dir() else []
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes."""
         path = self._folder / name
-        if path.stat().st_size > FILE_LIMIT:
-            raise ImageError(f"the file is longer than {FILE_LIMIT:,} bytes")
-        return path.read_bytes()
+        with _readable():
+            if path.stat().st_size > FILE_LIMIT:
+                raise ImageError(f"the file is longer than {FILE_LIMIT:,} bytes")
+            return path.read_bytes()
 
     def digest(self, name: str) -> str:
         """Return a file's sha256, by the function given."""
-        return self._file_digest(self._folder / name)
+        with _readable():
+            return self._file_digest(self._folder / name)
 
 
 class ZipTree:
@@ -64,12 +97,20 @@ class ZipTree:
         self.location = str(path)
         try:
             self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except ZIP_DAMAGE as error:
             raise DataError(f"{path} is damaged or no .zip: {error}. Copy it again.") from error
-        members = [member for member in self._archive.infolist() if not member.is_dir()]
+        members = [member for member in self._archive.infolist() if not member.filename.endswith("/")]
         if any(member.flag_bits & 1 for member in members):
             raise DataError(f"{path} is encrypted. Unpack it and name the folder.")
-        self.names = tuple(sorted(member.filename for member in members))
+        self._names = {member.filename for member in members}
+
+    def holds(self, name: str) -> bool:
+        """Tell whether there is a member of that name, whatever it looks like: none is ever unpacked."""
+        return name in self._names
+
+    def below(self, top: str) -> list[str]:
+        """Return the members whose names begin with a folder's, sorted."""
+        return sorted(name for name in self._names if name.startswith(f"{top}/"))
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes."""
@@ -77,7 +118,7 @@ class ZipTree:
             raise ImageError(f"it unpacks to more than {FILE_LIMIT:,} bytes")
         try:
             return self._archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except ZIP_DAMAGE as error:
             raise ImageError(f"the archive is damaged there: {error}") from error
 
     def digest(self, name: str) -> str:
@@ -110,14 +151,28 @@ class TreeImages:
         return decode(self._tree.read(self._names[index]), channels)
 
 
-def _files_below(folder: Path) -> list[str]:
-    names: list[str] = []
-    entered = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        status = Path(parent).stat()
+def _files_below(folder: Path, top: str) -> Iterator[str]:
+    """Yield the regular files below folder/top, relative to `folder`."""
+    entered: set[tuple[int, int]] = set()
+    waiting = [top]
+    while waiting:
+        place = waiting.pop()
+        status = (folder / place).stat()
         if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
-        names += [Path(parent, file).relative_to(folder).as_posix() for file in files]
-    return names
+        with os.scandir(folder / place) as entries:  # it knows most kinds without asking the disk again
+            for entry in entries:
+                if entry.is_dir():
+                    waiting.append(f"{place}/{entry.name}")
+                elif entry.is_file():
+                    yield f"{place}/{entry.name}"
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn what the operating system says of a file that cannot be read into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"Cannot read {error.filename}: {error.strerror}.") from error

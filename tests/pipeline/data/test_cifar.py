@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -109,13 +110,22 @@ def test_an_array_whose_shape_lies_is_refused(folder: Path) -> None:
             open_dataset(folder).split("evaluation")
 
 
+def test_a_few_bytes_that_ask_for_gigabytes_get_none(folder: Path) -> None:
+    (folder / "test_batch").write_bytes(b"\x80\x02}r\xff\xff\xff\x7f.")  # LONG_BINPUT at 2^31 - 1
+    tracemalloc.start()
+    with pytest.raises(DataError):
+        open_dataset(folder).split("evaluation")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
 def test_a_missing_batch_is_named(folder: Path) -> None:
     (folder / "data_batch_3").unlink()
     with pytest.raises(DataError, match="data_batch_3 is missing"):
         open_dataset(folder).split("train")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_scrambled_batches_are_read_or_refused_but_never_crash(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

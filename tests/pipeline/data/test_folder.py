@@ -2,12 +2,16 @@
 
 import struct
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline.data import open_dataset
+from pipeline.data import open_dataset, tree
 from pipeline.errors import DataError, UsageError
+from targets.runtime.preprocess import Preprocessing
 from tests.pipeline.data.pictures import class_folders, jpeg, png, random_pixels, write_folder
 
 CSV = """path,split,fine_id,fine_name,coarse_id,coarse_name
@@ -143,8 +147,6 @@ def test_a_member_that_is_damaged_or_lies_about_its_size_is_a_damaged_picture(tm
     entry = content.rindex(b"test/ash/001.jpg") - 46
     content[entry + 24 : entry + 28] = struct.pack("<I", 2**31)  # the size it claims to unpack to
     (tmp_path / "set.zip").write_bytes(content)
-    from targets.runtime.preprocess import Preprocessing
-
     split = open_dataset(tmp_path / "set.zip").split("evaluation")
     damaged: dict[str, str] = {}
     for _ in split.batches(
@@ -154,6 +156,25 @@ def test_a_member_that_is_damaged_or_lies_about_its_size_is_a_damaged_picture(tm
     assert list(damaged) == ["test/ash/000.jpg", "test/ash/001.jpg"]
     assert "archive is damaged there" in damaged["test/ash/000.jpg"]
     assert "unpacks to more than" in damaged["test/ash/001.jpg"]
+
+
+def test_a_link_to_nowhere_is_no_picture_and_an_unreadable_folder_is_named(tmp_path: Path) -> None:
+    write_folder(tmp_path, class_folders(test=4))
+    (tmp_path / "test" / "ash" / "gone.png").symlink_to(tmp_path / "nowhere")
+    split = open_dataset(tmp_path).split("evaluation")
+    assert len(split) == 4
+    (tmp_path / "test" / "ash" / "000.png").unlink()
+    with pytest.raises(DataError, match=r"Cannot read .*000\.png: No such file"):
+        split.digest  # noqa: B018 -- reads the files
+
+
+def test_a_file_too_long_for_a_picture_is_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "FILE_LIMIT", 10)
+    split = open_dataset(write_folder(tmp_path, class_folders(test=4))).split("evaluation")
+    with pytest.raises(DataError, match=r"At least 1 of the 4 .* longer than 10 bytes"):
+        list(split.batches(Preprocessing(8, 8, 3, fit="pad"), 2))
 
 
 def test_digests_of_files_can_be_remembered_elsewhere(tmp_path: Path) -> None:
@@ -166,3 +187,18 @@ def test_digests_of_files_can_be_remembered_elsewhere(tmp_path: Path) -> None:
     split = open_dataset(write_folder(tmp_path, class_folders(test=4)), digest=digest).split("evaluation")
     assert {sample.digest for sample in split.samples} == {"0" * 64}
     assert sorted(asked) == sorted(tmp_path.glob("test/*/*.png"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_scrambled_archives_are_read_or_refused_but_never_crash(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("scrambled") / "set.zip"
+    content = bytearray(zipped(path, PICTURES | {"labels.csv": CSV.encode()}).read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    with suppress(DataError):
+        for batch in open_dataset(path).split("evaluation").batches(Preprocessing(8, 8, 3, fit="pad"), 2):
+            assert batch.images.shape == (1, 8, 8, 3)

@@ -2,10 +2,13 @@
 
 import io
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from pipeline.data import open_dataset
@@ -98,3 +101,19 @@ def test_class_names_are_needed(folder: Path) -> None:
     (folder / "classes.txt").unlink()
     with pytest.raises(DataError, match=r"no classes\.txt"):
         open_dataset(folder)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_scrambled_packs_are_read_or_refused_but_never_crash(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("scrambled")
+    (folder / "classes.txt").write_text("ash\nbirch\n")
+    np.savez(folder / "test_jpeg.npz", **GOOD)  # type: ignore[arg-type]
+    content = bytearray((folder / "test_jpeg.npz").read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (folder / "test_jpeg.npz").write_bytes(content)
+    with suppress(DataError):
+        assert len(open_dataset(folder).split("evaluation")) == 2
