@@ -9,16 +9,18 @@ from pipeline.report.stats import difference_score, images_to_decide, ratio_inte
 from targets.base import Origin
 
 
-def drop_gate(top1: PairedRate, max_drop: float, origin: Origin) -> Gate:
-    """Judge 'INT8 loses less than `max_drop` percentage points of top-1'."""
+def drop_gate(
+    top1: PairedRate, max_drop: float, origin: Origin, name: str = "max_drop", claim: str = "top-1 drop"
+) -> Gate:
+    """Judge 'top-1 falls by less than `max_drop` percentage points'."""
 
     def score(factor: float) -> float:
         counts = top1.worse * factor, top1.better * factor, top1.images * factor
         return difference_score(*counts, max_drop / 100)
 
     return _accuracy_gate(
-        name="max_drop",
-        claim=f"top-1 drop below {max_drop:.2f} points",
+        name=name,
+        claim=f"{claim} below {max_drop:.2f} points",
         limit=max_drop,
         value=top1.drop_points,
         interval=top1.drop_interval,
@@ -70,7 +72,7 @@ def latency_gate(
         )
     figure = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}[quantile]
     verdict = verdict_below(figure.interval, limit_ms)
-    message = _where(figure.interval, limit_ms, "ms", verdict)
+    message = explain(figure.interval, limit_ms, "ms", verdict)
     if verdict is Verdict.INCONCLUSIVE:
         message += f"; {len(latency.runs_ns)} runs do not decide, more runs or a quieter machine may"
     if latency.noisy:
@@ -114,7 +116,7 @@ def _accuracy_gate(  # noqa: PLR0913 - a gate has that many parts
     verdict: Verdict,
     decide: Callable[[], int | None],
 ) -> Gate:
-    message, images = _where(interval, limit, unit, verdict), None
+    message, images = explain(interval, limit, unit, verdict), None
     if verdict is Verdict.INCONCLUSIVE:
         images = decide()
         message += (
@@ -136,7 +138,8 @@ def _accuracy_gate(  # noqa: PLR0913 - a gate has that many parts
     )
 
 
-def _where(interval: Interval, limit: float, unit: str, verdict: Verdict) -> str:
+def explain(interval: Interval, limit: float, unit: str, verdict: Verdict) -> str:
+    """Say where an interval lies with respect to a limit."""
     decimals = 2 if unit == "points" else 4
     place = {
         Verdict.PASS: "lies within the limit",

@@ -57,7 +57,8 @@ def load_record(record: type[AnyRecord], path: Path, what: str, version: int) ->
     try:
         return record.model_validate_json(text)
     except ValidationError as error:
-        details = "; ".join(_explain(e) for e in error.errors(include_url=False)[:5])
+        unknown_first = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+        details = "; ".join(_explain(e) for e in unknown_first[:5])
         raise ReportError(f"{path} is not a valid {what}: {details}") from error
 
 

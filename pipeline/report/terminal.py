@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.report import figures
+from pipeline.report.comparison import Comparison
 from pipeline.report.model import Gate, Latency, NotMeasured, PairedRate, Report, Verdict
 
 STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
@@ -15,7 +16,7 @@ STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLU
 def render_terminal(report: Report, console: Console) -> None:
     """Print the report."""
     parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
-    console.print(Padding(Group(*[part for part in parts if part is not None]), (1, 1)))
+    console.print(Padding(Group(*parts), (1, 1)))
 
 
 def _headline(report: Report) -> Text:
@@ -44,7 +45,7 @@ def _headline(report: Report) -> Text:
     return Text("\n").join(lines)
 
 
-def _gates(gates: tuple[Gate, ...]) -> RenderableType | None:
+def _gates(gates: tuple[Gate, ...]) -> RenderableType:
     if not gates:
         return Text("\nno gate was asked for", style="dim")
     table = _table("Gates", "")
@@ -123,3 +124,20 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, justify="right" if column else "left", overflow="fold")
     return table
+
+
+def render_comparison(comparison: Comparison, console: Console) -> None:
+    """Print what moved between a baseline and a build."""
+    title = Text.assemble(
+        (comparison.verdict.upper(), STYLES[comparison.verdict]),
+        "  ",
+        (comparison.model, "bold"),
+        " for ",
+        (comparison.target, "bold"),
+        " against its baseline",
+    )
+    table = _table("", "baseline", "this build", "")
+    for moved in comparison.moved:
+        table.add_row(moved.name, moved.before, moved.after, Text(moved.note, style="dim"))
+    warnings = [Text(f"warning: {warning}", style="yellow") for warning in comparison.warnings]
+    console.print(Padding(Group(title, _gates(comparison.gates), table, *warnings), (1, 1)))

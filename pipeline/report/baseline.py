@@ -1,0 +1,81 @@
+"""Baselines: what a build was worth, as a JSON file small enough to commit."""
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import PositiveInt
+
+from pipeline.errors import ReportError
+from pipeline.report.model import Base64, Latency, MeasuredMemory, Quantile, Report, Sha256
+from pipeline.report.record import Record, load_record
+from targets.base import Origin
+
+
+class StoredLatency(Record):
+    """The quantiles of a latency and the conditions they hold for."""
+
+    origin: Origin
+    batch: PositiveInt
+    threads: PositiveInt | None
+    p50: Quantile
+    p90: Quantile
+
+
+class Baseline(Record):
+    """One model on one target and device, as it once was."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    target: str
+    fingerprint: str  # of the device that ran INT8
+    dataset: str
+    evaluation_digest: Sha256
+    images: PositiveInt
+    int8_right: Base64  # one bit an image, as in Accuracy
+    int8_origin: Origin
+    engine_bytes: PositiveInt
+    latency: StoredLatency | None  # None: was not measured
+    memory: MeasuredMemory
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a baseline. Raises ReportError saying what is wrong with the file."""
+        return load_record(cls, path, "baseline", version=1)
+
+    @property
+    def file_name(self) -> str:
+        """Return the name to keep it under: one for each model, target and device."""
+        parts = (self.model, self.target, self.fingerprint)
+        return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", part).strip("_") for part in parts)[:150] + ".json"
+
+
+def baseline_of(report: Report) -> Baseline:
+    """Return what a report is remembered by."""
+    subject, accuracy, latency = report.subject, report.accuracy, report.latency_int8
+    machine = next((m for m in reversed(report.machines) if m.origin == accuracy.int8_origin), None)
+    if machine is None:
+        raise ReportError(f"the report does not describe the {accuracy.int8_origin} that ran INT8")
+    return Baseline(
+        model=subject.model,
+        target=subject.target,
+        fingerprint=machine.fingerprint,
+        dataset=subject.dataset,
+        evaluation_digest=subject.evaluation_digest,
+        images=accuracy.top1.images,
+        int8_right=accuracy.int8_right,
+        int8_origin=accuracy.int8_origin,
+        engine_bytes=report.sizes.engine,
+        latency=_stored(latency) if isinstance(latency, Latency) else None,
+        memory=report.memory_int8,
+    )
+
+
+def _stored(latency: Latency) -> StoredLatency:
+    return StoredLatency(
+        origin=latency.origin,
+        batch=latency.batch,
+        threads=latency.threads,
+        p50=latency.p50,
+        p90=latency.p90,
+    )

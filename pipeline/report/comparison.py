@@ -1,0 +1,191 @@
+"""A build against its baseline: what moved, by how much, and whether that is more than noise.
+
+Accuracy is compared image by image on the same evaluation images. Latency is judged only when both engines
+ran interleaved in one session; a stored latency came from another day and only ever warns.
+"""
+
+from dataclasses import dataclass
+
+from pipeline.errors import ReportError
+from pipeline.report import figures
+from pipeline.report.accuracy import paired_images, unpack_bits
+from pipeline.report.baseline import Baseline, StoredLatency, baseline_of
+from pipeline.report.gates import drop_gate, explain, verdict_below
+from pipeline.report.model import Gate, Quantile, Report, Verdict, overall
+from pipeline.report.record import Record
+from pipeline.report.speed import SpeedRatio
+from targets.base import Origin
+
+EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 2}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much worse than its baseline a build may be."""
+
+    max_drop: float = 0.5  # percentage points of INT8's top-1
+    max_latency_ratio: float = 1.02
+    max_size_ratio: float = 1.05
+
+
+class Moved(Record):
+    """One figure then and now, as it is written; and whether the change is more than noise."""
+
+    name: str
+    before: str
+    after: str
+    note: str
+
+
+class Comparison(Record):
+    """A build against its baseline."""
+
+    model: str
+    target: str
+    fingerprint: str
+    verdict: Verdict
+    gates: tuple[Gate, ...]
+    moved: tuple[Moved, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 for pass, 1 for fail, 2 for inconclusive."""
+        return EXIT_CODES[self.verdict]
+
+
+def compare(
+    before: Baseline, report: Report, limits: Limits = Limits(), speed: SpeedRatio | None = None
+) -> Comparison:
+    """Compare a build with its baseline; `speed` if both engines were measured interleaved.
+
+    Raises ReportError if the two are not comparable: another model, target, device or other images.
+    """
+    after = baseline_of(report)
+    _refuse_incomparable(before, after)
+    right = [unpack_bits(b.int8_right, b.images) for b in (before, after)]
+    top1 = paired_images(right[0], right[1])
+    accuracy = drop_gate(top1, limits.max_drop, after.int8_origin, "baseline_drop", "loss of INT8's top-1")
+    size = _size_gate(before.engine_bytes, after.engine_bytes, limits.max_size_ratio)
+    gates = (accuracy, size) if speed is None else (accuracy, size, _speed_gate(speed, limits, after))
+    low, high = top1.drop_interval.low, top1.drop_interval.high or 0.0
+    moved = (
+        Moved(
+            name="INT8 top-1",
+            before=figures.percent(top1.fp32),
+            after=figures.percent(top1.int8),
+            note=f"{top1.worse} images worse, {top1.better} better"
+            + ("; more than noise" if low > 0 or high < 0 else "; within noise"),
+        ),
+        *_latency_moved(before.latency, after.latency, speed),
+        Moved(
+            name="engine",
+            before=figures.size(before.engine_bytes),
+            after=figures.size(after.engine_bytes),
+            note="" if before.engine_bytes == after.engine_bytes else _percent_change(size.value),
+        ),
+        Moved(
+            name="peak memory",
+            before=figures.memory(before.memory),
+            after=figures.memory(after.memory),
+            note="",
+        ),
+    )
+    return Comparison(
+        model=after.model,
+        target=after.target,
+        fingerprint=after.fingerprint,
+        verdict=overall(gates),
+        gates=gates,
+        moved=moved,
+        warnings=() if speed else _stored_warning(before.latency, after.latency, limits),
+    )
+
+
+def _refuse_incomparable(before: Baseline, after: Baseline) -> None:
+    for what, then, now in (
+        ("model", before.model, after.model),
+        ("target", before.target, after.target),
+        ("device", before.fingerprint, after.fingerprint),
+        ("evaluation set", before.dataset, after.dataset),
+    ):
+        if then != now:
+            raise ReportError(
+                f"the baseline is for the {what} {then!r}, the build for {now!r}: not comparable"
+            )
+    if (before.evaluation_digest, before.images) != (after.evaluation_digest, after.images):
+        raise ReportError(
+            f"the baseline was made on {before.images} evaluation images and the build on {after.images} "
+            "others: use the same images, or save a new baseline"
+        )
+
+
+def _size_gate(before: int, after: int, max_ratio: float) -> Gate:
+    ratio = after / before
+    return Gate(
+        name="baseline_size",
+        claim=f"engine at most {max_ratio:g} times its baseline's size",
+        limit=max_ratio,
+        value=ratio,
+        interval=None,
+        unit="times",
+        origin=Origin.HOST,
+        verdict=Verdict.PASS if ratio <= max_ratio else Verdict.FAIL,
+        message=f"{figures.size(before)} became {figures.size(after)}, {_percent_change(ratio)}",
+    )
+
+
+def _speed_gate(speed: SpeedRatio, limits: Limits, after: Baseline) -> Gate:
+    verdict = verdict_below(speed.interval, limits.max_latency_ratio)
+    message = explain(speed.interval, limits.max_latency_ratio, "times", verdict)
+    if verdict is Verdict.INCONCLUSIVE:
+        message += f"; {speed.rounds} rounds do not decide, more rounds or a quieter machine may"
+    return Gate(
+        name="baseline_latency",
+        claim=f"latency at most {limits.max_latency_ratio:g} times its baseline's",
+        limit=limits.max_latency_ratio,
+        value=speed.ratio,
+        interval=speed.interval,
+        unit="times",
+        origin=after.int8_origin,
+        verdict=verdict,
+        message=message,
+    )
+
+
+def _latency_moved(
+    before: StoredLatency | None, after: StoredLatency | None, speed: SpeedRatio | None
+) -> list[Moved]:
+    rows = []
+    for name in ("p50", "p90"):
+        then, now = (getattr(latency, name) if latency else None for latency in (before, after))
+        note = "stored on another day" if then and now else ""
+        if name == "p50" and speed is not None:
+            note = f"interleaved: {speed.ratio:.3f} times as long {figures.interval(speed.interval, 3)}"
+        rows.append(Moved(name=f"latency {name}", before=_written(then), after=_written(now), note=note))
+    return rows
+
+
+def _written(quantile: Quantile | None) -> str:
+    return figures.NOT_MEASURED if quantile is None else figures.milliseconds(quantile.ms)
+
+
+def _stored_warning(
+    before: StoredLatency | None, after: StoredLatency | None, limits: Limits
+) -> tuple[str, ...]:
+    if before is None or after is None:
+        return ()
+    conditions = [(latency.origin, latency.batch, latency.threads) for latency in (before, after)]
+    if conditions[0] != conditions[1]:
+        return ("latency was measured under other conditions than the baseline's and is not compared",)
+    highest = before.p50.interval.high
+    if highest is None or after.p50.interval.low <= highest * limits.max_latency_ratio:
+        return ()
+    return (
+        f"p50 is {_percent_change(after.p50.ms / before.p50.ms)} against a figure stored on another day; "
+        "to judge it, measure both engines interleaved",
+    )
+
+
+def _percent_change(ratio: float | None) -> str:
+    return "" if ratio is None else f"{100 * (ratio - 1):+.1f} %"

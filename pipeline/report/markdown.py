@@ -1,0 +1,71 @@
+"""Summaries in GitHub-flavoured Markdown, for a pull request or a CI job's page."""
+
+import re
+from collections.abc import Sequence
+
+from pipeline.report import figures
+from pipeline.report.comparison import Comparison
+from pipeline.report.model import Gate, Latency, NotMeasured, Report, Verdict
+
+SIGNS = {Verdict.PASS: "✅ pass", Verdict.FAIL: "❌ fail", Verdict.INCONCLUSIVE: "❓ inconclusive"}
+
+
+def report_summary(report: Report) -> str:
+    """Summarise a build: verdict, gates and the main figures."""
+    top1, latencies = report.accuracy.top1, (report.latency_fp32, report.latency_int8)
+    rows = [
+        ("top-1", figures.percent(top1.fp32), figures.percent(top1.int8)),
+        ("latency p50", *(_quantile(latency) for latency in latencies)),
+        ("peak memory", figures.memory(report.memory_fp32), figures.memory(report.memory_int8)),
+        ("ONNX", figures.size(report.sizes.model), figures.size(report.sizes.int8_model)),
+        ("engine", "", figures.size(report.sizes.engine)),
+    ]
+    drop = f"Drop {figures.points(top1.drop_points)} points {figures.interval(top1.drop_interval)} on "
+    return "\n".join(
+        [
+            _title(report.verdict, report.subject.model, report.subject.target),
+            drop + f"{figures.plural(top1.images, 'image')}.\n",
+            *_gates(report.gates),
+            *_table(("", "FP32", "INT8"), rows),
+        ]
+    )
+
+
+def comparison_summary(comparison: Comparison) -> str:
+    """Summarise what moved between a baseline and a build."""
+    rows = [(moved.name, moved.before, moved.after, moved.note) for moved in comparison.moved]
+    return "\n".join(
+        [
+            _title(comparison.verdict, comparison.model, comparison.target),
+            *_gates(comparison.gates),
+            *_table(("", "baseline", "this build", ""), rows),
+            *[f"> ⚠️ {escape(warning)}\n" for warning in comparison.warnings],
+        ]
+    )
+
+
+def escape(text: str) -> str:
+    """Keep text from being read as Markdown or HTML, or from ending a table's cell."""
+    safe = re.sub(r"([\\`*_{}\[\]<>#|~!&@])", r"\\\1", text)
+    return safe.replace("\r", " ").replace("\n", " ")
+
+
+def _title(verdict: Verdict, model: str, target: str) -> str:
+    return f"### {SIGNS[verdict]}: {escape(model)} for {escape(target)}\n"
+
+
+def _gates(gates: Sequence[Gate]) -> list[str]:
+    rows = [(SIGNS[gate.verdict], gate.claim, gate.message) for gate in gates]
+    return _table(("verdict", "claim", "why"), rows) if rows else []
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
+    return [*lines, ""]
+
+
+def _quantile(latency: Latency | NotMeasured) -> str:
+    if isinstance(latency, NotMeasured):
+        return figures.NOT_MEASURED
+    return f"{figures.milliseconds(latency.p50.ms)} ({latency.origin})"
