@@ -17,8 +17,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.model import Verdict
-from pipeline.report.speed import SpeedRatio, judge_speed, speed_ratio
+from pipeline.report.model import SpeedRatio, Verdict
+from pipeline.report.speed import judge_speed, speed_ratio
 from targets.runtime.machine import read_state
 from targets.runtime.measure import Measurement, Settings, measure
 
@@ -69,7 +69,7 @@ def interleaved(slowdowns: NDArray[np.float64], ratio: float) -> tuple[Measureme
 
     def measurement(which: int, base: float) -> Measurement:
         runs = tuple(int(t) for t in base * rounds[:, which].ravel())
-        return Measurement(runs, 1, 0, True, "max_runs", 0.0, state, state, None)
+        return Measurement(runs, 1, BLOCK, 0, True, "max_runs", 0.0, state, state, None)
 
     return measurement(0, 1e6), measurement(1, 1e6 * ratio)
 
@@ -80,8 +80,8 @@ def rates(noise: Noise, rounds: int, comparisons: int, seed: int = 0) -> tuple[f
     alarms = caught = passed = 0
     for _ in range(comparisons):
         slowdowns = noise(rounds * 2 * BLOCK, rng)
-        same = speed_ratio(*interleaved(slowdowns, 1.0), block=BLOCK)
-        slower = speed_ratio(*interleaved(slowdowns, 1.05), block=BLOCK)
+        same = speed_ratio(*interleaved(slowdowns, 1.0))
+        slower = speed_ratio(*interleaved(slowdowns, 1.05))
         alarms += judge_speed(same, 1.0) is Verdict.FAIL
         passed += judge_speed(same, 1.02) is Verdict.PASS
         caught += judge_speed(slower, 1.02) is Verdict.FAIL
@@ -112,7 +112,7 @@ def here() -> None:
         found: list[SpeedRatio] = []
         for _ in range(20):
             pair = measure([work(20), work(products)], settings)
-            found.append(speed_ratio(pair[0], pair[1], settings.block))
+            found.append(speed_ratio(pair[0], pair[1]))
         verdicts = [judge_speed(ratio, 1.02) for ratio in found]
         covered = sum(r.interval.low <= ratio <= (r.interval.high or np.inf) for r in found)
         counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict)

@@ -11,9 +11,8 @@ from pipeline.report import figures
 from pipeline.report.accuracy import paired_images, unpack_bits
 from pipeline.report.baseline import Baseline, StoredLatency, baseline_of
 from pipeline.report.gates import drop_gate, explain, verdict_below
-from pipeline.report.model import Gate, Quantile, Report, Verdict, overall
+from pipeline.report.model import Gate, Quantile, Report, SpeedRatio, Verdict, overall
 from pipeline.report.record import Record
-from pipeline.report.speed import SpeedRatio
 from targets.base import Origin
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 2}

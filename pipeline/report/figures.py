@@ -1,6 +1,6 @@
 """How figures are written, the same in the terminal, in HTML and in Markdown."""
 
-from pipeline.report.model import Interval, Latency, NotMeasured, PeakMemory, Report
+from pipeline.report.model import Interval, Latency, NotMeasured, PeakMemory, SpeedRatio
 
 NOT_MEASURED = "not measured"
 
@@ -72,14 +72,11 @@ def decibels(value: float | None) -> str:
     return "identical" if value is None else f"{value:.1f} dB"
 
 
-def speed_up(report: Report) -> float | None:
-    """Return FP32's median latency over INT8's; None unless both were measured under the same conditions."""
-    fp32, int8 = report.latency_fp32, report.latency_int8
-    if isinstance(fp32, NotMeasured) or isinstance(int8, NotMeasured):
-        return None
-    if (fp32.origin, fp32.batch, fp32.threads) != (int8.origin, int8.batch, int8.threads):
-        return None
-    return fp32.p50.ms / int8.p50.ms
+def speed_up(speed: SpeedRatio) -> str:
+    """Write how fast INT8 is against FP32: 3.12 [3.11, 3.13] times as fast."""
+    fastest = f"{1 / speed.interval.low:.2f}" if speed.interval.low > 0 else "unbounded"
+    slowest = 0.0 if speed.interval.high is None else 1 / speed.interval.high
+    return f"{1 / speed.ratio:.2f} [{slowest:.2f}, {fastest}] times as fast as FP32"
 
 
 def circumstances(latency: Latency) -> str:

@@ -127,12 +127,13 @@ def headline(top1: PairedRate) -> str:
 def tiles(report: Report) -> list[Tile]:
     """Return the four figures everybody asks for first."""
     int8, sizes, top1 = report.latency_int8, report.sizes, report.accuracy.top1
-    faster = figures.speed_up(report)
     if isinstance(int8, NotMeasured):
         latency = Tile("INT8 latency, p50", figures.NOT_MEASURED, int8.reason)
         throughput = Tile("INT8 throughput", figures.NOT_MEASURED, int8.reason)
     else:
-        note = f"on {int8.origin}" if faster is None else f"{faster:.2f}× as fast as FP32, on {int8.origin}"
+        note = f"on {int8.origin}, {'noisy' if int8.noisy else 'quiet machine'}"
+        if report.speed is not None:
+            note = f"{1 / report.speed.ratio:.2f} times as fast as FP32, {note}"
         latency = Tile("INT8 latency, p50", figures.milliseconds(int8.p50.ms), note)
         rate = figures.significant(int8.throughput_per_s)
         throughput = Tile("INT8 throughput", f"{rate} /s", f"images, batch {int8.batch}, on {int8.origin}")

@@ -84,16 +84,18 @@ def _noise_of_runs(runs: NDArray[np.int64]) -> list[str]:
     found = []
     median = quantile(runs, 0.5)
     if median.high is None or (median.high - median.low) / 2 > WIDE * median.value:
-        found.append(f"the median is not known to within {WIDE:.0%}")
+        found.append(f"the median is not known to within {100 * WIDE:g} %")
     if median.effective_size < FEW:
         found.append(f"{len(runs)} runs are worth only {median.effective_size:.0f} independent ones")
     if len(runs) >= 30:
         first, last = np.median(runs[: len(runs) // 3]), np.median(runs[-(len(runs) // 3) :])
         if abs(last / first - 1) > DRIFT:
-            found.append(f"the median drifted by {last / first - 1:+.1%} from the first third to the last")
+            found.append(
+                f"the median drifted by {100 * (last / first - 1):+.1f} % from the first third to the last"
+            )
     p90 = float(np.quantile(runs, 0.9))
     if p90 / median.value - 1 > SPREAD:
-        found.append(f"p90 is {p90 / median.value - 1:.0%} above the median")
+        found.append(f"p90 is {100 * (p90 / median.value - 1):.0f} % above the median")
     return found
 
 

@@ -182,6 +182,15 @@ class Latency(Record):
     runs_ns: tuple[int, ...]  # every run in the order measured
 
 
+class SpeedRatio(Record):
+    """How many times as long a second engine takes, from rounds in which both ran one after the other."""
+
+    ratio: float
+    interval: Interval
+    rounds: int
+    effective_rounds: float  # independent rounds that would say as much
+
+
 class PeakMemory(Record):
     """Peak resident memory of a process that opened the engine and ran it."""
 
@@ -263,6 +272,7 @@ class Report(Record):
     accuracy: Accuracy
     latency_fp32: MeasuredLatency
     latency_int8: MeasuredLatency
+    speed: SpeedRatio | None = None  # INT8's time over FP32's; None: they were not measured alternately
     memory_fp32: MeasuredMemory
     memory_int8: MeasuredMemory
     sizes: Sizes

@@ -4,34 +4,22 @@ import numpy as np
 
 from pipeline.errors import ReportError
 from pipeline.report.gates import verdict_below
-from pipeline.report.model import Interval, Verdict
-from pipeline.report.record import Record
+from pipeline.report.model import Interval, SpeedRatio, Verdict
 from targets.runtime.measure import Measurement
 from targets.runtime.quantile import LEVEL, quantile
 
 
-class SpeedRatio(Record):
-    """How many times as long the new engine takes, from rounds in which both ran right after each other."""
-
-    ratio: float
-    interval: Interval
-    rounds: int
-    effective_rounds: float  # independent rounds that would say as much
-
-
-def speed_ratio(before: Measurement, after: Measurement, block: int, level: float = LEVEL) -> SpeedRatio:
-    """Compare two engines measured alternately, `block` runs of each in a round.
+def speed_ratio(before: Measurement, after: Measurement, level: float = LEVEL) -> SpeedRatio:
+    """Compare two engines that were measured alternately, in rounds with a block of runs of each.
 
     The median over rounds of (median of the new engine's block) / (median of the old one's). Rounds are
     neighbours in time, so a drift of the machine cancels; the interval lies between order statistics of the
-    rounds, widened for autocorrelation. Raises ReportError if the runs are not in such rounds.
+    rounds, widened for autocorrelation. Raises ReportError if the engines did not alternate.
     """
     old, new = (np.array(m.runs_ns, np.float64) for m in (before, after))
-    if len(old) != len(new) or len(old) < block or len(old) % block:
-        raise ReportError(
-            f"{len(old)} and {len(new)} runs are not rounds of {block} each: engines can only be compared "
-            "when they were measured alternately"
-        )
+    block = before.block
+    if not block or block != after.block or len(old) != len(new) or len(old) % block:
+        raise ReportError("speed can only be compared of engines that were measured alternately")
     blocks = [np.median(runs.reshape(-1, block), axis=1) for runs in (old, new)]
     found = quantile(blocks[1] / blocks[0], 0.5, level)
     return SpeedRatio(

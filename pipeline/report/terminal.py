@@ -90,9 +90,8 @@ def _latency(report: Report) -> RenderableType:
         else:
             notes.append(Text(f"{name}: {figures.circumstances(latency)}", style="dim"))
             notes += [Text(f"{name} is noisy: {reason}", style="yellow") for reason in latency.noisy]
-    faster = figures.speed_up(report)
-    if faster is not None:
-        notes.insert(0, Text(f"INT8 takes {1 / faster:.2f} of FP32's time ({faster:.2f}x as fast)"))
+    if report.speed is not None:
+        notes.insert(0, Text(f"INT8 is {figures.speed_up(report.speed)}"))
     return Group(table, *[Padding(note, (0, 0, 0, 1)) for note in notes])
 
 

@@ -24,6 +24,7 @@ from pipeline.report.model import (
     Subject,
     overall,
 )
+from pipeline.report.speed import speed_ratio
 from pipeline.stage import Stage
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
@@ -85,6 +86,7 @@ class WriteReport(Stage):
             accuracy=accuracy,
             latency_fp32=latency_of(fp32, fp32_origin, self.threads),
             latency_int8=latency_of(int8, origin, self.threads),
+            speed=speed_ratio(fp32, int8),
             memory_fp32=_memory(fp32_alone, fp32_origin),
             memory_int8=_memory(int8_alone, origin),
             sizes=self._sizes(),

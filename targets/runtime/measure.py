@@ -51,6 +51,7 @@ class Measurement:
 
     runs_ns: tuple[int, ...]
     batch: int
+    block: int  # runs in a row between runs of other engines; 0: there was no other engine
     warmup_runs: int
     warmup_stable: bool
     stopped: Stopped
@@ -94,9 +95,19 @@ def measure(calls: Sequence[Callable[[], object]], settings: Settings = Settings
         if collecting:
             gc.enable()
     after = read_state()
+    block = settings.block if len(calls) > 1 else 0
     return [
         Measurement(
-            tuple(own.tolist()), settings.batch, warm.runs, warm.stable, stopped, started, before, after, None
+            runs_ns=tuple(own.tolist()),
+            batch=settings.batch,
+            block=block,
+            warmup_runs=warm.runs,
+            warmup_stable=warm.stable,
+            stopped=stopped,
+            started_unix=started,
+            before=before,
+            after=after,
+            memory=None,
         )
         for own, warm in zip(runs, warm_ups)
     ]

@@ -12,11 +12,13 @@ from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.model import (
     Accuracy,
     Gate,
+    Interval,
     Machine,
     NotMeasured,
     Report,
     Sizes,
     SkippedImage,
+    SpeedRatio,
     Subject,
     overall,
 )
@@ -49,6 +51,7 @@ def measurement(
     return Measurement(
         runs_ns=tuple(int(t) for t in times),
         batch=1,
+        block=0,
         warmup_runs=60,
         warmup_stable=stable,
         stopped="precise",
@@ -117,6 +120,11 @@ def report(
         accuracy=found,
         latency_fp32=latency_of(measurement(1.31, seed=1), Origin.HOST, threads=1) if measured else absent,
         latency_int8=int8,
+        speed=SpeedRatio(
+            ratio=0.321, interval=Interval(low=0.320, high=0.322), rounds=120, effective_rounds=118.0
+        )
+        if measured
+        else None,
         memory_fp32=memory,
         memory_int8=memory,
         sizes=Sizes(checkpoint=1_120_000, model=1_090_000, int8_model=301_000, engine=289_000),

@@ -81,7 +81,7 @@ def test_a_latency_measured_otherwise_is_not_compared() -> None:
 
 def test_interleaved_runs_are_judged() -> None:
     shown, rng = report(), np.random.default_rng(0)
-    speeds = {ratio: speed_ratio(*interleaved(quiet(2000, rng), ratio), block=5) for ratio in (1.0, 1.05)}
+    speeds = {ratio: speed_ratio(*interleaved(quiet(2000, rng), ratio)) for ratio in (1.0, 1.05)}
     assert compare(baseline_of(shown), shown, speed=speeds[1.0]).verdict is Verdict.PASS
     slower = compare(baseline_of(shown), shown, speed=speeds[1.05])
     assert slower.exit_code == 1

@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report import figures
-from pipeline.report.model import Interval
-from tests.pipeline.report.samples import report
+from pipeline.report.model import Interval, SpeedRatio
 
 
 @pytest.mark.parametrize(
@@ -36,9 +35,8 @@ def test_an_interval_without_an_upper_end_says_so() -> None:
     assert figures.milliseconds_interval(open_above) == "[1.250, unbounded]"
 
 
-def test_speed_up_needs_the_same_conditions() -> None:
-    measured = report()
-    assert figures.speed_up(measured) == pytest.approx(1.31 / 0.42, rel=0.02)
-    assert figures.speed_up(report(measured=False)) is None
-    batched = measured.latency_fp32.replace(batch=8)
-    assert figures.speed_up(measured.replace(latency_fp32=batched)) is None
+def test_speed_up_is_the_ratio_turned_over() -> None:
+    speed = SpeedRatio(ratio=0.5, interval=Interval(low=0.4, high=0.8), rounds=50, effective_rounds=50.0)
+    assert figures.speed_up(speed) == "2.00 [1.25, 2.50] times as fast as FP32"
+    unknown = speed.replace(interval=Interval(low=0.0, high=None))
+    assert figures.speed_up(unknown) == "2.00 [0.00, unbounded] times as fast as FP32"

@@ -57,6 +57,7 @@ def test_steady_runs_stop_at_the_minimum_because_the_median_is_precise(clock: Cl
     assert found.runs_ns == (10_000_000,) * 30
     assert found.stopped == "precise"
     assert found.warmup_stable
+    assert found.block == 0  # nothing alternated
 
 
 def test_erratic_runs_go_on_to_the_maximum(clock: Clock) -> None:
@@ -121,6 +122,7 @@ def test_two_callables_alternate_in_blocks_and_each_block_starts_with_an_untimed
     a, b = measure([make("a", 5_000_000), make("b", 7_000_000)], settings)  # type: ignore[list-item]
     assert a.runs_ns == (5_000_000,) * 4
     assert b.runs_ns == (7_000_000,) * 4
+    assert (a.block, b.block) == (2, 2)
     assert "".join(order[-12:]) == "aaabbbbbbaaa"
 
 
