@@ -2,9 +2,6 @@
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from pipeline.report import figures, plots
 from pipeline.report.model import (
     Accuracy,
@@ -14,8 +11,8 @@ from pipeline.report.model import (
     NotMeasured,
     PairedRate,
     Report,
-    Verdict,
 )
+from pipeline.report.page import render_page
 
 MATRIX_CLASSES = 24  # a larger confusion matrix is shown as its most frequent confusions
 CLASS_ROWS = 40
@@ -29,24 +26,6 @@ class Tile:
     label: str
     value: str
     note: str
-
-
-@dataclass(frozen=True)
-class DropRow:
-    """One drop with its interval on the common axis; `limit` is the gate's position, if there is one."""
-
-    name: str
-    rate: PairedRate
-    span: plots.Span
-
-
-@dataclass(frozen=True)
-class DropPlot:
-    """All drops on one axis in percentage points."""
-
-    axis: plots.Axis
-    rows: list[DropRow]
-    limit: float | None  # points
 
 
 @dataclass(frozen=True)
@@ -75,22 +54,14 @@ class Cell:
 
 def render_html(report: Report) -> str:
     """Return the report as a complete HTML document."""
-    environment = Environment(
-        loader=PackageLoader("pipeline.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    css, *_ = environment.loader.get_source(environment, "report.css") if environment.loader else ("",)
     accuracy, subject = report.accuracy, report.subject
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         report=report,
-        css=Markup(css),  # noqa: S704 - our own file, nothing of the report is in it
-        f=figures,
         headline=headline(accuracy.top1),
         tiles=tiles(report),
-        drops=drop_plot(report),
+        rates=rates(accuracy),
+        drops=drop_chart(report),
         latencies=[
             (name, latency, plots.latency_plot(latency) if isinstance(latency, Latency) else None)
             for name, latency in (("FP32", report.latency_fp32), ("INT8", report.latency_int8))
@@ -103,11 +74,6 @@ def render_html(report: Report) -> str:
         pictured=[flip for flip in accuracy.negative_flips if flip.thumbnail_png],
         unpictured=[flip for flip in accuracy.negative_flips if not flip.thumbnail_png],
         flip_words=lambda flip: flip_words(flip, subject.classes),
-        verdict_words={
-            Verdict.PASS: "Pass",
-            Verdict.FAIL: "Fail",
-            Verdict.INCONCLUSIVE: "Inconclusive",
-        },
     )
 
 
@@ -131,7 +97,7 @@ def tiles(report: Report) -> list[Tile]:
         latency = Tile("INT8 latency, p50", figures.NOT_MEASURED, int8.reason)
         throughput = Tile("INT8 throughput", figures.NOT_MEASURED, int8.reason)
     else:
-        note = f"on {int8.origin}, {'noisy' if int8.noisy else 'quiet machine'}"
+        note = f"on {int8.origin}{', noisy' if int8.noisy else ''}"
         if report.speed is not None:
             note = f"{1 / report.speed.ratio:.2f} times as fast as FP32, {note}"
         latency = Tile("INT8 latency, p50", figures.milliseconds(int8.p50.ms), note)
@@ -145,17 +111,18 @@ def tiles(report: Report) -> list[Tile]:
     ]
 
 
-def drop_plot(report: Report) -> DropPlot:
+def drop_chart(report: Report) -> plots.Chart:
     """Place the drops of top-1 and top-5, zero and the gate's limit on one axis."""
     limit = next((gate.limit for gate in report.gates if gate.name == "max_drop"), None)
-    rates = [("top-1", report.accuracy.top1), ("top-5", report.accuracy.top5)]
-    known = [(name, rate) for name, rate in rates if rate is not None]
-    ends = [end for _, rate in known for end in (rate.drop_interval.low, rate.drop_interval.high)]
-    axis = plots.axis_around([0.0, *([] if limit is None else [limit]), *[e for e in ends if e is not None]])
-    rows = [
-        DropRow(name, rate, plots.span(axis, rate.drop_points, rate.drop_interval)) for name, rate in known
-    ]
-    return DropPlot(axis, rows, limit)
+    drops: dict[str, plots.Estimate | None] = {
+        name: (rate.drop_points, rate.drop_interval) for name, rate in rates(report.accuracy)
+    }
+    return plots.chart("Drop from FP32 to INT8", "points", drops, figures.points, limit)
+
+
+def rates(accuracy: Accuracy) -> list[tuple[str, PairedRate]]:
+    """Return top-1 and, where it says something, top-5."""
+    return [("top-1", accuracy.top1), *([("top-5", accuracy.top5)] if accuracy.top5 is not None else [])]
 
 
 def size_bars(report: Report) -> list[tuple[str, str, float]]:

@@ -4,11 +4,13 @@ Percentages instead of a view box keep text and strokes at their size on every s
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from pipeline.report import figures
 from pipeline.report.model import Interval, Latency
 
 BINS = 48
@@ -67,6 +69,49 @@ def axis_around(values: list[float], margin: float = 0.08) -> Axis:
     low, high = min(values), max(values)
     room = margin * (high - low) or abs(high) * margin or 1.0
     return Axis(low - room, high + room)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A named estimate on an axis that several share; no span: there is no figure."""
+
+    name: str
+    written: str
+    span: Span | None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Estimates of the same kind, one a line, with zero and perhaps a limit."""
+
+    title: str
+    unit: str
+    axis: Axis
+    marks: tuple[Mark, ...]
+    limit: float | None = None
+
+
+Estimate = tuple[float, Interval]
+
+
+def chart(
+    title: str,
+    unit: str,
+    estimates: Mapping[str, Estimate | None],
+    write: Callable[[float], str],
+    limit: float | None = None,
+) -> Chart:
+    """Draw named estimates on one axis that starts at or below zero; None is written as not measured."""
+    known = [estimate for estimate in estimates.values() if estimate is not None]
+    ends = [end for value, interval in known for end in (value, interval.low, interval.high)]
+    axis = axis_around([0.0, *([] if limit is None else [limit]), *[end for end in ends if end is not None]])
+    marks = tuple(
+        Mark(name, figures.NOT_MEASURED, None)
+        if estimate is None
+        else Mark(name, write(estimate[0]), span(axis, *estimate))
+        for name, estimate in estimates.items()
+    )
+    return Chart(title, unit, axis, marks, limit)
 
 
 @dataclass(frozen=True)

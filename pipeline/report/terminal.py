@@ -48,7 +48,7 @@ def _headline(report: Report) -> Text:
 def _gates(gates: tuple[Gate, ...]) -> RenderableType:
     if not gates:
         return Text("\nno gate was asked for", style="dim")
-    table = _table("Gates", "")
+    table = table_of("Gates", "")
     for gate in gates:
         message = Text.assemble(gate.claim, "\n", (gate.message, "dim"))
         table.add_row(Text(gate.verdict, style=STYLES[gate.verdict]), message)
@@ -57,7 +57,7 @@ def _gates(gates: tuple[Gate, ...]) -> RenderableType:
 
 def _accuracy(report: Report) -> Table:
     accuracy = report.accuracy
-    table = _table("Accuracy", "FP32", "INT8", "drop, points")
+    table = table_of("Accuracy", "FP32", "INT8", "drop, points")
     for name, rate in (("top-1", accuracy.top1), ("top-5", accuracy.top5)):
         if rate is not None:
             table.add_row(name, figures.percent(rate.fp32), figures.percent(rate.int8), _drop(rate))
@@ -79,7 +79,7 @@ def _drop(rate: PairedRate) -> str:
 
 def _latency(report: Report) -> RenderableType:
     fp32, int8 = report.latency_fp32, report.latency_int8
-    table = _table("Latency", "FP32", "INT8")
+    table = table_of("Latency", "FP32", "INT8")
     for name in ("p50", "p90", "p99"):
         table.add_row(name, *(_quantile(latency, name) for latency in (fp32, int8)))
     table.add_row("throughput", *(_throughput(latency) for latency in (fp32, int8)))
@@ -110,14 +110,15 @@ def _throughput(latency: Latency | NotMeasured) -> str:
 
 def _sizes(report: Report) -> Table:
     sizes = report.sizes
-    table = _table("Size and memory", "FP32", "INT8")
+    table = table_of("Size and memory", "FP32", "INT8")
     table.add_row("ONNX", figures.size(sizes.model), figures.size(sizes.int8_model))
     table.add_row("engine", "", figures.size(sizes.engine))
     table.add_row("peak memory", figures.memory(report.memory_fp32), figures.memory(report.memory_int8))
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def table_of(title: str, *columns: str) -> Table:
+    """Return an empty table in the style of reports; figures align to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left", caption_style="dim")
     table.add_column(title, style="bold", header_style="bold", min_width=15)
     for column in columns:
@@ -135,7 +136,7 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
         (comparison.target, "bold"),
         " against its baseline",
     )
-    table = _table("", "baseline", "this build", "")
+    table = table_of("", "baseline", "this build", "")
     for moved in comparison.moved:
         table.add_row(moved.name, moved.before, moved.after, Text(moved.note, style="dim"))
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in comparison.warnings]

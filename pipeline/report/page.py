@@ -1,0 +1,24 @@
+"""Fills an HTML template: everything is escaped, a misspelt name is an error, the style sheet is inside."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.report import figures
+from pipeline.report.model import Verdict
+
+VERDICT_WORDS = {Verdict.PASS: "Pass", Verdict.FAIL: "Fail", Verdict.INCONCLUSIVE: "Inconclusive"}
+
+
+def render_page(template: str, **content: object) -> str:
+    """Return the complete HTML document of a template in `templates/`."""
+    loader = PackageLoader("pipeline.report", "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    css, _, _ = loader.get_source(environment, "report.css")
+    return environment.get_template(template).render(
+        css=Markup(css),  # noqa: S704 - our own file, nothing of a report is in it
+        f=figures,
+        verdict_words=VERDICT_WORDS,
+        **content,
+    )

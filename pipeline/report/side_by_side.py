@@ -1,0 +1,148 @@
+"""Several reports next to each other: builds of one model, targets, or models."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from pipeline.errors import ReportError
+from pipeline.report import figures, plots
+from pipeline.report.accuracy import paired_images, unpack_bits
+from pipeline.report.model import Latency, NotMeasured, PairedRate, Quantile, Report
+from pipeline.report.page import VERDICT_WORDS, render_page
+
+LETTERS = "ABCDEFGH"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of every report."""
+
+    name: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The figures about one subject."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+
+def side_by_side(reports: Sequence[Report]) -> tuple[Group, ...]:
+    """Return the figures of two to eight reports, grouped. Raises ReportError for any other number."""
+    if not 2 <= len(reports) <= len(LETTERS):
+        raise ReportError(f"{len(reports)} reports given; from 2 to {len(LETTERS)} can be shown side by side")
+
+    def row(name: str, write: Callable[[Report], str]) -> Row:
+        return Row(name, tuple(write(report) for report in reports))
+
+    build = (
+        row("verdict", lambda r: VERDICT_WORDS[r.verdict]),
+        row("model", lambda r: r.subject.model),
+        row("target", lambda r: r.subject.target),
+        row("recipe", lambda r: r.subject.recipe),
+        row("images", lambda r: f"{figures.count(r.accuracy.top1.images)} of {r.subject.dataset}"),
+    )
+    accuracy = (
+        row("FP32 top-1", lambda r: figures.percent(r.accuracy.top1.fp32)),
+        row("INT8 top-1", lambda r: figures.percent(r.accuracy.top1.int8)),
+        row("drop, points", lambda r: _drop(r.accuracy.top1)),
+        row("INT8 behind A's", lambda r: _behind(reports[0], r)),
+        row("same top-1", lambda r: figures.percent(r.accuracy.agreement)),
+        row("SQNR", lambda r: figures.decibels(r.accuracy.sqnr_db)),
+    )
+    latency = (
+        *(row(name, lambda r, n=name: _latency(r, n)) for name in ("p50", "p90", "p99")),  # type: ignore[misc]
+        row("throughput", _throughput),
+        row("times FP32's speed", lambda r: "" if r.speed is None else f"{1 / r.speed.ratio:.2f}"),
+        row("measured on", _origin),
+        row("noise", _noise),
+    )
+    size = (
+        row("engine", lambda r: figures.size(r.sizes.engine)),
+        row("peak memory", lambda r: figures.memory(r.memory_int8)),
+    )
+    groups = {"Build": build, "Accuracy": accuracy, "INT8 latency": latency, "Size and memory": size}
+    return tuple(Group(name, tuple(r for r in rows if any(r.cells))) for name, rows in groups.items())
+
+
+def charts(reports: Sequence[Report]) -> tuple[plots.Chart, ...]:
+    """Return the drawings: the drop of every report, and its INT8 median latency."""
+    drops: dict[str, plots.Estimate | None] = {}
+    medians: dict[str, plots.Estimate | None] = {}
+    for letter, report in zip(LETTERS, reports, strict=False):
+        top1, latency = report.accuracy.top1, report.latency_int8
+        drops[letter] = top1.drop_points, top1.drop_interval
+        medians[letter] = None if isinstance(latency, NotMeasured) else (latency.p50.ms, latency.p50.interval)
+    return (
+        plots.chart("Drop from FP32 to INT8", "points", drops, figures.points),
+        plots.chart("INT8 latency, p50", "ms", medians, figures.milliseconds),
+    )
+
+
+def render_side_by_side(reports: Sequence[Report], console: Console) -> None:
+    """Print reports next to each other."""
+    from pipeline.report.terminal import table_of
+
+    for group in side_by_side(reports):
+        table = table_of(group.name, *LETTERS[: len(reports)])
+        for row in group.rows:
+            table.add_row(row.name, *(Text(cell) for cell in row.cells))
+        console.print(Padding(table, (0, 1)))
+
+
+def side_by_side_html(reports: Sequence[Report]) -> str:
+    """Return reports next to each other as one self-contained HTML document."""
+    return render_page(
+        "side_by_side.html.j2",
+        reports=[(letter, report) for letter, report in zip(LETTERS, reports, strict=False)],
+        groups=side_by_side(reports),
+        charts=charts(reports),
+    )
+
+
+def _drop(rate: PairedRate) -> str:
+    return f"{figures.points(rate.drop_points)} {figures.interval(rate.drop_interval)}"
+
+
+def _behind(first: Report, other: Report) -> str:
+    """Compare INT8 with INT8 image by image, where both saw the same images."""
+    if other is first:
+        return ""
+    sets = [(r.subject.evaluation_digest, r.accuracy.top1.images) for r in (first, other)]
+    if sets[0] != sets[1]:
+        return "other images"
+    bits = [unpack_bits(r.accuracy.int8_right, r.accuracy.top1.images) for r in (first, other)]
+    return _drop(paired_images(bits[0], bits[1]))
+
+
+def _latency(report: Report, name: str) -> str:
+    latency = report.latency_int8
+    if isinstance(latency, NotMeasured):
+        return figures.NOT_MEASURED
+    quantile: Quantile = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}[name]
+    return f"{figures.milliseconds(quantile.ms)} {figures.milliseconds_interval(quantile.interval)}"
+
+
+def _throughput(report: Report) -> str:
+    latency = report.latency_int8
+    if isinstance(latency, NotMeasured):
+        return figures.NOT_MEASURED
+    return f"{figures.significant(latency.throughput_per_s)} images/s"
+
+
+def _origin(report: Report) -> str:
+    latency = report.latency_int8
+    if isinstance(latency, NotMeasured):
+        return figures.NOT_MEASURED
+    machine = next((m.description for m in reversed(report.machines) if m.origin == latency.origin), "")
+    return f"{latency.origin}: {machine}" if machine else str(latency.origin)
+
+
+def _noise(report: Report) -> str:
+    latency = report.latency_int8
+    return "; ".join(latency.noisy) if isinstance(latency, Latency) else ""

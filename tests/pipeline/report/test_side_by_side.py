@@ -1,0 +1,78 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline.errors import ReportError
+from pipeline.report.model import Report
+from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
+from tests.pipeline.report.browser import Page, dimensions, in_a_browser
+from tests.pipeline.report.samples import report
+
+
+def three() -> list[Report]:
+    second, third = report(noise=0.3, int8_ms=0.31), report(noise=0.5, measured=False)
+    return [report(), second.replace(subject=second.subject.replace(target="host")), third]
+
+
+def cells(reports: list[Report], name: str) -> tuple[str, ...]:
+    return next(row.cells for group in side_by_side(reports) for row in group.rows if row.name == name)
+
+
+def test_every_report_has_a_column() -> None:
+    reports = three()
+    assert cells(reports, "target") == ("reference", "host", "reference")
+    assert cells(reports, "INT8 top-1") == ("96.80 %", "95.79 %", "94.01 %")
+    assert cells(reports, "p50")[2] == "not measured"
+
+
+def test_int8_is_compared_with_int8_image_by_image() -> None:
+    behind = cells(three(), "INT8 behind A's")
+    assert behind[0] == ""
+    assert behind[1].startswith("+1.01 [")  # 96.80 - 95.79
+    assert behind[2].startswith("+2.79 [")
+
+
+def test_builds_that_saw_other_images_are_not_compared_image_by_image() -> None:
+    first, second, _ = three()
+    other = second.replace(subject=second.subject.replace(evaluation_digest="f" * 64))
+    assert cells([first, other], "INT8 behind A's") == ("", "other images")
+
+
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_one_report_or_too_many_are_refused(count: int) -> None:
+    with pytest.raises(ReportError, match="from 2 to 8 can be shown"):
+        side_by_side([report()] * count)
+
+
+def test_two_fit_80_columns() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    render_side_by_side(three()[:2], console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert "…" not in text
+    assert "+0.13 [-0.03, 0.30]" in text
+
+
+def test_the_page_shows_all_and_escapes_names() -> None:
+    first, second, third = three()
+    nasty = second.replace(subject=second.subject.replace(model="<script>alert(1)</script>"))
+    found = Page(side_by_side_html([first, nasty, third]))
+    assert not found.all("script")
+    assert "<script>alert(1)</script> for host" in found.text
+    assert "None" not in found.text
+    assert [a["aria-label"] for a in found.all("div") if a.get("role") == "img"] == [
+        "Drop from FP32 to INT8, in points: A +0.13. B +1.14. C +2.92. ",
+        "INT8 latency, p50, in ms: A 0.4199 ms. B 0.3099 ms. C not measured. ",
+    ]
+
+
+@in_a_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [375, 1200])
+def test_in_a_browser_nothing_overflows_and_the_console_is_silent(width: int, tmp_path: Path) -> None:
+    console, scroll_width, client_width, _ = dimensions(side_by_side_html(three()), width, tmp_path)
+    assert console == ""
+    assert scroll_width <= client_width == width
