@@ -25,7 +25,7 @@ build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHEC
 	@$(EDGEC) build $(OPTIONS)
 
 test: $(READY) ## run the whole test suite (ARGS="-k name" for a part)
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(READY) ## check style with ruff
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

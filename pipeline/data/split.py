@@ -71,6 +71,10 @@ class Split:
             Sample(images.name(i), images.digest(i), int(images.labels[i])) for i in map(int, self.indices)
         )
 
+    def readable(self, preprocessing: Preprocessing, batch_size: int) -> Iterator[Batch]:
+        """Yield batches of whatever can be read, to try a network on; who judges it counts the damage."""
+        return self.batches(preprocessing, batch_size, on_damaged=lambda *_: None, damaged_share=1.0)
+
     @cached_property
     def digest(self) -> str:
         """The sha256, in hex, of the class names and of each sample's content and label, in order."""
@@ -99,11 +103,12 @@ class Split:
         preprocessing: Preprocessing,
         batch_size: int,
         on_damaged: Callable[[Sample, str], None] = log_damaged,
+        damaged_share: float = DAMAGED_SHARE,
     ) -> Iterator[Batch]:
         """Yield preprocessed batches in order; only one batch is held in memory.
 
         A damaged picture is reported to `on_damaged` and left out. Raises DataError, naming the first of
-        them, as soon as they are more than DAMAGED_SHARE of the split.
+        them, as soon as they are more than `damaged_share` of the split.
         """
         damaged: list[tuple[Sample, str]] = []
         for start in range(0, len(self), batch_size):
@@ -115,7 +120,7 @@ class Split:
                 except ImageError as error:
                     damaged.append((sample, str(error)))
                     on_damaged(sample, str(error))
-                    self._refuse_if_too_many(damaged)
+                    self._refuse_if_too_many(damaged, damaged_share)
                 else:
                     images.append(preprocessing(picture))
                     samples.append(sample)
@@ -123,12 +128,12 @@ class Split:
                 labels = np.array([sample.label for sample in samples], np.int64)
                 yield Batch(np.stack(images), labels, tuple(samples))
 
-    def _refuse_if_too_many(self, damaged: list[tuple[Sample, str]]) -> None:
-        if len(damaged) > DAMAGED_SHARE * len(self):
+    def _refuse_if_too_many(self, damaged: list[tuple[Sample, str]], share: float) -> None:
+        if len(damaged) > share * len(self):
             told = "; ".join(f"{sample.name} ({reason})" for sample, reason in damaged[:LISTED])
             raise DataError(
                 f"At least {len(damaged)} of the {len(self)} {self.role} images are damaged, more than the"
-                f" {DAMAGED_SHARE:.0%} that are skipped. First: {told}. Restore or remove them."
+                f" {share:.0%} that are skipped. First: {told}. Restore or remove them."
             )
 
 

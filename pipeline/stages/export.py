@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.split import Split
 from pipeline.digest import InputFile
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, DataError
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
 from pipeline.stage import Stage
@@ -58,6 +58,8 @@ class Export(Stage):
             f"export: largest difference of a logit from torch {parity['max_difference']:.1e} "
             f"on {parity['images']} images (allowed: {self.max_difference:g})"
         )
+        if not parity["images"]:
+            raise DataError("None of the evaluation images drawn to check the export can be read.")
         if not parity["max_difference"] <= self.max_difference:
             raise CheckpointError(
                 f"The exported model differs from torch by {parity['max_difference']:.2e} in a logit; "
@@ -76,7 +78,7 @@ class Export(Stage):
 
         on_pixels, images, largest = self._on_pixels(network), 0, 0.0
         with open_engine(path) as runner, torch.inference_mode():
-            for batch in self.check_images.batches(self.model.preprocessing, batch_size=8):
+            for batch in self.check_images.readable(self.model.preprocessing, batch_size=8):
                 for part in _parts(batch.images, one_by_one=not self.dynamic_batch):
                     difference = on_pixels(torch.from_numpy(part)).numpy() - runner.infer(part)
                     largest = float(np.fmax(largest, np.abs(difference).max()))

@@ -56,7 +56,6 @@ class Measure(Stage):
 
     def _images(self) -> NDArray[np.uint8]:
         """Return enough preprocessed evaluation images for a batch, repeated if there are too few."""
-        few = self.images.subset(range(min(IMAGES, len(self.images))))
-        batch = next(few.batches(self.preprocessing, IMAGES))
+        batch = next(self.images.readable(self.preprocessing, IMAGES))
         wanted = max(len(batch.images), self.settings.batch)
         return batch.images[np.arange(wanted) % len(batch.images)]
