@@ -42,7 +42,7 @@ def ratio_gate(top1: PairedRate, min_ratio: float, origin: Origin) -> Gate:
 
     return _accuracy_gate(
         name="min_ratio",
-        claim=f"INT8 keeps {min_ratio:.1%} of FP32's top-1",
+        claim=f"INT8 keeps {100 * min_ratio:g} % of FP32's top-1",
         limit=min_ratio,
         value=top1.int8_correct / max(1, top1.fp32_correct),
         interval=interval,

@@ -149,7 +149,7 @@ def _rounds(
         order.reverse()
         done = len(runs[0])
         if done >= next_look:
-            if all(_is_precise(own, settings.precision) for own in runs):
+            if all(is_precise(own, settings.precision) for own in runs):
                 stopped: Stopped = "precise"
                 break
             next_look = done + max(block, done // 4)  # rarely: every look is a chance to stop by luck
@@ -162,7 +162,8 @@ def _rounds(
     return [np.array(own, np.int64) for own in runs], stopped
 
 
-def _is_precise(runs: list[int], precision: float) -> bool:
+def is_precise(runs: list[int], precision: float) -> bool:
+    """Say whether half of the median's 95 % interval is at most `precision` of the median."""
     median = quantile(np.array(runs, np.int64), 0.5)
     return median.high is not None and (median.high - median.low) / 2 <= precision * median.value
 

@@ -1,0 +1,75 @@
+"""A pytest plugin: tests of accuracy and latency in your own repository.
+
+    from pipeline.pytest_plugin import assert_accuracy, assert_latency
+
+    def test_release(edgec_build):
+        report = edgec_build(model="resnet20-fashion", target="reference")
+        assert_accuracy(report, max_drop=1.0)
+        assert_latency(report, p90_ms=5.0)
+
+An assertion fails when its gate fails or is inconclusive; the message says what would decide it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.report.model import Gate, Report, Verdict
+
+EdgecBuild = Callable[..., Report]
+
+
+@pytest.fixture(scope="session")
+def edgec_build() -> EdgecBuild:
+    """Build, measure and report: `edgec_build(config=None, **options)` with the keys of the TOML file.
+
+    Stages whose inputs did not change come out of the cache, as with `edgec build`.
+    """
+
+    def build(config: Path | None = None, **options: object) -> Report:
+        from pipeline.config import BuildConfig, load_config
+        from pipeline.plan import Build
+        from pipeline.progress import Silent
+
+        one = Build(load_config(BuildConfig, config, options), Silent())
+        return Report.load(one.report.file("report.json"))
+
+    return build
+
+
+def assert_accuracy(report: Report, max_drop: float | None = None, min_ratio: float | None = None) -> None:
+    """Assert that top-1 falls by less than `max_drop` points, or that INT8 keeps `min_ratio` of FP32's."""
+    from pipeline.report.gates import drop_gate, ratio_gate
+
+    __tracebackhide__ = True
+    top1, origin = report.accuracy.top1, report.accuracy.int8_origin
+    if max_drop is None and min_ratio is None:
+        raise ValueError("assert_accuracy needs max_drop or min_ratio")
+    if max_drop is not None:
+        _assert(drop_gate(top1, max_drop, origin))
+    if min_ratio is not None:
+        _assert(ratio_gate(top1, min_ratio, origin))
+
+
+def assert_latency(
+    report: Report, p50_ms: float | None = None, p90_ms: float | None = None, p99_ms: float | None = None
+) -> None:
+    """Assert that quantiles of INT8's latency are below these limits."""
+    from pipeline.report.gates import latency_gate
+
+    __tracebackhide__ = True
+    if p50_ms is None and p90_ms is None and p99_ms is None:
+        raise ValueError("assert_latency needs p50_ms, p90_ms or p99_ms")
+    if p50_ms is not None:
+        _assert(latency_gate(report.latency_int8, "p50", p50_ms))
+    if p90_ms is not None:
+        _assert(latency_gate(report.latency_int8, "p90", p90_ms))
+    if p99_ms is not None:
+        _assert(latency_gate(report.latency_int8, "p99", p99_ms))
+
+
+def _assert(gate: Gate) -> None:
+    __tracebackhide__ = True
+    if gate.verdict is not Verdict.PASS:
+        raise AssertionError(f"{gate.verdict}: {gate.claim}: {gate.message}")
