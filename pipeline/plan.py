@@ -58,7 +58,7 @@ class Build:
         self.store = Store(config.out / "store")
         self.digests = RememberedDigests(self.store.root / "digests.json")
         self.checkpoint = InputFile(weights, self.digests(weights))
-        self.dataset = open_dataset(self._location(), config.labels, config.calibration.seed, self.digests)
+        self.dataset = open_dataset(self._location(), config.labels, self.digests)
         self.classes = self.model.classes_for(len(self.dataset.classes))
 
     @property

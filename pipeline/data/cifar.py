@@ -32,14 +32,14 @@ def find_batches(folder: Path) -> Path | None:
     return next((each for each in candidates if (each / TEST[0]).is_file()), None)
 
 
-def open_batches(folder: Path, seed: int) -> Dataset:
+def open_batches(folder: Path) -> Dataset:
     """Open the batches in `folder`."""
     names = _load(folder / "batches.meta").get(b"label_names")
     if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
         raise DataError(f"{folder / 'batches.meta'} has no list of label_names.")
     classes = tuple(name.decode("utf-8", "replace") for name in names)
     stored = {"train": partial(_read_split, folder, TRAIN), "test": partial(_read_split, folder, TEST)}
-    return Dataset(str(folder), classes, stored, seed)
+    return Dataset(str(folder), classes, stored)
 
 
 def _read_split(folder: Path, batches: tuple[str, ...]) -> PixelImages:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.data.images import Images
-from pipeline.data.split import LISTED, Role, Split, stratified_order
+from pipeline.data.split import LISTED, Role, Split
 from pipeline.errors import DataError
 
 CALIBRATION_IMAGES = 2048
@@ -26,14 +26,13 @@ class Dataset:
     """Classes, and stored splits that are opened when a role first needs them.
 
     Evaluation is what is stored as such. Calibration is a stored split of that name, or else a stratified
-    draw with `seed` from the training images. Training is what is then left. A picture is known by the
+    draw from the training images, always the same. Training is what is then left. A picture is known by the
     digest of its bytes.
     """
 
     location: str
     classes: tuple[str, ...]
     stored: Mapping[str, Callable[[], Images]]
-    seed: int = 0
     _opened: dict[str, Images] = field(default_factory=dict, repr=False, compare=False)
     _splits: dict[Role, Split] = field(default_factory=dict, repr=False, compare=False)
 
@@ -64,7 +63,7 @@ class Dataset:
             return self._whole("calibration")
         whole = self._whole("train", for_role="calibration")
         count = min(CALIBRATION_IMAGES, max(1, round(CALIBRATION_SHARE * len(whole))))
-        return whole.subset(np.sort(stratified_order(whole.labels, self.seed)[:count]))
+        return whole.stratified(count)
 
     def _train(self) -> Split:
         whole = self._whole("train")

@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     order: int = 0
 
 
-def open_tree(tree: Tree, labels: str | None, seed: int) -> Dataset | None:
+def open_tree(tree: Tree, labels: str | None) -> Dataset | None:
     """Open the pictures of `tree`; None if it has neither labels.csv nor pictures in a split's folder.
 
     labels is the kind of label to use where labels.csv has several, such as `coarse`; None takes the first.
@@ -56,7 +56,7 @@ def open_tree(tree: Tree, labels: str | None, seed: int) -> Dataset | None:
     stored = {
         name: partial(_images, tree, [e for e in entries if e.split == name], classes) for name in splits
     }
-    return Dataset(tree.location, classes, stored, seed)
+    return Dataset(tree.location, classes, stored)
 
 
 def _images(tree: Tree, entries: list[Entry], classes: tuple[str, ...]) -> TreeImages:

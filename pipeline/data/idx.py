@@ -53,11 +53,11 @@ def find_splits(folder: Path) -> dict[str, tuple[Path, Path]]:
     return found
 
 
-def open_idx(folder: Path, seed: int) -> Dataset:
+def open_idx(folder: Path) -> Dataset:
     """Open the idx files in `folder`; classes are named by classes.txt, or known, or else numbered."""
     splits = find_splits(folder)
     stored = {split: partial(_read_split, *files) for split, files in splits.items()}
-    return Dataset(str(folder), _classes(folder, splits), stored, seed)
+    return Dataset(str(folder), _classes(folder, splits), stored)
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:

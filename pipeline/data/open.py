@@ -20,19 +20,19 @@ UNDERSTOOD = (
 
 
 def open_dataset(
-    location: str | Path, labels: str | None = None, seed: int = 0, digest: FileDigest = file_digest
+    location: str | Path, labels: str | None = None, digest: FileDigest = file_digest
 ) -> Dataset:
     """Open the data set at a path, or the embedded one by its name, `fashion-mnist`.
 
-    labels chooses among the label columns of a labels.csv, `seed` which training images are set aside for
-    calibration. digest returns the sha256 of a picture's file, in hex; give one that remembers to save
-    reading large folders again. Raises DataError, saying what was found and what is understood.
+    labels chooses among the label columns of a labels.csv. digest returns the sha256 of a picture's file, in
+    hex; give one that remembers to save reading large folders again. Raises DataError, saying what was found
+    and what is understood.
     """
     path = Path(location)
     named = NAMED.get(str(location))
     if named is not None and not path.exists():
         path = named
-    dataset = _of_folder(path, labels, seed, digest) if path.is_dir() else _of_file(path, labels, seed)
+    dataset = _of_folder(path, labels, digest) if path.is_dir() else _of_file(path, labels)
     if dataset is None:
         raise DataError(
             f"{path} is no data set that edgec understands: {_found(path)}. Understood: {UNDERSTOOD}."
@@ -40,22 +40,22 @@ def open_dataset(
     return dataset
 
 
-def _of_file(path: Path, labels: str | None, seed: int) -> Dataset | None:
+def _of_file(path: Path, labels: str | None) -> Dataset | None:
     if not path.exists():
         raise DataError(f"There is no data set {path}. Give {UNDERSTOOD}; or {', '.join(NAMED)}.")
-    return folder.open_tree(ZipTree(path), labels, seed) if path.suffix == ".zip" else None
+    return folder.open_tree(ZipTree(path), labels) if path.suffix == ".zip" else None
 
 
-def _of_folder(path: Path, labels: str | None, seed: int, digest: FileDigest) -> Dataset | None:
+def _of_folder(path: Path, labels: str | None, digest: FileDigest) -> Dataset | None:
     batches = cifar.find_batches(path)
     if idx.find_splits(path):
-        found = idx.open_idx(path, seed)
+        found = idx.open_idx(path)
     elif packed.find_packs(path):
-        found = packed.open_packs(path, seed)
+        found = packed.open_packs(path)
     elif batches is not None:
-        found = cifar.open_batches(batches, seed)
+        found = cifar.open_batches(batches)
     else:
-        return folder.open_tree(FolderTree(path, digest), labels, seed)
+        return folder.open_tree(FolderTree(path, digest), labels)
     if labels is not None:
         raise UsageError(f"{path} has one kind of labels. Leave out {labels!r}.")
     return found

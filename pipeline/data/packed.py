@@ -28,7 +28,7 @@ def find_packs(folder: Path) -> dict[str, Path]:
     return {path.name.removesuffix(ENDING): path for path in sorted(folder.glob(f"*{ENDING}"))}
 
 
-def open_packs(folder: Path, seed: int) -> Dataset:
+def open_packs(folder: Path) -> Dataset:
     """Open the packs in `folder`. Raises DataError without classes.txt."""
     classes = read_classes(folder)
     if classes is None:
@@ -36,7 +36,7 @@ def open_packs(folder: Path, seed: int) -> Dataset:
             f"{folder} has packs of images but no classes.txt. Write the class names, one a line."
         )
     stored = {split: partial(_read_pack, path) for split, path in find_packs(folder).items()}
-    return Dataset(str(folder), classes, stored, seed)
+    return Dataset(str(folder), classes, stored)
 
 
 def _read_pack(path: Path) -> PackedImages:

@@ -39,9 +39,9 @@ class CifarResNet(nn.Module):
             raise ValueError(f"a CIFAR ResNet has 6n+2 layers (8, 14, 20, 32, 44, 56, 110 ...), not {depth}")
         self.conv1 = _conv(channels, 16, kernel=3)
         self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = _stage(16, 16, blocks, stride=1)
-        self.layer2 = _stage(16, 32, blocks, stride=2)
-        self.layer3 = _stage(32, 64, blocks, stride=2)
+        self.layer1 = _stage(BasicBlock, PadShortcut, 16, 16, blocks, stride=1)
+        self.layer2 = _stage(BasicBlock, PadShortcut, 16, 32, blocks, stride=2)
+        self.layer3 = _stage(BasicBlock, PadShortcut, 32, 64, blocks, stride=2)
         self.linear = nn.Linear(64, classes)
         _initialise(self)
 
@@ -63,13 +63,14 @@ class ImageNetResNet(nn.Module):
             raise ValueError(
                 f"an ImageNet ResNet has {', '.join(map(str, IMAGENET_STAGES))} layers, not {depth}"
             )
-        block: type[BasicBlock | Bottleneck] = Bottleneck if depth >= 50 else BasicBlock
+        block: Block = Bottleneck if depth >= 50 else BasicBlock
         self.conv1 = _conv(channels, 64, kernel=7, stride=2)
         self.bn1 = nn.BatchNorm2d(64)
         widths = (64, *(planes * block.expansion for planes in (64, 128, 256, 512)))
         stages = zip(pairwise(widths), IMAGENET_STAGES[depth], (1, 2, 2, 2), strict=True)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _stage(width_in, width, blocks, stride, block) for (width_in, width), blocks, stride in stages
+            _stage(block, ProjectionShortcut, width_in, width, blocks, stride)
+            for (width_in, width), blocks, stride in stages
         )
         self.fc = nn.Linear(widths[-1], classes)
         _initialise(self)
@@ -131,30 +132,35 @@ class Bottleneck(nn.Module):
 class PadShortcut(nn.Module):
     """Option A of section 3.3: every second pixel, and new channels that are zero, half on each side."""
 
-    def __init__(self, new_channels: int, stride: int) -> None:
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
         super().__init__()
-        self.before = new_channels // 2
-        self.after = new_channels - self.before
+        self.before = (width - width_in) // 2
+        self.after = width - width_in - self.before
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [N, C + new_channels, H / stride, W / stride]."""
+        """Return [N, width, H / stride, W / stride]."""
         return functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
 
 
+class ProjectionShortcut(nn.Sequential):
+    """Option B of section 3.3: a 1x1 convolution and its batch norm."""
+
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
+        super().__init__(_conv(width_in, width, kernel=1, stride=stride), nn.BatchNorm2d(width))
+
+
+Block = type[BasicBlock | Bottleneck]
+Shortcut = type[PadShortcut | ProjectionShortcut]
+
+
 def _stage(
-    width_in: int, width: int, blocks: int, stride: int, block: type[BasicBlock | Bottleneck] | None = None
+    block: Block, shortcut: Shortcut, width_in: int, width: int, blocks: int, stride: int
 ) -> nn.Sequential:
-    """Blocks in a row, the first of which changes width and resolution; without `block`, the CIFAR kind."""
-    if width_in == width and stride == 1:
-        shortcut: nn.Module = nn.Identity()
-    elif block is None:
-        shortcut = PadShortcut(width - width_in, stride)
-    else:  # option B
-        shortcut = nn.Sequential(_conv(width_in, width, kernel=1, stride=stride), nn.BatchNorm2d(width))
-    kind = block or BasicBlock
-    rest = (kind(width, width, 1, nn.Identity()) for _ in range(blocks - 1))
-    return nn.Sequential(kind(width_in, width, stride, shortcut), *rest)
+    """Blocks in a row; only the first can change width and resolution, and needs a shortcut that does."""
+    same = width_in == width and stride == 1
+    first = block(width_in, width, stride, nn.Identity() if same else shortcut(width_in, width, stride))
+    return nn.Sequential(first, *(block(width, width, 1, nn.Identity()) for _ in range(blocks - 1)))
 
 
 def _conv(channels_in: int, channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
