@@ -26,15 +26,6 @@ from tests.conftest import ROOT, Edgec
 STAGES = ["export", "calibrate", "quantize", "compile", "validate", "measure", "report", "bundle"]
 
 
-@pytest.fixture(scope="module")
-def out(edgec: Edgec, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of one finished build."""
-    folder = tmp_path_factory.mktemp("build") / "out"
-    done = edgec("build", "--config", quick, "--out", folder)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 def rebuilt(edgec: Edgec, out: Path, *arguments: str | Path) -> dict[str, Any]:
     done = edgec("build", "--out", out, "--json", *arguments)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,79 @@
+"""edgec report, targets, models, doctor and export say what is there, to people and to machines."""
+
+import json
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from pipeline.models.zoo import KNOWN_MODELS
+from pipeline.report.model import Report
+from targets.registry import names
+from tests.conftest import Edgec
+
+COMMANDS = ["build", "train", "export", "validate", "report", "targets", "models", "doctor"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(edgec: Edgec, command: str) -> None:
+    done = edgec(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: edgec {command}" in " ".join(done.stdout.split())
+
+
+def test_the_program_alone_lists_its_commands(edgec: Edgec) -> None:
+    done = edgec()
+    assert all(command in done.stdout for command in COMMANDS)
+
+
+def test_targets_and_models_are_listed(edgec: Edgec) -> None:
+    assert [row["name"] for row in json.loads(edgec("targets", "--json").stdout)] == names()
+    rows = json.loads(edgec("models", "--json").stdout)
+    assert [row["name"] for row in rows] == [model.name for model in KNOWN_MODELS]
+    for name in names():
+        assert name in edgec("targets").stdout
+    assert "resnet152" in edgec("models").stdout
+
+
+def test_doctor_finds_this_checkout_healthy(edgec: Edgec, tmp_path: Path) -> None:
+    done = edgec("doctor", "--json", "--out", tmp_path)
+    findings = json.loads(done.stdout)
+    assert done.returncode == 0, findings
+    assert {"Python", "packages", "target reference", "embedded data"} <= {one["what"] for one in findings}
+
+
+def test_doctor_fails_where_nothing_can_be_written(edgec: Edgec) -> None:
+    done = edgec("doctor", "--out", "/proc/edgec")
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("form", ["resnet20-fashion-reference", "resnet20-fashion-reference.edgec"])
+def test_a_report_is_shown_from_its_folder_or_bundle(
+    edgec: Edgec, out: Path, form: str, tmp_path: Path
+) -> None:
+    done = edgec("report", out / form, "--html", tmp_path / "r.html")
+    assert done.returncode == 0, done.stderr
+    assert "top-1" in done.stdout
+    assert (tmp_path / "r.html").read_text() == (
+        out / "resnet20-fashion-reference" / "report.html"
+    ).read_text()
+    (tmp_path / "report.json").write_text(edgec("report", out / form, "--json").stdout)
+    assert Report.load(tmp_path / "report.json").subject.model == "resnet20-fashion"
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b broken"])
+def test_a_damaged_bundle_is_an_error(edgec: Edgec, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.edgec").write_bytes(content)
+    done = edgec("report", tmp_path / "x.edgec")
+    assert done.returncode == 1
+    assert "x.edgec" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_export_writes_a_model_that_onnxruntime_loads(edgec: Edgec, out: Path, tmp_path: Path) -> None:
+    done = edgec("export", "-o", tmp_path / "model.onnx", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert 0 <= result["max_difference"] <= 1e-3
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [i.name for i in session.get_inputs()] == ["image"]
