@@ -21,7 +21,6 @@ from pipeline.training.trainer import Trainer
 HELD_LIMIT = 8 * 2**30
 """Bytes of decoded training images: all are held in memory."""
 
-
 SILENT = Silent()
 
 
@@ -49,7 +48,7 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
     dataset = open_dataset(location, config.labels)
     split = dataset.split("train")
     trainer = Trainer(config, model, model.classes_for(len(dataset.classes)))
-    images, labels = _held(split, model)
+    images, labels = _held(split, model, progress)
     folder = RunFolder(output)
     with folder.held():
         record = folder.begin(config, lambda: _decide(trainer, images, labels, split.digest))
@@ -100,7 +99,7 @@ def _told(record: EpochRecord, epochs: int) -> str:
     )
 
 
-def _held(split: Split, model: KnownModel) -> tuple[Tensor, Tensor]:
+def _held(split: Split, model: KnownModel, progress: Progress) -> tuple[Tensor, Tensor]:
     """Decode a whole split: uint8 [N, H, W, C], int64 [N]. Raises DataError if that is too large."""
     size = len(split) * int(np.prod(model.input_shape))
     if size > HELD_LIMIT:
@@ -111,11 +110,13 @@ def _held(split: Split, model: KnownModel) -> tuple[Tensor, Tensor]:
     images = torch.empty((len(split), *model.input_shape), dtype=torch.uint8)
     labels = torch.empty(len(split), dtype=torch.int64)
     held = 0
-    for batch in split.batches(model.preprocessing, batch_size=256):
-        n = len(batch.labels)
-        images[held : held + n] = torch.from_numpy(batch.images)
-        labels[held : held + n] = torch.from_numpy(batch.labels)
-        held += n
+    with progress.task("decode", len(split)) as advance:
+        for batch in split.batches(model.preprocessing, batch_size=256):
+            n = len(batch.labels)
+            images[held : held + n] = torch.from_numpy(batch.images)
+            labels[held : held + n] = torch.from_numpy(batch.labels)
+            held += n
+            advance(n)
     if held < 2:
         raise DataError(f"There are {held} training images; batch normalisation needs at least two.")
     return images[:held], labels[:held]

@@ -62,7 +62,8 @@ class Heard:
 def test_progress_and_history_tell_of_each_epoch(data: Path, tmp_path: Path) -> None:
     heard = Heard()
     result = train(small(data), tmp_path / "run", heard)
-    assert heard.tasks == [*((f"epoch {n} of 3", 3, 3) for n in (1, 2, 3)), ("evaluate", 20, 20)]
+    epochs = [(f"epoch {n} of 3", 3, 3) for n in (1, 2, 3)]
+    assert heard.tasks == [("decode", 54, 54), *epochs, ("evaluate", 20, 20)]
     assert [record.epoch for record in result.history] == [1, 2, 3]
     assert [record.side for record in result.history] == [24, 32, 32]
     written = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
