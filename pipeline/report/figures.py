@@ -47,8 +47,8 @@ def size(number: int) -> str:
 
 def interval(found: Interval, decimals: int = 2) -> str:
     """Write an interval: [-0.04, 0.40]."""
-    high = "unbounded" if found.high is None else f"{found.high:.{decimals}f}"
-    return f"[{found.low:.{decimals}f}, {high}]"
+    high = "unbounded" if found.high is None else f"{found.high:z.{decimals}f}"
+    return f"[{found.low:z.{decimals}f}, {high}]"
 
 
 def milliseconds_interval(found: Interval) -> str:
@@ -64,7 +64,7 @@ def probability(p: float) -> str:
 
 def points(value: float) -> str:
     """Write a difference of percentages with its sign: +0.18."""
-    return f"{value:+.2f}"
+    return f"{value:+z.2f}"
 
 
 def decibels(value: float | None) -> str:

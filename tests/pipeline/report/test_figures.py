@@ -32,6 +32,7 @@ def test_sizes(number: int, written: str) -> None:
 def test_an_interval_without_an_upper_end_says_so() -> None:
     open_above = Interval(low=1.25, high=None)
     assert figures.interval(open_above) == "[1.25, unbounded]"
+    assert figures.interval(Interval(low=-0.001, high=-0.0)) == "[0.00, 0.00]"  # no negative zero
     assert figures.milliseconds_interval(open_above) == "[1.250, unbounded]"
 
 
