@@ -24,6 +24,9 @@ setup: $(READY) ## create .venv and install the pinned dependencies (done by the
 build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHECKPOINT= (ARGS= for more options)
 	@$(EDGEC) build $(OPTIONS)
 
+check: $(READY) ## compare a build with its committed baseline: 0 pass, 1 fail, 2 inconclusive (ARGS="--old FILE")
+	@$(EDGEC) baseline compare $(OPTIONS)
+
 test: $(READY) ## run the whole test suite (ARGS="-k name" for a part)
 	@.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 

@@ -81,6 +81,12 @@ class Build:
             self.progress.say(f"calibrate: only {len(split)} images, {settings.images} were asked for")
         return split
 
+    @property
+    def latency_settings(self) -> Settings:
+        """How latency is measured."""
+        wanted = self.config.latency
+        return Settings(wanted.batch, wanted.precision, max_seconds=wanted.seconds)
+
     @cached_property
     def float_model(self) -> Product:
         """model.onnx."""
@@ -132,7 +138,6 @@ class Build:
     @cached_property
     def measurements(self) -> Product:
         """measurements.json."""
-        latency = self.config.latency
         return self._make(
             Measure(
                 float_model=self.float_model,
@@ -142,8 +147,8 @@ class Build:
                 fingerprint=self.target.fingerprint(),
                 images=self.evaluation,
                 preprocessing=self.model.preprocessing,
-                settings=Settings(latency.batch, latency.precision, max_seconds=latency.seconds),
-                threads=latency.threads,
+                settings=self.latency_settings,
+                threads=self.config.latency.threads,
             )
         )
 

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from calibration.errors import CalibrationError
-from pipeline.cli import build, doctor, show, train
+from pipeline.cli import baseline, build, doctor, show, train
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
 
@@ -25,6 +25,7 @@ app.command("report")(show.report)
 app.command("targets")(show.targets)
 app.command("models")(show.models)
 app.command("doctor")(doctor.doctor)
+app.add_typer(baseline.app, name="baseline")
 
 
 def main() -> None:

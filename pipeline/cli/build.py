@@ -33,7 +33,7 @@ def build(
 
     Example: edgec build --model resnet20-cifar10 --data cifar-10-batches-py
     """
-    chosen = _config(config, model, target, data, labels, checkpoint, out, recipe)
+    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
     one = Build(chosen, make_progress(as_json))
     bundle = publish(one)
     report = Report.load(one.report.file("report.json"))
@@ -62,7 +62,7 @@ def validate(
 
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
-    chosen = _config(config, model, target, data, labels, checkpoint, out, recipe)
+    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
     one = Build(chosen, make_progress(as_json))
     report = Report.load(one.report.file("report.json"))
     if as_json:
@@ -87,7 +87,7 @@ def export(
 
     Example: edgec export --model resnet50 --checkpoint resnet50.pth --data photos/ -o resnet50.onnx
     """
-    chosen = _config(config, model, None, data, labels, checkpoint, out, None)
+    chosen = load_build_config(config, model, None, data, labels, checkpoint, out, None)
     one = Build(chosen, make_progress(as_json))
     product = one.float_model
     parity = json.loads(product.file("parity.json").read_text())
@@ -102,7 +102,7 @@ def export(
         )
 
 
-def _config(
+def load_build_config(
     config: Path | None,
     model: str | None,
     target: str | None,
@@ -112,6 +112,7 @@ def _config(
     out: Path | None,
     recipe: str | None,
 ) -> BuildConfig:
+    """Return what the options of a command, and the file they name, ask for. Raises UsageError."""
     chosen = {
         "model": model,
         "target": target,

@@ -1,7 +1,6 @@
 """edgec report, targets and models: show what is there."""
 
 import json
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -10,37 +9,49 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.archive import read_entry
 from pipeline.cli import options
-from pipeline.errors import ReportError
 from pipeline.models.zoo import KNOWN_MODELS
 from pipeline.report.model import Report
+from pipeline.report.side_by_side import render_side_by_side, side_by_side_html
 from pipeline.report.terminal import render_terminal
 from pipeline.store import writing
 from targets.errors import TargetUnavailable
 from targets.registry import find_target, names
 
+LATEST = Path("out/resnet20-fashion-reference")
+
 
 def report(
-    path: Annotated[Path, typer.Argument(help="report.json, the folder it is in, or a bundle.")] = Path(
-        "out/resnet20-fashion-reference"
-    ),
-    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="report.json, the folder it is in, or a bundle; several are shown side by side."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained HTML file.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show a report again, from its file or out of a bundle.
+    """Show a report again, or several side by side, from files or out of bundles.
 
     Example: edgec report out/resnet20-fashion-reference.edgec --html report.html
     """
-    found = _load(path)
+    found = [_load(path) for path in paths or [LATEST]]
     if html:
-        from pipeline.report.html import render_html
-
         with writing(html.parent):
-            html.write_text(render_html(found), encoding="utf-8")
+            html.write_text(_page(found), encoding="utf-8")
     if as_json:
-        typer.echo(found.to_json(), nl=False)
+        typer.echo(
+            found[0].to_json() if len(found) == 1 else json.dumps([r.model_dump(mode="json") for r in found])
+        )
+    elif len(found) == 1:
+        render_terminal(found[0], Console())
     else:
-        render_terminal(found, Console())
+        render_side_by_side(found, Console())
+
+
+def _page(reports: list[Report]) -> str:
+    from pipeline.report.html import render_html
+
+    return render_html(reports[0]) if len(reports) == 1 else side_by_side_html(reports)
 
 
 def targets(as_json: options.Json = False) -> None:
@@ -94,18 +105,5 @@ def _load(path: Path) -> Report:
         return Report.load(path)
     with tempfile.TemporaryDirectory(prefix="edgec-report-") as scratch:
         copy = Path(scratch) / "report.json"
-        copy.write_bytes(_from_bundle(path))
+        copy.write_bytes(read_entry(path, "report.json"))
         return Report.load(copy)
-
-
-def _from_bundle(path: Path) -> bytes:
-    try:
-        with tarfile.open(path) as tar:
-            for entry in tar:
-                if entry.isfile() and Path(entry.name).name == "report.json":
-                    file = tar.extractfile(entry)
-                    if file:
-                        return file.read()
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise ReportError(f"{path} is no bundle that can be read: {error}.") from error
-    raise ReportError(f"{path} holds no report.json. Build it again with `edgec build`.")

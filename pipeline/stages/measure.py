@@ -44,7 +44,7 @@ class Measure(Stage):
         """Write measurements.json: latency of FP32 and INT8, then memory of FP32 and of INT8."""
         fp32 = (ReferenceTarget.runner, self.float_model.file("model.onnx"))
         int8 = (find_target(self.target).runner, self.engine.file(self.engine_name))
-        images = self._images()
+        images = first_images(self.images, self.preprocessing, self.settings.batch)
         with progress.task("measure", 3) as advance:
             measurements = measure_in_child([fp32, int8], images, self.settings, self.threads)
             advance(1)
@@ -54,8 +54,9 @@ class Measure(Stage):
                 advance(1)
         (output / "measurements.json").write_text(to_json(measurements))
 
-    def _images(self) -> NDArray[np.uint8]:
-        """Return enough preprocessed evaluation images for a batch, repeated if there are too few."""
-        batch = next(self.images.readable(self.preprocessing, IMAGES))
-        wanted = max(len(batch.images), self.settings.batch)
-        return batch.images[np.arange(wanted) % len(batch.images)]
+
+def first_images(split: Split, preprocessing: Preprocessing, batch_size: int) -> NDArray[np.uint8]:
+    """Return enough preprocessed images for a batch, repeated if there are too few: uint8 [N, H, W, C]."""
+    batch = next(split.readable(preprocessing, IMAGES))
+    wanted = max(len(batch.images), batch_size)
+    return batch.images[np.arange(wanted) % len(batch.images)]

@@ -37,18 +37,24 @@ class Manifest:
         return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1) + "\n"
 
     @classmethod
+    def parse(cls, text: str) -> Manifest:
+        """Read the JSON text. Raises ManifestError."""
+        try:
+            found = json.loads(text)
+            form = found.pop("format"), found.pop("version")
+            if form != (FORMAT, VERSION):
+                raise ManifestError(f"it is {form[0]} version {form[1]}, not {FORMAT} version {VERSION}")
+            return cls(**{**found, "classes": tuple(found["classes"])})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ManifestError(f"the manifest cannot be used: {error}") from error
+
+    @classmethod
     def read(cls, folder: Path) -> Manifest:
         """Read `folder`/manifest.json. Raises ManifestError."""
         try:
-            found = json.loads((folder / NAME).read_text(encoding="utf-8"))
-            form = found.pop("format"), found.pop("version")
-            if form != (FORMAT, VERSION):
-                raise ManifestError(
-                    f"the manifest is {form[0]} version {form[1]}, not {FORMAT} version {VERSION}"
-                )
-            return cls(**{**found, "classes": tuple(found["classes"])})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ManifestError(f"{folder / NAME} cannot be used: {error}") from error
+            return cls.parse((folder / NAME).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ManifestError(f"{folder / NAME} cannot be read: {error}") from error
 
     def check(self, folder: Path) -> None:
         """Compare every file with its digest. Raises ManifestError naming the first that differs."""

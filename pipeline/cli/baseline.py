@@ -1,0 +1,89 @@
+"""edgec baseline save and compare: has this build become worse than the one that was committed?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.cli import options
+from pipeline.cli.build import load_build_config
+from pipeline.cli.console import make_progress
+from pipeline.plan import Build
+from pipeline.regression import compare_with_baseline, save_baseline
+from pipeline.report.comparison import Limits
+from pipeline.report.junit import junit_xml
+from pipeline.report.markdown import comparison_summary
+from pipeline.report.terminal import render_comparison
+from pipeline.store import writing
+
+app = typer.Typer(no_args_is_help=True, help="Keep what a build is worth, and compare later builds with it.")
+
+Folder = Annotated[Path, typer.Option(help="Where baselines are kept, one small JSON file each.")]
+BASELINES = Path("baselines")
+
+
+@app.command()
+def save(
+    folder: Folder = BASELINES,
+    model: options.Model = None,
+    target: options.Target = None,
+    data: options.Data = None,
+    labels: options.Labels = None,
+    checkpoint: options.Checkpoint = None,
+    config: options.Config = None,
+    out: options.Out = None,
+    recipe: options.Recipe = None,
+) -> None:
+    """Build if needed, and write the baseline of this model, target and device.
+
+    Example: edgec baseline save --model resnet20-fashion --target reference
+    """
+    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
+    with writing(folder):
+        typer.echo(save_baseline(Build(chosen, make_progress(as_json=False)), folder))
+
+
+@app.command()
+def compare(
+    folder: Folder = BASELINES,
+    old: Annotated[
+        Path | None, typer.Option(help="The earlier bundle: its engine is raced against the new one.")
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(help="Largest loss of INT8's top-1, in points.")
+    ] = Limits.max_drop,
+    max_latency: Annotated[
+        float, typer.Option(help="Largest new latency, relative to the old one.")
+    ] = Limits.max_latency_ratio,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write a summary for a pull request.")] = None,
+    model: options.Model = None,
+    target: options.Target = None,
+    data: options.Data = None,
+    labels: options.Labels = None,
+    checkpoint: options.Checkpoint = None,
+    config: options.Config = None,
+    out: options.Out = None,
+    recipe: options.Recipe = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare a build with its baseline. Exit code 0 is pass, 1 fail, 2 inconclusive.
+
+    Example: edgec baseline compare --old release.edgec --junit gates.xml
+    """
+    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
+    build = Build(chosen, make_progress(as_json))
+    limits = Limits(max_drop=max_drop, max_latency_ratio=max_latency)
+    comparison = compare_with_baseline(build, folder, limits, old)
+    if junit:
+        with writing(junit.parent):
+            junit.write_text(junit_xml(build.name, comparison.gates), encoding="utf-8")
+    if markdown:
+        with writing(markdown.parent):
+            markdown.write_text(comparison_summary(comparison), encoding="utf-8")
+    if as_json:
+        typer.echo(comparison.to_json(), nl=False)
+    else:
+        render_comparison(comparison, Console())
+    raise typer.Exit(comparison.exit_code)

@@ -1,0 +1,67 @@
+"""A build against its baseline, with the old engine raced against the new one where there is one."""
+
+import tempfile
+from pathlib import Path
+
+from pipeline.archive import read_entry
+from pipeline.errors import ReportError
+from pipeline.plan import Build
+from pipeline.report.baseline import Baseline, baseline_of
+from pipeline.report.comparison import Comparison, Limits, compare
+from pipeline.report.model import Report, SpeedRatio
+from pipeline.report.speed import speed_ratio
+from pipeline.stages.measure import first_images
+from targets.measure import measure_in_child
+from targets.runtime.manifest import NAME, Manifest, ManifestError
+
+
+def save_baseline(build: Build, folder: Path) -> Path:
+    """Write what the build is worth into `folder`, one file for each model, target and device."""
+    baseline = baseline_of(_report(build))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / baseline.file_name
+    baseline.save(path)
+    return path
+
+
+def compare_with_baseline(build: Build, folder: Path, limits: Limits, old_bundle: Path | None) -> Comparison:
+    """Compare the build with its baseline in `folder`.
+
+    With `old_bundle` its engine and the build's run alternately in one process, and speed is judged; without,
+    the stored latency only warns. Raises ReportError if there is no baseline, or it is of something else.
+    """
+    report = _report(build)
+    path = folder / baseline_of(report).file_name
+    if not path.exists():
+        raise ReportError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
+    speed = None if old_bundle is None else _race(build, old_bundle)
+    return compare(Baseline.load(path), report, limits, speed)
+
+
+def _race(build: Build, old_bundle: Path) -> SpeedRatio:
+    manifest = json.loads(read_entry(old_bundle, NAME))
+    for what, wanted in (("model", build.model.name), ("target", build.target.name)):
+        if manifest.get(what) != wanted:
+            raise ReportError(
+                f"{old_bundle} is for the {what} {manifest.get(what)!r}, the build for {wanted!r}."
+            )
+    with tempfile.TemporaryDirectory(prefix="edgec-race-") as scratch:
+        old = Path(scratch) / build.target.engine_name
+        old.write_bytes(read_entry(old_bundle, manifest.engine))
+        engines = [(build.target.runner, old), (build.target.runner, build.engine.file(old.name))]
+        images = first_images(build.evaluation, build.model.preprocessing, build.latency_settings.batch)
+        threads = build.config.latency.threads
+        with build.progress.task("race the old engine", None):
+            before, after = measure_in_child(engines, images, build.latency_settings, threads)
+    return speed_ratio(before, after)
+
+
+def _manifest(bundle: Path) -> Manifest:
+    try:
+        return Manifest.parse(read_entry(bundle, NAME).decode())
+    except ManifestError as error:
+        raise ReportError(f"{bundle}: {error}") from error
+
+
+def _report(build: Build) -> Report:
+    return Report.load(build.report.file("report.json"))
