@@ -1,5 +1,6 @@
 """What the command line reports without a traceback, and with which exit code."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -33,3 +34,9 @@ class StorageError(PipelineError):
 
 class ReportError(PipelineError):
     """A report or baseline that cannot be read, or measurements that no report can be made of."""
+
+
+def listed(items: Sequence[str], limit: int = 5) -> str:
+    """Return the first `limit` items, and how many more there are: "a, b and 3 more"."""
+    rest = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + rest

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.data.images import Images
-from pipeline.data.split import LISTED, Role, Split
-from pipeline.errors import DataError
+from pipeline.data.split import Role, Split
+from pipeline.errors import DataError, listed
 
 CALIBRATION_IMAGES = 2048
 CALIBRATION_SHARE = 0.1
@@ -98,9 +98,8 @@ def _refuse_overlap(split: Split, evaluation: Split) -> None:
     evaluated = {sample.digest: sample.name for sample in evaluation.samples}
     shared = [sample for sample in split.samples if sample.digest in evaluated]
     if shared:
-        told = ", ".join(f"{sample.name} = {evaluated[sample.digest]}" for sample in shared[:LISTED])
-        rest = f" and {len(shared) - LISTED} more" if len(shared) > LISTED else ""
+        told = listed([f"{sample.name} = {evaluated[sample.digest]}" for sample in shared])
         raise DataError(
             f"{len(shared)} {split.role} images are evaluation images too, so accuracy would be flattered:"
-            f" {told}{rest}. Remove them from one of the two."
+            f" {told}. Remove them from one of the two."
         )

@@ -14,9 +14,8 @@ import numpy as np
 
 from calibration.errors import did_you_mean
 from pipeline.data.dataset import STORED_AS, Dataset
-from pipeline.data.split import LISTED
 from pipeline.data.tree import Tree, TreeImages
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, listed
 from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"
@@ -87,8 +86,7 @@ def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:
         raise DataError(f"{where} is damaged: {error}.") from error
     missing = [entry.path for entry in entries if not tree.holds(entry.path)]
     if missing:
-        rest = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
-        raise DataError(f"{where} names files that are not there: {', '.join(missing[:LISTED])}{rest}.")
+        raise DataError(f"{where} names files that are not there: {listed(missing)}.")
     return entries
 
 

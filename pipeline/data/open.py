@@ -7,7 +7,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.embedded import EMBEDDED
 from pipeline.data.tree import FileDigest, FolderTree, ZipTree
 from pipeline.digest import file_digest
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, listed
 
 NAMED = {"fashion-mnist": EMBEDDED}
 """Data sets that come with the project."""
@@ -66,6 +66,4 @@ def _found(path: Path) -> str:
     if not path.is_dir():
         return f"a file of {path.stat().st_size:,} bytes"
     names = sorted(entry.name for entry in path.iterdir())
-    return "it holds " + (
-        ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") or "nothing"
-    )
+    return f"it holds {listed(names) or 'nothing'}"

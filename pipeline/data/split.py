@@ -11,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.images import Images
-from pipeline.errors import DataError
+from pipeline.errors import DataError, listed
 from targets.runtime.preprocess import ImageError, Preprocessing
 
 Role = Literal["train", "calibration", "evaluation"]
 
 DAMAGED_SHARE = 0.01
 """More damaged pictures than this share of a split are an error: the rest may not stand for the whole."""
-
-LISTED = 5
-"""How many samples an error names before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ class Split:
 
     def _refuse_if_too_many(self, damaged: list[tuple[Sample, str]], share: float) -> None:
         if len(damaged) > share * len(self):
-            told = "; ".join(f"{sample.name} ({reason})" for sample, reason in damaged[:LISTED])
+            told = listed([f"{sample.name} ({reason})" for sample, reason in damaged])
             raise DataError(
                 f"At least {len(damaged)} of the {len(self)} {self.role} images are damaged, more than the"
                 f" {share:.0%} that are skipped. First: {told}. Restore or remove them."

@@ -9,12 +9,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, listed
 from pipeline.models import resnet
 from pipeline.models.zoo import KNOWN_MODELS, KnownModel
-
-LISTED = 5
-"""How many keys of a kind an error message names before it counts the rest."""
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
 
@@ -138,7 +135,7 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
             if key in found and found[key] != shape
         ],
     }
-    told = "; ".join(f"{len(keys)} {kind}: {_first(keys)}" for kind, keys in differences.items() if keys)
+    told = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in differences.items() if keys)
     fitting = [known.name for known in KNOWN_MODELS if in_file and found == _expected(known, in_file)]
     fits = f"would fit {' or '.join(fitting)} with {in_file} classes" if fitting else "fits no known model"
     raise CheckpointError(f"{path} does not fit {model.name} with {classes} classes. Keys {told}. It {fits}.")
@@ -152,8 +149,3 @@ def _classes(found: Shapes) -> int | None:
 def _expected(model: KnownModel, classes: int) -> Shapes:
     with torch.device("meta"):
         return _shapes(resnet.build(model.architecture, model.channels, classes).state_dict())
-
-
-def _first(keys: list[str]) -> str:
-    rest = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
-    return ", ".join(keys[:LISTED]) + rest
