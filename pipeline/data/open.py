@@ -63,7 +63,10 @@ def _of_folder(path: Path, labels: str | None, digest: FileDigest) -> Dataset | 
 
 def _found(path: Path) -> str:
     """Say briefly what is at a path."""
-    if not path.is_dir():
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir())
+    elif path.suffix == ".zip":
+        names = ZipTree(path).top()
+    else:
         return f"a file of {path.stat().st_size:,} bytes"
-    names = sorted(entry.name for entry in path.iterdir())
     return f"it holds {listed(names) or 'nothing'}"

@@ -104,6 +104,10 @@ class ZipTree:
             raise DataError(f"{path} is encrypted. Unpack it and name the folder.")
         self._names = {member.filename for member in members}
 
+    def top(self) -> list[str]:
+        """Return the files and folders that lie in no other folder, sorted."""
+        return sorted({name.partition("/")[0] for name in self._names})
+
     def holds(self, name: str) -> bool:
         """Tell whether there is a member of that name, whatever it looks like: none is ever unpacked."""
         return name in self._names

@@ -1,5 +1,6 @@
 """A data set is recognised by what it holds, and what is not one is described."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,14 @@ def test_a_file_that_is_no_data_set_is_described(tmp_path: Path) -> None:
     (tmp_path / "set.tar").write_bytes(b"x" * 2000)
     with pytest.raises(DataError, match="a file of 2,000 bytes"):
         open_dataset(tmp_path / "set.tar")
+
+
+def test_an_archive_that_is_no_data_set_is_described(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("wrapped/train/ash/1.png", b"")
+        archive.writestr("notes.txt", b"")
+    with pytest.raises(DataError, match=r"set\.zip is no data set .*: it holds notes\.txt, wrapped\."):
+        open_dataset(tmp_path / "set.zip")
 
 
 def test_a_choice_of_labels_is_refused_where_there_is_none(tmp_path: Path) -> None:
