@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from pipeline.errors import ReportError
 from pipeline.report import figures
-from pipeline.report.accuracy import paired_images, unpack_bits
 from pipeline.report.baseline import Baseline, StoredLatency, baseline_of
 from pipeline.report.gates import drop_gate, explain, verdict_below
 from pipeline.report.model import Gate, Quantile, Report, SpeedRatio, Verdict, overall
+from pipeline.report.paired import paired_images, unpack_bits
 from pipeline.report.record import Record
 from targets.base import Origin
 
@@ -130,7 +130,9 @@ def _size_gate(before: int, after: int, max_ratio: float) -> Gate:
         unit="times",
         origin=Origin.HOST,
         verdict=Verdict.PASS if ratio <= max_ratio else Verdict.FAIL,
-        message=f"{figures.size(before)} became {figures.size(after)}, {_percent_change(ratio)}",
+        message=f"unchanged at {figures.size(after)}"
+        if before == after
+        else f"{figures.size(before)} became {figures.size(after)}, {_percent_change(ratio)}",
     )
 
 
@@ -158,7 +160,7 @@ def _latency_moved(
     rows = []
     for name in ("p50", "p90"):
         then, now = (getattr(latency, name) if latency else None for latency in (before, after))
-        note = "stored on another day" if then and now else ""
+        note = "a stored figure, not judged" if then and now else ""
         if name == "p50" and speed is not None:
             note = f"interleaved: {speed.ratio:.3f} times as long {figures.interval(speed.interval, 3)}"
         rows.append(Moved(name=f"latency {name}", before=_written(then), after=_written(now), note=note))
@@ -181,7 +183,7 @@ def _stored_warning(
     if highest is None or after.p50.interval.low <= highest * limits.max_latency_ratio:
         return ()
     return (
-        f"p50 is {_percent_change(after.p50.ms / before.p50.ms)} against a figure stored on another day; "
+        f"p50 is {_percent_change(after.p50.ms / before.p50.ms)} against a stored figure; "
         "to judge it, measure both engines interleaved",
     )
 

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from pipeline.errors import ReportError
 from pipeline.report import figures, plots
-from pipeline.report.accuracy import paired_images, unpack_bits
 from pipeline.report.model import Latency, NotMeasured, PairedRate, Quantile, Report
 from pipeline.report.page import VERDICT_WORDS, render_page
+from pipeline.report.paired import paired_images, unpack_bits
 
 LETTERS = "ABCDEFGH"
 

@@ -32,6 +32,8 @@ class Validate(Stage):
         "pipeline/data",
         "pipeline/report/accuracy.py",
         "pipeline/report/model.py",
+        "pipeline/report/paired.py",
+        "pipeline/report/record.py",
         "pipeline/report/stats.py",
         "pipeline/report/thumbnails.py",
         "targets",

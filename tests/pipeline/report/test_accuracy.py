@@ -12,15 +12,9 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from pipeline.errors import ReportError
-from pipeline.report.accuracy import (
-    AccuracyTally,
-    kl_divergence,
-    label_rank,
-    pack_bits,
-    paired_images,
-    unpack_bits,
-)
+from pipeline.report.accuracy import AccuracyTally, kl_divergence, label_rank
 from pipeline.report.model import Accuracy
+from pipeline.report.paired import paired_images, unpack_bits
 from targets.base import Origin
 
 
@@ -70,15 +64,6 @@ def test_the_bits_of_every_image_give_the_same_counts() -> None:
     found = tally(n=1001)
     fp32, int8 = (unpack_bits(bits, 1001) for bits in (found.fp32_right, found.int8_right))
     assert paired_images(fp32, int8) == found.top1
-    with pytest.raises(ReportError, match="1008 bits for 1009 images"):
-        unpack_bits(found.fp32_right, 1009)
-    with pytest.raises(ReportError, match="not base64"):
-        unpack_bits("A", 8)
-
-
-@given(st.lists(st.booleans(), min_size=1))
-def test_bits_survive_packing(right: list[bool]) -> None:
-    assert unpack_bits(pack_bits(np.array(right)), len(right)).tolist() == right
 
 
 def test_the_batch_size_changes_nothing() -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from benchmarks.latency_false_alarms import interleaved, quiet
 from pipeline.errors import ReportError
-from pipeline.report.accuracy import pack_bits, paired_images, unpack_bits
 from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Limits, compare
 from pipeline.report.model import Report, Verdict
+from pipeline.report.paired import pack_bits, paired_images, unpack_bits
 from pipeline.report.speed import speed_ratio
 from tests.pipeline.report.samples import report
 
