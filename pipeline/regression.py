@@ -39,12 +39,12 @@ def compare_with_baseline(build: Build, folder: Path, limits: Limits, old_bundle
 
 
 def _race(build: Build, old_bundle: Path) -> SpeedRatio:
-    manifest = json.loads(read_entry(old_bundle, NAME))
-    for what, wanted in (("model", build.model.name), ("target", build.target.name)):
-        if manifest.get(what) != wanted:
-            raise ReportError(
-                f"{old_bundle} is for the {what} {manifest.get(what)!r}, the build for {wanted!r}."
-            )
+    manifest = _manifest(old_bundle)
+    if (manifest.model, manifest.target) != (build.model.name, build.target.name):
+        raise ReportError(
+            f"{old_bundle} holds {manifest.model} for {manifest.target}; the build is {build.model.name} for "
+            f"{build.target.name}. Give a bundle of the same model and target."
+        )
     with tempfile.TemporaryDirectory(prefix="edgec-race-") as scratch:
         old = Path(scratch) / build.target.engine_name
         old.write_bytes(read_entry(old_bundle, manifest.engine))
