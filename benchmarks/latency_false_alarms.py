@@ -7,7 +7,7 @@ Simulated false alarms are at the limit, where the true ratio is exactly the all
 Stated is at most 2.5 %. Found in 4,000 comparisons on each of five machines, of 40 rounds, of 200, and of as
 many as it takes to know both medians to 1 %: 0.9 to 1.7 % false alarms. A 5 % slower engine failed the limit
 1.02 in at least 99.3 %, but for 40 rounds on `sticky` (84.4 %, the rest inconclusive). Really, on 2 cores at
-load 4.4: of 20 comparisons of work with itself none failed (9 pass, 11 inconclusive), of 20 with 5 % more work
+load 4.4: of 20 comparisons of work with itself none failed (9 pass, 11 inconclusive), of 20 with 5 % more
 none passed (14 fail, 6 inconclusive).
 """
 
