@@ -137,7 +137,7 @@ class Build:
 
     @cached_property
     def measurements(self) -> Product:
-        """measurements.json."""
+        """fp32.json and, if the target is this machine, int8.json."""
         return self._make(
             Measure(
                 float_model=self.float_model,

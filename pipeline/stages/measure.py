@@ -1,4 +1,4 @@
-"""Engine -> measurements.json: latency of FP32 and INT8 in alternation, and the peak memory of each alone."""
+"""Engine -> fp32.json and int8.json: latency of both in alternation, and the peak memory of each alone."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from pipeline.data.split import Split
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.store import Product
+from targets.base import Origin
 from targets.measure import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
@@ -41,18 +42,23 @@ class Measure(Stage):
     threads: int
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write measurements.json: latency of FP32 and INT8, then memory of FP32 and of INT8."""
-        fp32 = (ReferenceTarget.runner, self.float_model.file("model.onnx"))
-        int8 = (find_target(self.target).runner, self.engine.file(self.engine_name))
+        """Write fp32.json and, if the target is this machine, int8.json: latency, then memory.
+
+        Where both run here they alternate, so that a drift of the machine hits both.
+        """
+        engines = {"fp32": (ReferenceTarget.runner, self.float_model.file("model.onnx"))}
+        target = find_target(self.target)
+        if target.origin is Origin.HOST:
+            engines["int8"] = (target.runner, self.engine.file(self.engine_name))
         images = first_images(self.images, self.preprocessing, self.settings.batch)
-        with progress.task("measure", 3) as advance:
-            measurements = measure_in_child([fp32, int8], images, self.settings, self.threads)
+        memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
+        with progress.task("measure", 1 + len(engines)) as advance:
+            latency = measure_in_child(list(engines.values()), images, self.settings, self.threads)
             advance(1)
-            for alone in (fp32, int8):
-                runs = replace(MEMORY_RUNS, batch=self.settings.batch)
-                measurements += measure_in_child([alone], images, runs, self.threads)
+            for (precision, engine), runs in zip(engines.items(), latency, strict=True):
+                alone = measure_in_child([engine], images, memory_runs, self.threads)
+                (output / f"{precision}.json").write_text(to_json([runs, *alone]))
                 advance(1)
-        (output / "measurements.json").write_text(to_json(measurements))
 
 
 def first_images(split: Split, preprocessing: Preprocessing, batch_size: int) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.model import (
     Accuracy,
     Machine,
+    MeasuredLatency,
     MeasuredMemory,
     NotMeasured,
     Report,
@@ -73,10 +74,15 @@ class WriteReport(Stage):
 
     def _report(self) -> Report:
         accuracy = Accuracy.model_validate_json(self.accuracy.file("accuracy.json").read_text())
-        fp32, int8, fp32_alone, int8_alone = from_json(
-            self.measurements.file("measurements.json").read_text()
-        )
-        fp32_origin, origin = ReferenceTarget.origin, find_target(self.target).origin
+        origin = find_target(self.target).origin
+        fp32, fp32_alone = self._measured("fp32")
+        latency_int8: MeasuredLatency = self._not_here()
+        memory_int8: MeasuredMemory = self._not_here()
+        speed = None
+        if "int8.json" in self.measurements.digests:
+            int8, int8_alone = self._measured("int8")
+            latency_int8, memory_int8 = latency_of(int8, origin, self.threads), _memory(int8_alone, origin)
+            speed = speed_ratio(fp32, int8)
         gates = (drop_gate(accuracy.top1, self.max_drop, origin),)
         return Report(
             created=datetime.now(UTC).replace(microsecond=0),
@@ -84,15 +90,22 @@ class WriteReport(Stage):
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=latency_of(fp32, fp32_origin, self.threads),
-            latency_int8=latency_of(int8, origin, self.threads),
-            speed=speed_ratio(fp32, int8),
-            memory_fp32=_memory(fp32_alone, fp32_origin),
-            memory_int8=_memory(int8_alone, origin),
+            latency_fp32=latency_of(fp32, ReferenceTarget.origin, self.threads),
+            latency_int8=latency_int8,
+            speed=speed,
+            memory_fp32=_memory(fp32_alone, ReferenceTarget.origin),
+            memory_int8=memory_int8,
             sizes=self._sizes(),
             machines=tuple(self._machines(origin)),
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
         )
+
+    def _measured(self, precision: str) -> list[Measurement]:
+        """Return the measurement of latency, and the one of memory."""
+        return from_json(self.measurements.file(f"{precision}.json").read_text())
+
+    def _not_here(self) -> NotMeasured:
+        return NotMeasured(reason=f"{self.target} is not this machine, and no device was given")
 
     def _subject(self) -> Subject:
         return Subject(
