@@ -80,6 +80,7 @@ def test_the_weights_load_into_the_model_and_score_as_reported(data: Path, tmp_p
     load_model(model, (tmp_path / "run" / "checkpoint.pt").rename(tmp_path / "mid.pt"), classes=10)
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path: Path) -> None:
     """Ten classes that differ in one bright row are told apart after a few epochs."""
     random, data = np.random.default_rng(0), tmp_path / "data"
