@@ -52,6 +52,12 @@ def test_the_order_of_a_mapping_does_not_count(value: dict[str, int]) -> None:
     assert canonical(value) == canonical(dict(reversed(value.items())))
 
 
+@given(st.sets(st.text()))
+def test_the_order_of_a_set_does_not_count(names: set[str]) -> None:
+    assert canonical(frozenset(names)) == canonical(frozenset(sorted(names, reverse=True)))
+    assert value_digest(frozenset(names)) == value_digest(sorted(names, key=canonical))
+
+
 def test_dataclasses_count_field_by_field() -> None:
     assert value_digest(Point(1, 2)) != value_digest(Point(2, 1))
 
