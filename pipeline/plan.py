@@ -16,7 +16,7 @@ from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate
-from pipeline.stages.compile import Compile
+from pipeline.stages.compile import Compile, Engine
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
 from pipeline.stages.quantize import Quantize
@@ -114,11 +114,11 @@ class Build:
         return self._make(Quantize(self.float_model, self.ranges, self.recipe))
 
     @cached_property
-    def engine(self) -> Product:
+    def engine(self) -> Engine:
         """The target's engine."""
-        return self._make(
-            Compile(self.int8_model, self.target.name, self.target.fingerprint(), self.target.engine_name)
-        )
+        target = self.target
+        stage = Compile(self.int8_model, target.name, target.fingerprint(), target.engine_name)
+        return Engine(self._make(stage), stage.file_name, stage.target, stage.fingerprint)
 
     @cached_property
     def accuracy(self) -> Product:
@@ -127,9 +127,6 @@ class Build:
             Validate(
                 float_model=self.float_model,
                 engine=self.engine,
-                engine_name=self.target.engine_name,
-                target=self.target.name,
-                fingerprint=self.target.fingerprint(),
                 images=self.evaluation,
                 preprocessing=self.model.preprocessing,
             )
@@ -142,9 +139,6 @@ class Build:
             Measure(
                 float_model=self.float_model,
                 engine=self.engine,
-                engine_name=self.target.engine_name,
-                target=self.target.name,
-                fingerprint=self.target.fingerprint(),
                 images=self.evaluation,
                 preprocessing=self.model.preprocessing,
                 settings=self.latency_settings,
@@ -158,8 +152,6 @@ class Build:
         return self._make(
             WriteReport(
                 model=self.model.name,
-                target=self.target.name,
-                fingerprint=self.target.fingerprint(),
                 recipe=self.recipe,
                 dataset=_name(self._location()),
                 threads=self.config.latency.threads,
@@ -170,7 +162,6 @@ class Build:
                 float_model=self.float_model,
                 int8_model=self.int8_model,
                 engine=self.engine,
-                engine_name=self.target.engine_name,
                 accuracy=self.accuracy,
                 measurements=self.measurements,
             )
@@ -182,10 +173,7 @@ class Build:
         return self._make(
             Bundle(
                 model=self.model.name,
-                target=self.target.name,
-                fingerprint=self.target.fingerprint(),
                 engine=self.engine,
-                engine_name=self.target.engine_name,
                 runner=self.target.runner,
                 report=self.report,
                 classes=self.dataset.classes,

@@ -17,7 +17,13 @@ def publish(build: Build) -> Path:
     folder, bundle = out / build.name, out / f"{build.name}.edgec"
     with writing(out):
         folder.mkdir(parents=True, exist_ok=True)
-        for product in (build.float_model, build.ranges, build.int8_model, build.engine, build.report):
+        for product in (
+            build.float_model,
+            build.ranges,
+            build.int8_model,
+            build.engine.product,
+            build.report,
+        ):
             for name in product.digests:
                 place(product, name, folder / name)
         place(build.bundle, bundle.name, bundle)

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from pipeline.progress import Progress
 from pipeline.stage import ROOT, Stage
+from pipeline.stages.compile import Engine
 from pipeline.store import Product
 from targets.runtime.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
@@ -28,19 +29,21 @@ class Bundle(Stage):
     code: ClassVar[tuple[str, ...]] = ("pipeline/stages/bundle.py", "targets/runtime")
 
     model: str
-    target: str
-    fingerprint: str
-    engine: Product
-    engine_name: str
+    engine: Engine
     runner: str
     report: Product
     classes: tuple[str, ...]
     preprocessing: Preprocessing
 
     @property
+    def top(self) -> str:
+        """The folder that the archive unpacks to."""
+        return f"{self.model}-{self.engine.target}"
+
+    @property
     def file_name(self) -> str:
         """The archive's name."""
-        return f"{self.model}-{self.target}.edgec"
+        return f"{self.top}.edgec"
 
     def run(self, output: Path, progress: Progress) -> None:
         """Collect, digest and pack."""
@@ -48,20 +51,20 @@ class Bundle(Stage):
             files = self._files()
             manifest = Manifest(
                 model=self.model,
-                target=self.target,
-                fingerprint=self.fingerprint,
-                engine=f"engine/{self.engine_name}",
+                target=self.engine.target,
+                fingerprint=self.engine.fingerprint,
+                engine=f"engine/{self.engine.file_name}",
                 runner=self.runner,
                 classes=self.classes,
                 preprocessing=self.preprocessing.as_dict(),
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
             )
             files[NAME] = manifest.to_json().encode()
-            pack(files, output / self.file_name, top=f"{self.model}-{self.target}")
+            pack(files, output / self.file_name, top=self.top)
 
     def _files(self) -> dict[str, bytes]:
         return {
-            f"engine/{self.engine_name}": self.engine.file(self.engine_name).read_bytes(),
+            f"engine/{self.engine.file_name}": self.engine.path.read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
             "report.json": self.report.file("report.json").read_bytes(),

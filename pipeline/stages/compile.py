@@ -4,10 +4,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from pipeline.digest import value_digest
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.store import Product
 from targets.registry import find_target
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What `Compile` made, for what, and where it runs."""
+
+    product: Product
+    file_name: str
+    target: str
+    fingerprint: str
+
+    @property
+    def path(self) -> Path:
+        """The engine's file."""
+        return self.product.file(self.file_name)
+
+    @property
+    def digest(self) -> str:
+        """Changes with the engine's bytes and with the device and toolchain."""
+        return value_digest([self.product.digests, self.file_name, self.target, self.fingerprint])
 
 
 @dataclass(frozen=True)
@@ -20,9 +41,9 @@ class Compile(Stage):
     int8_model: Product
     target: str
     fingerprint: str
-    engine: str
+    file_name: str
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write the engine. Raises EngineError."""
         with progress.task(f"compile for {self.target}", None):
-            find_target(self.target).build(self.int8_model.file("model.int8.onnx"), output / self.engine)
+            find_target(self.target).build(self.int8_model.file("model.int8.onnx"), output / self.file_name)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.data.split import Split
 from pipeline.progress import Progress
 from pipeline.stage import Stage
+from pipeline.stages.compile import Engine
 from pipeline.store import Product
 from targets.base import Origin
 from targets.measure import measure_in_child
@@ -32,10 +33,7 @@ class Measure(Stage):
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: Product
-    engine: Product
-    engine_name: str
-    target: str
-    fingerprint: str
+    engine: Engine
     images: Split
     preprocessing: Preprocessing
     settings: Settings
@@ -47,9 +45,9 @@ class Measure(Stage):
         Where both run here they alternate, so that a drift of the machine hits both.
         """
         engines = {"fp32": (ReferenceTarget.runner, self.float_model.file("model.onnx"))}
-        target = find_target(self.target)
+        target = find_target(self.engine.target)
         if target.origin is Origin.HOST:
-            engines["int8"] = (target.runner, self.engine.file(self.engine_name))
+            engines["int8"] = (target.runner, self.engine.path)
         images = first_images(self.images, self.preprocessing, self.settings.batch)
         memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
         with progress.task("measure", 1 + len(engines)) as advance:

@@ -27,6 +27,7 @@ from pipeline.report.model import (
 )
 from pipeline.report.speed import speed_ratio
 from pipeline.stage import Stage
+from pipeline.stages.compile import Engine
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
 from targets.base import Origin
@@ -47,8 +48,6 @@ class WriteReport(Stage):
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     model: str
-    target: str
-    fingerprint: str
     recipe: QuantRecipe
     dataset: str
     threads: int
@@ -58,8 +57,7 @@ class WriteReport(Stage):
     checkpoint: InputFile
     float_model: Product
     int8_model: Product
-    engine: Product
-    engine_name: str
+    engine: Engine
     accuracy: Product
     measurements: Product
 
@@ -74,7 +72,7 @@ class WriteReport(Stage):
 
     def _report(self) -> Report:
         accuracy = Accuracy.model_validate_json(self.accuracy.file("accuracy.json").read_text())
-        origin = find_target(self.target).origin
+        origin = find_target(self.engine.target).origin
         fp32, fp32_alone = self._measured("fp32")
         latency_int8: MeasuredLatency = self._not_here()
         memory_int8: MeasuredMemory = self._not_here()
@@ -105,19 +103,19 @@ class WriteReport(Stage):
         return from_json(self.measurements.file(f"{precision}.json").read_text())
 
     def _not_here(self) -> NotMeasured:
-        return NotMeasured(reason=f"{self.target} is not this machine, and no device was given")
+        return NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")
 
     def _subject(self) -> Subject:
         return Subject(
             model=self.model,
-            target=self.target,
+            target=self.engine.target,
             recipe=self.recipe.name,
             dataset=self.dataset,
             classes=self.evaluation.classes,
             checkpoint_digest=self.checkpoint.digest,
             model_digest=self.float_model.digests["model.onnx"],
             int8_model_digest=self.int8_model.digests["model.int8.onnx"],
-            engine_digest=self.engine.digests[self.engine_name],
+            engine_digest=self.engine.product.digests[self.engine.file_name],
             evaluation_digest=self.evaluation.digest,
             calibration_digest=self.calibration.digest,
             evaluation_images=len(self.evaluation),
@@ -130,7 +128,7 @@ class WriteReport(Stage):
             checkpoint=self.checkpoint.path.stat().st_size,
             model=self.float_model.file("model.onnx").stat().st_size,
             int8_model=self.int8_model.file("model.int8.onnx").stat().st_size,
-            engine=self.engine.file(self.engine_name).stat().st_size,
+            engine=self.engine.path.stat().st_size,
         )
 
     def _machines(self, origin: Origin) -> Iterator[Machine]:
@@ -138,7 +136,9 @@ class WriteReport(Stage):
         reference = ReferenceTarget().fingerprint()
         yield Machine(origin=ReferenceTarget.origin, description=cpu_name(), fingerprint=reference)
         if origin is not ReferenceTarget.origin:
-            yield Machine(origin=origin, description=self.fingerprint, fingerprint=self.fingerprint)
+            yield Machine(
+                origin=origin, description=self.engine.fingerprint, fingerprint=self.engine.fingerprint
+            )
 
 
 def _memory(alone: Measurement, origin: Origin) -> MeasuredMemory:

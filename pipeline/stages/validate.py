@@ -12,6 +12,7 @@ from pipeline.progress import Progress
 from pipeline.report.accuracy import AccuracyTally
 from pipeline.report.model import SkippedImage
 from pipeline.stage import Stage
+from pipeline.stages.compile import Engine
 from pipeline.store import Product
 from targets.base import Runner
 from targets.reference import ReferenceTarget
@@ -41,10 +42,7 @@ class Validate(Stage):
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python", "scipy")
 
     float_model: Product
-    engine: Product
-    engine_name: str
-    target: str
-    fingerprint: str
+    engine: Engine
     images: Split
     preprocessing: Preprocessing
 
@@ -56,10 +54,11 @@ class Validate(Stage):
             skipped.append(SkippedImage(name=sample.name, reason=reason))
             progress.say(f"validate: skipped {sample.name}: {reason}")
 
+        target = find_target(self.engine.target)
         tally = AccuracyTally(len(self.images.classes))
         with (
             self._open_float() as fp32,
-            find_target(self.target).open(self.engine.file(self.engine_name)) as int8,
+            target.open(self.engine.path) as int8,
             progress.task("validate", len(self.images)) as advance,
         ):
             for batch in self.images.batches(self.preprocessing, BATCH, skip):
@@ -67,7 +66,7 @@ class Validate(Stage):
                 logits = fp32.infer(batch.images), int8.infer(batch.images)
                 tally.add(*logits, batch.labels, batch.images, names)
                 advance(len(names))
-        accuracy = tally.accuracy(ReferenceTarget.origin, find_target(self.target).origin)
+        accuracy = tally.accuracy(ReferenceTarget.origin, target.origin)
         accuracy.save(output / "accuracy.json")
         (output / "skipped.json").write_bytes(SkippedImages.dump_json(tuple(skipped)))
 
