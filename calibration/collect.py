@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from calibration.equalize import check_equalized
 from calibration.errors import ImagesError, ModelError
 from calibration.graph import IMAGE, Graph
 from calibration.observers import make_observer
@@ -31,7 +32,8 @@ def collect(
     do not fit the model's input, or values that are not finite.
     """
     graph = Graph.load(model)
-    observers = {name: make_observer(recipe) for name in place(graph, recipe.scheme).observed}
+    check_equalized(graph, recipe)
+    observers = {name: make_observer(recipe) for name in place(graph, recipe).observed}
     activations = Activations(graph, tuple(observers))
     images = 0
     for batch in batches:

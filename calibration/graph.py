@@ -74,6 +74,26 @@ class Graph:
         proto = self.initializers.get(tensor) or self._constant_nodes.get(tensor)
         return None if proto is None else numpy_helper.to_array(proto)
 
+    def folded(self, tensor: str) -> NDArray[Any] | None:
+        """The value of `tensor` if it follows from constants alone; None if it depends on the input."""
+        if self.is_constant(tensor):
+            return self.constant(tensor)
+        wanted, needed = {tensor}, []
+        for node in reversed(self.nodes):
+            if wanted & set(node.output):
+                needed.append(node)
+                wanted |= set(node.input)
+        if wanted & {i.name for i in self.model.graph.input}:
+            return None
+        from onnx.reference import ReferenceEvaluator
+
+        outputs = [onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.UNDEFINED, None)]
+        constants = [i for name, i in self.initializers.items() if name in wanted]
+        graph = onnx.helper.make_graph(needed[::-1], "constants", [], outputs, constants)
+        model = onnx.helper.make_model(graph, opset_imports=self.model.opset_import)
+        outcome: Any = ReferenceEvaluator(model).run(None, {})  # a list; its type says a dict may come too
+        return np.asarray(outcome[0])
+
     def image(self) -> onnx.ValueInfoProto:
         """The graph input `image`. Raises ModelError unless it is the only input and uint8 [N, H, W, C]."""
         inputs = [i for i in self.model.graph.input if i.name not in self.initializers]

@@ -1,16 +1,24 @@
 """Observers: what is remembered of a tensor's values, image after image, and the range that follows from it.
 
 All stream: memory does not grow with the images. All merge: observers fed with parts, merged, equal one fed
-with the whole.
+with the whole, exactly and in any order.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.recipe import QuantRecipe
+from calibration.grid import activation_grid
+from calibration.histogram import Histogram
+from calibration.recipe import ObserverName, QuantRecipe, Scheme
+
+PERCENTILE = 0.99999
+KL_BINS = 2048
+KL_LEVELS = 128
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Observer(Protocol):
         ...
 
     def range(self) -> Range:
-        """The range for what was seen."""
+        """The range for what was seen; [0, 0] before the first value."""
         ...
 
 
@@ -58,6 +66,150 @@ class MinMax:
         return Range(self.low, self.high)
 
 
-def make_observer(recipe: QuantRecipe) -> Observer:  # noqa: ARG001 -- one observer so far
+class Average:
+    """The mean of each image's smallest and largest value: a moving average that weighs all images alike.
+
+    onnxruntime's `CalibMovingAverage` is the same over batches. Sums are exact fractions, so no order can
+    show.
+    """
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.low = Fraction()
+        self.high = Fraction()
+
+    def update(self, values: NDArray[np.float32]) -> None:
+        """Take in the tensor's values."""
+        flat = values.reshape(len(values), -1)
+        self.images += len(flat)
+        self.low += sum(map(Fraction, np.minimum(flat.min(axis=1), 0).tolist()), Fraction())
+        self.high += sum(map(Fraction, np.maximum(flat.max(axis=1), 0).tolist()), Fraction())
+
+    def merge(self, other: Self) -> None:
+        """Take in all that `other` has seen."""
+        self.images, self.low, self.high = (
+            self.images + other.images,
+            self.low + other.low,
+            self.high + other.high,
+        )
+
+    def range(self) -> Range:
+        """[mean smallest, mean largest]."""
+        images = max(1, self.images)
+        return Range(float(self.low / images), float(self.high / images))
+
+
+class FromHistogram:
+    """A histogram of the values, and a rule that reads a range from it."""
+
+    def __init__(self, rule: Callable[[Histogram], Range]) -> None:
+        self.histogram = Histogram()
+        self.rule = rule
+
+    def update(self, values: NDArray[np.float32]) -> None:
+        """Take in the tensor's values."""
+        self.histogram.update(values)
+
+    def merge(self, other: Self) -> None:
+        """Take in all that `other` has seen."""
+        self.histogram.merge(other.histogram)
+
+    def range(self) -> Range:
+        """What the rule says."""
+        if not self.histogram.width:
+            return Range(0.0, 0.0)
+        return self.rule(self.histogram)
+
+
+def percentile(histogram: Histogram) -> Range:
+    """Leave out 1 - PERCENTILE of all values at each end, to a bin's width; never beyond the extremes."""
+    centres, counts = histogram.nonzero()
+    edge = histogram.width / 2
+    values = np.insert(centres, np.searchsorted(centres, 0), 0.0)
+    below = np.cumsum(np.insert(counts, np.searchsorted(centres, 0), histogram.zeros)) / (
+        counts.sum() + histogram.zeros
+    )
+    high = values[np.searchsorted(below, PERCENTILE)] + edge
+    low = values[np.searchsorted(below, 1 - PERCENTILE, side="right")] - edge
+    return Range(max(histogram.low, min(0.0, float(low))), min(histogram.high, max(0.0, float(high))))
+
+
+def entropy(histogram: Histogram, scheme: Scheme) -> Range:
+    """The clipping threshold of least Kullback-Leibler divergence, over 2048 bins of the magnitudes.
+
+    Migacz, "8-bit Inference with TensorRT" (GTC 2017): for each threshold i from 128 to 2048 bins, P is the
+    first i bins with the clipped rest added to the last one, Q the first i bins merged into 128 levels and
+    spread evenly again over those bins that were not empty; the i of least KL(P || Q) wins. Exact zeros are
+    left out. uint8 has 256 levels for a tensor that is never negative.
+    """
+    bins, width = _magnitudes(histogram)
+    levels = 2 * KL_LEVELS if scheme is Scheme.ASYM and histogram.low == 0 else KL_LEVELS
+    candidates = range(levels, KL_BINS + 1)
+    best = min(candidates, key=lambda i: (_divergence(bins, i, levels), i))
+    threshold = best * width
+    return Range(max(histogram.low, -threshold), min(histogram.high, threshold))
+
+
+def least_squares(histogram: Histogram, scheme: Scheme) -> Range:
+    """The range whose grid has the least mean squared error on the values seen.
+
+    Searched over shrunken extremes: both ends together by steps of 1 %, then each end alone around the best.
+    """
+    centres, counts = histogram.nonzero()
+    x = centres.astype(np.float32)
+
+    def error(shrink: tuple[float, float]) -> float:
+        grid = activation_grid(histogram.low * shrink[0], histogram.high * shrink[1], scheme)
+        difference = grid.dequantize(grid.quantize(x)) - centres
+        return float((difference * difference) @ counts)
+
+    low, high = min(((f, f) for f in np.arange(0.1, 1.005, 0.01)), key=error)
+    fine = np.arange(-0.05, 0.0505, 0.0025)
+    high = min((float(np.clip(high + d, 0.05, 1)) for d in fine), key=lambda f: error((low, f)))
+    low = min((float(np.clip(low + d, 0.05, 1)) for d in fine), key=lambda f: error((f, high)))
+    return Range(histogram.low * low, histogram.high * high)
+
+
+def make_observer(recipe: QuantRecipe) -> Observer:
     """The observer that a recipe names, having seen nothing."""
-    return MinMax()
+    match recipe.observer:
+        case ObserverName.MINMAX:
+            return MinMax()
+        case ObserverName.AVERAGE:
+            return Average()
+        case ObserverName.PERCENTILE:
+            return FromHistogram(percentile)
+        case ObserverName.ENTROPY:
+            return FromHistogram(lambda histogram: entropy(histogram, recipe.scheme))
+        case ObserverName.MSE:
+            return FromHistogram(lambda histogram: least_squares(histogram, recipe.scheme))
+
+
+def _magnitudes(histogram: Histogram) -> tuple[NDArray[np.float64], float]:
+    """The counts of |x| in KL_BINS bins that reach just over the largest, and their width."""
+    centres, counts = histogram.nonzero()
+    largest = max(-histogram.low, histogram.high)
+    width = histogram.width * max(1, int(np.ceil(largest / (KL_BINS * histogram.width))))
+    index = np.minimum((np.abs(centres) / width).astype(np.intp), KL_BINS - 1)
+    bins: NDArray[np.float64] = np.bincount(index, weights=counts, minlength=KL_BINS).astype(np.float64)
+    return bins, width
+
+
+def _divergence(bins: NDArray[np.float64], threshold: int, levels: int) -> float:
+    """KL(P || Q) of `entropy` for one threshold, both normalised; infinite where Q misses what P has."""
+    inside = bins[:threshold]
+    p = inside.copy()
+    p[-1] += bins[threshold:].sum()
+    if not p.any():
+        return np.inf
+    level = np.arange(threshold) * levels // threshold
+    filled = inside > 0
+    share = np.bincount(level, weights=inside, minlength=levels) / np.maximum(
+        np.bincount(level, weights=filled), 1
+    )
+    q = np.where(filled, share[level], 0.0)
+    seen = p > 0
+    if (q[seen] == 0).any():
+        return np.inf
+    p, q = p[seen] / p.sum(), q[seen] / q.sum()
+    return float((p * np.log(p / q)).sum())

@@ -1,4 +1,10 @@
-"""The normalisation in front of the first convolution, folded in: raw pixels are the quantised input."""
+"""The normalisation in front of the first convolution, folded in: pixels are the quantised input, lossless.
+
+Under w8a8_asym the convolution reads uint8 pixels whose zero point is each channel's rounded mean, and pads
+with it. Under w8a8_sym with the correction `pix` it reads pixel - 128, which is int8 at scale 1 and zero
+point 0. The convolution's own zero padding would then mean grey level 128, so the padding is made before, in
+float, where zero is the rounded mean.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +13,7 @@ from numpy.typing import NDArray
 
 from calibration.errors import ModelError
 from calibration.graph import IMAGE, Graph, attribute
+from calibration.recipe import Scheme
 
 NHWC_TO_NCHW = [0, 3, 1, 2]
 
@@ -19,32 +26,51 @@ class PixelInput:
     scale.
     """
 
+    scheme: Scheme
     nodes: tuple[int, ...]
     normalized: str
     conv: int
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
+    pads: tuple[int, int, int, int]
 
     @property
     def zero_point(self) -> NDArray[np.uint8]:
-        """uint8 [C]: the grey level nearest to each channel's mean; also what the convolution pads with."""
+        """uint8 [C]: the grey level nearest to each channel's mean; it stands for the float zero padding."""
         return np.clip(np.rint(self.mean), 0, 255).astype(np.uint8)
+
+    @property
+    def offset(self) -> NDArray[np.float64]:
+        """float64 [C]: the convolution's input is pixel - offset."""
+        return (
+            self.zero_point.astype(np.float64)
+            if self.scheme is Scheme.ASYM
+            else np.full(len(self.mean), 128.0)
+        )
 
     def fold(
         self, weight: NDArray[np.float32], bias: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return weight [K, C, R, S] and bias [K] for the input pixel - zero_point, normalisation folded in.
+        """Return weight [K, C, R, S] and bias [K] for the input pixel - offset, normalisation folded in.
 
-        w * (p - mean) * scale = (w * scale) * (p - zp) + (w * scale) * (zp - mean). Exact where the kernel
-        lies inside the image; on the zero-padded border the padded value is off by (zp - mean), at most half
-        a grey level.
+        w * (p - mean) * scale = (w * scale) * (p - offset) + (w * scale) * (offset - mean). Exact where the
+        kernel lies inside the image; on the padded border the padded value is off by (zero_point - mean), at
+        most half a grey level.
         """
         folded = weight.astype(np.float64) * self.scale[None, :, None, None]
-        rest = (folded * (self.zero_point - self.mean)[None, :, None, None]).sum(axis=(1, 2, 3))
+        rest = (folded * (self.offset - self.mean)[None, :, None, None]).sum(axis=(1, 2, 3))
         return folded.astype(np.float32), (bias + rest).astype(np.float32)
 
+    def convolution_input(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """float32 [n, C, H, W], padded: what the folded convolution reads for images [n, H, W, C]."""
+        top, left, bottom, right = self.pads
+        centred = images.astype(np.float32) - self.zero_point.astype(np.float32)
+        padded = np.pad(centred, ((0, 0), (top, bottom), (left, right), (0, 0)))
+        shifted = padded + (self.zero_point - self.offset).astype(np.float32)
+        return np.ascontiguousarray(shifted.transpose(0, 3, 1, 2))
 
-def find_pixel_input(graph: Graph) -> PixelInput:
+
+def find_pixel_input(graph: Graph, scheme: Scheme) -> PixelInput:
     """Find the normalisation chain behind `image`. Raises ModelError, saying where the graph differs."""
     graph.image()
     tensor, nodes, constants = IMAGE, [], []
@@ -72,7 +98,11 @@ def find_pixel_input(graph: Graph) -> PixelInput:
         raise ModelError(
             f"The Transpose in front of the first convolution has to be {NHWC_TO_NCHW} (NHWC to NCHW)."
         )
-    if attribute(graph.nodes[conv], "group", 1) != 1:
-        raise ModelError("The first convolution is grouped; folding the normalisation needs an ordinary one.")
+    node = graph.nodes[conv]
+    if attribute(node, "group", 1) != 1 or attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
+        raise ModelError(
+            "The first convolution is grouped or pads by itself (auto_pad); folding needs an ordinary one."
+        )
     mean, scale = (np.broadcast_to(np.asarray(c, np.float64).ravel(), channels.shape[1]) for c in constants)
-    return PixelInput(tuple(chain), graph.nodes[conv].input[0], conv, mean, scale)
+    top, left, bottom, right = attribute(node, "pads", [0, 0, 0, 0])
+    return PixelInput(scheme, tuple(chain), node.input[0], conv, mean, scale, (top, left, bottom, right))

@@ -13,7 +13,7 @@ The rules, which keep Conv+Add+ReLU one kernel for an integer engine and for Ten
   therefore starts at the Q/DQ that the next convolution reads too, and ends in one right before the Add. An
   engine sees pure data movement between two equal scales, the Add sees an 8-bit tensor with a known scale,
   and every rule can be checked node by node;
-- under w8a8_asym the first convolution reads the pixels themselves (see `pixels`).
+- under w8a8_asym, and w8a8_sym with `pix`, the first convolution reads the pixels themselves (see `pixels`).
 
 A tensor that several nodes read, such as a ReLU output that feeds a Conv and an Add, is quantised once.
 """
@@ -26,7 +26,7 @@ import onnx
 from calibration.errors import ModelError
 from calibration.graph import Edge, Graph, node_label, undequantized
 from calibration.pixels import PixelInput, find_pixel_input
-from calibration.recipe import Scheme
+from calibration.recipe import Correction, QuantRecipe, Scheme
 
 POOLS = frozenset({"MaxPool", "GlobalAveragePool", "ReduceMean"})
 SAME_SCALE = frozenset({"MaxPool", "Slice", "Pad"})
@@ -51,15 +51,23 @@ class Placement:
         """The tensors whose range calibration has to find, in graph order."""
         return tuple(dict.fromkeys(self.tensors.values()))
 
+    def only(self, graph: Graph, layer: int) -> "Placement":
+        """The part of this placement that makes one layer 8-bit: its weights and its input."""
+        if self.pixels and layer == self.pixels.conv:
+            return Placement({}, (), (layer,), self.pixels)
+        read = graph.nodes[layer].input[0]
+        return Placement({read: self.tensors[read]}, (Edge(layer),), (layer,), None)
 
-def place(graph: Graph, scheme: Scheme, float_layers: Collection[str] = ()) -> Placement:
+
+def place(graph: Graph, recipe: QuantRecipe, float_layers: Collection[str] = ()) -> Placement:
     """Decide what is quantised. `float_layers` names Conv and Gemm nodes to leave in float.
 
     Raises ModelError for a graph without `image`, or with nodes that have no place in these rules.
     """
     graph.image()
-    layers = tuple(i for i in _weighted(graph, scheme) if graph.nodes[i].name not in float_layers)
-    pixels = find_pixel_input(graph) if scheme is Scheme.ASYM else None
+    layers = tuple(i for i in _weighted(graph, recipe.scheme) if graph.nodes[i].name not in float_layers)
+    lossless = recipe.scheme is Scheme.ASYM or recipe.has(Correction.PIXELS)
+    pixels = find_pixel_input(graph, recipe.scheme) if lossless else None
     if pixels and pixels.conv not in layers:
         pixels = None
     edges = [Edge(i) for i in layers if not (pixels and i == pixels.conv)]

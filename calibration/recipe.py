@@ -1,11 +1,12 @@
-"""Quantisation recipes. A name decodes: `w8a8_asym_minmax` is the scheme, then the observer."""
+"""Quantisation recipes. A name decodes: `w8a8_asym_mse_bc` is scheme, then observer, then corrections."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Self
 
-from calibration.errors import RecipeError, did_you_mean
+from calibration.errors import RecipeError
 
 
 class Scheme(StrEnum):
@@ -18,9 +19,32 @@ class Scheme(StrEnum):
 
 
 class ObserverName(StrEnum):
-    """How a tensor's range is found from the values seen in calibration."""
+    """How a tensor's range is found from the values seen in calibration; see `observers`."""
 
     MINMAX = "minmax"
+    AVERAGE = "avg"
+    PERCENTILE = "pct"
+    ENTROPY = "kl"
+    MSE = "mse"
+
+
+class Correction(StrEnum):
+    """What is done about the error of plain rounding, in the order in which it is done."""
+
+    EQUALIZE = "eq"
+    """Rescale channels so that every 8-bit tensor uses its grid well; see `equalize`."""
+    PIXELS = "pix"
+    """Under w8a8_sym, quantise the pixels without loss; see `pixels`. w8a8_asym always does."""
+    WEIGHT_MSE = "wmse"
+    """Per-channel weight scales of least squared error instead of max / 127; see `rounding`."""
+    SECOND_ORDER = "obq"
+    """Learn the rounding of the weights from the layer's inputs, by second order; see `rounding`."""
+    BIAS = "bc"
+    """Bias correction: take the mean error of each output channel out of its bias; see `rounding`."""
+
+
+NEEDS_INPUTS = frozenset({Correction.SECOND_ORDER, Correction.BIAS, Correction.WEIGHT_MSE})
+"""The corrections for which `quantize` has to see images."""
 
 
 @dataclass(frozen=True)
@@ -29,30 +53,57 @@ class QuantRecipe:
 
     scheme: Scheme
     observer: ObserverName = ObserverName.MINMAX
+    corrections: frozenset[Correction] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.scheme is Scheme.ASYM and Correction.PIXELS in self.corrections:
+            raise RecipeError(
+                f"{self.scheme} always takes pixels without loss. Leave '{Correction.PIXELS}' out of the "
+                "recipe."
+            )
 
     @property
     def name(self) -> str:
-        """The name that `parse` reads back. Default parts are left out."""
-        parts = [self.scheme.value]
-        if self.observer is not ObserverName.MINMAX:
-            parts.append(self.observer.value)
-        return "_".join(parts)
+        """The name that `parse` reads back. The default observer is left out."""
+        observer = [] if self.observer is ObserverName.MINMAX else [self.observer.value]
+        return "_".join(
+            [self.scheme.value, *observer, *(c.value for c in Correction if c in self.corrections)]
+        )
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether `quantize` has to see calibration images, and not only ranges."""
+        return bool(NEEDS_INPUTS & self.corrections)
+
+    def has(self, correction: Correction) -> bool:
+        """Whether the recipe asks for this correction."""
+        return correction in self.corrections
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Decode a name such as `w8a8_asym`. Raises RecipeError, naming the part that is unknown."""
+        """Decode a name such as `w8a8_asym_mse_bc`. Raises RecipeError, naming the part that is wrong."""
         scheme = next((s for s in Scheme if name == s or name.startswith(s + "_")), None)
         if scheme is None:
             raise RecipeError(_unknown("recipe", name, Scheme, "It has to start with"))
-        recipe = cls(scheme)
+        observers: list[ObserverName] = []
+        corrections: list[Correction] = []
         for part in name.removeprefix(scheme).split("_")[1:]:
-            if part not in list(ObserverName):
-                what = f"part of recipe {name!r}"
-                raise RecipeError(_unknown(what, part, ObserverName, "Allowed after the scheme:"))
-            recipe = cls(scheme, ObserverName(part))
-        return recipe
+            if part in list(ObserverName):
+                observers.append(ObserverName(part))
+            elif part in list(Correction):
+                corrections.append(Correction(part))
+            else:
+                what, allowed = f"part of recipe {name!r}", [*ObserverName, *Correction]
+                raise RecipeError(_unknown(what, part, allowed, "Allowed after the scheme:"))
+        if len(observers) > 1 or len(set(corrections)) < len(corrections):
+            raise RecipeError(
+                f"Recipe {name!r} names more than one observer, or a correction twice. Keep one of each."
+            )
+        return cls(scheme, observers[0] if observers else ObserverName.MINMAX, frozenset(corrections))
 
 
 def _unknown(what: str, found: str, names: Iterable[str], rule: str) -> str:
     allowed = [str(name) for name in names]
-    return f"Unknown {what}: {found!r}. {rule} {', '.join(allowed)}.{did_you_mean(found, allowed)}"
+    close = get_close_matches(found, allowed, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"Unknown {what}: {found!r}. {rule} {', '.join(allowed)}.{hint}"

@@ -10,11 +10,12 @@ import torch
 from onnx import numpy_helper
 
 from calibration.collect import collect
-from calibration.errors import ModelError, RangesError
+from calibration.errors import ImagesError, ModelError, RangesError
 from calibration.graph import Graph, attribute
 from calibration.lint import lint
 from calibration.pixels import find_pixel_input
 from calibration.placement import place
+from calibration.produce import produce
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
@@ -89,7 +90,7 @@ def test_a_tensor_read_by_a_convolution_and_a_shortcut_is_quantised_once(
 @SCHEMES
 def test_data_movement_keeps_scale_and_zero_point(exported: Exported, scheme: Scheme) -> None:
     graph = Graph.load(exported.path)
-    placement = place(graph, scheme)
+    placement = place(graph, QuantRecipe(scheme))
     moved = {t: source for t, source in placement.tensors.items() if t != source}
     producers = {graph.producer(t).op_type for t in moved}  # type: ignore[union-attr]
     assert producers == ({"MaxPool"} if "projection" in exported.path.name else {"Pad"})
@@ -98,7 +99,7 @@ def test_data_movement_keeps_scale_and_zero_point(exported: Exported, scheme: Sc
 
 def test_the_classifier_is_int8_for_cpus_and_float_for_tensorrt(exported: Exported) -> None:
     graph = Graph.load(exported.path)
-    kinds = {scheme: {graph.nodes[i].op_type for i in place(graph, scheme).layers} for scheme in Scheme}
+    kinds = {s: {graph.nodes[i].op_type for i in place(graph, QuantRecipe(s)).layers} for s in Scheme}
     assert kinds == {Scheme.ASYM: {"Conv", "Gemm"}, Scheme.SYM: {"Conv"}}
 
 
@@ -124,7 +125,7 @@ def test_folding_the_normalisation_is_exact_inside_and_half_a_grey_level_off_at_
     exported: Exported,
 ) -> None:
     graph = Graph.load(exported.path)
-    pixels = find_pixel_input(graph)
+    pixels = find_pixel_input(graph, Scheme.ASYM)
     conv = graph.nodes[pixels.conv]
     weight, bias = (torch.from_numpy(np.array(graph.constant(name))) for name in conv.input[1:])
     images = torch.from_numpy(pictures(4, exported.image_shape)).permute(0, 3, 1, 2).double()
@@ -176,3 +177,40 @@ def test_a_model_with_another_front_is_refused_with_the_place(tmp_path: Path, rg
     onnx.save(model, tmp_path / "front.onnx")
     with pytest.raises(ModelError, match="feeds Add; folding the normalisation"):
         collect(tmp_path / "front.onnx", [pictures(2, (16, 16, 3))], QuantRecipe(Scheme.ASYM))
+
+
+@pytest.mark.parametrize("name", ["w8a8_asym_mse_wmse_obq_bc", "w8a8_sym_mse_eq_pix_wmse_obq_bc"])
+def test_corrections_pass_the_lint_and_reduce_the_error(
+    exported: Exported, name: str, tmp_path: Path
+) -> None:
+    images, fresh = pictures(64, exported.image_shape), pictures(64, exported.image_shape, seed=1)
+    expected = _logits(exported.path, fresh)
+
+    def error(recipe: QuantRecipe) -> float:
+        made = produce(exported.path, lambda: [images[:40], images[40:]], recipe, tmp_path)
+        assert lint(made.quantized, recipe.scheme) == []
+        return float(((_logits(made.quantized, fresh) - expected) ** 2).sum())
+
+    recipe = QuantRecipe.parse(name)
+    assert error(recipe) < error(QuantRecipe(recipe.scheme))
+
+
+def test_lossless_pixels_under_w8a8_sym_are_exact(exported: Exported, tmp_path: Path) -> None:
+    """The first convolution reads pixel - 128, and on the border each channel's mean - 128."""
+    images = pictures(4, exported.image_shape)
+    made = produce(exported.path, lambda: [images], QuantRecipe.parse("w8a8_sym_pix"), tmp_path)
+    model = onnx.load(made.quantized)
+    tensor = next(n for n in model.graph.node if n.op_type == "Conv").input[0]
+    model.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+    (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run([tensor], {"image": images})
+    pixels = images.transpose(0, 3, 1, 2).astype(np.float32) - 128
+    np.testing.assert_array_equal(found[:, :, 1:-1, 1:-1], pixels)
+    border = np.array([124, 116, 104], np.float32)[: exported.image_shape[2]] - 128
+    np.testing.assert_array_equal(found[:, :, 0, 0], np.broadcast_to(border, found.shape[:2]))
+
+
+def test_a_recipe_that_needs_images_says_so(rgb_model: Path, tmp_path: Path) -> None:
+    recipe = QuantRecipe.parse("w8a8_asym_bc")
+    ranges = collect(rgb_model, [pictures(2, (16, 16, 3))], recipe)
+    with pytest.raises(ImagesError, match="needs calibration images"):
+        quantize(rgb_model, ranges, recipe, tmp_path / "q.onnx")

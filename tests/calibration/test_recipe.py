@@ -1,14 +1,24 @@
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from calibration.errors import RecipeError
-from calibration.recipe import ObserverName, QuantRecipe, Scheme
+from calibration.recipe import Correction, ObserverName, QuantRecipe, Scheme
 
 
-@pytest.mark.parametrize("scheme", list(Scheme))
-@pytest.mark.parametrize("observer", list(ObserverName))
-def test_a_name_decodes_to_the_recipe_it_came_from(scheme: Scheme, observer: ObserverName) -> None:
-    recipe = QuantRecipe(scheme, observer)
+@given(
+    st.sampled_from(Scheme), st.sampled_from(ObserverName), st.frozensets(st.sampled_from(list(Correction)))
+)
+def test_a_name_decodes_to_the_recipe_it_came_from(
+    scheme: Scheme, observer: ObserverName, corrections: frozenset[Correction]
+) -> None:
+    assume(scheme is Scheme.SYM or Correction.PIXELS not in corrections)
+    recipe = QuantRecipe(scheme, observer, corrections)
     assert QuantRecipe.parse(recipe.name) == recipe
+
+
+def test_the_order_of_corrections_does_not_matter() -> None:
+    assert QuantRecipe.parse("w8a8_sym_bc_mse_obq") == QuantRecipe.parse("w8a8_sym_mse_obq_bc")
 
 
 def test_default_parts_may_be_spelled_out() -> None:
@@ -21,6 +31,10 @@ def test_default_parts_may_be_spelled_out() -> None:
         ("w8a8_asim", "Did you mean 'w8a8_asym'"),
         ("w8a8_asymmse", "Did you mean 'w8a8_asym'"),
         ("w8a8_asym_minmix", "Did you mean 'minmax'"),
+        ("w8a8_asym_mse_bd", "Did you mean 'bc'"),
+        ("w8a8_asym_mse_kl", "more than one observer"),
+        ("w8a8_asym_bc_bc", "a correction twice"),
+        ("w8a8_asym_pix", "always takes pixels without loss"),
         ("", "It has to start with w8a8_sym, w8a8_asym"),
     ],
 )

@@ -1,0 +1,76 @@
+"""A histogram that streams and merges exactly: its bins are powers of two wide, so widening loses nothing."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 8192
+"""Bins on each side of zero."""
+VALUES_AN_IMAGE = 1 << 16
+"""Of a larger tensor, every k-th value is counted, k odd; the extremes are those of all values."""
+
+
+@dataclass
+class Histogram:
+    """Counts of values, int64 [2 * BINS]: bin i holds those in [(i - BINS) * width, (i - BINS + 1) * width).
+
+    `width` is the smallest power of two at which the largest magnitude seen has a bin: it depends on that
+    magnitude alone, and two adjacent bins make one of twice the width. So neither the order of the values nor
+    how they were divided between histograms shows in the counts. Exact zeros, which any grid represents
+    exactly, are counted apart.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    zeros: int = 0
+    width: float = 0.0
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2 * BINS, np.int64))
+
+    def update(self, values: NDArray[np.float32]) -> None:
+        """Count the values [n, ...] of n images; all are finite."""
+        self.low = min(self.low, float(values.min(initial=0)))
+        self.high = max(self.high, float(values.max(initial=0)))
+        flat = values.reshape(len(values), -1)
+        sample = flat[:, :: (flat.shape[1] - 1) // VALUES_AN_IMAGE * 2 + 1].ravel()
+        nonzero = sample[sample != 0]
+        self.zeros += sample.size - nonzero.size
+        if nonzero.size:
+            self._widen(width_for(float(np.abs(nonzero).max())))
+            index = np.floor(nonzero * np.float32(1 / self.width)).astype(np.intp)
+            self.counts += np.bincount(index + BINS, minlength=2 * BINS)
+
+    def merge(self, other: Self) -> None:
+        """Add the counts of `other`."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.zeros += other.zeros
+        if other.width:
+            self._widen(other.width)
+            self.counts += _widened(other.counts, other.width, self.width)
+
+    def nonzero(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The centres of the bins that are not empty, and their counts."""
+        filled = np.flatnonzero(self.counts)
+        centres = ((filled - BINS + 0.5) * self.width).astype(np.float64)
+        return centres, self.counts[filled]
+
+    def _widen(self, width: float) -> None:
+        if width > self.width:
+            self.counts = _widened(self.counts, self.width, width) if self.width else self.counts
+            self.width = width
+
+
+def width_for(magnitude: float) -> float:
+    """The smallest power of two w with magnitude < BINS * w, that float32 can still divide by."""
+    _, exponent = np.frexp(magnitude)
+    return float(np.ldexp(1.0, max(int(exponent) - int(np.log2(BINS)), -126)))
+
+
+def _widened(counts: NDArray[np.int64], width: float, wanted: float) -> NDArray[np.int64]:
+    while width < wanted:
+        pairs = counts.reshape(-1, 2).sum(axis=1)
+        counts = np.zeros_like(counts)
+        counts[BINS // 2 : BINS // 2 + BINS] = pairs
+        width *= 2
+    return counts

@@ -1,0 +1,122 @@
+"""Collecting what the layers of a float model read, before and after quantisation of the activations."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.collect import Activations
+from calibration.errors import ImagesError, ModelError
+from calibration.graph import Graph, attribute, node_label
+from calibration.grid import ActivationGrid
+from calibration.layers import float_layer
+from calibration.placement import Placement
+from calibration.rounding import InputMoments
+
+PATCHES_AN_IMAGE = 64
+"""At most this many patches of an image, evenly spread, enter the covariance; all enter the means."""
+
+
+def collect_moments(
+    graph: Graph,
+    placement: Placement,
+    grids: dict[str, ActivationGrid],
+    batches: Iterable[NDArray[np.uint8]],
+    on_batch: Callable[[int], None],
+) -> dict[int, InputMoments]:
+    """Return the moments of each 8-bit layer's input, by node index, from one pass over uint8 NHWC `batches`.
+
+    Memory: the float32 covariance of every layer, whatever the number of images. Raises ImagesError for no
+    images and ModelError for a grouped or dilated convolution.
+    """
+    layers = {i: _Sums(graph, i, placement) for i in placement.layers}
+    read = {
+        i: graph.nodes[i].input[0] for i in layers if not (placement.pixels and i == placement.pixels.conv)
+    }
+    activations = Activations(graph, tuple(dict.fromkeys(read.values())))
+    images = 0
+    for batch in batches:
+        done = 0
+        for values in activations.run(batch):
+            part = batch[done : done + len(next(iter(values.values()))) if values else len(batch)]
+            for i, sums in layers.items():
+                if i in read:
+                    grid = grids[read[i]]
+                    sums.add(values[read[i]], grid.dequantize(grid.quantize(values[read[i]])))
+                elif placement.pixels:
+                    pixels = placement.pixels.convolution_input(part)
+                    sums.add(pixels, pixels)
+            done += len(part)
+        images += len(batch)
+        on_batch(len(batch))
+    if images == 0:
+        raise ImagesError("The recipe needs calibration images to round the weights, and there are none.")
+    return {i: sums.moments() for i, sums in layers.items()}
+
+
+class _Sums:
+    """Running sums of one layer's input patches."""
+
+    def __init__(self, graph: Graph, index: int, placement: Placement) -> None:
+        self.node = graph.nodes[index]
+        if attribute(self.node, "group", 1) != 1 or any(
+            d != 1 for d in attribute(self.node, "dilations", [1])
+        ):
+            what = "is grouped or dilated; its inputs cannot be studied"
+            raise ModelError(f"{node_label(self.node)} {what}. Leave obq, wmse and bc out of the recipe.")
+        padded = placement.pixels is not None and index == placement.pixels.conv  # its input comes padded
+        self.pads = [0, 0, 0, 0] if padded else list(attribute(self.node, "pads", [0, 0, 0, 0]))
+        weight = float_layer(graph, index, None).weight
+        self.kernel = weight.shape[2:]
+        self.count = self.sampled = 0
+        width = weight[0].size
+        self.float_sum = np.zeros(width)
+        self.quantized_sum = np.zeros(width)
+        self.sampled_sum = np.zeros(width)
+        self.products = np.zeros((width, width), np.float32)
+
+    def add(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> None:
+        """Take in the layer's float input and the same after quantisation."""
+        windows = self._windows(after)
+        self.count += windows.shape[0] * windows.shape[2] * windows.shape[3]
+        self.float_sum += _position_sums(self._windows(before))
+        self.quantized_sum += _position_sums(windows)
+        some = _patches(windows)
+        self.sampled += len(some)
+        self.sampled_sum += some.sum(axis=0, dtype=np.float64)
+        self.products += some.T @ some
+
+    def moments(self) -> InputMoments:
+        """The means, and the covariance of the sampled patches."""
+        mean = self.sampled_sum / self.sampled
+        self.products /= self.sampled
+        self.products -= np.outer(mean, mean).astype(np.float32)
+        return InputMoments(self.products, self.float_sum / self.count, self.quantized_sum / self.count)
+
+    def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A view [n, C, rows, columns, R, S] of each position of the kernel; a Gemm is 1x1 on one pixel."""
+        if self.node.op_type == "Gemm":
+            return x.reshape(len(x), -1, 1, 1, 1, 1)
+        top, left, bottom, right = self.pads
+        padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(2, 3))
+        down, across = attribute(self.node, "strides", [1, 1])
+        return windows[:, :, ::down, ::across]
+
+
+def _position_sums(windows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """float64 [C * R * S]: the sum over images and positions."""
+    _, channels, _, _, height, width = windows.shape
+    sums = np.empty((channels, height, width))
+    for r in range(height):
+        for s in range(width):
+            sums[:, r, s] = windows[:, :, :, :, r, s].sum(axis=(2, 3)).sum(axis=0, dtype=np.float64)
+    return sums.ravel()
+
+
+def _patches(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 [samples, C * R * S]: at most PATCHES_AN_IMAGE positions of each image, evenly spread."""
+    n, _, rows, columns = windows.shape[:4]
+    position = np.arange(0, rows * columns, -(-rows * columns // PATCHES_AN_IMAGE))
+    some = windows.transpose(0, 2, 3, 1, 4, 5)[:, position // columns, position % columns]
+    return some.reshape(n * len(position), -1)

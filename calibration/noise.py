@@ -1,0 +1,151 @@
+"""A model of how quantisation noise reaches the logits, and the channel factors that let the least through.
+
+Rounding at a step d adds noise of variance d^2 / 12 to each value. For a tensor with channel factors e (the
+network holds x_c / e_c) and channel extremes r_c, the step is max(r_c / e_c) / levels, and the noise reaches
+the logits with power
+
+    A = (step^2 / 12) * sum_c e_c^2 G_c,      G_c = sum over the channel's positions of |d logits / d x|^2.
+
+Output channel k of a layer has weight step s_k = max_c(|w_kc| e_c) / 127; the layer's noise reaches the
+logits with power
+
+    B = sum_k (s_k^2 / 12) G_k * taps * sum_c E[x_c^2] / e_c^2.
+
+G comes from one backward pass a batch with a random direction u over the logits: E[(u . d logits / d x)^2] is
+the sum of the squares (Hutchinson's estimator). The sum of A and a share of B (second-order rounding takes
+most of it away) is minimised over log e by gradient descent.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from calibration.channels import ChannelGroups
+from calibration.errors import ImagesError
+from calibration.graph import Graph
+from calibration.layers import float_layer
+from calibration.placement import Placement
+from calibration.recipe import Scheme
+from calibration.replay import Replay
+
+IMAGES = 256
+BATCH = 16
+EXTREME = 0.999
+POSITIONS = 512
+WEIGHT_SHARE = 0.3
+STEPS, RATE = 600, 0.02
+
+
+@dataclass
+class ChannelStatistics:
+    """Of one tensor, float64 [C]: noise gain G, mean square, extreme (a batch's 99.9 % quantile of |x|)."""
+
+    gain: Tensor
+    power: Tensor
+    extreme: Tensor
+    batches: int = 0
+
+
+def channel_statistics(
+    graph: Graph,
+    tensors: tuple[str, ...],
+    batches: Iterable[NDArray[np.uint8]],
+    on_batch: Callable[[int], None],
+) -> dict[str, ChannelStatistics]:
+    """Measure `tensors` on the first IMAGES images. Raises ImagesError if there are none."""
+    replay, generator = Replay(graph), torch.Generator().manual_seed(0)
+    found: dict[str, ChannelStatistics] = {}
+    for images in _parts(batches):
+        logits, kept = replay.run(images, tensors)
+        (logits * torch.randn(logits.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
+        for name, x in kept.items():
+            _add(found, name, x)
+        on_batch(len(images))
+    if not found:
+        raise ImagesError("Equalisation needs calibration images, and there are none.")
+    for statistics in found.values():
+        statistics.power /= statistics.batches
+    return found
+
+
+def _parts(batches: Iterable[NDArray[np.uint8]]) -> Iterable[NDArray[np.uint8]]:
+    left = IMAGES
+    for batch in batches:
+        for start in range(0, len(batch), BATCH):
+            part = batch[start : start + min(BATCH, left)]
+            if len(part):
+                yield part
+            left -= len(part)
+        if left <= 0:
+            return
+
+
+def _add(found: dict[str, ChannelStatistics], name: str, x: Tensor) -> None:
+    assert x.grad is not None  # noqa: S101 -- retained by Replay
+    values = x.detach().transpose(0, 1).flatten(1)
+    gain = x.grad.transpose(0, 1).flatten(1).double().square().sum(1)
+    power = values.double().square().mean(1)
+    every = max(1, values.shape[1] // (POSITIONS * len(x))) | 1
+    extreme = torch.quantile(values[:, ::every].abs(), EXTREME, dim=1).double()
+    if name not in found:
+        zeros = torch.zeros_like(gain)
+        found[name] = ChannelStatistics(zeros, zeros.clone(), zeros.clone())
+    seen = found[name]
+    seen.gain, seen.power = seen.gain + gain, seen.power + power
+    seen.extreme = torch.maximum(seen.extreme, extreme)
+    seen.batches += 1
+
+
+def quietest_factors(
+    graph: Graph,
+    placement: Placement,
+    scheme: Scheme,
+    groups: ChannelGroups,
+    seen: Mapping[str, ChannelStatistics],
+) -> NDArray[np.float64]:
+    """float64 [groups.count]: the factor e of each channel group that makes the modelled noise least."""
+    levels = 127 if scheme is Scheme.SYM else 255
+    tensors = [
+        (seen[t], torch.from_numpy(groups.of(t, len(seen[t].gain)))) for t in placement.observed if t in seen
+    ]
+    layers = [
+        _layer_terms(graph, i, groups, seen) for i in placement.layers if graph.nodes[i].input[0] in seen
+    ]
+    free = torch.zeros(groups.count, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([free], lr=RATE)
+    for _ in range(STEPS):
+        factors = torch.cat([torch.ones(1, dtype=torch.float64), free[1:].exp()])
+        noise = sum((_activation_noise(s, factors[ids], levels) for s, ids in tensors), torch.zeros(()))
+        noise = noise + WEIGHT_SHARE * sum((term(factors) for term in layers), torch.zeros(()))
+        optimizer.zero_grad()
+        noise.log().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return factors.detach().numpy()
+
+
+def _activation_noise(seen: ChannelStatistics, factors: Tensor, levels: int) -> Tensor:
+    step = (seen.extreme / factors).max() / levels
+    return step.square() / 12 * (factors.square() * seen.gain).sum()
+
+
+def _layer_terms(
+    graph: Graph, index: int, groups: ChannelGroups, seen: Mapping[str, ChannelStatistics]
+) -> Callable[[Tensor], Tensor]:
+    """The weight noise of one layer as a function of all groups' factors."""
+    node = graph.nodes[index]
+    weight = torch.from_numpy(np.array(float_layer(graph, index, None).weight)).double()
+    weight = weight.reshape(*weight.shape[:2], -1)
+    largest, taps = weight.abs().amax(2), weight.shape[2]
+    ids = torch.from_numpy(groups.of(node.input[0], weight.shape[1]))
+    power, gain = seen[node.input[0]].power, seen[node.output[0]].gain
+
+    def noise(factors: Tensor) -> Tensor:
+        e = factors[ids]
+        step = (largest * e).amax(1) / 127
+        return (step.square() / 12 * gain).sum() * taps * (power / e.square()).sum()
+
+    return noise

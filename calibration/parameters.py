@@ -1,0 +1,60 @@
+"""The numbers of a quantised model: a grid for every activation, integers and a bias for every layer."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.graph import Graph
+from calibration.grid import ActivationGrid, QuantizedWeight, activation_grid
+from calibration.layers import float_layer
+from calibration.placement import Placement
+from calibration.ranges import Ranges
+from calibration.recipe import QuantRecipe
+from calibration.rounding import quantize_layer
+
+
+@dataclass(frozen=True)
+class QuantizedLayer:
+    """int8 weights, output channel first, and float32 bias [K] of a Conv or Gemm."""
+
+    weight: QuantizedWeight
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """`grids` by the name of the tensor to quantise, `layers` by the index of the node."""
+
+    grids: dict[str, ActivationGrid]
+    layers: dict[int, QuantizedLayer]
+
+
+def find_parameters(
+    graph: Graph,
+    placement: Placement,
+    ranges: Ranges,
+    recipe: QuantRecipe,
+    images: Iterable[NDArray[np.uint8]] = (),
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Parameters:
+    """Decide every number. `images` are read if `recipe.needs_images`; errors as `qdq.quantize`."""
+    found = {source: ranges.tensors[source] for source in placement.observed}
+    grids = {
+        tensor: activation_grid(found[source].low, found[source].high, recipe.scheme)
+        for tensor, source in placement.tensors.items()
+    }
+    if recipe.needs_images:
+        from calibration.moments import collect_moments
+
+        moments = collect_moments(graph, placement, grids, images, on_batch)
+    else:
+        moments = {}
+    layers = {}
+    for index in placement.layers:
+        layer = float_layer(graph, index, placement.pixels)
+        read = graph.nodes[index].input[0]
+        input_scale = float(grids[read].scale) if read in grids else 1.0
+        layers[index] = QuantizedLayer(*quantize_layer(layer, input_scale, recipe, moments.pop(index, None)))
+    return Parameters(grids, layers)

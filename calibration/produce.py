@@ -1,0 +1,49 @@
+"""All of it, in order: equalise if the recipe says so, collect ranges, quantise."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.collect import collect
+from calibration.equalize import equalize
+from calibration.qdq import quantize
+from calibration.ranges import Ranges
+from calibration.recipe import Correction, QuantRecipe
+
+Images = Callable[[], Iterable[NDArray[np.uint8]]]
+"""Gives the calibration images anew each time it is called: batches of uint8 [n, H, W, C]."""
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What came out: the float model (equalised or as given), its ranges, the Q/DQ model."""
+
+    float_model: Path
+    ranges: Ranges
+    quantized: Path
+
+
+def produce(
+    model: Path,
+    images: Images,
+    recipe: QuantRecipe,
+    folder: Path,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Produced:
+    """Quantise the float ONNX `model` as `recipe` says and write all files to `folder`.
+
+    Reads `images` one to three times and reports each batch's size to `on_batch`. Raises the errors of
+    `equalize`, `collect` and `quantize`.
+    """
+    float_model = model
+    if recipe.has(Correction.EQUALIZE):
+        float_model = folder / "model.equalized.onnx"
+        equalize(model, images(), recipe, float_model, on_batch)
+    ranges = collect(float_model, images(), recipe, on_batch)
+    ranges.save(folder / "ranges.json")
+    quantized = folder / "model.int8.onnx"
+    quantize(float_model, ranges, recipe, quantized, images() if recipe.needs_images else (), on_batch)
+    return Produced(float_model, ranges, quantized)

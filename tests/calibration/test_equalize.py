@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from calibration.channels import ChannelGroups
+from calibration.collect import collect
+from calibration.equalize import equalize
+from calibration.errors import ImagesError, ModelError
+from calibration.graph import Graph, tensor_proto
+from calibration.produce import produce
+from calibration.recipe import QuantRecipe
+from calibration.replay import Replay
+from tests.calibration.conftest import pictures
+from tests.calibration.networks import Exported
+
+RECIPE = QuantRecipe.parse("w8a8_asym_mse_eq_obq_bc")
+
+
+def _logits(model: Path, images: np.ndarray) -> np.ndarray:
+    return np.asarray(onnxruntime.InferenceSession(model).run(["logits"], {"image": images})[0])
+
+
+def test_the_replay_computes_what_onnxruntime_computes(exported: Exported) -> None:
+    images = pictures(6, exported.image_shape)
+    found, _ = Replay(Graph.load(exported.path)).run(images)
+    np.testing.assert_allclose(found.detach().numpy(), _logits(exported.path, images), atol=1e-5)
+
+
+def test_an_equalised_model_computes_the_same(exported: Exported, tmp_path: Path) -> None:
+    images = pictures(16, exported.image_shape)
+    equalize(exported.path, [images], RECIPE, tmp_path / "equal.onnx")
+    expected = _logits(exported.path, images)
+    found = _logits(tmp_path / "equal.onnx", images)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max() + 1e-6)
+    assert (tmp_path / "equal.onnx").stat().st_size < 1.1 * exported.path.stat().st_size + 2000
+
+
+def test_scales_along_a_residual_stream_are_tied(exported: Exported) -> None:
+    graph = Graph.load(exported.path)
+    groups = ChannelGroups(graph)
+    first = next(n for n in graph.nodes if n.op_type == "Add")
+    branches = [groups.of(name, 8) for name in [*first.input, first.output[0]]]
+    assert all((b == branches[0]).all() for b in branches)
+    assert len(set(branches[0].tolist())) == 8
+    assert (groups.of("logits", 10) == 0).all()
+
+
+def test_shortcut_a_shifts_its_channels_into_the_next_stage(rgb_model: Path) -> None:
+    graph = Graph.load(rgb_model)
+    groups = ChannelGroups(graph)
+    adds = [n.output[0] for n in graph.nodes if n.op_type == "Add"]
+    np.testing.assert_array_equal(groups.of(adds[1], 16)[4:12], groups.of(adds[0], 8))
+
+
+def test_a_channel_much_smaller_than_the_others_is_worth_equalising(tmp_path: Path, rgb_model: Path) -> None:
+    """One channel between two convolutions shrunk a hundredfold: the same network, harder to quantise."""
+    model = onnx.load(rgb_model)
+    values = {i.name: i for i in model.graph.initializer}
+    for name, index, factor in (("conv1.weight", 0, 1e-2), ("conv1.bias", 0, 1e-2), ("conv2.weight", 1, 1e2)):
+        found = np.array(onnx.numpy_helper.to_array(values[f"blocks.0.{name}"]))
+        found[(slice(None),) * index + (slice(0, 3),)] *= factor
+        values[f"blocks.0.{name}"].CopyFrom(tensor_proto(f"blocks.0.{name}", found))
+    onnx.save(model, tmp_path / "uneven.onnx")
+    images, fresh = pictures(64, (16, 16, 3)), pictures(64, (16, 16, 3), seed=1)
+    expected = _logits(rgb_model, fresh)
+
+    def error(name: str) -> float:
+        made = produce(tmp_path / "uneven.onnx", lambda: [images], QuantRecipe.parse(name), tmp_path)
+        return float(((_logits(made.quantized, fresh) - expected) ** 2).sum())
+
+    assert error("w8a8_sym_mse_eq_obq_bc") < 0.5 * error("w8a8_sym_mse_obq_bc")
+
+
+def test_a_recipe_that_wants_an_equalised_model_says_so(exported: Exported) -> None:
+    with pytest.raises(ModelError, match="Equalise it first"):
+        collect(exported.path, [pictures(2, exported.image_shape)], RECIPE)
+
+
+def test_a_model_equalised_for_another_scheme_is_refused(exported: Exported, tmp_path: Path) -> None:
+    images = pictures(4, exported.image_shape)
+    equalize(exported.path, [images], RECIPE, tmp_path / "equal.onnx")
+    with pytest.raises(ModelError, match="equalised for w8a8_asym"):
+        collect(tmp_path / "equal.onnx", [images], QuantRecipe.parse("w8a8_sym_eq"))
+
+
+def test_without_images_there_is_nothing_to_equalise_by(rgb_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImagesError, match="needs calibration images"):
+        equalize(rgb_model, [], RECIPE, tmp_path / "equal.onnx")
+    assert not (tmp_path / "equal.onnx").exists()
