@@ -6,7 +6,7 @@ Uses the embedded Fashion-MNIST model, recipe w8a8_asym, the reference target an
 2 shared cores (accuracy is the same on every machine with the same onnxruntime):
 
     512 images calibrated, 10,000 evaluated     drop +0.08  [-0.02, 0.19]   pass
-    the same, 200 evaluated                     drop  0.00  [-1.88, 1.88]   inconclusive, about 778 would decide
+    the same, 200 evaluated                     drop  0.00  [-1.88, 1.88]   inconclusive, 778 would decide
     10 images of one class calibrated           drop +0.04  [-0.08, 0.16]   pass: this network does not mind
     the same, taken almost without light        drop +38.03 [37.01, 39.05]  fail
     an engine against itself                    1.001 [0.995, 1.007] times as long, pass at 1.02
