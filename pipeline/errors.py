@@ -32,6 +32,10 @@ class StorageError(PipelineError):
     """The disk is full, or a folder cannot be written."""
 
 
+class BundleError(PipelineError):
+    """A bundle that cannot be read, or is not what its manifest says."""
+
+
 class ReportError(PipelineError):
     """A report or baseline that cannot be read, or measurements that no report can be made of."""
 

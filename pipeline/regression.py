@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from pipeline.archive import read_entry
+from pipeline.archive import read_entry, read_manifest
 from pipeline.errors import ReportError
 from pipeline.plan import Build
 from pipeline.report.baseline import Baseline, baseline_of
@@ -12,7 +12,6 @@ from pipeline.report.model import Report, SpeedRatio
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.measure import first_images
 from targets.measure import measure_in_child
-from targets.runtime.manifest import NAME, Manifest, ManifestError
 
 
 def save_baseline(build: Build, folder: Path) -> Path:
@@ -39,7 +38,7 @@ def compare_with_baseline(build: Build, folder: Path, limits: Limits, old_bundle
 
 
 def _race(build: Build, old_bundle: Path) -> SpeedRatio:
-    manifest = _manifest(old_bundle)
+    manifest = read_manifest(old_bundle)
     if (manifest.model, manifest.target) != (build.model.name, build.target.name):
         raise ReportError(
             f"{old_bundle} holds {manifest.model} for {manifest.target}; the build is {build.model.name} for "
@@ -54,13 +53,6 @@ def _race(build: Build, old_bundle: Path) -> SpeedRatio:
         with build.progress.task("race the old engine", None):
             before, after = measure_in_child(engines, images, build.latency_settings, threads)
     return speed_ratio(before, after)
-
-
-def _manifest(bundle: Path) -> Manifest:
-    try:
-        return Manifest.parse(read_entry(bundle, NAME).decode())
-    except ManifestError as error:
-        raise ReportError(f"{bundle}: {error}") from error
 
 
 def _report(build: Build) -> Report:

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from calibration.errors import CalibrationError
-from pipeline.cli import baseline, build, doctor, show, train
+from pipeline.cli import baseline, build, doctor, show, train, verify
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
 
@@ -22,6 +22,7 @@ app.command("train")(train.train)
 app.command("export")(build.export)
 app.command("validate")(build.validate)
 app.command("report")(show.report)
+app.command("verify")(verify.verify)
 app.command("targets")(show.targets)
 app.command("models")(show.models)
 app.command("doctor")(doctor.doctor)

@@ -45,7 +45,7 @@ class Manifest:
             if form != (FORMAT, VERSION):
                 raise ManifestError(f"it is {form[0]} version {form[1]}, not {FORMAT} version {VERSION}")
             return cls(**{**found, "classes": tuple(found["classes"])})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ManifestError(f"the manifest cannot be used: {error}") from error
 
     @classmethod
