@@ -2,17 +2,20 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-TARGET ?= reference
-MODEL ?= resnet20-fashion
+# What is not given is decided by CONFIG, or else by edgec. The recipes read these from the environment, so that
+# no character of a path means anything to the shell.
+TARGET ?=
+MODEL ?=
 DATA ?=
 CONFIG ?=
 CHECKPOINT ?=
 ARGS ?=
+export TARGET MODEL DATA CONFIG CHECKPOINT
 
 READY := .venv/ready
 EDGEC := .venv/bin/edgec
-OPTIONS := --target '$(TARGET)' --model '$(MODEL)' \
-    $(if $(DATA),--data '$(DATA)') $(if $(CONFIG),--config '$(CONFIG)') $(if $(CHECKPOINT),--checkpoint '$(CHECKPOINT)') $(ARGS)
+OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
+    $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $(ARGS)
 
 .PHONY: help setup build test check lint types clean
 
