@@ -1,5 +1,6 @@
 """What a build can be told, in a TOML file or on the command line."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,15 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from calibration.errors import did_you_mean
+from pipeline.data.open import NAMED
 from pipeline.errors import UsageError
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A table of the file. Frozen; unknown keys are refused."""
+    """A table of the file. Frozen; unknown keys are refused, and so are inf and nan."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ExportConfig(Section):
@@ -34,7 +36,7 @@ class CalibrationConfig(Section):
 
     images: int = Field(default=512, ge=1)
     """Images to calibrate with, drawn evenly from all classes."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**64)
     recipe: str | None = None
     """Name of a quantisation recipe, such as w8a8_asym; the target's own if absent."""
 
@@ -51,8 +53,8 @@ class ValidationConfig(Section):
 class LatencyConfig(Section):
     """[latency]"""
 
-    threads: int = Field(default=1, ge=1)
-    batch: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
+    batch: int = Field(default=1, ge=1, le=4096)
     precision: float = Field(default=0.01, gt=0, lt=1)
     """Stop when the median is known to this share of itself, or after `seconds`."""
     seconds: float = Field(default=10.0, gt=0)
@@ -79,8 +81,9 @@ class BuildConfig(Section):
 def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, object]) -> AnyConfig:
     """Read a TOML file, if any, and let `options` that are not None take precedence.
 
-    The key of an option may be dotted: "calibration.recipe" is recipe in the table [calibration]. Raises
-    UsageError for a file that is missing or no TOML, an unknown key, or a value not allowed.
+    The key of an option may be dotted: "calibration.recipe" is recipe in the table [calibration]. A path that
+    begins with ~ begins in a home folder. Raises UsageError for a file that is missing or no TOML, an unknown
+    key, or a value not allowed.
     """
     values = _read(file, kind) if file else {}
     for key, value in options.items():
@@ -89,7 +92,9 @@ def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, 
             place = values
             for table in tables:
                 place = place.setdefault(table, {})
-            place[last] = value
+                if not isinstance(place, dict):
+                    raise UsageError(f"{file}: {table} is {place!r}: expected a table [{table}].")
+            place[last] = _expanded(value) if isinstance(value, Path) else value
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -100,20 +105,29 @@ def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, 
 def _read(file: Path, kind: type[BaseModel]) -> dict[str, Any]:
     """Return the file's values; its top-level paths become relative to its folder."""
     try:
-        values = tomllib.loads(file.read_text())
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"The configuration {file} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration {file} is no TOML: {error}.") from error
     for key, field in kind.model_fields.items():
         if field.annotation in (Path, Path | None) and isinstance(values.get(key), str):
-            values[key] = file.parent / values[key]
+            path = file.parent / _expanded(values[key])
+            named = values[key] in NAMED and not path.exists()
+            values[key] = Path(values[key]) if named else path
     return values
+
+
+def _expanded(path: str | Path) -> Path:
+    """Replace a leading ~, which not every shell does after DATA=; pathlib raises for an unknown user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _explain(error: ErrorDetails, source: str, kind: type[BaseModel]) -> str:
     *tables, key = (str(part) for part in error["loc"])
     where = f"{source}: {'.'.join([*tables, key])}"
+    if error["type"] == "model_type":
+        return f"{where} is {error['input']!r}: expected a table [{key}]."
     if error["type"] != "extra_forbidden":
         return f"{where} is {error['input']!r}: {error['msg'].lower()}."
     allowed = _keys(kind, tables)

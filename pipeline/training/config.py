@@ -13,7 +13,7 @@ class TrainConfig(BaseModel):
     linearly to zero, label smoothing, random crops and flips, smaller images in the first epochs.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = "resnet20-fashion"
     data: Path | None = None  # None: the model's own data set
@@ -32,4 +32,4 @@ class TrainConfig(BaseModel):
     small_epochs: float = Field(default=0.5, ge=0, le=1)  # share of epochs on smaller images
     small_scale: float = Field(default=0.75, gt=0, le=1)  # their side, relative to the full one
     bf16: Literal["auto", "on", "off"] = "auto"  # auto: whichever a few steps show to be faster
-    threads: int | None = Field(default=None, ge=1)  # None: torch's choice
+    threads: int | None = Field(default=None, ge=1, le=1024)  # None: torch's choice

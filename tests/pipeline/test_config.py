@@ -38,6 +38,25 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     assert config.checkpoint == Path("/weights.pth")
 
 
+def test_a_named_data_set_in_a_file_is_no_path_unless_there_is_such_a_folder(tmp_path: Path) -> None:
+    file = written(tmp_path, 'data = "fashion-mnist"')
+    assert load_config(BuildConfig, file, {}).data == Path("fashion-mnist")
+    (tmp_path / "fashion-mnist").mkdir()
+    assert load_config(BuildConfig, file, {}).data == tmp_path / "fashion-mnist"
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path) -> None:
+    file = written(tmp_path, 'data = "~/photos"')
+    config = load_config(BuildConfig, file, {"checkpoint": Path("~/a.pth"), "out": Path("~nobody-here/x")})
+    assert (config.data, config.checkpoint) == (Path.home() / "photos", Path.home() / "a.pth")
+    assert config.out == Path("~nobody-here/x")
+
+
+def test_an_option_cannot_go_into_a_table_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"calibration is 3: expected a table \[calibration\]"):
+        load_config(BuildConfig, written(tmp_path, "calibration = 3"), {"calibration.recipe": "w8a8_sym"})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -45,7 +64,11 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ("[calibration]\nimage = 3", "calibration.image is unknown. Did you mean 'images'?"),
         ("[calibration]\nimages = 0", "calibration.images is 0: input should be greater than or equal to 1"),
         ("[latency]\nthreads = 'many'", "latency.threads is 'many'"),
-        ("calibration = 3", "calibration is 3"),
+        ("calibration = 3", "calibration is 3: expected a table [calibration]"),
+        ("[validation]\nmax_drop = inf", "validation.max_drop is inf"),
+        ("[latency]\nseconds = nan", "latency.seconds is nan"),
+        ("[latency]\nthreads = 1_000_000", "latency.threads is 1000000"),
+        ("[calibration]\nseed = 1_000_000_000_000_000_000_000", "calibration.seed is"),
         ("model = ", "is no TOML"),
     ],
 )
