@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
-from calibration.recipe import QuantRecipe
+from calibration.recipe import Correction, QuantRecipe
 from pipeline.config import BuildConfig
 from pipeline.data.open import NAMED, open_dataset
 from pipeline.data.split import Split
@@ -15,8 +15,9 @@ from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.stages.bundle import Bundle
-from pipeline.stages.calibrate import Calibrate
+from pipeline.stages.calibrate import Calibrate, CalibrationImages
 from pipeline.stages.compile import Compile, Engine
+from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
 from pipeline.stages.quantize import Quantize
@@ -102,16 +103,27 @@ class Build:
         )
 
     @cached_property
+    def calibration_images(self) -> CalibrationImages:
+        """The calibration images as the model sees them."""
+        return CalibrationImages(self.calibration, self.model.preprocessing)
+
+    @cached_property
+    def prepared_model(self) -> Product:
+        """The float model that is quantised: equalised if the recipe says so."""
+        if not self.recipe.has(Correction.EQUALIZE):
+            return self.float_model
+        return self._make(Equalize(self.float_model, self.calibration_images, self.recipe))
+
+    @cached_property
     def ranges(self) -> Product:
         """ranges.json."""
-        return self._make(
-            Calibrate(self.float_model, self.calibration, self.model.preprocessing, self.recipe)
-        )
+        return self._make(Calibrate(self.prepared_model, self.calibration_images, self.recipe))
 
     @cached_property
     def int8_model(self) -> Product:
         """model.int8.onnx."""
-        return self._make(Quantize(self.float_model, self.ranges, self.recipe))
+        images = self.calibration_images if self.recipe.needs_images else None
+        return self._make(Quantize(self.prepared_model, self.ranges, self.recipe, images))
 
     @cached_property
     def engine(self) -> Engine:

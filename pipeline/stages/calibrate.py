@@ -1,8 +1,12 @@
 """model.onnx + calibration images -> ranges.json."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
 from pipeline.data.split import Split
@@ -12,6 +16,23 @@ from pipeline.store import Product
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 16
+CODE = ("pipeline/stages/calibrate.py", "pipeline/data", "calibration", "targets/runtime/preprocess.py")
+TOOLS = ("onnx", "onnxruntime", "numpy", "opencv-python")
+
+
+@dataclass(frozen=True)
+class CalibrationImages:
+    """The images that a network is quantised on, as the network sees them."""
+
+    split: Split
+    preprocessing: Preprocessing
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batches(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield uint8 [n, H, W, C] from the first image on."""
+        return (batch.images for batch in self.split.batches(self.preprocessing, BATCH))
 
 
 @dataclass(frozen=True)
@@ -19,24 +40,18 @@ class Calibrate(Stage):
     """Observe the float model on the calibration images."""
 
     name: ClassVar[str] = "calibrate"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/calibrate.py",
-        "pipeline/data",
-        "calibration",
-        "targets/runtime/preprocess.py",
-    )
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy", "opencv-python")
+    code: ClassVar[tuple[str, ...]] = CODE
+    tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
-    images: Split
-    preprocessing: Preprocessing
+    images: CalibrationImages
     recipe: QuantRecipe
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write ranges.json. Raises calibration's errors for a model or images that cannot be used."""
         from calibration.collect import collect
 
-        with progress.task("calibrate", len(self.images.samples)) as advance:
-            batches = (batch.images for batch in self.images.batches(self.preprocessing, BATCH))
-            ranges = collect(self.float_model.file("model.onnx"), batches, self.recipe, advance)
+        with progress.task("calibrate", len(self.images)) as advance:
+            source = self.float_model.file("model.onnx")
+            ranges = collect(source, self.images.batches(), self.recipe, advance)
         ranges.save(output / "ranges.json")

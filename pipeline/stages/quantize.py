@@ -7,26 +7,33 @@ from typing import ClassVar
 from calibration.recipe import QuantRecipe
 from pipeline.progress import Progress
 from pipeline.stage import Stage
+from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
 from pipeline.store import Product
 
 
 @dataclass(frozen=True)
 class Quantize(Stage):
-    """Place quantisation into the graph and quantise the weights."""
+    """Place quantisation into the graph and quantise the weights.
+
+    `images` is None for a recipe that needs only ranges.
+    """
 
     name: ClassVar[str] = "quantize"
-    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/quantize.py", "calibration")
-    tools: ClassVar[tuple[str, ...]] = ("onnx", "numpy")
+    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/quantize.py")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
     ranges: Product
     recipe: QuantRecipe
+    images: CalibrationImages | None
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.int8.onnx. Raises calibration's errors if the graph breaks a rule of placement."""
         from calibration.qdq import quantize
         from calibration.ranges import Ranges
 
-        with progress.task("quantize", None):
+        with progress.task("quantize", len(self.images) if self.images else None) as advance:
             ranges = Ranges.load(self.ranges.file("ranges.json"))
-            quantize(self.float_model.file("model.onnx"), ranges, self.recipe, output / "model.int8.onnx")
+            images = self.images.batches() if self.images else ()
+            source = self.float_model.file("model.onnx")
+            quantize(source, ranges, self.recipe, output / "model.int8.onnx", images, advance)
