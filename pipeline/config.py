@@ -48,6 +48,8 @@ class ValidationConfig(Section):
     """Evaluation images to use; all if absent."""
     max_drop: float = Field(default=1.0, gt=0)
     """Largest acceptable drop of top-1 accuracy from FP32 to INT8, in percentage points."""
+    min_ratio: float | None = Field(default=None, gt=0, le=1)
+    """Smallest acceptable share of FP32's top-1 that INT8 keeps, such as MLPerf's 0.99; no gate if absent."""
 
 
 class LatencyConfig(Section):
@@ -58,6 +60,10 @@ class LatencyConfig(Section):
     precision: float = Field(default=0.01, gt=0, lt=1)
     """Stop when the median is known to this share of itself, or after `seconds`."""
     seconds: float = Field(default=10.0, gt=0)
+    p50_ms: float | None = Field(default=None, gt=0)
+    """Largest acceptable median; no gate if absent."""
+    p90_ms: float | None = Field(default=None, gt=0)
+    p99_ms: float | None = Field(default=None, gt=0)
 
 
 class BuildConfig(Section):

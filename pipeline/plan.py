@@ -21,7 +21,7 @@ from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
 from pipeline.stages.quantize import Quantize
-from pipeline.stages.report import WriteReport
+from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.validate import Validate
 from pipeline.store import Product, Store, writing
 from targets.base import Target
@@ -167,7 +167,7 @@ class Build:
                 recipe=self.recipe,
                 dataset=_name(self._location()),
                 threads=self.config.latency.threads,
-                max_drop=self.config.validation.max_drop,
+                limits=self._limits(),
                 evaluation=self.evaluation,
                 calibration=self.calibration,
                 checkpoint=self.checkpoint,
@@ -191,6 +191,12 @@ class Build:
                 classes=self.dataset.classes,
                 preprocessing=self.model.preprocessing,
             )
+        )
+
+    def _limits(self) -> GateLimits:
+        accuracy, latency = self.config.validation, self.config.latency
+        return GateLimits(
+            accuracy.max_drop, accuracy.min_ratio, latency.p50_ms, latency.p90_ms, latency.p99_ms
         )
 
     def _make(self, stage: Stage) -> Product:

@@ -3,6 +3,7 @@
 A figure that was not measured is a `NotMeasured` with its reason: never null, never zero. Units are in names.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -265,7 +266,6 @@ class Report(Record):
     """Everything one build claims about what it made."""
 
     schema_version: Literal[1] = 1
-    created: AwareDatetime
     verdict: Verdict
     subject: Subject
     gates: tuple[Gate, ...]
@@ -287,6 +287,14 @@ class Report(Record):
         if self.verdict is not overall(self.gates):
             raise ValueError(f"verdict is {self.verdict} but the gates say {overall(self.gates)}")
         return self
+
+    @property
+    def measured_at(self) -> datetime | None:
+        """When the newest latency was measured; None if none was."""
+        measured = [
+            one.measured_at for one in (self.latency_fp32, self.latency_int8) if isinstance(one, Latency)
+        ]
+        return max(measured, default=None)
 
     @classmethod
     def load(cls, path: Path) -> Self:

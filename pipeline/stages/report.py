@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -12,14 +11,16 @@ from calibration.recipe import QuantRecipe
 from pipeline.data.split import Split
 from pipeline.digest import InputFile
 from pipeline.progress import Progress
-from pipeline.report.gates import drop_gate
+from pipeline.report.gates import drop_gate, latency_gate, ratio_gate
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.model import (
     Accuracy,
+    Gate,
     Machine,
     MeasuredLatency,
     MeasuredMemory,
     NotMeasured,
+    PairedRate,
     Report,
     Sizes,
     Subject,
@@ -40,6 +41,31 @@ TOOLS = ("edgec", "torch", "onnx", "onnxruntime", "numpy", "opencv-python", "apa
 
 
 @dataclass(frozen=True)
+class GateLimits:
+    """What INT8 must keep to; None is no gate."""
+
+    max_drop: float
+    """Points of top-1."""
+    min_ratio: float | None = None
+    """Share of FP32's top-1."""
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+
+    def judge(self, top1: PairedRate, latency: MeasuredLatency, origin: Origin) -> Iterator[Gate]:
+        """Yield the gates that are set, with their verdicts."""
+        yield drop_gate(top1, self.max_drop, origin)
+        if self.min_ratio is not None:
+            yield ratio_gate(top1, self.min_ratio, origin)
+        if self.p50_ms is not None:
+            yield latency_gate(latency, "p50", self.p50_ms)
+        if self.p90_ms is not None:
+            yield latency_gate(latency, "p90", self.p90_ms)
+        if self.p99_ms is not None:
+            yield latency_gate(latency, "p99", self.p99_ms)
+
+
+@dataclass(frozen=True)
 class WriteReport(Stage):
     """Judge the figures by the gates and write everything down."""
 
@@ -51,7 +77,7 @@ class WriteReport(Stage):
     recipe: QuantRecipe
     dataset: str
     threads: int
-    max_drop: float
+    limits: GateLimits
     evaluation: Split
     calibration: Split
     checkpoint: InputFile
@@ -81,9 +107,8 @@ class WriteReport(Stage):
             int8, int8_alone = self._measured("int8")
             latency_int8, memory_int8 = latency_of(int8, origin, self.threads), _memory(int8_alone, origin)
             speed = speed_ratio(fp32, int8)
-        gates = (drop_gate(accuracy.top1, self.max_drop, origin),)
+        gates = tuple(self.limits.judge(accuracy.top1, latency_int8, origin))
         return Report(
-            created=datetime.now(UTC).replace(microsecond=0),
             verdict=overall(gates),
             subject=self._subject(),
             gates=gates,

@@ -1,6 +1,5 @@
 """A made-up build for the tests of reports: figures that hang together, from simulated logits and runs."""
 
-from datetime import UTC, datetime
 from functools import cache
 
 import cv2
@@ -98,7 +97,6 @@ def report(
     gates = (drop_gate(found.top1, 1.0, Origin.HOST), latency_gate(int8, "p90", 1.0), *extra_gates)
     digests = [f"{i:064x}" for i in range(1, 7)]
     return Report(
-        created=datetime(2026, 11, 23, 12, 0, tzinfo=UTC),
         verdict=overall(gates),
         subject=Subject(
             model="resnet20-fashion",

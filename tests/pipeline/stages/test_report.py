@@ -1,0 +1,31 @@
+"""Only the gates that were asked for are judged, on the figures they are about."""
+
+from pipeline.report.model import NotMeasured, Verdict
+from pipeline.stages.report import GateLimits
+from targets.base import Origin
+from tests.pipeline.report.samples import report as sample_report
+
+REPORT = sample_report()
+
+
+def judged(limits: GateLimits) -> dict[str, Verdict]:
+    gates = limits.judge(REPORT.accuracy.top1, REPORT.latency_int8, Origin.HOST)
+    return {gate.name: gate.verdict for gate in gates}
+
+
+def test_the_drop_is_always_judged() -> None:
+    assert list(judged(GateLimits(max_drop=50.0))) == ["max_drop"]
+
+
+def test_every_limit_that_is_set_is_a_gate() -> None:
+    limits = GateLimits(max_drop=50.0, min_ratio=0.5, p50_ms=1e6, p90_ms=1e6, p99_ms=1e-9)
+    verdicts = judged(limits)
+    assert list(verdicts) == ["max_drop", "min_ratio", "p50_ms", "p90_ms", "p99_ms"]
+    assert verdicts["max_drop"] is verdicts["min_ratio"] is verdicts["p50_ms"] is Verdict.PASS
+    assert verdicts["p99_ms"] is Verdict.FAIL
+
+
+def test_a_latency_that_was_not_measured_passes_no_gate() -> None:
+    limits = GateLimits(max_drop=50.0, p90_ms=1e6)
+    gates = list(limits.judge(REPORT.accuracy.top1, NotMeasured(reason="no device"), Origin.EMULATOR))
+    assert gates[1].verdict is Verdict.INCONCLUSIVE
