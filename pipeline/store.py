@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from pipeline.digest import folder_digests, value_digest
 from pipeline.errors import StorageError
@@ -47,6 +48,7 @@ class Store:
         with writing(root):
             for folder in ("locks", "scratch", "products"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
+            self._sweep()
 
     def make(self, stage: Stage, progress: Progress) -> Product:
         """Return the stage's product, running the stage if there is none yet.
@@ -65,9 +67,7 @@ class Store:
 
     def _run(self, stage: Stage, key: str, place: Path, progress: Progress) -> Product:
         scratch = self.root / "scratch" / key
-        shutil.rmtree(
-            scratch, ignore_errors=True
-        )  # a killed build's: whoever holds the lock owns this folder
+        shutil.rmtree(scratch, ignore_errors=True)  # of a build that was killed while this one waited
         scratch.mkdir()
         try:
             stage.run(scratch, progress)
@@ -86,12 +86,26 @@ class Store:
     def _locked(self, stage: Stage, key: str, progress: Progress) -> Iterator[None]:
         """Hold the key's lock. The kernel drops it when a process dies, however it dies."""
         with (self.root / "locks" / key).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _taken(file):
                 progress.say(f"{stage.name}: another build is at it; waiting for its result")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _sweep(self) -> None:
+        """Remove what killed builds left: whoever holds a key's lock owns its scratch folder."""
+        for scratch in (self.root / "scratch").iterdir():
+            with (self.root / "locks" / scratch.name).open("w") as file:
+                if _taken(file):
+                    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _taken(file: IO[str]) -> bool:
+    """Lock a file until it is closed, unless another process has."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _find(stage: Stage, place: Path) -> Product | None:
@@ -109,9 +123,19 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+REFUSALS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG),
+)
+"""What the operating system says of a place that cannot be written."""
+
+
 @contextmanager
-def writing(place: Path) -> Iterator[None]:
-    """Turn what the operating system says of a full or read-only disk into a StorageError."""
+def writing(place: Path, option: str = "--out") -> Iterator[None]:
+    """Turn what the operating system says of a full disk or an unusable `place` into a StorageError.
+
+    option is how the user chooses the place.
+    """
     try:
         yield
     except OSError as error:
@@ -120,13 +144,13 @@ def writing(place: Path) -> Iterator[None]:
             free = shutil.disk_usage(_existing(place)).free / 2**20
             raise StorageError(
                 f"No space left while writing {where} ({free:.0f} MiB free). Free some space, or choose "
-                "another folder with --out; finished stages are kept."
+                f"another folder with {option}; finished stages are kept."
             ) from error
-        refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+        refused = error.errno in REFUSALS or (error.errno == errno.ENOENT and not place.exists())
         ours = Path(where).is_relative_to(place) or place.is_relative_to(where)
         if refused and ours:
             raise StorageError(
-                f"Cannot write {where}: {error.strerror}. Choose a folder you may write with --out."
+                f"Cannot write {where}: {error.strerror}. Choose a place you may write with {option}."
             ) from error
         raise
 

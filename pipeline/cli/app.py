@@ -1,6 +1,8 @@
 """The program `edgec`: its commands, and how errors reach the user."""
 
+import signal
 import sys
+from types import FrameType
 
 import typer
 
@@ -31,6 +33,7 @@ app.add_typer(baseline.app, name="baseline")
 
 def main() -> None:
     """Run the program. Errors the user can put right are one paragraph on stderr, without a traceback."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except PipelineError as error:
@@ -39,6 +42,11 @@ def main() -> None:
         _fail(error, 2)
     except (TargetError, CalibrationError) as error:
         _fail(error, 1)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End as Ctrl-C does: child processes and temporary folders end too."""
+    sys.exit(128 + number)
 
 
 def _fail(error: Exception, code: int) -> None:

@@ -40,7 +40,7 @@ def save(
     Example: edgec baseline save --model resnet20-fashion --target reference
     """
     chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
-    with writing(folder):
+    with writing(folder, "--folder"):
         typer.echo(save_baseline(Build(chosen, make_progress(as_json=False)), folder))
 
 
@@ -77,10 +77,10 @@ def compare(
     limits = Limits(max_drop=max_drop, max_latency_ratio=max_latency)
     comparison = compare_with_baseline(build, folder, limits, old)
     if junit:
-        with writing(junit.parent):
+        with writing(junit.parent, "--junit"):
             junit.write_text(junit_xml(build.name, comparison.gates), encoding="utf-8")
     if markdown:
-        with writing(markdown.parent):
+        with writing(markdown.parent, "--markdown"):
             markdown.write_text(comparison_summary(comparison), encoding="utf-8")
     if as_json:
         typer.echo(comparison.to_json(), nl=False)

@@ -11,6 +11,7 @@ from rich.console import Console
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
 from pipeline.config import BuildConfig, load_config
+from pipeline.errors import UsageError
 from pipeline.plan import Build
 from pipeline.publish import place, publish
 from pipeline.report.model import Report, Verdict
@@ -87,11 +88,13 @@ def export(
 
     Example: edgec export --model resnet50 --checkpoint resnet50.pth --data photos/ -o resnet50.onnx
     """
+    if not output.name:
+        raise UsageError("--output names no file. Give one, such as model.onnx.")
     chosen = load_build_config(config, model, None, data, labels, checkpoint, out, None)
     one = Build(chosen, make_progress(as_json))
     product = one.float_model
     parity = json.loads(product.file("parity.json").read_text())
-    with writing(output.parent):
+    with writing(output.parent, "--output"):
         place(product, "model.onnx", output)
     if as_json:
         _print_json({"model": str(output), "sha256": product.digests["model.onnx"], **parity})

@@ -96,8 +96,8 @@ def _data() -> Finding:
 
 
 def _disk(out: Path) -> Finding:
-    folder = next(place for place in (out.resolve(), *out.resolve().parents) if place.exists())
-    if not os.access(folder, os.W_OK):
+    folder = next(place for place in (out.absolute(), *out.absolute().parents) if os.path.lexists(place))
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
         return Finding(f"disk {folder}", "not writable", False, "choose another folder with --out")
     free = shutil.disk_usage(folder).free / 2**30
     advice = "" if free >= FREE_GIB else f"a build may need {FREE_GIB:g} GiB"

@@ -36,7 +36,7 @@ def report(
     """
     found = [_load(path) for path in paths or [LATEST]]
     if html:
-        with writing(html.parent):
+        with writing(html.parent, "--html"):
             html.write_text(_page(found), encoding="utf-8")
     if as_json:
         typer.echo(

@@ -76,7 +76,7 @@ class RunFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Make the folder and keep other training out of it. Raises UsageError if there is some already."""
-        with writing(self.path):
+        with writing(self.path, "--output"):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("w")
         with lock:
@@ -147,7 +147,7 @@ class RunFolder:
 def _replace(path: Path, content: bytes) -> None:
     """Write beside `path`, put it on the disk, and rename. Raises StorageError if the system refuses."""
     scratch = path.with_name(f".{path.name}.part")
-    with writing(path.parent):
+    with writing(path.parent, "--output"):
         try:
             with scratch.open("wb") as file:
                 file.write(content)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,35 @@ def test_kill_nine_at_any_moment_leaves_a_state_from_which_the_next_build_succee
     result = rebuilt(edgec, tmp_path / "out", "--config", quick)
     assert [step["stage"] for step in result["steps"]] == STAGES
     assert list((tmp_path / "out" / "store" / "scratch").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_build_that_is_told_to_end_takes_its_children_and_temporary_files_along(
+    quick: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path / "tmp")}
+    command = build_command(quick, tmp_path / "out")
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as builder:
+        while not list((tmp_path / "tmp").glob("edgec-measure-*/images.npy")):
+            assert builder.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.3)  # the child is there
+        builder.send_signal(number)
+    assert builder.returncode == code
+    assert list((tmp_path / "tmp").glob("edgec-*")) == []
+    assert list((tmp_path / "out" / "store" / "scratch").iterdir()) == []
+    assert str(tmp_path).encode() not in b"".join(command_lines())
+
+
+def command_lines() -> list[bytes]:
+    """The command lines of all processes; some end while they are read."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(file.read_bytes())
+    return found
 
 
 @pytest.mark.slow

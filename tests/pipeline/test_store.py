@@ -15,7 +15,7 @@ from pipeline.digest import InputFile
 from pipeline.errors import StorageError
 from pipeline.progress import Progress, Silent
 from pipeline.stage import ROOT, Stage
-from pipeline.store import Store
+from pipeline.store import Store, writing
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,20 @@ def test_after_kill_nine_in_the_middle_the_next_build_succeeds(store: Store) -> 
     assert leftovers(store) == []
 
 
+def test_what_a_killed_build_left_is_swept_by_the_next_even_if_it_makes_other_things(store: Store) -> None:
+    killed = process(store, "Slow")
+    try:
+        while not (store.root / "started").exists():
+            time.sleep(0.01)
+        Store(store.root)
+        assert len(leftovers(store)) == 1, "it is still being written"
+    finally:
+        killed.kill()
+        killed.wait()
+    Store(store.root)
+    assert leftovers(store) == []
+
+
 def test_two_builds_at_once_do_the_work_once(store: Store) -> None:
     builders = [process(store, "Slow") for _ in range(3)]
     assert [builder.wait() for builder in builders] == [0, 0, 0]
@@ -164,6 +178,21 @@ def test_a_file_where_the_folder_should_be_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "store").touch()
     with pytest.raises(StorageError, match="--out"):
         Store(tmp_path / "store")
+
+
+def test_every_place_that_cannot_be_written_is_an_error_that_names_the_option(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    for place in ("loop/x", "missing/x", "folder", "n" * 300):
+        file = tmp_path / place
+        with pytest.raises(StorageError, match="--html") as error, writing(file.parent, "--html"):
+            file.write_text("x")
+        assert str(file) in str(error.value)
+
+
+def test_a_file_of_ours_that_is_missing_is_a_bug(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), writing(tmp_path):
+        (tmp_path / "never written").read_text()
 
 
 def test_files_are_closed(store: Store) -> None:

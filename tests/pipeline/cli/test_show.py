@@ -42,9 +42,22 @@ def test_doctor_finds_this_checkout_healthy(edgec: Edgec, tmp_path: Path) -> Non
     assert {"Python", "packages", "target reference", "embedded data"} <= {one["what"] for one in findings}
 
 
-def test_doctor_fails_where_nothing_can_be_written(edgec: Edgec) -> None:
-    done = edgec("doctor", "--out", "/proc/edgec")
-    assert done.returncode == 1
+def test_doctor_fails_where_nothing_can_be_written(edgec: Edgec, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for place in (Path("/proc/edgec"), tmp_path / "file", tmp_path / "loop"):
+        done = edgec("doctor", "--out", place)
+        assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("output", ["", "folder", "missing/x.onnx"])
+def test_export_says_where_it_cannot_write(edgec: Edgec, out: Path, tmp_path: Path, output: str) -> None:
+    (tmp_path / "folder").mkdir()
+    done = edgec("export", "-o", tmp_path / output if output else "", "--out", out)
+    assert done.returncode in (1, 2)
+    assert "--output" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("**/.*")) == []
 
 
 @pytest.mark.parametrize("form", ["resnet20-fashion-reference", "resnet20-fashion-reference.edgec"])
