@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+# onnxruntime since 1.29 reports sessions and models to its maker, unless told before it is first imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,23 @@
+"""Nobody is told what is built, and nothing is kept outside the output folder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.mark.slow
+def test_a_build_leaves_nothing_in_the_home_and_temporary_folders(quick: Path, tmp_path: Path) -> None:
+    """onnxruntime's telemetry, were it on, would keep identifiers in both."""
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(temporary)}
+    command = [sys.executable, "-m", "pipeline", "build", "--config", str(quick)]
+    subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+    assert [*home.rglob("*"), *temporary.rglob("*")] == []
