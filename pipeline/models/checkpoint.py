@@ -1,6 +1,8 @@
 """Weights from files that may be missing, damaged, unsafe or made for another network."""
 
+import argparse
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +19,9 @@ ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safe
 
 DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
 """What torch.load raises on truncated and scrambled files."""
+
+WRAPPINGS = ("state_dict", "model_state_dict", "model", "net")
+"""Where training checkpoints keep the weights: Lightning and the ImageNet example, torch's tutorial, ..."""
 
 Weights = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
@@ -39,9 +44,9 @@ def load_model(model: KnownModel, checkpoint: Path, classes: int) -> nn.Module:
 def read_weights(path: Path) -> Weights:
     """Read a .safetensors, .pt or .pth file into float32 tensors by key.
 
-    The wrappings {'state_dict': ...}, {'model': ...} and the prefix `module.` of DataParallel are taken off,
-    num_batches_tracked is left out. Raises CheckpointError for a file that is missing, truncated, holds
-    anything but tensors, or holds NaN or infinity.
+    Wrappings such as {'state_dict': ...} are taken off, and so are first parts of the name that all keys
+    share, such as DataParallel's `module.`; num_batches_tracked is left out. Raises CheckpointError for a
+    file that is missing, truncated, holds anything but tensors, or holds NaN or infinity.
     """
     if not path.is_file():
         raise CheckpointError(f"The checkpoint {path} does not exist or is not a file.")
@@ -49,13 +54,13 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"The name {path} ends in none of .safetensors, .pt and .pth.")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     weights: Weights = {}
-    for key, value in _unwrapped(content, path).items():
+    for key, value in _without_prefix(_unwrapped(content, path)).items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(
                 f"{path} holds more than tensors by name: {key!r} is {type(value).__name__}. {ADVICE}"
             )
         if not key.endswith("num_batches_tracked"):
-            weights[key.removeprefix("module.")] = _checked(value, key, path)
+            weights[key] = _checked(value, key, path)
     if not weights:
         raise CheckpointError(f"{path} holds no weights.")
     return weights
@@ -70,17 +75,24 @@ def _read_safetensors(path: Path) -> Mapping[str, object]:
 
 def _read_torch(path: Path) -> Mapping[str, object]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # plain values; many keep their options
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is damaged, or holds Python objects that could run code when loaded; nothing of it was"
-            f" run ({_first_sentence(error)}). {ADVICE}"
+            f" run ({_refused(error)}). {ADVICE}"
         ) from error
     except DAMAGE as error:
         raise CheckpointError(f"{path} is truncated or no torch file ({_first_sentence(error)}).") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by name. {ADVICE}")
     return content
+
+
+def _refused(error: pickle.UnpicklingError) -> str:
+    """Return what torch refused to load, if it says so."""
+    name = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"it names {name[1]}" if name else _first_sentence(error)
 
 
 def _first_sentence(error: BaseException) -> str:
@@ -91,7 +103,7 @@ def _first_sentence(error: BaseException) -> str:
 
 def _unwrapped(content: Mapping[str, object], path: Path) -> Mapping[str, object]:
     """Take the weights out of a training checkpoint."""
-    for key in ("state_dict", "model"):
+    for key in WRAPPINGS:
         inner = content.get(key)
         if isinstance(inner, Mapping):
             return inner
@@ -100,9 +112,21 @@ def _unwrapped(content: Mapping[str, object], path: Path) -> Mapping[str, object
     return content
 
 
+def _without_prefix(content: Mapping[str, object]) -> Mapping[str, object]:
+    """Take off what DataParallel, torch.compile and Lightning put before all keys; no ResNet has such parts."""
+    while len(firsts := {str(key).partition(".")[:2] for key in content}) == 1:
+        ((first, dot),) = firsts
+        if not dot:
+            break
+        content = {str(key).removeprefix(first + dot): value for key, value in content.items()}
+    return content
+
+
 def _checked(tensor: Tensor, key: str, path: Path) -> Tensor:
     if not tensor.is_floating_point() or tensor.layout != torch.strided:
         raise CheckpointError(f"{path}: {key} is {tensor.dtype}, not floating-point weights.")
+    if tensor.is_meta or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+        raise CheckpointError(f"{path}: {key} claims {tensor.numel():,} values and holds fewer.")
     tensor = tensor.float()
     if not tensor.isfinite().all():
         bad = int((~tensor.isfinite()).sum())

@@ -1,5 +1,6 @@
 """Weights load from what people have, and a file that does not fit says why and what it would fit."""
 
+import argparse
 import os
 import pickle
 from contextlib import suppress
@@ -48,17 +49,30 @@ def test_every_format_gives_the_weights_that_were_saved(
 
 
 def test_wrappings_of_training_checkpoints_are_taken_off(weights: dict[str, Tensor], tmp_path: Path) -> None:
-    prefixed = {f"module.{key}": value for key, value in weights.items()}
+    def prefixed(prefix: str) -> dict[str, Tensor]:
+        return {prefix + key: value for key, value in weights.items()}
+
     expected = read_weights(saved(weights, tmp_path / "plain.pt"))
     for content in (
         {"state_dict": weights, "epoch": 3},
-        {"model": weights, "optimiser": {"state": {}}},
-        {"state_dict": prefixed},
-        prefixed,
+        {"model": weights, "optimiser": {"state": {}}, "args": argparse.Namespace(batch_size=3)},
+        {"model_state_dict": weights, "optimizer_state_dict": {}, "loss": 0.1},
+        {"net": weights, "acc": 93.1},
+        {"state_dict": prefixed("module.")},
+        {"state_dict": prefixed("model."), "hyper_parameters": {}},  # Lightning
+        prefixed("module."),
+        prefixed("_orig_mod."),  # torch.compile
+        prefixed("module._orig_mod."),
     ):
         found = read_weights(saved(content, tmp_path / "wrapped.pt"))
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_a_prefix_that_only_some_keys_have_is_unexpected(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    twice = {**weights, "module.conv1.weight": torch.zeros_like(weights["conv1.weight"])}
+    with pytest.raises(CheckpointError, match=r"1 unexpected: module\.conv1\.weight"):
+        load_model(FASHION, saved(twice, tmp_path / "w.pt"), classes=10)
 
 
 def test_half_precision_becomes_float32(weights: dict[str, Tensor], tmp_path: Path) -> None:
@@ -120,6 +134,8 @@ def test_weights_that_are_not_finite_are_named(
         ({}, "holds no weights"),
         ({"weight": torch.zeros(2, dtype=torch.int8)}, "torch.int8, not floating-point"),
         ({"weight": torch.zeros(2).to_sparse()}, "not floating-point"),
+        ({"weight": torch.zeros(1).expand(10**12)}, "claims 1,000,000,000,000 values"),
+        ({"weight": torch.zeros(2, device="meta")}, "claims 2 values"),
         ({"bn1.running_var": torch.tensor([-1.0])}, "negative variances"),
     ],
 )
@@ -144,7 +160,7 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path) -> None:
     attacks.append(tmp_path / "plain.pth")
     attacks[1].write_bytes(pickle.dumps({"weight": Attack(victim)}, protocol=2))
     for attack in attacks:
-        with pytest.raises(CheckpointError, match="nothing of it was run"):
+        with pytest.raises(CheckpointError, match=r"nothing of it was run \(it names \w+\.system\)"):
             read_weights(attack)
     assert not victim.exists()
 
