@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from calibration.coverage import layer_macs
 from calibration.graph import Graph
 from calibration.metrics import logits
 from calibration.parameters import find_parameters
@@ -94,14 +95,7 @@ def quantize_within(
 
 def macs_shares(graph: Graph) -> dict[str, float]:
     """The share of each Conv and Gemm node, by name, in all multiply-accumulates of one image."""
-    inferred = onnx.shape_inference.infer_shapes(graph.model)
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.graph.value_info}
-    macs: dict[str, int] = {}
-    for node in graph.nodes:
-        weight = graph.constant(node.input[1]) if node.op_type in ("Conv", "Gemm") else None
-        if weight is not None:
-            positions = int(np.prod(shapes.get(node.output[0], [0])[2:])) if node.op_type == "Conv" else 1
-            macs[node.name] = weight.size * max(1, positions)
+    macs = layer_macs(graph)
     total = sum(macs.values())
     return {name: count / total for name, count in macs.items()}
 

@@ -38,7 +38,9 @@ class CalibrationConfig(Section):
     """Images to calibrate with, drawn evenly from all classes."""
     seed: int = Field(default=0, ge=0, lt=2**64)
     recipe: str | None = None
-    """Name of a quantisation recipe, such as w8a8_asym; the target's own if absent."""
+    """Name of a quantisation recipe, such as w8a8_asym; "auto" tries several; the target's own if absent."""
+    auto_seconds: float = Field(default=120.0, gt=0)
+    """How long "auto" may try recipes."""
 
 
 class ValidationConfig(Section):
@@ -48,6 +50,8 @@ class ValidationConfig(Section):
     """Evaluation images to use; all if absent."""
     max_drop: float = Field(default=1.0, gt=0)
     """Largest acceptable drop of top-1 accuracy from FP32 to INT8, in percentage points."""
+    sensitivity: int = Field(default=0, ge=0)
+    """Evaluation images on which the error is attributed to layers; 0 leaves that out."""
     min_ratio: float | None = Field(default=None, gt=0, le=1)
     """Smallest acceptable share of FP32's top-1 that INT8 keeps, such as MLPerf's 0.99; no gate if absent."""
 

@@ -14,8 +14,10 @@ from pipeline.errors import DataError
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
 from pipeline.stage import Stage
+from pipeline.stages.attribute import Attribute
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate, CalibrationImages
+from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, Engine
 from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
@@ -28,6 +30,7 @@ from targets.base import Target
 from targets.registry import find_target
 from targets.runtime.measure import Settings
 
+AUTO = "auto"
 CHECK_IMAGES = 32
 """Evaluation images on which the exported model is compared with torch."""
 
@@ -53,7 +56,8 @@ class Build:
         self.steps: list[Step] = []
         self.model: KnownModel = find_model(config.model)
         self.target: Target = find_target(config.target)
-        self.recipe = QuantRecipe.parse(config.calibration.recipe or self.target.recipe.name)
+        if config.calibration.recipe not in (None, AUTO):
+            QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
         self.target.check()
         weights = find_weights(self.model, config.checkpoint, config.data)
         self.store = Store(config.out / "store")
@@ -108,6 +112,16 @@ class Build:
         return CalibrationImages(self.calibration, self.model.preprocessing)
 
     @cached_property
+    def recipe(self) -> QuantRecipe:
+        """How to quantise: as asked for, as the target prefers, or as trying shows to be best."""
+        name = self.config.calibration.recipe
+        if name != AUTO:
+            return QuantRecipe.parse(name) if name else self.target.recipe
+        seconds = self.config.calibration.auto_seconds
+        scheme = self.target.recipe.scheme
+        return chosen(self._make(Choose(self.float_model, self.calibration_images, scheme, seconds)))
+
+    @cached_property
     def prepared_model(self) -> Product:
         """The float model that is quantised: equalised if the recipe says so."""
         if not self.recipe.has(Correction.EQUALIZE):
@@ -159,6 +173,16 @@ class Build:
         )
 
     @cached_property
+    def sensitivity(self) -> Product | None:
+        """sensitivity.json, if asked for."""
+        wanted = self.config.validation.sensitivity
+        if not wanted:
+            return None
+        images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
+        models = self.prepared_model, self.ranges, self.int8_model
+        return self._make(Attribute(*models, self.recipe, self.calibration_images, images))
+
+    @cached_property
     def report(self) -> Product:
         """report.json and report.html."""
         return self._make(
@@ -176,6 +200,7 @@ class Build:
                 engine=self.engine,
                 accuracy=self.accuracy,
                 measurements=self.measurements,
+                sensitivity=self.sensitivity,
             )
         )
 

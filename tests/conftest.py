@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import BuildConfig, load_config
+from pipeline.plan import Build
+from pipeline.progress import Silent
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -31,3 +35,9 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("config") / "quick.toml"
     file.write_text("[calibration]\nimages = 32\n[validation]\nimages = 300\n[latency]\nseconds = 0.2\n")
     return file
+
+
+def embedded_build(config: Path, out: Path, recipe: str | None = None) -> Build:
+    """Return a build of the embedded model in this process; its products are made when asked for."""
+    options = {"out": out, "calibration.recipe": recipe}
+    return Build(load_config(BuildConfig, config, options), Silent())

@@ -1,7 +1,7 @@
 """model.onnx + calibration images -> ranges.json."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,6 +29,11 @@ class CalibrationImages:
 
     def __len__(self) -> int:
         return len(self.split)
+
+    def subset(self, wanted: Callable[[int], bool]) -> "CalibrationImages":
+        """Return the images at the positions that are wanted."""
+        positions = [i for i in range(len(self)) if wanted(i)]
+        return replace(self, split=self.split.subset(positions))
 
     def batches(self) -> Iterator[NDArray[np.uint8]]:
         """Yield uint8 [n, H, W, C] from the first image on."""

@@ -15,7 +15,9 @@ from pipeline.report.gates import drop_gate, latency_gate, ratio_gate
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.model import (
     Accuracy,
+    Coverage,
     Gate,
+    LayerSensitivity,
     Machine,
     MeasuredLatency,
     MeasuredMemory,
@@ -28,6 +30,7 @@ from pipeline.report.model import (
 )
 from pipeline.report.speed import speed_ratio
 from pipeline.stage import Stage
+from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
@@ -70,7 +73,11 @@ class WriteReport(Stage):
     """Judge the figures by the gates and write everything down."""
 
     name: ClassVar[str] = "report"
-    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/report.py", "pipeline/report")
+    code: ClassVar[tuple[str, ...]] = (
+        "pipeline/stages/report.py",
+        "pipeline/report",
+        "calibration/coverage.py",
+    )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     model: str
@@ -86,6 +93,7 @@ class WriteReport(Stage):
     engine: Engine
     accuracy: Product
     measurements: Product
+    sensitivity: Product | None
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
@@ -120,12 +128,27 @@ class WriteReport(Stage):
             memory_int8=memory_int8,
             sizes=self._sizes(),
             machines=tuple(self._machines(origin)),
+            coverage=self._coverage(),
+            sensitivity=self._sensitivity(),
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
         )
 
     def _measured(self, precision: str) -> list[Measurement]:
         """Return the measurement of latency, and the one of memory."""
         return from_json(self.measurements.file(f"{precision}.json").read_text())
+
+    def _coverage(self) -> Coverage:
+        from calibration.coverage import coverage
+
+        found = coverage(self.int8_model.file("model.int8.onnx"))
+        return Coverage(
+            int8_macs=found.int8_macs, total_macs=found.total_macs, float_layers=found.float_layers
+        )
+
+    def _sensitivity(self) -> tuple[LayerSensitivity, ...] | None:
+        if self.sensitivity is None:
+            return None
+        return Sensitivities.validate_json(self.sensitivity.file("sensitivity.json").read_bytes())
 
     def _not_here(self) -> NotMeasured:
         return NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")

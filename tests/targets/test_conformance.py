@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.config import BuildConfig, load_config
 from pipeline.plan import Build
-from pipeline.progress import Silent
 from targets.base import Runner, Target
 from targets.errors import EngineError, TargetUnavailable, UnknownTarget
 from targets.reference import ReferenceTarget
 from targets.registry import find_target, names
+from tests.conftest import embedded_build
 
 CANNOT: dict[tuple[str, str], str] = {}
 """(target, test) -> why not."""
@@ -25,7 +24,7 @@ CANNOT: dict[tuple[str, str], str] = {}
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Build:
     """The embedded model, quantised for the reference."""
-    return Build(load_config(BuildConfig, quick, {"out": tmp_path_factory.mktemp("conformance")}), Silent())
+    return embedded_build(quick, tmp_path_factory.mktemp("conformance"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,57 @@
+"""recipe=auto: try recipes on part of the calibration images, judge them on the rest."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+from calibration.recipe import QuantRecipe, Scheme
+from pipeline.progress import Progress
+from pipeline.stage import Stage
+from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.store import Product
+
+HELD_OUT_EVERY = 4
+"""One in so many calibration images judges the recipes and is not shown to them."""
+
+
+@dataclass(frozen=True)
+class Choose(Stage):
+    """Keep the recipe whose logits are closest to the float model's, within a time budget."""
+
+    name: ClassVar[str] = "choose"
+    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/choose.py")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
+
+    float_model: Product
+    images: CalibrationImages
+    scheme: Scheme
+    budget_seconds: float
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write choice.json. Raises calibration's errors for a model or images that cannot be used."""
+        from calibration.auto import pick_recipe
+
+        held_out = self.images.subset(lambda i: i % HELD_OUT_EVERY == 0)
+        shown = self.images.subset(lambda i: i % HELD_OUT_EVERY != 0)
+        source = self.float_model.file("model.onnx")
+        with TemporaryDirectory(dir=output) as scratch, progress.task("choose a recipe", None):
+            choice = pick_recipe(
+                source, self.scheme, shown.batches, held_out.batches, self.budget_seconds, Path(scratch)
+            )
+        for trial in choice.trials:
+            progress.say(
+                f"choose: {trial.recipe.name}: SQNR {trial.closeness.sqnr_db:.2f} dB, same top-1 "
+                f"{trial.closeness.agreement:.2%} of {len(held_out)} images, {trial.seconds:.0f} s"
+            )
+        for skipped in choice.skipped:
+            progress.say(f"choose: {skipped.name}: no time for it in {self.budget_seconds:g} s")
+        trials = [{**asdict(trial), "recipe": trial.recipe.name} for trial in choice.trials]
+        record = {"recipe": choice.recipe.name, "trials": trials}
+        (output / "choice.json").write_text(json.dumps(record, indent=1))
+
+
+def chosen(product: Product) -> QuantRecipe:
+    """Return the recipe that `Choose` wrote."""
+    return QuantRecipe.parse(json.loads(product.file("choice.json").read_text())["recipe"])
