@@ -1,7 +1,6 @@
 """recipe=auto picks by closeness on images it kept back; sensitivity names every layer."""
 
 import json
-from pathlib import Path
 
 import pytest
 
