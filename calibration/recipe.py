@@ -39,11 +39,15 @@ class Correction(StrEnum):
     """Per-channel weight scales of least squared error instead of max / 127; see `rounding`."""
     SECOND_ORDER = "obq"
     """Learn the rounding of the weights from the layer's inputs, by second order; see `rounding`."""
+    LEARNED = "ada"
+    """Learn the rounding, biases and activation scales together, by gradient, in minutes; see `learned`."""
     BIAS = "bc"
     """Bias correction: take the mean error of each output channel out of its bias; see `rounding`."""
 
 
-NEEDS_INPUTS = frozenset({Correction.SECOND_ORDER, Correction.BIAS, Correction.WEIGHT_MSE})
+NEEDS_INPUTS = frozenset(
+    {Correction.SECOND_ORDER, Correction.BIAS, Correction.WEIGHT_MSE, Correction.LEARNED}
+)
 """The corrections for which `quantize` has to see images."""
 
 
