@@ -39,10 +39,10 @@ class Correction(StrEnum):
     """Per-channel weight scales of least squared error instead of max / 127; see `rounding`."""
     SECOND_ORDER = "obq"
     """Learn the rounding of the weights from the layer's inputs, by second order; see `rounding`."""
-    LEARNED = "ada"
-    """Learn the rounding, biases and activation scales together, by gradient, in minutes; see `learned`."""
     BIAS = "bc"
     """Bias correction: take the mean error of each output channel out of its bias; see `rounding`."""
+    LEARNED = "ada"
+    """Learn the rounding, biases and activation scales together, by gradient, in minutes; see `learned`."""
 
 
 NEEDS_INPUTS = frozenset(
