@@ -17,6 +17,7 @@ LADDER: dict[Scheme, tuple[tuple[str, float], ...]] = {
         ("w8a8_asym_mse_eq_wmse_obq_bc", 9),
         ("w8a8_asym_kl_bc", 4),
         ("w8a8_asym_pct_wmse_obq_bc", 5),
+        ("w8a8_asym_mse_eq_wmse_obq_bc_ada", 50),
     ),
     Scheme.SYM: (
         ("w8a8_sym", 1),
@@ -26,6 +27,7 @@ LADDER: dict[Scheme, tuple[tuple[str, float], ...]] = {
         ("w8a8_sym_mse_eq_pix_wmse_obq_bc", 9),
         ("w8a8_sym_kl_bc", 4),
         ("w8a8_sym_pct_wmse_obq_bc", 5),
+        ("w8a8_sym_mse_eq_pix_wmse_obq_bc_ada", 50),
     ),
 }
 """Recipes in the order tried, each with its rough time, as a multiple of the first one's on ResNet-20."""

@@ -66,13 +66,19 @@ class Graph:
         return self._consumers[tensor]
 
     def is_constant(self, tensor: str) -> bool:
-        """Whether `tensor` is an initialiser or the output of a Constant node."""
-        return tensor in self.initializers or tensor in self._constant_nodes
+        """Whether `tensor` is an initialiser, the output of a Constant node, or a copy of one."""
+        return self.constant_proto(tensor) is not None
 
     def constant(self, tensor: str) -> NDArray[Any] | None:
         """The value of an initialiser or Constant node; None if `tensor` is computed."""
-        proto = self.initializers.get(tensor) or self._constant_nodes.get(tensor)
+        proto = self.constant_proto(tensor)
         return None if proto is None else numpy_helper.to_array(proto)
+
+    def constant_proto(self, tensor: str) -> onnx.TensorProto | None:
+        """As `constant`, undecoded. Looks through Identity: torch writes equal weights once, then copies."""
+        while (node := self.producer(tensor)) is not None and node.op_type == "Identity":
+            tensor = node.input[0]
+        return self.initializers.get(tensor) or self._constant_nodes.get(tensor)
 
     def folded(self, tensor: str) -> NDArray[Any] | None:
         """The value of `tensor` if it follows from constants alone; None if it depends on the input."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -30,7 +31,7 @@ from calibration.graph import Graph
 from calibration.layers import float_layer
 from calibration.placement import Placement
 from calibration.recipe import Scheme
-from calibration.replay import Replay
+from calibration.replay import Replay, kernel_of
 
 IMAGES = 256
 BATCH = 16
@@ -60,7 +61,9 @@ def channel_statistics(
     replay, generator = Replay(graph), torch.Generator().manual_seed(0)
     found: dict[str, ChannelStatistics] = {}
     for images in _parts(batches):
-        logits, kept = replay.run(images, tensors)
+        logits, kept = replay.run(images, tensors, _differentiable)
+        for x in kept.values():
+            x.retain_grad()
         (logits * torch.randn(logits.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
         for name, x in kept.items():
             _add(found, name, x)
@@ -70,6 +73,13 @@ def channel_statistics(
     for statistics in found.values():
         statistics.power /= statistics.batches
     return found
+
+
+def _differentiable(index: int, node: onnx.NodeProto, inputs: list[Tensor | None]) -> Tensor | None:  # noqa: ARG001
+    """Start the gradient at the first convolution: what comes before has none."""
+    if node.op_type != "Conv" or inputs[0] is None or inputs[0].requires_grad:
+        return None
+    return kernel_of(node)(node, [inputs[0].requires_grad_(), *inputs[1:]])
 
 
 def _parts(batches: Iterable[NDArray[np.uint8]]) -> Iterable[NDArray[np.uint8]]:

@@ -11,7 +11,7 @@ from calibration.grid import ActivationGrid, QuantizedWeight, activation_grid
 from calibration.layers import float_layer
 from calibration.placement import Placement
 from calibration.ranges import Ranges
-from calibration.recipe import QuantRecipe
+from calibration.recipe import Correction, QuantRecipe
 from calibration.rounding import quantize_layer
 
 
@@ -45,6 +45,8 @@ def find_parameters(
         tensor: activation_grid(found[source].low, found[source].high, recipe.scheme)
         for tensor, source in placement.tensors.items()
     }
+    if recipe.has(Correction.LEARNED):
+        images = list(images)  # read twice; they stay small as uint8
     if recipe.needs_images:
         from calibration.moments import collect_moments
 
@@ -57,4 +59,9 @@ def find_parameters(
         read = graph.nodes[index].input[0]
         input_scale = float(grids[read].scale) if read in grids else 1.0
         layers[index] = QuantizedLayer(*quantize_layer(layer, input_scale, recipe, moments.pop(index, None)))
-    return Parameters(grids, layers)
+    found_all = Parameters(grids, layers)
+    if recipe.has(Correction.LEARNED):
+        from calibration.learned import learn
+
+        return learn(graph, placement, found_all, images, on_batch)
+    return found_all

@@ -41,9 +41,13 @@ class Correction(StrEnum):
     """Learn the rounding of the weights from the layer's inputs, by second order; see `rounding`."""
     BIAS = "bc"
     """Bias correction: take the mean error of each output channel out of its bias; see `rounding`."""
+    LEARNED = "ada"
+    """Learn the rounding, biases and activation scales together, by gradient, in minutes; see `learned`."""
 
 
-NEEDS_INPUTS = frozenset({Correction.SECOND_ORDER, Correction.BIAS, Correction.WEIGHT_MSE})
+NEEDS_INPUTS = frozenset(
+    {Correction.SECOND_ORDER, Correction.BIAS, Correction.WEIGHT_MSE, Correction.LEARNED}
+)
 """The corrections for which `quantize` has to see images."""
 
 

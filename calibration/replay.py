@@ -19,27 +19,28 @@ class Replay:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._constants: dict[str, Tensor] = {}
-        self._steps = [
-            (node, _kernel(node))
-            for node in graph.nodes
-            if any(graph.folded(name) is None for name in node.output)
+        computed = [
+            (i, n) for i, n in enumerate(graph.nodes) if any(graph.folded(o) is None for o in n.output)
         ]
+        self._steps = [(i, node, kernel_of(node)) for i, node in computed]
 
-    def run(self, images: NDArray[np.uint8], keep: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the logits for uint8 images [n, H, W, C], and the tensors in `keep`, gradients retained."""
+    def run(
+        self, images: NDArray[np.uint8], keep: Sequence[str] = (), override: "Override | None" = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits for uint8 images [n, H, W, C], and the tensors named in `keep`.
+
+        `override` is asked to compute each node first, and may decline by returning None.
+        """
         values: dict[str, Tensor] = {IMAGE: torch.from_numpy(np.ascontiguousarray(images))}
         kept: dict[str, Tensor] = {}
-        last = {name: i for i, (node, _) in enumerate(self._steps) for name in node.input}
-        for i, (node, kernel) in enumerate(self._steps):
-            inputs = [values.get(name) if name in values else self._constant(name) for name in node.input]
-            result = kernel(node, inputs)
+        last = {name: i for i, node, _ in self._steps for name in node.input}
+        for i, node, kernel in self._steps:
+            inputs = [values[name] if name in values else self._constant(name) for name in node.input]
+            result = override(i, node, inputs) if override else None
             name = node.output[0]
+            values[name] = kernel(node, inputs) if result is None else result
             if name in keep:
-                if not result.requires_grad:
-                    result.requires_grad_()
-                result.retain_grad()
-                kept[name] = result
-            values[name] = result
+                kept[name] = values[name]
             for used in node.input:
                 if last[used] == i:
                     values.pop(used, None)
@@ -55,13 +56,16 @@ class Replay:
 
 
 Kernel = Callable[[onnx.NodeProto, list[Tensor | None]], Tensor]
+Override = Callable[[int, onnx.NodeProto, list[Tensor | None]], Tensor | None]
+"""Computes the node of an index from its inputs, or declines."""
 
 
-def _kernel(node: onnx.NodeProto) -> Kernel:
+def kernel_of(node: onnx.NodeProto) -> Kernel:
+    """The torch implementation of a node's operator. Raises ModelError if there is none."""
     if node.op_type not in _KERNELS:
         raise ModelError(
             f"{node_label(node)} is a {node.op_type}, which cannot be differentiated here. "
-            f"Supported: {', '.join(sorted(_KERNELS))}. Leave eq out of the recipe."
+            f"Supported: {', '.join(sorted(_KERNELS))}. Leave eq and ada out of the recipe."
         )
     return _KERNELS[node.op_type]
 

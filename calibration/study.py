@@ -66,7 +66,7 @@ def study(
     design: Design = DEFAULT,
     on_draw: Callable[[int], None] = lambda _: None,
 ) -> list[StudyPoint]:
-    """Quantise `model` with the first n images of a random order, for each n of the design's counts and each seed.
+    """Quantise `model` with the first n images of a random order, for each of the design's n and seeds.
 
     The images of a smaller count are among those of a larger one with the same seed. Counts above the pool's
     size are left out. `evaluation` gives other images. `on_draw` is called with 1 after each model. Raises

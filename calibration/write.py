@@ -13,6 +13,9 @@ from calibration.pixels import NHWC_TO_NCHW, PixelInput
 from calibration.placement import Placement
 from calibration.recipe import QuantRecipe, Scheme
 
+SOURCES = frozenset({"Constant", "Identity"})
+"""What may be left without a reader once weights are replaced."""
+
 
 def write_qdq(
     graph: Graph, placement: Placement, parameters: Parameters, recipe: QuantRecipe
@@ -24,7 +27,7 @@ def write_qdq(
     model.CopyFrom(graph.model)
     del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
     used = {name for node in nodes for name in node.input}
-    model.graph.node.extend(n for n in nodes if n.op_type != "Constant" or n.output[0] in used)
+    model.graph.node.extend(n for n in nodes if n.op_type not in SOURCES or n.output[0] in used)
     model.graph.initializer.extend(proto for name, proto in writer.initializers.items() if name in used)
     model.producer_name, model.producer_version = "edgec", ""
     helper.set_model_props(model, {"edgec.recipe": recipe.name})

@@ -108,3 +108,13 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes | Non
         (tmp_path / "model.onnx").write_bytes(content)
     with pytest.raises(ModelError, match="cannot be read as an ONNX model"):
         collect(tmp_path / "model.onnx", [pictures(2, (16, 16, 3))], ASYM)
+
+
+def test_weights_that_are_copies_of_others_are_constants(tmp_path: Path, rgb_model: Path) -> None:
+    model = onnx.load(rgb_model)
+    conv = next(n for n in model.graph.node if n.op_type == "Conv" and "conv1" in n.name)
+    model.graph.node.insert(0, onnx.helper.make_node("Identity", [conv.input[2]], ["copy"], "copy"))
+    conv.input[2] = "copy"
+    onnx.save(model, tmp_path / "copy.onnx")
+    images = [pictures(4, (16, 16, 3))]
+    assert collect(tmp_path / "copy.onnx", images, ASYM).tensors == collect(rgb_model, images, ASYM).tensors

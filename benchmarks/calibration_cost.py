@@ -1,0 +1,138 @@
+"""Time and memory of calibration, ours and onnxruntime's min-max, on the same images.
+
+    python -m benchmarks.calibration_cost [--depth 50] [--images 1024] [--size 224] [MODEL.onnx]
+
+Without a file, an ImageNet-style ResNet with random weights is exported: cost does not depend on them.
+Every method runs in a process of its own. Memory is the peak above what the process held with the float
+model loaded in onnxruntime; the time excludes loading it.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+OURS = ("minmax", "avg", "pct", "kl", "mse")
+PEER = "onnxruntime min-max"
+BATCH = 16
+
+
+def images(count: int, size: int) -> Iterator[NDArray[np.uint8]]:
+    """Random pictures uint8 [n, size, size, 3], a batch at a time."""
+    rng = np.random.default_rng(0)
+    for start in range(0, count, BATCH):
+        yield rng.integers(0, 256, (min(BATCH, count - start), size, size, 3), np.uint8)
+
+
+def export(depth: int, size: int, path: Path) -> None:
+    """Write a ResNet with random weights."""
+    import torch
+
+    from pipeline.models.resnet import FromPixels, build
+    from pipeline.models.zoo import Architecture
+
+    torch.manual_seed(0)
+    network = build(Architecture("imagenet", depth), 3, 1000)
+    on_pixels = FromPixels(network, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)).eval()
+    example = torch.zeros(1, size, size, 3, dtype=torch.uint8)
+    torch.onnx.export(
+        on_pixels,
+        (example,),
+        str(path),
+        opset_version=17,
+        dynamo=False,
+        input_names=["image"],
+        output_names=["logits"],
+        dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
+    )
+
+
+def run(method: str, model: Path, count: int, size: int) -> dict[str, float]:
+    """Calibrate in this process; return seconds and MiB."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model))
+    session.run(None, {"image": next(images(1, size))})
+    before, start = _peak_mib(), time.monotonic()
+    if method == PEER:
+        _calibrate_by_onnxruntime(model, count, size)
+    else:
+        from calibration.collect import collect
+        from calibration.recipe import QuantRecipe
+
+        collect(model, images(count, size), QuantRecipe.parse(f"w8a8_sym_{method}"))
+    return {"seconds": time.monotonic() - start, "mib": _peak_mib() - before}
+
+
+def _calibrate_by_onnxruntime(model: Path, count: int, size: int) -> None:
+    from onnxruntime.quantization import CalibrationDataReader
+    from onnxruntime.quantization.calibrate import create_calibrator
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
+        def __init__(self) -> None:
+            self.batches = images(count, size)
+
+        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {"image": batch}
+
+    with tempfile.TemporaryDirectory() as scratch:
+        kinds = ["Conv", "Gemm", "Add", "GlobalAveragePool", "MaxPool"]
+        calibrator = create_calibrator(
+            str(model), kinds, augmented_model_path=str(Path(scratch) / "augmented.onnx")
+        )
+        calibrator.collect_data(Reader())
+        calibrator.compute_data()
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Print one line a method."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("--depth", type=int, default=50)
+    parser.add_argument("--images", type=int, default=1024)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--method", help="run this one here and print JSON; what the script does to itself")
+    chosen = parser.parse_args()
+    if chosen.method:
+        print(json.dumps(run(chosen.method, chosen.model, chosen.images, chosen.size)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        model = chosen.model or Path(scratch) / "model.onnx"
+        if chosen.model is None:
+            export(chosen.depth, chosen.size, model)
+        for method in (PEER, *OURS):
+            arguments = [
+                str(model),
+                "--images",
+                str(chosen.images),
+                "--size",
+                str(chosen.size),
+                "--method",
+                method,
+            ]
+            command = [sys.executable, "-m", "benchmarks.calibration_cost", *arguments]
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            cost = json.loads(printed.splitlines()[-1])
+            print(
+                f"{method:22} {cost['seconds']:8.1f} s {cost['mib']:8.0f} MiB above the loaded model",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""onnxruntime's calibration methods beside ours: same model, images and seed.
+
+    python -m benchmarks.calibration_methods [--model NAME] [--data PATH] [--checkpoint PATH] [--images 512]
+
+For every method: top-1, agreement with the float model's top-1, SQNR of the logits and seconds to quantise,
+on all evaluation images, in onnxruntime's default session. docs/calibration.md holds results.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from rich.console import Console
+from rich.table import Table
+
+from calibration.metrics import closeness, logits
+from calibration.produce import Images, produce
+from calibration.recipe import QuantRecipe
+from pipeline.config import BuildConfig
+from pipeline.data.split import Split
+from pipeline.plan import Build
+from pipeline.progress import Silent
+
+BATCH = 32
+RECIPES = (
+    "w8a8_sym",
+    "w8a8_sym_pct",
+    "w8a8_sym_kl",
+    "w8a8_sym_mse",
+    "w8a8_sym_mse_bc",
+    "w8a8_sym_mse_wmse_obq_bc",
+    "w8a8_sym_mse_eq_wmse_obq_bc",
+    "w8a8_sym_mse_eq_pix_wmse_obq_bc",
+    "w8a8_asym",
+    "w8a8_asym_avg",
+    "w8a8_asym_pct",
+    "w8a8_asym_kl",
+    "w8a8_asym_mse",
+    "w8a8_asym_mse_bc",
+    "w8a8_asym_mse_wmse_bc",
+    "w8a8_asym_mse_wmse_obq_bc",
+    "w8a8_asym_mse_eq_wmse_obq_bc",
+)
+PEERS = {
+    "onnxruntime min-max symmetric": (CalibrationMethod.MinMax, True),
+    "onnxruntime entropy symmetric": (CalibrationMethod.Entropy, True),
+    "onnxruntime percentile symmetric": (CalibrationMethod.Percentile, True),
+    "onnxruntime min-max asymmetric": (CalibrationMethod.MinMax, False),
+}
+
+
+class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
+    """Feeds batches of images to onnxruntime's calibrators."""
+
+    def __init__(self, images: Images) -> None:
+        self._batches = iter(images())
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        """Return the next batch, or None at the end."""
+        batch = next(self._batches, None)
+        return None if batch is None else {"image": batch}
+
+
+def quantize_by_onnxruntime(
+    model: Path, images: Images, method: CalibrationMethod, symmetric: bool, output: Path
+) -> None:
+    """Quantise as onnxruntime's documentation says: Q/DQ, int8 weights per channel."""
+    quantize_static(
+        str(model),
+        str(output),
+        Reader(images),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "Gemm", "Add", "GlobalAveragePool", "MaxPool"],
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+        calibrate_method=method,
+        extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
+    )
+
+
+def batches_of(split: Split, build: Build) -> Images:
+    """The images of a split, preprocessed once and kept: these data sets are small."""
+    kept = [batch.images for batch in split.batches(build.model.preprocessing, BATCH)]
+    return lambda: kept
+
+
+def methods(build: Build, calibration: Images, folder: Path) -> Iterator[tuple[str, Callable[[], Path]]]:
+    """Name each method, with what quantises by it and returns the file."""
+    model = build.float_model.file("model.onnx")
+    output = folder / "peer.onnx"
+
+    def by_peer(method: CalibrationMethod, symmetric: bool) -> Path:
+        quantize_by_onnxruntime(model, calibration, method, symmetric, output)
+        return output
+
+    def by_us(name: str) -> Path:
+        return produce(model, calibration, QuantRecipe.parse(name), folder).quantized
+
+    for name, (method, symmetric) in PEERS.items():
+        yield name, partial(by_peer, method, symmetric)
+    for name in RECIPES:
+        yield name, partial(by_us, name)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="resnet20-fashion")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        settings = {"images": chosen.images, "seed": chosen.seed}
+        config = BuildConfig.model_validate(
+            {
+                "model": chosen.model,
+                "data": chosen.data,
+                "checkpoint": chosen.checkpoint,
+                "out": folder / "out",
+                "calibration": settings,
+            }
+        )
+        build = Build(config, Silent())
+        table = Table(
+            "method",
+            "top-1 %",
+            "agreement %",
+            "SQNR dB",
+            "s",
+            title=f"{chosen.model}, {chosen.images} images",
+        )
+        evaluation, calibration = batches_of(build.evaluation, build), batches_of(build.calibration, build)
+        reference = logits(build.float_model.file("model.onnx"), evaluation())
+        labels = build.evaluation.labels
+        table.add_row("float", f"{100 * (reference.argmax(1) == labels).mean():.2f}", "", "", "")
+        for name, quantized in methods(build, calibration, folder):
+            start = time.monotonic()
+            path = quantized()
+            seconds = time.monotonic() - start
+            found = logits(path, evaluation())
+            close = closeness(reference, found)
+            top1 = 100 * (found.argmax(1) == labels).mean()
+            row = (f"{top1:.2f}", f"{100 * close.agreement:.2f}", f"{close.sqnr_db:.1f}", f"{seconds:.0f}")
+            table.add_row(name, *row)
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
