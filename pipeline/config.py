@@ -74,7 +74,7 @@ class BuildConfig(Section):
     """Everything that decides a build. Paths in a file are relative to that file."""
 
     model: str = "resnet20-fashion"
-    target: str = "reference"
+    target: str = "host"
     data: Path | None = None
     """Folder or file with images; the model's own data set if absent."""
     labels: str | None = None

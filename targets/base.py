@@ -72,6 +72,10 @@ class Target(Protocol):
         """Compile the Q/DQ ONNX `model` into the file `engine`. Raises EngineError."""
         ...
 
+    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:
+        """Count the instructions of one inference where an emulator runs it; None elsewhere."""
+        ...
+
     def open(self, engine: Path) -> AbstractContextManager[Runner]:
         """Load an engine for inference. Raises EngineError."""
         ...

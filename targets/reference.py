@@ -8,6 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calibration.recipe import QuantRecipe
 from targets.base import Origin, Runner
 from targets.errors import EngineError, TargetUnavailable
@@ -43,6 +46,10 @@ class ReferenceTarget:
         """Check that onnxruntime loads `model`, and keep it as it is."""
         with self.open(model):
             shutil.copyfile(model, engine)
+
+    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
+        """Nothing counts them here."""
+        return None
 
     @contextmanager
     def open(self, engine: Path) -> Iterator[Runner]:

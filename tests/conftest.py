@@ -33,7 +33,10 @@ def edgec() -> Edgec:
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration that builds the embedded model in seconds: few images, short measurements."""
     file = tmp_path_factory.mktemp("config") / "quick.toml"
-    file.write_text("[calibration]\nimages = 32\n[validation]\nimages = 300\n[latency]\nseconds = 0.2\n")
+    file.write_text(
+        'target = "reference"\n'
+        "[calibration]\nimages = 32\n[validation]\nimages = 300\n[latency]\nseconds = 0.2\n"
+    )
     return file
 
 

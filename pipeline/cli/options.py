@@ -9,7 +9,8 @@ Model = Annotated[
     str | None, typer.Option(help="A known model; see `edgec models`. Default: resnet20-fashion.")
 ]
 Target = Annotated[
-    str | None, typer.Option(help="What to compile for; see `edgec targets`. Default: reference.")
+    str | None,
+    typer.Option(help="What to compile for; see `edgec targets`. Default: host, this CPU."),
 ]
 Data = Annotated[
     Path | None,

@@ -19,7 +19,7 @@ from pipeline.store import writing
 from targets.errors import TargetUnavailable
 from targets.registry import find_target, names
 
-LATEST = Path("out/resnet20-fashion-reference")
+LATEST = Path("out/resnet20-fashion-host")
 
 
 def report(

@@ -1,6 +1,6 @@
 """How figures are written, the same in the terminal, in HTML and in Markdown."""
 
-from pipeline.report.model import Interval, Latency, NotMeasured, PeakMemory, SpeedRatio
+from pipeline.report.model import Instructions, Interval, Latency, NotMeasured, PeakMemory, SpeedRatio
 
 NOT_MEASURED = "not measured"
 
@@ -127,3 +127,8 @@ def machine_state(latency: Latency) -> str:
         if known
         else "Clocks and heat could not be read."
     )
+
+
+def instructions(counted: Instructions) -> str:
+    """Say how many instructions an inference executes, and where that was counted."""
+    return f"{count(counted.per_inference)} instructions an inference ({counted.origin}: {counted.machine})"

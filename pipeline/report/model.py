@@ -202,6 +202,14 @@ class PeakMemory(Record):
     method: str  # how the peak was read
 
 
+class Instructions(Record):
+    """Instructions executed for one image on one thread: the same number every time, and no latency."""
+
+    origin: Origin
+    per_inference: PositiveInt
+    machine: str  # what was emulated
+
+
 MeasuredLatency = Annotated[Latency | NotMeasured, Field(discriminator="kind")]
 MeasuredMemory = Annotated[PeakMemory | NotMeasured, Field(discriminator="kind")]
 
@@ -274,6 +282,7 @@ class Report(Record):
     latency_fp32: MeasuredLatency
     latency_int8: MeasuredLatency
     speed: SpeedRatio | None = None  # INT8's time over FP32's; None: they were not measured alternately
+    instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory
     memory_int8: MeasuredMemory
     sizes: Sizes

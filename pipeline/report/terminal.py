@@ -90,6 +90,8 @@ def _latency(report: Report) -> RenderableType:
         else:
             notes.append(Text(f"{name}: {figures.circumstances(latency)}", style="dim"))
             notes += [Text(f"{name} is noisy: {reason}", style="yellow") for reason in latency.noisy]
+    if report.instructions_int8 is not None:
+        notes.append(Text(f"INT8 executes {figures.instructions(report.instructions_int8)}"))
     if report.speed is not None:
         notes.insert(0, Text(f"INT8 is {figures.speed_up(report.speed)}"))
     return Group(table, *[Padding(note, (0, 0, 0, 1)) for note in notes])

@@ -1,5 +1,6 @@
 """Engine -> fp32.json and int8.json: latency of both in alternation, and the peak memory of each alone."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -42,6 +43,8 @@ class Measure(Stage):
     def run(self, output: Path, progress: Progress) -> None:
         """Write fp32.json and, if the target is this machine, int8.json: latency, then memory.
 
+        Where an emulator runs the engine, instructions.json has what one inference executes.
+
         Where both run here they alternate, so that a drift of the machine hits both.
         """
         engines = {"fp32": (ReferenceTarget.runner, self.float_model.file("model.onnx"))}
@@ -49,6 +52,9 @@ class Measure(Stage):
         if target.origin is Origin.HOST:
             engines["int8"] = (target.runner, self.engine.path)
         images = first_images(self.images, self.preprocessing, self.settings.batch)
+        counted = target.instructions(self.engine.path, images)
+        if counted is not None:
+            (output / "instructions.json").write_text(json.dumps(counted))
         memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
         with progress.task("measure", 1 + len(engines)) as advance:
             latency = measure_in_child(list(engines.values()), images, self.settings, self.threads)

@@ -1,5 +1,6 @@
 """What was measured, and what it was measured on -> report.json and report.html."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from pipeline.report.model import (
     Accuracy,
     Coverage,
     Gate,
+    Instructions,
     LayerSensitivity,
     Machine,
     MeasuredLatency,
@@ -124,6 +126,7 @@ class WriteReport(Stage):
             latency_fp32=latency_of(fp32, ReferenceTarget.origin, self.threads),
             latency_int8=latency_int8,
             speed=speed,
+            instructions_int8=self._instructions(origin),
             memory_fp32=_memory(fp32_alone, ReferenceTarget.origin),
             memory_int8=memory_int8,
             sizes=self._sizes(),
@@ -149,6 +152,12 @@ class WriteReport(Stage):
         if self.sensitivity is None:
             return None
         return Sensitivities.validate_json(self.sensitivity.file("sensitivity.json").read_bytes())
+
+    def _instructions(self, origin: Origin) -> Instructions | None:
+        if "instructions.json" not in self.measurements.digests:
+            return None
+        counted = json.loads(self.measurements.file("instructions.json").read_text())
+        return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
 
     def _not_here(self) -> NotMeasured:
         return NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")

@@ -8,6 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calibration.recipe import QuantRecipe
 from targets.base import Origin, Runner
 from targets.devices import Board
@@ -15,6 +18,7 @@ from targets.errors import EngineError, TargetUnavailable
 from targets.machine import cpu_flags, cpu_name
 from targets.reach.emulator import CheckedRunner, EmulatedRunner
 from targets.reach.emulator import check as check_emulator
+from targets.reach.instructions import instructions_per_inference
 from targets.reach.local import open_local
 from targets.tvm.isa import ISAS, Isa
 
@@ -58,6 +62,10 @@ class HostTarget:
         """Compile the Q/DQ ONNX. Raises EngineError."""
         compile_engine(model, host_isa(), engine)
 
+    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
+        """Nothing counts them here."""
+        return None
+
     def open(self, engine: Path) -> AbstractContextManager[Runner]:
         """Load an engine. Raises EngineError."""
         return open_local(engine, self.threads, self.name)
@@ -99,6 +107,10 @@ class ArmTarget:
         """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""
         compile_engine(model, ISAS[self.board.isa], engine)
         compile_engine(model, host_isa(), _host_engine(engine))
+
+    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:
+        """Count the instructions of one inference on one thread. Raises EngineError."""
+        return instructions_per_inference(engine, self.board.emulated_cpu, images)
 
     @contextmanager
     def open(self, engine: Path) -> Iterator[Runner]:

@@ -151,7 +151,7 @@ def test_a_damaged_jpeg_is_named_and_counted_and_many_are_fatal(edgec: Edgec, tm
     done = edgec("build", "--out", tmp_path / "out", *arguments)
     assert done.returncode == 0, done.stderr
     assert "cut.jpg" in done.stderr
-    assert "cut.jpg" in (tmp_path / "out" / "resnet18-reference" / "report.json").read_text()
+    assert "cut.jpg" in (tmp_path / "out" / "resnet18-host" / "report.json").read_text()
 
     for n in range(3):
         (data / f"test/ash/cut{n}.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")

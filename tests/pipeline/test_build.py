@@ -222,3 +222,23 @@ def test_a_model_for_one_image_at_a_time_builds_too(edgec: Edgec, quick: Path, t
     rebuilt(edgec, tmp_path / "out", "--config", config)
     model = onnx.load(tmp_path / "out" / "resnet20-fashion-reference" / "model.onnx")
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+
+
+def test_the_default_target_is_this_machine(edgec: Edgec, quick: Path, tmp_path: Path) -> None:
+    config = tmp_path / "host.toml"
+    config.write_text(quick.read_text().replace('target = "reference"', ""))
+    result = rebuilt(edgec, tmp_path / "out", "--config", config)
+    assert result["report"]["subject"]["target"] == "host"
+    assert result["report"]["latency_int8"]["origin"] == "host"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="qemu-user is not installed")
+def test_a_board_that_is_not_here_is_emulated_and_gets_no_latency(
+    edgec: Edgec, quick: Path, tmp_path: Path
+) -> None:
+    report = rebuilt(edgec, tmp_path / "out", "--config", quick, "--target", "rpi5")["report"]
+    assert report["accuracy"]["int8_origin"] == "emulator"
+    assert report["latency_int8"]["kind"] == report["memory_int8"]["kind"] == "not measured"
+    assert report["instructions_int8"]["per_inference"] > 1_000_000
+    assert "cortex-a76" in report["instructions_int8"]["machine"]

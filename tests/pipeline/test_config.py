@@ -16,7 +16,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_without_a_file_the_defaults_build_the_embedded_model() -> None:
     config = load_config(BuildConfig, None, {})
-    assert (config.model, config.target, config.calibration.images) == ("resnet20-fashion", "reference", 512)
+    assert (config.model, config.target, config.calibration.images) == ("resnet20-fashion", "host", 512)
 
 
 def test_options_take_precedence_over_the_file(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def everything() -> Report:
     return shown.replace(
         coverage=Coverage(int8_macs=40_000_000, total_macs=40_551_424, float_layers=("linear",)),
         sensitivity=tuple(
-            LayerSensitivity(layer=f"layer{i}", sqnr_db=20.0 + i, agreement=0.99, without_sqnr_db=30.0) for i in range(8)
+            LayerSensitivity(layer=f"layer{i}", sqnr_db=20.0 + i, agreement=0.99, without_sqnr_db=30.0)
+            for i in range(8)
         ),
         robustness=(Robustness(corruption="blur", severity=3, top1=shown.accuracy.top1),),
     )

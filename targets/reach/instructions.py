@@ -1,0 +1,64 @@
+"""Counting the instructions an engine executes per inference: a cost that is the same on every machine.
+
+The number is exact and repeatable, and is never called a latency: a processor executes several instructions a
+cycle, or waits for memory.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import EngineError
+from targets.reach.emulator import QEMU
+
+PLUGIN = Path(__file__).parent / "count_instructions.c"
+IMAGES = 4
+
+
+def instructions_per_inference(engine: Path, cpu: str, images: NDArray[np.uint8]) -> int:
+    """Return how many instructions one inference executes, on one thread, emulating `cpu`.
+
+    `images` are uint8 [N, H, W, C]. The difference between runs of two lengths: loading, and the first
+    inference, do not count. Raises EngineError if the emulator or the engine fails.
+    """
+    repeated = images[np.arange(1 + IMAGES) % len(images)]
+    with tempfile.TemporaryDirectory(prefix="edgec-count-") as folder:
+        plugin = Path(folder) / "count.so"
+        _build(plugin)
+        counts = [_count(engine, cpu, plugin, repeated[:length]) for length in (1, 1 + IMAGES)]
+    return round((counts[1] - counts[0]) / IMAGES)
+
+
+def _build(plugin: Path) -> None:
+    """Compile the plugin; what it calls is in qemu itself."""
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-shared",
+        "-fPIC",
+        "-O2",
+        "-std=c11",
+        "-Wall",
+        "-Wextra",
+    ]
+    command += ["-Wl,-z,lazy", "-Wl,--allow-shlib-undefined", str(PLUGIN), "-o", str(plugin)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EngineError(f"compiling {PLUGIN.name} failed:\n{done.stderr[-2000:]}")
+
+
+def _count(engine: Path, cpu: str, plugin: Path, images: NDArray[np.uint8]) -> int:
+    command = [QEMU, "-cpu", cpu, "-plugin", str(plugin), str(engine.resolve()), "logits", "--threads", "1"]
+    done = subprocess.run(command, input=images.tobytes(), capture_output=True, check=False)
+    said = re.search(rb"instructions (\d+)", done.stderr)
+    if done.returncode or not said:
+        told = done.stderr.decode(errors="replace")[-500:] or f"exit code {done.returncode}"
+        raise EngineError(f"counting the instructions of {engine} under {QEMU} -cpu {cpu} failed: {told}")
+    return int(said[1])

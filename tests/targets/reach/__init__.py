@@ -1,0 +1,1 @@
+"""Reaching a device, or its emulator."""

@@ -1,0 +1,48 @@
+"""Counting is repeatable, and counts what a program really executes."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from targets.errors import EngineError
+from targets.reach.instructions import instructions_per_inference
+
+pytestmark = pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="qemu-user is not installed")
+
+# Reads images of one byte; spends 1000 turns of a two-instruction loop on each.
+PROGRAM = """
+#include <stdio.h>
+int main(void) {
+    while (getchar() != EOF) {
+        long n = 1000;
+        __asm__ volatile("1: subs %0, %0, #1\\n b.ne 1b" : "+r"(n));
+    }
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("program")
+    (folder / "loop.c").write_text(PROGRAM)
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", "-static", "-O2"]
+    subprocess.run([*command, folder / "loop.c", "-o", folder / "loop"], check=True)
+    return folder / "loop"
+
+
+def test_a_known_loop_is_counted(program: Path) -> None:
+    images = np.ones((8, 1, 1, 1), np.uint8)
+    counts = {instructions_per_inference(program, "cortex-a72", images) for _ in range(3)}
+    assert len(counts) == 1
+    assert 2000 <= counts.pop() <= 2100  # the loop, and what reading a byte takes
+
+
+def test_a_program_that_fails_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "none").write_bytes(b"no program")
+    with pytest.raises(EngineError, match="counting the instructions"):
+        instructions_per_inference(tmp_path / "none", "cortex-a72", np.ones((1, 1, 1, 1), np.uint8))
