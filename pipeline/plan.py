@@ -244,4 +244,4 @@ class Build:
 
 def _name(location: Path) -> str:
     """Return what to call a data set in a report: its known name, or else its folder's or file's."""
-    return next((name for name, place in NAMED.items() if place == location), location.name)
+    return next((name for name, place in NAMED.items() if place == location), location.resolve().name)
