@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 import pytest
 
+from pipeline.archive import read_entry
 from pipeline.data import open_dataset
 from pipeline.data.embedded import EMBEDDED
 from pipeline.report.model import Report
@@ -175,6 +176,22 @@ def test_two_builds_at_once_agree_and_do_each_stage_once(quick: Path, tmp_path: 
     results = [json.loads(builder.communicate()[0]) for builder in builders]
     assert results[0]["report"] == results[1]["report"]
     assert sorted(ran(results[0]) + ran(results[1])) == sorted(STAGES)
+
+
+@pytest.mark.slow
+def test_two_builds_with_other_settings_at_once_publish_one_of_the_two(
+    quick: Path, out: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(out, tmp_path / "out", copy_function=shutil.copy2)
+    recipes = ["w8a8_sym", "w8a8_asym"]
+    builders = [subprocess.Popen(build_command(quick, copy, "--recipe", r), cwd=ROOT) for r in recipes]
+    assert [builder.wait() for builder in builders] == [0, 0]
+    folder = copy / "resnet20-fashion-reference"
+    report = Report.load(folder / "report.json")
+    packed = json.loads(read_entry(copy / "resnet20-fashion-reference.edgec", "report.json"))
+    model = hashlib.sha256((folder / "model.int8.onnx").read_bytes()).hexdigest()
+    assert packed == json.loads((folder / "report.json").read_text())
+    assert report.subject.int8_model_digest == model
 
 
 SPY = """
