@@ -54,6 +54,8 @@ class ValidationConfig(Section):
     """Evaluation images on which the error is attributed to layers; 0 leaves that out."""
     min_ratio: float | None = Field(default=None, gt=0, le=1)
     """Smallest acceptable share of FP32's top-1 that INT8 keeps, such as MLPerf's 0.99; no gate if absent."""
+    robustness: int = Field(default=0, ge=0)
+    """Evaluation images to compare FP32 and INT8 on under camera corruptions, such as 500; 0: not done."""
 
 
 class LatencyConfig(Section):

@@ -24,6 +24,7 @@ from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
 from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
+from pipeline.stages.robustness import Robustness
 from pipeline.stages.validate import Validate
 from pipeline.store import Product, Store, writing
 from targets.base import Target
@@ -183,6 +184,22 @@ class Build:
         return self._make(Attribute(*models, self.recipe, self.calibration_images, images))
 
     @cached_property
+    def robustness(self) -> Product | None:
+        """robustness.json, if it is wanted."""
+        wanted = self.config.validation.robustness
+        if not wanted:
+            return None
+        return self._make(
+            Robustness(
+                float_model=self.float_model,
+                engine=self.engine,
+                images=self.evaluation.stratified(wanted, seed=0),
+                preprocessing=self.model.preprocessing,
+                seed=0,
+            )
+        )
+
+    @cached_property
     def report(self) -> Product:
         """report.json and report.html."""
         return self._make(
@@ -201,6 +218,7 @@ class Build:
                 accuracy=self.accuracy,
                 measurements=self.measurements,
                 sensitivity=self.sensitivity,
+                robustness=self.robustness,
             )
         )
 
@@ -244,4 +262,4 @@ class Build:
 
 def _name(location: Path) -> str:
     """Return what to call a data set in a report: its known name, or else its folder's or file's."""
-    return next((name for name, place in NAMED.items() if place == location), location.name)
+    return next((name for name, place in NAMED.items() if place == location), location.resolve().name)

@@ -1,7 +1,10 @@
 """Puts what a build made where its user looks: out/<name>/ and out/<name>.edgec."""
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.plan import Build
@@ -11,23 +14,32 @@ from pipeline.store import Product, writing
 def publish(build: Build) -> Path:
     """Place the products of a whole build below its output folder and return the bundle's path.
 
-    Each file appears complete or not at all; files that are already there are left alone.
+    Each file appears complete or not at all; files that are already there are left alone. Builds of the same
+    name with other settings publish one after the other, so that what lies there in the end is of one.
     """
+    packed = build.bundle
+    parts = (build.float_model, build.ranges, build.int8_model, build.engine.product, build.report)
+    files = {name: product for product in parts for name in product.digests}
     out = build.config.out
     folder, bundle = out / build.name, out / f"{build.name}.edgec"
     with writing(out):
         folder.mkdir(parents=True, exist_ok=True)
-        for product in (
-            build.float_model,
-            build.ranges,
-            build.int8_model,
-            build.engine.product,
-            build.report,
-        ):
-            for name in product.digests:
+        with _held(folder):
+            for name, product in files.items():
                 place(product, name, folder / name)
-        place(build.bundle, bundle.name, bundle)
+            place(packed, bundle.name, bundle)
     return bundle
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Lock a folder, even one on a disk that can only be read. Waits for whoever holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def place(product: Product, name: str, destination: Path) -> None:

@@ -139,7 +139,7 @@ def writing(place: Path, option: str = "--out") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or place
+        where = error.filename2 or error.filename or place  # of a copy, the second is its destination
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(_existing(place)).free / 2**20
             raise StorageError(

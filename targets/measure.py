@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from targets.errors import EngineError
 from targets.runtime.measure import Measurement, Settings, from_json
 
+ROOT = Path(__file__).resolve().parents[1]
+"""Where the child starts: it must find our modules, not a user's folder that is called `targets` too."""
+
 
 def measure_in_child(
     engines: Sequence[tuple[str, Path]],
@@ -34,8 +37,10 @@ def measure_in_child(
         command = [sys.executable, "-m", "targets.runtime.measure", "--images", str(file)]
         command += ["--settings", json.dumps(asdict(settings)), "--threads", str(threads)]
         for runner, engine in engines:
-            command += ["--engine", runner, str(engine)]
-        child = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+            command += ["--engine", runner, str(engine.absolute())]
+        child = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False
+        )
     if child.returncode:
         names = ", ".join(str(engine) for _, engine in engines)
         raise EngineError(

@@ -19,7 +19,14 @@ from pipeline.errors import DataError, UsageError, listed
 from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+PICTURES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
+    *(
+        ".avif",
+        ".heic",
+        ".heif",
+    ),  # not decodable everywhere, but better named as damaged than left out in silence
+}
 SPLIT_NAMES = {name for names in STORED_AS.values() for name in names}
 
 
@@ -70,7 +77,8 @@ def _from_folders(tree: Tree) -> list[Entry]:
     for split in sorted(SPLIT_NAMES):
         for name in tree.below(split):
             path = PurePosixPath(name)
-            if len(path.parts) > 2 and path.suffix.lower() in PICTURES:
+            hidden = any(part.startswith(".") for part in path.parts)  # such as macOS's ._001.jpg
+            if len(path.parts) > 2 and path.suffix.lower() in PICTURES and not hidden:
                 entries.append(Entry(name, split, path.parts[1]))
     return entries
 

@@ -113,7 +113,7 @@ def _unwrapped(content: Mapping[str, object], path: Path) -> Mapping[str, object
 
 
 def _without_prefix(content: Mapping[str, object]) -> Mapping[str, object]:
-    """Take off what DataParallel, torch.compile and Lightning put before all keys; no ResNet has such parts."""
+    """Take off what DataParallel, torch.compile and Lightning put before every key of a network."""
     while len(firsts := {str(key).partition(".")[:2] for key in content}) == 1:
         ((first, dot),) = firsts
         if not dot:

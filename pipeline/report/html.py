@@ -6,13 +6,16 @@ from pipeline.report import figures, plots
 from pipeline.report.model import (
     Accuracy,
     ClassAccuracy,
+    CorruptedAccuracy,
     Latency,
     NegativeFlip,
     NotMeasured,
     PairedRate,
     Report,
+    Robustness,
 )
 from pipeline.report.page import render_page
+from pipeline.report.robustness import conclusion, severities, stands_out
 
 MATRIX_CLASSES = 24  # a larger confusion matrix is shown as its most frequent confusions
 CLASS_ROWS = 40
@@ -36,6 +39,27 @@ class ClassRow:
     counts: ClassAccuracy
     fp32: float
     int8: float
+    fp32_at: float
+    int8_at: float
+
+
+@dataclass(frozen=True)
+class RobustnessView:
+    """What corruptions cost: the conclusion, the extra losses drawn, and a row for each condition."""
+
+    conclusion: str
+    severities: str
+    chart: plots.Chart
+    axis: plots.Axis
+    rows: list["ConditionRow"]
+
+
+@dataclass(frozen=True)
+class ConditionRow:
+    """A corruption and severity with the places of its accuracies on the common axis, in percent of it."""
+
+    of: CorruptedAccuracy
+    stands_out: bool
     fp32_at: float
     int8_at: float
 
@@ -74,6 +98,7 @@ def render_html(report: Report) -> str:
         pictured=[flip for flip in accuracy.negative_flips if flip.thumbnail_png],
         unpictured=[flip for flip in accuracy.negative_flips if not flip.thumbnail_png],
         flip_words=lambda flip: flip_words(flip, subject.classes),
+        robustness=None if report.robustness is None else robustness_view(report.robustness),
     )
 
 
@@ -131,6 +156,21 @@ def size_bars(report: Report) -> list[tuple[str, str, float]]:
     named = [("FP32 ONNX", sizes.model), ("INT8 ONNX", sizes.int8_model), ("Engine", sizes.engine)]
     longest = max(size for _, size in named)
     return [(name, figures.size(size), round(100 * size / longest, 2)) for name, size in named]
+
+
+def robustness_view(found: Robustness) -> RobustnessView:
+    """Draw what corruptions cost."""
+    drawn: dict[str, plots.Estimate | None] = {
+        name: (extra.points, extra.interval) for name, extra in found.by_corruption
+    }
+    title = "What INT8 loses more than FP32 from clean to corrupted"
+    axis = plots.Axis(0.0, 1.0)
+    rows = [
+        ConditionRow(one, stands_out(one), axis.at(one.top1.fp32), axis.at(one.top1.int8))
+        for one in found.corrupted
+    ]
+    chart = plots.chart(title, "points", drawn, figures.points)
+    return RobustnessView(conclusion(found), severities(found), chart, axis, rows)
 
 
 def class_axis(accuracy: Accuracy) -> plots.Axis:

@@ -1,14 +1,15 @@
-"""Confidence intervals and tests for paired counts: the statistics an accuracy gate stands on.
+"""Confidence intervals and tests for paired images: the statistics an accuracy gate stands on.
 
 The same images go through FP32 and INT8, so an image counts only when exactly one of the two is right.
 Throughout, `worse` is the number of images right before and wrong after, `better` the reverse, `images` all.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.report.model import Interval
 
@@ -127,6 +128,49 @@ def mcnemar_exact(worse: int, better: int) -> float:
     from scipy.stats import binom  # takes longer to import than a cached build may take
 
     return min(1.0, 2 * float(binom.cdf(min(worse, better), worse + better, 0.5)))
+
+
+def mean_interval(changes: NDArray[np.int64], level: float = LEVEL) -> Interval:
+    """Return an interval for the mean of whole-numbered changes [N], one an image.
+
+    Wald's after adding an image that changed by +1 and one by -1. For changes in {-1, 0, 1} that is the
+    adjusted interval for paired proportions of Bonett & Price 2012 (JEBS 37:479), which keeps its coverage
+    with few or no changes; here it serves differences of differences, which reach further.
+    """
+    total = len(changes) + 2
+    mean = float(changes.sum()) / total
+    square = (float(np.square(changes).sum()) + 2) / total
+    half = normal_quantile(level) * math.sqrt((square - mean**2) / total)
+    return Interval(low=mean - half, high=mean + half, level=level)
+
+
+def sign_flip_exact(changes: NDArray[np.int64]) -> float:
+    """Return the exact two-sided p-value of whole-numbered changes [N] that are symmetric about zero.
+
+    The permutation test for pairs (Fisher 1935, section 21): every change could as well have had the other
+    sign. With changes in {-1, 0, 1} it is McNemar's exact test.
+    """
+    sizes = np.abs(changes[changes != 0])
+    reach = int(sizes.sum())
+    chances = np.zeros(2 * reach + 1)  # of every sum from -reach to reach
+    chances[reach] = 1.0
+    for size in sizes.tolist():
+        chances = (np.roll(chances, size) + np.roll(chances, -size)) / 2  # never reaches round the ends
+    sums = np.arange(-reach, reach + 1)
+    return min(1.0, float(chances[np.abs(sums) >= abs(int(changes.sum()))].sum()))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being many (Holm 1979), in the order given.
+
+    Calling those below a level significant is wrong anywhere among them with at most that probability,
+    however they depend on each other.
+    """
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected
 
 
 def images_to_decide(

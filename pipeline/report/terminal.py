@@ -8,7 +8,8 @@ from rich.text import Text
 
 from pipeline.report import figures
 from pipeline.report.comparison import Comparison
-from pipeline.report.model import Gate, Latency, NotMeasured, PairedRate, Report, Verdict
+from pipeline.report.model import Gate, Latency, NotMeasured, PairedRate, Report, Robustness, Verdict
+from pipeline.report.robustness import conclusion, mean_top1, severities
 
 STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
 
@@ -16,6 +17,8 @@ STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLU
 def render_terminal(report: Report, console: Console) -> None:
     """Print the report."""
     parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
+    if report.robustness is not None:
+        parts.append(_robustness(report.robustness))
     console.print(Padding(Group(*parts), (1, 1)))
 
 
@@ -117,6 +120,21 @@ def _sizes(report: Report) -> Table:
     table.add_row("engine", "", figures.size(sizes.engine))
     table.add_row("peak memory", figures.memory(report.memory_fp32), figures.memory(report.memory_int8))
     return table
+
+
+def _robustness(found: Robustness) -> RenderableType:
+    table = table_of("Robustness", "FP32", "INT8", "INT8 loses more by")
+    clean = found.clean
+    table.add_row("clean", figures.percent(clean.fp32), figures.percent(clean.int8), "")
+    for name, extra in found.by_corruption:
+        loss = f"{figures.points(extra.points)} {figures.interval(extra.interval)}"
+        table.add_row(name, *map(figures.percent, mean_top1(found, name)), loss)
+    notes = (
+        f"top-1 on {figures.plural(clean.images, 'image')}, mean of severities {severities(found)} of "
+        f"{found.parameters}; FP32 measured on {found.fp32_origin}, INT8 on {found.int8_origin}; "
+        "points, the intervals all hold together with 95 % confidence"
+    )
+    return Group(table, Text(notes, style="dim"), Text(conclusion(found)))
 
 
 def table_of(title: str, *columns: str) -> Table:

@@ -26,6 +26,7 @@ from pipeline.report.model import (
     NotMeasured,
     PairedRate,
     Report,
+    Robustness,
     Sizes,
     Subject,
     overall,
@@ -96,6 +97,7 @@ class WriteReport(Stage):
     accuracy: Product
     measurements: Product
     sensitivity: Product | None
+    robustness: Product | None
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
@@ -134,6 +136,7 @@ class WriteReport(Stage):
             coverage=self._coverage(),
             sensitivity=self._sensitivity(),
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
+            robustness=self._robustness(),
         )
 
     def _measured(self, precision: str) -> list[Measurement]:
@@ -147,6 +150,11 @@ class WriteReport(Stage):
         return Coverage(
             int8_macs=found.int8_macs, total_macs=found.total_macs, float_layers=found.float_layers
         )
+
+    def _robustness(self) -> Robustness | None:
+        if self.robustness is None:
+            return None
+        return Robustness.model_validate_json(self.robustness.file("robustness.json").read_text())
 
     def _sensitivity(self) -> tuple[LayerSensitivity, ...] | None:
         if self.sensitivity is None:

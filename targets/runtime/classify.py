@@ -36,10 +36,16 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run", description="Classify pictures.")
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
-    parser.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--top", type=_positive, default=3, help="how many classes to show (default: 3)")
+    parser.add_argument("--threads", type=_positive, default=1)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 on")
+    return int(text)
 
 
 def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.Namespace) -> bool:  # noqa: ANN401 - a runner of any toolchain

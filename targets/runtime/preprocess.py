@@ -7,6 +7,7 @@ bit-exact bilinear resize, so the same picture gives the same bytes on every mac
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     Image = NDArray[np.uint8]
 
 FITS = ("pad", "crop", "stretch")
+LONGEST = 16  # sides; see Preprocessing
+MARKER = re.compile(b"\xff[\x01\xc0-\xcf\xd8-\xfe]")  # of a JPEG segment; not RSTn, nor FF 00 within a scan
 
 
 class ImageError(ValueError):
@@ -34,7 +37,7 @@ def decode(encoded: bytes, channels: int) -> Image:
     The orientation in EXIF is applied. Raises ImageError if the bytes are no complete picture: decoders fill
     the missing part of a truncated JPEG with grey and report success, so its end is looked for here.
     """
-    if encoded[:2] == b"\xff\xd8" and b"\xff\xd9" not in encoded[-1024:]:
+    if encoded[:2] == b"\xff\xd8" and not _has_end(encoded):
         raise ImageError("the JPEG is cut off: its end marker is missing")
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     try:
@@ -47,12 +50,27 @@ def decode(encoded: bytes, channels: int) -> Image:
     return pixels[:, :, None] if channels == 1 else np.ascontiguousarray(pixels[:, :, ::-1])
 
 
+def _has_end(jpeg: bytes) -> bool:
+    """Follow the segments to the end marker (ITU-T T.81, B.1.1); phones append films to pictures."""
+    place = 2
+    while True:
+        marker = MARKER.search(jpeg, place)
+        if marker is None or marker.group() == b"\xff\xd9":
+            return marker is not None
+        alone = marker.group() in (
+            b"\xff\x01",
+            b"\xff\xd8",
+        )  # TEM and SOI; all others begin with their length
+        place = marker.end() + (0 if alone else int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big"))
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How a picture of any size becomes the model's input.
 
     fit is "pad" (centred on black, never scaled unless larger), "crop" (the shorter side scaled to `resize`,
-    the centre cut out) or "stretch" (both sides scaled, proportions change).
+    the centre cut out) or "stretch" (both sides scaled, proportions change). Of a picture more than LONGEST
+    times as long as wide "crop" scales only the middle: all of it may not fit the memory.
     """
 
     height: int
@@ -79,11 +97,14 @@ class Preprocessing:
         if self.fit == "stretch":
             return _resized(image, self.height, self.width)
         height, width = image.shape[:2]
+        if max(height, width) > LONGEST * min(height, width):
+            image = _middle(image, min(height, LONGEST * width), min(width, LONGEST * height))
+            height, width = image.shape[:2]
         if height < width:
             scaled = _resized(image, self.resize, _rounded(width * self.resize, height))
         else:
             scaled = _resized(image, _rounded(height * self.resize, width), self.resize)
-        return self._centre(scaled)
+        return _middle(scaled, self.height, self.width)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values; `Preprocessing(**d)` gives the same object back."""
@@ -103,10 +124,11 @@ class Preprocessing:
         canvas[top : top + height, left : left + width] = image
         return canvas
 
-    def _centre(self, image: Image) -> Image:
-        top = (image.shape[0] - self.height) // 2
-        left = (image.shape[1] - self.width) // 2
-        return np.ascontiguousarray(image[top : top + self.height, left : left + self.width])
+
+def _middle(image: Image, height: int, width: int) -> Image:
+    """Cut `height` x `width` pixels out of the middle."""
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
 def _rounded(numerator: int, denominator: int) -> int:

@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 import pytest
 
+from pipeline.archive import read_entry
 from pipeline.data import open_dataset
 from pipeline.data.embedded import EMBEDDED
 from pipeline.report.model import Report
@@ -177,6 +178,22 @@ def test_two_builds_at_once_agree_and_do_each_stage_once(quick: Path, tmp_path: 
     assert sorted(ran(results[0]) + ran(results[1])) == sorted(STAGES)
 
 
+@pytest.mark.slow
+def test_two_builds_with_other_settings_at_once_publish_one_of_the_two(
+    quick: Path, out: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(out, tmp_path / "out", copy_function=shutil.copy2)
+    recipes = ["w8a8_sym", "w8a8_asym"]
+    builders = [subprocess.Popen(build_command(quick, copy, "--recipe", r), cwd=ROOT) for r in recipes]
+    assert [builder.wait() for builder in builders] == [0, 0]
+    folder = copy / "resnet20-fashion-reference"
+    report = Report.load(folder / "report.json")
+    packed = json.loads(read_entry(copy / "resnet20-fashion-reference.edgec", "report.json"))
+    model = hashlib.sha256((folder / "model.int8.onnx").read_bytes()).hexdigest()
+    assert packed == json.loads((folder / "report.json").read_text())
+    assert report.subject.int8_model_digest == model
+
+
 SPY = """
 import runpy, sys
 sys.argv = sys.argv[1:]
@@ -202,6 +219,39 @@ def test_the_unpacked_bundle_classifies_without_the_project(out: Path, tmp_path:
     guesses = [json.loads(line)["classes"][0]["name"] for line in done.stdout.splitlines()]
     right = [split.classes[label] == guess for label, guess in zip(split.labels, guesses, strict=True)]
     assert sum(right) >= 16
+
+
+@pytest.fixture
+def unpacked(out: Path, tmp_path: Path) -> Path:
+    with tarfile.open(out / "resnet20-fashion-reference.edgec") as tar:
+        tar.extractall(tmp_path, filter="data")
+    return tmp_path / "resnet20-fashion-reference"
+
+
+def test_the_bundle_says_which_module_is_missing(unpacked: Path) -> None:
+    command = [sys.executable, "-S", unpacked / "run", "x.png"]  # without site-packages
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("run: the Python module numpy is missing")
+
+
+def test_the_bundle_s_output_may_be_cut_short(unpacked: Path) -> None:
+    cv2.imwrite(str(unpacked / "x.png"), np.zeros((28, 28), np.uint8))
+    command = [sys.executable, unpacked / "run", *[unpacked / "x.png"] * 500]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stdout
+        assert program.stderr
+        program.stdout.close()
+        assert program.stderr.read() == ""
+    assert program.returncode == 1
+
+
+@pytest.mark.parametrize("wrong", [("--top", "0"), ("--threads", "-3"), ("--top", "x")])
+def test_the_bundle_refuses_counts_that_are_none(unpacked: Path, wrong: tuple[str, str]) -> None:
+    command = [sys.executable, unpacked / "run", *wrong, "x.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is no whole number from 1 on" in done.stderr
 
 
 def test_a_changed_bundle_is_refused(out: Path, tmp_path: Path) -> None:

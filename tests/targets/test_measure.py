@@ -38,6 +38,15 @@ def test_two_engines_alternate(engine: Path) -> None:
     assert [len(m.runs_ns) for m in found] == [20, 20]
 
 
+def test_folders_of_the_user_are_not_taken_for_ours(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = environment(engine.parent)
+    theirs = engine.parent / "targets"
+    theirs.mkdir()
+    (theirs / "__init__.py").write_text("raise SystemExit('not ours')")
+    monkeypatch.chdir(engine.parent)
+    measure_in_child([("sum_runner", Path(engine.name))], IMAGES, QUICK, environment=ours)
+
+
 def test_a_child_that_fails_says_why(engine: Path) -> None:
     engine.write_text("not a number")
     with pytest.raises(EngineError, match="invalid literal for int"):

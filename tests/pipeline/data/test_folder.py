@@ -51,9 +51,20 @@ def test_what_is_deeper_than_the_class_belongs_to_it_and_what_is_no_picture_is_l
         "test/ash/notes.txt": b"",
         "test/2.png": picture,
         "more/x/3.png": picture,
+        "test/ash/._1.PNG": b"what macOS leaves on other disks",
+        "test/.ipynb_checkpoints/4.png": picture,
     }
+    dataset = open_dataset(write_folder(tmp_path, files))
+    assert dataset.classes == ("ash",)
+    assert [sample.name for sample in dataset.split("evaluation").samples] == ["test/ash/deep/er/1.PNG"]
+
+
+def test_a_kind_of_picture_that_cannot_be_decoded_is_damaged_not_left_out_in_silence(tmp_path: Path) -> None:
+    files = {"test/ash/1.png": png(random_pixels(1)[0]), "test/ash/2.heic": b"\0\0\0\x18ftypheic"}
     split = open_dataset(write_folder(tmp_path, files)).split("evaluation")
-    assert [sample.name for sample in split.samples] == ["test/ash/deep/er/1.PNG"]
+    assert len(split) == 2
+    with pytest.raises(DataError, match=r"2\.heic \(not a picture that OpenCV can decode\)"):
+        list(split.batches(Preprocessing(8, 8, 3, "stretch"), 2))
 
 
 def test_folders_that_link_to_each_other_are_entered_once(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ from pipeline.report.model import (
     Machine,
     NotMeasured,
     Report,
+    Robustness,
     Sizes,
     SkippedImage,
     SpeedRatio,
     Subject,
     overall,
 )
+from pipeline.report.robustness import RobustnessTally
 from targets.base import Origin
 from targets.runtime.machine import MachineState, PeakMemory
 from targets.runtime.measure import Measurement
@@ -77,6 +79,21 @@ def accuracy(classes: tuple[str, ...] = CLASSES, images: int = 10_000, noise: fl
     tally = AccuracyTally(k)
     tally.add(fp32, int8, labels.astype(np.int64), pixels, [f"t10k/{i:05d}" for i in range(n)])
     return tally.accuracy(Origin.HOST, Origin.HOST)
+
+
+def robustness(images: int = 400, harm: float = 0.0) -> Robustness:
+    """Simulate a network under two corruptions; INT8 alone fails under fog in a share `harm` of images."""
+    rng = np.random.default_rng(4)
+    tally = RobustnessTally([(name, severity) for name in ("blur", "fog") for severity in (1, 5)])
+    labels = rng.integers(0, 10, images)
+    for condition in (None, *tally.conditions):
+        fp32 = rng.standard_normal((images, 10)).astype(np.float32)
+        fp32[np.arange(images), labels] += 4 if condition is None else 3
+        int8 = fp32 + 0.05 * rng.standard_normal(fp32.shape).astype(np.float32)
+        if condition is not None and condition[0] == "fog":
+            int8[rng.random(images) < harm] *= -1
+        tally.add(condition, fp32, int8, labels)
+    return tally.robustness(Origin.HOST, Origin.EMULATOR, "CIFAR-10-C", seed=0, images_digest=f"{7:064x}")
 
 
 def report(

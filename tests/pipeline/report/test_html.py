@@ -9,9 +9,9 @@ import pytest
 
 import pipeline.report.html as report_html
 from pipeline.report.html import render_html
-from pipeline.report.model import Coverage, LayerSensitivity, Report, Robustness
+from pipeline.report.model import Coverage, LayerSensitivity, Report
 from tests.pipeline.report.browser import Page, browse, dimensions, in_a_browser
-from tests.pipeline.report.samples import report
+from tests.pipeline.report.samples import report, robustness
 
 
 def everything() -> Report:
@@ -23,7 +23,7 @@ def everything() -> Report:
             LayerSensitivity(layer=f"layer{i}", sqnr_db=20.0 + i, agreement=0.99, without_sqnr_db=30.0)
             for i in range(8)
         ),
-        robustness=(Robustness(corruption="blur", severity=3, top1=shown.accuracy.top1),),
+        robustness=robustness(),
     )
 
 
@@ -95,6 +95,14 @@ def test_a_thousand_classes_do_not_make_a_thousand_rows() -> None:
     page = render_html(report(noise=1.0, classes=names, images=4000))
     assert page.count("<tr>") < 120
     assert "The 40 classes that lost most" in Page(page).text
+
+
+def test_robustness_says_what_was_found_before_it_shows_it() -> None:
+    text = Page(render_html(report().replace(robustness=robustness(harm=0.3)))).text
+    conclusion = text.index("INT8 loses more under fog 1, fog 5.")
+    assert conclusion < text.index("What INT8 loses more than FP32") < text.index("p, Holm")
+    assert "measured on emulator" in text
+    assert 'id="robustness"' not in render_html(report())
 
 
 def luminance(colour: str) -> float:

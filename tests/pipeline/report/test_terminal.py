@@ -5,7 +5,7 @@ from rich.console import Console
 
 from pipeline.report.model import Report
 from pipeline.report.terminal import render_terminal
-from tests.pipeline.report.samples import report
+from tests.pipeline.report.samples import report, robustness
 
 
 def printed(shown: Report, width: int = 80) -> str:
@@ -50,6 +50,17 @@ def test_skipped_images_are_named_and_noise_is_called_noise() -> None:
     shown = report()
     noisy = shown.latency_int8.replace(noisy=("p90 is 40% above the median",))
     assert "INT8 is noisy: p90 is 40% above the median" in printed(shown.replace(latency_int8=noisy))
+
+
+def test_robustness_is_shown_where_it_was_tested_and_fits_80_columns() -> None:
+    assert "Robustness" not in printed(report())
+    text = printed(report().replace(robustness=robustness(harm=0.3)))
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    rows = [line.split() for line in text.splitlines()]
+    assert [row[0] for row in rows if row and row[0] in ("clean", "blur", "fog")] == ["clean", "blur", "fog"]
+    assert "mean of severities 1 and 5 of CIFAR-10-C" in " ".join(text.split())
+    assert "INT8 on emulator" in " ".join(text.split())
+    assert "INT8 loses more under fog 1, fog 5." in " ".join(text.split())
 
 
 def test_names_cannot_style_the_terminal() -> None:

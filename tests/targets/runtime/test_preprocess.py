@@ -94,6 +94,27 @@ def test_a_truncated_png_is_refused_wherever_it_is_cut(kept: int) -> None:
         decode(whole[: min(kept, len(whole) - 13)], 3)
 
 
+def test_a_jpeg_may_be_followed_by_anything() -> None:
+    data = encoded(picture(40, 50, 3))
+    assert np.array_equal(decode(data + b"a phone's film" * 1000, 3), decode(data, 3))
+
+
+def test_the_end_of_a_thumbnail_within_a_jpeg_is_not_its_own() -> None:
+    data, thumbnail = encoded(picture(40, 50, 3)), encoded(picture(4, 5, 3))
+    whole = data[:2] + b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + data[2:]
+    assert np.array_equal(decode(whole, 3), decode(data, 3))
+    with pytest.raises(ImageError, match="end marker"):
+        decode(whole[:-100], 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 60_000, 3), (60_000, 1, 3)])
+def test_a_long_thin_picture_takes_no_more_memory_than_its_middle(shape: tuple[int, int, int]) -> None:
+    """Scaled as a whole it would be 256 x 15,360,000 pixels."""
+    image = np.zeros(shape, np.uint8)
+    image.reshape(-1, 3)[29_000:31_000] = 200
+    assert np.all(Preprocessing(224, 224, 3, "crop", 256)(image) == 200)
+
+
 def test_a_picture_that_claims_to_fill_the_memory_is_refused() -> None:
     bomb = bytearray(encoded(picture(8, 8, 3)))
     at = bomb.index(b"\xff\xc0") + 5  # start of frame: length, precision, then height and width

@@ -1,0 +1,152 @@
+"""FP32 against INT8 under camera corruptions: does INT8 lose more, and is that more than noise?
+
+An image's change is how much more INT8 lost on it than FP32 did when it was corrupted:
+(FP32 right - INT8 right) corrupted, minus the same clean, in -2 to 2. Images are independent of each other,
+the corruptions of one image are not; so what covers several corruptions is first summed for each image.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ReportError
+from pipeline.report import figures
+from pipeline.report.model import CorruptedAccuracy, ExtraLoss, Robustness
+from pipeline.report.paired import paired_images
+from pipeline.report.stats import LEVEL, holm, mean_interval, sign_flip_exact
+from targets.base import Origin
+
+Condition = tuple[str, int]
+"""A corruption and its severity."""
+
+
+class RobustnessTally:
+    """Which images are right, under which corruption. Feed every batch to `add`, then ask for `robustness`.
+
+    Keeps two bits an image and condition; no images and no logits.
+    """
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        self.conditions = tuple(conditions)
+        self._right: dict[Condition | None, list[NDArray[np.bool_]]] = {
+            condition: [] for condition in (None, *conditions)
+        }
+
+    def add(
+        self,
+        condition: Condition | None,
+        fp32: NDArray[np.float32],
+        int8: NDArray[np.float32],
+        labels: NDArray[np.int64],
+    ) -> None:
+        """Count a batch under a condition, None for clean: logits [N, classes] of both, labels [N].
+
+        Batches come in the same order under every condition. Raises ReportError if a logit is not finite.
+        """
+        for what, logits in (("FP32", fp32), ("INT8", int8)):
+            if not np.isfinite(logits).all():
+                where = "clean images" if condition is None else f"{condition[0]}, severity {condition[1]}"
+                raise ReportError(f"{what} logits are not finite on {where}: the engine is broken")
+        self._right[condition].append(np.stack([fp32.argmax(1), int8.argmax(1)]) == labels)
+
+    def robustness(
+        self, fp32_origin: Origin, int8_origin: Origin, parameters: str, seed: int, images_digest: str
+    ) -> Robustness:
+        """Return the record of everything counted. Raises ReportError if nothing was."""
+        if not self._right[None]:
+            raise ReportError("no image was counted: robustness needs at least one")
+        right = {condition: np.concatenate(found, axis=1) for condition, found in self._right.items()}
+        clean = right.pop(None).astype(np.int64)
+        lost = {condition: clean - found for condition, found in right.items() if condition is not None}
+        changes = {condition: int8 - fp32 for condition, (fp32, int8) in lost.items()}
+        fp32_loss, int8_loss = (100 * np.mean([loss[i] for loss in lost.values()]) for i in (0, 1))
+        names = tuple(dict.fromkeys(name for name, _ in self.conditions))
+        together = 1 - (1 - LEVEL) / len(names)  # Bonferroni: all of them hold at once with LEVEL
+        return Robustness(
+            fp32_origin=fp32_origin,
+            int8_origin=int8_origin,
+            parameters=parameters,
+            seed=seed,
+            images_digest=images_digest,
+            clean=paired_images(*clean.astype(bool)),
+            fp32_loss_points=float(fp32_loss),
+            int8_loss_points=float(int8_loss),
+            extra=extra_loss(list(changes.values())),
+            by_corruption=tuple(
+                (name, extra_loss([changes[c] for c in self.conditions if c[0] == name], together))
+                for name in names
+            ),
+            corrupted=_corrupted(right, changes),
+        )
+
+
+def extra_loss(changes: Sequence[NDArray[np.int64]], level: float = LEVEL) -> ExtraLoss:
+    """Return the mean of the changes [N] under several corruptions of the same images, with its interval."""
+    summed = np.sum(changes, axis=0)
+    to_points = 100 / len(changes)
+    return ExtraLoss(
+        points=float(summed.mean()) * to_points,
+        interval=mean_interval(summed, level).scaled(to_points),
+        p=sign_flip_exact(summed),
+    )
+
+
+def _corrupted(
+    right: dict[Condition | None, NDArray[np.bool_]], changes: dict[Condition, NDArray[np.int64]]
+) -> tuple[CorruptedAccuracy, ...]:
+    extras = {condition: extra_loss([change]) for condition, change in changes.items()}
+    corrected = holm([extra.p for extra in extras.values()])
+    return tuple(
+        CorruptedAccuracy(
+            corruption=condition[0],
+            severity=condition[1],
+            top1=paired_images(*right[condition]),
+            extra=extra,
+            holm_p=p,
+        )
+        for (condition, extra), p in zip(extras.items(), corrected, strict=True)
+    )
+
+
+def conclusion(found: Robustness) -> str:
+    """Say whether INT8 loses more than FP32 under corruption, and whether that is more than noise."""
+    extra, tests = found.extra, len(found.corrupted)
+    noise = "more than noise" if extra.p < 1 - LEVEL else "no more than noise"
+    if extra.points == 0:
+        amount = "exactly as much as"
+    else:
+        amount = f"{abs(extra.points):.2f} points {'more' if extra.points > 0 else 'less'} than"
+    whole = (
+        f"Under corruption FP32 loses {found.fp32_loss_points:.2f} points of top-1 and INT8 "
+        f"{found.int8_loss_points:.2f}: INT8 loses {amount} FP32, {noise} (difference "
+        f"{figures.points(extra.points)} {figures.interval(extra.interval)} with 95 % confidence, "
+        f"p {figures.probability(extra.p)})."
+    )
+    worse = [
+        f"{one.corruption} {one.severity}"
+        for one in found.corrupted
+        if stands_out(one) and one.extra.points > 0
+    ]
+    if not worse:
+        return f"{whole} Not one of {tests} conditions alone shows INT8 losing more, after Holm's correction."
+    return (
+        f"{whole} After Holm's correction for {tests} conditions, INT8 loses more under {', '.join(worse)}."
+    )
+
+
+def mean_top1(found: Robustness, corruption: str) -> tuple[float, float]:
+    """Return the mean share that FP32 and INT8 get right under a corruption, over its severities."""
+    rates = [one.top1 for one in found.corrupted if one.corruption == corruption]
+    return sum(rate.fp32 for rate in rates) / len(rates), sum(rate.int8 for rate in rates) / len(rates)
+
+
+def severities(found: Robustness) -> str:
+    """Name the severities tested: 1, 3 and 5."""
+    *before, last = sorted({one.severity for one in found.corrupted})
+    return f"{', '.join(map(str, before))} and {last}" if before else str(last)
+
+
+def stands_out(one: CorruptedAccuracy) -> bool:
+    """Tell whether a condition's extra loss is more than noise, corrected for all conditions together."""
+    return one.holm_p < 1 - LEVEL

@@ -1,0 +1,73 @@
+"""Engine + some evaluation images -> robustness.json: FP32 and INT8 on the same images, corrupted."""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from pipeline.corruptions import CORRUPTIONS, parameters_of
+from pipeline.data.split import Split
+from pipeline.progress import Progress
+from pipeline.report.robustness import RobustnessTally
+from pipeline.stage import Stage
+from pipeline.stages.compile import Engine
+from pipeline.store import Product
+from targets.reference import ReferenceTarget
+from targets.registry import find_target
+from targets.runtime.preprocess import Preprocessing
+
+BATCH = 32
+SEVERITIES = (1, 3, 5)
+
+
+@dataclass(frozen=True)
+class Robustness(Stage):
+    """Corrupt preprocessed images in every way and run the float model and the engine on them.
+
+    Every corruption and severity sees all of `images`; what is noise in them follows from `seed`.
+    """
+
+    name: ClassVar[str] = "robustness"
+    code: ClassVar[tuple[str, ...]] = (
+        "pipeline/stages/robustness.py",
+        "pipeline/corruptions.py",
+        "pipeline/data",
+        "pipeline/report/model.py",
+        "pipeline/report/paired.py",
+        "pipeline/report/record.py",
+        "pipeline/report/robustness.py",
+        "pipeline/report/stats.py",
+        "targets",
+    )
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python", "scipy")
+
+    float_model: Product
+    engine: Engine
+    images: Split
+    preprocessing: Preprocessing
+    seed: int
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write robustness.json; images that cannot be read take no part, validation has named them."""
+        corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
+        tally = RobustnessTally(list(corruptions))
+        target = find_target(self.engine.target)
+        with (
+            ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
+            target.open(self.engine.path) as int8,
+            progress.task("robustness", len(self.images)) as advance,
+        ):
+            for batch in self.images.readable(self.preprocessing, BATCH):
+                clean = batch.images
+                tally.add(None, fp32.infer(clean), int8.infer(clean), batch.labels)
+                for condition, corruption in corruptions.items():
+                    seen = np.stack([corruption(image, condition[1], self.seed) for image in clean])
+                    tally.add(condition, fp32.infer(seen), int8.infer(seen), batch.labels)
+                advance(len(batch.labels))
+        parameters = parameters_of(self.preprocessing.height, self.preprocessing.width)
+        found = tally.robustness(
+            ReferenceTarget.origin, target.origin, parameters, self.seed, self.images.digest
+        )
+        found.save(output / "robustness.json")
