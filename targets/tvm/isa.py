@@ -1,0 +1,59 @@
+"""What the kernel generator has to know about an instruction set."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Dot(StrEnum):
+    """The instruction that multiplies and accumulates 8-bit integers."""
+
+    VPDPBUSD = "vpdpbusd"
+    """x86: 4 products a lane, uint8 x int8."""
+    VPMADDWD = "vpmaddwd"
+    """x86 without VNNI: 2 products a lane of operands widened to int16, so nothing saturates on the way."""
+    SDOT = "sdot"
+    """ARM: 4 products a lane, the activation taken from one lane of a register."""
+    SMMLA = "smmla"
+    """ARM i8mm: a 2x8 by 8x2 matrix product."""
+    SMULL = "smull"
+    """ARM without dot product: 16 products in int16 (smull, smlal2), then added pairwise (sadalp)."""
+
+
+@dataclass(frozen=True)
+class Isa:
+    """One instruction set. `lanes` is the number of int32 in a vector register."""
+
+    name: str
+    triple: str
+    cpu: str
+    features: tuple[str, ...]
+    dot: Dot
+    lanes: int
+    registers: int
+
+    @property
+    def signed(self) -> bool:
+        """Whether activations are stored as int8, 128 below their uint8 value (ARM multiplies int8 by int8)."""
+        return self.triple.startswith("aarch64")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one dot instruction (of the three it takes, for smull)."""
+        return {Dot.VPDPBUSD: 4, Dot.VPMADDWD: 2, Dot.SDOT: 4, Dot.SMMLA: 8, Dot.SMULL: 4}[self.dot] * self.lanes
+
+
+_X86 = "x86_64-linux-gnu"
+_ARM = "aarch64-linux-gnu"
+
+ISAS = {
+    isa.name: isa
+    for isa in (
+        Isa("avx512vnni", _X86, "x86-64-v4", ("+avx512vnni",), Dot.VPDPBUSD, 16, 32),
+        Isa("avxvnni", _X86, "x86-64-v3", ("+avxvnni",), Dot.VPDPBUSD, 8, 16),
+        Isa("avx2", _X86, "x86-64-v3", (), Dot.VPMADDWD, 8, 16),
+        Isa("i8mm", _ARM, "neoverse-v1", ("+neon", "+dotprod", "+i8mm"), Dot.SMMLA, 4, 32),
+        Isa("dotprod", _ARM, "cortex-a76", ("+neon", "+dotprod"), Dot.SDOT, 4, 32),
+        Isa("neon", _ARM, "cortex-a72", ("+neon",), Dot.SMULL, 4, 32),
+    )
+}
+"""All instruction sets, the fastest of a family first."""

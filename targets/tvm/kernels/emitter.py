@@ -1,0 +1,103 @@
+"""Writing a TIR function statement by statement, unrolled and vectorised where and as the generator says."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import tvm
+from tvm import tirx
+from tvm.ir import PointerType, PrimType
+from tvm.tirx.stmt import AllocBuffer, DeclBuffer
+
+Expr = Any
+"""A TIR expression; tvm has no types for mypy."""
+
+Buffer = Any
+"""A TIR buffer: a pointer seen as elements of one type."""
+
+_EXTENT = 1 << 30  # TIR wants a size; the kernels are given only what they may touch
+
+
+class Emitter:
+    """Builds `void name(x, w, p, r, y, int64 begin, int64 end)`, plain C: no packed arguments, no runtime.
+
+    x and r point to activations, w to packed weights, p to the requantisation parameters, y to the result;
+    [begin, end) are the work items this call does. `element` is the type of the stored activations.
+    """
+
+    def __init__(self, element: str) -> None:
+        self.element = element
+        self._pointers = {name: tirx.Var(name, PointerType(PrimType("uint8"))) for name in "xwpry"}
+        self.begin, self.end = tirx.Var("begin", "int64"), tirx.Var("end", "int64")
+        self._blocks: list[list[Any]] = [[]]
+        self.x, self.r, self.y = (self.view(name, element) for name in "xry")
+        self.w = self.view("w", "int8")
+        self.ints, self.floats = self.view("p", "int32"), self.view("p", "float32")
+        self.view_logits = self.view("y", "float32")
+
+    def view(self, pointer: str, dtype: str) -> Buffer:
+        """See one of the pointers x, w, p, r, y as elements of `dtype`."""
+        data = self._pointers[pointer]
+        buffer = tirx.decl_buffer((_EXTENT,), dtype, data=data)
+        self._blocks[0].append(DeclBuffer(buffer, data=data))
+        return buffer
+
+    def registers(self, count: int, dtype: str) -> Buffer:
+        """Local vectors that LLVM keeps in registers as long as every index is a constant."""
+        buffer = tirx.decl_buffer((count,), dtype, scope="local", data_alignment=64)
+        self._blocks[0].append(AllocBuffer(buffer))
+        return buffer
+
+    @contextmanager
+    def loop(self, extent: Expr, begin: Expr = 0) -> Iterator[Expr]:
+        """Emit a loop; yields its variable. A loop known to run once leaves no trace."""
+        if isinstance(extent, int) and extent == 1:
+            yield tirx.const(begin, "int64") if isinstance(begin, int) else begin
+            return
+        variable = tirx.Var("i", "int64")
+        self._blocks.append([])
+        yield variable
+        body = tirx.SeqStmt(self._blocks.pop())
+        first, count = (tirx.const(v, "int64") if isinstance(v, int) else v for v in (begin, extent))
+        self._blocks[-1].append(tirx.For(variable, first, count, tirx.ForKind.SERIAL, body))
+
+    def let(self, value: Expr) -> Expr:
+        """Name a value so that it is computed once."""
+        variable = tirx.Var("v", value.dtype if hasattr(value, "dtype") else str(value.ty))
+        self._blocks[-1].append(tirx.Bind(variable, value))
+        return variable
+
+    def load(self, buffer: Buffer, offset: Expr, lanes: int = 1) -> Expr:
+        """Read `lanes` consecutive elements."""
+        index = offset if lanes == 1 else tirx.Ramp(_index(offset), tirx.const(1, "int64"), lanes)
+        return tirx.BufferLoad(buffer, [_index(index)])
+
+    def store(self, buffer: Buffer, offset: Expr, value: Expr, lanes: int = 1) -> None:
+        """Write `lanes` consecutive elements."""
+        index = offset if lanes == 1 else tirx.Ramp(_index(offset), tirx.const(1, "int64"), lanes)
+        self._blocks[-1].append(tirx.BufferStore(buffer, value, [_index(index)]))
+
+    def call(self, dtype: str, intrinsic: str, *arguments: Expr) -> Expr:
+        """Call a pure LLVM intrinsic."""
+        return tirx.call_llvm_pure_intrin(dtype, intrinsic, *arguments)
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Close the function. calling_conv 1 tells TVM that its signature is already final."""
+        (body,) = self._blocks
+        parameters: Sequence[Any] = [*self._pointers.values(), self.begin, self.end]
+        function = tirx.PrimFunc(parameters, tirx.SeqStmt(body), ret_type=None)
+        return function.with_attr({"global_symbol": name, "tirx.noalias": True, "calling_conv": 1})
+
+
+def _index(value: Expr) -> Expr:
+    return tirx.const(value, "int64") if isinstance(value, int) else value
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """The same scalar in every lane."""
+    return tirx.Broadcast(value, lanes)
+
+
+def clamp_index(value: Expr, low: int, high: int) -> Expr:
+    """An index moved into [low, high]."""
+    return tvm.tirx.max(tvm.tirx.min(value, tirx.const(high, "int64")), tirx.const(low, "int64"))
