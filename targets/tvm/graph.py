@@ -72,10 +72,9 @@ class Residual:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """The input pixels, or a table of what each pixel value [channels, 256] becomes."""
+    """The input pixels."""
 
     output: Tensor
-    table: NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,131 @@
+"""The numeric contract in NumPy: what every kernel has to equal, bit for bit."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.tvm.graph import Add, Assemble, AveragePool, Clip, Conv, Graph, Image, MaxPool, Operator, Residual, Tensor
+
+Bytes = NDArray[np.uint8]
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+
+def run(graph: Graph, images: Bytes) -> Floats:
+    """Return logits [N, classes] for images [N, H, W, C]."""
+    values: dict[str, Bytes] = {graph.image.name: images}
+    for op in graph.operators[1:-1]:
+        values[op.output.name] = evaluate(op, values)
+    last = graph.operators[-1]
+    if not isinstance(last, Conv) or not last.logits:
+        raise ValueError("the last operator of a graph writes the logits")
+    sums = accumulate(last, values[last.input.name]).astype(np.float32)
+    return (sums * last.multiplier).reshape(len(images), -1)
+
+
+def evaluate(op: Operator, values: dict[str, Bytes]) -> Bytes:
+    """Compute one operator; `values` holds its inputs [N, H, W, C] by name."""
+    match op:
+        case Conv():
+            total = accumulate(op, values[op.input.name])
+            return _store(_scaled(total, op.multiplier, op.residual, values), op.output, op.clip)
+        case Add():
+            total = values[op.input.name].astype(np.int32) - op.input.zero
+            return _store(_scaled(total, np.float32(op.multiplier), op.residual, values), op.output, op.clip)
+        case MaxPool():
+            return _max_pool(op, values[op.input.name])
+        case AveragePool():
+            return _average_pool(op, values[op.input.name])
+        case Assemble():
+            return _assemble(op, values)
+        case Image():
+            raise ValueError("the image is an input, it is not computed")
+
+
+def accumulate(op: Conv, x: Bytes) -> NDArray[np.int32]:
+    """sum((x - zx) * w) + bias as int32 [N, H, W, K]. Exact: every partial sum is an integer below 2**53."""
+    (kh, kw), (sh, sw), (dh, dw) = op.window.kernel, op.window.stride, op.window.dilation
+    height, width = op.output.height, op.output.width
+    padded = _padded(op.input, op.window.pad, op.window.reach(height, width), x)
+    count, per_group = op.weight.shape[:2]
+    total = np.zeros((len(x), height, width, op.groups, count // op.groups))
+    for r in range(kh):
+        for s in range(kw):
+            rows, columns = slice(r * dh, r * dh + (height - 1) * sh + 1, sh), slice(s * dw, s * dw + (width - 1) * sw + 1, sw)
+            tap = padded[:, rows, columns].reshape(len(x), height, width, op.groups, 1, per_group)
+            weight = op.weight[:, :, r, s].astype(np.float64).reshape(op.groups, -1, per_group)
+            total += np.matmul(tap, weight.transpose(0, 2, 1))[..., 0, :]
+    return (total.reshape(len(x), height, width, count) + op.bias).astype(np.int32)
+
+
+def _padded(tensor: Tensor, pad: tuple[int, int], reach: tuple[int, int], x: Bytes) -> Doubles:
+    """x - zx with zeros where the window leaves the image."""
+    padded = np.zeros((len(x), *reach, tensor.channels))
+    height, width = (min(n, r - p) for n, r, p in zip((tensor.height, tensor.width), reach, pad, strict=True))
+    centred = x[:, :height, :width].astype(np.float64) - np.asarray(tensor.zero_point)
+    padded[:, pad[0] : pad[0] + height, pad[1] : pad[1] + width] = centred
+    return padded
+
+
+def _scaled(
+    total: NDArray[np.int32], multiplier: Floats | np.float32, residual: Residual | None, values: dict[str, Bytes]
+) -> Floats:
+    sums = total.astype(np.float32)
+    if residual is None:
+        return sums * multiplier
+    centred = (values[residual.tensor.name].astype(np.int32) - residual.tensor.zero).astype(np.float32)
+    return fused_multiply_add(sums, multiplier, centred * np.float32(residual.multiplier))
+
+
+def fused_multiply_add(a: Floats, b: Floats | np.float32, c: Floats) -> Floats:
+    """a * b + c rounded once to float32.
+
+    The product of two float32 is exact in float64. The sum is rounded to odd there (Boldo and Melquiond 2008,
+    "Emulation of FMA and correctly rounded sums"), so that rounding it to float32 is as if done once.
+    """
+    product, addend = a.astype(np.float64) * b, c.astype(np.float64)
+    total = product + addend
+    back = total - product
+    error = (product - (total - back)) + (addend - back)
+    bits = total.view(np.int64)
+    inexact_and_even = (error != 0) & (bits & 1 == 0)
+    towards = np.where((error > 0) == (total > 0), 1, -1)
+    return (bits + np.where(inexact_and_even, towards, 0)).view(np.float64).astype(np.float32)
+
+
+def _store(value: Floats, output: Tensor, clip: Clip) -> Bytes:
+    return np.clip(np.rint(value.astype(np.float64)) + output.zero, clip.low, clip.high).astype(np.uint8)
+
+
+def _max_pool(op: MaxPool, x: Bytes) -> Bytes:
+    result = np.zeros((len(x), op.output.height, op.output.width, op.output.channels), np.uint8)
+    for y in range(op.output.height):
+        for column in range(op.output.width):
+            result[:, y, column] = _cells(op, x, y, column).max(axis=(1, 2))
+    return result
+
+
+def _average_pool(op: AveragePool, x: Bytes) -> Bytes:
+    value = np.zeros((len(x), op.output.height, op.output.width, op.output.channels), np.float32)
+    for y in range(op.output.height):
+        for column in range(op.output.width):
+            cells = _cells(op, x, y, column).astype(np.int32) - op.input.zero
+            count = cells.shape[1] * cells.shape[2]
+            value[:, y, column] = cells.sum(axis=(1, 2)).astype(np.float32) * op.multipliers[count - 1]
+    return _store(value, op.output, op.clip)
+
+
+def _cells(op: MaxPool | AveragePool, x: Bytes, row: int, column: int) -> Bytes:
+    """The part of a window that lies inside the image."""
+    (kh, kw), (sh, sw), (ph, pw) = op.window.kernel, op.window.stride, op.window.pad
+    top, left = row * sh - ph, column * sw - pw
+    return x[:, max(top, 0) : top + kh, max(left, 0) : left + kw]
+
+
+def _assemble(op: Assemble, values: dict[str, Bytes]) -> Bytes:
+    first = values[op.pieces[0].tensor.name]
+    result = np.full((len(first), op.output.height, op.output.width, op.output.channels), op.output.zero, np.uint8)
+    for piece in op.pieces:
+        centred = values[piece.tensor.name][:, :: piece.stride[0], :: piece.stride[1]].astype(np.int32) - piece.tensor.zero
+        scaled = centred.astype(np.float32) * np.float32(piece.multiplier)
+        result[..., piece.channel : piece.channel + piece.tensor.channels] = _store(scaled, op.output, op.clip)
+    return result

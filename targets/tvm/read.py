@@ -1,0 +1,75 @@
+"""Reading an ONNX file that may be damaged or hostile: one clear error instead of a crash or a full disk."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from targets.errors import EngineError
+
+_LARGEST_FILE = 1 << 31
+_LARGEST_CONSTANT = 1 << 20
+_FOLDED = frozenset(
+    {"Constant", "ConstantOfShape", "Concat", "Reshape", "Slice", "Transpose", "Cast", "Gather", "Unsqueeze"}
+)
+"""Operators that exporters put in front of constant attributes such as pads; small, and folded."""
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """Read an ONNX model that holds all its data. Raises EngineError saying what is wrong with the file."""
+    try:
+        size = path.stat().st_size
+        if size > _LARGEST_FILE:
+            raise EngineError(f"{path} has {size} bytes; ONNX files hold at most 2 GiB. Quantise the model first.")
+        model = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise EngineError(f"{path} cannot be read: {error.strerror}.") from error
+    except DecodeError as error:
+        raise EngineError(f"{path} is damaged or no ONNX file.") from error
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise EngineError(
+                f"{path}: the tensor {tensor.name!r} lies in another file. Save the model with its data inside."
+            )
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise EngineError(f"{path} is no valid ONNX model: {str(error).splitlines()[0]}") from error
+    return model
+
+
+def array(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """An initialiser's value. Raises EngineError where its data does not have the size its shape claims."""
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as error:
+        raise EngineError(f"The tensor {tensor.name!r} is damaged: {error}.") from error
+
+
+def fold(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """The value of a node all of whose inputs are constants; None for nodes that are not folded."""
+    if node.op_type not in _FOLDED or not all(name in constants for name in node.input if name):
+        return None
+    feeds = {name: constants[name] for name in node.input if name}
+    if node.op_type == "ConstantOfShape" and int(np.prod(next(iter(feeds.values())).clip(0))) > _LARGEST_CONSTANT:
+        raise EngineError(f"{label(node)} claims a constant of absurd size {next(iter(feeds.values())).tolist()}.")
+    if sum(value.nbytes for value in feeds.values()) > _LARGEST_CONSTANT:
+        return None
+    (value,) = ReferenceEvaluator(node).run(None, feeds)
+    return np.asarray(value)
+
+
+def label(node: onnx.NodeProto) -> str:
+    """How a node is named to a user: its name, or its type and first output where it has none."""
+    return f"{node.op_type} {node.name!r}" if node.name else f"{node.op_type} -> {node.output[0]!r}"
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """All attributes that the node sets."""
+    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}

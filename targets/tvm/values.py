@@ -1,0 +1,89 @@
+"""What a tensor of the Q/DQ graph stands for while the graph is read: integers, a sum not yet rounded, a constant."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import EngineError
+from targets.tvm.graph import Clip, Operator, Residual, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """Integers on a grid; `scale` is one real number (float64 exact from float32)."""
+
+    tensor: Tensor
+    scale: float
+    stride: tuple[int, int] = (1, 1)
+    """A strided slice of the tensor that nothing has copied yet."""
+    flat: bool = False
+    """Whether the ONNX value has the shape [N, C * H * W]."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels after slicing."""
+        t, (sy, sx) = self.tensor, self.stride
+        return -(-t.height // sy), -(-t.width // sx), t.channels
+
+    def whole(self, reader: str) -> Tensor:
+        """The tensor, if it is not a slice that would have to be copied first."""
+        if self.stride != (1, 1):
+            raise EngineError(f"{reader} reads a strided slice. Only Pad can; quantise the slice's result first.")
+        return self.tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """int8 weights with one scale an output channel."""
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float64]
+
+
+Finish = Callable[[Tensor, float, Clip, Residual | None], Operator]
+"""Makes the operator, given its output tensor, the output's scale, and the rest of the epilogue."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """An exact int32 sum whose output grid the next QuantizeLinear decides."""
+
+    node: str
+    shape: tuple[int, int, int]
+    finish: Finish
+    fusable: bool = False
+    """Whether a residual can still be added."""
+    residual: Quantized | None = None
+    low: float = -inf
+    high: float = inf
+    flat: bool = False
+    logits: Operator | None = None
+    """The operator that writes float results instead, where there is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Integers before a DequantizeLinear gives them a meaning: QuantizeLinear's output, or the image."""
+
+    quantized: Quantized | None
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A value known at build time."""
+
+    value: NDArray[Any]
+
+
+Value = Quantized | Weights | Pending | Raw | Constant
+
+
+def quantization_clip(pending: Pending, scale: float, zero: int) -> Clip:
+    """Express a ReLU's or Clip's real bounds on the output grid. Exact, because rounding is monotone."""
+    low = 0 if pending.low == -inf else int(np.clip(np.rint(pending.low / scale) + zero, 0, 255))
+    high = 255 if pending.high == inf else int(np.clip(np.rint(pending.high / scale) + zero, 0, 255))
+    return Clip(low, high)
