@@ -104,9 +104,7 @@ class ConvKernel:
         granule = tile.vectors * self.isa.lanes * inner.granule
         x = row * (sy * self.x.row) + column * (sx * self.x.pixel) + self._window(block.channel)
         w = block.channel * (ky * kx * self.granules * inner.granule)
-        pixels = [
-            dy * sy * self.x.row + dx * sx * self.x.pixel for dy in range(tile.rows) for dx in range(tile.columns)
-        ]
+        pixels = [dy * sy * self.x.row + dx * sx * self.x.pixel for dy, dx in self._pixels()]
         unroll = min(tile.unroll * inner.unit, self.granules)
         whole = self.granules // unroll
         with k.loop(ky) as ry, k.loop(kx) as rx:
@@ -119,6 +117,11 @@ class ConvKernel:
                 at, done = tap + whole * unroll * inner.granule, whole * unroll * granule
                 inner.emit(k, acc, [at + p for p in pixels], weights + done, rest, block)
 
+    def _pixels(self) -> list[tuple[int, int]]:
+        """Row and column of each pixel in a block. Where the output is narrower, the last column repeats."""
+        last = self.width - 1
+        return [(dy, min(dx, last)) for dy in range(self.tile.rows) for dx in range(self.tile.columns)]
+
     def _window(self, channel: Expr) -> Expr:
         """Where the input channels of an output channel's group begin."""
         per_group, distance = self.group
@@ -129,8 +132,8 @@ class ConvKernel:
     def _finish(self, k: Emitter, acc: Any, block: Block, row: Expr, column: Expr) -> None:  # noqa: ANN401
         lanes, inner = self.isa.lanes, step(self.isa)
         requantise = Requantise(self.isa, self.channels, self.guard)
-        for p in range(block.pixels):
-            y, x = row + p // self.tile.columns, column + p % self.tile.columns
+        for p, (dy, dx) in enumerate(self._pixels()):
+            y, x = row + dy, column + dx
             totals = [inner.result(k, acc, p, n, block) for n in range(block.vectors)]
             multipliers = [requantise.multiplier(k, block.channel + n * lanes) for n in range(block.vectors)]
             at = y * self.y.row + x * self.y.pixel + block.channel

@@ -50,14 +50,16 @@ class Emitter:
 
     @contextmanager
     def loop(self, extent: Expr, begin: Expr = 0) -> Iterator[Expr]:
-        """Emit a loop; yields its variable. A loop known to run once leaves no trace."""
+        """Emit a loop; yields its variable. A loop known to run once or never leaves no trace."""
         if isinstance(extent, int) and extent == 1:
             yield tirx.const(begin, "int64") if isinstance(begin, int) else begin
             return
         variable = tirx.Var("i", "int64")
         self._blocks.append([])
         yield variable
-        body = tirx.SeqStmt(self._blocks.pop())
+        body = _sequence(self._blocks.pop())
+        if isinstance(extent, int) and extent == 0:
+            return
         first, count = (tirx.const(v, "int64") if isinstance(v, int) else v for v in (begin, extent))
         self._blocks[-1].append(tirx.For(variable, first, count, tirx.ForKind.SERIAL, body))
 
@@ -85,8 +87,12 @@ class Emitter:
         """Close the function. calling_conv 1 tells TVM that its signature is already final."""
         (body,) = self._blocks
         parameters: Sequence[Any] = [*self._pointers.values(), self.begin, self.end]
-        function = tirx.PrimFunc(parameters, tirx.SeqStmt(body), ret_type=None)
+        function = tirx.PrimFunc(parameters, _sequence(body), ret_type=None)
         return function.with_attr({"global_symbol": name, "tirx.noalias": True, "calling_conv": 1})
+
+
+def _sequence(statements: Sequence[Any]) -> Any:  # noqa: ANN401 -- a tvm Stmt
+    return statements[0] if len(statements) == 1 else tirx.SeqStmt(statements)
 
 
 def _index(value: Expr) -> Expr:

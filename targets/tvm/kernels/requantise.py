@@ -4,7 +4,7 @@ The parameter block p is int32 bias [C], float32 multiplier [C], then the scalar
 nearest, ties to even; clamping after rounding is exact because rounding is monotone and the bounds are integers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -64,18 +64,28 @@ class Requantise:
         centred = stored.astype(f"int32x{lanes}") - self.scalar(k, Scalar.RESIDUAL_ZERO, lanes)
         return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
 
-    def store(self, k: Emitter, offset: Expr, values: Sequence[Expr]) -> None:
-        """Round float vectors of neighbouring channels, add the zero point, clamp and write them."""
+    def store(self, k: Emitter, offset: Expr, values: Sequence[Expr], count: int | None = None) -> None:
+        """Round float vectors of neighbouring channels, add the zero point, clamp and write them.
+
+        `count` limits what is written to the first channels.
+        """
         rounded = [self._round(k, value) for value in values]
-        if self.isa.signed:
-            self._store_signed(k, offset, rounded)
-            return
+        at, narrow = 0, self._narrow_signed if self.isa.signed else self._narrow_unsigned
+        for stored, lanes in narrow(k, rounded):
+            if count is None or at + lanes <= count:
+                k.store(k.y, offset + at, stored, lanes)
+            else:
+                named = k.let(stored)
+                for i in range(count - at):
+                    k.store(k.y, offset + at + i, tirx.Shuffle([named], [i]))
+            at += lanes
+
+    def _narrow_unsigned(self, k: Emitter, rounded: Sequence[Expr]) -> Iterator[tuple[Expr, int]]:
         lanes = self.isa.lanes
         low, high = (self.scalar(k, which, lanes) for which in (Scalar.LOW, Scalar.HIGH))
-        for i, value in enumerate(rounded):
+        for value in rounded:
             shifted = value + self.scalar(k, Scalar.ZERO, lanes)
-            clipped = tirx.min(tirx.max(shifted, low), high)
-            k.store(k.y, offset + i * lanes, clipped.astype(f"uint8x{lanes}"), lanes)
+            yield tirx.min(tirx.max(shifted, low), high).astype(f"uint8x{lanes}"), lanes
 
     def _round(self, k: Emitter, value: Expr) -> Expr:
         lanes = self.isa.lanes
@@ -91,26 +101,22 @@ class Requantise:
             "int32x16", "llvm.x86.avx512.mask.cvtps2dq.512", value, nothing, everything, current
         )
 
-    def _store_signed(self, k: Emitter, offset: Expr, rounded: Sequence[Expr]) -> None:
+    def _narrow_signed(self, k: Emitter, rounded: Sequence[Expr]) -> Iterator[tuple[Expr, int]]:
         """Narrow in two saturating steps: int16 holds every sum that clamping to int8 can tell apart."""
         narrow = [k.call("int16x4", "llvm.aarch64.neon.sqxtn.v4i16", value) for value in rounded]
-        at = 0
         while narrow:
             count = next(n for n in (4, 2, 1) if n <= len(narrow))
             group, narrow = narrow[:count], narrow[count:]
-            # halves of a lone vector are the same: instructions take 8 lanes at least
+            # a lone vector is doubled: the instructions take 8 lanes at least
             eights = _joined("int16x8", group if count > 1 else group * 2)
             shift = self.scalar(k, Scalar.ZERO, 8).astype("int16x8")
             eights = [k.call("int16x8", "llvm.aarch64.neon.sqadd.v8i16", v, shift) for v in eights]
-            bytes_ = [k.call("int8x8", "llvm.aarch64.neon.sqxtn.v8i8", v) for v in eights]
-            stored = _joined("int8x16", bytes_)[0] if count == 4 else bytes_[0]
+            halves = [k.call("int8x8", "llvm.aarch64.neon.sqxtn.v8i8", v) for v in eights]
+            stored = _joined("int8x16", halves)[0] if count == 4 else halves[0]
             lanes = 16 if count == 4 else 8
             low, high = (self.scalar(k, s, lanes).astype(f"int8x{lanes}") for s in (Scalar.LOW, Scalar.HIGH))
             stored = tirx.min(tirx.max(stored, low), high)
-            if count == 1:
-                stored = tirx.vectorlow("int8x4", stored)
-            k.store(k.y, offset + at, stored, 4 * count)
-            at += 4 * count
+            yield (tirx.vectorlow("int8x4", stored) if count == 1 else stored), 4 * count
 
 
 def _joined(dtype: str, parts: Sequence[Expr]) -> list[Expr]:

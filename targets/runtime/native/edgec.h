@@ -1,0 +1,63 @@
+/* The engine's C interface, and what generated code tells the runtime. C11, POSIX threads, nothing else. */
+#ifndef EDGEC_H
+#define EDGEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Addresses that are no offsets into the arena. */
+enum { EDGEC_IMAGE = -1, EDGEC_NOTHING = -2 };
+
+typedef void (*edgec_kernel)(const uint8_t *x, const uint8_t *w, const uint8_t *p, const uint8_t *r, uint8_t *y,
+                             int64_t begin, int64_t end);
+
+/* Set `lead` bytes, `rows` gaps of `gap` bytes every `stride` bytes, and `trail` bytes to a repeated pattern. */
+typedef struct {
+  int64_t address, lead, stride, first, gap, rows, trail_at, trail, pattern, period;
+} edgec_fill;
+
+typedef struct {
+  const char *node;
+  edgec_kernel kernel; /* may be absent: fill only */
+  int64_t items;
+  int64_t x, r, y; /* arena, or an address above */
+  int64_t w, p;    /* offsets into the constants */
+  edgec_fill fill;
+} edgec_step;
+
+/* Generated for each network. */
+extern const edgec_step edgec_steps[];
+extern const int64_t edgec_step_count, edgec_arena_size, edgec_logits_offset, edgec_constants_size;
+extern const int64_t edgec_height, edgec_width, edgec_channels, edgec_classes;
+
+/* How an engine file ends. All numbers are little-endian; offsets count from the start of the file. */
+typedef struct {
+  uint64_t program_size, library_offset, library_size, constants_offset, constants_size;
+  uint64_t golden_offset, golden_count, metadata_offset, metadata_size;
+  char magic[8]; /* "EDGEC\0\0\1" */
+} edgec_footer;
+
+/* Load the constants from the engine file and start `threads` threads, the caller's included.
+   Returns NULL, or what went wrong. Everything an inference needs is allocated here. */
+const char *edgec_open(const char *path, int threads);
+
+/* One inference: uint8 [height][width][channels] in, float [classes] out. */
+void edgec_run(const uint8_t *image, float *logits);
+
+/* Run one step `runs` times and return nanoseconds a run; for profiles. The arena keeps what the last run left. */
+double edgec_time_step(int64_t step, int runs);
+
+void edgec_close(void);
+
+/* Read a footer; NULL or what is wrong with the file. */
+const char *edgec_read_footer(const char *path, edgec_footer *footer);
+
+/* Threads: run `work(thread)` on all threads, and return when all have. */
+int edgec_pool_start(int threads);
+void edgec_pool_stop(void);
+void edgec_pool_run(void (*work)(int thread));
+/* Inside work: wait until every thread is here. */
+void edgec_pool_wait(void);
+int edgec_pool_size(void);
+
+#endif

@@ -1,0 +1,139 @@
+/* Loading an engine and running its steps in order. */
+#define _GNU_SOURCE
+#include "edgec.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { HUGE_PAGE = 2 << 20 };
+
+static uint8_t *arena, *constants;
+static const uint8_t *image;
+
+static uint8_t *allocate(size_t bytes) {
+  size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  if (bytes < HUGE_PAGE / 2) return aligned_alloc(64, (bytes + 63) / 64 * 64);
+  uint8_t *memory = aligned_alloc(HUGE_PAGE, rounded);
+  if (memory) madvise(memory, rounded, MADV_HUGEPAGE); /* fewer TLB misses; no harm where it is refused */
+  return memory;
+}
+
+static int read_at(int file, void *into, uint64_t bytes, uint64_t offset) {
+  for (uint64_t done = 0; done < bytes;) {
+    ssize_t count = pread(file, (char *)into + done, bytes - done, (off_t)(offset + done));
+    if (count <= 0) return -1;
+    done += (uint64_t)count;
+  }
+  return 0;
+}
+
+static int inside(uint64_t offset, uint64_t bytes, uint64_t size) { return offset <= size && bytes <= size - offset; }
+
+const char *edgec_read_footer(const char *path, edgec_footer *footer) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return "the engine file cannot be opened";
+  struct stat status;
+  const char *error = NULL;
+  if (fstat(file, &status) || status.st_size < (off_t)sizeof *footer ||
+      read_at(file, footer, sizeof *footer, (uint64_t)status.st_size - sizeof *footer))
+    error = "the engine file is too short";
+  else if (memcmp(footer->magic, "EDGEC\0\0\1", 8))
+    error = "the file is no edgec engine of this version, or it was cut off";
+  else {
+    uint64_t size = (uint64_t)status.st_size, example = (uint64_t)(edgec_height * edgec_width * edgec_channels + 4 * edgec_classes);
+    if (footer->constants_size != (uint64_t)edgec_constants_size ||
+        !inside(footer->constants_offset, footer->constants_size, size) || footer->golden_count > 1024 ||
+        !inside(footer->golden_offset, footer->golden_count * example, size))
+      error = "the engine file is damaged";
+  }
+  close(file);
+  return error;
+}
+
+const char *edgec_open(const char *path, int threads) {
+  edgec_footer footer;
+  const char *error = edgec_read_footer(path, &footer);
+  if (error) return error;
+  edgec_close();
+  arena = allocate((size_t)edgec_arena_size);
+  constants = allocate((size_t)edgec_constants_size);
+  if (!arena || !constants) return "not enough memory";
+  memset(arena, 0, (size_t)edgec_arena_size); /* touch every page now, not in the first inference */
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  int failed = file < 0 || read_at(file, constants, footer.constants_size, footer.constants_offset);
+  if (file >= 0) close(file);
+  if (failed) return "the engine file cannot be read";
+  if (edgec_pool_start(threads)) return "the threads cannot be started";
+  return NULL;
+}
+
+void edgec_close(void) {
+  edgec_pool_stop();
+  free(arena);
+  free(constants);
+  arena = constants = NULL;
+}
+
+static void repeat(uint8_t *into, int64_t bytes, const uint8_t *pattern, int64_t period) {
+  if (period == 1) {
+    memset(into, pattern[0], (size_t)bytes);
+    return;
+  }
+  for (int64_t i = 0; i < bytes; i += period) memcpy(into + i, pattern, (size_t)period);
+}
+
+static void fill(const edgec_fill *f) {
+  const uint8_t *pattern = constants + f->pattern;
+  uint8_t *base = arena + f->address;
+  repeat(base, f->lead, pattern, f->period);
+  for (int64_t row = 0; row < f->rows; row++) repeat(base + f->first + row * f->stride, f->gap, pattern, f->period);
+  repeat(base + f->trail_at, f->trail, pattern, f->period);
+}
+
+static uint8_t *resolve(int64_t address) {
+  switch (address) {
+  case EDGEC_IMAGE: return (uint8_t *)image;
+  case EDGEC_NOTHING: return NULL;
+  default: return arena + address;
+  }
+}
+
+static void run_step(const edgec_step *s, int thread, int threads) {
+  if (thread == 0 && s->fill.period) fill(&s->fill); /* touches other bytes than the kernel does */
+  if (!s->kernel) return;
+  int64_t begin = s->items * thread / threads, end = s->items * (thread + 1) / threads;
+  if (begin < end)
+    s->kernel(resolve(s->x), constants + s->w, constants + s->p, resolve(s->r), resolve(s->y), begin, end);
+}
+
+static void run_all(int thread) {
+  int threads = edgec_pool_size();
+  for (int64_t i = 0; i < edgec_step_count; i++) {
+    if (i) edgec_pool_wait();
+    run_step(&edgec_steps[i], thread, threads);
+  }
+}
+
+void edgec_run(const uint8_t *input, float *output) {
+  image = input;
+  edgec_pool_run(run_all);
+  memcpy(output, arena + edgec_logits_offset, (size_t)edgec_classes * sizeof *output);
+}
+
+static double nanoseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+double edgec_time_step(int64_t step, int runs) {
+  if (step < 0 || step >= edgec_step_count || runs < 1) return -1;
+  double start = nanoseconds();
+  for (int i = 0; i < runs; i++) run_step(&edgec_steps[step], 0, 1);
+  return (nanoseconds() - start) / runs;
+}

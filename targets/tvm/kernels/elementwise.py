@@ -1,0 +1,123 @@
+"""Kernels that go over pixels one by one: the image, copies to another place or grid, and sums of two tensors."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.conv import Strides
+from targets.tvm.kernels.emitter import Emitter, Expr, splat
+from targets.tvm.kernels.requantise import Requantise
+
+
+@dataclass(frozen=True)
+class ImageKernel:
+    """The image's rows of `row` bytes, copied to where they have a halo, as the instruction set stores them."""
+
+    isa: Isa
+    height: int
+    row: int
+    stride: int
+
+    @property
+    def items(self) -> int:
+        """Work items: rows."""
+        return self.height
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = Emitter("uint8")
+        lanes = 4 * self.isa.lanes
+        flip = tirx.const(128 if self.isa.signed else 0, "uint8")
+        with k.loop(k.end - k.begin, k.begin) as row:
+            with k.loop(self.row // lanes) as chunk:
+                pixels = k.load(k.x, row * self.row + chunk * lanes, lanes)
+                k.store(k.y, row * self.stride + chunk * lanes, pixels ^ splat(flip, lanes), lanes)
+            done = self.row // lanes * lanes
+            with k.loop(self.row - done) as byte:
+                k.store(k.y, row * self.stride + (byte + done), k.load(k.x, row * self.row + (byte + done)) ^ flip)
+        return k.function(name)
+
+
+@dataclass(frozen=True)
+class CopyKernel:
+    """`channels` of every pixel, copied into a wider tensor; `plain` where the grid stays the same."""
+
+    isa: Isa
+    height: int
+    width: int
+    channels: int
+    x: Strides
+    y: Strides
+    plain: bool
+    guard: bool = False
+
+    @property
+    def items(self) -> int:
+        """Work items: rows."""
+        return self.height
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR. Only the tensor's own channels are written: others lie beside them."""
+        k = Emitter("int8" if self.isa.signed else "uint8")
+        lanes = self.isa.lanes
+        whole, rest = divmod(self.channels, lanes)
+        with k.loop(k.end - k.begin, k.begin) as row, k.loop(self.width) as column:
+            x = k.let(row * self.x.row + column * self.x.pixel)
+            y = k.let(row * self.y.row + column * self.y.pixel)
+            if whole:
+                with k.loop(whole) as chunk:
+                    self._copy(k, x + chunk * lanes, y + chunk * lanes, lanes)
+            if rest:
+                self._copy(k, x + whole * lanes, y + whole * lanes, rest)
+        return k.function(name)
+
+    def _copy(self, k: Emitter, x: Expr, y: Expr, count: int) -> None:
+        lanes = self.isa.lanes
+        if self.plain and count == lanes:
+            k.store(k.y, y, k.load(k.x, x, lanes), lanes)
+        elif self.plain:
+            for i in range(count):
+                k.store(k.y, y + i, k.load(k.x, x + i))
+        else:
+            requantise = Requantise(self.isa, 1, self.guard, per_channel=False)
+            total = k.load(k.x, x, lanes).astype(f"int32x{lanes}") + splat(k.load(k.ints, 0), lanes)
+            requantise.store(k, y, [requantise.scaled(k, total, requantise.multiplier(k, 0))], count)
+
+
+@dataclass(frozen=True)
+class AddKernel:
+    """Two tensors added; `channels` as stored."""
+
+    isa: Isa
+    height: int
+    width: int
+    channels: int
+    x: Strides
+    r: Strides
+    y: Strides
+    guard: bool = False
+
+    @property
+    def items(self) -> int:
+        """Work items: rows."""
+        return self.height
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = Emitter("int8" if self.isa.signed else "uint8")
+        lanes = self.isa.lanes
+        requantise = Requantise(self.isa, 1, self.guard, per_channel=False)
+        with (
+            k.loop(k.end - k.begin, k.begin) as row,
+            k.loop(self.width) as column,
+            k.loop(self.channels // lanes) as chunk,
+        ):
+            x, r, y = (
+                row * s.row + column * s.pixel + chunk * lanes for s in (self.x, self.r, self.y)
+            )
+            total = k.load(k.x, x, lanes).astype(f"int32x{lanes}") + splat(k.load(k.ints, 0), lanes)
+            addend = requantise.addend(k, k.load(k.r, r, lanes))
+            requantise.store(k, y, [requantise.scaled(k, total, requantise.multiplier(k, 0), addend)])
+        return k.function(name)

@@ -1,0 +1,84 @@
+"""Pooling. Windows are cut at the edge of the image, so no halo is read. Work items are output rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from targets.tvm.graph import Window
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.conv import Strides
+from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index, splat
+from targets.tvm.kernels.requantise import Requantise
+
+
+@dataclass(frozen=True)
+class _PoolKernel:
+    """Geometry of a pooling kernel; `channels` as stored, `input_size` rows and columns."""
+
+    isa: Isa
+    input_size: tuple[int, int]
+    height: int
+    width: int
+    channels: int
+    window: Window
+    x: Strides
+    y: Strides
+
+    @property
+    def items(self) -> int:
+        """Work items: output rows."""
+        return self.height
+
+
+@dataclass(frozen=True)
+class MaxPoolKernel(_PoolKernel):
+    """The largest stored value; cells outside the image are replaced by cells of the same window inside it."""
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = Emitter("int8" if self.isa.signed else "uint8")
+        (kh, kw), (sh, sw), (ph, pw) = self.window.kernel, self.window.stride, self.window.pad
+        lanes = next(n for n in (64, 32, 16) if self.channels % n == 0 and n <= 4 * self.isa.lanes)
+        last_row, last_column = self.input_size[0] - 1, self.input_size[1] - 1
+        with k.loop(k.end - k.begin, k.begin) as row, k.loop(self.width) as column:
+            rows = [k.let(clamp_index(row * sh + (r - ph), 0, last_row) * self.x.row) for r in range(kh)]
+            columns = [
+                k.let(clamp_index(column * sw + (s - pw), 0, last_column) * self.x.pixel) for s in range(kw)
+            ]
+            with k.loop(self.channels // lanes) as chunk:
+                largest: Expr = None
+                for r in rows:
+                    for c in columns:
+                        cell = k.load(k.x, r + c + chunk * lanes, lanes)
+                        largest = cell if largest is None else k.let(tirx.max(largest, cell))
+                k.store(k.y, row * self.y.row + column * self.y.pixel + chunk * lanes, largest, lanes)
+        return k.function(name)
+
+
+@dataclass(frozen=True)
+class AveragePoolKernel(_PoolKernel):
+    """The mean of the cells inside the image; the multiplier depends on how many there are."""
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR. The parameters are int32 -zx * n and float32 multiplier for n = 1 .. cells."""
+        k = Emitter("int8" if self.isa.signed else "uint8")
+        (kh, kw), (sh, sw), (ph, pw) = self.window.kernel, self.window.stride, self.window.pad
+        lanes, height, width = self.isa.lanes, *self.input_size
+        requantise = Requantise(self.isa, kh * kw, per_channel=False)
+        total = k.registers(1, f"int32x{lanes}")
+        with k.loop(k.end - k.begin, k.begin) as row, k.loop(self.width) as column:
+            top, bottom = (k.let(clamp_index(row * sh + (d - ph), 0, height)) for d in (0, kh))
+            left, right = (k.let(clamp_index(column * sw + (d - pw), 0, width)) for d in (0, kw))
+            count = k.let((bottom - top) * (right - left) - 1)
+            with k.loop(self.channels // lanes) as chunk:
+                k.store(total, 0, splat(k.load(k.ints, count), lanes))
+                with k.loop(bottom - top, top) as y, k.loop(right - left, left) as x:
+                    cell = k.load(k.x, y * self.x.row + x * self.x.pixel + chunk * lanes, lanes)
+                    k.store(total, 0, k.load(total, 0) + cell.astype(f"int32x{lanes}"))
+                multiplier = splat(k.load(k.floats, count + kh * kw), lanes)
+                value = requantise.scaled(k, k.load(total, 0), multiplier)
+                requantise.store(
+                    k, row * self.y.row + column * self.y.pixel + chunk * lanes, [value]
+                )
+        return k.function(name)

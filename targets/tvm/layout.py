@@ -1,0 +1,79 @@
+"""Where activations lie: rows of pixels of channels, with the halo that convolutions read around them.
+
+Rows share their padding: the pixels to the right of one row are those to the left of the next.
+"""
+
+from dataclasses import dataclass
+
+from targets.tvm.graph import Conv, Graph, Tensor
+from targets.tvm.kernels.conv import Strides
+
+CHANNEL_ALIGNMENT = 16
+"""Stored channels are a multiple, except the image's; what the extra ones hold never matters."""
+
+_SLACK = 64  # the last loads of a run may reach beyond it
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The memory of one activation tensor. Sizes in pixels, `channels` as stored."""
+
+    height: int
+    width: int
+    channels: int
+    top: int = 0
+    bottom: int = 0
+    side: int = 0
+
+    @property
+    def strides(self) -> Strides:
+        """Bytes between rows and between pixels."""
+        return Strides((self.width + self.side) * self.channels, self.channels)
+
+    @property
+    def origin(self) -> int:
+        """Bytes from the start to the first pixel of the image."""
+        return self.top * self.strides.row + self.side * self.channels
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        rows = self.top + self.height + self.bottom
+        return rows * self.strides.row + self.side * self.channels + _SLACK
+
+    @property
+    def has_halo(self) -> bool:
+        """Whether anything around the image has to be filled."""
+        return bool(self.top or self.bottom or self.side)
+
+
+def layouts(graph: Graph) -> dict[str, Layout]:
+    """Lay out every tensor so that each convolution finds its padding."""
+    found = {op.output.name: _plain(op.output, op.output is graph.image) for op in graph.operators}
+    for op in graph.operators:
+        if isinstance(op, Conv):
+            found[op.input.name] = _with_halo(found[op.input.name], op)
+    return found
+
+
+def stored_channels(channels: int) -> int:
+    """Channels rounded up to the alignment."""
+    return -(-channels // CHANNEL_ALIGNMENT) * CHANNEL_ALIGNMENT
+
+
+def _plain(tensor: Tensor, image: bool) -> Layout:
+    return Layout(tensor.height, tensor.width, tensor.channels if image else stored_channels(tensor.channels))
+
+
+def _with_halo(layout: Layout, op: Conv) -> Layout:
+    top, left = op.window.pad
+    rows, columns = op.window.reach(op.output.height, op.output.width)
+    right, bottom = columns - left - layout.width, rows - top - layout.height
+    return Layout(
+        layout.height,
+        layout.width,
+        layout.channels,
+        max(layout.top, top),
+        max(layout.bottom, bottom),
+        max(layout.side, left, right),
+    )

@@ -1,0 +1,44 @@
+"""Compiling the C runtime and linking engines with zig from the package index: no system toolchain, any target."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from targets.errors import EngineError, TargetUnavailable
+from targets.tvm.isa import Isa
+
+NATIVE = Path(__file__).parent.parent / "runtime" / "native"
+_GLIBC = "2.28"
+"""The oldest C library a board may have: Debian 10, JetPack 5, RHEL 8."""
+
+
+def check() -> None:
+    """Raise TargetUnavailable if zig is not installed."""
+    if find_spec("ziglang") is None:
+        raise TargetUnavailable("ziglang is not installed; it links engines. It comes with edgec: run `make setup`.")
+
+
+def link_library(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -> None:
+    """Link a shared library for Python's ctypes."""
+    sources = [table, NATIVE / "run.c", NATIVE / "pool.c"]
+    machine = isa.triple.split("-")[0]
+    _zig(["-target", f"{machine}-linux-gnu.{_GLIBC}", "-shared", "-fPIC"], sources, objects, output)
+
+
+def link_program(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -> None:
+    """Link a static command-line program that needs nothing on the board."""
+    sources = [table, *(NATIVE / name for name in ("run.c", "pool.c", "main.c", "png.c", "inflate.c"))]
+    machine = isa.triple.split("-")[0]
+    _zig(["-target", f"{machine}-linux-musl", "-static"], sources, objects, output)
+
+
+def _zig(options: Sequence[str], sources: Sequence[Path], objects: Sequence[Path], output: Path) -> None:
+    check()
+    common = ["-std=c11", "-O2", "-Wall", "-Wextra", "-s", "-pthread", "-fno-sanitize=all", f"-I{NATIVE}"]
+    files = [str(path) for path in (*sources, *objects)]
+    command = [sys.executable, "-m", "ziglang", "cc", *options, *common, *files, "-o", str(output)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise EngineError(f"linking {output.name} failed:\n{result.stderr[-2000:]}")

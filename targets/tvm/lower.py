@@ -1,0 +1,286 @@
+"""From the integer graph to the steps of an engine: kernels, addresses, packed weights, memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.tvm.arena import Lifetime, plan
+from targets.tvm.graph import (
+    Add,
+    Assemble,
+    AveragePool,
+    Clip,
+    Conv,
+    Graph,
+    Image,
+    MaxPool,
+    Operator,
+    Piece,
+    Residual,
+    Tensor,
+    inputs,
+)
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.conv import ConvKernel, Strides
+from targets.tvm.kernels.elementwise import AddKernel, CopyKernel, ImageKernel
+from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel
+from targets.tvm.layout import Layout, layouts
+from targets.tvm.weights import (
+    Blob,
+    PackedConv,
+    conv_geometry,
+    exceeds_int32,
+    pack_conv,
+    parameters,
+)
+
+IMAGE = -1
+"""The address of the caller's image."""
+NOTHING = -2
+"""The address of an operand that a kernel does not have."""
+
+_FLOAT = 4  # bytes of a float32
+
+
+class Kernel(Protocol):
+    """What code generation needs of a kernel."""
+
+    @property
+    def items(self) -> int:
+        """How many work items there are to divide among threads."""
+        ...
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Bytes around (or, with `whole`, everywhere in) a tensor that are set before its kernel runs.
+
+    `pattern` is an offset into the constants: one stored pixel of zero points.
+    """
+
+    address: int
+    layout: Layout
+    pattern: int
+    varies: bool
+    """Whether channels have different zero points, as the image's may."""
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call. Addresses are offsets into the arena, or IMAGE or NOTHING; w and p into the constants."""
+
+    node: str
+    kernel: Kernel | None
+    x: int = NOTHING
+    w: int = 0
+    p: int = 0
+    r: int = NOTHING
+    y: int = NOTHING
+    fill: Fill | None = None
+    macs: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Everything code generation writes down."""
+
+    isa: Isa
+    steps: tuple[Step, ...]
+    constants: bytes
+    arena: int
+    logits: int
+    """Where in the arena the last step leaves float32 logits."""
+    image: tuple[int, int, int]
+    classes: int
+
+
+def lower(graph: Graph, isa: Isa) -> Program:
+    """Choose kernels and block sizes, place activations and pack weights."""
+    lowering = _Lowering(graph, isa)
+    steps = tuple(step for op in graph.operators for step in lowering.steps(op))
+    image = graph.image
+    return Program(
+        isa,
+        steps,
+        lowering.blob.bytes(),
+        lowering.arena.size,
+        lowering.arena.offsets[graph.operators[-1].output.name],
+        (image.height, image.width, image.channels),
+        graph.classes,
+    )
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, isa: Isa) -> None:
+        self.isa = isa
+        self.layouts = layouts(graph)
+        self.arena = plan(list(_lifetimes(graph, self.layouts)))
+        self.blob = Blob()
+
+    def steps(self, op: Operator) -> Iterator[Step]:
+        match op:
+            case Image():
+                yield self._image(op)
+            case Conv():
+                yield self._conv(op)
+            case MaxPool():
+                yield self._max_pool(op)
+            case AveragePool():
+                yield self._average_pool(op)
+            case Add():
+                yield self._add(op)
+            case Assemble():
+                yield from self._assemble(op)
+
+    def _address(self, tensor: Tensor) -> int:
+        return self.arena.offsets[tensor.name] + self.layouts[tensor.name].origin
+
+    def _strides(self, tensor: Tensor) -> Strides:
+        return self.layouts[tensor.name].strides
+
+    def _stored(self, zero: int) -> int:
+        return zero - 128 if self.isa.signed else zero
+
+    def _fill(self, tensor: Tensor, whole: bool = False) -> Fill | None:
+        layout = self.layouts[tensor.name]
+        if not whole and not layout.has_halo:
+            return None
+        zeros = np.resize(np.array([self._stored(z) for z in tensor.zero_point], np.int16), layout.channels)
+        pattern = self.blob.add(zeros.astype(np.int8 if self.isa.signed else np.uint8))
+        varies = len(set(tensor.zero_point)) > 1
+        return Fill(self.arena.offsets[tensor.name], layout, pattern, varies, whole)
+
+    def _parameters(
+        self, bias: NDArray[Any], multiplier: NDArray[Any], output: Tensor, clip: Clip, residual: Residual | None
+    ) -> int:
+        zero, low, high = (self._stored(v) for v in (output.zero, clip.low, clip.high))
+        other = (0, 0.0) if residual is None else (self._stored(residual.tensor.zero), residual.multiplier)
+        return self.blob.add(parameters(bias, multiplier, (zero, low, high), other))
+
+    def _image(self, op: Image) -> Step:
+        t = op.output
+        kernel = ImageKernel(self.isa, t.height, t.width * t.channels, self._strides(t).row)
+        return Step("image", kernel, x=IMAGE, y=self._address(t), fill=self._fill(t))
+
+    def _conv(self, op: Conv) -> Step:
+        layout = self.layouts[op.input.name]
+        geometry = conv_geometry(op, layout, self.isa)
+        packed: PackedConv = pack_conv(op, geometry, self.isa)
+        y = Strides(0, 0) if op.logits else self._strides(op.output)
+        residual = op.residual and self._strides(op.residual.tensor)
+        kernel = ConvKernel(
+            self.isa,
+            op.output.height,
+            op.output.width,
+            len(packed.bias),
+            geometry.taps,
+            geometry.tap_step,
+            geometry.run,
+            op.window.stride,
+            layout.strides,
+            y,
+            geometry.tile,
+            geometry.group,
+            residual,
+            op.logits,
+            exceeds_int32(op, self.isa),
+        )
+        pad_rows, pad_columns = op.window.pad
+        return Step(
+            op.node,
+            kernel,
+            x=self._address(op.input) - pad_rows * layout.strides.row - pad_columns * layout.strides.pixel,
+            w=self.blob.add(packed.weight),
+            p=self._parameters(packed.bias, packed.multiplier, op.output, op.clip, op.residual),
+            r=NOTHING if op.residual is None else self._address(op.residual.tensor),
+            y=self.arena.offsets[op.output.name] if op.logits else self._address(op.output),
+            fill=None if op.logits else self._fill(op.output),
+            macs=op.output.height * op.output.width * op.weight.size,
+        )
+
+    def _max_pool(self, op: MaxPool) -> Step:
+        x, y = self.layouts[op.input.name], self.layouts[op.output.name]
+        kernel = MaxPoolKernel(
+            self.isa, (x.height, x.width), y.height, y.width, y.channels, op.window, x.strides, y.strides
+        )
+        return Step(
+            op.node, kernel, x=self._address(op.input), y=self._address(op.output), fill=self._fill(op.output)
+        )
+
+    def _average_pool(self, op: AveragePool) -> Step:
+        x, y = self.layouts[op.input.name], self.layouts[op.output.name]
+        kernel = AveragePoolKernel(
+            self.isa, (x.height, x.width), y.height, y.width, y.channels, op.window, x.strides, y.strides
+        )
+        offsets = -self._stored(op.input.zero) * np.arange(1, len(op.multipliers) + 1)
+        p = self._parameters(offsets, op.multipliers, op.output, op.clip, None)
+        return Step(
+            op.node, kernel, x=self._address(op.input), p=p, y=self._address(op.output), fill=self._fill(op.output)
+        )
+
+    def _add(self, op: Add) -> Step:
+        y = self.layouts[op.output.name]
+        kernel = AddKernel(
+            self.isa,
+            y.height,
+            y.width,
+            y.channels,
+            self._strides(op.input),
+            self._strides(op.residual.tensor),
+            y.strides,
+            exceeds_int32(op, self.isa),
+        )
+        bias, multiplier = np.array([-self._stored(op.input.zero)]), np.array([op.multiplier])
+        return Step(
+            op.node,
+            kernel,
+            x=self._address(op.input),
+            p=self._parameters(bias, multiplier, op.output, op.clip, op.residual),
+            r=self._address(op.residual.tensor),
+            y=self._address(op.output),
+            fill=self._fill(op.output),
+        )
+
+    def _assemble(self, op: Assemble) -> Iterator[Step]:
+        covered = sum(piece.tensor.channels for piece in op.pieces) == op.output.channels
+        yield Step(op.node, None, fill=self._fill(op.output, whole=not covered))
+        for piece in op.pieces:
+            yield self._piece(op, piece)
+
+    def _piece(self, op: Assemble, piece: Piece) -> Step:
+        x, (sy, sx) = self._strides(piece.tensor), piece.stride
+        plain = piece.multiplier == 1.0 and piece.tensor.zero == op.output.zero and op.clip == Clip()
+        kernel = CopyKernel(
+            self.isa,
+            op.output.height,
+            op.output.width,
+            piece.tensor.channels,
+            Strides(x.row * sy, x.pixel * sx),
+            self._strides(op.output),
+            plain,
+            exceeds_int32(piece, self.isa),
+        )
+        bias, multiplier = np.array([-self._stored(piece.tensor.zero)]), np.array([piece.multiplier])
+        return Step(
+            op.node,
+            kernel,
+            x=self._address(piece.tensor),
+            p=self._parameters(bias, multiplier, op.output, op.clip, None),
+            y=self._address(op.output) + piece.channel,
+        )
+
+
+def _lifetimes(graph: Graph, found: dict[str, Layout]) -> Iterator[Lifetime]:
+    last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in inputs(op)}
+    for i, op in enumerate(graph.operators):
+        name = op.output.name
+        size = _FLOAT * found[name].size if isinstance(op, Conv) and op.logits else found[name].size
+        yield Lifetime(name, size, i, last.get(name, i))

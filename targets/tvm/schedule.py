@@ -1,0 +1,79 @@
+"""Block sizes of a convolution, chosen by counting instructions.
+
+A block needs its accumulators, its weights and one activation in registers. Of those that fit, the one with the
+lowest estimate wins: dot instructions, loads per dot instruction, and pixels computed twice where sizes do not
+divide.
+"""
+
+from dataclasses import dataclass
+
+from targets.tvm.isa import Dot, Isa
+from targets.tvm.kernels.conv import Tile
+from targets.tvm.kernels.dot import step
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """What block sizes depend on. `channels` as stored, `granules` a run, `runs` a pixel."""
+
+    height: int
+    width: int
+    channels: int
+    granules: int
+    runs: int
+    group: int
+    """Output channels that share an input window: a block must not mix windows."""
+
+
+def choose(shape: ConvShape, isa: Isa) -> Tile:
+    """The tile with the lowest estimated cost; of equal ones the larger."""
+    return min(candidates(shape, isa), key=lambda t: (cost(shape, isa, t), -t.pixels * t.vectors))
+
+
+def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
+    """All tiles that divide the channels and fit the registers."""
+    inner, found = step(isa), []
+    for vectors in range(1, 9):
+        block = vectors * isa.lanes
+        if shape.channels % block or (shape.group % block and block % shape.group):
+            continue
+        for rows in range(1, min(shape.height, 4) + 1):
+            for columns in range(1, min(shape.width, 28) + 1):
+                registers = inner.registers(rows * columns, vectors) + _operands(isa, rows * columns, vectors)
+                if columns % inner.pair == 0 and registers <= isa.registers:
+                    found.append(Tile(rows, columns, vectors, _unroll(shape, isa)))
+    if not found:  # a pair of pixels where there is only one: the second one is computed for nothing
+        found = [Tile(1, inner.pair, 1)]
+    return found
+
+
+def _operands(isa: Isa, pixels: int, vectors: int) -> int:
+    """Registers besides the accumulators."""
+    match isa.dot:
+        case Dot.SDOT:
+            return pixels + 1
+        case Dot.SMMLA:
+            return pixels // 2 + 2
+        case Dot.SMULL:
+            return pixels + 4
+        case Dot.VPMADDWD:
+            return vectors + 2
+        case _:
+            return vectors + (1 if vectors > 1 else 0)
+
+
+def _unroll(shape: ConvShape, isa: Isa) -> int:
+    return 1 if shape.granules <= step(isa).unit or isa.dot is not Dot.VPDPBUSD else 2
+
+
+def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
+    """Estimated instructions of the whole convolution, in units of one dot instruction."""
+    inner = step(isa)
+    pixels = -(-shape.height // tile.rows) * -(-shape.width // tile.columns) * tile.pixels
+    steps = pixels * shape.channels // isa.lanes * shape.granules * shape.runs
+    dots = inner.registers(tile.pixels, tile.vectors)
+    weights = dots // tile.pixels if isa.dot is Dot.SMULL else tile.vectors * inner.pair
+    activations = tile.pixels / inner.unit
+    loads = (weights + activations) / dots
+    latency = max(1.0, 9 / dots)  # two pipes, four or five cycles until a sum can be added to again
+    return steps * (latency + 0.35 * loads)

@@ -1,0 +1,144 @@
+"""Weights and parameters in the order and form in which kernels read them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.tvm.graph import Add, Conv, Piece
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.conv import Tile
+from targets.tvm.kernels.dot import pack, step
+from targets.tvm.kernels.requantise import SCALARS, Scalar
+from targets.tvm.layout import Layout, stored_channels
+from targets.tvm.schedule import ConvShape, choose
+
+_ALIGNMENT = 64
+
+
+class Blob:
+    """Constants, one after the other in execution order, each at the start of a cache line. Equal ones once."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._offsets: dict[bytes, int] = {}
+        self._size = 0
+
+    def add(self, values: NDArray[Any]) -> int:
+        """Append an array's bytes; returns their offset."""
+        data = values.tobytes()
+        if data not in self._offsets:
+            self._offsets[data] = self._size
+            padded = data + bytes(-len(data) % _ALIGNMENT)
+            self._parts.append(padded)
+            self._size += len(padded)
+        return self._offsets[data]
+
+    def bytes(self) -> bytes:
+        """Everything."""
+        return b"".join(self._parts)
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """How a convolution's taps are read: see ConvKernel. `window` is the number of input channels a block sees."""
+
+    taps: tuple[int, int]
+    tap_step: tuple[int, int]
+    run: int
+    group: tuple[int, int]
+    window: int
+    tile: Tile
+
+
+@dataclass(frozen=True, eq=False)
+class PackedConv:
+    """Weights as the kernel reads them; bias with the zero point's share, multipliers, both padded."""
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int64]
+    multiplier: NDArray[np.float32]
+
+
+def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
+    """Decide how a convolution is blocked.
+
+    Groups: a block of output channels reads the window of input channels that its groups need, with zero
+    weights for channels of other groups. Where windows do not line up with blocks, the window is everything.
+    """
+    (kh, kw), (dh, dw) = op.window.kernel, op.window.dilation
+    count, per_group = op.weight.shape[:2]
+    outputs = count // op.groups
+    channels = stored_channels(count)
+    shared, window = channels, x.channels
+    if op.groups > 1 and channels == count:
+        block = max(outputs, isa.lanes)
+        if block % outputs == 0 and block % isa.lanes == 0 and count % block == 0:
+            shared, window = block, block // outputs * per_group
+    contiguous = dw == 1 and window == x.channels
+    run = kw * x.channels if contiguous else window
+    taps = (kh, 1 if contiguous else kw)
+    granules = -(-run // step(isa).granule)
+    shape = ConvShape(op.output.height, op.output.width, channels, granules, taps[0] * taps[1], shared)
+    distance = 0 if shared == channels else shared // outputs * per_group
+    tap_step = (dh * x.strides.row, dw * x.strides.pixel)
+    return ConvGeometry(taps, tap_step, run, (shared, distance), window, choose(shape, isa))
+
+
+def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
+    """Pack weights, and fold the stored zero points into the bias: sum((x - zx) w) = sum(x w) - sum(zx w)."""
+    count, per_group, kh, kw = op.weight.shape
+    channels = stored_channels(count)
+    dense = _windowed(op, geometry, channels)
+    inner = step(isa)
+    padded = np.zeros((channels, geometry.taps[0] * geometry.taps[1], -(-geometry.run // inner.granule) * inner.granule), np.int8)
+    padded[:, :, : geometry.run] = dense.reshape(*padded.shape[:2], geometry.run)
+    zeros = np.broadcast_to(np.array(op.input.zero_point) - (128 if isa.signed else 0), op.input.channels)
+    by_output = np.repeat(zeros.reshape(op.groups, per_group), count // op.groups, axis=0)
+    correction = (op.weight.astype(np.int64).sum(axis=(2, 3)) * by_output).sum(axis=1)
+    bias = np.zeros(channels, np.int64)
+    bias[:count] = op.bias - correction
+    multiplier = np.zeros(channels, np.float32)
+    multiplier[:count] = op.multiplier
+    block = geometry.tile.vectors * isa.lanes
+    return PackedConv(pack(padded, block, inner.granule), bias, multiplier)
+
+
+def _windowed(op: Conv, geometry: ConvGeometry, channels: int) -> NDArray[np.int8]:
+    """Weights [stored K, R, S, window]: each output channel's own inputs at their place in its window."""
+    count, per_group, kh, kw = op.weight.shape
+    outputs = count // op.groups
+    dense = np.zeros((channels, kh, kw, geometry.window), np.int8)
+    shared, distance = geometry.group
+    for k in range(count):
+        first = (k // outputs) * per_group - (k // shared * distance)
+        dense[k, :, :, first : first + per_group] = op.weight[k].transpose(1, 2, 0)
+    return dense
+
+
+def parameters(
+    bias: NDArray[Any], multiplier: NDArray[Any], limits: tuple[int, int, int], residual: tuple[int, float]
+) -> NDArray[np.int32]:
+    """The block p of a kernel: see `kernels.requantise`. Biases wrap around as sums do."""
+    scalars = np.zeros(SCALARS, np.int32)
+    scalars[[Scalar.ZERO, Scalar.LOW, Scalar.HIGH, Scalar.RESIDUAL_ZERO]] = (*limits, residual[0])
+    scalars[Scalar.RESIDUAL_MULTIPLIER] = np.float32(residual[1]).view(np.int32)
+    wrapped = bias.astype(np.int64).astype(np.uint32).view(np.int32)
+    return np.concatenate([wrapped, multiplier.astype(np.float32).view(np.int32), scalars])
+
+
+def exceeds_int32(op: Conv | Add | Piece, isa: Isa) -> bool:
+    """Whether a scaled sum can leave int32, so that x86 has to limit it before rounding (ARM saturates)."""
+    if isa.signed:
+        return False
+    if isinstance(op, Conv):
+        if op.logits:
+            return False
+        sizes = 255.0 * np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3)) + np.abs(op.bias.astype(np.int64))
+        largest = float((sizes * op.multiplier).max())
+    else:
+        largest = 255.0 * op.multiplier
+    if not isinstance(op, Piece) and op.residual is not None:
+        largest += 255.0 * op.residual.multiplier
+    return largest >= 1 << 30
