@@ -1,0 +1,164 @@
+/* The static command-line program. The engine follows it in the same file, which it reads through its own path. */
+#define _GNU_SOURCE
+#include "edgec.h"
+#include "png.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: ENGINE selftest [--threads N]             compare logits of embedded images with the expected bits\n"
+    "       ENGINE bench [--runs N] [--threads N]     time inference on this machine\n"
+    "       ENGINE classify IMAGE.png [--threads N]   the five most probable classes of a picture of the right size\n"
+    "       ENGINE logits [--threads N]               raw uint8 images on stdin to raw float32 logits on stdout\n";
+
+static char self[4096];
+
+static int fail(const char *message) {
+  fprintf(stderr, "%s\n", message);
+  return 1;
+}
+
+static size_t image_bytes(void) { return (size_t)(edgec_height * edgec_width * edgec_channels); }
+
+static int option(int count, char **arguments, const char *name, int otherwise) {
+  for (int i = 2; i + 1 < count; i++)
+    if (!strcmp(arguments[i], name)) {
+      char *end;
+      long value = strtol(arguments[i + 1], &end, 10);
+      if (*end || value < 1 || value > 1000000000) {
+        fprintf(stderr, "%s needs a number from 1 on, not '%s'\n", name, arguments[i + 1]);
+        exit(2);
+      }
+      return (int)value;
+    }
+  return otherwise;
+}
+
+static int selftest(void) {
+  edgec_footer footer;
+  const char *error = edgec_read_footer(self, &footer);
+  if (error) return fail(error);
+  if (!footer.golden_count) return fail("the engine holds no golden images");
+  size_t pixels = image_bytes(), classes = (size_t)edgec_classes;
+  uint8_t *image = malloc(pixels);
+  float *expected = malloc(classes * sizeof *expected), *found = malloc(classes * sizeof *found);
+  FILE *file = fopen(self, "rb");
+  if (!image || !expected || !found || !file || fseek(file, (long)footer.golden_offset, SEEK_SET))
+    return fail("the golden images cannot be read");
+  for (uint64_t n = 0; n < footer.golden_count; n++) {
+    if (fread(image, 1, pixels, file) != pixels || fread(expected, sizeof *expected, classes, file) != classes)
+      return fail("the golden images cannot be read");
+    edgec_run(image, found);
+    for (size_t k = 0; k < classes; k++)
+      if (memcmp(&found[k], &expected[k], sizeof *found)) {
+        printf("FAIL: image %d, logit %d is %a (%g), expected %a (%g)\n", (int)n, (int)k, found[k], found[k],
+               expected[k], expected[k]);
+        return 1;
+      }
+  }
+  printf("pass: %d images, all %d logits bit for bit\n", (int)footer.golden_count, (int)edgec_classes);
+  fclose(file);
+  free(image);
+  free(expected);
+  free(found);
+  return 0;
+}
+
+static int by_size(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double milliseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static int bench(int runs) {
+  uint8_t *image = malloc(image_bytes());
+  float *logits = malloc((size_t)edgec_classes * sizeof *logits);
+  double *times = malloc((size_t)runs * sizeof *times);
+  if (!image || !logits || !times) return fail("not enough memory");
+  for (size_t i = 0; i < image_bytes(); i++) image[i] = (uint8_t)(i * 37 + (i >> 8));
+  for (int i = 0; i < runs; i++) {
+    double start = milliseconds();
+    edgec_run(image, logits);
+    times[i] = milliseconds() - start;
+  }
+  double first = times[0];
+  qsort(times, (size_t)runs, sizeof *times, by_size);
+  printf("{\"runs\": %d, \"threads\": %d, \"first_ms\": %.4f, \"min_ms\": %.4f, \"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", runs,
+         edgec_pool_size(), first, times[0], times[runs / 2], times[(runs - 1) * 99 / 100]);
+  free(image);
+  free(logits);
+  free(times);
+  return 0;
+}
+
+static int logits(void) {
+  uint8_t *image = malloc(image_bytes());
+  float *result = malloc((size_t)edgec_classes * sizeof *result);
+  if (!image || !result) return fail("not enough memory");
+  size_t count;
+  while ((count = fread(image, 1, image_bytes(), stdin)) == image_bytes()) {
+    edgec_run(image, result);
+    if (fwrite(result, sizeof *result, (size_t)edgec_classes, stdout) != (size_t)edgec_classes)
+      return fail("the logits cannot be written");
+  }
+  if (count) return fail("the last image on stdin is cut off");
+  free(image);
+  free(result);
+  return 0;
+}
+
+static int classify(const char *path) {
+  edgec_picture picture;
+  const char *error = edgec_read_png(path, (int)edgec_channels, &picture);
+  if (error) {
+    fprintf(stderr, "%s: %s\n", path, error);
+    return 1;
+  }
+  if (picture.height != edgec_height || picture.width != edgec_width) {
+    fprintf(stderr, "%s is %d x %d pixels; this network needs %d x %d (resize it first)\n", path, picture.width,
+            picture.height, (int)edgec_width, (int)edgec_height);
+    return 1;
+  }
+  float *result = malloc((size_t)edgec_classes * sizeof *result);
+  if (!result) return fail("not enough memory");
+  edgec_run(picture.pixels, result);
+  for (int place = 0; place < 5 && place < edgec_classes; place++) {
+    int best = 0;
+    for (int k = 1; k < edgec_classes; k++)
+      if (result[k] > result[best]) best = k;
+    printf("class %d  logit %.4f\n", best, result[best]);
+    result[best] = -3.4e38f;
+  }
+  free(result);
+  free(picture.pixels);
+  return 0;
+}
+
+int main(int count, char **arguments) {
+  const char *command = count > 1 ? arguments[1] : "";
+  int picture = !strcmp(command, "classify");
+  if ((strcmp(command, "selftest") && strcmp(command, "bench") && strcmp(command, "logits") && !picture) ||
+      (picture && count < 3)) {
+    fputs(usage, stderr);
+    return 2;
+  }
+  ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+  if (length <= 0) return fail("/proc is not mounted, so the program cannot find its own file");
+  const char *error = edgec_open(self, option(count, arguments, "--threads", 1));
+  if (error) return fail(error);
+  int status = !strcmp(command, "selftest") ? selftest()
+               : !strcmp(command, "bench")  ? bench(option(count, arguments, "--runs", 100))
+               : !strcmp(command, "logits") ? logits()
+                                            : classify(arguments[2]);
+  edgec_close();
+  return status;
+}
