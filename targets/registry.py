@@ -1,13 +1,18 @@
 """All targets by name. Listing them loads no toolchain."""
 
 from collections.abc import Callable
+from functools import partial
 
 from targets.base import Target
+from targets.devices import boards
 from targets.errors import UnknownTarget
 from targets.reference import ReferenceTarget
+from targets.tvm.target import ArmTarget, HostTarget
 
 _TARGETS: dict[str, Callable[[], Target]] = {
     "reference": ReferenceTarget,
+    "host": HostTarget,
+    **{name: partial(ArmTarget, board) for name, board in boards().items()},
 }
 
 

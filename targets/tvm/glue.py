@@ -27,7 +27,9 @@ def source(program: Program) -> str:
         "channels": channels,
         "classes": program.classes,
     }
-    signature = "(const uint8_t *, const uint8_t *, const uint8_t *, const uint8_t *, uint8_t *, int64_t, int64_t)"
+    signature = (
+        "(const uint8_t *, const uint8_t *, const uint8_t *, const uint8_t *, uint8_t *, int64_t, int64_t)"
+    )
     return "\n".join(
         [
             '#include "edgec.h"',
@@ -57,7 +59,9 @@ def _fill(fill: Fill | None) -> str:
     trail = 0 if fill.whole else gap + layout.bottom * stride
     rows = 0 if fill.whole or not gap else layout.height - 1
     first = layout.origin + layout.width * layout.channels
-    return _list((fill.address, lead, stride, first, gap, rows, trail_at, trail, fill.pattern, _period(layout, fill)))
+    return _list(
+        (fill.address, lead, stride, first, gap, rows, trail_at, trail, fill.pattern, _period(layout, fill))
+    )
 
 
 def _period(layout: Layout, fill: Fill) -> int:
@@ -70,5 +74,5 @@ def _list(numbers: Sequence[int]) -> str:
 
 def _string(text: str) -> str:
     """A C string literal; node names come from the model file."""
-    kept = "".join(c if c.isascii() and c.isalnum() or c in " ./_:-" else "_" for c in text)
+    kept = "".join(c if (c.isascii() and c.isalnum()) or c in " ./_:-" else "_" for c in text)
     return f'"{kept}"'

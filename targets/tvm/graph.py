@@ -168,7 +168,9 @@ class Graph:
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         return sum(
-            op.output.height * op.output.width * op.weight.size for op in self.operators if isinstance(op, Conv)
+            op.output.height * op.output.width * op.weight.size
+            for op in self.operators
+            if isinstance(op, Conv)
         )
 
 

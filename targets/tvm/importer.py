@@ -37,7 +37,9 @@ class _Importer:
         for node in self.model.graph.node:
             self._node(node, image)
         if len(self.model.graph.output) != 1:
-            raise EngineError(f"The model has {len(self.model.graph.output)} outputs; it needs one, the logits.")
+            raise EngineError(
+                f"The model has {len(self.model.graph.output)} outputs; it needs one, the logits."
+            )
         result = self.values.get(self.model.graph.output[0].name)
         if not isinstance(result, Pending) or result.logits is None:
             raise EngineError("The model's output has to come from a Gemm with int8 weights and input.")
@@ -50,15 +52,15 @@ class _Importer:
             raise EngineError("The model needs exactly one input, the image as uint8 [N, H, W, C].")
         size = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim][1:]
         if len(size) != 3 or not all(d > 0 for d in size) or np.prod(size, dtype=object) > _LARGEST_IMAGE:
-            raise EngineError(f"The image has shape [N, {', '.join(map(str, size))}]; H, W and C have to be known.")
+            raise EngineError(
+                f"The image has shape [N, {', '.join(map(str, size))}]; H, W and C have to be known."
+            )
         tensor = Tensor(inputs[0].name, size[0], size[1], size[2], (0,))
         self.values[inputs[0].name] = Raw(None)
         return tensor
 
     def _node(self, node: onnx.NodeProto, image: Tensor) -> None:
-        constants = {
-            name: v.value for name in node.input if isinstance(v := self.values.get(name), Constant)
-        }
+        constants = {name: v.value for name in node.input if isinstance(v := self.values.get(name), Constant)}
         folded = fold(node, constants)
         if folded is not None:
             self.values[node.output[0]] = Constant(folded)
@@ -95,7 +97,9 @@ class _Importer:
     def _dequantize_image(self, node: onnx.NodeProto, image: Tensor, scale: Any, zero: Any) -> Quantized:  # noqa: ANN401 -- arrays
         scales, zeros = np.unique(scale), np.atleast_1d(zero)
         if len(scales) != 1 or zeros.dtype != np.uint8 or zeros.size not in (1, image.channels):
-            raise EngineError(f"{label(node)}: the image needs one scale, and uint8 zero points for its channels.")
+            raise EngineError(
+                f"{label(node)}: the image needs one scale, and uint8 zero points for its channels."
+            )
         points = tuple(int(z) for z in np.broadcast_to(zeros, image.channels))
         tensor = replace(image, zero_point=points)
         if any(isinstance(op, Image) for op in self.operators):
@@ -103,9 +107,13 @@ class _Importer:
         self.operators.append(Image(tensor))
         return Quantized(tensor, layers.positive(label(node), scales[0]))
 
-    def _quantize(self, node: onnx.NodeProto, source: Pending | Quantized, scale: Any, zero: Any) -> Quantized:  # noqa: ANN401 -- arrays
+    def _quantize(
+        self, node: onnx.NodeProto, source: Pending | Quantized, scale: Any, zero: Any
+    ) -> Quantized:
         if scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8):
-            raise EngineError(f"{label(node)}: activations need one scale and one zero point of uint8 or int8.")
+            raise EngineError(
+                f"{label(node)}: activations need one scale and one zero point of uint8 or int8."
+            )
         step = layers.positive(label(node), scale.item())
         point = int(zero.item()) + (128 if zero.dtype == np.int8 else 0)
         if isinstance(source, Quantized):
@@ -119,7 +127,9 @@ class _Importer:
             residual = source.residual and Residual(
                 source.residual.whole(source.node), float(np.float32(source.residual.scale / step))
             )
-            self.operators.append(source.finish(output, step, quantization_clip(source, step, point), residual))
+            self.operators.append(
+                source.finish(output, step, quantization_clip(source, step, point), residual)
+            )
             self.finished[key] = Quantized(output, step, flat=source.flat)
             self.values[f"{node.output[0]} (source)"] = source  # keeps id() unique
         return self.finished[key]

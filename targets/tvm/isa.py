@@ -39,7 +39,9 @@ class Isa:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one dot instruction (of the three it takes, for smull)."""
-        return {Dot.VPDPBUSD: 4, Dot.VPMADDWD: 2, Dot.SDOT: 4, Dot.SMMLA: 8, Dot.SMULL: 4}[self.dot] * self.lanes
+        return {Dot.VPDPBUSD: 4, Dot.VPMADDWD: 2, Dot.SDOT: 4, Dot.SMMLA: 8, Dot.SMULL: 4}[
+            self.dot
+        ] * self.lanes
 
 
 _X86 = "x86_64-linux-gnu"

@@ -45,7 +45,9 @@ def weights(
     zeros = [z.value for z in zero if isinstance(z, Constant)]
     if values.dtype != np.int8 or any(np.any(z) for z in zeros):
         raise EngineError(f"{node}: weights have to be int8 with zero point 0.")
-    if scale.size not in (1, values.shape[0]) or (scale.ndim == 1 and scale.size > 1 and attributes.get("axis", 1) != 0):
+    if scale.size not in (1, values.shape[0]) or (
+        scale.ndim == 1 and scale.size > 1 and attributes.get("axis", 1) != 0
+    ):
         raise EngineError(f"{node}: weights need one scale, or one for each output channel (axis 0).")
     scales = [positive(node, s) for s in scale.ravel()]
     return Weights(values, np.broadcast_to(np.asarray(scales, np.float64), values.shape[0]))
@@ -54,7 +56,9 @@ def weights(
 def conv(node: str, operands: list[Value], attributes: Attributes) -> Value:
     """Conv with int8 weights and an optional float bias."""
     match operands:
-        case [Quantized() as x, Weights() as w] | [Quantized() as x, Weights() as w, Constant()] if w.values.ndim == 4:
+        case [Quantized() as x, Weights() as w] | [Quantized() as x, Weights() as w, Constant()] if (
+            w.values.ndim == 4
+        ):
             bias = operands[2].value if len(operands) > 2 and isinstance(operands[2], Constant) else None
             return _conv(node, x, w, bias, attributes)
     raise EngineError(f"{node} needs a quantised input and int8 weights [K, C, R, S].")
@@ -67,11 +71,15 @@ def gemm(node: str, operands: list[Value], attributes: Attributes) -> Value:
             height, width, channels = x.shape
             shape = (len(w.values), height * width * channels)
             defaults = {"transB": 1, "transA": 0, "alpha": 1.0, "beta": 1.0}
-            if w.values.shape == shape and all(attributes.get(k, 0 if k == "transB" else v) == v for k, v in defaults.items()):
+            if w.values.shape == shape and all(
+                attributes.get(k, 0 if k == "transB" else v) == v for k, v in defaults.items()
+            ):
                 kernel = replace(w, values=w.values.reshape(-1, channels, height, width))
                 bias = operands[2].value if len(operands) > 2 and isinstance(operands[2], Constant) else None
                 return replace(_conv(node, x, kernel, bias, {}), flat=True)
-    raise EngineError(f"{node} needs a quantised input, int8 weights [K, C] with transB=1 and alpha = beta = 1.")
+    raise EngineError(
+        f"{node} needs a quantised input, int8 weights [K, C] with transB=1 and alpha = beta = 1."
+    )
 
 
 def _conv(node: str, x: Quantized, w: Weights, bias: NDArray[Any] | None, attributes: Attributes) -> Pending:
@@ -102,7 +110,9 @@ def _conv(node: str, x: Quantized, w: Weights, bias: NDArray[Any] | None, attrib
     return Pending(node, (height, width, count), finish, fusable=True, logits=logits if single else None)
 
 
-def _check_accumulators(node: str, x: Tensor, weight: NDArray[np.int8], bias: NDArray[Any], groups: int) -> None:
+def _check_accumulators(
+    node: str, x: Tensor, weight: NDArray[np.int8], bias: NDArray[Any], groups: int
+) -> None:
     """Raise EngineError if a sum could leave int32."""
     furthest = np.broadcast_to([max(z, 255 - z) for z in x.zero_point], x.channels).reshape(groups, -1)
     sizes = np.abs(weight.astype(np.int64)).sum(axis=(2, 3)).reshape(groups, -1, weight.shape[1])
@@ -154,7 +164,9 @@ def reduce_mean(node: str, operands: list[Value], attributes: Attributes) -> Val
     return replace(pooled, flat=not attributes.get("keepdims", 1))
 
 
-def _average(node: str, x: Quantized, sliding: Window, size: tuple[int, int], counts: NDArray[Any]) -> Pending:
+def _average(
+    node: str, x: Quantized, sliding: Window, size: tuple[int, int], counts: NDArray[Any]
+) -> Pending:
     tensor = x.whole(node)
 
     def finish(output: Tensor, scale: float, limits: Clip, residual: Residual | None) -> Operator:
@@ -167,7 +179,11 @@ def _average(node: str, x: Quantized, sliding: Window, size: tuple[int, int], co
 
 def _pool_window(node: str, x: Tensor, attributes: Attributes) -> tuple[Window, int, int]:
     kernel = tuple(attributes.get("kernel_shape", ()))
-    if len(kernel) != 2 or set(attributes.get("dilations", (1, 1))) != {1} or attributes.get("storage_order", 0):
+    if (
+        len(kernel) != 2
+        or set(attributes.get("dilations", (1, 1))) != {1}
+        or attributes.get("storage_order", 0)
+    ):
         raise EngineError(f"{node}: pooling needs a kernel_shape of two numbers, without dilation.")
     return window(node, attributes, (kernel[0], kernel[1]), x.height, x.width)
 
@@ -177,11 +193,15 @@ def add(node: str, operands: list[Value], attributes: Attributes) -> Value:  # n
     match operands:
         case [Pending() as sum_, Quantized() as other] | [Quantized() as other, Pending() as sum_]:
             if not sum_.fusable or sum_.residual is not None or (sum_.low, sum_.high) != (-inf, inf):
-                raise EngineError(f"{node} cannot be joined to {sum_.node}. Quantise the result of {sum_.node}.")
+                raise EngineError(
+                    f"{node} cannot be joined to {sum_.node}. Quantise the result of {sum_.node}."
+                )
         case [Quantized() as first, Quantized() as other]:
             sum_ = _identity(node, first)
         case _:
-            raise EngineError(f"{node} needs quantised inputs: one at least, where the other is a Conv's result.")
+            raise EngineError(
+                f"{node} needs quantised inputs: one at least, where the other is a Conv's result."
+            )
     if sum_.shape != other.shape:
         raise EngineError(f"{node} adds {sum_.shape} and {other.shape}; the shapes have to be equal.")
     return replace(sum_, residual=other, fusable=False, logits=None)
@@ -225,7 +245,13 @@ def _bounded(node: str, operands: list[Value], low: float, high: float) -> Pendi
             value = _identity(node, quantized)
         case _:
             raise EngineError(f"{node} needs a quantised input, or the result of a quantised layer.")
-    return replace(value, low=min(max(value.low, low), high), high=max(min(value.high, high), low), logits=None, fusable=False)
+    return replace(
+        value,
+        low=min(max(value.low, low), high),
+        high=max(min(value.high, high), low),
+        logits=None,
+        fusable=False,
+    )
 
 
 def concat(node: str, operands: list[Value], attributes: Attributes) -> Value:
@@ -259,7 +285,9 @@ def strided_slice(node: str, operands: list[Value], attributes: Attributes) -> V
             for start, end, axis, by in zip(starts, ends, axes, steps, strict=True):
                 length = (1, x.shape[2], x.shape[0], x.shape[1])[axis % 4]
                 if start or end < length or (by != 1 and axis % 4 < 2) or not 0 < by < length + 1:
-                    raise EngineError(f"{node}: only whole rows and columns with a step have an integer form.")
+                    raise EngineError(
+                        f"{node}: only whole rows and columns with a step have an integer form."
+                    )
                 if axis % 4 >= 2:
                     stride[axis % 4 - 2] *= by
             return replace(x, stride=(stride[0], stride[1]))

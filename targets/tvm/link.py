@@ -17,7 +17,9 @@ _GLIBC = "2.28"
 def check() -> None:
     """Raise TargetUnavailable if zig is not installed."""
     if find_spec("ziglang") is None:
-        raise TargetUnavailable("ziglang is not installed; it links engines. It comes with edgec: run `make setup`.")
+        raise TargetUnavailable(
+            "ziglang is not installed; it links engines. It comes with edgec: run `make setup`."
+        )
 
 
 def link_library(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -> None:

@@ -159,7 +159,12 @@ class _Lowering:
         return Fill(self.arena.offsets[tensor.name], layout, pattern, varies, whole)
 
     def _parameters(
-        self, bias: NDArray[Any], multiplier: NDArray[Any], output: Tensor, clip: Clip, residual: Residual | None
+        self,
+        bias: NDArray[Any],
+        multiplier: NDArray[Any],
+        output: Tensor,
+        clip: Clip,
+        residual: Residual | None,
     ) -> int:
         zero, low, high = (self._stored(v) for v in (output.zero, clip.low, clip.high))
         other = (0, 0.0) if residual is None else (self._stored(residual.tensor.zero), residual.multiplier)
@@ -223,7 +228,12 @@ class _Lowering:
         offsets = -self._stored(op.input.zero) * np.arange(1, len(op.multipliers) + 1)
         p = self._parameters(offsets, op.multipliers, op.output, op.clip, None)
         return Step(
-            op.node, kernel, x=self._address(op.input), p=p, y=self._address(op.output), fill=self._fill(op.output)
+            op.node,
+            kernel,
+            x=self._address(op.input),
+            p=p,
+            y=self._address(op.output),
+            fill=self._fill(op.output),
         )
 
     def _add(self, op: Add) -> Step:

@@ -3,7 +3,19 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.graph import Add, Assemble, AveragePool, Clip, Conv, Graph, Image, MaxPool, Operator, Residual, Tensor
+from targets.tvm.graph import (
+    Add,
+    Assemble,
+    AveragePool,
+    Clip,
+    Conv,
+    Graph,
+    Image,
+    MaxPool,
+    Operator,
+    Residual,
+    Tensor,
+)
 
 Bytes = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
@@ -50,7 +62,10 @@ def accumulate(op: Conv, x: Bytes) -> NDArray[np.int32]:
     total = np.zeros((len(x), height, width, op.groups, count // op.groups))
     for r in range(kh):
         for s in range(kw):
-            rows, columns = slice(r * dh, r * dh + (height - 1) * sh + 1, sh), slice(s * dw, s * dw + (width - 1) * sw + 1, sw)
+            rows, columns = (
+                slice(r * dh, r * dh + (height - 1) * sh + 1, sh),
+                slice(s * dw, s * dw + (width - 1) * sw + 1, sw),
+            )
             tap = padded[:, rows, columns].reshape(len(x), height, width, op.groups, 1, per_group)
             weight = op.weight[:, :, r, s].astype(np.float64).reshape(op.groups, -1, per_group)
             total += np.matmul(tap, weight.transpose(0, 2, 1))[..., 0, :]
@@ -67,7 +82,10 @@ def _padded(tensor: Tensor, pad: tuple[int, int], reach: tuple[int, int], x: Byt
 
 
 def _scaled(
-    total: NDArray[np.int32], multiplier: Floats | np.float32, residual: Residual | None, values: dict[str, Bytes]
+    total: NDArray[np.int32],
+    multiplier: Floats | np.float32,
+    residual: Residual | None,
+    values: dict[str, Bytes],
 ) -> Floats:
     sums = total.astype(np.float32)
     if residual is None:
@@ -123,9 +141,16 @@ def _cells(op: MaxPool | AveragePool, x: Bytes, row: int, column: int) -> Bytes:
 
 def _assemble(op: Assemble, values: dict[str, Bytes]) -> Bytes:
     first = values[op.pieces[0].tensor.name]
-    result = np.full((len(first), op.output.height, op.output.width, op.output.channels), op.output.zero, np.uint8)
+    result = np.full(
+        (len(first), op.output.height, op.output.width, op.output.channels), op.output.zero, np.uint8
+    )
     for piece in op.pieces:
-        centred = values[piece.tensor.name][:, :: piece.stride[0], :: piece.stride[1]].astype(np.int32) - piece.tensor.zero
+        centred = (
+            values[piece.tensor.name][:, :: piece.stride[0], :: piece.stride[1]].astype(np.int32)
+            - piece.tensor.zero
+        )
         scaled = centred.astype(np.float32) * np.float32(piece.multiplier)
-        result[..., piece.channel : piece.channel + piece.tensor.channels] = _store(scaled, op.output, op.clip)
+        result[..., piece.channel : piece.channel + piece.tensor.channels] = _store(
+            scaled, op.output, op.clip
+        )
     return result

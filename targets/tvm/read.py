@@ -26,7 +26,9 @@ def read_model(path: Path) -> onnx.ModelProto:
     try:
         size = path.stat().st_size
         if size > _LARGEST_FILE:
-            raise EngineError(f"{path} has {size} bytes; ONNX files hold at most 2 GiB. Quantise the model first.")
+            raise EngineError(
+                f"{path} has {size} bytes; ONNX files hold at most 2 GiB. Quantise the model first."
+            )
         model = onnx.load(path, load_external_data=False)
     except OSError as error:
         raise EngineError(f"{path} cannot be read: {error.strerror}.") from error
@@ -57,8 +59,13 @@ def fold(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> NDArray
     if node.op_type not in _FOLDED or not all(name in constants for name in node.input if name):
         return None
     feeds = {name: constants[name] for name in node.input if name}
-    if node.op_type == "ConstantOfShape" and int(np.prod(next(iter(feeds.values())).clip(0))) > _LARGEST_CONSTANT:
-        raise EngineError(f"{label(node)} claims a constant of absurd size {next(iter(feeds.values())).tolist()}.")
+    if (
+        node.op_type == "ConstantOfShape"
+        and int(np.prod(next(iter(feeds.values())).clip(0))) > _LARGEST_CONSTANT
+    ):
+        raise EngineError(
+            f"{label(node)} claims a constant of absurd size {next(iter(feeds.values())).tolist()}."
+        )
     if sum(value.nbytes for value in feeds.values()) > _LARGEST_CONSTANT:
         return None
     (value,) = ReferenceEvaluator(node).run(None, feeds)

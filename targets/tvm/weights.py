@@ -92,7 +92,10 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     channels = stored_channels(count)
     dense = _windowed(op, geometry, channels)
     inner = step(isa)
-    padded = np.zeros((channels, geometry.taps[0] * geometry.taps[1], -(-geometry.run // inner.granule) * inner.granule), np.int8)
+    padded = np.zeros(
+        (channels, geometry.taps[0] * geometry.taps[1], -(-geometry.run // inner.granule) * inner.granule),
+        np.int8,
+    )
     padded[:, :, : geometry.run] = dense.reshape(*padded.shape[:2], geometry.run)
     zeros = np.broadcast_to(np.array(op.input.zero_point) - (128 if isa.signed else 0), op.input.channels)
     by_output = np.repeat(zeros.reshape(op.groups, per_group), count // op.groups, axis=0)
@@ -135,7 +138,9 @@ def exceeds_int32(op: Conv | Add | Piece, isa: Isa) -> bool:
     if isinstance(op, Conv):
         if op.logits:
             return False
-        sizes = 255.0 * np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3)) + np.abs(op.bias.astype(np.int64))
+        sizes = 255.0 * np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3)) + np.abs(
+            op.bias.astype(np.int64)
+        )
         largest = float((sizes * op.multiplier).max())
     else:
         largest = 255.0 * op.multiplier

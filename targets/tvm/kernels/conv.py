@@ -112,7 +112,9 @@ class ConvKernel:
             weights = k.let(w + (ry * kx + rx) * (self.granules * granule))
             with k.loop(whole) as i:
                 at = k.let(tap + i * (unroll * inner.granule))
-                inner.emit(k, acc, [at + p for p in pixels], k.let(weights + i * (unroll * granule)), unroll, block)
+                inner.emit(
+                    k, acc, [at + p for p in pixels], k.let(weights + i * (unroll * granule)), unroll, block
+                )
             if rest := self.granules - whole * unroll:
                 at, done = tap + whole * unroll * inner.granule, whole * unroll * granule
                 inner.emit(k, acc, [at + p for p in pixels], weights + done, rest, block)

@@ -205,7 +205,9 @@ class MatrixStep:
                 weights = k.let(k.load(k.w, w + (g * 2 * vectors + n) * 16, 16))
                 for p, both in enumerate(pairs):
                     i = p * 2 * vectors + n
-                    total = k.call("int32x4", "llvm.aarch64.neon.smmla.v4i32.v16i8", k.load(acc, i), both, weights)
+                    total = k.call(
+                        "int32x4", "llvm.aarch64.neon.smmla.v4i32.v16i8", k.load(acc, i), both, weights
+                    )
                     k.store(acc, i, total)
 
     def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Block) -> Expr:

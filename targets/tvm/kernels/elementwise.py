@@ -36,7 +36,9 @@ class ImageKernel:
                 k.store(k.y, row * self.stride + chunk * lanes, pixels ^ splat(flip, lanes), lanes)
             done = self.row // lanes * lanes
             with k.loop(self.row - done) as byte:
-                k.store(k.y, row * self.stride + (byte + done), k.load(k.x, row * self.row + (byte + done)) ^ flip)
+                k.store(
+                    k.y, row * self.stride + (byte + done), k.load(k.x, row * self.row + (byte + done)) ^ flip
+                )
         return k.function(name)
 
 
@@ -114,9 +116,7 @@ class AddKernel:
             k.loop(self.width) as column,
             k.loop(self.channels // lanes) as chunk,
         ):
-            x, r, y = (
-                row * s.row + column * s.pixel + chunk * lanes for s in (self.x, self.r, self.y)
-            )
+            x, r, y = (row * s.row + column * s.pixel + chunk * lanes for s in (self.x, self.r, self.y))
             total = k.load(k.x, x, lanes).astype(f"int32x{lanes}") + splat(k.load(k.ints, 0), lanes)
             addend = requantise.addend(k, k.load(k.r, r, lanes))
             requantise.store(k, y, [requantise.scaled(k, total, requantise.multiplier(k, 0), addend)])

@@ -56,7 +56,9 @@ class Requantise:
         value = total.astype(f"float32x{self.isa.lanes}")
         if addend is None:
             return value * multiplier
-        return k.call(f"float32x{self.isa.lanes}", f"llvm.fma.v{self.isa.lanes}f32", value, multiplier, addend)
+        return k.call(
+            f"float32x{self.isa.lanes}", f"llvm.fma.v{self.isa.lanes}f32", value, multiplier, addend
+        )
 
     def addend(self, k: Emitter, stored: Expr) -> Expr:
         """float32(r - zr) * mr for `lanes` stored residual values."""
@@ -97,9 +99,7 @@ class Requantise:
             return k.call("int32x8", "llvm.x86.avx.cvt.ps2dq.256", value)
         nothing, everything = splat(tirx.const(0, "int32"), 16), tirx.const(0xFFFF, "uint16")
         current = tirx.const(4, "int32")  # rounding as the mode register says: to nearest even
-        return k.call(
-            "int32x16", "llvm.x86.avx512.mask.cvtps2dq.512", value, nothing, everything, current
-        )
+        return k.call("int32x16", "llvm.x86.avx512.mask.cvtps2dq.512", value, nothing, everything, current)
 
     def _narrow_signed(self, k: Emitter, rounded: Sequence[Expr]) -> Iterator[tuple[Expr, int]]:
         """Narrow in two saturating steps: int16 holds every sum that clamping to int8 can tell apart."""

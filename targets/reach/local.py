@@ -1,0 +1,21 @@
+"""Running an engine with its own machine code on the build machine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from targets.base import Runner
+from targets.errors import EngineError
+from targets.runtime.native_runner import open_engine
+
+
+@contextmanager
+def open_local(engine: Path, threads: int, target: str) -> Iterator[Runner]:
+    """Open an engine. Raises EngineError."""
+    if not engine.is_file():
+        raise EngineError(f"There is no engine at {engine}. Build it first: edgec build --target {target}")
+    try:
+        with open_engine(engine, threads) as runner:
+            yield runner
+    except ValueError as error:
+        raise EngineError(str(error)) from error

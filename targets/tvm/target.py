@@ -1,0 +1,152 @@
+"""TARGET=host and the ARM boards: engines of the integer compiler."""
+
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+from calibration.recipe import QuantRecipe
+from targets.base import Origin, Runner
+from targets.devices import Board
+from targets.errors import EngineError, TargetUnavailable
+from targets.machine import cpu_flags, cpu_name
+from targets.reach.emulator import CheckedRunner, EmulatedRunner
+from targets.reach.emulator import check as check_emulator
+from targets.reach.local import open_local
+from targets.tvm.isa import ISAS, Isa
+
+_NEEDED_FLAGS = {
+    "avx512vnni": {"avx512_vnni", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
+    "avxvnni": {"avx_vnni", "avx2", "fma"},
+    "avx2": {"avx2", "fma", "bmi2"},
+    "i8mm": {"i8mm", "asimddp"},
+    "dotprod": {"asimddp"},
+    "neon": {"asimd"},
+}
+"""Flags in /proc/cpuinfo without which an instruction set does not run, the fastest set of a family first."""
+
+EMULATED_IMAGES = 256
+"""How many images are compared with the emulator, bit for bit, when no board is given."""
+
+
+class HostTarget:
+    """The build machine's CPU."""
+
+    name: ClassVar[str] = "host"
+    summary: ClassVar[str] = "this machine's CPU: an integer engine compiled with TVM"
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    origin: ClassVar[Origin] = Origin.HOST
+    engine_name: ClassVar[str] = "model.engine"
+    runner: ClassVar[str] = "native_runner"
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
+
+    def check(self) -> None:
+        """Raise TargetUnavailable if TVM or ziglang is missing, or the CPU has none of the instruction sets."""
+        check_toolchain()
+        host_isa()
+
+    def fingerprint(self) -> str:
+        """Name the processor, the instruction set and the tools."""
+        return f"{cpu_name()} / {host_isa().name} / {tools()}"
+
+    def build(self, model: Path, engine: Path) -> None:
+        """Compile the Q/DQ ONNX. Raises EngineError."""
+        compile_engine(model, host_isa(), engine)
+
+    def open(self, engine: Path) -> AbstractContextManager[Runner]:
+        """Load an engine. Raises EngineError."""
+        return open_local(engine, self.threads, self.name)
+
+
+class ArmTarget:
+    """An ARM board. Without one, engines run in the emulator."""
+
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    origin: ClassVar[Origin] = Origin.EMULATOR
+    engine_name: ClassVar[str] = "model.engine"
+    runner: ClassVar[str] = "native_runner"
+
+    def __init__(self, board: Board, threads: int = 1) -> None:
+        self.board = board
+        self.threads = threads
+
+    @property
+    def name(self) -> str:
+        """The board's name."""
+        return self.board.name
+
+    @property
+    def summary(self) -> str:
+        """The board's description."""
+        return self.board.summary
+
+    def check(self) -> None:
+        """Raise TargetUnavailable if TVM, ziglang or the emulator is missing."""
+        check_toolchain()
+        check_emulator()
+        host_isa()
+
+    def fingerprint(self) -> str:
+        """Name the instruction set, what is emulated, and the tools."""
+        return f"{self.board.isa} / qemu-aarch64 -cpu {self.board.emulated_cpu} / {tools()}"
+
+    def build(self, model: Path, engine: Path) -> None:
+        """Compile the Q/DQ ONNX, also for this machine: the same integers, for checking. Raises EngineError."""
+        compile_engine(model, ISAS[self.board.isa], engine)
+        compile_engine(model, host_isa(), _host_engine(engine))
+
+    @contextmanager
+    def open(self, engine: Path) -> Iterator[Runner]:
+        """Run the first images in the emulator, and all on this machine. Raises EngineError if a bit differs."""
+        if not engine.is_file():
+            raise EngineError(
+                f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
+            )
+        emulated = EmulatedRunner(engine, self.board.emulated_cpu, self.threads)
+        emulated.selftest()
+        if not _host_engine(engine).is_file():
+            yield emulated
+            return
+        with open_local(_host_engine(engine), self.threads, self.name) as host:
+            yield CheckedRunner(emulated, host, EMULATED_IMAGES)
+
+
+def _host_engine(engine: Path) -> Path:
+    return engine.with_name(engine.name + ".host")
+
+
+def host_isa() -> Isa:
+    """The fastest instruction set of this machine. Raises TargetUnavailable if there is none."""
+    flags, machine = cpu_flags(), platform.machine()
+    for isa in ISAS.values():
+        if isa.triple.startswith(machine) and _NEEDED_FLAGS[isa.name] <= flags:
+            return isa
+    raise TargetUnavailable(
+        f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with AVX2, or "
+        "64-bit ARM. Use --target reference."
+    )
+
+
+def check_toolchain() -> None:
+    """Raise TargetUnavailable if TVM or ziglang is missing."""
+    for module, package in (("tvm", "apache-tvm"), ("ziglang", "ziglang")):
+        if find_spec(module) is None:
+            raise TargetUnavailable(f"{package} is not installed. It comes with edgec: run `make setup`.")
+
+
+def tools() -> str:
+    """The compiler's versions."""
+    return f"tvm {version('apache-tvm')}, zig {version('ziglang')}"
+
+
+def compile_engine(model: Path, isa: Isa, engine: Path) -> None:
+    """Compile a Q/DQ ONNX. Loads TVM and onnx, which nothing else here does. Raises EngineError."""
+    from targets.tvm.engine import write_engine
+    from targets.tvm.importer import import_graph
+
+    write_engine(import_graph(model), isa, engine)
