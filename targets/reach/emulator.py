@@ -66,7 +66,7 @@ class EmulatedRunner:
 
 @dataclass
 class CheckedRunner:
-    """The host's engine for speed, and the first images also in the emulator, where every bit has to agree."""
+    """The host's engine for speed; the first images also in the emulator, where every bit has to agree."""
 
     emulated: Runner
     host: Runner
@@ -82,8 +82,8 @@ class CheckedRunner:
             differing = np.flatnonzero((found.view(np.int32) != logits[:count].view(np.int32)).any(axis=1))
             if len(differing):
                 raise EngineError(
-                    f"Emulator and host differ in {len(differing)} of {count} images, image {differing[0]} first: "
-                    "the engine is wrong. This is a bug of edgec's."
+                    f"Emulator and host differ in {len(differing)} of {count} images, image {differing[0]} "
+                    "first: the engine is wrong. This is a bug of edgec's."
                 )
             self.images -= count
         return logits

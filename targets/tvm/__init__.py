@@ -1,1 +1,1 @@
-"""The integer compiler: a Q/DQ graph becomes kernels that TVM generates, linked into an engine with no runtime."""
+"""The integer compiler: Q/DQ graphs become kernels that TVM generates, in an engine without a runtime."""

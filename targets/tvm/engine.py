@@ -2,7 +2,7 @@
 
     static program | shared library | constants | golden images and logits | metadata (JSON) | footer
 
-The program is first, so the file can be executed on the device; it finds the rest through the footer at the end.
+The program is first, so the file can be executed on the device; it finds the rest through the footer.
 `edgec_footer` in runtime/native/edgec.h is the other description of the footer.
 """
 

@@ -41,7 +41,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Window:
-    """Geometry of a sliding window: kernel size, stride, zero padding at the start, dilation (rows, columns)."""
+    """A sliding window: kernel size, stride, zero padding at the start, dilation; each (rows, columns)."""
 
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
@@ -107,7 +107,7 @@ class MaxPool:
 
 @dataclass(frozen=True, eq=False)
 class AveragePool:
-    """acc is the sum of x - zx over the window's cells inside the image; multipliers[n - 1] belongs to n cells."""
+    """acc is the sum of x - zx over the n cells of a window inside the image; m is multipliers[n - 1]."""
 
     node: str
     input: Tensor

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from targets.errors import EngineError
 from targets.tvm import layers
 from targets.tvm.graph import Graph, Image, Operator, Residual, Tensor
 from targets.tvm.read import array, attributes, fold, label, read_model
-from targets.tvm.values import Constant, Pending, Quantized, Raw, Value, Weights, quantization_clip
+from targets.tvm.values import Constant, Pending, Quantized, Raw, Value, quantization_clip
+
+Array = NDArray[Any]
 
 _LARGEST_IMAGE = 1 << 26
 
@@ -30,12 +33,12 @@ class _Importer:
         self.model = model
         self.operators: list[Operator] = []
         self.values: dict[str, Value] = {i.name: Constant(array(i)) for i in model.graph.initializer}
+        self.image = self._image()
         self.finished: dict[tuple[int, float, int], Quantized] = {}
 
     def run(self) -> Graph:
-        image = self._image()
         for node in self.model.graph.node:
-            self._node(node, image)
+            self._node(node)
         if len(self.model.graph.output) != 1:
             raise EngineError(
                 f"The model has {len(self.model.graph.output)} outputs; it needs one, the logits."
@@ -59,42 +62,56 @@ class _Importer:
         self.values[inputs[0].name] = Raw(None)
         return tensor
 
-    def _node(self, node: onnx.NodeProto, image: Tensor) -> None:
+    def _node(self, node: onnx.NodeProto) -> None:
         constants = {name: v.value for name in node.input if isinstance(v := self.values.get(name), Constant)}
         folded = fold(node, constants)
         if folded is not None:
             self.values[node.output[0]] = Constant(folded)
             return
         operands = [self.values[name] for name in node.input if name]
+        if node.op_type in _LAYERS:
+            result = _LAYERS[node.op_type](label(node), operands, attributes(node))
+        else:
+            result = (
+                self._boundary(node, operands)
+                if node.op_type in _BOUNDARIES
+                else self._copied(node, operands)
+            )
+        self.values[node.output[0]] = result
+
+    def _boundary(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
+        """Where integers become numbers or numbers integers."""
         match node.op_type, operands:
             case "Transpose", [Raw(None)]:
                 if list(attributes(node).get("perm", [])) != [0, 3, 1, 2]:
                     raise EngineError(f"{label(node)}: the image is NHWC and has to become NCHW.")
-                result: Value = Raw(None)
+                return Raw(None)
             case "DequantizeLinear", [Raw(None), Constant(scale), Constant(zero)]:
-                result = self._dequantize_image(node, image, scale, zero)
+                return self._dequantize_image(node, scale, zero)
             case "DequantizeLinear", [Raw(Quantized() as quantized), *_]:
-                result = quantized
+                return quantized
             case "DequantizeLinear", [Constant(values), Constant(scale), *zero]:
-                result = layers.weights(label(node), values, scale, zero, attributes(node))
+                return layers.weights(label(node), values, scale, zero, attributes(node))
             case "QuantizeLinear", [Pending() | Quantized() as source, Constant(scale), Constant(zero)]:
-                result = Raw(self._quantize(node, source, scale, zero))
+                return Raw(self._quantize(node, source, scale, zero))
+        raise _no_integer_form(node, operands)
+
+    def _copied(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
+        """Operators that keep the grid, and so need no QuantizeLinear behind them."""
+        match node.op_type, operands:
             case "Pad", [Quantized() as source, Constant(pads), *fill]:
-                result = self._pad(node, source, pads, fill)
+                operator: Operator = layers.pad_channels(
+                    label(node), source, pads, fill, attributes(node), node.output[0]
+                )
             case "MaxPool", [Quantized() as source]:
                 operator = layers.max_pool(label(node), source, attributes(node), node.output[0])
-                self.operators.append(operator)
-                result = Quantized(operator.output, source.scale)
-            case op, _ if op in _LAYERS:
-                result = _LAYERS[op](label(node), operands, attributes(node))
             case _:
-                kinds = ", ".join(type(v).__name__.lower() for v in operands)
-                raise EngineError(
-                    f"{label(node)} has no integer form for its inputs ({kinds}). Quantise its inputs, or replace it."
-                )
-        self.values[node.output[0]] = result
+                raise _no_integer_form(node, operands)
+        self.operators.append(operator)
+        return Quantized(operator.output, source.scale)
 
-    def _dequantize_image(self, node: onnx.NodeProto, image: Tensor, scale: Any, zero: Any) -> Quantized:  # noqa: ANN401 -- arrays
+    def _dequantize_image(self, node: onnx.NodeProto, scale: Array, zero: Array) -> Quantized:
+        image = self.image
         scales, zeros = np.unique(scale), np.atleast_1d(zero)
         if len(scales) != 1 or zeros.dtype != np.uint8 or zeros.size not in (1, image.channels):
             raise EngineError(
@@ -108,7 +125,7 @@ class _Importer:
         return Quantized(tensor, layers.positive(label(node), scales[0]))
 
     def _quantize(
-        self, node: onnx.NodeProto, source: Pending | Quantized, scale: Any, zero: Any
+        self, node: onnx.NodeProto, source: Pending | Quantized, scale: Array, zero: Array
     ) -> Quantized:
         if scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8):
             raise EngineError(
@@ -124,8 +141,11 @@ class _Importer:
         if key not in self.finished:
             height, width, channels = source.shape
             output = Tensor(node.output[0], height, width, channels, (point,))
-            residual = source.residual and Residual(
-                source.residual.whole(source.node), float(np.float32(source.residual.scale / step))
+            other = source.residual
+            residual = (
+                None
+                if other is None
+                else Residual(other.whole(source.node), float(np.float32(other.scale / step)))
             )
             self.operators.append(
                 source.finish(output, step, quantization_clip(source, step, point), residual)
@@ -134,11 +154,15 @@ class _Importer:
             self.values[f"{node.output[0]} (source)"] = source  # keeps id() unique
         return self.finished[key]
 
-    def _pad(self, node: onnx.NodeProto, source: Quantized, pads: Any, fill: list[Value]) -> Quantized:  # noqa: ANN401 -- arrays
-        operator = layers.pad_channels(label(node), source, pads, fill, attributes(node), node.output[0])
-        self.operators.append(operator)
-        return Quantized(operator.output, source.scale)
 
+def _no_integer_form(node: onnx.NodeProto, operands: list[Value]) -> EngineError:
+    kinds = ", ".join(type(value).__name__.lower() for value in operands)
+    return EngineError(
+        f"{label(node)} has no integer form for its inputs ({kinds}). Quantise its inputs, or replace it."
+    )
+
+
+_BOUNDARIES = frozenset({"Transpose", "QuantizeLinear", "DequantizeLinear"})
 
 _LAYERS: dict[str, Callable[[str, list[Value], dict[str, Any]], Value]] = {
     "Conv": layers.conv,
@@ -158,5 +182,3 @@ _LAYERS: dict[str, Callable[[str, list[Value], dict[str, Any]], Value]] = {
     "Dropout": layers.identity,
 }
 """Operators that become part of the integer graph when a QuantizeLinear or the output asks for them."""
-
-__all__ = ["Weights", "import_graph"]

@@ -33,7 +33,7 @@ class Isa:
 
     @property
     def signed(self) -> bool:
-        """Whether activations are stored as int8, 128 below their uint8 value (ARM multiplies int8 by int8)."""
+        """Whether activations are stored as int8, 128 below their uint8 value: ARM multiplies int8."""
         return self.triple.startswith("aarch64")
 
     @property

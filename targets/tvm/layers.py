@@ -1,4 +1,4 @@
-"""What each ONNX operator becomes in integers. Every function takes the node's label, operands and attributes."""
+"""What each ONNX operator becomes in integers, given the node's label, operands and attributes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -88,7 +88,7 @@ def _conv(node: str, x: Quantized, w: Weights, bias: NDArray[Any] | None, attrib
     _, per_group, rows, columns = w.values.shape
     if not 0 < groups <= tensor.channels or per_group * groups != tensor.channels or count % groups:
         raise EngineError(
-            f"{node}: weights {list(w.values.shape)} in {groups} groups do not fit {tensor.channels} channels."
+            f"{node}: weights {list(w.values.shape)} in {groups} groups do not fit {tensor.channels} inputs."
         )
     sliding, height, width = window(node, attributes, (rows, columns), tensor.height, tensor.width)
     unit = x.scale * w.scales
@@ -120,8 +120,8 @@ def _check_accumulators(
     if largest.max() >= _INT32:
         channel = int(largest.argmax())
         raise EngineError(
-            f"{node}: the sum of output channel {channel} can reach {largest[channel]:.0f}, more than an int32 "
-            "holds. Its bias or its number of inputs is too large for this input scale."
+            f"{node}: the sum of output channel {channel} can reach {largest[channel]:.0f}, more than "
+            "an int32 holds. Its bias or its number of inputs is too large for this input scale."
         )
 
 

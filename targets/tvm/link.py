@@ -1,4 +1,4 @@
-"""Compiling the C runtime and linking engines with zig from the package index: no system toolchain, any target."""
+"""Compiling the C runtime and linking engines with zig: no system toolchain, any target."""
 
 import subprocess
 import sys

@@ -75,7 +75,7 @@ class Fill:
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel call. Addresses are offsets into the arena, or IMAGE or NOTHING; w and p into the constants."""
+    """One kernel call. x, r, y are offsets into the arena, IMAGE or NOTHING; w and p into the constants."""
 
     node: str
     kernel: Kernel | None
@@ -180,7 +180,7 @@ class _Lowering:
         geometry = conv_geometry(op, layout, self.isa)
         packed: PackedConv = pack_conv(op, geometry, self.isa)
         y = Strides(0, 0) if op.logits else self._strides(op.output)
-        residual = op.residual and self._strides(op.residual.tensor)
+        residual = None if op.residual is None else self._strides(op.residual.tensor)
         kernel = ConvKernel(
             self.isa,
             op.output.height,

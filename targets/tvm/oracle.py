@@ -107,11 +107,15 @@ def fused_multiply_add(a: Floats, b: Floats | np.float32, c: Floats) -> Floats:
     bits = total.view(np.int64)
     inexact_and_even = (error != 0) & (bits & 1 == 0)
     towards = np.where((error > 0) == (total > 0), 1, -1)
-    return (bits + np.where(inexact_and_even, towards, 0)).view(np.float64).astype(np.float32)
+    result: Floats = (bits + np.where(inexact_and_even, towards, 0)).view(np.float64).astype(np.float32)
+    return result
 
 
 def _store(value: Floats, output: Tensor, clip: Clip) -> Bytes:
-    return np.clip(np.rint(value.astype(np.float64)) + output.zero, clip.low, clip.high).astype(np.uint8)
+    stored: Bytes = np.clip(np.rint(value.astype(np.float64)) + output.zero, clip.low, clip.high).astype(
+        np.uint8
+    )
+    return stored
 
 
 def _max_pool(op: MaxPool, x: Bytes) -> Bytes:

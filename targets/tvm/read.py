@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -37,7 +37,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise EngineError(
-                f"{path}: the tensor {tensor.name!r} lies in another file. Save the model with its data inside."
+                f"{path}: the tensor {tensor.name!r} lies in another file. Save the model with its data."
             )
     try:
         onnx.checker.check_model(model)

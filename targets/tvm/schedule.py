@@ -1,8 +1,7 @@
 """Block sizes of a convolution, chosen by counting instructions.
 
-A block needs its accumulators, its weights and one activation in registers. Of those that fit, the one with the
-lowest estimate wins: dot instructions, loads per dot instruction, and pixels computed twice where sizes do not
-divide.
+A block needs its accumulators, its weights and one activation in registers. Of those that fit, the one
+with the lowest estimate wins: dot instructions, loads, and pixels computed twice where sizes do not divide.
 """
 
 from dataclasses import dataclass

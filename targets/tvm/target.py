@@ -46,7 +46,7 @@ class HostTarget:
         self.threads = threads
 
     def check(self) -> None:
-        """Raise TargetUnavailable if TVM or ziglang is missing, or the CPU has none of the instruction sets."""
+        """Raise TargetUnavailable if TVM or ziglang is missing, or the CPU is none of ours."""
         check_toolchain()
         host_isa()
 
@@ -96,13 +96,13 @@ class ArmTarget:
         return f"{self.board.isa} / qemu-aarch64 -cpu {self.board.emulated_cpu} / {tools()}"
 
     def build(self, model: Path, engine: Path) -> None:
-        """Compile the Q/DQ ONNX, also for this machine: the same integers, for checking. Raises EngineError."""
+        """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""
         compile_engine(model, ISAS[self.board.isa], engine)
         compile_engine(model, host_isa(), _host_engine(engine))
 
     @contextmanager
     def open(self, engine: Path) -> Iterator[Runner]:
-        """Run the first images in the emulator, and all on this machine. Raises EngineError if a bit differs."""
+        """Run all images on this machine, the first also emulated. Raises EngineError if a bit differs."""
         if not engine.is_file():
             raise EngineError(
                 f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
@@ -127,8 +127,8 @@ def host_isa() -> Isa:
         if isa.triple.startswith(machine) and _NEEDED_FLAGS[isa.name] <= flags:
             return isa
     raise TargetUnavailable(
-        f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with AVX2, or "
-        "64-bit ARM. Use --target reference."
+        f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with "
+        "AVX2, or 64-bit ARM. Use --target reference."
     )
 
 

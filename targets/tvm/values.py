@@ -1,4 +1,4 @@
-"""What a tensor of the Q/DQ graph stands for while the graph is read: integers, a sum not yet rounded, a constant."""
+"""What a tensor of the Q/DQ graph stands for: integers, a sum not yet rounded, weights, a constant."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ _ALIGNMENT = 64
 
 
 class Blob:
-    """Constants, one after the other in execution order, each at the start of a cache line. Equal ones once."""
+    """Constants in execution order, each at the start of a cache line. Equal ones are stored once."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -42,7 +42,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """How a convolution's taps are read: see ConvKernel. `window` is the number of input channels a block sees."""
+    """How taps are read: see ConvKernel. `window` is the number of input channels that a block sees."""
 
     taps: tuple[int, int]
     tap_step: tuple[int, int]
@@ -88,7 +88,7 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
 
 def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     """Pack weights, and fold the stored zero points into the bias: sum((x - zx) w) = sum(x w) - sum(zx w)."""
-    count, per_group, kh, kw = op.weight.shape
+    count, per_group = op.weight.shape[:2]
     channels = stored_channels(count)
     dense = _windowed(op, geometry, channels)
     inner = step(isa)

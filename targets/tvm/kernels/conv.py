@@ -1,8 +1,8 @@
 """Convolution, also grouped, depthwise and fully connected, as blocks of pixels times vectors of channels.
 
-Activations are [row][pixel][channel] with the halo already there, so neighbouring taps of a row are neighbouring
-bytes: without dilation a whole row of the kernel is one run of S * C bytes. Work items are (block of channels,
-block of rows), channels outermost, so that a block's weights stay in the cache.
+Activations are [row][pixel][channel] with the halo already there, so neighbouring taps of a row are
+neighbouring bytes: without dilation a whole row of the kernel is one run of S * C bytes. Work items are
+(block of channels, block of rows), channels outermost, so that a block's weights stay in the cache.
 """
 
 from dataclasses import dataclass
@@ -43,8 +43,9 @@ class Tile:
 class ConvKernel:
     """One convolution, down to its addresses. Equal kernels are compiled once.
 
-    `taps`: rows and columns of the kernel that begin a run, `run` its bytes; `tap_step` the bytes between runs.
-    `group`: (output channels of a group, bytes between the groups' input windows); one group has (channels, 0).
+    `taps`: rows and columns of the kernel that begin a run, `run` its bytes, `tap_step` the bytes between
+    runs. `group`: output channels that share an input window, and bytes between windows; one group has
+    (channels, 0).
     """
 
     isa: Isa

@@ -1,7 +1,7 @@
 """The inner step of a convolution on each instruction set: what one load of activations and weights becomes.
 
 A block of accumulators belongs to `pixels` output pixels and `channels` output channels. Weights are packed
-[block][tap][granule][channel][byte]: a granule is the bytes of one channel's weights that one instruction takes.
+[block][tap][granule][channel][byte]: a granule is the bytes of one channel that one instruction takes.
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,20 @@ class Block:
 class Step(Protocol):
     """How one instruction set multiplies and accumulates."""
 
-    granule: int
-    """Bytes of input channels one instruction takes: weights are padded with zeros to a multiple."""
-    unit: int
-    """Granules that share one load of activations."""
-    pair: int
-    """Pixels that share one accumulator register; a block has a multiple of it."""
+    @property
+    def granule(self) -> int:
+        """Bytes of input channels one instruction takes: weights are padded with zeros to a multiple."""
+        ...
+
+    @property
+    def unit(self) -> int:
+        """Granules that share one load of activations."""
+        ...
+
+    @property
+    def pair(self) -> int:
+        """Pixels that share one accumulator register; a block has a multiple of it."""
+        ...
 
     def registers(self, pixels: int, vectors: int) -> int:
         """How many accumulator registers a block takes."""

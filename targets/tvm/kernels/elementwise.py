@@ -1,4 +1,4 @@
-"""Kernels that go over pixels one by one: the image, copies to another place or grid, and sums of two tensors."""
+"""Kernels that go over pixels one by one: the image, copies to another place or grid, sums."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from targets.tvm.kernels.requantise import Requantise
 
 @dataclass(frozen=True)
 class ImageKernel:
-    """The image's rows of `row` bytes, copied to where they have a halo, as the instruction set stores them."""
+    """Rows of `row` bytes of the image, moved to where they have a halo, as the instruction set stores them."""
 
     isa: Isa
     height: int

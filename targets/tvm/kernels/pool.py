@@ -33,7 +33,7 @@ class _PoolKernel:
 
 @dataclass(frozen=True)
 class MaxPoolKernel(_PoolKernel):
-    """The largest stored value; cells outside the image are replaced by cells of the same window inside it."""
+    """The largest stored value; for cells outside the image, a cell of the window inside it is taken."""
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""

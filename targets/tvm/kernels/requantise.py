@@ -1,7 +1,7 @@
 """The end of every kernel: int32 sums to stored bytes, as the numeric contract says.
 
 The parameter block p is int32 bias [C], float32 multiplier [C], then the scalars of `Scalar`. Rounding is to
-nearest, ties to even; clamping after rounding is exact because rounding is monotone and the bounds are integers.
+nearest, ties to even.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ SCALARS = 16
 
 @dataclass(frozen=True)
 class Requantise:
-    """Turns sums of `channels` stored channels into bytes. `guard`: products may exceed int32, so limit them."""
+    """Turns sums of `channels` channels into bytes. `guard`: products may exceed int32, so limit them."""
 
     isa: Isa
     channels: int
