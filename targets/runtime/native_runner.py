@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import json
 import os
@@ -51,25 +52,33 @@ class NativeRunner:
 def open_engine(engine: Path, threads: int = 1) -> Iterator[NativeRunner]:
     """Load an engine file. Raises ValueError, saying what is wrong with the file."""
     metadata, code = read_engine(engine)
-    # From memory: several engines can be open, and a rebuilt file does not change a loaded one.
+    # From memory: a rebuilt file does not change a loaded engine. The loader knows libraries by their path, so
+    # the descriptor in it stays open as long as the library: otherwise the next engine would be this one.
     memory = os.memfd_create("edgec-engine")
     try:
         os.write(memory, code)
+        library = _load(memory, engine)
+        try:
+            message = library.edgec_open(os.fsencode(str(engine)), threads)
+            if message:
+                raise ValueError(f"{engine}: {message.decode()}")
+            yield NativeRunner(library, metadata)
+        finally:
+            library.edgec_close()
+            _ctypes.dlclose(library._handle)
+    finally:
+        os.close(memory)
+
+
+def _load(memory: int, engine: Path) -> ctypes.CDLL:
+    try:
         library = ctypes.CDLL(f"/proc/self/fd/{memory}")
     except OSError as error:
         raise ValueError(f"{engine} cannot be loaded on this machine: {error}") from error
-    finally:
-        os.close(memory)
     library.edgec_open.restype = ctypes.c_char_p
     library.edgec_run.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     library.edgec_run.restype = None
-    message = library.edgec_open(os.fsencode(str(engine)), threads)
-    if message:
-        raise ValueError(f"{engine}: {message.decode()}")
-    try:
-        yield NativeRunner(library, metadata)
-    finally:
-        library.edgec_close()
+    return library
 
 
 def read_engine(engine: Path) -> tuple[dict[str, Any], bytes]:

@@ -34,7 +34,7 @@ def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
     inner, found = step(isa), []
     for vectors in range(1, 9):
         block = vectors * isa.lanes
-        if shape.channels % block or (shape.group % block and block % shape.group):
+        if shape.channels % block or shape.group % block:
             continue
         for rows in range(1, min(shape.height, 4) + 1):
             for columns in range(1, min(shape.width, 28) + 1):

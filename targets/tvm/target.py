@@ -18,7 +18,7 @@ from targets.reach.emulator import check as check_emulator
 from targets.reach.local import open_local
 from targets.tvm.isa import ISAS, Isa
 
-_NEEDED_FLAGS = {
+NEEDED_FLAGS = {
     "avx512vnni": {"avx512_vnni", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
     "avxvnni": {"avx_vnni", "avx2", "fma"},
     "avx2": {"avx2", "fma", "bmi2"},
@@ -124,7 +124,7 @@ def host_isa() -> Isa:
     """The fastest instruction set of this machine. Raises TargetUnavailable if there is none."""
     flags, machine = cpu_flags(), platform.machine()
     for isa in ISAS.values():
-        if isa.triple.startswith(machine) and _NEEDED_FLAGS[isa.name] <= flags:
+        if isa.triple.startswith(machine) and NEEDED_FLAGS[isa.name] <= flags:
             return isa
     raise TargetUnavailable(
         f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with "

@@ -13,7 +13,7 @@ from targets.tvm.kernels.requantise import Requantise
 
 @dataclass(frozen=True)
 class ImageKernel:
-    """Rows of `row` bytes of the image, moved to where they have a halo, as the instruction set stores them."""
+    """Rows of `row` bytes of the image, moved to where they have a halo, in the type that is stored."""
 
     isa: Isa
     height: int

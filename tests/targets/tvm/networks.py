@@ -1,0 +1,163 @@
+"""Small random networks in the integer graph: every operator, awkward sizes, zero points at both ends, saturation."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from targets.tvm.graph import (
+    Add,
+    Assemble,
+    AveragePool,
+    Clip,
+    Conv,
+    Graph,
+    Image,
+    MaxPool,
+    Operator,
+    Piece,
+    Residual,
+    Tensor,
+    Window,
+)
+
+CHANNELS = st.sampled_from([1, 3, 4, 7, 16, 17, 32, 48])
+ZERO_POINTS = st.sampled_from([0, 1, 100, 128, 254, 255])
+GAINS = st.sampled_from([0.02, 0.5, 3.0, 1000.0])
+"""Standard deviation of results relative to the 8-bit range: all zero, moderate, mostly saturated, absurd."""
+
+
+@dataclass
+class NetworkBuilder:
+    """Appends operators with random weights; `at` is the latest tensor."""
+
+    draw: st.DrawFn
+    random: np.random.Generator
+    operators: list[Operator] = field(default_factory=list)
+
+    @property
+    def at(self) -> Tensor:
+        return self.operators[-1].output
+
+    def tensor(self, height: int, width: int, channels: int) -> Tensor:
+        zero = self.draw(ZERO_POINTS)
+        return Tensor(f"t{len(self.operators)}", height, width, channels, (zero,))
+
+    def clip(self) -> Clip:
+        return self.draw(st.sampled_from([Clip(), Clip(low=100), Clip(low=30, high=200)]))
+
+    def image(self) -> None:
+        channels = self.draw(st.sampled_from([1, 3]))
+        height, width = (self.draw(st.integers(1, 19)) for _ in range(2))
+        zeros = tuple(self.draw(ZERO_POINTS) for _ in range(channels))
+        self.operators.append(Image(Tensor("image", height, width, channels, zeros)))
+
+    def window(self, side: int = 3, dilations: tuple[int, ...] = (1, 1, 2)) -> tuple[Window, int, int]:
+        """A window that fits, and the size of its output."""
+        x, sizes = self.at, []
+        for length in (x.height, x.width):
+            kernel, stride = self.draw(st.integers(1, side)), self.draw(st.integers(1, 2))
+            dilation = self.draw(st.sampled_from(dilations))
+            reach = (kernel - 1) * dilation + 1
+            pad = self.draw(st.integers(0, reach - 1))
+            if length + 2 * pad < reach:
+                kernel, dilation, pad, reach = 1, 1, 0, 1
+            sizes.append((kernel, stride, pad, dilation, (length + 2 * pad - reach) // stride + 1))
+        (kh, sh, ph, dh, height), (kw, sw, pw, dw, width) = sizes
+        return Window((kh, kw), (sh, sw), (ph, pw), (dh, dw)), height, width
+
+    def conv(self, logits: int = 0) -> None:
+        x = self.at
+        if logits:
+            window, height, width, groups, count = Window((x.height, x.width)), 1, 1, 1, logits
+        else:
+            window, height, width = self.window()
+            groups = self.draw(st.sampled_from([g for g in (1, 2, 4, 16, x.channels) if x.channels % g == 0]))
+            count = groups * self.draw(st.integers(1, 3)) if groups > 1 else self.draw(CHANNELS)
+        weight = self.random.integers(-127, 128, (count, x.channels // groups, *window.kernel)).astype(
+            np.int8
+        )
+        if self.draw(st.booleans()):
+            weight = np.where(weight > 0, 127, -127).astype(np.int8)
+        spread = 127 * 74 * weight[0].size ** 0.5
+        bias = self.random.integers(-int(spread), int(spread) + 1, count).astype(np.int32)
+        gain = self.random.uniform(0.5, 2, count) * self.draw(GAINS) * 128 / spread
+        output = self.tensor(height, width, count)
+        residual = self.residual(height, width, count) if not logits else None
+        self.operators.append(
+            Conv(
+                f"conv{len(self.operators)}",
+                x,
+                output,
+                weight,
+                bias,
+                gain.astype(np.float32),
+                window,
+                groups,
+                residual,
+                Clip() if logits else self.clip(),
+                bool(logits),
+            )
+        )
+
+    def residual(self, height: int, width: int, channels: int) -> Residual | None:
+        same = [op.output for op in self.operators[1:] if op.output.channels == channels]
+        same = [t for t in same if (t.height, t.width) == (height, width)]
+        if not same or not self.draw(st.booleans()):
+            return None
+        return Residual(self.draw(st.sampled_from(same)), self.multiplier())
+
+    def multiplier(self) -> float:
+        return float(np.float32(self.random.uniform(0.3, 1.7)))
+
+    def max_pool(self) -> None:
+        window, height, width = self.window(dilations=(1,))
+        x = self.at
+        output = Tensor(f"t{len(self.operators)}", height, width, x.channels, (x.zero,))
+        self.operators.append(MaxPool("max", x, output, window))
+
+    def average_pool(self) -> None:
+        window, height, width = self.window(dilations=(1,))
+        cells = np.arange(1, window.kernel[0] * window.kernel[1] + 1)
+        multipliers = (self.multiplier() / cells).astype(np.float32)
+        output = self.tensor(height, width, self.at.channels)
+        self.operators.append(AveragePool("average", self.at, output, window, multipliers, self.clip()))
+
+    def add(self) -> None:
+        x = self.at
+        residual = Residual(x, self.multiplier())
+        output = self.tensor(x.height, x.width, x.channels)
+        self.operators.append(Add("add", x, output, self.multiplier(), residual, self.clip()))
+
+    def assemble(self) -> None:
+        """Two copies of a strided slice beside each other, with a gap."""
+        x, stride = self.at, (self.draw(st.integers(1, 2)), self.draw(st.integers(1, 2)))
+        gap = self.draw(st.integers(0, 5))
+        height, width = -(-x.height // stride[0]), -(-x.width // stride[1])
+        output = self.tensor(height, width, 2 * x.channels + gap)
+        second = self.draw(st.sampled_from([1.0, self.multiplier()]))
+        pieces = (Piece(x, 1.0, 0, stride), Piece(x, second, x.channels + gap, stride))
+        self.operators.append(Assemble("assemble", output, pieces, self.clip()))
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Graph:
+    """An image, a convolution, up to four more operators, and a classifier."""
+    builder = NetworkBuilder(draw, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
+    builder.image()
+    builder.conv()
+    kinds = ["conv", "conv", "max_pool", "average_pool", "add", "assemble"]
+    for kind in draw(st.lists(st.sampled_from(kinds), max_size=4)):
+        getattr(builder, kind)()
+    classes = draw(st.integers(1, 20))
+    builder.conv(logits=classes)
+    return Graph(tuple(builder.operators), classes)
+
+
+def pictures(graph: Graph, count: int) -> NDArray[np.uint8]:
+    """Images of noise, the last one white."""
+    size = (count, graph.image.height, graph.image.width, graph.image.channels)
+    images = np.random.default_rng(0).integers(0, 256, size).astype(np.uint8)
+    images[-1] = 255
+    return images

@@ -1,0 +1,111 @@
+"""Every kernel on every instruction set, tile and thread count equals the oracle, bit for bit."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from numpy.typing import NDArray
+
+from targets.machine import cpu_flags
+from targets.reach.emulator import QEMU, EmulatedRunner
+from targets.runtime.native_runner import open_engine
+from targets.tvm import oracle
+from targets.tvm.engine import write_engine
+from targets.tvm.graph import Graph
+from targets.tvm.isa import ISAS, Isa
+from targets.tvm.target import NEEDED_FLAGS
+from tests.targets.tvm.networks import networks, pictures
+
+EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
+relaxed = settings(
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],  # shrinking would compile hundreds of networks
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def native(name: str) -> Isa:
+    if not NEEDED_FLAGS[name] <= cpu_flags():
+        pytest.skip(f"this machine's CPU has no {name}")
+    return ISAS[name]
+
+
+def emulated(name: str) -> Isa:
+    if shutil.which(QEMU) is None:
+        pytest.skip(f"{QEMU} is not installed (apt install qemu-user)")
+    return ISAS[name]
+
+
+def check(graph: Graph, isa: Isa) -> None:
+    images = pictures(graph, 3)
+    expected = oracle.run(graph, images)
+    with tempfile.TemporaryDirectory() as folder:
+        engine = Path(folder) / "engine"
+        write_engine(graph, isa, engine)
+        if isa.signed:
+            runner = EmulatedRunner(engine, EMULATED[isa.name], threads=2)
+            same_bits(runner.infer(images), expected)
+            assert "pass" in runner.selftest()
+            return
+        for threads in (1, 3):
+            with open_engine(engine, threads) as opened:
+                same_bits(opened.infer(images), expected)
+                same_bits(opened.infer(images), expected)  # nothing is left over from the inference before
+
+
+def same_bits(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    assert np.array_equal(found.view(np.int32), expected.view(np.int32))
+
+
+@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2"])
+def test_random_networks_on_this_machine(name: str) -> None:
+    isa = native(name)
+
+    @settings(relaxed, max_examples=6)
+    @given(networks())
+    def agree(graph: Graph) -> None:
+        check(graph, isa)
+
+    agree()
+
+
+@pytest.mark.parametrize("name", list(EMULATED))
+def test_random_networks_in_the_emulator(name: str) -> None:
+    isa = emulated(name)
+
+    @settings(relaxed, max_examples=4)
+    @given(networks())
+    def agree(graph: Graph) -> None:
+        check(graph, isa)
+
+    agree()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2"])
+def test_many_random_networks_on_this_machine(name: str) -> None:
+    isa = native(name)
+
+    @settings(relaxed, max_examples=40)
+    @given(networks())
+    def agree(graph: Graph) -> None:
+        check(graph, isa)
+
+    agree()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(EMULATED))
+def test_many_random_networks_in_the_emulator(name: str) -> None:
+    isa = emulated(name)
+
+    @settings(relaxed, max_examples=20)
+    @given(networks())
+    def agree(graph: Graph) -> None:
+        check(graph, isa)
+
+    agree()
