@@ -41,6 +41,8 @@ def read_model(path: Path) -> onnx.ModelProto:
             )
     try:
         onnx.checker.check_model(model)
+    except UnicodeDecodeError as error:  # the checker's own message, quoting the file
+        raise EngineError(f"{path} is no valid ONNX model: it holds names that are no text.") from error
     except onnx.checker.ValidationError as error:
         raise EngineError(f"{path} is no valid ONNX model: {str(error).splitlines()[0]}") from error
     return model

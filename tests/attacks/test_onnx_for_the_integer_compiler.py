@@ -192,7 +192,7 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.data())
+@given(data=st.data())
 def test_changed_bytes_never_crash(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     content = bytearray(sound().SerializeToString())
     for _ in range(data.draw(st.integers(1, 8))):
