@@ -52,8 +52,8 @@ class NativeRunner:
 def open_engine(engine: Path, threads: int = 1) -> Iterator[NativeRunner]:
     """Load an engine file. Raises ValueError, saying what is wrong with the file."""
     metadata, code = read_engine(engine)
-    # From memory: a rebuilt file does not change a loaded engine. The loader knows libraries by their path, so
-    # the descriptor in it stays open as long as the library: otherwise the next engine would be this one.
+    # From memory: a rebuilt file does not change a loaded engine. The loader knows libraries by their path,
+    # so the descriptor in it stays open as long as the library: or the next engine would be this one.
     memory = os.memfd_create("edgec-engine")
     try:
         os.write(memory, code)

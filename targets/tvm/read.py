@@ -52,8 +52,8 @@ def array(tensor: onnx.TensorProto) -> NDArray[Any]:
     """An initialiser's value. Raises EngineError where its data does not have the size its shape claims."""
     try:
         return numpy_helper.to_array(tensor)
-    except (ValueError, TypeError) as error:
-        raise EngineError(f"The tensor {tensor.name!r} is damaged: {error}.") from error
+    except (ValueError, TypeError, KeyError) as error:  # a wrong size, shape or type
+        raise EngineError(f"The tensor {tensor.name!r} is damaged ({error}).") from error
 
 
 def fold(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:

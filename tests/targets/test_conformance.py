@@ -3,6 +3,7 @@
 CANNOT is the visible list of what a target cannot do, with the reason; each entry is a skip that says so.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.plan import Build
 from targets.base import Runner, Target
+from targets.devices import boards
 from targets.errors import EngineError, TargetUnavailable, UnknownTarget
 from targets.reference import ReferenceTarget
 from targets.registry import find_target, names
@@ -33,7 +35,13 @@ def pixels(build: Build) -> NDArray[np.uint8]:
     return next(batches).images
 
 
-@pytest.fixture(params=names())
+def different_targets() -> list[str]:
+    """All targets, but of the boards with the same instruction set only the first."""
+    boards_of = {board.isa: name for name, board in reversed(boards().items())}
+    return [name for name in names() if name not in boards() or name in boards_of.values()]
+
+
+@pytest.fixture(params=different_targets())
 def target(request: pytest.FixtureRequest) -> Target:
     name = str(request.param)
     test = request.node.originalname
@@ -47,11 +55,27 @@ def target(request: pytest.FixtureRequest) -> Target:
     return found
 
 
+@pytest.fixture(scope="session")
+def built() -> dict[str, Path]:
+    """Folders with engines by target: building one takes seconds."""
+    return {}
+
+
 @pytest.fixture
-def engine(target: Target, build: Build, tmp_path: Path) -> Path:
-    path = tmp_path / target.engine_name
-    target.build(build.int8_model.file("model.int8.onnx"), path)
-    return path
+def engine(
+    target: Target,
+    build: Build,
+    built: dict[str, Path],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The target's engine, a copy that a test may damage."""
+    if target.name not in built:
+        folder = tmp_path_factory.mktemp(target.name)
+        target.build(build.int8_model.file("model.int8.onnx"), folder / target.engine_name)
+        built[target.name] = folder
+    shutil.copytree(built[target.name], tmp_path, dirs_exist_ok=True)
+    return tmp_path / target.engine_name
 
 
 @pytest.fixture

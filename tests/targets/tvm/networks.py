@@ -1,4 +1,4 @@
-"""Small random networks in the integer graph: every operator, awkward sizes, zero points at both ends, saturation."""
+"""Small random integer graphs: every operator, awkward sizes, zero points at both ends, saturation."""
 
 from dataclasses import dataclass, field
 

@@ -1,6 +1,7 @@
 """Writing small Q/DQ models by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,12 +18,12 @@ class QdqModel:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
 
-    def constant(self, value: NDArray[np.generic]) -> str:
+    def constant(self, value: NDArray[np.generic] | np.generic) -> str:
         name = f"constant{len(self.initializers)}"
         self.initializers[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
 
-    def node(self, op: str, *inputs: str, **attributes: object) -> str:
+    def node(self, op: str, *inputs: str, **attributes: Any) -> str:  # noqa: ANN401 -- ONNX attributes
         name = f"{op.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [f"{name}/out"], name, **attributes))
         return f"{name}/out"
@@ -44,7 +45,7 @@ class QdqModel:
         names = (self.constant(v) for v in (values, scales, np.zeros(shape[0], np.int8)))
         return self.node("DequantizeLinear", *names, axis=0)
 
-    def conv(self, x: str, outputs: int, inputs: int, kernel: int = 3, **attributes: object) -> str:
+    def conv(self, x: str, outputs: int, inputs: int, kernel: int = 3, **attributes: Any) -> str:  # noqa: ANN401 -- ONNX attributes
         bias = self.constant(self.random.normal(0, 0.5, outputs).astype(np.float32))
         options = {"pads": [kernel // 2] * 4, **attributes}
         return self.node("Conv", x, self.weights(outputs, inputs, kernel, kernel), bias, **options)

@@ -7,7 +7,9 @@ from targets.tvm.arena import Lifetime, plan
 @st.composite
 def lifetimes(draw: st.DrawFn) -> list[Lifetime]:
     spans = draw(
-        st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 20), st.integers(0, 5)), min_size=1, max_size=20)
+        st.lists(
+            st.tuples(st.integers(1, 5000), st.integers(0, 20), st.integers(0, 5)), min_size=1, max_size=20
+        )
     )
     return [Lifetime(f"t{i}", size, first, first + length) for i, (size, first, length) in enumerate(spans)]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 
 from calibration.collect import collect
 from calibration.qdq import quantize
@@ -19,10 +20,10 @@ from tests.calibration.networks import TinyResNet, export
 from tests.targets.tvm.qdq import QdqModel
 
 
-def in_floats(model: Path, images: np.ndarray) -> np.ndarray:
+def in_floats(model: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    logits: np.ndarray = onnxruntime.InferenceSession(model, options).run(None, {"image": images})[0]
+    logits: NDArray[np.float32] = onnxruntime.InferenceSession(model, options).run(None, {"image": images})[0]
     return logits
 
 
@@ -123,7 +124,9 @@ def test_a_float_classifier_is_refused(tmp_path: Path) -> None:
 def test_two_float_branches_are_refused(tmp_path: Path) -> None:
     m = QdqModel(16, 16, 3)
     x = m.quantized(m.conv(m.image(), 8, 3), 0.5, 0)
-    refused(m, m.node("Add", m.conv(x, 8, 8), m.conv(x, 8, 8)), tmp_path, "Add 'add.*' needs quantised inputs")
+    refused(
+        m, m.node("Add", m.conv(x, 8, 8), m.conv(x, 8, 8)), tmp_path, "Add 'add.*' needs quantised inputs"
+    )
 
 
 def test_sums_that_leave_int32_are_refused(tmp_path: Path) -> None:
