@@ -197,6 +197,7 @@ class _Lowering:
             residual,
             op.logits,
             exceeds_int32(op, self.isa),
+            op.clip != Clip(),
         )
         pad_rows, pad_columns = op.window.pad
         return Step(

@@ -63,6 +63,7 @@ class ConvKernel:
     residual: Strides | None = None
     logits: bool = False
     guard: bool = False
+    clip: bool = True
 
     @property
     def row_blocks(self) -> int:
@@ -134,21 +135,25 @@ class ConvKernel:
 
     def _finish(self, k: Emitter, acc: Any, block: Block, row: Expr, column: Expr) -> None:  # noqa: ANN401
         lanes, inner = self.isa.lanes, step(self.isa)
-        requantise = Requantise(self.isa, self.channels, self.guard)
+        requantise = Requantise(self.isa, self.channels, self.guard, self.clip)
+        base = k.let(row * self.y.row + column * self.y.pixel + block.channel)
+        offsets, values = [], []
         for p, (dy, dx) in enumerate(self._pixels()):
             y, x = row + dy, column + dx
             totals = [inner.result(k, acc, p, n, block) for n in range(block.vectors)]
             multipliers = [requantise.multiplier(k, block.channel + n * lanes) for n in range(block.vectors)]
-            at = y * self.y.row + x * self.y.pixel + block.channel
+            at = dy * self.y.row + dx * self.y.pixel
             if self.logits:
                 for n, (total, m) in enumerate(zip(totals, multipliers, strict=True)):
-                    k.store(k.view_logits, at + n * lanes, requantise.scaled(k, total, m), lanes)
+                    k.store(k.view_logits, base + (at + n * lanes), requantise.scaled(k, total, m), lanes)
                 continue
             addends: list[Expr | None] = [None] * block.vectors
             if self.residual:
                 addends = list(self._addends(k, requantise, y, x, block))
-            values = zip(totals, multipliers, addends, strict=True)
-            requantise.store(k, at, [requantise.scaled(k, t, m, a) for t, m, a in values])
+            sums = zip(totals, multipliers, addends, strict=True)
+            values += [requantise.scaled(k, t, m, a) for t, m, a in sums]
+            offsets += [at + n * lanes for n in range(block.vectors)]
+        requantise.store(k, base, offsets, values)
 
     def _addends(self, k: Emitter, requantise: Requantise, y: Expr, x: Expr, block: Block) -> list[Expr]:
         assert self.residual is not None  # noqa: S101 -- the caller looked

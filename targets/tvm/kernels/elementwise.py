@@ -85,7 +85,8 @@ class CopyKernel:
         else:
             requantise = Requantise(self.isa, 1, self.guard, per_channel=False)
             total = k.load(k.x, x, lanes).astype(f"int32x{lanes}") + splat(k.load(k.ints, 0), lanes)
-            requantise.store(k, y, [requantise.scaled(k, total, requantise.multiplier(k, 0))], count)
+            value = requantise.scaled(k, total, requantise.multiplier(k, 0))
+            requantise.store(k, y, [0], [value], None if count == lanes else count)
 
 
 @dataclass(frozen=True)
@@ -119,5 +120,5 @@ class AddKernel:
             x, r, y = (row * s.row + column * s.pixel + chunk * lanes for s in (self.x, self.r, self.y))
             total = k.load(k.x, x, lanes).astype(f"int32x{lanes}") + splat(k.load(k.ints, 0), lanes)
             addend = requantise.addend(k, k.load(k.r, r, lanes))
-            requantise.store(k, y, [requantise.scaled(k, total, requantise.multiplier(k, 0), addend)])
+            requantise.store(k, y, [0], [requantise.scaled(k, total, requantise.multiplier(k, 0), addend)])
         return k.function(name)

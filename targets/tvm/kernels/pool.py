@@ -78,5 +78,5 @@ class AveragePoolKernel(_PoolKernel):
                     k.store(total, 0, k.load(total, 0) + cell.astype(f"int32x{lanes}"))
                 multiplier = splat(k.load(k.floats, count + kh * kw), lanes)
                 value = requantise.scaled(k, k.load(total, 0), multiplier)
-                requantise.store(k, row * self.y.row + column * self.y.pixel + chunk * lanes, [value])
+                requantise.store(k, row * self.y.row + column * self.y.pixel + chunk * lanes, [0], [value])
         return k.function(name)

@@ -4,7 +4,7 @@ The parameter block p is int32 bias [C], float32 multiplier [C], then the scalar
 nearest, ties to even.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -32,11 +32,15 @@ SCALARS = 16
 
 @dataclass(frozen=True)
 class Requantise:
-    """Turns sums of `channels` channels into bytes. `guard`: products may exceed int32, so limit them."""
+    """Turns sums of `channels` channels into bytes.
+
+    `guard`: products may exceed int32, so limit them. `clip`: results have tighter bounds than their type.
+    """
 
     isa: Isa
     channels: int
     guard: bool = False
+    clip: bool = True
     per_channel: bool = True
 
     def scalar(self, k: Emitter, which: Scalar, lanes: int) -> Expr:
@@ -66,28 +70,36 @@ class Requantise:
         centred = stored.astype(f"int32x{lanes}") - self.scalar(k, Scalar.RESIDUAL_ZERO, lanes)
         return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
 
-    def store(self, k: Emitter, offset: Expr, values: Sequence[Expr], count: int | None = None) -> None:
-        """Round float vectors of neighbouring channels, add the zero point, clamp and write them.
+    def store(
+        self, k: Emitter, base: Expr, offsets: Sequence[int], values: Sequence[Expr], count: int | None = None
+    ) -> None:
+        """Round float vectors, add the zero point, clamp and write each at `base` + its offset.
 
-        `count` limits what is written to the first channels.
+        Four vectors are narrowed together. `count` limits what is written of the last one.
         """
         rounded = [self._round(k, value) for value in values]
-        at, narrow = 0, self._narrow_signed if self.isa.signed else self._narrow_unsigned
-        for stored, lanes in narrow(k, rounded):
-            if count is None or at + lanes <= count:
-                k.store(k.y, offset + at, stored, lanes)
-            else:
-                named = k.let(stored)
-                for i in range(count - at):
-                    k.store(k.y, offset + at + i, tirx.Shuffle([named], [i]))
-            at += lanes
+        for first in range(0, len(rounded), 4):
+            group, at = rounded[first : first + 4], offsets[first : first + 4]
+            whole = [group[min(i, len(group) - 1)] for i in range(4)]
+            stored = k.let(self._narrow_signed(k, whole) if self.isa.signed else self._narrow(k, whole))
+            self._write(k, base, at, stored, 4, count)
 
-    def _narrow_unsigned(self, k: Emitter, rounded: Sequence[Expr]) -> Iterator[tuple[Expr, int]]:
+    def _write(
+        self, k: Emitter, base: Expr, offsets: Sequence[int], stored: Expr, vectors: int, count: int | None
+    ) -> None:
+        """Write the vectors that have an offset, neighbours with one instruction."""
         lanes = self.isa.lanes
-        low, high = (self.scalar(k, which, lanes) for which in (Scalar.LOW, Scalar.HIGH))
-        for value in rounded:
-            shifted = value + self.scalar(k, Scalar.ZERO, lanes)
-            yield tirx.min(tirx.max(shifted, low), high).astype(f"uint8x{lanes}"), lanes
+        neighbours = all(at == offsets[0] + i * lanes for i, at in enumerate(offsets))
+        if count is not None and vectors == 1:
+            for i in range(count):
+                k.store(k.y, base + (offsets[0] + i), tirx.Shuffle([stored], [i]))
+        elif neighbours and len(offsets) == vectors:
+            k.store(k.y, base + offsets[0], stored, vectors * lanes)
+        else:
+            half = vectors // 2
+            for part, at in ((tirx.vectorlow, offsets[:half]), (tirx.vectorhigh, offsets[half:])):
+                if at:
+                    self._write(k, base, at, part(f"{k.element}x{half * lanes}", stored), half, count)
 
     def _round(self, k: Emitter, value: Expr) -> Expr:
         lanes = self.isa.lanes
@@ -101,26 +113,40 @@ class Requantise:
         current = tirx.const(4, "int32")  # rounding as the mode register says: to nearest even
         return k.call("int32x16", "llvm.x86.avx512.mask.cvtps2dq.512", value, nothing, everything, current)
 
-    def _narrow_signed(self, k: Emitter, rounded: Sequence[Expr]) -> Iterator[tuple[Expr, int]]:
-        """Narrow in two saturating steps: int16 holds every sum that clamping to int8 can tell apart."""
-        narrow = [k.call("int16x4", "llvm.aarch64.neon.sqxtn.v4i16", value) for value in rounded]
-        while narrow:
-            count = next(n for n in (4, 2, 1) if n <= len(narrow))
-            group, narrow = narrow[:count], narrow[count:]
-            # a lone vector is doubled: the instructions take 8 lanes at least
-            eights = _joined("int16x8", group if count > 1 else group * 2)
-            shift = self.scalar(k, Scalar.ZERO, 8).astype("int16x8")
-            eights = [k.call("int16x8", "llvm.aarch64.neon.sqadd.v8i16", v, shift) for v in eights]
-            halves = [k.call("int8x8", "llvm.aarch64.neon.sqxtn.v8i8", v) for v in eights]
-            stored = _joined("int8x16", halves)[0] if count == 4 else halves[0]
-            lanes = 16 if count == 4 else 8
-            low, high = (self.scalar(k, s, lanes).astype(f"int8x{lanes}") for s in (Scalar.LOW, Scalar.HIGH))
-            stored = tirx.min(tirx.max(stored, low), high)
-            yield (tirx.vectorlow("int8x4", stored) if count == 1 else stored), 4 * count
+    def _narrow(self, k: Emitter, rounded: Sequence[Expr]) -> Expr:
+        """x86: pack to int16, add the zero point, pack to uint8, saturating; then undo the interleaving."""
+        lanes = self.isa.lanes
+        bits = "avx512" if lanes == 16 else "avx2"
+        suffix = ".512" if lanes == 16 else ""
+        pack16, pack8 = f"llvm.x86.{bits}.packssdw{suffix}", f"llvm.x86.{bits}.packuswb{suffix}"
+        shorts = [k.call(f"int16x{2 * lanes}", pack16, a, b) for a, b in _pairs(rounded)]
+        shift = self.scalar(k, Scalar.ZERO, 2 * lanes).astype(f"int16x{2 * lanes}")
+        shifted = [k.call(f"int16x{2 * lanes}", f"llvm.sadd.sat.v{2 * lanes}i16", v, shift) for v in shorts]
+        packed = k.let(tirx.reinterpret(f"int32x{lanes}", k.call(f"uint8x{4 * lanes}", pack8, *shifted)))
+        order = [part * 4 + vector for vector in range(4) for part in range(lanes // 4)]
+        stored = tirx.reinterpret(f"uint8x{4 * lanes}", tirx.Shuffle([packed], order))
+        return self._clipped(k, stored, 4 * lanes)
+
+    def _narrow_signed(self, k: Emitter, rounded: Sequence[Expr]) -> Expr:
+        """ARM: the same with instructions that do not interleave."""
+        fours = [k.call("int16x4", "llvm.aarch64.neon.sqxtn.v4i16", value) for value in rounded]
+        shift = self.scalar(k, Scalar.ZERO, 8).astype("int16x8")
+        eights = [tirx.vectorcombine("int16x8", a, b) for a, b in _pairs(fours)]
+        shifted = [k.call("int16x8", "llvm.aarch64.neon.sqadd.v8i16", v, shift) for v in eights]
+        halves = [k.call("int8x8", "llvm.aarch64.neon.sqxtn.v8i8", v) for v in shifted]
+        return self._clipped(k, tirx.vectorcombine("int8x16", *halves), 16)
+
+    def _clipped(self, k: Emitter, stored: Expr, lanes: int) -> Expr:
+        """Narrowing saturates already; this is for tighter bounds."""
+        if not self.clip:
+            return stored
+        dtype = f"{k.element}x{lanes}"
+        low, high = (self.scalar(k, bound, lanes).astype(dtype) for bound in (Scalar.LOW, Scalar.HIGH))
+        return tirx.min(tirx.max(stored, low), high)
 
 
-def _joined(dtype: str, parts: Sequence[Expr]) -> list[Expr]:
-    return [tirx.vectorcombine(dtype, a, b) for a, b in zip(parts[0::2], parts[1::2], strict=True)]
+def _pairs(values: Sequence[Expr]) -> list[tuple[Expr, Expr]]:
+    return list(zip(values[0::2], values[1::2], strict=True))
 
 
 def split(values: Expr, dtype: str, lanes: int, into: int) -> list[Expr]:
