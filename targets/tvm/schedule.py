@@ -75,4 +75,5 @@ def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
     activations = tile.pixels / inner.unit
     loads = (weights + activations) / dots
     latency = max(1.0, 9 / dots)  # two pipes, four or five cycles until a sum can be added to again
-    return steps * (latency + 0.35 * loads)
+    # x86 loads beside multiplying, as long as there are fewer loads; ARM cores have narrower front ends
+    return steps * (latency + (0.35 if isa.signed else 0.15) * loads)

@@ -80,6 +80,10 @@ def step(isa: Isa) -> Step:
             return BroadcastStep(isa)
 
 
+def _pairs(values: Sequence[Expr]) -> list[tuple[Expr, Expr]]:
+    return list(zip(values[0::2], values[1::2], strict=True))
+
+
 def _start_with_bias(k: Emitter, acc: Buffer, block: Block, lanes: int) -> None:
     for n in range(block.vectors):
         bias = k.let(k.load(k.ints, block.channel + n * lanes, lanes))
@@ -185,7 +189,7 @@ class MatrixStep:
     """ARM smmla: a register holds two pixels times two channels, 8 input channels at a time."""
 
     granule: int = 8
-    unit: int = 1
+    unit: int = 2
     pair: int = 2
 
     def registers(self, pixels: int, vectors: int) -> int:
@@ -201,22 +205,21 @@ class MatrixStep:
                 k.store(acc, p * 2 * block.vectors + n, both)
 
     def emit(self, k: Emitter, acc: Buffer, x: Sequence[Expr], w: Expr, granules: int, block: Block) -> None:
-        """Join two pixels' loads, then go over them for each pair of channels."""
+        """Load two granules a pixel, join halves of two pixels, go over them for each pair of channels."""
         vectors = block.vectors
-        for g in range(granules):
-            loads = [k.load(k.x, offset + g * 8, 8) for offset in x]
-            pairs = [
-                k.let(tirx.vectorcombine("int8x16", a, b))
-                for a, b in zip(loads[0::2], loads[1::2], strict=True)
-            ]
-            for n in range(2 * vectors):
-                weights = k.let(k.load(k.w, w + (g * 2 * vectors + n) * 16, 16))
-                for p, both in enumerate(pairs):
-                    i = p * 2 * vectors + n
-                    total = k.call(
-                        "int32x4", "llvm.aarch64.neon.smmla.v4i32.v16i8", k.load(acc, i), both, weights
-                    )
-                    k.store(acc, i, total)
+        for first in range(0, granules, 2):
+            loads = [k.let(tirx.reinterpret("int64x2", k.load(k.x, offset + first * 8, 16))) for offset in x]
+            for g in range(first, min(first + 2, granules)):
+                joined = [tirx.Shuffle([a, b], [g % 2, 2 + g % 2]) for a, b in _pairs(loads)]
+                pairs = [k.let(tirx.reinterpret("int8x16", both)) for both in joined]
+                for n in range(2 * vectors):
+                    weights = k.let(k.load(k.w, w + (g * 2 * vectors + n) * 16, 16))
+                    for p, both in enumerate(pairs):
+                        i = p * 2 * vectors + n
+                        total = k.call(
+                            "int32x4", "llvm.aarch64.neon.smmla.v4i32.v16i8", k.load(acc, i), both, weights
+                        )
+                        k.store(acc, i, total)
 
     def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Block) -> Expr:
         """The pixel's half of two neighbouring registers."""
