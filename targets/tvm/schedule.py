@@ -71,9 +71,9 @@ def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
     pixels = -(-shape.height // tile.rows) * -(-shape.width // tile.columns) * tile.pixels
     steps = pixels * shape.channels // isa.lanes * shape.granules * shape.runs
     dots = inner.registers(tile.pixels, tile.vectors)
-    weights = dots // tile.pixels if isa.dot is Dot.SMULL else tile.vectors * inner.pair
-    activations = tile.pixels / inner.unit
+    weights = {Dot.SMULL: 4, Dot.SMMLA: 2}.get(isa.dot, 1) * tile.vectors / (2 if isa.signed else 1)  # ldp
+    activations = tile.pixels / inner.unit * inner.pair  # loaded, and for smmla joined
     loads = (weights + activations) / dots
     latency = max(1.0, 9 / dots)  # two pipes, four or five cycles until a sum can be added to again
-    # x86 loads beside multiplying, as long as there are fewer loads; ARM cores have narrower front ends
-    return steps * (latency + (0.35 if isa.signed else 0.15) * loads)
+    # x86 loads beside multiplying; smull takes three instructions where others take one
+    return steps * (latency + (0.5 if isa.dot in (Dot.SDOT, Dot.SMMLA) else 0.15) * loads)
