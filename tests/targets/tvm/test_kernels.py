@@ -90,7 +90,7 @@ def test_random_networks_in_the_emulator(name: str) -> None:
 def test_many_random_networks_on_this_machine(name: str) -> None:
     isa = native(name)
 
-    @settings(relaxed, max_examples=40)
+    @settings(relaxed, max_examples=20)
     @given(networks())
     def agree(graph: Graph) -> None:
         check(graph, isa)
@@ -103,7 +103,7 @@ def test_many_random_networks_on_this_machine(name: str) -> None:
 def test_many_random_networks_in_the_emulator(name: str) -> None:
     isa = emulated(name)
 
-    @settings(relaxed, max_examples=20)
+    @settings(relaxed, max_examples=10)
     @given(networks())
     def agree(graph: Graph) -> None:
         check(graph, isa)
