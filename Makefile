@@ -17,7 +17,7 @@ EDGEC := .venv/bin/edgec
 OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
     $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $(ARGS)
 
-.PHONY: help setup build test check lint types clean
+.PHONY: help setup build check test lint types clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -31,6 +31,7 @@ check: $(READY) ## compare a build with its committed baseline: 0 pass, 1 fail, 
 	@$(EDGEC) baseline compare $(OPTIONS)
 
 test: $(READY) ## run the whole test suite (ARGS="-k name" for a part)
+	@scripts/test_packages.sh
 	@.venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(READY) ## check style with ruff

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Install what the tests use from the system, where that needs no question; else say what will be skipped.
+set -euo pipefail
+
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)                              # reports in a real browser
+command -v qemu-aarch64 >/dev/null || missing+=(qemu-user)                         # engines for ARM, bit for bit
+[ -d /usr/share/datasets/fashion-mnist ] || missing+=(dataset-fashion-mnist)       # data/ re-created byte for byte
+[ ${#missing[@]} = 0 ] && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing for the tests: ${missing[*]}"
+    log=$(mktemp)
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } \
+        >"$log" 2>&1 || { cat "$log" >&2; echo "Not installed; the tests that need them are skipped: ${missing[*]}"; }
+    rm -f "$log"
+else
+    echo "Not installed, so the tests that need them are skipped: ${missing[*]}. To run them: apt-get install ${missing[*]}"
+fi
