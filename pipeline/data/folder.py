@@ -19,6 +19,8 @@ from pipeline.errors import DataError, UsageError, listed
 from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"
+REST = "\0"
+"""Stands for the column of values that have none; no header can name it."""
 PICTURES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
     *(
@@ -86,10 +88,16 @@ def _from_folders(tree: Tree) -> list[Entry]:
 def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:
     where = f"{tree.location}: {LABELS}"
     try:
-        lines = csv.DictReader(io.StringIO(tree.read(LABELS).decode("utf-8-sig"), newline=""), strict=True)
+        lines = csv.DictReader(
+            io.StringIO(tree.read(LABELS).decode("utf-8-sig"), newline=""), restkey=REST, strict=True
+        )
         columns = list(lines.fieldnames or ())
         name, number = _label_columns(columns, kind, where)
-        entries = [_entry(line, name, number, f"{where}, line {lines.line_num}") for line in lines]
+        entries = []
+        for line in lines:
+            if any(line.pop(REST, None) or ()):
+                raise DataError(f"{where}, line {lines.line_num} has more values than columns. Quote commas.")
+            entries.append(_entry(line, name, number, f"{where}, line {lines.line_num}"))
     except (UnicodeDecodeError, csv.Error, ImageError) as error:
         raise DataError(f"{where} is damaged: {error}.") from error
     missing = [entry.path for entry in entries if not tree.holds(entry.path)]

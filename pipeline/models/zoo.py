@@ -3,6 +3,7 @@
 A new model of a known family is one more row; a new family is one more file beside `resnet.py`.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -126,8 +127,9 @@ def find_weights(model: KnownModel, checkpoint: Path | None = None, data: Path |
     Raises CheckpointError naming every place looked at.
     """
     if checkpoint is not None:
-        if not checkpoint.is_file():
-            what = "is not a file" if checkpoint.exists() else "does not exist"
+        if not (checkpoint.is_file() and os.access(checkpoint, os.R_OK)):
+            kind = "cannot be read" if checkpoint.is_file() else "is not a file"
+            what = kind if checkpoint.exists() else "does not exist"
             raise CheckpointError(
                 f"The checkpoint {checkpoint} {what}. Give a .safetensors, .pt or .pth file."
             )

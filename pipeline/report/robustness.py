@@ -84,10 +84,10 @@ class RobustnessTally:
 def extra_loss(changes: Sequence[NDArray[np.int64]], level: float = LEVEL) -> ExtraLoss:
     """Return the mean of the changes [N] under several corruptions of the same images, with its interval."""
     summed = np.sum(changes, axis=0)
-    to_points = 100 / len(changes)
+    means = summed / len(changes)
     return ExtraLoss(
-        points=float(summed.mean()) * to_points,
-        interval=mean_interval(summed, level).scaled(to_points),
+        points=100 * float(means.mean()),
+        interval=mean_interval(means, level).scaled(100),
         p=sign_flip_exact(summed),
     )
 
@@ -112,7 +112,9 @@ def _corrupted(
 def conclusion(found: Robustness) -> str:
     """Say whether INT8 loses more than FP32 under corruption, and whether that is more than noise."""
     extra, tests = found.extra, len(found.corrupted)
-    noise = "more than noise" if extra.p < 1 - LEVEL else "no more than noise"
+    high = extra.interval.high
+    clear = extra.p < 1 - LEVEL and (extra.interval.low > 0 or (high is not None and high < 0))
+    noise = "more than noise" if clear else "no more than noise"
     if extra.points == 0:
         amount = "exactly as much as"
     else:
@@ -120,8 +122,7 @@ def conclusion(found: Robustness) -> str:
     whole = (
         f"Under corruption FP32 loses {found.fp32_loss_points:.2f} points of top-1 and INT8 "
         f"{found.int8_loss_points:.2f}: INT8 loses {amount} FP32, {noise} (difference "
-        f"{figures.points(extra.points)} {figures.interval(extra.interval)} with 95 % confidence, "
-        f"p {figures.probability(extra.p)})."
+        f"{figures.points(extra.points)} {figures.interval(extra.interval)} with 95 % confidence)."
     )
     worse = [
         f"{one.corruption} {one.severity}"

@@ -229,7 +229,7 @@ def unpacked(out: Path, tmp_path: Path) -> Path:
 
 
 def test_the_bundle_says_which_module_is_missing(unpacked: Path) -> None:
-    command = [sys.executable, "-S", unpacked / "run", "x.png"]  # without site-packages
+    command = [sys.executable, "-S", str(unpacked / "run"), "x.png"]  # without site-packages
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("run: the Python module numpy is missing")
@@ -237,7 +237,7 @@ def test_the_bundle_says_which_module_is_missing(unpacked: Path) -> None:
 
 def test_the_bundle_s_output_may_be_cut_short(unpacked: Path) -> None:
     cv2.imwrite(str(unpacked / "x.png"), np.zeros((28, 28), np.uint8))
-    command = [sys.executable, unpacked / "run", *[unpacked / "x.png"] * 500]
+    command = [sys.executable, str(unpacked / "run"), *[str(unpacked / "x.png")] * 500]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         assert program.stdout
         assert program.stderr
@@ -248,7 +248,7 @@ def test_the_bundle_s_output_may_be_cut_short(unpacked: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [("--top", "0"), ("--threads", "-3"), ("--top", "x")])
 def test_the_bundle_refuses_counts_that_are_none(unpacked: Path, wrong: tuple[str, str]) -> None:
-    command = [sys.executable, unpacked / "run", *wrong, "x.png"]
+    command = [sys.executable, str(unpacked / "run"), *wrong, "x.png"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "is no whole number from 1 on" in done.stderr

@@ -118,6 +118,10 @@ def test_a_kind_of_label_that_is_not_there_is_corrected(tmp_path: Path) -> None:
         ("path,split,label\na/1.png,train,x\na/9.png,test,x\n", r"files that are not there: a/9\.png\."),
         ("path,split,label\n../../etc/passwd,train,x\n", r"not there: \.\./\.\./etc/passwd"),
         ("path,split,label\n/etc/passwd,train,x\n", "not there: /etc/passwd"),
+        (
+            "path,split,label\na/1.png,train,mango, ripe\n",
+            "line 2 has more values than columns. Quote commas",
+        ),
         ('path,split,label\n"a/1.png,train,x\n', "is damaged: unexpected end of data"),
     ],
 )

@@ -77,6 +77,13 @@ def test_a_named_checkpoint_comes_first_and_must_exist(tmp_path: Path) -> None:
         find_weights(FASHION, checkpoint=tmp_path)
 
 
+def test_a_checkpoint_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.pt").touch()
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may read everything
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        find_weights(FASHION, checkpoint=tmp_path / "own.pt")
+
+
 def test_a_model_without_weights_of_its_own_asks_for_a_checkpoint() -> None:
     with pytest.raises(CheckpointError, match="--checkpoint"):
         find_weights(RESNET18)
