@@ -24,6 +24,7 @@ def edgec() -> Edgec:
     def run(*arguments: str | Path, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+        environment["OMP_NUM_THREADS"] = "1"  # the tests share the cores already
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
     return run
