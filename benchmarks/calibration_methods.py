@@ -22,8 +22,6 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
-from rich.console import Console
-from rich.table import Table
 
 from calibration.metrics import closeness, logits
 from calibration.produce import Images, produce
@@ -125,6 +123,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="a part of the names of the methods to run")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -139,28 +138,27 @@ def main() -> None:
             }
         )
         build = Build(config, Silent())
-        table = Table(
-            "method",
-            "top-1 %",
-            "agreement %",
-            "SQNR dB",
-            "s",
-            title=f"{chosen.model}, {chosen.images} images",
-        )
         evaluation, calibration = batches_of(build.evaluation, build), batches_of(build.calibration, build)
         reference = logits(build.float_model.file("model.onnx"), evaluation())
         labels = build.evaluation.labels
-        table.add_row("float", f"{100 * (reference.argmax(1) == labels).mean():.2f}", "", "", "")
+        print(f"{chosen.model}, {chosen.images} images, seed {chosen.seed}")
+        print(f"float top-1 {_share(reference, labels)} %")
+        print(f"{'method':40} {'top-1 %':>8} {'agreement %':>12} {'SQNR dB':>8} {'s':>6}")
         for name, quantized in methods(build, calibration, folder):
+            if chosen.only not in name:
+                continue
             start = time.monotonic()
             path = quantized()
             seconds = time.monotonic() - start
             found = logits(path, evaluation())
             close = closeness(reference, found)
-            top1 = 100 * (found.argmax(1) == labels).mean()
-            row = (f"{top1:.2f}", f"{100 * close.agreement:.2f}", f"{close.sqnr_db:.1f}", f"{seconds:.0f}")
-            table.add_row(name, *row)
-        Console().print(table)
+            top1, agreement = _share(found, labels), 100 * close.agreement
+            print(f"{name:40} {top1:>8} {agreement:12.2f} {close.sqnr_db:8.2f} {seconds:6.0f}", flush=True)
+
+
+def _share(found: NDArray[np.float32], labels: NDArray[np.int64]) -> str:
+    """The share of right answers, in per cent."""
+    return f"{100 * (found.argmax(axis=1) == labels).mean():.2f}"
 
 
 if __name__ == "__main__":
