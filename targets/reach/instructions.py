@@ -6,7 +6,6 @@ cycle, or waits for memory.
 
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from targets.errors import EngineError
 from targets.reach.emulator import QEMU
+from targets.tvm.link import run_zig
 
 PLUGIN = Path(__file__).parent / "count_instructions.c"
 IMAGES = 4
@@ -36,20 +36,8 @@ def instructions_per_inference(engine: Path, cpu: str, images: NDArray[np.uint8]
 
 def _build(plugin: Path) -> None:
     """Compile the plugin; what it calls is in qemu itself."""
-    command = [
-        sys.executable,
-        "-m",
-        "ziglang",
-        "cc",
-        "-shared",
-        "-fPIC",
-        "-O2",
-        "-std=c11",
-        "-Wall",
-        "-Wextra",
-    ]
-    command += ["-Wl,-z,lazy", "-Wl,--allow-shlib-undefined", str(PLUGIN), "-o", str(plugin)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ["-shared", "-fPIC", "-O2", "-std=c11", "-Wall", "-Wextra", "-Wl,-z,lazy"]
+    done = run_zig([*options, "-Wl,--allow-shlib-undefined", str(PLUGIN), "-o", str(plugin)])
     if done.returncode:
         raise EngineError(f"compiling {PLUGIN.name} failed:\n{done.stderr[-2000:]}")
 

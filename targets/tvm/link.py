@@ -1,7 +1,9 @@
 """Compiling the C runtime and linking engines with zig: no system toolchain, any target."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,11 +38,19 @@ def link_program(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -
     _zig(["-target", f"{machine}-linux-musl", "-static"], sources, objects, output)
 
 
+def run_zig(options: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """Run `zig cc`. Its cache is where ZIG_GLOBAL_CACHE_DIR says, else in the home, else below /tmp."""
+    environment = dict(os.environ)
+    if not {"HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"} & environment.keys():
+        environment["ZIG_GLOBAL_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"edgec-zig-{os.getuid()}")
+    command = [sys.executable, "-m", "ziglang", "cc", *options]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 def _zig(options: Sequence[str], sources: Sequence[Path], objects: Sequence[Path], output: Path) -> None:
     check()
     common = ["-std=c11", "-O2", "-Wall", "-Wextra", "-s", "-pthread", "-fno-sanitize=all", f"-I{NATIVE}"]
     files = [str(path) for path in (*sources, *objects)]
-    command = [sys.executable, "-m", "ziglang", "cc", *options, *common, *files, "-o", str(output)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run_zig([*options, *common, *files, "-o", str(output)])
     if result.returncode:
         raise EngineError(f"linking {output.name} failed:\n{result.stderr[-2000:]}")
