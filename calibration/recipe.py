@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Self
 
-from calibration.errors import RecipeError
+from calibration.errors import RecipeError, did_you_mean
 
 
 class Scheme(StrEnum):
@@ -108,6 +107,4 @@ class QuantRecipe:
 
 def _unknown(what: str, found: str, names: Iterable[str], rule: str) -> str:
     allowed = [str(name) for name in names]
-    close = get_close_matches(found, allowed, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"Unknown {what}: {found!r}. {rule} {', '.join(allowed)}.{hint}"
+    return f"Unknown {what}: {found!r}. {rule} {', '.join(allowed)}.{did_you_mean(found, allowed)}"

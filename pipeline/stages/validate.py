@@ -1,6 +1,5 @@
 """Engine + evaluation images -> accuracy.json: FP32 and INT8 on the same pixels."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +13,6 @@ from pipeline.report.model import SkippedImage
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
-from targets.base import Runner
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from targets.runtime.preprocess import Preprocessing
@@ -57,7 +55,7 @@ class Validate(Stage):
         target = find_target(self.engine.target)
         tally = AccuracyTally(len(self.images.classes))
         with (
-            self._open_float() as fp32,
+            ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
             target.open(self.engine.path) as int8,
             progress.task("validate", len(self.images)) as advance,
         ):
@@ -69,6 +67,3 @@ class Validate(Stage):
         accuracy = tally.accuracy(ReferenceTarget.origin, target.origin)
         accuracy.save(output / "accuracy.json")
         (output / "skipped.json").write_bytes(SkippedImages.dump_json(tuple(skipped)))
-
-    def _open_float(self) -> AbstractContextManager[Runner]:
-        return ReferenceTarget().open(self.float_model.file("model.onnx"))
