@@ -160,7 +160,9 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
         ],
     }
     told = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in differences.items() if keys)
-    fitting = [known.name for known in KNOWN_MODELS if in_file and found == _expected(known, in_file)]
+    convolutions = sum(len(shape) == 4 for shape in found.values())
+    near = [known for known in KNOWN_MODELS if known.architecture.convolutions == convolutions]
+    fitting = [known.name for known in near if in_file and found == _expected(known, in_file)]
     fits = f"would fit {' or '.join(fitting)} with {in_file} classes" if fitting else "fits no known model"
     raise CheckpointError(f"{path} does not fit {model.name} with {classes} classes. Keys {told}. It {fits}.")
 
