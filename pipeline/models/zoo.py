@@ -123,8 +123,7 @@ def find_model(name: str) -> KnownModel:
     found = _known(name)
     if found is None:
         raise UsageError(
-            f"Unknown model {name!r}.{did_you_mean(name, LISTED)} `edgec models` lists the names;"
-            " resnet20-64px is ResNet-20 for images of 64 pixels."
+            f"Unknown model {name!r}.{did_you_mean(name, LISTED)} `edgec models` lists the known models."
         )
     return found
 
