@@ -136,6 +136,8 @@ def _expanded(path: str | Path) -> Path:
 
 
 def _explain(error: ErrorDetails, source: str, kind: type[BaseModel]) -> str:
+    if not error["loc"]:
+        return f"{source}: {error['msg'].removeprefix('Value error, ')}."
     *tables, key = (str(part) for part in error["loc"])
     where = f"{source}: {'.'.join([*tables, key])}"
     if error["type"] == "model_type":
