@@ -25,25 +25,24 @@ IMAGENET_STAGES = {
 
 def build(architecture: Architecture, channels: int, classes: int) -> nn.Module:
     """Make a freshly initialised network for images of `channels` planes. ValueError for an unknown depth."""
-    if architecture.family == "cifar":
-        return CifarResNet(architecture.depth, channels, classes, architecture.width or 16)
-    return ImageNetResNet(architecture.depth, channels, classes, architecture.width or 64)
+    family = {"cifar": CifarResNet, "imagenet": ImageNetResNet}[architecture.family]
+    return family(architecture.depth, channels, classes)
 
 
 class CifarResNet(nn.Module):
     """ResNet of depth 6n+2 for small images; keys conv1, bn1, layerS.B.{conv1,bn1,conv2,bn2}, linear."""
 
-    def __init__(self, depth: int, channels: int, classes: int, width: int = 16) -> None:
+    def __init__(self, depth: int, channels: int, classes: int) -> None:
         super().__init__()
         blocks, rest = divmod(depth - 2, 6)
         if blocks < 1 or rest:
             raise ValueError(f"a CIFAR ResNet has 6n+2 layers (8, 14, 20, 32, 44, 56, 110 ...), not {depth}")
-        self.conv1 = _conv(channels, width, kernel=3)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.layer1 = _stage(BasicBlock, PadShortcut, width, width, blocks, stride=1)
-        self.layer2 = _stage(BasicBlock, PadShortcut, width, 2 * width, blocks, stride=2)
-        self.layer3 = _stage(BasicBlock, PadShortcut, 2 * width, 4 * width, blocks, stride=2)
-        self.linear = nn.Linear(4 * width, classes)
+        self.conv1 = _conv(channels, 16, kernel=3)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = _stage(BasicBlock, PadShortcut, 16, 16, blocks, stride=1)
+        self.layer2 = _stage(BasicBlock, PadShortcut, 16, 32, blocks, stride=2)
+        self.layer3 = _stage(BasicBlock, PadShortcut, 32, 64, blocks, stride=2)
+        self.linear = nn.Linear(64, classes)
         _initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,20 +57,20 @@ class CifarResNet(nn.Module):
 class ImageNetResNet(nn.Module):
     """ResNet-18/34/50/101/152 for images of 224 pixels; torchvision's keys (conv1, bn1, layer1..4, fc)."""
 
-    def __init__(self, depth: int, channels: int, classes: int, width: int = 64) -> None:
+    def __init__(self, depth: int, channels: int, classes: int) -> None:
         super().__init__()
         if depth not in IMAGENET_STAGES:
             raise ValueError(
                 f"an ImageNet ResNet has {', '.join(map(str, IMAGENET_STAGES))} layers, not {depth}"
             )
         block: Block = Bottleneck if depth >= 50 else BasicBlock
-        self.conv1 = _conv(channels, width, kernel=7, stride=2)
-        self.bn1 = nn.BatchNorm2d(width)
-        widths = (width, *(planes * width * block.expansion for planes in (1, 2, 4, 8)))
+        self.conv1 = _conv(channels, 64, kernel=7, stride=2)
+        self.bn1 = nn.BatchNorm2d(64)
+        widths = (64, *(planes * block.expansion for planes in (64, 128, 256, 512)))
         stages = zip(pairwise(widths), IMAGENET_STAGES[depth], (1, 2, 2, 2), strict=True)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
-            _stage(block, ProjectionShortcut, width_in, width_out, blocks, stride)
-            for (width_in, width_out), blocks, stride in stages
+            _stage(block, ProjectionShortcut, width_in, width, blocks, stride)
+            for (width_in, width), blocks, stride in stages
         )
         self.fc = nn.Linear(widths[-1], classes)
         _initialise(self)

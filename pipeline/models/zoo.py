@@ -21,12 +21,9 @@ class Architecture:
 
     family: Literal["cifar", "imagenet"]
     depth: int
-    width: int = 0
-    """Channels after the first layer; 0 is what the paper has: 16 (CIFAR) or 64 (ImageNet)."""
 
     def __str__(self) -> str:
-        width = f", {self.width} channels wide" if self.width else ""
-        return f"ResNet-{self.depth} ({'CIFAR' if self.family == 'cifar' else 'ImageNet'} style{width})"
+        return f"ResNet-{self.depth} ({'CIFAR' if self.family == 'cifar' else 'ImageNet'} style)"
 
 
 @dataclass(frozen=True)
@@ -108,15 +105,6 @@ KNOWN_MODELS: tuple[KnownModel, ...] = (
         std=IMAGENET_STD,
         classes=10,
         weights="resnet20_cifar10jpeg_ft.safetensors",
-    ),
-    KnownModel(
-        name="resnet18-grocery",
-        summary="ResNet-18 half as wide, 128 x 128 RGB, 43 classes of groceries; weights come with edgec",
-        architecture=Architecture("imagenet", 18, width=32),
-        preprocessing=Preprocessing(128, 128, 3, fit="crop", resize=128),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        weights="resnet18_grocery.safetensors",
     ),
     *(_imagenet(depth) for depth in (18, 34, 50, 101, 152)),
 )

@@ -29,8 +29,6 @@ class TrainConfig(BaseModel):
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     crop_margin: float = Field(default=0.125, ge=0, le=0.5)  # share of the side an image may shift by
     flip: bool = True  # left to right
-    zoom: float = Field(default=1, gt=0, le=1)  # smallest share of an image that a crop shows; 1: no zooming
-    colour: float = Field(default=0, ge=0, lt=1)  # how far brightness, contrast and saturation may change
     small_epochs: float = Field(default=0.5, ge=0, le=1)  # share of epochs on smaller images
     small_scale: float = Field(default=0.75, gt=0, le=1)  # their side, relative to the full one
     bf16: Literal["auto", "on", "off"] = "auto"  # auto: whichever a few steps show to be faster

@@ -14,7 +14,7 @@ from pipeline.models import resnet
 from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Advance
-from pipeline.training.augment import random_colour, random_crop, random_flip, random_zoom, resized
+from pipeline.training.augment import random_crop, random_flip, resized
 from pipeline.training.config import TrainConfig
 from pipeline.training.optimise import learning_rate, make_optimiser
 from pipeline.training.run import EpochRecord
@@ -86,10 +86,6 @@ class Trainer:
         margin = round(self.config.crop_margin * images.shape[1])
         for chosen in torch.split(order, self.config.batch_size)[: self.steps(len(images))]:
             batch = random_crop(images[chosen], margin, random)
-            if self.config.zoom < 1:
-                batch = random_zoom(batch, self.config.zoom, random)
-            if self.config.colour:
-                batch = random_colour(batch, self.config.colour, random)
             yield random_flip(batch, random) if self.config.flip else batch, labels[chosen]
 
     def _side(self, number: int) -> int:
