@@ -3,6 +3,7 @@
 import argparse
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,16 @@ from pipeline.models.zoo import KNOWN_MODELS, KnownModel
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
 
-DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
+DAMAGE = (
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+)
 """What torch.load raises on truncated and scrambled files."""
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net")
@@ -160,7 +170,9 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
         ],
     }
     told = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in differences.items() if keys)
-    fitting = [known.name for known in KNOWN_MODELS if in_file and found == _expected(known, in_file)]
+    convolutions = sum(len(shape) == 4 for shape in found.values())
+    near = [known for known in KNOWN_MODELS if known.architecture.convolutions == convolutions]
+    fitting = [known.name for known in near if in_file and found == _expected(known, in_file)]
     fits = f"would fit {' or '.join(fitting)} with {in_file} classes" if fitting else "fits no known model"
     raise CheckpointError(f"{path} does not fit {model.name} with {classes} classes. Keys {told}. It {fits}.")
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.models import resnet
-from pipeline.models.zoo import Architecture
+from pipeline.models.architecture import Architecture
 from pipeline.training.config import TrainConfig
 from pipeline.training.optimise import learning_rate, make_optimiser
 
