@@ -84,6 +84,8 @@ class BuildConfig(Section):
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     out: Path = Path("out")
+    signing_key: Path | None = None
+    """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""
     export: ExportConfig = ExportConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     validation: ValidationConfig = ValidationConfig()

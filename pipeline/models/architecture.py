@@ -32,6 +32,7 @@ class Architecture:
     Residual Networks").
     width: factor on the channels of the stages, or of a bottleneck's 3x3 convolution (Zagoruyko and Komodakis
     2016, "Wide Residual Networks"; torchvision's wide_resnet50_2 has 2).
+    narrow: divisor of all channels, the first layer's too: a fourth of the work for each factor of 2.
     stride_first: whether a bottleneck strides in its first 1x1 convolution ("v1": the paper, Caffe, Keras)
     and not in its 3x3 ("v1.5": torchvision, timm).
     """
@@ -41,6 +42,7 @@ class Architecture:
     shortcut: Shortcut | None = None
     preactivation: bool = False
     width: int = 1
+    narrow: int = 1
     stride_first: bool = False
 
     def __post_init__(self) -> None:
@@ -54,6 +56,8 @@ class Architecture:
             )
         if self.width < 1:
             raise ValueError(f"a network cannot be {self.width} times as wide")
+        if self.narrow not in (1, 2, 4):
+            raise ValueError(f"a network can be 2 or 4 times as narrow, not {self.narrow}")
         if self.stride_first and not self.bottleneck:
             raise ValueError("only bottlenecks, from 50 layers on, can stride in their 1x1 convolution")
 
@@ -86,6 +90,7 @@ class Architecture:
         parts = [
             "pre-activation" if self.preactivation else "",
             f"{self.width} x as wide" if self.width > 1 else "",
+            f"{self.narrow} x as narrow" if self.narrow > 1 else "",
             f"option {self.shortcut}" if self.shortcut in ("A", "B", "C") else "",
             "v1: stride in the 1x1" if self.stride_first else "",
             "CIFAR form" if self.family == "cifar" else "ImageNet form",

@@ -6,7 +6,9 @@ wrn16-4             wide residual network of 6n+4 layers, 4 times as wide, pre-a
 -optiona, b, c      the shortcut, where it is not the published one
 -v1                 stride in a bottleneck's 1x1 convolution, as in Caffe and Keras
 -wide2              2 times as wide within the blocks
+-narrow2            2 times as narrow, first layer included
 -cifar10, -fashion  the images: size, channels, normalisation, 10 classes
+-grocery            the photos of groceries, 43 classes, 128 pixels
 -112px              the side of the input in pixels
 """
 
@@ -16,13 +18,16 @@ from dataclasses import dataclass
 from pipeline.models.architecture import IMAGENET_BLOCKS, Architecture, Family, Shortcut
 
 NETWORK = re.compile(r"(resnet|plain|preresnet)(\d+)|wrn(\d+)-(\d+)")
-OPTION = re.compile(r"option(?P<shortcut>[abc])|wide(?P<width>\d+)|(?P<v1>v1)|(?P<side>\d+)px")
+OPTION = re.compile(
+    r"option(?P<shortcut>[abc])|wide(?P<width>\d+)|narrow(?P<narrow>\d+)|(?P<v1>v1)|(?P<side>\d+)px"
+)
+IMAGES = ("cifar10", "fashion", "grocery")
 LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a name says. images: "cifar10", "fashion" or None; side: pixels, or None for the usual."""
+    """What a name says. images: one of IMAGES or None; side: pixels, or None for the usual."""
 
     architecture: Architecture
     images: str | None
@@ -39,7 +44,7 @@ def parse(name: str) -> Parsed | None:
         option = OPTION.fullmatch(part)
         new = (
             {"images": part}
-            if part in ("cifar10", "fashion")
+            if part in IMAGES
             else {key: value for key, value in option.groupdict().items() if value}
             if option
             else {}
@@ -70,12 +75,14 @@ def _architecture(network: re.Match[str], found: dict[str, str]) -> Architecture
             raise ValueError("a plain network has no shortcut")
         shortcut = "none"
     depth = int(layers)
-    family: Family = "imagenet" if depth in IMAGENET_BLOCKS and "images" not in found else "cifar"
+    small = found.get("images") in ("cifar10", "fashion")
+    family: Family = "imagenet" if depth in IMAGENET_BLOCKS and not small else "cifar"
     return Architecture(
         family,
         depth,
         shortcut,
         preactivation=kind == "preresnet",
         width=int(found.get("width", 1)),
+        narrow=int(found.get("narrow", 1)),
         stride_first="v1" in found,
     )

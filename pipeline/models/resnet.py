@@ -32,9 +32,10 @@ class CifarResNet(nn.Module):
     def __init__(self, architecture: Architecture, channels: int, classes: int) -> None:
         super().__init__()
         self.preactivation = architecture.preactivation
-        widths = (16, *(planes * architecture.width for planes in (16, 32, 64)))
-        self.conv1 = convolution(channels, 16, kernel=3)
-        self.bn1 = nn.BatchNorm2d(widths[-1] if self.preactivation else 16)
+        stem = 16 // architecture.narrow
+        widths = (stem, *(planes * stem * architecture.width for planes in (1, 2, 4)))
+        self.conv1 = convolution(channels, stem, kernel=3)
+        self.bn1 = nn.BatchNorm2d(widths[-1] if self.preactivation else stem)
         self.layer1, self.layer2, self.layer3 = (
             _stage(architecture, stage, width_in, width, planes=width)
             for stage, (width_in, width) in enumerate(pairwise(widths))
@@ -62,11 +63,12 @@ class ImageNetResNet(nn.Module):
     def __init__(self, architecture: Architecture, channels: int, classes: int) -> None:
         super().__init__()
         self.preactivation = architecture.preactivation
-        narrow = (64, 128, 256, 512)
+        stem = 64 // architecture.narrow
+        narrow = (stem, 2 * stem, 4 * stem, 8 * stem)
         planes = tuple(width * architecture.width for width in narrow)
-        widths = (64, *((width * EXPANSION for width in narrow) if architecture.bottleneck else planes))
-        self.conv1 = convolution(channels, 64, kernel=7, stride=2)
-        self.bn1 = nn.BatchNorm2d(widths[-1] if self.preactivation else 64)
+        widths = (stem, *((width * EXPANSION for width in narrow) if architecture.bottleneck else planes))
+        self.conv1 = convolution(channels, stem, kernel=7, stride=2)
+        self.bn1 = nn.BatchNorm2d(widths[-1] if self.preactivation else stem)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             _stage(architecture, stage, width_in, width, planes[stage])
             for stage, (width_in, width) in enumerate(pairwise(widths))

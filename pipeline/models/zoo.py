@@ -65,6 +65,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 LISTED = (
     "resnet20-fashion",
+    "resnet18-narrow2-grocery",
     *(f"resnet{depth}-cifar10" for depth in (20, 32, 44, 56, 110, 1202)),
     *(f"resnet20-option{option}-cifar10" for option in "bc"),
     *(f"plain{depth}-cifar10" for depth in (20, 32, 44, 56, 110)),
@@ -82,7 +83,15 @@ LISTED = (
 WEIGHTS = {
     "resnet20-fashion": "resnet20_fashion.safetensors",
     "resnet20-cifar10": "resnet20_cifar10jpeg_ft.safetensors",
+    "resnet18-narrow2-grocery": "resnet18_grocery.safetensors",
 }
+
+IMAGES = {
+    "cifar10": (" for CIFAR-10", 10),
+    "fashion": (" for Fashion-MNIST", 10),
+    "grocery": (" for groceries", 43),
+}
+"""What a name says of its images: a few words, and how many classes they have."""
 
 
 def _known(name: str) -> KnownModel | None:
@@ -100,10 +109,11 @@ def _known(name: str) -> KnownModel | None:
         preprocessing = Preprocessing(224, 224, 3, fit="crop", resize=256)
     else:
         preprocessing = Preprocessing(32, 32, 3, fit="stretch")
-    if parsed.side is not None:
-        resize = round(parsed.side * 256 / 224) if large else 0
-        preprocessing = replace(preprocessing, height=parsed.side, width=parsed.side, resize=resize)
-    images = {"cifar10": " for CIFAR-10", "fashion": " for Fashion-MNIST"}.get(parsed.images or "", "")
+    side = parsed.side or (128 if parsed.images == "grocery" else None)
+    if side is not None:
+        resize = round(side * 256 / 224) if large else 0
+        preprocessing = replace(preprocessing, height=side, width=side, resize=resize)
+    images, classes = IMAGES.get(parsed.images or "", ("", None))
     fashion = parsed.images == "fashion"
     return KnownModel(
         name=name,
@@ -112,7 +122,7 @@ def _known(name: str) -> KnownModel | None:
         preprocessing=preprocessing,
         mean=(0.2860,) if fashion else IMAGENET_MEAN,  # CIFAR's published weights were trained with these too
         std=(0.3530,) if fashion else IMAGENET_STD,
-        classes=10 if parsed.images else None,
+        classes=classes,
         data=EMBEDDED if fashion else None,
         weights=WEIGHTS.get(name),
     )

@@ -27,6 +27,7 @@ from pipeline.models.zoo import KNOWN_MODELS, find_model
         ("wrn28-10-cifar10", Architecture("cifar", 26, "B", preactivation=True, width=10)),
         ("resnet50-wide2", Architecture("imagenet", 50, width=2)),
         ("resnet18-112px", Architecture("imagenet", 18)),
+        ("resnet18-narrow2-grocery", Architecture("imagenet", 18, narrow=2)),
     ],
 )
 def test_a_name_says_how_the_network_is_built(name: str, expected: Architecture) -> None:
@@ -40,6 +41,19 @@ def test_a_name_says_which_images_the_network_is_for() -> None:
     assert find_model("resnet20").classes is None
     assert find_model("plain20-fashion").input_shape == (32, 32, 1)
     assert find_model("plain20-fashion").classes == 10
+    assert find_model("resnet18-grocery").input_shape == (128, 128, 3)
+    assert find_model("resnet18-grocery").classes == 43
+
+
+def test_a_narrow_network_has_half_of_the_channels_everywhere() -> None:
+    narrow, usual = (
+        resnet.build(find_model(name).architecture, 3, 10).state_dict()
+        for name in ("resnet18-narrow2", "resnet18")
+    )
+    assert narrow.keys() == usual.keys()
+    for key, weights in narrow.items():
+        if weights.ndim:
+            assert weights.shape[0] == (10 if key.startswith("fc") else usual[key].shape[0] // 2), key
 
 
 @pytest.mark.parametrize(
