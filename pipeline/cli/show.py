@@ -1,7 +1,6 @@
 """edgec report, targets and models: show what is there."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -99,11 +98,6 @@ def models(as_json: options.Json = False) -> None:
 
 
 def _load(path: Path) -> Report:
-    if path.is_dir():
-        return Report.load(path / "report.json")
-    if path.suffix != ".edgec":
-        return Report.load(path)
-    with tempfile.TemporaryDirectory(prefix="edgec-report-") as scratch:
-        copy = Path(scratch) / "report.json"
-        copy.write_bytes(read_entry(path, "report.json"))
-        return Report.load(copy)
+    if path.suffix == ".edgec" and not path.is_dir():
+        return Report.parse(read_entry(path, "report.json"), f"{path}: report.json")
+    return Report.load(path / "report.json" if path.is_dir() else path)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, model_validator
 
-from pipeline.report.record import Record, load_record
+from pipeline.report.record import Record, load_record, parse_record
 from targets.base import Origin
 
 Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
@@ -336,6 +336,11 @@ class Report(Record):
     def load(cls, path: Path) -> Self:
         """Read report.json. Raises ReportError saying what is wrong with the file."""
         return load_record(cls, path, "report", version=1)
+
+    @classmethod
+    def parse(cls, content: bytes, source: str) -> Self:
+        """Read the bytes of a report.json that lay at `source`. Raises ReportError."""
+        return parse_record(cls, content, source, "report", version=1)
 
 
 def overall(gates: tuple[Gate, ...]) -> Verdict:

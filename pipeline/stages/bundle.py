@@ -19,6 +19,7 @@ from targets.runtime.preprocess import Preprocessing
 
 RUNTIME = ROOT / "targets" / "runtime"
 PROGRAM = "run"
+SETTINGS = "build.json"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Bundle(Stage):
     report: Product
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    settings: str
+    """JSON of the settings of the build, for building it again."""
 
     @property
     def top(self) -> str:
@@ -67,6 +70,7 @@ class Bundle(Stage):
             f"engine/{self.engine.file_name}": self.engine.path.read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
+            SETTINGS: self.settings.encode(),
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
             PROGRAM: (RUNTIME / "run.py").read_bytes(),

@@ -28,6 +28,7 @@ from pipeline.report.model import (
     Report,
     Robustness,
     Sizes,
+    SpeedRatio,
     Subject,
     overall,
 )
@@ -43,7 +44,14 @@ from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from targets.runtime.measure import Measurement, from_json
 
-TOOLS = ("edgec", "torch", "onnx", "onnxruntime", "numpy", "opencv-python", "apache-tvm", "apache-tvm-ffi")
+TOOLS = (
+    *("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python"),
+    *("apache-tvm", "apache-tvm-ffi", "ziglang"),
+)
+OUTSIDE = NotMeasured(
+    reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
+)
+"""In place of what a clock or the memory of a process says."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,18 @@ class GateLimits:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What was measured of both networks besides accuracy."""
+
+    latency_fp32: MeasuredLatency = OUTSIDE
+    latency_int8: MeasuredLatency = OUTSIDE
+    memory_fp32: MeasuredMemory = OUTSIDE
+    memory_int8: MeasuredMemory = OUTSIDE
+    speed: SpeedRatio | None = None
+    instructions_int8: Instructions | None = None
+
+
+@dataclass(frozen=True)
 class WriteReport(Stage):
     """Judge the figures by the gates and write everything down."""
 
@@ -95,7 +115,8 @@ class WriteReport(Stage):
     int8_model: Product
     engine: Engine
     accuracy: Product
-    measurements: Product
+    measurements: Product | None
+    """None leaves out what is not the same every time it is measured: latency and memory."""
     sensitivity: Product | None
     robustness: Product | None
 
@@ -111,26 +132,19 @@ class WriteReport(Stage):
     def _report(self) -> Report:
         accuracy = Accuracy.model_validate_json(self.accuracy.file("accuracy.json").read_text())
         origin = find_target(self.engine.target).origin
-        fp32, fp32_alone = self._measured("fp32")
-        latency_int8: MeasuredLatency = self._not_here()
-        memory_int8: MeasuredMemory = self._not_here()
-        speed = None
-        if "int8.json" in self.measurements.digests:
-            int8, int8_alone = self._measured("int8")
-            latency_int8, memory_int8 = latency_of(int8, origin, self.threads), _memory(int8_alone, origin)
-            speed = speed_ratio(fp32, int8)
-        gates = tuple(self.limits.judge(accuracy.top1, latency_int8, origin))
+        measured = self._measured(self.measurements, origin) if self.measurements else Measured()
+        gates = tuple(self.limits.judge(accuracy.top1, measured.latency_int8, origin))
         return Report(
             verdict=overall(gates),
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=latency_of(fp32, ReferenceTarget.origin, self.threads),
-            latency_int8=latency_int8,
-            speed=speed,
-            instructions_int8=self._instructions(origin),
-            memory_fp32=_memory(fp32_alone, ReferenceTarget.origin),
-            memory_int8=memory_int8,
+            latency_fp32=measured.latency_fp32,
+            latency_int8=measured.latency_int8,
+            speed=measured.speed,
+            instructions_int8=measured.instructions_int8,
+            memory_fp32=measured.memory_fp32,
+            memory_int8=measured.memory_int8,
             sizes=self._sizes(),
             machines=tuple(self._machines(origin)),
             coverage=self._coverage(),
@@ -139,9 +153,22 @@ class WriteReport(Stage):
             robustness=self._robustness(),
         )
 
-    def _measured(self, precision: str) -> list[Measurement]:
-        """Return the measurement of latency, and the one of memory."""
-        return from_json(self.measurements.file(f"{precision}.json").read_text())
+    def _measured(self, found: Product, origin: Origin) -> Measured:
+        def read(precision: str) -> list[Measurement]:
+            """Return the measurement of latency, and the one of memory."""
+            return from_json(found.file(f"{precision}.json").read_text())
+
+        fp32, fp32_alone = read("fp32")
+        latency_fp32 = latency_of(fp32, ReferenceTarget.origin, self.threads)
+        memory_fp32 = _memory(fp32_alone, ReferenceTarget.origin)
+        if "int8.json" in found.digests:
+            int8, int8_alone = read("int8")
+            latency_int8 = latency_of(int8, origin, self.threads)
+            memory_int8 = _memory(int8_alone, origin)
+            return Measured(latency_fp32, latency_int8, memory_fp32, memory_int8, speed_ratio(fp32, int8))
+        absent = NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")
+        instructions = self._instructions(found, origin)
+        return Measured(latency_fp32, absent, memory_fp32, absent, None, instructions)
 
     def _coverage(self) -> Coverage:
         from calibration.coverage import coverage
@@ -161,14 +188,11 @@ class WriteReport(Stage):
             return None
         return Sensitivities.validate_json(self.sensitivity.file("sensitivity.json").read_bytes())
 
-    def _instructions(self, origin: Origin) -> Instructions | None:
-        if "instructions.json" not in self.measurements.digests:
+    def _instructions(self, found: Product, origin: Origin) -> Instructions | None:
+        if "instructions.json" not in found.digests:
             return None
-        counted = json.loads(self.measurements.file("instructions.json").read_text())
+        counted = json.loads(found.file("instructions.json").read_text())
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
-
-    def _not_here(self) -> NotMeasured:
-        return NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")
 
     def _subject(self) -> Subject:
         return Subject(

@@ -195,7 +195,8 @@ def unpacked_bundle(folder: Path, preprocessing: Preprocessing) -> Path:
     report = Product("report", folder, {"report.json": "0" * 64, "report.html": "0" * 64}, cached=False)
     for name in report.digests:
         (folder / name).write_text("made up")
-    stage = Bundle("golden", made_up_engine(folder), "watching_runner", report, ("golden",), preprocessing)
+    engine = made_up_engine(folder)
+    stage = Bundle("golden", engine, "watching_runner", report, ("golden",), preprocessing, "{}")
     stage.run(folder, Silent())
     with tarfile.open(folder / stage.file_name) as tar:
         tar.extractall(folder / "device", filter="data")
