@@ -93,6 +93,13 @@ class PairedRate(Record):
         """Share of images INT8 got right."""
         return self.int8_correct / self.images
 
+    @property
+    def more_than_noise(self) -> bool:
+        """Tell whether the change is shown: by the interval and by the exact test, which is the stricter."""
+        low, high = self.drop_interval.low, self.drop_interval.high
+        apart = low > 0 or (high is not None and high < 0)
+        return apart and self.mcnemar_p < 1 - self.drop_interval.level
+
     @model_validator(mode="after")
     def _counts_agree(self) -> Self:
         if self.fp32_correct - self.int8_correct != self.worse - self.better:
@@ -290,11 +297,11 @@ class Robustness(Record):
 
 
 class Machine(Record):
-    """Where the figures of one origin come from."""
+    """Where one of the two networks ran."""
 
     origin: Origin
-    description: str  # CPU or module, cores, memory, operating system
-    fingerprint: str
+    description: str  # the processor, module or emulator
+    fingerprint: str  # the same with the tools and their versions: all that can change a figure
 
 
 class Report(Record):
@@ -312,7 +319,7 @@ class Report(Record):
     memory_fp32: MeasuredMemory
     memory_int8: MeasuredMemory
     sizes: Sizes
-    machines: tuple[Machine, ...]
+    machines: tuple[Machine, Machine]  # of FP32, and of INT8
     tools: dict[str, str]  # name -> version
     sensitivity: tuple[LayerSensitivity, ...] | None = None
     coverage: Coverage | None = None

@@ -139,8 +139,7 @@ def _origin(report: Report) -> str:
     latency = report.latency_int8
     if isinstance(latency, NotMeasured):
         return figures.NOT_MEASURED
-    machine = next((m.description for m in reversed(report.machines) if m.origin == latency.origin), "")
-    return f"{latency.origin}: {machine}" if machine else str(latency.origin)
+    return f"{latency.origin}: {report.machines[1].description}"
 
 
 def _noise(report: Report) -> str:

@@ -39,7 +39,6 @@ from pipeline.stages.compile import Engine
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
 from targets.base import Origin
-from targets.machine import cpu_name
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from targets.runtime.measure import Measurement, from_json
@@ -146,7 +145,7 @@ class WriteReport(Stage):
             memory_fp32=measured.memory_fp32,
             memory_int8=measured.memory_int8,
             sizes=self._sizes(),
-            machines=tuple(self._machines(origin)),
+            machines=self._machines(origin),
             coverage=self._coverage(),
             sensitivity=self._sensitivity(),
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
@@ -154,8 +153,7 @@ class WriteReport(Stage):
         )
 
     def _measured(self, found: Product, origin: Origin) -> Measured:
-        def read(precision: str) -> list[Measurement]:
-            """Return the measurement of latency, and the one of memory."""
+        def read(precision: str) -> list[Measurement]:  # of latency, and of memory
             return from_json(found.file(f"{precision}.json").read_text())
 
         fp32, fp32_alone = read("fp32")
@@ -220,14 +218,15 @@ class WriteReport(Stage):
             engine=self.engine.path.stat().st_size,
         )
 
-    def _machines(self, origin: Origin) -> Iterator[Machine]:
-        """Describe the build machine, which ran FP32, and whatever else ran the engine."""
-        reference = ReferenceTarget().fingerprint()
-        yield Machine(origin=ReferenceTarget.origin, description=cpu_name(), fingerprint=reference)
-        if origin is not ReferenceTarget.origin:
-            yield Machine(
-                origin=origin, description=self.engine.fingerprint, fingerprint=self.engine.fingerprint
-            )
+    def _machines(self, origin: Origin) -> tuple[Machine, Machine]:
+        """Describe what ran FP32, and what ran the engine."""
+        reference, device = ReferenceTarget(), find_target(self.engine.target).device()
+        return (
+            Machine(
+                origin=reference.origin, description=reference.device(), fingerprint=reference.fingerprint()
+            ),
+            Machine(origin=origin, description=device, fingerprint=self.engine.fingerprint),
+        )
 
 
 def _memory(alone: Measurement, origin: Origin) -> MeasuredMemory:
