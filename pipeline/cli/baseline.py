@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
-from pipeline.cli.console import make_progress
+from pipeline.cli.console import make_progress, write_text
 from pipeline.config import BuildConfig
 from pipeline.plan import Build
 from pipeline.regression import compare_with_baseline, save_baseline
@@ -52,8 +52,8 @@ def compare(
     max_latency: Annotated[
         float, typer.Option(help="Largest new latency, relative to the old one.")
     ] = Limits.max_latency_ratio,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write a summary for a pull request.")] = None,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
     as_json: options.Json = False,
 ) -> None:
     """Compare a build with its baseline. Exit code 0 is pass, 1 fail, 2 inconclusive.
@@ -64,11 +64,9 @@ def compare(
     limits = Limits(max_drop=max_drop, max_latency_ratio=max_latency)
     comparison = compare_with_baseline(build, folder, limits, old)
     if junit:
-        with writing(junit.parent, "--junit"):
-            junit.write_text(junit_xml(build.name, comparison.gates), encoding="utf-8")
+        write_text(junit, junit_xml(build.name, comparison.gates), "--junit")
     if markdown:
-        with writing(markdown.parent, "--markdown"):
-            markdown.write_text(comparison_summary(comparison), encoding="utf-8")
+        write_text(markdown, comparison_summary(comparison), "--markdown")
     if as_json:
         typer.echo(comparison.to_json(), nl=False)
     else:

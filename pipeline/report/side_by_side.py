@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.errors import ReportError
 from pipeline.report import figures, plots
-from pipeline.report.model import Latency, NotMeasured, PairedRate, Quantile, Report
+from pipeline.report.model import ExtraLoss, Latency, NotMeasured, PairedRate, Quantile, Report
 from pipeline.report.page import VERDICT_WORDS, render_page
 from pipeline.report.paired import paired_images, unpack_bits
 
@@ -54,6 +54,7 @@ def side_by_side(reports: Sequence[Report]) -> tuple[Group, ...]:
         row("INT8 behind A's", lambda r: _behind(reports[0], r)),
         row("same top-1", lambda r: figures.percent(r.accuracy.agreement)),
         row("SQNR", lambda r: figures.decibels(r.accuracy.sqnr_db)),
+        row("more when corrupted", lambda r: "" if r.robustness is None else _loss(r.robustness.extra)),
     )
     latency = (
         *(row(name, lambda r, n=name: _latency(r, n)) for name in ("p50", "p90", "p99")),  # type: ignore[misc]
@@ -107,6 +108,10 @@ def side_by_side_html(reports: Sequence[Report]) -> str:
 
 def _drop(rate: PairedRate) -> str:
     return f"{figures.points(rate.drop_points)} {figures.interval(rate.drop_interval)}"
+
+
+def _loss(extra: ExtraLoss) -> str:
+    return f"{figures.points(extra.points)} {figures.interval(extra.interval)}"
 
 
 def _behind(first: Report, other: Report) -> str:
