@@ -12,6 +12,7 @@ from pipeline.report import figures, plots
 from pipeline.report.model import ExtraLoss, Latency, NotMeasured, PairedRate, Quantile, Report
 from pipeline.report.page import VERDICT_WORDS, render_page
 from pipeline.report.paired import paired_images, unpack_bits
+from pipeline.report.table import FigureTable
 
 LETTERS = "ABCDEFGH"
 
@@ -87,10 +88,8 @@ def charts(reports: Sequence[Report]) -> tuple[plots.Chart, ...]:
 
 def render_side_by_side(reports: Sequence[Report], console: Console) -> None:
     """Print reports next to each other."""
-    from pipeline.report.terminal import table_of
-
     for group in side_by_side(reports):
-        table = table_of(group.name, *LETTERS[: len(reports)])
+        table = FigureTable(group.name, *LETTERS[: len(reports)])
         for row in group.rows:
             table.add_row(row.name, *(Text(cell) for cell in row.cells))
         console.print(Padding(table, (0, 1)))
