@@ -7,6 +7,7 @@ pictures belong to different classes as in a trained network.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,6 +17,9 @@ from calibration.collect import collect
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
 from pipeline.models.zoo import IMAGENET_MEAN, IMAGENET_STD, Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 CALIBRATION, CANDIDATES, PICTURES = 32, 64, 8
 
@@ -61,7 +65,9 @@ def write(case: Case, folder: Path) -> None:
     example = torch.zeros(1, 3, case.side, case.side)
     on_pixels = FromPixels(network, IMAGENET_MEAN, IMAGENET_STD).eval()
     _to_onnx(network, example, "x", folder / "network.onnx")
-    _to_onnx(on_pixels, torch.zeros(1, case.side, case.side, 3, dtype=torch.uint8), "image", folder / "model.onnx")
+    _to_onnx(
+        on_pixels, torch.zeros(1, case.side, case.side, 3, dtype=torch.uint8), "image", folder / "model.onnx"
+    )
     torch.export.save(torch.export.export(network, (example,)), folder / "network.pt2")
     recipe = QuantRecipe.parse("w8a8_asym")
     ranges = collect(folder / "model.onnx", [pixels[i : i + 1] for i in range(CALIBRATION)], recipe)
@@ -77,10 +83,10 @@ def pictures(count: int, side: int) -> NDArray[np.uint8]:
     """Return smooth random pictures [count, side, side, 3]: noise of several sizes, as photographs have."""
     rng = np.random.default_rng(0)
     found = np.zeros((count, side, side, 3))
-    for picture in found:
+    for i in range(count):
         for octave in range(2, 6):
             coarse = rng.normal(0, 1 / octave, (2**octave, 2**octave, 3))
-            picture += cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+            found[i] += cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
     return np.clip(found * 60 + 120, 0, 255).astype(np.uint8)
 
 
@@ -90,7 +96,7 @@ def normalised(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2).astype(np.float32))
 
 
-def _spread(network: "torch.nn.Module", images: "torch.Tensor") -> None:  # type: ignore[name-defined]
+def _spread(network: "nn.Module", images: "Tensor") -> None:
     """Set the statistics of batch normalisation and the mean of the logits; end in inference mode."""
     import torch
 
@@ -111,7 +117,7 @@ def _margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return (ordered[:, -1] - ordered[:, -2]) / logits.std(axis=1)
 
 
-def _to_onnx(network: "torch.nn.Module", example: "torch.Tensor", name: str, path: Path) -> None:  # type: ignore[name-defined]
+def _to_onnx(network: "nn.Module", example: "Tensor", name: str, path: Path) -> None:
     import torch
 
     torch.onnx.export(

@@ -24,4 +24,4 @@ def load(folder: Path, threads: int) -> serve.Infer:
 
 
 if __name__ == "__main__":
-    serve.main(build, load, "pixels.npy")
+    serve.main(build, load, (), "pixels.npy")

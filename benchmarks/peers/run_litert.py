@@ -33,7 +33,9 @@ def load(folder: Path, threads: int) -> serve.Infer:
 
     interpreter = Interpreter(str(folder / "network.tflite"), num_threads=threads)
     interpreter.allocate_tensors()
-    source, result = (d[0]["index"] for d in (interpreter.get_input_details(), interpreter.get_output_details()))
+    source, result = (
+        d[0]["index"] for d in (interpreter.get_input_details(), interpreter.get_output_details())
+    )
 
     def infer(x: np.ndarray) -> np.ndarray:
         interpreter.set_tensor(source, x)
@@ -44,4 +46,4 @@ def load(folder: Path, threads: int) -> serve.Infer:
 
 
 if __name__ == "__main__":
-    serve.main(build, load, "inputs_channels_last.npy")
+    serve.main(build, load, ("ai_edge_litert.interpreter",), "inputs_channels_last.npy")

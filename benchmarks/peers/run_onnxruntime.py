@@ -44,4 +44,4 @@ def load(folder: Path, threads: int) -> serve.Infer:
 
 
 if __name__ == "__main__":
-    serve.main(build, load)
+    serve.main(build, load, ("onnxruntime",))

@@ -4,10 +4,11 @@ The driver writes one JSON object a line, and reads one: `{"time": n}` is answer
 nanoseconds and the CPU time they took, `{"logits": true}` with the logits of all images.
 """
 
+import importlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,23 @@ import numpy as np
 Infer = Callable[[np.ndarray], np.ndarray]
 
 
-def main(build: Callable[[Path], None], load: Callable[[Path, int], Infer], inputs: str = "inputs.npy") -> None:
-    """Run `build FOLDER` or `serve FOLDER THREADS`. `inputs` is the file of images the peer takes."""
+def main(
+    build: Callable[[Path], None],
+    load: Callable[[Path, int], Infer],
+    modules: Sequence[str],
+    inputs: str = "inputs.npy",
+) -> None:
+    """Run `build FOLDER` or `serve FOLDER THREADS`.
+
+    `modules` are imported before loading is timed; `inputs` is the file of images the peer takes.
+    """
     folder = Path(sys.argv[2])
     if sys.argv[1] == "build":
         build(folder)
-    else:
-        serve(lambda: load(folder, int(sys.argv[3])), np.load(folder / inputs))
+        return
+    for module in modules:
+        importlib.import_module(module)
+    serve(lambda: load(folder, int(sys.argv[3])), np.load(folder / inputs))
 
 
 def serve(load: Callable[[], Infer], images: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from tvm import tirx
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index
+from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Limits, Requantise
 from targets.tvm.kernels.step import Block
 
@@ -74,6 +75,11 @@ class ConvKernel:
         return -(-self.height // self.tile.rows)
 
     @property
+    def column_blocks(self) -> int:
+        """Blocks of columns."""
+        return -(-self.width // self.tile.columns)
+
+    @property
     def items(self) -> int:
         """Work items: blocks of channels times blocks of rows."""
         return self.channels // (self.tile.vectors * self.isa.lanes) * self.row_blocks
@@ -95,15 +101,23 @@ class ConvKernel:
                 channels = k.let(tirx.floordiv(item, tirx.const(self.row_blocks, "int64")))
                 rows = item - channels * self.row_blocks
             row = k.let(clamp_index(rows * tile.rows, 0, self.height - tile.rows))
-            with k.loop(-(-self.width // tile.columns)) as columns:
+            with k.loop(self.column_blocks) as columns:
                 column = k.let(clamp_index(columns * tile.columns, 0, self.width - tile.columns))
                 block = Block(tile.pixels, tile.vectors, k.let(channels * (tile.vectors * isa.lanes)))
                 step(isa).start(k, acc, block)
-                self._accumulate(k, acc, block, row, column)
+                self._accumulate(k, acc, block, row, column, rows * self.column_blocks + columns)
                 self._finish(k, acc, block, row, column)
         return k.function(name)
 
-    def _accumulate(self, k: Emitter, acc: Any, block: Block, row: Expr, column: Expr) -> None:  # noqa: ANN401
+    def _accumulate(
+        self,
+        k: Emitter,
+        acc: Any,  # noqa: ANN401
+        block: Block,
+        row: Expr,
+        column: Expr,
+        turn: Expr,
+    ) -> None:
         inner, tile = step(self.isa), self.tile
         (sy, sx), (ky, kx) = self.stride, self.taps
         granule = tile.vectors * self.isa.lanes * inner.granule
@@ -114,10 +128,18 @@ class ConvKernel:
         reads = [[offset + pixel for pixel in pixels] for offset in self.spread]
         unroll = min(tile.unroll * inner.unit, self.granules)
         whole = self.granules // unroll
+        ahead = Ahead.plan(
+            ky * kx * per_run * granule, (self.row_blocks * self.column_blocks, ky * kx, whole)
+        )
+        following = k.let(w + ahead.bytes)
+        ahead.emit(k, 0, following, turn)
         with k.loop(ky) as ry, k.loop(kx) as rx:
+            turn = turn * (ky * kx) + (ry * kx + rx)
+            ahead.emit(k, 1, following, turn)
             tap = k.let(x + ry * self.tap_step[0] + rx * self.tap_step[1])
             weights = k.let(w + (ry * kx + rx) * (per_run * granule))
             with k.loop(whole) as i:
+                ahead.emit(k, 2, following, turn * whole + i)
                 at = k.let(tap + i * (unroll * inner.granule))
                 chunk = k.let(weights + i * (unroll * granule * len(self.spread)))
                 inner.emit(k, acc, at, reads, chunk, unroll, block)
