@@ -13,6 +13,7 @@ from pipeline.digest import InputFile, RememberedDigests
 from pipeline.errors import DataError
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
+from pipeline.signing import public_half
 from pipeline.stage import Stage
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bundle import Bundle
@@ -22,6 +23,7 @@ from pipeline.stages.compile import Compile, Engine
 from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
+from pipeline.stages.mix import Mix
 from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
@@ -64,6 +66,8 @@ class Build:
         self.store = Store(config.out / "store")
         self.digests = RememberedDigests(self.store.root / "digests.json")
         self.checkpoint = InputFile(weights, self.digests(weights))
+        key = config.signing_key
+        self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = open_dataset(self._location(), config.labels, self.digests)
         self.classes = self.model.classes_for(len(self.dataset.classes))
 
@@ -86,6 +90,20 @@ class Build:
         if len(split) < settings.images:
             self.progress.say(f"calibrate: only {len(split)} images, {settings.images} were asked for")
         return split
+
+    @cached_property
+    def tuning(self) -> Split:
+        """Labelled images that are neither calibrated with nor evaluated on, for `calibration.max_drop`."""
+        whole, drawn = self.dataset.split("calibration"), set(self.calibration.indices.tolist())
+        rest = whole.subset([i for i, index in enumerate(whole.indices.tolist()) if index not in drawn])
+        if not len(rest) and self.dataset.has("train"):
+            rest = self.dataset.split("train")
+        if not len(rest):
+            raise DataError(
+                "calibration.max_drop needs images besides those for calibration and evaluation, and all"
+                f" {len(whole)} calibration images are calibrated with. Lower calibration.images or add some."
+            )
+        return rest.stratified(self.config.calibration.tuning_images, self.config.calibration.seed)
 
     @property
     def latency_settings(self) -> Settings:
@@ -135,10 +153,20 @@ class Build:
         return self._make(Calibrate(self.prepared_model, self.calibration_images, self.recipe))
 
     @cached_property
-    def int8_model(self) -> Product:
-        """model.int8.onnx."""
+    def quantized_model(self) -> Product:
+        """model.int8.onnx with all layers in 8 bits."""
         images = self.calibration_images if self.recipe.needs_images else None
         return self._make(Quantize(self.prepared_model, self.ranges, self.recipe, images))
+
+    @cached_property
+    def int8_model(self) -> Product:
+        """model.int8.onnx as it is compiled, with layers left in float if `calibration.max_drop` needs it."""
+        max_drop = self.config.calibration.max_drop
+        if max_drop is None:
+            return self.quantized_model
+        tuning = CalibrationImages(self.tuning, self.model.preprocessing)
+        models = self.prepared_model, self.ranges, self.quantized_model
+        return self._make(Mix(*models, self.recipe, tuning, max_drop, self.target.float_precision))
 
     @cached_property
     def engine(self) -> Engine:
@@ -180,8 +208,8 @@ class Build:
         if not wanted:
             return None
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.int8_model
-        return self._make(Attribute(*models, self.recipe, self.calibration_images, images))
+        models = self.prepared_model, self.ranges, self.quantized_model
+        return self._make(Attribute(*models, self.recipe, images))
 
     @cached_property
     def robustness(self) -> Product | None:
@@ -221,6 +249,7 @@ class Build:
                 classes=self.dataset.classes,
                 preprocessing=self.model.preprocessing,
                 settings=recorded(self.config, self.recipe.name),
+                signing_key=self.signing_key,
             )
         )
 

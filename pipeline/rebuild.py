@@ -30,14 +30,14 @@ def rebuild(bundle: Path, data: Path | None, checkpoint: Path | None, progress: 
     data and checkpoint are where the build's inputs lie now, None for the model's own. Raises BundleError if
     the bundle is damaged, and whatever a build raises.
     """
-    manifest = verify(bundle)
+    manifest = verify(bundle).manifest
     settings = _settings(bundle)
     with tempfile.TemporaryDirectory(prefix="edgec-rebuild-") as scratch:
         options = {**settings, "data": data, "checkpoint": checkpoint, "out": Path(scratch)}
         build = Build(load_config(BuildConfig, None, options), progress)
         (name,) = build.bundle.digests
         again = build.bundle.file(name)
-        different = tuple(_differences(manifest, verify(again)))
+        different = tuple(_differences(manifest, verify(again).manifest))
         reasons = tuple(_reasons(_report(bundle), _report(again))) if different else ()
         return Rebuilt(bundle.read_bytes() == again.read_bytes(), different, reasons)
 

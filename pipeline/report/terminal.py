@@ -4,9 +4,18 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from pipeline.report import figures
+from pipeline.report import figures, mixed
 from pipeline.report.comparison import Comparison
-from pipeline.report.model import Gate, Latency, NotMeasured, PairedRate, Report, Robustness, Verdict
+from pipeline.report.model import (
+    Gate,
+    Latency,
+    MixedPrecision,
+    NotMeasured,
+    PairedRate,
+    Report,
+    Robustness,
+    Verdict,
+)
 from pipeline.report.robustness import conclusion, mean_top1, severities
 from pipeline.report.table import FigureTable
 
@@ -16,6 +25,8 @@ STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLU
 def render_terminal(report: Report, console: Console) -> None:
     """Print the report."""
     parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
+    if report.mixed is not None:
+        parts.append(_mixed(report.mixed))
     if report.robustness is not None:
         parts.append(_robustness(report.robustness))
     console.print(Padding(Group(*parts), (1, 1)))
@@ -135,6 +146,15 @@ def _robustness(found: Robustness) -> RenderableType:
         "points, the intervals all hold together with 95 % confidence"
     )
     return Group(table, Text(notes, style="dim"), Text(conclusion(found)))
+
+
+def _mixed(found: MixedPrecision) -> RenderableType:
+    table = FigureTable("Left in float", "SQNR alone", "points saved", "share of MAC")
+    for layer in found.layers:
+        shown = figures.decibels(layer.sqnr_db), figures.points(layer.saved_points)
+        table.add_row(layer.layer, *shown, figures.percent(layer.macs_share))
+    said = Text(mixed.conclusion(found))
+    return Group(table, said) if found.layers else said
 
 
 def render_comparison(comparison: Comparison, console: Console) -> None:

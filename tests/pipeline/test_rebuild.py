@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.archive import read_entry, read_manifest
 from pipeline.data.embedded import EMBEDDED
+from pipeline.pack import pack
 from pipeline.report.model import Latency, NotMeasured, Report
-from pipeline.stages.bundle import SETTINGS, pack
+from pipeline.stages.bundle import SETTINGS
 from targets.runtime.manifest import NAME
 from tests.conftest import Edgec
 
@@ -23,6 +24,18 @@ def test_a_second_build_from_nothing_has_the_same_bytes(edgec: Edgec, out: Path,
     done = edgec("verify", out / BUNDLE, "--rebuild", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rebuilt"] == {"same_bytes": True, "different": [], "reasons": []}
+
+
+def test_a_signed_bundle_differs_in_nothing_but_the_signature(
+    edgec: Edgec, out: Path, tmp_path: Path
+) -> None:
+    signed = tmp_path / "signed.edgec"
+    shutil.copy(out / BUNDLE, signed)
+    assert edgec("keygen", tmp_path / "release.key").returncode == 0
+    assert edgec("sign", signed, "--key", tmp_path / "release.key").returncode == 0
+    done = edgec("verify", signed, "--rebuild", "--key", tmp_path / "release.key.pub")
+    assert done.returncode == 0, done.stderr
+    assert "the same bytes in every file; only the signature is not there" in " ".join(done.stdout.split())
 
 
 def test_latency_stands_beside_the_bundle_not_in_it(out: Path) -> None:
