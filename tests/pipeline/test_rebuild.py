@@ -33,7 +33,7 @@ def test_a_signed_bundle_differs_in_nothing_but_the_signature(
     shutil.copy(out / BUNDLE, signed)
     assert edgec("keygen", tmp_path / "release.key").returncode == 0
     assert edgec("sign", signed, "--key", tmp_path / "release.key").returncode == 0
-    done = edgec("verify", signed, "--rebuild", "--key", tmp_path / "release.key.pub")
+    done = edgec("verify", signed, "--rebuild", "--key", tmp_path / "release.pub")
     assert done.returncode == 0, done.stderr
     assert "the same bytes in every file; only the signature is not there" in " ".join(done.stdout.split())
 
