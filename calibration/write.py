@@ -71,20 +71,22 @@ class _Writer:
     def _pixels(self, pixels: PixelInput) -> None:
         """From `image` to the first convolution's dequantised input."""
         tensor, name = f"{IMAGE}/nchw", pixels.normalized
-        self._append("Transpose", [IMAGE], tensor, perm=NHWC_TO_NCHW)
         if pixels.scheme is Scheme.ASYM:
+            self._append("Transpose", [IMAGE], tensor, perm=NHWC_TO_NCHW)
             self._constant(f"{name}/scale", np.ones(len(pixels.mean), np.float32))
             self._constant(f"{name}/zero_point", pixels.zero_point)
             inputs = [tensor, f"{name}/scale", f"{name}/zero_point"]
             self._append("DequantizeLinear", inputs, f"{name}/dequantized", axis=1)
             return
+        # cast first: TensorRT transposes no uint8
+        self._append("Cast", [IMAGE], f"{IMAGE}/float", to=onnx.TensorProto.FLOAT)
+        self._append("Transpose", [f"{IMAGE}/float"], tensor, perm=NHWC_TO_NCHW)
         zero = pixels.zero_point.astype(np.float32).reshape(-1, 1, 1)
         top, left, bottom, right = pixels.pads
         self._constant(f"{name}/mean", zero)
         self._constant(f"{name}/pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
         self._constant(f"{name}/shift", np.float32(128) - zero)
-        self._append("Cast", [tensor], f"{name}/float", to=onnx.TensorProto.FLOAT)
-        self._append("Sub", [f"{name}/float", f"{name}/mean"], f"{name}/centred")
+        self._append("Sub", [tensor, f"{name}/mean"], f"{name}/centred")
         self._append("Pad", [f"{name}/centred", f"{name}/pads"], f"{name}/padded")
         self._append("Sub", [f"{name}/padded", f"{name}/shift"], f"{name}/shifted")
         self._quantize(f"{name}/shifted", name, np.float32(1), np.int8(0))

@@ -8,8 +8,18 @@ from rich.text import Text
 
 from pipeline.report import figures
 from pipeline.report.comparison import Comparison
-from pipeline.report.model import Gate, Latency, NotMeasured, PairedRate, Report, Robustness, Verdict
+from pipeline.report.model import (
+    Gate,
+    Latency,
+    NotMeasured,
+    PairedRate,
+    Report,
+    Robustness,
+    ToolchainCheck,
+    Verdict,
+)
 from pipeline.report.robustness import conclusion, mean_top1, severities
+from targets.base import BuildState
 
 STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
 
@@ -17,6 +27,8 @@ STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLU
 def render_terminal(report: Report, console: Console) -> None:
     """Print the report."""
     parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
+    if report.checks:
+        parts.insert(2, _checks(report.checks))
     if report.robustness is not None:
         parts.append(_robustness(report.robustness))
     console.print(Padding(Group(*parts), (1, 1)))
@@ -33,6 +45,7 @@ def _headline(report: Report) -> Text:
             " for ",
             (subject.target, "bold"),
             f", {subject.recipe}",
+            (f"  {report.state}" if report.state is BuildState.NOT_BUILT else "", "bold yellow"),
         ),
         Text(
             f"{subject.dataset}: {figures.plural(subject.evaluation_images, 'image')} evaluated, "
@@ -55,6 +68,14 @@ def _gates(gates: tuple[Gate, ...]) -> RenderableType:
     for gate in gates:
         message = Text.assemble(gate.claim, "\n", (gate.message, "dim"))
         table.add_row(Text(gate.verdict, style=STYLES[gate.verdict]), message)
+    return table
+
+
+def _checks(checks: tuple[ToolchainCheck, ...]) -> Table:
+    table = table_of("Checked here", "")
+    for check in checks:
+        style = "yellow" if check.outcome == "skipped" else "green"
+        table.add_row(Text(check.outcome, style=style), check.message)
     return table
 
 
