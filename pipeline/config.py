@@ -84,6 +84,8 @@ class BuildConfig(Section):
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     out: Path = Path("out")
+    signing_key: Path | None = None
+    """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""
     export: ExportConfig = ExportConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     validation: ValidationConfig = ValidationConfig()
@@ -136,6 +138,8 @@ def _expanded(path: str | Path) -> Path:
 
 
 def _explain(error: ErrorDetails, source: str, kind: type[BaseModel]) -> str:
+    if not error["loc"]:
+        return f"{source}: {error['msg'].removeprefix('Value error, ')}."
     *tables, key = (str(part) for part in error["loc"])
     where = f"{source}: {'.'.join([*tables, key])}"
     if error["type"] == "model_type":

@@ -13,6 +13,7 @@ from pipeline.digest import InputFile, RememberedDigests
 from pipeline.errors import DataError
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
+from pipeline.signing import public_half
 from pipeline.stage import Stage
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bundle import Bundle
@@ -65,6 +66,8 @@ class Build:
         self.store = Store(config.out / "store")
         self.digests = RememberedDigests(self.store.root / "digests.json")
         self.checkpoint = InputFile(weights, self.digests(weights))
+        key = config.signing_key
+        self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = open_dataset(self._location(), config.labels, self.digests)
         self.classes = self.model.classes_for(len(self.dataset.classes))
 
@@ -247,6 +250,7 @@ class Build:
                 samples=self.samples,
                 classes=self.dataset.classes,
                 preprocessing=self.model.preprocessing,
+                signing_key=self.signing_key,
             )
         )
 

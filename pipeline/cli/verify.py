@@ -1,4 +1,4 @@
-"""edgec verify: is a bundle what was built?"""
+"""edgec verify, keygen and sign: is a bundle what was built, and by whom?"""
 
 import json
 from pathlib import Path
@@ -8,19 +8,63 @@ import typer
 
 from pipeline.archive import verify as verify_bundle
 from pipeline.cli import options
+from pipeline.errors import UsageError
+from pipeline.signing import make_keys, public_half, sign_bundle
+from targets.runtime.signature import PublicKey, SignatureError, trusted_keys
+
+Bundle = Annotated[Path, typer.Argument(help="The .edgec file.")]
+Keys = Annotated[
+    list[Path] | None,
+    typer.Option("--key", help="Public key that must have signed it. Default: ~/.config/edgec/keys/*.pub."),
+]
 
 
-def verify(
-    bundle: Annotated[Path, typer.Argument(help="The .edgec file.")], as_json: options.Json = False
-) -> None:
-    """Check every file of a bundle against its manifest, without unpacking or running anything.
+def verify(bundle: Bundle, key: Keys = None, as_json: options.Json = False) -> None:
+    """Check every file of a bundle against its manifest, and who signed that. Nothing is unpacked or run.
 
-    Example: edgec verify out/resnet20-fashion-reference.edgec
+    Example: edgec verify out/resnet20-fashion-host.edgec --key release.pub
     """
-    manifest = verify_bundle(bundle)
+    found = verify_bundle(bundle, keys_to_trust(key))
+    manifest = found.manifest
     if as_json:
-        typer.echo(json.dumps({"model": manifest.model, "target": manifest.target, "files": manifest.files}))
+        what = {"model": manifest.model, "target": manifest.target, "files": manifest.files}
+        typer.echo(json.dumps({**what, "signed": found.signed, "signer": found.signer}))
         return
+    signed = "its signature is right, but no key is trusted here" if found.signed else "not signed"
     typer.echo(
-        f"{bundle}: {manifest.model} for {manifest.target}, {len(manifest.files)} files as in the manifest"
+        f"{bundle}: {manifest.model} for {manifest.target}, {len(manifest.files)} files as in the manifest; "
+        + (f"signed with {found.signer}" if found.signer else signed)
     )
+
+
+def keygen(
+    private: Annotated[Path, typer.Argument(help="The private key to write; the public one gets .pub.")],
+) -> None:
+    """Make a pair of Ed25519 keys: keep the private one, put the public one where bundles are checked.
+
+    Example: edgec keygen release.key
+    """
+    public = make_keys(private)
+    typer.echo(
+        f"private  {private}   keep it secret; sign with `edgec sign`, or signing_key in the configuration"
+    )
+    typer.echo(f"public   {public}   copy it to ~/.config/edgec/keys on devices: then they take nothing else")
+
+
+def sign(
+    bundle: Bundle, key: Annotated[Path, typer.Option(help="The private key, as of `edgec keygen`.")]
+) -> None:
+    """Sign a bundle; a signature it has is replaced.
+
+    Example: edgec sign out/resnet20-fashion-host.edgec --key release.key
+    """
+    sign_bundle(bundle, key)
+    typer.echo(f"{bundle}: signed with {public_half(key).name}")
+
+
+def keys_to_trust(paths: list[Path] | None) -> list[PublicKey]:
+    """Return the keys named, or else all that this machine trusts. Raises UsageError for one that is none."""
+    try:
+        return [PublicKey.read(path) for path in paths] if paths else trusted_keys()
+    except SignatureError as error:
+        raise UsageError(f"{error}.") from error
