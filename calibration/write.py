@@ -34,6 +34,13 @@ def write_qdq(
     return model
 
 
+def constants_of(graph: Graph, index: int) -> str:
+    """What the names of a layer's constants begin with; layers that share their weights have their own."""
+    node = graph.nodes[index]
+    name = str(node.input[1])
+    return name if len(graph.consumers(name)) < 2 else f"{name}/{node_label(node)}"
+
+
 class _Writer:
     """Builds the quantised graph node by node, in the float graph's order."""
 
@@ -96,9 +103,7 @@ class _Writer:
         pixels = self.placement.pixels
         first = pixels is not None and index == pixels.conv
         layer = self.parameters.layers[index]
-        data, name = node.input[0], self.graph.nodes[index].input[1]
-        if len(self.graph.consumers(name)) > 1:
-            name = f"{name}/{node_label(node)}"
+        data, name = node.input[0], constants_of(self.graph, index)
         self._constant(f"{name}/quantized", layer.weight.values)
         self._constant(f"{name}/scale", layer.weight.scales)
         self._constant(f"{name}/zero_point", np.zeros(len(layer.bias), np.int8))

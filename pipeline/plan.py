@@ -23,6 +23,7 @@ from pipeline.stages.compile import Compile, Engine
 from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
+from pipeline.stages.mix import Mix
 from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
@@ -91,6 +92,20 @@ class Build:
             self.progress.say(f"calibrate: only {len(split)} images, {settings.images} were asked for")
         return split
 
+    @cached_property
+    def tuning(self) -> Split:
+        """Labelled images that are neither calibrated with nor evaluated on, for `calibration.max_drop`."""
+        whole, drawn = self.dataset.split("calibration"), set(self.calibration.indices.tolist())
+        rest = whole.subset([i for i, index in enumerate(whole.indices.tolist()) if index not in drawn])
+        if not len(rest) and self.dataset.has("train"):
+            rest = self.dataset.split("train")
+        if not len(rest):
+            raise DataError(
+                "calibration.max_drop needs images besides those for calibration and evaluation, and all"
+                f" {len(whole)} calibration images are calibrated with. Lower calibration.images or add some."
+            )
+        return rest.stratified(self.config.calibration.tuning_images, self.config.calibration.seed)
+
     @property
     def latency_settings(self) -> Settings:
         """How latency is measured."""
@@ -139,10 +154,20 @@ class Build:
         return self._make(Calibrate(self.prepared_model, self.calibration_images, self.recipe))
 
     @cached_property
-    def int8_model(self) -> Product:
-        """model.int8.onnx."""
+    def quantized_model(self) -> Product:
+        """model.int8.onnx with all layers in 8 bits."""
         images = self.calibration_images if self.recipe.needs_images else None
         return self._make(Quantize(self.prepared_model, self.ranges, self.recipe, images))
+
+    @cached_property
+    def int8_model(self) -> Product:
+        """model.int8.onnx as it is compiled, with layers left in float if `calibration.max_drop` needs it."""
+        max_drop = self.config.calibration.max_drop
+        if max_drop is None:
+            return self.quantized_model
+        tuning = CalibrationImages(self.tuning, self.model.preprocessing)
+        models = self.prepared_model, self.ranges, self.quantized_model
+        return self._make(Mix(*models, self.recipe, tuning, max_drop, self.target.float_precision))
 
     @cached_property
     def engine(self) -> Engine:
@@ -187,8 +212,8 @@ class Build:
         if not wanted:
             return None
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.int8_model
-        return self._make(Attribute(*models, self.recipe, self.calibration_images, images))
+        models = self.prepared_model, self.ranges, self.quantized_model
+        return self._make(Attribute(*models, self.recipe, images))
 
     @cached_property
     def robustness(self) -> Product | None:

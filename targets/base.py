@@ -67,6 +67,11 @@ class Target(Protocol):
         ...
 
     @property
+    def float_precision(self) -> str:
+        """The type in which layers that a Q/DQ graph leaves in float run: fp32 or fp16."""
+        ...
+
+    @property
     def origin(self) -> Origin:
         """Where figures measured through `open` come from."""
         ...

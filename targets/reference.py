@@ -26,6 +26,7 @@ class ReferenceTarget:
         "the Q/DQ graph in onnxruntime on the build machine; all others are compared with it"
     )
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.HOST
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.int8.onnx"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.report import figures, plots
+from pipeline.report import figures, mixed, plots
 from pipeline.report.model import (
     Accuracy,
     ClassAccuracy,
@@ -82,6 +82,7 @@ def render_html(report: Report) -> str:
     return render_page(
         "report.html.j2",
         report=report,
+        mixed=mixed,
         headline=headline(accuracy.top1),
         tiles=tiles(report),
         rates=rates(accuracy),

@@ -255,6 +255,29 @@ class Coverage(Record):
     float_layers: tuple[str, ...]
 
 
+class FloatLayer(Record):
+    """A layer left in floating point: why, and what that costs."""
+
+    layer: str
+    sqnr_db: float  # of the logits with only this layer in INT8
+    saved_points: float  # of top-1 on the tuning images, that it would lose in INT8
+    macs_share: float  # of the multiply-accumulates of one image
+
+
+class MixedPrecision(Record):
+    """Which layers were left in floating point so that the drop on tuning images stays within a limit."""
+
+    max_drop_points: float
+    precision: str  # of the layers in floating point: fp32 or fp16
+    images: PositiveInt  # neither calibration nor evaluation images
+    images_digest: Sha256  # Split.digest of them
+    layers: tuple[FloatLayer, ...]  # the noisiest first
+    drop: Interval  # percentage points of top-1, of what was chosen
+    all_int8: Interval  # of every layer in INT8
+    all_float: Interval  # of none; drop's if that was not needed
+    passes: bool  # drop ends within the limit; if not, no layer was left in float
+
+
 class ExtraLoss(Record):
     """How much more accuracy INT8 loses to corruption than FP32 does, from clean to corrupted images."""
 
@@ -324,6 +347,7 @@ class Report(Record):
     tools: dict[str, str]  # name -> version
     sensitivity: tuple[LayerSensitivity, ...] | None = None
     coverage: Coverage | None = None
+    mixed: MixedPrecision | None = None  # None: nobody asked for layers in float
     robustness: Robustness | None = None
     state: BuildState = BuildState.BUILT
     checks: tuple[ToolchainCheck, ...] = ()

@@ -6,11 +6,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import figures
+from pipeline.report import figures, mixed
 from pipeline.report.comparison import Comparison
 from pipeline.report.model import (
     Gate,
     Latency,
+    MixedPrecision,
     NotMeasured,
     PairedRate,
     Report,
@@ -29,6 +30,8 @@ def render_terminal(report: Report, console: Console) -> None:
     parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
     if report.checks:
         parts.insert(2, _checks(report.checks))
+    if report.mixed is not None:
+        parts.append(_mixed(report.mixed))
     if report.robustness is not None:
         parts.append(_robustness(report.robustness))
     console.print(Padding(Group(*parts), (1, 1)))
@@ -156,6 +159,15 @@ def _robustness(found: Robustness) -> RenderableType:
         "points, the intervals all hold together with 95 % confidence"
     )
     return Group(table, Text(notes, style="dim"), Text(conclusion(found)))
+
+
+def _mixed(found: MixedPrecision) -> RenderableType:
+    table = table_of("Left in float", "SQNR alone", "points saved", "share of MAC")
+    for layer in found.layers:
+        shown = figures.decibels(layer.sqnr_db), figures.points(layer.saved_points)
+        table.add_row(layer.layer, *shown, figures.percent(layer.macs_share))
+    said = Text(mixed.conclusion(found))
+    return Group(table, said) if found.layers else said
 
 
 def table_of(title: str, *columns: str) -> Table:

@@ -23,6 +23,7 @@ from pipeline.report.model import (
     Machine,
     MeasuredLatency,
     MeasuredMemory,
+    MixedPrecision,
     NotMeasured,
     PairedRate,
     Report,
@@ -129,6 +130,7 @@ class WriteReport(Stage):
             sizes=self._sizes(),
             machines=tuple(self._machines(origin)),
             coverage=self._coverage(),
+            mixed=self._mixed(),
             sensitivity=self._sensitivity(),
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
             robustness=self._robustness(),
@@ -160,6 +162,11 @@ class WriteReport(Stage):
         return Coverage(
             int8_macs=found.int8_macs, total_macs=found.total_macs, float_layers=found.float_layers
         )
+
+    def _mixed(self) -> MixedPrecision | None:
+        if "mixed.json" not in self.int8_model.digests:
+            return None
+        return MixedPrecision.model_validate_json(self.int8_model.file("mixed.json").read_text())
 
     def _robustness(self) -> Robustness | None:
         if self.robustness is None:

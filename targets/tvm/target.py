@@ -42,6 +42,7 @@ class HostTarget:
     name: ClassVar[str] = "host"
     summary: ClassVar[str] = "this machine's CPU: an integer engine compiled with TVM"
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.HOST
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
@@ -77,6 +78,7 @@ class ArmTarget:
     """An ARM board. Without one, engines run in the emulator."""
 
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.EMULATOR
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
