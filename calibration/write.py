@@ -13,6 +13,8 @@ from calibration.pixels import NHWC_TO_NCHW, PixelInput
 from calibration.placement import Placement
 from calibration.recipe import QuantRecipe, Scheme
 
+FLOAT_LAYERS = "edgec.float_layers"
+"""The metadata with the names of Conv nodes left in float on purpose, one a line."""
 SOURCES = frozenset({"Constant", "Identity"})
 """What may be left without a reader once weights are replaced."""
 
@@ -30,7 +32,10 @@ def write_qdq(
     model.graph.node.extend(n for n in nodes if n.op_type not in SOURCES or n.output[0] in used)
     model.graph.initializer.extend(proto for name, proto in writer.initializers.items() if name in used)
     model.producer_name, model.producer_version = "edgec", ""
-    helper.set_model_props(model, {"edgec.recipe": recipe.name})
+    in_float = [
+        n.name for i, n in enumerate(graph.nodes) if n.op_type == "Conv" and i not in placement.layers
+    ]
+    helper.set_model_props(model, {"edgec.recipe": recipe.name, FLOAT_LAYERS: "\n".join(in_float)})
     return model
 
 

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from calibration.errors import ModelError
 from calibration.lint import lint
 from calibration.recipe import QuantRecipe, Scheme
+from calibration.write import FLOAT_LAYERS
 from targets.errors import EngineError
 from targets.tensorrt.half import float_layers_to_half, to_half
 
@@ -28,7 +29,7 @@ class OnnxFiles:
     int8_fp16: Path
     fp16: Path | None
     convolutions: tuple[str, ...]
-    """The Conv nodes, which are all to run in INT8."""
+    """The Conv nodes that are to run in INT8: all but those that mixed precision left in float."""
 
 
 def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> OnnxFiles:
@@ -38,11 +39,14 @@ def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> 
     """
     check_placement(int8_model)
     model = _load(int8_model)
+    in_float = _left_in_float(model)
     files = OnnxFiles(
         int8=int8,
         int8_fp16=int8.with_name(INT8_FP16),
         fp16=int8.with_name(FP16) if float_model else None,
-        convolutions=tuple(node.name for node in model.graph.node if node.op_type == "Conv"),
+        convolutions=tuple(
+            node.name for node in model.graph.node if node.op_type == "Conv" and node.name not in in_float
+        ),
     )
     _save(model, files.int8)
     _save(float_layers_to_half(model), files.int8_fp16)
@@ -53,17 +57,22 @@ def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> 
 
 def check_placement(int8_model: Path) -> None:
     """Raise EngineError with all that breaks TensorRT's rules of placement: at least one line a finding."""
+    model = _load(int8_model)
     try:
-        findings = lint(int8_model, Scheme.SYM)
+        findings = lint(int8_model, Scheme.SYM, _left_in_float(model))
     except ModelError as error:
         raise EngineError(str(error)) from error
     if findings:
         rules = "\n".join(f"  {finding}" for finding in findings)
-        raise EngineError(f"TensorRT would not run this graph as INT8:\n{rules}{_advice(int8_model)}")
+        raise EngineError(f"TensorRT would not run this graph as INT8:\n{rules}{_advice(model)}")
 
 
-def _advice(int8_model: Path) -> str:
-    names = [p.value for p in _load(int8_model).metadata_props if p.key == "edgec.recipe"]
+def _left_in_float(model: onnx.ModelProto) -> list[str]:
+    return [name for p in model.metadata_props if p.key == FLOAT_LAYERS for name in p.value.splitlines()]
+
+
+def _advice(model: onnx.ModelProto) -> str:
+    names = [p.value for p in model.metadata_props if p.key == "edgec.recipe"]
     if names and QuantRecipe.parse(names[0]).scheme is not Scheme.SYM:
         return f"\nIt was quantised by {names[0]}; TensorRT needs a recipe that begins with {Scheme.SYM}."
     return ""

@@ -26,6 +26,7 @@ class JetsonTarget:
     """A Jetson module. Its engine is built on the device; without one the Q/DQ graph is validated here."""
 
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_sym_mse")
+    float_precision: ClassVar[str] = "fp16"
     origin: ClassVar[Origin] = Origin.HOST
     state: ClassVar[BuildState] = BuildState.NOT_BUILT
     engine_name: ClassVar[str] = "int8_qdq.onnx"

@@ -6,6 +6,11 @@ from pathlib import Path
 import onnx
 import pytest
 
+from calibration.graph import Graph
+from calibration.placement import place
+from calibration.qdq import save_quantized
+from calibration.read import read_parameters
+from calibration.recipe import QuantRecipe
 from targets.base import CHECKS, BuildState
 from targets.devices import jetsons
 from targets.errors import EngineError, TargetUnavailable
@@ -46,6 +51,21 @@ def test_rtx_compiles_what_goes_to_the_device(int8_model: Path, float_model: Pat
 def test_every_recipe_of_its_scheme_is_int8_to_rtx(recipe: str, float_model: Path, tmp_path: Path) -> None:
     target = find_target("jetson")
     target.build(quantized(float_model, recipe), tmp_path / target.engine_name)
+    assert set(checks(tmp_path).values()) == {"passed"}
+
+
+@needs_rtx
+def test_a_layer_left_in_float_on_purpose_is_none_that_has_to_be_int8(
+    int8_model: Path, float_model: Path, tmp_path: Path
+) -> None:
+    recipe = QuantRecipe.parse("w8a8_sym")
+    graph = Graph.load(float_model)
+    name = next(node.name for node in graph.nodes if "conv2" in node.name)
+    placement = place(graph, recipe, [name])
+    parameters = read_parameters(int8_model, graph, placement)
+    save_quantized(graph, placement, parameters, recipe, tmp_path / "mixed.onnx")
+    target = find_target("jetson")
+    target.build(tmp_path / "mixed.onnx", tmp_path / target.engine_name)
     assert set(checks(tmp_path).values()) == {"passed"}
 
 
