@@ -27,9 +27,10 @@ from pipeline.stages.mix import Mix
 from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
+from pipeline.stages.sample import Sample, sample_size
 from pipeline.stages.validate import Validate
 from pipeline.store import Product, Store, writing
-from targets.base import Target
+from targets.base import BuildState, Target
 from targets.registry import find_target
 from targets.runtime.measure import Settings
 
@@ -172,7 +173,8 @@ class Build:
     def engine(self) -> Engine:
         """The target's engine."""
         target = self.target
-        stage = Compile(self.int8_model, target.name, target.fingerprint(), target.engine_name)
+        models = self.float_model, self.int8_model
+        stage = Compile(*models, target.name, target.fingerprint(), target.engine_name)
         return Engine(self._make(stage), stage.file_name, stage.target, stage.fingerprint)
 
     @cached_property
@@ -188,8 +190,10 @@ class Build:
         )
 
     @cached_property
-    def measurements(self) -> Product:
-        """fp32.json and, if the target is this machine, int8.json."""
+    def measurements(self) -> Product | None:
+        """fp32.json and, if the target is this machine, int8.json; None if there is no engine yet."""
+        if self.target.state is BuildState.NOT_BUILT:
+            return None
         return self._make(
             Measure(
                 float_model=self.float_model,
@@ -238,6 +242,13 @@ class Build:
         return self._make(self._report(None))
 
     @cached_property
+    def samples(self) -> Product:
+        """evaluation.npz."""
+        preprocessing = self.model.preprocessing
+        images = self.evaluation.stratified(sample_size(preprocessing), seed=0)
+        return self._make(Sample(self.float_model, self.engine, images, preprocessing))
+
+    @cached_property
     def bundle(self) -> Product:
         """<model>-<target>.edgec."""
         return self._make(
@@ -246,6 +257,9 @@ class Build:
                 engine=self.engine,
                 runner=self.target.runner,
                 report=self.lasting_report,
+                state=self.target.state,
+                shipped=self.target.shipped,
+                samples=self.samples,
                 classes=self.dataset.classes,
                 preprocessing=self.model.preprocessing,
                 settings=recorded(self.config, self.recipe.name),

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, model_validator
 
 from pipeline.report.record import Record, load_record, parse_record
-from targets.base import Origin
+from targets.base import BuildState, Origin
 
 Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -227,7 +227,7 @@ class Sizes(Record):
     checkpoint: PositiveInt
     model: PositiveInt  # the float ONNX
     int8_model: PositiveInt  # the Q/DQ ONNX
-    engine: PositiveInt
+    engine: PositiveInt | None  # None: not built yet
 
 
 class Gate(Record):
@@ -319,6 +319,14 @@ class Robustness(Record):
     corrupted: tuple[CorruptedAccuracy, ...]
 
 
+class ToolchainCheck(Record):
+    """What a toolchain said about the graph without the device."""
+
+    name: str
+    outcome: Literal["passed", "skipped"]
+    message: str
+
+
 class Machine(Record):
     """Where one of the two networks ran."""
 
@@ -348,6 +356,8 @@ class Report(Record):
     coverage: Coverage | None = None
     mixed: MixedPrecision | None = None  # None: nobody asked for layers in float
     robustness: Robustness | None = None
+    state: BuildState = BuildState.BUILT
+    checks: tuple[ToolchainCheck, ...] = ()
 
     @model_validator(mode="after")
     def _verdict_follows_from_gates(self) -> Self:

@@ -14,10 +14,12 @@ from pipeline.report.model import (
     PairedRate,
     Report,
     Robustness,
+    ToolchainCheck,
     Verdict,
 )
 from pipeline.report.robustness import conclusion, mean_top1, severities
 from pipeline.report.table import FigureTable
+from targets.base import BuildState
 
 STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
 
@@ -25,6 +27,8 @@ STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLU
 def render_terminal(report: Report, console: Console) -> None:
     """Print the report."""
     parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
+    if report.checks:
+        parts.insert(2, _checks(report.checks))
     if report.mixed is not None:
         parts.append(_mixed(report.mixed))
     if report.robustness is not None:
@@ -43,6 +47,7 @@ def _headline(report: Report) -> Text:
             " for ",
             (subject.target, "bold"),
             f", {subject.recipe}",
+            (f"  {report.state}" if report.state is BuildState.NOT_BUILT else "", "bold yellow"),
         ),
         Text(
             f"{subject.dataset}: {figures.plural(subject.evaluation_images, 'image')} evaluated, "
@@ -65,6 +70,14 @@ def _gates(gates: tuple[Gate, ...]) -> RenderableType:
     for gate in gates:
         message = Text.assemble(gate.claim, "\n", (gate.message, "dim"))
         table.add_row(Text(gate.verdict, style=STYLES[gate.verdict]), message)
+    return table
+
+
+def _checks(checks: tuple[ToolchainCheck, ...]) -> FigureTable:
+    table = FigureTable("Checked here", "")
+    for check in checks:
+        style = "yellow" if check.outcome == "skipped" else "green"
+        table.add_row(Text(check.outcome, style=style), check.message)
     return table
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -29,8 +29,8 @@ from pipeline.report.model import (
     Report,
     Robustness,
     Sizes,
-    SpeedRatio,
     Subject,
+    ToolchainCheck,
     overall,
 )
 from pipeline.report.speed import speed_ratio
@@ -39,7 +39,7 @@ from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
-from targets.base import Origin
+from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from targets.runtime.measure import Measurement, from_json
@@ -77,18 +77,6 @@ class GateLimits:
             yield latency_gate(latency, "p90", self.p90_ms)
         if self.p99_ms is not None:
             yield latency_gate(latency, "p99", self.p99_ms)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of both networks besides accuracy."""
-
-    latency_fp32: MeasuredLatency = OUTSIDE
-    latency_int8: MeasuredLatency = OUTSIDE
-    memory_fp32: MeasuredMemory = OUTSIDE
-    memory_int8: MeasuredMemory = OUTSIDE
-    speed: SpeedRatio | None = None
-    instructions_int8: Instructions | None = None
 
 
 @dataclass(frozen=True)
@@ -132,19 +120,20 @@ class WriteReport(Stage):
     def _report(self) -> Report:
         accuracy = Accuracy.model_validate_json(self.accuracy.file("accuracy.json").read_text())
         origin = find_target(self.engine.target).origin
-        measured = self._measured(self.measurements, origin) if self.measurements else Measured()
-        gates = tuple(self.limits.judge(accuracy.top1, measured.latency_int8, origin))
+        fp32, int8 = self._measured("fp32"), self._measured("int8")
+        latency_int8, memory_int8 = self._latency(int8, origin), self._memory(int8, origin)
+        gates = tuple(self.limits.judge(accuracy.top1, latency_int8, origin))
         return Report(
             verdict=overall(gates),
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=measured.latency_fp32,
-            latency_int8=measured.latency_int8,
-            speed=measured.speed,
-            instructions_int8=measured.instructions_int8,
-            memory_fp32=measured.memory_fp32,
-            memory_int8=measured.memory_int8,
+            latency_fp32=self._latency(fp32, ReferenceTarget.origin),
+            latency_int8=latency_int8,
+            speed=speed_ratio(fp32[0], int8[0]) if fp32 and int8 else None,
+            instructions_int8=self._instructions(origin),
+            memory_fp32=self._memory(fp32, ReferenceTarget.origin),
+            memory_int8=memory_int8,
             sizes=self._sizes(),
             machines=self._machines(origin),
             coverage=self._coverage(),
@@ -152,23 +141,26 @@ class WriteReport(Stage):
             sensitivity=self._sensitivity(),
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
             robustness=self._robustness(),
+            state=self._state,
+            checks=tuple(ToolchainCheck(**asdict(check)) for check in self.engine.checks),
         )
 
-    def _measured(self, found: Product, origin: Origin) -> Measured:
-        def read(precision: str) -> list[Measurement]:  # of latency, and of memory
-            return from_json(found.file(f"{precision}.json").read_text())
+    def _measured(self, precision: str) -> list[Measurement]:
+        """Return the measurement of latency, and the one of memory; neither if none was made."""
+        name = f"{precision}.json"
+        if self.measurements is None or name not in self.measurements.digests:
+            return []
+        return from_json(self.measurements.file(name).read_text())
 
-        fp32, fp32_alone = read("fp32")
-        latency_fp32 = latency_of(fp32, ReferenceTarget.origin, self.threads)
-        memory_fp32 = _memory(fp32_alone, ReferenceTarget.origin)
-        if "int8.json" in found.digests:
-            int8, int8_alone = read("int8")
-            latency_int8 = latency_of(int8, origin, self.threads)
-            memory_int8 = _memory(int8_alone, origin)
-            return Measured(latency_fp32, latency_int8, memory_fp32, memory_int8, speed_ratio(fp32, int8))
-        absent = NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")
-        instructions = self._instructions(found, origin)
-        return Measured(latency_fp32, absent, memory_fp32, absent, None, instructions)
+    def _latency(self, measured: list[Measurement], origin: Origin) -> MeasuredLatency:
+        return latency_of(measured[0], origin, self.threads) if measured else self._not_measured()
+
+    def _memory(self, measured: list[Measurement], origin: Origin) -> MeasuredMemory:
+        if not measured:
+            return self._not_measured()
+        if measured[1].memory is None:
+            return NotMeasured(reason="this system does not tell a process its peak memory")
+        return memory_of(measured[1].memory, origin)
 
     def _coverage(self) -> Coverage:
         from calibration.coverage import coverage
@@ -193,11 +185,22 @@ class WriteReport(Stage):
             return None
         return Sensitivities.validate_json(self.sensitivity.file("sensitivity.json").read_bytes())
 
-    def _instructions(self, found: Product, origin: Origin) -> Instructions | None:
-        if "instructions.json" not in found.digests:
+    def _instructions(self, origin: Origin) -> Instructions | None:
+        if self.measurements is None or "instructions.json" not in self.measurements.digests:
             return None
-        counted = json.loads(found.file("instructions.json").read_text())
+        counted = json.loads(self.measurements.file("instructions.json").read_text())
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
+
+    @property
+    def _state(self) -> BuildState:
+        return find_target(self.engine.target).state
+
+    def _not_measured(self) -> NotMeasured:
+        if self._state is BuildState.NOT_BUILT:
+            return NotMeasured(reason=f"{BuildState.NOT_BUILT}: only there is an engine, and a time")
+        if self.measurements is None:
+            return OUTSIDE
+        return NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")
 
     def _subject(self) -> Subject:
         return Subject(
@@ -222,7 +225,7 @@ class WriteReport(Stage):
             checkpoint=self.checkpoint.path.stat().st_size,
             model=self.float_model.file("model.onnx").stat().st_size,
             int8_model=self.int8_model.file("model.int8.onnx").stat().st_size,
-            engine=self.engine.path.stat().st_size,
+            engine=None if self._state is BuildState.NOT_BUILT else self.engine.path.stat().st_size,
         )
 
     def _machines(self, origin: Origin) -> tuple[Machine, Machine]:
@@ -234,9 +237,3 @@ class WriteReport(Stage):
             ),
             Machine(origin=origin, description=device, fingerprint=self.engine.fingerprint),
         )
-
-
-def _memory(alone: Measurement, origin: Origin) -> MeasuredMemory:
-    if alone.memory is None:
-        return NotMeasured(reason="this system does not tell a process its peak memory")
-    return memory_of(alone.memory, origin)
