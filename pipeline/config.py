@@ -41,6 +41,10 @@ class CalibrationConfig(Section):
     """Name of a quantisation recipe, such as w8a8_asym; "auto" tries several; the target's own if absent."""
     auto_seconds: float = Field(default=120.0, gt=0)
     """How long "auto" may try recipes."""
+    max_drop: float | None = Field(default=None, gt=0)
+    """Leave layers in float until top-1 drops at most this many points on tuning images, provably."""
+    tuning_images: int = Field(default=2048, ge=1)
+    """At most so many images to judge `max_drop` on: set aside for calibration, but not calibrated with."""
 
 
 class ValidationConfig(Section):
@@ -90,6 +94,16 @@ class BuildConfig(Section):
     calibration: CalibrationConfig = CalibrationConfig()
     validation: ValidationConfig = ValidationConfig()
     latency: LatencyConfig = LatencyConfig()
+
+
+RECORDED = {"model", "target", "labels", "export", "calibration", "validation", "latency"}
+
+
+def recorded(config: BuildConfig, recipe: str) -> str:
+    """Return as JSON all that decides a build besides its files, with the recipe that was used in the end."""
+    calibration = config.calibration.model_copy(update={"recipe": recipe})
+    used = config.model_copy(update={"calibration": calibration})
+    return used.model_dump_json(include=RECORDED, indent=1) + "\n"
 
 
 def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, object]) -> AnyConfig:

@@ -13,11 +13,13 @@ from pipeline.signing import sign_manifest
 from pipeline.stage import ROOT, Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
+from targets.base import BuildState
 from targets.runtime import signature
 from targets.runtime.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
 
 RUNTIME = ROOT / "targets" / "runtime"
+SETTINGS = "build.json"
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,14 @@ class Bundle(Stage):
     model: str
     engine: Engine
     runner: str
+    state: BuildState
+    shipped: tuple[str, ...]
     report: Product
+    samples: Product
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    settings: str
+    """JSON of the settings of the build, for building it again."""
     signing_key: InputFile | None = None
 
     @property
@@ -60,6 +67,7 @@ class Bundle(Stage):
                 fingerprint=self.engine.fingerprint,
                 engine=f"engine/{self.engine.file_name}",
                 runner=self.runner,
+                state=self.state,
                 classes=self.classes,
                 preprocessing=self.preprocessing.as_dict(),
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -71,11 +79,13 @@ class Bundle(Stage):
 
     def _files(self) -> dict[str, bytes]:
         return {
-            f"engine/{self.engine.file_name}": self.engine.path.read_bytes(),
+            **{f"engine/{name}": self.engine.product.file(name).read_bytes() for name in self.shipped},
+            PROGRAM: (RUNTIME / "run.py").read_bytes(),
+            "evaluation.npz": self.samples.file("evaluation.npz").read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
+            SETTINGS: self.settings.encode(),
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
-            PROGRAM: (RUNTIME / "run.py").read_bytes(),
             **{f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.glob("*.py"))},
         }
