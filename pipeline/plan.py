@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 
 from calibration.recipe import Correction, QuantRecipe
-from pipeline.config import BuildConfig
+from pipeline.config import BuildConfig, recorded
 from pipeline.data.open import NAMED, open_dataset
 from pipeline.data.split import Split
 from pipeline.digest import InputFile, RememberedDigests
@@ -233,26 +233,13 @@ class Build:
 
     @cached_property
     def report(self) -> Product:
-        """report.json and report.html."""
-        return self._make(
-            WriteReport(
-                model=self.model.name,
-                recipe=self.recipe,
-                dataset=_name(self._location()),
-                threads=self.config.latency.threads,
-                limits=self._limits(),
-                evaluation=self.evaluation,
-                calibration=self.calibration,
-                checkpoint=self.checkpoint,
-                float_model=self.float_model,
-                int8_model=self.int8_model,
-                engine=self.engine,
-                accuracy=self.accuracy,
-                measurements=self.measurements,
-                sensitivity=self.sensitivity,
-                robustness=self.robustness,
-            )
-        )
+        """report.json and report.html: everything that was measured."""
+        return self._make(self._report(self.measurements))
+
+    @cached_property
+    def lasting_report(self) -> Product:
+        """The same without latency and memory, which are never the same again: what a bundle holds."""
+        return self._make(self._report(None))
 
     @cached_property
     def samples(self) -> Product:
@@ -269,14 +256,34 @@ class Build:
                 model=self.model.name,
                 engine=self.engine,
                 runner=self.target.runner,
+                report=self.lasting_report,
                 state=self.target.state,
                 shipped=self.target.shipped,
-                report=self.report,
                 samples=self.samples,
                 classes=self.dataset.classes,
                 preprocessing=self.model.preprocessing,
+                settings=recorded(self.config, self.recipe.name),
                 signing_key=self.signing_key,
             )
+        )
+
+    def _report(self, measurements: Product | None) -> WriteReport:
+        return WriteReport(
+            model=self.model.name,
+            recipe=self.recipe,
+            dataset=_name(self._location()),
+            threads=self.config.latency.threads,
+            limits=self._limits(),
+            evaluation=self.evaluation,
+            calibration=self.calibration,
+            checkpoint=self.checkpoint,
+            float_model=self.float_model,
+            int8_model=self.int8_model,
+            engine=self.engine,
+            accuracy=self.accuracy,
+            measurements=measurements,
+            sensitivity=self.sensitivity,
+            robustness=self.robustness,
         )
 
     def _limits(self) -> GateLimits:

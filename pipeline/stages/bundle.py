@@ -19,6 +19,7 @@ from targets.runtime.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
 
 RUNTIME = ROOT / "targets" / "runtime"
+SETTINGS = "build.json"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Bundle(Stage):
     samples: Product
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    settings: str
+    """JSON of the settings of the build, for building it again."""
     signing_key: InputFile | None = None
 
     @property
@@ -87,6 +90,7 @@ class Bundle(Stage):
             "evaluation.npz": self.samples.file("evaluation.npz").read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
+            SETTINGS: self.settings.encode(),
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
             **{f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.glob("*.py"))},
