@@ -32,6 +32,7 @@ check: $(READY) ## compare a build with its committed baseline: 0 pass, 1 fail, 
 
 test: $(READY) ## run the whole test suite (ARGS="-k name" for a part)
 	@scripts/test_packages.sh
+	@scripts/tensorrt_wheels.sh
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(READY) ## check style with ruff

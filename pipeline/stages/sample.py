@@ -41,7 +41,7 @@ class Sample(Stage):
     preprocessing: Preprocessing
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write evaluation.npz: images uint8 [N, H, W, C], labels int64 [N], fp32 and int8 logits [N, K]."""
+        """Write evaluation.npz: images uint8 [N, H, W, C], labels int64 [N], logits float32 [N, K]."""
         images, labels, fp32_logits, int8_logits = [], [], [], []
         target = find_target(self.engine.target)
         with (
@@ -59,6 +59,6 @@ class Sample(Stage):
             output / "evaluation.npz",
             images=np.concatenate(images),
             labels=np.concatenate(labels),
-            fp32=np.concatenate(fp32_logits),
-            int8=np.concatenate(int8_logits),
+            logits=np.concatenate(int8_logits),
+            float_logits=np.concatenate(fp32_logits),
         )

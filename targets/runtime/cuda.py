@@ -57,9 +57,7 @@ class Cuda:
         """Load the newest CUDA runtime that is installed."""
         found = [library for library in map(_library, LIBRARIES) if library is not None]
         if not found:
-            raise CudaError(
-                "there is no CUDA runtime (libcudart.so) here. On a Jetson JetPack brings it."
-            )
+            raise CudaError("there is no CUDA runtime (libcudart.so) here. On a Jetson JetPack brings it.")
         return cls(found[0])
 
     def call(self, name: str, *arguments: object) -> None:
