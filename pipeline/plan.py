@@ -22,6 +22,7 @@ from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, Engine
 from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
+from pipeline.stages.golden import Golden
 from pipeline.stages.measure import Measure
 from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
@@ -35,6 +36,9 @@ from targets.runtime.measure import Settings
 AUTO = "auto"
 CHECK_IMAGES = 32
 """Evaluation images on which the exported model is compared with torch."""
+
+GOLDEN_IMAGES = 16
+"""Evaluation images in a bundle, for its self-test on the device."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +230,12 @@ class Build:
         )
 
     @cached_property
+    def golden(self) -> Product:
+        """evaluation.npz."""
+        images = self.evaluation.stratified(GOLDEN_IMAGES, seed=0)
+        return self._make(Golden(self.engine, self.target.runner, images, self.model.preprocessing))
+
+    @cached_property
     def bundle(self) -> Product:
         """<model>-<target>.edgec."""
         return self._make(
@@ -236,6 +246,7 @@ class Build:
                 report=self.report,
                 classes=self.dataset.classes,
                 preprocessing=self.model.preprocessing,
+                selftest=self.golden,
                 signing_key=self.signing_key,
             )
         )

@@ -16,6 +16,7 @@ from pipeline.store import Product
 from targets.runtime import signature
 from targets.runtime.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
+from targets.runtime.selftest import EVALUATION
 
 RUNTIME = ROOT / "targets" / "runtime"
 
@@ -38,6 +39,8 @@ class Bundle(Stage):
     report: Product
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    selftest: Product | None = None
+    """What the device must compute again; without it the bundle cannot test itself."""
     signing_key: InputFile | None = None
 
     @property
@@ -76,6 +79,7 @@ class Bundle(Stage):
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
+            **({EVALUATION: self.selftest.file(EVALUATION).read_bytes()} if self.selftest else {}),
             PROGRAM: (RUNTIME / "run.py").read_bytes(),
             **{f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.glob("*.py"))},
         }
