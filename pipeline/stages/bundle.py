@@ -19,6 +19,7 @@ from targets.runtime.preprocess import Preprocessing
 from targets.runtime.selftest import EVALUATION
 
 RUNTIME = ROOT / "targets" / "runtime"
+SHIPPED = (".py", ".html", ".css", ".js")
 
 
 @dataclass(frozen=True)
@@ -81,5 +82,9 @@ class Bundle(Stage):
             "report.html": self.report.file("report.html").read_bytes(),
             **({EVALUATION: self.selftest.file(EVALUATION).read_bytes()} if self.selftest else {}),
             PROGRAM: (RUNTIME / "run.py").read_bytes(),
-            **{f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.glob("*.py"))},
+            **{
+                f"runtime/{path.name}": path.read_bytes()
+                for path in sorted(RUNTIME.iterdir())
+                if path.suffix in SHIPPED
+            },
         }

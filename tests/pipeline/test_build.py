@@ -25,7 +25,7 @@ from pipeline.data.embedded import EMBEDDED
 from pipeline.report.model import Report
 from tests.conftest import ROOT, Edgec
 
-STAGES = ["export", "calibrate", "quantize", "compile", "validate", "measure", "report", "bundle"]
+STAGES = ["export", "calibrate", "quantize", "compile", "validate", "measure", "report", "golden", "bundle"]
 
 
 def rebuilt(edgec: Edgec, out: Path, *arguments: str | Path) -> dict[str, Any]:
