@@ -91,17 +91,20 @@ def _scale_rules(graph: Graph, node: onnx.NodeProto) -> list[LintFinding]:
 
 def _channel_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:
     scale = graph.constant(node.input[1])
-    if scale is None or scale.size <= 1:
+    if scale is None or scale.ndim == 0:
         return
-    if not graph.is_constant(undequantized(graph, node.input[0])):
-        if not (scheme is Scheme.ASYM and _is_pixels(graph, node) and (scale == 1).all()):
-            why = "Activations have one scale a tensor; others cannot be summed as integers."
-            yield _finding(node, f"an activation has {scale.size} scales", why)
-    elif attribute(node, "axis", 1) != 0:
-        what = f"weights have their scales on axis {attribute(node, 'axis', 1)}"
-        yield _finding(
-            node, what, "Scales belong to output channels, axis 0; others cannot be summed as integers."
-        )
+    if graph.is_constant(undequantized(graph, node.input[0])):
+        axis = attribute(node, "axis", 1)
+        if scale.size > 1 and axis != 0:
+            why = "Scales belong to output channels, axis 0; others cannot be summed as integers."
+            yield _finding(node, f"weights have their scales on axis {axis}", why)
+    elif scale.size == 1:
+        if scheme is Scheme.SYM:
+            why = "TensorRT-RTX takes it for one a channel, and runs the layer in float. Make it a scalar."
+            yield _finding(node, "its scale has shape [1]", why)
+    elif not (scheme is Scheme.ASYM and _is_pixels(graph, node) and (scale == 1).all()):
+        why = "Activations have one scale a tensor; others cannot be summed as integers."
+        yield _finding(node, f"an activation has {scale.size} scales", why)
 
 
 def _grid_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:

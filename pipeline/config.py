@@ -41,6 +41,10 @@ class CalibrationConfig(Section):
     """Name of a quantisation recipe, such as w8a8_asym; "auto" tries several; the target's own if absent."""
     auto_seconds: float = Field(default=120.0, gt=0)
     """How long "auto" may try recipes."""
+    max_drop: float | None = Field(default=None, gt=0)
+    """Leave layers in float until top-1 drops at most this many points on tuning images, provably."""
+    tuning_images: int = Field(default=2048, ge=1)
+    """At most so many images to judge `max_drop` on: set aside for calibration, but not calibrated with."""
 
 
 class ValidationConfig(Section):
@@ -138,6 +142,8 @@ def _expanded(path: str | Path) -> Path:
 
 
 def _explain(error: ErrorDetails, source: str, kind: type[BaseModel]) -> str:
+    if not error["loc"]:
+        return f"{source}: {error['msg'].removeprefix('Value error, ')}."
     *tables, key = (str(part) for part in error["loc"])
     where = f"{source}: {'.'.join([*tables, key])}"
     if error["type"] == "model_type":

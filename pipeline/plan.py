@@ -22,23 +22,21 @@ from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, Engine
 from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
-from pipeline.stages.golden import Golden
 from pipeline.stages.measure import Measure
+from pipeline.stages.mix import Mix
 from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
+from pipeline.stages.sample import Sample, sample_size
 from pipeline.stages.validate import Validate
 from pipeline.store import Product, Store, writing
-from targets.base import Target
+from targets.base import BuildState, Target
 from targets.registry import find_target
 from targets.runtime.measure import Settings
 
 AUTO = "auto"
 CHECK_IMAGES = 32
 """Evaluation images on which the exported model is compared with torch."""
-
-GOLDEN_IMAGES = 16
-"""Evaluation images in a bundle, for its self-test on the device."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +92,20 @@ class Build:
             self.progress.say(f"calibrate: only {len(split)} images, {settings.images} were asked for")
         return split
 
+    @cached_property
+    def tuning(self) -> Split:
+        """Labelled images that are neither calibrated with nor evaluated on, for `calibration.max_drop`."""
+        whole, drawn = self.dataset.split("calibration"), set(self.calibration.indices.tolist())
+        rest = whole.subset([i for i, index in enumerate(whole.indices.tolist()) if index not in drawn])
+        if not len(rest) and self.dataset.has("train"):
+            rest = self.dataset.split("train")
+        if not len(rest):
+            raise DataError(
+                "calibration.max_drop needs images besides those for calibration and evaluation, and all"
+                f" {len(whole)} calibration images are calibrated with. Lower calibration.images or add some."
+            )
+        return rest.stratified(self.config.calibration.tuning_images, self.config.calibration.seed)
+
     @property
     def latency_settings(self) -> Settings:
         """How latency is measured."""
@@ -142,16 +154,27 @@ class Build:
         return self._make(Calibrate(self.prepared_model, self.calibration_images, self.recipe))
 
     @cached_property
-    def int8_model(self) -> Product:
-        """model.int8.onnx."""
+    def quantized_model(self) -> Product:
+        """model.int8.onnx with all layers in 8 bits."""
         images = self.calibration_images if self.recipe.needs_images else None
         return self._make(Quantize(self.prepared_model, self.ranges, self.recipe, images))
+
+    @cached_property
+    def int8_model(self) -> Product:
+        """model.int8.onnx as it is compiled, with layers left in float if `calibration.max_drop` needs it."""
+        max_drop = self.config.calibration.max_drop
+        if max_drop is None:
+            return self.quantized_model
+        tuning = CalibrationImages(self.tuning, self.model.preprocessing)
+        models = self.prepared_model, self.ranges, self.quantized_model
+        return self._make(Mix(*models, self.recipe, tuning, max_drop, self.target.float_precision))
 
     @cached_property
     def engine(self) -> Engine:
         """The target's engine."""
         target = self.target
-        stage = Compile(self.int8_model, target.name, target.fingerprint(), target.engine_name)
+        models = self.float_model, self.int8_model
+        stage = Compile(*models, target.name, target.fingerprint(), target.engine_name)
         return Engine(self._make(stage), stage.file_name, stage.target, stage.fingerprint)
 
     @cached_property
@@ -167,8 +190,10 @@ class Build:
         )
 
     @cached_property
-    def measurements(self) -> Product:
-        """fp32.json and, if the target is this machine, int8.json."""
+    def measurements(self) -> Product | None:
+        """fp32.json and, if the target is this machine, int8.json; None if there is no engine yet."""
+        if self.target.state is BuildState.NOT_BUILT:
+            return None
         return self._make(
             Measure(
                 float_model=self.float_model,
@@ -187,8 +212,8 @@ class Build:
         if not wanted:
             return None
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.int8_model
-        return self._make(Attribute(*models, self.recipe, self.calibration_images, images))
+        models = self.prepared_model, self.ranges, self.quantized_model
+        return self._make(Attribute(*models, self.recipe, images))
 
     @cached_property
     def robustness(self) -> Product | None:
@@ -230,10 +255,11 @@ class Build:
         )
 
     @cached_property
-    def golden(self) -> Product:
+    def samples(self) -> Product:
         """evaluation.npz."""
-        images = self.evaluation.stratified(GOLDEN_IMAGES, seed=0)
-        return self._make(Golden(self.engine, self.target.runner, images, self.model.preprocessing))
+        preprocessing = self.model.preprocessing
+        images = self.evaluation.stratified(sample_size(preprocessing), seed=0)
+        return self._make(Sample(self.float_model, self.engine, images, preprocessing))
 
     @cached_property
     def bundle(self) -> Product:
@@ -243,10 +269,12 @@ class Build:
                 model=self.model.name,
                 engine=self.engine,
                 runner=self.target.runner,
+                state=self.target.state,
+                shipped=self.target.shipped,
                 report=self.report,
+                samples=self.samples,
                 classes=self.dataset.classes,
                 preprocessing=self.model.preprocessing,
-                selftest=self.golden,
                 signing_key=self.signing_key,
             )
         )

@@ -51,6 +51,24 @@ def load_model(model: KnownModel, checkpoint: Path, classes: int) -> nn.Module:
     return network.eval()
 
 
+def load_backbone(model: KnownModel, checkpoint: Path, classes: int) -> nn.Module:
+    """Build `model` for `classes` classes with a checkpoint's weights in all layers but the classifier.
+
+    The checkpoint's classes may be others. The network is left in training mode. Raises CheckpointError as
+    `load_model` does.
+    """
+    weights = read_weights(checkpoint)
+    found = _shapes(weights)
+    old = _classes(found) or classes
+    _check_fit(model, checkpoint, old, found, _expected(model, old))
+    network = resnet.build(model.architecture, model.channels, classes)
+    head = resnet.classifier(network)
+    own = next(name for name, module in network.named_modules() if module is head)
+    kept = {key: value for key, value in weights.items() if not key.startswith(f"{own}.")}
+    network.load_state_dict(kept, strict=False)
+    return network
+
+
 def read_weights(path: Path) -> Weights:
     """Read a .safetensors, .pt or .pth file into float32 tensors by key.
 
@@ -158,7 +176,7 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
     if in_file is not None and in_file != classes and found == _expected(model, in_file):
         raise CheckpointError(
             f"{path} has weights for {in_file} classes, the data set has {classes}. Use the data set it was"
-            " trained on, or a checkpoint with as many classes."
+            " trained on, a checkpoint with as many classes, or train a new head (edgec train --new-head)."
         )
     differences = {
         "missing": [key for key in wanted if key not in found],

@@ -65,7 +65,7 @@ def baseline_of(report: Report) -> Baseline:
         images=accuracy.top1.images,
         int8_right=accuracy.int8_right,
         int8_origin=accuracy.int8_origin,
-        engine_bytes=report.sizes.engine,
+        engine_bytes=report.sizes.engine or report.sizes.int8_model,  # what one will be built from
         latency=_stored(latency) if isinstance(latency, Latency) else None,
         memory=report.memory_int8,
     )

@@ -35,8 +35,10 @@ def milliseconds(value: float) -> str:
     return f"{significant(value, 4)} ms"
 
 
-def size(number: int) -> str:
-    """Write a number of bytes: 282 KiB."""
+def size(number: int | None) -> str:
+    """Write a number of bytes: 282 KiB; None is of a file that is not built."""
+    if number is None:
+        return "not built"
     value = float(number)
     for unit in ("B", "KiB", "MiB"):
         if value < 1024:

@@ -6,10 +6,21 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import figures
+from pipeline.report import figures, mixed
 from pipeline.report.comparison import Comparison
-from pipeline.report.model import Gate, Latency, NotMeasured, PairedRate, Report, Robustness, Verdict
+from pipeline.report.model import (
+    Gate,
+    Latency,
+    MixedPrecision,
+    NotMeasured,
+    PairedRate,
+    Report,
+    Robustness,
+    ToolchainCheck,
+    Verdict,
+)
 from pipeline.report.robustness import conclusion, mean_top1, severities
+from targets.base import BuildState
 
 STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
 
@@ -17,6 +28,10 @@ STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLU
 def render_terminal(report: Report, console: Console) -> None:
     """Print the report."""
     parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
+    if report.checks:
+        parts.insert(2, _checks(report.checks))
+    if report.mixed is not None:
+        parts.append(_mixed(report.mixed))
     if report.robustness is not None:
         parts.append(_robustness(report.robustness))
     console.print(Padding(Group(*parts), (1, 1)))
@@ -33,6 +48,7 @@ def _headline(report: Report) -> Text:
             " for ",
             (subject.target, "bold"),
             f", {subject.recipe}",
+            (f"  {report.state}" if report.state is BuildState.NOT_BUILT else "", "bold yellow"),
         ),
         Text(
             f"{subject.dataset}: {figures.plural(subject.evaluation_images, 'image')} evaluated, "
@@ -55,6 +71,14 @@ def _gates(gates: tuple[Gate, ...]) -> RenderableType:
     for gate in gates:
         message = Text.assemble(gate.claim, "\n", (gate.message, "dim"))
         table.add_row(Text(gate.verdict, style=STYLES[gate.verdict]), message)
+    return table
+
+
+def _checks(checks: tuple[ToolchainCheck, ...]) -> Table:
+    table = table_of("Checked here", "")
+    for check in checks:
+        style = "yellow" if check.outcome == "skipped" else "green"
+        table.add_row(Text(check.outcome, style=style), check.message)
     return table
 
 
@@ -135,6 +159,15 @@ def _robustness(found: Robustness) -> RenderableType:
         "points, the intervals all hold together with 95 % confidence"
     )
     return Group(table, Text(notes, style="dim"), Text(conclusion(found)))
+
+
+def _mixed(found: MixedPrecision) -> RenderableType:
+    table = table_of("Left in float", "SQNR alone", "points saved", "share of MAC")
+    for layer in found.layers:
+        shown = figures.decibels(layer.sqnr_db), figures.points(layer.saved_points)
+        table.add_row(layer.layer, *shown, figures.percent(layer.macs_share))
+    said = Text(mixed.conclusion(found))
+    return Group(table, said) if found.layers else said
 
 
 def table_of(title: str, *columns: str) -> Table:

@@ -13,6 +13,7 @@ from pipeline.signing import sign_manifest
 from pipeline.stage import ROOT, Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
+from targets.base import BuildState
 from targets.runtime import signature
 from targets.runtime.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
@@ -37,11 +38,12 @@ class Bundle(Stage):
     model: str
     engine: Engine
     runner: str
+    state: BuildState
+    shipped: tuple[str, ...]
     report: Product
+    samples: Product
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    selftest: Product | None = None
-    """What the device must compute again; without it the bundle cannot test itself."""
     signing_key: InputFile | None = None
 
     @property
@@ -64,6 +66,7 @@ class Bundle(Stage):
                 fingerprint=self.engine.fingerprint,
                 engine=f"engine/{self.engine.file_name}",
                 runner=self.runner,
+                state=self.state,
                 classes=self.classes,
                 preprocessing=self.preprocessing.as_dict(),
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -75,13 +78,13 @@ class Bundle(Stage):
 
     def _files(self) -> dict[str, bytes]:
         return {
-            f"engine/{self.engine.file_name}": self.engine.path.read_bytes(),
+            **{f"engine/{name}": self.engine.product.file(name).read_bytes() for name in self.shipped},
+            PROGRAM: (RUNTIME / "run.py").read_bytes(),
+            EVALUATION: self.samples.file(EVALUATION).read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
-            **({EVALUATION: self.selftest.file(EVALUATION).read_bytes()} if self.selftest else {}),
-            PROGRAM: (RUNTIME / "run.py").read_bytes(),
             **{
                 f"runtime/{path.name}": path.read_bytes()
                 for path in sorted(RUNTIME.iterdir())

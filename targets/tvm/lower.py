@@ -32,7 +32,7 @@ from targets.tvm.weights import (
     Blob,
     PackedConv,
     conv_geometry,
-    exceeds_int32,
+    limits,
     pack_conv,
     parameters,
 )
@@ -194,10 +194,10 @@ class _Lowering:
             y,
             geometry.tile,
             geometry.group,
+            limits(op, op.output, op.clip),
             residual,
             op.logits,
-            exceeds_int32(op, self.isa),
-            op.clip != Clip(),
+            tuple(column * geometry.tap_step[1] for column in geometry.order),
         )
         pad_rows, pad_columns = op.window.pad
         return Step(
@@ -247,7 +247,7 @@ class _Lowering:
             self._strides(op.input),
             self._strides(op.residual.tensor),
             y.strides,
-            exceeds_int32(op, self.isa),
+            limits(op, op.output, op.clip),
         )
         bias, multiplier = np.array([-self._stored(op.input.zero)]), np.array([op.multiplier])
         return Step(
@@ -277,7 +277,7 @@ class _Lowering:
             Strides(x.row * sy, x.pixel * sx),
             self._strides(op.output),
             plain,
-            exceeds_int32(piece, self.isa),
+            limits(piece, op.output, op.clip),
         )
         bias, multiplier = np.array([-self._stored(piece.tensor.zero)]), np.array([piece.multiplier])
         return Step(

@@ -25,7 +25,7 @@ from pipeline.data.embedded import EMBEDDED
 from pipeline.report.model import Report
 from tests.conftest import ROOT, Edgec
 
-STAGES = ["export", "calibrate", "quantize", "compile", "validate", "measure", "report", "golden", "bundle"]
+STAGES = ["export", "calibrate", "quantize", "compile", "validate", "measure", "report", "sample", "bundle"]
 
 
 def rebuilt(edgec: Edgec, out: Path, *arguments: str | Path) -> dict[str, Any]:
@@ -77,6 +77,7 @@ def test_the_bundle_holds_what_its_manifest_says(out: Path, tmp_path: Path) -> N
     assert {
         "labels.txt",
         "preprocessing.json",
+        "evaluation.npz",
         "report.json",
         "report.html",
         "run",

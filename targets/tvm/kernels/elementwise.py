@@ -8,7 +8,7 @@ from tvm import tirx
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import Strides
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
-from targets.tvm.kernels.requantise import Requantise
+from targets.tvm.kernels.requantise import Limits, Requantise
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class CopyKernel:
     x: Strides
     y: Strides
     plain: bool
-    guard: bool = False
+    limits: Limits
 
     @property
     def items(self) -> int:
@@ -83,7 +83,7 @@ class CopyKernel:
             for i in range(count):
                 k.store(k.y, y + i, k.load(k.x, x + i))
         else:
-            requantise = Requantise(self.isa, 1, self.guard, per_channel=False)
+            requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
             total = k.load(k.x, x, lanes).astype(f"int32x{lanes}") + splat(k.load(k.ints, 0), lanes)
             value = requantise.scaled(k, total, requantise.multiplier(k, 0))
             requantise.store(k, y, [0], [value], None if count == lanes else count)
@@ -100,7 +100,7 @@ class AddKernel:
     x: Strides
     r: Strides
     y: Strides
-    guard: bool = False
+    limits: Limits
 
     @property
     def items(self) -> int:
@@ -111,7 +111,7 @@ class AddKernel:
         """Generate the TIR."""
         k = Emitter("int8" if self.isa.signed else "uint8")
         lanes = self.isa.lanes
-        requantise = Requantise(self.isa, 1, self.guard, per_channel=False)
+        requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
         with (
             k.loop(k.end - k.begin, k.begin) as row,
             k.loop(self.width) as column,
