@@ -1,6 +1,5 @@
 """edgec demo: classify what a camera sees, on this machine, with the code that ships to devices."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,8 +45,8 @@ def demo(
     one = Build(chosen, make_progress(as_json))
     if one.target.origin is not Origin.HOST or one.target.state is BuildState.NOT_BUILT:
         raise UsageError(
-            f"{one.target.name} is not this machine. Deploy the bundle, and use `./run camera` there; or leave"
-            " --target out."
+            f"{one.target.name} is not this machine. Deploy the bundle, and use `./run camera` there; or"
+            " leave --target out."
         )
     from targets.runtime import camera  # it loads OpenCV
     from targets.runtime.recogniser import Engine
