@@ -35,6 +35,7 @@ def demo(
     config: options.Config = None,
     out: options.Out = None,
     recipe: options.Recipe = None,
+    unpaced: Annotated[bool, typer.Option("--unpaced", help="Files as fast as they can be read.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
 ) -> None:
     """Build if needed, then classify what a camera sees, and show it on a page. Ctrl-C ends it.
@@ -66,7 +67,7 @@ def demo(
         "--threads",
         str(chosen.latency.threads),
     ]
-    flags = {"--once": once, "--no-window": no_window, "--json": as_json}
+    flags = {"--once": once, "--no-window": no_window, "--unpaced": unpaced, "--json": as_json}
     parsed = camera.parser("edgec demo").parse_args(
         [*words, *(flag for flag, given in flags.items() if given)]
     )

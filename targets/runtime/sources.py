@@ -76,7 +76,7 @@ def find_source(text: str, wish: Wish = Wish(), loop: bool = True, pace: bool = 
     Files begin again at their end if `loop`, and are as slow as they should be if `pace`; a folder shows a
     picture a second. Raises SourceError for what is nothing of all that.
     """
-    found = _camera(text, wish) or _file(Path(text), loop, pace)
+    found = _camera(text, wish) or (_file(Path(text), loop, pace) if text else None)
     if found:
         return found
     raise SourceError(
@@ -291,6 +291,7 @@ def _paced(items: Iterator[Any], seconds: float) -> Iterator[Any]:
         time.sleep(max(0.0, due - time.monotonic()))
         due = max(due + seconds, time.monotonic())
         yield item
+    time.sleep(max(0.0, due - time.monotonic()))
 
 
 def _without_password(url: str) -> str:
