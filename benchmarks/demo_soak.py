@@ -1,9 +1,9 @@
-"""Does the camera demo stay the same for ten minutes at full speed? Memory, threads, latency, dropped pictures.
+"""Does the camera demo stay the same for ten minutes at full speed? Memory, threads, latency, drops.
 
     python -m benchmarks.demo_soak --minutes 10 --out /tmp/soak
 
-The demo runs as its user runs it, on a film that is read as fast as it can be, with a viewer of its page and a
-reader of its lines. Each line of the output is one observation; the last one says how much memory grew.
+The demo runs as its user runs it, on a film that is read as fast as it can be, with a viewer of its page and
+a reader of its lines. Each line of the output is one observation; the last one says how much memory grew.
 """
 
 import argparse
@@ -48,9 +48,8 @@ def main() -> None:
     threading.Thread(
         target=_view, args=(f"http://127.0.0.1:{options.port}/picture.mjpg",), daemon=True
     ).start()
-    print(
-        f"{'minute':>6} {'MiB':>7} {'threads':>7} {'classified':>10} {'captured':>9} {'dropped':>8} {'end to end ms':>13}"
-    )
+    columns = ("minute", "MiB", "threads", "classified", "captured", "dropped", "end to end ms")
+    print(*(f"{name:>13}" for name in columns))
     sizes = []
     begun = time.monotonic()
     while time.monotonic() - begun < 60 * options.minutes and demo.poll() is None:
@@ -59,11 +58,16 @@ def main() -> None:
         sizes.append(size)
         record = lines.last
         minute = (time.monotonic() - begun) / 60
-        print(
-            f"{minute:6.1f} {size:7.1f} {threads:7d} {lines.count:10d} {record['captured']:9d}"
-            f" {record['dropped']:8d} {record['end_to_end_ms']:13.1f}",
-            flush=True,
+        numbers = (
+            minute,
+            size,
+            threads,
+            lines.count,
+            record["captured"],
+            record["dropped"],
+            record["end_to_end_ms"],
         )
+        print(*(f"{number:13.1f}" for number in numbers), flush=True)
     demo.terminate()
     code = demo.wait(30)
     print(f"from the second observation to the last: {sizes[-1] - sizes[1]:+.1f} MiB; exit code {code}")
@@ -79,8 +83,7 @@ class Lines:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        assert self._demo.stdout
-        for line in self._demo.stdout:
+        for line in self._demo.stdout or ():
             self.count += 1
             self.last = json.loads(line)
 
@@ -98,10 +101,9 @@ def _film(path: Path) -> Path:
 
 
 def _wait_for_the_page(demo: "subprocess.Popen[str]") -> None:
-    assert demo.stderr
-    for line in demo.stderr:
+    for line in demo.stderr or ():
         if line.startswith("page"):
-            threading.Thread(target=demo.stderr.read, daemon=True).start()
+            threading.Thread(target=list, args=(demo.stderr,), daemon=True).start()
             return
     raise SystemExit("the demo ended before it served its page")
 
