@@ -100,6 +100,10 @@ class Target(Protocol):
         """Raise TargetUnavailable, saying what is missing and how to get it."""
         ...
 
+    def device(self) -> str:
+        """Name the machine the engine runs on, and no tool: a baseline outlives an upgrade of the tools."""
+        ...
+
     def fingerprint(self) -> str:
         """Name all of the device and toolchain that can change an engine or a latency."""
         ...

@@ -41,6 +41,10 @@ class ReferenceTarget:
         if find_spec("onnxruntime") is None:
             raise TargetUnavailable("onnxruntime is not installed. It comes with edgec: run `make setup`.")
 
+    def device(self) -> str:
+        """Name the processor."""
+        return cpu_name()
+
     def fingerprint(self) -> str:
         """Name the processor and onnxruntime's version: both decide latency, and sometimes a rounding."""
         return f"{cpu_name()} / onnxruntime {version('onnxruntime')}"

@@ -5,16 +5,18 @@ from typing import Annotated
 import typer
 
 from pipeline.archive import read_manifest
-from pipeline.cli import options
-from pipeline.cli.build import load_build_config
+from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
+from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
 from pipeline.plan import Build
 from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
 
 
+@with_build_options()
 def demo(
+    chosen: BuildConfig,
     source: Annotated[
         str,
         typer.Option(help="A camera (0, csi), a stream (rtsp://...), a video file, or a folder of pictures."),
@@ -27,14 +29,6 @@ def demo(
     no_window: Annotated[
         bool, typer.Option("--no-window", help="No window, even if there is a screen.")
     ] = False,
-    model: options.Model = None,
-    target: options.Target = None,
-    data: options.Data = None,
-    labels: options.Labels = None,
-    checkpoint: options.Checkpoint = None,
-    config: options.Config = None,
-    out: options.Out = None,
-    recipe: options.Recipe = None,
     unpaced: Annotated[bool, typer.Option("--unpaced", help="Files as fast as they can be read.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
 ) -> None:
@@ -42,7 +36,6 @@ def demo(
 
     Example: edgec demo --source film.mp4
     """
-    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
     one = Build(chosen, make_progress(as_json))
     if one.target.origin is not Origin.HOST or one.target.state is BuildState.NOT_BUILT:
         raise UsageError(

@@ -21,6 +21,7 @@ from targets.runtime.selftest import EVALUATION
 
 RUNTIME = ROOT / "targets" / "runtime"
 SHIPPED = (".py", ".html", ".css", ".js")
+SETTINGS = "build.json"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Bundle(Stage):
     samples: Product
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    settings: str
+    """JSON of the settings of the build, for building it again."""
     signing_key: InputFile | None = None
 
     @property
@@ -83,6 +86,7 @@ class Bundle(Stage):
             EVALUATION: self.samples.file(EVALUATION).read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
+            SETTINGS: self.settings.encode(),
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
             **{

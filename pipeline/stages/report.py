@@ -40,12 +40,18 @@ from pipeline.stages.compile import Engine
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
 from targets.base import BuildState, Origin
-from targets.machine import cpu_name
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from targets.runtime.measure import Measurement, from_json
 
-TOOLS = ("edgec", "torch", "onnx", "onnxruntime", "numpy", "opencv-python", "apache-tvm", "apache-tvm-ffi")
+TOOLS = (
+    *("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python"),
+    *("apache-tvm", "apache-tvm-ffi", "ziglang"),
+)
+OUTSIDE = NotMeasured(
+    reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
+)
+"""In place of what a clock or the memory of a process says."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,7 @@ class WriteReport(Stage):
     engine: Engine
     accuracy: Product
     measurements: Product | None
+    """None leaves out what is not the same every time it is measured: latency and memory."""
     sensitivity: Product | None
     robustness: Product | None
 
@@ -128,7 +135,7 @@ class WriteReport(Stage):
             memory_fp32=self._memory(fp32, ReferenceTarget.origin),
             memory_int8=memory_int8,
             sizes=self._sizes(),
-            machines=tuple(self._machines(origin)),
+            machines=self._machines(origin),
             coverage=self._coverage(),
             mixed=self._mixed(),
             sensitivity=self._sensitivity(),
@@ -191,6 +198,8 @@ class WriteReport(Stage):
     def _not_measured(self) -> NotMeasured:
         if self._state is BuildState.NOT_BUILT:
             return NotMeasured(reason=f"{BuildState.NOT_BUILT}: only there is an engine, and a time")
+        if self.measurements is None:
+            return OUTSIDE
         return NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")
 
     def _subject(self) -> Subject:
@@ -219,11 +228,12 @@ class WriteReport(Stage):
             engine=None if self._state is BuildState.NOT_BUILT else self.engine.path.stat().st_size,
         )
 
-    def _machines(self, origin: Origin) -> Iterator[Machine]:
-        """Describe the build machine, which ran FP32, and whatever else ran the engine."""
-        reference = ReferenceTarget().fingerprint()
-        yield Machine(origin=ReferenceTarget.origin, description=cpu_name(), fingerprint=reference)
-        if origin is not ReferenceTarget.origin:
-            yield Machine(
-                origin=origin, description=self.engine.fingerprint, fingerprint=self.engine.fingerprint
-            )
+    def _machines(self, origin: Origin) -> tuple[Machine, Machine]:
+        """Describe what ran FP32, and what ran the engine."""
+        reference, device = ReferenceTarget(), find_target(self.engine.target).device()
+        return (
+            Machine(
+                origin=reference.origin, description=reference.device(), fingerprint=reference.fingerprint()
+            ),
+            Machine(origin=origin, description=device, fingerprint=self.engine.fingerprint),
+        )

@@ -56,6 +56,10 @@ class JetsonTarget:
         if find_spec("onnxruntime") is None:
             raise TargetUnavailable("onnxruntime is not installed. It comes with edgec: run `make setup`.")
 
+    def device(self) -> str:
+        """Name this machine's processor: the graph runs on it, there is no engine."""
+        return ReferenceTarget().device()
+
     def fingerprint(self) -> str:
         """Name the module, and the tools that looked at the graph here."""
         compiler = f"TensorRT-RTX {rtx.installed() or 'not installed'} for {self.module.rtx}"

@@ -57,6 +57,10 @@ class HostTarget:
         check_toolchain()
         host_isa()
 
+    def device(self) -> str:
+        """Name the processor."""
+        return cpu_name()
+
     def fingerprint(self) -> str:
         """Name the processor, the instruction set and the tools."""
         return f"{cpu_name()} / {host_isa().name} / {tools()}"
@@ -105,9 +109,13 @@ class ArmTarget:
         check_emulator()
         host_isa()
 
+    def device(self) -> str:
+        """Name what is emulated."""
+        return f"qemu-aarch64 -cpu {self.board.emulated_cpu}"
+
     def fingerprint(self) -> str:
         """Name the instruction set, what is emulated, and the tools."""
-        return f"{self.board.isa} / qemu-aarch64 -cpu {self.board.emulated_cpu} / {tools()}"
+        return f"{self.board.isa} / {self.device()} / {tools()}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""

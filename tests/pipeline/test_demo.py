@@ -196,10 +196,10 @@ def test_a_reader_that_has_seen_enough_ends_it(demo: Demo) -> None:
 def test_a_target_that_is_not_this_machine_is_refused(quick: Path, out: Path) -> None:
     command = [sys.executable, "-m", "pipeline", "demo", "--config", str(quick), "--out", str(out)]
     done = subprocess.run(
-        [*command, "--target", "jetson-orin-nx"], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, "--target", "jetson"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "Deploy the bundle" in done.stderr or "Unknown target" in done.stderr
+    assert "Deploy the bundle" in done.stderr
 
 
 def resident(process: "subprocess.Popen[str]") -> int:

@@ -207,6 +207,7 @@ def unpacked_bundle(folder: Path, preprocessing: Preprocessing) -> Path:
         samples=made_up,
         classes=("golden",),
         preprocessing=preprocessing,
+        settings="{}",
     )
     stage.run(folder, Silent())
     with tarfile.open(folder / stage.file_name) as tar:
