@@ -39,7 +39,7 @@ def measured(
     Both are timed in alternation: end to end from pixels in memory to logits in memory, and computing alone.
     """
     with np.load(str(evaluation), allow_pickle=False) as data:
-        images, labels, expected = data["images"], data["labels"], data["logits"]
+        images, labels, expected = data["images"], data["labels"], data["int8"]
     with ExitStack() as opened:
         runners = {p: opened.enter_context(open_plan(plan, trt, cuda)) for p, plan in plans.items()}
         accuracy = {p: _accuracy(runner.infer(images), labels, expected) for p, runner in runners.items()}

@@ -1,7 +1,7 @@
 """What Jetsons say about themselves, in the words of their own files and programs.
 
-The lines of nv_tegra_release and the models are as owners of such devices published them; none was recorded by
-us. The programs answer in the form that theirs have.
+The lines of nv_tegra_release and the models are as owners of such devices published them; none was recorded
+by us. The programs answer in the form that theirs have.
 """
 
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ def bundle(folder: Path) -> Path:
         (folder / "engine" / name).write_text(name)
     images = pictures(16)
     logits = logits_of(images)
-    np.savez(folder / "evaluation.npz", images=images, labels=logits.argmax(axis=1), logits=logits)
+    np.savez(folder / "evaluation.npz", images=images, labels=logits.argmax(axis=1), int8=logits)
     files = [path for path in folder.rglob("*") if path.is_file()]
     manifest = Manifest(
         model="made-up",
