@@ -21,3 +21,7 @@ class TargetUnavailable(TargetError):
 
 class EngineError(TargetError):
     """An engine could not be built, or a built one cannot be used."""
+
+
+class NoIntegerForm(EngineError):
+    """An operator cannot be computed with integers as it stands in the graph; it may be in float."""

@@ -136,12 +136,14 @@ def exceeds_int32(op: Conv | Add | Piece, isa: Isa) -> bool:
     if isa.signed:
         return False
     if isinstance(op, Conv):
-        if op.logits:
+        if op.real:
             return False
         sizes = 255.0 * np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3)) + np.abs(
             op.bias.astype(np.int64)
         )
         largest = float((sizes * op.multiplier).max())
+    elif isinstance(op, Piece) and op.affine is not None:
+        largest = float((255.0 * np.abs(op.affine.multiplier) + np.abs(op.affine.offset)).max())
     else:
         largest = 255.0 * op.multiplier
     if not isinstance(op, Piece) and op.residual is not None:
