@@ -36,8 +36,8 @@ def export(depth: int, size: int, path: Path) -> None:
     """Write a ResNet with random weights."""
     import torch
 
+    from pipeline.models.architecture import Architecture
     from pipeline.models.resnet import FromPixels, build
-    from pipeline.models.zoo import Architecture
 
     torch.manual_seed(0)
     network = build(Architecture("imagenet", depth), 3, 1000)

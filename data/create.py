@@ -44,7 +44,8 @@ def create_weights(source: Path, run: Path) -> None:
     config = TrainConfig(model="resnet20-fashion", data=source, threads=1)
     result = train(config, run, make_progress(as_json=False))
     shutil.copyfile(result.weights, HERE / "resnet20_fashion.safetensors")
-    print(f"{result.right} of {result.evaluated} test images right")
+    if result.judgement is not None:
+        print(f"{result.judgement.right} of {result.judgement.seen} test images right")
 
 
 def check_images(source: Path) -> bool:

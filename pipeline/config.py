@@ -41,6 +41,10 @@ class CalibrationConfig(Section):
     """Name of a quantisation recipe, such as w8a8_asym; "auto" tries several; the target's own if absent."""
     auto_seconds: float = Field(default=120.0, gt=0)
     """How long "auto" may try recipes."""
+    max_drop: float | None = Field(default=None, gt=0)
+    """Leave layers in float until top-1 drops at most this many points on tuning images, provably."""
+    tuning_images: int = Field(default=2048, ge=1)
+    """At most so many images to judge `max_drop` on: set aside for calibration, but not calibrated with."""
 
 
 class ValidationConfig(Section):
@@ -84,10 +88,22 @@ class BuildConfig(Section):
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     out: Path = Path("out")
+    signing_key: Path | None = None
+    """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""
     export: ExportConfig = ExportConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     validation: ValidationConfig = ValidationConfig()
     latency: LatencyConfig = LatencyConfig()
+
+
+RECORDED = {"model", "target", "labels", "export", "calibration", "validation", "latency"}
+
+
+def recorded(config: BuildConfig, recipe: str) -> str:
+    """Return as JSON all that decides a build besides its files, with the recipe that was used in the end."""
+    calibration = config.calibration.model_copy(update={"recipe": recipe})
+    used = config.model_copy(update={"calibration": calibration})
+    return used.model_dump_json(include=RECORDED, indent=1) + "\n"
 
 
 def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, object]) -> AnyConfig:
@@ -127,6 +143,9 @@ def _read(file: Path, kind: type[BaseModel]) -> dict[str, Any]:
             path = file.parent / _expanded(values[key])
             named = values[key] in NAMED and not path.exists()
             values[key] = Path(values[key]) if named else path
+    model = values.get("model")
+    if isinstance(model, str) and model.endswith(".onnx"):
+        values["model"] = str(file.parent / _expanded(model))
     return values
 
 
@@ -136,6 +155,8 @@ def _expanded(path: str | Path) -> Path:
 
 
 def _explain(error: ErrorDetails, source: str, kind: type[BaseModel]) -> str:
+    if not error["loc"]:
+        return f"{source}: {error['msg'].removeprefix('Value error, ')}."
     *tables, key = (str(part) for part in error["loc"])
     where = f"{source}: {'.'.join([*tables, key])}"
     if error["type"] == "model_type":

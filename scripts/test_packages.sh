@@ -5,6 +5,8 @@ set -euo pipefail
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)                              # reports in a real browser
 command -v qemu-aarch64 >/dev/null || missing+=(qemu-user)                         # engines for ARM, bit for bit
+command -v ssh >/dev/null || missing+=(openssh-client)                             # devices over the network
+[ -x /usr/sbin/sshd ] || missing+=(openssh-server)                                 # the same, a real one to talk to
 [ -d /usr/share/datasets/fashion-mnist ] || missing+=(dataset-fashion-mnist)       # data/ re-created byte for byte
 [ ${#missing[@]} = 0 ] && exit 0
 

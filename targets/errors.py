@@ -25,3 +25,43 @@ class EngineError(TargetError):
 
 class NoIntegerForm(EngineError):
     """An operator cannot be computed with integers as it stands in the graph; it may be in float."""
+
+
+class DeviceError(TargetError):
+    """Something about a device reached over a network."""
+
+
+class DeviceAddressError(DeviceError):
+    """What was given is no address of a device."""
+
+
+class DeviceUnreachable(DeviceError):
+    """Nothing answers at the device's address."""
+
+
+class HostKeyUnknown(DeviceError):
+    """The device's host key is not in known_hosts: nobody has yet said that this is the right machine."""
+
+
+class HostKeyChanged(DeviceError):
+    """The device's host key is not the one in known_hosts: set up again, or another machine."""
+
+
+class AuthenticationFailed(DeviceError):
+    """The device does not accept any of the user's keys."""
+
+
+class ConnectionCut(DeviceError):
+    """The connection ended in the middle of a command."""
+
+
+class DeviceTimeout(DeviceError):
+    """A command on the device took longer than it may."""
+
+
+class DeviceDiskFull(DeviceError):
+    """There is no room left on the device."""
+
+
+class DeviceCommandFailed(DeviceError):
+    """A command on the device failed; the text says which, and what it said."""

@@ -22,12 +22,17 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the images. Default: 20.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random. Default: 0.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights to start from. Default: random.")] = None,
+    new_head: Annotated[
+        bool | None, typer.Option("--new-head", help="Take all but the classifier from --checkpoint.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A TOML file of settings; options given here take precedence.")
     ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Train a model on labelled images. The same command again resumes a run that was stopped.
+
+    The folder of the run holds training.html: curves while it runs, then the confusion matrix.
 
     Example: edgec train --model resnet20-fashion --data /usr/share/datasets/fashion-mnist
     """
@@ -38,6 +43,7 @@ def train(
         "epochs": epochs,
         "seed": seed,
         "initial": checkpoint,
+        "new_head": new_head,
     }
     settings = load_config(TrainConfig, config, chosen)
     from pipeline.training.loop import train as run_training
@@ -45,10 +51,20 @@ def train(
     result = run_training(settings, output or Path("runs") / settings.model, make_progress(as_json))
     if as_json:
         history = [record.model_dump(mode="json") for record in result.history]
-        record = {"weights": str(result.weights), "right": result.right, "evaluated": result.evaluated}
+        found = result.judgement
+        record = {
+            "weights": str(result.weights),
+            "right": found and found.right,
+            "evaluated": found and found.seen,
+            "balanced_accuracy": found and found.balanced_accuracy,
+        }
         typer.echo(json.dumps({**record, "history": history}))
         return
     typer.echo(f"weights  {result.weights}")
-    if result.right is not None and result.evaluated:
-        share = result.right / result.evaluated
-        typer.echo(f"top-1    {share:.2%} of {result.evaluated} evaluation images, in float32")
+    folder = result.weights.parent
+    typer.echo(f"curves   {folder / 'training.html'}")
+    if (found := result.judgement) is not None and found.seen:
+        typer.echo(
+            f"top-1    {found.accuracy:.2%} of {found.seen} evaluation images, in float32"
+            f" (mean over classes {found.balanced_accuracy:.2%})"
+        )

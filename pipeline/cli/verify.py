@@ -1,6 +1,7 @@
-"""edgec verify: is a bundle what was built?"""
+"""edgec verify, keygen and sign: is a bundle what was built, and by whom?"""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,19 +9,93 @@ import typer
 
 from pipeline.archive import verify as verify_bundle
 from pipeline.cli import options
+from pipeline.cli.console import make_progress
+from pipeline.errors import UsageError, listed
+from pipeline.rebuild import Rebuilt
+from pipeline.rebuild import rebuild as rebuild_bundle
+from pipeline.signing import make_keys, public_half, sign_bundle
+from targets.runtime.signature import PublicKey, SignatureError, trusted_keys
+
+Bundle = Annotated[Path, typer.Argument(help="The .edgec file.")]
+Keys = Annotated[
+    list[Path] | None,
+    typer.Option("--key", help="Public key that must have signed it. Default: ~/.config/edgec/keys/*.pub."),
+]
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="The .edgec file.")], as_json: options.Json = False
+    bundle: Bundle,
+    key: Keys = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Also build it again from nothing, and compare the bytes.")
+    ] = False,
+    data: options.Data = None,
+    checkpoint: options.Checkpoint = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Check every file of a bundle against its manifest, without unpacking or running anything.
+    """Check every file of a bundle against its manifest, and who signed that. Nothing is unpacked or run.
 
-    Example: edgec verify out/resnet20-fashion-reference.edgec
+    With --rebuild the same inputs, tools and machine must give the same bytes again; the settings are in the
+    bundle, --data and --checkpoint say where the inputs lie now. Exit code 1 if anything differs.
+
+    Example: edgec verify out/resnet20-fashion-host.edgec --key release.pub
     """
-    manifest = verify_bundle(bundle)
+    found = verify_bundle(bundle, keys_to_trust(key))
+    manifest = found.manifest
+    again = rebuild_bundle(bundle, data, checkpoint, make_progress(as_json)) if rebuild else None
     if as_json:
-        typer.echo(json.dumps({"model": manifest.model, "target": manifest.target, "files": manifest.files}))
-        return
+        what = {"model": manifest.model, "target": manifest.target, "files": manifest.files}
+        checked = {"signed": found.signed, "signer": found.signer, "rebuilt": again and asdict(again)}
+        typer.echo(json.dumps({**what, **checked}))
+    else:
+        signed = "its signature is right, but no key is trusted here" if found.signed else "not signed"
+        typer.echo(
+            f"{bundle}: {manifest.model} for {manifest.target}, {len(manifest.files)} files as in the "
+            "manifest; " + (f"signed with {found.signer}" if found.signer else signed)
+        )
+        if again:
+            typer.echo(f"{bundle}: {_outcome(again)}")
+    if again and again.different:
+        raise typer.Exit(1)
+
+
+def _outcome(again: Rebuilt) -> str:
+    if again.same_bytes:
+        return "built again from nothing: the same bytes"
+    if not again.different:
+        return "built again from nothing: the same bytes in every file; only the signature is not there"
+    reasons = "; ".join(again.reasons) or "inputs, tools and machine are those of the first build"
+    return f"built again from nothing: other bytes in {listed(again.different)} ({reasons})"
+
+
+def keygen(
+    private: Annotated[Path, typer.Argument(help="The private key to write; the public one gets .pub.")],
+) -> None:
+    """Make a pair of Ed25519 keys: keep the private one, put the public one where bundles are checked.
+
+    Example: edgec keygen release.key
+    """
+    public = make_keys(private)
     typer.echo(
-        f"{bundle}: {manifest.model} for {manifest.target}, {len(manifest.files)} files as in the manifest"
+        f"private  {private}   keep it secret; sign with `edgec sign`, or signing_key in the configuration"
     )
+    typer.echo(f"public   {public}   copy it to ~/.config/edgec/keys on devices: then they take nothing else")
+
+
+def sign(
+    bundle: Bundle, key: Annotated[Path, typer.Option(help="The private key, as of `edgec keygen`.")]
+) -> None:
+    """Sign a bundle; a signature it has is replaced.
+
+    Example: edgec sign out/resnet20-fashion-host.edgec --key release.key
+    """
+    sign_bundle(bundle, key)
+    typer.echo(f"{bundle}: signed with {public_half(key).name}")
+
+
+def keys_to_trust(paths: list[Path] | None) -> list[PublicKey]:
+    """Return the keys named, or else all that this machine trusts. Raises UsageError for one that is none."""
+    try:
+        return [PublicKey.read(path) for path in paths] if paths else trusted_keys()
+    except SignatureError as error:
+        raise UsageError(f"{error}.") from error

@@ -3,6 +3,7 @@
 import argparse
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,16 @@ from pipeline.models.zoo import KNOWN_MODELS, KnownModel
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
 
-DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
+DAMAGE = (
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+)
 """What torch.load raises on truncated and scrambled files."""
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "net")
@@ -39,6 +49,24 @@ def load_model(model: KnownModel, checkpoint: Path, classes: int) -> nn.Module:
     # strict: only num_batches_tracked, which counts training steps, may be absent
     network.load_state_dict(weights, strict=False)
     return network.eval()
+
+
+def load_backbone(model: KnownModel, checkpoint: Path, classes: int) -> nn.Module:
+    """Build `model` for `classes` classes with a checkpoint's weights in all layers but the classifier.
+
+    The checkpoint's classes may be others. The network is left in training mode. Raises CheckpointError as
+    `load_model` does.
+    """
+    weights = read_weights(checkpoint)
+    found = _shapes(weights)
+    old = _classes(found) or classes
+    _check_fit(model, checkpoint, old, found, _expected(model, old))
+    network = resnet.build(model.architecture, model.channels, classes)
+    head = resnet.classifier(network)
+    own = next(name for name, module in network.named_modules() if module is head)
+    kept = {key: value for key, value in weights.items() if not key.startswith(f"{own}.")}
+    network.load_state_dict(kept, strict=False)
+    return network
 
 
 def read_weights(path: Path) -> Weights:
@@ -148,7 +176,7 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
     if in_file is not None and in_file != classes and found == _expected(model, in_file):
         raise CheckpointError(
             f"{path} has weights for {in_file} classes, the data set has {classes}. Use the data set it was"
-            " trained on, or a checkpoint with as many classes."
+            " trained on, a checkpoint with as many classes, or train a new head (edgec train --new-head)."
         )
     differences = {
         "missing": [key for key in wanted if key not in found],
@@ -160,7 +188,9 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
         ],
     }
     told = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in differences.items() if keys)
-    fitting = [known.name for known in KNOWN_MODELS if in_file and found == _expected(known, in_file)]
+    convolutions = sum(len(shape) == 4 for shape in found.values())
+    near = [known for known in KNOWN_MODELS if known.architecture.convolutions == convolutions]
+    fitting = [known.name for known in near if in_file and found == _expected(known, in_file)]
     fits = f"would fit {' or '.join(fitting)} with {in_file} classes" if fitting else "fits no known model"
     raise CheckpointError(f"{path} does not fit {model.name} with {classes} classes. Keys {told}. It {fits}.")
 

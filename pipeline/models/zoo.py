@@ -1,29 +1,20 @@
-"""The models edgec knows by name, one row each. Nothing here imports torch.
+"""The models edgec knows by name. Nothing here imports torch.
 
-A new model of a known family is one more row; a new family is one more file beside `resnet.py`.
+A name of the residual family is taken apart by `names`; `KNOWN_MODELS` lists the published members. A new
+family is one more file beside `resnet.py`.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from calibration.errors import did_you_mean
 from pipeline.data.embedded import EMBEDDED
 from pipeline.digest import value_digest
 from pipeline.errors import CheckpointError, DataError, UsageError
+from pipeline.models.architecture import Architecture
+from pipeline.models.names import parse
 from targets.runtime.preprocess import Preprocessing
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Which network to build, apart from its first and last layer."""
-
-    family: Literal["cifar", "imagenet"]
-    depth: int
-
-    def __str__(self) -> str:
-        return f"ResNet-{self.depth} ({'CIFAR' if self.family == 'cifar' else 'ImageNet'} style)"
 
 
 @dataclass(frozen=True)
@@ -72,52 +63,82 @@ class KnownModel:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+LISTED = (
+    "resnet20-fashion",
+    "resnet18-narrow2-grocery",
+    *(f"resnet{depth}-cifar10" for depth in (20, 32, 44, 56, 110, 1202)),
+    *(f"resnet20-option{option}-cifar10" for option in "bc"),
+    *(f"plain{depth}-cifar10" for depth in (20, 32, 44, 56, 110)),
+    *(f"preresnet{depth}-cifar10" for depth in (20, 56, 110)),
+    *(f"wrn{layers}-cifar10" for layers in ("16-4", "28-10")),
+    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
+    *(f"resnet{depth}-v1" for depth in (50, 101, 152)),
+    *(f"resnet34-option{option}" for option in "ac"),
+    *(f"plain{depth}" for depth in (18, 34)),
+    *(f"preresnet{depth}" for depth in (18, 50)),
+    *(f"resnet{depth}-wide2" for depth in (50, 101)),
+)
+"""The published members of the family, which `edgec models` shows."""
 
-def _imagenet(depth: int) -> KnownModel:
+WEIGHTS = {
+    "resnet20-fashion": "resnet20_fashion.safetensors",
+    "resnet20-cifar10": "resnet20_cifar10jpeg_ft.safetensors",
+    "resnet18-narrow2-grocery": "resnet18_grocery.safetensors",
+}
+
+IMAGES = {
+    "cifar10": (" for CIFAR-10", 10),
+    "fashion": (" for Fashion-MNIST", 10),
+    "grocery": (" for groceries", 43),
+}
+"""What a name says of its images: a few words, and how many classes they have."""
+
+
+def _known(name: str) -> KnownModel | None:
+    """Return the model that a name describes. Raises UsageError for a network that cannot be."""
+    try:
+        parsed = parse(name)
+    except ValueError as error:
+        raise UsageError(f"There is no model {name!r}: {error}.") from error
+    if parsed is None:
+        return None
+    large = parsed.architecture.family == "imagenet"
+    if parsed.images == "fashion":
+        preprocessing = Preprocessing(32, 32, 1, fit="pad")
+    elif large:
+        preprocessing = Preprocessing(224, 224, 3, fit="crop", resize=256)
+    else:
+        preprocessing = Preprocessing(32, 32, 3, fit="stretch")
+    side = parsed.side or (128 if parsed.images == "grocery" else None)
+    if side is not None:
+        resize = round(side * 256 / 224) if large else 0
+        preprocessing = replace(preprocessing, height=side, width=side, resize=resize)
+    images, classes = IMAGES.get(parsed.images or "", ("", None))
+    fashion = parsed.images == "fashion"
     return KnownModel(
-        name=f"resnet{depth}",
-        summary=f"ResNet-{depth} with torchvision's keys, 224 x 224; needs CHECKPOINT and DATA",
-        architecture=Architecture("imagenet", depth),
-        preprocessing=Preprocessing(224, 224, 3, fit="crop", resize=256),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        name=name,
+        summary=f"{parsed.architecture}{images}",
+        architecture=parsed.architecture,
+        preprocessing=preprocessing,
+        mean=(0.2860,) if fashion else IMAGENET_MEAN,  # CIFAR's published weights were trained with these too
+        std=(0.3530,) if fashion else IMAGENET_STD,
+        classes=classes,
+        data=EMBEDDED if fashion else None,
+        weights=WEIGHTS.get(name),
     )
 
 
-KNOWN_MODELS: tuple[KnownModel, ...] = (
-    KnownModel(
-        name="resnet20-fashion",
-        summary="ResNet-20 for Fashion-MNIST, 32 x 32 gray; weights and images come with edgec",
-        architecture=Architecture("cifar", 20),
-        preprocessing=Preprocessing(32, 32, 1, fit="pad"),
-        mean=(0.2860,),
-        std=(0.3530,),
-        classes=10,
-        data=EMBEDDED,
-        weights="resnet20_fashion.safetensors",
-    ),
-    KnownModel(
-        name="resnet20-cifar10",
-        summary="ResNet-20 for CIFAR-10, 32 x 32 RGB; needs DATA, finds weights beside it",
-        architecture=Architecture("cifar", 20),
-        preprocessing=Preprocessing(32, 32, 3, fit="stretch"),
-        mean=IMAGENET_MEAN,  # what the published weights were trained with
-        std=IMAGENET_STD,
-        classes=10,
-        weights="resnet20_cifar10jpeg_ft.safetensors",
-    ),
-    *(_imagenet(depth) for depth in (18, 34, 50, 101, 152)),
-)
-
-
 def find_model(name: str) -> KnownModel:
-    """Return the row called `name`. Raises UsageError with the closest name."""
-    rows = {model.name: model for model in KNOWN_MODELS}
-    if name not in rows:
+    """Return the model called `name`. Raises UsageError with the closest name, or why there is none."""
+    found = _known(name)
+    if found is None:
         raise UsageError(
-            f"Unknown model {name!r}.{did_you_mean(name, list(rows))} Known models: {', '.join(rows)}."
+            f"Unknown model {name!r}.{did_you_mean(name, LISTED)} `edgec models` lists the known models."
         )
-    return rows[name]
+    return found
+
+
+KNOWN_MODELS: tuple[KnownModel, ...] = tuple(find_model(name) for name in LISTED)
 
 
 def find_weights(model: KnownModel, checkpoint: Path | None = None, data: Path | None = None) -> Path:

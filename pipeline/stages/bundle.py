@@ -1,24 +1,25 @@
 """Everything a device needs, in one archive with the sha256 of every file."""
 
-import gzip
 import hashlib
-import io
 import json
-import tarfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from pipeline.digest import InputFile
+from pipeline.pack import PROGRAM, pack
 from pipeline.progress import Progress
+from pipeline.signing import sign_manifest
 from pipeline.stage import ROOT, Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
+from targets.base import BuildState
+from targets.runtime import signature
 from targets.runtime.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
 
 RUNTIME = ROOT / "targets" / "runtime"
-PROGRAM = "run"
+SETTINGS = "build.json"
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,25 @@ class Bundle(Stage):
     """Write <model>-<target>.edgec: a gzipped tar whose bytes depend on the contents alone."""
 
     name: ClassVar[str] = "bundle"
-    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/bundle.py", "targets/runtime")
+    code: ClassVar[tuple[str, ...]] = (
+        "pipeline/stages/bundle.py",
+        "pipeline/pack.py",
+        "pipeline/signing.py",
+        "targets/runtime",
+    )
 
     model: str
     engine: Engine
     runner: str
+    state: BuildState
+    shipped: tuple[str, ...]
     report: Product
+    samples: Product
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    settings: str
+    """JSON of the settings of the build, for building it again."""
+    signing_key: InputFile | None = None
 
     @property
     def top(self) -> str:
@@ -55,34 +67,25 @@ class Bundle(Stage):
                 fingerprint=self.engine.fingerprint,
                 engine=f"engine/{self.engine.file_name}",
                 runner=self.runner,
+                state=self.state,
                 classes=self.classes,
                 preprocessing=self.preprocessing.as_dict(),
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
             )
             files[NAME] = manifest.to_json().encode()
+            if self.signing_key:
+                files[signature.NAME] = sign_manifest(files[NAME], self.signing_key.path)
             pack(files, output / self.file_name, top=self.top)
 
     def _files(self) -> dict[str, bytes]:
         return {
-            f"engine/{self.engine.file_name}": self.engine.path.read_bytes(),
+            **{f"engine/{name}": self.engine.product.file(name).read_bytes() for name in self.shipped},
+            PROGRAM: (RUNTIME / "run.py").read_bytes(),
+            "evaluation.npz": self.samples.file("evaluation.npz").read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
+            SETTINGS: self.settings.encode(),
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
-            PROGRAM: (RUNTIME / "run.py").read_bytes(),
             **{f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.glob("*.py"))},
         }
-
-
-def pack(files: Mapping[str, bytes], archive: Path, top: str) -> None:
-    """Write `files` below the folder `top` of a tar.gz without times, owners or any order but by name."""
-    with (
-        archive.open("wb") as raw,
-        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for name, data in sorted(files.items()):
-            entry = tarfile.TarInfo(f"{top}/{name}")
-            entry.size = len(data)
-            entry.mode = 0o755 if name == PROGRAM else 0o644
-            tar.addfile(entry, io.BytesIO(data))

@@ -1,16 +1,17 @@
 """What can be chosen about a training run."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TrainConfig(BaseModel):
     """Everything that decides the weights, apart from the machine. The defaults train ResNet-20 well.
 
     The recipe: SGD with Nesterov momentum, the learning rate rising linearly to its peak and falling
-    linearly to zero, label smoothing, random crops and flips, smaller images in the first epochs.
+    linearly to zero, label smoothing, random crops and flips, smaller images in the first epochs. To
+    fine-tune: `initial`, `new_head` where the classes are others, `thaw`, and a lower peak_learning_rate.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -19,17 +20,46 @@ class TrainConfig(BaseModel):
     data: Path | None = None  # None: the model's own data set
     labels: str | None = None  # which column of a labels.csv; None: the first
     initial: Path | None = None  # weights to start from; None: random ones
+    new_head: bool = False  # take all but the classifier from `initial`: its classes may be others
+    thaw: float = Field(default=0, ge=0, le=1)  # share of epochs: stages learn one by one, the head first
+    silent_branches: bool = False  # zero the last norm's scale in each block (Goyal et al. 2017, 5.1)
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)  # batch normalisation needs two
     peak_learning_rate: float = Field(default=0.25, gt=0)
     warm_up: float = Field(default=0.2, ge=0, lt=1)  # share of all steps
+    drops: tuple[
+        float, ...
+    ] = ()  # shares of all steps where the rate falls to a tenth; (): it falls linearly
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = True
     weight_decay: float = Field(default=5e-4, ge=0)  # not on batch norm and biases
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    class_weights: Literal["equal", "balanced", "root"] = "equal"  # balanced: rare classes count 1/frequency
     crop_margin: float = Field(default=0.125, ge=0, le=0.5)  # share of the side an image may shift by
     flip: bool = True  # left to right
+    zoom: float = Field(default=0, ge=0, lt=1)  # share of an image's area that may be cut away
+    colour: float = Field(default=0, ge=0, lt=1)  # brightness, contrast, saturation: up to this share
+    erase: float = Field(default=0, ge=0, le=1)  # share of images that lose a rectangle
+    average: float = Field(default=0, ge=0, lt=1)  # decay, per step, of a running average of the weights
     small_epochs: float = Field(default=0.5, ge=0, le=1)  # share of epochs on smaller images
     small_scale: float = Field(default=0.75, gt=0, le=1)  # their side, relative to the full one
+    watch: Literal["nothing", "held_out", "evaluation"] = "nothing"  # what to measure after each epoch
+    hold_out: float = Field(default=0.1, gt=0, lt=1)  # share of the training images, where they are watched
+    patience: int = Field(default=0, ge=0)  # epochs without a lower held-out loss, then stop; 0: never
     bf16: Literal["auto", "on", "off"] = "auto"  # auto: whichever a few steps show to be faster
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
     threads: int | None = Field(default=None, ge=1, le=1024)  # None: torch's choice
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.patience and self.watch != "held_out":
+            raise ValueError(
+                'patience needs watch = "held_out": stopping where the evaluation images do best would'
+                " flatter the accuracy stated for them"
+            )
+        if self.new_head and self.initial is None:
+            raise ValueError("new_head needs a checkpoint to take the other layers from (--checkpoint)")
+        if any(not 0 < drop < 1 for drop in self.drops) or list(self.drops) != sorted(self.drops):
+            raise ValueError("drops are shares of the run between 0 and 1, in order")
+        return self

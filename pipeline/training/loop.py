@@ -1,5 +1,6 @@
 """Train a network on a data set, from the start or from where a killed run stopped."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,17 @@ from torch import Tensor, nn
 from pipeline.data import open_dataset
 from pipeline.data.split import Split
 from pipeline.errors import DataError, UsageError
-from pipeline.models.resnet import FromPixels
+from pipeline.models.checkpoint import read_weights
 from pipeline.models.zoo import KnownModel, find_model
-from pipeline.progress import Advance, Progress, Silent
+from pipeline.progress import Progress, Silent
 from pipeline.training.config import TrainConfig
-from pipeline.training.precision import bf16_is_faster
+from pipeline.training.judge import Judgement, judge
+from pipeline.training.optimise import class_weights
+from pipeline.training.page import render
+from pipeline.training.precision import bf16_is_faster, find_device
 from pipeline.training.run import Decisions, EpochRecord, RunFolder
 from pipeline.training.trainer import Trainer
+from pipeline.training.watch import Watch, best_epoch, learned_and_watched, out_of_patience
 
 HELD_LIMIT = 8 * 2**30
 """Bytes of decoded training images: all are held in memory."""
@@ -26,77 +31,116 @@ SILENT = Silent()
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The final weights, and how many of the evaluation images they get right; None without such images."""
+    """The final weights, and what they do on the evaluation images; None without such images."""
 
     weights: Path
     history: tuple[EpochRecord, ...]
-    right: int | None
-    evaluated: int | None
+    judgement: Judgement | None
 
 
 def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> TrainResult:
     """Train as `config` says into the folder `output`, or resume the run that is in it.
 
-    A run that was killed and resumed ends with the same bits as one that was not, on the same machine. The
-    evaluation images are used once, after the last epoch. Raises PipelineError for settings, images or a
-    folder that cannot be used.
+    A run that was killed and resumed ends with the same bits as one that was not, on the same CPU. Unless
+    they are watched, the evaluation images are used once, after the last epoch. Raises PipelineError for
+    settings, images or a folder that cannot be used.
     """
     model = find_model(config.model)
     location = config.data or model.data
     if location is None:
         raise UsageError(f"{model.name} has no data set of its own. Name one with --data.")
     dataset = open_dataset(location, config.labels)
-    split = dataset.split("train")
-    trainer = Trainer(config, model, model.classes_for(len(dataset.classes)))
+    classes = model.classes_for(len(dataset.classes))
+    split, watch = learned_and_watched(config, dataset, model)
+    trainer = Trainer(config, model, classes)
     images, labels = _held(split, model, progress)
+    trainer.class_weights = class_weights(labels, classes, config.class_weights)
     folder = RunFolder(output)
     with folder.held():
-        record = folder.begin(config, lambda: _decide(trainer, images, labels, split.digest))
-        _follow(record.decisions, trainer, split.digest)
-        history = _epochs(trainer, images, labels, folder, progress)
-        weights = folder.finish(trainer.network)
-    right = evaluated = None
-    if dataset.has("evaluation"):
-        evaluation = dataset.split("evaluation")
-        with progress.task("evaluate", len(evaluation)) as advance:
-            right, evaluated = count_right(trainer.network, model, evaluation, advance)
-    return TrainResult(weights, tuple(history), right, evaluated)
+        digest = dataset.split("train").digest
+        record = folder.begin(config, lambda: _decide(trainer, images, labels, digest))
+        _follow(record.decisions, trainer, digest)
+        run = Run(trainer, folder, watch, dataset.classes, progress)
+        history = run.epochs(images, labels)
+        network = run.best()
+        weights = folder.finish(network)
+        judgement = None
+        if dataset.has("evaluation"):
+            evaluation = dataset.split("evaluation")
+            with progress.task("evaluate", len(evaluation)) as advance:
+                judgement = judge(network, model, evaluation, advance)
+            folder.write("evaluation.json", json.dumps(_told_to_machines(judgement, dataset.classes)))
+        run.draw(history, judgement, finished=True)
+    return TrainResult(weights, tuple(history), judgement)
 
 
-def _epochs(
-    trainer: Trainer, images: Tensor, labels: Tensor, folder: RunFolder, progress: Progress
-) -> list[EpochRecord]:
-    """Train the epochs that the folder does not have yet, keeping each; return the whole history."""
-    epochs = trainer.config.epochs
-    history = folder.restore(trainer.network, trainer.optimiser)
-    if history:
-        progress.say(f"Resuming after epoch {len(history)} of {epochs}.")
-    for number in range(len(history) + 1, epochs + 1):
-        with progress.task(f"epoch {number} of {epochs}", trainer.steps(len(images))) as advance:
-            history.append(trainer.epoch(number, images, labels, advance))
-        folder.save(trainer.network, trainer.optimiser, history)
-        progress.say(_told(history[-1], epochs))
-    return history
+@dataclass(frozen=True)
+class Run:
+    """The epochs of one run, and what is kept and shown of them."""
 
+    trainer: Trainer
+    folder: RunFolder
+    watch: Watch | None
+    classes: tuple[str, ...]
+    progress: Progress
 
-def count_right(network: nn.Module, model: KnownModel, split: Split, advance: Advance) -> tuple[int, int]:
-    """Return how many images of `split` the network classifies rightly in float32, and how many it saw."""
-    eyes = FromPixels(network, model.mean, model.std).eval()
-    right = seen = 0
-    with torch.inference_mode():
-        for batch in split.batches(model.preprocessing, batch_size=250):
-            predicted = eyes(torch.from_numpy(batch.images)).argmax(1).numpy()
-            right += int((predicted == batch.labels).sum())
-            seen += len(batch.labels)
-            advance(len(batch.labels))
-    return right, seen
+    def epochs(self, images: Tensor, labels: Tensor) -> list[EpochRecord]:
+        """Train the epochs that the folder does not have yet, keeping each; return the whole history."""
+        trainer, config = self.trainer, self.trainer.config
+        history = self.folder.restore(trainer)
+        if history:
+            self.progress.say(f"Resuming after epoch {len(history)} of {config.epochs}.")
+        for number in range(len(history) + 1, config.epochs + 1):
+            if out_of_patience(history, config.patience):
+                self.progress.say(f"Stopped: the lowest held-out loss was in epoch {best_epoch(history)}.")
+                break
+            name = f"epoch {number} of {config.epochs}"
+            with self.progress.task(name, trainer.steps(len(images))) as advance:
+                record = trainer.epoch(number, images, labels, advance)
+            if self.watch is not None:
+                record = record.model_copy(update={"watched": self.watch.look(trainer.outcome)})
+            history.append(record)
+            if config.patience and best_epoch(history) == number:
+                self.folder.keep_best(trainer.outcome)
+            self.folder.save(trainer, history)
+            self.draw(history, None, finished=False)
+            self.progress.say(_told(record, config.epochs))
+        return history
+
+    def best(self) -> nn.Module:
+        """Return the network to keep: of the best epoch where there is patience, else of the last."""
+        network = self.trainer.outcome
+        if self.trainer.config.patience:
+            network.load_state_dict(read_weights(self.folder.best), strict=False)
+        return network
+
+    def draw(self, history: list[EpochRecord], judgement: Judgement | None, finished: bool) -> None:
+        """Write training.html."""
+        config = self.trainer.config
+        title = f"Training {config.model}"
+        self.folder.write(
+            "training.html", render(title, config.epochs, history, self.classes, judgement, finished)
+        )
 
 
 def _told(record: EpochRecord, epochs: int) -> str:
+    watched = record.watched
+    seen = f"  {watched.images.replace('_', ' ')} {watched.accuracy:.2%}" if watched else ""
     return (
         f"epoch {record.epoch:>{len(str(epochs))}} of {epochs}  {record.side} px  loss {record.loss:.4f}"
-        f"  training accuracy {record.accuracy:.2%}  {record.seconds:.0f} s"
+        f"  training accuracy {record.accuracy:.2%}{seen}  {record.seconds:.0f} s"
     )
+
+
+def _told_to_machines(judgement: Judgement, classes: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "right": judgement.right,
+        "evaluated": judgement.seen,
+        "loss": judgement.loss,
+        "balanced_accuracy": judgement.balanced_accuracy,
+        "classes": classes,
+        "confusion": judgement.confusion.tolist(),
+    }
 
 
 def _held(split: Split, model: KnownModel, progress: Progress) -> tuple[Tensor, Tensor]:
@@ -125,10 +169,17 @@ def _held(split: Split, model: KnownModel, progress: Progress) -> tuple[Tensor, 
 def _decide(trainer: Trainer, images: Tensor, labels: Tensor, digest: str) -> Decisions:
     """Settle at the start of a run what later parts of it must do the same way."""
     config = trainer.config
+    trainer.move(find_device(config.device))
     threads = config.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     bf16 = config.bf16 == "on" or (config.bf16 == "auto" and bf16_is_faster(trainer, images, labels))
-    return Decisions(bf16=bf16, threads=threads, torch=torch.__version__, data_digest=digest)
+    return Decisions(
+        bf16=bf16,
+        device=trainer.device.type,
+        threads=threads,
+        torch=torch.__version__,
+        data_digest=digest,
+    )
 
 
 def _follow(decisions: Decisions, trainer: Trainer, digest: str) -> None:
@@ -142,4 +193,5 @@ def _follow(decisions: Decisions, trainer: Trainer, digest: str) -> None:
                 f"The run was begun with {what} {begun}, now there is {now}. Use another folder."
             )
     torch.set_num_threads(decisions.threads)
+    trainer.move(find_device(decisions.device))
     trainer.bf16 = decisions.bf16

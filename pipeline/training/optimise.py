@@ -1,7 +1,7 @@
-"""The optimiser and its learning rate."""
+"""The optimiser, its learning rate, and how much each class counts."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.training.config import TrainConfig
 
@@ -19,13 +19,32 @@ def make_optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.SGD:
         {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.SGD(
-        groups, lr=config.peak_learning_rate, momentum=config.momentum, nesterov=config.momentum > 0
+        groups,
+        lr=config.peak_learning_rate,
+        momentum=config.momentum,
+        nesterov=config.nesterov and config.momentum > 0,
     )
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
-    """Return the rate for one step of `steps`: linear up during the warm-up, then linear to zero."""
+    """Return the rate for one step of `steps`: linear up in the warm-up, then linear to zero or in drops."""
     done = (step + 1) / (steps + 1)  # never exactly zero
     if done < config.warm_up:
         return config.peak_learning_rate * done / config.warm_up
+    if config.drops:
+        return float(config.peak_learning_rate * 0.1 ** sum(done >= drop for drop in config.drops))
     return config.peak_learning_rate * (1 - done) / (1 - config.warm_up)
+
+
+def class_weights(labels: Tensor, classes: int, how: str) -> Tensor | None:
+    """Return float [classes] for the loss, 1 on average over the images `labels`; None for "equal".
+
+    "balanced" is proportional to 1 / count: every class adds as much to the loss. "root" is the square root
+    of that, between both (Mahajan et al. 2018, section 2.2). A class without images counts 0.
+    """
+    if how == "equal":
+        return None
+    counts = torch.bincount(labels, minlength=classes).double()
+    weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0.0)
+    weights = weights.sqrt() if how == "root" else weights
+    return (weights * len(labels) / (weights * counts).sum()).float()

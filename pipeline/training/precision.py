@@ -1,24 +1,35 @@
-"""Whether bf16 is faster than fp32 here: it is with AVX512-BF16 or AMX, and mostly not without."""
+"""Where to compute, and whether bf16 is faster than fp32 there: on a CPU it takes AVX512-BF16 or AMX."""
 
 import copy
 import time
 
+import torch
 from torch import Tensor
 
+from pipeline.errors import UsageError
 from pipeline.training.trainer import Trainer
 
 ROUNDS = 3
+
+
+def find_device(wanted: str) -> torch.device:
+    """Return the device for "auto", "cpu" or "cuda". Raises UsageError if it is not there."""
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise UsageError('There is no CUDA device here that torch can use. Set device = "cpu" or "auto".')
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 
 def bf16_is_faster(trainer: Trainer, images: Tensor, labels: Tensor) -> bool:
     """Time full-size steps of a copy of `trainer` both ways, in turns, and compare the fastest."""
     trial = copy.deepcopy(trainer)
     batch, wanted = images[: trainer.config.batch_size], labels[: trainer.config.batch_size]
+    random = torch.Generator().manual_seed(0)
     seconds: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(1 + ROUNDS):
         for bf16, times in seconds.items():
             trial.bf16 = bf16
             start = time.perf_counter()
-            trial.step(batch, wanted, side=batch.shape[1], rate=0.0)
+            trial.step(batch, wanted, batch.shape[1], 0.0, random)  # its loss waits for a GPU
             times.append(time.perf_counter() - start)
     return min(seconds[True][1:]) < min(seconds[False][1:])

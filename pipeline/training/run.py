@@ -3,7 +3,10 @@
 run.json             configuration and decisions, written once, when the run begins
 checkpoint.pt        weights, momentum and history after the last full epoch
 history.jsonl        the history again, one line an epoch, for people and plots
+training.html        the curves, and in the end the confusion matrix
+best.safetensors     weights of the epoch with the lowest held-out loss, if `patience` is set
 weights.safetensors  the final weights; there once the run is finished
+evaluation.json      what they get right on the evaluation images
 
 Each file is written beside its place and renamed into it, so that a kill leaves the old one or the new one.
 """
@@ -15,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import safetensors.torch
 import torch
@@ -34,6 +37,7 @@ class Decisions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bf16: bool
+    device: str = "cpu"
     threads: int
     torch: str
     data_digest: str
@@ -49,6 +53,16 @@ class RunRecord(BaseModel):
     decisions: Decisions
 
 
+class Watched(BaseModel):
+    """What the weights after an epoch do on images that are not learned from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: Literal["held_out", "evaluation"]
+    loss: float
+    accuracy: float
+
+
 class EpochRecord(BaseModel):
     """One line of the history; loss and accuracy are of the augmented images as they were learned."""
 
@@ -60,6 +74,19 @@ class EpochRecord(BaseModel):
     loss: float
     accuracy: float
     seconds: float
+    watched: Watched | None = None
+
+
+class Kept(Protocol):
+    """What a run's state is made of."""
+
+    def state(self) -> dict[str, Any]:
+        """Return tensors and plain values by name."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -72,6 +99,11 @@ class RunFolder:
     def weights(self) -> Path:
         """The final weights."""
         return self.path / "weights.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The weights of the best epoch so far."""
+        return self.path / "best.safetensors"
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -111,37 +143,47 @@ class RunFolder:
             )
         return record
 
-    def save(self, network: nn.Module, optimiser: torch.optim.Optimizer, history: list[EpochRecord]) -> None:
+    def save(self, kept: Kept, history: list[EpochRecord]) -> None:
         """Keep the state after the last epoch of `history`."""
         lines = [record.model_dump_json() for record in history]
-        state = {"model": network.state_dict(), "optimiser": optimiser.state_dict(), "history": lines}
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save(kept.state() | {"history": lines}, buffer)
         _replace(self.path / "checkpoint.pt", buffer.getvalue())
         _replace(self.path / "history.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
-    def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> list[EpochRecord]:
-        """Load the last state into `network` and `optimiser`; return its history, empty if there is none."""
+    def restore(self, kept: Kept) -> list[EpochRecord]:
+        """Load the last state into `kept`; return its history, empty if there is none."""
         path = self.path / "checkpoint.pt"
         if not path.exists():
             return []
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            network.load_state_dict(state["model"])
-            optimiser.load_state_dict(state["optimiser"])
+            kept.restore(state)
             return [EpochRecord.model_validate_json(line) for line in state["history"]]
         except DAMAGE as error:
             raise CheckpointError(f"{path} is damaged. Remove {self.path} to start again.") from error
 
+    def keep_best(self, network: nn.Module) -> None:
+        """Keep the weights of the best epoch so far."""
+        _replace(self.best, _encoded(network))
+
     def finish(self, network: nn.Module) -> Path:
         """Write the final weights, float32, and return their file."""
-        kept = {
-            k: v.contiguous()
-            for k, v in network.state_dict().items()
-            if not k.endswith("num_batches_tracked")
-        }
-        _replace(self.weights, safetensors.torch.save(kept))
+        _replace(self.weights, _encoded(network))
         return self.weights
+
+    def write(self, name: str, text: str) -> None:
+        """Write one of the files for people."""
+        _replace(self.path / name, text.encode())
+
+
+def _encoded(network: nn.Module) -> bytes:
+    kept = {
+        key: value.cpu().contiguous()
+        for key, value in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    return safetensors.torch.save(kept)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -3,38 +3,74 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from pipeline.errors import UsageError
 from pipeline.models import resnet
-from pipeline.models.checkpoint import load_model
+from pipeline.models.checkpoint import load_backbone, load_model
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Advance
-from pipeline.training.augment import random_crop, random_flip, resized
+from pipeline.training import augment
 from pipeline.training.config import TrainConfig
 from pipeline.training.optimise import learning_rate, make_optimiser
 from pipeline.training.run import EpochRecord
+from pipeline.training.thaw import thawed
 
 
 class Trainer:
     """Trains one network on images uint8 [N, H, W, C] and labels int64 [N] that are held in memory.
 
     All that is random follows from the seed and the number of the epoch, so an epoch needs nothing of the
-    ones before it but their weights and momentum.
+    ones before it but their state.
     """
 
     def __init__(self, config: TrainConfig, model: KnownModel, classes: int) -> None:
         self.config = config
         self.model = model
         self.bf16 = False
+        self.device = torch.device("cpu")
+        self.class_weights: Tensor | None = None
         self.network = _initial(config, model, classes).train()
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+        self.average = (
+            AveragedModel(self.network, avg_fn=_moved(config.average), use_buffers=True)
+            if config.average
+            else None
+        )
         self.optimiser = make_optimiser(self.network, config)
-        self._normalised = resnet.FromPixels(self.network, model.mean, model.std).normalised
+        self._pixels = resnet.FromPixels(self.network, model.mean, model.std)
+
+    def move(self, device: torch.device) -> None:
+        """Compute on `device` from now on."""
+        self.device = device
+        self._pixels.to(device)  # the network is a part of it
+        if self.average is not None:
+            self.average.to(device)
+        if self.class_weights is not None:
+            self.class_weights = self.class_weights.to(device)
+
+    @property
+    def outcome(self) -> nn.Module:
+        """The network to be judged and kept: the average, where there is one."""
+        return self.network if self.average is None else self.average.module
+
+    def state(self) -> dict[str, Any]:
+        """Return all that an epoch changes."""
+        state = {"model": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return state if self.average is None else state | {"average": self.average.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.network.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
 
     def steps(self, images: int) -> int:
         """Return the steps of an epoch; images after the last full batch wait for another epoch's order."""
@@ -45,10 +81,12 @@ class Trainer:
         start = time.perf_counter()
         steps = self.steps(len(images))
         side = self._side(number)
+        thawed(self.network, number, self.config.epochs, self.config.thaw)
         loss_sum, right, rate = 0.0, 0, 0.0
-        for step, (batch, wanted) in enumerate(self._batches(number, images, labels), start=1):
+        random = self._random(number)
+        for step, (batch, wanted) in enumerate(self._batches(images, labels, random), start=1):
             rate = learning_rate((number - 1) * steps + step - 1, steps * self.config.epochs, self.config)
-            loss, correct = self.step(batch, wanted, side, rate)
+            loss, correct = self.step(batch, wanted, side, rate, random)
             loss_sum, right = loss_sum + loss, right + correct
             advance(1)
             if not math.isfinite(loss):
@@ -65,28 +103,50 @@ class Trainer:
             seconds=time.perf_counter() - start,
         )
 
-    def step(self, batch: Tensor, wanted: Tensor, side: int, rate: float) -> tuple[float, int]:
+    def step(
+        self, batch: Tensor, wanted: Tensor, side: int, rate: float, random: torch.Generator
+    ) -> tuple[float, int]:
         """Take one optimiser step on uint8 [N, H, W, C]; return its loss and how many were right."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        inputs = resized(self._normalised(batch), side)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        inputs, wanted = self._inputs(batch.to(self.device), side, random), wanted.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.network(inputs)
-            loss = functional.cross_entropy(logits, wanted, label_smoothing=self.config.label_smoothing)
+            loss = functional.cross_entropy(
+                logits, wanted, self.class_weights, label_smoothing=self.config.label_smoothing
+            )
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
         return loss.item(), int((logits.argmax(1) == wanted).sum())
 
-    def _batches(self, number: int, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield an epoch's batches, shuffled, cropped and flipped."""
+    def _inputs(self, batch: Tensor, side: int, random: torch.Generator) -> Tensor:
+        """Change pixels at random, and normalise them."""
+        config = self.config
+        pixels = augment.random_colour(batch, config.colour, random) if config.colour else batch
+        inputs = self._pixels.normalised(pixels)
+        if config.zoom:
+            inputs = augment.random_zoom(inputs, config.zoom, random)
+        if config.erase:
+            inputs = augment.random_erase(inputs, config.erase, random)
+        return augment.resized(inputs, side)
+
+    def _random(self, number: int) -> torch.Generator:
         random = torch.Generator()
         random.manual_seed(_seed(self.config.seed, number))
+        return random
+
+    def _batches(
+        self, images: Tensor, labels: Tensor, random: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield an epoch's batches, shuffled, cropped and flipped."""
         order = torch.randperm(len(images), generator=random)
         margin = round(self.config.crop_margin * images.shape[1])
         for chosen in torch.split(order, self.config.batch_size)[: self.steps(len(images))]:
-            batch = random_crop(images[chosen], margin, random)
-            yield random_flip(batch, random) if self.config.flip else batch, labels[chosen]
+            batch = augment.random_crop(images[chosen], margin, random)
+            yield augment.random_flip(batch, random) if self.config.flip else batch, labels[chosen]
 
     def _side(self, number: int) -> int:
         small = number <= self.config.small_epochs * self.config.epochs
@@ -94,11 +154,28 @@ class Trainer:
 
 
 def _initial(config: TrainConfig, model: KnownModel, classes: int) -> nn.Module:
-    if config.initial is not None:
-        return load_model(model, config.initial, classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_seed(config.seed, 0))
-        return resnet.build(model.architecture, model.channels, classes)
+        if config.initial is not None:
+            load = load_backbone if config.new_head else load_model
+            return load(model, config.initial, classes)
+        network = resnet.build(model.architecture, model.channels, classes)
+    if config.silent_branches:
+        resnet.silence_branches(network)
+    return network
+
+
+def _moved(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Average with a decay that grows to `decay`, so that the first weights do not count for long.
+
+    min(decay, (1 + n) / (10 + n)), as in TensorFlow's ExponentialMovingAverage.
+    """
+
+    def moved(average: Tensor, now: Tensor, n: Tensor | int) -> Tensor:
+        weight = min(decay, (1 + int(n)) / (10 + int(n)))
+        return now if not now.is_floating_point() else torch.lerp(now, average, weight)
+
+    return moved
 
 
 def _seed(*parts: int) -> int:

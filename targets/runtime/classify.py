@@ -27,6 +27,9 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
     except ManifestError as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
+    if manifest.state != "built":
+        print(f"run: {manifest.state}: {manifest.target} is not this machine", file=sys.stderr)
+        return 1
     module: Any = importlib.import_module("." + manifest.runner, __package__)
     with module.open_engine(folder / manifest.engine, options.threads) as runner:
         done = [_classify(picture, runner, manifest, options) for picture in options.pictures]

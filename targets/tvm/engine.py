@@ -20,7 +20,8 @@ from targets.tvm import glue, link, oracle
 from targets.tvm.codegen import compile_object
 from targets.tvm.graph import Graph
 from targets.tvm.isa import Isa
-from targets.tvm.lower import Program, lower
+from targets.tvm.lower import lower
+from targets.tvm.program import Program
 
 MAGIC = b"EDGEC\0\0\1"
 FOOTER = struct.Struct("<9Q8s")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from targets.tvm.floats.calls import FloatCall
 from targets.tvm.layout import Layout
-from targets.tvm.lower import Fill, Kernel, Program, Step
+from targets.tvm.program import Fill, Kernel, Program, Step
 
 _PARAMETERS = (
     "(const uint8_t *x, const uint8_t *w, const uint8_t *p, const uint8_t *r, uint8_t *y, int64_t begin, "

@@ -1,8 +1,7 @@
 """From the integer graph to the steps of an engine: kernels, addresses, packed weights, memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,80 +34,17 @@ from targets.tvm.kernels.elementwise import AddKernel, CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
 from targets.tvm.layout import Layout, layouts, stored_channels
+from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import (
     Blob,
     PackedConv,
     conv_geometry,
-    exceeds_int32,
+    limits,
     pack_conv,
     parameters,
 )
 
-IMAGE = -1
-"""The address of the caller's image."""
-NOTHING = -2
-"""The address of an operand that a kernel does not have."""
-
 _FLOAT = 4  # bytes of a float32
-
-
-class Kernel(Protocol):
-    """What code generation needs of a kernel."""
-
-    @property
-    def items(self) -> int:
-        """How many work items there are to divide among threads."""
-        ...
-
-    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
-        """Generate the TIR."""
-        ...
-
-
-@dataclass(frozen=True)
-class Fill:
-    """Bytes around (or, with `whole`, everywhere in) a tensor that are set before its kernel runs.
-
-    `pattern` is an offset into the constants: one stored pixel of zero points.
-    """
-
-    address: int
-    layout: Layout
-    pattern: int
-    varies: bool
-    """Whether channels have different zero points, as the image's may."""
-    whole: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """One kernel call. x, r, y are offsets into the arena, IMAGE or NOTHING; w and p into the constants."""
-
-    node: str
-    kernel: Kernel | FloatCall | None
-    x: int = NOTHING
-    w: int = 0
-    p: int = 0
-    r: int = NOTHING
-    y: int = NOTHING
-    fill: Fill | None = None
-    macs: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Program:
-    """Everything code generation writes down."""
-
-    isa: Isa
-    steps: tuple[Step, ...]
-    constants: bytes
-    arena: int
-    logits: int
-    """Where in the arena the last step leaves float32 logits."""
-    image: tuple[int, int, int]
-    classes: int
-    floats: dict[str, Any]
-    """Functions of float islands, TIR, by C symbol."""
 
 
 def lower(graph: Graph, isa: Isa) -> Program:
@@ -212,10 +148,10 @@ class _Lowering:
             y,
             geometry.tile,
             geometry.group,
+            limits(op, op.output, op.clip),
             residual,
             op.real,
-            exceeds_int32(op, self.isa),
-            op.clip != Clip(),
+            tuple(column * geometry.tap_step[1] for column in geometry.order),
         )
         pad_rows, pad_columns = op.window.pad
         return Step(
@@ -265,7 +201,7 @@ class _Lowering:
             self._strides(op.input),
             self._strides(op.residual.tensor),
             y.strides,
-            exceeds_int32(op, self.isa),
+            limits(op, op.output, op.clip),
         )
         bias, multiplier = np.array([-self._stored(op.input.zero)]), np.array([op.multiplier])
         return Step(
@@ -295,7 +231,7 @@ class _Lowering:
             Strides(x.row * sy, x.pixel * sx),
             self._strides(op.output),
             plain and piece.affine is None,
-            exceeds_int32(piece, self.isa),
+            limits(piece, op.output, op.clip),
             0 if piece.affine is None else stored_channels(piece.tensor.channels),
         )
         bias, multiplier = np.array([-self._stored(piece.tensor.zero)]), np.array([piece.multiplier])

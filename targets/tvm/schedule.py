@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.conv import Tile
 from targets.tvm.kernels.dot import step
+from targets.tvm.kernels.step import Step
 
 
 @dataclass(frozen=True)
 class ConvShape:
-    """What block sizes depend on. `channels` as stored, `granules` a run, `runs` a pixel."""
+    """What block sizes depend on. `channels` as stored, `granules` a run, `runs` a pixel.
+
+    `overlap`: how many taps that are read together need neighbouring pixels.
+    """
 
     height: int
     width: int
@@ -22,6 +26,25 @@ class ConvShape:
     runs: int
     group: int
     """Output channels that share an input window: a block must not mix windows."""
+    overlap: int = 1
+
+
+_TOGETHER = 4
+"""The widest kernel whose columns are read together: more would need more registers."""
+
+
+def reading_order(columns: int, stride: int, dilation: int, channels: int, inner: Step) -> tuple[int, ...]:
+    """The columns of a kernel that are read together, (0,) if none are.
+
+    Where a load brings more than an instruction takes, as on ARM, neighbouring output pixels share what their
+    taps load. Columns that differ by a multiple of the stride read the same pixels, so they come after each
+    other, and what they share is not in registers for longer than that.
+    """
+    if inner.unit * inner.granule < 16 or channels % 16 or columns > _TOGETHER:
+        return (0,)
+    return tuple(
+        sorted(range(columns), key=lambda column: (column * dilation % (stride * inner.pair), column))
+    )
 
 
 def choose(shape: ConvShape, isa: Isa) -> Tile:
@@ -38,7 +61,8 @@ def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
             continue
         for rows in range(1, min(shape.height, 4) + 1):
             for columns in range(1, min(shape.width, 28) + 1):
-                registers = inner.registers(rows * columns, vectors) + _operands(isa, rows * columns, vectors)
+                live = rows * (columns + (shape.overlap - 1) * inner.pair)
+                registers = inner.registers(rows * columns, vectors) + _operands(isa, live, vectors)
                 if columns % inner.pair == 0 and registers <= isa.registers:
                     found.append(Tile(rows, columns, vectors, _unroll(shape, isa)))
     if not found:  # a pair of pixels where there is only one: the second one is computed for nothing

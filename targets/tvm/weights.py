@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.graph import Add, Conv, Piece
+from targets.tvm.graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import Tile
-from targets.tvm.kernels.dot import pack, step
-from targets.tvm.kernels.requantise import SCALARS, Scalar
+from targets.tvm.kernels.dot import step
+from targets.tvm.kernels.requantise import SCALARS, Limits, Scalar
+from targets.tvm.kernels.step import pack
 from targets.tvm.layout import Layout, stored_channels
-from targets.tvm.schedule import ConvShape, choose
+from targets.tvm.schedule import ConvShape, choose, reading_order
 
 _ALIGNMENT = 64
 
@@ -42,10 +43,14 @@ class Blob:
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """How taps are read: see ConvKernel. `window` is the number of input channels that a block sees."""
+    """How taps are read: see ConvKernel. `window` is the number of input channels that a block sees.
+
+    `order`: the columns of the kernel that are read together, in the order in which they are.
+    """
 
     taps: tuple[int, int]
     tap_step: tuple[int, int]
+    order: tuple[int, ...]
     run: int
     group: tuple[int, int]
     window: int
@@ -76,14 +81,23 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         block = max(outputs, isa.lanes)
         if block % outputs == 0 and block % isa.lanes == 0 and count % block == 0:
             shared, window = block, block // outputs * per_group
-    contiguous = dw == 1 and window == x.channels
+    inner = step(isa)
+    order = reading_order(kw, op.window.stride[1], dw, window, inner)
+    contiguous = len(order) == 1 and dw == 1 and window == x.channels
     run = kw * x.channels if contiguous else window
-    taps = (kh, 1 if contiguous else kw)
-    granules = -(-run // step(isa).granule)
-    shape = ConvShape(op.output.height, op.output.width, channels, granules, taps[0] * taps[1], shared)
+    taps = (kh, 1 if contiguous or len(order) > 1 else kw)
+    shape = ConvShape(
+        op.output.height,
+        op.output.width,
+        channels,
+        -(-run // inner.granule),
+        taps[0] * taps[1] * len(order),
+        shared,
+        -(-len(order) // op.window.stride[1]),
+    )
     distance = 0 if shared == channels else shared // outputs * per_group
     tap_step = (dh * x.strides.row, dw * x.strides.pixel)
-    return ConvGeometry(taps, tap_step, run, (shared, distance), window, choose(shape, isa))
+    return ConvGeometry(taps, tap_step, order, run, (shared, distance), window, choose(shape, isa))
 
 
 def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
@@ -92,11 +106,12 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     channels = stored_channels(count)
     dense = _windowed(op, geometry, channels)
     inner = step(isa)
-    padded = np.zeros(
-        (channels, geometry.taps[0] * geometry.taps[1], -(-geometry.run // inner.granule) * inner.granule),
-        np.int8,
-    )
-    padded[:, :, : geometry.run] = dense.reshape(*padded.shape[:2], geometry.run)
+    if len(geometry.order) > 1:
+        padded = _interleaved(dense, geometry.order, inner.granule * inner.unit)
+    else:
+        length = -(-geometry.run // inner.granule) * inner.granule
+        padded = np.zeros((channels, geometry.taps[0] * geometry.taps[1], length), np.int8)
+        padded[:, :, : geometry.run] = dense.reshape(*padded.shape[:2], geometry.run)
     zeros = np.broadcast_to(np.array(op.input.zero_point) - (128 if isa.signed else 0), op.input.channels)
     by_output = np.repeat(zeros.reshape(op.groups, per_group), count // op.groups, axis=0)
     correction = (op.weight.astype(np.int64).sum(axis=(2, 3)) * by_output).sum(axis=1)
@@ -120,6 +135,13 @@ def _windowed(op: Conv, geometry: ConvGeometry, channels: int) -> NDArray[np.int
     return dense
 
 
+def _interleaved(dense: NDArray[np.int8], order: tuple[int, ...], chunk: int) -> NDArray[np.int8]:
+    """Reorder weights [K, R, S, window] to [K, R, bytes]: a chunk of each column of a row in turn."""
+    count, rows, columns, window = dense.shape
+    chunks = dense[:, :, list(order)].reshape(count, rows, columns, window // chunk, chunk)
+    return chunks.transpose(0, 1, 3, 2, 4).reshape(count, rows, -1)
+
+
 def parameters(
     bias: NDArray[Any], multiplier: NDArray[Any], limits: tuple[int, int, int], residual: tuple[int, float]
 ) -> NDArray[np.int32]:
@@ -131,21 +153,18 @@ def parameters(
     return np.concatenate([wrapped, multiplier.astype(np.float32).view(np.int32), scalars])
 
 
-def exceeds_int32(op: Conv | Add | Piece, isa: Isa) -> bool:
-    """Whether a scaled sum can leave int32, so that x86 has to limit it before rounding (ARM saturates)."""
-    if isa.signed:
-        return False
+def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> Limits:
+    """What is known of an operator's results before they are rounded."""
+    clipped, from_zero = clip != Clip(), output.zero_point == (0,)
     if isinstance(op, Conv):
         if op.real:
-            return False
-        sizes = 255.0 * np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3)) + np.abs(
-            op.bias.astype(np.int64)
-        )
-        largest = float((sizes * op.multiplier).max())
+            return Limits()
+        weights = np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3))
+        largest = float(((255.0 * weights + np.abs(op.bias.astype(np.int64))) * op.multiplier).max())
     elif isinstance(op, Piece) and op.affine is not None:
         largest = float((255.0 * np.abs(op.affine.multiplier) + np.abs(op.affine.offset)).max())
     else:
         largest = 255.0 * op.multiplier
     if not isinstance(op, Piece) and op.residual is not None:
         largest += 255.0 * op.residual.multiplier
-    return largest >= 1 << 30
+    return Limits(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, from_zero)

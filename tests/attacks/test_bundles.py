@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.archive import read_entry, verify
 from pipeline.errors import BundleError
-from pipeline.stages.bundle import pack
+from pipeline.pack import pack
 from targets.runtime.manifest import NAME, Manifest
 
 ENGINE = b"an engine's bytes"
@@ -44,7 +44,7 @@ def sound(tmp_path: Path) -> Path:
 
 
 def test_a_sound_bundle_is_accepted(sound: Path) -> None:
-    assert verify(sound).model == "m"
+    assert verify(sound).manifest.model == "m"
     assert read_entry(sound, "engine") == ENGINE
 
 

@@ -41,8 +41,8 @@ def test_an_unknown_target(edgec: Edgec, out: Path) -> None:
 
 
 def test_an_unknown_model(edgec: Edgec, out: Path) -> None:
-    error = refused(edgec, out, "--model", "resnet20", code=2)
-    assert "Unknown model 'resnet20'. Did you mean 'resnet20-" in error
+    error = refused(edgec, out, "--model", "resnet20-cifar", code=2)
+    assert "Unknown model 'resnet20-cifar'. Did you mean 'resnet20-cifar10'?" in error
 
 
 def test_an_unknown_option(edgec: Edgec) -> None:

@@ -5,15 +5,18 @@ neighbouring bytes: without dilation a whole row of the kernel is one run of S *
 (block of channels, block of rows), channels outermost, so that a block's weights stay in the cache.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
 
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.dot import Block, step
+from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index
-from targets.tvm.kernels.requantise import Requantise, split
+from targets.tvm.kernels.prefetch import Ahead
+from targets.tvm.kernels.requantise import Limits, Requantise
+from targets.tvm.kernels.step import Block
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class ConvKernel:
     """One convolution, down to its addresses. Equal kernels are compiled once.
 
     `taps`: rows and columns of the kernel that begin a run, `run` its bytes, `tap_step` the bytes between
-    runs. `group`: output channels that share an input window, and bytes between windows; one group has
-    (channels, 0).
+    runs. `spread`: where runs begin that are read together, a chunk of each in turn, so that activations
+    which several taps need are loaded once. `group`: output channels that share an input window, and bytes
+    between windows; one group has (channels, 0).
     """
 
     isa: Isa
@@ -60,15 +64,20 @@ class ConvKernel:
     y: Strides
     tile: Tile
     group: tuple[int, int]
+    limits: Limits
     residual: Strides | None = None
     logits: bool = False
-    guard: bool = False
-    clip: bool = True
+    spread: tuple[int, ...] = (0,)
 
     @property
     def row_blocks(self) -> int:
         """Blocks of rows; the last one overlaps its neighbour where rows do not divide."""
         return -(-self.height // self.tile.rows)
+
+    @property
+    def column_blocks(self) -> int:
+        """Blocks of columns."""
+        return -(-self.width // self.tile.columns)
 
     @property
     def items(self) -> int:
@@ -92,34 +101,51 @@ class ConvKernel:
                 channels = k.let(tirx.floordiv(item, tirx.const(self.row_blocks, "int64")))
                 rows = item - channels * self.row_blocks
             row = k.let(clamp_index(rows * tile.rows, 0, self.height - tile.rows))
-            with k.loop(-(-self.width // tile.columns)) as columns:
+            with k.loop(self.column_blocks) as columns:
                 column = k.let(clamp_index(columns * tile.columns, 0, self.width - tile.columns))
                 block = Block(tile.pixels, tile.vectors, k.let(channels * (tile.vectors * isa.lanes)))
                 step(isa).start(k, acc, block)
-                self._accumulate(k, acc, block, row, column)
+                self._accumulate(k, acc, block, row, column, rows * self.column_blocks + columns)
                 self._finish(k, acc, block, row, column)
         return k.function(name)
 
-    def _accumulate(self, k: Emitter, acc: Any, block: Block, row: Expr, column: Expr) -> None:  # noqa: ANN401
+    def _accumulate(
+        self,
+        k: Emitter,
+        acc: Any,  # noqa: ANN401
+        block: Block,
+        row: Expr,
+        column: Expr,
+        turn: Expr,
+    ) -> None:
         inner, tile = step(self.isa), self.tile
         (sy, sx), (ky, kx) = self.stride, self.taps
         granule = tile.vectors * self.isa.lanes * inner.granule
+        per_run = self.granules * len(self.spread)
         x = row * (sy * self.x.row) + column * (sx * self.x.pixel) + self._window(block.channel)
-        w = block.channel * (ky * kx * self.granules * inner.granule)
+        w = block.channel * (ky * kx * per_run * inner.granule)
         pixels = [dy * sy * self.x.row + dx * sx * self.x.pixel for dy, dx in self._pixels()]
+        reads = [[offset + pixel for pixel in pixels] for offset in self.spread]
         unroll = min(tile.unroll * inner.unit, self.granules)
         whole = self.granules // unroll
+        ahead = Ahead.plan(
+            ky * kx * per_run * granule, (self.row_blocks * self.column_blocks, ky * kx, whole)
+        )
+        following = k.let(w + ahead.bytes)
+        ahead.emit(k, 0, following, turn)
         with k.loop(ky) as ry, k.loop(kx) as rx:
+            turn = turn * (ky * kx) + (ry * kx + rx)
+            ahead.emit(k, 1, following, turn)
             tap = k.let(x + ry * self.tap_step[0] + rx * self.tap_step[1])
-            weights = k.let(w + (ry * kx + rx) * (self.granules * granule))
+            weights = k.let(w + (ry * kx + rx) * (per_run * granule))
             with k.loop(whole) as i:
+                ahead.emit(k, 2, following, turn * whole + i)
                 at = k.let(tap + i * (unroll * inner.granule))
-                inner.emit(
-                    k, acc, [at + p for p in pixels], k.let(weights + i * (unroll * granule)), unroll, block
-                )
+                chunk = k.let(weights + i * (unroll * granule * len(self.spread)))
+                inner.emit(k, acc, at, reads, chunk, unroll, block)
             if rest := self.granules - whole * unroll:
                 at, done = tap + whole * unroll * inner.granule, whole * unroll * granule
-                inner.emit(k, acc, [at + p for p in pixels], weights + done, rest, block)
+                inner.emit(k, acc, at, reads, weights + done * len(self.spread), rest, block)
 
     def _pixels(self) -> list[tuple[int, int]]:
         """Row and column of each pixel in a block. Where the output is narrower, the last column repeats."""
@@ -135,7 +161,10 @@ class ConvKernel:
 
     def _finish(self, k: Emitter, acc: Any, block: Block, row: Expr, column: Expr) -> None:  # noqa: ANN401
         lanes, inner = self.isa.lanes, step(self.isa)
-        requantise = Requantise(self.isa, self.channels, self.guard, self.clip)
+        if inner.pair == 2 and not self.logits:
+            self._finish_pairs(k, acc, block, row, column)
+            return
+        requantise = Requantise(self.isa, self.channels, self.limits)
         base = k.let(row * self.y.row + column * self.y.pixel + block.channel)
         offsets, values = [], []
         for p, (dy, dx) in enumerate(self._pixels()):
@@ -159,9 +188,58 @@ class ConvKernel:
         assert self.residual is not None  # noqa: S101 -- the caller looked
         at = y * self.residual.row + x * self.residual.pixel + block.channel
         lanes = self.isa.lanes
-        count = block.vectors * lanes
-        if self.isa.signed and count & (count - 1) == 0:  # one wide load instead of many narrow ones
-            stored = split(k.let(k.load(k.r, at, count)), k.element, count, lanes)
-        else:
-            stored = [k.load(k.r, at + n * lanes, lanes) for n in range(block.vectors)]
-        return [requantise.addend(k, value) for value in stored]
+        if not self.isa.signed:
+            return [requantise.addend(k, k.load(k.r, at + n * lanes, lanes)) for n in range(block.vectors)]
+        return [
+            addend
+            for offset, count in _powers(block.vectors * lanes)
+            for addend in requantise.addends(k, k.let(k.load(k.r, at + offset, count)), count)
+        ]
+
+    def _finish_pairs(self, k: Emitter, acc: Any, block: Block, row: Expr, column: Expr) -> None:  # noqa: ANN401
+        """Registers hold two channels of two pixels; they are put apart when they have become bytes."""
+        requantise = Requantise(self.isa, self.channels, self.limits)
+        count = 2 * block.vectors
+        multipliers = [k.let(requantise.pair_multiplier(k, block.channel + 2 * n)) for n in range(count)]
+        places = self._pixels()
+        for pair, both in enumerate(zip(places[0::2], places[1::2], strict=True)):
+            totals = [k.load(acc, pair * count + n) for n in range(count)]
+            addends: list[Expr | None] = [None] * count
+            if self.residual:
+                at = [self._at(self.residual, block, row + dy, column + dx) for dy, dx in both]
+                addends = list(self._pair_addends(k, requantise, at, count))
+            sums = zip(totals, multipliers, addends, strict=True)
+            values = [requantise.scaled(k, t, m, a) for t, m, a in sums]
+            stored = [
+                tirx.reinterpret("int16x8", requantise.narrow(k, values[first : first + 4]))
+                for first in range(0, count, 4)
+            ]
+            for which, (dy, dx) in enumerate(both):
+                y = self._at(self.y, block, row + dy, column + dx)
+                for first, size in _powers(count, 8):
+                    order = [2 * i + which for i in range(first, first + size)]
+                    part = tirx.reinterpret(f"int8x{2 * size}", tirx.Shuffle(stored, order))
+                    k.store(k.y, y + 2 * first, part, 2 * size)
+
+    def _at(self, strides: Strides, block: Block, row: Expr, column: Expr) -> Expr:
+        return row * strides.row + column * strides.pixel + block.channel
+
+    def _pair_addends(self, k: Emitter, requantise: Requantise, at: list[Expr], count: int) -> Iterator[Expr]:
+        """Residuals of two pixels in the order of the registers: two channels of one, two of the other."""
+        for first, size in _powers(count, 8):
+            both = [tirx.reinterpret(f"int16x{size}", k.load(k.r, a + 2 * first, 2 * size)) for a in at]
+            for begin in range(0, size, 4):
+                taken = range(begin, min(begin + 4, size))
+                order = [i for n in taken for i in (n, size + n)]
+                stored = tirx.reinterpret(f"int8x{2 * len(order)}", tirx.Shuffle(both, order))
+                yield from requantise.addends(k, k.let(stored), 2 * len(order))
+
+
+def _powers(count: int, largest: int = 16) -> list[tuple[int, int]]:
+    """Cut `count` elements into pieces of a power of two: pairs of first element and size."""
+    pieces, first = [], 0
+    while first < count:
+        size = min(largest, 1 << ((count - first).bit_length() - 1))
+        pieces.append((first, size))
+        first += size
+    return pieces

@@ -8,7 +8,7 @@ from tvm import tirx
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import Strides
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
-from targets.tvm.kernels.requantise import Requantise
+from targets.tvm.kernels.requantise import Limits, Requantise
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class CopyKernel:
     x: Strides
     y: Strides
     plain: bool
-    guard: bool = False
+    limits: Limits
     affine: int = 0
     """So many channels have their own multiplier, and an addend: float32 at w. None is one for all."""
 
@@ -86,7 +86,7 @@ class CopyKernel:
             for i in range(count):
                 k.store(k.y, y + i, k.load(k.x, x + i))
         else:
-            requantise = Requantise(self.isa, self.affine or 1, self.guard, per_channel=self.affine > 0)
+            requantise = Requantise(self.isa, self.affine or 1, self.limits, per_channel=self.affine > 0)
             total = k.load(k.x, x, lanes).astype(f"int32x{lanes}") + splat(k.load(k.ints, 0), lanes)
             addend = k.load(k.view("w", "float32"), channel, lanes) if self.affine else None
             value = requantise.scaled(k, total, requantise.multiplier(k, channel), addend)
@@ -104,7 +104,7 @@ class AddKernel:
     x: Strides
     r: Strides
     y: Strides
-    guard: bool = False
+    limits: Limits
 
     @property
     def items(self) -> int:
@@ -115,7 +115,7 @@ class AddKernel:
         """Generate the TIR."""
         k = Emitter("int8" if self.isa.signed else "uint8")
         lanes = self.isa.lanes
-        requantise = Requantise(self.isa, 1, self.guard, per_channel=False)
+        requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
         with (
             k.loop(k.end - k.begin, k.begin) as row,
             k.loop(self.width) as column,

@@ -83,6 +83,13 @@ class Emitter:
         """Call a pure LLVM intrinsic."""
         return tirx.call_llvm_pure_intrin(dtype, intrinsic, *arguments)
 
+    def prefetch(self, buffer: Buffer, offset: Expr) -> None:
+        """Ask for the cache line of an element that will be read soon. Never faults."""
+        address = tirx.address_of(self.load(buffer, offset))
+        read, near, data = (tirx.const(value, "int32") for value in (0, 2, 1))
+        call = tirx.call_llvm_intrin("void", "llvm.prefetch.p0", address, read, near, data)
+        self._blocks[-1].append(tirx.Evaluate(call))
+
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Close the function. calling_conv 1 tells TVM that its signature is already final."""
         (body,) = self._blocks

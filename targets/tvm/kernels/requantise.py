@@ -31,16 +31,26 @@ SCALARS = 16
 
 
 @dataclass(frozen=True)
-class Requantise:
-    """Turns sums of `channels` channels into bytes.
+class Limits:
+    """What is known of results at build time. The defaults are right for all."""
 
-    `guard`: products may exceed int32, so limit them. `clip`: results have tighter bounds than their type.
-    """
+    guard: bool = False
+    """They may exceed int32, and have to be limited where rounding does not saturate."""
+    short: bool = False
+    """They fit int16 before the zero point is added."""
+    clip: bool = True
+    """Their bounds are tighter than those of their type."""
+    from_zero: bool = False
+    """Their zero point is 0 in uint8, as it is behind a ReLU."""
+
+
+@dataclass(frozen=True)
+class Requantise:
+    """Turns sums of `channels` channels into bytes."""
 
     isa: Isa
     channels: int
-    guard: bool = False
-    clip: bool = True
+    limits: Limits = Limits()
     per_channel: bool = True
 
     def scalar(self, k: Emitter, which: Scalar, lanes: int) -> Expr:
@@ -64,11 +74,28 @@ class Requantise:
             f"float32x{self.isa.lanes}", f"llvm.fma.v{self.isa.lanes}f32", value, multiplier, addend
         )
 
+    def pair_multiplier(self, k: Emitter, channel: Expr) -> Expr:
+        """The multipliers of two channels, for both pixels of a pair."""
+        two = k.load(k.floats, self.channels + channel, 2)
+        return tirx.Shuffle([two, two], [0, 1, 0, 1])
+
     def addend(self, k: Emitter, stored: Expr) -> Expr:
         """float32(r - zr) * mr for `lanes` stored residual values."""
         lanes = self.isa.lanes
         centred = stored.astype(f"int32x{lanes}") - self.scalar(k, Scalar.RESIDUAL_ZERO, lanes)
         return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
+
+    def addends(self, k: Emitter, stored: Expr, count: int) -> list[Expr]:
+        """ARM: the addends of `count` stored values, subtracted in int16, which holds any r - zr."""
+        zero = self.scalar(k, Scalar.RESIDUAL_ZERO, 8).astype("int8x8").astype("int16x8")
+        multiplier = self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, 4)
+        found = []
+        for eight in split(stored, "int8", count, min(count, 8)):
+            width = min(count, 8)
+            zeros = zero if width == 8 else tirx.vectorlow("int16x4", zero)
+            centred = k.let(eight.astype(f"int16x{width}") - zeros)
+            found += split(centred, "int16", width, 4)
+        return [four.astype("int32x4").astype("float32x4") * multiplier for four in found]
 
     def store(
         self, k: Emitter, base: Expr, offsets: Sequence[int], values: Sequence[Expr], count: int | None = None
@@ -77,12 +104,15 @@ class Requantise:
 
         Four vectors are narrowed together. `count` limits what is written of the last one.
         """
+        for first in range(0, len(values), 4):
+            at = offsets[first : first + 4]
+            self._write(k, base, at, self.narrow(k, values[first : first + 4]), 4, count)
+
+    def narrow(self, k: Emitter, values: Sequence[Expr]) -> Expr:
+        """Up to four float vectors as one of bytes; the last one is repeated where there are fewer."""
         rounded = [self._round(k, value) for value in values]
-        for first in range(0, len(rounded), 4):
-            group, at = rounded[first : first + 4], offsets[first : first + 4]
-            whole = [group[min(i, len(group) - 1)] for i in range(4)]
-            stored = k.let(self._narrow_signed(k, whole) if self.isa.signed else self._narrow(k, whole))
-            self._write(k, base, at, stored, 4, count)
+        rounded += rounded[-1:] * (4 - len(rounded))
+        return k.let(self._narrow_signed(k, rounded) if self.isa.signed else self._narrow(k, rounded))
 
     def _write(
         self, k: Emitter, base: Expr, offsets: Sequence[int], stored: Expr, vectors: int, count: int | None
@@ -105,7 +135,7 @@ class Requantise:
         lanes = self.isa.lanes
         if self.isa.signed:  # saturates by itself
             return k.call("int32x4", "llvm.aarch64.neon.fcvtns.v4i32.v4f32", value)
-        if self.guard:
+        if self.limits.guard:
             value = tirx.min(value, splat(tirx.const(_LARGEST, "float32"), lanes))
         if lanes == 8:
             return k.call("int32x8", "llvm.x86.avx.cvt.ps2dq.256", value)
@@ -120,25 +150,35 @@ class Requantise:
         suffix = ".512" if lanes == 16 else ""
         pack16, pack8 = f"llvm.x86.{bits}.packssdw{suffix}", f"llvm.x86.{bits}.packuswb{suffix}"
         shorts = [k.call(f"int16x{2 * lanes}", pack16, a, b) for a, b in _pairs(rounded)]
-        shift = self.scalar(k, Scalar.ZERO, 2 * lanes).astype(f"int16x{2 * lanes}")
-        shifted = [k.call(f"int16x{2 * lanes}", f"llvm.sadd.sat.v{2 * lanes}i16", v, shift) for v in shorts]
-        packed = k.let(tirx.reinterpret(f"int32x{lanes}", k.call(f"uint8x{4 * lanes}", pack8, *shifted)))
+        if not self.limits.from_zero:
+            shift = self.scalar(k, Scalar.ZERO, 2 * lanes).astype(f"int16x{2 * lanes}")
+            shorts = [
+                k.call(f"int16x{2 * lanes}", f"llvm.sadd.sat.v{2 * lanes}i16", v, shift) for v in shorts
+            ]
+        packed = k.let(tirx.reinterpret(f"int32x{lanes}", k.call(f"uint8x{4 * lanes}", pack8, *shorts)))
         order = [part * 4 + vector for vector in range(4) for part in range(lanes // 4)]
         stored = tirx.reinterpret(f"uint8x{4 * lanes}", tirx.Shuffle([packed], order))
         return self._clipped(k, stored, 4 * lanes)
 
     def _narrow_signed(self, k: Emitter, rounded: Sequence[Expr]) -> Expr:
         """ARM: the same with instructions that do not interleave."""
-        fours = [k.call("int16x4", "llvm.aarch64.neon.sqxtn.v4i16", value) for value in rounded]
+        if self.limits.short:
+            eights = [tirx.vectorcombine("int32x8", a, b).astype("int16x8") for a, b in _pairs(rounded)]
+        else:
+            fours = [k.call("int16x4", "llvm.aarch64.neon.sqxtn.v4i16", value) for value in rounded]
+            eights = [tirx.vectorcombine("int16x8", a, b) for a, b in _pairs(fours)]
+        if self.limits.from_zero:  # as uint8, then 128 lower
+            halves = [k.call("int8x8", "llvm.aarch64.neon.sqxtun.v8i8", v) for v in eights]
+            stored = tirx.vectorcombine("int8x16", *halves) ^ splat(tirx.const(-128, "int8"), 16)
+            return self._clipped(k, stored, 16)
         shift = self.scalar(k, Scalar.ZERO, 8).astype("int16x8")
-        eights = [tirx.vectorcombine("int16x8", a, b) for a, b in _pairs(fours)]
         shifted = [k.call("int16x8", "llvm.aarch64.neon.sqadd.v8i16", v, shift) for v in eights]
         halves = [k.call("int8x8", "llvm.aarch64.neon.sqxtn.v8i8", v) for v in shifted]
         return self._clipped(k, tirx.vectorcombine("int8x16", *halves), 16)
 
     def _clipped(self, k: Emitter, stored: Expr, lanes: int) -> Expr:
         """Narrowing saturates already; this is for tighter bounds."""
-        if not self.clip:
+        if not self.limits.clip:
             return stored
         dtype = f"{k.element}x{lanes}"
         low, high = (self.scalar(k, bound, lanes).astype(dtype) for bound in (Scalar.LOW, Scalar.HIGH))

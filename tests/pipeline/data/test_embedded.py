@@ -10,7 +10,7 @@ from pipeline.data import open_dataset
 from pipeline.data.embedded import EMBEDDED
 from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import find_model, find_weights
-from pipeline.training.loop import count_right
+from pipeline.training.judge import judge
 
 needs_fashion_mnist = pytest.mark.skipif(
     not create.SOURCE.is_dir(), reason="Debian's dataset-fashion-mnist is not installed"
@@ -47,9 +47,7 @@ def test_the_weights_have_seen_none_of_the_calibration_and_test_images() -> None
 def test_the_weights_are_as_good_as_the_readme_says() -> None:
     model = find_model("resnet20-fashion")
     network = load_model(model, find_weights(model), classes=10)
-    right, seen = count_right(
-        network, model, open_dataset("fashion-mnist").split("evaluation"), lambda _: None
-    )
-    assert seen == 10_000
-    assert right == pytest.approx(9416, abs=3)  # other processors sum in another order
-    assert f"{9416 / seen:.2%}".replace("%", " %") in (EMBEDDED / "README.md").read_text()
+    found = judge(network, model, open_dataset("fashion-mnist").split("evaluation"), lambda _: None)
+    assert found.seen == 10_000
+    assert found.right == pytest.approx(9416, abs=3)  # other processors sum in another order
+    assert f"{9416 / found.seen:.2%}".replace("%", " %") in (EMBEDDED / "README.md").read_text()

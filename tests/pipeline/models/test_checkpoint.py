@@ -15,8 +15,9 @@ from torch import Tensor
 
 from pipeline.errors import CheckpointError
 from pipeline.models import resnet
+from pipeline.models.architecture import Architecture
 from pipeline.models.checkpoint import load_model, read_weights
-from pipeline.models.zoo import Architecture, find_model
+from pipeline.models.zoo import find_model
 
 FASHION = find_model("resnet20-fashion")
 CIFAR = find_model("resnet20-cifar10")

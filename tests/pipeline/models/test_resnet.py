@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models import resnet
-from pipeline.models.zoo import Architecture
+from pipeline.models.architecture import Architecture
 
 TORCHVISION_PARAMETERS = {  # https://docs.pytorch.org/vision/stable/models.html
     18: 11_689_512,

@@ -4,7 +4,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.training.augment import random_crop, random_flip, resized
+from pipeline.training.augment import (
+    random_colour,
+    random_crop,
+    random_erase,
+    random_flip,
+    random_zoom,
+    resized,
+)
 
 
 def pictures(count: int, seed: int = 0) -> torch.Tensor:
@@ -55,3 +62,43 @@ def test_a_smaller_image_keeps_its_proportions_and_its_mean() -> None:
     assert small.shape == (2, 3, 24, 48)
     torch.testing.assert_close(small, torch.full_like(small, 0.25))
     assert resized(images, 32) is images
+
+
+@given(st.floats(0.01, 0.9), st.integers(0, 2**32))
+def test_a_zoom_shows_a_window_of_the_image(cut: float, seed: int) -> None:
+    """On a ramp, what is shown is a ramp too: less steep as less is shown, and within the image."""
+    ramp = torch.linspace(0, 1, 64)[None, None, None, :].expand(8, 1, 64, 64)
+    zoomed = random_zoom(ramp, cut, torch.Generator().manual_seed(seed))
+    assert zoomed.shape == ramp.shape
+    inner = zoomed[:, 0, 32, 2:-2]
+    shown = (inner[:, -1] - inner[:, 0]) * 63 / 59  # the window's share of the width
+    assert (shown <= 1 + 1e-3).all()
+    assert (shown >= (1 - cut) ** 0.5 * (3 / 4) ** 0.5 - 1e-3).all()
+    steps = inner.diff(dim=1)
+    torch.testing.assert_close(steps, steps.mean(1, keepdim=True).expand_as(steps), atol=1e-3, rtol=0)
+
+
+def test_colours_change_within_bounds_and_gray_stays_gray() -> None:
+    images = pictures(50)
+    changed = random_colour(images, 0.3, torch.Generator().manual_seed(0))
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    bright = changed.mean((1, 2, 3)) / images.float().mean((1, 2, 3))
+    assert ((bright > 0.6) & (bright < 1.35)).all()
+    assert bright.std() > 0.05
+    gray = images[..., :1].expand(-1, -1, -1, 3)
+    made = random_colour(gray, 0.3, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(made[..., 0], made[..., 2])
+
+
+def test_erasing_hits_the_share_that_was_asked_for_with_one_rectangle() -> None:
+    images = torch.ones(400, 3, 20, 20)
+    erased = random_erase(images, 0.5, torch.Generator().manual_seed(0))
+    gone = (erased == 0).all(1)
+    assert (erased == 0).any(1).eq(gone).all()  # in all channels
+    hit = gone.any((1, 2))
+    assert 150 < int(hit.sum()) < 250
+    for mask in gone[hit]:
+        rows, columns = mask.any(1), mask.any(0)
+        assert mask.sum() == rows.sum() * columns.sum()  # a full rectangle
+        assert mask.float().mean() <= 0.3

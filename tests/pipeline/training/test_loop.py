@@ -19,6 +19,7 @@ from pipeline.models.zoo import find_model
 from pipeline.progress import Advance
 from pipeline.training import loop
 from pipeline.training.config import TrainConfig
+from pipeline.training.judge import judge
 from pipeline.training.loop import train
 from pipeline.training.run import RunFolder
 from tests.pipeline.data.pictures import idx_bytes, write_idx_set
@@ -76,7 +77,10 @@ def test_the_weights_load_into_the_model_and_score_as_reported(data: Path, tmp_p
     model = find_model("resnet20-fashion")
     network = load_model(model, result.weights, classes=10)
     evaluation = open_dataset(data).split("evaluation")
-    assert loop.count_right(network, model, evaluation, lambda _: None) == (result.right, 20)
+    found = judge(network, model, evaluation, lambda _: None)
+    assert result.judgement is not None
+    assert found.confusion.tolist() == result.judgement.confusion.tolist()
+    assert found.seen == 20
     load_model(model, (tmp_path / "run" / "checkpoint.pt").rename(tmp_path / "mid.pt"), classes=10)
 
 
@@ -95,8 +99,8 @@ def test_it_learns(tmp_path: Path) -> None:
     result = train(
         small(data, epochs=8, batch_size=20, crop_margin=0, peak_learning_rate=0.1), tmp_path / "run"
     )
-    assert result.right is not None
-    assert result.right >= 90
+    assert result.judgement is not None
+    assert result.judgement.right >= 90
     assert result.history[-1].loss < result.history[0].loss
 
 

@@ -1,13 +1,14 @@
 """The learning rate's shape, and what is decayed."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.models import resnet
-from pipeline.models.zoo import Architecture
+from pipeline.models.architecture import Architecture
 from pipeline.training.config import TrainConfig
-from pipeline.training.optimise import learning_rate, make_optimiser
+from pipeline.training.optimise import class_weights, learning_rate, make_optimiser
 
 
 @given(st.integers(1, 5000), st.floats(0, 0.9))
@@ -38,3 +39,28 @@ def test_only_matrices_and_convolutions_are_decayed() -> None:
     for name, value in decay.items():
         matrix = name.endswith("weight") and ("conv" in name or "linear" in name)
         assert value == (5e-4 if matrix else 0), name
+
+
+def test_the_rate_falls_to_a_tenth_at_each_drop() -> None:
+    config = TrainConfig(warm_up=0, drops=(0.5, 0.75), peak_learning_rate=0.1)
+    rates = [learning_rate(step, 99, config) for step in range(99)]
+    assert rates[:49] == [0.1] * 49
+    assert rates[49:74] == pytest.approx([0.01] * 25)
+    assert rates[74:] == pytest.approx([0.001] * 25)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60))
+def test_class_weights_are_one_on_average_and_balance_what_classes_add(labels: list[int]) -> None:
+    found = torch.tensor(labels)
+    weights = class_weights(found, 4, "balanced")
+    assert weights is not None
+    counts = torch.bincount(found, minlength=4)
+    assert (weights * counts).sum() / len(found) == pytest.approx(1, rel=1e-5)
+    added = (weights * counts)[counts > 0]
+    torch.testing.assert_close(added, added.mean().expand_as(added))
+    assert not weights[counts == 0].any()
+    root = class_weights(found, 4, "root")
+    assert root is not None
+    squared = (root**2)[counts > 0]
+    torch.testing.assert_close(squared / squared[0], weights[counts > 0] / weights[counts > 0][0])
+    assert class_weights(found, 4, "equal") is None

@@ -1,0 +1,267 @@
+"""Our engine against OpenVINO, onnxruntime, LiteRT and ExecuTorch on this CPU, measured alternately.
+
+    python -m benchmarks.cpu_peers [--models resnet20 resnet18 resnet50] [--threads 1 2] [--seconds 20]
+
+Every peer is installed once in a virtual environment of its own below out/peers, at the versions in PEERS,
+and given the same weights, calibration images and pictures; all have to agree on the class of every picture.
+The processes then take turns: a burst of single inferences each, round after round, so that all see the same
+machine. `x edgec` is the median over the rounds of edgec's latency relative to the peer's, with the middle
+80 % of the rounds. Load is from the file to a ready engine, in a fresh process, without the import of its
+library; first is the first inference after that. The float preprocessing of the peers is not timed.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.peers import network
+from benchmarks.peers.network import CASES, Case
+from targets.machine import cpu_name
+from targets.tvm.link import run_zig
+
+HERE = Path(__file__).parent / "peers"
+BURST_MS = 60.0
+"""How long a turn lasts; long enough for what the others did to the caches to be forgotten."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An engine, the environment it lives in, and what is installed there."""
+
+    name: str
+    environment: str
+    packages: tuple[str, ...]
+
+    def python(self, folder: Path) -> Path:
+        """The interpreter of its environment, which is made at the first use."""
+        if not self.packages:
+            return Path(sys.executable)
+        home = folder / self.environment
+        if not (home / "ready").exists():
+            print(f"installing {' '.join(self.packages)}", flush=True)
+            subprocess.run([sys.executable, "-m", "venv", home], check=True)
+            subprocess.run([home / "bin/pip", "install", "-q", *self.packages], check=True)
+            (home / "ready").touch()
+        return home / "bin/python"
+
+    @property
+    def script(self) -> Path:
+        """What runs there."""
+        return HERE / f"run_{self.name}.py"
+
+
+_ONNX = ("onnxruntime==1.32.0", "openvino==2026.4.1", "onnx==1.23.0", "sympy==1.14.0", "numpy==2.4.6")
+PEERS = (
+    Peer("edgec", "edgec", ()),
+    Peer("onnxruntime", "onnx", _ONNX),
+    Peer("openvino", "onnx", _ONNX),
+    Peer("litert", "litert", ("torch==2.13.0", "litert-torch==0.10.0", "ai-edge-litert==2.3.0")),
+    Peer("executorch", "executorch", ("torch==2.13.0", "executorch==1.5.1", "torchao==0.18.0")),
+)
+
+
+@dataclass
+class Seen:
+    """What was measured of one engine: latencies by round, and the CPU time of all of them."""
+
+    load_ms: list[float] = field(default_factory=list)
+    first_ms: list[float] = field(default_factory=list)
+    rounds_ms: list[float] = field(default_factory=list)
+    latencies_ms: list[float] = field(default_factory=list)
+    cpu_ms: float = 0.0
+
+    @property
+    def median_ms(self) -> float:
+        """The median latency."""
+        return statistics.median(self.latencies_ms)
+
+    @property
+    def spread(self) -> float:
+        """The middle half of the latencies, relative to the median."""
+        low, high = np.quantile(self.latencies_ms, [0.25, 0.75])
+        return float(high - low) / self.median_ms
+
+
+class Process:
+    """A peer's process, waiting for its turn."""
+
+    def __init__(self, peer: Peer, folder: Path, case: Path, threads: int) -> None:
+        command = [peer.python(folder), peer.script, "serve", case, str(threads)]
+        self._name = peer.name
+        self._child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        if self._child.stdin is None or self._child.stdout is None:
+            raise RuntimeError("no pipes")
+        self._tasks, self._answers = self._child.stdin, self._child.stdout
+        self.started = self._answer()
+
+    def ask(self, **task: object) -> dict[str, object]:
+        """Have the process do something."""
+        self._tasks.write(json.dumps(task) + "\n")
+        self._tasks.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """End it."""
+        self._child.communicate()
+
+    def _answer(self) -> dict[str, object]:
+        line = self._answers.readline()
+        if not line:
+            raise RuntimeError(f"{self._name} ended early")
+        answer: dict[str, object] = json.loads(line)
+        return answer
+
+
+def build(case: Case, peers: Sequence[Peer], folder: Path) -> Path:
+    """Write the network and build every engine that is not there yet; returns their folder."""
+    place = folder / case.name
+    if not (place / "logits.npy").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        network.write(case, place)
+    for peer in peers:
+        built = place / f"{peer.name}.built"
+        if peer.packages and built.exists():  # ours is always built from the code as it is
+            continue
+        print(f"building {case.name} with {peer.name}", flush=True)
+        command = [peer.python(folder), peer.script, "build", place]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{peer.name} could not build {case.name}:\n{done.stderr[-2000:]}")
+        built.touch()
+    return place
+
+
+@contextmanager
+def opened(peers: Sequence[Peer], folder: Path, case: Path, threads: int) -> Iterator[dict[str, Process]]:
+    """Processes of all peers."""
+    with ExitStack() as stack:
+        processes = {}
+        for peer in peers:
+            processes[peer.name] = Process(peer, folder, case, threads)
+            stack.callback(processes[peer.name].close)
+        yield processes
+
+
+def check_agreement(processes: dict[str, Process], case: Path) -> None:
+    """Raise RuntimeError unless every engine puts every picture into the class the float network does."""
+    expected = np.load(case / "logits.npy").argmax(axis=1)
+    for name, process in processes.items():
+        found = np.array(process.ask(logits=True)["logits"]).argmax(axis=1)
+        if not np.array_equal(found, expected):
+            raise RuntimeError(f"{name} says {found.tolist()}, the float network {expected.tolist()}")
+
+
+def measure(
+    peers: Sequence[Peer], folder: Path, case: Path, threads: int, seconds: float, starts: int
+) -> dict[str, Seen]:
+    """Time all peers in turns."""
+    seen = {peer.name: Seen() for peer in peers}
+    for _ in range(starts):
+        for peer in peers:
+            with opened([peer], folder, case, threads) as processes:
+                _note_start(seen[peer.name], processes[peer.name])
+    with opened(peers, folder, case, threads) as processes:
+        check_agreement(processes, case)
+        runs = {name: _runs_in_a_burst(process) for name, process in processes.items()}
+        end = time.monotonic() + seconds
+        order = list(processes)
+        while time.monotonic() < end:
+            for name in order:
+                answer = processes[name].ask(time=runs[name])
+                latencies = [ns / 1e6 for ns in answer["ns"]]  # type: ignore[attr-defined]
+                seen[name].latencies_ms += latencies
+                seen[name].rounds_ms.append(statistics.median(latencies))
+                seen[name].cpu_ms += answer["cpu_ns"] / 1e6  # type: ignore[operator]
+            order.reverse()
+    return seen
+
+
+def _note_start(seen: Seen, process: Process) -> None:
+    seen.load_ms.append(float(process.started["load_ms"]))  # type: ignore[arg-type]
+    seen.first_ms.append(float(process.started["first_ms"]))  # type: ignore[arg-type]
+
+
+def _runs_in_a_burst(process: Process) -> int:
+    process.ask(time=3)
+    each = statistics.median(process.ask(time=5)["ns"]) / 1e6  # type: ignore[call-overload]
+    return max(3, round(BURST_MS / each))
+
+
+def peak_gmacs() -> float:
+    """Measure the core's int8 peak."""
+    with tempfile.TemporaryDirectory() as scratch:
+        program = Path(scratch) / "peak"
+        done = run_zig(["-O2", "-mcpu=native", str(HERE / "peak.c"), "-o", str(program)])
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return float(subprocess.run([program], capture_output=True, check=True).stdout)
+
+
+def macs(case: Path) -> int:
+    """Multiply-accumulates of an inference, from the engine."""
+    from targets.runtime.native_runner import read_engine
+
+    return int(read_engine(case / "model.engine")[0]["macs"])
+
+
+def table(seen: dict[str, Seen], peak: float, gmacs: float, threads: int) -> Iterator[str]:
+    """Rows, the fastest peer first."""
+    ours = seen["edgec"]
+    yield (
+        f"{'':<12} {'p50 ms':>8} {'spread':>7} {'CPU ms':>8} {'of peak':>8} {'x edgec (80 % of rounds)':>26} "
+        f"{'first ms':>9} {'load ms':>8}"
+    )
+    for name, one in sorted(seen.items(), key=lambda item: item[1].median_ms):
+        ratios = [a / b for a, b in zip(ours.rounds_ms, one.rounds_ms, strict=True)]
+        low, middle, high = np.quantile(ratios, [0.1, 0.5, 0.9])
+        ratio = "" if one is ours else f"{middle:.3f} ({low:.3f} - {high:.3f})"
+        share = gmacs / one.median_ms * 1e3 / (peak * threads)
+        yield (
+            f"{name:<12} {one.median_ms:>8.3f} {one.spread:>7.1%} {one.cpu_ms / len(one.latencies_ms):>8.3f} "
+            f"{share:>8.1%} {ratio:>26} {statistics.median(one.first_ms):>9.3f} "
+            f"{statistics.median(one.load_ms):>8.2f}"
+        )
+
+
+def main() -> None:
+    """Build, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each model and number of threads")
+    parser.add_argument("--starts", type=int, default=3, help="fresh processes for load and first inference")
+    parser.add_argument(
+        "--peers", nargs="+", default=[p.name for p in PEERS], choices=[p.name for p in PEERS]
+    )
+    parser.add_argument("--folder", type=Path, default=Path("out/peers"))
+    parser.add_argument("--build-only", action="store_true")
+    options = parser.parse_args()
+    peers = [peer for peer in PEERS if peer.name in {"edgec", *options.peers}]
+    places = {name: build(CASES[name], peers, options.folder) for name in options.models}
+    if options.build_only:
+        return
+    peak = peak_gmacs()
+    print(f"{cpu_name()}, {date.today()}, int8 peak of a core {peak:.0f} GMAC/s, batch 1")
+    for name, place in places.items():
+        for threads in options.threads:
+            print(f"\n{name}, {threads} thread{'s' * (threads > 1)}")
+            seen = measure(peers, options.folder, place, threads, options.seconds, options.starts)
+            for row in table(seen, peak, macs(place) / 1e9, threads):
+                print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The network that all engines are given: the same weights, the same calibration images, the same pictures.
+
+Weights are random: they do not change how long an integer engine takes. Batch normalisation has the
+statistics of the pictures, and the mean of the logits is subtracted, so that activations are spread and
+pictures belong to different classes as in a trained network.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.collect import collect
+from calibration.qdq import quantize
+from calibration.recipe import QuantRecipe
+from pipeline.models.zoo import IMAGENET_MEAN, IMAGENET_STD, Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+CALIBRATION, CANDIDATES, PICTURES = 32, 64, 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network to compare engines on."""
+
+    name: str
+    architecture: Architecture
+    side: int
+    classes: int
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("resnet20", Architecture("cifar", 20), 32, 10),
+        Case("resnet18", Architecture("imagenet", 18), 224, 1000),
+        Case("resnet50", Architecture("imagenet", 50), 224, 1000),
+    )
+}
+
+
+def write(case: Case, folder: Path) -> None:
+    """Write what engines are built from, and the pictures they are timed on, into `folder`.
+
+    network.onnx and network.pt2 take normalised float images `x` [1, 3, H, W]; model.onnx and its quantised
+    form model.int8.onnx take uint8 pixels. The pictures are those where the float network is surest.
+    """
+    import torch
+
+    from pipeline.models.resnet import FromPixels, build
+
+    torch.manual_seed(0)
+    network = build(case.architecture, 3, case.classes)
+    pixels = pictures(CALIBRATION + CANDIDATES, case.side)
+    inputs = normalised(pixels)
+    _spread(network, torch.from_numpy(inputs[:CALIBRATION]))
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(inputs[CALIBRATION:])).numpy()
+    chosen = CALIBRATION + np.argsort(-_margin(logits))[:PICTURES]
+    example = torch.zeros(1, 3, case.side, case.side)
+    on_pixels = FromPixels(network, IMAGENET_MEAN, IMAGENET_STD).eval()
+    _to_onnx(network, example, "x", folder / "network.onnx")
+    _to_onnx(
+        on_pixels, torch.zeros(1, case.side, case.side, 3, dtype=torch.uint8), "image", folder / "model.onnx"
+    )
+    torch.export.save(torch.export.export(network, (example,)), folder / "network.pt2")
+    recipe = QuantRecipe.parse("w8a8_asym")
+    ranges = collect(folder / "model.onnx", [pixels[i : i + 1] for i in range(CALIBRATION)], recipe)
+    quantize(folder / "model.onnx", ranges, recipe, folder / "model.int8.onnx")
+    np.save(folder / "calibration.npy", inputs[:CALIBRATION])
+    np.save(folder / "pixels.npy", pixels[chosen])
+    np.save(folder / "inputs.npy", inputs[chosen])
+    np.save(folder / "inputs_channels_last.npy", np.ascontiguousarray(inputs[chosen].transpose(0, 2, 3, 1)))
+    np.save(folder / "logits.npy", logits[chosen - CALIBRATION])
+
+
+def pictures(count: int, side: int) -> NDArray[np.uint8]:
+    """Return smooth random pictures [count, side, side, 3]: noise of several sizes, as photographs have."""
+    rng = np.random.default_rng(0)
+    found = np.zeros((count, side, side, 3))
+    for i in range(count):
+        for octave in range(2, 6):
+            coarse = rng.normal(0, 1 / octave, (2**octave, 2**octave, 3))
+            found[i] += cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.clip(found * 60 + 120, 0, 255).astype(np.uint8)
+
+
+def normalised(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what the float network sees: [N, 3, H, W]."""
+    scaled = (pixels / 255.0 - IMAGENET_MEAN) / IMAGENET_STD
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2).astype(np.float32))
+
+
+def _spread(network: "nn.Module", images: "Tensor") -> None:
+    """Set the statistics of batch normalisation and the mean of the logits; end in inference mode."""
+    import torch
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the plain average
+    network.train()
+    with torch.no_grad():
+        network(images)
+        network.eval()
+        classifier = [m for m in network.modules() if isinstance(m, torch.nn.Linear)][-1]
+        classifier.bias -= network(images).mean(dim=0)
+
+
+def _margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far the best class is ahead of the second, relative to the spread of all."""
+    ordered = np.sort(logits, axis=1)
+    return (ordered[:, -1] - ordered[:, -2]) / logits.std(axis=1)
+
+
+def _to_onnx(network: "nn.Module", example: "Tensor", name: str, path: Path) -> None:
+    import torch
+
+    torch.onnx.export(
+        network,
+        (example,),
+        str(path),
+        input_names=[name],
+        output_names=["logits"],
+        opset_version=17,
+        dynamo=False,
+    )

@@ -1,0 +1,24 @@
+"""Writes archives whose bytes depend on the contents alone."""
+
+import gzip
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+PROGRAM = "run"
+"""The program at the top of a bundle."""
+
+
+def pack(files: Mapping[str, bytes], archive: Path, top: str) -> None:
+    """Write `files` below the folder `top` of a tar.gz without times, owners or any order but by name."""
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name, data in sorted(files.items()):
+            entry = tarfile.TarInfo(f"{top}/{name}")
+            entry.size = len(data)
+            entry.mode = 0o755 if name == PROGRAM or data.startswith(b"\x7fELF") else 0o644
+            tar.addfile(entry, io.BytesIO(data))

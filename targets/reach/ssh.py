@@ -1,0 +1,196 @@
+"""Running commands and copying files on a device over SSH, with the openssh client of this machine.
+
+That program does it, so keys, agents, known_hosts, jump hosts and ~/.ssh/config count as everywhere else;
+no question is ever asked. EDGEC_SSH_CONFIG names a file to use in place of ~/.ssh/config.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from targets.errors import DeviceAddressError, DeviceCommandFailed, DeviceTimeout, TargetUnavailable
+from targets.reach import transfer
+from targets.reach.ssh_errors import diagnose
+from targets.reach.streams import Readable, follow
+
+CONNECT_SECONDS = 10
+SILENT_SECONDS, SILENT_TIMES = 10, 3
+"""A device that says nothing for so long, so many times, is gone: a pulled cable ends in an error."""
+SSH_FAILED = 255
+"""What ssh exits with if it failed itself; anything else is of the command."""
+
+_WATCHED = (
+    'exec 3<&0; "$@" </dev/null 3<&- & command=$!; '
+    "{ cat; kill $command; } <&3 >/dev/null 2>&1 & watcher=$!; "
+    "wait $command; status=$?; kill $watcher 2>/dev/null; exit $status"
+)
+"""Runs a command that ends with the connection. sshd alone lets it run on when the client is killed."""
+
+
+@dataclass(frozen=True)
+class SshAddress:
+    """Where a device is: a host name, IP address or alias of ~/.ssh/config. None is what ssh decides."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ssh://user@host:port, where user and port may be missing. Raises DeviceAddressError."""
+        wrong = DeviceAddressError(
+            f"{text!r} is no device. Expected: ssh://user@host or ssh://user@host:port"
+        )
+        try:
+            parts = urlsplit(text)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise wrong from None
+        if parts.password is not None:
+            raise DeviceAddressError(
+                f"ssh://{parts.username}:...@{host} holds a password. Set up a key: ssh-copy-id {host}"
+            )
+        rest = parts.path.strip("/") or parts.query or parts.fragment
+        if parts.scheme != "ssh" or host is None or rest:
+            raise wrong
+        if not re.fullmatch(r"[\w.][\w.:%-]*", host) or not re.fullmatch(
+            r"[\w.][\w.-]*|", parts.username or ""
+        ):
+            raise wrong  # one that begins with - would be an option
+        # urlsplit lowers the host, but an alias in ~/.ssh/config has its case
+        start = parts.netloc.lower().rindex(host)
+        return cls(parts.netloc[start : start + len(host)], parts.username or None, port)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"ssh://{f'{self.user}@' if self.user else ''}{host}{f':{self.port}' if self.port else ''}"
+
+    @property
+    def destination(self) -> str:
+        """What ssh calls it: user@host."""
+        return f"{self.user}@{self.host}" if self.user else self.host
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that ended by itself."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class SshDevice:
+    """A device that answers to SSH. Each call is a connection, unless ~/.ssh/config shares them."""
+
+    address: SshAddress
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes | Readable | None = None,
+        on_line: Callable[[str], None] | None = None,
+        timeout_s: float | None = None,
+    ) -> Finished:
+        """Run a command, its arguments untouched by any shell, and return what became of it.
+
+        stdin is what the command reads: bytes, or a file from its position on; without it the command reads
+        nothing, and ends with the connection or when this process is interrupted. on_line is called with each
+        line of stdout as it arrives. Raises a DeviceError if the command could not be run to its end.
+        """
+        command = list(argv) if stdin is not None else ["sh", "-c", _WATCHED, "edgec", *argv]
+        returncode, stdout, stderr = self._ssh(command, stdin, on_line, timeout_s)
+        return Finished(returncode, stdout.decode(errors="replace"), stderr)
+
+    def output(
+        self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float | None = None
+    ) -> str:
+        """Run a command that must succeed and return its stdout. Raises DeviceCommandFailed, or as `run`."""
+        done = self.run(argv, stdin=stdin, timeout_s=timeout_s)
+        if done.returncode:
+            raise self.failure(argv, done)
+        return done.stdout
+
+    def failure(self, argv: Sequence[str], done: Finished) -> DeviceCommandFailed:
+        """Return the error that says how a command failed."""
+        said = (done.stderr.strip() or done.stdout.strip())[-1000:] or "it said nothing"
+        return DeviceCommandFailed(
+            f"{self.address}: {shlex.join(argv)[:200]} failed with exit code {done.returncode}: {said}"
+        )
+
+    def send(self, local: Path, remote: str, on_bytes: Callable[[int], None] | None = None) -> None:
+        """Copy a file to the device: `remote` is absolute or relative to the home folder there.
+
+        It appears complete, with the digest checked on the device, or not at all. What an earlier, cut
+        connection has sent of the same file is not sent again; a file that is there already is left alone.
+        on_bytes is called with the number of bytes that need no more sending. Raises a DeviceError.
+        """
+        transfer.send(self, local, remote, on_bytes)
+
+    def fetch(self, remote: str, local: Path) -> None:
+        """Copy a file from the device; it appears complete, with its digest checked, or not at all."""
+        transfer.fetch(self, remote, local)
+
+    def read(self, argv: Sequence[str]) -> bytes:
+        """Run a command that must succeed and return its stdout, byte for byte. Raises as `output`."""
+        command = ["sh", "-c", _WATCHED, "edgec", *argv]
+        returncode, stdout, stderr = self._ssh(command, None, None, None)
+        if returncode:
+            raise self.failure(argv, Finished(returncode, "", stderr))
+        return stdout
+
+    def _ssh(
+        self,
+        command: Sequence[str],
+        stdin: bytes | Readable | None,
+        on_line: Callable[[str], None] | None,
+        timeout_s: float | None,
+    ) -> tuple[int, bytes, str]:
+        child = subprocess.Popen(
+            [*self._client(), shlex.join(command)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},  # its messages are read
+            start_new_session=True,  # Ctrl-C is ours to pass on
+        )
+        done = follow(child, stdin, on_line, timeout_s)
+        if done is None:
+            raise DeviceTimeout(
+                f"{self.address}: {shlex.join(command)[:200]} took longer than {timeout_s:g} s."
+            )
+        stdout, stderr = done
+        said = stderr.decode(errors="replace")
+        error = diagnose(said, self.address.destination, str(self.address))
+        if error and (child.returncode == SSH_FAILED or child.returncode < 0):
+            raise error
+        return child.returncode, stdout, said
+
+    def _client(self) -> list[str]:
+        program = shutil.which("ssh")
+        if program is None:
+            raise TargetUnavailable("ssh is not installed. On Debian and Ubuntu: apt install openssh-client")
+        config = os.environ.get("EDGEC_SSH_CONFIG")
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": CONNECT_SECONDS,
+            "ServerAliveInterval": SILENT_SECONDS,
+            "ServerAliveCountMax": SILENT_TIMES,
+            "LogLevel": "ERROR",
+        }
+        return [
+            *(program, "-T"),
+            *(["-F", config] if config else []),
+            *(part for name, value in options.items() for part in ("-o", f"{name}={value}")),
+            *(["-p", str(self.address.port)] if self.address.port else []),
+            *("--", self.address.destination),
+        ]

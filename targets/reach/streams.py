@@ -1,0 +1,102 @@
+"""Feeding a child process and reading it at the same time, line by line if wanted."""
+
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Protocol
+
+CHUNK = 1 << 16
+
+
+class Readable(Protocol):
+    """A file, as far as feeding needs one."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, none at the end."""
+        ...
+
+
+def follow(
+    child: "subprocess.Popen[bytes]",
+    stdin: bytes | Readable | None,
+    on_line: Callable[[str], None] | None,
+    timeout_s: float | None,
+) -> tuple[bytes, bytes] | None:
+    """Wait for a child with three pipes; return its stdout and stderr, or None if it took too long.
+
+    Without stdin the pipe stays open until the child ends: what it talks to can tell that we are alive.
+    However this ends, so does the child.
+    """
+    assert child.stdin is not None and child.stdout is not None and child.stderr is not None  # noqa: S101, PT018
+    said: list[bytes] = []
+    error = threading.Thread(target=lambda pipe: said.append(pipe.read()), args=(child.stderr,))
+    error.start()
+    if stdin is not None:
+        threading.Thread(target=_feed, args=(child.stdin, stdin), daemon=True).start()
+    with _ended(child), _limited(child, timeout_s) as expired:
+        output = b"".join(_read(child.stdout, on_line))
+        child.wait()
+        error.join()
+    return None if expired.is_set() else (output, said[0])
+
+
+def _feed(pipe: IO[bytes], data: bytes | Readable) -> None:
+    """Write everything; a child that ends before it has read it has its reasons, and says them."""
+    try:
+        with pipe:
+            if isinstance(data, bytes):
+                pipe.write(data)
+            else:
+                while chunk := data.read(CHUNK):
+                    pipe.write(chunk)
+    except (BrokenPipeError, ValueError):
+        return
+
+
+def _read(pipe: IO[bytes], on_line: Callable[[str], None] | None) -> Iterator[bytes]:
+    if on_line is None:
+        yield pipe.read()
+        return
+    for line in pipe:
+        on_line(line.decode(errors="replace").rstrip("\r\n"))
+        yield line
+
+
+@contextmanager
+def _ended(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """End the child with the block, also on Ctrl-C."""
+    try:
+        yield
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        if child.stdin:
+            _close(child.stdin)
+
+
+def _close(pipe: IO[bytes]) -> None:
+    try:
+        pipe.close()
+    except BrokenPipeError:
+        return
+
+
+@contextmanager
+def _limited(child: "subprocess.Popen[bytes]", timeout_s: float | None) -> Iterator[threading.Event]:
+    """Kill the child after a while, if it may not take longer; the event then is set."""
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        child.kill()
+
+    timer = threading.Timer(timeout_s or 0, expire)
+    timer.daemon = True
+    if timeout_s is not None:
+        timer.start()
+    try:
+        yield expired
+    finally:
+        timer.cancel()

@@ -1,0 +1,133 @@
+"""Copying files to and from a device so that they are there whole or not at all.
+
+Only what a busybox has is needed there: sh, cat, mv, wc, sha256sum.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+from targets.errors import ConnectionCut, DeviceCommandFailed, DeviceDiskFull, DeviceError, TargetError
+from targets.reach.streams import Readable
+
+_BEGIN = """
+mkdir -p -- "$(dirname -- "$1")" || exit 1
+if [ -f "$1" ] && echo "$2  $1" | sha256sum -c >/dev/null 2>&1; then
+  chmod "$3" -- "$1" && echo there
+  exit
+fi
+if [ -f "$1.$2.part" ]; then wc -c <"$1.$2.part"; else echo 0; fi
+"""
+_APPEND = 'cat >>"$1"'
+_FINISH = """
+echo "$2  $1.$2.part" | sha256sum -c >/dev/null 2>&1 || { rm -f -- "$1.$2.part"; echo changed; exit; }
+chmod "$3" -- "$1.$2.part" || exit 1
+sync "$1.$2.part" 2>/dev/null || sync # power may fail: no name without its bytes
+mv -f -- "$1.$2.part" "$1" && echo done
+"""
+
+
+class Finished(Protocol):
+    """A command that ended by itself."""
+
+    @property
+    def returncode(self) -> int:
+        """Its exit code."""
+        ...
+
+    @property
+    def stdout(self) -> str:
+        """What it printed."""
+        ...
+
+    @property
+    def stderr(self) -> str:
+        """What it complained about."""
+        ...
+
+
+class Device(Protocol):
+    """What copying needs of a device; `targets.reach.ssh.SshDevice` is one."""
+
+    def run(self, argv: Sequence[str], *, stdin: bytes | Readable | None = None) -> Finished:
+        """Run a command."""
+        ...
+
+    def read(self, argv: Sequence[str]) -> bytes:
+        """Run a command that must succeed and return its stdout."""
+        ...
+
+
+def send(device: Device, local: Path, remote: str, on_bytes: Callable[[int], None] | None = None) -> None:
+    """See SshDevice.send."""
+    advance = on_bytes or (lambda _: None)
+    digest, size = file_digest(local), local.stat().st_size
+    mode = "755" if os.access(local, os.X_OK) else "644"
+    for _ in range(2):  # what an earlier try left may be damaged: then once more from the beginning
+        begun = _script(device, _BEGIN, remote, digest, mode)
+        if begun == "there":
+            advance(size)
+            return
+        offset = int(begun)
+        advance(min(offset, size))
+        with local.open("rb") as file:
+            file.seek(offset)
+            _script(device, _APPEND, f"{remote}.{digest}.part", stdin=_Counted(file, advance))
+        if _script(device, _FINISH, remote, digest, mode) == "done":
+            return
+        advance(-size)
+    raise DeviceError(
+        f"{remote} arrived on the device with other bytes than were sent, twice. Is its disk sound?"
+    )
+
+
+def fetch(device: Device, remote: str, local: Path) -> None:
+    """See SshDevice.fetch."""
+    wanted = _script(device, 'sha256sum <"$1"', remote).split()[0]
+    content = device.read(["cat", "--", remote])
+    if hashlib.sha256(content).hexdigest() != wanted:
+        raise ConnectionCut(f"{remote} arrived with other bytes than it has on the device. Try again.")
+    local.parent.mkdir(parents=True, exist_ok=True)
+    scratch = local.with_name(f".{local.name}.{os.getpid()}")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(local)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file in hex. Raises TargetError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise TargetError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _script(device: Device, script: str, *arguments: str, stdin: Readable | None = None) -> str:
+    """Run a shell script with arguments on the device; return what it printed. Raises a DeviceError."""
+    done = device.run(["sh", "-c", script, "edgec", *arguments], stdin=stdin)
+    if done.returncode or "No space left" in done.stderr:
+        said = done.stderr.strip()[-500:] or f"exit code {done.returncode}"
+        if "No space left" in said or "Disk quota exceeded" in said:
+            raise DeviceDiskFull(
+                f"The device has no room for {arguments[0]}: {said}. Free some, and try again."
+            )
+        raise DeviceCommandFailed(f"{arguments[0]} cannot be copied: {said}")
+    return done.stdout.strip()
+
+
+class _Counted:
+    """A file that tells how much of it was read."""
+
+    def __init__(self, file: IO[bytes], advance: Callable[[int], None]) -> None:
+        self._file = file
+        self._advance = advance
+
+    def read(self, size: int, /) -> bytes:
+        chunk = self._file.read(size)
+        self._advance(len(chunk))
+        return chunk

@@ -1,0 +1,95 @@
+"""What every instruction set's inner step of a convolution has in common.
+
+A block of accumulators belongs to `pixels` output pixels and `channels` output channels. Weights are packed
+[block][run][granule][channel][byte]: a granule is the bytes of one channel that one instruction takes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import tirx
+
+from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
+
+
+@dataclass(frozen=True)
+class Block:
+    """The accumulators of a block: pixels times vectors of channels, from the channel `channel` on."""
+
+    pixels: int
+    vectors: int
+    channel: Expr
+
+
+Reads = Sequence[Sequence[int]]
+"""For each tap of a row that is computed together: where each pixel's activations are, relative to a base."""
+
+
+class Step(Protocol):
+    """How one instruction set multiplies and accumulates."""
+
+    @property
+    def granule(self) -> int:
+        """Bytes of input channels one instruction takes: weights are padded with zeros to a multiple."""
+        ...
+
+    @property
+    def unit(self) -> int:
+        """Granules that share one load of activations."""
+        ...
+
+    @property
+    def pair(self) -> int:
+        """Pixels that share one accumulator register; a block has a multiple of it."""
+        ...
+
+    def registers(self, pixels: int, vectors: int) -> int:
+        """How many accumulator registers a block takes."""
+        ...
+
+    def start(self, k: Emitter, acc: Buffer, block: Block) -> None:
+        """Set the accumulators, to the biases where the register layout allows it."""
+        ...
+
+    def emit(
+        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
+    ) -> None:
+        """Accumulate `granules` granules of each tap: activations from `base`, weights from `w` on."""
+        ...
+
+    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Block) -> Expr:
+        """The int32 sums, bias included, of `lanes` channels of one pixel."""
+        ...
+
+
+def pack(weight: NDArray[np.int8], channels: int, granule: int) -> NDArray[np.int8]:
+    """Reorder weights [K, taps, bytes] to [K / channels, taps, bytes / granule, channels, granule]."""
+    count, taps, length = weight.shape
+    blocks = weight.reshape(count // channels, channels, taps, length // granule, granule)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1, 4))
+
+
+def start_with_bias(k: Emitter, acc: Buffer, block: Block, lanes: int) -> None:
+    """Set accumulators that hold `lanes` channels of one pixel to the biases."""
+    for n in range(block.vectors):
+        bias = k.let(k.load(k.ints, block.channel + n * lanes, lanes))
+        for p in range(block.pixels):
+            k.store(acc, p * block.vectors + n, bias)
+
+
+class Activations:
+    """Activations already in registers, by where they were read: taps of neighbouring pixels overlap."""
+
+    def __init__(self, k: Emitter, base: Expr, dtype: str) -> None:
+        self._k, self._base, self._dtype = k, base, dtype
+        self._loaded: dict[int, Expr] = {}
+
+    def at(self, offset: int) -> Expr:
+        """16 bytes as a vector of `dtype`, loaded at the first use."""
+        if offset not in self._loaded:
+            loaded = self._k.load(self._k.x, self._base + offset, 16)
+            self._loaded[offset] = self._k.let(tirx.reinterpret(self._dtype, loaded))
+        return self._loaded[offset]

@@ -1,0 +1,118 @@
+"""A real SSH server on this machine, with keys of its own: what tests of devices talk to."""
+
+import contextlib
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from targets.reach.ssh import SshAddress, SshDevice
+
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
+needs_sshd = pytest.mark.skipif(
+    SSHD is None or shutil.which("ssh") is None,
+    reason="no SSH server and client on this machine: apt install openssh-server openssh-client",
+)
+
+
+@dataclass
+class Sshd:
+    """The server; `home` is the home folder of whoever logs in, `config` the client's configuration."""
+
+    folder: Path
+    home: Path
+    port: int
+    server: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "ssh_config"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / "known_hosts"
+
+    @property
+    def address(self) -> SshAddress:
+        return SshAddress("127.0.0.1", getpass.getuser(), self.port)
+
+    @property
+    def device(self) -> SshDevice:
+        return SshDevice(self.address)
+
+    def start(self) -> None:
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)  # where it separates its privileges
+        log = self.folder / "log"
+        assert SSHD
+        self.server = subprocess.Popen([SSHD, "-D", "-f", self.folder / "sshd_config", "-E", log])
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self.server.poll() is None, log.read_text()
+            time.sleep(0.05)
+        raise AssertionError(f"sshd does not answer:\n{log.read_text()}")
+
+    def stop(self) -> None:
+        """End the server; open connections stay."""
+        if self.server:
+            self.server.terminate()
+            self.server.wait()
+
+    def cut(self) -> None:
+        """End all connections that are open now, as a reset of the network would."""
+        assert self.server
+        for process in _children(self.server.pid):
+            for session in [*_children(process), process]:
+                with contextlib.suppress(ProcessLookupError):  # one that ended meanwhile
+                    os.kill(session, signal.SIGKILL)
+
+    def use_path(self, folder: Path) -> None:
+        """Let commands be looked for in `folder` first."""
+        (self.folder / "path").write_text(f"{folder}:")
+
+
+def make_sshd(folder: Path) -> Sshd:
+    """Make keys and configurations in an empty folder; the server does not run yet."""
+    home = folder / "home"
+    home.mkdir()
+    for name in ("host_key", "user_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    sshd = Sshd(folder, home, port)
+    shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
+    host_key = (folder / "host_key.pub").read_text()
+    sshd.known_hosts.write_text(f"[127.0.0.1]:{port} {host_key}")
+    (folder / "path").write_text("")
+    login = folder / "login"
+    login.write_text(
+        f'#!/bin/sh\ncd {home} || exit 1\nexport HOME={home} PATH="$(cat {folder}/path)$PATH"\n'
+        'exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
+    )
+    login.chmod(0o755)
+    (folder / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host_key\nPidFile none\n"
+        f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
+        f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nForceCommand {login}\n"
+        "PermitRootLogin yes\nMaxStartups 100\n"
+    )
+    sshd.config.write_text(
+        f"IdentityFile {folder}/user_key\nIdentitiesOnly yes\nUserKnownHostsFile {sshd.known_hosts}\n"
+        "GlobalKnownHostsFile none\n"
+    )
+    return sshd
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(text) for text in found.read_text().split()] if found.exists() else []
