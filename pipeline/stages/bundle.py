@@ -17,8 +17,10 @@ from targets.base import BuildState
 from targets.runtime import signature
 from targets.runtime.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
+from targets.runtime.selftest import EVALUATION
 
 RUNTIME = ROOT / "targets" / "runtime"
+SHIPPED = (".py", ".html", ".css", ".js")
 SETTINGS = "build.json"
 
 
@@ -81,11 +83,15 @@ class Bundle(Stage):
         return {
             **{f"engine/{name}": self.engine.product.file(name).read_bytes() for name in self.shipped},
             PROGRAM: (RUNTIME / "run.py").read_bytes(),
-            "evaluation.npz": self.samples.file("evaluation.npz").read_bytes(),
+            EVALUATION: self.samples.file(EVALUATION).read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
             SETTINGS: self.settings.encode(),
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
-            **{f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.glob("*.py"))},
+            **{
+                f"runtime/{path.name}": path.read_bytes()
+                for path in sorted(RUNTIME.iterdir())
+                if path.suffix in SHIPPED
+            },
         }
