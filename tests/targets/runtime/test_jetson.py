@@ -20,14 +20,8 @@ def device(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     ("device", "l4t", "module", "mode", "memory"),
     [
         ("5.1", "35.4.1", "Jetson-AGX", "MODE_30W_ALL", 30276),
-        (
-            "6.2",
-            "36.4.3",
-            "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",
-            "MAXN_SUPER",
-            7619,
-        ),
-        ("7.1", "38.4.0", "NVIDIA Jetson AGX Thor Developer Kit", "120W", 125770),
+        ("6.2", "36.4.3", NANO, "MAXN_SUPER", 7619),
+        ("7.0", "38.2.0", "NVIDIA Jetson AGX Thor Developer Kit", "MAXN", 125770),
     ],
     indirect=["device"],
 )
