@@ -7,7 +7,7 @@ from types import FrameType
 import typer
 
 from calibration.errors import CalibrationError
-from pipeline.cli import baseline, build, demo, devices, doctor, report, show, train, verify
+from pipeline.cli import baseline, build, demo, devices, doctor, ensemble, report, show, train, verify
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
 
@@ -23,6 +23,7 @@ app.command("build")(build.build)
 app.command("train")(train.train)
 app.command("export")(build.export)
 app.command("validate")(build.validate)
+app.command("ensemble")(ensemble.ensemble)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)
 app.command("sign")(verify.sign)
