@@ -10,11 +10,12 @@ from pipeline.config import BuildConfig
 from pipeline.data.open import NAMED, open_dataset
 from pipeline.data.split import Split
 from pipeline.digest import InputFile, RememberedDigests
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UsageError
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
 from pipeline.signing import public_half
 from pipeline.stage import Stage
+from pipeline.stages.adopt import Adopt, adopted
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate, CalibrationImages
@@ -61,6 +62,7 @@ class Build:
         self.target: Target = find_target(config.target)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
+        self._check_brought()
         self.target.check()
         weights = find_weights(self.model, config.checkpoint, config.data)
         self.store = Store(config.out / "store")
@@ -134,11 +136,23 @@ class Build:
     def recipe(self) -> QuantRecipe:
         """How to quantise: as asked for, as the target prefers, or as trying shows to be best."""
         name = self.config.calibration.recipe
+        if self.brought is not None:
+            return adopted(self.brought)
         if name != AUTO:
             return QuantRecipe.parse(name) if name else self.target.recipe
         seconds = self.config.calibration.auto_seconds
         scheme = self.target.recipe.scheme
         return chosen(self._make(Choose(self.float_model, self.calibration_images, scheme, seconds)))
+
+    @cached_property
+    def brought(self) -> Product | None:
+        """model.int8.onnx, if the user brings one."""
+        path = self.config.calibration.quantized
+        if path is None:
+            return None
+        quantized = InputFile(path, self.digests(path))
+        scheme, shape = self.target.recipe.scheme, self.model.input_shape
+        return self._make(Adopt(quantized, scheme, shape, self.classes))
 
     @cached_property
     def prepared_model(self) -> Product:
@@ -162,6 +176,8 @@ class Build:
     def int8_model(self) -> Product:
         """model.int8.onnx as it is compiled, with layers left in float if `calibration.max_drop` needs it."""
         max_drop = self.config.calibration.max_drop
+        if self.brought is not None:
+            return self.brought
         if max_drop is None:
             return self.quantized_model
         tuning = CalibrationImages(self.tuning, self.model.preprocessing)
@@ -264,6 +280,25 @@ class Build:
                 signing_key=self.signing_key,
             )
         )
+
+    def _check_brought(self) -> None:
+        """Raise UsageError where a quantised model is brought, and asked for what only our own can have."""
+        settings = self.config.calibration
+        if settings.quantized is None:
+            return
+        if not settings.quantized.is_file():
+            raise UsageError(f"The quantised model {settings.quantized} is not a file. Give a Q/DQ ONNX.")
+        unwanted = {
+            "calibration.recipe": settings.recipe,
+            "calibration.max_drop": settings.max_drop,
+            "validation.sensitivity": self.config.validation.sensitivity,
+        }
+        asked = [name for name, value in unwanted.items() if value]
+        if asked:
+            raise UsageError(
+                f"{settings.quantized} is compiled as it is, so {', '.join(asked)} cannot be done. Leave out"
+                " either that or calibration.quantized (--quantized)."
+            )
 
     def _limits(self) -> GateLimits:
         accuracy, latency = self.config.validation, self.config.latency

@@ -18,7 +18,8 @@ def publish(build: Build) -> Path:
     name with other settings publish one after the other, so that what lies there in the end is of one.
     """
     packed = build.bundle
-    parts = (build.float_model, build.ranges, build.int8_model, build.engine.product, build.report)
+    found = () if build.brought is not None else (build.ranges,)
+    parts = (build.float_model, *found, build.int8_model, build.engine.product, build.report)
     files = {name: product for product in parts for name in product.digests}
     out = build.config.out
     folder, bundle = out / build.name, out / f"{build.name}.edgec"

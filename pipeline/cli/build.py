@@ -28,13 +28,14 @@ def build(
     config: options.Config = None,
     out: options.Out = None,
     recipe: options.Recipe = None,
+    quantized: options.Quantized = None,
     as_json: options.Json = False,
 ) -> None:
     """Build, validate and bundle a model for a target. Exit code 1 if a gate fails.
 
     Example: edgec build --model resnet20-cifar10 --data cifar-10-batches-py
     """
-    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
+    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe, quantized)
     one = Build(chosen, make_progress(as_json))
     bundle = publish(one)
     report = Report.load(one.report.file("report.json"))
@@ -57,13 +58,14 @@ def validate(
     config: options.Config = None,
     out: options.Out = None,
     recipe: options.Recipe = None,
+    quantized: options.Quantized = None,
     as_json: options.Json = False,
 ) -> None:
     """Validate a model on a target without bundling it. Exit code 1 if a gate fails.
 
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
-    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
+    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe, quantized)
     one = Build(chosen, make_progress(as_json))
     report = Report.load(one.report.file("report.json"))
     if as_json:
@@ -114,6 +116,7 @@ def load_build_config(
     checkpoint: Path | None,
     out: Path | None,
     recipe: str | None,
+    quantized: Path | None = None,
 ) -> BuildConfig:
     """Return what the options of a command, and the file they name, ask for. Raises UsageError."""
     chosen = {
@@ -124,6 +127,7 @@ def load_build_config(
         "checkpoint": checkpoint,
         "out": out,
         "calibration.recipe": recipe,
+        "calibration.quantized": quantized,
     }
     return load_config(BuildConfig, config, chosen)
 

@@ -25,4 +25,7 @@ Out = Annotated[Path | None, typer.Option(help="Folder for results and cache. De
 Recipe = Annotated[
     str | None, typer.Option(help="Quantisation recipe, such as w8a8_sym. Default: the target's.")
 ]
+Quantized = Annotated[
+    Path | None, typer.Option(help="A Q/DQ ONNX to compile as it is, such as one of edgec train --qat.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and no progress.")]

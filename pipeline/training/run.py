@@ -28,7 +28,7 @@ from torch import nn
 from pipeline.errors import CheckpointError, UsageError
 from pipeline.models.checkpoint import DAMAGE
 from pipeline.store import writing
-from pipeline.training.config import TrainConfig
+from pipeline.training.config import QatConfig, TrainConfig
 
 
 class Decisions(BaseModel):
@@ -49,7 +49,7 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
-    config: TrainConfig
+    config: TrainConfig | QatConfig
     decisions: Decisions
 
 
@@ -118,7 +118,7 @@ class RunFolder:
                 raise UsageError(f"Another training runs in {self.path}. Give another folder.") from None
             yield
 
-    def begin(self, config: TrainConfig, decide: Callable[[], Decisions]) -> RunRecord:
+    def begin(self, config: TrainConfig | QatConfig, decide: Callable[[], Decisions]) -> RunRecord:
         """Return the record of the run in this folder, or write that of a new one.
 
         Raises UsageError if the folder holds a run with other settings, CheckpointError for a damaged record.
@@ -134,7 +134,7 @@ class RunFolder:
             raise CheckpointError(f"{path} is damaged. Remove {self.path} to start again.") from error
         found, wanted = record.config.model_dump(), config.model_dump()
         different = [
-            f"{key} = {found[key]}, not {wanted[key]}" for key in wanted if found[key] != wanted[key]
+            f"{key} = {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]
         ]
         if different:
             raise UsageError(
