@@ -6,17 +6,22 @@ from pathlib import Path
 from time import perf_counter
 
 from calibration.recipe import Correction, QuantRecipe
-from pipeline.config import BuildConfig
+from pipeline.brought import check_brought
+from pipeline.config import BuildConfig, recorded
+from pipeline.data.left_over import left_over
 from pipeline.data.open import NAMED, open_dataset
+from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
 from pipeline.digest import InputFile, RememberedDigests
 from pipeline.errors import DataError, UsageError
+from pipeline.models.foreign import ForeignModel, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
 from pipeline.signing import public_half
 from pipeline.stage import Stage
-from pipeline.stages.adopt import Adopt, adopted
+from pipeline.stages.adopt import Adopt
 from pipeline.stages.attribute import Attribute
+from pipeline.stages.bring import Bring, brought_recipe
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate, CalibrationImages
 from pipeline.stages.choose import Choose, chosen
@@ -28,9 +33,10 @@ from pipeline.stages.mix import Mix
 from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
+from pipeline.stages.sample import Sample, sample_size
 from pipeline.stages.validate import Validate
 from pipeline.store import Product, Store, writing
-from targets.base import Target
+from targets.base import BuildState, Target
 from targets.registry import find_target
 from targets.runtime.measure import Settings
 
@@ -58,19 +64,25 @@ class Build:
         self.config = config
         self.progress = progress
         self.steps: list[Step] = []
-        self.model: KnownModel = find_model(config.model)
+        self.model: KnownModel | ForeignModel = _find(config)
         self.target: Target = find_target(config.target)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
-        self._check_brought()
+        check_brought(config)
         self.target.check()
-        weights = find_weights(self.model, config.checkpoint, config.data)
+        weights = (
+            self.model.path
+            if isinstance(self.model, ForeignModel)
+            else find_weights(self.model, config.checkpoint, config.data)
+        )
         self.store = Store(config.out / "store")
         self.digests = RememberedDigests(self.store.root / "digests.json")
         self.checkpoint = InputFile(weights, self.digests(weights))
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = open_dataset(self._location(), config.labels, self.digests)
+        if isinstance(self.model, ForeignModel) and self.model.labels is not None:
+            self.dataset = relabelled(self.dataset, self.model.labels, self.model.name)
         self.classes = self.model.classes_for(len(self.dataset.classes))
 
     @property
@@ -96,15 +108,7 @@ class Build:
     @cached_property
     def tuning(self) -> Split:
         """Labelled images that are neither calibrated with nor evaluated on, for `calibration.max_drop`."""
-        whole, drawn = self.dataset.split("calibration"), set(self.calibration.indices.tolist())
-        rest = whole.subset([i for i, index in enumerate(whole.indices.tolist()) if index not in drawn])
-        if not len(rest) and self.dataset.has("train"):
-            rest = self.dataset.split("train")
-        if not len(rest):
-            raise DataError(
-                "calibration.max_drop needs images besides those for calibration and evaluation, and all"
-                f" {len(whole)} calibration images are calibrated with. Lower calibration.images or add some."
-            )
+        rest = left_over(self.dataset, self.calibration)
         return rest.stratified(self.config.calibration.tuning_images, self.config.calibration.seed)
 
     @property
@@ -116,15 +120,15 @@ class Build:
     @cached_property
     def float_model(self) -> Product:
         """model.onnx."""
-        return self._make(
-            Export(
-                model=self.model,
-                classes=self.classes,
-                checkpoint=self.checkpoint,
-                check_images=self.evaluation.stratified(CHECK_IMAGES, seed=0),
-                dynamic_batch=self.config.export.dynamic_batch,
-                max_difference=self.config.export.max_difference,
+        model, classes, checkpoint = self.model, self.classes, self.checkpoint
+        images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
+        wanted = self.config.export
+        if isinstance(model, ForeignModel):
+            return self._make(
+                Adopt(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
             )
+        return self._make(
+            Export(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
         )
 
     @cached_property
@@ -137,7 +141,7 @@ class Build:
         """How to quantise: as asked for, as the target prefers, or as trying shows to be best."""
         name = self.config.calibration.recipe
         if self.brought is not None:
-            return adopted(self.brought)
+            return brought_recipe(self.brought)
         if name != AUTO:
             return QuantRecipe.parse(name) if name else self.target.recipe
         seconds = self.config.calibration.auto_seconds
@@ -152,7 +156,7 @@ class Build:
             return None
         quantized = InputFile(path, self.digests(path))
         scheme, shape = self.target.recipe.scheme, self.model.input_shape
-        return self._make(Adopt(quantized, scheme, shape, self.classes))
+        return self._make(Bring(quantized, scheme, shape, self.classes))
 
     @cached_property
     def prepared_model(self) -> Product:
@@ -188,7 +192,8 @@ class Build:
     def engine(self) -> Engine:
         """The target's engine."""
         target = self.target
-        stage = Compile(self.int8_model, target.name, target.fingerprint(), target.engine_name)
+        models = self.float_model, self.int8_model
+        stage = Compile(*models, target.name, target.fingerprint(), target.engine_name)
         return Engine(self._make(stage), stage.file_name, stage.target, stage.fingerprint)
 
     @cached_property
@@ -204,8 +209,10 @@ class Build:
         )
 
     @cached_property
-    def measurements(self) -> Product:
-        """fp32.json and, if the target is this machine, int8.json."""
+    def measurements(self) -> Product | None:
+        """fp32.json and, if the target is this machine, int8.json; None if there is no engine yet."""
+        if self.target.state is BuildState.NOT_BUILT:
+            return None
         return self._make(
             Measure(
                 float_model=self.float_model,
@@ -245,26 +252,20 @@ class Build:
 
     @cached_property
     def report(self) -> Product:
-        """report.json and report.html."""
-        return self._make(
-            WriteReport(
-                model=self.model.name,
-                recipe=self.recipe,
-                dataset=_name(self._location()),
-                threads=self.config.latency.threads,
-                limits=self._limits(),
-                evaluation=self.evaluation,
-                calibration=self.calibration,
-                checkpoint=self.checkpoint,
-                float_model=self.float_model,
-                int8_model=self.int8_model,
-                engine=self.engine,
-                accuracy=self.accuracy,
-                measurements=self.measurements,
-                sensitivity=self.sensitivity,
-                robustness=self.robustness,
-            )
-        )
+        """report.json and report.html: everything that was measured."""
+        return self._make(self._report(self.measurements))
+
+    @cached_property
+    def lasting_report(self) -> Product:
+        """The same without latency and memory, which are never the same again: what a bundle holds."""
+        return self._make(self._report(None))
+
+    @cached_property
+    def samples(self) -> Product:
+        """evaluation.npz."""
+        preprocessing = self.model.preprocessing
+        images = self.evaluation.stratified(sample_size(preprocessing), seed=0)
+        return self._make(Sample(self.float_model, self.engine, images, preprocessing))
 
     @cached_property
     def bundle(self) -> Product:
@@ -274,31 +275,35 @@ class Build:
                 model=self.model.name,
                 engine=self.engine,
                 runner=self.target.runner,
-                report=self.report,
+                report=self.lasting_report,
+                state=self.target.state,
+                shipped=self.target.shipped,
+                samples=self.samples,
                 classes=self.dataset.classes,
                 preprocessing=self.model.preprocessing,
+                settings=recorded(self.config, self.recipe.name),
                 signing_key=self.signing_key,
             )
         )
 
-    def _check_brought(self) -> None:
-        """Raise UsageError where a quantised model is brought, and asked for what only our own can have."""
-        settings = self.config.calibration
-        if settings.quantized is None:
-            return
-        if not settings.quantized.is_file():
-            raise UsageError(f"The quantised model {settings.quantized} is not a file. Give a Q/DQ ONNX.")
-        unwanted = {
-            "calibration.recipe": settings.recipe,
-            "calibration.max_drop": settings.max_drop,
-            "validation.sensitivity": self.config.validation.sensitivity,
-        }
-        asked = [name for name, value in unwanted.items() if value]
-        if asked:
-            raise UsageError(
-                f"{settings.quantized} is compiled as it is, so {', '.join(asked)} cannot be done. Leave out"
-                " either that or calibration.quantized (--quantized)."
-            )
+    def _report(self, measurements: Product | None) -> WriteReport:
+        return WriteReport(
+            model=self.model.name,
+            recipe=self.recipe,
+            dataset=_name(self._location()),
+            threads=self.config.latency.threads,
+            limits=self._limits(),
+            evaluation=self.evaluation,
+            calibration=self.calibration,
+            checkpoint=self.checkpoint,
+            float_model=self.float_model,
+            int8_model=self.int8_model,
+            engine=self.engine,
+            accuracy=self.accuracy,
+            measurements=measurements,
+            sensitivity=self.sensitivity,
+            robustness=self.robustness,
+        )
 
     def _limits(self) -> GateLimits:
         accuracy, latency = self.config.validation, self.config.latency
@@ -322,6 +327,15 @@ class Build:
                 "folder <split>/<class>/*.jpg, a folder or .zip with labels.csv, or CIFAR-10."
             )
         return location
+
+
+def _find(config: BuildConfig) -> KnownModel | ForeignModel:
+    """Return the model by its name, or by its file. Raises UsageError if it cannot have a checkpoint."""
+    if not is_foreign(config.model):
+        return find_model(config.model)
+    if config.checkpoint is not None:
+        raise UsageError(f"{config.model} holds its own weights; leave the checkpoint out.")
+    return read_foreign(Path(config.model))
 
 
 def _name(location: Path) -> str:

@@ -154,7 +154,9 @@ def rates(accuracy: Accuracy) -> list[tuple[str, PairedRate]]:
 def size_bars(report: Report) -> list[tuple[str, str, float]]:
     """Return name, size and length in percent of the longest, for every file."""
     sizes = report.sizes
-    named = [("FP32 ONNX", sizes.model), ("INT8 ONNX", sizes.int8_model), ("Engine", sizes.engine)]
+    named = [("FP32 ONNX", sizes.model), ("INT8 ONNX", sizes.int8_model)]
+    if sizes.engine is not None:
+        named.append(("Engine", sizes.engine))
     longest = max(size for _, size in named)
     return [(name, figures.size(size), round(100 * size / longest, 2)) for name, size in named]
 

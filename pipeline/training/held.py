@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pipeline.data.split import Split
 from pipeline.errors import DataError
+from pipeline.models.foreign import ForeignModel
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
 
@@ -13,7 +14,9 @@ HELD_LIMIT = 8 * 2**30
 """Bytes of decoded training images."""
 
 
-def held_in_memory(split: Split, model: KnownModel, progress: Progress) -> tuple[Tensor, Tensor]:
+def held_in_memory(
+    split: Split, model: KnownModel | ForeignModel, progress: Progress
+) -> tuple[Tensor, Tensor]:
     """Decode a whole split: uint8 [N, H, W, C], int64 [N]. Raises DataError if that is too large."""
     size = len(split) * int(np.prod(model.input_shape))
     if size > HELD_LIMIT:
