@@ -8,9 +8,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.errors import ModelError
 from calibration.graph import IMAGE, QDQ, Graph, attribute, node_label, undequantized
-from calibration.placement import POOLS, identity_slot, is_residual_add
+from calibration.placement import POOLS, follows_convolution, identity_slot, is_residual_add
 from calibration.recipe import Scheme
 
 INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger"})
@@ -50,7 +49,7 @@ def lint_graph(graph: Graph, scheme: Scheme, float_layers: Collection[str] = ())
             findings += _layer_rules(graph, node, scheme, node.name in float_layers)
         elif node.op_type in POOLS and not _is_dequantized(graph, node.input[0]):
             findings.append(_finding(node, "its input is not quantised", "The pooling would run in float."))
-        elif is_residual_add(graph, node):
+        elif is_residual_add(graph, node) and follows_convolution(graph, node):
             findings += _add_rules(graph, node)
         elif node.op_type.startswith("QLinear") or node.op_type in INTEGER_OPERATORS:
             why = "TensorRT and this compiler read Q/DQ around float operators only."
@@ -174,11 +173,7 @@ def _add_rules(graph: Graph, node: onnx.NodeProto) -> Iterator[LintFinding]:
         why = "With Q/DQ between the main branch's Conv and the Add, Conv+Add+ReLU is not one kernel."
         yield _finding(node, "both of its branches are quantised", why)
         return
-    try:
-        identity = identity_slot(graph, node)
-    except ModelError as error:
-        yield _finding(node, "no branch ends in a Conv", str(error))
-        return
+    identity = identity_slot(graph, node)
     if quantized[1 - identity]:
         why = "The main branch's Conv has to reach the Add directly, or Conv+Add+ReLU is not one kernel."
         yield _finding(node, "its main branch is quantised instead of the identity", why)

@@ -75,7 +75,7 @@ def place(graph: Graph, recipe: QuantRecipe, float_layers: Collection[str] = ())
     edges += [
         Edge(i, identity_slot(graph, node))
         for i, node in enumerate(graph.nodes)
-        if is_residual_add(graph, node)
+        if is_residual_add(graph, node) and follows_convolution(graph, node)
     ]
     edges += [start for edge in edges if (start := _chain_start(graph, _tensor(graph, edge)))]
     edges = sorted(set(edges), key=lambda e: (e.node, e.slot))
@@ -87,6 +87,12 @@ def place(graph: Graph, recipe: QuantRecipe, float_layers: Collection[str] = ())
 def is_residual_add(graph: Graph, node: onnx.NodeProto) -> bool:
     """Whether `node` adds two computed tensors."""
     return node.op_type == "Add" and not any(graph.is_constant(name) for name in node.input)
+
+
+def follows_convolution(graph: Graph, add: onnx.NodeProto) -> bool:
+    """Whether a branch of an Add ends in a Conv; else, as in a highway network, it stays in float."""
+    behind = [graph.producer(undequantized(graph, name)) for name in add.input]
+    return any(node is not None and node.op_type == "Conv" for node in behind)
 
 
 def identity_slot(graph: Graph, add: onnx.NodeProto) -> int:

@@ -143,6 +143,9 @@ def _read(file: Path, kind: type[BaseModel]) -> dict[str, Any]:
             path = file.parent / _expanded(values[key])
             named = values[key] in NAMED and not path.exists()
             values[key] = Path(values[key]) if named else path
+    model = values.get("model")
+    if isinstance(model, str) and model.endswith(".onnx"):
+        values["model"] = str(file.parent / _expanded(model))
     return values
 
 

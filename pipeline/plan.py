@@ -8,13 +8,16 @@ from time import perf_counter
 from calibration.recipe import Correction, QuantRecipe
 from pipeline.config import BuildConfig, recorded
 from pipeline.data.open import NAMED, open_dataset
+from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
 from pipeline.digest import InputFile, RememberedDigests
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UsageError
+from pipeline.models.foreign import ForeignModel, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
 from pipeline.signing import public_half
 from pipeline.stage import Stage
+from pipeline.stages.adopt import Adopt
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate, CalibrationImages
@@ -58,18 +61,24 @@ class Build:
         self.config = config
         self.progress = progress
         self.steps: list[Step] = []
-        self.model: KnownModel = find_model(config.model)
+        self.model: KnownModel | ForeignModel = _find(config)
         self.target: Target = find_target(config.target)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
         self.target.check()
-        weights = find_weights(self.model, config.checkpoint, config.data)
+        weights = (
+            self.model.path
+            if isinstance(self.model, ForeignModel)
+            else find_weights(self.model, config.checkpoint, config.data)
+        )
         self.store = Store(config.out / "store")
         self.digests = RememberedDigests(self.store.root / "digests.json")
         self.checkpoint = InputFile(weights, self.digests(weights))
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = open_dataset(self._location(), config.labels, self.digests)
+        if isinstance(self.model, ForeignModel) and self.model.labels is not None:
+            self.dataset = relabelled(self.dataset, self.model.labels, self.model.name)
         self.classes = self.model.classes_for(len(self.dataset.classes))
 
     @property
@@ -115,15 +124,15 @@ class Build:
     @cached_property
     def float_model(self) -> Product:
         """model.onnx."""
-        return self._make(
-            Export(
-                model=self.model,
-                classes=self.classes,
-                checkpoint=self.checkpoint,
-                check_images=self.evaluation.stratified(CHECK_IMAGES, seed=0),
-                dynamic_batch=self.config.export.dynamic_batch,
-                max_difference=self.config.export.max_difference,
+        model, classes, checkpoint = self.model, self.classes, self.checkpoint
+        images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
+        wanted = self.config.export
+        if isinstance(model, ForeignModel):
+            return self._make(
+                Adopt(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
             )
+        return self._make(
+            Export(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
         )
 
     @cached_property
@@ -308,6 +317,15 @@ class Build:
                 "folder <split>/<class>/*.jpg, a folder or .zip with labels.csv, or CIFAR-10."
             )
         return location
+
+
+def _find(config: BuildConfig) -> KnownModel | ForeignModel:
+    """Return the model by its name, or by its file. Raises UsageError if it cannot have a checkpoint."""
+    if not is_foreign(config.model):
+        return find_model(config.model)
+    if config.checkpoint is not None:
+        raise UsageError(f"{config.model} holds its own weights; leave the checkpoint out.")
+    return read_foreign(Path(config.model))
 
 
 def _name(location: Path) -> str:

@@ -7,7 +7,7 @@ from types import FrameType
 import typer
 
 from calibration.errors import CalibrationError
-from pipeline.cli import baseline, build, doctor, report, show, train, verify
+from pipeline.cli import baseline, build, demo, devices, doctor, report, show, train, verify
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
 
@@ -29,8 +29,12 @@ app.command("sign")(verify.sign)
 app.command("targets")(show.targets)
 app.command("models")(show.models)
 app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+app.command("deploy")(devices.deploy)
+app.command("installer")(devices.installer)
 app.add_typer(report.app, name="report")
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(devices.app, name="devices")
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 Model = Annotated[
-    str | None, typer.Option(help="A known model; see `edgec models`. Default: resnet20-fashion.")
+    str | None,
+    typer.Option(help="A known model, see `edgec models`, or an .onnx file. Default: resnet20-fashion."),
 ]
 Target = Annotated[
     str | None,

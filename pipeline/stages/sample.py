@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data.split import Split
 from pipeline.progress import Progress
@@ -13,7 +15,8 @@ from pipeline.stages.compile import Engine
 from pipeline.store import Product
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
-from targets.runtime.preprocess import Preprocessing
+from targets.runtime.preprocess import Preprocessing, decode
+from targets.runtime.selftest import EVALUATION
 
 BATCH = 32
 MOST_IMAGES = 256
@@ -41,7 +44,7 @@ class Sample(Stage):
     preprocessing: Preprocessing
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write evaluation.npz: images uint8 [N, H, W, C], labels int64 [N], fp32 and int8 logits [N, K]."""
+        """Write evaluation.npz; `targets.runtime.selftest` says what is in it."""
         images, labels, fp32_logits, int8_logits = [], [], [], []
         target = find_target(self.engine.target)
         with (
@@ -55,10 +58,21 @@ class Sample(Stage):
                 fp32_logits.append(fp32.infer(batch.images))
                 int8_logits.append(int8.infer(batch.images))
                 advance(len(batch.images))
+        picture = _picture()
         np.savez_compressed(
-            output / "evaluation.npz",
+            output / EVALUATION,
             images=np.concatenate(images),
             labels=np.concatenate(labels),
             fp32=np.concatenate(fp32_logits),
             int8=np.concatenate(int8_logits),
+            picture=picture,
+            preprocessed=self.preprocessing(decode(picture.tobytes(), self.preprocessing.channels)),
         )
+
+
+def _picture() -> NDArray[np.uint8]:
+    """Return a PNG file, which all decoders read alike: ramps, edges and noise, larger than most inputs."""
+    y, x = np.indices((311, 407))
+    noise = np.random.default_rng(0).integers(0, 64, x.shape)
+    planes = [x * 255 // 406, y * 255 // 310, (x // 9 + y // 7) % 2 * 191 + noise]
+    return cv2.imencode(".png", np.stack(planes, axis=2).astype(np.uint8))[1]
