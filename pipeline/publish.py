@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.atomic import replacing
 from pipeline.plan import Build
 from pipeline.store import Product, writing
 
@@ -50,9 +51,5 @@ def place(product: Product, name: str, destination: Path) -> None:
         have, want = destination.stat(), source.stat()
         if (have.st_size, have.st_mtime_ns) == (want.st_size, want.st_mtime_ns):
             return
-    scratch = destination.with_name(f".{destination.name}.{os.getpid()}")
-    try:
+    with replacing(destination) as scratch:
         shutil.copy2(source, scratch)
-        scratch.replace(destination)
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ class TrainConfig(BaseModel):
     new_head: bool = False  # take all but the classifier from `initial`: its classes may be others
     thaw: float = Field(default=0, ge=0, le=1)  # share of epochs: stages learn one by one, the head first
     silent_branches: bool = False  # zero the last norm's scale in each block (Goyal et al. 2017, 5.1)
+    images: int | None = Field(default=None, ge=2)  # learn from so many, evenly of all classes; None: all
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)  # batch normalisation needs two
@@ -45,6 +46,7 @@ class TrainConfig(BaseModel):
     small_epochs: float = Field(default=0.5, ge=0, le=1)  # share of epochs on smaller images
     small_scale: float = Field(default=0.75, gt=0, le=1)  # their side, relative to the full one
     watch: Literal["nothing", "held_out", "evaluation"] = "nothing"  # what to measure after each epoch
+    watch_images: int | None = Field(default=None, ge=1)  # so many of the evaluation images; None: all
     hold_out: float = Field(default=0.1, gt=0, lt=1)  # share of the training images, where they are watched
     patience: int = Field(default=0, ge=0)  # epochs without a lower held-out loss, then stop; 0: never
     bf16: Literal["auto", "on", "off"] = "auto"  # auto: whichever a few steps show to be faster

@@ -13,7 +13,6 @@ Each file is written beside its place and renamed into it, so that a kill leaves
 
 import fcntl
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
+from pipeline.atomic import replacing
 from pipeline.errors import CheckpointError, UsageError
 from pipeline.models.checkpoint import DAMAGE
 from pipeline.store import writing
@@ -187,14 +187,6 @@ def _encoded(network: nn.Module) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write beside `path`, put it on the disk, and rename. Raises StorageError if the system refuses."""
-    scratch = path.with_name(f".{path.name}.part")
-    with writing(path.parent, "--output"):
-        try:
-            with scratch.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+    """Write `path` completely or not at all. Raises StorageError if the system refuses."""
+    with writing(path.parent, "--output"), replacing(path) as scratch:
+        scratch.write_bytes(content)
