@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,12 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
         print(f"run: {manifest.state}: {manifest.target} is not this machine", file=sys.stderr)
         return 1
     module: Any = importlib.import_module("." + manifest.runner, __package__)
-    with module.open_engine(folder / manifest.engine, options.threads) as runner:
+    with ExitStack() as opened:
+        try:
+            runner = opened.enter_context(module.open_engine(folder / manifest.engine, options.threads))
+        except ValueError as error:
+            print(f"run: {error}", file=sys.stderr)
+            return 1
         done = [_classify(picture, runner, manifest, options) for picture in options.pictures]
     return 0 if all(done) else 1
 
