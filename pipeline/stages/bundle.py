@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.digest import InputFile
-from pipeline.pack import PROGRAM, pack
+from pipeline.pack import BUILDER, PROGRAM, pack
 from pipeline.progress import Progress
 from pipeline.signing import sign_manifest
 from pipeline.stage import ROOT, Stage
@@ -79,10 +79,16 @@ class Bundle(Stage):
                 files[signature.NAME] = sign_manifest(files[NAME], self.signing_key.path)
             pack(files, output / self.file_name, top=self.top)
 
+    def _programs(self) -> dict[str, bytes]:
+        programs = {PROGRAM: (RUNTIME / "run.py").read_bytes()}
+        if self.state is BuildState.NOT_BUILT:
+            programs[BUILDER] = (RUNTIME / BUILDER).read_bytes()
+        return programs
+
     def _files(self) -> dict[str, bytes]:
         return {
             **{f"engine/{name}": self.engine.product.file(name).read_bytes() for name in self.shipped},
-            PROGRAM: (RUNTIME / "run.py").read_bytes(),
+            **self._programs(),
             EVALUATION: self.samples.file(EVALUATION).read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),

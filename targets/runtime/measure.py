@@ -232,7 +232,7 @@ def _from_fields(fields: dict[str, Any]) -> Measurement:
     return Measurement(**{**fields, **changes})
 
 
-def _state(*fields: Any) -> MachineState:  # noqa: ANN401
+def _state(*fields: Any) -> MachineState:
     whole: Any = [tuple(field) if isinstance(field, list) else field for field in fields]
     return MachineState(*whole)
 

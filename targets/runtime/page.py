@@ -224,7 +224,7 @@ class _Request(BaseHTTPRequestHandler):
             self.page.viewers.release()
 
     @staticmethod
-    def _pictures(moment: Any) -> bytes:  # noqa: ANN401 - a Moment, or None where there is nothing new
+    def _pictures(moment: Any) -> bytes:
         if moment is None:
             return b""
         encoded = jpeg(moment.image)
@@ -232,7 +232,7 @@ class _Request(BaseHTTPRequestHandler):
         return head.encode() + encoded + b"\r\n"
 
     @staticmethod
-    def _records(moment: Any) -> bytes:  # noqa: ANN401 - the same
+    def _records(moment: Any) -> bytes:
         if moment is None:
             return b": still here\n\n"
         return b"data: " + json.dumps(moment.record).encode() + b"\n\n"

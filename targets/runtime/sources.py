@@ -164,7 +164,7 @@ def _ribbon(number: int, wish: Wish) -> Iterator[Image | None]:
     return _jpegs_of(["gst-launch-1.0", "-q", *shlex.split(begin), "!", "jpegenc", "!", "fdsink"])
 
 
-def _frames(capture: Any, name: str, advice: str) -> Iterator[Image | None]:  # noqa: ANN401 - a VideoCapture
+def _frames(capture: Any, name: str, advice: str) -> Iterator[Image | None]:
     """Read until nothing comes any more."""
     if not capture.isOpened():
         raise SourceError(f"{name} cannot be opened: {advice}")
