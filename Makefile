@@ -10,14 +10,15 @@ DATA ?=
 CONFIG ?=
 CHECKPOINT ?=
 ARGS ?=
-export TARGET MODEL DATA CONFIG CHECKPOINT
+VIDEO ?=
+export TARGET MODEL DATA CONFIG CHECKPOINT VIDEO
 
 READY := .venv/ready
 EDGEC := .venv/bin/edgec
 OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
     $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $(ARGS)
 
-.PHONY: help setup build check test lint types clean
+.PHONY: help setup build demo check test lint types degradation clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -27,11 +28,15 @@ setup: $(READY) ## create .venv and install the pinned dependencies (done by the
 build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHECKPOINT= (ARGS= for more options)
 	@$(EDGEC) build $(OPTIONS)
 
+demo: $(READY) ## classify a camera, or VIDEO= (a file, folder or rtsp://...), and show it on a page: MODEL= DATA= ...
+	@$(EDGEC) demo $${VIDEO:+--source "$$VIDEO"} $(OPTIONS)
+
 check: $(READY) ## compare a build with its committed baseline: 0 pass, 1 fail, 2 inconclusive (ARGS="--old FILE")
 	@$(EDGEC) baseline compare $(OPTIONS)
 
 test: $(READY) ## run the whole test suite (ARGS="-k name" for a part)
 	@scripts/test_packages.sh
+	@scripts/tensorrt_wheels.sh
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(READY) ## check style with ruff
@@ -39,6 +44,9 @@ lint: $(READY) ## check style with ruff
 
 types: $(READY) ## check types with mypy --strict
 	@.venv/bin/mypy
+
+degradation: $(READY) ## train plain and residual networks of 20 and 56 layers: who gets worse with depth? (DATA=, ARGS=)
+	@.venv/bin/python -m benchmarks.degradation $${DATA:+--data "$$DATA"} $(ARGS)
 
 clean: ## remove build output and caches; .venv stays
 	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,18 +13,19 @@ Uses the embedded Fashion-MNIST model, recipe w8a8_asym, the reference target an
     against itself, slowed by 5 %               1.054 [1.042, 1.066] times as long, fail at 1.02
 """
 
-import sys
+import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration.collect import collect
 from calibration.qdq import quantize
+from calibration.recipe import QuantRecipe
 from pipeline.config import BuildConfig
 from pipeline.data.split import Split
 from pipeline.plan import Build
@@ -35,31 +36,44 @@ from pipeline.report.model import Gate
 from pipeline.report.speed import judge_speed, speed_ratio
 from targets.base import Origin, Runner
 from targets.reference import ReferenceTarget
-from targets.runtime.measure import Settings, measure
+from targets.runtime.measure import Measurement, Settings, measure
+from targets.runtime.native_runner import open_engine
 
 MAX_DROP = 1.0
 MAX_RATIO = 1.02
 
 
+@dataclass(frozen=True)
+class Case:
+    """A calibration, good or bad, and the images that accuracy is judged on."""
+
+    name: str
+    calibration: Split
+    evaluation: Split
+    recipe: str = "w8a8_asym"
+    darkened: int = 1  # pixels are divided by this
+
+
 @contextmanager
-def opened(build: Build, calibration: Split, darkened: int = 1) -> Iterator[tuple[Runner, Runner]]:
-    """Calibrate on these images, with pixels divided by `darkened`, quantise, and open both networks."""
-    model = build.float_model.file("model.onnx")
+def opened(build: Build, case: Case) -> Iterator[tuple[Runner, Runner]]:
+    """Calibrate, quantise, and open both networks."""
+    model, recipe = build.float_model.file("model.onnx"), QuantRecipe.parse(case.recipe)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        batches = (batch.images // darkened for batch in calibration.batches(build.model.preprocessing, 16))
+        batches = case.calibration.batches(build.model.preprocessing, 16)
+        seen = (batch.images // case.darkened for batch in batches)
         int8 = Path(scratch) / "model.int8.onnx"
-        quantize(model, collect(model, batches, build.recipe), build.recipe, int8)
+        quantize(model, collect(model, seen, recipe), recipe, int8)
         yield (
             stack.enter_context(ReferenceTarget().open(model)),
             stack.enter_context(ReferenceTarget().open(int8)),
         )
 
 
-def judged(build: Build, evaluation: Split, calibration: Split, darkened: int = 1) -> Gate:
-    """Return the accuracy gate for a network calibrated on these images."""
+def judged(build: Build, case: Case) -> Gate:
+    """Return the accuracy gate of a case."""
     tally = AccuracyTally(len(build.dataset.classes))
-    with opened(build, calibration, darkened) as (fp32, int8):
-        for batch in evaluation.batches(build.model.preprocessing, 64):
+    with opened(build, case) as (fp32, int8):
+        for batch in case.evaluation.batches(build.model.preprocessing, 64):
             logits = fp32.infer(batch.images), int8.infer(batch.images)
             tally.add(*logits, batch.labels, batch.images, [sample.name for sample in batch.samples])
     return drop_gate(tally.accuracy(Origin.HOST, Origin.HOST).top1, MAX_DROP, Origin.HOST)
@@ -79,39 +93,55 @@ def slowed(infer: Callable[[], object], share: float) -> Callable[[], object]:
     return call
 
 
-def race(build: Build, image: NDArray[np.uint8]) -> None:
-    """Compare an engine with itself and with itself made slower."""
-    with opened(build, build.calibration) as (_, int8):
+def say(what: str, pair: Sequence[Measurement]) -> None:
+    """Print the ratio of two engines that ran alternately, and the verdict."""
+    found = speed_ratio(pair[0], pair[1])
+    low, high = found.interval.low, found.interval.high
+    verdict = judge_speed(found, MAX_RATIO)
+    print(
+        f"{what}: {found.ratio:.3f} [{low:.3f}, {high:.3f}] times as long; {verdict} at the limit {MAX_RATIO}"
+    )
+
+
+def race(build: Build) -> None:
+    """Compare an engine with itself, with itself made slower, and the float model on one thread less."""
+    (batch,) = build.evaluation.subset(range(32)).batches(build.model.preprocessing, 32)
+    image = batch.images[:1]
+    settings = Settings(max_seconds=10)
+    with open_engine(build.engine.path) as engine:
         for share in (0.0, 0.05):
-            pair = measure(
-                [lambda: int8.infer(image), slowed(lambda: int8.infer(image), share)],
-                Settings(max_seconds=10),
-            )
-            found = speed_ratio(pair[0], pair[1])
-            low, high = found.interval.low, found.interval.high
-            print(
-                f"engine slowed by {share:.0%}: {found.ratio:.3f} [{low:.3f}, {high:.3f}] times as long; ",
-                end="",
-            )
-            print(f"{judge_speed(found, MAX_RATIO)} at the limit {MAX_RATIO}")
+            calls = [lambda: engine.infer(image), slowed(lambda: engine.infer(image), share)]
+            say(f"engine slowed by {share:.0%}", measure(calls, settings))
+    with ExitStack() as stack:
+        model = build.float_model.file("model.onnx")
+        two, one = (stack.enter_context(ReferenceTarget(threads).open(model)) for threads in (2, 1))
+        calls = [lambda: two.infer(batch.images), lambda: one.infer(batch.images)]
+        say("32 images on two threads, then on one", measure(calls, settings))
 
 
 def main() -> None:
     """Print what the gates say."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("out")
-    build = Build(BuildConfig(out=folder), Silent())
+    parser = argparse.ArgumentParser(description="Print what the gates say of real cases.")
+    parser.add_argument("what", choices=["accuracy", "speed"])
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the cache")
+    chosen = parser.parse_args()
+    build = Build(BuildConfig(out=chosen.out), Silent())
+    if chosen.what == "speed":
+        race(build)
+        return
+    whole, few = build.evaluation, build.evaluation.stratified(200)
     trousers = build.calibration.subset(np.flatnonzero(build.calibration.labels == 1)[:10])
-    few = build.evaluation.stratified(200)
-    for name, evaluation, calibration, darkened in (
-        ("512 images calibrated", build.evaluation, build.calibration, 1),
-        ("the same, 200 images evaluated", few, build.calibration, 1),
-        ("10 images of one class calibrated", build.evaluation, trousers, 1),
-        ("the same, taken almost without light", build.evaluation, trousers, 128),
+    entropy = "w8a8_asym_kl"
+    for case in (
+        Case("512 images calibrated", build.calibration, whole),
+        Case("the same, 200 images evaluated", build.calibration, few),
+        Case("10 images of one class calibrated", trousers, whole),
+        Case("512 images calibrated, by entropy", build.calibration, whole, entropy),
+        Case("10 images of one class calibrated, by entropy", trousers, whole, entropy),
+        Case("10 images of one class, almost black", trousers, whole, darkened=128),
     ):
-        gate = judged(build, evaluation, calibration, darkened)
-        print(f"{name}: drop {gate.value:+.2f} points, {gate.verdict}: {gate.message}")
-    batch = next(build.evaluation.subset(range(1)).batches(build.model.preprocessing, 1))
-    race(build, batch.images)
+        gate = judged(build, case)
+        print(f"{case.name}: drop {gate.value:+.2f} points, {gate.verdict}: {gate.message}", flush=True)
 
 
 if __name__ == "__main__":

@@ -129,8 +129,8 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:  # n
 
 
 def tensor_proto(name: str, value: NDArray[Any]) -> onnx.TensorProto:
-    """An initialiser holding `value`, contiguous."""
-    return numpy_helper.from_array(np.ascontiguousarray(value), name)
+    """An initialiser holding `value`, contiguous, of the same shape: a scalar stays one."""
+    return numpy_helper.from_array(np.asarray(value, order="C"), name)
 
 
 def node_label(node: onnx.NodeProto) -> str:

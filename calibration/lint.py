@@ -8,9 +8,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.errors import ModelError
 from calibration.graph import IMAGE, QDQ, Graph, attribute, node_label, undequantized
-from calibration.placement import POOLS, identity_slot, is_residual_add
+from calibration.placement import POOLS, follows_convolution, identity_slot, is_residual_add
 from calibration.recipe import Scheme
 
 INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger"})
@@ -50,7 +49,7 @@ def lint_graph(graph: Graph, scheme: Scheme, float_layers: Collection[str] = ())
             findings += _layer_rules(graph, node, scheme, node.name in float_layers)
         elif node.op_type in POOLS and not _is_dequantized(graph, node.input[0]):
             findings.append(_finding(node, "its input is not quantised", "The pooling would run in float."))
-        elif is_residual_add(graph, node):
+        elif is_residual_add(graph, node) and follows_convolution(graph, node):
             findings += _add_rules(graph, node)
         elif node.op_type.startswith("QLinear") or node.op_type in INTEGER_OPERATORS:
             why = "TensorRT and this compiler read Q/DQ around float operators only."
@@ -91,17 +90,20 @@ def _scale_rules(graph: Graph, node: onnx.NodeProto) -> list[LintFinding]:
 
 def _channel_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:
     scale = graph.constant(node.input[1])
-    if scale is None or scale.size <= 1:
+    if scale is None or scale.ndim == 0:
         return
-    if not graph.is_constant(undequantized(graph, node.input[0])):
-        if not (scheme is Scheme.ASYM and _is_pixels(graph, node) and (scale == 1).all()):
-            why = "Activations have one scale a tensor; others cannot be summed as integers."
-            yield _finding(node, f"an activation has {scale.size} scales", why)
-    elif attribute(node, "axis", 1) != 0:
-        what = f"weights have their scales on axis {attribute(node, 'axis', 1)}"
-        yield _finding(
-            node, what, "Scales belong to output channels, axis 0; others cannot be summed as integers."
-        )
+    if graph.is_constant(undequantized(graph, node.input[0])):
+        axis = attribute(node, "axis", 1)
+        if scale.size > 1 and axis != 0:
+            why = "Scales belong to output channels, axis 0; others cannot be summed as integers."
+            yield _finding(node, f"weights have their scales on axis {axis}", why)
+    elif scale.size == 1:
+        if scheme is Scheme.SYM:
+            why = "TensorRT-RTX takes it for one a channel, and runs the layer in float. Make it a scalar."
+            yield _finding(node, "its scale has shape [1]", why)
+    elif not (scheme is Scheme.ASYM and _is_pixels(graph, node) and (scale == 1).all()):
+        why = "Activations have one scale a tensor; others cannot be summed as integers."
+        yield _finding(node, f"an activation has {scale.size} scales", why)
 
 
 def _grid_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:
@@ -171,11 +173,7 @@ def _add_rules(graph: Graph, node: onnx.NodeProto) -> Iterator[LintFinding]:
         why = "With Q/DQ between the main branch's Conv and the Add, Conv+Add+ReLU is not one kernel."
         yield _finding(node, "both of its branches are quantised", why)
         return
-    try:
-        identity = identity_slot(graph, node)
-    except ModelError as error:
-        yield _finding(node, "no branch ends in a Conv", str(error))
-        return
+    identity = identity_slot(graph, node)
     if quantized[1 - identity]:
         why = "The main branch's Conv has to reach the Add directly, or Conv+Add+ReLU is not one kernel."
         yield _finding(node, "its main branch is quantised instead of the identity", why)

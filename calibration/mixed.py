@@ -1,6 +1,6 @@
 """Accuracy-aware quantisation: leave the fewest layers in float for which the drop in accuracy passes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from calibration.coverage import layer_macs
 from calibration.graph import Graph
 from calibration.metrics import logits
-from calibration.parameters import find_parameters
 from calibration.placement import place
 from calibration.produce import Images, Produced
 from calibration.qdq import save_quantized
+from calibration.read import read_parameters
 from calibration.recipe import QuantRecipe
-from calibration.sensitivity import LayerSensitivity
 from calibration.write import write_qdq
 
 Correct = NDArray[np.bool_]
@@ -39,58 +38,63 @@ class Goal:
 
 @dataclass(frozen=True)
 class FloatLayer:
-    """A layer left in float. Why: the SQNR with it alone in 8 bits. What it costs: its share of the MACs."""
+    """A layer left in float: why and what it costs.
+
+    Why: the SQNR of the logits with it alone in 8 bits, in dB, and how many points of top-1 more the tuning
+    images lose if it goes to 8 bits too. What it costs: its share of the multiply-accumulates.
+    """
 
     layer: str
     alone_sqnr_db: float
+    saved_drop: float
     macs_share: float
 
 
 @dataclass(frozen=True)
 class MixedPrecision:
-    """Which layers stay in float, the interval of the drop on the tuning images, and whether it passes."""
+    """Which layers stay in float, the drop's interval on the tuning images then, and whether it passes.
+
+    `all_int8` is the interval with every layer in 8 bits, `all_float` with none: what the search began from,
+    and the best that these images can show.
+    """
 
     layers: tuple[FloatLayer, ...]
     drop: tuple[float, float]
+    all_int8: tuple[float, float]
+    all_float: tuple[float, float]
     passes: bool
 
 
 def quantize_within(
     produced: Produced,
     recipe: QuantRecipe,
-    calibration: Images,
     goal: Goal,
-    table: Sequence[LayerSensitivity],
+    alone: Mapping[str, float],
     output: Path,
+    on_try: Callable[[int], None] = lambda _: None,
 ) -> MixedPrecision:
     """Write to `output` the Q/DQ model of `produced` with as few layers in float as reach `goal`.
 
-    Layers go to float in the order of the noise they cause alone (`table`, from `sensitivity`): the shortest
+    Layers go to float in the order of the noise they cause alone (`alone`, from `noise_alone`): the shortest
     passing prefix is found by bisection, then layers that turn out not to be needed go back to 8 bits, the
     most expensive first. If not even all in float pass, all stay in 8 bits and `passes` is False: then the
-    goal's images are too few, or its max_drop too strict.
+    goal's images are too few, or its max_drop too strict. `on_try` is called with 1 after each model tried.
+    Raises ModelError if the files of `produced` do not belong together.
     """
-    search = _Search(produced, recipe, calibration, goal)
-    ranked = [row.layer for row in sorted(table, key=lambda row: row.alone.sqnr_db)]
+    search = _Search(produced, recipe, goal, on_try)
+    ranked = sorted(alone, key=lambda name: alone[name])
     share = macs_shares(search.graph)
-    low, high = 0, len(ranked)
-    if search.fails(()) and search.fails(ranked):
-        chosen: list[str] = []
-    else:
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if search.fails(ranked[:middle]) else (low, middle)
-        chosen = ranked[:low]
-        for layer in sorted(chosen, key=lambda name: -share[name]):
-            fewer = [name for name in chosen if name != layer]
-            if not search.fails(fewer):
-                chosen = fewer
-    drop = search.drop(chosen)
+    chosen = search.fewest(ranked) if search.fails(()) and not search.fails(ranked) else []
+    for layer in sorted(chosen, key=lambda name: -share[name]):
+        fewer = [name for name in chosen if name != layer]
+        if not search.fails(fewer):
+            chosen = fewer
     placement = place(search.graph, recipe, chosen)
     save_quantized(search.graph, placement, search.parameters, recipe, output)
-    alone = {row.layer: row.alone.sqnr_db for row in table}
-    layers = tuple(FloatLayer(name, alone[name], share[name]) for name in chosen)
-    return MixedPrecision(layers, drop, drop[1] <= goal.max_drop)
+    layers = tuple(FloatLayer(name, alone[name], search.saved(chosen, name), share[name]) for name in chosen)
+    drop, all_int8 = search.drop(chosen), search.drop(())
+    all_float = search.drop(ranked) if search.fails(()) else drop
+    return MixedPrecision(layers, drop, all_int8, all_float, drop[1] <= goal.max_drop)
 
 
 def macs_shares(graph: Graph) -> dict[str, float]:
@@ -103,25 +107,42 @@ def macs_shares(graph: Graph) -> dict[str, float]:
 class _Search:
     """Evaluates choices of float layers on the tuning split, each choice once."""
 
-    def __init__(self, produced: Produced, recipe: QuantRecipe, calibration: Images, goal: Goal) -> None:
+    def __init__(
+        self, produced: Produced, recipe: QuantRecipe, goal: Goal, on_try: Callable[[int], None]
+    ) -> None:
         self.graph = Graph.load(produced.float_model)
-        self.recipe, self.goal = recipe, goal
-        images = calibration() if recipe.needs_images else ()
-        self.parameters = find_parameters(
-            self.graph, place(self.graph, recipe), produced.ranges, recipe, images
-        )
+        self.recipe, self.goal, self.on_try = recipe, goal, on_try
+        self.parameters = read_parameters(produced.quantized, self.graph, place(self.graph, recipe))
         self.correct = self._correct(produced.float_model)
-        self._seen: dict[frozenset[str], tuple[float, float]] = {}
+        self._seen: dict[frozenset[str], Correct] = {}
+
+    def fewest(self, ranked: Sequence[str]) -> list[str]:
+        """The shortest beginning of `ranked` that passes in float, as far as bisection finds it."""
+        low, high = 0, len(ranked)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self.fails(ranked[:middle]) else (low, middle)
+        return list(ranked[:low])
 
     def drop(self, in_float: Sequence[str]) -> tuple[float, float]:
-        key = frozenset(in_float)
-        if key not in self._seen:
-            model = write_qdq(self.graph, place(self.graph, self.recipe, key), self.parameters, self.recipe)
-            self._seen[key] = self.goal.interval(self.correct, self._correct(model))
-        return self._seen[key]
+        """The interval of the drop with these layers in float."""
+        return self.goal.interval(self.correct, self._with(in_float))
+
+    def saved(self, chosen: Sequence[str], layer: str) -> float:
+        """How much more top-1 is lost, in [0, 1], if `layer` leaves `chosen`."""
+        fewer = self._with([name for name in chosen if name != layer])
+        return float(self._with(chosen).mean() - fewer.mean())
 
     def fails(self, in_float: Sequence[str]) -> bool:
         return self.drop(in_float)[1] > self.goal.max_drop
+
+    def _with(self, in_float: Sequence[str]) -> Correct:
+        key = frozenset(in_float)
+        if key not in self._seen:
+            placement = place(self.graph, self.recipe, key)
+            self._seen[key] = self._correct(write_qdq(self.graph, placement, self.parameters, self.recipe))
+            self.on_try(1)
+        return self._seen[key]
 
     def _correct(self, model: Path | onnx.ModelProto) -> Correct:
         right: Correct = logits(model, self.goal.images()).argmax(axis=1) == self.goal.labels

@@ -13,6 +13,8 @@ from calibration.pixels import NHWC_TO_NCHW, PixelInput
 from calibration.placement import Placement
 from calibration.recipe import QuantRecipe, Scheme
 
+FLOAT_LAYERS = "edgec.float_layers"
+"""The metadata with the names of Conv nodes left in float on purpose, one a line."""
 SOURCES = frozenset({"Constant", "Identity"})
 """What may be left without a reader once weights are replaced."""
 
@@ -30,8 +32,18 @@ def write_qdq(
     model.graph.node.extend(n for n in nodes if n.op_type not in SOURCES or n.output[0] in used)
     model.graph.initializer.extend(proto for name, proto in writer.initializers.items() if name in used)
     model.producer_name, model.producer_version = "edgec", ""
-    helper.set_model_props(model, {"edgec.recipe": recipe.name})
+    in_float = [
+        n.name for i, n in enumerate(graph.nodes) if n.op_type == "Conv" and i not in placement.layers
+    ]
+    helper.set_model_props(model, {"edgec.recipe": recipe.name, FLOAT_LAYERS: "\n".join(in_float)})
     return model
+
+
+def constants_of(graph: Graph, index: int) -> str:
+    """What the names of a layer's constants begin with; layers that share their weights have their own."""
+    node = graph.nodes[index]
+    name = str(node.input[1])
+    return name if len(graph.consumers(name)) < 2 else f"{name}/{node_label(node)}"
 
 
 class _Writer:
@@ -71,20 +83,22 @@ class _Writer:
     def _pixels(self, pixels: PixelInput) -> None:
         """From `image` to the first convolution's dequantised input."""
         tensor, name = f"{IMAGE}/nchw", pixels.normalized
-        self._append("Transpose", [IMAGE], tensor, perm=NHWC_TO_NCHW)
         if pixels.scheme is Scheme.ASYM:
+            self._append("Transpose", [IMAGE], tensor, perm=NHWC_TO_NCHW)
             self._constant(f"{name}/scale", np.ones(len(pixels.mean), np.float32))
             self._constant(f"{name}/zero_point", pixels.zero_point)
             inputs = [tensor, f"{name}/scale", f"{name}/zero_point"]
             self._append("DequantizeLinear", inputs, f"{name}/dequantized", axis=1)
             return
+        # cast first: TensorRT transposes no uint8
+        self._append("Cast", [IMAGE], f"{IMAGE}/float", to=onnx.TensorProto.FLOAT)
+        self._append("Transpose", [f"{IMAGE}/float"], tensor, perm=NHWC_TO_NCHW)
         zero = pixels.zero_point.astype(np.float32).reshape(-1, 1, 1)
         top, left, bottom, right = pixels.pads
         self._constant(f"{name}/mean", zero)
         self._constant(f"{name}/pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
         self._constant(f"{name}/shift", np.float32(128) - zero)
-        self._append("Cast", [tensor], f"{name}/float", to=onnx.TensorProto.FLOAT)
-        self._append("Sub", [f"{name}/float", f"{name}/mean"], f"{name}/centred")
+        self._append("Sub", [tensor, f"{name}/mean"], f"{name}/centred")
         self._append("Pad", [f"{name}/centred", f"{name}/pads"], f"{name}/padded")
         self._append("Sub", [f"{name}/padded", f"{name}/shift"], f"{name}/shifted")
         self._quantize(f"{name}/shifted", name, np.float32(1), np.int8(0))
@@ -94,9 +108,7 @@ class _Writer:
         pixels = self.placement.pixels
         first = pixels is not None and index == pixels.conv
         layer = self.parameters.layers[index]
-        data, name = node.input[0], self.graph.nodes[index].input[1]
-        if len(self.graph.consumers(name)) > 1:
-            name = f"{name}/{node_label(node)}"
+        data, name = node.input[0], constants_of(self.graph, index)
         self._constant(f"{name}/quantized", layer.weight.values)
         self._constant(f"{name}/scale", layer.weight.scales)
         self._constant(f"{name}/zero_point", np.zeros(len(layer.bias), np.int8))

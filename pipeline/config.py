@@ -41,6 +41,12 @@ class CalibrationConfig(Section):
     """Name of a quantisation recipe, such as w8a8_asym; "auto" tries several; the target's own if absent."""
     auto_seconds: float = Field(default=120.0, gt=0)
     """How long "auto" may try recipes."""
+    max_drop: float | None = Field(default=None, gt=0)
+    """Leave layers in float until top-1 drops at most this many points on tuning images, provably."""
+    quantized: Path | None = None
+    """A Q/DQ ONNX to compile as it is, such as one of `edgec train --qat`, instead of quantising."""
+    tuning_images: int = Field(default=2048, ge=1)
+    """At most so many images to judge `max_drop` on: set aside for calibration, but not calibrated with."""
 
 
 class ValidationConfig(Section):
@@ -92,6 +98,16 @@ class BuildConfig(Section):
     latency: LatencyConfig = LatencyConfig()
 
 
+RECORDED = {"model", "target", "labels", "export", "calibration", "validation", "latency"}
+
+
+def recorded(config: BuildConfig, recipe: str) -> str:
+    """Return as JSON all that decides a build besides its files, with the recipe that was used in the end."""
+    calibration = config.calibration.model_copy(update={"recipe": recipe})
+    used = config.model_copy(update={"calibration": calibration})
+    return used.model_dump_json(include=RECORDED, indent=1) + "\n"
+
+
 def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, object]) -> AnyConfig:
     """Read a TOML file, if any, and let `options` that are not None take precedence.
 
@@ -129,6 +145,9 @@ def _read(file: Path, kind: type[BaseModel]) -> dict[str, Any]:
             path = file.parent / _expanded(values[key])
             named = values[key] in NAMED and not path.exists()
             values[key] = Path(values[key]) if named else path
+    model = values.get("model")
+    if isinstance(model, str) and model.endswith(".onnx"):
+        values["model"] = str(file.parent / _expanded(model))
     return values
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 PROGRAM = "run"
 """The program at the top of a bundle."""
+BUILDER = "build_on_device.py"
+"""Where there is no engine yet, this one makes it on the device."""
 
 
 def pack(files: Mapping[str, bytes], archive: Path, top: str) -> None:
@@ -20,5 +22,5 @@ def pack(files: Mapping[str, bytes], archive: Path, top: str) -> None:
         for name, data in sorted(files.items()):
             entry = tarfile.TarInfo(f"{top}/{name}")
             entry.size = len(data)
-            entry.mode = 0o755 if name == PROGRAM or data.startswith(b"\x7fELF") else 0o644
+            entry.mode = 0o755 if name in (PROGRAM, BUILDER) or data.startswith(b"\x7fELF") else 0o644
             tar.addfile(entry, io.BytesIO(data))

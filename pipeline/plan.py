@@ -6,16 +6,22 @@ from pathlib import Path
 from time import perf_counter
 
 from calibration.recipe import Correction, QuantRecipe
-from pipeline.config import BuildConfig
+from pipeline.brought import check_brought
+from pipeline.config import BuildConfig, recorded
+from pipeline.data.left_over import left_over
 from pipeline.data.open import NAMED, open_dataset
+from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
 from pipeline.digest import InputFile, RememberedDigests
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UsageError
+from pipeline.models.foreign import ForeignModel, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
 from pipeline.signing import public_half
 from pipeline.stage import Stage
+from pipeline.stages.adopt import Adopt
 from pipeline.stages.attribute import Attribute
+from pipeline.stages.bring import Bring, brought_recipe
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate, CalibrationImages
 from pipeline.stages.choose import Choose, chosen
@@ -23,12 +29,14 @@ from pipeline.stages.compile import Compile, Engine
 from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
+from pipeline.stages.mix import Mix
 from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
+from pipeline.stages.sample import Sample, sample_size
 from pipeline.stages.validate import Validate
 from pipeline.store import Product, Store, writing
-from targets.base import Target
+from targets.base import BuildState, Target
 from targets.registry import find_target
 from targets.runtime.measure import Settings
 
@@ -56,18 +64,25 @@ class Build:
         self.config = config
         self.progress = progress
         self.steps: list[Step] = []
-        self.model: KnownModel = find_model(config.model)
+        self.model: KnownModel | ForeignModel = _find(config)
         self.target: Target = find_target(config.target)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
+        check_brought(config)
         self.target.check()
-        weights = find_weights(self.model, config.checkpoint, config.data)
+        weights = (
+            self.model.path
+            if isinstance(self.model, ForeignModel)
+            else find_weights(self.model, config.checkpoint, config.data)
+        )
         self.store = Store(config.out / "store")
         self.digests = RememberedDigests(self.store.root / "digests.json")
         self.checkpoint = InputFile(weights, self.digests(weights))
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = open_dataset(self._location(), config.labels, self.digests)
+        if isinstance(self.model, ForeignModel) and self.model.labels is not None:
+            self.dataset = relabelled(self.dataset, self.model.labels, self.model.name)
         self.classes = self.model.classes_for(len(self.dataset.classes))
 
     @property
@@ -90,6 +105,12 @@ class Build:
             self.progress.say(f"calibrate: only {len(split)} images, {settings.images} were asked for")
         return split
 
+    @cached_property
+    def tuning(self) -> Split:
+        """Labelled images that are neither calibrated with nor evaluated on, for `calibration.max_drop`."""
+        rest = left_over(self.dataset, self.calibration)
+        return rest.stratified(self.config.calibration.tuning_images, self.config.calibration.seed)
+
     @property
     def latency_settings(self) -> Settings:
         """How latency is measured."""
@@ -99,15 +120,15 @@ class Build:
     @cached_property
     def float_model(self) -> Product:
         """model.onnx."""
-        return self._make(
-            Export(
-                model=self.model,
-                classes=self.classes,
-                checkpoint=self.checkpoint,
-                check_images=self.evaluation.stratified(CHECK_IMAGES, seed=0),
-                dynamic_batch=self.config.export.dynamic_batch,
-                max_difference=self.config.export.max_difference,
+        model, classes, checkpoint = self.model, self.classes, self.checkpoint
+        images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
+        wanted = self.config.export
+        if isinstance(model, ForeignModel):
+            return self._make(
+                Adopt(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
             )
+        return self._make(
+            Export(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
         )
 
     @cached_property
@@ -119,11 +140,23 @@ class Build:
     def recipe(self) -> QuantRecipe:
         """How to quantise: as asked for, as the target prefers, or as trying shows to be best."""
         name = self.config.calibration.recipe
+        if self.brought is not None:
+            return brought_recipe(self.brought)
         if name != AUTO:
             return QuantRecipe.parse(name) if name else self.target.recipe
         seconds = self.config.calibration.auto_seconds
         scheme = self.target.recipe.scheme
         return chosen(self._make(Choose(self.float_model, self.calibration_images, scheme, seconds)))
+
+    @cached_property
+    def brought(self) -> Product | None:
+        """model.int8.onnx, if the user brings one."""
+        path = self.config.calibration.quantized
+        if path is None:
+            return None
+        quantized = InputFile(path, self.digests(path))
+        scheme, shape = self.target.recipe.scheme, self.model.input_shape
+        return self._make(Bring(quantized, scheme, shape, self.classes))
 
     @cached_property
     def prepared_model(self) -> Product:
@@ -138,16 +171,29 @@ class Build:
         return self._make(Calibrate(self.prepared_model, self.calibration_images, self.recipe))
 
     @cached_property
-    def int8_model(self) -> Product:
-        """model.int8.onnx."""
+    def quantized_model(self) -> Product:
+        """model.int8.onnx with all layers in 8 bits."""
         images = self.calibration_images if self.recipe.needs_images else None
         return self._make(Quantize(self.prepared_model, self.ranges, self.recipe, images))
+
+    @cached_property
+    def int8_model(self) -> Product:
+        """model.int8.onnx as it is compiled, with layers left in float if `calibration.max_drop` needs it."""
+        max_drop = self.config.calibration.max_drop
+        if self.brought is not None:
+            return self.brought
+        if max_drop is None:
+            return self.quantized_model
+        tuning = CalibrationImages(self.tuning, self.model.preprocessing)
+        models = self.prepared_model, self.ranges, self.quantized_model
+        return self._make(Mix(*models, self.recipe, tuning, max_drop, self.target.float_precision))
 
     @cached_property
     def engine(self) -> Engine:
         """The target's engine."""
         target = self.target
-        stage = Compile(self.int8_model, target.name, target.fingerprint(), target.engine_name)
+        models = self.float_model, self.int8_model
+        stage = Compile(*models, target.name, target.fingerprint(), target.engine_name)
         return Engine(self._make(stage), stage.file_name, stage.target, stage.fingerprint)
 
     @cached_property
@@ -163,8 +209,10 @@ class Build:
         )
 
     @cached_property
-    def measurements(self) -> Product:
-        """fp32.json and, if the target is this machine, int8.json."""
+    def measurements(self) -> Product | None:
+        """fp32.json and, if the target is this machine, int8.json; None if there is no engine yet."""
+        if self.target.state is BuildState.NOT_BUILT:
+            return None
         return self._make(
             Measure(
                 float_model=self.float_model,
@@ -183,8 +231,8 @@ class Build:
         if not wanted:
             return None
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.int8_model
-        return self._make(Attribute(*models, self.recipe, self.calibration_images, images))
+        models = self.prepared_model, self.ranges, self.quantized_model
+        return self._make(Attribute(*models, self.recipe, images))
 
     @cached_property
     def robustness(self) -> Product | None:
@@ -204,26 +252,20 @@ class Build:
 
     @cached_property
     def report(self) -> Product:
-        """report.json and report.html."""
-        return self._make(
-            WriteReport(
-                model=self.model.name,
-                recipe=self.recipe,
-                dataset=_name(self._location()),
-                threads=self.config.latency.threads,
-                limits=self._limits(),
-                evaluation=self.evaluation,
-                calibration=self.calibration,
-                checkpoint=self.checkpoint,
-                float_model=self.float_model,
-                int8_model=self.int8_model,
-                engine=self.engine,
-                accuracy=self.accuracy,
-                measurements=self.measurements,
-                sensitivity=self.sensitivity,
-                robustness=self.robustness,
-            )
-        )
+        """report.json and report.html: everything that was measured."""
+        return self._make(self._report(self.measurements))
+
+    @cached_property
+    def lasting_report(self) -> Product:
+        """The same without latency and memory, which are never the same again: what a bundle holds."""
+        return self._make(self._report(None))
+
+    @cached_property
+    def samples(self) -> Product:
+        """evaluation.npz."""
+        preprocessing = self.model.preprocessing
+        images = self.evaluation.stratified(sample_size(preprocessing), seed=0)
+        return self._make(Sample(self.float_model, self.engine, images, preprocessing))
 
     @cached_property
     def bundle(self) -> Product:
@@ -233,11 +275,34 @@ class Build:
                 model=self.model.name,
                 engine=self.engine,
                 runner=self.target.runner,
-                report=self.report,
+                report=self.lasting_report,
+                state=self.target.state,
+                shipped=self.target.shipped,
+                samples=self.samples,
                 classes=self.dataset.classes,
                 preprocessing=self.model.preprocessing,
+                settings=recorded(self.config, self.recipe.name),
                 signing_key=self.signing_key,
             )
+        )
+
+    def _report(self, measurements: Product | None) -> WriteReport:
+        return WriteReport(
+            model=self.model.name,
+            recipe=self.recipe,
+            dataset=_name(self._location()),
+            threads=self.config.latency.threads,
+            limits=self._limits(),
+            evaluation=self.evaluation,
+            calibration=self.calibration,
+            checkpoint=self.checkpoint,
+            float_model=self.float_model,
+            int8_model=self.int8_model,
+            engine=self.engine,
+            accuracy=self.accuracy,
+            measurements=measurements,
+            sensitivity=self.sensitivity,
+            robustness=self.robustness,
         )
 
     def _limits(self) -> GateLimits:
@@ -262,6 +327,15 @@ class Build:
                 "folder <split>/<class>/*.jpg, a folder or .zip with labels.csv, or CIFAR-10."
             )
         return location
+
+
+def _find(config: BuildConfig) -> KnownModel | ForeignModel:
+    """Return the model by its name, or by its file. Raises UsageError if it cannot have a checkpoint."""
+    if not is_foreign(config.model):
+        return find_model(config.model)
+    if config.checkpoint is not None:
+        raise UsageError(f"{config.model} holds its own weights; leave the checkpoint out.")
+    return read_foreign(Path(config.model))
 
 
 def _name(location: Path) -> str:

@@ -1,4 +1,4 @@
-"""A pytest plugin: tests of accuracy and latency in your own repository.
+"""A pytest plugin, there wherever edgec is installed: tests of accuracy and latency in your own repository.
 
     from pipeline.pytest_plugin import assert_accuracy, assert_latency
 
@@ -10,18 +10,21 @@
 An assertion fails when its gate fails or is inconclusive; the message says what would decide it.
 """
 
-from collections.abc import Callable
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.report.model import Gate, Report, Verdict
+if TYPE_CHECKING:  # loaded by every pytest run: what it needs is imported when it is used
+    from collections.abc import Callable
+    from pathlib import Path
 
-EdgecBuild = Callable[..., Report]
+    from pipeline.report.model import Gate, Report
 
 
 @pytest.fixture(scope="session")
-def edgec_build() -> EdgecBuild:
+def edgec_build() -> Callable[..., Report]:
     """Build, measure and report: `edgec_build(config=None, **options)` with the keys of the TOML file.
 
     Stages whose inputs did not change come out of the cache, as with `edgec build`.
@@ -31,6 +34,7 @@ def edgec_build() -> EdgecBuild:
         from pipeline.config import BuildConfig, load_config
         from pipeline.plan import Build
         from pipeline.progress import Silent
+        from pipeline.report.model import Report
 
         one = Build(load_config(BuildConfig, config, options), Silent())
         return Report.load(one.report.file("report.json"))
@@ -70,6 +74,8 @@ def assert_latency(
 
 
 def _assert(gate: Gate) -> None:
+    from pipeline.report.model import Verdict
+
     __tracebackhide__ = True
     if gate.verdict is not Verdict.PASS:
         raise AssertionError(f"{gate.verdict}: {gate.claim}: {gate.message}")

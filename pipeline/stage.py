@@ -12,6 +12,7 @@ from pipeline.digest import file_digest, value_digest
 from pipeline.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCES = (".py", ".toml", ".c", ".h", ".j2", ".css", ".html", ".js")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def _code_digest(places: tuple[str, ...]) -> str:
 def _sources(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
-    found = [path for path in place.rglob("*") if path.suffix in (".py", ".toml", ".c", ".h", ".j2", ".css")]
+    found = [path for path in place.rglob("*") if path.suffix in SOURCES]
     if not found:
         raise FileNotFoundError(f"no source files at {place}; a stage's `code` names it")
     return found

@@ -1,9 +1,10 @@
 """What every target offers. The conformance suite runs on all that are registered."""
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,26 @@ class Origin(StrEnum):
     HOST = "host"
     EMULATOR = "emulator"
     DEVICE = "device"
+
+
+class BuildState(StrEnum):
+    """Whether there is an engine yet. Without one nothing can be said about latency."""
+
+    BUILT = "built"
+    NOT_BUILT = "not built on device"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a toolchain said about the graph. One that fails is an EngineError instead."""
+
+    name: str
+    outcome: Literal["passed", "skipped"]
+    message: str
+
+
+CHECKS = "checks.json"
+"""The file beside an engine with the list of checks made while building it, if there were any."""
 
 
 class Runner(Protocol):
@@ -46,13 +67,28 @@ class Target(Protocol):
         ...
 
     @property
+    def float_precision(self) -> str:
+        """The type in which layers that a Q/DQ graph leaves in float run: fp32 or fp16."""
+        ...
+
+    @property
     def origin(self) -> Origin:
         """Where figures measured through `open` come from."""
         ...
 
     @property
+    def state(self) -> BuildState:
+        """Whether `build` gives an engine, or only what a device builds one from."""
+        ...
+
+    @property
     def engine_name(self) -> str:
         """The engine's file name."""
+        ...
+
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """The names of the files that `build` writes for the device; the engine is one of them."""
         ...
 
     @property
@@ -64,12 +100,19 @@ class Target(Protocol):
         """Raise TargetUnavailable, saying what is missing and how to get it."""
         ...
 
+    def device(self) -> str:
+        """Name the machine the engine runs on, and no tool: a baseline outlives an upgrade of the tools."""
+        ...
+
     def fingerprint(self) -> str:
         """Name all of the device and toolchain that can change an engine or a latency."""
         ...
 
-    def build(self, model: Path, engine: Path) -> None:
-        """Compile the Q/DQ ONNX `model` into the file `engine`. Raises EngineError."""
+    def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:
+        """Compile the Q/DQ ONNX `model` into the file `engine`. Raises EngineError.
+
+        Toolchains that let INT8 compete with floating point on the device also take the `float_model`.
+        """
         ...
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:

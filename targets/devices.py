@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,28 @@ class Board:
     emulated_cpu: str
 
 
-@cache
+@dataclass(frozen=True)
+class Jetson:
+    """A Jetson module with its GPU: see devices.toml for the fields."""
+
+    name: str
+    summary: str
+    sm: str
+    rtx: str
+    workspace_mib: int
+    refused: str = ""
+
+
 def boards() -> dict[str, Board]:
-    """Return all boards by name."""
-    tables = tomllib.loads((Path(__file__).parent / "devices.toml").read_text())
-    return {name: Board(name, **table) for name, table in tables.items()}
+    """Return all boards that the integer compiler serves, by name."""
+    return {name: Board(name, **table) for name, table in _tables().items() if "isa" in table}
+
+
+def jetsons() -> dict[str, Jetson]:
+    """Return all modules that TensorRT serves, by name."""
+    return {name: Jetson(name, **table) for name, table in _tables().items() if "sm" in table}
+
+
+@cache
+def _tables() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((Path(__file__).parent / "devices.toml").read_text())

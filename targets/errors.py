@@ -23,6 +23,10 @@ class EngineError(TargetError):
     """An engine could not be built, or a built one cannot be used."""
 
 
+class NoIntegerForm(EngineError):
+    """An operator cannot be computed with integers as it stands in the graph; it may be in float."""
+
+
 class DeviceError(TargetError):
     """Something about a device reached over a network."""
 

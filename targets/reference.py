@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import Origin, Runner
+from targets.base import BuildState, Origin, Runner
 from targets.errors import EngineError, TargetUnavailable
 from targets.machine import cpu_name
 from targets.runtime.reference_runner import open_engine
@@ -26,8 +26,11 @@ class ReferenceTarget:
         "the Q/DQ graph in onnxruntime on the build machine; all others are compared with it"
     )
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.HOST
+    state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.int8.onnx"
+    shipped: ClassVar[tuple[str, ...]] = (engine_name,)
     runner: ClassVar[str] = "reference_runner"
 
     def __init__(self, threads: int = 1) -> None:
@@ -38,11 +41,15 @@ class ReferenceTarget:
         if find_spec("onnxruntime") is None:
             raise TargetUnavailable("onnxruntime is not installed. It comes with edgec: run `make setup`.")
 
+    def device(self) -> str:
+        """Name the processor."""
+        return cpu_name()
+
     def fingerprint(self) -> str:
         """Name the processor and onnxruntime's version: both decide latency, and sometimes a rounding."""
         return f"{cpu_name()} / onnxruntime {version('onnxruntime')}"
 
-    def build(self, model: Path, engine: Path) -> None:
+    def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Check that onnxruntime loads `model`, and keep it as it is."""
         with self.open(model):
             shutil.copyfile(model, engine)

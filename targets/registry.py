@@ -4,15 +4,17 @@ from collections.abc import Callable
 from functools import partial
 
 from targets.base import Target
-from targets.devices import boards
+from targets.devices import boards, jetsons
 from targets.errors import UnknownTarget
 from targets.reference import ReferenceTarget
+from targets.tensorrt.target import JetsonTarget
 from targets.tvm.target import ArmTarget, HostTarget
 
 _TARGETS: dict[str, Callable[[], Target]] = {
     "reference": ReferenceTarget,
     "host": HostTarget,
     **{name: partial(ArmTarget, board) for name, board in boards().items()},
+    **{name: partial(JetsonTarget, module) for name, module in jetsons().items()},
 }
 
 

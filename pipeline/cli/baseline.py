@@ -7,8 +7,9 @@ import typer
 from rich.console import Console
 
 from pipeline.cli import options
-from pipeline.cli.build import load_build_config
-from pipeline.cli.console import make_progress
+from pipeline.cli.build_options import with_build_options
+from pipeline.cli.console import make_progress, write_text
+from pipeline.config import BuildConfig
 from pipeline.plan import Build
 from pipeline.regression import compare_with_baseline, save_baseline
 from pipeline.report.comparison import Limits
@@ -24,28 +25,23 @@ BASELINES = Path("baselines")
 
 
 @app.command()
+@with_build_options()
 def save(
+    chosen: BuildConfig,
     folder: Folder = BASELINES,
-    model: options.Model = None,
-    target: options.Target = None,
-    data: options.Data = None,
-    labels: options.Labels = None,
-    checkpoint: options.Checkpoint = None,
-    config: options.Config = None,
-    out: options.Out = None,
-    recipe: options.Recipe = None,
 ) -> None:
     """Build if needed, and write the baseline of this model, target and device.
 
     Example: edgec baseline save --model resnet20-fashion --target reference
     """
-    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
     with writing(folder, "--folder"):
         typer.echo(save_baseline(Build(chosen, make_progress(as_json=False)), folder))
 
 
 @app.command()
+@with_build_options()
 def compare(
+    chosen: BuildConfig,
     folder: Folder = BASELINES,
     old: Annotated[
         Path | None, typer.Option(help="The earlier bundle: its engine is raced against the new one.")
@@ -56,32 +52,21 @@ def compare(
     max_latency: Annotated[
         float, typer.Option(help="Largest new latency, relative to the old one.")
     ] = Limits.max_latency_ratio,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write a summary for a pull request.")] = None,
-    model: options.Model = None,
-    target: options.Target = None,
-    data: options.Data = None,
-    labels: options.Labels = None,
-    checkpoint: options.Checkpoint = None,
-    config: options.Config = None,
-    out: options.Out = None,
-    recipe: options.Recipe = None,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
     as_json: options.Json = False,
 ) -> None:
     """Compare a build with its baseline. Exit code 0 is pass, 1 fail, 2 inconclusive.
 
     Example: edgec baseline compare --old release.edgec --junit gates.xml
     """
-    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
     build = Build(chosen, make_progress(as_json))
     limits = Limits(max_drop=max_drop, max_latency_ratio=max_latency)
     comparison = compare_with_baseline(build, folder, limits, old)
     if junit:
-        with writing(junit.parent, "--junit"):
-            junit.write_text(junit_xml(build.name, comparison.gates), encoding="utf-8")
+        write_text(junit, junit_xml(build.name, comparison.gates), "--junit")
     if markdown:
-        with writing(markdown.parent, "--markdown"):
-            markdown.write_text(comparison_summary(comparison), encoding="utf-8")
+        write_text(markdown, comparison_summary(comparison), "--markdown")
     if as_json:
         typer.echo(comparison.to_json(), nl=False)
     else:

@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 
 from pipeline.cli import options
+from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
-from pipeline.config import BuildConfig, load_config
+from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
 from pipeline.plan import Build
 from pipeline.publish import place, publish
@@ -19,22 +20,15 @@ from pipeline.report.terminal import render_terminal
 from pipeline.store import writing
 
 
+@with_build_options()
 def build(
-    model: options.Model = None,
-    target: options.Target = None,
-    data: options.Data = None,
-    labels: options.Labels = None,
-    checkpoint: options.Checkpoint = None,
-    config: options.Config = None,
-    out: options.Out = None,
-    recipe: options.Recipe = None,
+    chosen: BuildConfig,
     as_json: options.Json = False,
 ) -> None:
     """Build, validate and bundle a model for a target. Exit code 1 if a gate fails.
 
     Example: edgec build --model resnet20-cifar10 --data cifar-10-batches-py
     """
-    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
     one = Build(chosen, make_progress(as_json))
     bundle = publish(one)
     report = Report.load(one.report.file("report.json"))
@@ -48,22 +42,15 @@ def build(
     _exit(report)
 
 
+@with_build_options()
 def validate(
-    model: options.Model = None,
-    target: options.Target = None,
-    data: options.Data = None,
-    labels: options.Labels = None,
-    checkpoint: options.Checkpoint = None,
-    config: options.Config = None,
-    out: options.Out = None,
-    recipe: options.Recipe = None,
+    chosen: BuildConfig,
     as_json: options.Json = False,
 ) -> None:
     """Validate a model on a target without bundling it. Exit code 1 if a gate fails.
 
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
-    chosen = load_build_config(config, model, target, data, labels, checkpoint, out, recipe)
     one = Build(chosen, make_progress(as_json))
     report = Report.load(one.report.file("report.json"))
     if as_json:
@@ -74,14 +61,10 @@ def validate(
     _exit(report)
 
 
+@with_build_options(without=("target", "recipe", "quantized"))
 def export(
+    chosen: BuildConfig,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    model: options.Model = None,
-    data: options.Data = None,
-    labels: options.Labels = None,
-    checkpoint: options.Checkpoint = None,
-    config: options.Config = None,
-    out: options.Out = None,
     as_json: options.Json = False,
 ) -> None:
     """Write the float model as ONNX: pixels in, logits out, checked against torch on real images.
@@ -90,7 +73,6 @@ def export(
     """
     if not output.name:
         raise UsageError("--output names no file. Give one, such as model.onnx.")
-    chosen = load_build_config(config, model, None, data, labels, checkpoint, out, None)
     one = Build(chosen, make_progress(as_json))
     product = one.float_model
     parity = json.loads(product.file("parity.json").read_text())
@@ -103,29 +85,6 @@ def export(
             f"{output} ({output.stat().st_size / 2**20:.2f} MiB), largest difference from torch "
             f"{parity['max_difference']:.1e} on {parity['images']} images"
         )
-
-
-def load_build_config(
-    config: Path | None,
-    model: str | None,
-    target: str | None,
-    data: Path | None,
-    labels: str | None,
-    checkpoint: Path | None,
-    out: Path | None,
-    recipe: str | None,
-) -> BuildConfig:
-    """Return what the options of a command, and the file they name, ask for. Raises UsageError."""
-    chosen = {
-        "model": model,
-        "target": target,
-        "data": data,
-        "labels": labels,
-        "checkpoint": checkpoint,
-        "out": out,
-        "calibration.recipe": recipe,
-    }
-    return load_config(BuildConfig, config, chosen)
 
 
 def _result(one: Build, report: Report) -> dict[str, object]:

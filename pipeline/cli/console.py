@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +16,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from pipeline.atomic import replacing
 from pipeline.progress import Advance, Progress, Silent
+from pipeline.store import writing
 
 
 class ShownProgress:
@@ -46,3 +49,9 @@ class ShownProgress:
 def make_progress(as_json: bool) -> Progress:
     """Return where progress goes: to stderr, or nowhere if a machine reads."""
     return Silent() if as_json else ShownProgress(Console(stderr=True))
+
+
+def write_text(file: Path, text: str, option: str) -> None:
+    """Write a file that the user named with `option`. Raises StorageError if that cannot be done."""
+    with writing(file.parent, option), replacing(file) as scratch:
+        scratch.write_text(text, encoding="utf-8")

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli import options
+from pipeline.cli.describe import describe
 from pipeline.data.embedded import EMBEDDED
 from pipeline.models.zoo import KNOWN_MODELS
 from pipeline.stage import ROOT
@@ -36,11 +38,24 @@ class Finding:
     advice: str = ""
 
 
-def doctor(out: options.Out = None, as_json: options.Json = False) -> None:
+def doctor(
+    model: Annotated[
+        Path | None, typer.Argument(help="An .onnx file: guess how it wants its input instead.")
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture to show the guess on.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put the guess beside the model.")] = False,
+    out: options.Out = None,
+    as_json: options.Json = False,
+) -> None:
     """Check Python, packages, targets, data and disk. Exit code 1 if a build would fail.
+
+    With an ONNX file: guess layout, size and normalisation of its input, and show them on a picture.
 
     Example: edgec doctor
     """
+    if model is not None:
+        describe(model, image, write, as_json)
+        return
     findings = [_python(), *_packages(), *_targets(), _data(), _disk(out or Path("out")), _processor()]
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))

@@ -1,6 +1,7 @@
 """edgec verify, keygen and sign: is a bundle what was built, and by whom?"""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,10 @@ import typer
 
 from pipeline.archive import verify as verify_bundle
 from pipeline.cli import options
-from pipeline.errors import UsageError
+from pipeline.cli.console import make_progress
+from pipeline.errors import UsageError, listed
+from pipeline.rebuild import Rebuilt
+from pipeline.rebuild import rebuild as rebuild_bundle
 from pipeline.signing import make_keys, public_half, sign_bundle
 from targets.runtime.signature import PublicKey, SignatureError, trusted_keys
 
@@ -19,22 +23,49 @@ Keys = Annotated[
 ]
 
 
-def verify(bundle: Bundle, key: Keys = None, as_json: options.Json = False) -> None:
+def verify(
+    bundle: Bundle,
+    key: Keys = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Also build it again from nothing, and compare the bytes.")
+    ] = False,
+    data: options.Data = None,
+    checkpoint: options.Checkpoint = None,
+    as_json: options.Json = False,
+) -> None:
     """Check every file of a bundle against its manifest, and who signed that. Nothing is unpacked or run.
+
+    With --rebuild the same inputs, tools and machine must give the same bytes again; the settings are in the
+    bundle, --data and --checkpoint say where the inputs lie now. Exit code 1 if anything differs.
 
     Example: edgec verify out/resnet20-fashion-host.edgec --key release.pub
     """
     found = verify_bundle(bundle, keys_to_trust(key))
     manifest = found.manifest
+    again = rebuild_bundle(bundle, data, checkpoint, make_progress(as_json)) if rebuild else None
     if as_json:
         what = {"model": manifest.model, "target": manifest.target, "files": manifest.files}
-        typer.echo(json.dumps({**what, "signed": found.signed, "signer": found.signer}))
-        return
-    signed = "its signature is right, but no key is trusted here" if found.signed else "not signed"
-    typer.echo(
-        f"{bundle}: {manifest.model} for {manifest.target}, {len(manifest.files)} files as in the manifest; "
-        + (f"signed with {found.signer}" if found.signer else signed)
-    )
+        checked = {"signed": found.signed, "signer": found.signer, "rebuilt": again and asdict(again)}
+        typer.echo(json.dumps({**what, **checked}))
+    else:
+        signed = "its signature is right, but no key is trusted here" if found.signed else "not signed"
+        typer.echo(
+            f"{bundle}: {manifest.model} for {manifest.target}, {len(manifest.files)} files as in the "
+            "manifest; " + (f"signed with {found.signer}" if found.signer else signed)
+        )
+        if again:
+            typer.echo(f"{bundle}: {_outcome(again)}")
+    if again and again.different:
+        raise typer.Exit(1)
+
+
+def _outcome(again: Rebuilt) -> str:
+    if again.same_bytes:
+        return "built again from nothing: the same bytes"
+    if not again.different:
+        return "built again from nothing: the same bytes in every file; only the signature is not there"
+    reasons = "; ".join(again.reasons) or "inputs, tools and machine are those of the first build"
+    return f"built again from nothing: other bytes in {listed(again.different)} ({reasons})"
 
 
 def keygen(

@@ -6,7 +6,6 @@ from typing import Literal, Self
 
 from pydantic import PositiveInt
 
-from pipeline.errors import ReportError
 from pipeline.report.model import Base64, Latency, MeasuredMemory, Quantile, Report, Sha256
 from pipeline.report.record import Record, load_record
 from targets.base import Origin
@@ -28,7 +27,8 @@ class Baseline(Record):
     schema_version: Literal[1] = 1
     model: str
     target: str
-    fingerprint: str  # of the device that ran INT8
+    device: str  # that ran INT8
+    tools: dict[str, str]  # name -> version; to be told what changed, not to be equal
     dataset: str
     evaluation_digest: Sha256
     images: PositiveInt
@@ -46,26 +46,24 @@ class Baseline(Record):
     @property
     def file_name(self) -> str:
         """Return the name to keep it under: one for each model, target and device."""
-        parts = (self.model, self.target, self.fingerprint)
+        parts = (self.model, self.target, self.device)
         return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", part).strip("_") for part in parts)[:150] + ".json"
 
 
 def baseline_of(report: Report) -> Baseline:
     """Return what a report is remembered by."""
     subject, accuracy, latency = report.subject, report.accuracy, report.latency_int8
-    machine = next((m for m in reversed(report.machines) if m.origin == accuracy.int8_origin), None)
-    if machine is None:
-        raise ReportError(f"the report does not describe the {accuracy.int8_origin} that ran INT8")
     return Baseline(
         model=subject.model,
         target=subject.target,
-        fingerprint=machine.fingerprint,
+        device=report.machines[1].description,
+        tools=report.tools,
         dataset=subject.dataset,
         evaluation_digest=subject.evaluation_digest,
         images=accuracy.top1.images,
         int8_right=accuracy.int8_right,
         int8_origin=accuracy.int8_origin,
-        engine_bytes=report.sizes.engine,
+        engine_bytes=report.sizes.engine or report.sizes.int8_model,  # what one will be built from
         latency=_stored(latency) if isinstance(latency, Latency) else None,
         memory=report.memory_int8,
     )

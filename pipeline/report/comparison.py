@@ -4,6 +4,7 @@ Accuracy is compared image by image on the same evaluation images. Latency is ju
 ran interleaved in one session; a stored latency came from another day and only ever warns.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import ReportError
@@ -41,7 +42,7 @@ class Comparison(Record):
 
     model: str
     target: str
-    fingerprint: str
+    device: str
     verdict: Verdict
     gates: tuple[Gate, ...]
     moved: tuple[Moved, ...]
@@ -67,14 +68,13 @@ def compare(
     accuracy = drop_gate(top1, limits.max_drop, after.int8_origin, "baseline_drop", "loss of INT8's top-1")
     size = _size_gate(before.engine_bytes, after.engine_bytes, limits.max_size_ratio)
     gates = (accuracy, size) if speed is None else (accuracy, size, _speed_gate(speed, limits, after))
-    low, high = top1.drop_interval.low, top1.drop_interval.high or 0.0
     moved = (
         Moved(
             name="INT8 top-1",
             before=figures.percent(top1.fp32),
             after=figures.percent(top1.int8),
             note=f"{top1.worse} images worse, {top1.better} better"
-            + ("; more than noise" if low > 0 or high < 0 else "; within noise"),
+            + ("; more than noise" if top1.more_than_noise else "; within noise"),
         ),
         *_latency_moved(before.latency, after.latency, speed),
         Moved(
@@ -89,11 +89,12 @@ def compare(
             after=figures.memory(after.memory),
             note="",
         ),
+        *_tools_moved(before.tools, after.tools),
     )
     return Comparison(
         model=after.model,
         target=after.target,
-        fingerprint=after.fingerprint,
+        device=after.device,
         verdict=overall(gates),
         gates=gates,
         moved=moved,
@@ -105,7 +106,7 @@ def _refuse_incomparable(before: Baseline, after: Baseline) -> None:
     for what, then, now in (
         ("model", before.model, after.model),
         ("target", before.target, after.target),
-        ("device", before.fingerprint, after.fingerprint),
+        ("device", before.device, after.device),
         ("evaluation set", before.dataset, after.dataset),
     ):
         if then != now:
@@ -165,6 +166,14 @@ def _latency_moved(
             note = f"interleaved: {speed.ratio:.3f} times as long {figures.interval(speed.interval, 3)}"
         rows.append(Moved(name=f"latency {name}", before=_written(then), after=_written(now), note=note))
     return rows
+
+
+def _tools_moved(before: Mapping[str, str], after: Mapping[str, str]) -> list[Moved]:
+    return [
+        Moved(name=tool, before=before.get(tool, "not used"), after=after.get(tool, "not used"), note="")
+        for tool in sorted(before.keys() | after.keys())
+        if before.get(tool) != after.get(tool)
+    ]
 
 
 def _written(quantile: Quantile | None) -> str:

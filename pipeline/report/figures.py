@@ -1,6 +1,14 @@
 """How figures are written, the same in the terminal, in HTML and in Markdown."""
 
-from pipeline.report.model import Instructions, Interval, Latency, NotMeasured, PeakMemory, SpeedRatio
+from pipeline.report.model import (
+    Instructions,
+    Interval,
+    Latency,
+    MachineState,
+    NotMeasured,
+    PeakMemory,
+    SpeedRatio,
+)
 
 NOT_MEASURED = "not measured"
 
@@ -35,8 +43,10 @@ def milliseconds(value: float) -> str:
     return f"{significant(value, 4)} ms"
 
 
-def size(number: int) -> str:
-    """Write a number of bytes: 282 KiB."""
+def size(number: int | None) -> str:
+    """Write a number of bytes: 282 KiB; None is of a file that is not built."""
+    if number is None:
+        return "not built"
     value = float(number)
     for unit in ("B", "KiB", "MiB"):
         if value < 1024:
@@ -111,22 +121,27 @@ def plural(number: int, noun: str) -> str:
 def machine_state(latency: Latency) -> str:
     """Write the state of the machine before and after measuring, as far as it could be read."""
     before, after = latency.before, latency.after
-    parts = [f"governor {', '.join(before.governors)}" if before.governors else ""]
-    pairs = (
+    pairs: tuple[tuple[str, float | None, float | None, str], ...] = (
+        ("slowest clock", _slowest(before), _slowest(after), "MHz"),
         ("temperature", before.temperature_c, after.temperature_c, "°C"),
-        ("load", before.load_average, after.load_average, ""),
         ("throttling events", before.throttle_events, after.throttle_events, ""),
+        ("load", before.load_average, after.load_average, ""),
     )
+    known = [f"governor {', '.join(before.governors)}"] if before.governors else []
+    unknown = [] if before.governors else ["governor"]
     for name, first, last, unit in pairs:
-        if first is not None and last is not None:
-            change = f"{first:g}" if first == last else f"{first:g} to {last:g}"
-            parts.append(f"{name} {change} {unit}".strip())
-    known = [part for part in parts if part]
-    return (
-        f"The machine before and after: {', '.join(known)}."
-        if known
-        else "Clocks and heat could not be read."
-    )
+        if first is None or last is None:
+            unknown.append(name)
+        else:
+            change = f"{first:.4g}" if first == last else f"{first:.4g} to {last:.4g}"
+            known.append(f"{name} {change} {unit}".strip())
+    said = f"The machine before and after: {', '.join(known)}." if known else ""
+    missing = f"This system does not tell: {', '.join(unknown)}." if unknown else ""
+    return f"{said} {missing}".strip()
+
+
+def _slowest(state: MachineState) -> float | None:
+    return min(state.frequencies_mhz, default=None)
 
 
 def instructions(counted: Instructions) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.report import figures, plots
+from pipeline.report import figures, mixed, plots
 from pipeline.report.model import (
     Accuracy,
     ClassAccuracy,
@@ -82,6 +82,7 @@ def render_html(report: Report) -> str:
     return render_page(
         "report.html.j2",
         report=report,
+        mixed=mixed,
         headline=headline(accuracy.top1),
         tiles=tiles(report),
         rates=rates(accuracy),
@@ -153,7 +154,9 @@ def rates(accuracy: Accuracy) -> list[tuple[str, PairedRate]]:
 def size_bars(report: Report) -> list[tuple[str, str, float]]:
     """Return name, size and length in percent of the longest, for every file."""
     sizes = report.sizes
-    named = [("FP32 ONNX", sizes.model), ("INT8 ONNX", sizes.int8_model), ("Engine", sizes.engine)]
+    named = [("FP32 ONNX", sizes.model), ("INT8 ONNX", sizes.int8_model)]
+    if sizes.engine is not None:
+        named.append(("Engine", sizes.engine))
     longest = max(size for _, size in named)
     return [(name, figures.size(size), round(100 * size / longest, 2)) for name, size in named]
 

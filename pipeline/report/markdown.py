@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pipeline.report import figures
 from pipeline.report.comparison import Comparison
 from pipeline.report.model import Gate, Latency, NotMeasured, Report, Verdict
+from pipeline.report.robustness import conclusion
 
 SIGNS = {Verdict.PASS: "✅ pass", Verdict.FAIL: "❌ fail", Verdict.INCONCLUSIVE: "❓ inconclusive"}
 
@@ -27,6 +28,7 @@ def report_summary(report: Report) -> str:
             drop + f"{figures.plural(top1.images, 'image')}.\n",
             *_gates(report.gates),
             *_table(("", "FP32", "INT8"), rows),
+            *([] if report.robustness is None else [escape(conclusion(report.robustness)) + "\n"]),
         ]
     )
 

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, model_validator
 
-from pipeline.report.record import Record, load_record
-from targets.base import Origin
+from pipeline.report.record import Record, load_record, parse_record
+from targets.base import BuildState, Origin
 
 Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -92,6 +92,13 @@ class PairedRate(Record):
     def int8(self) -> float:
         """Share of images INT8 got right."""
         return self.int8_correct / self.images
+
+    @property
+    def more_than_noise(self) -> bool:
+        """Tell whether the change is shown: by the interval and by the exact test, which is the stricter."""
+        low, high = self.drop_interval.low, self.drop_interval.high
+        apart = low > 0 or (high is not None and high < 0)
+        return apart and self.mcnemar_p < 1 - self.drop_interval.level
 
     @model_validator(mode="after")
     def _counts_agree(self) -> Self:
@@ -220,7 +227,7 @@ class Sizes(Record):
     checkpoint: PositiveInt
     model: PositiveInt  # the float ONNX
     int8_model: PositiveInt  # the Q/DQ ONNX
-    engine: PositiveInt
+    engine: PositiveInt | None  # None: not built yet
 
 
 class Gate(Record):
@@ -253,6 +260,29 @@ class Coverage(Record):
     int8_macs: NonNegativeInt
     total_macs: PositiveInt
     float_layers: tuple[str, ...]
+
+
+class FloatLayer(Record):
+    """A layer left in floating point: why, and what that costs."""
+
+    layer: str
+    sqnr_db: float  # of the logits with only this layer in INT8
+    saved_points: float  # of top-1 on the tuning images, that it would lose in INT8
+    macs_share: float  # of the multiply-accumulates of one image
+
+
+class MixedPrecision(Record):
+    """Which layers were left in floating point so that the drop on tuning images stays within a limit."""
+
+    max_drop_points: float
+    precision: str  # of the layers in floating point: fp32 or fp16
+    images: PositiveInt  # neither calibration nor evaluation images
+    images_digest: Sha256  # Split.digest of them
+    layers: tuple[FloatLayer, ...]  # the noisiest first
+    drop: Interval  # percentage points of top-1, of what was chosen
+    all_int8: Interval  # of every layer in INT8
+    all_float: Interval  # of none; drop's if that was not needed
+    passes: bool  # drop ends within the limit; if not, no layer was left in float
 
 
 class ExtraLoss(Record):
@@ -289,12 +319,20 @@ class Robustness(Record):
     corrupted: tuple[CorruptedAccuracy, ...]
 
 
+class ToolchainCheck(Record):
+    """What a toolchain said about the graph without the device."""
+
+    name: str
+    outcome: Literal["passed", "skipped"]
+    message: str
+
+
 class Machine(Record):
-    """Where the figures of one origin come from."""
+    """Where one of the two networks ran."""
 
     origin: Origin
-    description: str  # CPU or module, cores, memory, operating system
-    fingerprint: str
+    description: str  # the processor, module or emulator
+    fingerprint: str  # the same with the tools and their versions: all that can change a figure
 
 
 class Report(Record):
@@ -312,11 +350,14 @@ class Report(Record):
     memory_fp32: MeasuredMemory
     memory_int8: MeasuredMemory
     sizes: Sizes
-    machines: tuple[Machine, ...]
+    machines: tuple[Machine, Machine]  # of FP32, and of INT8
     tools: dict[str, str]  # name -> version
     sensitivity: tuple[LayerSensitivity, ...] | None = None
     coverage: Coverage | None = None
+    mixed: MixedPrecision | None = None  # None: nobody asked for layers in float
     robustness: Robustness | None = None
+    state: BuildState = BuildState.BUILT
+    checks: tuple[ToolchainCheck, ...] = ()
 
     @model_validator(mode="after")
     def _verdict_follows_from_gates(self) -> Self:
@@ -336,6 +377,11 @@ class Report(Record):
     def load(cls, path: Path) -> Self:
         """Read report.json. Raises ReportError saying what is wrong with the file."""
         return load_record(cls, path, "report", version=1)
+
+    @classmethod
+    def parse(cls, content: bytes, source: str) -> Self:
+        """Read the bytes of a report.json that lay at `source`. Raises ReportError."""
+        return parse_record(cls, content, source, "report", version=1)
 
 
 def overall(gates: tuple[Gate, ...]) -> Verdict:

@@ -36,30 +36,36 @@ class Record(BaseModel):
 
 
 def load_record(record: type[AnyRecord], path: Path, what: str, version: int) -> AnyRecord:
-    """Read a record that has a `schema_version`; `what` names it in messages.
-
-    Raises ReportError: not there, not JSON, not such a record, another version, wrong or unknown fields.
-    """
+    """Read a file that holds a record. Raises ReportError as `parse_record` does, or if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
-        found = json.loads(text)
+        content = path.read_bytes()
     except OSError as error:
         raise ReportError(f"cannot read the {what} {path}: {error.strerror or error}") from error
+    return parse_record(record, content, str(path), what, version)
+
+
+def parse_record(record: type[AnyRecord], content: bytes, source: str, what: str, version: int) -> AnyRecord:
+    """Read a record that has a `schema_version`; `what` and `source` name it in messages.
+
+    Raises ReportError: not JSON, not such a record, another version, wrong or unknown fields.
+    """
+    try:
+        found = json.loads(content)
     except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
-        raise ReportError(f"{path} is not a {what}: not JSON ({error})") from error
+        raise ReportError(f"{source} is not a {what}: not JSON ({error})") from error
     if not isinstance(found, dict) or "schema_version" not in found:
-        raise ReportError(f"{path} is not a {what} of edgec: it has no schema_version")
+        raise ReportError(f"{source} is not a {what} of edgec: it has no schema_version")
     if found["schema_version"] != version:
         raise ReportError(
-            f"{path} has schema version {found['schema_version']!r}; this edgec reads version {version}. "
+            f"{source} has schema version {found['schema_version']!r}; this edgec reads version {version}. "
             "Make it again, or read it with the edgec that wrote it."
         )
     try:
-        return record.model_validate_json(text)
+        return record.model_validate_json(content)
     except ValidationError as error:
         unknown_first = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
         details = "; ".join(_explain(e) for e in unknown_first[:5])
-        raise ReportError(f"{path} is not a valid {what}: {details}") from error
+        raise ReportError(f"{source} is not a valid {what}: {details}") from error
 
 
 def _explain(error: ErrorDetails) -> str:

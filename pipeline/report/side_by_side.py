@@ -9,9 +9,10 @@ from rich.text import Text
 
 from pipeline.errors import ReportError
 from pipeline.report import figures, plots
-from pipeline.report.model import Latency, NotMeasured, PairedRate, Quantile, Report
+from pipeline.report.model import ExtraLoss, Latency, NotMeasured, PairedRate, Quantile, Report
 from pipeline.report.page import VERDICT_WORDS, render_page
 from pipeline.report.paired import paired_images, unpack_bits
+from pipeline.report.table import FigureTable
 
 LETTERS = "ABCDEFGH"
 
@@ -54,6 +55,7 @@ def side_by_side(reports: Sequence[Report]) -> tuple[Group, ...]:
         row("INT8 behind A's", lambda r: _behind(reports[0], r)),
         row("same top-1", lambda r: figures.percent(r.accuracy.agreement)),
         row("SQNR", lambda r: figures.decibels(r.accuracy.sqnr_db)),
+        row("more when corrupted", lambda r: "" if r.robustness is None else _loss(r.robustness.extra)),
     )
     latency = (
         *(row(name, lambda r, n=name: _latency(r, n)) for name in ("p50", "p90", "p99")),  # type: ignore[misc]
@@ -86,10 +88,8 @@ def charts(reports: Sequence[Report]) -> tuple[plots.Chart, ...]:
 
 def render_side_by_side(reports: Sequence[Report], console: Console) -> None:
     """Print reports next to each other."""
-    from pipeline.report.terminal import table_of
-
     for group in side_by_side(reports):
-        table = table_of(group.name, *LETTERS[: len(reports)])
+        table = FigureTable(group.name, *LETTERS[: len(reports)])
         for row in group.rows:
             table.add_row(row.name, *(Text(cell) for cell in row.cells))
         console.print(Padding(table, (0, 1)))
@@ -107,6 +107,10 @@ def side_by_side_html(reports: Sequence[Report]) -> str:
 
 def _drop(rate: PairedRate) -> str:
     return f"{figures.points(rate.drop_points)} {figures.interval(rate.drop_interval)}"
+
+
+def _loss(extra: ExtraLoss) -> str:
+    return f"{figures.points(extra.points)} {figures.interval(extra.interval)}"
 
 
 def _behind(first: Report, other: Report) -> str:
@@ -139,8 +143,7 @@ def _origin(report: Report) -> str:
     latency = report.latency_int8
     if isinstance(latency, NotMeasured):
         return figures.NOT_MEASURED
-    machine = next((m.description for m in reversed(report.machines) if m.origin == latency.origin), "")
-    return f"{latency.origin}: {machine}" if machine else str(latency.origin)
+    return f"{latency.origin}: {report.machines[1].description}"
 
 
 def _noise(report: Report) -> str:

@@ -1,15 +1,25 @@
 """A report in the terminal: the verdict first, then what it rests on. Readable at 80 columns."""
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import figures
+from pipeline.report import figures, mixed
 from pipeline.report.comparison import Comparison
-from pipeline.report.model import Gate, Latency, NotMeasured, PairedRate, Report, Robustness, Verdict
+from pipeline.report.model import (
+    Gate,
+    Latency,
+    MixedPrecision,
+    NotMeasured,
+    PairedRate,
+    Report,
+    Robustness,
+    ToolchainCheck,
+    Verdict,
+)
 from pipeline.report.robustness import conclusion, mean_top1, severities
+from pipeline.report.table import FigureTable
+from targets.base import BuildState
 
 STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
 
@@ -17,6 +27,10 @@ STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLU
 def render_terminal(report: Report, console: Console) -> None:
     """Print the report."""
     parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
+    if report.checks:
+        parts.insert(2, _checks(report.checks))
+    if report.mixed is not None:
+        parts.append(_mixed(report.mixed))
     if report.robustness is not None:
         parts.append(_robustness(report.robustness))
     console.print(Padding(Group(*parts), (1, 1)))
@@ -33,6 +47,7 @@ def _headline(report: Report) -> Text:
             " for ",
             (subject.target, "bold"),
             f", {subject.recipe}",
+            (f"  {report.state}" if report.state is BuildState.NOT_BUILT else "", "bold yellow"),
         ),
         Text(
             f"{subject.dataset}: {figures.plural(subject.evaluation_images, 'image')} evaluated, "
@@ -51,29 +66,38 @@ def _headline(report: Report) -> Text:
 def _gates(gates: tuple[Gate, ...]) -> RenderableType:
     if not gates:
         return Text("\nno gate was asked for", style="dim")
-    table = table_of("Gates", "")
+    table = FigureTable("Gates", "")
     for gate in gates:
         message = Text.assemble(gate.claim, "\n", (gate.message, "dim"))
         table.add_row(Text(gate.verdict, style=STYLES[gate.verdict]), message)
     return table
 
 
-def _accuracy(report: Report) -> Table:
+def _checks(checks: tuple[ToolchainCheck, ...]) -> FigureTable:
+    table = FigureTable("Checked here", "")
+    for check in checks:
+        style = "yellow" if check.outcome == "skipped" else "green"
+        table.add_row(Text(check.outcome, style=style), check.message)
+    return table
+
+
+def _accuracy(report: Report) -> RenderableType:
     accuracy = report.accuracy
-    table = table_of("Accuracy", "FP32", "INT8", "drop, points")
+    rates = FigureTable("Accuracy", "FP32", "INT8", "drop, points")
     for name, rate in (("top-1", accuracy.top1), ("top-5", accuracy.top5)):
         if rate is not None:
-            table.add_row(name, figures.percent(rate.fp32), figures.percent(rate.int8), _drop(rate))
-    agreement = (
-        f"{figures.percent(accuracy.agreement)} {figures.interval(accuracy.agreement_interval.scaled(100))}"
-    )
-    table.add_row("same top-1", "", figures.percent(accuracy.agreement), agreement.split(" % ")[1])
+            rates.add_row(name, figures.percent(rate.fp32), figures.percent(rate.int8), _drop(rate))
+    origins = f"FP32 measured on {accuracy.fp32_origin}, INT8 on {accuracy.int8_origin}; 95 % intervals"
+    likeness = FigureTable("INT8 against FP32", "", caption=origins)
+    same = figures.interval(accuracy.agreement_interval.scaled(100))
+    likeness.add_row("same top-1", f"{figures.percent(accuracy.agreement)} of images {same}")
     flips = f"{figures.count(accuracy.top1.worse)} worse, {figures.count(accuracy.top1.better)} better"
-    table.add_row("images flipped", "", flips, f"p {figures.probability(accuracy.top1.mcnemar_p)}")
-    fidelity = f"KL {accuracy.kl_nats:.4f} nats"
-    table.add_row("logits", "", fidelity, f"SQNR {figures.decibels(accuracy.sqnr_db)}")
-    table.caption = f"FP32 measured on {accuracy.fp32_origin}, INT8 on {accuracy.int8_origin}; 95 % intervals"
-    return table
+    likeness.add_row(
+        "images flipped", f"{flips}, McNemar's exact p {figures.probability(accuracy.top1.mcnemar_p)}"
+    )
+    sqnr = figures.decibels(accuracy.sqnr_db)
+    likeness.add_row("logits", f"KL {accuracy.kl_nats:.4f} nats, SQNR {sqnr}")
+    return Group(rates, likeness)
 
 
 def _drop(rate: PairedRate) -> str:
@@ -82,7 +106,7 @@ def _drop(rate: PairedRate) -> str:
 
 def _latency(report: Report) -> RenderableType:
     fp32, int8 = report.latency_fp32, report.latency_int8
-    table = table_of("Latency", "FP32", "INT8")
+    table = FigureTable("Latency", "FP32", "INT8")
     for name in ("p50", "p90", "p99"):
         table.add_row(name, *(_quantile(latency, name) for latency in (fp32, int8)))
     table.add_row("throughput", *(_throughput(latency) for latency in (fp32, int8)))
@@ -113,9 +137,9 @@ def _throughput(latency: Latency | NotMeasured) -> str:
     return f"{figures.significant(latency.throughput_per_s)} images/s"
 
 
-def _sizes(report: Report) -> Table:
+def _sizes(report: Report) -> FigureTable:
     sizes = report.sizes
-    table = table_of("Size and memory", "FP32", "INT8")
+    table = FigureTable("Size and memory", "FP32", "INT8")
     table.add_row("ONNX", figures.size(sizes.model), figures.size(sizes.int8_model))
     table.add_row("engine", "", figures.size(sizes.engine))
     table.add_row("peak memory", figures.memory(report.memory_fp32), figures.memory(report.memory_int8))
@@ -123,7 +147,7 @@ def _sizes(report: Report) -> Table:
 
 
 def _robustness(found: Robustness) -> RenderableType:
-    table = table_of("Robustness", "FP32", "INT8", "INT8 loses more by")
+    table = FigureTable("Robustness", "FP32", "INT8", "INT8 loses more by")
     clean = found.clean
     table.add_row("clean", figures.percent(clean.fp32), figures.percent(clean.int8), "")
     for name, extra in found.by_corruption:
@@ -137,13 +161,13 @@ def _robustness(found: Robustness) -> RenderableType:
     return Group(table, Text(notes, style="dim"), Text(conclusion(found)))
 
 
-def table_of(title: str, *columns: str) -> Table:
-    """Return an empty table in the style of reports; figures align to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left", caption_style="dim")
-    table.add_column(title, style="bold", header_style="bold", min_width=15)
-    for column in columns:
-        table.add_column(column, justify="right" if column else "left", overflow="fold")
-    return table
+def _mixed(found: MixedPrecision) -> RenderableType:
+    table = FigureTable("Left in float", "SQNR alone", "points saved", "share of MAC")
+    for layer in found.layers:
+        shown = figures.decibels(layer.sqnr_db), figures.points(layer.saved_points)
+        table.add_row(layer.layer, *shown, figures.percent(layer.macs_share))
+    said = Text(mixed.conclusion(found))
+    return Group(table, said) if found.layers else said
 
 
 def render_comparison(comparison: Comparison, console: Console) -> None:
@@ -156,7 +180,7 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
         (comparison.target, "bold"),
         " against its baseline",
     )
-    table = table_of("", "baseline", "this build", "")
+    table = FigureTable("", "baseline", "this build", "")
     for moved in comparison.moved:
         table.add_row(moved.name, moved.before, moved.after, Text(moved.note, style="dim"))
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in comparison.warnings]

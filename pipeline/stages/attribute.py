@@ -30,7 +30,6 @@ class Attribute(Stage):
     ranges: Product
     int8_model: Product
     recipe: QuantRecipe
-    calibration: CalibrationImages
     evaluation: CalibrationImages
 
     def run(self, output: Path, progress: Progress) -> None:
@@ -45,9 +44,7 @@ class Attribute(Stage):
             self.int8_model.file("model.int8.onnx"),
         )
         with progress.task("attribute the error to layers", None) as advance:
-            rows = sensitivity(
-                produced, self.recipe, self.calibration.batches, self.evaluation.batches, advance
-            )
+            rows = sensitivity(produced, self.recipe, self.evaluation.batches, advance)
         table = tuple(
             LayerSensitivity(
                 layer=row.layer,

@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.digest import InputFile
-from pipeline.pack import PROGRAM, pack
+from pipeline.pack import BUILDER, PROGRAM, pack
 from pipeline.progress import Progress
 from pipeline.signing import sign_manifest
 from pipeline.stage import ROOT, Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
+from targets.base import BuildState
 from targets.runtime import signature
 from targets.runtime.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
+from targets.runtime.selftest import EVALUATION
 
 RUNTIME = ROOT / "targets" / "runtime"
+SHIPPED = (".py", ".html", ".css", ".js")
+SETTINGS = "build.json"
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,14 @@ class Bundle(Stage):
     model: str
     engine: Engine
     runner: str
+    state: BuildState
+    shipped: tuple[str, ...]
     report: Product
+    samples: Product
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    settings: str
+    """JSON of the settings of the build, for building it again."""
     signing_key: InputFile | None = None
 
     @property
@@ -60,6 +69,7 @@ class Bundle(Stage):
                 fingerprint=self.engine.fingerprint,
                 engine=f"engine/{self.engine.file_name}",
                 runner=self.runner,
+                state=self.state,
                 classes=self.classes,
                 preprocessing=self.preprocessing.as_dict(),
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -69,13 +79,25 @@ class Bundle(Stage):
                 files[signature.NAME] = sign_manifest(files[NAME], self.signing_key.path)
             pack(files, output / self.file_name, top=self.top)
 
+    def _programs(self) -> dict[str, bytes]:
+        programs = {PROGRAM: (RUNTIME / "run.py").read_bytes()}
+        if self.state is BuildState.NOT_BUILT:
+            programs[BUILDER] = (RUNTIME / BUILDER).read_bytes()
+        return programs
+
     def _files(self) -> dict[str, bytes]:
         return {
-            f"engine/{self.engine.file_name}": self.engine.path.read_bytes(),
+            **{f"engine/{name}": self.engine.product.file(name).read_bytes() for name in self.shipped},
+            **self._programs(),
+            EVALUATION: self.samples.file(EVALUATION).read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
+            SETTINGS: self.settings.encode(),
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
-            PROGRAM: (RUNTIME / "run.py").read_bytes(),
-            **{f"runtime/{path.name}": path.read_bytes() for path in sorted(RUNTIME.glob("*.py"))},
+            **{
+                f"runtime/{path.name}": path.read_bytes()
+                for path in sorted(RUNTIME.iterdir())
+                if path.suffix in SHIPPED
+            },
         }

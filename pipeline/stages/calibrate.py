@@ -35,6 +35,14 @@ class CalibrationImages:
         positions = [i for i in range(len(self)) if wanted(i)]
         return replace(self, split=self.split.subset(positions))
 
+    def stratified(self, count: int) -> "CalibrationImages":
+        """Return `count` of the images, drawn evenly from all classes."""
+        return replace(self, split=self.split.stratified(count))
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return the class of each image that `batches` gives, int64 [N]: damaged ones are left out."""
+        return np.concatenate([batch.labels for batch in self.split.batches(self.preprocessing, BATCH)])
+
     def batches(self) -> Iterator[NDArray[np.uint8]]:
         """Yield uint8 [n, H, W, C] from the first image on."""
         return (batch.images for batch in self.split.batches(self.preprocessing, BATCH))

@@ -1,5 +1,6 @@
 """model.int8.onnx -> the target's engine."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -8,6 +9,7 @@ from pipeline.digest import value_digest
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.store import Product
+from targets.base import CHECKS, Check
 from targets.registry import find_target
 
 
@@ -26,6 +28,13 @@ class Engine:
         return self.product.file(self.file_name)
 
     @property
+    def checks(self) -> tuple[Check, ...]:
+        """What the toolchain said while it was built."""
+        if CHECKS not in self.product.digests:
+            return ()
+        return tuple(Check(**fields) for fields in json.loads(self.product.file(CHECKS).read_text()))
+
+    @property
     def digest(self) -> str:
         """Changes with the engine's bytes and with the device and toolchain."""
         return value_digest([self.product.digests, self.file_name, self.target, self.fingerprint])
@@ -38,6 +47,7 @@ class Compile(Stage):
     name: ClassVar[str] = "compile"
     code: ClassVar[tuple[str, ...]] = ("pipeline/stages/compile.py", "targets")
 
+    float_model: Product
     int8_model: Product
     target: str
     fingerprint: str
@@ -46,4 +56,5 @@ class Compile(Stage):
     def run(self, output: Path, progress: Progress) -> None:
         """Write the engine. Raises EngineError."""
         with progress.task(f"compile for {self.target}", None):
-            find_target(self.target).build(self.int8_model.file("model.int8.onnx"), output / self.file_name)
+            models = self.int8_model.file("model.int8.onnx"), self.float_model.file("model.onnx")
+            find_target(self.target).build(models[0], output / self.file_name, float_model=models[1])

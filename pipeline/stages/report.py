@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -23,12 +23,14 @@ from pipeline.report.model import (
     Machine,
     MeasuredLatency,
     MeasuredMemory,
+    MixedPrecision,
     NotMeasured,
     PairedRate,
     Report,
     Robustness,
     Sizes,
     Subject,
+    ToolchainCheck,
     overall,
 )
 from pipeline.report.speed import speed_ratio
@@ -37,13 +39,19 @@ from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
-from targets.base import Origin
-from targets.machine import cpu_name
+from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from targets.runtime.measure import Measurement, from_json
 
-TOOLS = ("edgec", "torch", "onnx", "onnxruntime", "numpy", "opencv-python", "apache-tvm", "apache-tvm-ffi")
+TOOLS = (
+    *("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python"),
+    *("apache-tvm", "apache-tvm-ffi", "ziglang"),
+)
+OUTSIDE = NotMeasured(
+    reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
+)
+"""In place of what a clock or the memory of a process says."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,8 @@ class WriteReport(Stage):
     int8_model: Product
     engine: Engine
     accuracy: Product
-    measurements: Product
+    measurements: Product | None
+    """None leaves out what is not the same every time it is measured: latency and memory."""
     sensitivity: Product | None
     robustness: Product | None
 
@@ -111,37 +120,47 @@ class WriteReport(Stage):
     def _report(self) -> Report:
         accuracy = Accuracy.model_validate_json(self.accuracy.file("accuracy.json").read_text())
         origin = find_target(self.engine.target).origin
-        fp32, fp32_alone = self._measured("fp32")
-        latency_int8: MeasuredLatency = self._not_here()
-        memory_int8: MeasuredMemory = self._not_here()
-        speed = None
-        if "int8.json" in self.measurements.digests:
-            int8, int8_alone = self._measured("int8")
-            latency_int8, memory_int8 = latency_of(int8, origin, self.threads), _memory(int8_alone, origin)
-            speed = speed_ratio(fp32, int8)
+        fp32, int8 = self._measured("fp32"), self._measured("int8")
+        latency_int8, memory_int8 = self._latency(int8, origin), self._memory(int8, origin)
         gates = tuple(self.limits.judge(accuracy.top1, latency_int8, origin))
         return Report(
             verdict=overall(gates),
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=latency_of(fp32, ReferenceTarget.origin, self.threads),
+            latency_fp32=self._latency(fp32, ReferenceTarget.origin),
             latency_int8=latency_int8,
-            speed=speed,
+            speed=speed_ratio(fp32[0], int8[0]) if fp32 and int8 else None,
             instructions_int8=self._instructions(origin),
-            memory_fp32=_memory(fp32_alone, ReferenceTarget.origin),
+            memory_fp32=self._memory(fp32, ReferenceTarget.origin),
             memory_int8=memory_int8,
             sizes=self._sizes(),
-            machines=tuple(self._machines(origin)),
+            machines=self._machines(origin),
             coverage=self._coverage(),
+            mixed=self._mixed(),
             sensitivity=self._sensitivity(),
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
             robustness=self._robustness(),
+            state=self._state,
+            checks=tuple(ToolchainCheck(**asdict(check)) for check in self.engine.checks),
         )
 
     def _measured(self, precision: str) -> list[Measurement]:
-        """Return the measurement of latency, and the one of memory."""
-        return from_json(self.measurements.file(f"{precision}.json").read_text())
+        """Return the measurement of latency, and the one of memory; neither if none was made."""
+        name = f"{precision}.json"
+        if self.measurements is None or name not in self.measurements.digests:
+            return []
+        return from_json(self.measurements.file(name).read_text())
+
+    def _latency(self, measured: list[Measurement], origin: Origin) -> MeasuredLatency:
+        return latency_of(measured[0], origin, self.threads) if measured else self._not_measured()
+
+    def _memory(self, measured: list[Measurement], origin: Origin) -> MeasuredMemory:
+        if not measured:
+            return self._not_measured()
+        if measured[1].memory is None:
+            return NotMeasured(reason="this system does not tell a process its peak memory")
+        return memory_of(measured[1].memory, origin)
 
     def _coverage(self) -> Coverage:
         from calibration.coverage import coverage
@@ -150,6 +169,11 @@ class WriteReport(Stage):
         return Coverage(
             int8_macs=found.int8_macs, total_macs=found.total_macs, float_layers=found.float_layers
         )
+
+    def _mixed(self) -> MixedPrecision | None:
+        if "mixed.json" not in self.int8_model.digests:
+            return None
+        return MixedPrecision.model_validate_json(self.int8_model.file("mixed.json").read_text())
 
     def _robustness(self) -> Robustness | None:
         if self.robustness is None:
@@ -162,12 +186,20 @@ class WriteReport(Stage):
         return Sensitivities.validate_json(self.sensitivity.file("sensitivity.json").read_bytes())
 
     def _instructions(self, origin: Origin) -> Instructions | None:
-        if "instructions.json" not in self.measurements.digests:
+        if self.measurements is None or "instructions.json" not in self.measurements.digests:
             return None
         counted = json.loads(self.measurements.file("instructions.json").read_text())
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
 
-    def _not_here(self) -> NotMeasured:
+    @property
+    def _state(self) -> BuildState:
+        return find_target(self.engine.target).state
+
+    def _not_measured(self) -> NotMeasured:
+        if self._state is BuildState.NOT_BUILT:
+            return NotMeasured(reason=f"{BuildState.NOT_BUILT}: only there is an engine, and a time")
+        if self.measurements is None:
+            return OUTSIDE
         return NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")
 
     def _subject(self) -> Subject:
@@ -193,20 +225,15 @@ class WriteReport(Stage):
             checkpoint=self.checkpoint.path.stat().st_size,
             model=self.float_model.file("model.onnx").stat().st_size,
             int8_model=self.int8_model.file("model.int8.onnx").stat().st_size,
-            engine=self.engine.path.stat().st_size,
+            engine=None if self._state is BuildState.NOT_BUILT else self.engine.path.stat().st_size,
         )
 
-    def _machines(self, origin: Origin) -> Iterator[Machine]:
-        """Describe the build machine, which ran FP32, and whatever else ran the engine."""
-        reference = ReferenceTarget().fingerprint()
-        yield Machine(origin=ReferenceTarget.origin, description=cpu_name(), fingerprint=reference)
-        if origin is not ReferenceTarget.origin:
-            yield Machine(
-                origin=origin, description=self.engine.fingerprint, fingerprint=self.engine.fingerprint
-            )
-
-
-def _memory(alone: Measurement, origin: Origin) -> MeasuredMemory:
-    if alone.memory is None:
-        return NotMeasured(reason="this system does not tell a process its peak memory")
-    return memory_of(alone.memory, origin)
+    def _machines(self, origin: Origin) -> tuple[Machine, Machine]:
+        """Describe what ran FP32, and what ran the engine."""
+        reference, device = ReferenceTarget(), find_target(self.engine.target).device()
+        return (
+            Machine(
+                origin=reference.origin, description=reference.device(), fingerprint=reference.fingerprint()
+            ),
+            Machine(origin=origin, description=device, fingerprint=self.engine.fingerprint),
+        )

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,13 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
         print(f"run: {error}", file=sys.stderr)
         return 1
     module: Any = importlib.import_module("." + manifest.runner, __package__)
-    with module.open_engine(folder / manifest.engine, options.threads) as runner:
+    try:
+        opened = ExitStack()
+        runner = opened.enter_context(module.open_engine(folder / manifest.engine, options.threads))
+    except ValueError as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 1
+    with opened:
         done = [_classify(picture, runner, manifest, options) for picture in options.pictures]
     return 0 if all(done) else 1
 
@@ -48,7 +55,7 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.Namespace) -> bool:  # noqa: ANN401 - a runner of any toolchain
+def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.Namespace) -> bool:
     preprocessing = Preprocessing(**manifest.preprocessing)
     try:
         image = preprocessing(decode(picture.read_bytes(), preprocessing.channels))

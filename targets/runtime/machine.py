@@ -30,7 +30,8 @@ def read_state(root: Path = Path("/")) -> MachineState:
     """Read the state of the machine from /sys and /proc under `root`."""
     cpus = root / "sys/devices/system/cpu"
     zones = root / "sys/class/thermal"
-    heat = [value / 1000 for value in _numbers(zones, "thermal_zone*/temp") if value > 0]
+    heat = _numbers(zones, "thermal_zone*/temp") or _numbers(root / "sys/class/hwmon", "hwmon*/temp*_input")
+    heat = [value / 1000 for value in heat if value > 0]
     throttled = _numbers(cpus, "cpu[0-9]*/thermal_throttle/core_throttle_count")
     load = _text(root / "proc/loadavg").split()
     return MachineState(

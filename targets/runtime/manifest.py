@@ -31,6 +31,7 @@ class Manifest:
     classes: tuple[str, ...]
     preprocessing: dict[str, Any]
     files: dict[str, str]
+    state: str = "built"  # or "not built on device": the engine's place holds what a device builds it from
 
     def to_json(self) -> str:
         """Return the JSON text."""

@@ -232,7 +232,7 @@ def _from_fields(fields: dict[str, Any]) -> Measurement:
     return Measurement(**{**fields, **changes})
 
 
-def _state(governors: list[str], frequencies_mhz: list[float], *others: Any) -> MachineState:  # noqa: ANN401
+def _state(governors: list[str], frequencies_mhz: list[float], *others: Any) -> MachineState:
     return MachineState(tuple(governors), tuple(frequencies_mhz), *others)
 
 

@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
 """The program at the top of an unpacked bundle. See `./run --help`."""
 
+import importlib
 import os
 import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+COMMANDS = {"selftest": "selftest", "camera": "camera"}
+"""First arguments that are no picture, and the module of each."""
 
 if __name__ == "__main__":
     sys.path.insert(0, str(FOLDER))
+    arguments = sys.argv[1:]
+    module = "classify"
+    if arguments and arguments[0] in COMMANDS:
+        module = COMMANDS[arguments.pop(0)]
     try:
-        from runtime.classify import main  # type: ignore[import-not-found]  # exists beside this program
-
-        code = main(FOLDER)
+        code = importlib.import_module("runtime." + module).main(FOLDER, arguments)
         sys.stdout.flush()
     except ModuleNotFoundError as error:
         sys.exit(f"run: the Python module {error.name} is missing on this machine. Install it and try again.")

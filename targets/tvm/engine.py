@@ -20,7 +20,8 @@ from targets.tvm import glue, link, oracle
 from targets.tvm.codegen import compile_object
 from targets.tvm.graph import Graph
 from targets.tvm.isa import Isa
-from targets.tvm.lower import Program, lower
+from targets.tvm.lower import lower
+from targets.tvm.program import Program
 
 MAGIC = b"EDGEC\0\0\1"
 FOOTER = struct.Struct("<9Q8s")
@@ -72,11 +73,16 @@ def write_engine(graph: Graph, isa: Isa, output: Path) -> None:
 
 def _link(program: Program, scratch: Path) -> tuple[bytes, bytes]:
     names = glue.kernel_names(program)
-    objects, table = scratch / "kernels.o", scratch / "table.c"
-    compile_object([kernel.function(name) for kernel, name in names.items()], program.isa, objects)
+    objects, table = [scratch / "kernels.o"], scratch / "table.c"
+    compile_object([kernel.function(name) for kernel, name in names.items()], program.isa, objects[0])
+    if program.floats:
+        from targets.tvm.floats.codegen import compile_floats
+
+        objects.append(scratch / "floats.o")
+        compile_floats(program.floats, program.isa, objects[1])
     table.write_text(glue.source(program))
-    link.link_library([objects], table, program.isa, scratch / "library")
-    link.link_program([objects], table, program.isa, scratch / "program")
+    link.link_library(objects, table, program.isa, scratch / "library")
+    link.link_program(objects, table, program.isa, scratch / "program")
     return (scratch / "library").read_bytes(), (scratch / "program").read_bytes()
 
 

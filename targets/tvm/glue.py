@@ -2,19 +2,33 @@
 
 from collections.abc import Sequence
 
+from targets.tvm.floats.calls import FloatCall
 from targets.tvm.layout import Layout
-from targets.tvm.lower import Fill, Kernel, Program, Step
+from targets.tvm.program import Fill, Kernel, Program, Step
+
+_PARAMETERS = (
+    "(const uint8_t *x, const uint8_t *w, const uint8_t *p, const uint8_t *r, uint8_t *y, int64_t begin, "
+    "int64_t end)"
+)
 
 
 def kernel_names(program: Program) -> dict[Kernel, str]:
     """A C symbol for each different kernel; equal kernels share one."""
-    different = dict.fromkeys(step.kernel for step in program.steps if step.kernel is not None)
+    kernels = (step.kernel for step in program.steps)
+    different = dict.fromkeys(k for k in kernels if k is not None and not isinstance(k, FloatCall))
     return {kernel: f"edgec_kernel_{i}" for i, kernel in enumerate(different)}
+
+
+def _wrappers(program: Program) -> dict[FloatCall, str]:
+    """A C symbol for each call of a float function."""
+    calls = dict.fromkeys(step.kernel for step in program.steps if isinstance(step.kernel, FloatCall))
+    return {call: f"float_call_{i}" for i, call in enumerate(calls)}
 
 
 def source(program: Program) -> str:
     """C source that defines what edgec.h declares as generated."""
-    names = kernel_names(program)
+    kernels, wrappers = kernel_names(program), _wrappers(program)
+    names: dict[Kernel | FloatCall, str] = dict([*kernels.items(), *wrappers.items()])
     rows = [_row(step, names) for step in program.steps]
     height, width, channels = program.image
     numbers = {
@@ -27,13 +41,11 @@ def source(program: Program) -> str:
         "channels": channels,
         "classes": program.classes,
     }
-    signature = (
-        "(const uint8_t *, const uint8_t *, const uint8_t *, const uint8_t *, uint8_t *, int64_t, int64_t)"
-    )
     return "\n".join(
         [
             '#include "edgec.h"',
-            *(f"void {name}{signature};" for name in names.values()),
+            *(f"void {name}{_PARAMETERS};" for name in kernels.values()),
+            *(_wrapper(call, name) for call, name in wrappers.items()),
             "const edgec_step edgec_steps[] = {",
             *(f"  {row}," for row in rows),
             "};",
@@ -43,7 +55,18 @@ def source(program: Program) -> str:
     )
 
 
-def _row(step: Step, names: dict[Kernel, str]) -> str:
+def _wrapper(call: FloatCall, name: str) -> str:
+    """A kernel that calls a float function with the addresses it needs."""
+    types = ", ".join(["void *"] * len(call.pointers))
+    arguments = ", ".join(f"(void *)({p.base} + {p.offset})" for p in call.pointers)
+    unused = "(void)x, (void)w, (void)p, (void)r, (void)y, (void)begin, (void)end;"
+    return (
+        f"void {call.symbol}({types});\n"
+        f"static void {name}{_PARAMETERS} {{ {unused} {call.symbol}({arguments}); }}"
+    )
+
+
+def _row(step: Step, names: dict[Kernel | FloatCall, str]) -> str:
     kernel, items = ("0", 0) if step.kernel is None else (names[step.kernel], step.kernel.items)
     numbers = (items, step.x, step.r, step.y, step.w, step.p)
     return f"{{{_string(step.node)}, {kernel}, {_list(numbers)}, {{{_fill(step.fill)}}}}}"

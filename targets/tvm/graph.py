@@ -7,13 +7,16 @@ graph is stored 128 higher). The arithmetic of each operator is the numeric cont
     y   = clip(rne(float32(acc) * m) + zy)                                without residual
     y   = clip(rne(fma(float32(acc), m, float32(r - zr) * mr)) + zy)      with residual
 
-where m and mr are float32, rne rounds half to even, and clip is to [low, high] in uint8. Logits leave as
-float32(acc) * m.
+where m and mr are float32, rne rounds half to even, and clip is to [low, high] in uint8. A sum that is
+wanted as a real number, as logits are, leaves as float32(acc) * m. What has no integer form is an `Island`
+of float32 operators between `Dequantise` and `Quantise`; `targets.tvm.floats` says what it computes.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 Int8s = NDArray[np.int8]
@@ -37,6 +40,20 @@ class Tensor:
         if len(self.zero_point) != 1:
             raise ValueError(f"{self.name} has a zero point per channel")
         return self.zero_point[0]
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A tensor of an island: contiguous, in ONNX's shape and order, the batch (always 1) included."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -91,8 +108,8 @@ class Conv:
     groups: int = 1
     residual: Residual | None = None
     clip: Clip = Clip()
-    logits: bool = False
-    """The result is float32(acc) * m, the network's output."""
+    real: bool = False
+    """The result is float32(acc) * m, in float32; output has no grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,14 +146,26 @@ class Add:
     clip: Clip = Clip()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """A factor and an addend for each channel, in steps of the output's grid."""
+
+    multiplier: Floats
+    offset: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Piece:
-    """Where a tensor goes in a larger one: every `stride`-th row and column, from channel `channel` on."""
+    """Where a tensor goes in a larger one: every `stride`-th row and column, from channel `channel` on.
+
+    With `affine` the value is fma(float32(x - zx), m[k], offset[k]), and `multiplier` is not used.
+    """
 
     tensor: Tensor
     multiplier: float
     channel: int
     stride: tuple[int, int] = (1, 1)
+    affine: Affine | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,24 +178,61 @@ class Assemble:
     clip: Clip = Clip()
 
 
-Operator = Image | Conv | MaxPool | AveragePool | Add | Assemble
+@dataclass(frozen=True, eq=False)
+class Dequantise:
+    """float32(x - zx) * scale, channels first; of a `real` input the numbers as they are."""
+
+    node: str
+    input: Tensor
+    output: Dense
+    scale: float
+    real: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Island:
+    """Float operators: an ONNX graph of static shapes whose inputs and outputs are these tensors.
+
+    The input called `Graph.pixels` is the caller's image, uint8 [1, H, W, C].
+    """
+
+    node: str
+    inputs: tuple[Dense, ...]
+    outputs: tuple[Dense, ...]
+    model: onnx.ModelProto
+
+
+@dataclass(frozen=True, eq=False)
+class Quantise:
+    """clip(rne(x / scale) + zy), from [1, C, H, W] or [1, C]."""
+
+    node: str
+    input: Dense
+    output: Tensor
+    scale: float
+
+
+Operator = Image | Conv | MaxPool | AveragePool | Add | Assemble | Dequantise | Island | Quantise
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Operators in execution order. The last one produces the logits."""
+    """Operators in execution order. `logits` is the result of the last one, in float32."""
 
     operators: tuple[Operator, ...]
-    classes: int
+    image: Tensor
+    logits: Tensor | Dense
+    pixels: str = "image"
+    """What islands call the caller's image, where they read it themselves."""
 
     @property
-    def image(self) -> Tensor:
-        """The input, in pixels."""
-        return self.operators[0].output
+    def classes(self) -> int:
+        """How many numbers come out."""
+        return self.logits.channels if isinstance(self.logits, Tensor) else prod(self.logits.shape)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one inference."""
+        """Multiply-accumulates of one inference between integers."""
         return sum(
             op.output.height * op.output.width * op.weight.size
             for op in self.operators
@@ -174,7 +240,7 @@ class Graph:
         )
 
 
-def inputs(op: Operator) -> tuple[Tensor, ...]:
+def inputs(op: Operator) -> tuple[Tensor | Dense, ...]:
     """The tensors that `op` reads."""
     match op:
         case Image():
@@ -185,5 +251,12 @@ def inputs(op: Operator) -> tuple[Tensor, ...]:
             return (op.input, op.residual.tensor)
         case Assemble():
             return tuple(piece.tensor for piece in op.pieces)
+        case Island():
+            return op.inputs
         case _:
             return (op.input,)
+
+
+def outputs(op: Operator) -> tuple[Tensor | Dense, ...]:
+    """The tensors that `op` writes."""
+    return op.outputs if isinstance(op, Island) else (op.output,)

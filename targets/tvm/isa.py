@@ -53,7 +53,7 @@ ISAS = {
         Isa("avx512vnni", _X86, "x86-64-v4", ("+avx512vnni",), Dot.VPDPBUSD, 16, 32),
         Isa("avxvnni", _X86, "x86-64-v3", ("+avxvnni",), Dot.VPDPBUSD, 8, 16),
         Isa("avx2", _X86, "x86-64-v3", (), Dot.VPMADDWD, 8, 16),
-        Isa("i8mm", _ARM, "neoverse-v1", ("+neon", "+dotprod", "+i8mm"), Dot.SMMLA, 4, 32),
+        Isa("i8mm", _ARM, "neoverse-v1", ("+neon", "+dotprod", "+i8mm", "-sve"), Dot.SMMLA, 4, 32),
         Isa("dotprod", _ARM, "cortex-a76", ("+neon", "+dotprod"), Dot.SDOT, 4, 32),
         Isa("neon", _ARM, "cortex-a72", ("+neon",), Dot.SMULL, 4, 32),
     )

@@ -5,7 +5,7 @@ Rows share their padding: the pixels to the right of one row are those to the le
 
 from dataclasses import dataclass
 
-from targets.tvm.graph import Conv, Graph, Tensor
+from targets.tvm.graph import Conv, Graph, Tensor, outputs
 from targets.tvm.kernels.conv import Strides
 
 CHANNEL_ALIGNMENT = 16
@@ -48,8 +48,9 @@ class Layout:
 
 
 def layouts(graph: Graph) -> dict[str, Layout]:
-    """Lay out every tensor so that each convolution finds its padding."""
-    found = {op.output.name: _plain(op.output, op.output is graph.image) for op in graph.operators}
+    """Lay out every tensor of pixels so that each convolution finds its padding."""
+    written = [tensor for op in graph.operators for tensor in outputs(op)]
+    found = {t.name: _plain(t, t is graph.image) for t in written if isinstance(t, Tensor)}
     for op in graph.operators:
         if isinstance(op, Conv):
             found[op.input.name] = _with_halo(found[op.input.name], op)

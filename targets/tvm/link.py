@@ -31,6 +31,12 @@ def link_library(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -
     _zig(["-target", f"{machine}-linux-gnu.{_GLIBC}", "-shared", "-fPIC"], sources, objects, output)
 
 
+def link_functions(objects: Path, isa: Isa, output: Path) -> None:
+    """Link an object into a shared library as it is."""
+    machine = isa.triple.split("-")[0]
+    _zig(["-target", f"{machine}-linux-gnu.{_GLIBC}", "-shared"], [], [objects], output)
+
+
 def link_program(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -> None:
     """Link a static command-line program that needs nothing on the board."""
     sources = [table, *(NATIVE / name for name in ("run.c", "pool.c", "main.c", "png.c", "inflate.c"))]

@@ -1,33 +1,40 @@
 """From the integer graph to the steps of an engine: kernels, addresses, packed weights, memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.arena import Lifetime, plan
+from targets.tvm.floats.calls import Base, FloatCall, Pointer
 from targets.tvm.graph import (
     Add,
     Assemble,
     AveragePool,
     Clip,
     Conv,
+    Dense,
+    Dequantise,
     Graph,
     Image,
+    Island,
     MaxPool,
     Operator,
     Piece,
+    Quantise,
     Residual,
     Tensor,
     inputs,
+    outputs,
 )
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel, Strides
 from targets.tvm.kernels.elementwise import AddKernel, CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel
-from targets.tvm.layout import Layout, layouts
+from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
+from targets.tvm.layout import Layout, layouts, stored_channels
+from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import (
     Blob,
     PackedConv,
@@ -37,69 +44,7 @@ from targets.tvm.weights import (
     parameters,
 )
 
-IMAGE = -1
-"""The address of the caller's image."""
-NOTHING = -2
-"""The address of an operand that a kernel does not have."""
-
 _FLOAT = 4  # bytes of a float32
-
-
-class Kernel(Protocol):
-    """What code generation needs of a kernel."""
-
-    @property
-    def items(self) -> int:
-        """How many work items there are to divide among threads."""
-        ...
-
-    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
-        """Generate the TIR."""
-        ...
-
-
-@dataclass(frozen=True)
-class Fill:
-    """Bytes around (or, with `whole`, everywhere in) a tensor that are set before its kernel runs.
-
-    `pattern` is an offset into the constants: one stored pixel of zero points.
-    """
-
-    address: int
-    layout: Layout
-    pattern: int
-    varies: bool
-    """Whether channels have different zero points, as the image's may."""
-    whole: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """One kernel call. x, r, y are offsets into the arena, IMAGE or NOTHING; w and p into the constants."""
-
-    node: str
-    kernel: Kernel | None
-    x: int = NOTHING
-    w: int = 0
-    p: int = 0
-    r: int = NOTHING
-    y: int = NOTHING
-    fill: Fill | None = None
-    macs: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Program:
-    """Everything code generation writes down."""
-
-    isa: Isa
-    steps: tuple[Step, ...]
-    constants: bytes
-    arena: int
-    logits: int
-    """Where in the arena the last step leaves float32 logits."""
-    image: tuple[int, int, int]
-    classes: int
 
 
 def lower(graph: Graph, isa: Isa) -> Program:
@@ -112,18 +57,21 @@ def lower(graph: Graph, isa: Isa) -> Program:
         steps,
         lowering.blob.bytes(),
         lowering.arena.size,
-        lowering.arena.offsets[graph.operators[-1].output.name],
+        lowering.arena.offsets[graph.logits.name],
         (image.height, image.width, image.channels),
         graph.classes,
+        lowering.floats,
     )
 
 
 class _Lowering:
     def __init__(self, graph: Graph, isa: Isa) -> None:
         self.isa = isa
+        self.pixels = graph.pixels
         self.layouts = layouts(graph)
         self.arena = plan(list(_lifetimes(graph, self.layouts)))
         self.blob = Blob()
+        self.floats: dict[str, Any] = {}
 
     def steps(self, op: Operator) -> Iterator[Step]:
         match op:
@@ -139,6 +87,12 @@ class _Lowering:
                 yield self._add(op)
             case Assemble():
                 yield from self._assemble(op)
+            case Dequantise():
+                yield self._dequantise(op)
+            case Island():
+                yield from self._island(op)
+            case Quantise():
+                yield self._quantise(op)
 
     def _address(self, tensor: Tensor) -> int:
         return self.arena.offsets[tensor.name] + self.layouts[tensor.name].origin
@@ -179,7 +133,7 @@ class _Lowering:
         layout = self.layouts[op.input.name]
         geometry = conv_geometry(op, layout, self.isa)
         packed: PackedConv = pack_conv(op, geometry, self.isa)
-        y = Strides(0, 0) if op.logits else self._strides(op.output)
+        y = self._strides(op.output)
         residual = None if op.residual is None else self._strides(op.residual.tensor)
         kernel = ConvKernel(
             self.isa,
@@ -196,7 +150,7 @@ class _Lowering:
             geometry.group,
             limits(op, op.output, op.clip),
             residual,
-            op.logits,
+            op.real,
             tuple(column * geometry.tap_step[1] for column in geometry.order),
         )
         pad_rows, pad_columns = op.window.pad
@@ -207,8 +161,8 @@ class _Lowering:
             w=self.blob.add(packed.weight),
             p=self._parameters(packed.bias, packed.multiplier, op.output, op.clip, op.residual),
             r=NOTHING if op.residual is None else self._address(op.residual.tensor),
-            y=self.arena.offsets[op.output.name] if op.logits else self._address(op.output),
-            fill=None if op.logits else self._fill(op.output),
+            y=self.arena.offsets[op.output.name] if op.real else self._address(op.output),
+            fill=None if op.real else self._fill(op.output),
             macs=op.output.height * op.output.width * op.weight.size,
         )
 
@@ -276,22 +230,92 @@ class _Lowering:
             piece.tensor.channels,
             Strides(x.row * sy, x.pixel * sx),
             self._strides(op.output),
-            plain,
+            plain and piece.affine is None,
             limits(piece, op.output, op.clip),
+            0 if piece.affine is None else stored_channels(piece.tensor.channels),
         )
         bias, multiplier = np.array([-self._stored(piece.tensor.zero)]), np.array([piece.multiplier])
+        w = 0
+        if piece.affine is not None:
+            room = stored_channels(piece.tensor.channels) - piece.tensor.channels
+            multiplier = np.pad(piece.affine.multiplier, (0, room))
+            bias = np.full(len(multiplier), bias[0])
+            w = self.blob.add(np.pad(piece.affine.offset, (0, room)))
         return Step(
             op.node,
             kernel,
             x=self._address(piece.tensor),
+            w=w,
             p=self._parameters(bias, multiplier, op.output, op.clip, None),
             y=self._address(op.output) + piece.channel,
         )
 
+    def _dequantise(self, op: Dequantise) -> Step:
+        layout = self.layouts[op.input.name]
+        height, width = op.input.height, op.input.width
+        kernel = DequantiseKernel(self.isa, height, width, op.input.channels, layout.strides, op.real)
+        numbers = np.array([-self._stored(op.input.zero), 0], np.int32)
+        numbers[1] = np.float32(op.scale).view(np.int32)
+        x = self.arena.offsets[op.input.name] if op.real else self._address(op.input)
+        return Step(op.node, kernel, x=x, p=self.blob.add(numbers), y=self.arena.offsets[op.output.name])
+
+    def _quantise(self, op: Quantise) -> Step:
+        y = self.layouts[op.output.name]
+        kernel = QuantiseKernel(self.isa, y.height, y.width, op.output.channels, y.strides)
+        numbers = np.array([self._stored(op.output.zero), 0], np.int32)
+        numbers[1] = np.float32(op.scale).view(np.int32)
+        return Step(
+            op.node,
+            kernel,
+            x=self.arena.offsets[op.input.name],
+            p=self.blob.add(numbers),
+            y=self._address(op.output),
+            fill=self._fill(op.output),
+        )
+
+    def _island(self, op: Island) -> Iterator[Step]:
+        from targets.tvm.floats.relax import program
+
+        island = program(op)
+        symbols = {name: f"edgec_float_{len(self.floats) + i}" for i, name in enumerate(island.functions)}
+        self.floats |= {symbols[name]: function for name, function in island.functions.items()}
+        where = {name: Pointer(Base.CONSTANTS, self.blob.add(v)) for name, v in island.constants.items()}
+        where[self.pixels] = Pointer(Base.IMAGE, 0)
+        for dense in (*op.inputs, *op.outputs):
+            if dense.name != self.pixels:
+                where[dense.name] = Pointer(Base.ARENA, self.arena.offsets[dense.name])
+        for buffer in island.buffers:
+            where[buffer.name] = Pointer(Base.ARENA, self.arena.offsets[_inside(op, buffer.name)])
+        for call in island.calls:
+            pointers = tuple(where[name] for name in call.arguments)
+            kernel = FloatCall(symbols[call.function], pointers)
+            yield Step(f"{op.node}: {call.function}", kernel, x=IMAGE, y=0)
+
+
+def _inside(island: Island, buffer: str) -> str:
+    """The name of an island's buffer in the arena."""
+    return f"{island.outputs[0].name} / {buffer}"
+
 
 def _lifetimes(graph: Graph, found: dict[str, Layout]) -> Iterator[Lifetime]:
+    """Tensors live from the operator that writes them to the last that reads them."""
     last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in inputs(op)}
+    last[graph.logits.name] = len(graph.operators)
     for i, op in enumerate(graph.operators):
-        name = op.output.name
-        size = _FLOAT * found[name].size if isinstance(op, Conv) and op.logits else found[name].size
-        yield Lifetime(name, size, i, last.get(name, i))
+        for tensor in outputs(op):
+            yield Lifetime(tensor.name, _size(op, tensor, found), i, last.get(tensor.name, i))
+        if isinstance(op, Island):
+            yield from _buffers(op, i)
+
+
+def _buffers(op: Island, position: int) -> Iterator[Lifetime]:
+    from targets.tvm.floats.relax import program
+
+    for buffer in program(op).buffers:
+        yield Lifetime(_inside(op, buffer.name), buffer.size, position, position)
+
+
+def _size(op: Operator, tensor: Tensor | Dense, found: dict[str, Layout]) -> int:
+    if isinstance(tensor, Dense):
+        return tensor.size
+    return (_FLOAT if isinstance(op, Conv) and op.real else 1) * found[tensor.name].size

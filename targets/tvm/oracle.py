@@ -1,5 +1,8 @@
 """The numeric contract in NumPy: what every kernel has to equal, bit for bit."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,10 +12,13 @@ from targets.tvm.graph import (
     AveragePool,
     Clip,
     Conv,
+    Dequantise,
     Graph,
     Image,
+    Island,
     MaxPool,
     Operator,
+    Quantise,
     Residual,
     Tensor,
 )
@@ -20,37 +26,57 @@ from targets.tvm.graph import (
 Bytes = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
+Array = NDArray[Any]
+Single = Conv | MaxPool | AveragePool | Add | Assemble | Dequantise | Quantise
 
 
 def run(graph: Graph, images: Bytes) -> Floats:
     """Return logits [N, classes] for images [N, H, W, C]."""
-    values: dict[str, Bytes] = {graph.image.name: images}
-    for op in graph.operators[1:-1]:
-        values[op.output.name] = evaluate(op, values)
-    last = graph.operators[-1]
-    if not isinstance(last, Conv) or not last.logits:
-        raise ValueError("the last operator of a graph writes the logits")
-    sums = accumulate(last, values[last.input.name]).astype(np.float32)
-    return (sums * last.multiplier).reshape(len(images), -1)
+    values: dict[str, Array] = {graph.image.name: images, graph.pixels: images}
+    for op in graph.operators:
+        if not isinstance(op, Image):
+            values |= evaluate(op, values)
+    logits: Floats = values[graph.logits.name].reshape(len(images), -1)
+    return logits
 
 
-def evaluate(op: Operator, values: dict[str, Bytes]) -> Bytes:
-    """Compute one operator; `values` holds its inputs [N, H, W, C] by name."""
+def evaluate(op: Operator, values: Mapping[str, Array]) -> dict[str, Array]:
+    """Compute one operator; `values` holds its inputs by name: [N, H, W, C], islands' as in ONNX."""
     match op:
-        case Conv():
-            total = accumulate(op, values[op.input.name])
-            return _store(_scaled(total, op.multiplier, op.residual, values), op.output, op.clip)
-        case Add():
-            total = values[op.input.name].astype(np.int32) - op.input.zero
-            return _store(_scaled(total, np.float32(op.multiplier), op.residual, values), op.output, op.clip)
-        case MaxPool():
-            return _max_pool(op, values[op.input.name])
-        case AveragePool():
-            return _average_pool(op, values[op.input.name])
-        case Assemble():
-            return _assemble(op, values)
+        case Island():
+            from targets.tvm.floats import reference
+
+            batches = {d.name: values[d.name].reshape(-1, *d.shape) for d in op.inputs}
+            return reference.evaluate(op, batches)
         case Image():
             raise ValueError("the image is an input, it is not computed")
+    return {op.output.name: _evaluate(op, values)}
+
+
+def _evaluate(op: Single, values: Mapping[str, Array]) -> Array:
+    match op:
+        case Assemble():
+            result: Array = _assemble(op, values)
+        case Conv(real=True):
+            result = accumulate(op, values[op.input.name]).astype(np.float32) * op.multiplier
+        case Conv() | Add():
+            result = _sums(op, values)
+        case MaxPool():
+            result = _max_pool(op, values[op.input.name])
+        case AveragePool():
+            result = _average_pool(op, values[op.input.name])
+        case Dequantise():
+            result = _dequantise(op, values[op.input.name])
+        case Quantise():
+            result = _quantise(op, values[op.input.name])
+    return result
+
+
+def _sums(op: Conv | Add, values: Mapping[str, Array]) -> Bytes:
+    x, residual = values[op.input.name], op.residual
+    total = accumulate(op, x) if isinstance(op, Conv) else x.astype(np.int32) - op.input.zero
+    scaled = _scaled(total, np.asarray(op.multiplier, np.float32), residual, values)
+    return _store(scaled, op.output, op.clip)
 
 
 def accumulate(op: Conv, x: Bytes) -> NDArray[np.int32]:
@@ -83,9 +109,9 @@ def _padded(tensor: Tensor, pad: tuple[int, int], reach: tuple[int, int], x: Byt
 
 def _scaled(
     total: NDArray[np.int32],
-    multiplier: Floats | np.float32,
+    multiplier: Floats,
     residual: Residual | None,
-    values: dict[str, Bytes],
+    values: Mapping[str, Array],
 ) -> Floats:
     sums = total.astype(np.float32)
     if residual is None:
@@ -143,7 +169,20 @@ def _cells(op: MaxPool | AveragePool, x: Bytes, row: int, column: int) -> Bytes:
     return x[:, max(top, 0) : top + kh, max(left, 0) : left + kw]
 
 
-def _assemble(op: Assemble, values: dict[str, Bytes]) -> Bytes:
+def _dequantise(op: Dequantise, x: Array) -> Floats:
+    """Channels first, in the shape of the output with all images in front."""
+    numbers = x if op.real else (x.astype(np.int32) - op.input.zero).astype(np.float32) * np.float32(op.scale)
+    return np.ascontiguousarray(numbers.transpose(0, 3, 1, 2).reshape(-1, *op.output.shape))
+
+
+def _quantise(op: Quantise, x: Array) -> Bytes:
+    planes = x.reshape(-1, op.output.channels, op.output.height, op.output.width)
+    steps = (planes / np.float32(op.scale)).astype(np.float64).transpose(0, 2, 3, 1)
+    stored: Bytes = np.clip(np.rint(steps) + op.output.zero, 0, 255).astype(np.uint8)
+    return stored
+
+
+def _assemble(op: Assemble, values: Mapping[str, Array]) -> Bytes:
     first = values[op.pieces[0].tensor.name]
     result = np.full(
         (len(first), op.output.height, op.output.width, op.output.channels), op.output.zero, np.uint8
@@ -154,6 +193,9 @@ def _assemble(op: Assemble, values: dict[str, Bytes]) -> Bytes:
             - piece.tensor.zero
         )
         scaled = centred.astype(np.float32) * np.float32(piece.multiplier)
+        if piece.affine is not None:
+            factors, addends = piece.affine.multiplier, piece.affine.offset
+            scaled = fused_multiply_add(centred.astype(np.float32), factors, addends)
         result[..., piece.channel : piece.channel + piece.tensor.channels] = _store(
             scaled, op.output, op.clip
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import Origin, Runner
+from targets.base import BuildState, Origin, Runner
 from targets.devices import Board
 from targets.errors import EngineError, TargetUnavailable
 from targets.machine import cpu_flags, cpu_name
@@ -42,8 +42,11 @@ class HostTarget:
     name: ClassVar[str] = "host"
     summary: ClassVar[str] = "this machine's CPU: an integer engine compiled with TVM"
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.HOST
+    state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
+    shipped: ClassVar[tuple[str, ...]] = (engine_name,)
     runner: ClassVar[str] = "native_runner"
 
     def __init__(self, threads: int = 1) -> None:
@@ -54,11 +57,15 @@ class HostTarget:
         check_toolchain()
         host_isa()
 
+    def device(self) -> str:
+        """Name the processor."""
+        return cpu_name()
+
     def fingerprint(self) -> str:
         """Name the processor, the instruction set and the tools."""
         return f"{cpu_name()} / {host_isa().name} / {tools()}"
 
-    def build(self, model: Path, engine: Path) -> None:
+    def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX. Raises EngineError."""
         compile_engine(model, host_isa(), engine)
 
@@ -75,8 +82,11 @@ class ArmTarget:
     """An ARM board. Without one, engines run in the emulator."""
 
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.EMULATOR
+    state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
+    shipped: ClassVar[tuple[str, ...]] = (engine_name,)
     runner: ClassVar[str] = "native_runner"
 
     def __init__(self, board: Board, threads: int = 1) -> None:
@@ -99,11 +109,15 @@ class ArmTarget:
         check_emulator()
         host_isa()
 
+    def device(self) -> str:
+        """Name what is emulated."""
+        return f"qemu-aarch64 -cpu {self.board.emulated_cpu}"
+
     def fingerprint(self) -> str:
         """Name the instruction set, what is emulated, and the tools."""
-        return f"{self.board.isa} / qemu-aarch64 -cpu {self.board.emulated_cpu} / {tools()}"
+        return f"{self.board.isa} / {self.device()} / {tools()}"
 
-    def build(self, model: Path, engine: Path) -> None:
+    def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""
         compile_engine(model, ISAS[self.board.isa], engine)
         compile_engine(model, host_isa(), _host_engine(engine))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import EngineError
-from targets.tvm.graph import Clip, Operator, Residual, Tensor
+from targets.errors import NoIntegerForm
+from targets.tvm.graph import Affine, Clip, Conv, Dense, Operator, Residual, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Quantized:
     def whole(self, reader: str) -> Tensor:
         """The tensor, if it is not a slice that would have to be copied first."""
         if self.stride != (1, 1):
-            raise EngineError(
+            raise NoIntegerForm(
                 f"{reader} reads a strided slice. Only Pad can; quantise the slice's result first."
             )
         return self.tensor
@@ -46,8 +46,31 @@ class Weights:
     scales: NDArray[np.float64]
 
 
-Finish = Callable[[Tensor, float, Clip, Residual | None], Operator]
-"""Makes the operator, given its output tensor, the output's scale, and the rest of the epilogue."""
+@dataclass(frozen=True, eq=False)
+class Epilogue:
+    """What happens to a sum on its way to the grid of `output`, whose step is `scale`."""
+
+    output: Tensor
+    scale: float
+    clip: Clip
+    residual: Residual | None = None
+    gain: NDArray[np.float64] | None = None
+    """A real factor for each channel."""
+    shift: NDArray[np.float64] | None = None
+    """A real addend for each channel, after the factor."""
+
+    def affine(self, scale: float, first: int, count: int) -> Affine | None:
+        """Factor and addend of `count` channels from `first` on, for a tensor whose step is `scale`."""
+        if self.gain is None or self.shift is None:
+            return None
+        part = slice(first, first + count)
+        return Affine(
+            (scale * self.gain[part] / self.scale).astype(np.float32),
+            (self.shift[part] / self.scale).astype(np.float32),
+        )
+
+
+Finish = Callable[[Epilogue], Operator]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +86,12 @@ class Pending:
     low: float = -inf
     high: float = inf
     flat: bool = False
-    logits: Operator | None = None
-    """The operator that writes float results instead, where there is one."""
+    real: Conv | None = None
+    """The operator that writes the sum as float32 instead, where there is one."""
+    scalable: bool = False
+    """Whether channels can still be multiplied and added to."""
+    gain: NDArray[np.float64] | None = None
+    shift: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +108,14 @@ class Constant:
     value: NDArray[Any]
 
 
-Value = Quantized | Weights | Pending | Raw | Constant
+@dataclass(frozen=True, eq=False)
+class Real:
+    """Numbers that a float island computes."""
+
+    dense: Dense
+
+
+Value = Quantized | Weights | Pending | Raw | Constant | Real
 
 
 def quantization_clip(pending: Pending, scale: float, zero: int) -> Clip:

@@ -157,10 +157,12 @@ def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> Limits:
     """What is known of an operator's results before they are rounded."""
     clipped, from_zero = clip != Clip(), output.zero_point == (0,)
     if isinstance(op, Conv):
-        if op.logits:
+        if op.real:
             return Limits()
         weights = np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3))
         largest = float(((255.0 * weights + np.abs(op.bias.astype(np.int64))) * op.multiplier).max())
+    elif isinstance(op, Piece) and op.affine is not None:
+        largest = float((255.0 * np.abs(op.affine.multiplier) + np.abs(op.affine.offset)).max())
     else:
         largest = 255.0 * op.multiplier
     if not isinstance(op, Piece) and op.residual is not None:

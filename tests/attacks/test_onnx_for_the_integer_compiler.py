@@ -117,6 +117,25 @@ def constant_of_absurd_size(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("ConstantOfShape", ["absurd"], ["filled"], "fill"))
 
 
+def tile_of_absurd_size(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(
+        helper.make_tensor("repeats", TensorProto.INT64, [4], [1, 1, 1 << 20, 1 << 20])
+    )
+    tiled = helper.make_node("Tile", [first(model, "Relu").input[0], "repeats"], ["tiled"], "tile")
+    model.graph.node.insert(list(model.graph.node).index(first(model, "Relu")), tiled)
+
+
+def resize_by_computed_factors(model: onnx.ModelProto) -> None:
+    before = first(model, "Relu")
+    resized = helper.make_node("Resize", [before.input[0], "", before.input[0]], ["resized"], "resize")
+    model.graph.node.insert(list(model.graph.node).index(before), resized)
+
+
+def own_operator(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    first(model, "Relu").domain = "com.example"
+
+
 def subgraph(model: onnx.ModelProto) -> None:
     body = helper.make_graph([], "body", [], [])
     condition = helper.make_tensor("condition", TensorProto.BOOL, [], [True])
@@ -141,6 +160,9 @@ ATTACKS: list[Callable[[onnx.ModelProto], None]] = [
     weights_with_a_zero_point,
     bias_is_not_a_number,
     constant_of_absurd_size,
+    tile_of_absurd_size,
+    resize_by_computed_factors,
+    own_operator,
     subgraph,
 ]
 ATTRIBUTES = [
@@ -158,7 +180,6 @@ ATTRIBUTES = [
     ("Flatten", "axis", 7),
     ("Transpose", "perm", [0, 1, 2, 3]),
     ("Gemm", "transB", 0),
-    ("Gemm", "alpha", 2.0),
 ]
 
 

@@ -53,6 +53,12 @@ def _per_channel_activation(graph: onnx.GraphProto) -> str:
     return q.name
 
 
+def _scale_of_one_dimension(graph: onnx.GraphProto) -> str:
+    q = _activation_q(graph)
+    _set(graph, q.input[1], lambda s: s.reshape(1))
+    return q.name
+
+
 def _weight_axis(graph: onnx.GraphProto) -> str:
     dq = _producer(graph, _node(graph, "Conv", "conv2").input[1])
     dq.attribute[0].i = 1
@@ -157,6 +163,7 @@ BROKEN: list[tuple[Breaks, str]] = [
     (_scale_to(np.inf), "its scale holds inf"),
     (_scale_to(np.nan), "its scale holds nan"),
     (_per_channel_activation, "an activation has 8 scales"),
+    (_scale_of_one_dimension, "its scale has shape [1]"),
     (_weight_axis, "scales on axis 1"),
     (_both_branches, "both of its branches"),
     (_float_identity, "identity branch is not quantised"),

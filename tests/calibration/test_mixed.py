@@ -11,7 +11,7 @@ from calibration.metrics import logits
 from calibration.mixed import Goal, MixedPrecision, macs_shares, quantize_within
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
-from calibration.sensitivity import sensitivity
+from calibration.sensitivity import noise_alone
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import Exported
 
@@ -44,10 +44,10 @@ def harmed(rgb_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _within(model: Path, folder: Path, scheme: Scheme, max_drop: float) -> MixedPrecision:
     recipe = QuantRecipe(scheme)
     made = produce(model, lambda: [IMAGES], recipe, folder)
-    table = sensitivity(made, recipe, lambda: [IMAGES], lambda: [IMAGES])
+    alone = noise_alone(made, recipe, lambda: [IMAGES])
     labels = logits(model, [IMAGES]).argmax(axis=1)
     goal = Goal(lambda: [IMAGES], labels, _plain_drop, max_drop)
-    return quantize_within(made, recipe, lambda: [IMAGES], goal, table, folder / "mixed.onnx")
+    return quantize_within(made, recipe, goal, alone, folder / "mixed.onnx")
 
 
 @pytest.mark.parametrize("scheme", list(Scheme))
@@ -58,6 +58,8 @@ def test_the_layer_that_ruins_the_model_and_no_other_stays_in_float(
     assert found.passes
     assert ["blocks.0/conv2" in layer.layer for layer in found.layers] == [True]
     assert 0 < found.layers[0].macs_share < 1
+    assert found.layers[0].saved_drop > 0.02
+    assert found.drop[1] <= 0.02 < found.all_int8[1]
     names = [layer.layer for layer in found.layers]
     assert lint(tmp_path / "mixed.onnx", scheme, names) == []
     assert [f.node for f in lint(tmp_path / "mixed.onnx", scheme)] == names

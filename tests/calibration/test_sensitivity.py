@@ -42,7 +42,7 @@ def test_every_layer_has_a_row_and_alone_it_costs_less_than_all_together(
     recipe, images = QuantRecipe(scheme), pictures(32, exported.image_shape)
     made = produce(exported.path, lambda: [images], recipe, tmp_path)
     whole = closeness(logits(exported.path, [images]), logits(made.quantized, [images]))
-    table = sensitivity(made, recipe, lambda: [images], lambda: [images])
+    table = sensitivity(made, recipe, lambda: [images])
     kinds = ("Conv", "Gemm") if scheme is Scheme.ASYM else ("Conv",)
     layers = [n for n in onnx.load(exported.path).graph.node if n.op_type in kinds]
     assert [row.layer for row in table] == [n.name for n in layers]
@@ -59,5 +59,5 @@ def test_a_layer_with_one_huge_weight_stands_out(rgb_model: Path, tmp_path: Path
     onnx.save(model, tmp_path / "huge.onnx")
     recipe, images = QuantRecipe(Scheme.ASYM), pictures(16, (16, 16, 3))
     made = produce(tmp_path / "huge.onnx", lambda: [images], recipe, tmp_path)
-    table = sensitivity(made, recipe, lambda: [images], lambda: [images])
+    table = sensitivity(made, recipe, lambda: [images])
     assert "blocks.1/conv1" in min(table, key=lambda row: row.alone.sqnr_db).layer

@@ -32,7 +32,7 @@ from pipeline.stages.validate import Validate
 from pipeline.store import Product
 from pipeline.training.config import TrainConfig
 from pipeline.training.trainer import Trainer
-from targets.base import Runner
+from targets.base import BuildState, Runner
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing, decode
 from tests.pipeline.data.pictures import png, random_pixels
@@ -192,10 +192,23 @@ print(json.dumps(dict(zip([picture.name for picture in pictures], seen))))
 
 def unpacked_bundle(folder: Path, preprocessing: Preprocessing) -> Path:
     """Bundle a made-up engine, and unpack the bundle as a device's owner does."""
-    report = Product("report", folder, {"report.json": "0" * 64, "report.html": "0" * 64}, cached=False)
-    for name in report.digests:
+    names = "report.json", "report.html", "evaluation.npz"
+    made_up = Product("made up", folder, dict.fromkeys(names, "0" * 64), cached=False)
+    for name in names:
         (folder / name).write_text("made up")
-    stage = Bundle("golden", made_up_engine(folder), "watching_runner", report, ("golden",), preprocessing)
+    engine = made_up_engine(folder)
+    stage = Bundle(
+        model="golden",
+        engine=engine,
+        runner="watching_runner",
+        state=BuildState.BUILT,
+        shipped=(engine.file_name,),
+        report=made_up,
+        samples=made_up,
+        classes=("golden",),
+        preprocessing=preprocessing,
+        settings="{}",
+    )
     stage.run(folder, Silent())
     with tarfile.open(folder / stage.file_name) as tar:
         tar.extractall(folder / "device", filter="data")

@@ -1,12 +1,11 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.pytest_plugin import assert_accuracy, assert_latency
-from tests.conftest import ROOT
 from tests.pipeline.report.samples import report
+
+pytest_plugins = ["pytester"]
 
 USERS_TEST = """
 from pathlib import Path
@@ -48,10 +47,25 @@ def test_an_assertion_without_a_limit_is_a_mistake() -> None:
 
 
 @pytest.mark.slow
-def test_in_a_users_repository(quick: Path, tmp_path: Path) -> None:
-    (tmp_path / "test_release.py").write_text(USERS_TEST.format(config=str(quick), out=str(tmp_path / "out")))
-    command = [sys.executable, "-m", "pytest", "-p", "pipeline.pytest_plugin", "-p", "no:cacheprovider", "-q"]
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert "1 failed, 1 passed" in done.stdout, done.stdout
-    assert "AssertionError: fail: p50 latency below 1e-06 ms" in done.stdout
+def test_in_a_users_repository(
+    quick: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process and a folder of its own, with nothing said but that edgec is installed."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    pytester.makepyfile(USERS_TEST.format(config=str(quick), out=str(pytester.path / "out")))
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(["*AssertionError: fail: p50 latency below 1e-06 ms*"])
+
+
+def test_a_run_of_pytest_that_does_not_use_it_hardly_notices_it(pytester: pytest.Pytester) -> None:
+    (pytester.path / "test_nothing.py").write_text(
+        "import sys\n\ndef test_what_is_loaded():\n"
+        "    assert 'pipeline.pytest_plugin' in sys.modules\n"
+        "    assert {m for m in sys.modules if m.startswith('pipeline.')} == {'pipeline.pytest_plugin'}\n"
+        "    assert not {'targets', 'calibration'} & set(sys.modules)\n"
+        "    assert not {'torch', 'onnx', 'onnxruntime', 'numpy', 'pydantic', 'cv2'} & set(sys.modules)\n"
+    )
+    pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-p", "no:cacheprovider").assert_outcomes(
+        passed=1
+    )

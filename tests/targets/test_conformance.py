@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from calibration.recipe import Scheme
 from pipeline.plan import Build
 from targets.base import Runner, Target
-from targets.devices import boards
+from targets.devices import boards, jetsons
 from targets.errors import EngineError, TargetUnavailable, UnknownTarget
 from targets.reference import ReferenceTarget
 from targets.registry import find_target, names
@@ -24,21 +25,31 @@ CANNOT: dict[tuple[str, str], str] = {}
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Build:
-    """The embedded model, quantised for the reference."""
-    return embedded_build(quick, tmp_path_factory.mktemp("conformance"))
+def builds(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> dict[Scheme, Build]:
+    """The embedded model, quantised in each way that a target may want."""
+    out = tmp_path_factory.mktemp("conformance")
+    return {scheme: embedded_build(quick, out, scheme.value) for scheme in Scheme}
+
+
+@pytest.fixture
+def build(builds: dict[Scheme, Build], target: Target) -> Build:
+    """The embedded model, quantised in the way that the target wants."""
+    return builds[target.recipe.scheme]
 
 
 @pytest.fixture(scope="session")
-def pixels(build: Build) -> NDArray[np.uint8]:
+def pixels(builds: dict[Scheme, Build]) -> NDArray[np.uint8]:
+    build = builds[Scheme.ASYM]
     batches = build.evaluation.subset(range(64)).batches(build.model.preprocessing, 64)
     return next(batches).images
 
 
 def different_targets() -> list[str]:
-    """All targets, but of the boards with the same instruction set only the first."""
+    """All targets, but of boards with the same instruction set, or the same kind of GPU, only the first."""
     boards_of = {board.isa: name for name, board in reversed(boards().items())}
-    return [name for name in names() if name not in boards() or name in boards_of.values()]
+    jetsons_of = {module.sm: name for name, module in reversed(jetsons().items()) if not module.refused}
+    alike = {*boards(), *jetsons()} - {*boards_of.values(), *jetsons_of.values()}
+    return [name for name in names() if name not in alike]
 
 
 @pytest.fixture(params=different_targets())
@@ -72,7 +83,8 @@ def engine(
     """The target's engine, a copy that a test may damage."""
     if target.name not in built:
         folder = tmp_path_factory.mktemp(target.name)
-        target.build(build.int8_model.file("model.int8.onnx"), folder / target.engine_name)
+        model, float_model = build.int8_model.file("model.int8.onnx"), build.float_model.file("model.onnx")
+        target.build(model, folder / target.engine_name, float_model=float_model)
         built[target.name] = folder
     shutil.copytree(built[target.name], tmp_path, dirs_exist_ok=True)
     return tmp_path / target.engine_name
@@ -89,6 +101,11 @@ def test_it_introduces_itself(target: Target) -> None:
     assert target.summary
     assert target.fingerprint() == target.fingerprint() != ""
     assert type(target.recipe).parse(target.recipe.name) == target.recipe
+
+
+def test_all_that_is_shipped_is_there_after_a_build(target: Target, engine: Path) -> None:
+    assert target.engine_name in target.shipped
+    assert all((engine.parent / name).stat().st_size > 0 for name in target.shipped)
 
 
 def test_it_gives_float_logits_for_pixels(runner: Runner, pixels: NDArray[np.uint8], build: Build) -> None:

@@ -54,6 +54,8 @@ class CopyKernel:
     y: Strides
     plain: bool
     limits: Limits
+    affine: int = 0
+    """So many channels have their own multiplier, and an addend: float32 at w. None is one for all."""
 
     @property
     def items(self) -> int:
@@ -70,12 +72,13 @@ class CopyKernel:
             y = k.let(row * self.y.row + column * self.y.pixel)
             if whole:
                 with k.loop(whole) as chunk:
-                    self._copy(k, x + chunk * lanes, y + chunk * lanes, lanes)
+                    self._copy(k, x, y, chunk * lanes, lanes)
             if rest:
-                self._copy(k, x + whole * lanes, y + whole * lanes, rest)
+                self._copy(k, x, y, tirx.const(whole * lanes, "int64"), rest)
         return k.function(name)
 
-    def _copy(self, k: Emitter, x: Expr, y: Expr, count: int) -> None:
+    def _copy(self, k: Emitter, x: Expr, y: Expr, channel: Expr, count: int) -> None:
+        x, y = x + channel, y + channel
         lanes = self.isa.lanes
         if self.plain and count == lanes:
             k.store(k.y, y, k.load(k.x, x, lanes), lanes)
@@ -83,9 +86,10 @@ class CopyKernel:
             for i in range(count):
                 k.store(k.y, y + i, k.load(k.x, x + i))
         else:
-            requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
+            requantise = Requantise(self.isa, self.affine or 1, self.limits, per_channel=self.affine > 0)
             total = k.load(k.x, x, lanes).astype(f"int32x{lanes}") + splat(k.load(k.ints, 0), lanes)
-            value = requantise.scaled(k, total, requantise.multiplier(k, 0))
+            addend = k.load(k.view("w", "float32"), channel, lanes) if self.affine else None
+            value = requantise.scaled(k, total, requantise.multiplier(k, channel), addend)
             requantise.store(k, y, [0], [value], None if count == lanes else count)
 
 

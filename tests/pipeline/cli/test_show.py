@@ -11,19 +11,22 @@ from pipeline.report.model import Report
 from targets.registry import names
 from tests.conftest import Edgec
 
-COMMANDS = ["build", "train", "export", "validate", "report", "targets", "models", "doctor"]
+COMMANDS = [
+    *("build", "train", "export", "validate", "verify", "targets", "models", "doctor"),
+    *("report show", "report compare", "baseline save", "baseline compare"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_has_an_example(edgec: Edgec, command: str) -> None:
-    done = edgec(command, "--help")
+    done = edgec(*command.split(), "--help")
     assert done.returncode == 0
     assert f"Example: edgec {command}" in " ".join(done.stdout.split())
 
 
 def test_the_program_alone_lists_its_commands(edgec: Edgec) -> None:
     done = edgec()
-    assert all(command in done.stdout for command in COMMANDS)
+    assert all(command.split()[0] in done.stdout for command in COMMANDS)
 
 
 def test_targets_and_models_are_listed(edgec: Edgec) -> None:
@@ -64,20 +67,37 @@ def test_export_says_where_it_cannot_write(edgec: Edgec, out: Path, tmp_path: Pa
 def test_a_report_is_shown_from_its_folder_or_bundle(
     edgec: Edgec, out: Path, form: str, tmp_path: Path
 ) -> None:
-    done = edgec("report", out / form, "--html", tmp_path / "r.html")
+    done = edgec("report", "show", out / form, "--html", tmp_path / "r.html")
     assert done.returncode == 0, done.stderr
     assert "top-1" in done.stdout
-    assert (tmp_path / "r.html").read_text() == (
-        out / "resnet20-fashion-reference" / "report.html"
-    ).read_text()
-    (tmp_path / "report.json").write_text(edgec("report", out / form, "--json").stdout)
+    html = (tmp_path / "r.html").read_text()
+    latency_is_beside = "the report beside it has this figure" in html
+    assert latency_is_beside == (form.endswith(".edgec"))
+    (tmp_path / "report.json").write_text(edgec("report", "show", out / form, "--json").stdout)
     assert Report.load(tmp_path / "report.json").subject.model == "resnet20-fashion"
+
+
+def test_reports_are_compared_side_by_side(edgec: Edgec, out: Path, tmp_path: Path) -> None:
+    two = out / "resnet20-fashion-reference", out / "resnet20-fashion-reference.edgec"
+    done = edgec("report", "compare", *two, "--html", tmp_path / "both.html")
+    assert done.returncode == 0, done.stderr
+    assert "INT8 behind A's" in done.stdout
+    assert "2 builds side by side" in (tmp_path / "both.html").read_text()
+    assert len(json.loads(edgec("report", "compare", *two, "--json").stdout)) == 2
+
+
+def test_one_report_cannot_be_compared(edgec: Edgec, out: Path, tmp_path: Path) -> None:
+    done = edgec(
+        "report", "compare", out / "resnet20-fashion-reference.edgec", "--html", tmp_path / "both.html"
+    )
+    assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
+    assert "from 2 to 8" in done.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b broken"])
 def test_a_damaged_bundle_is_an_error(edgec: Edgec, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.edgec").write_bytes(content)
-    done = edgec("report", tmp_path / "x.edgec")
+    done = edgec("report", "show", tmp_path / "x.edgec")
     assert done.returncode == 1
     assert "x.edgec" in done.stderr
     assert "Traceback" not in done.stderr

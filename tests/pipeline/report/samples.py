@@ -42,6 +42,9 @@ CLASSES = (
 QUIET = MachineState(("performance",), (2400.0, 2400.0), 51.0, 0, 0.2, 2)
 
 
+CPU = "AMD EPYC (x86_64 26.2.1, 2 cores)"
+
+
 def measurement(
     milliseconds: float, runs: int = 600, seed: int = 0, state: MachineState = QUIET, stable: bool = True
 ) -> Measurement:
@@ -144,11 +147,8 @@ def report(
         memory_int8=memory,
         sizes=Sizes(checkpoint=1_120_000, model=1_090_000, int8_model=301_000, engine=289_000),
         machines=(
-            Machine(
-                origin=Origin.HOST,
-                description="AMD EPYC, 2 cores, 24 GiB, Debian 12",
-                fingerprint="x86_64-avx512vnni-2c",
-            ),
+            Machine(origin=Origin.HOST, description=CPU, fingerprint=f"{CPU} / onnxruntime 1.32.0"),
+            Machine(origin=Origin.HOST, description=CPU, fingerprint=f"{CPU} / avx512vnni / tvm 0.27.0"),
         ),
         tools={"edgec": "0.1.0", "onnxruntime": "1.32.0", "torch": "2.13.0"},
     )

@@ -29,7 +29,7 @@ def test_a_baseline_survives_the_disk_and_is_small(tmp_path: Path) -> None:
     baseline.save(tmp_path / "baseline.json")
     assert Baseline.load(tmp_path / "baseline.json") == baseline
     assert (tmp_path / "baseline.json").stat().st_size < 4096  # for 10,000 images
-    assert baseline.file_name == "resnet20-fashion-reference-x86_64-avx512vnni-2c.json"
+    assert baseline.file_name == "resnet20-fashion-reference-AMD_EPYC_x86_64_26.2.1_2_cores.json"
 
 
 def test_a_file_that_is_no_baseline_is_refused(tmp_path: Path) -> None:
@@ -55,6 +55,21 @@ def test_lost_images_are_judged_image_by_image(images: int, verdict: Verdict, co
     found = compare(baseline_of(before), losing(before, images), Limits(max_drop=0.5))
     assert (found.verdict, found.exit_code) == (verdict, code)
     assert found.moved[0].note == f"{images} images worse, 0 better; more than noise"
+
+
+def test_an_upgraded_tool_is_named_and_does_not_prevent_the_comparison() -> None:
+    before = report()
+    after = before.replace(tools={**before.tools, "onnxruntime": "1.33.0"})
+    found = compare(baseline_of(before), after)
+    assert found.verdict is Verdict.PASS
+    assert [(m.name, m.before, m.after) for m in found.moved[-1:]] == [("onnxruntime", "1.32.0", "1.33.0")]
+
+
+@pytest.mark.parametrize("images", [1, 5])
+def test_what_only_the_interval_or_only_the_test_sees_is_no_more_than_noise(images: int) -> None:
+    """Five images worse and none better: Tango's interval is above zero, McNemar's exact p is 0.0625."""
+    before = report()
+    assert compare(baseline_of(before), losing(before, images)).moved[0].note.endswith("within noise")
 
 
 def test_a_grown_engine_fails() -> None:
@@ -99,7 +114,7 @@ def test_what_was_not_measured_stays_not_measured() -> None:
     [
         ("model", "resnet18", "model 'resnet18'"),
         ("target", "tvm", "target 'tvm'"),
-        ("fingerprint", "cortex-a76", "device 'cortex-a76'"),
+        ("device", "cortex-a76", "device 'cortex-a76'"),
         ("dataset", "cifar10", "evaluation set 'cifar10'"),
         ("evaluation_digest", "f" * 64, "use the same images, or save a new baseline"),
     ],

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report import figures
-from pipeline.report.model import Interval, SpeedRatio
+from pipeline.report.model import Interval, Latency, MachineState, SpeedRatio
+from tests.pipeline.report.samples import report
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,25 @@ def test_speed_up_is_the_ratio_turned_over() -> None:
     assert figures.speed_up(speed) == "2.00 [1.25, 2.50] times as fast as FP32"
     unknown = speed.replace(interval=Interval(low=0.0, high=None))
     assert figures.speed_up(unknown) == "2.00 [0.00, unbounded] times as fast as FP32"
+
+
+def test_the_state_of_the_machine_says_what_changed_and_what_cannot_be_known() -> None:
+    found = report().latency_int8
+    assert isinstance(found, Latency)
+    cool = MachineState(
+        governors=("schedutil",),
+        frequencies_mhz=(2400.0, 2399.7),
+        temperature_c=48.5,
+        throttle_events=0,
+        load_average=0.1,
+        cores=2,
+    )
+    hot = cool.replace(frequencies_mhz=(1500.0, 2400.0), temperature_c=82.0, throttle_events=3)
+    assert figures.machine_state(found.replace(before=cool, after=hot)) == (
+        "The machine before and after: governor schedutil, slowest clock 2400 to 1500 MHz, "
+        "temperature 48.5 to 82 °C, throttling events 0 to 3, load 0.1."
+    )
+    unknown = MachineState(cores=2)
+    assert figures.machine_state(found.replace(before=unknown, after=unknown)) == (
+        "This system does not tell: governor, slowest clock, temperature, throttling events, load."
+    )

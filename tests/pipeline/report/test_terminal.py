@@ -27,6 +27,15 @@ def test_it_fits_80_columns_without_cutting_a_figure(measured: bool) -> None:
     assert "+0.13 [-0.03, 0.30]" in top1
 
 
+def test_at_40_columns_figures_stand_below_each_other_and_none_is_cut() -> None:
+    lines = [line.strip() for line in printed(report(), width=40).splitlines()]
+    assert max(map(len, lines)) <= 40
+    at = lines.index("top-1")
+    assert lines[at + 1 : at + 4] == ["FP32 96.93 %", "INT8 96.80 %", "drop, points +0.13 [-0.03, 0.30]"]
+    assert "p50" in lines
+    assert any(line.startswith("INT8 0.4199 ms [") and line.endswith("]") for line in lines)
+
+
 def test_the_verdict_comes_first() -> None:
     assert printed(report()).split()[0] == "PASS"
     assert printed(report(noise=0.6)).split()[0] == "FAIL"

@@ -25,6 +25,12 @@ def test_a_machine_with_all_sensors(tmp_path: Path) -> None:
     assert state.cores >= 1
 
 
+def test_a_pc_has_its_sensors_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path / "sys/class/hwmon/hwmon0/temp1_input", "51000\n")
+    write(tmp_path / "sys/class/hwmon/hwmon1/temp2_input", "63500\n")
+    assert read_state(tmp_path).temperature_c == 63.5
+
+
 def test_a_machine_without_sensors_says_nothing_instead_of_zero(tmp_path: Path) -> None:
     state = read_state(tmp_path)
     assert (state.governors, state.frequencies_mhz) == ((), ())

@@ -15,13 +15,13 @@ from targets.tvm.graph import (
     Graph,
     Image,
     MaxPool,
-    Operator,
     Piece,
     Residual,
     Tensor,
     Window,
 )
 
+Single = Image | Conv | MaxPool | AveragePool | Add | Assemble
 CHANNELS = st.sampled_from([1, 3, 4, 7, 16, 17, 32, 48])
 ZERO_POINTS = st.sampled_from([0, 1, 100, 128, 254, 255])
 GAINS = st.sampled_from([0.02, 0.5, 3.0, 1000.0])
@@ -34,7 +34,7 @@ class NetworkBuilder:
 
     draw: st.DrawFn
     random: np.random.Generator
-    operators: list[Operator] = field(default_factory=list)
+    operators: list[Single] = field(default_factory=list)
 
     @property
     def at(self) -> Tensor:
@@ -152,7 +152,7 @@ def networks(draw: st.DrawFn) -> Graph:
         getattr(builder, kind)()
     classes = draw(st.integers(1, 20))
     builder.conv(logits=classes)
-    return Graph(tuple(builder.operators), classes)
+    return Graph(tuple(builder.operators), builder.operators[0].output, builder.at)
 
 
 def pictures(graph: Graph, count: int) -> NDArray[np.uint8]:

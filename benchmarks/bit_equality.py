@@ -1,0 +1,174 @@
+"""Logits of the oracle, this machine and emulated boards on real images: identical in every bit, or not.
+
+    python -m benchmarks.bit_equality --depth 50 --photos PHOTOS.zip [--images 256] [--only a76]
+
+An ImageNet-style ResNet with random weights whose norms have seen photos, so that every layer is alive; which
+weights it has does not matter to whether bits agree. Prints, for each way to compute the logits, how many of
+them differ in any bit from this machine's engine, and the sha256 of all; then engine sizes and build times.
+"""
+
+import argparse
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+Logits = NDArray[np.float32]
+Way = Callable[[Images], Logits]
+
+EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
+CALIBRATION = 64
+CHUNK = 16
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Preprocessed photos, uint8 [N, 224, 224, 3]: some to calibrate with, others to compare on."""
+
+    calibration: Images
+    evaluation: Images
+
+
+def read_photos(path: Path, count: int) -> Photos:
+    """Draw photos, as many of each class as can be."""
+    from pipeline.data.open import open_dataset
+    from pipeline.models.zoo import find_model
+
+    preprocessing = find_model("resnet50").preprocessing
+    dataset = open_dataset(path, "coarse")
+
+    def draw(role: str, wanted: int) -> Images:
+        split = dataset.split(role).stratified(wanted)  # type: ignore[arg-type] # a role by name
+        return np.concatenate([batch.images for batch in split.batches(preprocessing, 32)])
+
+    return Photos(draw("calibration", CALIBRATION), draw("evaluation", count))
+
+
+def write_model(depth: int, photos: Images, folder: Path) -> Path:
+    """Write the Q/DQ ONNX of a ResNet whose norms normalise what photos give."""
+    import torch
+
+    from calibration.collect import collect
+    from calibration.qdq import quantize
+    from calibration.recipe import QuantRecipe
+    from pipeline.models.resnet import FromPixels, build
+    from pipeline.models.zoo import Architecture, find_model
+
+    torch.manual_seed(0)
+    row = find_model(f"resnet{depth}")
+    network = FromPixels(build(Architecture("imagenet", depth), 3, 1000), row.mean, row.std)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # plain averages
+    with torch.no_grad():
+        network.train()
+        for start in range(0, len(photos), CHUNK):
+            network(torch.from_numpy(photos[start : start + CHUNK]))
+    example = (torch.from_numpy(photos[:1]),)
+    names = {"input_names": ["image"], "output_names": ["logits"]}
+    axes = {"image": {0: "N"}, "logits": {0: "N"}}
+    path = folder / "model.onnx"
+    torch.onnx.export(
+        network.eval(), example, str(path), opset_version=17, dynamo=False, dynamic_axes=axes, **names
+    )
+    recipe = QuantRecipe.parse("w8a8_asym")
+    batches = [photos[i : i + CHUNK] for i in range(0, len(photos), CHUNK)]
+    quantize(path, collect(path, batches, recipe), recipe, folder / "int8.onnx")
+    return folder / "int8.onnx"
+
+
+def ways(model: Path, folder: Path, oracle: bool, only: str) -> Iterator[tuple[str, str, Way]]:
+    """Yield name, a note and a function from images to logits; engines are built on the way."""
+    from targets.reach.emulator import EmulatedRunner
+    from targets.runtime.native_runner import open_engine
+    from targets.tvm.isa import ISAS
+    from targets.tvm.target import compile_engine, host_isa
+
+    def built(name: str) -> tuple[Path, str]:
+        start = time.monotonic()
+        compile_engine(model, ISAS[name], folder / name)
+        size = (folder / name).stat().st_size / 2**20
+        return folder / name, f"built in {time.monotonic() - start:.1f} s, {size:.2f} MiB"
+
+    def native(engine: Path, threads: int) -> Way:
+        def run(images: Images) -> Logits:
+            with open_engine(engine, threads) as runner:
+                return runner.infer(images)
+
+        return run
+
+    engine, note = built(host_isa().name)
+    yield f"host {host_isa().name}", note, native(engine, 1)
+    others: dict[str, Callable[[], tuple[str, Way]]] = {
+        f"host {host_isa().name}, 3 threads": lambda: ("", native(engine, 3)),
+        "host avx2": lambda: _engine(built("avx2"), lambda path: native(path, 1)),
+        "oracle (NumPy)": lambda: ("", _oracle(model)),
+    }
+    for name, cpu in EMULATED.items():
+        others[f"{name} in qemu-aarch64 -cpu {cpu}"] = lambda name=name, cpu=cpu: _engine(
+            built(name), lambda path: EmulatedRunner(path, cpu, threads=1).infer
+        )
+    for name, make in others.items():
+        if only in name and (oracle or "oracle" not in name):
+            yield name, *make()
+
+
+def _engine(built: tuple[Path, str], open_: Callable[[Path], Way]) -> tuple[str, Way]:
+    path, note = built
+    return note, open_(path)
+
+
+def _oracle(model: Path) -> Way:
+    from targets.tvm import oracle
+    from targets.tvm.importer import import_graph
+
+    graph = import_graph(model)
+
+    def run(images: Images) -> Logits:
+        return oracle.run(graph, images)
+
+    return run
+
+
+def timed(way: Way, images: Images, limit: float) -> tuple[Logits, float]:
+    """Compute logits until all images are done or the time is up; return seconds too."""
+    start, parts = time.monotonic(), []
+    for i in range(0, len(images), CHUNK):
+        parts.append(way(images[i : i + CHUNK]))
+        if time.monotonic() - start > limit:
+            break
+    return np.concatenate(parts), time.monotonic() - start
+
+
+def main() -> None:
+    """Compare."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--depth", type=int, default=18)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--skip-oracle", action="store_true")
+    parser.add_argument("--only", default="", help="besides the first, only ways whose names contain this")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="for each way")
+    arguments = parser.parse_args()
+    photos = read_photos(arguments.photos, arguments.images)
+    print(f"ResNet-{arguments.depth}, {len(photos.evaluation)} photos of {arguments.photos.name}")
+    with tempfile.TemporaryDirectory(prefix="edgec-bits-") as scratch:
+        model = write_model(arguments.depth, photos.calibration, Path(scratch))
+        first: Logits | None = None
+        for name, note, way in ways(model, Path(scratch), not arguments.skip_oracle, arguments.only):
+            logits, seconds = timed(way, photos.evaluation, arguments.seconds)
+            first = logits if first is None else first
+            differing = int((logits.view(np.int32) != first[: len(logits)].view(np.int32)).sum())
+            digest = hashlib.sha256(logits.tobytes()).hexdigest()[:16]
+            what = f"{len(logits)} images, {differing} of {logits.size} logits differ, sha256 {digest}"
+            print(f"{name:39} {what}, {seconds:.0f} s. {note}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

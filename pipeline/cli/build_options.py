@@ -1,0 +1,56 @@
+"""The options that say what to build, the same for every command that builds."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from pipeline.cli import options
+from pipeline.config import BuildConfig, load_config
+
+P = ParamSpec("P")
+
+OPTIONS = {
+    "model": options.Model,
+    "target": options.Target,
+    "data": options.Data,
+    "labels": options.Labels,
+    "checkpoint": options.Checkpoint,
+    "config": options.Config,
+    "out": options.Out,
+    "recipe": options.Recipe,
+    "quantized": options.Quantized,
+}
+"""By parameter name, in the order of --help."""
+KEYS = {"recipe": "calibration.recipe", "quantized": "calibration.quantized"}
+"""Where in the configuration an option goes, if not at the top under its own name."""
+
+
+def with_build_options(
+    *, without: tuple[str, ...] = ()
+) -> Callable[[Callable[Concatenate[BuildConfig, P], None]], Callable[..., None]]:
+    """Give a command the options of a build, but for those it has no use for.
+
+    The command gets what they, and the file named by --config, ask for as its first argument. Raises
+    UsageError when it is run with values that are not allowed.
+    """
+    names = [name for name in OPTIONS if name not in without]
+
+    def decorate(command: Callable[Concatenate[BuildConfig, P], None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*args: P.args, **given: P.kwargs) -> None:
+            chosen = {name: given.pop(name) for name in names}
+            file = chosen.pop("config")
+            asked = {KEYS.get(name, name): value for name, value in chosen.items()}
+            command(load_config(BuildConfig, file, asked), *args, **given)  # type: ignore[arg-type]
+
+        own = list(inspect.signature(command).parameters.values())[1:]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=OPTIONS[name])
+            for name in names
+        ]
+        parameters = [*shared, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own)]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what typer reads
+        return run
+
+    return decorate

@@ -1,0 +1,67 @@
+"""edgec demo: classify what a camera sees, on this machine, with the code that ships to devices."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.archive import read_manifest
+from pipeline.cli.build_options import with_build_options
+from pipeline.cli.console import make_progress
+from pipeline.config import BuildConfig
+from pipeline.errors import UsageError
+from pipeline.plan import Build
+from targets.base import BuildState, Origin
+from targets.reference import ReferenceTarget
+
+
+@with_build_options()
+def demo(
+    chosen: BuildConfig,
+    source: Annotated[
+        str,
+        typer.Option(help="A camera (0, csi), a stream (rtsp://...), a video file, or a folder of pictures."),
+    ] = "0",
+    host: Annotated[str, typer.Option(help="Where the page is served; others get a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8090,
+    once: Annotated[
+        bool, typer.Option("--once", help="End with the file; it begins again otherwise.")
+    ] = False,
+    no_window: Annotated[
+        bool, typer.Option("--no-window", help="No window, even if there is a screen.")
+    ] = False,
+    unpaced: Annotated[bool, typer.Option("--unpaced", help="Files as fast as they can be read.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
+) -> None:
+    """Build if needed, then classify what a camera sees, and show it on a page. Ctrl-C ends it.
+
+    Example: edgec demo --source film.mp4
+    """
+    one = Build(chosen, make_progress(as_json))
+    if one.target.origin is not Origin.HOST or one.target.state is BuildState.NOT_BUILT:
+        raise UsageError(
+            f"{one.target.name} is not this machine. Deploy the bundle, and use `./run camera` there; or"
+            " leave --target out."
+        )
+    from targets.runtime import camera  # it loads OpenCV
+    from targets.runtime.recogniser import Engine
+
+    manifest = read_manifest(one.bundle.file(f"{one.name}.edgec"))
+    engines = {
+        "int8": Engine(one.target.runner, one.engine.path),
+        "fp32": Engine(ReferenceTarget.runner, one.float_model.file("model.onnx")),
+    }
+    words = [
+        "--source",
+        source,
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--threads",
+        str(chosen.latency.threads),
+    ]
+    flags = {"--once": once, "--no-window": no_window, "--unpaced": unpaced, "--json": as_json}
+    parsed = camera.parser("edgec demo").parse_args(
+        [*words, *(flag for flag, given in flags.items() if given)]
+    )
+    raise typer.Exit(camera.run(camera.Demo(manifest, engines, {}), parsed))

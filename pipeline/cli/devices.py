@@ -1,0 +1,131 @@
+"""edgec deploy, and edgec devices list, add and check."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.cli import options
+from pipeline.cli.console import make_progress
+from pipeline.cli.verify import Keys, keys_to_trust
+from pipeline.deploy import deploy as deploy_bundle
+from pipeline.deploy import installer as make_installer
+from pipeline.deploy import roll_back
+from pipeline.errors import UsageError
+from pipeline.known_devices import add_device, find_device, known_devices
+from pipeline.store import writing
+from targets.errors import DeviceError
+from targets.reach.probe import probe
+from targets.reach.ssh import SshAddress, SshDevice
+
+app = typer.Typer(no_args_is_help=True, help="Name devices, and see what they are and lack.")
+
+Device = Annotated[str, typer.Option(help="ssh://user@host:port, or a name from `edgec devices`.")]
+
+
+def deploy(
+    bundle: Annotated[Path, typer.Argument(help="The .edgec file; with --rollback, its name as in out/.")],
+    device: Device,
+    key: Keys = None,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Switch back to the version before, sending nothing.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Install a bundle on a device over SSH: sent, checked there, tested there, then switched to.
+
+    Example: edgec deploy out/resnet20-fashion-rpi5.edgec --device ssh://pi@raspberrypi.local
+    """
+    reached = SshDevice(find_device(device))
+    progress = make_progress(as_json)
+    if rollback:
+        done = roll_back(reached, bundle.name.removesuffix(".edgec"), progress)
+    else:
+        done = deploy_bundle(reached, bundle, keys_to_trust(key), progress)
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+        return
+    typer.echo(f"{done.device}: {done.folder}/current is version {done.version}; self-test passed")
+    typer.echo(f"run there: {done.folder}/current/run camera")
+
+
+def installer(
+    output: Annotated[Path, typer.Argument(help="The file to write.")] = Path("edgec-install.pyz"),
+) -> None:
+    """Write the program that checks and installs bundles on a device without SSH. It needs Python alone.
+
+    Example: edgec installer; then on the device: python3 edgec-install.pyz model.edgec --into model
+    """
+    with writing(output.parent, "another folder"):
+        output.write_bytes(make_installer())
+    typer.echo(f"{output}   copy it to the device once: python3 {output.name} BUNDLE --into FOLDER")
+
+
+@app.command("list")
+def list_devices(as_json: options.Json = False) -> None:
+    """List the named devices.
+
+    Example: edgec devices list
+    """
+    devices = known_devices()
+    if as_json:
+        typer.echo(json.dumps({name: str(device.address) for name, device in devices.items()}))
+    elif devices:
+        for device in devices.values():
+            typer.echo(f"{device.name}  {device.address}")
+    else:
+        typer.echo("No device has a name yet: edgec devices add pi5 ssh://pi@raspberrypi.local")
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What to call it, such as pi5.")],
+    address: Annotated[str, typer.Argument(help="ssh://user@host:port")],
+) -> None:
+    """Name a device. Nothing is sent to it.
+
+    Example: edgec devices add pi5 ssh://pi@raspberrypi.local
+    """
+    typer.echo(f"{name} is in {add_device(name, SshAddress.parse(address))}")
+
+
+@app.command()
+def check(
+    device: Annotated[
+        list[str] | None, typer.Argument(help="Names or ssh://...; all named ones by default.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """See what devices are and lack. Exit code 1 if one cannot be reached or used.
+
+    Example: edgec devices check pi5
+    """
+    wanted = device or list(known_devices())
+    if not wanted:
+        raise UsageError("No device has a name yet. Give one as ssh://user@host.")
+    rows = [_checked(name) for name in wanted]
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        table = Table("device", "what it is", "has", "lacks")
+        for row in rows:
+            table.add_row(*(str(row[key]) for key in ("device", "what", "has", "lacks")))
+        Console().print(table)
+    if any(row["lacks"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _checked(name: str) -> dict[str, str]:
+    try:
+        facts = probe(SshDevice(find_device(name)))
+    except DeviceError as error:
+        return {"device": name, "what": "", "has": "", "lacks": str(error)}
+    has = (
+        f"Python {'.'.join(map(str, facts.python))}, NumPy {facts.numpy}, OpenCV {facts.opencv},"
+        f" {facts.memory_bytes / 2**30:.1f} GiB memory, {facts.free_bytes / 2**30:.1f} GiB free"
+    )
+    return {"device": name, "what": facts.identity, "has": has, "lacks": "; ".join(facts.missing())}

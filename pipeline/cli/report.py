@@ -1,0 +1,75 @@
+"""edgec report show and compare: what builds measured, from files or out of bundles."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.archive import read_entry
+from pipeline.cli import options
+from pipeline.cli.console import write_text
+from pipeline.report.junit import junit_xml
+from pipeline.report.markdown import report_summary
+from pipeline.report.model import Report
+from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
+from pipeline.report.terminal import render_terminal
+
+app = typer.Typer(no_args_is_help=True, help="Show the report of a build, or several builds side by side.")
+
+LATEST = Path("out/resnet20-fashion-host")
+Html = Annotated[Path | None, typer.Option(help="Write one self-contained HTML file.")]
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="report.json, the folder it is in, or a bundle.")] = LATEST,
+    html: Html = None,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show a report again. The one in a bundle has no latency: that is in the folder beside it.
+
+    Example: edgec report show out/resnet20-fashion-reference --html report.html
+    """
+    found = _load(path)
+    if html:
+        from pipeline.report.html import render_html
+
+        write_text(html, render_html(found), "--html")
+    if junit:
+        write_text(junit, junit_xml(f"{found.subject.model}-{found.subject.target}", found.gates), "--junit")
+    if markdown:
+        write_text(markdown, report_summary(found), "--markdown")
+    if as_json:
+        typer.echo(found.to_json(), nl=False)
+    else:
+        render_terminal(found, Console())
+
+
+@app.command()
+def compare(
+    paths: Annotated[list[Path], typer.Argument(help="Two to eight of: report.json, its folder, a bundle.")],
+    html: Html = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show builds side by side: of one model, of several targets, of one target then and now.
+
+    Example: edgec report compare out/resnet20-fashion-host out/resnet20-fashion-rpi5 --html both.html
+    """
+    found = [_load(path) for path in paths]
+    side_by_side(found)  # too few or too many are refused before anything is written
+    if html:
+        write_text(html, side_by_side_html(found), "--html")
+    if as_json:
+        typer.echo(json.dumps([report.model_dump(mode="json") for report in found]))
+    else:
+        render_side_by_side(found, Console())
+
+
+def _load(path: Path) -> Report:
+    if path.suffix == ".edgec" and not path.is_dir():
+        return Report.parse(read_entry(path, "report.json"), f"{path}: report.json")
+    return Report.load(path / "report.json" if path.is_dir() else path)

@@ -1,0 +1,51 @@
+"""A data set seen with the classes of a model: in the order of its outputs, and perhaps more of them."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.images import Images
+from pipeline.errors import DataError, listed
+
+
+class Relabelled:
+    """The same pictures with labels mapped to other numbers."""
+
+    def __init__(self, images: Images, numbers: NDArray[np.int64]) -> None:
+        self._images = images
+        self.labels: NDArray[np.int64] = numbers[images.labels]
+
+    def name(self, index: int) -> str:
+        """Return what to call a picture."""
+        return self._images.name(index)
+
+    def digest(self, index: int) -> str:
+        """Return the picture's identity."""
+        return self._images.digest(index)
+
+    def decode(self, index: int, channels: int) -> NDArray[np.uint8]:
+        """Return uint8 [H, W, C]. Raises ImageError."""
+        return self._images.decode(index, channels)
+
+
+def relabelled(dataset: Dataset, classes: Sequence[str], source: str) -> Dataset:
+    """Return `dataset` with the class names `classes` of the model `source`, which include its own.
+
+    Raises DataError naming the classes that the model does not know.
+    """
+    place = {name: number for number, name in enumerate(classes)}
+    unknown = [name for name in dataset.classes if name not in place]
+    if unknown:
+        raise DataError(
+            f"{dataset.location} has classes that {source} does not name: {listed(unknown)}."
+            " Its labels have to be the data set's class names, in the order of the model's outputs."
+        )
+    numbers = np.array([place[name] for name in dataset.classes], np.int64)
+    stored = {
+        split: partial(lambda opener: Relabelled(opener(), numbers), opener)
+        for split, opener in dataset.stored.items()
+    }
+    return Dataset(dataset.location, tuple(classes), stored)

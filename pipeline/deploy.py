@@ -1,0 +1,105 @@
+"""Bringing a bundle onto a device over SSH: sent, checked there, tested there, and only then switched to."""
+
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.archive import verify
+from pipeline.errors import BundleError
+from pipeline.progress import Progress
+from pipeline.stage import ROOT
+from targets.errors import DeviceError
+from targets.reach.probe import probe
+from targets.reach.ssh import SshDevice
+from targets.reach.transfer import file_digest
+from targets.runtime.signature import PublicKey
+
+FOLDER = "edgec"
+"""On the device, relative to the home folder."""
+INSTALLER_PARTS = ("__init__", "install", "archive", "manifest", "signature", "ed25519")
+SPARE = 2
+"""A bundle needs room packed and unpacked."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What now is in use on a device."""
+
+    device: str
+    folder: str
+    version: str
+    selftest: dict[str, object]
+
+
+def deploy(device: SshDevice, bundle: Path, trusted: Sequence[PublicKey], progress: Progress) -> Deployed:
+    """Install `bundle` on `device`, or leave there what was in use.
+
+    The bundle is checked here and again on the device, by code that comes from here and not from the bundle,
+    with the `trusted` keys and those of the device. Its self-test runs there before the switch. A connection
+    that is cut leaves the version in use; the same call again continues. Raises BundleError or a DeviceError.
+    """
+    manifest = verify(bundle, trusted).manifest
+    facts = probe(device)
+    lacks = facts.missing()
+    if lacks:
+        raise DeviceError(f"{device.address} cannot run a bundle: {'; '.join(lacks)}.")
+    size = bundle.stat().st_size
+    if facts.free_bytes < SPARE * size:
+        raise DeviceError(
+            f"{device.address} has {facts.free_bytes / 2**20:.0f} MiB free; the bundle needs about"
+            f" {SPARE * size / 2**20:.0f} MiB. Free some."
+        )
+    folder = f"{FOLDER}/{manifest.model}-{manifest.target}"
+    incoming = f"{FOLDER}/incoming/{file_digest(bundle)[:16]}.edgec"
+    with progress.task(f"send to {device.address}", size) as advance:
+        device.send(bundle, incoming, advance)
+    with progress.task(f"check, test and switch on {device.address}", None):
+        result = _run_installer(device, [incoming, "--into", folder], trusted)
+    device.run(["rm", "-f", "--", incoming])
+    return Deployed(str(device.address), folder, str(result["version"]), dict(result["selftest"]))
+
+
+def roll_back(device: SshDevice, name: str, progress: Progress) -> Deployed:
+    """Switch `name` on the device back to the version before, if it still passes its self-test."""
+    folder = f"{FOLDER}/{name}"
+    with progress.task(f"test and switch back on {device.address}", None):
+        result = _run_installer(device, ["--rollback", "--into", folder], ())
+    return Deployed(str(device.address), folder, str(result["version"]), dict(result["selftest"]))
+
+
+def _run_installer(
+    device: SshDevice, arguments: list[str], trusted: Sequence[PublicKey]
+) -> dict[str, dict[str, object]]:
+    with tempfile.TemporaryDirectory(prefix="edgec-deploy-") as scratch:
+        local = Path(scratch) / "install.pyz"
+        local.write_bytes(installer())
+        program = f"{FOLDER}/incoming/{file_digest(local)[:16]}.pyz"
+        device.send(local, program)
+        keys = []
+        for key in trusted:
+            remote = f"{FOLDER}/incoming/{key.key.hex()[:16]}.pub"
+            (Path(scratch) / "key.pub").write_text(key.pem)
+            device.send(Path(scratch) / "key.pub", remote)
+            keys += ["--key", remote]
+    done = device.run(["python3", program, *arguments, *keys])
+    if done.returncode:
+        said = done.stderr.strip().removeprefix("edgec-install: ") or f"exit code {done.returncode}"
+        raise BundleError(f"{device.address} did not install it: {said}")
+    result: dict[str, dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def installer() -> bytes:
+    """Return edgec-install.pyz: what checks and installs bundles, as one file for any Python from 3.8 on."""
+    runtime = ROOT / "targets" / "runtime"
+    files = {f"runtime/{name}.py": (runtime / f"{name}.py").read_bytes() for name in INSTALLER_PARTS}
+    files["__main__.py"] = b"import sys\nfrom runtime.install import main\nsys.exit(main())\n"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # the same bytes each time
+    return b"#!/usr/bin/env python3\n" + packed.getvalue()

@@ -1,0 +1,77 @@
+"""The devices a user gave names to: one TOML file with a table each."""
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.errors import did_you_mean
+from pipeline.errors import UsageError
+from pipeline.store import writing
+from targets.errors import DeviceAddressError
+from targets.reach.ssh import SshAddress
+
+
+def devices_file() -> Path:
+    """Return where the names are kept."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgec" / "devices.toml"
+
+
+@dataclass(frozen=True)
+class KnownDevice:
+    """A name, and where the device is."""
+
+    name: str
+    address: SshAddress
+
+
+def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
+    """Return all named devices. Raises UsageError for a file that was damaged by hand."""
+    path = file or devices_file()
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {name: KnownDevice(name, SshAddress.parse(table["address"])) for name, table in tables.items()}
+    except FileNotFoundError:
+        return {}
+    except (
+        OSError,
+        UnicodeDecodeError,
+        tomllib.TOMLDecodeError,
+        KeyError,
+        TypeError,
+        DeviceAddressError,
+    ) as error:
+        raise UsageError(
+            f'{path} cannot be used: {error}. Expected: [name] with address = "ssh://...".'
+        ) from error
+
+
+def add_device(name: str, address: SshAddress, file: Path | None = None) -> Path:
+    """Name a device, or give a name another address; return the file it is kept in."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise UsageError(f"{name!r} is no name for a device: use small letters, digits, - and _.")
+    path = file or devices_file()
+    devices = {**known_devices(path), name: KnownDevice(name, address)}
+    with writing(path.parent, "XDG_CONFIG_HOME"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        scratch.write_text(
+            "".join(f'[{d.name}]\naddress = "{d.address}"\n\n' for _, d in sorted(devices.items()))
+        )
+        scratch.replace(path)
+    return path
+
+
+def find_device(text: str) -> SshAddress:
+    """Return the address of a name, or the one that ssh://... says. Raises UsageError, DeviceAddressError."""
+    if "://" in text:
+        return SshAddress.parse(text)
+    devices = known_devices()
+    if text not in devices:
+        names = ", ".join(devices) or "none yet"
+        raise UsageError(
+            f"Unknown device {text!r}.{did_you_mean(text, list(devices))} Known: {names}. Give ssh://user@host,"
+            f" or name it: edgec devices add {text} ssh://user@host"
+        )
+    return devices[text].address

@@ -1,0 +1,184 @@
+"""Any ONNX classifier as a model: what a few lines of TOML beside it say about its input and its classes.
+
+`net.onnx` is described by `net.toml`:
+
+    size = [224, 224]          # height, width; may be left out where the graph says so
+    layout = "NCHW"            # or "NHWC"
+    mean = [0.485, 0.456, 0.406]   # of pixels divided by 255, where the graph takes float32 and not uint8
+    std = [0.229, 0.224, 0.225]
+    fit = "crop"               # how a picture gets that size: crop, pad or stretch
+    resize = 256               # crop: the shorter side before the centre is cut out
+    channels = 3               # may be left out, too
+    labels = "labels.txt"      # one a line, in the order of the outputs; or a list; or left out
+
+Nothing here imports onnx.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config import Section, load_config
+from pipeline.digest import value_digest
+from pipeline.errors import CheckpointError, DataError, UsageError
+from targets.runtime.preprocess import Preprocessing
+
+CHANNELS = (1, 3)
+
+
+class Description(Section):
+    """The TOML file beside a model. What is left out is read off the graph, or has its usual value."""
+
+    size: tuple[int, int] | None = None
+    channels: Literal[1, 3] | None = None
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    resize: int | None = Field(default=None, ge=1)
+    labels: Path | tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """A model that is an ONNX file. Its fields mean what `KnownModel`'s do.
+
+    labels: class names in the order of the outputs; None: the data set's, in its order.
+    """
+
+    name: str
+    path: Path
+    layout: str
+    preprocessing: Preprocessing
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    labels: tuple[str, ...] | None = None
+    data: Path | None = None
+
+    @property
+    def channels(self) -> int:
+        """Return the planes of an input image: 1 (gray) or 3 (RGB)."""
+        return self.preprocessing.channels
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Return the shape of one input image, height x width x channels."""
+        return self.preprocessing.height, self.preprocessing.width, self.channels
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 over what decides the arithmetic, apart from the file."""
+        return value_digest([self.layout, self.preprocessing, self.mean, self.std])
+
+    def classes_for(self, found: int) -> int:
+        """Return the classes of a data set of `found`. Raises DataError if the labels are others."""
+        if self.labels is not None and len(self.labels) != found:
+            raise DataError(f"{self.name} tells {len(self.labels)} classes apart, the data set has {found}.")
+        return found
+
+
+def is_foreign(name: str) -> bool:
+    """Whether the name of a model is a file."""
+    return name.endswith(".onnx")
+
+
+def description_file(path: Path) -> Path:
+    """Return where the description of a model is."""
+    return path.with_suffix(".toml")
+
+
+def read_foreign(path: Path) -> ForeignModel:
+    """Read the description of an ONNX file and what its input says.
+
+    Raises CheckpointError for a file that cannot be read, UsageError for a description that does not fit it.
+    """
+    file = description_file(path)
+    return described(path, load_config(Description, file if file.is_file() else None, {}))
+
+
+def described(path: Path, description: Description) -> ForeignModel:
+    """Join a description with what the graph of `path` says. Raises as `read_foreign` does.
+
+    The file is only read where the description leaves size or channels out.
+    """
+    size = description.size
+    channels: int | None = description.channels
+    if size is None or channels is None:
+        found_size, found_channels = _from_the_graph(path, description)
+        size, channels = size or found_size, channels or found_channels
+    values = tuple(
+        _per_channel(path, name, given, channels)
+        for name, given in (("mean", description.mean), ("std", description.std))
+    )
+    if not all(value > 0 for value in values[1]):
+        raise UsageError(f"{description_file(path)}: std is {list(values[1])}; all have to be positive.")
+    return ForeignModel(
+        name=path.stem,
+        path=path,
+        layout=description.layout,
+        preprocessing=_preprocessing(path, description, size, channels),
+        mean=values[0],
+        std=values[1],
+        labels=_labels(path, description.labels),
+    )
+
+
+def _from_the_graph(path: Path, description: Description) -> tuple[tuple[int, int], int]:
+    """Return height and width, and channels. Raises UsageError where the graph does not say them."""
+    from pipeline.models.onnx_file import read_input
+
+    found, nchw = read_input(path), description.layout == "NCHW"
+    height, width, channels = (found.shape[i] for i in ((2, 3, 1) if nchw else (1, 2, 3)))
+    channels = description.channels or channels
+    if channels not in CHANNELS:
+        raise UsageError(
+            f"{path}: its input {found.name!r} is {found}; as {description.layout} that would be"
+            f" {'any number of' if channels is None else channels} channels, not 1 or 3. Say"
+            f" layout = {'NHWC' if nchw else 'NCHW'!r} or channels in {description_file(path)};"
+            f" `edgec doctor {path}` guesses."
+        )
+    height, width = description.size or (height, width)
+    if height is None or width is None:
+        raise UsageError(
+            f"{path}: its input {found.name!r} is {found}, of any size. Say size = [height, width] in"
+            f" {description_file(path)}."
+        )
+    return (height, width), channels
+
+
+def _preprocessing(
+    path: Path, description: Description, size: tuple[int, int], channels: int
+) -> Preprocessing:
+    resize = 0
+    if description.fit == "crop":
+        resize = description.resize or round(max(size) * 256 / 224)  # as networks for ImageNet do
+    try:
+        return Preprocessing(*size, channels, fit=description.fit, resize=resize)
+    except ValueError as error:
+        raise UsageError(f"{description_file(path)}: {error}.") from error
+
+
+def _per_channel(path: Path, name: str, values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if len(values) not in (1, channels):
+        raise UsageError(
+            f"{description_file(path)}: {name} has {len(values)} values for {channels} channels. Give one, or"
+            " one a channel."
+        )
+    return values * channels if len(values) == 1 else values
+
+
+def _labels(path: Path, given: Path | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    if isinstance(given, Path):
+        try:
+            text = (path.parent / given).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"The labels {path.parent / given} cannot be read: {error}.") from error
+        given = tuple(line.strip() for line in text.splitlines() if line.strip())
+    twice = {name for name in given if given.count(name) > 1} if len(set(given)) < len(given) else set()
+    if twice:
+        raise DataError(f"The labels of {path.name} name {sorted(twice)[0]!r} twice.")
+    return given

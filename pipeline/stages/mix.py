@@ -1,0 +1,103 @@
+"""model.int8.onnx + labelled images -> the same, with the fewest layers in float that keep the drop small."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.recipe import QuantRecipe
+from pipeline.progress import Progress
+from pipeline.report.mixed import conclusion, reason
+from pipeline.report.model import FloatLayer, Interval, MixedPrecision
+from pipeline.report.stats import difference_interval
+from pipeline.stage import Stage
+from pipeline.stages.attribute import NO_NOISE_DB
+from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.store import Product
+
+RANKING_IMAGES = 128
+"""Tuning images on which the layers are put in order; all of them judge the choice."""
+
+
+@dataclass(frozen=True)
+class Mix(Stage):
+    """Leave layers in float until the paired interval of the drop on `tuning` ends within `max_drop`.
+
+    `max_drop` is in percentage points. `tuning` are neither calibration nor evaluation images. `precision` is
+    the type in which the target runs what stays in float.
+    """
+
+    name: ClassVar[str] = "mix"
+    code: ClassVar[tuple[str, ...]] = (
+        *CODE,
+        "pipeline/stages/mix.py",
+        "pipeline/report/mixed.py",
+        "pipeline/report/model.py",
+        "pipeline/report/stats.py",
+    )
+    tools: ClassVar[tuple[str, ...]] = (*TOOLS, "scipy")
+
+    float_model: Product
+    ranges: Product
+    int8_model: Product
+    recipe: QuantRecipe
+    tuning: CalibrationImages
+    max_drop: float
+    precision: str
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write model.int8.onnx and mixed.json. Raises calibration's errors for bad images."""
+        from calibration.mixed import Goal, quantize_within
+        from calibration.produce import Produced
+        from calibration.ranges import Ranges
+        from calibration.sensitivity import noise_alone
+
+        produced = Produced(
+            self.float_model.file("model.onnx"),
+            Ranges.load(self.ranges.file("ranges.json")),
+            self.int8_model.file("model.int8.onnx"),
+        )
+        labels = self.tuning.labels()
+        few = self.tuning.stratified(RANKING_IMAGES)
+        with progress.task("rank the layers", None) as advance:
+            alone = noise_alone(produced, self.recipe, few.batches, advance)
+        goal = Goal(self.tuning.batches, labels, _interval, self.max_drop / 100)
+        with progress.task("choose layers to leave in float", None) as advance:
+            found = quantize_within(produced, self.recipe, goal, alone, output / "model.int8.onnx", advance)
+        mixed = MixedPrecision(
+            max_drop_points=self.max_drop,
+            precision=self.precision,
+            images=len(labels),
+            images_digest=self.tuning.split.digest,
+            layers=tuple(
+                FloatLayer(
+                    layer=layer.layer,
+                    sqnr_db=min(layer.alone_sqnr_db, NO_NOISE_DB),
+                    saved_points=100 * layer.saved_drop,
+                    macs_share=layer.macs_share,
+                )
+                for layer in found.layers
+            ),
+            drop=_points(found.drop),
+            all_int8=_points(found.all_int8),
+            all_float=_points(found.all_float),
+            passes=found.passes,
+        )
+        mixed.save(output / "mixed.json")
+        progress.say(f"mix: {conclusion(mixed)}")
+        for layer in mixed.layers:
+            progress.say(f"mix: {layer.layer}: {reason(layer)}")
+
+
+def _interval(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float]:
+    worse, better = int((before & ~after).sum()), int((~before & after).sum())
+    found = difference_interval(worse, better, len(before))
+    assert found.high is not None  # noqa: S101 - a difference of proportions is bounded
+    return found.low, found.high
+
+
+def _points(interval: tuple[float, float]) -> Interval:
+    low, high = interval
+    return Interval(low=100 * low, high=100 * high)

@@ -1,0 +1,78 @@
+"""A few evaluation images and the logits they should give -> evaluation.npz, which goes to the device."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.split import Split
+from pipeline.progress import Progress
+from pipeline.stage import Stage
+from pipeline.stages.compile import Engine
+from pipeline.store import Product
+from targets.reference import ReferenceTarget
+from targets.registry import find_target
+from targets.runtime.preprocess import Preprocessing, decode
+from targets.runtime.selftest import EVALUATION
+
+BATCH = 32
+MOST_IMAGES = 256
+MOST_BYTES = 8 << 20
+"""Of pixels: the bundle has to travel."""
+
+
+def sample_size(preprocessing: Preprocessing) -> int:
+    """Return how many images to send along."""
+    pixels = preprocessing.height * preprocessing.width * preprocessing.channels
+    return max(1, min(MOST_IMAGES, MOST_BYTES // pixels))
+
+
+@dataclass(frozen=True)
+class Sample(Stage):
+    """Let the float model and the engine classify a few images, so that a device can compare."""
+
+    name: ClassVar[str] = "sample"
+    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/sample.py", "pipeline/data", "targets")
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python")
+
+    float_model: Product
+    engine: Engine
+    images: Split
+    preprocessing: Preprocessing
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write evaluation.npz; `targets.runtime.selftest` says what is in it."""
+        images, labels, fp32_logits, int8_logits = [], [], [], []
+        target = find_target(self.engine.target)
+        with (
+            ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
+            target.open(self.engine.path) as int8,
+            progress.task("sample", len(self.images)) as advance,
+        ):
+            for batch in self.images.readable(self.preprocessing, BATCH):
+                images.append(batch.images)
+                labels.append(batch.labels)
+                fp32_logits.append(fp32.infer(batch.images))
+                int8_logits.append(int8.infer(batch.images))
+                advance(len(batch.images))
+        picture = _picture()
+        np.savez_compressed(
+            output / EVALUATION,
+            images=np.concatenate(images),
+            labels=np.concatenate(labels),
+            fp32=np.concatenate(fp32_logits),
+            int8=np.concatenate(int8_logits),
+            picture=picture,
+            preprocessed=self.preprocessing(decode(picture.tobytes(), self.preprocessing.channels)),
+        )
+
+
+def _picture() -> NDArray[np.uint8]:
+    """Return a PNG file, which all decoders read alike: ramps, edges and noise, larger than most inputs."""
+    y, x = np.indices((311, 407))
+    noise = np.random.default_rng(0).integers(0, 64, x.shape)
+    planes = [x * 255 // 406, y * 255 // 310, (x // 9 + y // 7) % 2 * 191 + noise]
+    return cv2.imencode(".png", np.stack(planes, axis=2).astype(np.uint8))[1]

@@ -1,0 +1,83 @@
+"""What a device is and has, in one connection."""
+
+import json
+from dataclasses import dataclass
+
+from targets.errors import DeviceError
+from targets.reach.ssh import SshDevice
+
+PYTHON = (3, 8)
+"""The oldest that the runtime is written for."""
+
+_FACTS = """
+import json, os, platform, shutil, sys
+def version(name):
+    try:
+        return str(__import__(name).__version__)
+    except Exception:
+        return None
+def text(path):
+    try:
+        with open(path) as file:
+            return file.read().strip("\\0\\n ")
+    except (IOError, OSError):
+        return ""
+cpu = text("/proc/cpuinfo")
+def told(*keys):
+    return [line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.split(":")[0].strip() in keys]
+disk = os.statvfs(os.path.expanduser("~"))
+memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+print(json.dumps(dict(
+    python=list(sys.version_info[:3]), machine=platform.machine(), system=platform.platform(),
+    board=text("/proc/device-tree/model") or (told("model name", "Model") or [""])[0],
+    cpu_parts=sorted(set(told("CPU part"))),
+    cpu_flags=sorted(set(" ".join(told("flags", "Features")).split())),
+    cores=len(os.sched_getaffinity(0)), memory_bytes=memory, free_bytes=disk.f_bavail * disk.f_frsize,
+    numpy=version("numpy"), opencv=version("cv2"),
+)))
+"""
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """A device, as it describes itself. numpy and opencv are versions, None where they are missing."""
+
+    python: tuple[int, ...]
+    machine: str
+    system: str
+    board: str
+    cpu_parts: tuple[str, ...]
+    cpu_flags: frozenset[str]
+    cores: int
+    memory_bytes: int
+    free_bytes: int
+    numpy: str | None
+    opencv: str | None
+
+    @property
+    def identity(self) -> str:
+        """What of it can change an engine's latency: for fingerprints."""
+        return f"{self.board} ({self.machine} {' '.join(self.cpu_parts)}, {self.cores} cores) / {self.system}"
+
+    def missing(self) -> list[str]:
+        """Return what the runtime needs and this device lacks, with how to get it."""
+        lacks = []
+        if self.python < PYTHON:
+            lacks.append(f"Python {'.'.join(map(str, self.python))} is too old: 3.8 or later is needed")
+        if self.numpy is None:
+            lacks.append("NumPy is missing: apt install python3-numpy")
+        if self.opencv is None:
+            lacks.append("OpenCV is missing: apt install python3-opencv")
+        return lacks
+
+
+def probe(device: SshDevice) -> DeviceFacts:
+    """Ask a device what it is. Raises a DeviceError if it cannot be reached or has no Python at all."""
+    done = device.run(["python3", "-c", _FACTS], timeout_s=60)
+    if done.returncode == 127:
+        raise DeviceError(f"{device.address} has no python3. Install it: apt install python3")
+    if done.returncode:
+        raise device.failure(["python3"], done)
+    found = json.loads(done.stdout.splitlines()[-1])
+    lists = {"python": tuple, "cpu_parts": tuple, "cpu_flags": frozenset}
+    return DeviceFacts(**{key: lists.get(key, lambda x: x)(value) for key, value in found.items()})

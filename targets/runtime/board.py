@@ -1,0 +1,58 @@
+"""What the demo knows at this moment, handed from the loop that classifies to whoever shows it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One recognised picture, and everything the page and the JSON lines say about it.
+
+    image is what is shown, uint8 [H, W, 3] RGB; record is ready for JSON. number counts from 1.
+    """
+
+    number: int
+    image: NDArray[np.uint8]
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+class Board:
+    """The newest moment. Readers that are slow miss some; nobody waits for them."""
+
+    def __init__(self) -> None:
+        self._news = threading.Condition()
+        self._moment: Moment | None = None
+        self._closed = False
+
+    def post(self, moment: Moment) -> None:
+        """Replace the newest moment."""
+        with self._news:
+            self._moment = moment
+            self._news.notify_all()
+
+    def close(self) -> None:
+        """Let all readers go."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether there will be no more."""
+        return self._closed
+
+    def newest(self, after: int, timeout: float) -> Moment | None:
+        """Wait for a moment later than number `after`; None if there is none within `timeout` seconds."""
+        with self._news:
+            self._news.wait_for(lambda: self._closed or self._is_later(after), timeout)
+            return self._moment if self._is_later(after) else None
+
+    def _is_later(self, after: int) -> bool:
+        return self._moment is not None and self._moment.number > after

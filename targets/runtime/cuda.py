@@ -1,0 +1,168 @@
+"""The part of the CUDA runtime that inference needs, by ctypes: JetPack brings no Python binding of it."""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import suppress
+from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
+
+if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
+    from numpy.typing import NDArray
+
+LIBRARIES = ("libcudart.so", "libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0")
+TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
+MAJOR, MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and Minor
+CAPTURE_THREAD_LOCAL = 1  # cudaStreamCaptureModeThreadLocal: only what this thread does is looked at
+
+
+class CudaError(RuntimeError):
+    """The CUDA runtime is missing, or refused a call."""
+
+
+SIGNATURES: dict[str, Sequence[Any]] = {
+    "cudaMalloc": (POINTER(c_void_p), c_size_t),
+    "cudaFree": (c_void_p,),
+    "cudaHostAlloc": (POINTER(c_void_p), c_size_t, c_uint),
+    "cudaFreeHost": (c_void_p,),
+    "cudaMemcpyAsync": (c_void_p, c_void_p, c_size_t, c_int, c_void_p),
+    "cudaStreamCreate": (POINTER(c_void_p),),
+    "cudaStreamDestroy": (c_void_p,),
+    "cudaStreamSynchronize": (c_void_p,),
+    "cudaStreamBeginCapture": (c_void_p, c_int),
+    "cudaStreamEndCapture": (c_void_p, POINTER(c_void_p)),
+    "cudaGraphInstantiateWithFlags": (POINTER(c_void_p), c_void_p, c_ulonglong),  # the same in CUDA 11 to 13
+    "cudaGraphLaunch": (c_void_p, c_void_p),
+    "cudaGraphExecDestroy": (c_void_p,),
+    "cudaGraphDestroy": (c_void_p,),
+    "cudaGetDeviceCount": (POINTER(c_int),),
+    "cudaDeviceGetAttribute": (POINTER(c_int), c_int, c_int),
+    "cudaRuntimeGetVersion": (POINTER(c_int),),
+}
+
+
+class Cuda:
+    """The CUDA runtime. Every call that fails raises CudaError."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        for name, arguments in SIGNATURES.items():
+            getattr(library, name).argtypes = list(arguments)
+        library.cudaGetErrorString.restype = c_char_p
+
+    @classmethod
+    def load(cls) -> Cuda:
+        """Load the newest CUDA runtime that is installed."""
+        found = [library for library in map(_library, LIBRARIES) if library is not None]
+        if not found:
+            raise CudaError("there is no CUDA runtime (libcudart.so) here. On a Jetson JetPack brings it.")
+        return cls(found[0])
+
+    def call(self, name: str, *arguments: object) -> None:
+        """Call a function of the runtime. Raises CudaError with its own words."""
+        code = getattr(self._library, name)(*arguments)
+        if code:
+            said = self._library.cudaGetErrorString(code) or b"unknown error"
+            raise CudaError(f"{name} failed: {said.decode()} ({code})")
+
+    def compute_capability(self) -> str:
+        """Return the GPU's architecture, such as "87". Raises CudaError without a GPU."""
+        count, major, minor = c_int(), c_int(), c_int()
+        self.call("cudaGetDeviceCount", byref(count))
+        self.call("cudaDeviceGetAttribute", byref(major), MAJOR, 0)
+        self.call("cudaDeviceGetAttribute", byref(minor), MINOR, 0)
+        return f"{major.value}{minor.value}"
+
+    def version(self) -> str:
+        """Return the version of the runtime, such as "12.6"."""
+        number = c_int()
+        self.call("cudaRuntimeGetVersion", byref(number))
+        return f"{number.value // 1000}.{number.value % 1000 // 10}"
+
+    def stream(self) -> int:
+        """Return a new stream."""
+        return self._new("cudaStreamCreate")
+
+    def device_memory(self, size: int) -> int:
+        """Return the address of `size` bytes on the GPU."""
+        return self._new("cudaMalloc", size)
+
+    def pinned(self, shape: Sequence[int], dtype: Any) -> NDArray[Any]:
+        """Return an array in memory that the GPU reads and writes directly. Free it by `free_pinned`."""
+        kind = np.dtype(dtype)
+        size = int(np.prod(shape)) * kind.itemsize
+        address = self._new("cudaHostAlloc", size, 0)
+        buffer = (ctypes.c_char * size).from_address(address)
+        return np.frombuffer(buffer, kind).reshape(tuple(shape))
+
+    def free_pinned(self, array: NDArray[Any]) -> None:
+        """Free what `pinned` returned."""
+        self.call("cudaFreeHost", c_void_p(array.ctypes.data))
+
+    def copy_to_device(self, device: int, host: NDArray[Any], size: int, stream: int) -> None:
+        """Copy the first `size` bytes of a pinned array, in the order of the stream."""
+        self.call("cudaMemcpyAsync", device, host.ctypes.data, size, TO_DEVICE, stream)
+
+    def copy_to_host(self, host: NDArray[Any], device: int, size: int, stream: int) -> None:
+        """Copy `size` bytes into a pinned array, in the order of the stream."""
+        self.call("cudaMemcpyAsync", host.ctypes.data, device, size, TO_HOST, stream)
+
+    def synchronize(self, stream: int) -> None:
+        """Wait until all that was put into the stream is done."""
+        self.call("cudaStreamSynchronize", stream)
+
+    def _new(self, name: str, *arguments: object) -> int:
+        handle = c_void_p()
+        self.call(name, byref(handle), *arguments)
+        return handle.value or 0
+
+
+def _library(name: str) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(name)
+    except OSError:
+        return None
+
+
+class Graph:
+    """What was put into a stream between `begin` and `end`, to be launched again as a whole."""
+
+    def __init__(self, cuda: Cuda, stream: int) -> None:
+        self._cuda, self._stream = cuda, stream
+        self._graph = self._executable = 0
+        self._recording = False
+
+    def begin(self) -> None:
+        """Record instead of running. The same work has to have run once before."""
+        self._cuda.call("cudaStreamBeginCapture", self._stream, CAPTURE_THREAD_LOCAL)
+        self._recording = True
+
+    def end(self) -> None:
+        """Stop recording. Raises CudaError if something that was put into the stream cannot be recorded."""
+        graph, executable = c_void_p(), c_void_p()
+        self._recording = False
+        self._cuda.call("cudaStreamEndCapture", self._stream, byref(graph))
+        self._graph = graph.value or 0
+        self._cuda.call("cudaGraphInstantiateWithFlags", byref(executable), self._graph, 0)
+        self._executable = executable.value or 0
+
+    def launch(self) -> None:
+        """Put all that was recorded into the stream."""
+        self._cuda.call("cudaGraphLaunch", self._executable, self._stream)
+
+    def abandon(self) -> None:
+        """Give up recording: the stream runs again what is put into it."""
+        if self._recording:
+            with suppress(CudaError):  # this is what ends a recording that failed
+                self.end()
+        self.close()
+
+    def close(self) -> None:
+        """Free it."""
+        if self._executable:
+            self._cuda.call("cudaGraphExecDestroy", self._executable)
+        if self._graph:
+            self._cuda.call("cudaGraphDestroy", self._graph)
+        self._graph = self._executable = 0

@@ -1,0 +1,56 @@
+"""What is drawn into the picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Sequence
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
+    from numpy.typing import NDArray
+
+WIDEST = 960  # pixels of the picture that is shown
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+WHITE, GREEN, DARK = (255, 255, 255), (90, 210, 120), (24, 24, 24)
+
+
+def draw(
+    image: NDArray[np.uint8], classes: Sequence[tuple[str, float]], lines: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Return a smaller copy of a picture uint8 [H, W, 3] with the classes, their bars, and lines of text.
+
+    OpenCV's letters are ASCII; others become question marks here, and are right on the page.
+    """
+    scale = min(1.0, WIDEST / max(image.shape[:2]))
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    smaller = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else image.copy()
+    shown = np.asarray(smaller, np.uint8)
+    size = max(0.35, min(width, height) / 700)
+    step = round(34 * size)
+    box = shown[: min(height, step * (len(classes) + len(lines)) + step // 2)]
+    box[:] = (box * 0.35).astype(np.uint8)
+    y = step
+    for name, probability in classes:
+        end = round((width - 8) * probability)
+        cv2.rectangle(shown, (4, y - step + 8), (4 + end, y + 4), GREEN, thickness=-1)
+        _write(shown, f"{100 * probability:5.1f} %  {name}", y, size)
+        y += step
+    for line in lines:
+        _write(shown, line, y, 0.8 * size)
+        y += step
+    return shown
+
+
+def _write(image: NDArray[np.uint8], text: str, y: int, size: float) -> None:
+    ascii_text = text.encode("ascii", "replace").decode()
+    for colour, thickness in ((DARK, 3), (WHITE, 1)):
+        cv2.putText(image, ascii_text, (8, y), FONT, size, colour, thickness, cv2.LINE_AA)
+
+
+def jpeg(image: NDArray[np.uint8], quality: int = 80) -> bytes:
+    """Encode a picture uint8 [H, W, 3] RGB."""
+    done, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"a picture {image.shape} cannot be encoded")
+    return bytes(encoded.tobytes())

@@ -1,0 +1,97 @@
+"""./run selftest: does this machine compute what was validated?
+
+The bundle has evaluation images with the logits that the engine gave for them where it was validated, and a
+picture with the bytes that preprocessing made of it there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .manifest import Manifest, ManifestError
+from .preprocess import Preprocessing, decode
+
+EVALUATION = "evaluation.npz"
+"""images uint8 [N, H, W, C], labels int64 [N], fp32 and int8: logits float32 [N, classes] of the float model
+and the engine; picture uint8: a PNG file; preprocessed uint8 [H, W, C]: what became of it."""
+EXACT_RUNNERS = ("native_runner",)
+"""Runners whose logits are the same on every machine, to the last bit."""
+AGREEMENT = 0.9
+"""Share of images whose class must be the same where logits may differ in rounding."""
+
+
+class SelfTestFailed(Exception):
+    """What this machine computes is not what was validated."""
+
+
+def main(folder: Path, arguments: list[str] | None = None) -> int:
+    """Test the bundle in `folder` on this machine. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="run selftest", description="Compare with what was validated.")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    try:
+        result = check(folder, options.threads)
+    except (ManifestError, SelfTestFailed, ValueError) as error:
+        print(f"selftest: FAIL: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(result))
+    else:
+        how = (
+            "all logits bit for bit"
+            if result["exact"]
+            else f"{result['agreement']:.0%} of the classes the same"
+        )
+        print(
+            f"selftest: pass: every file, preprocessing byte for byte, {result['images']} images: {how};"
+            f" {result['right']} classified rightly"
+        )
+    return 0
+
+
+def check(folder: Path, threads: int = 1) -> dict[str, Any]:
+    """Check the files, preprocessing and engine of the bundle in `folder`; say on what.
+
+    Raises ManifestError, SelfTestFailed or ValueError with the first thing that is wrong.
+    """
+    manifest = Manifest.read(folder)
+    manifest.check(folder)
+    module: Any = importlib.import_module("." + manifest.runner, __package__)
+    with np.load(str(folder / EVALUATION), allow_pickle=False) as held:
+        golden = {name: held[name] for name in held.files}
+    preprocessing = Preprocessing(**manifest.preprocessing)
+    made = preprocessing(decode(golden["picture"].tobytes(), preprocessing.channels))
+    if not np.array_equal(made, golden["preprocessed"]):
+        different = int((made != golden["preprocessed"]).sum())
+        raise SelfTestFailed(
+            f"preprocessing gives {different} of {made.size} values other than where it was validated"
+        )
+    with module.open_engine(folder / manifest.engine, threads) as runner:
+        logits = np.asarray(runner.infer(golden["images"]))
+    exact = manifest.runner in EXACT_RUNNERS
+    same = logits.argmax(1) == golden["int8"].argmax(1)
+    differing = (logits.view(np.int32) != golden["int8"].view(np.int32)).any(axis=1)
+    if exact and differing.any():
+        raise SelfTestFailed(
+            f"the logits of {int(differing.sum())} of {len(logits)} images differ: the engine is wrong here"
+        )
+    if same.mean() < AGREEMENT:
+        raise SelfTestFailed(
+            f"only {int(same.sum())} of {len(logits)} images get the class they got when validated"
+        )
+    return {
+        "model": manifest.model,
+        "target": manifest.target,
+        "images": len(logits),
+        "exact": exact,
+        "agreement": float(same.mean()),
+        "right": int((logits.argmax(1) == golden["labels"]).sum()),
+    }

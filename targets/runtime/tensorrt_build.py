@@ -1,0 +1,198 @@
+"""Building engines on the device, with any TensorRT from 8.5 to 11: by its Python API, or else trtexec."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+from .tensorrt_engine import FP16, INT8, EngineProblem, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Say = Callable[[str], None]
+
+FILES = {
+    (INT8, False): "int8_qdq.onnx",
+    (INT8, True): "int8_qdq_fp16.onnx",
+    (FP16, False): "fp16.onnx",
+    (FP16, True): "fp16.onnx",
+}
+"""The ONNX file by precision, and by whether TensorRT takes all types from the graph."""
+TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
+HEARTBEAT_S = 15.0
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build. The batch is a profile from 1 to `largest_batch`, tuned for `batch`."""
+
+    workspace_mib: int = 1024
+    batch: int = 1
+    largest_batch: int = 8
+
+    def __str__(self) -> str:
+        batches = f"batch {self.batch} of 1..{self.largest_batch}"
+        return f"workspace {self.workspace_mib} MiB, {batches}, one stream"
+
+
+def is_strongly_typed(version: str) -> bool:
+    """Whether networks are built strongly typed: an option in TensorRT 10, the only way in 11."""
+    return int(version.split(".", maxsplit=1)[0]) >= 10
+
+
+def onnx_name(precision: str, version: str) -> str:
+    """Return the file to build a precision from."""
+    return FILES[precision, is_strongly_typed(version)]
+
+
+def make_logger(trt: Any) -> Any:
+    """Return a logger that keeps errors in its list `errors` and is silent."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        """Keeps what went wrong."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.errors.append(msg)
+
+    return Logger()
+
+
+def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, cache: Path, say: Say) -> bytes:
+    """Build an engine with the module `tensorrt` and return it, serialised.
+
+    Tactics that were timed once are kept in the file `cache`. Raises EngineProblem with TensorRT's own words.
+    """
+    strong = is_strongly_typed(trt.__version__)
+    logger = make_logger(trt)
+    builder = trt.Builder(logger)
+    if builder is None:
+        raise EngineProblem("TensorRT finds no GPU here")
+    network = builder.create_network(_network_flags(trt, strong))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx.read_bytes()):
+        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        raise EngineProblem(
+            "TensorRT {} cannot read {}: {}".format(trt.__version__, onnx.name, "; ".join(errors))
+        )
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if hasattr(config, "max_aux_streams"):  # TensorRT 8.6
+        config.max_aux_streams = 0
+    if not strong:
+        config.set_flag(trt.BuilderFlag.FP16)
+        if precision == INT8:
+            config.set_flag(trt.BuilderFlag.INT8)
+    _add_profile(builder, network, config, options)
+    timings = config.create_timing_cache(cache.read_bytes() if cache.is_file() else b"")
+    config.set_timing_cache(timings, True)
+    with heartbeat(f"building {onnx.name}", say):
+        plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        said = "; ".join(logger.errors[-3:]) or "it did not say why"
+        raise EngineProblem(f"TensorRT {trt.__version__} cannot build {onnx.name}: {said}")
+    write(cache, bytes(config.get_timing_cache().serialize()))
+    return bytes(plan)
+
+
+def _network_flags(trt: Any, strong: bool) -> int:
+    flag = trt.NetworkDefinitionCreationFlag
+    if strong:
+        return 1 << int(flag.STRONGLY_TYPED)
+    return 1 << int(flag.EXPLICIT_BATCH)
+
+
+def _add_profile(builder: Any, network: Any, config: Any, options: BuildOptions) -> None:
+    image = network.get_input(0)
+    shape = tuple(image.shape)
+    if shape[0] >= 0:
+        return
+    profile = builder.create_optimization_profile()
+    batches = 1, options.batch, max(options.batch, options.largest_batch)
+    profile.set_shape(image.name, *[(batch, *shape[1:]) for batch in batches])
+    config.add_optimization_profile(profile)
+
+
+def find_trtexec() -> str:
+    """Return the path of trtexec, which builds without Python's TensorRT; empty where there is none."""
+    return shutil.which("trtexec") or (TRTEXEC if Path(TRTEXEC).is_file() else "")
+
+
+def trtexec_version() -> str:
+    """Return TensorRT's version as trtexec prints it: [TensorRT v100300] is 10.3.0, v8502 is 8.5.2."""
+    done = subprocess.run(
+        [find_trtexec(), "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    found = re.search(rb"TensorRT v(\d+)", done.stdout)
+    if not found:
+        raise EngineProblem("trtexec does not say which TensorRT it is of")
+    number = int(found.group(1))
+    major, rest = divmod(number, 10000) if number >= 100000 else divmod(number, 1000)
+    minor, patch = divmod(rest, 100)
+    return f"{major}.{minor}.{patch}"
+
+
+def build_with_trtexec(
+    program: str,
+    version: str,
+    onnx: Path,
+    precision: str,
+    options: BuildOptions,
+    cache: Path,
+    say: Say,
+) -> bytes:
+    """As `build_engine`, by the program trtexec. Raises EngineProblem with its last words."""
+    with tempfile.TemporaryDirectory(prefix="edgec-trtexec-") as scratch:
+        plan = Path(scratch) / "plan"
+        command = [
+            program,
+            f"--onnx={onnx}",
+            f"--saveEngine={plan}",
+            f"--timingCacheFile={cache}",
+            f"--memPoolSize=workspace:{options.workspace_mib}",
+            "--skipInference",
+        ]
+        if is_strongly_typed(version):
+            command.append("--stronglyTyped")
+        else:
+            command += ["--fp16", *(["--int8"] if precision == INT8 else [])]
+        with heartbeat(f"building {onnx.name} with trtexec", say):
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if done.returncode or not plan.is_file():
+            said = done.stdout.decode(errors="replace").strip().splitlines()[-3:]
+            raise EngineProblem("trtexec cannot build {}: {}".format(onnx.name, " / ".join(said)))
+        return plan.read_bytes()
+
+
+@contextmanager
+def heartbeat(what: str, say: Say) -> Iterator[None]:
+    """Say how long something takes, every few seconds while it runs and at its end."""
+    start, over = time.monotonic(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(HEARTBEAT_S):
+            say(f"{what}: {time.monotonic() - start:.0f} s")
+
+    thread = threading.Thread(target=beat, daemon=True)
+    say(what)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    say(f"{what}: done in {time.monotonic() - start:.0f} s")

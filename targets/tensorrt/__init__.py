@@ -1,0 +1,1 @@
+"""Jetson GPUs by TensorRT: the ONNX files that a device builds its engine from, and their checks."""

@@ -1,0 +1,132 @@
+"""Moving float layers of an ONNX model to FP16. Nothing is rounded that is quantised afterwards."""
+
+from collections.abc import Collection
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from calibration.graph import Graph, node_label
+from targets.errors import EngineError
+
+LARGEST = float(np.finfo(np.float16).max)
+WEIGHTED = ("Conv", "Gemm")
+
+
+def float_layers_to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a Q/DQ model whose Conv and Gemm nodes with float weights compute in FP16, casts around them.
+
+    Everything that is quantised keeps its FP32 scales, so it computes what was validated, to the bit of its
+    scales. Raises EngineError for weights that FP16 cannot hold.
+    """
+    graph = Graph(model)
+    inside = {i for i, node in enumerate(graph.nodes) if _has_float_weights(graph, node)}
+    return _with_half(graph, inside)
+
+
+def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a float model that computes in FP16 from its first Conv on; pixels are normalised in FP32.
+
+    Raises EngineError for weights that FP16 cannot hold.
+    """
+    graph = Graph(model)
+    first = next((node for node in graph.nodes if node.op_type == "Conv"), None)
+    before = set() if first is None else _ancestors(graph, first.input[0])
+    inside = {
+        i
+        for i, node in enumerate(graph.nodes)
+        if i not in before and node.op_type not in ("Constant", "Identity")
+    }
+    return _with_half(graph, inside)
+
+
+def _has_float_weights(graph: Graph, node: onnx.NodeProto) -> bool:
+    return node.op_type in WEIGHTED and graph.is_constant(node.input[1])
+
+
+def _ancestors(graph: Graph, tensor: str) -> set[int]:
+    """Indices of the nodes that `tensor` is computed from."""
+    found: set[int] = set()
+    names = [tensor]
+    while names:
+        index = graph.producer_index(names.pop())
+        if index is not None and index not in found:
+            found.add(index)
+            names.extend(graph.nodes[index].input)
+    return found
+
+
+def _with_half(graph: Graph, inside: Collection[int]) -> onnx.ModelProto:
+    """Let the nodes `inside` compute in FP16: constants rounded, casts where tensors enter and leave."""
+    names = {name for i in inside for name in graph.nodes[i].output}
+    outputs = {output.name for output in graph.model.graph.output}
+    leaving = {name for name in names if name in outputs or _read_outside(graph, name, inside)}
+    nodes: list[onnx.NodeProto] = []
+    constants: dict[str, onnx.TensorProto] = {}
+    entered: set[str] = set()
+    for i, original in enumerate(graph.nodes):
+        node = onnx.NodeProto()
+        node.CopyFrom(original)
+        if i in inside:
+            for slot, name in enumerate(original.input):
+                node.input[slot] = half = _half_name(graph, name, names, leaving)
+                if half == name or half in entered or half in names:
+                    continue
+                value = graph.constant(name)
+                if value is not None:
+                    constants[half] = numpy_helper.from_array(_rounded(value, name, node), half)
+                elif name not in names:
+                    nodes.append(_cast(name, half, TensorProto.FLOAT16))
+                entered.add(half)
+            for slot, name in enumerate(original.output):
+                node.output[slot] = f"{name}/half" if name in leaving else name
+        nodes.append(node)
+        nodes.extend(
+            _cast(f"{name}/half", name, TensorProto.FLOAT)
+            for name in original.output
+            if i in inside and name in leaving
+        )
+    return _assembled(graph, nodes, constants)
+
+
+def _read_outside(graph: Graph, name: str, inside: Collection[int]) -> bool:
+    return any(edge.node not in inside for edge in graph.consumers(name))
+
+
+def _half_name(graph: Graph, name: str, inner: Collection[str], leaving: Collection[str]) -> str:
+    """What an FP16 node reads in place of `name`: itself if it is no float, or is FP16 already."""
+    if not name:
+        return name
+    value = graph.constant(name)
+    if value is not None:
+        return f"{name}/half" if value.dtype == np.float32 else name
+    return name if name in inner and name not in leaving else f"{name}/half"
+
+
+def _rounded(value: NDArray[np.float32], name: str, node: onnx.NodeProto) -> NDArray[np.float16]:
+    largest = float(np.abs(value).max(initial=0))
+    if not largest <= LARGEST:
+        raise EngineError(
+            f"{node_label(node)}: {name} holds {largest:g}; FP16 ends at {LARGEST:g}. "
+            "Weights of that size are broken: load others."
+        )
+    return value.astype(np.float16)
+
+
+def _cast(name: str, output: str, to: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [name], [output], f"{output}/Cast", to=to)
+
+
+def _assembled(
+    graph: Graph, nodes: list[onnx.NodeProto], constants: dict[str, onnx.TensorProto]
+) -> onnx.ModelProto:
+    """The model with other nodes and further constants; what nobody reads any more is left out."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    used = {name for node in nodes for name in node.input}
+    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
+    model.graph.node.extend(n for n in nodes if n.op_type != "Constant" or n.output[0] in used)
+    known = {**graph.initializers, **constants}
+    model.graph.initializer.extend(proto for name, proto in known.items() if name in used)
+    return model

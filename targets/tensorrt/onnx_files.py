@@ -1,0 +1,90 @@
+"""The ONNX files that a Jetson builds its engines from, for each way TensorRT types a network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
+
+from calibration.errors import ModelError
+from calibration.lint import lint
+from calibration.recipe import QuantRecipe, Scheme
+from calibration.write import FLOAT_LAYERS
+from targets.errors import EngineError
+from targets.tensorrt.half import float_layers_to_half, to_half
+
+INT8 = "int8_qdq.onnx"
+"""Opset 17, FP32 outside Q/DQ: for TensorRT 8 and weakly typed builds."""
+INT8_FP16 = "int8_qdq_fp16.onnx"
+"""FP16 outside the quantised layers: for the strongly typed networks of TensorRT 10 and 11."""
+FP16 = "fp16.onnx"
+"""The float network in FP16: what INT8 has to beat."""
+
+
+@dataclass(frozen=True)
+class OnnxFiles:
+    """Where the three files are; `fp16` is None without a float model."""
+
+    int8: Path
+    int8_fp16: Path
+    fp16: Path | None
+    convolutions: tuple[str, ...]
+    """The Conv nodes that are to run in INT8: all but those that mixed precision left in float."""
+
+
+def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> OnnxFiles:
+    """Write INT8 to the path `int8` and the others beside it.
+
+    Raises EngineError for a model that TensorRT would not run in INT8; then nothing is written.
+    """
+    check_placement(int8_model)
+    model = _load(int8_model)
+    in_float = _left_in_float(model)
+    files = OnnxFiles(
+        int8=int8,
+        int8_fp16=int8.with_name(INT8_FP16),
+        fp16=int8.with_name(FP16) if float_model else None,
+        convolutions=tuple(
+            node.name for node in model.graph.node if node.op_type == "Conv" and node.name not in in_float
+        ),
+    )
+    _save(model, files.int8)
+    _save(float_layers_to_half(model), files.int8_fp16)
+    if float_model and files.fp16:
+        _save(to_half(_load(float_model)), files.fp16)
+    return files
+
+
+def check_placement(int8_model: Path) -> None:
+    """Raise EngineError with all that breaks TensorRT's rules of placement: at least one line a finding."""
+    model = _load(int8_model)
+    try:
+        findings = lint(int8_model, Scheme.SYM, _left_in_float(model))
+    except ModelError as error:
+        raise EngineError(str(error)) from error
+    if findings:
+        rules = "\n".join(f"  {finding}" for finding in findings)
+        raise EngineError(f"TensorRT would not run this graph as INT8:\n{rules}{_advice(model)}")
+
+
+def _left_in_float(model: onnx.ModelProto) -> list[str]:
+    return [name for p in model.metadata_props if p.key == FLOAT_LAYERS for name in p.value.splitlines()]
+
+
+def _advice(model: onnx.ModelProto) -> str:
+    names = [p.value for p in model.metadata_props if p.key == "edgec.recipe"]
+    if names and QuantRecipe.parse(names[0]).scheme is not Scheme.SYM:
+        return f"\nIt was quantised by {names[0]}; TensorRT needs a recipe that begins with {Scheme.SYM}."
+    return ""
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load(path)
+    except (OSError, DecodeError) as error:
+        raise EngineError(f"{path} cannot be read as an ONNX model: {error}") from error
+
+
+def _save(model: onnx.ModelProto, path: Path) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,81 @@
+"""A real compile by an NVIDIA parser and compiler, without a GPU: TensorRT-RTX, of the extra `jetson`.
+
+It checks that the graph parses, that its types agree, and that every convolution becomes an INT8 kernel. It
+makes no Jetson engine, and says nothing about fusion or speed on one.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from targets.errors import EngineError
+from targets.tensorrt.layers import not_int8, read_layers
+
+PACKAGE = "tensorrt_rtx_cu13"
+ROOT = Path(__file__).resolve().parents[2]
+HARMLESS = ("CUDA driver", "cudaError", "catchCudaError")
+"""Errors that it logs on every machine without a GPU."""
+TIMEOUT_S = 600
+
+
+def installed() -> str | None:
+    """Return the version of TensorRT-RTX here; None without."""
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:
+        return None
+
+
+def check_int8(model: Path, convolutions: Sequence[str], capability: str) -> str:
+    """Compile `model` for a compute capability such as SM86 and return what was found, in one sentence.
+
+    Raises EngineError if it does not compile, or if one of the `convolutions`, named as ONNX nodes, is not
+    computed in INT8.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgec-rtx-") as scratch:
+        log = Path(scratch) / "build.log"
+        outcome = _compile(model, capability, log)
+        layers = read_layers(log.read_text(encoding="utf-8", errors="replace").splitlines())
+    wrong = not_int8(layers, convolutions)
+    if wrong:
+        raise EngineError(
+            f"TensorRT-RTX {outcome['version']} runs {len(wrong)} of {len(convolutions)} convolutions of "
+            f"{model.name} in float: {', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}"
+        )
+    count = len(convolutions)
+    where = f"{model.name} for {capability}"
+    return f"TensorRT-RTX {outcome['version']} compiles {where} with {count} of {count} convolutions in INT8"
+
+
+def check_compiles(model: Path, capability: str) -> str:
+    """Compile a float `model` and return what was found, in one sentence. Raises EngineError."""
+    with tempfile.TemporaryDirectory(prefix="edgec-rtx-") as scratch:
+        outcome = _compile(model, capability, Path(scratch) / "build.log")
+    return f"TensorRT-RTX {outcome['version']} compiles {model.name} for {capability}"
+
+
+def _compile(model: Path, capability: str, log: Path) -> dict[str, str]:
+    """Run the compiler in a process of its own: a crash of it is an error like others."""
+    arguments = [str(model.absolute()), capability, str(log)]
+    command = [sys.executable, "-m", "targets.tensorrt.rtx_compile", *arguments]
+    try:
+        child = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"TensorRT-RTX took more than {TIMEOUT_S} s to compile {model.name}.") from None
+    if child.returncode:
+        raise EngineError(
+            f"TensorRT-RTX ended with exit code {child.returncode} on {model.name}: {child.stderr[-1000:]}"
+        )
+    outcome: dict[str, str] = json.loads(child.stdout.splitlines()[-1])
+    if outcome["stage"] != "built":
+        said = [error for error in outcome["errors"] if not any(word in error for word in HARMLESS)]
+        verb = "read" if outcome["stage"] == "parse" else "compile"
+        reasons = "\n".join(f"  {error}" for error in said[:5]) or "  it did not say why"
+        raise EngineError(f"TensorRT-RTX {outcome['version']} cannot {verb} {model.name}:\n{reasons}")
+    return outcome

@@ -1,0 +1,103 @@
+"""TARGET=jetson and its relatives: TensorRT on the GPU of a Jetson."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.recipe import QuantRecipe
+from targets.base import CHECKS, BuildState, Check, Origin, Runner
+from targets.devices import Jetson
+from targets.errors import EngineError, TargetUnavailable
+from targets.reference import ReferenceTarget
+from targets.tensorrt import rtx
+
+if TYPE_CHECKING:
+    from targets.tensorrt.onnx_files import OnnxFiles
+
+
+class JetsonTarget:
+    """A Jetson module. Its engine is built on the device; without one the Q/DQ graph is validated here."""
+
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_sym_mse")
+    float_precision: ClassVar[str] = "fp16"
+    origin: ClassVar[Origin] = Origin.HOST
+    state: ClassVar[BuildState] = BuildState.NOT_BUILT
+    engine_name: ClassVar[str] = "int8_qdq.onnx"
+    shipped: ClassVar[tuple[str, ...]] = ("int8_qdq.onnx", "int8_qdq_fp16.onnx", "fp16.onnx")
+    runner: ClassVar[str] = "tensorrt_runner"
+
+    def __init__(self, module: Jetson, threads: int = 1) -> None:
+        self.module = module
+        self.threads = threads
+
+    @property
+    def name(self) -> str:
+        """The module's name."""
+        return self.module.name
+
+    @property
+    def summary(self) -> str:
+        """The module's description."""
+        return self.module.summary
+
+    def check(self) -> None:
+        """Raise TargetUnavailable for a module without INT8, or if onnxruntime is missing."""
+        if self.module.refused:
+            raise TargetUnavailable(
+                f"{self.name} cannot run INT8: {self.module.refused}. For its CPU build --target arm."
+            )
+        if find_spec("onnxruntime") is None:
+            raise TargetUnavailable("onnxruntime is not installed. It comes with edgec: run `make setup`.")
+
+    def device(self) -> str:
+        """Name this machine's processor: the graph runs on it, there is no engine."""
+        return ReferenceTarget().device()
+
+    def fingerprint(self) -> str:
+        """Name the module, and the tools that looked at the graph here."""
+        compiler = f"TensorRT-RTX {rtx.installed() or 'not installed'} for {self.module.rtx}"
+        return f"sm_{self.module.sm} / {self.state} / {compiler} / {ReferenceTarget().fingerprint()}"
+
+    def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:
+        """Write the ONNX files beside `engine`, which is one of them, and checks.json. Raises EngineError."""
+        from targets.tensorrt.onnx_files import write_onnx_files
+
+        files = write_onnx_files(model, float_model, engine)
+        placed = Check("placement", "passed", "Q/DQ stands where TensorRT can fuse it")
+        checks = [placed, *self._compiled(files)]
+        text = json.dumps([asdict(check) for check in checks], indent=1)
+        engine.with_name(CHECKS).write_text(text + "\n")
+
+    def _compiled(self, files: "OnnxFiles") -> Iterator[Check]:
+        if rtx.installed() is None:
+            advice = "pip install --constraint constraints.txt --editable '.[jetson]'"
+            message = f"nothing compiled the graph here: TensorRT-RTX is not installed ({advice})"
+            yield Check("TensorRT-RTX", "skipped", message)
+            return
+        for path in (files.int8, files.int8_fp16):
+            message = rtx.check_int8(path, files.convolutions, self.module.rtx)
+            yield Check(f"TensorRT-RTX {path.name}", "passed", message)
+        if files.fp16:
+            message = rtx.check_compiles(files.fp16, self.module.rtx)
+            yield Check(f"TensorRT-RTX {files.fp16.name}", "passed", message)
+
+    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
+        """No emulator runs a Jetson's GPU."""
+        return None
+
+    @contextmanager
+    def open(self, engine: Path) -> Iterator[Runner]:
+        """Open the Q/DQ graph in onnxruntime on this machine. Raises EngineError."""
+        if not engine.is_file():
+            raise EngineError(
+                f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
+            )
+        with ReferenceTarget(self.threads).open(engine) as runner:
+            yield runner

@@ -1,0 +1,92 @@
+"""Collecting the float operators of a graph into islands: as few and as large as the order of work allows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from targets.errors import EngineError
+from targets.tvm.graph import Dense, Island
+from targets.tvm.read import label
+
+_LARGEST = 1 << 26
+"""Elements of one tensor; more is a damaged or hostile shape."""
+
+
+class Shapes:
+    """Static shapes and types of a model's tensors, for one image."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        single = onnx.ModelProto()
+        single.CopyFrom(model)
+        for value in single.graph.input:
+            value.type.tensor_type.shape.dim[0].dim_value = 1
+        for value in single.graph.output:
+            value.type.tensor_type.ClearField("shape")  # they may claim a batch
+        try:
+            inferred = onnx.shape_inference.infer_shapes(single, data_prop=True).graph
+        except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+            raise EngineError(f"The shapes of the model's tensors contradict each other: {error}") from error
+        self._types = {v.name: v.type for v in (*inferred.value_info, *inferred.output, *inferred.input)}
+
+    def find(self, name: str, node: onnx.NodeProto) -> Dense:
+        """The tensor `name` that `node` writes. Raises EngineError if its shape is unknown or absurd."""
+        found = self._types.get(name)
+        kind = found.tensor_type if found is not None else onnx.TypeProto.Tensor()
+        if not kind.HasField("shape") or not all(d.HasField("dim_value") for d in kind.shape.dim):
+            raise EngineError(
+                f"{label(node)} has no integer form, and in float the shape of its result {name!r} has to be "
+                "known when the engine is built."
+            )
+        shape = tuple(d.dim_value for d in kind.shape.dim)
+        if np.prod(shape, dtype=object) > _LARGEST or any(d < 1 for d in shape):
+            raise EngineError(f"{label(node)} gives a tensor of absurd shape {list(shape)}.")
+        return Dense(name, shape, np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name)
+
+
+@dataclass(eq=False)
+class Draft:
+    """An island while nodes join it."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    reads: dict[str, Dense] = field(default_factory=dict)
+    writes: dict[str, Dense] = field(default_factory=dict)
+    constants: dict[str, NDArray[np.generic]] = field(default_factory=dict)
+
+    def add(
+        self,
+        node: onnx.NodeProto,
+        operands: Mapping[str, Dense | NDArray[np.generic]],
+        results: Sequence[Dense],
+    ) -> None:
+        """Append a node. `operands` has what it reads, by the names it uses."""
+        for name, value in operands.items():
+            if not isinstance(value, Dense):
+                self.constants[name] = value
+            elif value.name not in self.writes:
+                self.reads[name] = value
+        self.nodes.append(node)
+        self.writes |= {dense.name: dense for dense in results}
+
+    def finish(self, wanted: set[str], model: onnx.ModelProto) -> Island:
+        """Make the island, with those results that something outside of it reads."""
+        results = [dense for name, dense in self.writes.items() if name in wanted]
+        graph = helper.make_graph(
+            self.nodes,
+            "island",
+            [_info(name, dense) for name, dense in self.reads.items()],
+            [_info(dense.name, dense) for dense in results],
+            [numpy_helper.from_array(np.ascontiguousarray(v), n) for n, v in self.constants.items()],
+            value_info=[_info(dense.name, dense) for dense in self.writes.values()],
+        )
+        part = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+        more = f" and {len(self.nodes) - 1} more" if len(self.nodes) > 1 else ""
+        return Island(label(self.nodes[0]) + more, tuple(self.reads.values()), tuple(results), part)
+
+
+def _info(name: str, dense: Dense) -> onnx.ValueInfoProto:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dense.dtype))
+    return helper.make_tensor_value_info(name, kind, dense.shape)

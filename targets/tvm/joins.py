@@ -1,0 +1,138 @@
+"""What operators that move or scale channels become in integers: concatenation, slices, padding, norms."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import EngineError, NoIntegerForm
+from targets.tvm.graph import Assemble, Operator, Piece, Tensor
+from targets.tvm.layers import Attributes, copied, quantized
+from targets.tvm.values import Constant, Epilogue, Pending, Quantized, Value
+
+
+def concat(node: str, operands: list[Value], attributes: Attributes) -> Value:
+    """Concat along the channels; each input comes from its own grid."""
+    parts = [x for x in operands if isinstance(x, Quantized)]
+    if len(parts) != len(operands) or attributes.get("axis") not in (1, -3):
+        raise NoIntegerForm(f"{node} needs quantised inputs and axis 1, the channels.")
+    height, width, _ = parts[0].shape
+    tensors = [x.whole(node) for x in parts]
+    if any((t.height, t.width) != (height, width) for t in tensors):
+        raise EngineError(f"{node} joins maps of different sizes.")
+    starts = [sum(t.channels for t in tensors[:i]) for i in range(len(tensors))]
+
+    def finish(end: Epilogue) -> Operator:
+        pieces = tuple(
+            Piece(
+                t,
+                float(np.float32(x.scale / end.scale)),
+                start,
+                affine=end.affine(x.scale, start, t.channels),
+            )
+            for x, t, start in zip(parts, tensors, starts, strict=True)
+        )
+        return Assemble(node, end.output, pieces, end.clip)
+
+    shape = (height, width, starts[-1] + tensors[-1].channels)
+    return Pending(node, shape, finish, scalable=True)
+
+
+def batch_normalization(node: str, operands: list[Value], attributes: Attributes) -> Value:
+    """BatchNormalization in inference: a factor and an addend for each channel."""
+    match operands:
+        case [Pending() as value, *_] if value.scalable:
+            pass
+        case [Quantized() as x, *_] if not x.flat:
+            value = copied(node, x)
+        case _:
+            raise NoIntegerForm(f"{node} needs a quantised input, or a Concat of quantised inputs.")
+    vectors = [v.value.astype(np.float64).ravel() for v in operands[1:] if isinstance(v, Constant)]
+    if len(vectors) != 4 or any(v.shape != value.shape[2:] for v in vectors):
+        raise NoIntegerForm(f"{node} needs constant scale, bias, mean and variance of its channels.")
+    scale, bias, mean, variance = vectors
+    with np.errstate(all="ignore"):  # looked at below
+        gain = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
+        shift = bias - mean * gain
+    if not (np.isfinite(gain).all() and np.isfinite(shift).all()):
+        raise EngineError(
+            f"{node}: its scale, bias, mean or variance is not finite, or a variance is negative."
+        )
+    if value.gain is not None and value.shift is not None:
+        gain, shift = value.gain * gain, value.shift * gain + shift
+    return replace(value, gain=gain, shift=shift, fusable=False)
+
+
+def strided_slice(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- has none
+    """Slice that takes every n-th row and column, as in a shortcut without parameters."""
+    x = quantized(node, operands[:1])
+    match [v.value.tolist() for v in operands[1:] if isinstance(v, Constant)]:
+        case [starts, ends, axes, steps] if len(operands) == 5:
+            stride = list(x.stride)
+            for start, end, axis, by in zip(starts, ends, axes, steps, strict=True):
+                length = (1, x.shape[2], x.shape[0], x.shape[1])[axis % 4]
+                if start or end < length or (by != 1 and axis % 4 < 2) or not 0 < by < length + 1:
+                    raise NoIntegerForm(
+                        f"{node}: only whole rows and columns with a step have an integer form."
+                    )
+                if axis % 4 >= 2:
+                    stride[axis % 4 - 2] *= by
+            return replace(x, stride=(stride[0], stride[1]))
+    raise NoIntegerForm(f"{node} needs constant starts, ends, axes and steps.")
+
+
+def pad_channels(
+    node: str, x: Quantized, pads: NDArray[Any], fill: list[Value], attributes: Attributes, name: str
+) -> Assemble:
+    """Pad with zero channels: a copy into a wider tensor on the same grid."""
+    zero = all(not np.any(v.value) for v in fill if isinstance(v, Constant))
+    amounts = [int(p) for p in pads.ravel()]
+    if len(amounts) != 8 or any(amounts[i] for i in (0, 2, 3, 4, 6, 7)) or min(amounts) < 0 or not zero:
+        raise NoIntegerForm(f"{node}: only zero channels can be padded (pads {amounts}).")
+    if attributes.get("mode", b"constant") != b"constant":
+        raise NoIntegerForm(f"{node}: only constant padding has an integer form.")
+    height, width, channels = x.shape
+    output = Tensor(name, height, width, channels + amounts[1] + amounts[5], (x.tensor.zero,))
+    return Assemble(node, output, (Piece(x.tensor, 1.0, amounts[1], x.stride),))
+
+
+def flatten(node: str, operands: list[Value], attributes: Attributes) -> Value:
+    """Flatten to [N, features]."""
+    if attributes.get("axis", 1) != 1:
+        raise NoIntegerForm(f"{node}: only flattening to [N, features] has an integer form.")
+    return _flat(node, operands)
+
+
+def reshape(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- allowzero
+    """Reshape to [N, features]."""
+    match operands:
+        case [_, Constant(shape)] if shape.size == 2:
+            return _flat(node, operands)
+    raise NoIntegerForm(f"{node}: only flattening to [N, features] has an integer form.")
+
+
+def squeeze(node: str, operands: list[Value], attributes: Attributes) -> Value:
+    """Squeeze of height and width, to [N, features]."""
+    axes = attributes.get("axes", ())
+    if len(operands) > 1 and isinstance(operands[1], Constant):
+        axes = operands[1].value.ravel().tolist()
+    if sorted(a % 4 for a in axes) != [2, 3]:
+        raise NoIntegerForm(f"{node}: only squeezing height and width has an integer form.")
+    return _flat(node, operands)
+
+
+def _flat(node: str, operands: list[Value]) -> Value:
+    match operands:
+        case [Quantized() as x, *_]:
+            return replace(x, flat=True)
+        case [Pending() as p, *_]:
+            return replace(p, flat=True)
+    raise NoIntegerForm(f"{node} needs a quantised input.")
+
+
+def identity(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- nothing matters
+    """Identity, and Dropout in inference."""
+    if not operands:
+        raise EngineError(f"{node} has no input.")
+    return operands[0]

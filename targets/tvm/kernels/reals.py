@@ -1,0 +1,83 @@
+"""Kernels between integers and float islands: pixels of channels on one side, ONNX's planes on the other."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.conv import Strides
+from targets.tvm.kernels.emitter import Emitter, Expr
+
+
+@dataclass(frozen=True)
+class DequantiseKernel:
+    """float32(x - zx) * scale, or with `real` the float32 that is there, from pixels to planes.
+
+    The strides are in elements. Parameters: int32 -zx, float32 scale.
+    """
+
+    isa: Isa
+    height: int
+    width: int
+    channels: int
+    x: Strides
+    real: bool
+
+    @property
+    def items(self) -> int:
+        """Work items: rows."""
+        return self.height
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = Emitter("int8" if self.isa.signed else "uint8")
+        source, planes = k.view("x", "float32") if self.real else k.x, k.view("y", "float32")
+        with (
+            k.loop(k.end - k.begin, k.begin) as row,
+            k.loop(self.channels) as channel,
+            k.loop(self.width) as column,
+        ):
+            value = k.load(source, row * self.x.row + column * self.x.pixel + channel)
+            if not self.real:
+                centred = value.astype("int32") + k.load(k.ints, 0)
+                value = centred.astype("float32") * k.load(k.floats, 1)
+            k.store(planes, channel * (self.height * self.width) + row * self.width + column, value)
+        return k.function(name)
+
+
+@dataclass(frozen=True)
+class QuantiseKernel:
+    """clip(rne(x / scale) + zy), from planes to pixels. Parameters: int32 zy as stored, float32 scale."""
+
+    isa: Isa
+    height: int
+    width: int
+    channels: int
+    y: Strides
+
+    @property
+    def items(self) -> int:
+        """Work items: rows."""
+        return self.height
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = Emitter("int8" if self.isa.signed else "uint8")
+        planes = k.view("x", "float32")
+        low, high = (-128, 127) if self.isa.signed else (0, 255)
+        zero, scale = k.let(k.load(k.ints, 0)), k.let(k.load(k.floats, 1))
+        least, most = ((tirx.const(v, "int32") - zero).astype("float32") for v in (low, high))
+        with (
+            k.loop(k.end - k.begin, k.begin) as row,
+            k.loop(self.channels) as channel,
+            k.loop(self.width) as column,
+        ):
+            x = k.load(planes, channel * (self.height * self.width) + row * self.width + column)
+            steps = tirx.max(tirx.min(self._rounded(k, x / scale), most), least)
+            stored = (steps.astype("int32") + zero).astype(k.element)
+            k.store(k.y, row * self.y.row + column * self.y.pixel + channel, stored)
+        return k.function(name)
+
+    def _rounded(self, k: Emitter, value: Expr) -> Expr:
+        return k.call("float32", "llvm.roundeven.f32", value)

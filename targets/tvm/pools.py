@@ -1,0 +1,77 @@
+"""What ONNX pooling becomes in integers."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import NoIntegerForm
+from targets.tvm.graph import AveragePool, Floats, MaxPool, Operator, Tensor, Window
+from targets.tvm.layers import Attributes, quantized
+from targets.tvm.values import Constant, Epilogue, Pending, Quantized, Value
+from targets.tvm.windows import window
+
+
+def max_pool(node: str, x: Quantized, attributes: Attributes, name: str) -> MaxPool:
+    """MaxPool keeps the grid, so it needs no QuantizeLinear behind it."""
+    tensor = x.whole(node)
+    sliding, height, width = _pool_window(node, tensor, attributes)
+    return MaxPool(node, tensor, Tensor(name, height, width, tensor.channels, (tensor.zero,)), sliding)
+
+
+def average_pool(node: str, operands: list[Value], attributes: Attributes) -> Value:
+    """AveragePool; cells outside the image count only with count_include_pad."""
+    x = quantized(node, operands)
+    sliding, height, width = _pool_window(node, x.whole(node), attributes)
+    cells = sliding.kernel[0] * sliding.kernel[1]
+    counts = np.arange(1, cells + 1)
+    if attributes.get("count_include_pad", 0):
+        if attributes.get("ceil_mode", 0):
+            raise NoIntegerForm(f"{node}: ceil_mode together with count_include_pad is not supported.")
+        counts = np.full(cells, cells)
+    return _average(node, x, sliding, (height, width), counts)
+
+
+def global_average_pool(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- has none
+    """GlobalAveragePool: one window over the whole map."""
+    x = quantized(node, operands)
+    kernel = (x.tensor.height, x.tensor.width)
+    return _average(node, x, Window(kernel), (1, 1), np.arange(1, kernel[0] * kernel[1] + 1))
+
+
+def reduce_mean(node: str, operands: list[Value], attributes: Attributes) -> Value:
+    """ReduceMean over height and width."""
+    axes = attributes.get("axes")
+    if len(operands) > 1 and isinstance(operands[1], Constant):
+        axes = operands[1].value.tolist()
+    if axes is None or sorted(a % 4 for a in axes) != [2, 3]:
+        raise NoIntegerForm(
+            f"{node}: only the mean over height and width (axes 2 and 3) has an integer form."
+        )
+    pooled = global_average_pool(node, operands[:1], {})
+    assert isinstance(pooled, Pending)  # noqa: S101 -- it makes nothing else
+    return replace(pooled, flat=not attributes.get("keepdims", 1))
+
+
+def _average(
+    node: str, x: Quantized, sliding: Window, size: tuple[int, int], counts: NDArray[Any]
+) -> Pending:
+    tensor = x.whole(node)
+
+    def finish(end: Epilogue) -> Operator:
+        multipliers: Floats = (x.scale / (counts * end.scale)).astype(np.float32)
+        return AveragePool(node, tensor, end.output, sliding, multipliers, end.clip)
+
+    return Pending(node, (*size, tensor.channels), finish)
+
+
+def _pool_window(node: str, x: Tensor, attributes: Attributes) -> tuple[Window, int, int]:
+    kernel = tuple(attributes.get("kernel_shape", ()))
+    if (
+        len(kernel) != 2
+        or set(attributes.get("dilations", (1, 1))) != {1}
+        or attributes.get("storage_order", 0)
+    ):
+        raise NoIntegerForm(f"{node}: pooling needs a kernel_shape of two numbers, without dilation.")
+    return window(node, attributes, (kernel[0], kernel[1]), x.height, x.width)

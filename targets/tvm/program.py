@@ -1,0 +1,72 @@
+"""What lowering decides and code generation writes down: steps, addresses, constants."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from targets.tvm.floats.calls import FloatCall
+from targets.tvm.isa import Isa
+from targets.tvm.layout import Layout
+
+IMAGE = -1
+"""The address of the caller's image."""
+NOTHING = -2
+"""The address of an operand that a kernel does not have."""
+
+
+class Kernel(Protocol):
+    """What code generation needs of a kernel."""
+
+    @property
+    def items(self) -> int:
+        """How many work items there are to divide among threads."""
+        ...
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Bytes around (or, with `whole`, everywhere in) a tensor that are set before its kernel runs.
+
+    `pattern` is an offset into the constants: one stored pixel of zero points.
+    """
+
+    address: int
+    layout: Layout
+    pattern: int
+    varies: bool
+    """Whether channels have different zero points, as the image's may."""
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call. x, r, y are offsets into the arena, IMAGE or NOTHING; w and p into the constants."""
+
+    node: str
+    kernel: Kernel | FloatCall | None
+    x: int = NOTHING
+    w: int = 0
+    p: int = 0
+    r: int = NOTHING
+    y: int = NOTHING
+    fill: Fill | None = None
+    macs: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Everything code generation writes down."""
+
+    isa: Isa
+    steps: tuple[Step, ...]
+    constants: bytes
+    arena: int
+    logits: int
+    """Where in the arena the last step leaves float32 logits."""
+    image: tuple[int, int, int]
+    classes: int
+    floats: dict[str, Any]
+    """Functions of float islands, TIR, by C symbol."""

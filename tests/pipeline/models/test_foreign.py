@@ -1,0 +1,261 @@
+"""An ONNX file from anywhere takes the project's form without changing what it says."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from calibration.collect import collect
+from calibration.qdq import quantize
+from calibration.recipe import QuantRecipe
+from pipeline.errors import CheckpointError, DataError, UsageError
+from pipeline.models.foreign import Description, described, read_foreign
+from pipeline.models.guess import guess
+from pipeline.models.onnx_file import adopt
+from pipeline.models.original import Original
+from targets.reference import ReferenceTarget
+from tests.pipeline.models.foreign_networks import (
+    CLASSIFIERS,
+    SEGMENTERS,
+    SIDE,
+    MobileNetLike,
+    VggLike,
+    export,
+    make,
+)
+
+USUAL = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def pixels(count: int = 6) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), np.uint8)
+
+
+def adopted(path: Path, description: Description, folder: Path, per_pixel: bool = False) -> Path:
+    made = adopt(described(path, description), True, lambda _: None, per_pixel)
+    onnx.save(made, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def run(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with ReferenceTarget().open(path) as runner:
+        return runner.infer(images)
+
+
+def expected(network: nn.Module, images: NDArray[np.uint8], description: Description) -> NDArray[np.float32]:
+    mean, std = (torch.tensor(v)[:, None, None] for v in (description.mean, description.std))
+    with torch.no_grad():
+        answer: torch.Tensor = network((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std)
+    return answer.numpy()
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_networks_of_other_families_keep_their_logits(name: str, tmp_path: Path) -> None:
+    network = make(CLASSIFIERS[name])
+    made = adopted(export(network, tmp_path / f"{name}.onnx"), USUAL, tmp_path)
+    assert [node.op_type for node in onnx.load(made).graph.node][:4] == ["Cast", "Sub", "Mul", "Transpose"]
+    np.testing.assert_allclose(run(made, pixels()), expected(network, pixels(), USUAL), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("scheme", ["w8a8_asym", "w8a8_sym"])
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *SEGMENTERS])
+def test_networks_of_other_families_are_quantised_for_reference(
+    name: str, scheme: str, tmp_path: Path
+) -> None:
+    """Random weights: most of 64 answers agree, and the error is far below the signal."""
+    source = export(make((CLASSIFIERS | SEGMENTERS)[name]), tmp_path / f"{name}.onnx")
+    path = adopted(source, USUAL, tmp_path, per_pixel=name in SEGMENTERS)
+    recipe, images = QuantRecipe.parse(scheme), pixels(64)
+    quantize(path, collect(path, [images], recipe), recipe, tmp_path / "int8.onnx")
+    floats, integers = run(path, images), run(tmp_path / "int8.onnx", images)
+    assert (floats != integers).any()
+    assert 10 * np.log10((floats**2).sum() / ((floats - integers) ** 2).sum()) > 20
+    assert (floats.argmax(1) == integers.argmax(1)).mean() > 0.9
+
+
+@pytest.mark.parametrize(("opset", "batch"), [(11, "b"), (13, None), (17, None)])
+def test_older_opsets_and_fixed_batches_become_the_same(
+    opset: int, batch: str | None, tmp_path: Path
+) -> None:
+    network = make(VggLike)
+    path = adopted(export(network, tmp_path / "net.onnx", opset, batch), USUAL, tmp_path)
+    model = onnx.load(path)
+    assert model.opset_import[0].version == 17
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+    np.testing.assert_allclose(run(path, pixels()), expected(network, pixels(), USUAL), rtol=1e-3, atol=1e-4)
+
+
+class Viewed(nn.Module):
+    """Flattens with view, whose shape exporters compute in the graph, and ends in a softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.fc = nn.Linear(4 * 30 * 30, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv((x.contiguous() * 255 - 120) / 60)
+        return torch.softmax(self.fc(y.view(y.size(0), -1)), 1)
+
+
+def test_computed_shapes_softmax_and_own_normalisation_are_taken_apart(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Viewed().eval()
+    told: list[str] = []
+    source = described(export(network, tmp_path / "net.onnx"), Description())
+    model = adopt(source, True, told.append)
+    assert [node.op_type for node in model.graph.node] == [
+        *("Cast", "Sub", "Mul", "Transpose"),
+        *("Conv", "Flatten", "Gemm"),
+    ]
+    constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+    np.testing.assert_allclose(constants["image_mean"], 120, rtol=1e-5)
+    np.testing.assert_allclose(constants["image_scale"], 1 / 60, rtol=1e-5)
+    assert "the last Softmax is left out" in told[0]
+    onnx.save(model, tmp_path / "model.onnx")
+    logits = run(tmp_path / "model.onnx", pixels())
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    plain = Description(mean=(0.0,) * 3, std=(1.0,) * 3)
+    np.testing.assert_allclose(shares, expected(network, pixels(), plain), rtol=1e-3, atol=1e-5)
+
+
+def nhwc_network(path: Path) -> Path:
+    """uint8 NHWC with its own normalisation, as TensorFlow's converters write."""
+    rng = np.random.default_rng(1)
+    values = {
+        "scale": np.array([1 / 127.5], np.float32),
+        "one": np.array(1, np.float32),
+        "w": rng.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "fc": rng.normal(size=(4, 5)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["a"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["a", "scale"], ["b"]),
+        helper.make_node("Sub", ["b", "one"], ["c"]),
+        helper.make_node("Transpose", ["c"], ["d"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["d", "w"], ["e"], pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["e"], ["f"]),
+        helper.make_node("Flatten", ["f"], ["g"]),
+        helper.make_node("Gemm", ["g", "fc"], ["out"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", SIDE, SIDE, 3])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 5])],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def test_pixels_in_nhwc_need_no_mean_and_std(tmp_path: Path) -> None:
+    source = described(nhwc_network(tmp_path / "net.onnx"), Description(layout="NHWC"))
+    onnx.save(adopt(source, True, lambda _: None), tmp_path / "model.onnx")
+    original = Original(source)
+    told = np.stack([original.infer(image) for image in pixels()])
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", pixels()), told, rtol=1e-4, atol=1e-4)
+    mean = next(i for i in onnx.load(tmp_path / "model.onnx").graph.initializer if i.name == "image_mean")
+    np.testing.assert_allclose(numpy_helper.to_array(mean), [127.5] * 3, rtol=1e-5)
+
+
+def test_segmentation_is_refused_by_name_where_labels_are_validated(tmp_path: Path) -> None:
+    source = described(export(make(SEGMENTERS["unet"]), tmp_path / "unet.onnx"), USUAL)
+    with pytest.raises(CheckpointError, match="one value for each pixel, as segmentation does"):
+        adopt(source, True, lambda _: None)
+
+
+def test_the_description_is_read_from_beside_the_model(tmp_path: Path) -> None:
+    path = export(make(VggLike), tmp_path / "net.onnx")
+    (tmp_path / "net.toml").write_text(
+        'mean = [0.5]\nstd = [0.25]\nfit = "stretch"\nlabels = "names.txt"\nsize = [32, 32]\nchannels = 3\n'
+    )
+    (tmp_path / "names.txt").write_text("".join(f"class {n}\n" for n in range(10)))
+    model = read_foreign(path)
+    assert model.mean == (0.5,) * 3
+    assert model.labels is not None
+    assert model.labels[9] == "class 9"
+    assert model.input_shape == (32, 32, 3)
+    assert model.preprocessing.fit == "stretch"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "told"),
+    [
+        ("sise = [1, 2]", UsageError, "sise is unknown. Did you mean 'size'"),
+        ('layout = "NHWC"', UsageError, "that would be 32 channels"),
+        ("mean = [1.0, 2.0]", UsageError, "mean has 2 values for 3 channels"),
+        ("std = [0.0]", UsageError, "all have to be positive"),
+        ('labels = ["a", "b", "a"]', DataError, "name 'a' twice"),
+        ('labels = "none.txt"', CheckpointError, "cannot be read"),
+        ("resize = 8", UsageError, "smaller than the crop"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(
+    text: str, error: type[Exception], told: str, tmp_path: Path
+) -> None:
+    path = export(make(VggLike), tmp_path / "net.onnx")
+    (tmp_path / "net.toml").write_text(text)
+    with pytest.raises(error, match=told):
+        read_foreign(path)
+
+
+def test_a_size_that_the_graph_does_not_have_is_refused(tmp_path: Path) -> None:
+    source = described(export(make(VggLike), tmp_path / "net.onnx"), Description(size=(64, 64), channels=3))
+    with pytest.raises(CheckpointError, match=r"is float \[\?, 3, 32, 32\]; .* height 64, width 64"):
+        adopt(source, True, lambda _: None)
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x01nonsense")
+    with pytest.raises(CheckpointError, match="is no ONNX model"):
+        read_foreign(tmp_path / "net.onnx")
+    with pytest.raises(CheckpointError, match="is no ONNX model"):
+        read_foreign(tmp_path / "missing.onnx")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_layout_and_size_are_guessed_from_the_shape(channels: int, tmp_path: Path) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+    )
+    found = guess(export(network, tmp_path / "net.onnx", channels=channels), None)
+    assert (found.description.layout, found.description.size) == ("NCHW", (SIDE, SIDE))
+    assert found.description.channels == channels
+    found = guess(nhwc_network(tmp_path / "nhwc.onnx"), pixels(1)[0])
+    assert found.description.layout == "NHWC"
+    assert "the input is pixels" in found.reasons[-1]
+    assert [tried.name for tried in found.tried] == ["as the graph has it"]
+
+
+def test_a_normalisation_in_the_graph_is_seen(tmp_path: Path) -> None:
+    network = nn.Sequential(Normalise(), make(VggLike))
+    found = guess(export(network, tmp_path / "net.onnx"), None)
+    assert found.description.std == (1 / 255,)
+    assert "begins with one" in found.reasons[-1]
+
+
+class Normalise(nn.Module):
+    """Scales pixels from 0 to 255."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - 127.5) / 127.5
+
+
+def test_normalisations_are_tried_on_a_picture_and_the_guess_can_be_read_back(tmp_path: Path) -> None:
+    path = export(make(MobileNetLike), tmp_path / "net.onnx")
+    found = guess(path, pixels(1)[0])
+    assert len(found.tried) == 4
+    surest = max(found.tried, key=lambda one: one.probabilities.max())
+    assert surest.name in found.reasons[-1]
+    assert all(np.isclose(one.probabilities.sum(), 1) for one in found.tried)
+    (tmp_path / "net.toml").write_text(found.toml())
+    model = read_foreign(path)
+    np.testing.assert_allclose(model.mean, np.broadcast_to(found.description.mean, 3), atol=1e-6)
+    np.testing.assert_allclose(model.std, np.broadcast_to(found.description.std, 3), atol=1e-6)

@@ -1,0 +1,108 @@
+"""MODEL=path/to/model.onnx builds, validates and bundles like a known model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config import BuildConfig, load_config
+from pipeline.errors import CheckpointError, DataError, UsageError
+from pipeline.plan import Build
+from pipeline.progress import Silent
+from tests.conftest import Edgec
+from tests.pipeline.data.pictures import png, random_pixels, write_folder, write_idx_set
+from tests.pipeline.models.foreign_networks import SEGMENTERS, MobileNetLike, VggLike, export, make
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    write_idx_set(tmp_path / "data", train=60, t10k=20)
+    (tmp_path / "net.toml").write_text('mean = [0.5]\nstd = [0.25]\nfit = "pad"\n')
+    return export(make(MobileNetLike), tmp_path / "net.onnx")
+
+
+def build(net: Path, **options: object) -> Build:
+    chosen = {
+        "model": str(net),
+        "data": net.parent / "data",
+        "target": "reference",
+        "out": net.parent / "out",
+        "calibration.images": 16,
+        "latency.seconds": 0.1,
+    }
+    return Build(load_config(BuildConfig, None, chosen | options), Silent())
+
+
+def test_a_foreign_model_goes_the_whole_way(net: Path) -> None:
+    made = build(net)
+    report = json.loads(made.report.file("report.json").read_text())
+    assert made.name == "net-reference"
+    assert report["accuracy"]["top1"]["images"] == 20
+    assert made.bundle.file("net-reference.edgec").is_file()
+    assert [step.stage for step in made.steps][:1] == ["adopt"]
+    again = build(net)
+    assert again.bundle.cached
+    (net.parent / "net.toml").write_text('mean = [0.4]\nstd = [0.25]\nfit = "pad"\n')
+    assert not build(net).float_model.cached
+
+
+def test_labels_reorder_the_data_sets_classes(tmp_path: Path) -> None:
+    pictures = [png(picture) for picture in random_pixels(12)]
+    names = [f"{split}/{name}/{n}.png" for split in ("train", "test") for name in "ab" for n in range(3)]
+    data = write_folder(tmp_path / "data", dict(zip(names, pictures, strict=True)))
+    net = export(make(VggLike), tmp_path / "net.onnx")
+    order = ["j", "i", "h", "g", "f", "e", "d", "c", "b", "a"]
+    (tmp_path / "net.toml").write_text(f'fit = "stretch"\nlabels = {json.dumps(order)}\n')
+    made = build(net, data=data)
+    assert made.dataset.classes == tuple(order)
+    assert sorted(set(made.evaluation.labels.tolist())) == [8, 9]
+    assert made.float_model.file("model.onnx").is_file()
+    (tmp_path / "net.toml").write_text('fit = "stretch"\n')
+    with pytest.raises(DataError, match=r"tells 10 classes apart, the data set has 2\. Name its classes"):
+        _ = build(net, data=data).float_model
+
+
+def test_a_checkpoint_for_a_foreign_model_is_refused(net: Path) -> None:
+    with pytest.raises(UsageError, match="holds its own weights"):
+        build(net, checkpoint=net)
+
+
+def test_a_segmentation_network_is_refused_before_any_work(net: Path) -> None:
+    export(make(SEGMENTERS["fcn"]), net)
+    with pytest.raises(CheckpointError, match="one value for each pixel"):
+        _ = build(net).float_model
+
+
+def test_a_model_in_a_configuration_lies_beside_it(net: Path) -> None:
+    (net.parent / "edgec.toml").write_text('model = "net.onnx"\ndata = "data"\ntarget = "reference"\n')
+    config = load_config(BuildConfig, net.parent / "edgec.toml", {})
+    assert config.model == str(net)
+
+
+def test_doctor_guesses_and_shows_a_picture_and_writes_the_description(
+    net: Path, edgec: Edgec, tmp_path: Path
+) -> None:
+    (net.parent / "net.toml").unlink()
+    (tmp_path / "a.png").write_bytes(png(random_pixels(1, side=40)[0]))
+    done = edgec("doctor", net, "--image", tmp_path / "a.png", "--write")
+    assert done.returncode == 0, done.stderr
+    assert "has the channels second" in done.stdout
+    assert done.stdout.count("class ") >= 20
+    assert "size = [32, 32]" in (net.parent / "net.toml").read_text()
+    again = edgec("doctor", net, "--image", tmp_path / "a.png", "--json")
+    told = json.loads(again.stdout)
+    assert "as net.toml says" in told["tried"]
+    assert all(np.isfinite(list(shares.values())).all() for shares in told["tried"].values())
+
+
+def test_doctor_names_what_it_cannot_read(net: Path, edgec: Edgec, tmp_path: Path) -> None:
+    for arguments, told in (
+        (("doctor", net.with_suffix(".pt")), "is no .onnx file"),
+        (("doctor", net, "--image", tmp_path / "none.png"), "none.png cannot be read"),
+        (("doctor", tmp_path / "none.onnx"), "is no ONNX model"),
+    ):
+        done = edgec(*arguments)
+        assert done.returncode != 0
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,1 @@
+"""Jetson targets, without a Jetson."""

@@ -1,0 +1,88 @@
+"""Genuine wheels of NVIDIA's, unpacked and imported over dummy libraries: interfaces without the code."""
+
+import ctypes
+import importlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+from tests.conftest import ROOT
+
+WHEELS = ROOT / ".venv" / "tensorrt-wheels"
+BINDINGS = {
+    "8.6.1": "tensorrt_bindings-8.6.1",
+    "10.3.0": "tensorrt_cu12_bindings-10.3.0",
+    "10.13.3.9": "tensorrt_cu13_bindings-10.13.3.9",
+    "11.4.0.106": "tensorrt_cu13_bindings-11.4.0.106",
+}
+CUDA = {
+    "11.8": "nvidia_cuda_runtime_cu11",
+    "12.9": "nvidia_cuda_runtime_cu12",
+    "13.5": "nvidia_cuda_runtime-13",
+}
+LIBRARIES = ("libnvinfer", "libnvinfer_plugin", "libnvonnxparser", "libnvparsers")
+FUNCTIONS = (
+    "createInferBuilder_INTERNAL",
+    "createInferRefitter_INTERNAL",
+    "createInferRuntime_INTERNAL",
+    "createNvOnnxParserRefitter_INTERNAL",
+    "createNvOnnxParser_INTERNAL",
+    "getBuilderPluginRegistry",
+    "getNvOnnxParserVersion",
+    "getPluginRegistry",
+    "initLibNvInferPlugins",
+    "_ZN11nvuffparser15createUffParserEv",
+    "_ZN11nvuffparser8FieldMapC1EPKcPKvNS_9FieldTypeEi",
+    "_ZN14nvcaffeparser117createCaffeParserEv",
+    "_ZN14nvcaffeparser123shutdownProtobufLibraryEv",
+)
+"""What the bindings look for in the libraries; all of it is wanted only when it is called."""
+
+
+def wheel(start: str) -> Path | None:
+    """The downloaded wheel whose name starts so."""
+    return next(iter(sorted(WHEELS.glob(f"{start}*.whl"))), None)
+
+
+def compile_library(source: Path, library: Path, soname: str) -> None:
+    """Compile C without a C library of its own: what it needs is found in this process."""
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        "x86_64-linux-gnu",
+        "-nostdlib",
+        "-shared",
+        "-O1",
+    ]
+    subprocess.run(
+        [*command, "-fno-sanitize=all", f"-Wl,-soname,{soname}", "-o", library, source], check=True
+    )
+
+
+def unpack(version: str, folder: Path) -> Path:
+    """Unpack the bindings of a version into `folder`, with dummy libraries in `folder`/lib."""
+    found = wheel(BINDINGS[version])
+    assert found is not None
+    with zipfile.ZipFile(found) as packed:
+        packed.extractall(folder)
+    (folder / "lib").mkdir()
+    source = folder / "lib" / "dummy.c"
+    source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in FUNCTIONS))
+    for name in LIBRARIES:
+        soname = f"{name}.so.{version.split('.', maxsplit=1)[0]}"
+        compile_library(source, folder / "lib" / soname, soname)
+    compile_library(Path(__file__).with_name("double.c"), folder / "lib" / "libcudart.so", "libcudart.so")
+    return folder
+
+
+def import_bindings(folder: Path) -> ModuleType:
+    """Import unpacked bindings. Once a process: all versions have the same module name."""
+    for library in (folder / "lib").glob("libnv*.so.*"):
+        ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    sys.path.insert(0, str(folder))
+    return importlib.import_module("tensorrt_bindings")

@@ -1,0 +1,134 @@
+"""A Jetson as a program sees it: TensorRT's double of one version over a CUDA runtime that is a double too.
+
+The engine it "builds" is the digest of its ONNX file; what it computes is `logits_of`.
+"""
+
+import ctypes
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.runtime import cuda
+from tests.targets.tensorrt.bindings import import_bindings
+from tests.targets.tensorrt.double import Double, DoubleObject
+
+SHAPE, CLASSES, LARGEST = (8, 8, 3), 5, 8
+LAYERS = {
+    "Layers": [
+        {
+            "Name": "conv1",
+            "LayerType": "CaskConvolution",
+            "Inputs": [{"Format/Datatype": "Row major Int8 format"}],
+        },
+        {"Name": "Reformatting CopyNode 0", "LayerType": "Reformat", "Inputs": [{"Format/Datatype": "FP16"}]},
+        {
+            "Name": "fc",
+            "LayerType": "CaskGemm",
+            "Inputs": [{"Format/Datatype": "Row major linear FP16 format"}],
+        },
+    ]
+}
+TIMES_MS = {"conv1": 0.6, "Reformatting CopyNode 0": 0.1, "fc": 0.3}
+KERNEL = ctypes.CFUNCTYPE(None)
+
+
+def logits_of(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits [N, CLASSES] that depend on every pixel and its place; whole numbers, so exact in any order."""
+    flat = images.reshape(len(images), -1).astype(np.int64)
+    weights = np.random.default_rng(0).integers(-9, 10, (flat.shape[1], CLASSES))
+    return (flat @ weights).astype(np.float32)
+
+
+class DeviceDouble:
+    """The modules that a device has, put where the runtime looks for them."""
+
+    def __init__(self, bindings: Path) -> None:
+        self.trt = Double(import_bindings(bindings))
+        self.library = ctypes.CDLL(str(bindings / "lib" / "libcudart.so"))
+        self.built_from = b""
+        self.refuses: Callable[[bytes], bool] = lambda _: False
+        self.kernels: list[Any] = []
+        self.trt.answers.update(self._answers())
+        sys.modules["tensorrt"] = self.trt  # type: ignore[assignment]
+        module: Any = cuda
+        module.LIBRARIES = (str(bindings / "lib" / "libcudart.so"),)
+
+    def _answers(self) -> dict[tuple[str, str], Any]:
+        trt = self.trt
+        image = trt.make("ITensor")
+        mode = trt.genuine.TensorIOMode
+        return {
+            ("ITensor", "name"): "image",
+            ("ITensor", "shape"): (-1, *SHAPE),
+            ("INetworkDefinition", "get_input"): lambda _: image,
+            ("OnnxParser", "parse"): self._parse,
+            ("OnnxParser", "num_errors"): 1,
+            ("ParserError", "desc"): "what TensorRT said",
+            ("OnnxParser", "get_error"): lambda _: trt.make("ParserError"),
+            ("Builder", "build_serialized_network"): lambda *_: b"plan of " + self.built_from,
+            ("ITimingCache", "serialize"): b"timings",
+            ("Runtime", "deserialize_cuda_engine"): self._deserialize,
+            ("ICudaEngine", "num_io_tensors"): 2,
+            ("ICudaEngine", "get_tensor_name"): ("image", "logits").__getitem__,
+            ("ICudaEngine", "get_tensor_mode"): {"image": mode.INPUT, "logits": mode.OUTPUT}.__getitem__,
+            ("ICudaEngine", "get_tensor_shape"): {"image": (-1, *SHAPE), "logits": (-1, CLASSES)}.__getitem__,
+            ("ICudaEngine", "get_tensor_profile_shape"): lambda *_: [(b, *SHAPE) for b in (1, 1, LARGEST)],
+            ("EngineInspector", "get_engine_information"): json.dumps(LAYERS),
+        }
+
+    def _parse(self, model: bytes) -> bool:
+        self.built_from = hashlib.sha256(model).hexdigest().encode()
+        return not model.startswith(b"broken")
+
+    def _deserialize(self, plan: bytes) -> DoubleObject | None:
+        if self.refuses(plan):
+            return None
+        context = Context(self)
+        return self.trt.make("ICudaEngine", create_execution_context=lambda: context.double)
+
+
+class Context:
+    """What an execution context remembers and does."""
+
+    def __init__(self, device: DeviceDouble) -> None:
+        self.device = device
+        self.addresses: dict[str, int] = {}
+        self.batch = 1
+        methods = {
+            "set_input_shape": self.set_input_shape,
+            "set_tensor_address": self.set_tensor_address,
+            "execute_async_v3": self.execute,
+        }
+        self.double = device.trt.make("IExecutionContext", **methods)
+
+    def set_input_shape(self, _: str, shape: tuple[int, ...]) -> bool:
+        self.batch = shape[0]
+        return 1 <= shape[0] <= LARGEST and shape[1:] == SHAPE
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.addresses[name] = address
+        return True
+
+    def execute(self, stream: int) -> bool:
+        """Put the network into the stream, for the batch that is set now."""
+        assert stream
+        batch = self.batch
+
+        def kernel() -> None:
+            pixels = (ctypes.c_uint8 * (batch * int(np.prod(SHAPE)))).from_address(self.addresses["image"])
+            logits = (ctypes.c_float * (batch * CLASSES)).from_address(self.addresses["logits"])
+            images = np.ctypeslib.as_array(pixels).reshape(batch, *SHAPE)
+            np.ctypeslib.as_array(logits)[:] = logits_of(images).ravel()
+            if self.double.profiler is not None:
+                for name, ms in TIMES_MS.items():
+                    self.double.profiler.report_layer_time(name, ms)
+
+        self.device.kernels.append(KERNEL(kernel))
+        self.device.library.double_kernel(self.device.kernels[-1])
+        return True
