@@ -1,7 +1,7 @@
 """Engine -> fp32.json and int8.json: latency of both in alternation, and the peak memory of each alone."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from targets.base import Origin
 from targets.measure import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
+from targets.runtime import native_runner
 from targets.runtime.measure import Settings, to_json
 from targets.runtime.preprocess import Preprocessing
 
@@ -43,7 +44,8 @@ class Measure(Stage):
     def run(self, output: Path, progress: Progress) -> None:
         """Write fp32.json and, if the target is this machine, int8.json: latency, then memory.
 
-        Where an emulator runs the engine, instructions.json has what one inference executes.
+        Where an emulator runs the engine, instructions.json has what one inference executes; where layers can
+        be timed one by one, layers.json has what each takes.
 
         Where both run here they alternate, so that a drift of the machine hits both.
         """
@@ -55,6 +57,10 @@ class Measure(Stage):
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
             (output / "instructions.json").write_text(json.dumps(counted))
+        if target.runner == native_runner.__name__.rpartition(".")[2] and target.origin is Origin.HOST:
+            with native_runner.open_engine(self.engine.path) as runner:
+                times = [asdict(layer) for layer in runner.layer_times(images[0])]
+            (output / "layers.json").write_text(json.dumps(times))
         memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
         with progress.task("measure", 1 + len(engines)) as advance:
             latency = measure_in_child(list(engines.values()), images, self.settings, self.threads)
