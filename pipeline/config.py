@@ -43,6 +43,8 @@ class CalibrationConfig(Section):
     """How long "auto" may try recipes."""
     max_drop: float | None = Field(default=None, gt=0)
     """Leave layers in float until top-1 drops at most this many points on tuning images, provably."""
+    quantized: Path | None = None
+    """A Q/DQ ONNX to compile as it is, such as one of `edgec train --qat`, instead of quantising."""
     tuning_images: int = Field(default=2048, ge=1)
     """At most so many images to judge `max_drop` on: set aside for calibration, but not calibrated with."""
 
@@ -87,6 +89,8 @@ class BuildConfig(Section):
     """Which column of a labels.csv to use, where there are several."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
+    device: str | None = None
+    """Where the target is: ssh://user@host:port, or a name of `edgec devices`; commas between several."""
     out: Path = Path("out")
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""

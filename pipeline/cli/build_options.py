@@ -17,11 +17,13 @@ OPTIONS = {
     "labels": options.Labels,
     "checkpoint": options.Checkpoint,
     "config": options.Config,
+    "device": options.Device,
     "out": options.Out,
     "recipe": options.Recipe,
+    "quantized": options.Quantized,
 }
 """By parameter name, in the order of --help."""
-KEYS = {"recipe": "calibration.recipe"}
+KEYS = {"recipe": "calibration.recipe", "quantized": "calibration.quantized"}
 """Where in the configuration an option goes, if not at the top under its own name."""
 
 

@@ -22,9 +22,18 @@ Data = Annotated[
 Labels = Annotated[str | None, typer.Option(help="Column of labels.csv that holds the class.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="Weights: .safetensors, .pt or .pth.")]
 Config = Annotated[Path | None, typer.Option(help="A TOML file; options given here take precedence.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the target is: ssh://user@host, or a name of `edgec devices`. Default: emulated."
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder for results and cache. Default: out.")]
 Recipe = Annotated[
     str | None, typer.Option(help="Quantisation recipe, such as w8a8_sym. Default: the target's.")
+]
+Quantized = Annotated[
+    Path | None, typer.Option(help="A Q/DQ ONNX to compile as it is, such as one of edgec train --qat.")
 ]
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")]
 Markdown = Annotated[Path | None, typer.Option(help="Write a summary for a pull request.")]

@@ -13,9 +13,9 @@ from pipeline.progress import Progress
 from pipeline.report.robustness import RobustnessTally
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
+from pipeline.stages.validate import CODE, TOOLS
 from pipeline.store import Product
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 32
@@ -31,17 +31,12 @@ class Robustness(Stage):
 
     name: ClassVar[str] = "robustness"
     code: ClassVar[tuple[str, ...]] = (
+        *CODE,
         "pipeline/stages/robustness.py",
         "pipeline/corruptions.py",
-        "pipeline/data",
-        "pipeline/report/model.py",
-        "pipeline/report/paired.py",
-        "pipeline/report/record.py",
         "pipeline/report/robustness.py",
-        "pipeline/report/stats.py",
-        "targets",
     )
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python", "scipy")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
     engine: Engine
@@ -53,7 +48,7 @@ class Robustness(Stage):
         """Write robustness.json; images that cannot be read take no part, validation has named them."""
         corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
         tally = RobustnessTally(list(corruptions))
-        target = find_target(self.engine.target)
+        target = self.engine.where
         with (
             ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
             target.open(self.engine.path) as int8,

@@ -14,10 +14,16 @@ from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 32
+CODE = (
+    "pipeline/data",
+    *(f"pipeline/report/{name}.py" for name in ("model", "paired", "record", "stats")),
+    "targets",
+)
+"""What decides any comparison of both networks image by image."""
+TOOLS = ("onnxruntime", "numpy", "opencv-python", "scipy")
 SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
 
 
@@ -27,17 +33,12 @@ class Validate(Stage):
 
     name: ClassVar[str] = "validate"
     code: ClassVar[tuple[str, ...]] = (
+        *CODE,
         "pipeline/stages/validate.py",
-        "pipeline/data",
         "pipeline/report/accuracy.py",
-        "pipeline/report/model.py",
-        "pipeline/report/paired.py",
-        "pipeline/report/record.py",
-        "pipeline/report/stats.py",
         "pipeline/report/thumbnails.py",
-        "targets",
     )
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python", "scipy")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
     engine: Engine
@@ -52,7 +53,7 @@ class Validate(Stage):
             skipped.append(SkippedImage(name=sample.name, reason=reason))
             progress.say(f"validate: skipped {sample.name}: {reason}")
 
-        target = find_target(self.engine.target)
+        target = self.engine.where
         tally = AccuracyTally(len(self.images.classes))
         with (
             ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
