@@ -11,7 +11,19 @@ from typing import NoReturn
 import typer
 
 from calibration.errors import CalibrationError
-from pipeline.cli import baseline, build, calibrate, demo, devices, doctor, report, show, train, verify
+from pipeline.cli import (
+    baseline,
+    build,
+    calibrate,
+    demo,
+    devices,
+    doctor,
+    ensemble,
+    report,
+    show,
+    train,
+    verify,
+)
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
 
@@ -28,6 +40,7 @@ app.command("train")(train.train)
 app.command("calibrate")(calibrate.calibrate)
 app.command("export")(build.export)
 app.command("validate")(build.validate)
+app.command("ensemble")(ensemble.ensemble)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)
 app.command("sign")(verify.sign)
