@@ -35,6 +35,7 @@ from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
 from pipeline.stages.sample import Sample, sample_size
+from pipeline.stages.study import Study
 from pipeline.stages.validate import Validate
 from pipeline.store import Product, Store, writing
 from targets.base import BuildState, Target
@@ -236,6 +237,12 @@ class Build:
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
         models = self.prepared_model, self.ranges, self.quantized_model
         return self._make(Attribute(*models, self.recipe, images))
+
+    def study(self, draws: int) -> Product:
+        """study.json: how many calibration images are enough, by so many random draws of each number."""
+        whole = CalibrationImages(self.dataset.split("calibration"), self.model.preprocessing)
+        subject = self.model.name, _name(self._location()), self.float_model, whole
+        return self._make(Study(*subject, self.recipe, self.config.calibration.images, draws))
 
     @cached_property
     def robustness(self) -> Product | None:
