@@ -10,13 +10,14 @@ DATA ?=
 CONFIG ?=
 CHECKPOINT ?=
 ARGS ?=
+DEVICE ?=
 VIDEO ?=
-export TARGET MODEL DATA CONFIG CHECKPOINT VIDEO
+export TARGET MODEL DATA CONFIG CHECKPOINT DEVICE VIDEO
 
 READY := .venv/ready
 EDGEC := .venv/bin/edgec
 OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
-    $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $(ARGS)
+    $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $${DEVICE:+--device "$$DEVICE"} $(ARGS)
 
 .PHONY: help setup build demo check test lint types clean
 
@@ -25,7 +26,7 @@ help: ## print this list
 
 setup: $(READY) ## create .venv and install the pinned dependencies (done by the others when needed)
 
-build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHECKPOINT= (ARGS= for more options)
+build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHECKPOINT= DEVICE= (ARGS= for more options)
 	@$(EDGEC) build $(OPTIONS)
 
 demo: $(READY) ## classify a camera, or VIDEO= (a file, folder or rtsp://...), and show it on a page: MODEL= DATA= ...

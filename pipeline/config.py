@@ -87,6 +87,8 @@ class BuildConfig(Section):
     """Which column of a labels.csv to use, where there are several."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
+    device: str | None = None
+    """Where the target is: ssh://user@host:port, or a name of `edgec devices`; commas between several."""
     out: Path = Path("out")
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""

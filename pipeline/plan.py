@@ -12,6 +12,7 @@ from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
 from pipeline.digest import InputFile, RememberedDigests
 from pipeline.errors import DataError, UsageError
+from pipeline.known_devices import find_device
 from pipeline.models.foreign import ForeignModel, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
@@ -62,7 +63,8 @@ class Build:
         self.progress = progress
         self.steps: list[Step] = []
         self.model: KnownModel | ForeignModel = _find(config)
-        self.target: Target = find_target(config.target)
+        self.device = None if config.device is None else str(find_device(config.device))
+        self.target: Target = find_target(config.target, self.device)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
         self.target.check()
@@ -183,8 +185,9 @@ class Build:
         """The target's engine."""
         target = self.target
         models = self.float_model, self.int8_model
-        stage = Compile(*models, target.name, target.fingerprint(), target.engine_name)
-        return Engine(self._make(stage), stage.file_name, stage.target, stage.fingerprint)
+        toolchain = find_target(target.name).fingerprint()  # one engine for all devices of a kind
+        stage = Compile(*models, target.name, toolchain, target.engine_name)
+        return Engine(self._make(stage), stage.file_name, stage.target, target.fingerprint(), self.device)
 
     @cached_property
     def accuracy(self) -> Product:

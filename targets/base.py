@@ -4,12 +4,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
+from targets.runtime.measure import Measurement, Settings
 
 
 class Origin(StrEnum):
@@ -121,4 +122,15 @@ class Target(Protocol):
 
     def open(self, engine: Path) -> AbstractContextManager[Runner]:
         """Load an engine for inference. Raises EngineError."""
+        ...
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A target that is a device, and measures itself."""
+
+    def measure(
+        self, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int
+    ) -> Measurement:
+        """Time the engine there on images [N, H, W, C]. Raises EngineError or a DeviceError."""
         ...

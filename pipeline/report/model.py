@@ -157,6 +157,8 @@ class MachineState(Record):
     throttle_events: int | None = None  # counted by the kernel since boot; None: not readable
     load_average: float | None = None  # one minute; None: not readable
     cores: PositiveInt
+    limits: tuple[str, ...] = ()  # what held the clocks down at that moment, such as "under-voltage"
+    limits_since_boot: tuple[str, ...] = ()
 
 
 class Quantile(Record):

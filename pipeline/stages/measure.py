@@ -13,10 +13,9 @@ from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
-from targets.base import Origin
+from targets.base import OnDevice, Origin
 from targets.measure import measure_in_child
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
 from targets.runtime.measure import Settings, to_json
 from targets.runtime.preprocess import Preprocessing
 
@@ -41,20 +40,24 @@ class Measure(Stage):
     threads: int
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write fp32.json and, if the target is this machine, int8.json: latency, then memory.
+        """Write fp32.json and, if the target is this machine or a device, int8.json: latency, then memory.
 
         Where an emulator runs the engine, instructions.json has what one inference executes.
 
         Where both run here they alternate, so that a drift of the machine hits both.
         """
         engines = {"fp32": (ReferenceTarget.runner, self.float_model.file("model.onnx"))}
-        target = find_target(self.engine.target)
+        target = self.engine.where
         if target.origin is Origin.HOST:
             engines["int8"] = (target.runner, self.engine.path)
         images = first_images(self.images, self.preprocessing, self.settings.batch)
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
             (output / "instructions.json").write_text(json.dumps(counted))
+        if isinstance(target, OnDevice):
+            with progress.task(f"measure on {self.engine.device}", None):
+                there = target.measure(self.engine.path, images, self.settings, self.threads)
+            (output / "int8.json").write_text(to_json([there, there]))  # alone in its process: memory too
         memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
         with progress.task("measure", 1 + len(engines)) as advance:
             latency = measure_in_child(list(engines.values()), images, self.settings, self.threads)

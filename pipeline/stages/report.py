@@ -41,7 +41,6 @@ from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
 from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
 from targets.runtime.measure import Measurement, from_json
 
 TOOLS = (
@@ -119,7 +118,7 @@ class WriteReport(Stage):
 
     def _report(self) -> Report:
         accuracy = Accuracy.model_validate_json(self.accuracy.file("accuracy.json").read_text())
-        origin = find_target(self.engine.target).origin
+        origin = self.engine.where.origin
         fp32, int8 = self._measured("fp32"), self._measured("int8")
         latency_int8, memory_int8 = self._latency(int8, origin), self._memory(int8, origin)
         gates = tuple(self.limits.judge(accuracy.top1, latency_int8, origin))
@@ -130,7 +129,7 @@ class WriteReport(Stage):
             accuracy=accuracy,
             latency_fp32=self._latency(fp32, ReferenceTarget.origin),
             latency_int8=latency_int8,
-            speed=speed_ratio(fp32[0], int8[0]) if fp32 and int8 else None,
+            speed=speed_ratio(fp32[0], int8[0]) if fp32 and int8 and origin is Origin.HOST else None,
             instructions_int8=self._instructions(origin),
             memory_fp32=self._memory(fp32, ReferenceTarget.origin),
             memory_int8=memory_int8,
@@ -193,7 +192,7 @@ class WriteReport(Stage):
 
     @property
     def _state(self) -> BuildState:
-        return find_target(self.engine.target).state
+        return self.engine.where.state
 
     def _not_measured(self) -> NotMeasured:
         if self._state is BuildState.NOT_BUILT:
@@ -230,7 +229,7 @@ class WriteReport(Stage):
 
     def _machines(self, origin: Origin) -> tuple[Machine, Machine]:
         """Describe what ran FP32, and what ran the engine."""
-        reference, device = ReferenceTarget(), find_target(self.engine.target).device()
+        reference, device = ReferenceTarget(), self.engine.where.device()
         return (
             Machine(
                 origin=reference.origin, description=reference.device(), fingerprint=reference.fingerprint()

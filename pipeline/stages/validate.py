@@ -14,7 +14,6 @@ from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 32
@@ -52,7 +51,7 @@ class Validate(Stage):
             skipped.append(SkippedImage(name=sample.name, reason=reason))
             progress.say(f"validate: skipped {sample.name}: {reason}")
 
-        target = find_target(self.engine.target)
+        target = self.engine.where
         tally = AccuracyTally(len(self.images.classes))
         with (
             ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,

@@ -4,6 +4,7 @@ That program does it, so keys, agents, known_hosts, jump hosts and ~/.ssh/config
 no question is ever asked. EDGEC_SSH_CONFIG names a file to use in place of ~/.ssh/config.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -15,7 +16,13 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from targets.errors import DeviceAddressError, DeviceCommandFailed, DeviceTimeout, TargetUnavailable
+from targets.errors import (
+    DeviceAddressError,
+    DeviceCommandFailed,
+    DeviceError,
+    DeviceTimeout,
+    TargetUnavailable,
+)
 from targets.reach import transfer
 from targets.reach.ssh_errors import diagnose
 from targets.reach.streams import Readable, follow
@@ -148,6 +155,29 @@ class SshDevice:
             raise self.failure(argv, Finished(returncode, "", stderr))
         return stdout
 
+    def start(self, argv: Sequence[str]) -> "subprocess.Popen[bytes]":
+        """Start a command to talk to through its stdin and stdout. `why_ended` says what became of it."""
+        return subprocess.Popen(
+            [*self._client(), shlex.join(argv)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},  # its messages are read
+            start_new_session=True,  # Ctrl-C is ours to pass on
+        )
+
+    def why_ended(self, child: "subprocess.Popen[bytes]") -> DeviceError:
+        """Return the error that says why a command that was started has ended too early."""
+        with contextlib.suppress(BrokenPipeError):
+            _, stderr = child.communicate()
+        said = stderr.decode(errors="replace")
+        error = diagnose(said, self.address.destination, str(self.address))
+        if error and child.returncode == SSH_FAILED:
+            return error
+        return DeviceCommandFailed(
+            f"{self.address}: the command ended with code {child.returncode}: {said.strip()[-500:]}"
+        )
+
     def _ssh(
         self,
         command: Sequence[str],
@@ -155,14 +185,7 @@ class SshDevice:
         on_line: Callable[[str], None] | None,
         timeout_s: float | None,
     ) -> tuple[int, bytes, str]:
-        child = subprocess.Popen(
-            [*self._client(), shlex.join(command)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C"},  # its messages are read
-            start_new_session=True,  # Ctrl-C is ours to pass on
-        )
+        child = self.start(command)
         done = follow(child, stdin, on_line, timeout_s)
         if done is None:
             raise DeviceTimeout(

@@ -41,9 +41,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="build_on_device.py", description=__doc__)
-    parser.add_argument(
-        "--workspace-mib", type=int, default=1024, help="memory to build with"
-    )
+    parser.add_argument("--workspace-mib", type=int, default=1024, help="memory to build with")
     parser.add_argument("--batch", type=int, default=1, help="the batch to tune for (default: 1)")
     parser.add_argument("--largest-batch", type=int, default=8, help="the largest batch (default: 8)")
     parser.add_argument("--max-drop", type=float, default=1.0, help="points of top-1 that INT8 may lose")

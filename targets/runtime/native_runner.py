@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .cpu import why_not
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -52,6 +54,9 @@ class NativeRunner:
 def open_engine(engine: Path, threads: int = 1) -> Iterator[NativeRunner]:
     """Load an engine file. Raises ValueError, saying what is wrong with the file."""
     metadata, code = read_engine(engine)
+    reason = why_not(metadata["isa"])
+    if reason:
+        raise ValueError(f"{engine} does not run here: {reason}")
     # From memory: a rebuilt file does not change a loaded engine. The loader knows libraries by their path,
     # so the descriptor in it stays open as long as the library: or the next engine would be this one.
     memory = os.memfd_create("edgec-engine")

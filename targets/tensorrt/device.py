@@ -54,6 +54,7 @@ class JetsonOnDevice(JetsonTarget):
         super().__init__(module, threads)
         self.reached = reached
         self._found: dict[str, Any] | None = None
+        self._built: set[str] = set()
 
     def check(self) -> None:
         """Raise TargetUnavailable for a module without INT8, or another one than the target names."""
@@ -85,7 +86,11 @@ class JetsonOnDevice(JetsonTarget):
             runner.close()
 
     def measure(
-        self, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int  # noqa: ARG002
+        self,
+        engine: Path,
+        images: NDArray[np.uint8],
+        settings: Settings,
+        threads: int,  # noqa: ARG002
     ) -> Measurement:
         """Time INT8 and FP16 there in alternation; returns INT8, end to end. Raises as `open`."""
         folder = self._prepared(engine)
@@ -109,10 +114,13 @@ class JetsonOnDevice(JetsonTarget):
                 f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
             )
         folder = f"{FOLDER}/{file_digest(engine)[:16]}"
+        if folder in self._built:
+            return folder
         for name in self.shipped:
             self.reached.send(engine.with_name(name), f"{folder}/engine/{name}")
         options = BuildOptions(workspace_mib=self.module.workspace_mib)
         self._step("engines", folder, "--options", json.dumps(asdict(options)))
+        self._built.add(folder)
         return folder
 
     def _step(self, *arguments: str) -> dict[str, Any]:
@@ -153,6 +161,7 @@ def _sizes(engine: Path) -> tuple[tuple[int, ...], int]:
 
     graph = onnx.load(engine).graph
     shapes = [
-        [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in (graph.input[0], graph.output[0])
+        [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (graph.input[0], graph.output[0])
     ]
     return tuple(shapes[0][1:]), shapes[1][1]

@@ -39,11 +39,10 @@ def _quantiles(one: dict[str, Any]) -> str:
 def _layers(layers: dict[str, Any]) -> str:
     if "problem" in layers:
         return f"TensorRT does not tell its layers: {layers['problem']}"
-    share = f"{layers['int8_layers']} of {layers['layers']} layers and {layers['int8_time_share']:.0%} of the time in INT8"
+    count = f"{layers['int8_layers']} of {layers['layers']} layers"
+    share = f"{count} and {layers['int8_time_share']:.0%} of the time in INT8"
     others, reformats = layers["not_int8"], layers["reformats"]
-    return (
-        f"{share}; reformats: {_named(reformats)}; not INT8, slowest first: {_named(others)}"
-    )
+    return f"{share}; reformats: {_named(reformats)}; not INT8, slowest first: {_named(others)}"
 
 
 def _named(names: list[str]) -> str:

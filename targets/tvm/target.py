@@ -20,17 +20,8 @@ from targets.reach.emulator import CheckedRunner, EmulatedRunner
 from targets.reach.emulator import check as check_emulator
 from targets.reach.instructions import instructions_per_inference
 from targets.reach.local import open_local
+from targets.runtime.cpu import NEEDED
 from targets.tvm.isa import ISAS, Isa
-
-NEEDED_FLAGS = {
-    "avx512vnni": {"avx512_vnni", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
-    "avxvnni": {"avx_vnni", "avx2", "fma"},
-    "avx2": {"avx2", "fma", "bmi2"},
-    "i8mm": {"i8mm", "asimddp"},
-    "dotprod": {"asimddp"},
-    "neon": {"asimd"},
-}
-"""Flags in /proc/cpuinfo without which an instruction set does not run, the fastest set of a family first."""
 
 EMULATED_IMAGES = 256
 """How many images are compared with the emulator, bit for bit, when no board is given."""
@@ -150,7 +141,7 @@ def host_isa() -> Isa:
     """The fastest instruction set of this machine. Raises TargetUnavailable if there is none."""
     flags, machine = cpu_flags(), platform.machine()
     for isa in ISAS.values():
-        if isa.triple.startswith(machine) and NEEDED_FLAGS[isa.name] <= flags:
+        if isa.triple.startswith(machine) and NEEDED[isa.name] <= flags:
             return isa
     raise TargetUnavailable(
         f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with "

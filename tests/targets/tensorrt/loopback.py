@@ -1,7 +1,7 @@
-"""A Jetson at the other end of a real SSH connection: this machine, whose python3 has doubles of its libraries.
+"""A Jetson at the other end of a real SSH connection: this machine, with doubles of a Jetson's libraries.
 
-What the doubles do can be steered by files in the home folder: hold-STEP lets a step wait (and make held-STEP),
-disk-full lets nothing be written for good.
+What the doubles do is steered by files in the home folder: hold-STEP lets a step wait (and make held-STEP),
+disk-full lets nothing be written for good. Imports little: every step on the "device" loads it anew.
 """
 
 import errno
@@ -9,11 +9,11 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from tests.conftest import ROOT
-from tests.targets.reach.sshd import Sshd
 from tests.targets.tensorrt.jetpacks import RECORDINGS
 
+CHECKOUT = Path(__file__).resolve().parents[3]
 SITE = """
 import os
 if os.environ.get("EDGEC_BINDINGS"):
@@ -22,19 +22,22 @@ if os.environ.get("EDGEC_BINDINGS"):
 """
 
 
-def install(sshd: Sshd, jetpack: str, bindings: Path) -> None:
-    """Make the machine behind `sshd` a Jetson with this JetPack, and TensorRT by these bindings."""
-    root = sshd.folder / "jetson"
-    RECORDINGS[jetpack].write(root)
-    (root / "site").mkdir(exist_ok=True)
-    (root / "site" / "sitecustomize.py").write_text(SITE)
-    python = root / "bin" / "python3"
-    python.write_text(
-        f"#!/bin/sh\nexport PYTHONPATH={root}/site:{ROOT} LD_LIBRARY_PATH={bindings}/lib EDGEC_BINDINGS={bindings} "
-        f'EDGEC_ROOT={root}\nexec {sys.executable} "$@"\n'
-    )
+def install(folder: Path, jetpack: str, bindings: Path) -> Path:
+    """Write a Jetson with this JetPack and TensorRT; returns the folder of its programs."""
+    RECORDINGS[jetpack].write(folder)
+    (folder / "site").mkdir(exist_ok=True)
+    (folder / "site" / "sitecustomize.py").write_text(SITE)
+    settings = {
+        "PYTHONPATH": f"{folder}/site:{CHECKOUT}",
+        "LD_LIBRARY_PATH": f"{bindings}/lib",
+        "EDGEC_BINDINGS": bindings,
+        "EDGEC_ROOT": folder,
+    }
+    exports = " ".join(f"{name}={value}" for name, value in settings.items())
+    python = folder / "bin" / "python3"
+    python.write_text(f'#!/bin/sh\nexport {exports}\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    sshd.use_path(root / "bin")
+    return python.parent
 
 
 def become_a_jetson() -> None:
@@ -50,7 +53,8 @@ def become_a_jetson() -> None:
 
     Path.read_text = read_text  # type: ignore[method-assign, assignment]
     if Path("disk-full").exists():
-        os.fsync = _disk_full
+        here: Any = os
+        here.fsync = _disk_full
     for step in sys.argv[1:2]:
         if Path(f"hold-{step}").exists():
             Path(f"held-{step}").touch()

@@ -63,7 +63,7 @@ def engine(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def target(sshd: Sshd, unpacked: dict[str, Path]) -> JetsonOnDevice:
-    install(sshd, "6.2", unpacked["6.2"])
+    sshd.use_path(install(sshd.folder / "jetson", "6.2", unpacked["6.2"]))
     return JetsonOnDevice(jetsons()["jetson-orin-nano"], sshd.device)
 
 
@@ -77,7 +77,7 @@ def runs(target: JetsonOnDevice, engine: Path) -> None:
 def test_engines_are_built_run_and_timed_there(
     sshd: Sshd, unpacked: dict[str, Path], engine: Path, jetpack: str
 ) -> None:
-    install(sshd, jetpack, unpacked[jetpack])
+    sshd.use_path(install(sshd.folder / "jetson", jetpack, unpacked[jetpack]))
     target = JetsonOnDevice(replace(jetsons()["jetson"], sm="87"), sshd.device)
     target.check()
     assert (target.origin, target.state) == (Origin.DEVICE, BuildState.BUILT)
@@ -89,7 +89,9 @@ def test_engines_are_built_run_and_timed_there(
     said = {check.name: check.message for check in target.findings()}
     assert "times as fast" in said["FP16 beside INT8"]
     assert "clocks locked" in said["circumstances"]
-    assert said["INT8 engine"].startswith("1 of 3 layers and 60% of the time in INT8; reformats: Reformatting")
+    assert said["INT8 engine"].startswith(
+        "1 of 3 layers and 60% of the time in INT8; reformats: Reformatting"
+    )
     clocks = (sshd.folder / "jetson" / "clocks.log").read_text().splitlines()
     assert clocks[0].startswith("--store")
     assert clocks[-1].startswith("--restore")
