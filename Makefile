@@ -19,7 +19,7 @@ EDGEC := .venv/bin/edgec
 OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
     $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $${DEVICE:+--device "$$DEVICE"} $(ARGS)
 
-.PHONY: help setup build demo check test lint types clean
+.PHONY: help setup build demo check test lint types degradation clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -45,6 +45,9 @@ lint: $(READY) ## check style with ruff
 
 types: $(READY) ## check types with mypy --strict
 	@.venv/bin/mypy
+
+degradation: $(READY) ## train plain and residual networks of 20 and 56 layers: who gets worse with depth? (DATA=, ARGS=)
+	@.venv/bin/python -m benchmarks.degradation $${DATA:+--data "$$DATA"} $(ARGS)
 
 clean: ## remove build output and caches; .venv stays
 	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis

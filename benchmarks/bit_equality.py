@@ -1,6 +1,6 @@
 """Logits of the oracle, this machine and emulated boards on real images: identical in every bit, or not.
 
-    python -m benchmarks.bit_equality --depth 50 --photos PHOTOS.zip [--images 256] [--skip-oracle]
+    python -m benchmarks.bit_equality --depth 50 --photos PHOTOS.zip [--images 256] [--only a76]
 
 An ImageNet-style ResNet with random weights whose norms have seen photos, so that every layer is alive; which
 weights it has does not matter to whether bits agree. Prints, for each way to compute the logits, how many of
@@ -83,7 +83,7 @@ def write_model(depth: int, photos: Images, folder: Path) -> Path:
     return folder / "int8.onnx"
 
 
-def ways(model: Path, folder: Path, oracle: bool) -> Iterator[tuple[str, str, Way]]:
+def ways(model: Path, folder: Path, oracle: bool, only: str) -> Iterator[tuple[str, str, Way]]:
     """Yield name, a note and a function from images to logits; engines are built on the way."""
     from targets.reach.emulator import EmulatedRunner
     from targets.runtime.native_runner import open_engine
@@ -105,13 +105,23 @@ def ways(model: Path, folder: Path, oracle: bool) -> Iterator[tuple[str, str, Wa
 
     engine, note = built(host_isa().name)
     yield f"host {host_isa().name}", note, native(engine, 1)
-    yield f"host {host_isa().name}, 3 threads", "", native(engine, 3)
-    yield from ((f"host {n}", note, native(path, 1)) for n in ("avx2",) for path, note in [built(n)])
+    others: dict[str, Callable[[], tuple[str, Way]]] = {
+        f"host {host_isa().name}, 3 threads": lambda: ("", native(engine, 3)),
+        "host avx2": lambda: _engine(built("avx2"), lambda path: native(path, 1)),
+        "oracle (NumPy)": lambda: ("", _oracle(model)),
+    }
     for name, cpu in EMULATED.items():
-        path, note = built(name)
-        yield f"{name} in qemu-aarch64 -cpu {cpu}", note, EmulatedRunner(path, cpu, threads=1).infer
-    if oracle:
-        yield "oracle (NumPy)", "", _oracle(model)
+        others[f"{name} in qemu-aarch64 -cpu {cpu}"] = lambda name=name, cpu=cpu: _engine(
+            built(name), lambda path: EmulatedRunner(path, cpu, threads=1).infer
+        )
+    for name, make in others.items():
+        if only in name and (oracle or "oracle" not in name):
+            yield name, *make()
+
+
+def _engine(built: tuple[Path, str], open_: Callable[[Path], Way]) -> tuple[str, Way]:
+    path, note = built
+    return note, open_(path)
 
 
 def _oracle(model: Path) -> Way:
@@ -126,6 +136,16 @@ def _oracle(model: Path) -> Way:
     return run
 
 
+def timed(way: Way, images: Images, limit: float) -> tuple[Logits, float]:
+    """Compute logits until all images are done or the time is up; return seconds too."""
+    start, parts = time.monotonic(), []
+    for i in range(0, len(images), CHUNK):
+        parts.append(way(images[i : i + CHUNK]))
+        if time.monotonic() - start > limit:
+            break
+    return np.concatenate(parts), time.monotonic() - start
+
+
 def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -133,21 +153,20 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--skip-oracle", action="store_true")
+    parser.add_argument("--only", default="", help="besides the first, only ways whose names contain this")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="for each way")
     arguments = parser.parse_args()
     photos = read_photos(arguments.photos, arguments.images)
     print(f"ResNet-{arguments.depth}, {len(photos.evaluation)} photos of {arguments.photos.name}")
     with tempfile.TemporaryDirectory(prefix="edgec-bits-") as scratch:
         model = write_model(arguments.depth, photos.calibration, Path(scratch))
         first: Logits | None = None
-        for name, note, way in ways(model, Path(scratch), not arguments.skip_oracle):
-            start = time.monotonic()
-            parts = range(0, len(photos.evaluation), CHUNK)
-            logits = np.concatenate([way(photos.evaluation[i : i + CHUNK]) for i in parts])
+        for name, note, way in ways(model, Path(scratch), not arguments.skip_oracle, arguments.only):
+            logits, seconds = timed(way, photos.evaluation, arguments.seconds)
             first = logits if first is None else first
-            differing = int((logits.view(np.int32) != first.view(np.int32)).sum())
+            differing = int((logits.view(np.int32) != first[: len(logits)].view(np.int32)).sum())
             digest = hashlib.sha256(logits.tobytes()).hexdigest()[:16]
-            seconds = time.monotonic() - start
-            what = f"{differing} of {logits.size} logits differ, sha256 {digest}"
+            what = f"{len(logits)} images, {differing} of {logits.size} logits differ, sha256 {digest}"
             print(f"{name:39} {what}, {seconds:.0f} s. {note}", flush=True)
 
 

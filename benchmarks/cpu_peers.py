@@ -98,9 +98,9 @@ class Process:
 
     def __init__(self, peer: Peer, folder: Path, case: Path, threads: int) -> None:
         command = [peer.python(folder), peer.script, "serve", case, str(threads)]
-        self._name = peer.name
+        self._name, self._said = peer.name, tempfile.TemporaryFile()  # noqa: SIM115 -- closed below
         self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
         )
         if self._child.stdin is None or self._child.stdout is None:
             raise RuntimeError("no pipes")
@@ -116,11 +116,13 @@ class Process:
     def close(self) -> None:
         """End it."""
         self._child.communicate()
+        self._said.close()
 
     def _answer(self) -> dict[str, object]:
         line = self._answers.readline()
         if not line:
-            raise RuntimeError(f"{self._name} ended early")
+            self._said.seek(0)
+            raise RuntimeError(f"{self._name} ended early: {self._said.read()[-1000:].decode()}")
         answer: dict[str, object] = json.loads(line)
         return answer
 

@@ -104,16 +104,19 @@ def say(what: str, pair: Sequence[Measurement]) -> None:
 
 
 def race(build: Build) -> None:
-    """Compare an engine with itself, with itself made slower, and with itself on one thread less."""
-    batch = next(build.evaluation.subset(range(1)).batches(build.model.preprocessing, 1))
+    """Compare an engine with itself, with itself made slower, and the float model on one thread less."""
+    (batch,) = build.evaluation.subset(range(32)).batches(build.model.preprocessing, 32)
+    image = batch.images[:1]
     settings = Settings(max_seconds=10)
-    with ExitStack() as stack:
-        one, two = (stack.enter_context(open_engine(build.engine.path, threads)) for threads in (1, 2))
+    with open_engine(build.engine.path) as engine:
         for share in (0.0, 0.05):
-            calls = [lambda: one.infer(batch.images), slowed(lambda: one.infer(batch.images), share)]
+            calls = [lambda: engine.infer(image), slowed(lambda: engine.infer(image), share)]
             say(f"engine slowed by {share:.0%}", measure(calls, settings))
+    with ExitStack() as stack:
+        model = build.float_model.file("model.onnx")
+        two, one = (stack.enter_context(ReferenceTarget(threads).open(model)) for threads in (2, 1))
         calls = [lambda: two.infer(batch.images), lambda: one.infer(batch.images)]
-        say("two threads, then one", measure(calls, settings))
+        say("32 images on two threads, then on one", measure(calls, settings))
 
 
 def main() -> None:

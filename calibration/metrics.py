@@ -31,15 +31,22 @@ def closeness(reference: NDArray[np.float32], found: NDArray[np.float32]) -> Clo
     return Closeness(float((a.argmax(axis=1) == b.argmax(axis=1)).mean()), float(sqnr))
 
 
-def logits(model: Path | onnx.ModelProto, batches: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+def logits(
+    model: Path | onnx.ModelProto, batches: Iterable[NDArray[np.uint8]], as_written: bool = False
+) -> NDArray[np.float32]:
     """float32 [N, classes] of a float or Q/DQ model, from onnxruntime's default session.
 
-    `batches` are uint8 [n, H, W, C]. Raises ImagesError if there are none.
+    `as_written` leaves the graph as it is: by default, onnxruntime fuses integer kernels and rounds the
+    biases of some convolutions to int32. `batches` are uint8 [n, H, W, C]. Raises ImagesError if there are
+    none.
     """
     import onnxruntime
 
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
-    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     size = session.get_inputs()[0].shape[0]
     found = []
     for batch in batches:

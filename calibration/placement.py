@@ -2,8 +2,10 @@
 
 The rules, which keep Conv+Add+ReLU one kernel for an integer engine and for TensorRT:
 
-- the input of every Conv, MaxPool and GlobalAveragePool (or ReduceMean over the image), and of every Gemm
-  under w8a8_asym;
+- the input of every Conv, MaxPool, AveragePool and GlobalAveragePool (or ReduceMean over the image), and of
+  every Gemm under w8a8_asym;
+- every input of a Concat, each on its own grid, and of a batch norm that no convolution in front could take
+  in; a norm behind a Concat is left to read it directly, so that an engine does both at once;
 - at an Add, the identity branch only, never the value between the main branch's Conv and the Add. The main
   branch is the one that ends in a Conv; where both do, the one with more convolutions behind it, and the
   other (a downsampling convolution) is the identity;
@@ -24,11 +26,11 @@ from dataclasses import dataclass
 import onnx
 
 from calibration.errors import ModelError
-from calibration.graph import Edge, Graph, node_label, undequantized
+from calibration.graph import Edge, Graph, attribute, node_label, undequantized
 from calibration.pixels import PixelInput, find_pixel_input
 from calibration.recipe import Correction, QuantRecipe, Scheme
 
-POOLS = frozenset({"MaxPool", "GlobalAveragePool", "ReduceMean"})
+POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})
 SAME_SCALE = frozenset({"MaxPool", "Slice", "Pad"})
 
 
@@ -72,6 +74,7 @@ def place(graph: Graph, recipe: QuantRecipe, float_layers: Collection[str] = ())
         pixels = None
     edges = [Edge(i) for i in layers if not (pixels and i == pixels.conv)]
     edges += [Edge(i) for i, node in enumerate(graph.nodes) if node.op_type in POOLS]
+    edges += _joined(graph)
     edges += [
         Edge(i, identity_slot(graph, node))
         for i, node in enumerate(graph.nodes)
@@ -82,6 +85,22 @@ def place(graph: Graph, recipe: QuantRecipe, float_layers: Collection[str] = ())
     position = {name: i for i, node in enumerate(graph.nodes) for name in node.output}
     tensors = sorted({_tensor(graph, edge) for edge in edges}, key=lambda t: position.get(t, -1))
     return Placement({t: _range_source(graph, t) for t in tensors}, tuple(edges), layers, pixels)
+
+
+def _joined(graph: Graph) -> list[Edge]:
+    """What Concat and batch norms read; a norm behind a Concat needs nothing of its own."""
+    found = []
+    for i, node in enumerate(graph.nodes):
+        if node.op_type == "Concat" and attribute(node, "axis") in (
+            1,
+            -3,
+        ):  # channels, and no shape arithmetic
+            found += [Edge(i, slot) for slot, name in enumerate(node.input) if not graph.is_constant(name)]
+        elif node.op_type == "BatchNormalization":
+            before = graph.producer(node.input[0])
+            if before is None or before.op_type != "Concat":
+                found.append(Edge(i))
+    return found
 
 
 def is_residual_add(graph: Graph, node: onnx.NodeProto) -> bool:

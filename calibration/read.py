@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import ModelError
@@ -31,9 +30,7 @@ def read_parameters(quantized: Path | Graph, graph: Graph, placement: Placement)
         return found
 
     grids = {
-        tensor: ActivationGrid(
-            np.float32(constant(f"{tensor}/scale")), constant(f"{tensor}/zero_point").flat[0]
-        )
+        tensor: ActivationGrid(constant(f"{tensor}/scale").flat[0], constant(f"{tensor}/zero_point").flat[0])
         for tensor in placement.tensors
     }
     layers = {}

@@ -1,8 +1,23 @@
 """`python -m pipeline` is the program `edgec`."""
 
-from pipeline.cli.app import main
+import signal
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Run the program. Ctrl-C while modules load, or when all is done, ends it without a word."""
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not after `nohup ... &`
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from pipeline.cli.app import main as run
+
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run()
+    finally:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 
 if __name__ == "__main__":
     main()

@@ -43,6 +43,8 @@ class CalibrationConfig(Section):
     """How long "auto" may try recipes."""
     max_drop: float | None = Field(default=None, gt=0)
     """Leave layers in float until top-1 drops at most this many points on tuning images, provably."""
+    quantized: Path | None = None
+    """A Q/DQ ONNX to compile as it is, such as one of `edgec train --qat`, instead of quantising."""
     tuning_images: int = Field(default=2048, ge=1)
     """At most so many images to judge `max_drop` on: set aside for calibration, but not calibrated with."""
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+from pipeline.atomic import replacing
 
 
 def file_digest(path: Path) -> str:
@@ -100,7 +101,6 @@ class RememberedDigests:
     def save(self) -> None:
         """Write what was learned, completely or not at all."""
         if self._changed:
-            scratch = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-            scratch.write_text(json.dumps(self._known))
-            scratch.replace(self._path)
+            with replacing(self._path) as scratch:
+                scratch.write_text(json.dumps(self._known))
             self._changed = False

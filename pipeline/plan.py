@@ -6,7 +6,9 @@ from pathlib import Path
 from time import perf_counter
 
 from calibration.recipe import Correction, QuantRecipe
+from pipeline.brought import check_brought
 from pipeline.config import BuildConfig, recorded
+from pipeline.data.left_over import left_over
 from pipeline.data.open import NAMED, open_dataset
 from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
@@ -20,6 +22,7 @@ from pipeline.signing import public_half
 from pipeline.stage import Stage
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.attribute import Attribute
+from pipeline.stages.bring import Bring, brought_recipe
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate, CalibrationImages
 from pipeline.stages.choose import Choose, chosen
@@ -32,6 +35,7 @@ from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
 from pipeline.stages.sample import Sample, sample_size
+from pipeline.stages.study import Study
 from pipeline.stages.validate import Validate
 from pipeline.store import Product, Store, writing
 from targets.base import BuildState, Target
@@ -67,6 +71,7 @@ class Build:
         self.target: Target = find_target(config.target, self.device)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
+        check_brought(config)
         self.target.check()
         weights = (
             self.model.path
@@ -106,15 +111,7 @@ class Build:
     @cached_property
     def tuning(self) -> Split:
         """Labelled images that are neither calibrated with nor evaluated on, for `calibration.max_drop`."""
-        whole, drawn = self.dataset.split("calibration"), set(self.calibration.indices.tolist())
-        rest = whole.subset([i for i, index in enumerate(whole.indices.tolist()) if index not in drawn])
-        if not len(rest) and self.dataset.has("train"):
-            rest = self.dataset.split("train")
-        if not len(rest):
-            raise DataError(
-                "calibration.max_drop needs images besides those for calibration and evaluation, and all"
-                f" {len(whole)} calibration images are calibrated with. Lower calibration.images or add some."
-            )
+        rest = left_over(self.dataset, self.calibration)
         return rest.stratified(self.config.calibration.tuning_images, self.config.calibration.seed)
 
     @property
@@ -146,11 +143,23 @@ class Build:
     def recipe(self) -> QuantRecipe:
         """How to quantise: as asked for, as the target prefers, or as trying shows to be best."""
         name = self.config.calibration.recipe
+        if self.brought is not None:
+            return brought_recipe(self.brought)
         if name != AUTO:
             return QuantRecipe.parse(name) if name else self.target.recipe
         seconds = self.config.calibration.auto_seconds
         scheme = self.target.recipe.scheme
         return chosen(self._make(Choose(self.float_model, self.calibration_images, scheme, seconds)))
+
+    @cached_property
+    def brought(self) -> Product | None:
+        """model.int8.onnx, if the user brings one."""
+        path = self.config.calibration.quantized
+        if path is None:
+            return None
+        quantized = InputFile(path, self.digests(path))
+        scheme, shape = self.target.recipe.scheme, self.model.input_shape
+        return self._make(Bring(quantized, scheme, shape, self.classes))
 
     @cached_property
     def prepared_model(self) -> Product:
@@ -174,6 +183,8 @@ class Build:
     def int8_model(self) -> Product:
         """model.int8.onnx as it is compiled, with layers left in float if `calibration.max_drop` needs it."""
         max_drop = self.config.calibration.max_drop
+        if self.brought is not None:
+            return self.brought
         if max_drop is None:
             return self.quantized_model
         tuning = CalibrationImages(self.tuning, self.model.preprocessing)
@@ -226,6 +237,12 @@ class Build:
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
         models = self.prepared_model, self.ranges, self.quantized_model
         return self._make(Attribute(*models, self.recipe, images))
+
+    def study(self, draws: int) -> Product:
+        """study.json: how many calibration images are enough, by so many random draws of each number."""
+        whole = CalibrationImages(self.dataset.split("calibration"), self.model.preprocessing)
+        subject = self.model.name, _name(self._location()), self.float_model, whole
+        return self._make(Study(*subject, self.recipe, self.config.calibration.images, draws))
 
     @cached_property
     def robustness(self) -> Product | None:

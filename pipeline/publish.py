@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.atomic import replacing
 from pipeline.plan import Build
 from pipeline.store import Product, writing
 
@@ -20,7 +21,8 @@ def publish(build: Build, label: str = "") -> Path:
     name with other settings publish one after the other, so that what lies there in the end is of one.
     """
     packed = build.bundle
-    parts = (build.float_model, build.ranges, build.int8_model, build.engine.product, build.report)
+    found = () if build.brought is not None else (build.ranges,)
+    parts = (build.float_model, *found, build.int8_model, build.engine.product, build.report)
     files = {file: product for product in parts for file in product.digests}
     out = build.config.out
     name = build.name + label
@@ -52,9 +54,5 @@ def place(product: Product, name: str, destination: Path) -> None:
         have, want = destination.stat(), source.stat()
         if (have.st_size, have.st_mtime_ns) == (want.st_size, want.st_mtime_ns):
             return
-    scratch = destination.with_name(f".{destination.name}.{os.getpid()}")
-    try:
+    with replacing(destination) as scratch:
         shutil.copy2(source, scratch)
-        scratch.replace(destination)
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from pipeline.archive import verify
+from pipeline.atomic import replacing
 from pipeline.errors import BundleError, UsageError
 from pipeline.pack import pack
 from pipeline.store import writing
@@ -76,14 +77,9 @@ def sign_bundle(bundle: Path, private: Path) -> None:
     if NAME not in files:
         raise BundleError(f"{bundle} holds no {NAME}. Build it again with `edgec build`.")
     files[signature.NAME] = sign_manifest(files[NAME], private)
-    scratch = bundle.with_name(f".{bundle.name}.{os.getpid()}")
-    with writing(bundle.parent, "another folder"):
-        try:
-            pack(files, scratch, top)
-            verify(scratch)
-            scratch.replace(bundle)
-        finally:
-            scratch.unlink(missing_ok=True)
+    with writing(bundle.parent, "another folder"), replacing(bundle) as scratch:
+        pack(files, scratch, top)
+        verify(scratch)
 
 
 def public_half(private: Path) -> PublicKey:

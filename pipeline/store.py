@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from pipeline.atomic import flush
 from pipeline.digest import folder_digests, value_digest
 from pipeline.errors import StorageError
 from pipeline.progress import Progress
@@ -74,7 +74,7 @@ class Store:
             digests = folder_digests(scratch)
             (scratch / MANIFEST).write_text(json.dumps(digests, indent=1))
             for name in (*digests, MANIFEST):
-                _flush(scratch / name)
+                flush(scratch / name)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(place, ignore_errors=True)  # incomplete: `_find` refused it
             scratch.rename(place)
@@ -115,12 +115,6 @@ def _find(stage: Stage, place: Path) -> Product | None:
         return None
     complete = isinstance(digests, dict) and all((place / name).is_file() for name in digests)
     return Product(stage.name, place, digests, cached=True) if complete else None
-
-
-def _flush(path: Path) -> None:
-    """Bring a file's bytes onto the disk, so that a rename never becomes durable before them."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 REFUSALS = (

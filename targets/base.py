@@ -26,6 +26,7 @@ class BuildState(StrEnum):
 
     BUILT = "built"
     NOT_BUILT = "not built on device"
+    ON_DEVICE = "built on the device"  # and left there: it runs nowhere else
 
 
 @dataclass(frozen=True)
@@ -133,4 +134,8 @@ class OnDevice(Protocol):
         self, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int
     ) -> Measurement:
         """Time the engine there on images [N, H, W, C]. Raises EngineError or a DeviceError."""
+        ...
+
+    def findings(self) -> tuple[Check, ...]:
+        """What else the last `measure` saw, in sentences for the report."""
         ...

@@ -1,8 +1,8 @@
 """The network that all engines are given: the same weights, the same calibration images, the same pictures.
 
 Weights are random: they do not change how long an integer engine takes. Batch normalisation has the
-statistics of the pictures, and the mean of the logits is subtracted, so that activations are spread and
-pictures belong to different classes as in a trained network.
+statistics of the pictures, and the classifier tells the pictures apart, so that activations are spread and
+classes differ as in a trained network.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from pipeline.models.zoo import IMAGENET_MEAN, IMAGENET_STD, Architecture
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-CALIBRATION, CANDIDATES, PICTURES = 32, 64, 8
+CALIBRATION, PICTURES = 32, 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def write(case: Case, folder: Path) -> None:
     """Write what engines are built from, and the pictures they are timed on, into `folder`.
 
     network.onnx and network.pt2 take normalised float images `x` [1, 3, H, W]; model.onnx and its quantised
-    form model.int8.onnx take uint8 pixels. The pictures are those where the float network is surest.
+    form model.int8.onnx take uint8 pixels.
     """
     import torch
 
@@ -56,12 +56,11 @@ def write(case: Case, folder: Path) -> None:
 
     torch.manual_seed(0)
     network = build(case.architecture, 3, case.classes)
-    pixels = pictures(CALIBRATION + CANDIDATES, case.side)
+    pixels = pictures(CALIBRATION, case.side)
     inputs = normalised(pixels)
-    _spread(network, torch.from_numpy(inputs[:CALIBRATION]))
+    _train(network, torch.from_numpy(inputs))
     with torch.inference_mode():
-        logits = network(torch.from_numpy(inputs[CALIBRATION:])).numpy()
-    chosen = CALIBRATION + np.argsort(-_margin(logits))[:PICTURES]
+        logits = network(torch.from_numpy(inputs[:PICTURES])).numpy()
     example = torch.zeros(1, 3, case.side, case.side)
     on_pixels = FromPixels(network, IMAGENET_MEAN, IMAGENET_STD).eval()
     _to_onnx(network, example, "x", folder / "network.onnx")
@@ -72,11 +71,10 @@ def write(case: Case, folder: Path) -> None:
     recipe = QuantRecipe.parse("w8a8_asym")
     ranges = collect(folder / "model.onnx", [pixels[i : i + 1] for i in range(CALIBRATION)], recipe)
     quantize(folder / "model.onnx", ranges, recipe, folder / "model.int8.onnx")
-    np.save(folder / "calibration.npy", inputs[:CALIBRATION])
-    np.save(folder / "pixels.npy", pixels[chosen])
-    np.save(folder / "inputs.npy", inputs[chosen])
-    np.save(folder / "inputs_channels_last.npy", np.ascontiguousarray(inputs[chosen].transpose(0, 2, 3, 1)))
-    np.save(folder / "logits.npy", logits[chosen - CALIBRATION])
+    np.save(folder / "calibration.npy", inputs)
+    np.save(folder / "pixels.npy", pixels[:PICTURES])
+    np.save(folder / "inputs.npy", inputs[:PICTURES])
+    np.save(folder / "logits.npy", logits)
 
 
 def pictures(count: int, side: int) -> NDArray[np.uint8]:
@@ -96,25 +94,27 @@ def normalised(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2).astype(np.float32))
 
 
-def _spread(network: "nn.Module", images: "Tensor") -> None:
-    """Set the statistics of batch normalisation and the mean of the logits; end in inference mode."""
+def _train(network: "nn.Module", images: "Tensor") -> None:
+    """Set the statistics of batch normalisation, and the first classes to the first pictures."""
     import torch
 
-    for module in network.modules():
+    modules = list(network.modules())
+    for module in modules:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # the plain average
+    classifier = next(m for m in modules if isinstance(m, torch.nn.Linear))
+    seen: list[Tensor] = []
     network.train()
     with torch.no_grad():
         network(images)
         network.eval()
-        classifier = [m for m in network.modules() if isinstance(m, torch.nn.Linear)][-1]
-        classifier.bias -= network(images).mean(dim=0)
-
-
-def _margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far the best class is ahead of the second, relative to the spread of all."""
-    ordered = np.sort(logits, axis=1)
-    return (ordered[:, -1] - ordered[:, -2]) / logits.std(axis=1)
+        hook = classifier.register_forward_pre_hook(lambda _, features: seen.append(features[0]))
+        network(images)
+        hook.remove()
+        mean = seen[0].mean(dim=0)
+        classifier.weight[:PICTURES] = seen[0][:PICTURES] - mean
+        classifier.weight /= classifier.weight.norm(dim=1, keepdim=True)
+        classifier.bias[:] = -classifier.weight @ mean
 
 
 def _to_onnx(network: "nn.Module", example: "Tensor", name: str, path: Path) -> None:

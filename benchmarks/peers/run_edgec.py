@@ -10,6 +10,9 @@ import serve
 
 from targets.runtime.native_runner import open_engine
 
+_OPENED = ExitStack()
+"""Keeps the engine open until the process ends."""
+
 
 def build(folder: Path) -> None:
     """Compile model.int8.onnx for this machine."""
@@ -20,7 +23,7 @@ def build(folder: Path) -> None:
 
 def load(folder: Path, threads: int) -> serve.Infer:
     """Open the engine."""
-    return ExitStack().enter_context(open_engine(folder / "model.engine", threads)).infer
+    return _OPENED.enter_context(open_engine(folder / "model.engine", threads)).infer
 
 
 if __name__ == "__main__":

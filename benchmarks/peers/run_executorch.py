@@ -31,11 +31,10 @@ def build(folder: Path) -> None:
 def load(folder: Path, threads: int) -> serve.Infer:
     """Load the program's only method."""
     import torch
-    from executorch.extension.pybindings import portable_lib
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
     from executorch.runtime import Runtime
 
-    if hasattr(portable_lib, "_threadpool_reset"):
-        portable_lib._threadpool_reset(threads)
+    _unsafe_reset_threadpool(threads)  # unsafe while something runs; nothing does
     method = Runtime.get().load_program(folder / "network.pte").load_method("forward")
     return lambda x: method.execute((torch.from_numpy(x),))[0].numpy()
 

@@ -1,13 +1,29 @@
 """The program `edgec`: its commands, and how errors reach the user."""
 
+import errno
+import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import typer
 
 from calibration.errors import CalibrationError
-from pipeline.cli import baseline, build, demo, devices, doctor, report, show, train, verify
+from pipeline.cli import (
+    baseline,
+    build,
+    calibrate,
+    demo,
+    devices,
+    doctor,
+    ensemble,
+    report,
+    show,
+    train,
+    verify,
+)
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
 
@@ -21,8 +37,10 @@ app = typer.Typer(
 )
 app.command("build")(build.build)
 app.command("train")(train.train)
+app.command("calibrate")(calibrate.calibrate)
 app.command("export")(build.export)
 app.command("validate")(build.validate)
+app.command("ensemble")(ensemble.ensemble)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)
 app.command("sign")(verify.sign)
@@ -41,13 +59,23 @@ def main() -> None:
     """Run the program. Errors the user can put right are one paragraph on stderr, without a traceback."""
     signal.signal(signal.SIGTERM, _end)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a full disk is noticed here, not when the interpreter has no words left
     except PipelineError as error:
         _fail(error, error.exit_code)
     except UnknownTarget as error:
         _fail(error, 2)
     except (TargetError, CalibrationError) as error:
         _fail(error, 1)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _fail(f"{Path(error.filename).name[:40]}...: {error.strerror}. Give a shorter one.", 2)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write is lost
+        _fail(f"What it prints cannot be written: {error.strerror}.", 1)
 
 
 def _end(number: int, _: FrameType | None) -> None:
@@ -55,6 +83,6 @@ def _end(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _fail(error: Exception, code: int) -> None:
+def _fail(error: Exception | str, code: int) -> NoReturn:
     sys.stderr.write(f"edgec: {error}\n")
     sys.exit(code)

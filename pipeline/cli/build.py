@@ -80,7 +80,7 @@ def validate(
     _exit(report)
 
 
-@with_build_options(without=("target", "recipe"))
+@with_build_options(without=("target", "recipe", "quantized"))
 def export(
     chosen: BuildConfig,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],

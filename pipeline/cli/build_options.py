@@ -20,9 +20,10 @@ OPTIONS = {
     "device": options.Device,
     "out": options.Out,
     "recipe": options.Recipe,
+    "quantized": options.Quantized,
 }
 """By parameter name, in the order of --help."""
-KEYS = {"recipe": "calibration.recipe"}
+KEYS = {"recipe": "calibration.recipe", "quantized": "calibration.quantized"}
 """Where in the configuration an option goes, if not at the top under its own name."""
 
 

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from pipeline.atomic import replacing
 from pipeline.progress import Advance, Progress, Silent
 from pipeline.store import writing
 
@@ -52,5 +53,5 @@ def make_progress(as_json: bool) -> Progress:
 
 def write_text(file: Path, text: str, option: str) -> None:
     """Write a file that the user named with `option`. Raises StorageError if that cannot be done."""
-    with writing(file.parent, option):
-        file.write_text(text, encoding="utf-8")
+    with writing(file.parent, option), replacing(file) as scratch:
+        scratch.write_text(text, encoding="utf-8")

@@ -32,6 +32,9 @@ Out = Annotated[Path | None, typer.Option(help="Folder for results and cache. De
 Recipe = Annotated[
     str | None, typer.Option(help="Quantisation recipe, such as w8a8_sym. Default: the target's.")
 ]
+Quantized = Annotated[
+    Path | None, typer.Option(help="A Q/DQ ONNX to compile as it is, such as one of edgec train --qat.")
+]
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")]
 Markdown = Annotated[Path | None, typer.Option(help="Write a summary for a pull request.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and no progress.")]

@@ -9,7 +9,8 @@ import typer
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
 from pipeline.config import load_config
-from pipeline.training.config import TrainConfig
+from pipeline.errors import UsageError
+from pipeline.training.config import QatConfig, TrainConfig
 
 
 def train(
@@ -19,11 +20,19 @@ def train(
     model: options.Model = None,
     data: options.Data = None,
     labels: options.Labels = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the images. Default: 20.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the images. Default: 20, with --qat 3.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random. Default: 0.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights to start from. Default: random.")] = None,
     new_head: Annotated[
         bool | None, typer.Option("--new-head", help="Take all but the classifier from --checkpoint.")
+    ] = None,
+    qat: Annotated[
+        bool, typer.Option("--qat", help="Fine-tune the quantised network: for edgec build --quantized.")
+    ] = False,
+    recipe: Annotated[
+        str | None, typer.Option(help="With --qat: the recipe to begin from. Default: w8a8_asym_mse_bc.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A TOML file of settings; options given here take precedence.")
@@ -35,8 +44,9 @@ def train(
     The folder of the run holds training.html: curves while it runs, then the confusion matrix.
 
     Example: edgec train --model resnet20-fashion --data /usr/share/datasets/fashion-mnist
+    Example: edgec train --qat --model resnet18 --checkpoint resnet18.pth --data photos/
     """
-    chosen = {
+    chosen: dict[str, object] = {
         "model": model,
         "data": data,
         "labels": labels,
@@ -45,6 +55,11 @@ def train(
         "initial": checkpoint,
         "new_head": new_head,
     }
+    if qat:
+        _train_quantized(output, config, chosen, recipe, as_json)
+        return
+    if recipe is not None:
+        raise UsageError("--recipe says how to quantise; without --qat nothing is quantised in training.")
     settings = load_config(TrainConfig, config, chosen)
     from pipeline.training.loop import train as run_training
 
@@ -68,3 +83,27 @@ def train(
             f"top-1    {found.accuracy:.2%} of {found.seen} evaluation images, in float32"
             f" (mean over classes {found.balanced_accuracy:.2%})"
         )
+
+
+def _train_quantized(
+    output: Path | None, config: Path | None, chosen: dict[str, object], recipe: str | None, as_json: bool
+) -> None:
+    if chosen.pop("new_head"):
+        raise UsageError(
+            "--qat goes on from whole weights; --new-head takes a part of them. Drop one of both."
+        )
+    settings = load_config(QatConfig, config, {**chosen, "recipe": recipe})
+    from pipeline.training.qat import train_quantized
+
+    result = train_quantized(
+        settings, output or Path("runs") / f"{settings.model}-qat", make_progress(as_json)
+    )
+    if as_json:
+        history = [record.model_dump(mode="json") for record in result.history]
+        found = {"quantized": str(result.quantized), "agreement": result.agreement, "checked": result.checked}
+        typer.echo(json.dumps({**found, "history": history}))
+        return
+    typer.echo(
+        f"agrees   {result.agreement:.2%} of {result.checked} images get the same answer in onnxruntime"
+    )
+    typer.echo(f"int8     {result.quantized}; next: edgec build --quantized {result.quantized}")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError, listed
 from pipeline.models import resnet
+from pipeline.models.dialects import from_keras, read_keras, renamed
 from pipeline.models.zoo import KNOWN_MODELS, KnownModel
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
@@ -43,7 +44,7 @@ def load_model(model: KnownModel, checkpoint: Path, classes: int) -> nn.Module:
     Raises CheckpointError if the file is damaged, unsafe or does not fit; the text says which keys or shapes
     differ and which known model the file would fit.
     """
-    weights = read_weights(checkpoint)
+    weights = _weights_for(model, checkpoint)
     network = resnet.build(model.architecture, model.channels, classes)
     _check_fit(model, checkpoint, classes, _shapes(weights), _shapes(network.state_dict()))
     # strict: only num_batches_tracked, which counts training steps, may be absent
@@ -57,7 +58,7 @@ def load_backbone(model: KnownModel, checkpoint: Path, classes: int) -> nn.Modul
     The checkpoint's classes may be others. The network is left in training mode. Raises CheckpointError as
     `load_model` does.
     """
-    weights = read_weights(checkpoint)
+    weights = _weights_for(model, checkpoint)
     found = _shapes(weights)
     old = _classes(found) or classes
     _check_fit(model, checkpoint, old, found, _expected(model, old))
@@ -67,6 +68,14 @@ def load_backbone(model: KnownModel, checkpoint: Path, classes: int) -> nn.Modul
     kept = {key: value for key, value in weights.items() if not key.startswith(f"{own}.")}
     network.load_state_dict(kept, strict=False)
     return network
+
+
+def _weights_for(model: KnownModel, checkpoint: Path) -> Weights:
+    """Read weights in the form that `model` has: Keras' depend on the normalisation."""
+    if checkpoint.suffix == ".h5" and checkpoint.is_file():
+        found = from_keras(read_keras(checkpoint), model.mean, model.std)
+        return {key: _checked(value, key, checkpoint) for key, value in found.items()}
+    return renamed(read_weights(checkpoint))
 
 
 def read_weights(path: Path) -> Weights:
@@ -79,7 +88,7 @@ def read_weights(path: Path) -> Weights:
     if not path.is_file():
         raise CheckpointError(f"The checkpoint {path} does not exist or is not a file.")
     if path.suffix not in (".safetensors", ".pt", ".pth"):
-        raise CheckpointError(f"The name {path} ends in none of .safetensors, .pt and .pth.")
+        raise CheckpointError(f"The name {path} ends in none of .safetensors, .pt, .pth and .h5 (Keras).")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     weights: Weights = {}
     for key, value in _without_prefix(_unwrapped(content, path)).items():

@@ -152,7 +152,7 @@ def find_weights(model: KnownModel, checkpoint: Path | None = None, data: Path |
             kind = "cannot be read" if checkpoint.is_file() else "is not a file"
             what = kind if checkpoint.exists() else "does not exist"
             raise CheckpointError(
-                f"The checkpoint {checkpoint} {what}. Give a .safetensors, .pt or .pth file."
+                f"The checkpoint {checkpoint} {what}. Give a .safetensors, .pt, .pth or .h5 (Keras) file."
             )
         return checkpoint
     if model.weights is None:

@@ -12,6 +12,9 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 150, 36, 48
 COLOURS = ("#0b62a4", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0e7490")
 """Told apart by most colour-blind readers; a second pass through them is dashed."""
 
+MARKED = 12
+"""Up to so many points of a line have a dot each."""
+
 Points = Sequence[tuple[float, float]]
 
 
@@ -47,6 +50,11 @@ class LineChart:
             dash = ' stroke-dasharray="5 4"' if name in self.dashed or number >= len(COLOURS) else ""
             path = " ".join(f"{_x(x_axis, x):.1f},{_y(y_axis, y):.1f}" for x, y in points)
             parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
+            if len(points) <= MARKED:
+                parts += [
+                    f'<circle cx="{_x(x_axis, x):.1f}" cy="{_y(y_axis, y):.1f}" r="4" fill="{colour}"/>'
+                    for x, y in points
+                ]
             y = TOP + 12 + 18 * number
             x = WIDTH - RIGHT + 12
             parts.append(

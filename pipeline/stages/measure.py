@@ -1,7 +1,7 @@
 """Engine -> fp32.json and int8.json: latency of both in alternation, and the peak memory of each alone."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +21,8 @@ from targets.runtime.preprocess import Preprocessing
 
 IMAGES = 64
 """Different images that the measured runs take in turn."""
+FINDINGS = "findings.json"
+"""What a device saw besides latency, as a list of checks."""
 MEMORY_RUNS = Settings(min_runs=5, max_runs=5, max_warmup_seconds=0.2)
 
 
@@ -58,6 +60,7 @@ class Measure(Stage):
             with progress.task(f"measure on {self.engine.device}", None):
                 there = target.measure(self.engine.path, images, self.settings, self.threads)
             (output / "int8.json").write_text(to_json([there, there]))  # alone in its process: memory too
+            (output / FINDINGS).write_text(json.dumps([asdict(one) for one in target.findings()]))
         memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
         with progress.task("measure", 1 + len(engines)) as advance:
             latency = measure_in_child(list(engines.values()), images, self.settings, self.threads)

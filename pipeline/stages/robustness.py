@@ -13,6 +13,7 @@ from pipeline.progress import Progress
 from pipeline.report.robustness import RobustnessTally
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
+from pipeline.stages.validate import CODE, TOOLS
 from pipeline.store import Product
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing
@@ -30,17 +31,12 @@ class Robustness(Stage):
 
     name: ClassVar[str] = "robustness"
     code: ClassVar[tuple[str, ...]] = (
+        *CODE,
         "pipeline/stages/robustness.py",
         "pipeline/corruptions.py",
-        "pipeline/data",
-        "pipeline/report/model.py",
-        "pipeline/report/paired.py",
-        "pipeline/report/record.py",
         "pipeline/report/robustness.py",
-        "pipeline/report/stats.py",
-        "targets",
     )
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python", "scipy")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
     engine: Engine

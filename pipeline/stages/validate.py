@@ -17,6 +17,13 @@ from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 32
+CODE = (
+    "pipeline/data",
+    *(f"pipeline/report/{name}.py" for name in ("model", "paired", "record", "stats")),
+    "targets",
+)
+"""What decides any comparison of both networks image by image."""
+TOOLS = ("onnxruntime", "numpy", "opencv-python", "scipy")
 SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
 
 
@@ -26,17 +33,12 @@ class Validate(Stage):
 
     name: ClassVar[str] = "validate"
     code: ClassVar[tuple[str, ...]] = (
+        *CODE,
         "pipeline/stages/validate.py",
-        "pipeline/data",
         "pipeline/report/accuracy.py",
-        "pipeline/report/model.py",
-        "pipeline/report/paired.py",
-        "pipeline/report/record.py",
-        "pipeline/report/stats.py",
         "pipeline/report/thumbnails.py",
-        "targets",
     )
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python", "scipy")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
     engine: Engine

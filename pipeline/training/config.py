@@ -23,6 +23,7 @@ class TrainConfig(BaseModel):
     new_head: bool = False  # take all but the classifier from `initial`: its classes may be others
     thaw: float = Field(default=0, ge=0, le=1)  # share of epochs: stages learn one by one, the head first
     silent_branches: bool = False  # zero the last norm's scale in each block (Goyal et al. 2017, 5.1)
+    images: int | None = Field(default=None, ge=2)  # learn from so many, evenly of all classes; None: all
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)  # batch normalisation needs two
@@ -45,6 +46,7 @@ class TrainConfig(BaseModel):
     small_epochs: float = Field(default=0.5, ge=0, le=1)  # share of epochs on smaller images
     small_scale: float = Field(default=0.75, gt=0, le=1)  # their side, relative to the full one
     watch: Literal["nothing", "held_out", "evaluation"] = "nothing"  # what to measure after each epoch
+    watch_images: int | None = Field(default=None, ge=1)  # so many of the evaluation images; None: all
     hold_out: float = Field(default=0.1, gt=0, lt=1)  # share of the training images, where they are watched
     patience: int = Field(default=0, ge=0)  # epochs without a lower held-out loss, then stop; 0: never
     bf16: Literal["auto", "on", "off"] = "auto"  # auto: whichever a few steps show to be faster
@@ -63,3 +65,30 @@ class TrainConfig(BaseModel):
         if any(not 0 < drop < 1 for drop in self.drops) or list(self.drops) != sorted(self.drops):
             raise ValueError("drops are shares of the run between 0 and 1, in order")
         return self
+
+
+class QatConfig(BaseModel):
+    """Everything that decides quantisation-aware fine-tuning, apart from the machine.
+
+    It begins as the model quantised by `recipe`, with the ranges of that, and goes on by Adam, whose rates
+    fall as half a cosine. Rates are in steps of the weights' grids, in mean biases, in logarithms of scales.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    model: str = "resnet20-fashion"
+    data: Path | None = None  # None: the model's own data set
+    labels: str | None = None  # which column of a labels.csv; None: the first
+    initial: Path | None = None  # the float weights to quantise; None: the model's own
+    recipe: str = "w8a8_asym_mse_bc"
+    calibration_images: int = Field(default=512, ge=1)
+    seed: int = Field(default=0, ge=0)
+    epochs: int = Field(default=3, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    weight_rate: float = Field(default=0.03, gt=0)
+    bias_rate: float = Field(default=5e-3, gt=0)
+    scale_rate: float = Field(default=1e-3, gt=0)
+    teacher: float = Field(default=0.5, ge=0, le=1)  # share of the loss that follows the float network
+    crop_margin: float = Field(default=0.125, ge=0, le=0.5)  # share of the side an image may shift by
+    flip: bool = True  # left to right
+    threads: int | None = Field(default=None, ge=1, le=1024)  # None: torch's choice

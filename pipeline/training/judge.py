@@ -1,5 +1,6 @@
 """What a float network gets right and wrong on a split."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +9,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from pipeline.data.split import Split
+from pipeline.data.split import Batch, Split
 from pipeline.models.resnet import FromPixels
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Advance
+
+BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,20 @@ class Judgement:
 
 def judge(network: nn.Module, model: KnownModel, split: Split, advance: Advance) -> Judgement:
     """Classify all readable images of `split` in float32. The network keeps the mode it is in."""
-    classes = len(split.classes)
+    batches = split.batches(model.preprocessing, BATCH)
+    return judge_batches(network, model, batches, len(split.classes), advance)
+
+
+def judge_batches(
+    network: nn.Module, model: KnownModel, batches: Iterable[Batch], classes: int, advance: Advance
+) -> Judgement:
+    """As `judge`, on batches that may be kept and judged again."""
     device = next(network.parameters()).device
     training = {module: module.training for module in network.modules()}
     eyes = FromPixels(network, model.mean, model.std).eval().to(device)
     confusion, loss = np.zeros((classes, classes), np.int64), 0.0
     with torch.inference_mode():
-        for batch in split.batches(model.preprocessing, batch_size=250):
+        for batch in batches:
             labels = torch.from_numpy(batch.labels)
             logits = eyes(torch.from_numpy(batch.images).to(device)).float().cpu()
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()

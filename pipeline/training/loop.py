@@ -4,17 +4,16 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pipeline.data import open_dataset
-from pipeline.data.split import Split
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import UsageError
 from pipeline.models.checkpoint import read_weights
-from pipeline.models.zoo import KnownModel, find_model
+from pipeline.models.zoo import find_model
 from pipeline.progress import Progress, Silent
 from pipeline.training.config import TrainConfig
+from pipeline.training.held import held_in_memory
 from pipeline.training.judge import Judgement, judge
 from pipeline.training.optimise import class_weights
 from pipeline.training.page import render
@@ -22,9 +21,6 @@ from pipeline.training.precision import bf16_is_faster, find_device
 from pipeline.training.run import Decisions, EpochRecord, RunFolder
 from pipeline.training.trainer import Trainer
 from pipeline.training.watch import Watch, best_epoch, learned_and_watched, out_of_patience
-
-HELD_LIMIT = 8 * 2**30
-"""Bytes of decoded training images: all are held in memory."""
 
 SILENT = Silent()
 
@@ -53,7 +49,7 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
     classes = model.classes_for(len(dataset.classes))
     split, watch = learned_and_watched(config, dataset, model)
     trainer = Trainer(config, model, classes)
-    images, labels = _held(split, model, progress)
+    images, labels = held_in_memory(split, model, progress)
     trainer.class_weights = class_weights(labels, classes, config.class_weights)
     folder = RunFolder(output)
     with folder.held():
@@ -141,29 +137,6 @@ def _told_to_machines(judgement: Judgement, classes: tuple[str, ...]) -> dict[st
         "classes": classes,
         "confusion": judgement.confusion.tolist(),
     }
-
-
-def _held(split: Split, model: KnownModel, progress: Progress) -> tuple[Tensor, Tensor]:
-    """Decode a whole split: uint8 [N, H, W, C], int64 [N]. Raises DataError if that is too large."""
-    size = len(split) * int(np.prod(model.input_shape))
-    if size > HELD_LIMIT:
-        raise DataError(
-            f"{len(split)} training images of {model.name} take {size / 2**30:.1f} GiB decoded; at most"
-            f" {HELD_LIMIT / 2**30:.0f} GiB are held. Train on fewer, or elsewhere, and bring the checkpoint."
-        )
-    images = torch.empty((len(split), *model.input_shape), dtype=torch.uint8)
-    labels = torch.empty(len(split), dtype=torch.int64)
-    held = 0
-    with progress.task("decode", len(split)) as advance:
-        for batch in split.batches(model.preprocessing, batch_size=256):
-            n = len(batch.labels)
-            images[held : held + n] = torch.from_numpy(batch.images)
-            labels[held : held + n] = torch.from_numpy(batch.labels)
-            held += n
-            advance(n)
-    if held < 2:
-        raise DataError(f"There are {held} training images; batch normalisation needs at least two.")
-    return images[:held], labels[:held]
 
 
 def _decide(trainer: Trainer, images: Tensor, labels: Tensor, digest: str) -> Decisions:

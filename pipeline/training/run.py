@@ -13,7 +13,6 @@ Each file is written beside its place and renamed into it, so that a kill leaves
 
 import fcntl
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +24,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
+from pipeline.atomic import replacing
 from pipeline.errors import CheckpointError, UsageError
 from pipeline.models.checkpoint import DAMAGE
 from pipeline.store import writing
-from pipeline.training.config import TrainConfig
+from pipeline.training.config import QatConfig, TrainConfig
 
 
 class Decisions(BaseModel):
@@ -49,7 +49,7 @@ class RunRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
-    config: TrainConfig
+    config: TrainConfig | QatConfig
     decisions: Decisions
 
 
@@ -118,7 +118,7 @@ class RunFolder:
                 raise UsageError(f"Another training runs in {self.path}. Give another folder.") from None
             yield
 
-    def begin(self, config: TrainConfig, decide: Callable[[], Decisions]) -> RunRecord:
+    def begin(self, config: TrainConfig | QatConfig, decide: Callable[[], Decisions]) -> RunRecord:
         """Return the record of the run in this folder, or write that of a new one.
 
         Raises UsageError if the folder holds a run with other settings, CheckpointError for a damaged record.
@@ -134,7 +134,7 @@ class RunFolder:
             raise CheckpointError(f"{path} is damaged. Remove {self.path} to start again.") from error
         found, wanted = record.config.model_dump(), config.model_dump()
         different = [
-            f"{key} = {found[key]}, not {wanted[key]}" for key in wanted if found[key] != wanted[key]
+            f"{key} = {found.get(key)}, not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]
         ]
         if different:
             raise UsageError(
@@ -187,14 +187,6 @@ def _encoded(network: nn.Module) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write beside `path`, put it on the disk, and rename. Raises StorageError if the system refuses."""
-    scratch = path.with_name(f".{path.name}.part")
-    with writing(path.parent, "--output"):
-        try:
-            with scratch.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+    """Write `path` completely or not at all. Raises StorageError if the system refuses."""
+    with writing(path.parent, "--output"), replacing(path) as scratch:
+        scratch.write_bytes(content)

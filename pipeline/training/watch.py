@@ -2,31 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from torch import nn
 
 from pipeline.data.dataset import Dataset
-from pipeline.data.split import Split
+from pipeline.data.split import Batch, Split
 from pipeline.errors import DataError
 from pipeline.models.zoo import KnownModel
 from pipeline.training.config import TrainConfig
-from pipeline.training.judge import judge
+from pipeline.training.judge import BATCH, judge_batches
 from pipeline.training.run import EpochRecord, Watched
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Looks at one split."""
+    """Looks at one split, decoded once and kept."""
 
     images: Literal["held_out", "evaluation"]
     split: Split
     model: KnownModel
 
+    @cached_property
+    def _batches(self) -> list[Batch]:
+        return list(self.split.batches(self.model.preprocessing, BATCH))
+
     def look(self, network: nn.Module) -> Watched:
         """Judge the network as it is."""
-        found = judge(network, self.model, self.split, lambda _: None)
+        classes = len(self.split.classes)
+        found = judge_batches(network, self.model, self._batches, classes, lambda _: None)
         return Watched(images=self.images, loss=found.loss, accuracy=found.accuracy)
 
 
@@ -35,10 +41,14 @@ def learned_and_watched(
 ) -> tuple[Split, Watch | None]:
     """Return the images to learn from, and what to watch. Raises DataError if one of them would be empty."""
     whole = dataset.split("train")
+    if config.images is not None:
+        whole = whole.stratified(config.images, config.seed)
     if config.watch == "nothing":
         return whole, None
     if config.watch == "evaluation":
-        return whole, Watch("evaluation", dataset.split("evaluation"), model)
+        seen = dataset.split("evaluation")
+        seen = seen.stratified(config.watch_images) if config.watch_images else seen
+        return whole, Watch("evaluation", seen, model)
     held = whole.stratified(max(1, round(config.hold_out * len(whole))), config.seed)
     taken = np.isin(whole.indices, held.indices)
     if taken.all():

@@ -7,6 +7,7 @@ cycle, or waits for memory.
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,24 +30,30 @@ def instructions_per_inference(engine: Path, cpu: str, images: NDArray[np.uint8]
     repeated = images[np.arange(1 + IMAGES) % len(images)]
     with tempfile.TemporaryDirectory(prefix="edgec-count-") as folder:
         plugin = Path(folder) / "count.so"
-        _build(plugin)
-        counts = [_count(engine, cpu, plugin, repeated[:length]) for length in (1, 1 + IMAGES)]
+        build_plugin(plugin)
+        command = [str(engine.resolve()), "logits", "--threads", "1"]
+        runs = [repeated[:length].tobytes() for length in (1, 1 + IMAGES)]
+        counts = [count_executed(cpu, plugin, command, pixels)[0] for pixels in runs]
     return round((counts[1] - counts[0]) / IMAGES)
 
 
-def _build(plugin: Path) -> None:
-    """Compile the plugin; what it calls is in qemu itself."""
+def build_plugin(plugin: Path) -> None:
+    """Compile the plugin; what it calls is in qemu itself. Raises EngineError."""
     options = ["-shared", "-fPIC", "-O2", "-std=c11", "-Wall", "-Wextra", "-Wl,-z,lazy"]
     done = run_zig([*options, "-Wl,--allow-shlib-undefined", str(PLUGIN), "-o", str(plugin)])
     if done.returncode:
         raise EngineError(f"compiling {PLUGIN.name} failed:\n{done.stderr[-2000:]}")
 
 
-def _count(engine: Path, cpu: str, plugin: Path, images: NDArray[np.uint8]) -> int:
-    command = [QEMU, "-cpu", cpu, "-plugin", str(plugin), str(engine.resolve()), "logits", "--threads", "1"]
-    done = subprocess.run(command, input=images.tobytes(), capture_output=True, check=False)
+def count_executed(cpu: str, plugin: Path, command: Sequence[str], data: bytes = b"") -> tuple[int, bytes]:
+    """Run options and a program in the emulator; returns how many instructions it executed, and its output.
+
+    Raises EngineError if the emulator or the program fails.
+    """
+    emulated = [QEMU, "-cpu", cpu, "-plugin", str(plugin), *command]
+    done = subprocess.run(emulated, input=data, capture_output=True, check=False)
     said = re.search(rb"instructions (\d+)", done.stderr)
     if done.returncode or not said:
         told = done.stderr.decode(errors="replace")[-500:] or f"exit code {done.returncode}"
-        raise EngineError(f"counting the instructions of {engine} under {QEMU} -cpu {cpu} failed: {told}")
-    return int(said[1])
+        raise EngineError(f"counting the instructions of {command} under {QEMU} -cpu {cpu} failed: {told}")
+    return int(said[1]), done.stdout

@@ -73,7 +73,7 @@ class DeviceFacts:
 
 def probe(device: SshDevice) -> DeviceFacts:
     """Ask a device what it is. Raises a DeviceError if it cannot be reached or has no Python at all."""
-    done = device.run(["python3", "-c", _FACTS], timeout_s=60)
+    done = device.run(["python3", "-c", _FACTS], timeout_s=300)
     if done.returncode == 127:
         raise DeviceError(f"{device.address} has no python3. Install it: apt install python3")
     if done.returncode:

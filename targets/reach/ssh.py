@@ -131,7 +131,7 @@ class SshDevice:
         """Return the error that says how a command failed."""
         said = (done.stderr.strip() or done.stdout.strip())[-1000:] or "it said nothing"
         return DeviceCommandFailed(
-            f"{self.address}: {shlex.join(argv)[:200]} failed with exit code {done.returncode}: {said}"
+            f"{self.address}: {_told(argv)} failed with exit code {done.returncode}: {said}"
         )
 
     def send(self, local: Path, remote: str, on_bytes: Callable[[int], None] | None = None) -> None:
@@ -188,9 +188,7 @@ class SshDevice:
         child = self.start(command)
         done = follow(child, stdin, on_line, timeout_s)
         if done is None:
-            raise DeviceTimeout(
-                f"{self.address}: {shlex.join(command)[:200]} took longer than {timeout_s:g} s."
-            )
+            raise DeviceTimeout(f"{self.address}: {_told(command)} took longer than {timeout_s:g} s.")
         stdout, stderr = done
         said = stderr.decode(errors="replace")
         error = diagnose(said, self.address.destination, str(self.address))
@@ -217,3 +215,9 @@ class SshDevice:
             *(["-p", str(self.address.port)] if self.address.port else []),
             *("--", self.address.destination),
         ]
+
+
+def _told(command: Sequence[str]) -> str:
+    """Return a command as its user knows it: without what watches it, and not more than a line of it."""
+    own = command[4:] if command[2:3] == [_WATCHED] else command
+    return shlex.join(own).partition("\n")[0][:200]

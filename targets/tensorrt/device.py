@@ -48,7 +48,7 @@ class JetsonOnDevice(JetsonTarget):
     """A Jetson that is there: reached over SSH."""
 
     origin: ClassVar[Origin] = Origin.DEVICE
-    state: ClassVar[BuildState] = BuildState.BUILT
+    state: ClassVar[BuildState] = BuildState.ON_DEVICE
 
     def __init__(self, module: Jetson, reached: SshDevice, threads: int = 1) -> None:
         super().__init__(module, threads)

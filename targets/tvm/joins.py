@@ -126,7 +126,7 @@ def _flat(node: str, operands: list[Value]) -> Value:
     match operands:
         case [Quantized() as x, *_]:
             return replace(x, flat=True)
-        case [Pending() as p, *_] if p.shape[:2] == (1, 1):
+        case [Pending() as p, *_]:
             return replace(p, flat=True)
     raise NoIntegerForm(f"{node} needs a quantised input.")
 

@@ -7,6 +7,7 @@ import torch
 from calibration import learned
 from calibration.collect import collect
 from calibration.errors import ImagesError
+from calibration.fake_quant import FakeQuantized, Rates
 from calibration.graph import Graph
 from calibration.metrics import closeness, logits
 from calibration.parameters import Parameters, find_parameters
@@ -32,7 +33,7 @@ def test_what_is_trained_is_what_onnxruntime_runs(exported: Exported, name: str)
     graph, placement, start = _start(exported, name)
     fresh = pictures(64, exported.image_shape, seed=1)
     with torch.no_grad():
-        found, _ = learned._Student(graph, placement, start).run(fresh)
+        found = FakeQuantized(graph, placement, start)(fresh)
     expected = logits(write_qdq(graph, placement, start, QuantRecipe.parse(name)), [fresh])
     assert closeness(expected, found.numpy()).sqnr_db > 45
 
@@ -54,7 +55,7 @@ def test_learning_brings_the_network_closer_on_images_it_has_not_seen(exported: 
 def test_a_weight_moves_one_step_at_most_and_some_do(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learned, "WEIGHT_RATE", 0.2)
+    monkeypatch.setattr(learned, "RATES", Rates(weight=0.2))
     graph, placement, start = _start(exported, "w8a8_asym")
     better = learned.learn(graph, placement, start, [pictures(64, exported.image_shape)], lambda _: None)
     moves = [

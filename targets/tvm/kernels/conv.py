@@ -2,12 +2,12 @@
 
 Activations are [row][pixel][channel] with the halo already there, so neighbouring taps of a row are
 neighbouring bytes: without dilation a whole row of the kernel is one run of S * C bytes. Work items are
-(block of channels, block of rows), channels outermost, so that a block's weights stay in the cache.
+blocks of channels times blocks of rows.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tvm import tirx
 
@@ -29,12 +29,16 @@ class Strides:
 
 @dataclass(frozen=True)
 class Tile:
-    """Block sizes: rows and columns of output pixels, vectors of channels, granules unrolled."""
+    """Block sizes: rows and columns of output pixels, vectors of channels, granules unrolled.
+
+    `stay`: what is used again before the next is fetched, a block's weights or a block's rows of pixels.
+    """
 
     rows: int
     columns: int
     vectors: int
     unroll: int = 1
+    stay: Literal["weights", "pixels"] = "weights"
 
     @property
     def pixels(self) -> int:
@@ -80,9 +84,14 @@ class ConvKernel:
         return -(-self.width // self.tile.columns)
 
     @property
+    def channel_blocks(self) -> int:
+        """Blocks of channels."""
+        return self.channels // (self.tile.vectors * self.isa.lanes)
+
+    @property
     def items(self) -> int:
         """Work items: blocks of channels times blocks of rows."""
-        return self.channels // (self.tile.vectors * self.isa.lanes) * self.row_blocks
+        return self.channel_blocks * self.row_blocks
 
     @property
     def granules(self) -> int:
@@ -96,18 +105,29 @@ class ConvKernel:
         count = step(isa).registers(tile.pixels, tile.vectors)
         acc = k.registers(count, f"int32x{isa.lanes}")
         with k.loop(k.end - k.begin, k.begin) as item:
-            channels, rows = item, tirx.const(0, "int64")
-            if self.row_blocks > 1:
-                channels = k.let(tirx.floordiv(item, tirx.const(self.row_blocks, "int64")))
-                rows = item - channels * self.row_blocks
+            channels, rows = self._split(k, item)
             row = k.let(clamp_index(rows * tile.rows, 0, self.height - tile.rows))
             with k.loop(self.column_blocks) as columns:
                 column = k.let(clamp_index(columns * tile.columns, 0, self.width - tile.columns))
                 block = Block(tile.pixels, tile.vectors, k.let(channels * (tile.vectors * isa.lanes)))
                 step(isa).start(k, acc, block)
-                self._accumulate(k, acc, block, row, column, rows * self.column_blocks + columns)
+                turn = (rows if tile.stay == "weights" else item) * self.column_blocks + columns
+                self._accumulate(k, acc, block, row, column, turn)
                 self._finish(k, acc, block, row, column)
         return k.function(name)
+
+    def _split(self, k: Emitter, item: Expr) -> tuple[Expr, Expr]:
+        """A work item's block of channels and block of rows."""
+        if self.tile.stay == "weights":
+            inner, outermost = self.row_blocks, 0
+        else:
+            inner, outermost = self.channel_blocks, 1
+        if inner == 1:
+            parts = [item, tirx.const(0, "int64")]
+        else:
+            outer = k.let(tirx.floordiv(item, tirx.const(inner, "int64")))
+            parts = [outer, k.let(item - outer * inner)]
+        return parts[outermost], parts[1 - outermost]
 
     def _accumulate(
         self,
@@ -128,10 +148,13 @@ class ConvKernel:
         reads = [[offset + pixel for pixel in pixels] for offset in self.spread]
         unroll = min(tile.unroll * inner.unit, self.granules)
         whole = self.granules // unroll
-        ahead = Ahead.plan(
-            ky * kx * per_run * granule, (self.row_blocks * self.column_blocks, ky * kx, whole)
-        )
-        following = k.let(w + ahead.bytes)
+        size, turns = ky * kx * per_run * granule, self.row_blocks * self.column_blocks
+        following = w + size
+        if tile.stay == "pixels":  # then the next layer's weights are what comes
+            size, turns = size * self.channel_blocks, turns * self.channel_blocks
+            following = tirx.const(size, "int64")
+        ahead = Ahead.plan(size, (turns, ky * kx, whole))
+        following = k.let(following)
         ahead.emit(k, 0, following, turn)
         with k.loop(ky) as ry, k.loop(kx) as rx:
             turn = turn * (ky * kx) + (ry * kx + rx)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -47,11 +48,18 @@ FRAME = """<!doctype html><meta charset="utf-8">
 }}</script>"""
 
 
-def browse(page: str, width: int, height: int, folder: Path, *options: str, dark: bool = False) -> str:
+AXE = """<script>{axe}</script><script>axe.run(document).then(found => {{
+  parent.document.title = 'axe ' + found.violations.map(v => `${{v.id}}: ${{v.nodes[0].html}}`).join('; ');
+}})</script></body>"""
+
+
+def browse(
+    page: str, width: int, height: int, folder: Path, *options: str, dark: bool = False, frame: str = FRAME
+) -> str:
     """Open a page in a frame of the given size in a new browser; return the browser's output and console."""
     assert CHROMIUM
     document = folder / "frame.html"
-    document.write_text(FRAME.format(width=width, height=height, page=html.escape(page)), encoding="utf-8")
+    document.write_text(frame.format(width=width, height=height, page=html.escape(page)), encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
     command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     command += [f"--user-data-dir={folder / 'profile'}", f"--window-size={max(width, 500)},{height}"]
@@ -73,3 +81,15 @@ def dimensions(page: str, width: int, folder: Path) -> tuple[str, int, int, int]
 in_a_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on this machine: apt install chromium"
 )
+
+
+def barriers(page: str, width: int, folder: Path, dark: bool = False) -> str:
+    """Return what axe-core finds wrong with a page for people with disabilities; nothing if all is well."""
+    axe = files("axe_core_python").joinpath("axe.min.js").read_text().replace("</script", "<\\/script")
+    page = page.replace("</body>", AXE.format(axe=axe))
+    frame = FRAME[: FRAME.index("<script>")]
+    options = "--dump-dom", "--virtual-time-budget=30000"
+    output = browse(page, width, 900, folder, *options, dark=dark, frame=frame)
+    found = re.search(r"<title>axe ?(.*?)</title>", output, re.DOTALL)
+    assert found, output[-500:]
+    return html.unescape(found[1])

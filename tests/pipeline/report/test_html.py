@@ -10,7 +10,7 @@ import pytest
 import pipeline.report.html as report_html
 from pipeline.report.html import render_html
 from pipeline.report.model import Coverage, LayerSensitivity, Report
-from tests.pipeline.report.browser import Page, browse, dimensions, in_a_browser
+from tests.pipeline.report.browser import Page, barriers, browse, dimensions, in_a_browser
 from tests.pipeline.report.samples import report, robustness
 
 
@@ -142,6 +142,24 @@ def test_in_a_browser_nothing_overflows_and_the_console_is_silent(
     assert console == ""
     assert scroll_width <= client_width == width
     assert height > 900
+
+
+@in_a_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [375, 1200])
+def test_axe_core_finds_no_barrier(width: int, dark: bool, tmp_path: Path) -> None:
+    assert barriers(render_html(everything()), width, tmp_path, dark) == ""
+
+
+@in_a_browser
+def test_axe_core_would_notice_a_barrier(tmp_path: Path) -> None:
+    broken = (
+        "<!doctype html><html><title>x</title><body><main><h1>x</h1><img src='data:,'></main></body></html>"
+    )
+    found = barriers(broken, 375, tmp_path)
+    assert "image-alt" in found
+    assert "html-has-lang" in found
 
 
 @in_a_browser

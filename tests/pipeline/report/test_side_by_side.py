@@ -7,7 +7,7 @@ from rich.console import Console
 from pipeline.errors import ReportError
 from pipeline.report.model import Report
 from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
-from tests.pipeline.report.browser import Page, dimensions, in_a_browser
+from tests.pipeline.report.browser import Page, barriers, dimensions, in_a_browser
 from tests.pipeline.report.samples import report
 
 
@@ -76,3 +76,10 @@ def test_in_a_browser_nothing_overflows_and_the_console_is_silent(width: int, tm
     console, scroll_width, client_width, _ = dimensions(side_by_side_html(three()), width, tmp_path)
     assert console == ""
     assert scroll_width <= client_width == width
+
+
+@in_a_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_core_finds_no_barrier(dark: bool, tmp_path: Path) -> None:
+    assert barriers(side_by_side_html(three()), 375, tmp_path, dark) == ""

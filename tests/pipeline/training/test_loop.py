@@ -17,7 +17,7 @@ from pipeline.errors import CheckpointError, DataError, StorageError, UsageError
 from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import find_model
 from pipeline.progress import Advance
-from pipeline.training import loop
+from pipeline.training import held, loop
 from pipeline.training.config import TrainConfig
 from pipeline.training.judge import judge
 from pipeline.training.loop import train
@@ -246,7 +246,7 @@ def test_data_that_cannot_be_trained_on_is_refused(
         train(TrainConfig(model="resnet18"), tmp_path / "run")
     with pytest.raises(DataError, match="has no images for train: it has test, calibration"):
         train(TrainConfig(), tmp_path / "run")
-    monkeypatch.setattr(loop, "HELD_LIMIT", 1000)
+    monkeypatch.setattr(held, "HELD_LIMIT", 1000)
     with pytest.raises(DataError, match="GiB decoded"):
         train(small(data), tmp_path / "run")
 

@@ -82,7 +82,7 @@ def test_engines_are_built_run_and_timed_there(
     sshd.use_path(install(sshd.folder / "jetson", jetpack, unpacked[jetpack]))
     target = JetsonOnDevice(replace(jetsons()["jetson"], sm="87"), sshd.device)
     target.check()
-    assert (target.origin, target.state) == (Origin.DEVICE, BuildState.BUILT)
+    assert (target.origin, target.state) == (Origin.DEVICE, BuildState.ON_DEVICE)
     assert f"TensorRT {VERSIONS[jetpack]}" in target.device()
     assert f"JetPack {jetpack}" in target.device()
     runs(target, engine)

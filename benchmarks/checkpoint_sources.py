@@ -1,0 +1,142 @@
+"""Do checkpoints of torchvision, timm and Keras compute here what they compute there?
+
+    pip install torchvision timm keras      # in an environment of its own
+    python -m benchmarks.checkpoint_sources
+
+Every network gets random weights and norms with random statistics in its own library, is saved as that
+library saves it, loaded as CHECKPOINT= would be, and compared on random images of 224 pixels, normalised by
+each side's own rule. Printed: the largest difference of a logit, relative to the largest logit. A library
+that is not installed is named and left out.
+
+Found with torchvision 0.28.0, timm 1.0.31 and keras 3.15.1 (torch backend), torch 2.13.0 on a CPU:
+
+RESULTS
+"""
+
+import os
+import sys
+import tempfile
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.models.checkpoint import load_model
+from pipeline.models.resnet import FromPixels
+from pipeline.models.zoo import find_model
+
+TORCHVISION = {
+    "resnet18": "resnet18",
+    "resnet34": "resnet34",
+    "resnet50": "resnet50",
+    "resnet101": "resnet101",
+    "resnet152": "resnet152",
+    "wide_resnet50_2": "resnet50-wide2",
+    "wide_resnet101_2": "resnet101-wide2",
+}
+TIMM = {
+    **{f"resnet{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
+    "resnetv2_18": "preresnet18",
+    "resnetv2_50": "preresnet50",
+    "resnetv2_101": "preresnet101",
+}
+KERAS = {"ResNet50": "resnet50-v1", "ResNet101": "resnet101-v1", "ResNet152": "resnet152-v1"}
+
+Pixels = NDArray[np.uint8]
+
+
+def restless(network: nn.Module) -> nn.Module:
+    """Give norms statistics that matter."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
+            nn.init.uniform_(module.weight, 0.5, 1.0)
+            nn.init.normal_(module.bias, 0, 0.1)
+    return network.eval()
+
+
+def torch_cases(
+    make: Callable[[str], nn.Module], names: dict[str, str], folder: Path, images: Pixels
+) -> Iterator[tuple[str, str, Path, NDArray[np.float32]]]:
+    """Yield their name, ours, the checkpoint and the logits there."""
+    for name, ours in names.items():
+        network, path, model = restless(make(name)), folder / f"{name}.pth", find_model(ours)
+        torch.save(network.state_dict(), path)
+        with torch.inference_mode():
+            logits = FromPixels(network, model.mean, model.std).eval()(torch.from_numpy(images))
+        yield name, ours, path, logits.numpy()
+
+
+def keras_cases(folder: Path, images: Pixels) -> Iterator[tuple[str, str, Path, NDArray[np.float32]]]:
+    """As `torch_cases`, in both of Keras' formats."""
+    import keras  # type: ignore[import-not-found, unused-ignore]
+
+    fed = keras.applications.resnet.preprocess_input(images.astype(np.float32))
+    for name, ours in KERAS.items():
+        network: Any = getattr(keras.applications, name)(weights=None, classifier_activation=None)
+        random = np.random.default_rng(0)
+        for weight in network.weights:
+            if weight.name in ("moving_mean", "beta", "bias"):
+                weight.assign(random.normal(0, 0.1, weight.shape))
+            elif weight.name in ("moving_variance", "gamma"):
+                weight.assign(random.uniform(0.5, 1.0, weight.shape))
+        logits = np.asarray(network.predict(fed, verbose=0), np.float32)
+        for path in (folder / f"{name}.weights.h5", folder / f"{name}.h5"):
+            (network.save_weights if path.name.endswith(".weights.h5") else network.save)(path)
+            yield f"{name} {path.name.removeprefix(name)}", ours, path, logits
+
+
+def main() -> None:
+    """Print one line a network."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    # torchvision's compiled operators, such as nms, exist only beside the torch it was built with; its
+    # networks need none of them
+    sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
+    images = np.random.default_rng(1).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for library, cases in sources(folder, images).items():
+            try:
+                for name, ours, path, expected in cases:
+                    model = find_model(ours)
+                    network = FromPixels(load_model(model, path, 1000), model.mean, model.std).eval()
+                    with torch.inference_mode():
+                        found = network(torch.from_numpy(images)).numpy()
+                    difference = np.abs(found - expected).max() / np.abs(expected).max()
+                    print(f"    {library:12} {name:24} as {ours:16} {difference:.1e}", flush=True)
+                    path.unlink()
+            except ImportError as error:
+                print(f"    {library:12} is not here: {error}")
+
+
+def sources(folder: Path, images: Pixels) -> dict[str, Iterator[tuple[str, str, Path, NDArray[np.float32]]]]:
+    """Return the cases of each library; nothing is imported before the first case is asked for."""
+
+    def torchvision_network(name: str) -> nn.Module:
+        import torchvision  # type: ignore[import-not-found, unused-ignore]
+
+        made: nn.Module = getattr(torchvision.models, name)(weights=None)
+        return made
+
+    def timm_network(name: str) -> nn.Module:
+        import timm  # type: ignore[import-not-found, unused-ignore]
+
+        made: nn.Module = timm.create_model(name, pretrained=False)
+        return made
+
+    return {
+        "torchvision": torch_cases(torchvision_network, TORCHVISION, folder, images),
+        "timm": torch_cases(timm_network, TIMM, folder, images),
+        "Keras": keras_cases(folder, images),
+    }
+
+
+if __name__ == "__main__":
+    main()

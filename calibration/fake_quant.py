@@ -1,0 +1,157 @@
+"""The quantised network in torch, differentiable: what learned rounding and QAT train.
+
+Rounding is passed by the straight-through estimator (Bengio et al., "Estimating or Propagating Gradients
+Through Stochastic Neurons", 2013). Activation scales are learned as in LSQ (Esser et al., "Learned Step Size
+Quantization", ICLR 2020), by their logarithm.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from calibration.graph import Graph, attribute
+from calibration.grid import ActivationGrid, QuantizedWeight
+from calibration.parameters import Parameters, QuantizedLayer
+from calibration.placement import Placement
+from calibration.replay import Replay, kernel_of
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Adam's learning rates: of weights in steps of their grid, of biases, of logarithms of scales."""
+
+    weight: float = 0.03
+    bias: float = 5e-3
+    scale: float = 3e-3
+
+
+class FakeQuantized(nn.Module):
+    """A Q/DQ network whose integers, biases and activation scales are parameters.
+
+    `limit` is how many steps a weight may move from where it starts; None is no limit. Its numbers begin as
+    `start` has them, and then it computes what `write_qdq` of them computes in onnxruntime.
+    """
+
+    def __init__(
+        self, graph: Graph, placement: Placement, start: Parameters, limit: float | None = 1.0
+    ) -> None:
+        super().__init__()
+        self.placement, self.start = placement, start
+        self._replay = Replay(graph)
+        self._edges = {(edge.node, edge.slot) for edge in placement.edges}
+        self._index = {i: at for at, i in enumerate(start.layers)}
+        self.layers = nn.ModuleList(_Layer(layer, limit) for layer in start.layers.values())
+        grids = {source: start.grids[tensor] for tensor, source in placement.tensors.items()}
+        self._sources = {source: at for at, source in enumerate(grids)}
+        self.log_scales = nn.ParameterList(torch.tensor(float(np.log(g.scale))) for g in grids.values())
+        self._cache: dict[str, Tensor] = {}
+        self._pixels: Tensor | None = None
+
+    def groups(self, rates: Rates) -> list[dict[str, Any]]:
+        """Parameter groups for an optimiser: integers, bias changes, logarithms of scales."""
+        layers = list(self._layers())
+        return [
+            {"params": [layer.integers for layer in layers], "lr": rates.weight},
+            {"params": [layer.bias_change for layer in layers], "lr": rates.bias},
+            {"params": list(self.log_scales), "lr": rates.scale},
+        ]
+
+    def forward(self, images: NDArray[np.uint8]) -> Tensor:
+        """Return logits [n, classes] for pixels uint8 [n, H, W, C]."""
+        return self.run(images)[0]
+
+    def run(self, images: NDArray[np.uint8]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return logits, and the quantised value of each observed tensor."""
+        self._cache = {}
+        if self.placement.pixels:
+            self._pixels = torch.from_numpy(self.placement.pixels.convolution_input(images))
+        logits, _ = self._replay.run(images, (), self._override)
+        return logits, {name: x for name, x in self._cache.items() if name in self._sources}
+
+    def found(self) -> Parameters:
+        """Return what was learned, as numbers to write."""
+        grids = {}
+        for tensor, grid in self.start.grids.items():
+            scale = np.float32(np.exp(self._log_scale(tensor).item()))
+            grids[tensor] = ActivationGrid(scale, grid.zero_point)
+        return Parameters(
+            grids, {i: layer.found() for i, layer in zip(self._index, self._layers(), strict=True)}
+        )
+
+    def _layers(self) -> list["_Layer"]:
+        return [layer for layer in self.layers if isinstance(layer, _Layer)]
+
+    def _log_scale(self, tensor: str) -> Tensor:
+        found: Tensor = self.log_scales[self._sources[self.placement.tensors[tensor]]]
+        return found
+
+    def _override(self, index: int, node: onnx.NodeProto, inputs: list[Tensor | None]) -> Tensor | None:
+        quantized = [
+            self._quantized(name, x) if (index, slot) in self._edges and x is not None else x
+            for slot, (name, x) in enumerate(zip(node.input, inputs, strict=True))
+        ]
+        if index not in self._index:
+            return kernel_of(node)(node, quantized)
+        weight, bias = self._layers()[self._index[index]]()
+        pixels = self.placement.pixels
+        if pixels and index == pixels.conv and self._pixels is not None:
+            return functional.conv2d(self._pixels, weight, bias, attribute(node, "strides", [1, 1]))
+        if node.op_type == "Gemm":
+            x = quantized[0]
+            return None if x is None else functional.linear(x, weight, bias)
+        return kernel_of(node)(node, [quantized[0], weight, bias])
+
+    def _quantized(self, name: str, x: Tensor) -> Tensor:
+        if name not in self._cache:
+            grid = self.start.grids[name]
+            scale = _scaled_gradient(self._log_scale(name).exp(), (x.numel() * 127) ** -0.5)
+            zero = float(grid.zero_point)
+            self._cache[name] = _round((x / scale).clamp(grid.low - zero, grid.high - zero)) * scale
+        return self._cache[name]
+
+
+class _Layer(nn.Module):
+    """Integers (as float) and bias of one layer; `unit` is the size of a change of the bias."""
+
+    def __init__(self, layer: QuantizedLayer, limit: float | None) -> None:
+        super().__init__()
+        self._start = torch.from_numpy(layer.weight.values.astype(np.float32))
+        self._scales = layer.weight.scales
+        self._steps = torch.from_numpy(self._scales.copy()).reshape(-1, *(1,) * (self._start.dim() - 1))
+        self._bias = torch.from_numpy(layer.bias.copy())
+        self._unit = float(self._bias.abs().mean().clamp_min(1e-6))
+        self._limit = limit
+        self.integers = nn.Parameter(self._start.clone())
+        self.bias_change = nn.Parameter(torch.zeros_like(self._bias))
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return the weights and bias to compute with."""
+        return _round(self._allowed()) * self._steps, self._bias + self.bias_change * self._unit
+
+    def found(self) -> QuantizedLayer:
+        """Return the integers and the bias."""
+        with torch.no_grad():
+            values = self._allowed().round().numpy().astype(np.int8)
+            return QuantizedLayer(QuantizedWeight(values, self._scales), self()[1].numpy())
+
+    def _allowed(self) -> Tensor:
+        moved: Tensor = self.integers
+        if self._limit is not None:
+            moved = torch.maximum(torch.minimum(moved, self._start + self._limit), self._start - self._limit)
+        return moved.clamp(-127, 127)
+
+
+def _round(x: Tensor) -> Tensor:
+    """Round half to even; the gradient passes straight through."""
+    return x + (x.round() - x).detach()
+
+
+def _scaled_gradient(x: Tensor, factor: float) -> Tensor:
+    """x, with its gradient multiplied by `factor` (LSQ, section 2.2)."""
+    return x * factor + (x - x * factor).detach()

@@ -1,0 +1,42 @@
+"""edgec ensemble: several models on the same images, their logits averaged."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import options
+from pipeline.cli.console import make_progress
+from pipeline.config import BuildConfig, load_config
+from pipeline.store import writing
+
+
+def ensemble(
+    members: Annotated[
+        list[Path], typer.Argument(help="TOML files, one a member, as for edgec build --config.")
+    ],
+    target: options.Target = None,
+    data: options.Data = None,
+    out: options.Out = None,
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained page.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Validate several models together: accuracy of averaged logits against what they cost.
+
+    Each member is built if it has to be. Ensembles are the first two, three, ... members in the order given.
+
+    Example: edgec ensemble resnet20.toml resnet56.toml --data cifar-10-batches-py --html ensemble.html
+    """
+    from pipeline.ensemble import validate_together
+    from pipeline.plan import Build
+    from pipeline.report.ensemble import html as page
+    from pipeline.report.ensemble import markdown
+
+    progress = make_progress(as_json)
+    given = {"target": target, "data": data, "out": out}
+    builds = [Build(load_config(BuildConfig, member, given), progress) for member in members]
+    found = validate_together(builds, progress)
+    if html:
+        with writing(html.parent, "--html"):
+            html.write_text(page(found), encoding="utf-8")
+    typer.echo(found.model_dump_json() if as_json else markdown(found))

@@ -1,0 +1,22 @@
+"""Labelled images that nobody has drawn yet."""
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.split import Split
+from pipeline.errors import DataError
+
+
+def left_over(dataset: Dataset, drawn: Split) -> Split:
+    """Return the images set aside for calibration without those `drawn`, or else the training images.
+
+    None of them is an evaluation image. Raises DataError if there are none.
+    """
+    whole, taken = dataset.split("calibration"), set(drawn.indices.tolist())
+    rest = whole.subset([i for i, index in enumerate(whole.indices.tolist()) if index not in taken])
+    if not len(rest) and dataset.has("train"):
+        rest = dataset.split("train")
+    if not len(rest):
+        raise DataError(
+            f"All {len(whole)} calibration images are calibrated with, and others are needed too: labelled,"
+            " and not for evaluation. Lower calibration.images or add some."
+        )
+    return rest

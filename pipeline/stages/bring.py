@@ -1,0 +1,45 @@
+"""A Q/DQ graph that somebody brings -> model.int8.onnx, checked."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from calibration.recipe import QuantRecipe, Scheme
+from pipeline.digest import InputFile
+from pipeline.progress import Progress
+from pipeline.stage import Stage
+from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.store import Product
+
+
+@dataclass(frozen=True)
+class Bring(Stage):
+    """Take a quantised model as it is: from `edgec train --qat`, or made elsewhere.
+
+    Its layers that are not in 8 bits are left so: the report's coverage names them.
+    """
+
+    name: ClassVar[str] = "bring"
+    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/bring.py")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
+
+    quantized: InputFile
+    scheme: Scheme
+    image_shape: tuple[int, int, int]
+    classes: int
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write model.int8.onnx and brought.json. Raises the errors of `check_brought`."""
+        from calibration.brought import check_brought
+
+        with progress.task("check the quantised model", None):
+            recipe = check_brought(self.quantized.path, self.scheme, self.image_shape, self.classes)
+        shutil.copyfile(self.quantized.path, output / "model.int8.onnx")
+        (output / "brought.json").write_text(json.dumps({"recipe": recipe.name}))
+
+
+def brought_recipe(product: Product) -> QuantRecipe:
+    """Return the recipe of the model that was brought."""
+    return QuantRecipe.parse(json.loads(product.file("brought.json").read_text())["recipe"])

@@ -1,0 +1,39 @@
+"""Training images, decoded once and held in memory."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.data.split import Split
+from pipeline.errors import DataError
+from pipeline.models.foreign import ForeignModel
+from pipeline.models.zoo import KnownModel
+from pipeline.progress import Progress
+
+HELD_LIMIT = 8 * 2**30
+"""Bytes of decoded training images."""
+
+
+def held_in_memory(
+    split: Split, model: KnownModel | ForeignModel, progress: Progress
+) -> tuple[Tensor, Tensor]:
+    """Decode a whole split: uint8 [N, H, W, C], int64 [N]. Raises DataError if that is too large."""
+    size = len(split) * int(np.prod(model.input_shape))
+    if size > HELD_LIMIT:
+        raise DataError(
+            f"{len(split)} training images of {model.name} take {size / 2**30:.1f} GiB decoded; at most"
+            f" {HELD_LIMIT / 2**30:.0f} GiB are held. Train on fewer, or elsewhere, and bring the checkpoint."
+        )
+    images = torch.empty((len(split), *model.input_shape), dtype=torch.uint8)
+    labels = torch.empty(len(split), dtype=torch.int64)
+    held = 0
+    with progress.task("decode", len(split)) as advance:
+        for batch in split.batches(model.preprocessing, batch_size=256):
+            n = len(batch.labels)
+            images[held : held + n] = torch.from_numpy(batch.images)
+            labels[held : held + n] = torch.from_numpy(batch.labels)
+            held += n
+            advance(n)
+    if held < 2:
+        raise DataError(f"There are {held} training images; batch normalisation needs at least two.")
+    return images[:held], labels[:held]

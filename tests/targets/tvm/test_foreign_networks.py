@@ -1,0 +1,106 @@
+"""Networks of other families, from float ONNX to engines: what is integer, and that all machines agree."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from torch import nn
+
+from calibration.collect import collect
+from calibration.qdq import quantize
+from calibration.recipe import QuantRecipe
+from pipeline.models.foreign import Description, described
+from pipeline.models.onnx_file import adopt
+from targets.errors import TargetUnavailable
+from targets.reach.emulator import EmulatedRunner
+from targets.reach.emulator import check as check_emulator
+from targets.runtime.native_runner import open_engine
+from targets.tvm import oracle
+from targets.tvm.engine import write_engine
+from targets.tvm.graph import Island
+from targets.tvm.importer import import_graph
+from targets.tvm.isa import ISAS
+from targets.tvm.target import host_isa
+from tests.calibration.conftest import pictures
+from tests.pipeline.models import foreign_networks as networks
+from tests.targets.tvm.test_importer import in_floats
+
+SIZE = (networks.SIDE, networks.SIDE, 3)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the operators of it that run in float."""
+
+    network: type[nn.Module]
+    scheme: str = "w8a8_asym"
+    floats: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return f"{self.network.__name__}-{self.scheme}"
+
+    @property
+    def per_pixel(self) -> bool:
+        return self.network in networks.SEGMENTERS.values()
+
+
+GATE = frozenset({"Sigmoid", "Sub", "Mul", "Add", "Relu"})
+ENDS = frozenset({"Cast", "Sub", "Mul", "Transpose", "GlobalAveragePool", "Flatten", "Gemm"})
+"""What w8a8_sym leaves in float: normalisation and classifier."""
+CASES = [
+    Case(networks.AlexNetLike),
+    Case(networks.VggLike),
+    Case(networks.GoogLeNetLike),
+    Case(networks.DenseNetLike),
+    Case(networks.MobileNetLike),
+    Case(networks.HighwayLike, floats=GATE),
+    Case(networks.FcnLike, floats=frozenset({"ConvTranspose"})),
+    Case(networks.UNetLike, floats=frozenset({"Relu", "Resize"})),
+    Case(networks.DenseNetLike, "w8a8_sym", ENDS),
+    Case(networks.MobileNetLike, "w8a8_sym", ENDS),
+]
+
+
+def quantized(case: Case, folder: Path) -> Path:
+    net = networks.export(networks.make(case.network), folder / "net.onnx")
+    description = Description(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), fit="stretch")
+    source, recipe = described(net, description), QuantRecipe.parse(case.scheme)
+    onnx.save(adopt(source, True, lambda _: None, per_pixel=case.per_pixel), folder / "model.onnx")
+    ranges = collect(folder / "model.onnx", [pictures(32, SIZE, seed=1)], recipe)
+    quantize(folder / "model.onnx", ranges, recipe, folder / "int8.onnx")
+    return folder / "int8.onnx"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_runs_here_as_the_oracle_says_and_as_onnxruntime_means(case: Case, tmp_path: Path) -> None:
+    model = quantized(case, tmp_path)
+    graph, images = import_graph(model), pictures(16, SIZE)
+    found = {node.op_type for op in graph.operators if isinstance(op, Island) for node in op.model.graph.node}
+    assert found <= case.floats
+    assert bool(found) == bool(case.floats)
+    expected = oracle.run(graph, images)
+    reference = in_floats(model, images).reshape(len(images), -1)
+    assert np.square(expected - reference).sum() <= 1e-3 * np.square(reference).sum()
+    try:
+        isa = host_isa()
+    except TargetUnavailable as error:
+        pytest.skip(str(error))
+    write_engine(graph, isa, tmp_path / "engine")
+    with open_engine(tmp_path / "engine", threads=2) as runner:
+        assert np.array_equal(runner.infer(images).view(np.int32), expected.view(np.int32))
+
+
+@pytest.mark.parametrize(
+    "case", [Case(networks.DenseNetLike), *(pytest.param(c, marks=pytest.mark.slow) for c in CASES)], ids=str
+)
+def test_it_runs_on_any_arm_board_as_the_oracle_says(case: Case, tmp_path: Path) -> None:
+    try:
+        check_emulator()
+    except TargetUnavailable as error:
+        pytest.skip(str(error))
+    graph, images = import_graph(quantized(case, tmp_path)), pictures(4, SIZE)
+    write_engine(graph, ISAS["neon"], tmp_path / "engine")
+    found = EmulatedRunner(tmp_path / "engine", "cortex-a72").infer(images)
+    assert np.array_equal(found.view(np.int32), oracle.run(graph, images).view(np.int32))
