@@ -1,6 +1,8 @@
 """The whole way to a Jetson over a real SSH connection, with doubles of its libraries at the other end."""
 
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from targets.errors import DeviceError, EngineError, TargetUnavailable
 from targets.runtime.measure import Settings
 from targets.tensorrt import device as over_ssh
 from targets.tensorrt.device import JetsonOnDevice
+from tests.conftest import ROOT
 from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd
 from tests.targets.tensorrt.bindings import BINDINGS, unpack, wheel
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
@@ -187,3 +190,16 @@ def test_a_missing_engine_is_an_error_before_anything_is_sent(target: JetsonOnDe
     with pytest.raises(EngineError, match="no engine"), target.open(tmp_path / "none.onnx"):
         pass
     assert shutil.which("python3")
+
+
+@pytest.mark.slow
+def test_a_build_walks_every_step_up_to_the_missing_gpu(sshd: Sshd, quick: Path, tmp_path: Path) -> None:
+    options = ["--target", "jetson", "--device", str(sshd.address), "--out", tmp_path / "out"]
+    command = [sys.executable, "-m", "pipeline", "build", "--config", quick, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"edgec: {sshd.address}: no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself"
+    )
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in sshd.home.rglob("*.onnx")} == set(JetsonOnDevice.shipped)
