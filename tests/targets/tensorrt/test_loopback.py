@@ -29,6 +29,7 @@ from tests.targets.tensorrt.on_device import pictures
 
 pytestmark = needs_sshd
 VERSIONS = {"5.1": "8.6.1", "6.2": "10.3.0", "7.0": "10.13.3.9"}
+NO_GPU = "no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself"
 QUICK = Settings(min_runs=10, max_runs=10, max_warmup_seconds=0.05)
 
 
@@ -116,9 +117,7 @@ def test_without_a_gpu_it_says_so_in_one_line(sshd: Sshd, engine: Path) -> None:
     assert "no NVIDIA GPU (not a Jetson)" in target.device()
     with pytest.raises(EngineError) as error, target.open(engine):
         pass
-    assert str(error.value) == (
-        f"{sshd.address}: no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself"
-    )
+    assert str(error.value) == f"{sshd.address}: {NO_GPU}"
     assert {path.name for path in sshd.home.rglob("*.onnx")} == set(target.shipped)
 
 
@@ -194,12 +193,11 @@ def test_a_missing_engine_is_an_error_before_anything_is_sent(target: JetsonOnDe
 
 @pytest.mark.slow
 def test_a_build_walks_every_step_up_to_the_missing_gpu(sshd: Sshd, quick: Path, tmp_path: Path) -> None:
-    options = ["--target", "jetson", "--device", str(sshd.address), "--out", tmp_path / "out"]
-    command = [sys.executable, "-m", "pipeline", "build", "--config", quick, *options]
+    options = ["--target", "jetson", "--device", str(sshd.address), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "pipeline", "build", "--config", str(quick), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (
-        f"edgec: {sshd.address}: no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself"
-    )
+    last = done.stderr.splitlines()[-1]
+    assert last == f"edgec: {sshd.address}: {NO_GPU}"
     assert "Traceback" not in done.stderr
     assert {path.name for path in sshd.home.rglob("*.onnx")} == set(JetsonOnDevice.shipped)
