@@ -13,7 +13,7 @@ from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
-from targets.base import OnDevice, Origin
+from targets.base import OnDevice
 from targets.measure import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.runtime import native_runner
@@ -50,13 +50,13 @@ class Measure(Stage):
         """
         engines = {"fp32": (ReferenceTarget.runner, self.float_model.file("model.onnx"))}
         target = self.engine.where
-        if target.origin is Origin.HOST:
+        if target.runs_here:
             engines["int8"] = (target.runner, self.engine.path)
         images = first_images(self.images, self.preprocessing, self.settings.batch)
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
             (output / "instructions.json").write_text(json.dumps(counted))
-        if target.runner == native_runner.__name__.rpartition(".")[2] and target.origin is Origin.HOST:
+        if target.runs_here and target.runner == "native_runner":
             with native_runner.open_engine(self.engine.path) as runner:
                 times = [asdict(layer) for layer in runner.layer_times(images[0])]
             (output / "layers.json").write_text(json.dumps(times))
