@@ -79,6 +79,11 @@ class Target(Protocol):
         ...
 
     @property
+    def runs_here(self) -> bool:
+        """Whether this machine runs the engine file itself, and can time it."""
+        ...
+
+    @property
     def state(self) -> BuildState:
         """Whether `build` gives an engine, or only what a device builds one from."""
         ...

@@ -20,6 +20,7 @@ from pipeline.report.model import (
     Gate,
     Instructions,
     LayerSensitivity,
+    LayerTimes,
     Machine,
     MeasuredLatency,
     MeasuredMemory,
@@ -30,6 +31,7 @@ from pipeline.report.model import (
     Robustness,
     Sizes,
     Subject,
+    TimedLayer,
     ToolchainCheck,
     overall,
 )
@@ -167,8 +169,18 @@ class WriteReport(Stage):
 
         found = coverage(self.int8_model.file("model.int8.onnx"))
         return Coverage(
-            int8_macs=found.int8_macs, total_macs=found.total_macs, float_layers=found.float_layers
+            int8_macs=found.int8_macs,
+            total_macs=found.total_macs,
+            float_layers=found.float_layers,
+            times=self._layer_times(),
         )
+
+    def _layer_times(self) -> LayerTimes | None:
+        if self.measurements is None or "layers.json" not in self.measurements.digests:
+            return None
+        layers = json.loads(self.measurements.file("layers.json").read_text())
+        origin = self.engine.where.origin
+        return LayerTimes(origin=origin, layers=tuple(TimedLayer(**layer) for layer in layers))
 
     def _mixed(self) -> MixedPrecision | None:
         if "mixed.json" not in self.int8_model.digests:

@@ -28,6 +28,7 @@ class BoardTarget:
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
     float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.DEVICE
+    runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
     shipped: ClassVar[tuple[str, ...]] = ("model.engine",)
