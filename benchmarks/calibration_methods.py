@@ -12,7 +12,7 @@ import argparse
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def quantize_elsewhere(tool: str, python: Path, model: Path, images: Images, out
 
 
 def methods(
-    build: Build, calibration: Images, folder: Path, python: Path | None
+    build: Build, calibration: Images, folder: Path, python: Path | None, more: Sequence[str]
 ) -> Iterator[tuple[str, Callable[[], Path]]]:
     """Name each method, with what quantises by it and returns the file."""
     model = build.float_model.file("model.onnx")
@@ -130,7 +130,7 @@ def methods(
         yield name, partial(by_peer, method, symmetric)
     for tool, shown in ELSEWHERE.items() if python else ():
         yield shown, partial(quantize_elsewhere, tool, python, model, calibration, output)
-    for name in RECIPES:
+    for name in dict.fromkeys([*RECIPES, *more]):
         yield name, partial(by_us, name)
 
 
@@ -145,8 +145,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--python", type=Path, help="a Python with NNCF and ModelOpt, to run them too")
-    parser.add_argument("--only", default="", help="a part of the names of the methods to run")
+    parser.add_argument("--only", nargs="+", help="the methods to run, by their names; a recipe is one")
     chosen = parser.parse_args()
+    recipes = [name for name in chosen.only or () if name.startswith("w8a8_")]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         settings = {"images": chosen.images, "seed": chosen.seed}
@@ -166,8 +167,8 @@ def main() -> None:
         print(f"{chosen.model}, {chosen.images} images, seed {chosen.seed}")
         print(f"float top-1 {_share(reference, labels)} %")
         print(f"{'method':40} {'top-1 %':>8} {'agreement %':>12} {'SQNR dB':>8} {'s':>6}")
-        for name, quantized in methods(build, calibration, folder, chosen.python):
-            if chosen.only not in name:
+        for name, quantized in methods(build, calibration, folder, chosen.python, recipes):
+            if chosen.only and name not in chosen.only:
                 continue
             start = time.monotonic()
             try:
