@@ -229,7 +229,7 @@ class Sizes(Record):
     checkpoint: PositiveInt
     model: PositiveInt  # the float ONNX
     int8_model: PositiveInt  # the Q/DQ ONNX
-    engine: PositiveInt | None  # None: not built yet
+    engine: PositiveInt | None  # None: it is built on the device, and stays there
 
 
 class Gate(Record):

@@ -13,7 +13,7 @@ from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
-from targets.base import OnDevice, Origin
+from targets.base import OnDevice
 from targets.measure import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.runtime import native_runner
@@ -22,6 +22,8 @@ from targets.runtime.preprocess import Preprocessing
 
 IMAGES = 64
 """Different images that the measured runs take in turn."""
+FINDINGS = "findings.json"
+"""What a device saw besides latency, as a list of checks."""
 MEMORY_RUNS = Settings(min_runs=5, max_runs=5, max_warmup_seconds=0.2)
 
 
@@ -50,13 +52,13 @@ class Measure(Stage):
         """
         engines = {"fp32": (ReferenceTarget.runner, self.float_model.file("model.onnx"))}
         target = self.engine.where
-        if target.origin is Origin.HOST:
+        if target.runs_here:
             engines["int8"] = (target.runner, self.engine.path)
         images = first_images(self.images, self.preprocessing, self.settings.batch)
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
             (output / "instructions.json").write_text(json.dumps(counted))
-        if target.runner == native_runner.__name__.rpartition(".")[2] and target.origin is Origin.HOST:
+        if target.runs_here and target.runner == "native_runner":
             with native_runner.open_engine(self.engine.path) as runner:
                 times = [asdict(layer) for layer in runner.layer_times(images[0])]
             (output / "layers.json").write_text(json.dumps(times))
@@ -64,6 +66,7 @@ class Measure(Stage):
             with progress.task(f"measure on {self.engine.device}", None):
                 there = target.measure(self.engine.path, images, self.settings, self.threads)
             (output / "int8.json").write_text(to_json([there, there]))  # alone in its process: memory too
+            (output / FINDINGS).write_text(json.dumps([asdict(one) for one in target.findings()]))
         memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
         with progress.task("measure", 1 + len(engines)) as advance:
             latency = measure_in_child(list(engines.values()), images, self.settings, self.threads)

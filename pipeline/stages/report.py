@@ -39,6 +39,7 @@ from pipeline.report.speed import speed_ratio
 from pipeline.stage import Stage
 from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
+from pipeline.stages.measure import FINDINGS
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
 from targets.base import BuildState, Origin
@@ -143,7 +144,7 @@ class WriteReport(Stage):
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
             robustness=self._robustness(),
             state=self._state,
-            checks=tuple(ToolchainCheck(**asdict(check)) for check in self.engine.checks),
+            checks=tuple(self._checks()),
         )
 
     def _measured(self, precision: str) -> list[Measurement]:
@@ -202,6 +203,12 @@ class WriteReport(Stage):
         counted = json.loads(self.measurements.file("instructions.json").read_text())
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
 
+    def _checks(self) -> Iterator[ToolchainCheck]:
+        yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
+        if self.measurements is not None and FINDINGS in self.measurements.digests:
+            found = json.loads(self.measurements.file(FINDINGS).read_text())
+            yield from (ToolchainCheck(**fields) for fields in found)
+
     @property
     def _state(self) -> BuildState:
         return self.engine.where.state
@@ -236,7 +243,7 @@ class WriteReport(Stage):
             checkpoint=self.checkpoint.path.stat().st_size,
             model=self.float_model.file("model.onnx").stat().st_size,
             int8_model=self.int8_model.file("model.int8.onnx").stat().st_size,
-            engine=None if self._state is BuildState.NOT_BUILT else self.engine.path.stat().st_size,
+            engine=self.engine.path.stat().st_size if self._state is BuildState.BUILT else None,
         )
 
     def _machines(self, origin: Origin) -> tuple[Machine, Machine]:
