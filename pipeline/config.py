@@ -106,9 +106,11 @@ RECORDED = {"model", "target", "labels", "export", "calibration", "validation", 
 def recorded(config: BuildConfig, recipe: str) -> str:
     """Return as JSON all that decides a build besides its files, with the recipe that was used in the end.
 
-    A model that is a file is named without its folder: where it lay is nobody's business.
+    What is a file is named without its folder: where it lay is nobody's business.
     """
-    calibration = config.calibration.model_copy(update={"recipe": recipe})
+    file = config.calibration.quantized
+    named = {"recipe": recipe, "quantized": file and Path(file.name)}
+    calibration = config.calibration.model_copy(update=named)
     used = config.model_copy(update={"calibration": calibration, "model": Path(config.model).name})
     return used.model_dump_json(include=RECORDED, indent=1) + "\n"
 

@@ -28,8 +28,8 @@ class Rebuilt:
 def rebuild(bundle: Path, inputs: Mapping[str, str | Path | None], progress: Progress) -> Rebuilt:
     """Build what `bundle` holds once more, from nothing and in a temporary folder, and compare.
 
-    inputs say where "model" (if it is a file), "data" and "checkpoint" lie now, None for what the model comes
-    with. Raises BundleError if the bundle is damaged, and whatever a build raises.
+    inputs say where "model" (if it is a file), "data", "checkpoint" and "calibration.quantized" lie now, None
+    for what the model comes with. Raises BundleError if the bundle is damaged, and whatever a build raises.
     """
     manifest = verify(bundle).manifest
     settings = _settings(bundle)
