@@ -26,6 +26,7 @@ class BuildState(StrEnum):
 
     BUILT = "built"
     NOT_BUILT = "not built on device"
+    ON_DEVICE = "built on the device"  # and left there: it runs nowhere else
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Target(Protocol):
     @property
     def origin(self) -> Origin:
         """Where figures measured through `open` come from."""
+        ...
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this machine runs the engine file itself, and can time it."""
         ...
 
     @property
@@ -133,4 +139,8 @@ class OnDevice(Protocol):
         self, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int
     ) -> Measurement:
         """Time the engine there on images [N, H, W, C]. Raises EngineError or a DeviceError."""
+        ...
+
+    def findings(self) -> tuple[Check, ...]:
+        """What else the last `measure` saw, in sentences for the report."""
         ...

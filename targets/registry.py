@@ -8,6 +8,7 @@ from targets.devices import boards, jetsons
 from targets.errors import TargetUnavailable, UnknownTarget
 from targets.reach.ssh import SshAddress, SshDevice
 from targets.reference import ReferenceTarget
+from targets.tensorrt.device import JetsonOnDevice
 from targets.tensorrt.target import JetsonTarget
 from targets.tvm.board import BoardTarget
 from targets.tvm.target import ArmTarget, HostTarget
@@ -20,7 +21,8 @@ _TARGETS: dict[str, Callable[[], Target]] = {
 }
 
 _REACHED: dict[str, Callable[[SshDevice], Target]] = {
-    name: partial(BoardTarget, board) for name, board in boards().items()
+    **{name: partial(BoardTarget, board) for name, board in boards().items()},
+    **{name: partial(JetsonOnDevice, module) for name, module in jetsons().items()},
 }
 """Targets that can be on a device."""
 

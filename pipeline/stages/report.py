@@ -20,6 +20,7 @@ from pipeline.report.model import (
     Gate,
     Instructions,
     LayerSensitivity,
+    LayerTimes,
     Machine,
     MeasuredLatency,
     MeasuredMemory,
@@ -30,6 +31,7 @@ from pipeline.report.model import (
     Robustness,
     Sizes,
     Subject,
+    TimedLayer,
     ToolchainCheck,
     overall,
 )
@@ -37,6 +39,7 @@ from pipeline.report.speed import speed_ratio
 from pipeline.stage import Stage
 from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
+from pipeline.stages.measure import FINDINGS
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
 from targets.base import BuildState, Origin
@@ -141,7 +144,7 @@ class WriteReport(Stage):
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
             robustness=self._robustness(),
             state=self._state,
-            checks=tuple(ToolchainCheck(**asdict(check)) for check in self.engine.checks),
+            checks=tuple(self._checks()),
         )
 
     def _measured(self, precision: str) -> list[Measurement]:
@@ -166,8 +169,18 @@ class WriteReport(Stage):
 
         found = coverage(self.int8_model.file("model.int8.onnx"))
         return Coverage(
-            int8_macs=found.int8_macs, total_macs=found.total_macs, float_layers=found.float_layers
+            int8_macs=found.int8_macs,
+            total_macs=found.total_macs,
+            float_layers=found.float_layers,
+            times=self._layer_times(),
         )
+
+    def _layer_times(self) -> LayerTimes | None:
+        if self.measurements is None or "layers.json" not in self.measurements.digests:
+            return None
+        layers = json.loads(self.measurements.file("layers.json").read_text())
+        origin = self.engine.where.origin
+        return LayerTimes(origin=origin, layers=tuple(TimedLayer(**layer) for layer in layers))
 
     def _mixed(self) -> MixedPrecision | None:
         if "mixed.json" not in self.int8_model.digests:
@@ -189,6 +202,12 @@ class WriteReport(Stage):
             return None
         counted = json.loads(self.measurements.file("instructions.json").read_text())
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
+
+    def _checks(self) -> Iterator[ToolchainCheck]:
+        yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
+        if self.measurements is not None and FINDINGS in self.measurements.digests:
+            found = json.loads(self.measurements.file(FINDINGS).read_text())
+            yield from (ToolchainCheck(**fields) for fields in found)
 
     @property
     def _state(self) -> BuildState:
@@ -224,7 +243,7 @@ class WriteReport(Stage):
             checkpoint=self.checkpoint.path.stat().st_size,
             model=self.float_model.file("model.onnx").stat().st_size,
             int8_model=self.int8_model.file("model.int8.onnx").stat().st_size,
-            engine=None if self._state is BuildState.NOT_BUILT else self.engine.path.stat().st_size,
+            engine=self.engine.path.stat().st_size if self._state is BuildState.BUILT else None,
         )
 
     def _machines(self, origin: Origin) -> tuple[Machine, Machine]:

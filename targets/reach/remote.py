@@ -47,7 +47,8 @@ def open_remote(device: SshDevice, engine: Path, threads: int) -> Iterator[Runne
             f"{device.address}: the engine's self-test failed there: {said or tested.returncode}"
         )
     metadata, _ = read_engine(engine)
-    runner = RemoteRunner(device, remote, tuple(metadata["image"]), int(metadata["classes"]), threads)
+    command = [f"./{remote}", "logits", "--threads", str(threads)]
+    runner = StreamRunner(device, command, tuple(metadata["image"]), int(metadata["classes"]))
     try:
         yield runner
     finally:
@@ -55,14 +56,13 @@ def open_remote(device: SshDevice, engine: Path, threads: int) -> Iterator[Runne
 
 
 @dataclass
-class RemoteRunner:
-    """The engine's static program on the device, kept running: pixels go in, logits come out."""
+class StreamRunner:
+    """A program on the device, kept running: pixels go into its stdin, logits come out, image by image."""
 
     device: SshDevice
-    engine: str
+    command: Sequence[str]
     image: tuple[int, ...]
     classes: int
-    threads: int
     _child: "subprocess.Popen[bytes] | None" = None
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -87,8 +87,7 @@ class RemoteRunner:
 
     def _once(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self._child is None:
-            command = [f"./{self.engine}", "logits", "--threads", str(self.threads)]
-            self._child = self.device.start(command)
+            self._child = self.device.start(self.command)
         child = self._child
         assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
         wanted = 4 * self.classes * len(images)

@@ -17,6 +17,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from targets.errors import (
+    ConnectionCut,
     DeviceAddressError,
     DeviceCommandFailed,
     DeviceError,
@@ -36,9 +37,12 @@ SSH_FAILED = 255
 _WATCHED = (
     'exec 3<&0; "$@" </dev/null 3<&- & command=$!; '
     "{ cat; kill $command; } <&3 >/dev/null 2>&1 & watcher=$!; "
-    "wait $command; status=$?; kill $watcher 2>/dev/null; exit $status"
+    "wait $command; status=$?; kill $watcher 2>/dev/null; "
+    "[ $status = 255 ] && echo edgec-exit-255 >&2; exit $status"
 )
 """Runs a command that ends with the connection. sshd alone lets it run on when the client is killed."""
+ITS_OWN = "edgec-exit-255\n"
+"""Says that 255 is the command's exit code, and not what ssh ends with if the connection did."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +175,8 @@ class SshDevice:
         with contextlib.suppress(BrokenPipeError):
             _, stderr = child.communicate()
         said = stderr.decode(errors="replace")
-        error = diagnose(said, self.address.destination, str(self.address))
-        if error and child.returncode == SSH_FAILED:
-            return error
+        if child.returncode == SSH_FAILED:
+            return self._failed(said)
         return DeviceCommandFailed(
             f"{self.address}: the command ended with code {child.returncode}: {said.strip()[-500:]}"
         )
@@ -191,10 +194,16 @@ class SshDevice:
             raise DeviceTimeout(f"{self.address}: {_told(command)} took longer than {timeout_s:g} s.")
         stdout, stderr = done
         said = stderr.decode(errors="replace")
-        error = diagnose(said, self.address.destination, str(self.address))
-        if error and (child.returncode == SSH_FAILED or child.returncode < 0):
-            raise error
-        return child.returncode, stdout, said
+        if child.returncode == SSH_FAILED and not said.endswith(ITS_OWN):
+            raise self._failed(said)
+        return child.returncode, stdout, said.removesuffix(ITS_OWN)
+
+    def _failed(self, said: str) -> DeviceError:
+        """Return the error for ssh's last words; it says nothing where the server's process was killed."""
+        found = diagnose(said, self.address.destination, str(self.address))
+        return found or ConnectionCut(
+            f"{self.address}: the connection was cut. {said.strip()[-500:]}".strip()
+        )
 
     def _client(self) -> list[str]:
         program = shutil.which("ssh")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import BuildState, Origin, Runner
+from targets.base import BuildState, Check, Origin, Runner
 from targets.devices import Board
 from targets.errors import EngineError, TargetUnavailable
 from targets.reach.probe import DeviceFacts, probe
@@ -28,6 +28,7 @@ class BoardTarget:
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
     float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.DEVICE
+    runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
     shipped: ClassVar[tuple[str, ...]] = ("model.engine",)
@@ -86,6 +87,10 @@ class BoardTarget:
     ) -> Measurement:
         """Time the engine there. Raises EngineError or a DeviceError, such as DeviceThrottled."""
         return measure_remote(self.reached, engine, images, settings, threads)
+
+    def findings(self) -> tuple[Check, ...]:
+        """Nothing else."""
+        return ()
 
     @contextmanager
     def open(self, engine: Path) -> Iterator[Runner]:
