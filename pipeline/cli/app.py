@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from calibration.errors import CalibrationError
-from pipeline.cli import baseline, build, demo, devices, doctor, ensemble, report, show, train, verify
+from pipeline.cli import baseline, build, demo, devices, doctor, ensemble, report, show, train, tune, verify
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
 
@@ -27,6 +27,7 @@ app.command("build")(build.build)
 app.command("train")(train.train)
 app.command("export")(build.export)
 app.command("validate")(build.validate)
+app.command("tune")(tune.tune)
 app.command("ensemble")(ensemble.ensemble)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)
