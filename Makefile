@@ -10,13 +10,14 @@ DATA ?=
 CONFIG ?=
 CHECKPOINT ?=
 ARGS ?=
+DEVICE ?=
 VIDEO ?=
-export TARGET MODEL DATA CONFIG CHECKPOINT VIDEO
+export TARGET MODEL DATA CONFIG CHECKPOINT DEVICE VIDEO
 
 READY := .venv/ready
 EDGEC := .venv/bin/edgec
 OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
-    $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $(ARGS)
+    $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $${DEVICE:+--device "$$DEVICE"} $(ARGS)
 
 .PHONY: help setup build demo check test lint types degradation clean
 
@@ -25,13 +26,13 @@ help: ## print this list
 
 setup: $(READY) ## create .venv and install the pinned dependencies (done by the others when needed)
 
-build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHECKPOINT= (ARGS= for more options)
+build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHECKPOINT= DEVICE= (ARGS= for more options)
 	@$(EDGEC) build $(OPTIONS)
 
 demo: $(READY) ## classify a camera, or VIDEO= (a file, folder or rtsp://...), and show it on a page: MODEL= DATA= ...
 	@$(EDGEC) demo $${VIDEO:+--source "$$VIDEO"} $(OPTIONS)
 
-check: $(READY) ## compare a build with its committed baseline: 0 pass, 1 fail, 2 inconclusive (ARGS="--old FILE")
+check: $(READY) ## compare a build with its committed baseline; fails unless it passes (ARGS="--old FILE")
 	@$(EDGEC) baseline compare $(OPTIONS)
 
 test: $(READY) ## run the whole test suite (ARGS="-k name" for a part)

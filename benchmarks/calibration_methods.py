@@ -1,15 +1,18 @@
 """onnxruntime's calibration methods beside ours: same model, images and seed.
 
     python -m benchmarks.calibration_methods [--model NAME] [--data PATH] [--checkpoint PATH] [--images 512]
+        [--python VENV/bin/python]
 
 For every method: top-1, agreement with the float model's top-1, SQNR of the logits and seconds to quantise,
-on all evaluation images, in onnxruntime's default session. docs/calibration.md holds results.
+on all evaluation images, in onnxruntime's default session. --python names a Python that has NNCF or ModelOpt
+(see `peers/calibrate_elsewhere.py`), to compare with them too. docs/calibration.md holds results.
 """
 
 import argparse
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from calibration.metrics import closeness, logits
 from calibration.produce import Images, produce
@@ -58,6 +62,8 @@ PEERS = {
     "onnxruntime min-max asymmetric": (CalibrationMethod.MinMax, False),
 }
 
+ELSEWHERE = {"nncf": "NNCF", "modelopt": "ModelOpt max"}
+
 
 class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
     """Feeds batches of images to onnxruntime's calibrators."""
@@ -74,13 +80,14 @@ class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships n
 def quantize_by_onnxruntime(
     model: Path, images: Images, method: CalibrationMethod, symmetric: bool, output: Path
 ) -> None:
-    """Quantise as onnxruntime's documentation says: Q/DQ, int8 weights per channel."""
+    """Quantise as onnxruntime's documentation says: prepared first, Q/DQ, int8 weights per channel."""
+    prepared = output.with_suffix(".prepared.onnx")
+    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
     quantize_static(
-        str(model),
+        str(prepared),
         str(output),
         Reader(images),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", "Gemm", "Add", "GlobalAveragePool", "MaxPool"],
         per_channel=True,
         weight_type=QuantType.QInt8,
         activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
@@ -95,7 +102,19 @@ def batches_of(split: Split, build: Build) -> Images:
     return lambda: kept
 
 
-def methods(build: Build, calibration: Images, folder: Path) -> Iterator[tuple[str, Callable[[], Path]]]:
+def quantize_elsewhere(tool: str, python: Path, model: Path, images: Images, output: Path) -> Path:
+    """Quantise by a tool that another Python has."""
+    data = output.with_suffix(".npy")
+    np.save(data, np.concatenate(list(images())))
+    script = Path(__file__).parent / "peers" / "calibrate_elsewhere.py"
+    command = [str(python), str(script), tool, str(model), str(data), str(output)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return output
+
+
+def methods(
+    build: Build, calibration: Images, folder: Path, python: Path | None, more: Sequence[str]
+) -> Iterator[tuple[str, Callable[[], Path]]]:
     """Name each method, with what quantises by it and returns the file."""
     model = build.float_model.file("model.onnx")
     output = folder / "peer.onnx"
@@ -109,7 +128,9 @@ def methods(build: Build, calibration: Images, folder: Path) -> Iterator[tuple[s
 
     for name, (method, symmetric) in PEERS.items():
         yield name, partial(by_peer, method, symmetric)
-    for name in RECIPES:
+    for tool, shown in ELSEWHERE.items() if python else ():
+        yield shown, partial(quantize_elsewhere, tool, python, model, calibration, output)
+    for name in dict.fromkeys([*RECIPES, *more]):
         yield name, partial(by_us, name)
 
 
@@ -123,8 +144,10 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="a part of the names of the methods to run")
+    parser.add_argument("--python", type=Path, help="a Python with NNCF and ModelOpt, to run them too")
+    parser.add_argument("--only", nargs="+", help="the methods to run, by their names; a recipe is one")
     chosen = parser.parse_args()
+    recipes = [name for name in chosen.only or () if name.startswith("w8a8_")]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         settings = {"images": chosen.images, "seed": chosen.seed}
@@ -144,11 +167,15 @@ def main() -> None:
         print(f"{chosen.model}, {chosen.images} images, seed {chosen.seed}")
         print(f"float top-1 {_share(reference, labels)} %")
         print(f"{'method':40} {'top-1 %':>8} {'agreement %':>12} {'SQNR dB':>8} {'s':>6}")
-        for name, quantized in methods(build, calibration, folder):
-            if chosen.only not in name:
+        for name, quantized in methods(build, calibration, folder, chosen.python, recipes):
+            if chosen.only and name not in chosen.only:
                 continue
             start = time.monotonic()
-            path = quantized()
+            try:
+                path = quantized()
+            except subprocess.CalledProcessError:
+                print(f"{name:40} does not run in {chosen.python}", flush=True)
+                continue
             seconds = time.monotonic() - start
             found = logits(path, evaluation())
             close = closeness(reference, found)

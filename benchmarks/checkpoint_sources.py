@@ -1,7 +1,7 @@
 """Do checkpoints of torchvision, timm and Keras compute here what they compute there?
 
     pip install torchvision timm keras      # in an environment of its own
-    python -m benchmarks.checkpoint_sources
+    python -m benchmarks.checkpoint_sources [NAME ...]      # their names; without any, all
 
 Every network gets random weights and norms with random statistics in its own library, is saved as that
 library saves it, loaded as CHECKPOINT= would be, and compared on random images of 224 pixels, normalised by
@@ -10,7 +10,16 @@ that is not installed is named and left out.
 
 Found with torchvision 0.28.0, timm 1.0.31 and keras 3.15.1 (torch backend), torch 2.13.0 on a CPU:
 
-RESULTS
+    torchvision  resnet18                 as resnet18         0.0e+00
+    torchvision  resnet50                 as resnet50         0.0e+00
+    torchvision  wide_resnet50_2          as resnet50-wide2   0.0e+00
+    timm         resnet18                 as resnet18         0.0e+00
+    timm         resnet50                 as resnet50         0.0e+00
+    timm         resnetv2_50              as preresnet50      2.8e-07
+    Keras        ResNet50 .weights.h5     as resnet50-v1      1.2e-04
+    Keras        ResNet50 .h5             as resnet50-v1      1.2e-04
+
+Keras' difference is the padded border of the first convolution: its zero is half a grey level from ours.
 """
 
 import os
@@ -50,6 +59,11 @@ KERAS = {"ResNet50": "resnet50-v1", "ResNet101": "resnet101-v1", "ResNet152": "r
 Pixels = NDArray[np.uint8]
 
 
+def wanted(name: str) -> bool:
+    """Whether a network was asked for."""
+    return len(sys.argv) == 1 or name in sys.argv[1:]
+
+
 def restless(network: nn.Module) -> nn.Module:
     """Give norms statistics that matter."""
     torch.manual_seed(0)
@@ -67,6 +81,8 @@ def torch_cases(
 ) -> Iterator[tuple[str, str, Path, NDArray[np.float32]]]:
     """Yield their name, ours, the checkpoint and the logits there."""
     for name, ours in names.items():
+        if not wanted(name):
+            continue
         network, path, model = restless(make(name)), folder / f"{name}.pth", find_model(ours)
         torch.save(network.state_dict(), path)
         with torch.inference_mode():
@@ -80,6 +96,8 @@ def keras_cases(folder: Path, images: Pixels) -> Iterator[tuple[str, str, Path, 
 
     fed = keras.applications.resnet.preprocess_input(images.astype(np.float32))
     for name, ours in KERAS.items():
+        if not wanted(name):
+            continue
         network: Any = getattr(keras.applications, name)(weights=None, classifier_activation=None)
         random = np.random.default_rng(0)
         for weight in network.weights:

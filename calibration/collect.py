@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import onnx
@@ -63,19 +64,12 @@ class Activations:
 
         self.tensors = tensors
         self.shape = [d.dim_value or None for d in graph.image().type.tensor_type.shape.dim]
-        model = onnx.ModelProto()
-        model.CopyFrom(graph.model)
-        present = {output.name for output in model.graph.output}
-        kind = onnx.TensorProto.FLOAT
-        model.graph.output.extend(
-            onnx.helper.make_tensor_value_info(name, kind, None) for name in tensors if name not in present
-        )
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), providers=["CPUExecutionProvider"]
-            )
-        except onnxruntime.capi.onnxruntime_pybind11_state.Fail as error:
-            raise ModelError(f"onnxruntime cannot load the model: {error}") from error
+        with NamedTemporaryFile(suffix=".onnx") as file:  # read from there, it is not in memory twice
+            _write_with_outputs(graph, tensors, Path(file.name))
+            try:
+                self._session = onnxruntime.InferenceSession(file.name, providers=["CPUExecutionProvider"])
+            except onnxruntime.capi.onnxruntime_pybind11_state.Fail as error:
+                raise ModelError(f"onnxruntime cannot load the model: {error}") from error
         self._images_a_run = self.shape[0] or 1
 
     def run(self, images: NDArray[np.uint8]) -> Iterator[dict[str, NDArray[np.float32]]]:
@@ -104,3 +98,17 @@ class Activations:
             raise ImagesError(
                 f"Calibration images are {images.dtype} {have}; the model takes uint8 {wanted} (NHWC)."
             )
+
+
+def _write_with_outputs(graph: Graph, tensors: tuple[str, ...], path: Path) -> None:
+    """Write the model with `tensors` among its outputs, without a copy of its weights."""
+    outputs = graph.model.graph.output
+    before, present = len(outputs), {output.name for output in outputs}
+    kind = onnx.TensorProto.FLOAT
+    outputs.extend(
+        onnx.helper.make_tensor_value_info(name, kind, None) for name in tensors if name not in present
+    )
+    try:
+        path.write_bytes(graph.model.SerializeToString())
+    finally:
+        del outputs[before:]

@@ -11,7 +11,7 @@ from calibration.graph import Graph, node_label
 
 @dataclass(frozen=True)
 class Coverage:
-    """Multiply-accumulates of one image in Conv and Gemm nodes; the nodes that are not in INT8, by name."""
+    """Multiply-accumulates of one image in layers with weights; the layers not in INT8, by name."""
 
     int8_macs: int
     total_macs: int
@@ -33,16 +33,29 @@ def coverage(model: Path) -> Coverage:
 
 
 def layer_macs(graph: Graph) -> dict[str, int]:
-    """Return the multiply-accumulates of one image in each Conv and Gemm node, by the node's name."""
+    """Return the multiply-accumulates of one image in each layer with weights, by the node's name."""
     inferred = onnx.shape_inference.infer_shapes(graph.model)
     known = [*inferred.graph.value_info, *inferred.graph.output]
     shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in known}
     macs: dict[str, int] = {}
     for node in graph.nodes:
-        if node.op_type in ("Conv", "Gemm"):
-            positions = int(np.prod(shapes[node.output[0]][2:])) if node.op_type == "Conv" else 1
-            macs[node.name] = _weights(graph, node.input[1]) * positions
+        if node.op_type in ("Conv", "Gemm", "ConvTranspose", "MatMul"):
+            macs[node.name] = _weights(graph, node.input[1]) * _positions(node, shapes)
     return macs
+
+
+def _positions(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
+    """How often each weight is used for one image: at every output, or input of a transposed convolution."""
+    match node.op_type:
+        case "Conv":
+            used = shapes[node.output[0]][2:]
+        case "ConvTranspose":
+            used = shapes[node.input[0]][2:]
+        case "MatMul":
+            used = shapes[node.output[0]][1:-1]
+        case _:
+            used = []
+    return int(np.prod(used))
 
 
 def _weights(graph: Graph, tensor: str) -> int:

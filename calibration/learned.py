@@ -19,12 +19,10 @@ from torch import Tensor
 from calibration.errors import ImagesError
 from calibration.fake_quant import FakeQuantized, Rates
 from calibration.graph import Graph
-from calibration.parameters import Parameters
+from calibration.parameters import LEARN_EPOCHS, LEARN_FROM, Parameters
 from calibration.placement import Placement
 from calibration.replay import Replay
 
-MOST_IMAGES = 1024
-EPOCHS = 12
 BATCH = 32
 RATES = Rates()
 
@@ -36,19 +34,19 @@ def learn(
     images: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
 ) -> Parameters:
-    """Return `start` improved on the first MOST_IMAGES of `images`, which are held in memory as uint8.
+    """Return `start` improved on the first LEARN_FROM of `images`, which are held in memory as uint8.
 
-    Reports each batch's size to `on_batch`, EPOCHS times over. Raises ImagesError for no images and
+    Reports each batch's size to `on_batch`, LEARN_EPOCHS times over. Raises ImagesError for no images and
     ModelError for operators that `replay` does not know.
     """
-    held = _first(images, MOST_IMAGES)
+    held = _first(images, LEARN_FROM)
     teacher, student = Replay(graph), FakeQuantized(graph, placement, start)
     rng = np.random.default_rng(0)
     groups = student.groups(RATES)
     optimizer = torch.optim.Adam(groups)
     rates = [group["lr"] for group in groups]
-    steps, step = EPOCHS * -(-len(held) // BATCH), 0
-    for _ in range(EPOCHS):
+    steps, step = LEARN_EPOCHS * -(-len(held) // BATCH), 0
+    for _ in range(LEARN_EPOCHS):
         order = rng.permutation(len(held))
         for at in range(0, len(held), BATCH):
             batch = held[order[at : at + BATCH]]

@@ -40,7 +40,13 @@ def lint_graph(graph: Graph, scheme: Scheme, float_layers: Collection[str] = ())
     """As `lint`, on a graph in memory."""
     findings: list[LintFinding] = []
     for node in graph.nodes:
-        if node.op_type in QDQ:
+        if node.domain not in ("", "ai.onnx"):
+            why = "TensorRT and this compiler know the operators of ONNX only."
+            findings.append(_finding(node, f"{node.domain}.{node.op_type} is a custom operator", why))
+        elif _reads_integers(graph, node):
+            why = "TensorRT reads Q/DQ in pairs."
+            findings.append(_finding(node, "it reads integers: a DequantizeLinear is missing", why))
+        elif node.op_type in QDQ:
             findings += _scale_rules(graph, node) or [
                 *_channel_rules(graph, node, scheme),
                 *_grid_rules(graph, node, scheme),
@@ -64,6 +70,12 @@ def _finding(node: onnx.NodeProto, what: str, why: str) -> LintFinding:
 def _is_dequantized(graph: Graph, tensor: str) -> bool:
     producer = graph.producer(tensor)
     return producer is not None and producer.op_type == "DequantizeLinear"
+
+
+def _reads_integers(graph: Graph, node: onnx.NodeProto) -> bool:
+    producers = [graph.producer(name) for name in node.input]
+    quantized = any(one is not None and one.op_type == "QuantizeLinear" for one in producers)
+    return quantized and node.op_type != "DequantizeLinear"
 
 
 def _is_pixels(graph: Graph, node: onnx.NodeProto) -> bool:

@@ -23,13 +23,14 @@ def collect_moments(
     grids: dict[str, ActivationGrid],
     batches: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
+    covariance: bool = True,
 ) -> dict[int, InputMoments]:
     """Return the moments of each 8-bit layer's input, by node index, from one pass over uint8 NHWC `batches`.
 
-    Memory: the float32 covariance of every layer, whatever the number of images. Raises ImagesError for no
-    images and ModelError for a grouped or dilated convolution.
+    Memory: the float32 covariance of every layer if that is wanted, whatever the number of images. Raises
+    ImagesError for no images and ModelError for a grouped or dilated convolution.
     """
-    layers = {i: _Sums(graph, i, placement) for i in placement.layers}
+    layers = {i: _Sums(graph, i, placement, covariance) for i in placement.layers}
     read = {
         i: graph.nodes[i].input[0] for i in layers if not (placement.pixels and i == placement.pixels.conv)
     }
@@ -57,7 +58,7 @@ def collect_moments(
 class _Sums:
     """Running sums of one layer's input patches."""
 
-    def __init__(self, graph: Graph, index: int, placement: Placement) -> None:
+    def __init__(self, graph: Graph, index: int, placement: Placement, covariance: bool) -> None:
         self.node = graph.nodes[index]
         if attribute(self.node, "group", 1) != 1 or any(
             d != 1 for d in attribute(self.node, "dilations", [1])
@@ -73,7 +74,7 @@ class _Sums:
         self.float_sum = np.zeros(width)
         self.quantized_sum = np.zeros(width)
         self.sampled_sum = np.zeros(width)
-        self.products = np.zeros((width, width), np.float32)
+        self.products = np.zeros((width, width), np.float32) if covariance else None
 
     def add(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> None:
         """Take in the layer's float input and the same after quantisation."""
@@ -81,16 +82,19 @@ class _Sums:
         self.count += windows.shape[0] * windows.shape[2] * windows.shape[3]
         self.float_sum += _position_sums(self._windows(before))
         self.quantized_sum += _position_sums(windows)
+        if self.products is None:
+            return
         some = _patches(windows)
         self.sampled += len(some)
         self.sampled_sum += some.sum(axis=0, dtype=np.float64)
         self.products += some.T @ some
 
     def moments(self) -> InputMoments:
-        """The means, and the covariance of the sampled patches."""
-        mean = self.sampled_sum / self.sampled
-        self.products /= self.sampled
-        self.products -= np.outer(mean, mean).astype(np.float32)
+        """The means, and the covariance of the sampled patches if it is wanted."""
+        if self.products is not None:
+            mean = self.sampled_sum / self.sampled
+            self.products /= self.sampled
+            self.products -= np.outer(mean, mean).astype(np.float32)
         return InputMoments(self.products, self.float_sum / self.count, self.quantized_sum / self.count)
 
     def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

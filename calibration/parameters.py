@@ -14,6 +14,16 @@ from calibration.ranges import Ranges
 from calibration.recipe import Correction, QuantRecipe
 from calibration.rounding import quantize_layer
 
+LEARN_FROM = 1024
+"""At most so many images are learned from; they are held in memory."""
+LEARN_EPOCHS = 12
+
+
+def images_read(recipe: QuantRecipe, images: int) -> int:
+    """How many images `find_parameters` reports to `on_batch`, given so many."""
+    learned = LEARN_EPOCHS * min(images, LEARN_FROM) if recipe.has(Correction.LEARNED) else 0
+    return learned + (images if recipe.needs_moments else 0)
+
 
 @dataclass(frozen=True)
 class QuantizedLayer:
@@ -47,10 +57,10 @@ def find_parameters(
     }
     if recipe.has(Correction.LEARNED):
         images = list(images)  # read twice; they stay small as uint8
-    if recipe.needs_images:
+    if recipe.needs_moments:
         from calibration.moments import collect_moments
 
-        moments = collect_moments(graph, placement, grids, images, on_batch)
+        moments = collect_moments(graph, placement, grids, images, on_batch, recipe.needs_covariance)
     else:
         moments = {}
     layers = {}

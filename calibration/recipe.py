@@ -44,9 +44,11 @@ class Correction(StrEnum):
     """Learn the rounding, biases and activation scales together, by gradient, in minutes; see `learned`."""
 
 
-NEEDS_INPUTS = frozenset(
-    {Correction.SECOND_ORDER, Correction.BIAS, Correction.WEIGHT_MSE, Correction.LEARNED}
-)
+NEEDS_COVARIANCE = frozenset({Correction.SECOND_ORDER, Correction.WEIGHT_MSE})
+"""The corrections that look at how the inputs of a layer vary together."""
+NEEDS_MOMENTS = NEEDS_COVARIANCE | {Correction.BIAS}
+"""The corrections that look at the inputs of a layer."""
+NEEDS_IMAGES = NEEDS_MOMENTS | {Correction.LEARNED}
 """The corrections for which `quantize` has to see images."""
 
 
@@ -76,7 +78,17 @@ class QuantRecipe:
     @property
     def needs_images(self) -> bool:
         """Whether `quantize` has to see calibration images, and not only ranges."""
-        return bool(NEEDS_INPUTS & self.corrections)
+        return bool(NEEDS_IMAGES & self.corrections)
+
+    @property
+    def needs_moments(self) -> bool:
+        """Whether a pass over the images is needed for what each layer reads."""
+        return bool(NEEDS_MOMENTS & self.corrections)
+
+    @property
+    def needs_covariance(self) -> bool:
+        """Whether that has to be known with its covariance."""
+        return bool(NEEDS_COVARIANCE & self.corrections)
 
     def has(self, correction: Correction) -> bool:
         """Whether the recipe asks for this correction."""

@@ -24,10 +24,11 @@ SHRINK = np.linspace(0.75, 1.0, 26)
 class InputMoments:
     """What is known of a layer's input patches.
 
-    `covariance` float32 [D, D] of the quantised patches x'; `float_mean` and `quantized_mean` float64 [D].
+    `covariance` float32 [D, D] of the quantised patches x', None if nobody needs it; `float_mean` and
+    `quantized_mean` float64 [D].
     """
 
-    covariance: NDArray[np.float32]
+    covariance: NDArray[np.float32] | None
     float_mean: NDArray[np.float64]
     quantized_mean: NDArray[np.float64]
 
@@ -37,20 +38,27 @@ def quantize_layer(
 ) -> tuple[QuantizedWeight, NDArray[np.float32]]:
     """Return a layer's int8 weights and its float32 bias [K].
 
-    `input_scale` is the scale of the layer's input grid. `moments` is needed if `recipe.needs_images`.
+    `input_scale` is the scale of the layer's input grid. `moments` are needed for a recipe with wmse, obq
+    or bc, with a covariance for the first two.
     """
-    if moments is None:
-        scales = weight_scales(layer.weight, layer.bias, input_scale)
-        return round_weight(layer.weight, scales), layer.bias
-    hessian = _hessian(moments.covariance)
+    covariance = None if moments is None else moments.covariance
+    weight = _rounded(layer, input_scale, recipe, covariance)
+    if moments is None or not recipe.has(Correction.BIAS):
+        return weight, layer.bias
+    return weight, corrected_bias(layer, weight, moments)
+
+
+def _rounded(
+    layer: FloatLayer, input_scale: float, recipe: QuantRecipe, covariance: NDArray[np.float32] | None
+) -> QuantizedWeight:
+    if covariance is None:
+        return round_weight(layer.weight, weight_scales(layer.weight, layer.bias, input_scale))
+    hessian = _hessian(covariance)
     wanted = mse_scales(layer.weight, np.diag(hessian)) if recipe.has(Correction.WEIGHT_MSE) else None
     scales = weight_scales(layer.weight, layer.bias, input_scale, wanted)
     if recipe.has(Correction.SECOND_ORDER):
-        weight = second_order_rounding(layer.weight, scales, hessian)
-    else:
-        weight = round_weight(layer.weight, scales)
-    bias = corrected_bias(layer, weight, moments) if recipe.has(Correction.BIAS) else layer.bias
-    return weight, bias
+        return second_order_rounding(layer.weight, scales, hessian)
+    return round_weight(layer.weight, scales)
 
 
 def corrected_bias(layer: FloatLayer, weight: QuantizedWeight, moments: InputMoments) -> NDArray[np.float32]:

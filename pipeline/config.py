@@ -89,6 +89,8 @@ class BuildConfig(Section):
     """Which column of a labels.csv to use, where there are several."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
+    device: str | None = None
+    """Where the target is: ssh://user@host:port, or a name of `edgec devices`; commas between several."""
     out: Path = Path("out")
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""
@@ -102,9 +104,14 @@ RECORDED = {"model", "target", "labels", "export", "calibration", "validation", 
 
 
 def recorded(config: BuildConfig, recipe: str) -> str:
-    """Return as JSON all that decides a build besides its files, with the recipe that was used in the end."""
-    calibration = config.calibration.model_copy(update={"recipe": recipe})
-    used = config.model_copy(update={"calibration": calibration})
+    """Return as JSON all that decides a build besides its files, with the recipe that was used in the end.
+
+    What is a file is named without its folder: where it lay is nobody's business.
+    """
+    file = config.calibration.quantized
+    named = {"recipe": recipe, "quantized": file and Path(file.name)}
+    calibration = config.calibration.model_copy(update=named)
+    used = config.model_copy(update={"calibration": calibration, "model": Path(config.model).name})
     return used.model_dump_json(include=RECORDED, indent=1) + "\n"
 
 

@@ -1,9 +1,7 @@
 """Bringing a bundle onto a device over SSH: sent, checked there, tested there, and only then switched to."""
 
-import io
 import json
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +9,16 @@ from pathlib import Path
 from pipeline.archive import verify
 from pipeline.errors import BundleError
 from pipeline.progress import Progress
-from pipeline.stage import ROOT
 from targets.errors import DeviceError
 from targets.reach.probe import probe
+from targets.reach.program import program
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
 from targets.runtime.signature import PublicKey
 
 FOLDER = "edgec"
 """On the device, relative to the home folder."""
-INSTALLER_PARTS = ("__init__", "install", "archive", "manifest", "signature", "ed25519")
+INSTALLER_PARTS = ("archive", "manifest", "signature", "ed25519")
 SPARE = 2
 """A bundle needs room packed and unpacked."""
 
@@ -95,11 +93,4 @@ def _run_installer(
 
 def installer() -> bytes:
     """Return edgec-install.pyz: what checks and installs bundles, as one file for any Python from 3.8 on."""
-    runtime = ROOT / "targets" / "runtime"
-    files = {f"runtime/{name}.py": (runtime / f"{name}.py").read_bytes() for name in INSTALLER_PARTS}
-    files["__main__.py"] = b"import sys\nfrom runtime.install import main\nsys.exit(main())\n"
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(files.items()):
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # the same bytes each time
-    return b"#!/usr/bin/env python3\n" + packed.getvalue()
+    return program("install", INSTALLER_PARTS)

@@ -14,6 +14,7 @@ from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
 from pipeline.digest import InputFile, RememberedDigests
 from pipeline.errors import DataError, UsageError
+from pipeline.known_devices import find_device
 from pipeline.models.foreign import ForeignModel, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
@@ -34,7 +35,8 @@ from pipeline.stages.quantize import Quantize
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
 from pipeline.stages.sample import Sample, sample_size
-from pipeline.stages.validate import Validate
+from pipeline.stages.study import Study
+from pipeline.stages.validate import TrainingImages, Validate
 from pipeline.store import Product, Store, writing
 from targets.base import BuildState, Target
 from targets.registry import find_target
@@ -65,7 +67,8 @@ class Build:
         self.progress = progress
         self.steps: list[Step] = []
         self.model: KnownModel | ForeignModel = _find(config)
-        self.target: Target = find_target(config.target)
+        self.device = None if config.device is None else str(find_device(config.device))
+        self.target: Target = find_target(config.target, self.device)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
         check_brought(config)
@@ -193,8 +196,9 @@ class Build:
         """The target's engine."""
         target = self.target
         models = self.float_model, self.int8_model
-        stage = Compile(*models, target.name, target.fingerprint(), target.engine_name)
-        return Engine(self._make(stage), stage.file_name, stage.target, stage.fingerprint)
+        toolchain = find_target(target.name).fingerprint()  # one engine for all devices of a kind
+        stage = Compile(*models, target.name, toolchain, target.engine_name)
+        return Engine(self._make(stage), stage.file_name, stage.target, target.fingerprint(), self.device)
 
     @cached_property
     def accuracy(self) -> Product:
@@ -205,6 +209,7 @@ class Build:
                 engine=self.engine,
                 images=self.evaluation,
                 preprocessing=self.model.preprocessing,
+                training=TrainingImages(self.dataset),
             )
         )
 
@@ -233,6 +238,12 @@ class Build:
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
         models = self.prepared_model, self.ranges, self.quantized_model
         return self._make(Attribute(*models, self.recipe, images))
+
+    def study(self, draws: int) -> Product:
+        """study.json: how many calibration images are enough, by so many random draws of each number."""
+        whole = CalibrationImages(self.dataset.split("calibration"), self.model.preprocessing)
+        subject = self.model.name, _name(self._location()), self.float_model, whole
+        return self._make(Study(*subject, self.recipe, self.config.calibration.images, draws))
 
     @cached_property
     def robustness(self) -> Product | None:

@@ -12,8 +12,10 @@ from pipeline.plan import Build
 from pipeline.store import Product, writing
 
 
-def publish(build: Build) -> Path:
+def publish(build: Build, label: str = "") -> Path:
     """Place the products of a whole build below its output folder and return the bundle's path.
+
+    label is added to their names, where there are several of them.
 
     Each file appears complete or not at all; files that are already there are left alone. Builds of the same
     name with other settings publish one after the other, so that what lies there in the end is of one.
@@ -21,15 +23,16 @@ def publish(build: Build) -> Path:
     packed = build.bundle
     found = () if build.brought is not None else (build.ranges,)
     parts = (build.float_model, *found, build.int8_model, build.engine.product, build.report)
-    files = {name: product for product in parts for name in product.digests}
+    files = {file: product for product in parts for file in product.digests}
     out = build.config.out
-    folder, bundle = out / build.name, out / f"{build.name}.edgec"
+    name = build.name + label
+    folder, bundle = out / name, out / f"{name}.edgec"
     with writing(out):
         folder.mkdir(parents=True, exist_ok=True)
         with _held(folder):
-            for name, product in files.items():
-                place(product, name, folder / name)
-            place(packed, bundle.name, bundle)
+            for file, product in files.items():
+                place(product, file, folder / file)
+            place(packed, f"{build.name}.edgec", bundle)
     return bundle
 
 

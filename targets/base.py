@@ -4,12 +4,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
+from targets.runtime.measure import Measurement, Settings
 
 
 class Origin(StrEnum):
@@ -25,6 +26,7 @@ class BuildState(StrEnum):
 
     BUILT = "built"
     NOT_BUILT = "not built on device"
+    ON_DEVICE = "built on the device"  # and left there: it runs nowhere else
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Target(Protocol):
         ...
 
     @property
+    def runs_here(self) -> bool:
+        """Whether this machine runs the engine file itself, and can time it."""
+        ...
+
+    @property
     def state(self) -> BuildState:
         """Whether `build` gives an engine, or only what a device builds one from."""
         ...
@@ -121,4 +128,19 @@ class Target(Protocol):
 
     def open(self, engine: Path) -> AbstractContextManager[Runner]:
         """Load an engine for inference. Raises EngineError."""
+        ...
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A target that is a device, and measures itself."""
+
+    def measure(
+        self, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int
+    ) -> Measurement:
+        """Time the engine there on images [N, H, W, C]. Raises EngineError or a DeviceError."""
+        ...
+
+    def findings(self) -> tuple[Check, ...]:
+        """What else the last `measure` saw, in sentences for the report."""
         ...

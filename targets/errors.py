@@ -59,6 +59,10 @@ class DeviceTimeout(DeviceError):
     """A command on the device took longer than it may."""
 
 
+class DeviceThrottled(DeviceError):
+    """The device slowed itself down while it was measured: what was measured is no result."""
+
+
 class DeviceDiskFull(DeviceError):
     """There is no room left on the device."""
 

@@ -28,6 +28,7 @@ class ReferenceTarget:
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
     float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.HOST
+    runs_here: ClassVar[bool] = True
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.int8.onnx"
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)

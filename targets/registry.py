@@ -5,9 +5,12 @@ from functools import partial
 
 from targets.base import Target
 from targets.devices import boards, jetsons
-from targets.errors import UnknownTarget
+from targets.errors import TargetUnavailable, UnknownTarget
+from targets.reach.ssh import SshAddress, SshDevice
 from targets.reference import ReferenceTarget
+from targets.tensorrt.device import JetsonOnDevice
 from targets.tensorrt.target import JetsonTarget
+from targets.tvm.board import BoardTarget
 from targets.tvm.target import ArmTarget, HostTarget
 
 _TARGETS: dict[str, Callable[[], Target]] = {
@@ -17,14 +20,27 @@ _TARGETS: dict[str, Callable[[], Target]] = {
     **{name: partial(JetsonTarget, module) for name, module in jetsons().items()},
 }
 
+_REACHED: dict[str, Callable[[SshDevice], Target]] = {
+    **{name: partial(BoardTarget, board) for name, board in boards().items()},
+    **{name: partial(JetsonOnDevice, module) for name, module in jetsons().items()},
+}
+"""Targets that can be on a device."""
+
 
 def names() -> list[str]:
     """Return the names of all targets, in the order they are shown."""
     return list(_TARGETS)
 
 
-def find_target(name: str) -> Target:
-    """Return the target called `name`. Raises UnknownTarget."""
+def find_target(name: str, device: str | None = None) -> Target:
+    """Return the target called `name`; with `device`, an ssh://..., the one that runs there.
+
+    Raises UnknownTarget, TargetUnavailable for a target that is not reached over SSH, DeviceAddressError.
+    """
     if name not in _TARGETS:
         raise UnknownTarget(name, names())
-    return _TARGETS[name]()
+    if device is None:
+        return _TARGETS[name]()
+    if name not in _REACHED:
+        raise TargetUnavailable(f"{name} is not reached over SSH. --device is for {', '.join(_REACHED)}.")
+    return _REACHED[name](SshDevice(SshAddress.parse(device)))

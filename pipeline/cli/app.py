@@ -11,7 +11,20 @@ from typing import NoReturn
 import typer
 
 from calibration.errors import CalibrationError
-from pipeline.cli import baseline, build, demo, devices, doctor, ensemble, report, show, train, tune, verify
+from pipeline.cli import (
+    baseline,
+    build,
+    calibrate,
+    demo,
+    devices,
+    doctor,
+    ensemble,
+    report,
+    show,
+    train,
+    tune,
+    verify,
+)
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
 
@@ -25,6 +38,7 @@ app = typer.Typer(
 )
 app.command("build")(build.build)
 app.command("train")(train.train)
+app.command("calibrate")(calibrate.calibrate)
 app.command("export")(build.export)
 app.command("validate")(build.validate)
 app.command("tune")(tune.tune)

@@ -13,6 +13,7 @@ from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
+from pipeline.fleet import build_on_all, devices_of, failed
 from pipeline.plan import Build
 from pipeline.publish import place, publish
 from pipeline.report.model import Report, Verdict
@@ -29,6 +30,9 @@ def build(
 
     Example: edgec build --model resnet20-cifar10 --data cifar-10-batches-py
     """
+    if len(devices := devices_of(chosen)) > 1:
+        _build_on_all(chosen, devices, as_json)
+        return
     one = Build(chosen, make_progress(as_json))
     bundle = publish(one)
     report = Report.load(one.report.file("report.json"))
@@ -40,6 +44,21 @@ def build(
         typer.echo(f"report  {chosen.out / one.name / 'report.html'}")
         typer.echo(f"bundle  {bundle} ({bundle.stat().st_size / 2**20:.2f} MiB)")
     _exit(report)
+
+
+def _build_on_all(chosen: BuildConfig, devices: list[str], as_json: bool) -> None:
+    """Build for several devices at once, and say what became of each."""
+    outcomes = build_on_all(chosen, devices, make_progress(as_json))
+    if as_json:
+        typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], default=str))
+    for outcome in outcomes if not as_json else ():
+        if outcome.report is None:
+            typer.echo(f"{outcome.device}: {outcome.error}", err=True)
+            continue
+        render_terminal(Report.load(outcome.report), Console())
+        typer.echo(f"{outcome.device}: report  {outcome.report.with_suffix('.html')}")
+    if any(failed(outcome) for outcome in outcomes):
+        raise typer.Exit(1)
 
 
 @with_build_options()

@@ -17,6 +17,7 @@ OPTIONS = {
     "labels": options.Labels,
     "checkpoint": options.Checkpoint,
     "config": options.Config,
+    "device": options.Device,
     "out": options.Out,
     "recipe": options.Recipe,
     "quantized": options.Quantized,

@@ -10,7 +10,6 @@ from pipeline.cli.console import make_progress
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
 from pipeline.plan import Build
-from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
 
 
@@ -37,7 +36,7 @@ def demo(
     Example: edgec demo --source film.mp4
     """
     one = Build(chosen, make_progress(as_json))
-    if one.target.origin is not Origin.HOST or one.target.state is BuildState.NOT_BUILT:
+    if not one.target.runs_here:
         raise UsageError(
             f"{one.target.name} is not this machine. Deploy the bundle, and use `./run camera` there; or"
             " leave --target out."

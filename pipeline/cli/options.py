@@ -22,6 +22,12 @@ Data = Annotated[
 Labels = Annotated[str | None, typer.Option(help="Column of labels.csv that holds the class.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="Weights: .safetensors, .pt or .pth.")]
 Config = Annotated[Path | None, typer.Option(help="A TOML file; options given here take precedence.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the target is: ssh://user@host, or a name of `edgec devices`. Default: emulated."
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder for results and cache. Default: out.")]
 Recipe = Annotated[
     str | None, typer.Option(help="Quantisation recipe, such as w8a8_sym. Default: the target's.")

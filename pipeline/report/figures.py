@@ -44,9 +44,9 @@ def milliseconds(value: float) -> str:
 
 
 def size(number: int | None) -> str:
-    """Write a number of bytes: 282 KiB; None is of a file that is not built."""
+    """Write a number of bytes: 282 KiB; None is of an engine that is, or will be, on the device alone."""
     if number is None:
-        return "not built"
+        return "on the device"
     value = float(number)
     for unit in ("B", "KiB", "MiB"):
         if value < 1024:

@@ -157,6 +157,8 @@ class MachineState(Record):
     throttle_events: int | None = None  # counted by the kernel since boot; None: not readable
     load_average: float | None = None  # one minute; None: not readable
     cores: PositiveInt
+    limits: tuple[str, ...] = ()  # what held the clocks down at that moment, such as "under-voltage"
+    limits_since_boot: tuple[str, ...] = ()
 
 
 class Quantile(Record):
@@ -227,7 +229,7 @@ class Sizes(Record):
     checkpoint: PositiveInt
     model: PositiveInt  # the float ONNX
     int8_model: PositiveInt  # the Q/DQ ONNX
-    engine: PositiveInt | None  # None: not built yet
+    engine: PositiveInt | None  # None: it is built on the device, and stays there
 
 
 class Gate(Record):
@@ -254,12 +256,39 @@ class LayerSensitivity(Record):
     without_sqnr_db: float  # of the logits with every layer but this one in INT8
 
 
+class TimedLayer(Record):
+    """What one layer takes, run alone on one thread with warm caches."""
+
+    layer: str
+    int8: bool
+    macs: NonNegativeInt
+    microseconds: float
+
+
+class LayerTimes(Record):
+    """Where the time goes."""
+
+    origin: Origin
+    layers: tuple[TimedLayer, ...]
+
+    @property
+    def total(self) -> float:
+        """Microseconds of all layers."""
+        return sum(layer.microseconds for layer in self.layers)
+
+    @property
+    def int8_share(self) -> float:
+        """The share of the time that integers take."""
+        return sum(layer.microseconds for layer in self.layers if layer.int8) / self.total
+
+
 class Coverage(Record):
     """How much of the network's work runs in INT8."""
 
     int8_macs: NonNegativeInt
     total_macs: PositiveInt
     float_layers: tuple[str, ...]
+    times: LayerTimes | None = None  # where layers can be timed one by one
 
 
 class FloatLayer(Record):

@@ -47,7 +47,7 @@ def _headline(report: Report) -> Text:
             " for ",
             (subject.target, "bold"),
             f", {subject.recipe}",
-            (f"  {report.state}" if report.state is BuildState.NOT_BUILT else "", "bold yellow"),
+            (f"  {report.state}" if report.state is not BuildState.BUILT else "", "bold yellow"),
         ),
         Text(
             f"{subject.dataset}: {figures.plural(subject.evaluation_images, 'image')} evaluated, "
@@ -74,7 +74,7 @@ def _gates(gates: tuple[Gate, ...]) -> RenderableType:
 
 
 def _checks(checks: tuple[ToolchainCheck, ...]) -> FigureTable:
-    table = FigureTable("Checked here", "")
+    table = FigureTable("Checked", "")
     for check in checks:
         style = "yellow" if check.outcome == "skipped" else "green"
         table.add_row(Text(check.outcome, style=style), check.message)

@@ -69,7 +69,7 @@ class Bundle(Stage):
                 fingerprint=self.engine.fingerprint,
                 engine=f"engine/{self.engine.file_name}",
                 runner=self.runner,
-                state=self.state,
+                state=BuildState.BUILT if self.state is BuildState.BUILT else BuildState.NOT_BUILT,
                 classes=self.classes,
                 preprocessing=self.preprocessing.as_dict(),
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -81,7 +81,7 @@ class Bundle(Stage):
 
     def _programs(self) -> dict[str, bytes]:
         programs = {PROGRAM: (RUNTIME / "run.py").read_bytes()}
-        if self.state is BuildState.NOT_BUILT:
+        if self.state is not BuildState.BUILT:
             programs[BUILDER] = (RUNTIME / BUILDER).read_bytes()
         return programs
 

@@ -1,6 +1,6 @@
 """model.onnx + calibration images -> ranges.json."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -32,7 +32,10 @@ class CalibrationImages:
 
     def subset(self, wanted: Callable[[int], bool]) -> "CalibrationImages":
         """Return the images at the positions that are wanted."""
-        positions = [i for i in range(len(self)) if wanted(i)]
+        return self.at([i for i in range(len(self)) if wanted(i)])
+
+    def at(self, positions: Sequence[int]) -> "CalibrationImages":
+        """Return the images at these positions, in this order."""
         return replace(self, split=self.split.subset(positions))
 
     def stratified(self, count: int) -> "CalibrationImages":

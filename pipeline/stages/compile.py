@@ -9,7 +9,7 @@ from pipeline.digest import value_digest
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.store import Product
-from targets.base import CHECKS, Check
+from targets.base import CHECKS, Check, Target
 from targets.registry import find_target
 
 
@@ -21,6 +21,13 @@ class Engine:
     file_name: str
     target: str
     fingerprint: str
+    device: str | None = None
+    """ssh://... if it runs on a device; what that is, is in the fingerprint."""
+
+    @property
+    def where(self) -> Target:
+        """What opens the engine, at its device if there is one."""
+        return find_target(self.target, self.device)
 
     @property
     def path(self) -> Path:

@@ -51,7 +51,7 @@ class Export(Stage):
         with progress.task("export", None):
             network = load_model(self.model, self.checkpoint.path, self.classes)
             path = output / "model.onnx"
-            _write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
+            write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
             parity = self._parity(network, path)
         (output / "parity.json").write_text(json.dumps(parity))
         progress.say(
@@ -90,7 +90,7 @@ def _parts(images: NDArray[np.uint8], one_by_one: bool) -> list[NDArray[np.uint8
     return [images[i : i + 1] for i in range(len(images))] if one_by_one else [images]
 
 
-def _write_onnx(
+def write_onnx(
     network: "nn.Module", input_shape: tuple[int, int, int], dynamic_batch: bool, path: Path
 ) -> None:
     """Write the ONNX file. In evaluation mode torch folds each norm into its convolution."""

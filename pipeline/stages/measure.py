@@ -1,7 +1,7 @@
 """Engine -> fp32.json and int8.json: latency of both in alternation, and the peak memory of each alone."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,15 +13,17 @@ from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
-from targets.base import Origin
+from targets.base import OnDevice
 from targets.measure import measure_in_child
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
+from targets.runtime import native_runner
 from targets.runtime.measure import Settings, to_json
 from targets.runtime.preprocess import Preprocessing
 
 IMAGES = 64
 """Different images that the measured runs take in turn."""
+FINDINGS = "findings.json"
+"""What a device saw besides latency, as a list of checks."""
 MEMORY_RUNS = Settings(min_runs=5, max_runs=5, max_warmup_seconds=0.2)
 
 
@@ -41,20 +43,30 @@ class Measure(Stage):
     threads: int
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write fp32.json and, if the target is this machine, int8.json: latency, then memory.
+        """Write fp32.json and, if the target is this machine or a device, int8.json: latency, then memory.
 
-        Where an emulator runs the engine, instructions.json has what one inference executes.
+        Where an emulator runs the engine, instructions.json has what one inference executes; where layers can
+        be timed one by one, layers.json has what each takes.
 
         Where both run here they alternate, so that a drift of the machine hits both.
         """
         engines = {"fp32": (ReferenceTarget.runner, self.float_model.file("model.onnx"))}
-        target = find_target(self.engine.target)
-        if target.origin is Origin.HOST:
+        target = self.engine.where
+        if target.runs_here:
             engines["int8"] = (target.runner, self.engine.path)
         images = first_images(self.images, self.preprocessing, self.settings.batch)
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
             (output / "instructions.json").write_text(json.dumps(counted))
+        if target.runs_here and target.runner == "native_runner":
+            with native_runner.open_engine(self.engine.path) as runner:
+                times = [asdict(layer) for layer in runner.layer_times(images[0])]
+            (output / "layers.json").write_text(json.dumps(times))
+        if isinstance(target, OnDevice):
+            with progress.task(f"measure on {self.engine.device}", None):
+                there = target.measure(self.engine.path, images, self.settings, self.threads)
+            (output / "int8.json").write_text(to_json([there, there]))  # alone in its process: memory too
+            (output / FINDINGS).write_text(json.dumps([asdict(one) for one in target.findings()]))
         memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
         with progress.task("measure", 1 + len(engines)) as advance:
             latency = measure_in_child(list(engines.values()), images, self.settings, self.threads)

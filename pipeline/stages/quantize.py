@@ -29,10 +29,12 @@ class Quantize(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.int8.onnx. Raises calibration's errors if the graph breaks a rule of placement."""
+        from calibration.parameters import images_read
         from calibration.qdq import quantize
         from calibration.ranges import Ranges
 
-        with progress.task("quantize", len(self.images) if self.images else None) as advance:
+        total = images_read(self.recipe, len(self.images)) if self.images else None
+        with progress.task("quantize", total) as advance:
             ranges = Ranges.load(self.ranges.file("ranges.json"))
             images = self.images.batches() if self.images else ()
             source = self.float_model.file("model.onnx")

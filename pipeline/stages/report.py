@@ -20,6 +20,7 @@ from pipeline.report.model import (
     Gate,
     Instructions,
     LayerSensitivity,
+    LayerTimes,
     Machine,
     MeasuredLatency,
     MeasuredMemory,
@@ -30,6 +31,7 @@ from pipeline.report.model import (
     Robustness,
     Sizes,
     Subject,
+    TimedLayer,
     ToolchainCheck,
     overall,
 )
@@ -37,11 +39,11 @@ from pipeline.report.speed import speed_ratio
 from pipeline.stage import Stage
 from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
+from pipeline.stages.measure import FINDINGS
 from pipeline.stages.validate import SkippedImages
 from pipeline.store import Product
 from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
 from targets.runtime.measure import Measurement, from_json
 
 TOOLS = (
@@ -119,7 +121,7 @@ class WriteReport(Stage):
 
     def _report(self) -> Report:
         accuracy = Accuracy.model_validate_json(self.accuracy.file("accuracy.json").read_text())
-        origin = find_target(self.engine.target).origin
+        origin = self.engine.where.origin
         fp32, int8 = self._measured("fp32"), self._measured("int8")
         latency_int8, memory_int8 = self._latency(int8, origin), self._memory(int8, origin)
         gates = tuple(self.limits.judge(accuracy.top1, latency_int8, origin))
@@ -130,7 +132,7 @@ class WriteReport(Stage):
             accuracy=accuracy,
             latency_fp32=self._latency(fp32, ReferenceTarget.origin),
             latency_int8=latency_int8,
-            speed=speed_ratio(fp32[0], int8[0]) if fp32 and int8 else None,
+            speed=speed_ratio(fp32[0], int8[0]) if fp32 and int8 and origin is Origin.HOST else None,
             instructions_int8=self._instructions(origin),
             memory_fp32=self._memory(fp32, ReferenceTarget.origin),
             memory_int8=memory_int8,
@@ -142,7 +144,7 @@ class WriteReport(Stage):
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
             robustness=self._robustness(),
             state=self._state,
-            checks=tuple(ToolchainCheck(**asdict(check)) for check in self.engine.checks),
+            checks=tuple(self._checks()),
         )
 
     def _measured(self, precision: str) -> list[Measurement]:
@@ -167,8 +169,18 @@ class WriteReport(Stage):
 
         found = coverage(self.int8_model.file("model.int8.onnx"))
         return Coverage(
-            int8_macs=found.int8_macs, total_macs=found.total_macs, float_layers=found.float_layers
+            int8_macs=found.int8_macs,
+            total_macs=found.total_macs,
+            float_layers=found.float_layers,
+            times=self._layer_times(),
         )
+
+    def _layer_times(self) -> LayerTimes | None:
+        if self.measurements is None or "layers.json" not in self.measurements.digests:
+            return None
+        layers = json.loads(self.measurements.file("layers.json").read_text())
+        origin = self.engine.where.origin
+        return LayerTimes(origin=origin, layers=tuple(TimedLayer(**layer) for layer in layers))
 
     def _mixed(self) -> MixedPrecision | None:
         if "mixed.json" not in self.int8_model.digests:
@@ -191,9 +203,15 @@ class WriteReport(Stage):
         counted = json.loads(self.measurements.file("instructions.json").read_text())
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
 
+    def _checks(self) -> Iterator[ToolchainCheck]:
+        yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
+        if self.measurements is not None and FINDINGS in self.measurements.digests:
+            found = json.loads(self.measurements.file(FINDINGS).read_text())
+            yield from (ToolchainCheck(**fields) for fields in found)
+
     @property
     def _state(self) -> BuildState:
-        return find_target(self.engine.target).state
+        return self.engine.where.state
 
     def _not_measured(self) -> NotMeasured:
         if self._state is BuildState.NOT_BUILT:
@@ -225,12 +243,12 @@ class WriteReport(Stage):
             checkpoint=self.checkpoint.path.stat().st_size,
             model=self.float_model.file("model.onnx").stat().st_size,
             int8_model=self.int8_model.file("model.int8.onnx").stat().st_size,
-            engine=None if self._state is BuildState.NOT_BUILT else self.engine.path.stat().st_size,
+            engine=self.engine.path.stat().st_size if self._state is BuildState.BUILT else None,
         )
 
     def _machines(self, origin: Origin) -> tuple[Machine, Machine]:
         """Describe what ran FP32, and what ran the engine."""
-        reference, device = ReferenceTarget(), find_target(self.engine.target).device()
+        reference, device = ReferenceTarget(), self.engine.where.device()
         return (
             Machine(
                 origin=reference.origin, description=reference.device(), fingerprint=reference.fingerprint()

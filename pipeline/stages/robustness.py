@@ -16,7 +16,6 @@ from pipeline.stages.compile import Engine
 from pipeline.stages.validate import CODE, TOOLS
 from pipeline.store import Product
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 32
@@ -49,7 +48,7 @@ class Robustness(Stage):
         """Write robustness.json; images that cannot be read take no part, validation has named them."""
         corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
         tally = RobustnessTally(list(corruptions))
-        target = find_target(self.engine.target)
+        target = self.engine.where
         with (
             ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
             target.open(self.engine.path) as int8,

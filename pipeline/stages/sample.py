@@ -14,7 +14,6 @@ from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
 from targets.runtime.preprocess import Preprocessing, decode
 from targets.runtime.selftest import EVALUATION
 
@@ -46,7 +45,7 @@ class Sample(Stage):
     def run(self, output: Path, progress: Progress) -> None:
         """Write evaluation.npz; `targets.runtime.selftest` says what is in it."""
         images, labels, fp32_logits, int8_logits = [], [], [], []
-        target = find_target(self.engine.target)
+        target = self.engine.where
         with (
             ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
             target.open(self.engine.path) as int8,

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import TypeAdapter
 
+from pipeline.data.dataset import Dataset
 from pipeline.data.split import Sample, Split
 from pipeline.progress import Progress
 from pipeline.report.accuracy import AccuracyTally
@@ -14,7 +15,6 @@ from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
 from targets.reference import ReferenceTarget
-from targets.registry import find_target
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 32
@@ -26,6 +26,18 @@ CODE = (
 """What decides any comparison of both networks image by image."""
 TOOLS = ("onnxruntime", "numpy", "opencv-python", "scipy")
 SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The other images of the data set that is validated on: an evaluation image among them is an error."""
+
+    dataset: Dataset
+    digest: ClassVar[str] = "not read"  # it takes long, and they change nothing that validation finds
+
+    def refuse_leak(self) -> None:
+        """Raise DataError naming what is in both."""
+        self.dataset.refuse_leak()
 
 
 @dataclass(frozen=True)
@@ -45,16 +57,23 @@ class Validate(Stage):
     engine: Engine
     images: Split
     preprocessing: Preprocessing
+    training: TrainingImages | None = None
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write accuracy.json and skipped.json. Raises DataError if too many images are damaged."""
+        """Write accuracy.json and skipped.json.
+
+        Raises DataError if training images are evaluated on, or too many images are damaged.
+        """
+        if self.training:
+            with progress.task("compare training with evaluation images", None):
+                self.training.refuse_leak()
         skipped: list[SkippedImage] = []
 
         def skip(sample: Sample, reason: str) -> None:
             skipped.append(SkippedImage(name=sample.name, reason=reason))
             progress.say(f"validate: skipped {sample.name}: {reason}")
 
-        target = find_target(self.engine.target)
+        target = self.engine.where
         tally = AccuracyTally(len(self.images.classes))
         with (
             ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,

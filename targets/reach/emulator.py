@@ -15,10 +15,15 @@ from targets.runtime.native_runner import read_engine
 QEMU = "qemu-aarch64"
 
 
+def is_installed() -> bool:
+    """Whether qemu-user is here."""
+    return shutil.which(QEMU) is not None
+
+
 def check() -> None:
     """Raise TargetUnavailable if qemu-user is not installed."""
-    if shutil.which(QEMU) is None:
-        raise TargetUnavailable(f"{QEMU} is not installed. On Debian and Ubuntu: apt install qemu-user")
+    if not is_installed():
+        raise TargetUnavailable(f"{QEMU} is not installed. On Debian and Ubuntu: apt install qemu-user.")
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class EmulatedRunner:
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return logits [N, classes] for images [N, H, W, C]. Raises EngineError if the program fails."""
-        classes, size = _metadata(self.engine)
+        classes, size = read_metadata(self.engine)
         if images.shape[1:] != size or images.dtype != np.uint8:
             raise EngineError(
                 f"The images are {images.dtype} {images.shape}; the engine needs uint8 [N, {size}]."
@@ -89,7 +94,8 @@ class CheckedRunner:
         return logits
 
 
-def _metadata(engine: Path) -> tuple[int, tuple[int, ...]]:
+def read_metadata(engine: Path) -> tuple[int, tuple[int, ...]]:
+    """The number of classes and the shape of an image. Raises EngineError if the engine file is damaged."""
     try:
         metadata, _ = read_engine(engine)
     except ValueError as error:

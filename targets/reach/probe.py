@@ -59,21 +59,21 @@ class DeviceFacts:
         """What of it can change an engine's latency: for fingerprints."""
         return f"{self.board} ({self.machine} {' '.join(self.cpu_parts)}, {self.cores} cores) / {self.system}"
 
-    def missing(self) -> list[str]:
-        """Return what the runtime needs and this device lacks, with how to get it."""
+    def missing(self, opencv: bool = True) -> list[str]:
+        """Return what the runtime needs and this device lacks, with how to get it; the demo needs OpenCV."""
         lacks = []
         if self.python < PYTHON:
             lacks.append(f"Python {'.'.join(map(str, self.python))} is too old: 3.8 or later is needed")
         if self.numpy is None:
             lacks.append("NumPy is missing: apt install python3-numpy")
-        if self.opencv is None:
+        if opencv and self.opencv is None:
             lacks.append("OpenCV is missing: apt install python3-opencv")
         return lacks
 
 
 def probe(device: SshDevice) -> DeviceFacts:
     """Ask a device what it is. Raises a DeviceError if it cannot be reached or has no Python at all."""
-    done = device.run(["python3", "-c", _FACTS], timeout_s=60)
+    done = device.run(["python3", "-c", _FACTS], timeout_s=300)
     if done.returncode == 127:
         raise DeviceError(f"{device.address} has no python3. Install it: apt install python3")
     if done.returncode:

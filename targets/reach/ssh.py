@@ -4,6 +4,7 @@ That program does it, so keys, agents, known_hosts, jump hosts and ~/.ssh/config
 no question is ever asked. EDGEC_SSH_CONFIG names a file to use in place of ~/.ssh/config.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -15,7 +16,14 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from targets.errors import DeviceAddressError, DeviceCommandFailed, DeviceTimeout, TargetUnavailable
+from targets.errors import (
+    ConnectionCut,
+    DeviceAddressError,
+    DeviceCommandFailed,
+    DeviceError,
+    DeviceTimeout,
+    TargetUnavailable,
+)
 from targets.reach import transfer
 from targets.reach.ssh_errors import diagnose
 from targets.reach.streams import Readable, follow
@@ -29,9 +37,12 @@ SSH_FAILED = 255
 _WATCHED = (
     'exec 3<&0; "$@" </dev/null 3<&- & command=$!; '
     "{ cat; kill $command; } <&3 >/dev/null 2>&1 & watcher=$!; "
-    "wait $command; status=$?; kill $watcher 2>/dev/null; exit $status"
+    "wait $command; status=$?; kill $watcher 2>/dev/null; "
+    "[ $status = 255 ] && echo edgec-exit-255 >&2; exit $status"
 )
 """Runs a command that ends with the connection. sshd alone lets it run on when the client is killed."""
+ITS_OWN = "edgec-exit-255\n"
+"""Says that 255 is the command's exit code, and not what ssh ends with if the connection did."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ class SshDevice:
         """Return the error that says how a command failed."""
         said = (done.stderr.strip() or done.stdout.strip())[-1000:] or "it said nothing"
         return DeviceCommandFailed(
-            f"{self.address}: {shlex.join(argv)[:200]} failed with exit code {done.returncode}: {said}"
+            f"{self.address}: {_told(argv)} failed with exit code {done.returncode}: {said}"
         )
 
     def send(self, local: Path, remote: str, on_bytes: Callable[[int], None] | None = None) -> None:
@@ -148,6 +159,28 @@ class SshDevice:
             raise self.failure(argv, Finished(returncode, "", stderr))
         return stdout
 
+    def start(self, argv: Sequence[str]) -> "subprocess.Popen[bytes]":
+        """Start a command to talk to through its stdin and stdout. `why_ended` says what became of it."""
+        return subprocess.Popen(
+            [*self._client(), shlex.join(argv)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},  # its messages are read
+            start_new_session=True,  # Ctrl-C is ours to pass on
+        )
+
+    def why_ended(self, child: "subprocess.Popen[bytes]") -> DeviceError:
+        """Return the error that says why a command that was started has ended too early."""
+        with contextlib.suppress(BrokenPipeError):
+            _, stderr = child.communicate()
+        said = stderr.decode(errors="replace")
+        if child.returncode == SSH_FAILED:
+            return self._failed(said)
+        return DeviceCommandFailed(
+            f"{self.address}: the command ended with code {child.returncode}: {said.strip()[-500:]}"
+        )
+
     def _ssh(
         self,
         command: Sequence[str],
@@ -155,25 +188,22 @@ class SshDevice:
         on_line: Callable[[str], None] | None,
         timeout_s: float | None,
     ) -> tuple[int, bytes, str]:
-        child = subprocess.Popen(
-            [*self._client(), shlex.join(command)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C"},  # its messages are read
-            start_new_session=True,  # Ctrl-C is ours to pass on
-        )
+        child = self.start(command)
         done = follow(child, stdin, on_line, timeout_s)
         if done is None:
-            raise DeviceTimeout(
-                f"{self.address}: {shlex.join(command)[:200]} took longer than {timeout_s:g} s."
-            )
+            raise DeviceTimeout(f"{self.address}: {_told(command)} took longer than {timeout_s:g} s.")
         stdout, stderr = done
         said = stderr.decode(errors="replace")
-        error = diagnose(said, self.address.destination, str(self.address))
-        if error and (child.returncode == SSH_FAILED or child.returncode < 0):
-            raise error
-        return child.returncode, stdout, said
+        if child.returncode == SSH_FAILED and not said.endswith(ITS_OWN):
+            raise self._failed(said)
+        return child.returncode, stdout, said.removesuffix(ITS_OWN)
+
+    def _failed(self, said: str) -> DeviceError:
+        """Return the error for ssh's last words; it says nothing where the server's process was killed."""
+        found = diagnose(said, self.address.destination, str(self.address))
+        return found or ConnectionCut(
+            f"{self.address}: the connection was cut. {said.strip()[-500:]}".strip()
+        )
 
     def _client(self) -> list[str]:
         program = shutil.which("ssh")
@@ -194,3 +224,9 @@ class SshDevice:
             *(["-p", str(self.address.port)] if self.address.port else []),
             *("--", self.address.destination),
         ]
+
+
+def _told(command: Sequence[str]) -> str:
+    """Return a command as its user knows it: without what watches it, and not more than a line of it."""
+    own = command[4:] if command[2:3] == [_WATCHED] else command
+    return shlex.join(own).partition("\n")[0][:200]

@@ -29,13 +29,12 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
         print(f"run: {error}", file=sys.stderr)
         return 1
     module: Any = importlib.import_module("." + manifest.runner, __package__)
-    try:
-        opened = ExitStack()
-        runner = opened.enter_context(module.open_engine(folder / manifest.engine, options.threads))
-    except ValueError as error:
-        print(f"run: {error}", file=sys.stderr)
-        return 1
-    with opened:
+    with ExitStack() as opened:
+        try:
+            runner = opened.enter_context(module.open_engine(folder / manifest.engine, options.threads))
+        except ValueError as error:
+            print(f"run: {error}", file=sys.stderr)
+            return 1
         done = [_classify(picture, runner, manifest, options) for picture in options.pictures]
     return 0 if all(done) else 1
 

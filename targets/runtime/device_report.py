@@ -34,38 +34,41 @@ def measured(
     max_drop: float,
     say: Say,
 ) -> dict[str, Any]:
-    """Check and time the engines of INT8 and FP16 on evaluation.npz; the answer is ready for JSON.
-
-    Both are timed in alternation: end to end from pixels in memory to logits in memory, and computing alone.
-    """
+    """Check and time the engines of INT8 and FP16 on evaluation.npz; the answer is ready for JSON."""
     with np.load(str(evaluation), allow_pickle=False) as data:
         images, labels, expected = data["images"], data["labels"], data["int8"]
+    accuracy = {}
+    for precision, plan in plans.items():
+        with open_plan(plan, trt, cuda) as runner:
+            accuracy[precision] = _accuracy(runner.infer(images), labels, expected)
+        found = accuracy[precision]
+        say(f"{precision}: top-1 {100 * found['top1']:.2f} % of {found['images']} images")
+    times = timed(trt, cuda, plans, images, settings)
+    choice, why = choose(accuracy, times["latency"], max_drop)
+    return {"accuracy": accuracy, **times, "chosen": choice, "why": why}
+
+
+def timed(
+    trt: Any, cuda: Cuda, plans: Mapping[str, Path], images: NDArray[np.uint8], settings: Settings
+) -> dict[str, Any]:
+    """Time the engines in alternation on batches of `images` [N, H, W, C], and look into them.
+
+    End to end is from pixels in memory to logits in memory; computing alone leaves both on the GPU.
+    """
+    batch = settings.batch
+    turns = [images[i : i + batch] for i in range(0, len(images) - batch + 1, batch)] or [images]
     with ExitStack() as opened:
         runners = {p: opened.enter_context(open_plan(plan, trt, cuda)) for p, plan in plans.items()}
-        accuracy = {p: _accuracy(runner.infer(images), labels, expected) for p, runner in runners.items()}
-        for precision, found in accuracy.items():
-            say(f"{precision}: top-1 {100 * found['top1']:.2f} % of {found['images']} images")
-        batch = settings.batch
-        turns = [images[i : i + batch] for i in range(0, len(images) - batch + 1, batch)] or [images]
+        names = [(p, what) for p in runners for what in ("end_to_end", "compute")]
         calls: list[Callable[[], object]] = []
         for runner in runners.values():
             calls += [_end_to_end(runner, turns), _compute(runner, len(turns[0]))]
-        timed = measure(calls, settings)
-        names = [(p, what) for p in runners for what in ("end_to_end", "compute")]
         latency: dict[str, dict[str, Any]] = {p: {} for p in runners}
-        for (precision, what), one in zip(names, timed):
+        for (precision, what), one in zip(names, measure(calls, settings)):
             latency[precision][what] = summary(one)
-        layers = {p: _layers(trt, runner, len(turns[0])) for p, runner in runners.items()}
         graphs = all(runner.uses_graphs for runner in runners.values())
-    choice, why = choose(accuracy, latency, max_drop)
-    return {
-        "accuracy": accuracy,
-        "latency": latency,
-        "layers": layers,
-        "cuda_graphs": graphs,
-        "chosen": choice,
-        "why": why,
-    }
+        layers = {p: _layers(trt, runner, len(turns[0])) for p, runner in runners.items()}
+    return {"latency": latency, "layers": layers, "cuda_graphs": graphs}
 
 
 def choose(

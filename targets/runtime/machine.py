@@ -16,6 +16,12 @@ class MachineState(NamedTuple):
     throttle_events: int | None  # counted by the kernel since boot
     load_average: float | None  # runnable processes over the last minute
     cores: int  # that this process may use
+    limits: tuple[str, ...] = ()  # what holds the clocks down at this moment
+    limits_since_boot: tuple[str, ...] = ()  # what did at some time since the machine was switched on
+
+
+RASPBERRY_PI = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+"""Bits of its firmware's get_throttled; 16 higher the same since boot (its documentation, vcgencmd)."""
 
 
 class PeakMemory(NamedTuple):
@@ -41,7 +47,40 @@ def read_state(root: Path = Path("/")) -> MachineState:
         throttle_events=int(sum(throttled)) if throttled else None,
         load_average=float(load[0]) if load else None,
         cores=len(os.sched_getaffinity(0)),
+        limits=tuple(sorted({*_pi_limits(root, 0), *_cooling(root)})),
+        limits_since_boot=_pi_limits(root, 16),
     )
+
+
+def throttling(before: MachineState, after: MachineState) -> tuple[str, ...]:
+    """Say what held the clocks down between two moments; nothing too where the machine does not tell."""
+    found = {*before.limits, *after.limits, *(set(after.limits_since_boot) - set(before.limits_since_boot))}
+    events = (after.throttle_events or 0) - (before.throttle_events or 0)
+    if events > 0:
+        found.add(f"{events} throttle events")
+    return tuple(sorted(found))
+
+
+def _pi_limits(root: Path, shift: int) -> tuple[str, ...]:
+    text = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
+    try:
+        bits = int(text, 16) >> shift
+    except ValueError:
+        return ()
+    return tuple(name for bit, name in RASPBERRY_PI.items() if bits >> bit & 1)
+
+
+def _cooling(root: Path) -> tuple[str, ...]:
+    """Name what the kernel slows down against heat now: cooling devices that are CPUs or GPUs and in use."""
+    found = []
+    for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
+        kind = _text(device / "type")
+        if ("cpu" in kind or "gpu" in kind or "devfreq" in kind) and _text(device / "cur_state") not in (
+            "",
+            "0",
+        ):
+            found.append(f"cooled by slowing {kind}")
+    return tuple(found)
 
 
 def reset_peak(process: Path = Path("/proc/self")) -> bool:

@@ -232,8 +232,9 @@ def _from_fields(fields: dict[str, Any]) -> Measurement:
     return Measurement(**{**fields, **changes})
 
 
-def _state(governors: list[str], frequencies_mhz: list[float], *others: Any) -> MachineState:
-    return MachineState(tuple(governors), tuple(frequencies_mhz), *others)
+def _state(*fields: Any) -> MachineState:
+    whole: Any = [tuple(field) if isinstance(field, list) else field for field in fields]
+    return MachineState(*whole)
 
 
 def _opener(module: str, engine: Path, threads: int) -> Callable[[], ContextManager[Runner]]:

@@ -9,9 +9,12 @@ import os
 import struct
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .cpu import why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +24,21 @@ if TYPE_CHECKING:
 
 FOOTER = struct.Struct("<9Q8s")
 MAGIC = b"EDGEC\0\0\1"
+
+
+_ROUNDS = 7
+_SECONDS_A_ROUND = 0.0005
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """What one layer takes on one thread: the median of a few rounds, each long enough for the clock."""
+
+    layer: str
+    int8: bool
+    """Whether it computes with integers."""
+    macs: int
+    microseconds: float
 
 
 class NativeRunner:
@@ -47,11 +65,36 @@ class NativeRunner:
                 self._library.edgec_run(image.ctypes.data, row.ctypes.data)
         return logits
 
+    def layer_times(self, image: NDArray[np.uint8]) -> list[LayerTime]:
+        """Time every layer alone on an image [H, W, C], repeatedly: its data is in the caches."""
+        pixels = np.ascontiguousarray(image)[None]
+        self.infer(pixels)  # layers then read what they would in a run
+        found: dict[str, LayerTime] = {}
+        with self._busy:
+            for step, told in enumerate(self.metadata["layers"]):
+                before = found.get(told["node"], LayerTime(told["node"], True, 0, 0.0))
+                found[told["node"]] = LayerTime(
+                    told["node"],
+                    before.int8 and told["int8"],
+                    before.macs + told["macs"],
+                    before.microseconds + self._time(step),
+                )
+        return list(found.values())
+
+    def _time(self, step: int) -> float:
+        once = self._library.edgec_time_step(step, 1) * 1e-9
+        runs = max(1, min(10_000, int(_SECONDS_A_ROUND / max(once, 1e-9))))
+        rounds = [self._library.edgec_time_step(step, runs) for _ in range(_ROUNDS)]
+        return float(np.median(rounds)) * 1e-3
+
 
 @contextmanager
 def open_engine(engine: Path, threads: int = 1) -> Iterator[NativeRunner]:
     """Load an engine file. Raises ValueError, saying what is wrong with the file."""
     metadata, code = read_engine(engine)
+    reason = why_not(metadata["isa"])
+    if reason:
+        raise ValueError(f"{engine} does not run here: {reason}")
     # From memory: a rebuilt file does not change a loaded engine. The loader knows libraries by their path,
     # so the descriptor in it stays open as long as the library: or the next engine would be this one.
     memory = os.memfd_create("edgec-engine")
@@ -78,6 +121,8 @@ def _load(memory: int, engine: Path) -> ctypes.CDLL:
     library.edgec_open.restype = ctypes.c_char_p
     library.edgec_run.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     library.edgec_run.restype = None
+    library.edgec_time_step.argtypes = (ctypes.c_int64, ctypes.c_int)
+    library.edgec_time_step.restype = ctypes.c_double
     return library
 
 

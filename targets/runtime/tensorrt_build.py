@@ -45,8 +45,11 @@ class BuildOptions:
 
 
 def is_strongly_typed(version: str) -> bool:
-    """Whether networks are built strongly typed: an option in TensorRT 10, the only way in 11."""
-    return int(version.split(".", maxsplit=1)[0]) >= 10
+    """Whether networks are built strongly typed: an option in TensorRT 10, the only way in 11.
+
+    TensorRT-RTX, which counts its versions from 1, has no other way either.
+    """
+    return int(version.split(".", maxsplit=1)[0]) not in (8, 9)
 
 
 def onnx_name(precision: str, version: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .cuda import Cuda, CudaError, Graph
 from .tensorrt_build import make_logger
-from .tensorrt_engine import EnginePlace, EngineProblem, chosen
+from .tensorrt_engine import EngineProblem, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,18 +160,12 @@ def open_engine(engine: Path, threads: int = 1) -> Iterator[TensorRTRunner]:  # 
 
     Raises EngineProblem, a ValueError, if nothing was built here, or for another device or TensorRT.
     """
-    from .device_build import current_key  # it knows the device
+    from .device_steps import tensorrt, usable  # they know the device
 
-    precision = chosen(engine.parent)
     try:
-        import tensorrt as trt  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-        cuda = Cuda.load()
-    except (ImportError, CudaError) as error:
+        plan = usable(engine.parent, chosen(engine.parent))
+        trt, cuda = tensorrt(), Cuda.load()
+    except CudaError as error:
         raise EngineProblem(f"TensorRT cannot be used here: {error}") from error
-    place = EnginePlace(engine.parent, precision)
-    problem = place.problem(current_key(engine.parent, precision))
-    if problem:
-        raise EngineProblem(f"the engine is for something else: {problem}. Please {REBUILD}")
-    with open_plan(place.plan, trt, cuda) as runner:
+    with open_plan(plan, trt, cuda) as runner:
         yield runner

@@ -1,5 +1,6 @@
 """The ONNX files that a Jetson builds its engines from, for each way TensorRT types a network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
 
 from calibration.errors import ModelError
-from calibration.lint import lint
+from calibration.lint import LintFinding, lint
 from calibration.recipe import QuantRecipe, Scheme
 from calibration.write import FLOAT_LAYERS
 from targets.errors import EngineError
@@ -63,8 +64,19 @@ def check_placement(int8_model: Path) -> None:
     except ModelError as error:
         raise EngineError(str(error)) from error
     if findings:
-        rules = "\n".join(f"  {finding}" for finding in findings)
-        raise EngineError(f"TensorRT would not run this graph as INT8:\n{rules}{_advice(model)}")
+        raise EngineError(f"TensorRT would not run this graph as INT8:\n{_told(findings)}{_advice(model)}")
+
+
+def _told(findings: Sequence[LintFinding]) -> str:
+    """One line a broken rule, with the nodes that break it: a scale that is wrong is at its Q and its DQ."""
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        nodes.setdefault((finding.what, finding.why), []).append(finding.node)
+    lines = []
+    for (what, why), names in nodes.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        lines.append(f"  {names[0]}{more}: {what}. {why}")
+    return "\n".join(lines)
 
 
 def _left_in_float(model: onnx.ModelProto) -> list[str]:
@@ -80,11 +92,17 @@ def _advice(model: onnx.ModelProto) -> str:
 
 def _load(path: Path) -> onnx.ModelProto:
     try:
-        return onnx.load(path)
+        model = onnx.load(path)
     except (OSError, DecodeError) as error:
         raise EngineError(f"{path} cannot be read as an ONNX model: {error}") from error
+    if not model.graph.node:
+        raise EngineError(f"{path} cannot be read as an ONNX model: it has no nodes")
+    return model
 
 
 def _save(model: onnx.ModelProto, path: Path) -> None:
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise EngineError(f"{path.name} would be no valid ONNX: {error}") from error
     path.write_bytes(model.SerializeToString(deterministic=True))

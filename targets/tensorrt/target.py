@@ -28,6 +28,7 @@ class JetsonTarget:
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_sym_mse")
     float_precision: ClassVar[str] = "fp16"
     origin: ClassVar[Origin] = Origin.HOST
+    runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.NOT_BUILT
     engine_name: ClassVar[str] = "int8_qdq.onnx"
     shipped: ClassVar[tuple[str, ...]] = ("int8_qdq.onnx", "int8_qdq_fp16.onnx", "fp16.onnx")

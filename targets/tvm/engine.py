@@ -34,6 +34,7 @@ class Layer:
 
     node: str
     macs: int
+    int8: bool
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,6 @@ def _metadata(graph: Graph, program: Program) -> Metadata:
         program.arena,
         len(program.constants),
         graph.macs,
-        tuple(Layer(step.node, step.macs) for step in program.steps),
+        tuple(Layer(step.node, step.macs, step.int8) for step in program.steps),
         version("apache-tvm"),
     )

@@ -257,7 +257,8 @@ class _Lowering:
         numbers = np.array([-self._stored(op.input.zero), 0], np.int32)
         numbers[1] = np.float32(op.scale).view(np.int32)
         x = self.arena.offsets[op.input.name] if op.real else self._address(op.input)
-        return Step(op.node, kernel, x=x, p=self.blob.add(numbers), y=self.arena.offsets[op.output.name])
+        p, y = self.blob.add(numbers), self.arena.offsets[op.output.name]
+        return Step(f"{op.node} to float", kernel, x=x, p=p, y=y, int8=False)
 
     def _quantise(self, op: Quantise) -> Step:
         y = self.layouts[op.output.name]
@@ -271,6 +272,7 @@ class _Lowering:
             p=self.blob.add(numbers),
             y=self._address(op.output),
             fill=self._fill(op.output),
+            int8=False,
         )
 
     def _island(self, op: Island) -> Iterator[Step]:
@@ -289,7 +291,7 @@ class _Lowering:
         for call in island.calls:
             pointers = tuple(where[name] for name in call.arguments)
             kernel = FloatCall(symbols[call.function], pointers)
-            yield Step(f"{op.node}: {call.function}", kernel, x=IMAGE, y=0)
+            yield Step(f"{op.node}: {call.function}", kernel, x=IMAGE, y=0, int8=False)
 
 
 def _inside(island: Island, buffer: str) -> str:

@@ -54,6 +54,8 @@ class Step:
     y: int = NOTHING
     fill: Fill | None = None
     macs: int = 0
+    int8: bool = True
+    """Whether it belongs to the integer part, and not to a float island or its borders."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,10 @@
 """TARGET=host and the ARM boards: engines of the integer compiler."""
 
+import json
 import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,26 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import BuildState, Origin, Runner
+from targets.base import CHECKS, BuildState, Check, Origin, Runner
 from targets.devices import Board
 from targets.errors import EngineError, TargetUnavailable
 from targets.machine import cpu_flags, cpu_name
-from targets.reach.emulator import CheckedRunner, EmulatedRunner
-from targets.reach.emulator import check as check_emulator
+from targets.reach import emulator
+from targets.reach.emulator import CheckedRunner, EmulatedRunner, read_metadata
 from targets.reach.instructions import instructions_per_inference
 from targets.reach.local import open_local
+from targets.runtime.cpu import NEEDED
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.tuning.database import digest
-
-NEEDED_FLAGS = {
-    "avx512vnni": {"avx512_vnni", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
-    "avxvnni": {"avx_vnni", "avx2", "fma"},
-    "avx2": {"avx2", "fma", "bmi2"},
-    "i8mm": {"i8mm", "asimddp"},
-    "dotprod": {"asimddp"},
-    "neon": {"asimd"},
-}
-"""Flags in /proc/cpuinfo without which an instruction set does not run, the fastest set of a family first."""
 
 EMULATED_IMAGES = 256
 """How many images are compared with the emulator, bit for bit, when no board is given."""
@@ -45,6 +38,7 @@ class HostTarget:
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
     float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.HOST
+    runs_here: ClassVar[bool] = True
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
@@ -84,7 +78,7 @@ class ArmTarget:
 
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
     float_precision: ClassVar[str] = "fp32"
-    origin: ClassVar[Origin] = Origin.EMULATOR
+    runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
@@ -104,15 +98,21 @@ class ArmTarget:
         """The board's description."""
         return self.board.summary
 
+    @property
+    def origin(self) -> Origin:
+        """The emulator; where it is not installed, this machine's engine of the same integers stands in."""
+        return Origin.EMULATOR if emulator.is_installed() else Origin.HOST
+
     def check(self) -> None:
-        """Raise TargetUnavailable if TVM, ziglang or the emulator is missing."""
+        """Raise TargetUnavailable if TVM or ziglang is missing. Without the emulator less is checked."""
         check_toolchain()
-        check_emulator()
         host_isa()
 
     def device(self) -> str:
-        """Name what is emulated."""
-        return f"qemu-aarch64 -cpu {self.board.emulated_cpu}"
+        """Name what is emulated, or what stands in for it."""
+        if emulator.is_installed():
+            return f"{emulator.QEMU} -cpu {self.board.emulated_cpu}"
+        return f"{cpu_name()} (nothing emulated)"
 
     def fingerprint(self) -> str:
         """Name the instruction set, what is emulated, and the tools."""
@@ -122,18 +122,42 @@ class ArmTarget:
         """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""
         compile_engine(model, ISAS[self.board.isa], engine)
         compile_engine(model, host_isa(), _host_engine(engine))
+        if ISAS[self.board.isa].triple.startswith("aarch64"):
+            checks = json.dumps([asdict(self._emulate(engine))], indent=1)
+            engine.with_name(CHECKS).write_text(checks)
+
+    def _emulate(self, engine: Path) -> Check:
+        """Run the engine's self-test where there is an emulator."""
+        name = f"{self.board.isa} engine in the emulator"
+        try:
+            emulator.check()
+        except TargetUnavailable as error:
+            stand_in = "Until then figures are from this machine's engine, compiled from the same integers."
+            return Check(name, "skipped", f"Not checked: {error} {stand_in}")
+        said = EmulatedRunner(engine, self.board.emulated_cpu).selftest()
+        return Check(name, "passed", f"{emulator.QEMU} -cpu {self.board.emulated_cpu}, self-test: {said}")
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:
-        """Count the instructions of one inference on one thread. Raises EngineError."""
+        """Count the instructions of one inference on one thread, emulated. Raises EngineError."""
+        if not emulator.is_installed():
+            return None
         return instructions_per_inference(engine, self.board.emulated_cpu, images)
 
     @contextmanager
     def open(self, engine: Path) -> Iterator[Runner]:
-        """Run all images on this machine, the first also emulated. Raises EngineError if a bit differs."""
+        """Run all images on this machine, the first also emulated. Raises EngineError if a bit differs.
+
+        Without the emulator, or without this machine's engine, only the other one runs.
+        """
         if not engine.is_file():
             raise EngineError(
                 f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
             )
+        if not emulator.is_installed():
+            read_metadata(engine)  # the board's own engine is at least whole
+            with open_local(_host_engine(engine), self.threads, self.name) as host:
+                yield host
+            return
         emulated = EmulatedRunner(engine, self.board.emulated_cpu, self.threads)
         emulated.selftest()
         if not _host_engine(engine).is_file():
@@ -151,7 +175,7 @@ def host_isa() -> Isa:
     """The fastest instruction set of this machine. Raises TargetUnavailable if there is none."""
     flags, machine = cpu_flags(), platform.machine()
     for isa in ISAS.values():
-        if isa.triple.startswith(machine) and NEEDED_FLAGS[isa.name] <= flags:
+        if isa.triple.startswith(machine) and NEEDED[isa.name] <= flags:
             return isa
     raise TargetUnavailable(
         f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with "

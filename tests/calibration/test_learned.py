@@ -10,7 +10,7 @@ from calibration.errors import ImagesError
 from calibration.fake_quant import FakeQuantized, Rates
 from calibration.graph import Graph
 from calibration.metrics import closeness, logits
-from calibration.parameters import Parameters, find_parameters
+from calibration.parameters import Parameters, find_parameters, images_read
 from calibration.placement import Placement, place
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
@@ -85,3 +85,14 @@ def test_without_images_there_is_nothing_to_learn_from(exported: Exported) -> No
     graph, placement, start = _start(exported, "w8a8_asym")
     with pytest.raises(ImagesError, match="needs calibration images"):
         learned.learn(graph, placement, start, [], lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["w8a8_asym", "w8a8_asym_bc", "w8a8_sym_obq_ada"])
+def test_progress_ends_where_it_was_said_to(rgb_model: Path, name: str) -> None:
+    recipe, graph = QuantRecipe.parse(name), Graph.load(rgb_model)
+    seen: list[int] = []
+    images = pictures(20, (16, 16, 3))
+    ranges = collect(rgb_model, [images], recipe)
+    batches = [images[:16], images[16:]]
+    find_parameters(graph, place(graph, recipe), ranges, recipe, batches, seen.append)
+    assert sum(seen) == images_read(recipe, 20)

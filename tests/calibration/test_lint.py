@@ -151,6 +151,24 @@ def _minus_128(graph: onnx.GraphProto) -> str:
     return dq.name
 
 
+def _int16(graph: onnx.GraphProto) -> str:
+    q = _activation_q(graph)
+    _set(graph, q.input[2], lambda z: z.astype(np.int16))
+    return q.name
+
+
+def _missing_dq(graph: onnx.GraphProto) -> str:
+    conv = _node(graph, "Conv", "conv2")
+    conv.input[0] = _producer(graph, conv.input[0]).input[0]
+    return conv.name
+
+
+def _custom_operator(graph: onnx.GraphProto) -> str:
+    relu = _node(graph, "Relu")
+    relu.op_type, relu.domain = "FastRelu", "com.example"
+    return relu.name
+
+
 def _integer_operator(graph: onnx.GraphProto) -> str:
     conv = _node(graph, "Conv", "conv2")
     conv.op_type = "QLinearConv"
@@ -175,6 +193,9 @@ BROKEN: list[tuple[Breaks, str]] = [
     (_float_input, "its input is not"),
     (_float_pool, "its input is not quantised"),
     (_minus_128, "hold -128"),
+    (_int16, "it is int16"),
+    (_missing_dq, "it reads integers: a DequantizeLinear is missing"),
+    (_custom_operator, "com.example.FastRelu is a custom operator"),
     (_integer_operator, "is an integer operator"),
 ]
 

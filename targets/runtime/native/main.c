@@ -109,6 +109,7 @@ static int logits(void) {
     edgec_run(image, result);
     if (fwrite(result, sizeof *result, (size_t)edgec_classes, stdout) != (size_t)edgec_classes)
       return fail("the logits cannot be written");
+    fflush(stdout); /* who sends images one by one waits for their logits */
   }
   if (count) return fail("the last image on stdin is cut off");
   free(image);

@@ -9,7 +9,8 @@ import pytest
 
 import pipeline.report.html as report_html
 from pipeline.report.html import render_html
-from pipeline.report.model import Coverage, LayerSensitivity, Report
+from pipeline.report.model import Coverage, LayerSensitivity, LayerTimes, Report, TimedLayer
+from targets.base import Origin
 from tests.pipeline.report.browser import Page, barriers, browse, dimensions, in_a_browser
 from tests.pipeline.report.samples import report, robustness
 
@@ -18,7 +19,18 @@ def everything() -> Report:
     """A report with every optional section."""
     shown = report(noise=0.3)
     return shown.replace(
-        coverage=Coverage(int8_macs=40_000_000, total_macs=40_551_424, float_layers=("linear",)),
+        coverage=Coverage(
+            int8_macs=40_000_000,
+            total_macs=40_551_424,
+            float_layers=("linear",),
+            times=LayerTimes(
+                origin=Origin.HOST,
+                layers=(
+                    TimedLayer(layer="Conv 'stem'", int8=True, macs=40_000_000, microseconds=750.0),
+                    TimedLayer(layer="Gemm 'linear'", int8=False, macs=551_424, microseconds=250.0),
+                ),
+            ),
+        ),
         sensitivity=tuple(
             LayerSensitivity(layer=f"layer{i}", sqnr_db=20.0 + i, agreement=0.99, without_sqnr_db=30.0)
             for i in range(8)
@@ -33,6 +45,13 @@ CASES: dict[str, Callable[[], Report]] = {
     "sixty classes": lambda: report(noise=1.0, classes=tuple(f"class number {i}" for i in range(60))),
     "two classes, no flips": lambda: report(noise=0.0, classes=("cat", "dog"), images=300),
 }
+
+
+def test_coverage_is_by_arithmetic_and_by_measured_time() -> None:
+    page = render_html(everything())
+    assert "98.64" in page
+    assert "of 40,551,424 MAC" in page
+    assert "75.00 % of the time in layers (host)" in page
 
 
 @pytest.fixture(params=CASES, scope="module")

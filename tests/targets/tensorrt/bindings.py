@@ -8,9 +8,7 @@ import zipfile
 from pathlib import Path
 from types import ModuleType
 
-from tests.conftest import ROOT
-
-WHEELS = ROOT / ".venv" / "tensorrt-wheels"
+WHEELS = Path(__file__).resolve().parents[3] / ".venv" / "tensorrt-wheels"
 BINDINGS = {
     "8.6.1": "tensorrt_bindings-8.6.1",
     "10.3.0": "tensorrt_cu12_bindings-10.3.0",

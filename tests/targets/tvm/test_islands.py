@@ -143,3 +143,22 @@ def test_a_norm_after_a_concatenation_stays_integer(tmp_path: Path) -> None:
     assert Island not in kinds
     assert kinds.count(Assemble) == 3  # one a norm: the concatenation is no operator of its own
     check_meaning(path, SIZE)
+
+
+def test_layers_are_timed_one_by_one_and_floats_told_apart(tmp_path: Path) -> None:
+    try:
+        isa = host_isa()
+    except TargetUnavailable as error:
+        pytest.skip(str(error))
+    m = QdqModel(*SIZE)
+    graph = import_graph(m.save(highway(m, m.image()), tmp_path / "model.onnx"))
+    write_engine(graph, isa, tmp_path / "engine")
+    image = pictures(1, SIZE)[0]
+    with open_engine(tmp_path / "engine") as runner:
+        times = runner.layer_times(image)
+        assert np.array_equal(runner.infer(image[None]), oracle.run(graph, image[None]))
+    assert all(layer.microseconds > 0 for layer in times)
+    assert sum(layer.macs for layer in times) == graph.macs
+    floats = [layer.layer for layer in times if not layer.int8]
+    assert any("Sigmoid" in name for name in floats)
+    assert not any(name.startswith("Conv") and "to float" not in name for name in floats)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from targets.machine import cpu_flags
 from targets.reach.emulator import QEMU, EmulatedRunner
+from targets.runtime.cpu import NEEDED
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
 from targets.tvm.engine import write_engine
 from targets.tvm.graph import Graph
 from targets.tvm.isa import ISAS, Isa
-from targets.tvm.target import NEEDED_FLAGS
 from tests.targets.tvm.networks import networks, pictures
 
 EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
@@ -29,7 +29,7 @@ relaxed = settings(
 
 
 def native(name: str) -> Isa:
-    if not NEEDED_FLAGS[name] <= cpu_flags():
+    if not NEEDED[name] <= cpu_flags():
         pytest.skip(f"this machine's CPU has no {name}")
     return ISAS[name]
 

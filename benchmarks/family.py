@@ -1,0 +1,322 @@
+"""Every network of the family, and small ones of other families, on every kind of target: does it build?
+
+    python -m benchmarks.family [NAME ...] [--images 64] [--output family.jsonl]    # a row a target
+    python -m benchmarks.family --table family.jsonl                                # the rows as Markdown
+
+Weights are random, norms have seen images of the embedded set, so that every layer is alive. Networks of the
+ImageNet form run at 64 pixels: the emulator would take minutes an image at 224. A row has
+
+    agreement   images whose first class is the same in INT8 on that target as in FP32 (for segmentation:
+                pixels, and the mean IoU with FP32's classes)
+    sqnr_db     signal to noise of the logits: with random weights it says more than classes do
+    bits        host: whether logits are identical to the integer oracle's; ARM: to the host's, in qemu;
+                Jetson: what compiled the graph here, as its engine is only built on the device
+    int8_share  share of multiply-accumulates in INT8; floats: the operators left in float
+    seconds     to build the engine
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.errors import CalibrationError
+from pipeline.models.foreign import Description, described
+from pipeline.models.zoo import KNOWN_MODELS, find_model
+from targets.base import CHECKS
+from targets.errors import TargetError
+
+if TYPE_CHECKING:
+    import torch
+
+Images = NDArray[np.uint8]
+Logits = NDArray[np.float32]
+
+TARGETS = ("reference", "host", "arm", "jetson")
+EMULATED_IMAGES = 2
+ORACLE_IMAGES = 2
+SMALL_SIDE = 64
+CALIBRATION = 32
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network on one target. problem: why there is no engine."""
+
+    network: str
+    target: str
+    problem: str | None = None
+    agreement: float | None = None
+    sqnr_db: float | None = None
+    iou: float | None = None
+    bits: str = ""
+    int8_share: float | None = None
+    floats: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A float model in the project's form, and its images."""
+
+    name: str
+    model: Path
+    images: Images
+    calibration: Images
+
+
+def pictures(count: int, shape: tuple[int, int, int], seed: int) -> Images:
+    """Return real images, embedded ones, brought to any shape and tinted by channel: uint8 [N, H, W, C]."""
+    import cv2
+
+    from pipeline.data.open import open_dataset
+    from pipeline.models.zoo import find_model
+
+    height, width, channels = shape
+    split = open_dataset("fashion-mnist").split("evaluation").stratified(count, seed)
+    batch = next(split.batches(find_model("resnet20-fashion").preprocessing, count))
+    random = np.random.default_rng(seed)
+    made = np.empty((count, *shape), np.uint8)
+    for i, image in enumerate(batch.images):
+        large = cv2.resize(image[:, :, 0], (width, height), interpolation=cv2.INTER_LINEAR)
+        tint = random.uniform(0.4, 1.0, channels)
+        made[i] = (255 - (255 - large[:, :, None].astype(float)) * tint).round()
+    return made
+
+
+def known(name: str, count: int, folder: Path) -> Subject:
+    """Export a member of the family with random weights."""
+    import torch
+
+    from pipeline.models import resnet
+    from pipeline.stages.export import write_onnx
+
+    model = find_model(name)
+    if model.input_shape[0] > SMALL_SIDE:
+        model = find_model(f"{name}-{SMALL_SIDE}px")
+    shape = model.input_shape
+    images, calibration = pictures(count, shape, seed=1), pictures(CALIBRATION, shape, seed=2)
+    torch.manual_seed(0)
+    network = resnet.build(model.architecture, model.channels, 10).train()
+    on_pixels = resnet.FromPixels(network, model.mean, model.std)
+    settle(on_pixels, torch.from_numpy(calibration))
+    write_onnx(on_pixels.eval(), shape, True, folder / "model.onnx")
+    return Subject(name, folder / "model.onnx", images, calibration)
+
+
+def foreign(name: str, count: int, folder: Path) -> Subject:
+    """Export and adopt a small network of another family."""
+    import onnx
+
+    from pipeline.models.onnx_file import adopt
+    from tests.pipeline.models import foreign_networks as networks
+
+    kind = (networks.CLASSIFIERS | networks.SEGMENTERS)[name]
+    path = networks.export(networks.make(kind), folder / f"{name}.onnx")
+    source = described(path, Description(mean=(0.5,), std=(0.25,)))
+    made = adopt(source, True, lambda _: None, per_pixel=name in networks.SEGMENTERS)
+    onnx.save(made, folder / "model.onnx")
+    shape = source.input_shape
+    return Subject(name, folder / "model.onnx", pictures(count, shape, 1), pictures(CALIBRATION, shape, 2))
+
+
+def settle(network: "torch.nn.Module", images: "torch.Tensor") -> None:
+    """Let norms take the statistics of these images."""
+    import torch
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # plain averages
+    with torch.no_grad():
+        network(images)
+
+
+def rows(subject: Subject, folder: Path) -> Iterator[Row]:
+    """Yield what each target makes of a network."""
+    from targets.reference import ReferenceTarget
+    from targets.registry import find_target
+
+    with ReferenceTarget().open(subject.model) as runner:
+        fp32 = runner.infer(subject.images)
+    quantized: dict[str, Path] = {}
+    host: Logits | None = None
+    for name in TARGETS:
+        target = find_target(name)
+        engine = folder / name / target.engine_name
+        engine.parent.mkdir(exist_ok=True)
+        start = time.monotonic()
+        try:
+            recipe = target.recipe.name
+            if recipe not in quantized:
+                quantized[recipe] = quantize_for(subject, recipe, folder)
+            int8 = quantized[recipe]
+            start = time.monotonic()
+            target.build(int8, engine, subject.model)
+            seconds = time.monotonic() - start
+            images = subject.images[: EMULATED_IMAGES if name == "arm" else None]
+            with target.open(engine) as runner:
+                logits = runner.infer(images)
+        except (TargetError, CalibrationError) as error:
+            yield Row(subject.name, name, problem=str(error))
+            continue
+        logits = logits.reshape(len(logits), *fp32.shape[1:])  # engines give an image's values in a row
+        host = logits if name == "host" else host
+        share, floats = coverage_of(int8, integer=name in ("host", "arm"))
+        yield Row(
+            subject.name,
+            name,
+            agreement=float((logits.argmax(1) == fp32[: len(logits)].argmax(1)).mean()),
+            sqnr_db=sqnr_db(logits, fp32[: len(logits)]),
+            iou=mean_iou(logits, fp32[: len(logits)]) if fp32.ndim == 4 else None,
+            bits=checks(engine) if name == "jetson" else bits(name, logits, host, int8, subject.images),
+            int8_share=share,
+            floats=floats,
+            seconds=seconds,
+        )
+
+
+def quantize_for(subject: Subject, recipe_name: str, folder: Path) -> Path:
+    """Calibrate and quantise."""
+    from calibration.collect import collect
+    from calibration.qdq import quantize
+    from calibration.recipe import QuantRecipe
+
+    recipe, path = QuantRecipe.parse(recipe_name), folder / f"{recipe_name}.onnx"
+    ranges = collect(subject.model, [subject.calibration], recipe)
+    quantize(subject.model, ranges, recipe, path, [subject.calibration])
+    return path
+
+
+def bits(target: str, logits: Logits, host: Logits | None, int8: Path, images: Images) -> str:
+    """Say whether logits are bit for bit what another way of computing them gives."""
+    if target == "host":
+        from targets.tvm import oracle
+        from targets.tvm.importer import import_graph
+
+        expected = oracle.run(import_graph(int8), images[:ORACLE_IMAGES])
+        return told(logits[:ORACLE_IMAGES], expected, "the oracle")
+    if target == "arm" and host is not None:
+        return told(logits, host[: len(logits)], "host, in qemu")
+    return ""
+
+
+def checks(engine: Path) -> str:
+    """Return which checks of a Jetson's files passed here."""
+    found = json.loads(engine.with_name(CHECKS).read_text())
+    if all(check["outcome"] == "passed" for check in found):
+        return "compiled by TensorRT-RTX"
+    return "; ".join(f"{check['name']} {check['outcome']}" for check in found)
+
+
+def told(found: Logits, expected: Logits, what: str) -> str:
+    """Return "= what", or how many logits differ from it."""
+    different = int((found.reshape(expected.shape) != expected).sum())
+    return f"= {what}" if not different else f"{different} of {expected.size} differ from {what}"
+
+
+def coverage_of(int8: Path, integer: bool) -> tuple[float | None, tuple[str, ...]]:
+    """Return the share of INT8 arithmetic, and for integer engines the operators left in float."""
+    from calibration.coverage import coverage
+
+    found = coverage(int8)
+    floats: set[str] = set(found.float_layers)
+    if integer:
+        from targets.tvm.graph import Island
+        from targets.tvm.importer import import_graph
+
+        islands = [op for op in import_graph(int8).operators if isinstance(op, Island)]
+        floats = {node.op_type for op in islands for node in op.model.graph.node}
+    return found.int8_macs / found.total_macs if found.total_macs else None, tuple(sorted(floats))
+
+
+def sqnr_db(found: Logits, expected: Logits) -> float | None:
+    """Return 10 log10(sum expected^2 / sum error^2) over all logits; None if they are identical."""
+    noise = float(np.square(found.astype(np.float64) - expected).sum())
+    return float(10 * np.log10(np.square(expected, dtype=np.float64).sum() / noise)) if noise else None
+
+
+def mean_iou(found: Logits, expected: Logits) -> float:
+    """Return the mean over classes of intersection over union of the classes per pixel [N, K, H, W]."""
+    a, b = found.argmax(1), expected.argmax(1)
+    classes = sorted({*np.unique(a).tolist(), *np.unique(b).tolist()})
+    return float(np.mean([((a == k) & (b == k)).sum() / ((a == k) | (b == k)).sum() for k in classes]))
+
+
+def table(path: Path) -> str:
+    """Return recorded rows as Markdown, a line a network."""
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    cells = {(row["network"], row["target"]): _cell(row) for row in found}
+    lines = [f"| network | {' | '.join(TARGETS)} |", "|---" * (1 + len(TARGETS)) + "|"]
+    for name in dict.fromkeys(row["network"] for row in found):
+        told = " | ".join(cells.get((name, target), "not run") for target in TARGETS)
+        lines.append(f"| `{name}` | {told} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: dict[str, object]) -> str:
+    if row["problem"]:
+        return f"refused: {row['problem']}".replace("|", "/")
+    parts = [f"{row['agreement']:.1%} agree"]
+    if row["sqnr_db"] is not None:
+        parts.append(f"{row['sqnr_db']:.1f} dB")
+    if row["iou"] is not None:
+        parts.append(f"IoU {row['iou']:.2f}")
+    if row["bits"]:
+        parts.append(str(row["bits"]))
+    if row["int8_share"] is not None:
+        parts.append(f"{row['int8_share']:.0%} INT8")
+    floats = row["floats"]
+    if floats and row["target"] in ("host", "arm"):
+        parts.append(f"float: {', '.join(map(str, floats))}")  # type: ignore[call-overload]
+    return ", ".join(parts)
+
+
+def main() -> None:
+    """Print a row a network and target; rows that the output has already are not made again."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("networks", nargs="*")
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--table", type=Path, help="print what was recorded in this file")
+    chosen = parser.parse_args()
+    if chosen.table:
+        print(table(chosen.table), end="")
+        return
+    made = _made(chosen.output)
+    for name, make in subjects(chosen.networks).items():
+        if name in made:
+            continue
+        with tempfile.TemporaryDirectory(prefix="edgec-family-") as scratch:
+            finished = list(rows(make(name, chosen.images, Path(scratch)), Path(scratch)))
+        lines = [json.dumps(asdict(row)) for row in finished]
+        print("\n".join(lines), flush=True)
+        if chosen.output:
+            with chosen.output.open("a") as file:
+                file.writelines(f"{line}\n" for line in lines)
+
+
+def subjects(names: Sequence[str]) -> dict[str, Callable[[str, int, Path], Subject]]:
+    """Return how to make each network asked for; without names, all."""
+    from tests.pipeline.models.foreign_networks import CLASSIFIERS, SEGMENTERS
+
+    every = {model.name: known for model in KNOWN_MODELS} | dict.fromkeys(CLASSIFIERS | SEGMENTERS, foreign)
+    return {name: every.get(name, known) for name in names or every}
+
+
+def _made(output: Path | None) -> set[str]:
+    if output is None or not output.exists():
+        return set()
+    return {json.loads(line)["network"] for line in output.read_text().splitlines()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""edgec calibrate: ranges and the quantised model alone, or a study of how many images they need."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.cli import options
+from pipeline.cli.build_options import with_build_options
+from pipeline.cli.console import make_progress
+from pipeline.config import BuildConfig
+from pipeline.errors import UsageError
+from pipeline.plan import Build
+from pipeline.publish import place
+from pipeline.report.study import CalibrationStudy, conclusion, study_html
+from pipeline.store import writing
+
+
+@with_build_options(without=("quantized",))
+def calibrate(
+    chosen: BuildConfig,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: calibrated/<model>.")
+    ] = None,
+    study: Annotated[
+        bool, typer.Option("--study", help="Draw different numbers of images, and say how many are enough.")
+    ] = False,
+    draws: Annotated[
+        int, typer.Option(min=2, max=100, help="With --study: random draws of each number.")
+    ] = 5,
+    as_json: options.Json = False,
+) -> None:
+    """Find ranges and quantise, without compiling: ranges.json, model.int8.onnx, a TensorRT cache.
+
+    With --study: study.json and study.html, SQNR and agreement against the number of images, which goes up to
+    calibration.images. The study never looks at evaluation images.
+
+    Example: edgec calibrate --model resnet18 --checkpoint resnet18.pth --data photos --recipe w8a8_sym_mse
+    Example: edgec calibrate --study --model resnet20-fashion
+    """
+    if chosen.calibration.quantized is not None:
+        raise UsageError("calibration.quantized is quantised already. Leave it out to calibrate.")
+    one = Build(chosen, make_progress(as_json))
+    folder = output or Path("calibrated") / one.model.name
+    (_study if study else _calibrate)(one, folder, draws, as_json)
+
+
+def _calibrate(one: Build, folder: Path, _: int, as_json: bool) -> None:
+    from calibration.ranges import Ranges
+    from calibration.recipe import Scheme
+    from calibration.tensorrt_cache import save_calibration_cache
+
+    ranges, quantized = one.ranges, one.int8_model
+    files = {
+        "model.onnx": one.prepared_model,
+        "ranges.json": ranges,
+        "model.int8.onnx": quantized,
+    }
+    with writing(folder, "--output"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, product in files.items():
+            place(product, name, folder / name)
+        if one.recipe.scheme is Scheme.SYM:
+            save_calibration_cache(Ranges.load(ranges.file("ranges.json")), folder / "calibration.cache")
+    written = sorted([*files, *(["calibration.cache"] if one.recipe.scheme is Scheme.SYM else [])])
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), "recipe": one.recipe.name, "files": written}))
+        return
+    typer.echo(f"{one.recipe.name}, {len(one.calibration)} images: {', '.join(written)} in {folder}")
+
+
+def _study(one: Build, folder: Path, draws: int, as_json: bool) -> None:
+    found = CalibrationStudy.model_validate_json(one.study(draws).file("study.json").read_text())
+    with writing(folder, "--output"):
+        folder.mkdir(parents=True, exist_ok=True)
+        found.save(folder / "study.json")
+        (folder / "study.html").write_text(study_html(found), encoding="utf-8")
+    if as_json:
+        typer.echo(found.to_json())
+        return
+    from pipeline.report.table import FigureTable
+
+    table = FigureTable("Images", "SQNR, mean", "lowest", "highest", "same top-1, mean")
+    for count in found.counts:
+        sqnr = [draw.sqnr_db for draw in count.draws]
+        cells = (count.mean_sqnr_db, min(sqnr), max(sqnr))
+        table.add_row(str(count.images), *(f"{one:.2f} dB" for one in cells), f"{count.mean_agreement:.2%}")
+    Console().print(table)
+    typer.echo(conclusion(found))
+    typer.echo(f"study    {folder / 'study.html'}")

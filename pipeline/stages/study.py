@@ -1,0 +1,66 @@
+"""model.onnx + many calibration images -> study.json: how many of them are enough."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+from calibration.recipe import QuantRecipe
+from pipeline.progress import Progress
+from pipeline.report.study import CalibrationStudy, Count, Draw
+from pipeline.stage import Stage
+from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.store import Product
+
+JUDGE_EVERY = 4
+"""One in so many of the images set aside for calibration judges, and is in no draw."""
+
+
+@dataclass(frozen=True)
+class Study(Stage):
+    """Quantise with 8, 16, 32, ... images, several random draws each, and compare with the float model."""
+
+    name: ClassVar[str] = "study"
+    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/study.py", "pipeline/report/study.py")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
+
+    model: str
+    dataset: str
+    float_model: Product
+    images: CalibrationImages
+    recipe: QuantRecipe
+    most: int
+    draws: int
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write study.json. Raises calibration's errors for a model or images that cannot be used."""
+        from calibration.study import ENOUGH_DB, Design, Pool, enough, study
+
+        judges = self.images.subset(lambda i: i % JUDGE_EVERY == 0)
+        pool = self.images.subset(lambda i: i % JUDGE_EVERY != 0)
+        counts = tuple(2**k for k in range(3, 20) if 2**k <= min(self.most, len(pool)))
+        design = Design(counts or (min(self.most, len(pool)),), tuple(range(self.draws)))
+        total = len(design.counts) * self.draws
+        source = Pool(len(pool), lambda chosen: pool.at(chosen).batches())
+        with TemporaryDirectory(dir=output) as scratch, progress.task("study", total) as advance:
+            model = self.float_model.file("model.onnx")
+            points = study(model, self.recipe, source, judges.batches, Path(scratch), design, advance)
+        found = CalibrationStudy(
+            model=self.model,
+            recipe=self.recipe.name,
+            dataset=self.dataset,
+            judged_on=len(judges),
+            counts=tuple(
+                Count(
+                    images=point.images,
+                    draws=tuple(
+                        Draw(seed=seed, sqnr_db=draw.sqnr_db, agreement=draw.agreement)
+                        for seed, draw in zip(design.seeds, point.draws, strict=True)
+                    ),
+                )
+                for point in points
+            ),
+            tolerance_db=ENOUGH_DB,
+            enough=enough(points),
+        )
+        found.save(output / "study.json")

@@ -1,0 +1,147 @@
+"""An engine of the integer compiler on a board over SSH: its static program for logits, Python for time."""
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.base import Runner
+from targets.errors import ConnectionCut, DeviceThrottled, EngineError
+from targets.reach.program import program
+from targets.reach.ssh import SshDevice
+from targets.reach.transfer import file_digest
+from targets.runtime.machine import throttling
+from targets.runtime.measure import Measurement, Settings, from_json
+from targets.runtime.native_runner import read_engine
+
+FOLDER = "edgec/measured"
+"""On the device: engines and images by digest, so that nothing is sent twice."""
+MEASURING_PARTS = ("machine", "quantile", "native_runner", "cpu")
+AT_ONCE = 16
+"""Images on their way at a time: few enough for the pipes, many enough not to wait for the network."""
+TRIES, COOLING_SECONDS = 3, 30.0
+
+
+def sent(device: SshDevice, file: Path) -> str:
+    """Copy a file to the device unless it is there; return where it is."""
+    remote = f"{FOLDER}/{file_digest(file)[:16]}-{file.name}"
+    device.send(file, remote)
+    return remote
+
+
+@contextmanager
+def open_remote(device: SshDevice, engine: Path, threads: int) -> Iterator[Runner]:
+    """Send an engine and run it there, after its self-test passed. Raises EngineError or a DeviceError."""
+    remote = sent(device, engine)
+    tested = device.run([f"./{remote}", "selftest"], timeout_s=600)
+    if tested.returncode:
+        said = (tested.stdout + tested.stderr).strip()[-500:]
+        raise EngineError(
+            f"{device.address}: the engine's self-test failed there: {said or tested.returncode}"
+        )
+    metadata, _ = read_engine(engine)
+    command = [f"./{remote}", "logits", "--threads", str(threads)]
+    runner = StreamRunner(device, command, tuple(metadata["image"]), int(metadata["classes"]))
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+@dataclass
+class StreamRunner:
+    """A program on the device, kept running: pixels go into its stdin, logits come out, image by image."""
+
+    device: SshDevice
+    command: Sequence[str]
+    image: tuple[int, ...]
+    classes: int
+    _child: "subprocess.Popen[bytes] | None" = None
+
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits [N, classes] for images [N, H, W, C]. A cut connection is made again, a few times."""
+        if images.dtype != np.uint8 or images.shape[1:] != self.image:
+            raise EngineError(
+                f"The images are {images.dtype} {images.shape}; the engine needs uint8 [N, {self.image}]."
+            )
+        parts = [self._tried(images[start : start + AT_ONCE]) for start in range(0, len(images), AT_ONCE)]
+        return np.concatenate(parts) if parts else np.empty((0, self.classes), np.float32)
+
+    def _tried(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        for again in range(TRIES):
+            try:
+                return self._once(images)
+            except ConnectionCut:
+                self.close()
+                if again == TRIES - 1:
+                    raise
+                time.sleep(2**again)
+        raise AssertionError
+
+    def _once(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self._child is None:
+            self._child = self.device.start(self.command)
+        child = self._child
+        assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
+        wanted = 4 * self.classes * len(images)
+        try:
+            child.stdin.write(np.ascontiguousarray(images).tobytes())
+            child.stdin.flush()
+            output = child.stdout.read(wanted)
+        except BrokenPipeError:
+            output = b""
+        if len(output) < wanted:
+            self._child = None
+            raise self.device.why_ended(child)
+        return np.frombuffer(output, "<f4").reshape(len(images), self.classes).astype(np.float32)
+
+    def close(self) -> None:
+        """End the program."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
+
+
+def measure_remote(
+    device: SshDevice, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int
+) -> Measurement:
+    """Time the engine on images [M, H, W, C] on the device, with the code that measures here.
+
+    A device that throttles gets time to cool, and is measured again. Raises DeviceThrottled if it always
+    does, EngineError if the measuring fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgec-remote-") as scratch:
+        file, tool = Path(scratch) / "images.npy", Path(scratch) / "measure.pyz"
+        np.save(file, images)
+        tool.write_bytes(program("measure", MEASURING_PARTS))
+        paths = [sent(device, path) for path in (tool, engine, file)]
+    wishes = ["--images", paths[2], "--threads", str(threads), "--settings", json.dumps(asdict(settings))]
+    return _unthrottled(device, ["python3", paths[0], "--engine", "native_runner", paths[1], *wishes])
+
+
+def _unthrottled(device: SshDevice, command: Sequence[str]) -> Measurement:
+    reasons: tuple[str, ...] = ()
+    for again in range(TRIES):
+        if again:
+            time.sleep(COOLING_SECONDS)
+        done = device.run(command)
+        if done.returncode:
+            raise EngineError(
+                f"{device.address}: measuring failed: {done.stderr.strip()[-1000:] or done.returncode}"
+            )
+        (measurement,) = from_json(done.stdout.splitlines()[-1])
+        reasons = throttling(measurement.before, measurement.after)
+        if not reasons:
+            return measurement
+    raise DeviceThrottled(
+        f"{device.address} slowed itself down in all {TRIES} measurements ({', '.join(reasons)}): no result."
+        " Cool it, or give it a stronger power supply."
+    )

@@ -1,0 +1,167 @@
+"""TARGET=jetson with DEVICE=ssh://...: engines are built, run and timed on the Jetson itself.
+
+Every step may be cut off and asked for again: what is on the device already is not sent or built again.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.base import BuildState, Check, Origin, Runner
+from targets.devices import Jetson
+from targets.errors import EngineError, TargetUnavailable
+from targets.reach.program import program
+from targets.reach.remote import StreamRunner, sent
+from targets.reach.ssh import SshDevice
+from targets.reach.transfer import file_digest
+from targets.runtime.jetson import DeviceFacts
+from targets.runtime.measure import Measurement, Settings, from_json
+from targets.runtime.tensorrt_build import BuildOptions
+from targets.tensorrt.findings import findings
+from targets.tensorrt.target import JetsonTarget
+
+FOLDER = "edgec/tensorrt"
+"""On the device, relative to the home folder."""
+PARTS = (
+    "cuda",
+    "device_report",
+    "jetson",
+    "machine",
+    "measure",
+    "quantile",
+    "tensorrt_build",
+    "tensorrt_engine",
+    "tensorrt_layers",
+    "tensorrt_runner",
+)
+
+
+class JetsonOnDevice(JetsonTarget):
+    """A Jetson that is there: reached over SSH."""
+
+    origin: ClassVar[Origin] = Origin.DEVICE
+    state: ClassVar[BuildState] = BuildState.ON_DEVICE
+
+    def __init__(self, module: Jetson, reached: SshDevice, threads: int = 1) -> None:
+        super().__init__(module, threads)
+        self.reached = reached
+        self._found: dict[str, Any] | None = None
+        self._built: set[str] = set()
+
+    def check(self) -> None:
+        """Raise TargetUnavailable for a module without INT8, or another one than the target names."""
+        super().check()
+        facts = _facts(self.reached)
+        if facts.is_jetson and facts.sm and facts.sm != self.module.sm:
+            raise TargetUnavailable(
+                f"{self.reached.address} is {facts.module} (sm_{facts.sm}); {self.name} is for "
+                f"sm_{self.module.sm}. See `edgec targets` for the name of its target."
+            )
+
+    def device(self) -> str:
+        """Name the module, its software and its power mode, as it says itself."""
+        return str(_facts(self.reached))
+
+    def fingerprint(self) -> str:
+        """Name the module and its software, and what looked at the graph here."""
+        return f"{self.device()} / {super().fingerprint()}"
+
+    @contextmanager
+    def open(self, engine: Path) -> Iterator[Runner]:
+        """Build on the device what is not built there, and run INT8. Raises EngineError or a DeviceError."""
+        folder = self._prepared(engine)
+        image, classes = _sizes(engine)
+        runner = StreamRunner(self.reached, self._command("stream", folder), image, classes)
+        try:
+            yield runner
+        finally:
+            runner.close()
+
+    def measure(
+        self,
+        engine: Path,
+        images: NDArray[np.uint8],
+        settings: Settings,
+        threads: int,  # noqa: ARG002
+    ) -> Measurement:
+        """Time INT8 and FP16 there in alternation; returns INT8, end to end. Raises as `open`."""
+        folder = self._prepared(engine)
+        with tempfile.TemporaryDirectory(prefix="edgec-jetson-") as scratch:
+            file = Path(scratch) / "images.npy"
+            np.save(file, images)
+            remote = sent(self.reached, file)
+        wishes = ["--settings", json.dumps(asdict(settings))]
+        self._found = self._step("measure", folder, remote, *wishes)
+        measured = self._found["latency"]["int8"]["end_to_end"]["measurement"]
+        return from_json(json.dumps([measured]))[0]
+
+    def findings(self) -> tuple[Check, ...]:
+        """What `measure` saw besides INT8's latency: FP16's, and what runs in INT8."""
+        return findings(self._found) if self._found else ()
+
+    def _prepared(self, engine: Path) -> str:
+        """Send the ONNX files and let the device build. Returns the folder there."""
+        if not engine.is_file():
+            raise EngineError(
+                f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
+            )
+        folder = f"{FOLDER}/{file_digest(engine)[:16]}"
+        if folder in self._built:
+            return folder
+        for name in self.shipped:
+            self.reached.send(engine.with_name(name), f"{folder}/engine/{name}")
+        options = BuildOptions(workspace_mib=self.module.workspace_mib)
+        self._step("engines", folder, "--options", json.dumps(asdict(options)))
+        self._built.add(folder)
+        return folder
+
+    def _step(self, *arguments: str) -> dict[str, Any]:
+        return step(self.reached, arguments)
+
+    def _command(self, *arguments: str) -> list[str]:
+        return ["python3", tool(self.reached), *arguments]
+
+
+def step(device: SshDevice, arguments: Sequence[str]) -> dict[str, Any]:
+    """Let a step of targets.runtime.device_steps run there; returns its answer. Raises EngineError."""
+    done = device.run(["python3", tool(device), *arguments])
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise EngineError(f"{device.address}: {said[-1]}")
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+@cache
+def tool(device: SshDevice) -> str:
+    """Send the program with all steps; return where it is."""
+    with tempfile.TemporaryDirectory(prefix="edgec-jetson-") as scratch:
+        file = Path(scratch) / "steps.pyz"
+        file.write_bytes(program("device_steps", PARTS))
+        return sent(device, file)
+
+
+@cache
+def _facts(device: SshDevice) -> DeviceFacts:
+    """Ask once in a run: a build asks often."""
+    return DeviceFacts(**step(device, ["probe"]))
+
+
+def _sizes(engine: Path) -> tuple[tuple[int, ...], int]:
+    """The shape of an image and the number of classes of an ONNX file."""
+    import onnx
+
+    graph = onnx.load(engine).graph
+    shapes = [
+        [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (graph.input[0], graph.output[0])
+    ]
+    return tuple(shapes[0][1:]), shapes[1][1]

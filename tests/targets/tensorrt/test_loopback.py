@@ -1,0 +1,203 @@
+"""The whole way to a Jetson over a real SSH connection, with doubles of its libraries at the other end."""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from targets.base import BuildState, Origin
+from targets.devices import jetsons
+from targets.errors import DeviceError, EngineError, TargetUnavailable
+from targets.runtime.measure import Settings
+from targets.tensorrt import device as over_ssh
+from targets.tensorrt.device import JetsonOnDevice
+from tests.conftest import ROOT
+from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd
+from tests.targets.tensorrt.bindings import BINDINGS, unpack, wheel
+from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
+from tests.targets.tensorrt.loopback import install
+from tests.targets.tensorrt.on_device import pictures
+
+pytestmark = needs_sshd
+VERSIONS = {"5.1": "8.6.1", "6.2": "10.3.0", "7.0": "10.13.3.9"}
+NO_GPU = "no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself"
+QUICK = Settings(min_runs=10, max_runs=10, max_warmup_seconds=0.05)
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    missing = [version for version in VERSIONS.values() if wheel(BINDINGS[version]) is None]
+    if missing:
+        pytest.skip(f"the bindings of TensorRT {missing[0]} are not here: run scripts/tensorrt_wheels.sh")
+    return {jetpack: unpack(v, tmp_path_factory.mktemp("bindings")) for jetpack, v in VERSIONS.items()}
+
+
+@pytest.fixture
+def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
+    (tmp_path / "sshd").mkdir()
+    server = make_sshd(tmp_path / "sshd")
+    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(server.config))
+    over_ssh._facts.cache_clear()
+    over_ssh.tool.cache_clear()
+    server.start()
+    yield server
+    server.cut()
+    server.stop()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    """What a build leaves for the device: ONNX files that only the double can run."""
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *SHAPE])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES])
+    model = helper.make_model(helper.make_graph([], "made-up", [image], [logits]))
+    for name in JetsonOnDevice.shipped:
+        onnx.save(model, tmp_path / name)
+    return tmp_path / JetsonOnDevice.engine_name
+
+
+@pytest.fixture
+def target(sshd: Sshd, unpacked: dict[str, Path]) -> JetsonOnDevice:
+    sshd.use_path(install(sshd.folder / "jetson", "6.2", unpacked["6.2"]))
+    return JetsonOnDevice(jetsons()["jetson-orin-nano"], sshd.device)
+
+
+def runs(target: JetsonOnDevice, engine: Path) -> None:
+    """What a new process does: nothing is remembered here."""
+    target = JetsonOnDevice(target.module, target.reached)
+    images = pictures(5)
+    with target.open(engine) as runner:
+        assert np.array_equal(runner.infer(images), logits_of(images))
+
+
+@pytest.mark.parametrize("jetpack", VERSIONS)
+def test_engines_are_built_run_and_timed_there(
+    sshd: Sshd, unpacked: dict[str, Path], engine: Path, jetpack: str
+) -> None:
+    sshd.use_path(install(sshd.folder / "jetson", jetpack, unpacked[jetpack]))
+    target = JetsonOnDevice(replace(jetsons()["jetson"], sm="87"), sshd.device)
+    target.check()
+    assert (target.origin, target.state) == (Origin.DEVICE, BuildState.ON_DEVICE)
+    assert f"TensorRT {VERSIONS[jetpack]}" in target.device()
+    assert f"JetPack {jetpack}" in target.device()
+    runs(target, engine)
+    measured = target.measure(engine, pictures(8), QUICK, threads=1)
+    assert len(measured.runs_ns) == 10
+    said = {check.name: check.message for check in target.findings()}
+    assert "times as fast" in said["FP16 beside INT8"]
+    assert "clocks locked" in said["circumstances"]
+    assert said["INT8 engine"].startswith(
+        "1 of 3 layers and 60% of the time in INT8; reformats: Reformatting"
+    )
+    clocks = (sshd.folder / "jetson" / "clocks.log").read_text().splitlines()
+    assert clocks[0].startswith("--store")
+    assert clocks[-1].startswith("--restore")
+
+
+def test_what_is_there_is_not_built_again(sshd: Sshd, target: JetsonOnDevice, engine: Path) -> None:
+    runs(target, engine)
+    plans = {path: path.stat().st_mtime_ns for path in sshd.home.rglob("*.plan")}
+    assert len(plans) == 2
+    runs(target, engine)
+    assert {path: path.stat().st_mtime_ns for path in plans} == plans
+
+
+def test_without_a_gpu_it_says_so_in_one_line(sshd: Sshd, engine: Path) -> None:
+    target = JetsonOnDevice(jetsons()["jetson"], sshd.device)
+    target.check()
+    assert "no NVIDIA GPU (not a Jetson)" in target.device()
+    with pytest.raises(EngineError) as error, target.open(engine):
+        pass
+    assert str(error.value) == f"{sshd.address}: {NO_GPU}"
+    assert {path.name for path in sshd.home.rglob("*.onnx")} == set(target.shipped)
+
+
+def test_another_module_is_refused_by_its_name(target: JetsonOnDevice) -> None:
+    with pytest.raises(TargetUnavailable, match=r"Orin Nano.*\(sm_87\); jetson-thor is for sm_110"):
+        JetsonOnDevice(jetsons()["jetson-thor"], target.reached).check()
+
+
+@pytest.mark.parametrize("step", ["engines", "measure"])
+def test_after_a_cut_connection_the_next_run_goes_on(
+    sshd: Sshd, target: JetsonOnDevice, engine: Path, step: str
+) -> None:
+    hold, held = sshd.home / f"hold-{step}", sshd.home / f"held-{step}"
+    hold.touch()
+
+    def cut() -> None:
+        while not held.exists():
+            time.sleep(0.02)
+        sshd.cut()
+        hold.unlink()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    with pytest.raises(DeviceError):
+        whole(target, engine)
+    cutter.join()
+    built = {path: path.stat().st_mtime_ns for path in sshd.home.rglob("*.plan")}
+    whole(target, engine)
+    assert {path: path.stat().st_mtime_ns for path in built} == built
+
+
+def whole(target: JetsonOnDevice, engine: Path) -> None:
+    target.device()
+    runs(target, engine)
+    target.measure(engine, pictures(8), QUICK, threads=1)
+
+
+def test_a_connection_cut_between_images_is_made_again(
+    sshd: Sshd, target: JetsonOnDevice, engine: Path
+) -> None:
+    images = pictures(4)
+    with target.open(engine) as runner:
+        assert np.array_equal(runner.infer(images), logits_of(images))
+        sshd.cut()
+        assert np.array_equal(runner.infer(images), logits_of(images))
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(
+    sshd: Sshd, target: JetsonOnDevice, engine: Path
+) -> None:
+    (sshd.home / "disk-full").touch()
+    with pytest.raises(EngineError, match="No space left on device"):
+        runs(target, engine)
+    assert list(sshd.home.rglob("*.plan")) + list(sshd.home.rglob("*.part")) == []
+    (sshd.home / "disk-full").unlink()
+    runs(target, engine)
+
+
+def test_a_damaged_engine_is_built_again(sshd: Sshd, target: JetsonOnDevice, engine: Path) -> None:
+    runs(target, engine)
+    (plan,) = sshd.home.rglob("int8.plan")
+    whole_plan = plan.read_bytes()
+    plan.write_bytes(whole_plan[:-1] + b"?")
+    runs(target, engine)
+    assert plan.read_bytes() == whole_plan
+
+
+def test_a_missing_engine_is_an_error_before_anything_is_sent(target: JetsonOnDevice, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no engine"), target.open(tmp_path / "none.onnx"):
+        pass
+    assert shutil.which("python3")
+
+
+@pytest.mark.slow
+def test_a_build_walks_every_step_up_to_the_missing_gpu(sshd: Sshd, quick: Path, tmp_path: Path) -> None:
+    options = ["--target", "jetson", "--device", str(sshd.address), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "pipeline", "build", "--config", str(quick), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last == f"edgec: {sshd.address}: {NO_GPU}"
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in sshd.home.rglob("*.onnx")} == set(JetsonOnDevice.shipped)
