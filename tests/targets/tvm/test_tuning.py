@@ -152,7 +152,7 @@ def test_candidates_are_timed_here(graph: Graph, tmp_path: Path) -> None:
 def test_candidates_are_counted_in_the_emulator(graph: Graph, tmp_path: Path) -> None:
     program = build(_two(inner(graph, "dotprod")), tmp_path)
     counts = [Counted("cortex-a76")(program, 2) for _ in range(2)]
-    assert counts[0] == counts[1]
+    assert counts[0] == pytest.approx(counts[1], rel=1e-3)  # a stopped emulator repeats a system call
     macs = 12 * 12 * 64 * 64 * 9
     assert all(macs / 16 < count < macs / 16 * 2 for count in counts[0])
 
