@@ -34,7 +34,7 @@ class HostTarget:
 
     name: ClassVar[str] = "host"
     summary: ClassVar[str] = "this machine's CPU: an integer engine compiled with TVM"
-    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
     float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.HOST
     runs_here: ClassVar[bool] = True
@@ -75,7 +75,7 @@ class HostTarget:
 class ArmTarget:
     """An ARM board. Without one, engines run in the emulator."""
 
-    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
     float_precision: ClassVar[str] = "fp32"
     runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.BUILT
