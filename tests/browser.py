@@ -39,7 +39,7 @@ class Browser:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def wait_for(self, expression: str, seconds: float = 30) -> Any:  # noqa: ANN401 - any JSON
+    def wait_for(self, expression: str, seconds: float = 120) -> Any:  # noqa: ANN401 - any JSON
         """Wait until an expression is true, and return its value; what is not there yet is not true."""
         tried = f"(() => {{ try {{ return {expression} }} catch (e) {{ return null }} }})()"
         deadline = time.monotonic() + seconds

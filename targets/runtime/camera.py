@@ -150,7 +150,7 @@ class Loop:
 
     def run(self, capture: Capture) -> None:
         """Run until told to stop, or until the source ends."""
-        shown = np.zeros((360, 640, 3), np.uint8)
+        last = shown = np.zeros((360, 640, 3), np.uint8)
         number = seen = 0
         while not self._stop.is_set():
             frame = capture.newest(seen, WAIT_SECONDS)
@@ -158,13 +158,13 @@ class Loop:
             self._tell(state)
             number += 1
             if frame is None:
-                self.board.post(
-                    Moment(number, draw(shown, [], [state.status, state.text]), self._record(state))
-                )
+                fine = state.status == "running" and seen  # a slow source
+                image = shown if fine else draw(last, [], [state.status, state.text])
+                self.board.post(Moment(number, image, self._record(state)))
                 if state.status == "ended":
                     return
                 continue
-            seen, shown = frame.number, frame.image
+            seen, last = frame.number, frame.image
             found = self._recogniser(frame.image)
             self._done += 1
             self._finished.append(time.monotonic())
@@ -174,7 +174,8 @@ class Loop:
                 f"{found.precision.upper()}  model {found.model_ms:.2f} ms  end to end {whole:.1f} ms"
                 f"  {fps:.1f} fps"
             ]
-            moment = Moment(number, draw(frame.image, found.classes, lines), record)
+            shown = draw(frame.image, found.classes, lines)
+            moment = Moment(number, shown, record)
             self.board.post(moment)
             for listener in self.listeners:
                 listener.tell(moment)

@@ -27,7 +27,10 @@ from .signature import PublicKey, SignatureError, trusted_keys
 
 KEPT = 3
 """Versions that stay on the disk."""
-SELFTEST_SECONDS = 600
+SELFTEST_SECONDS = 600.0
+BUILD_SECONDS = 3600.0
+BUILT = "built"
+"""What a manifest says of an engine that is built already."""
 
 
 class InstallError(Exception):
@@ -82,6 +85,8 @@ def install(bundle: Path, into: Path, trusted: Sequence[PublicKey] = ()) -> dict
         finally:
             shutil.rmtree(str(scratch), ignore_errors=True)
     try:
+        if verified.manifest.state != BUILT:
+            _build(version)
         tested = _selftest(version)
     except InstallError:
         if new:
@@ -117,18 +122,29 @@ def rollback(into: Path) -> dict[str, Any]:
     return {"version": version.name, "selftest": tested}
 
 
+def _build(version: Path) -> None:
+    """Let a version whose engine is built on its device build it. Raises InstallError with what it said."""
+    _run([sys.executable, str(version / "build_on_device.py")], BUILD_SECONDS, "building the engine here")
+
+
 def _selftest(version: Path) -> dict[str, Any]:
     """Run the version's own self-test in a process of its own. Raises InstallError with what it said."""
-    command = [sys.executable, str(version / "run"), "selftest", "--json"]
+    said = _run(
+        [sys.executable, str(version / "run"), "selftest", "--json"], SELFTEST_SECONDS, "the self-test"
+    )
+    result: dict[str, Any] = json.loads(said)
+    return result
+
+
+def _run(command: Sequence[str], seconds: float, what: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SELFTEST_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        raise InstallError(f"the self-test did not end within {SELFTEST_SECONDS} s") from None
+        raise InstallError(f"{what} did not end within {seconds:g} s, so nothing was switched") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-1000:] or f"it ended with code {done.returncode}"
-        raise InstallError(f"the self-test failed, so nothing was switched: {said}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+        raise InstallError(f"{what} failed, so nothing was switched: {said}")
+    return done.stdout
 
 
 def _switch(into: Path, version: Path) -> None:

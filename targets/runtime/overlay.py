@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 
 WIDEST = 960  # pixels of the picture that is shown
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-WHITE, GREEN, DARK = (255, 255, 255), (90, 210, 120), (24, 24, 24)
+WHITE, GREEN = (255, 255, 255), (30, 120, 70)
 
 
 def draw(
@@ -44,8 +44,7 @@ def draw(
 
 def _write(image: NDArray[np.uint8], text: str, y: int, size: float) -> None:
     ascii_text = text.encode("ascii", "replace").decode()
-    for colour, thickness in ((DARK, 3), (WHITE, 1)):
-        cv2.putText(image, ascii_text, (8, y), FONT, size, colour, thickness, cv2.LINE_AA)
+    cv2.putText(image, ascii_text, (8, y), FONT, size, WHITE, 1, cv2.LINE_AA)
 
 
 def jpeg(image: NDArray[np.uint8], quality: int = 80) -> bytes:

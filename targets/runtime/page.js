@@ -92,15 +92,20 @@ function plot(canvas, series, top) {
   pen.fillStyle = ink("--ink");
   pen.font = "12px system-ui, sans-serif";
   pen.fillText(top.label, 4, 12);
+  const last = Math.max(60, records.length) - 1;
   for (const { values, colour, names } of series) {
+    let free = 40;
     pen.strokeStyle = colour;
     pen.lineWidth = 1.5;
     pen.beginPath();
     values.forEach((value, i) => {
-      const x = (i / (KEPT - 1)) * width;
+      const x = (i / last) * width;
       const y = height - 2 - Math.min(1, value / top.value) * (height - 18);
       if (i === 0) pen.moveTo(x, y); else pen.lineTo(x, y);
-      if (names && (i === 0 || names[i] !== names[i - 1])) pen.fillText(names[i], x + 2, Math.max(24, y - 4));
+      if (names && (i === 0 || names[i] !== names[i - 1]) && x >= free) {
+        pen.fillText(names[i], x + 2, Math.max(24, y - 4));
+        free = x + 12 + pen.measureText(names[i]).width;
+      }
     });
     pen.stroke();
   }

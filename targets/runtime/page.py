@@ -34,6 +34,7 @@ FILES = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
+BOUNDARY = b"--picture\r\n"
 COOKIE = "edgec-token"
 LONGEST_BODY = 100
 PICTURES_PER_SECOND, EVENTS_PER_SECOND = 15, 10
@@ -132,7 +133,8 @@ class _Request(BaseHTTPRequestHandler):
             name, kind = FILES[path]
             self._answer(200, (Path(__file__).parent / name).read_bytes(), f"{kind}; charset=utf-8")
         elif path == "/picture.mjpg":
-            self._stream("multipart/x-mixed-replace; boundary=picture", self._pictures, PICTURES_PER_SECOND)
+            kind = "multipart/x-mixed-replace; boundary=picture"
+            self._stream(kind, self._pictures, PICTURES_PER_SECOND, begin=BOUNDARY)
         elif path == "/events":
             self._stream("text/event-stream", self._records, EVENTS_PER_SECOND)
         else:
@@ -201,7 +203,7 @@ class _Request(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
 
-    def _stream(self, kind: str, part: Callable[[Any], bytes], per_second: int) -> None:
+    def _stream(self, kind: str, part: Callable[[Any], bytes], per_second: int, begin: bytes = b"") -> None:
         """Send a part for the newest moment, again and again, until the viewer or the program goes."""
         if not self.page.viewers.acquire(blocking=False):
             self._answer(503, b"Too many viewers.\n")
@@ -212,6 +214,7 @@ class _Request(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             self._send_common_headers()
             self.close_connection = True
+            self.wfile.write(begin)
             number = 0
             while not self.page.board.closed:
                 started = time.monotonic()
@@ -228,8 +231,10 @@ class _Request(BaseHTTPRequestHandler):
         if moment is None:
             return b""
         encoded = jpeg(moment.image)
-        head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(encoded)}\r\n\r\n"
-        return head.encode() + encoded + b"\r\n"
+        head = f"Content-Type: image/jpeg\r\nContent-Length: {len(encoded)}\r\n\r\n"
+        return (
+            head.encode() + encoded + b"\r\n" + BOUNDARY
+        )  # browsers show a picture when the next one begins
 
     @staticmethod
     def _records(moment: Any) -> bytes:

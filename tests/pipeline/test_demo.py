@@ -146,7 +146,7 @@ def test_the_page_says_that_the_demo_is_gone_and_finds_it_again(demo: Demo, tab:
     first.wait()
     tab.wait_for(f"{STATE}.includes('does not answer')")
     demo()
-    tab.wait_for(f"!{STATE}.includes('does not answer')", seconds=60)
+    tab.wait_for(f"!{STATE}.includes('does not answer')")
     for name in CLASSES.values():
         tab.wait_for(shows(name))
     tab.wait_for("document.getElementById('picture').naturalWidth > 0")

@@ -72,6 +72,8 @@ def test_pictures_come_as_parts_of_a_stream() -> None:
             size = int(pictures.readline().split()[1])
             pictures.readline()
             assert pictures.read(size).startswith(b"\xff\xd8")
+            # browsers show a part when the next one begins: it begins at once
+            assert [pictures.readline(), pictures.readline()] == [b"\r\n", b"--picture\r\n"]
 
 
 def test_the_precision_is_switched_or_the_reason_told() -> None:
