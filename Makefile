@@ -32,7 +32,7 @@ build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHEC
 demo: $(READY) ## classify a camera, or VIDEO= (a file, folder or rtsp://...), and show it on a page: MODEL= DATA= ...
 	@$(EDGEC) demo $${VIDEO:+--source "$$VIDEO"} $(OPTIONS)
 
-check: $(READY) ## compare a build with its committed baseline: 0 pass, 1 fail, 2 inconclusive (ARGS="--old FILE")
+check: $(READY) ## compare a build with its committed baseline; fails unless it passes (ARGS="--old FILE")
 	@$(EDGEC) baseline compare $(OPTIONS)
 
 test: $(READY) ## run the whole test suite (ARGS="-k name" for a part)

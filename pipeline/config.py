@@ -104,9 +104,14 @@ RECORDED = {"model", "target", "labels", "export", "calibration", "validation", 
 
 
 def recorded(config: BuildConfig, recipe: str) -> str:
-    """Return as JSON all that decides a build besides its files, with the recipe that was used in the end."""
-    calibration = config.calibration.model_copy(update={"recipe": recipe})
-    used = config.model_copy(update={"calibration": calibration})
+    """Return as JSON all that decides a build besides its files, with the recipe that was used in the end.
+
+    What is a file is named without its folder: where it lay is nobody's business.
+    """
+    file = config.calibration.quantized
+    named = {"recipe": recipe, "quantized": file and Path(file.name)}
+    calibration = config.calibration.model_copy(update=named)
+    used = config.model_copy(update={"calibration": calibration, "model": Path(config.model).name})
     return used.model_dump_json(include=RECORDED, indent=1) + "\n"
 
 

@@ -36,7 +36,7 @@ from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
 from pipeline.stages.sample import Sample, sample_size
 from pipeline.stages.study import Study
-from pipeline.stages.validate import Validate
+from pipeline.stages.validate import TrainingImages, Validate
 from pipeline.store import Product, Store, writing
 from targets.base import BuildState, Target
 from targets.registry import find_target
@@ -209,6 +209,7 @@ class Build:
                 engine=self.engine,
                 images=self.evaluation,
                 preprocessing=self.model.preprocessing,
+                training=TrainingImages(self.dataset),
             )
         )
 

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +25,17 @@ class Rebuilt:
     reasons: tuple[str, ...]  # inputs and tools that are not those the bundle was built from
 
 
-def rebuild(bundle: Path, data: Path | None, checkpoint: Path | None, progress: Progress) -> Rebuilt:
+def rebuild(bundle: Path, inputs: Mapping[str, str | Path | None], progress: Progress) -> Rebuilt:
     """Build what `bundle` holds once more, from nothing and in a temporary folder, and compare.
 
-    data and checkpoint are where the build's inputs lie now, None for the model's own. Raises BundleError if
-    the bundle is damaged, and whatever a build raises.
+    inputs say where "model" (if it is a file), "data", "checkpoint" and "calibration.quantized" lie now, None
+    for what the model comes with. Raises BundleError if the bundle is damaged, and whatever a build raises.
     """
     manifest = verify(bundle).manifest
     settings = _settings(bundle)
     with tempfile.TemporaryDirectory(prefix="edgec-rebuild-") as scratch:
-        options = {**settings, "data": data, "checkpoint": checkpoint, "out": Path(scratch)}
+        given = {name: place for name, place in inputs.items() if place is not None}
+        options = {**settings, **given, "out": Path(scratch)}
         build = Build(load_config(BuildConfig, None, options), progress)
         (name,) = build.bundle.digests
         again = build.bundle.file(name)

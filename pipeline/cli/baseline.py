@@ -47,10 +47,10 @@ def compare(
         Path | None, typer.Option(help="The earlier bundle: its engine is raced against the new one.")
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(help="Largest loss of INT8's top-1, in points.")
+        float, typer.Option(min=0, help="Largest loss of INT8's top-1, in points.")
     ] = Limits.max_drop,
     max_latency: Annotated[
-        float, typer.Option(help="Largest new latency, relative to the old one.")
+        float, typer.Option(min=0, help="Largest new latency, relative to the old one.")
     ] = Limits.max_latency_ratio,
     junit: options.Junit = None,
     markdown: options.Markdown = None,

@@ -29,20 +29,23 @@ def verify(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Also build it again from nothing, and compare the bytes.")
     ] = False,
+    model: Annotated[str | None, typer.Option(help="The .onnx file, where the model is one.")] = None,
     data: options.Data = None,
     checkpoint: options.Checkpoint = None,
+    quantized: options.Quantized = None,
     as_json: options.Json = False,
 ) -> None:
     """Check every file of a bundle against its manifest, and who signed that. Nothing is unpacked or run.
 
     With --rebuild the same inputs, tools and machine must give the same bytes again; the settings are in the
-    bundle, --data and --checkpoint say where the inputs lie now. Exit code 1 if anything differs.
+    bundle, the options say where its inputs lie now. Exit code 1 if anything differs.
 
     Example: edgec verify out/resnet20-fashion-host.edgec --key release.pub
     """
     found = verify_bundle(bundle, keys_to_trust(key))
     manifest = found.manifest
-    again = rebuild_bundle(bundle, data, checkpoint, make_progress(as_json)) if rebuild else None
+    inputs = {"model": model, "data": data, "checkpoint": checkpoint, "calibration.quantized": quantized}
+    again = rebuild_bundle(bundle, inputs, make_progress(as_json)) if rebuild else None
     if as_json:
         what = {"model": manifest.model, "target": manifest.target, "files": manifest.files}
         checked = {"signed": found.signed, "signer": found.signer, "rebuilt": again and asdict(again)}

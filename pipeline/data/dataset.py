@@ -55,6 +55,11 @@ class Dataset:
             self._splits[role] = split
         return self._splits[role]
 
+    def refuse_leak(self) -> None:
+        """Raise DataError if training images, as far as there are any here, are evaluation images too."""
+        if self._stored("train") is not None:
+            _refuse_overlap(self._whole("train"), self.split("evaluation"))
+
     def _evaluation(self) -> Split:
         return self._whole("evaluation")
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import TypeAdapter
 
+from pipeline.data.dataset import Dataset
 from pipeline.data.split import Sample, Split
 from pipeline.progress import Progress
 from pipeline.report.accuracy import AccuracyTally
@@ -28,6 +29,18 @@ SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
 
 
 @dataclass(frozen=True)
+class TrainingImages:
+    """The other images of the data set that is validated on: an evaluation image among them is an error."""
+
+    dataset: Dataset
+    digest: ClassVar[str] = "not read"  # it takes long, and they change nothing that validation finds
+
+    def refuse_leak(self) -> None:
+        """Raise DataError naming what is in both."""
+        self.dataset.refuse_leak()
+
+
+@dataclass(frozen=True)
 class Validate(Stage):
     """Run the float model in onnxruntime and the engine on its target, image by image, and compare."""
 
@@ -44,9 +57,16 @@ class Validate(Stage):
     engine: Engine
     images: Split
     preprocessing: Preprocessing
+    training: TrainingImages | None = None
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write accuracy.json and skipped.json. Raises DataError if too many images are damaged."""
+        """Write accuracy.json and skipped.json.
+
+        Raises DataError if training images are evaluated on, or too many images are damaged.
+        """
+        if self.training:
+            with progress.task("compare training with evaluation images", None):
+                self.training.refuse_leak()
         skipped: list[SkippedImage] = []
 
         def skip(sample: Sample, reason: str) -> None:

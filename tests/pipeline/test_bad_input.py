@@ -112,9 +112,12 @@ def test_an_empty_calibration_set(edgec: Edgec, out: Path, tmp_path: Path) -> No
     assert "calibration" in refused(edgec, out, "--data", tmp_path / "data")
 
 
-def test_calibration_images_that_are_evaluation_images(edgec: Edgec, out: Path, tmp_path: Path) -> None:
-    files = class_folders(calibration=40, test=8)
-    files["calibration/ash/copied.png"] = files["test/ash/000.png"]
+@pytest.mark.parametrize("split", ["calibration", "train"])
+def test_calibration_or_training_images_that_are_evaluation_images(
+    edgec: Edgec, out: Path, tmp_path: Path, split: str
+) -> None:
+    files = class_folders(calibration=40, train=8, test=8)
+    files[f"{split}/ash/copied.png"] = files["test/ash/000.png"]
     data = write_folder(tmp_path / "data", files)
     weights = tmp_path / "two.pth"
     save_random_resnet18(weights, classes=2)

@@ -1,10 +1,11 @@
 """One TOML file configures a build; mistakes in it are named."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from pipeline.config import BuildConfig, load_config
+from pipeline.config import BuildConfig, load_config, recorded
 from pipeline.errors import UsageError
 
 
@@ -88,3 +89,25 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         load_config(BuildConfig, tmp_path / "none.toml", {})
+
+
+def test_what_is_recorded_gives_the_same_build_and_no_folder_of_this_machine() -> None:
+    config = load_config(
+        BuildConfig,
+        None,
+        {
+            "model": "/home/me/net.onnx",
+            "data": Path("/home/me/photos"),
+            "calibration.quantized": Path("/home/me/qat.onnx"),
+            "out": Path("/home/me/out"),
+        },
+    )
+    text = recorded(config, "w8a8_sym_mse")
+    assert "/home" not in text
+    found = load_config(BuildConfig, None, json.loads(text))
+    assert (found.model, found.calibration.recipe) == ("net.onnx", "w8a8_sym_mse")
+    assert (found.validation, found.latency, found.export) == (
+        config.validation,
+        config.latency,
+        config.export,
+    )
