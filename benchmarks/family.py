@@ -8,6 +8,7 @@ ImageNet form run at 64 pixels: the emulator would take minutes an image at 224.
 
     agreement   images whose first class is the same in INT8 on that target as in FP32 (for segmentation:
                 pixels, and the mean IoU with FP32's classes)
+    sqnr_db     signal to noise of the logits: with random weights it says more than classes do
     bits        host: whether logits are identical to the integer oracle's; ARM: to the host's, in qemu;
                 Jetson: what compiled the graph here, as its engine is only built on the device
     int8_share  share of multiply-accumulates in INT8; floats: the operators left in float
@@ -53,6 +54,7 @@ class Row:
     target: str
     problem: str | None = None
     agreement: float | None = None
+    sqnr_db: float | None = None
     iou: float | None = None
     bits: str = ""
     int8_share: float | None = None
@@ -164,12 +166,14 @@ def rows(subject: Subject, folder: Path) -> Iterator[Row]:
         except (TargetError, CalibrationError) as error:
             yield Row(subject.name, name, problem=str(error))
             continue
+        logits = logits.reshape(len(logits), *fp32.shape[1:])  # engines give an image's values in a row
         host = logits if name == "host" else host
         share, floats = coverage_of(int8, integer=name in ("host", "arm"))
         yield Row(
             subject.name,
             name,
             agreement=float((logits.argmax(1) == fp32[: len(logits)].argmax(1)).mean()),
+            sqnr_db=sqnr_db(logits, fp32[: len(logits)]),
             iou=mean_iou(logits, fp32[: len(logits)]) if fp32.ndim == 4 else None,
             bits=checks(engine) if name == "jetson" else bits(name, logits, host, int8, subject.images),
             int8_share=share,
@@ -206,6 +210,8 @@ def bits(target: str, logits: Logits, host: Logits | None, int8: Path, images: I
 def checks(engine: Path) -> str:
     """Return which checks of a Jetson's files passed here."""
     found = json.loads(engine.with_name(CHECKS).read_text())
+    if all(check["outcome"] == "passed" for check in found):
+        return "compiled by TensorRT-RTX"
     return "; ".join(f"{check['name']} {check['outcome']}" for check in found)
 
 
@@ -230,6 +236,12 @@ def coverage_of(int8: Path, integer: bool) -> tuple[float | None, tuple[str, ...
     return found.int8_macs / found.total_macs if found.total_macs else None, tuple(sorted(floats))
 
 
+def sqnr_db(found: Logits, expected: Logits) -> float | None:
+    """Return 10 log10(sum expected^2 / sum error^2) over all logits; None if they are identical."""
+    noise = float(np.square(found.astype(np.float64) - expected).sum())
+    return float(10 * np.log10(np.square(expected, dtype=np.float64).sum() / noise)) if noise else None
+
+
 def mean_iou(found: Logits, expected: Logits) -> float:
     """Return the mean over classes of intersection over union of the classes per pixel [N, K, H, W]."""
     a, b = found.argmax(1), expected.argmax(1)
@@ -252,6 +264,8 @@ def _cell(row: dict[str, object]) -> str:
     if row["problem"]:
         return f"refused: {row['problem']}".replace("|", "/")
     parts = [f"{row['agreement']:.1%} agree"]
+    if row["sqnr_db"] is not None:
+        parts.append(f"{row['sqnr_db']:.1f} dB")
     if row["iou"] is not None:
         parts.append(f"IoU {row['iou']:.2f}")
     if row["bits"]:

@@ -25,7 +25,7 @@ class ReferenceTarget:
     summary: ClassVar[str] = (
         "the Q/DQ graph in onnxruntime on the build machine; all others are compared with it"
     )
-    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
     float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.HOST
     runs_here: ClassVar[bool] = True

@@ -11,6 +11,8 @@ from calibration.graph import Graph, node_label
 from targets.errors import EngineError
 
 LARGEST = float(np.finfo(np.float16).max)
+RESIZE_SCALES = 2
+"""The input of Resize that ONNX wants in FP32 whatever is resized."""
 WEIGHTED = ("Conv", "Gemm")
 
 
@@ -70,6 +72,8 @@ def _with_half(graph: Graph, inside: Collection[int]) -> onnx.ModelProto:
         node.CopyFrom(original)
         if i in inside:
             for slot, name in enumerate(original.input):
+                if original.op_type == "Resize" and slot == RESIZE_SCALES:
+                    continue
                 node.input[slot] = half = _half_name(graph, name, names, leaving)
                 if half == name or half in entered or half in names:
                     continue

@@ -24,6 +24,7 @@ from targets.reach.instructions import instructions_per_inference
 from targets.reach.local import open_local
 from targets.runtime.cpu import NEEDED
 from targets.tvm.isa import ISAS, Isa
+from targets.tvm.tuning.database import digest
 
 EMULATED_IMAGES = 256
 """How many images are compared with the emulator, bit for bit, when no board is given."""
@@ -34,7 +35,7 @@ class HostTarget:
 
     name: ClassVar[str] = "host"
     summary: ClassVar[str] = "this machine's CPU: an integer engine compiled with TVM"
-    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
     float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.HOST
     runs_here: ClassVar[bool] = True
@@ -57,7 +58,7 @@ class HostTarget:
 
     def fingerprint(self) -> str:
         """Name the processor, the instruction set and the tools."""
-        return f"{cpu_name()} / {host_isa().name} / {tools()}"
+        return f"{cpu_name()} / {host_isa().name} / {tools()} / tiles {digest(host_isa())}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX. Raises EngineError."""
@@ -75,7 +76,7 @@ class HostTarget:
 class ArmTarget:
     """An ARM board. Without one, engines run in the emulator."""
 
-    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
     float_precision: ClassVar[str] = "fp32"
     runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.BUILT
@@ -115,7 +116,7 @@ class ArmTarget:
 
     def fingerprint(self) -> str:
         """Name the instruction set, what is emulated, and the tools."""
-        return f"{self.board.isa} / {self.device()} / {tools()}"
+        return f"{self.board.isa} / {self.device()} / {tools()} / tiles {digest(ISAS[self.board.isa])}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""

@@ -1,5 +1,6 @@
 """An ONNX file from anywhere takes the project's form without changing what it says."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,10 @@ from pipeline.models.foreign import Description, described, read_foreign
 from pipeline.models.guess import guess
 from pipeline.models.onnx_file import adopt
 from pipeline.models.original import Original
+from targets.base import CHECKS
 from targets.reference import ReferenceTarget
+from targets.registry import find_target
+from targets.tensorrt import rtx
 from tests.pipeline.models.foreign_networks import (
     CLASSIFIERS,
     SEGMENTERS,
@@ -259,3 +263,21 @@ def test_normalisations_are_tried_on_a_picture_and_the_guess_can_be_read_back(tm
     model = read_foreign(path)
     np.testing.assert_allclose(model.mean, np.broadcast_to(found.description.mean, 3), atol=1e-6)
     np.testing.assert_allclose(model.std, np.broadcast_to(found.description.std, 3), atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *SEGMENTERS])
+def test_networks_of_other_families_become_files_for_a_jetson(name: str, tmp_path: Path) -> None:
+    """TensorRT-RTX compiles all of them where it is installed; without a device nothing else can be said."""
+    source = export(make((CLASSIFIERS | SEGMENTERS)[name]), tmp_path / f"{name}.onnx")
+    path = adopted(source, USUAL, tmp_path, per_pixel=name in SEGMENTERS)
+    target = find_target("jetson")
+    quantize(path, collect(path, [pixels(16)], target.recipe), target.recipe, tmp_path / "int8.onnx")
+    target.build(tmp_path / "int8.onnx", tmp_path / target.engine_name, path)
+    checks = json.loads((tmp_path / CHECKS).read_text())
+    assert checks[0]["outcome"] == "passed"
+    assert {check["outcome"] for check in checks[1:]} == {"skipped" if rtx.installed() is None else "passed"}
+    floats = run(path, pixels())
+    with target.open(tmp_path / target.engine_name) as runner:
+        integers = runner.infer(pixels())
+    assert 10 * np.log10((floats**2).sum() / ((floats - integers) ** 2).sum()) > 20

@@ -1,0 +1,212 @@
+"""What a skip connection does to gradients, to quantisation error, and what its variants cost.
+
+    python -m benchmarks.residual gradients     # gradient norm by block at the start, with and without skips
+    python -m benchmarks.residual noise         # SQNR behind each block in INT8, with and without, trained
+    python -m benchmarks.residual shortcuts     # cost of options A, B and C on targets
+
+Each prints its figures, writes them to docs/measured/ and draws docs/measured/*.svg.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.family import Subject, known, pictures, quantize_for
+from pipeline.models.architecture import Architecture, Shortcut
+from pipeline.models.zoo import find_model
+from pipeline.report.lines import LineChart, Points
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+MEASURED = Path("docs/measured")
+SEEDS = 3
+KINDS: tuple[tuple[Shortcut, str], ...] = (("none", "plain"), ("A", "ResNet"))
+
+
+def gradients() -> LineChart:
+    """Return the gradient's norm at each block's first convolution, relative to the last block's.
+
+    One batch of 64 embedded images at 16 pixels, freshly initialised, mean of the logarithm over SEEDS seeds.
+    """
+    lines: dict[str, Points] = {}
+    for depth in (20, 56, 110):
+        for shortcut, name in KINDS:
+            architecture = Architecture("cifar", depth, shortcut)
+            logs = [np.log(_gradient_norms(architecture, seed)) for seed in range(SEEDS)]
+            norms = np.exp(np.mean(logs, axis=0))
+            places = np.linspace(0, 1, len(norms))
+            lines[f"{name}-{depth}"] = list(zip(places.tolist(), (norms / norms[-1]).tolist(), strict=True))
+    return LineChart(
+        "Gradient at the start of training",
+        "block, from the input (0) to the classifier (1)",
+        "gradient norm, last block = 1",
+        lines,
+        dashed=frozenset(name for name in lines if name.startswith("plain")),
+        log=True,
+    )
+
+
+def _gradient_norms(architecture: Architecture, seed: int) -> NDArray[np.float64]:
+    import torch
+    from torch.nn import functional
+
+    from pipeline.models import resnet
+    from pipeline.models.blocks import Block
+
+    torch.manual_seed(seed)
+    network = resnet.build(architecture, 1, 10).train()
+    model = find_model("resnet20-fashion-16px")
+    images = torch.from_numpy(pictures(64, model.input_shape, seed))
+    labels = torch.randint(0, 10, (64,))
+    logits = resnet.FromPixels(network, model.mean, model.std)(images)
+    torch.autograd.backward(functional.cross_entropy(logits, labels))
+    blocks = [module for module in network.modules() if isinstance(module, Block)]
+    found = [block.get_parameter("conv1.weight").grad for block in blocks]
+    return np.array([grad.norm().item() for grad in found if grad is not None])
+
+
+def noise(epochs: int) -> LineChart:
+    """Return the SQNR, in dB, of each block's output in INT8 against float: with and without skips.
+
+    All are trained for `epochs` on 2,048 embedded calibration images at 16 pixels, calibrated on 32 of them
+    (w8a8_asym), and compared on 64 evaluation images.
+    """
+    lines: dict[str, Points] = {}
+    for kind in ("resnet20", "plain20"):
+        name = f"{kind}-fashion-16px"
+        with tempfile.TemporaryDirectory() as scratch:
+            found = _block_sqnr(name, epochs, Path(scratch))
+        lines[kind] = list(enumerate(found, start=1))
+    plain = frozenset(name for name in lines if name.startswith("plain"))
+    return LineChart("Quantisation error by depth", "block", "SQNR, dB", lines, plain)
+
+
+def _block_sqnr(name: str, epochs: int, folder: Path) -> list[float]:
+    """Quantise a briefly trained network and compare what leaves each block."""
+    import onnx
+    import onnxruntime
+
+    from pipeline.models import resnet
+    from pipeline.stages.export import write_onnx
+
+    model = find_model(name)
+    on_pixels = resnet.FromPixels(_trained(name, epochs), model.mean, model.std).eval()
+    write_onnx(on_pixels, model.input_shape, True, folder / "m.onnx")
+    images, calibration = _embedded(name, "evaluation", 64)[0], _embedded(name, "calibration", 32)[0]
+    subject = Subject(name, folder / "m.onnx", images, calibration)
+    int8 = quantize_for(subject, "w8a8_asym", folder)
+    outputs = block_outputs(onnx.load(folder / "m.onnx"))
+    answers = []
+    for path in (folder / "m.onnx", int8):
+        graph = onnx.load(path)
+        known_names = {name for node in graph.graph.node for name in node.output}
+        missing = [output for output in outputs if output not in known_names]
+        if missing:
+            raise ValueError(f"{path.name} has no tensors {missing}")
+        del graph.graph.output[:]
+        graph.graph.output.extend(onnx.helper.make_empty_tensor_value_info(output) for output in outputs)
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+        answers.append(session.run(outputs, {"image": images}))
+    return [
+        float(10 * np.log10((a.astype(np.float64) ** 2).sum() / ((a - b).astype(np.float64) ** 2).sum()))
+        for a, b in zip(*answers, strict=True)
+    ]
+
+
+def block_outputs(model: "onnx.ModelProto") -> list[str]:
+    """Return the tensors that leave the blocks: the output of every second ReLU after the stem's."""
+    relus = [node.output[0] for node in model.graph.node if node.op_type == "Relu"]
+    return relus[2::2]
+
+
+def _embedded(name: str, role: str, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    from pipeline.data.open import open_dataset
+
+    split = open_dataset("fashion-mnist").split(role).stratified(count)  # type: ignore[arg-type] # by name
+    batch = next(split.batches(find_model(name).preprocessing, count))
+    return batch.images, batch.labels
+
+
+def _trained(name: str, epochs: int) -> "torch.nn.Module":
+    """Train on the embedded calibration images: enough for weights that are not random."""
+    import torch
+
+    from pipeline.training.config import TrainConfig
+    from pipeline.training.trainer import Trainer
+
+    images, labels = (torch.from_numpy(array) for array in _embedded(name, "calibration", 2048))
+    config = TrainConfig(model=name, epochs=epochs, batch_size=64, peak_learning_rate=0.1, small_epochs=0)
+    trainer = Trainer(config, find_model(name), 10)
+    for number in range(1, epochs + 1):
+        record = trainer.epoch(number, images, labels, lambda _: None)
+        print(f"{name} epoch {number}: training accuracy {record.accuracy:.1%}", flush=True)
+    return trainer.network.eval()
+
+
+def shortcuts(path: Path) -> None:
+    """Write, for ResNet-20 with each option, multiply-accumulates, emulated instructions and engine sizes.
+
+    Options that the file has already are not measured again.
+    """
+    from calibration.coverage import coverage
+    from targets.registry import find_target
+
+    found: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
+    for option in ("", "-optionb", "-optionc"):
+        name = f"resnet20{option}-cifar10"
+        if name in found:
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            subject = known(name, 8, folder)
+            int8 = quantize_for(subject, "w8a8_asym", folder)
+            figures: dict[str, float] = {"macs": coverage(int8).total_macs}
+            for target_name in ("arm", "arm-dotprod"):
+                target = find_target(target_name)
+                engine = folder / target_name
+                target.build(int8, engine, subject.model)
+                counted = target.instructions(engine, subject.images[:1])
+                figures[f"{target_name} instructions"] = float("nan") if counted is None else counted
+                figures[f"{target_name} bytes"] = engine.stat().st_size
+        found[name] = figures
+        print(name, figures, flush=True)
+        path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _keep(name: str, chart: LineChart) -> None:
+    MEASURED.mkdir(parents=True, exist_ok=True)
+    (MEASURED / f"{name}.svg").write_text(chart.svg())
+    rounded = {
+        line: [[round(x, 4), float(f"{y:.5g}")] for x, y in points] for line, points in chart.lines.items()
+    }
+    (MEASURED / f"{name}.json").write_text(json.dumps(rounded) + "\n")
+    for line, points in rounded.items():
+        print(f"{line:20} first {points[0][1]:.4g}, last {points[-1][1]:.4g}")
+
+
+def main() -> None:
+    """Measure one of them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("gradients", "noise", "shortcuts"))
+    parser.add_argument("--epochs", type=int, default=6)
+    chosen = parser.parse_args()
+    if chosen.what == "gradients":
+        _keep("gradients", gradients())
+    elif chosen.what == "noise":
+        _keep("noise", noise(chosen.epochs))
+    else:
+        MEASURED.mkdir(parents=True, exist_ok=True)
+        shortcuts(MEASURED / "shortcuts.json")
+
+
+if __name__ == "__main__":
+    main()
