@@ -17,6 +17,16 @@ def cpu_name() -> str:
 
 
 @cache
+def cpu_model() -> str:
+    """Return the processor's model as a short name for files: x86's family.model, ARM's implementer.part."""
+    known = _cpuinfo()
+    for keys in (("cpu family", "model"), ("CPU implementer", "CPU part")):
+        if all(key in known for key in keys):
+            return ".".join(known[key] for key in keys)
+    return "unknown"
+
+
+@cache
 def cpu_flags() -> frozenset[str]:
     """Return the instruction set extensions the kernel reports, such as avx512_vnni or asimddp."""
     known = _cpuinfo()

@@ -22,6 +22,7 @@ from pipeline.cli import (
     report,
     show,
     train,
+    tune,
     verify,
 )
 from pipeline.errors import PipelineError
@@ -40,6 +41,7 @@ app.command("train")(train.train)
 app.command("calibrate")(calibrate.calibrate)
 app.command("export")(build.export)
 app.command("validate")(build.validate)
+app.command("tune")(tune.tune)
 app.command("ensemble")(ensemble.ensemble)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)

@@ -215,7 +215,7 @@ class WriteReport(Stage):
 
     def _not_measured(self) -> NotMeasured:
         if self._state is BuildState.NOT_BUILT:
-            return NotMeasured(reason=f"{BuildState.NOT_BUILT}: only there is an engine, and a time")
+            return NotMeasured(reason=f"{BuildState.NOT_BUILT}: the engine is built there, and timed there")
         if self.measurements is None:
             return OUTSIDE
         return NotMeasured(reason=f"{self.engine.target} is not this machine, and no device was given")

@@ -101,8 +101,10 @@ def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, ca
         if precision == INT8:
             config.set_flag(trt.BuilderFlag.INT8)
     _add_profile(builder, network, config, options)
-    timings = config.create_timing_cache(cache.read_bytes() if cache.is_file() else b"")
-    config.set_timing_cache(timings, True)
+    known = config.create_timing_cache(cache.read_bytes()) if cache.is_file() else None
+    if known is None:  # there is none, or not of this TensorRT
+        known = config.create_timing_cache(b"")
+    config.set_timing_cache(known, True)
     with heartbeat(f"building {onnx.name}", say):
         plan = builder.build_serialized_network(network, config)
     if plan is None:

@@ -11,10 +11,18 @@ from targets.tvm.isa import Isa
 
 
 def compile_object(functions: Sequence[Any], isa: Isa, output: Path) -> None:
-    """Write an object file with one plain C symbol a function and no undefined symbol of TVM's.
+    """Write an object file with one plain C symbol a function and no undefined symbol of TVM's."""
+    _generate(functions, isa).write_to_file(str(output), "o")
 
-    Only the passes that these functions need run: their addresses are flat and nothing is packed.
-    """
+
+def assembly(function: Any, isa: Isa) -> str:  # noqa: ANN401 -- a tvm PrimFunc
+    """Return the assembly of one function."""
+    text: str = _generate([function], isa).inspect_source("asm")
+    return text
+
+
+def _generate(functions: Sequence[Any], isa: Isa) -> Any:  # noqa: ANN401 -- a tvm Module
+    """Only the passes that these functions need run: their addresses are flat and nothing is packed."""
     target = tvm.target.Target(
         {"kind": "llvm", "mtriple": isa.triple, "mcpu": isa.cpu, "mattr": list(isa.features), "num-cores": 1}
     )
@@ -22,4 +30,4 @@ def compile_object(functions: Sequence[Any], isa: Isa, output: Path) -> None:
     module = transform.BindTarget(target.with_host(target))(module)
     for lowering in (transform.StmtSimplify(), transform.FlattenBuffer(), transform.LowerIntrin()):
         module = lowering(module)
-    tvm.get_global_func("target.build.llvm")(module, target).write_to_file(str(output), "o")
+    return tvm.get_global_func("target.build.llvm")(module, target)

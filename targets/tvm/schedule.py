@@ -1,33 +1,14 @@
-"""Block sizes of a convolution, chosen by counting instructions.
+"""Block sizes of a convolution: measured ones where there are, else chosen by counting instructions.
 
 A block needs its accumulators, its weights and one activation in registers. Of those that fit, the one
 with the lowest estimate wins: dot instructions, loads, and pixels computed twice where sizes do not divide.
 """
 
-from dataclasses import dataclass
-
 from targets.tvm.isa import Dot, Isa
-from targets.tvm.kernels.conv import Tile
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.step import Step
-
-
-@dataclass(frozen=True)
-class ConvShape:
-    """What block sizes depend on. `channels` as stored, `granules` a run, `runs` a pixel.
-
-    `overlap`: how many taps that are read together need neighbouring pixels.
-    """
-
-    height: int
-    width: int
-    channels: int
-    granules: int
-    runs: int
-    group: int
-    """Output channels that share an input window: a block must not mix windows."""
-    overlap: int = 1
-
+from targets.tvm.tile import ConvShape, Tile
+from targets.tvm.tuning.database import find
 
 _TOGETHER = 4
 """The widest kernel whose columns are read together: more would need more registers."""
@@ -48,8 +29,15 @@ def reading_order(columns: int, stride: int, dilation: int, channels: int, inner
 
 
 def choose(shape: ConvShape, isa: Isa) -> Tile:
-    """The tile with the lowest estimated cost; of equal ones the larger."""
-    return min(candidates(shape, isa), key=lambda t: (cost(shape, isa, t), -t.pixels * t.vectors))
+    """The tile that was measured to be the fastest, or else the first of `ranked`."""
+    known, tiles = find(shape, isa), ranked(shape, isa)
+    sizes = {(tile.rows, tile.columns, tile.vectors) for tile in tiles}
+    return known if known and (known.rows, known.columns, known.vectors) in sizes else tiles[0]
+
+
+def ranked(shape: ConvShape, isa: Isa) -> list[Tile]:
+    """Tiles from the lowest estimated cost on; of equal ones the larger first."""
+    return sorted(candidates(shape, isa), key=lambda t: (cost(shape, isa, t), -t.pixels * t.vectors))
 
 
 def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:

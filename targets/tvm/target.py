@@ -24,6 +24,7 @@ from targets.reach.instructions import instructions_per_inference
 from targets.reach.local import open_local
 from targets.runtime.cpu import NEEDED
 from targets.tvm.isa import ISAS, Isa
+from targets.tvm.tuning.database import digest
 
 EMULATED_IMAGES = 256
 """How many images are compared with the emulator, bit for bit, when no board is given."""
@@ -57,7 +58,7 @@ class HostTarget:
 
     def fingerprint(self) -> str:
         """Name the processor, the instruction set and the tools."""
-        return f"{cpu_name()} / {host_isa().name} / {tools()}"
+        return f"{cpu_name()} / {host_isa().name} / {tools()} / tiles {digest(host_isa())}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX. Raises EngineError."""
@@ -115,7 +116,7 @@ class ArmTarget:
 
     def fingerprint(self) -> str:
         """Name the instruction set, what is emulated, and the tools."""
-        return f"{self.board.isa} / {self.device()} / {tools()}"
+        return f"{self.board.isa} / {self.device()} / {tools()} / tiles {digest(ISAS[self.board.isa])}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""

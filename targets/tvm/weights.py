@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from targets.tvm.graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.conv import Tile
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.requantise import SCALARS, Limits, Scalar
 from targets.tvm.kernels.step import pack
 from targets.tvm.layout import Layout, stored_channels
-from targets.tvm.schedule import ConvShape, choose, reading_order
+from targets.tvm.schedule import choose, reading_order
+from targets.tvm.tile import ConvShape, Tile
 
 _ALIGNMENT = 64
 
@@ -55,6 +55,7 @@ class ConvGeometry:
     group: tuple[int, int]
     window: int
     tile: Tile
+    shape: ConvShape
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +95,13 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         taps[0] * taps[1] * len(order),
         shared,
         -(-len(order) // op.window.stride[1]),
+        op.window.stride[1],
+        op.residual is not None,
     )
     distance = 0 if shared == channels else shared // outputs * per_group
     tap_step = (dh * x.strides.row, dw * x.strides.pixel)
-    return ConvGeometry(taps, tap_step, order, run, (shared, distance), window, choose(shape, isa))
+    tile = choose(shape, isa)
+    return ConvGeometry(taps, tap_step, order, run, (shared, distance), window, tile, shape)
 
 
 def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:

@@ -7,7 +7,7 @@ blocks of channels times blocks of rows.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tvm import tirx
 
@@ -17,6 +17,7 @@ from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Limits, Requantise
 from targets.tvm.kernels.step import Block
+from targets.tvm.tile import Tile
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,6 @@ class Strides:
 
     row: int
     pixel: int
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Block sizes: rows and columns of output pixels, vectors of channels, granules unrolled.
-
-    `stay`: what is used again before the next is fetched, a block's weights or a block's rows of pixels.
-    """
-
-    rows: int
-    columns: int
-    vectors: int
-    unroll: int = 1
-    stay: Literal["weights", "pixels"] = "weights"
-
-    @property
-    def pixels(self) -> int:
-        """Output pixels of a block."""
-        return self.rows * self.columns
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from targets.tvm.kernels.emitter import Emitter, Expr
 _LINE = 64
 _MOST_AT_ONCE = 16
 """More requests than this in a row wait for each other."""
+_SMALL = 8 << 10
+"""Networks with smaller blocks of weights than this many bytes keep them all in the cache."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Ahead:
     def plan(size: int, trips: tuple[int, ...]) -> "Ahead":
         """Spread the lines of `size` bytes over the outermost of nested loops that is fine enough."""
         turns, wanted = 1, -(-size // _LINE)
+        if size < _SMALL:
+            return Ahead(size, 0, 0)
         for depth, trip in enumerate(trips):
             turns *= trip
             lines = -(-wanted // turns)
@@ -34,7 +38,7 @@ class Ahead:
 
     def emit(self, k: Emitter, depth: int, base: Expr, turn: Expr) -> None:
         """In the loop at `depth`, ask for this turn's share of what begins at the weight offset `base`."""
-        if depth != self.depth:
+        if depth != self.depth or not self.lines:
             return
         first = k.let(base + turn * (self.lines * _LINE))
         for line in range(self.lines):

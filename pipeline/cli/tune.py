@@ -1,0 +1,72 @@
+"""edgec tune: find the fastest blocks for a network's convolutions on a device."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli import options
+from pipeline.errors import UsageError
+from pipeline.store import writing
+from targets.devices import boards
+from targets.reach.ssh import SshAddress
+
+if TYPE_CHECKING:
+    from targets.tvm.isa import Isa
+    from targets.tvm.tuning.cost import Cost
+
+
+def tune(
+    model: Annotated[Path, typer.Argument(help="A model.int8.onnx, such as a build leaves in its folder.")],
+    target: options.Target = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="ssh://user@host: time candidates there. Default: here, or counted for ARM."),
+    ] = None,
+    milliseconds: Annotated[
+        int, typer.Option(min=100, help="How long the candidates for one convolution are timed.")
+    ] = 2000,
+    tiles: Annotated[int, typer.Option(min=1, help="How many block sizes are tried for each.")] = 12,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where results are kept. Default: your own database.")
+    ] = None,
+) -> None:
+    """Try block sizes for every convolution and remember the fastest; the next build uses them.
+
+    Example: edgec tune out/resnet20-fashion-rpi5/model.int8.onnx --target rpi5 --device ssh://pi@raspberrypi
+    """
+    from targets.tvm.importer import import_graph
+    from targets.tvm.tune import convolutions, tune
+    from targets.tvm.tuning import database
+
+    if not model.is_file() or not os.access(model, os.R_OK):
+        raise UsageError(f"{model} is no file that can be read. Give a build's model.int8.onnx.")
+    isa, cost = _device(target or "host", device, milliseconds)
+    where = database.processor(isa)
+    wanted = convolutions(import_graph(model), isa)
+    typer.echo(f"{len(wanted)} convolutions, {isa.name}, measured in {cost.unit}")
+    place = folder or database.users()
+    with writing(place, "--folder"):
+        for entry in tune(wanted, isa, cost, typer.echo, tiles):  # each is kept at once: Ctrl-C loses nothing
+            database.add([entry], isa, where, place)
+    typer.echo(f"kept in {place}")
+
+
+def _device(target: str, address: str | None, milliseconds: int) -> "tuple[Isa, Cost]":
+    """The instruction set of a target, and the way its candidates are compared. Raises UsageError."""
+    from targets.tvm.isa import ISAS
+    from targets.tvm.target import host_isa
+    from targets.tvm.tuning.cost import Counted, TimedHere, TimedOnDevice
+
+    known = boards()
+    if target == "host":
+        if address is not None:
+            raise UsageError("--device needs the target of that board, such as --target rpi5.")
+        return host_isa(), TimedHere(milliseconds)
+    if target not in known:
+        raise UsageError(f"{target!r} is no CPU of ours. Tuned are: host, {', '.join(known)}.")
+    board = known[target]
+    if address is None:
+        return ISAS[board.isa], Counted(board.emulated_cpu)
+    return ISAS[board.isa], TimedOnDevice(SshAddress.parse(address), milliseconds)

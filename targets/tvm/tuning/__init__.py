@@ -1,0 +1,1 @@
+"""Finding block sizes by measuring, and remembering them."""

@@ -1,0 +1,60 @@
+"""What the compiler made of a kernel: its inner loop, and whether accumulators left their registers in it."""
+
+import re
+import shutil
+import subprocess
+
+from targets.tvm.codegen import assembly
+from targets.tvm.isa import Dot, Isa
+from targets.tvm.kernels.conv import ConvKernel
+
+_DOTS = {
+    Dot.VPDPBUSD: r"vpdpbusd",
+    Dot.VPMADDWD: r"vpmaddwd",
+    Dot.SDOT: r"sdot",
+    Dot.SMMLA: r"smmla",
+    Dot.SMULL: r"s(mull|mlal)2?",
+}
+_STACK = re.compile(r"\(%rsp|\[sp\b")
+_VECTOR = re.compile(r"%[xyz]mm|\bq\d+")
+_LABEL = re.compile(r"^(\.LBB\w+):")
+_BRANCH = re.compile(r"^\s+(?:j\w+|b\.\w+|cbn?z|tbn?z)\s.*?(\.LBB\w+)$")
+_MCA = "llvm-mca"
+
+
+def inner_loop(kernel: ConvKernel) -> list[str]:
+    """The instructions of the shortest loop that multiplies; of the whole kernel if none does."""
+    lines = [line for line in assembly(kernel.function("kernel"), kernel.isa).splitlines() if line.strip()]
+    labels: dict[str, int] = {}
+    loops = []
+    for at, line in enumerate(lines):
+        if label := _LABEL.match(line):
+            labels[label[1]] = at
+        elif (branch := _BRANCH.match(line)) and branch[1] in labels:
+            loops.append(lines[labels[branch[1]] : at + 1])
+    multiplying = [loop for loop in loops if dots(loop, kernel.isa)]
+    shortest = min(multiplying, key=len, default=lines)
+    return [line for line in shortest if not _LABEL.match(line) and not line.strip().startswith(".")]
+
+
+def dots(code: list[str], isa: Isa) -> int:
+    """How many instructions multiply and accumulate."""
+    return sum(bool(re.match(rf"\s+{_DOTS[isa.dot]}\s", line)) for line in code)
+
+
+def spills(code: list[str]) -> int:
+    """How many instructions move vectors to or from the stack."""
+    return sum(bool(_STACK.search(line) and _VECTOR.search(line)) for line in code)
+
+
+def dots_a_cycle(code: list[str], isa: Isa) -> float | None:
+    """What llvm-mca expects of the instruction set's processor; None where llvm-mca is not installed."""
+    if shutil.which(_MCA) is None:
+        return None
+    turns = 200
+    options = [f"-mtriple={isa.triple}", f"-mcpu={isa.cpu}", f"-mattr={','.join(isa.features)}"]
+    text = "\n".join(line for line in code if not _BRANCH.match(line))
+    command = [_MCA, *options, f"-iterations={turns}"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    cycles = re.search(r"Total Cycles:\s+(\d+)", done.stdout)
+    return None if cycles is None else dots(code, isa) * turns / int(cycles[1])

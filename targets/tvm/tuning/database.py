@@ -1,0 +1,87 @@
+"""Block sizes that were measured to be the fastest: committed with edgec, and the user's own.
+
+One JSON file for each instruction set and processor, "NAME-PROCESSOR.json". `any` is for all processors of an
+instruction set: there, instructions were counted. The user's files come first, then exact ones before `any`.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from targets.errors import EngineError
+from targets.machine import cpu_model
+from targets.tvm.isa import Isa
+from targets.tvm.tile import ConvShape, Tile
+
+COMMITTED = Path(__file__).parent.parent / "tuned"
+ANY = "any"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The best tile of a convolution, what it cost, and what the one chosen without measuring costs."""
+
+    shape: str
+    tile: Tile
+    cost: float
+    estimated: float
+    unit: str
+
+
+def users() -> Path:
+    """The folder of the user's own files: EDGEC_TUNED, or below XDG_DATA_HOME."""
+    home = os.environ.get("XDG_DATA_HOME") or str(Path("~/.local/share").expanduser())
+    return Path(os.environ.get("EDGEC_TUNED") or Path(home) / "edgec" / "tuned")
+
+
+def processor(isa: Isa) -> str:
+    """What engines of an instruction set made here run on: this processor, or any if they are for another."""
+    return cpu_model() if isa.triple.startswith(platform.machine()) else ANY
+
+
+def find(shape: ConvShape, isa: Isa) -> Tile | None:
+    """The best known tile of a convolution."""
+    for file in _files(isa):
+        for entry in load(file):
+            if entry.shape == shape.name:
+                return entry.tile
+    return None
+
+
+def digest(isa: Isa) -> str:
+    """Changes with what `find` can find."""
+    found = sha256()
+    for file in _files(isa):
+        found.update(repr(load(file)).encode())
+    return found.hexdigest()[:12]
+
+
+def add(entries: Sequence[Entry], isa: Isa, where: str, folder: Path) -> Path:
+    """Write entries to the file for processor `where` in `folder`, over those of the same shapes."""
+    file = folder / f"{isa.name}-{where}.json"
+    known = {entry.shape: entry for entry in load(file)} | {entry.shape: entry for entry in entries}
+    rows = [json.dumps(asdict(known[shape])) for shape in sorted(known)]
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    load.cache_clear()
+    return file
+
+
+@cache
+def load(file: Path) -> tuple[Entry, ...]:
+    """Read a file; nothing if there is none. Raises EngineError if it is damaged."""
+    try:
+        rows = json.loads(file.read_text()) if file.is_file() else []
+        return tuple(Entry(**{**row, "tile": Tile(**row["tile"])}) for row in rows)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise EngineError(f"{file} is no file of edgec tune: {error}. Delete it, or tune again.") from error
+
+
+def _files(isa: Isa) -> Iterator[Path]:
+    places = dict.fromkeys((processor(isa), ANY))
+    return (folder / f"{isa.name}-{place}.json" for folder in (users(), COMMITTED) for place in places)

@@ -1,0 +1,73 @@
+"""A program that runs the candidates for one convolution."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from targets.errors import EngineError
+from targets.tvm.codegen import compile_object
+from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.kernels.dot import step
+from targets.tvm.kernels.requantise import SCALARS
+from targets.tvm.link import run_zig
+
+_SOURCE = Path(__file__).parent / "harness.c"
+_SLACK = 4096
+_COLD = 4 << 20
+"""Weights of more than this many bytes are not in a level 2 cache when they are needed again."""
+
+
+def build(kernels: Sequence[ConvKernel], folder: Path) -> Path:
+    """Link a static program with these kernels, which differ only in their tiles. Raises EngineError."""
+    isa = kernels[0].isa
+    objects, table, program = folder / "kernels.o", folder / "table.c", folder / "harness"
+    compile_object([kernel.function(f"kernel_{i}") for i, kernel in enumerate(kernels)], isa, objects)
+    table.write_text(_table(kernels))
+    options = ["-target", f"{isa.triple.split('-')[0]}-linux-musl", "-static", "-O2", "-fno-sanitize=all"]
+    done = run_zig([*options, str(table), str(_SOURCE), str(objects), "-o", str(program)])
+    if done.returncode:
+        raise EngineError(f"linking the candidates failed:\n{done.stderr[-2000:]}")
+    return program
+
+
+def _table(kernels: Sequence[ConvKernel]) -> str:
+    arguments = (
+        "(const unsigned char *, const unsigned char *, const unsigned char *, const unsigned char *, "
+    )
+    arguments += "unsigned char *, long, long)"
+    rows = [f"  {{kernel_{i}, {kernel.items}}}," for i, kernel in enumerate(kernels)]
+    one = kernels[0]
+    weights = one.channels * one.taps[0] * one.taps[1] * len(one.spread)
+    weights *= one.granules * step(one.isa).granule
+    numbers = {
+        "x_size": _input_bytes(one),
+        "w_size": weights,
+        "w_copies": max(1, _COLD // weights),
+        "p_size": 4 * (2 * one.channels + SCALARS),
+        "p_floats": one.channels,
+        "r_size": _output_bytes(one),
+        "y_size": _output_bytes(one),
+    }
+    return "\n".join(
+        [
+            *(f"void kernel_{i}{arguments};" for i in range(len(kernels))),
+            f"typedef struct {{ void (*run){arguments}; long items; }} candidate;",
+            "const candidate candidates[] = {",
+            *rows,
+            "};",
+            f"const int count = {len(kernels)};",
+            *(f"const long {name} = {value};" for name, value in numbers.items()),
+            "",
+        ]
+    )
+
+
+def _input_bytes(k: ConvKernel) -> int:
+    rows = (k.height - 1) * k.stride[0] * k.x.row + (k.taps[0] - 1) * k.tap_step[0]
+    columns = (k.width - 1) * k.stride[1] * k.x.pixel + (k.taps[1] - 1) * k.tap_step[1] + max(k.spread)
+    return rows + columns + k.run + k.channels // k.group[0] * k.group[1] + _SLACK
+
+
+def _output_bytes(k: ConvKernel) -> int:
+    strides = [s for s in (k.y, k.residual) if s is not None]
+    largest = max(k.height * s.row + k.width * s.pixel for s in strides)
+    return largest + 4 * k.channels + _SLACK
