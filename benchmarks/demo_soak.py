@@ -48,7 +48,7 @@ def main() -> None:
     threading.Thread(
         target=_view, args=(f"http://127.0.0.1:{options.port}/picture.mjpg",), daemon=True
     ).start()
-    columns = ("minute", "MiB", "threads", "classified", "captured", "dropped", "end to end ms")
+    columns = ("minute", "MiB", "threads", "lines read", "captured", "dropped", "end to end ms")
     print(*(f"{name:>13}" for name in columns))
     sizes = []
     begun = time.monotonic()
@@ -69,7 +69,7 @@ def main() -> None:
         )
         print(*(f"{number:13.1f}" for number in numbers), flush=True)
     demo.terminate()
-    code = demo.wait(30)
+    code = demo.wait(300)
     print(f"from the second observation to the last: {sizes[-1] - sizes[1]:+.1f} MiB; exit code {code}")
 
 

@@ -112,7 +112,8 @@ class _Writer:
         self._constant(f"{name}/quantized", layer.weight.values)
         self._constant(f"{name}/scale", layer.weight.scales)
         self._constant(f"{name}/zero_point", np.zeros(len(layer.bias), np.int8))
-        self._constant(f"{name}/bias", layer.bias)
+        step = np.float64(1) if first else self.parameters.grids[self.graph.nodes[index].input[0]].scale
+        self._constant(f"{name}/bias", whole_steps(layer.bias, step * layer.weight.scales.astype(np.float64)))
         inputs = [f"{name}/quantized", f"{name}/scale", f"{name}/zero_point"]
         self._append("DequantizeLinear", inputs, f"{name}/dequantized", axis=0)
         if first and pixels is not None:
@@ -139,6 +140,16 @@ class _Writer:
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> None:
         self.initializers[name] = tensor_proto(name, value)
+
+
+def whole_steps(bias: NDArray[np.float32], step: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The bias rounded to whole steps of the sum it is added to, the input's scale times the weights'.
+
+    Integer engines add it as int32 and would round it themselves. Rounded here, the graph means the same in
+    float, and what runs it in float makes the same roundings but for its own.
+    """
+    rounded: NDArray[np.float32] = (np.rint(bias / step) * step).astype(np.float32)
+    return rounded
 
 
 def _set_attribute(node: onnx.NodeProto, name: str, value: object) -> None:

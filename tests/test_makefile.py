@@ -46,3 +46,9 @@ def test_more_options_are_words(checkout: Path) -> None:
         *("build", "--model", "resnet18"),
         *("--json", "--out", "o"),
     ]
+
+
+def test_a_film_and_a_device_are_passed_on(checkout: Path) -> None:
+    assert passed(checkout, "demo", "VIDEO=my film.mp4") == ["demo", "--source", "my film.mp4"]
+    given = passed(checkout, "build", "TARGET=rpi5", "DEVICE=ssh://pi@pi5")
+    assert given == ["build", "--target", "rpi5", "--device", "ssh://pi@pi5"]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.archive import verify
 from pipeline.config import BuildConfig, load_config
 from pipeline.fleet import build_on_all, devices_of
 from pipeline.plan import Build
 from pipeline.progress import Silent
+from pipeline.publish import publish
 from pipeline.report.model import Latency, PeakMemory, Report
 from targets import registry
 from targets.base import Origin
@@ -60,6 +62,9 @@ def test_accuracy_and_latency_come_from_the_device(
     assert report.speed is None  # FP32 ran here, not there
     assert report.machines[1].origin is Origin.DEVICE
     assert report.machines[1].description == probe(sshd.device).identity
+    bundle = publish(build, "@board")
+    assert bundle.name == "resnet20-fashion-here@board.edgec"
+    assert verify(bundle).manifest.target == here
     again = Build(load_config(BuildConfig, quick, options), Silent())
     assert again.report.cached
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from targets.tvm.graph import (
     Add,
+    Affine,
     Assemble,
     AveragePool,
     Clip,
@@ -137,7 +138,9 @@ class NetworkBuilder:
         height, width = -(-x.height // stride[0]), -(-x.width // stride[1])
         output = self.tensor(height, width, 2 * x.channels + gap)
         second = self.draw(st.sampled_from([1.0, self.multiplier()]))
-        pieces = (Piece(x, 1.0, 0, stride), Piece(x, second, x.channels + gap, stride))
+        factors, addends = self.random.normal(0, [[1.0], [100.0]], (2, x.channels)).astype(np.float32)
+        affine = Affine(factors, addends) if self.draw(st.booleans()) else None
+        pieces = (Piece(x, 1.0, 0, stride, affine), Piece(x, second, x.channels + gap, stride))
         self.operators.append(Assemble("assemble", output, pieces, self.clip()))
 
 
