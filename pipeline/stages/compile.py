@@ -43,7 +43,7 @@ class Engine:
 
     @property
     def digest(self) -> str:
-        """Changes with the engine's bytes, the toolchain and the device: boards of a kind are not the same."""
+        """Changes with the engine's bytes, the toolchain and the device, also among boards of a kind."""
         return value_digest(
             [self.product.digests, self.file_name, self.target, self.fingerprint, self.device]
         )
