@@ -25,6 +25,7 @@ from .jetson import DeviceFacts, locked_clocks, read_facts
 from .measure import Settings
 from .tensorrt_engine import FP16, INT8, EngineKey, EnginePlace, EngineProblem, digest, write
 from .tensorrt_runner import open_plan
+from .trtexec import build_with_trtexec, find_trtexec, trtexec_version
 
 OLDEST, NEWEST = (8, 5), 11
 NO_INT8 = 61  # the first compute capability with INT8 dot products
@@ -100,13 +101,16 @@ def check(facts: DeviceFacts) -> None:
         raise EngineProblem("no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself")
     if int(facts.sm) < NO_INT8:
         raise EngineProblem(f"{facts.module or 'this GPU'} (sm_{facts.sm}) has no INT8 arithmetic")
-    if not facts.tensorrt:
-        if not building.find_trtexec():
-            raise EngineProblem("TensorRT is not installed: apt install nvidia-jetpack")
-        return
-    version = tuple(int(part) for part in facts.tensorrt.split(".")[:2])
-    if version < OLDEST or version[0] > NEWEST:
-        raise EngineProblem(f"TensorRT {facts.tensorrt} is here; 8.5 to 11 can build this bundle")
+    if not facts.tensorrt and not find_trtexec():
+        raise EngineProblem("TensorRT is not installed: apt install nvidia-jetpack")
+    version = _builds_with(facts)
+    parts = tuple(int(part) for part in version.split(".")[:2])
+    if parts < OLDEST or parts[0] > NEWEST:
+        raise EngineProblem(f"TensorRT {version} is here; 8.5 to 11 can build this bundle")
+
+
+def _builds_with(facts: DeviceFacts) -> str:
+    return facts.tensorrt or trtexec_version(find_trtexec())
 
 
 def make_engines(
@@ -126,14 +130,14 @@ def make_engines(
         if facts.tensorrt:
             plan = building.build_engine(tensorrt(), onnx, precision, options, cache, say)
         else:
-            program = building.find_trtexec()
-            plan = building.build_with_trtexec(program, key.tensorrt, onnx, precision, options, cache, say)
+            program = find_trtexec()
+            plan = build_with_trtexec(program, key.tensorrt, onnx, precision, options, cache, say)
         place.store(plan, key)
     return keys
 
 
 def _key(engines: Path, precision: str, facts: DeviceFacts, options: building.BuildOptions) -> EngineKey:
-    version = facts.tensorrt or building.trtexec_version()
+    version = _builds_with(facts)
     onnx = digest(engines / building.onnx_name(precision, version))
     return EngineKey(onnx, version, facts.sm, facts.module, facts.l4t, str(options))
 

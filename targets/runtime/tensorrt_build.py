@@ -1,22 +1,18 @@
-"""Building engines on the device, with any TensorRT from 8.5 to 11: by its Python API, or else trtexec."""
+"""Building engines on the device by TensorRT's Python API, with any version from 8.5 to 11."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-import tempfile
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 from .tensorrt_engine import FP16, INT8, EngineProblem, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 Say = Callable[[str], None]
 
@@ -27,7 +23,6 @@ FILES = {
     (FP16, True): "fp16.onnx",
 }
 """The ONNX file by precision, and by whether TensorRT takes all types from the graph."""
-TRTEXEC = "/usr/src/tensorrt/bin/trtexec"
 HEARTBEAT_S = 15.0
 
 
@@ -38,6 +33,11 @@ class BuildOptions:
     workspace_mib: int = 1024
     batch: int = 1
     largest_batch: int = 8
+
+    @property
+    def batches(self) -> tuple[int, int, int]:
+        """The smallest, tuned and largest batch of the profile."""
+        return 1, self.batch, max(self.batch, self.largest_batch)
 
     def __str__(self) -> str:
         batches = f"batch {self.batch} of 1..{self.largest_batch}"
@@ -127,60 +127,8 @@ def _add_profile(builder: Any, network: Any, config: Any, options: BuildOptions)
     if shape[0] >= 0:
         return
     profile = builder.create_optimization_profile()
-    batches = 1, options.batch, max(options.batch, options.largest_batch)
-    profile.set_shape(image.name, *[(batch, *shape[1:]) for batch in batches])
+    profile.set_shape(image.name, *[(batch, *shape[1:]) for batch in options.batches])
     config.add_optimization_profile(profile)
-
-
-def find_trtexec() -> str:
-    """Return the path of trtexec, which builds without Python's TensorRT; empty where there is none."""
-    return shutil.which("trtexec") or (TRTEXEC if Path(TRTEXEC).is_file() else "")
-
-
-def trtexec_version() -> str:
-    """Return TensorRT's version as trtexec prints it: [TensorRT v100300] is 10.3.0, v8502 is 8.5.2."""
-    done = subprocess.run(
-        [find_trtexec(), "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    found = re.search(rb"TensorRT v(\d+)", done.stdout)
-    if not found:
-        raise EngineProblem("trtexec does not say which TensorRT it is of")
-    number = int(found.group(1))
-    major, rest = divmod(number, 10000) if number >= 100000 else divmod(number, 1000)
-    minor, patch = divmod(rest, 100)
-    return f"{major}.{minor}.{patch}"
-
-
-def build_with_trtexec(
-    program: str,
-    version: str,
-    onnx: Path,
-    precision: str,
-    options: BuildOptions,
-    cache: Path,
-    say: Say,
-) -> bytes:
-    """As `build_engine`, by the program trtexec. Raises EngineProblem with its last words."""
-    with tempfile.TemporaryDirectory(prefix="edgec-trtexec-") as scratch:
-        plan = Path(scratch) / "plan"
-        command = [
-            program,
-            f"--onnx={onnx}",
-            f"--saveEngine={plan}",
-            f"--timingCacheFile={cache}",
-            f"--memPoolSize=workspace:{options.workspace_mib}",
-            "--skipInference",
-        ]
-        if is_strongly_typed(version):
-            command.append("--stronglyTyped")
-        else:
-            command += ["--fp16", *(["--int8"] if precision == INT8 else [])]
-        with heartbeat(f"building {onnx.name} with trtexec", say):
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        if done.returncode or not plan.is_file():
-            said = done.stdout.decode(errors="replace").strip().splitlines()[-3:]
-            raise EngineProblem("trtexec cannot build {}: {}".format(onnx.name, " / ".join(said)))
-        return plan.read_bytes()
 
 
 @contextmanager

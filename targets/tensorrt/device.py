@@ -36,11 +36,13 @@ PARTS = (
     "jetson",
     "machine",
     "measure",
+    "onnx_input",
     "quantile",
     "tensorrt_build",
     "tensorrt_engine",
     "tensorrt_layers",
     "tensorrt_runner",
+    "trtexec",
 )
 
 
