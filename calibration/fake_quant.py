@@ -98,9 +98,11 @@ class FakeQuantized(nn.Module):
         ]
         if index not in self._index:
             return kernel_of(node)(node, quantized)
-        weight, bias = self._layers()[self._index[index]]()
         pixels = self.placement.pixels
-        if pixels and index == pixels.conv and self._pixels is not None:
+        first = pixels is not None and index == pixels.conv
+        step = torch.ones(()) if first else self._log_scale(node.input[0]).exp()
+        weight, bias = self._layers()[self._index[index]](step)
+        if first and self._pixels is not None:
             return functional.conv2d(self._pixels, weight, bias, attribute(node, "strides", [1, 1]))
         if node.op_type == "Gemm":
             x = quantized[0]
@@ -130,15 +132,22 @@ class _Layer(nn.Module):
         self.integers = nn.Parameter(self._start.clone())
         self.bias_change = nn.Parameter(torch.zeros_like(self._bias))
 
-    def forward(self) -> tuple[Tensor, Tensor]:
-        """Return the weights and bias to compute with."""
-        return _round(self._allowed()) * self._steps, self._bias + self.bias_change * self._unit
+    def forward(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights and bias to compute with; `step` is the scale of the layer's input.
+
+        The bias is in whole steps of the sum, as `write.whole_steps` writes it.
+        """
+        unit = step.detach() * self._steps.reshape(-1)
+        return _round(self._allowed()) * self._steps, _round(self._wanted_bias() / unit) * unit
 
     def found(self) -> QuantizedLayer:
         """Return the integers and the bias."""
         with torch.no_grad():
             values = self._allowed().round().numpy().astype(np.int8)
-            return QuantizedLayer(QuantizedWeight(values, self._scales), self()[1].numpy())
+            return QuantizedLayer(QuantizedWeight(values, self._scales), self._wanted_bias().numpy())
+
+    def _wanted_bias(self) -> Tensor:
+        return self._bias + self.bias_change * self._unit
 
     def _allowed(self) -> Tensor:
         moved: Tensor = self.integers

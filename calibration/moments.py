@@ -28,7 +28,7 @@ def collect_moments(
     """Return the moments of each 8-bit layer's input, by node index, from one pass over uint8 NHWC `batches`.
 
     Memory: the float32 covariance of every layer if that is wanted, whatever the number of images. Raises
-    ImagesError for no images and ModelError for a grouped or dilated convolution.
+    ImagesError for no images, and ModelError for the covariance of a grouped convolution.
     """
     layers = {i: _Sums(graph, i, placement, covariance) for i in placement.layers}
     read = {
@@ -60,17 +60,18 @@ class _Sums:
 
     def __init__(self, graph: Graph, index: int, placement: Placement, covariance: bool) -> None:
         self.node = graph.nodes[index]
-        if attribute(self.node, "group", 1) != 1 or any(
-            d != 1 for d in attribute(self.node, "dilations", [1])
-        ):
-            what = "is grouped or dilated; its inputs cannot be studied"
-            raise ModelError(f"{node_label(self.node)} {what}. Leave obq, wmse and bc out of the recipe.")
+        groups = attribute(self.node, "group", 1)
+        if groups != 1 and covariance:
+            raise ModelError(
+                f"{node_label(self.node)} is grouped; obq and wmse want a covariance of "
+                "all its inputs. Leave them out of the recipe."
+            )
         padded = placement.pixels is not None and index == placement.pixels.conv  # its input comes padded
         self.pads = [0, 0, 0, 0] if padded else list(attribute(self.node, "pads", [0, 0, 0, 0]))
         weight = float_layer(graph, index, None).weight
         self.kernel = weight.shape[2:]
         self.count = self.sampled = 0
-        width = weight[0].size
+        width = groups * weight[0].size
         self.float_sum = np.zeros(width)
         self.quantized_sum = np.zeros(width)
         self.sampled_sum = np.zeros(width)
@@ -103,9 +104,11 @@ class _Sums:
             return x.reshape(len(x), -1, 1, 1, 1, 1)
         top, left, bottom, right = self.pads
         padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(2, 3))
+        apart = attribute(self.node, "dilations", [1, 1])
+        reach = tuple((size - 1) * step + 1 for size, step in zip(self.kernel, apart, strict=True))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
         down, across = attribute(self.node, "strides", [1, 1])
-        return windows[:, :, ::down, ::across]
+        return windows[:, :, ::down, ::across, :: apart[0], :: apart[1]]
 
 
 def _position_sums(windows: NDArray[np.float32]) -> NDArray[np.float64]:

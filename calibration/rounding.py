@@ -67,10 +67,18 @@ def corrected_bias(layer: FloatLayer, weight: QuantizedWeight, moments: InputMom
     Empirical bias correction: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
     Correction" (ICCV 2019), section 4.2, with the error of the activations included.
     """
-    before = layer.weight.reshape(len(layer.weight), -1).astype(np.float64) @ moments.float_mean
-    after = weight.dequantize().reshape(len(layer.weight), -1).astype(np.float64) @ moments.quantized_mean
+    before = _mean_output(layer.weight, moments.float_mean)
+    after = _mean_output(weight.dequantize(), moments.quantized_mean)
     corrected: NDArray[np.float32] = (layer.bias + before - after).astype(np.float32)
     return corrected
+
+
+def _mean_output(weight: NDArray[np.float32], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64 [K]: W E[x]. Of all inputs in `mean`, [groups * D], each group of outputs reads its own D."""
+    inputs = mean.reshape(-1, weight[0].size)
+    outputs = weight.reshape(len(inputs), -1, weight[0].size).astype(np.float64)
+    found: NDArray[np.float64] = (outputs @ inputs[:, :, None]).ravel()
+    return found
 
 
 def mse_scales(weight: NDArray[np.float32], importance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,6 +19,15 @@ from tests.conftest import Edgec
 BUNDLE = "resnet20-fashion-reference.edgec"
 
 
+@pytest.fixture(scope="module")
+def out(edgec: Edgec, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a build that no other test builds into."""
+    folder = tmp_path_factory.mktemp("rebuild") / "out"
+    done = edgec("build", "--config", quick, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 def test_a_second_build_from_nothing_has_the_same_bytes(edgec: Edgec, out: Path, tmp_path: Path) -> None:
     """In another process, another folder and at another time."""
     done = edgec("verify", out / BUNDLE, "--rebuild", "--json", cwd=tmp_path)

@@ -1,0 +1,78 @@
+"""Means of what layers read, whatever the convolution: what bias correction stands on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from calibration.collect import collect
+from calibration.errors import ModelError
+from calibration.graph import Graph
+from calibration.parameters import find_parameters
+from calibration.placement import place
+from calibration.recipe import QuantRecipe
+from tests.calibration.conftest import pictures
+from tests.calibration.networks import export
+
+SIZE = (16, 16, 3)
+
+
+class Separable(nn.Module):
+    """A depthwise, dilated and strided convolution, and one in two groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.depthwise = nn.Conv2d(8, 8, 3, stride=2, padding=2, dilation=2, groups=8)
+        self.grouped = nn.Conv2d(8, 6, (3, 1), padding=(1, 0), groups=2)
+        self.linear = nn.Linear(6, 4)
+
+    def layers(self, image: Tensor) -> dict[str, tuple[nn.Conv2d, Tensor]]:
+        """Each convolution with what it reads."""
+        x = ((image.float() - 120) * 0.02).permute(0, 3, 1, 2)
+        y = self.stem(x).relu()
+        return {
+            "stem": (self.stem, x),
+            "depthwise": (self.depthwise, y),
+            "grouped": (self.grouped, self.depthwise(y).relu()),
+        }
+
+    def forward(self, image: Tensor) -> Tensor:
+        last, x = self.layers(image)["grouped"]
+        logits: Tensor = self.linear(last(x).relu().mean((2, 3)))
+        return logits
+
+
+def test_corrected_biases_give_each_layer_the_mean_output_of_the_float_one(tmp_path: Path) -> None:
+    network, images = Separable(), pictures(8, SIZE)
+    source = export(network, tmp_path / "float.onnx", SIZE).path
+    recipe, graph = QuantRecipe.parse("w8a8_asym_bc"), Graph.load(source)
+    placement = place(graph, recipe)
+    found = find_parameters(graph, placement, collect(source, [images], recipe), recipe, [images])
+    reads = network.layers(torch.from_numpy(images))
+    for index, layer in found.layers.items():
+        name = next((name for name in reads if name in graph.nodes[index].name), None)
+        if name not in ("depthwise", "grouped"):
+            continue
+        convolution, x = reads[name]
+        grid = found.grids[graph.nodes[index].input[0]]
+        rounded = torch.from_numpy(grid.dequantize(grid.quantize(x.detach().numpy())))
+        wanted = convolution(x).mean((0, 2, 3)).detach().numpy()
+        with torch.no_grad():
+            convolution.weight.copy_(torch.from_numpy(layer.weight.dequantize()))
+            convolution.bias = nn.Parameter(torch.from_numpy(layer.bias))
+            given = convolution(rounded).mean((0, 2, 3)).numpy()
+        np.testing.assert_allclose(given, wanted, atol=1e-5)
+        reads.pop(name)
+    assert list(reads) == ["stem"]
+
+
+def test_a_covariance_of_grouped_inputs_is_refused_by_name(tmp_path: Path) -> None:
+    source = export(Separable(), tmp_path / "float.onnx", SIZE).path
+    recipe, graph, images = QuantRecipe.parse("w8a8_asym_obq"), Graph.load(source), pictures(2, SIZE)
+    ranges = collect(source, [images], recipe)
+    with pytest.raises(ModelError, match=r"depthwise.* is grouped; obq and wmse"):
+        find_parameters(graph, place(graph, recipe), ranges, recipe, [images])
