@@ -50,8 +50,10 @@ class Engine:
 
     @property
     def digest(self) -> str:
-        """Changes with the engine's bytes and with the device and toolchain."""
-        return value_digest([self.product.digests, self.file_name, self.target, self.fingerprint])
+        """Changes with the engine's bytes, the toolchain and the device, also among boards of a kind."""
+        return value_digest(
+            [self.product.digests, self.file_name, self.target, self.fingerprint, self.device]
+        )
 
 
 @dataclass(frozen=True)

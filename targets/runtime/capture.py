@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 """Waits before a lost source is opened again; the last one repeats."""
+LEAVE_SECONDS = 0.5
+"""How long the thread is waited for in the end: a driver that hangs must not keep the program."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Capture:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(timeout=2.0)  # a driver that hangs must not keep the program
+        self._thread.join(timeout=LEAVE_SECONDS)
 
     @property
     def state(self) -> CaptureState:

@@ -32,7 +32,7 @@ class Lines:
 
     def __exit__(self, *_: object) -> None:
         self._board.close()
-        self._thread.join(timeout=1.0)
+        self._thread.join(timeout=0.5)  # a reader that reads no more must not keep the program
 
     def tell(self, moment: Moment) -> None:
         """Write this next, in place of what was not yet written."""

@@ -11,11 +11,13 @@ folder/                     its pictures in the order of their names
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator
@@ -202,6 +204,13 @@ def _jpegs_of(command: list[str]) -> Iterator[Image | None]:
     except OSError as error:
         raise SourceError(f"{command[0]} cannot be started: {error.strerror}") from error
 
+    def end() -> None:
+        child.kill()
+        with suppress(subprocess.TimeoutExpired):  # one that the kernel cannot end is left to it
+            child.wait(1.0)
+
+    atexit.register(end)  # also if the thread that reads is stuck, and never comes to the end below
+
     def frames() -> Iterator[Image | None]:
         assert child.stdout is not None  # noqa: S101 - it is a pipe
         waiting = b""
@@ -215,9 +224,9 @@ def _jpegs_of(command: list[str]) -> Iterator[Image | None]:
                 for jpeg in whole:
                     yield _decoded(jpeg)
         finally:
-            child.kill()
-            child.wait()
+            end()
             child.stdout.close()
+            atexit.unregister(end)
 
     return frames()
 

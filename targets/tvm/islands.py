@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from targets.errors import EngineError
 from targets.tvm.graph import Dense, Island
-from targets.tvm.read import label
+from targets.tvm.read import array, fold, label
 
 _LARGEST = 1 << 26
 """Elements of one tensor; more is a damaged or hostile shape."""
@@ -20,8 +20,7 @@ class Shapes:
     """Static shapes and types of a model's tensors, for one image."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        single = onnx.ModelProto()
-        single.CopyFrom(model)
+        single = _constants_folded(model)
         for value in single.graph.input:
             value.type.tensor_type.shape.dim[0].dim_value = 1
         for value in single.graph.output:
@@ -45,6 +44,22 @@ class Shapes:
         if np.prod(shape, dtype=object) > _LARGEST or any(d < 1 for d in shape):
             raise EngineError(f"{label(node)} gives a tensor of absurd shape {list(shape)}.")
         return Dense(name, shape, np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name)
+
+
+def _constants_folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose pads and sizes are initialisers: inference does not compute what exporters put there."""
+    single = onnx.ModelProto()
+    single.CopyFrom(model)
+    constants = {i.name: array(i) for i in single.graph.initializer}
+    del single.graph.node[:]
+    for node in model.graph.node:
+        value = fold(node, {name: constants[name] for name in node.input if name in constants})
+        if value is None:
+            single.graph.node.append(node)
+        else:
+            constants[node.output[0]] = value
+            single.graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
+    return single
 
 
 @dataclass(eq=False)

@@ -185,6 +185,36 @@ def test_it_ends_cleanly_when_asked_to(demo: Demo, port: int, number: signal.Sig
     assert "Traceback" not in errors
 
 
+def test_it_ends_although_its_camera_hangs_and_a_viewer_and_a_reader_do_not_go(
+    demo: Demo, port: int, tmp_path: Path
+) -> None:
+    _, picture = cv2.imencode(".jpg", np.zeros((24, 32, 3), np.uint8))
+    (tmp_path / "one.jpg").write_bytes(picture.tobytes())
+    camera = tmp_path / "camera"
+    camera.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\ncat {tmp_path}/one.jpg\nexec sleep 300\n")
+    camera.chmod(0o755)
+    process = demo("--json", "--source", f"pipe:{camera}")
+    with (
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=20) as events,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/picture.mjpg", timeout=20) as pictures,
+    ):
+        assert events.readline()
+        assert pictures.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()  # the camera is free again
+
+
+def test_it_ends_with_the_film_although_somebody_looks(demo: Demo, port: int) -> None:
+    process = demo("--once", "--unpaced")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/picture.mjpg", timeout=20) as pictures:
+        assert pictures.readline()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def test_a_reader_that_has_seen_enough_ends_it(demo: Demo) -> None:
     process = demo("--json")
     assert process.stdout

@@ -1,18 +1,21 @@
 """A whole build whose engine runs and is measured on a device, and one for several devices."""
 
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pipeline import fleet
 from pipeline.archive import verify
 from pipeline.config import BuildConfig, load_config
-from pipeline.fleet import build_on_all, devices_of
+from pipeline.fleet import build_on_all, devices_of, failed
 from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.publish import publish
-from pipeline.report.model import Latency, PeakMemory, Report
+from pipeline.report.model import Latency, PeakMemory, Report, Verdict
 from targets import registry
 from targets.base import Origin
 from targets.devices import Board
@@ -21,20 +24,66 @@ from targets.reach.probe import probe
 from targets.tvm.board import BoardTarget
 from targets.tvm.target import ArmTarget, host_isa
 from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
-from tests.targets.reach.sshd import Sshd, needs_sshd
+from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd
+
+
+def needs_nothing(self: ArmTarget) -> None:
+    """Stand in for the check that an emulator is there."""
+
+
+def play_board(name: str, isa: str) -> None:
+    """Make this process know a board with this machine's instructions."""
+    board = Board(name, "this machine", isa, "max")
+    registry._TARGETS[name] = partial(ArmTarget, board)
+    registry._REACHED[name] = partial(BoardTarget, board)
+    ArmTarget.check = needs_nothing  # type: ignore[method-assign]  # nothing is emulated
 
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A target for boards with this machine's instructions."""
+    """A target for boards with this machine's instructions, in this process and in those of a fleet."""
     try:
-        board = Board("here", "this machine", host_isa().name, "max")
+        isa = host_isa().name
     except TargetUnavailable as error:
         pytest.skip(str(error))
-    monkeypatch.setitem(registry._TARGETS, board.name, partial(ArmTarget, board))
-    monkeypatch.setitem(registry._REACHED, board.name, partial(BoardTarget, board))
-    monkeypatch.setattr(ArmTarget, "check", lambda _: None)  # nothing is emulated
-    return board.name
+    monkeypatch.setattr(registry, "_TARGETS", dict(registry._TARGETS))
+    monkeypatch.setattr(registry, "_REACHED", dict(registry._REACHED))
+    monkeypatch.setattr(ArmTarget, "check", ArmTarget.check)  # so that it is put back
+    play_board("here", isa)
+    processes = partial(ProcessPoolExecutor, initializer=play_board, initargs=("here", isa))
+    monkeypatch.setattr(fleet, "ProcessPoolExecutor", processes)
+    return "here"
+
+
+def give_python(sshd: Sshd, folder: Path) -> None:  # noqa: F811
+    """Let this Python, which has NumPy, be the device's."""
+    folder.mkdir()
+    python = folder / "python3"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    sshd.use_path(folder)
+
+
+@pytest.fixture
+def two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sshd, Sshd]]:
+    """Two running SSH servers, called ssh://one and ssh://two in the client's configuration."""
+    servers, entries = [], []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        server = make_sshd(tmp_path / name)
+        give_python(server, tmp_path / name / "bin")
+        options = server.config.read_text()
+        entries.append(f"Host {name}\nHostName 127.0.0.1\nPort {server.port}\n{options}")
+        servers.append(server)
+    config = tmp_path / "ssh_config"
+    config.write_text("".join(entries))
+    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(config))
+    for server in servers:
+        server.start()
+    yield servers[0], servers[1]
+    for server in servers:
+        server.cut()
+        server.stop()
 
 
 @needs_sshd
@@ -44,17 +93,11 @@ def test_accuracy_and_latency_come_from_the_device(
     quick: Path,
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "bin").mkdir()
-    python = tmp_path / "bin" / "python3"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    sshd.use_path(tmp_path / "bin")
+    give_python(sshd, tmp_path / "bin")
     options = {"target": here, "device": str(sshd.address), "out": tmp_path / "out"}
     build = Build(load_config(BuildConfig, quick, options), Silent())
     report = Report.load(build.report.file("report.json"))
-    assert (
-        report.accuracy.top1.after.origin is Origin.DEVICE if hasattr(report.accuracy.top1, "after") else True
-    )
+    assert report.accuracy.int8_origin is Origin.DEVICE
     assert isinstance(report.latency_int8, Latency)
     assert report.latency_int8.origin is Origin.DEVICE
     assert report.latency_int8.before.cores == probe(sshd.device).cores
@@ -79,3 +122,33 @@ def test_a_device_that_fails_does_not_stop_the_others(quick: Path, tmp_path: Pat
     outcomes = build_on_all(config, ["ssh://one", "ssh://two"], Silent())
     assert [outcome.device for outcome in outcomes] == ["ssh://one", "ssh://two"]
     assert all("not reached over SSH" in (outcome.error or "") for outcome in outcomes)
+
+
+@needs_sshd
+def test_two_devices_are_measured_with_one_engine_and_each_gets_its_report(
+    two_devices: tuple[Sshd, Sshd], here: str, quick: Path, tmp_path: Path
+) -> None:
+    config = load_config(BuildConfig, quick, {"target": here, "out": tmp_path / "out"})
+    outcomes = build_on_all(config, ["ssh://one", "ssh://two"], Silent())
+    assert [(outcome.device, outcome.error) for outcome in outcomes] == [
+        ("ssh://one", None),
+        ("ssh://two", None),
+    ]
+    reports = []
+    for outcome, name in zip(outcomes, ("one", "two"), strict=True):
+        assert outcome.bundle == tmp_path / "out" / f"resnet20-fashion-here@{name}.edgec"
+        assert outcome.report is not None
+        report = Report.load(outcome.report)
+        assert isinstance(report.latency_int8, Latency)
+        assert report.latency_int8.origin is report.machines[1].origin is Origin.DEVICE
+        assert failed(outcome) is (report.verdict is Verdict.FAIL)
+        assert verify(outcome.bundle).manifest.target == here
+        reports.append(report)
+    one, two = reports
+    assert one.latency_int8 != two.latency_int8  # of a kind, and yet each was measured itself
+    engines = {
+        verify(outcome.bundle).manifest.files["engine/model.engine"] for outcome in outcomes if outcome.bundle
+    }
+    assert len(engines) == 1
+    ran = [list(server.home.glob("edgec/measured/*-model.engine")) for server in two_devices]
+    assert [len(found) for found in ran] == [1, 1]

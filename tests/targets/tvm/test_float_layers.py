@@ -1,0 +1,58 @@
+"""Residual networks some layers of which mixed precision leaves in float."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration.collect import collect
+from calibration.graph import Graph
+from calibration.parameters import find_parameters
+from calibration.placement import place
+from calibration.qdq import save_quantized
+from calibration.recipe import QuantRecipe, Scheme
+from targets.errors import TargetUnavailable
+from targets.runtime.native_runner import open_engine
+from targets.tvm import oracle
+from targets.tvm.engine import write_engine
+from targets.tvm.graph import Island
+from targets.tvm.importer import import_graph
+from targets.tvm.target import host_isa
+from tests.calibration.conftest import pictures
+from tests.calibration.networks import TinyResNet, export
+from tests.targets.tvm.test_importer import in_floats
+
+SIZE = (16, 16, 3)
+CHOICES = {"stem": slice(0, 1), "middle": slice(3, 4), "two": slice(2, 4), "classifier": slice(-1, None)}
+CHOICES["all but the stem"] = slice(1, None)
+
+
+def left_in_float(choice: slice, scheme: Scheme, folder: Path) -> Path:
+    recipe = QuantRecipe(scheme)
+    source = export(TinyResNet(), folder / "float.onnx", SIZE).path
+    graph = Graph.load(source)
+    layers = [node.name for node in graph.nodes if node.op_type in ("Conv", "Gemm")]
+    placement = place(graph, recipe, layers[choice])
+    ranges = collect(source, [pictures(32, SIZE, seed=1)], recipe)
+    parameters = find_parameters(graph, placement, ranges, recipe, [])
+    save_quantized(graph, placement, parameters, recipe, folder / "int8.onnx")
+    return folder / "int8.onnx"
+
+
+@pytest.mark.parametrize("scheme", list(Scheme))
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=list(CHOICES))
+def test_they_run_here_as_the_oracle_says_and_as_onnxruntime_means(
+    choice: slice, scheme: Scheme, tmp_path: Path
+) -> None:
+    model, images = left_in_float(choice, scheme, tmp_path), pictures(16, SIZE)
+    graph = import_graph(model)
+    assert any(isinstance(op, Island) for op in graph.operators)
+    expected, reference = oracle.run(graph, images), in_floats(model, images)
+    assert np.square(expected - reference).sum() <= 1e-3 * np.square(reference).sum()
+    try:
+        isa = host_isa()
+    except TargetUnavailable as error:
+        pytest.skip(str(error))
+    write_engine(graph, isa, tmp_path / "engine")
+    with open_engine(tmp_path / "engine") as runner:
+        assert np.array_equal(runner.infer(images).view(np.int32), expected.view(np.int32))
