@@ -1,5 +1,6 @@
 """edgec demo: classify what a camera sees, on this machine, with the code that ships to devices."""
 
+import gc
 from typing import Annotated
 
 import typer
@@ -63,4 +64,5 @@ def demo(
     parsed = camera.parser("edgec demo").parse_args(
         [*words, *(flag for flag, given in flags.items() if given)]
     )
+    gc.freeze()  # the toolchain's modules are not searched for garbage again: at the end that took a second
     raise typer.Exit(camera.run(camera.Demo(manifest, engines, {}), parsed))
