@@ -1,5 +1,6 @@
 """What every target offers. The conformance suite runs on all that are registered."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -144,3 +145,24 @@ class OnDevice(Protocol):
     def findings(self) -> tuple[Check, ...]:
         """What else the last `measure` saw, in sentences for the report."""
         ...
+
+
+@runtime_checkable
+class HasFp16(Protocol):
+    """A device that has an FP16 engine too, for INT8 to compete with."""
+
+    def open_fp16(self, engine: Path) -> AbstractContextManager[Runner]:
+        """Load the FP16 engine that belongs to an INT8 engine. Raises as `Target.open`."""
+        ...
+
+    def fp16_latency(self) -> Measurement | None:
+        """FP16 in the last `measure`, timed in alternation with INT8."""
+        ...
+
+
+@runtime_checkable
+class Talkative(Protocol):
+    """A target whose device works for minutes, and says how far it is."""
+
+    say: Callable[[str], None]
+    """Called with each of its lines."""

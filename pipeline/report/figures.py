@@ -82,11 +82,11 @@ def decibels(value: float | None) -> str:
     return "identical" if value is None else f"{value:.1f} dB"
 
 
-def speed_up(speed: SpeedRatio) -> str:
+def speed_up(speed: SpeedRatio, than: str = "FP32") -> str:
     """Write how fast INT8 is against FP32: 3.12 [3.11, 3.13] times as fast."""
     fastest = f"{1 / speed.interval.low:.2f}" if speed.interval.low > 0 else "unbounded"
     slowest = 0.0 if speed.interval.high is None else 1 / speed.interval.high
-    return f"{1 / speed.ratio:.2f} [{slowest:.2f}, {fastest}] times as fast as FP32"
+    return f"{1 / speed.ratio:.2f} [{slowest:.2f}, {fastest}] times as fast as {than}"
 
 
 def circumstances(latency: Latency) -> str:

@@ -201,6 +201,19 @@ class SpeedRatio(Record):
     effective_rounds: float  # independent rounds that would say as much
 
 
+class Recommendation(Record):
+    """Which of two engines on a device to ship: the faster one whose accuracy passes; a tie goes to FP16."""
+
+    ship: Literal["INT8", "FP16"] | None  # None: neither is shown to pass the accuracy gates
+    why: str
+    fp16_top1: float  # share of all evaluation images that FP16 got right on the device
+    fp16_drop_points: float  # from FP32 to FP16, percentage points
+    fp16_drop_interval: Interval
+    int8_accuracy: Verdict  # of all accuracy gates together
+    fp16_accuracy: Verdict
+    speed: SpeedRatio  # INT8's time over FP16's, end to end, timed alternately
+
+
 class PeakMemory(Record):
     """Peak resident memory of a process that opened the engine and ran it."""
 
@@ -375,6 +388,7 @@ class Report(Record):
     latency_fp32: MeasuredLatency
     latency_int8: MeasuredLatency
     speed: SpeedRatio | None = None  # INT8's time over FP32's; None: they were not measured alternately
+    recommendation: Recommendation | None = None  # None: there was only one engine to choose from
     instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory
     memory_int8: MeasuredMemory

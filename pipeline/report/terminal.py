@@ -12,6 +12,7 @@ from pipeline.report.model import (
     MixedPrecision,
     NotMeasured,
     PairedRate,
+    Recommendation,
     Report,
     Robustness,
     ToolchainCheck,
@@ -29,6 +30,8 @@ def render_terminal(report: Report, console: Console) -> None:
     parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
     if report.checks:
         parts.insert(2, _checks(report.checks))
+    if report.recommendation is not None:
+        parts.insert(2, _recommendation(report.recommendation))
     if report.mixed is not None:
         parts.append(_mixed(report.mixed))
     if report.robustness is not None:
@@ -70,6 +73,14 @@ def _gates(gates: tuple[Gate, ...]) -> RenderableType:
     for gate in gates:
         message = Text.assemble(gate.claim, "\n", (gate.message, "dim"))
         table.add_row(Text(gate.verdict, style=STYLES[gate.verdict]), message)
+    return table
+
+
+def _recommendation(found: Recommendation) -> FigureTable:
+    table = FigureTable("Ship on this device", "")
+    table.add_row(Text(found.ship or "neither", style="bold"), found.why)
+    drop = f"{figures.points(found.fp16_drop_points)} {figures.interval(found.fp16_drop_interval)}"
+    table.add_row("FP16 top-1", f"{figures.percent(found.fp16_top1)}, drop {drop} points")
     return table
 
 

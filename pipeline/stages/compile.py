@@ -9,7 +9,7 @@ from pipeline.digest import value_digest
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.store import Product
-from targets.base import CHECKS, Check, Target
+from targets.base import CHECKS, Check, Talkative, Target
 from targets.registry import find_target
 
 
@@ -28,6 +28,13 @@ class Engine:
     def where(self) -> Target:
         """What opens the engine, at its device if there is one."""
         return find_target(self.target, self.device)
+
+    def heard(self, progress: Progress) -> Target:
+        """As `where`, with `progress` saying what a device says while it works."""
+        target = self.where
+        if isinstance(target, Talkative):
+            target.say = progress.say
+        return target
 
     @property
     def path(self) -> Path:

@@ -13,7 +13,7 @@ from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
-from targets.base import OnDevice
+from targets.base import HasFp16, OnDevice
 from targets.measure import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.runtime import native_runner
@@ -46,12 +46,12 @@ class Measure(Stage):
         """Write fp32.json and, if the target is this machine or a device, int8.json: latency, then memory.
 
         Where an emulator runs the engine, instructions.json has what one inference executes; where layers can
-        be timed one by one, layers.json has what each takes.
+        be timed one by one, layers.json has what each takes; where FP16 competes, fp16.json has its latency.
 
         Where both run here they alternate, so that a drift of the machine hits both.
         """
         engines = {"fp32": (ReferenceTarget.runner, self.float_model.file("model.onnx"))}
-        target = self.engine.where
+        target = self.engine.heard(progress)
         if target.runs_here:
             engines["int8"] = (target.runner, self.engine.path)
         images = first_images(self.images, self.preprocessing, self.settings.batch)
@@ -66,6 +66,9 @@ class Measure(Stage):
             with progress.task(f"measure on {self.engine.device}", None):
                 there = target.measure(self.engine.path, images, self.settings, self.threads)
             (output / "int8.json").write_text(to_json([there, there]))  # alone in its process: memory too
+            fp16 = target.fp16_latency() if isinstance(target, HasFp16) else None
+            if fp16:
+                (output / "fp16.json").write_text(to_json([fp16]))
             (output / FINDINGS).write_text(json.dumps([asdict(one) for one in target.findings()]))
         memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
         with progress.task("measure", 1 + len(engines)) as advance:

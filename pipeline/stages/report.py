@@ -27,6 +27,7 @@ from pipeline.report.model import (
     MixedPrecision,
     NotMeasured,
     PairedRate,
+    Recommendation,
     Report,
     Robustness,
     Sizes,
@@ -35,12 +36,13 @@ from pipeline.report.model import (
     ToolchainCheck,
     overall,
 )
+from pipeline.report.recommend import recommend
 from pipeline.report.speed import speed_ratio
 from pipeline.stage import Stage
 from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
 from pipeline.stages.measure import FINDINGS
-from pipeline.stages.validate import SkippedImages
+from pipeline.stages.validate import ACCURACY_FP16, SkippedImages
 from pipeline.store import Product
 from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
@@ -70,15 +72,19 @@ class GateLimits:
 
     def judge(self, top1: PairedRate, latency: MeasuredLatency, origin: Origin) -> Iterator[Gate]:
         """Yield the gates that are set, with their verdicts."""
-        yield drop_gate(top1, self.max_drop, origin)
-        if self.min_ratio is not None:
-            yield ratio_gate(top1, self.min_ratio, origin)
+        yield from self.judge_accuracy(top1, origin)
         if self.p50_ms is not None:
             yield latency_gate(latency, "p50", self.p50_ms)
         if self.p90_ms is not None:
             yield latency_gate(latency, "p90", self.p90_ms)
         if self.p99_ms is not None:
             yield latency_gate(latency, "p99", self.p99_ms)
+
+    def judge_accuracy(self, top1: PairedRate, origin: Origin) -> Iterator[Gate]:
+        """Yield those of them that are about accuracy."""
+        yield drop_gate(top1, self.max_drop, origin)
+        if self.min_ratio is not None:
+            yield ratio_gate(top1, self.min_ratio, origin)
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,7 @@ class WriteReport(Stage):
             latency_fp32=self._latency(fp32, ReferenceTarget.origin),
             latency_int8=latency_int8,
             speed=speed_ratio(fp32[0], int8[0]) if fp32 and int8 and origin is Origin.HOST else None,
+            recommendation=self._recommendation(accuracy, origin),
             instructions_int8=self._instructions(origin),
             memory_fp32=self._memory(fp32, ReferenceTarget.origin),
             memory_int8=memory_int8,
@@ -146,6 +153,16 @@ class WriteReport(Stage):
             state=self._state,
             checks=tuple(self._checks()),
         )
+
+    def _recommendation(self, accuracy: Accuracy, origin: Origin) -> Recommendation | None:
+        int8, fp16 = self._measured("int8"), self._measured("fp16")
+        if not int8 or not fp16 or ACCURACY_FP16 not in self.accuracy.digests:
+            return None
+        top1 = Accuracy.model_validate_json(self.accuracy.file(ACCURACY_FP16).read_text()).top1
+        int8_gates, fp16_gates = (
+            tuple(self.limits.judge_accuracy(one, origin)) for one in (accuracy.top1, top1)
+        )
+        return recommend(int8_gates, fp16_gates, top1, speed_ratio(fp16[0], int8[0]))
 
     def _measured(self, precision: str) -> list[Measurement]:
         """Return the measurement of latency, and the one of memory; neither if none was made."""

@@ -48,7 +48,7 @@ class Robustness(Stage):
         """Write robustness.json; images that cannot be read take no part, validation has named them."""
         corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
         tally = RobustnessTally(list(corruptions))
-        target = self.engine.where
+        target = self.engine.heard(progress)
         with (
             ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
             target.open(self.engine.path) as int8,

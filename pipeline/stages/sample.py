@@ -45,7 +45,7 @@ class Sample(Stage):
     def run(self, output: Path, progress: Progress) -> None:
         """Write evaluation.npz; `targets.runtime.selftest` says what is in it."""
         images, labels, fp32_logits, int8_logits = [], [], [], []
-        target = self.engine.where
+        target = self.engine.heard(progress)
         with (
             ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
             target.open(self.engine.path) as int8,

@@ -1,5 +1,9 @@
-"""Engine + evaluation images -> accuracy.json: FP32 and INT8 on the same pixels."""
+"""Engine + evaluation images -> accuracy.json: FP32 and INT8 on the same pixels.
 
+A device on which FP16 competes with INT8 gives accuracy_fp16.json too, with FP16 in INT8's place.
+"""
+
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,10 +18,12 @@ from pipeline.report.model import SkippedImage
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
+from targets.base import HasFp16
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 32
+ACCURACY, ACCURACY_FP16 = "accuracy.json", "accuracy_fp16.json"
 CODE = (
     "pipeline/data",
     *(f"pipeline/report/{name}.py" for name in ("model", "paired", "record", "stats")),
@@ -60,7 +66,7 @@ class Validate(Stage):
     training: TrainingImages | None = None
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write accuracy.json and skipped.json.
+        """Write accuracy.json and skipped.json, and accuracy_fp16.json if the device has FP16.
 
         Raises DataError if training images are evaluated on, or too many images are damaged.
         """
@@ -73,18 +79,21 @@ class Validate(Stage):
             skipped.append(SkippedImage(name=sample.name, reason=reason))
             progress.say(f"validate: skipped {sample.name}: {reason}")
 
-        target = self.engine.where
-        tally = AccuracyTally(len(self.images.classes))
-        with (
-            ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
-            target.open(self.engine.path) as int8,
-            progress.task("validate", len(self.images)) as advance,
-        ):
+        target = self.engine.heard(progress)
+        with ExitStack() as opened:
+            fp32 = opened.enter_context(ReferenceTarget().open(self.float_model.file("model.onnx")))
+            engines = {ACCURACY: opened.enter_context(target.open(self.engine.path))}
+            if isinstance(target, HasFp16):
+                engines[ACCURACY_FP16] = opened.enter_context(target.open_fp16(self.engine.path))
+            tallies = {name: AccuracyTally(len(self.images.classes)) for name in engines}
+            advance = opened.enter_context(progress.task("validate", len(self.images)))
             for batch in self.images.batches(self.preprocessing, BATCH, skip):
                 names = [sample.name for sample in batch.samples]
-                logits = fp32.infer(batch.images), int8.infer(batch.images)
-                tally.add(*logits, batch.labels, batch.images, names)
+                expected = fp32.infer(batch.images)
+                for name, engine in engines.items():
+                    logits = engine.infer(batch.images)
+                    tallies[name].add(expected, logits, batch.labels, batch.images, names)
                 advance(len(names))
-        accuracy = tally.accuracy(ReferenceTarget.origin, target.origin)
-        accuracy.save(output / "accuracy.json")
+        for name, tally in tallies.items():
+            tally.accuracy(ReferenceTarget.origin, target.origin).save(output / name)
         (output / "skipped.json").write_bytes(SkippedImages.dump_json(tuple(skipped)))

@@ -2,7 +2,7 @@
 
 python3 program.pyz probe
 python3 program.pyz engines FOLDER      build what is not built yet; FOLDER/engine has the ONNX files
-python3 program.pyz stream FOLDER       pixels from stdin, logits to stdout
+python3 program.pyz stream FOLDER [--precision int8|fp16]       pixels from stdin, logits to stdout
 python3 program.pyz measure FOLDER IMAGES
 """
 
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     for one in (engines, stream, measure):
         one.add_argument("folder", type=Path)
     engines.add_argument("--options", type=json.loads, default={}, help="JSON of BuildOptions")
+    stream.add_argument("--precision", choices=(INT8, FP16), default=INT8)
     measure.add_argument("images", type=Path, help=".npy, uint8 [N, H, W, C]")
     measure.add_argument("--settings", type=json.loads, default={}, help="JSON of measuring's Settings")
     return parser
@@ -76,7 +77,7 @@ def _step(options: argparse.Namespace) -> None:
         keys = make_engines(engines, facts, building.BuildOptions(**options.options), _say)
         _answer({precision: asdict(key) for precision, key in keys.items()})
     elif options.step == "stream":
-        with open_plan(usable(engines, INT8), tensorrt(), Cuda.load()) as runner:
+        with open_plan(usable(engines, options.precision), tensorrt(), Cuda.load()) as runner:
             _stream(runner)
     else:
         images = np.load(str(options.images), allow_pickle=False)

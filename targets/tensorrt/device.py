@@ -5,7 +5,7 @@ Every step may be cut off and asked for again: what is on the device already is 
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
@@ -25,6 +25,7 @@ from targets.reach.transfer import file_digest
 from targets.runtime.jetson import DeviceFacts
 from targets.runtime.measure import Measurement, Settings, from_json
 from targets.runtime.tensorrt_build import BuildOptions
+from targets.runtime.tensorrt_engine import FP16, INT8
 from targets.tensorrt.findings import findings
 from targets.tensorrt.target import JetsonTarget
 
@@ -55,6 +56,7 @@ class JetsonOnDevice(JetsonTarget):
     def __init__(self, module: Jetson, reached: SshDevice, threads: int = 1) -> None:
         super().__init__(module, threads)
         self.reached = reached
+        self.say: Callable[[str], None] = lambda _: None
         self._found: dict[str, Any] | None = None
         self._built: set[str] = set()
 
@@ -79,9 +81,21 @@ class JetsonOnDevice(JetsonTarget):
     @contextmanager
     def open(self, engine: Path) -> Iterator[Runner]:
         """Build on the device what is not built there, and run INT8. Raises EngineError or a DeviceError."""
+        with self._running(engine, INT8) as runner:
+            yield runner
+
+    @contextmanager
+    def open_fp16(self, engine: Path) -> Iterator[Runner]:
+        """Run FP16 as `open` runs INT8."""
+        with self._running(engine, FP16) as runner:
+            yield runner
+
+    @contextmanager
+    def _running(self, engine: Path, precision: str) -> Iterator[Runner]:
         folder = self._prepared(engine)
         image, classes = _sizes(engine)
-        runner = StreamRunner(self.reached, self._command("stream", folder), image, classes)
+        command = ["python3", tool(self.reached), "stream", folder, "--precision", precision]
+        runner = StreamRunner(self.reached, command, image, classes)
         try:
             yield runner
         finally:
@@ -102,8 +116,11 @@ class JetsonOnDevice(JetsonTarget):
             remote = sent(self.reached, file)
         wishes = ["--settings", json.dumps(asdict(settings))]
         self._found = self._step("measure", folder, remote, *wishes)
-        measured = self._found["latency"]["int8"]["end_to_end"]["measurement"]
-        return from_json(json.dumps([measured]))[0]
+        return _end_to_end(self._found, INT8)
+
+    def fp16_latency(self) -> Measurement | None:
+        """FP16 in the last `measure`, end to end."""
+        return _end_to_end(self._found, FP16) if self._found else None
 
     def findings(self) -> tuple[Check, ...]:
         """What `measure` saw besides INT8's latency: FP16's, and what runs in INT8."""
@@ -126,15 +143,24 @@ class JetsonOnDevice(JetsonTarget):
         return folder
 
     def _step(self, *arguments: str) -> dict[str, Any]:
-        return step(self.reached, arguments)
-
-    def _command(self, *arguments: str) -> list[str]:
-        return ["python3", tool(self.reached), *arguments]
+        return step(self.reached, arguments, self.say)
 
 
-def step(device: SshDevice, arguments: Sequence[str]) -> dict[str, Any]:
-    """Let a step of targets.runtime.device_steps run there; returns its answer. Raises EngineError."""
-    done = device.run(["python3", tool(device), *arguments])
+def _end_to_end(found: dict[str, Any], precision: str) -> Measurement:
+    return from_json(json.dumps([found["latency"][precision]["end_to_end"]["measurement"]]))[0]
+
+
+def step(device: SshDevice, arguments: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
+    """Let a step of targets.runtime.device_steps run there; returns its answer. Raises EngineError.
+
+    `say` is called with what it says meanwhile, as it says it.
+    """
+
+    def told(line: str) -> None:
+        if not line.startswith("{"):  # the answer
+            say(f"{device.address}: {line.rstrip()}")
+
+    done = device.run(["python3", tool(device), *arguments], on_line=told)
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise EngineError(f"{device.address}: {said[-1]}")
@@ -154,7 +180,7 @@ def tool(device: SshDevice) -> str:
 @cache
 def _facts(device: SshDevice) -> DeviceFacts:
     """Ask once in a run: a build asks often."""
-    return DeviceFacts(**step(device, ["probe"]))
+    return DeviceFacts(**step(device, ["probe"], lambda _: None))
 
 
 def _sizes(engine: Path) -> tuple[tuple[int, ...], int]:

@@ -13,23 +13,12 @@ def findings(found: dict[str, Any]) -> tuple[Check, ...]:
     clocks = "clocks locked" if found["clocks_locked"] else "clocks not locked"
     graphs = "as CUDA graphs" if found["cuda_graphs"] else "without CUDA graphs"
     said = [
-        ("FP16 beside INT8", _race(int8["end_to_end"], fp16["end_to_end"])),
         ("end to end", f"INT8 {_quantiles(int8['end_to_end'])}; FP16 {_quantiles(fp16['end_to_end'])}"),
         ("computing alone", f"INT8 {_quantiles(int8['compute'])}; FP16 {_quantiles(fp16['compute'])}"),
         ("circumstances", f"{clocks}, power mode {found['facts']['power_mode'] or 'unknown'}, {graphs}"),
         ("INT8 engine", _layers(found["layers"]["int8"])),
     ]
     return tuple(Check(name, "passed", message) for name, message in said)
-
-
-def _race(int8: dict[str, Any], fp16: dict[str, Any]) -> str:
-    ours, theirs = int8["p50_ms"], fp16["p50_ms"]
-    ratio = theirs["value"] / ours["value"]
-    if ours["high"] is not None and ours["high"] < theirs["low"]:
-        return f"INT8 is {ratio:.2f} times as fast: ship INT8 if its accuracy passes"
-    if theirs["high"] is not None and theirs["high"] < ours["low"]:
-        return f"INT8 is slower, {ratio:.2f} times as fast: ship FP16"
-    return f"no difference is shown, INT8 is {ratio:.2f} times as fast: ship FP16, which loses nothing"
 
 
 def _quantiles(one: dict[str, Any]) -> str:

@@ -18,9 +18,11 @@ import pytest
 from pipeline.deploy import deploy, installer, roll_back
 from pipeline.errors import BundleError, UsageError
 from pipeline.known_devices import add_device, find_device, known_devices
-from pipeline.pack import pack
+from pipeline.pack import BUILDER, pack
 from pipeline.progress import Silent
 from pipeline.signing import make_keys, sign_bundle
+from pipeline.stages.bundle import RUNTIME
+from targets.base import BuildState
 from targets.errors import ConnectionCut, DeviceError
 from targets.reach.probe import probe
 from targets.reach.ssh import SshAddress
@@ -52,13 +54,13 @@ def device(sshd: Sshd, tmp_path: Path) -> Sshd:  # noqa: F811
     return sshd
 
 
-def changed(bundle: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
-    """A bundle with other files, whose manifest is right about them."""
+def changed(bundle: Path, change: Callable[[dict[str, bytes]], None], **fields: str) -> Path:
+    """A bundle with other files, whose manifest is right about them, and has these fields."""
     files = archive.contents(bundle)
     change(files)
     old = Manifest.parse(files.pop(NAME).decode())
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    new = Manifest(**{**vars(old), "files": digests})
+    new = Manifest(**{**vars(old), "files": digests, **fields})
     path = bundle.with_name("changed.edgec")
     pack({**files, NAME: new.to_json().encode()}, path, archive.top_folder(bundle))
     return path
@@ -80,6 +82,12 @@ def failing_version(bundle: Path) -> Path:
         files[EVALUATION] = changed_file.getvalue()
 
     return changed(bundle, change)
+
+
+def not_built(bundle: Path, builder: bytes, runner: str, **modules: bytes) -> Path:
+    """One whose engine `builder` builds on the device; `modules` are added to its runtime."""
+    added = {BUILDER: builder, **{f"runtime/{name}.py": code for name, code in modules.items()}}
+    return changed(bundle, lambda files: files.update(added), state=BuildState.NOT_BUILT, runner=runner)
 
 
 def current(device: Sshd) -> str:
@@ -186,6 +194,45 @@ class TestDeploying:
         done = edgec("deploy", str(bundle), "--device", "board", "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["version"] == current(device)
+
+
+@needs_sshd
+class TestDeployingWhatIsBuiltThere:
+    def test_without_a_gpu_it_says_so_in_one_line_and_the_version_in_use_stays(
+        self, device: Sshd, bundle: Path
+    ) -> None:
+        first = deploy(device.device, bundle, (), Silent()).version
+        jetson = not_built(bundle, (RUNTIME / BUILDER).read_bytes(), "tensorrt_runner")
+        with pytest.raises(BundleError) as error:
+            deploy(device.device, jetson, (), Silent())
+        assert str(error.value) == (
+            f"{device.address} did not install it: building the engine here failed, so nothing was switched: "
+            "build_on_device: no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself"
+        )
+        assert current(device) == first
+        versions = (device.home / FOLDER / "versions").iterdir()
+        assert [path.name for path in versions] == [first]
+
+    def test_the_engine_is_built_before_the_self_test_and_the_switch(
+        self, device: Sshd, bundle: Path
+    ) -> None:
+        builder = b"""
+from pathlib import Path
+here = Path(__file__).parent
+assert not (here.parents[1] / "current").exists()
+(here / "engine" / "built").touch()
+"""
+        runner = b"""
+from .reference_runner import open_engine as opened
+def open_engine(engine, threads):
+    if not engine.with_name("built").exists():
+        raise ValueError("tested before it was built")
+    return opened(engine, threads)
+"""
+        needs_it = not_built(bundle, builder, "needs_building", needs_building=runner)
+        done = deploy(device.device, needs_it, (), Silent())
+        assert (device.home / FOLDER / "current" / "engine" / "built").exists()
+        assert done.selftest["images"] == 256
 
 
 def test_installing_by_hand_needs_the_installer_and_the_bundle_alone(bundle: Path, tmp_path: Path) -> None:

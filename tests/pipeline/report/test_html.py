@@ -13,6 +13,7 @@ from pipeline.report.model import Coverage, LayerSensitivity, LayerTimes, Report
 from targets.base import Origin
 from tests.pipeline.report.browser import Page, barriers, browse, dimensions, in_a_browser
 from tests.pipeline.report.samples import report, robustness
+from tests.pipeline.report.test_recommend import advised
 
 
 def everything() -> Report:
@@ -36,6 +37,7 @@ def everything() -> Report:
             for i in range(8)
         ),
         robustness=robustness(),
+        recommendation=advised(),
     )
 
 

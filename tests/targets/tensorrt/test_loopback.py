@@ -14,7 +14,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from targets.base import BuildState, Origin
+from pipeline.report.speed import speed_ratio
+from targets.base import BuildState, HasFp16, Origin, Talkative
 from targets.devices import jetsons
 from targets.errors import DeviceError, EngineError, TargetUnavailable
 from targets.runtime.measure import Settings
@@ -92,8 +93,12 @@ def test_engines_are_built_run_and_timed_there(
     runs(target, engine)
     measured = target.measure(engine, pictures(8), QUICK, threads=1)
     assert len(measured.runs_ns) == 10
+    fp16 = target.fp16_latency()
+    assert fp16 is not None
+    assert 0 < speed_ratio(fp16, measured).ratio < 100  # they alternated
+    with target.open_fp16(engine) as runner:
+        assert np.array_equal(runner.infer(pictures(5)), logits_of(pictures(5)))
     said = {check.name: check.message for check in target.findings()}
-    assert "times as fast" in said["FP16 beside INT8"]
     assert "clocks locked" in said["circumstances"]
     assert said["INT8 engine"].startswith(
         "1 of 3 layers and 60% of the time in INT8; reformats: Reformatting"
@@ -101,6 +106,20 @@ def test_engines_are_built_run_and_timed_there(
     clocks = (sshd.folder / "jetson" / "clocks.log").read_text().splitlines()
     assert clocks[0].startswith("--store")
     assert clocks[-1].startswith("--restore")
+
+
+def test_what_the_device_says_is_heard_while_it_works(target: JetsonOnDevice, engine: Path) -> None:
+    said: list[str] = []
+    target.say = said.append
+    assert isinstance(target, Talkative)
+    assert isinstance(target, HasFp16)
+    with target.open(engine):
+        pass
+    heard = [line.removeprefix(f"{target.reached.address}: ") for line in said]
+    assert "int8: not built on this device yet" in heard
+    assert "building int8_qdq_fp16.onnx" in heard
+    assert "building fp16.onnx: done in 0 s" in heard
+    assert not any("{" in line for line in said)
 
 
 def test_what_is_there_is_not_built_again(sshd: Sshd, target: JetsonOnDevice, engine: Path) -> None:
