@@ -1,10 +1,25 @@
 """A foreign model as it came, in onnxruntime, fed as its description says."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign import ForeignModel
+
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Raise CheckpointError naming the user's file at `path` where onnxruntime refuses a model."""
+    try:
+        yield
+    except Exception as error:  # onnxruntime's exceptions have no public base class
+        if type(error).__module__.startswith("onnxruntime"):
+            raise CheckpointError(f"onnxruntime refuses {path}: {error}") from error
+        raise
 
 
 class Original:
@@ -20,12 +35,8 @@ class Original:
         options.log_severity_level = 3
         options.intra_op_num_threads = 1
         providers = ["CPUExecutionProvider"]
-        try:
+        with refusals(model.path):
             self._session = onnxruntime.InferenceSession(str(model.path), options, providers=providers)
-        except Exception as error:  # onnxruntime's exceptions have no public base class
-            if type(error).__module__.startswith("onnxruntime"):
-                raise CheckpointError(f"onnxruntime refuses {model.path}: {error}") from error
-            raise
         graph = onnx.load(model.path).graph
         last = next((node for node in graph.node if graph.output[0].name in node.output), None)
         self.ends_in: str | None = None if last is None else last.op_type
