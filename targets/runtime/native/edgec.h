@@ -57,7 +57,7 @@ int edgec_pool_start(int threads);
 void edgec_pool_stop(void);
 void edgec_pool_run(void (*work)(int thread));
 /* Inside work: wait until every thread is here. */
-void edgec_pool_wait(void);
+void edgec_pool_wait(int thread);
 int edgec_pool_size(void);
 
 #endif

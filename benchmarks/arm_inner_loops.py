@@ -1,0 +1,46 @@
+"""How busy the inner loops of our ARM kernels keep an A76, as llvm-mca sees it.
+
+    python -m benchmarks.arm_inner_loops [--models resnet20 resnet18 resnet50] [--channels 64]
+
+Needs llvm-mca (apt install llvm), and the networks that benchmarks.cpu_peers has built. For every convolution
+with so many channels and more: its tile, and the `sdot` instructions a cycle of its inner loop relative to the
+two that an A76 can do.
+"""
+
+import argparse
+from pathlib import Path
+
+from benchmarks.cpu_peers import build
+from benchmarks.peers.network import CASES
+from targets.tvm.importer import import_graph
+from targets.tvm.isa import ISAS
+from targets.tvm.tune import convolutions
+from targets.tvm.tuning.assembly import dots_a_cycle, inner_loop
+
+PEAK = 2
+
+
+def main() -> None:
+    """Look at each convolution once, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--channels", type=int, default=64)
+    parser.add_argument("--folder", type=Path, default=Path("out/peers"))
+    options = parser.parse_args()
+    isa = ISAS["dotprod"]
+    for model in options.models:
+        shares = []
+        for one in convolutions(import_graph(build(CASES[model], (), options.folder) / "model.int8.onnx"), isa):
+            if one.shape.channels < options.channels:
+                continue
+            rate = dots_a_cycle(inner_loop(one.kernel), isa)
+            if rate is None:
+                raise SystemExit("llvm-mca is not installed: apt install llvm")
+            shares.append(rate / PEAK)
+            tile = one.kernel.tile
+            print(f"{model:<9} {one.shape.name:<26} {tile.rows}x{tile.columns} x {tile.vectors} {shares[-1]:>8.2%}")
+        print(f"{model}: {len(shares)} convolutions, the lowest {min(shares):.2%}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
