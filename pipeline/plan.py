@@ -31,7 +31,7 @@ from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
 from pipeline.stages.mix import Mix
-from pipeline.stages.quantize import Quantize
+from pipeline.stages.quantize import Quantize, Quantized
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
 from pipeline.stages.sample import Sample, sample_size
@@ -188,8 +188,7 @@ class Build:
         if max_drop is None:
             return self.quantized_model
         tuning = CalibrationImages(self.tuning, self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.quantized_model
-        return self._make(Mix(*models, self.recipe, tuning, max_drop, self.target.float_precision))
+        return self._make(Mix(self._quantized, tuning, max_drop, self.target.float_precision))
 
     @cached_property
     def engine(self) -> Engine:
@@ -236,8 +235,7 @@ class Build:
         if not wanted:
             return None
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.quantized_model
-        return self._make(Attribute(*models, self.recipe, images))
+        return self._make(Attribute(self._quantized, images))
 
     def study(self, draws: int) -> Product:
         """study.json: how many calibration images are enough, by so many random draws of each number."""
@@ -315,6 +313,10 @@ class Build:
             sensitivity=self.sensitivity,
             robustness=self.robustness,
         )
+
+    @property
+    def _quantized(self) -> Quantized:
+        return Quantized(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
 
     def _limits(self) -> GateLimits:
         accuracy, latency = self.config.validation, self.config.latency

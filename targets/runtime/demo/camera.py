@@ -25,7 +25,8 @@ from .outputs import Lines, Window
 from .overlay import draw
 from .page import Page, PageError
 from .recogniser import Engine, Recogniser, Recognition
-from .sources import SourceError, Wish, find_source
+from .sources.find import find_source
+from .sources.source import SourceError, Wish
 
 if TYPE_CHECKING:
     from types import FrameType

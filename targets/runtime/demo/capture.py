@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator
 
-from .sources import Ended, Source, SourceError
+from .sources.source import Ended, Source, SourceError
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     import numpy as np

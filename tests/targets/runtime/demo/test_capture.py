@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from targets.runtime.demo import capture as capture_module
 from targets.runtime.demo.capture import Capture
-from targets.runtime.demo.sources import Ended, Source, SourceError
+from targets.runtime.demo.sources.source import Ended, Source, SourceError
 
 Pictures = Iterator[NDArray[np.uint8] | None]
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from targets.runtime.demo import sources
-from targets.runtime.demo.sources import Ended, SourceError, find_source
+from targets.runtime.demo.sources import pipe
+from targets.runtime.demo.sources.find import find_source
+from targets.runtime.demo.sources.source import Ended, SourceError
 
 
 def picture(level: int) -> NDArray[np.uint8]:
@@ -101,7 +102,7 @@ def test_pictures_are_found_however_the_stream_is_cut(sizes: list[int]) -> None:
     stream, found, waiting = b"".join(whole), [], b""
     for size in itertools.cycle(sizes):
         chunk, stream = stream[:size], stream[size:]
-        *parts, waiting = sources._split(waiting + chunk)
+        *parts, waiting = pipe._split(waiting + chunk)
         found += parts
         if not stream:
             break
@@ -110,7 +111,7 @@ def test_pictures_are_found_however_the_stream_is_cut(sizes: list[int]) -> None:
 
 
 def test_what_never_ends_is_not_kept() -> None:
-    *parts, waiting = sources._split(bytes(sources.MAX_JPEG + 1))
+    *parts, waiting = pipe._split(bytes(pipe.MAX_JPEG + 1))
     assert len(parts) == 1
     assert waiting == b""
 
