@@ -35,6 +35,7 @@ def test_default_parts_may_be_spelled_out() -> None:
         ("w8a8_asym_mse_kl", "more than one observer"),
         ("w8a8_asym_bc_bc", "a correction twice"),
         ("w8a8_asym_pix", "always takes pixels without loss"),
+        ("w8a8_asym_ctr", "uses all 8 bits already"),
         ("", "It has to start with w8a8_sym, w8a8_asym"),
     ],
 )
