@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.activations import Activations
-from calibration.centre import centred_ranges
 from calibration.errors import ImagesError
 from calibration.graph import Graph
+from calibration.known_ranges import known_ranges
 from calibration.observers import make_observer
 from calibration.placement import place
 from calibration.prepare import check_prepared
 from calibration.ranges import Ranges, model_digest
-from calibration.recipe import Correction, QuantRecipe
+from calibration.recipe import QuantRecipe
 
 
 def collect(
@@ -49,6 +49,6 @@ def collect(
         on_batch(len(batch))
     if images == 0:
         raise ImagesError("The calibration set is empty. Give at least one image; 512 are a good number.")
-    known = centred_ranges(graph) if recipe.has(Correction.CENTRE) else {}
+    known = known_ranges(graph)
     found = {name: known.get(name) or observer.range() for name, observer in observers.items()}
     return Ranges(model_digest(model), recipe.name, images, found)
