@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
-from .tensorrt_engine import FP16, INT8, EngineProblem, write
+from .engine import FP16, INT8, EngineProblem, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

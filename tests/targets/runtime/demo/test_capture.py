@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from targets.runtime import capture as capture_module
-from targets.runtime.capture import Capture
-from targets.runtime.sources import Ended, Source, SourceError
+from targets.runtime.demo import capture as capture_module
+from targets.runtime.demo.capture import Capture
+from targets.runtime.demo.sources import Ended, Source, SourceError
 
 Pictures = Iterator[NDArray[np.uint8] | None]
 

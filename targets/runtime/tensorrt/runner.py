@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .build import make_logger
 from .cuda import Cuda, CudaError, Graph
-from .tensorrt_build import make_logger
-from .tensorrt_engine import EngineProblem, chosen
+from .device_engines import tensorrt, usable
+from .engine import EngineProblem, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,8 +161,6 @@ def open_engine(engine: Path, threads: int = 1) -> Iterator[TensorRTRunner]:  # 
 
     Raises EngineProblem, a ValueError, if nothing was built here, or for another device or TensorRT.
     """
-    from .device_steps import tensorrt, usable  # they know the device
-
     try:
         plan = usable(engine.parent, chosen(engine.parent))
         trt, cuda = tensorrt(), Cuda.load()

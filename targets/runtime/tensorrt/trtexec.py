@@ -8,9 +8,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from .build import BuildOptions, Say, heartbeat, is_strongly_typed
+from .engine import INT8, EngineProblem
 from .onnx_input import OnnxInput
-from .tensorrt_build import BuildOptions, Say, heartbeat, is_strongly_typed
-from .tensorrt_engine import INT8, EngineProblem
 
 INSTALLED = "/usr/src/tensorrt/bin/trtexec"
 

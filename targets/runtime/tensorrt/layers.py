@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 if TYPE_CHECKING:
-    from .tensorrt_runner import TensorRTRunner
+    from .runner import TensorRTRunner
 
 UNKNOWN = "unknown"
 TYPES = (("int8", "INT8"), ("fp16", "FP16"), ("half", "FP16"), ("fp32", "FP32"), ("float", "FP32"))

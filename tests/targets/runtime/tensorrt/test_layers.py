@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from targets.runtime.tensorrt_layers import precisions, read_layers
+from targets.runtime.tensorrt.layers import precisions, read_layers
 
 
 def described(*layers: object) -> str:

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from targets.runtime.onnx_input import OnnxInput
-from targets.runtime.tensorrt_engine import EngineProblem
+from targets.runtime.tensorrt.engine import EngineProblem
+from targets.runtime.tensorrt.onnx_input import OnnxInput
 
 DIMENSIONS = st.lists(st.one_of(st.integers(0, 2**40), st.just("N")), max_size=5)
 

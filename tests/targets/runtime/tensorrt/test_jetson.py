@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from targets.runtime import jetson
+from targets.runtime.tensorrt import jetson
 from tests.targets.tensorrt.jetpacks import RECORDINGS
 
 NANO = "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"

@@ -12,10 +12,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from targets.runtime import device_steps, trtexec
-from targets.runtime.jetson import DeviceFacts
-from targets.runtime.tensorrt_build import BuildOptions
-from targets.runtime.tensorrt_engine import EngineProblem
+from targets.runtime.tensorrt import device_engines, trtexec
+from targets.runtime.tensorrt.build import BuildOptions
+from targets.runtime.tensorrt.engine import EngineProblem
+from targets.runtime.tensorrt.jetson import DeviceFacts
 
 SHAPES = {"minShapes", "optShapes", "maxShapes"}
 ALWAYS = {"onnx", "saveEngine", "timingCacheFile", "memPoolSize", "profilingVerbosity"} | SHAPES
@@ -151,10 +151,10 @@ class TestADeviceWithoutPythonsTensorRT:
         monkeypatch.setenv("PATH", str(tmp_path))
         for name in ("int8_qdq_fp16.onnx", "fp16.onnx"):
             model(tmp_path / name)
-        device_steps.check(self.FACTS)
+        device_engines.check(self.FACTS)
         for expected in (0, 2):
             said: list[str] = []
-            keys = device_steps.make_engines(tmp_path, self.FACTS, BuildOptions(), said.append)
+            keys = device_engines.make_engines(tmp_path, self.FACTS, BuildOptions(), said.append)
             assert {key.tensorrt for key in keys.values()} == {"10.3.0"}
             assert sum("built before" in line for line in said) == expected
         assert json.loads((tmp_path / "int8.plan").read_text())["onnx"].endswith("int8_qdq_fp16.onnx")
@@ -163,7 +163,7 @@ class TestADeviceWithoutPythonsTensorRT:
         monkeypatch.setenv("PATH", "")
         monkeypatch.setattr(trtexec, "INSTALLED", "/none")
         with pytest.raises(EngineProblem, match="apt install nvidia-jetpack"):
-            device_steps.check(self.FACTS)
+            device_engines.check(self.FACTS)
 
     def test_one_that_is_too_old_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "trtexec").write_text(
@@ -172,4 +172,4 @@ class TestADeviceWithoutPythonsTensorRT:
         (tmp_path / "trtexec").chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(EngineProblem, match=r"TensorRT 8\.2\.1 is here; 8\.5 to 11"):
-            device_steps.check(self.FACTS)
+            device_engines.check(self.FACTS)

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from targets.runtime.ed25519 import ORDER, verify
+from targets.runtime.bundle.ed25519 import ORDER, verify
 
 VECTORS = [  # RFC 8032, section 7.1, tests 1 to 3 and SHA(abc): public key, message, signature
     (

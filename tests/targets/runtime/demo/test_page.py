@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from targets.runtime.board import Board, Moment
-from targets.runtime.page import MOST_VIEWERS, Page, PageError
+from targets.runtime.demo.board import Board, Moment
+from targets.runtime.demo.page import MOST_VIEWERS, Page, PageError
 
 
 def moment(number: int) -> Moment:

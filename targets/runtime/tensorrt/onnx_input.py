@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator
 
-from .tensorrt_engine import EngineProblem
+from .engine import EngineProblem
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 
+from ..bundle.manifest import Manifest, ManifestError
+from ..machine import read_state
+from ..preprocess import Preprocessing
 from .board import Board, Moment
 from .capture import Capture, CaptureState, Frame
-from .machine import read_state
-from .manifest import Manifest, ManifestError
 from .outputs import Lines, Window
 from .overlay import draw
 from .page import Page, PageError
-from .preprocess import Preprocessing
 from .recogniser import Engine, Recogniser, Recognition
 from .sources import SourceError, Wish, find_source
 

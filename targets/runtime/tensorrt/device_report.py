@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 import numpy as np
 
-from . import tensorrt_layers as inspecting
-from .measure import Measurement, Settings, measure
-from .quantile import quantile
-from .tensorrt_engine import FP16, INT8
-from .tensorrt_runner import open_plan
+from ..measure import Measurement, Settings, measure
+from ..quantile import quantile
+from . import layers as inspecting
+from .engine import FP16, INT8
+from .runner import open_plan
 
 if TYPE_CHECKING:
     from pathlib import Path

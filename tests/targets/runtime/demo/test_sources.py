@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from targets.runtime import sources
-from targets.runtime.sources import Ended, SourceError, find_source
+from targets.runtime.demo import sources
+from targets.runtime.demo.sources import Ended, SourceError, find_source
 
 
 def picture(level: int) -> NDArray[np.uint8]:

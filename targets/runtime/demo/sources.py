@@ -28,7 +28,7 @@ os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 import cv2
 import numpy as np
 
-from .preprocess import ImageError, decode
+from ..preprocess import ImageError, decode
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray

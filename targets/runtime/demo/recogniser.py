@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .classify import likeliest
+from ..classify import likeliest
+from ..runners import find_runner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .preprocess import Preprocessing
+    from ..preprocess import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Recogniser:
     def __enter__(self) -> Recogniser:
         for number, (precision, engine) in enumerate(self._engines.items()):
             try:
-                module: Any = importlib.import_module("." + engine.runner, __package__)
+                module = find_runner(engine.runner)
                 opened = self._open.enter_context(module.open_engine(engine.path, self._threads))
             except (ImportError, ValueError, OSError) as error:
                 if number == 0:

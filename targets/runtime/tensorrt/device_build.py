@@ -12,14 +12,15 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Sequence
 
-from . import device_steps as steps
+from ..bundle.manifest import Manifest, ManifestError
+from ..measure import Settings
+from .build import BuildOptions
 from .cuda import Cuda, CudaError
+from .device_engines import check, make_engines, tensorrt
 from .device_report import measured
+from .device_steps import end_politely
+from .engine import CHOICE, EnginePlace, EngineProblem, write
 from .jetson import locked_clocks, read_facts
-from .manifest import Manifest, ManifestError
-from .measure import Settings
-from .tensorrt_build import BuildOptions
-from .tensorrt_engine import CHOICE, EnginePlace, EngineProblem, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ REPORT = "device.json"
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     """Run the program on the unpacked bundle in `folder`. Returns the exit code."""
     options = _parser().parse_args(arguments)
-    steps.end_politely()
+    end_politely()
     try:
         _build(folder, options)
     except (EngineProblem, ManifestError, CudaError, OSError) as error:
@@ -58,16 +59,16 @@ def _build(folder: Path, options: argparse.Namespace) -> None:
     engines = folder / "engine"
     facts = read_facts()
     _say(f"device: {facts}")
-    steps.check(facts)
+    check(facts)
     wanted = BuildOptions(options.workspace_mib, options.batch, options.largest_batch)
-    keys = steps.make_engines(engines, facts, wanted, _say)
+    keys = make_engines(engines, facts, wanted, _say)
     record = {precision: asdict(key) for precision, key in keys.items()}
     report = engines / REPORT
     if report.is_file() and json.loads(report.read_text()).get("keys") == record:
         _say(f"measured before: {report}")
         return
     plans = {precision: EnginePlace(engines, precision).plan for precision in keys}
-    trt, settings = steps.tensorrt(), Settings(batch=options.batch)
+    trt, settings = tensorrt(), Settings(batch=options.batch)
     held = nullcontext(False) if options.keep_clocks else locked_clocks(engines / "clocks.saved", _say)
     with held as locked:
         evaluation = folder / "evaluation.npz"
