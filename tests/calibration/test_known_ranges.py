@@ -20,7 +20,7 @@ def _only_image(graph: Graph) -> Range:
 def test_the_image_ranges_from_black_to_white(rgb_model: Path) -> None:
     found = _only_image(Graph.load(rgb_model))
     black, white = -np.array(MEAN) / STD, (1 - np.array(MEAN)) / STD
-    assert (found.low, found.high) == (pytest.approx(black.min()), pytest.approx(white.max()))
+    assert [found.low, found.high] == pytest.approx([black.min(), white.max()])
 
 
 @pytest.mark.parametrize("observer", list(ObserverName))
