@@ -27,6 +27,7 @@ Logits = NDArray[np.float32]
 Way = Callable[[Images], Logits]
 
 EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
+SIDE = 224
 CALIBRATION = 64
 CHUNK = 16
 
@@ -40,12 +41,12 @@ class Subject:
     images: Images
 
 
-def with_random_weights(depth: int, photos: Path, count: int, folder: Path) -> Subject:
+def with_random_weights(depth: int, side: int, photos: Path, count: int, folder: Path) -> Subject:
     """Quantise a ResNet of the ImageNet form; its images are photos, as many of each class as can be."""
     from pipeline.data.open import open_dataset
     from pipeline.models.zoo import find_model
 
-    preprocessing = find_model("resnet50").preprocessing
+    preprocessing = find_model("resnet50" if side == SIDE else f"resnet50-{side}px").preprocessing
     dataset = open_dataset(photos, "coarse")
 
     def draw(role: str, wanted: int) -> Images:
@@ -53,7 +54,7 @@ def with_random_weights(depth: int, photos: Path, count: int, folder: Path) -> S
         return np.concatenate([batch.images for batch in split.batches(preprocessing, 32)])
 
     model = write_model(depth, draw("calibration", CALIBRATION), folder)
-    return Subject(f"ResNet-{depth}", model, draw("evaluation", count))
+    return Subject(f"ResNet-{depth} at {side} pixels", model, draw("evaluation", count))
 
 
 def as_built(model: str, data: Path | None, count: int, folder: Path) -> Subject:
@@ -175,6 +176,7 @@ def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--depth", type=int, default=18)
+    parser.add_argument("--side", type=int, default=SIDE, help="pixels, for --depth")
     parser.add_argument("--photos", type=Path, help="a .zip with labels.csv, for --depth")
     parser.add_argument("--model", help="instead: a known model, an ONNX file, or densenet, googlenet, ...")
     parser.add_argument("--data", type=Path, help="images, where --model has none of its own")
@@ -188,7 +190,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="edgec-bits-") as scratch:
         folder, count = Path(scratch), arguments.images
         if arguments.model is None:
-            subject = with_random_weights(arguments.depth, arguments.photos, count, folder)
+            subject = with_random_weights(arguments.depth, arguments.side, arguments.photos, count, folder)
         else:
             subject = as_built(arguments.model, arguments.data, count, folder)
         print(f"{subject.name}, {len(subject.images)} images", flush=True)

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
-from calibration.recipe import Correction, QuantRecipe
+from calibration.recipe import QuantRecipe
 from pipeline.brought import check_brought
 from pipeline.config import BuildConfig, recorded
 from pipeline.data.left_over import left_over
@@ -27,10 +27,10 @@ from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate, CalibrationImages
 from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, Engine
-from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
 from pipeline.stages.mix import Mix
+from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, Quantized
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
@@ -163,10 +163,10 @@ class Build:
 
     @cached_property
     def prepared_model(self) -> Product:
-        """The float model that is quantised: equalised if the recipe says so."""
-        if not self.recipe.has(Correction.EQUALIZE):
+        """The float model that is quantised: rewritten if the recipe says so."""
+        if not self.recipe.prepares:
             return self.float_model
-        return self._make(Equalize(self.float_model, self.calibration_images, self.recipe))
+        return self._make(Prepare(self.float_model, self.calibration_images, self.recipe))
 
     @cached_property
     def ranges(self) -> Product:

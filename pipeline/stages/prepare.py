@@ -1,4 +1,4 @@
-"""model.onnx + calibration images -> the same network with channels rescaled for 8 bits."""
+"""model.onnx + calibration images -> the same network, rewritten so that 8 bits disturb it least."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,11 @@ from pipeline.store import Product
 
 
 @dataclass(frozen=True)
-class Equalize(Stage):
-    """Rescale channels so that quantisation disturbs the logits least."""
+class Prepare(Stage):
+    """Rescale channels and centre the first activation, as the recipe says."""
 
-    name: ClassVar[str] = "equalize"
-    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/equalize.py")
+    name: ClassVar[str] = "prepare"
+    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/prepare.py")
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
@@ -25,8 +25,8 @@ class Equalize(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.onnx. Raises calibration's errors for a model or images that cannot be used."""
-        from calibration.equalize import equalize
+        from calibration.prepare import prepare
 
-        with progress.task("equalize", None) as advance:
+        with progress.task("prepare", None) as advance:
             source = self.float_model.file("model.onnx")
-            equalize(source, self.images.batches(), self.recipe, output / "model.onnx", advance)
+            prepare(source, self.images.batches, self.recipe, output / "model.onnx", advance)
