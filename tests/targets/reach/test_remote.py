@@ -65,6 +65,7 @@ def target(device: Sshd, isa: str | None = None) -> BoardTarget:
     return BoardTarget(Board("here", "this machine", isa or host_isa().name, "max"), device.device)
 
 
+@needs_sshd
 def test_a_board_gets_the_network_that_is_emulated_without_it(sshd: Sshd) -> None:
     pi = Board("rpi5", "a Raspberry Pi 5", "dotprod", "cortex-a76")
     there, emulated = BoardTarget(pi, sshd.device), ArmTarget(pi)
