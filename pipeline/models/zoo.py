@@ -14,6 +14,7 @@ from pipeline.digest import value_digest
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.architecture import Architecture
 from pipeline.models.names import parse
+from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
 
@@ -34,6 +35,11 @@ class KnownModel:
     classes: int | None = None
     data: Path | None = None
     weights: str | None = None
+
+    @property
+    def task(self) -> Task:
+        """Return what it says of an image."""
+        return Task.CLASSIFY
 
     @property
     def channels(self) -> int:
