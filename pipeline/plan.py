@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
-from calibration.recipe import Correction, QuantRecipe
+from calibration.recipe import QuantRecipe
 from pipeline.brought import check_brought
 from pipeline.config import BuildConfig, recorded
 from pipeline.data.dataset import Dataset
@@ -29,11 +29,11 @@ from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate, CalibrationImages
 from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, Engine
-from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
 from pipeline.stages.mix import Mix
-from pipeline.stages.quantize import Quantize
+from pipeline.stages.prepare import Prepare
+from pipeline.stages.quantize import Quantize, Quantized
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
 from pipeline.stages.sample import Sample, sample_size
@@ -165,10 +165,10 @@ class Build:
 
     @cached_property
     def prepared_model(self) -> Product:
-        """The float model that is quantised: equalised if the recipe says so."""
-        if not self.recipe.has(Correction.EQUALIZE):
+        """The float model that is quantised: rewritten if the recipe says so."""
+        if not self.recipe.prepares:
             return self.float_model
-        return self._make(Equalize(self.float_model, self.calibration_images, self.recipe))
+        return self._make(Prepare(self.float_model, self.calibration_images, self.recipe))
 
     @cached_property
     def ranges(self) -> Product:
@@ -190,8 +190,7 @@ class Build:
         if max_drop is None:
             return self.quantized_model
         tuning = CalibrationImages(self.tuning, self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.quantized_model
-        return self._make(Mix(*models, self.recipe, tuning, max_drop, self.target.float_precision))
+        return self._make(Mix(self._quantized, tuning, max_drop, self.target.float_precision))
 
     @cached_property
     def engine(self) -> Engine:
@@ -239,8 +238,7 @@ class Build:
         if not wanted:
             return None
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.quantized_model
-        return self._make(Attribute(*models, self.recipe, images))
+        return self._make(Attribute(self._quantized, images))
 
     def study(self, draws: int) -> Product:
         """study.json: how many calibration images are enough, by so many random draws of each number."""
@@ -319,6 +317,10 @@ class Build:
             sensitivity=self.sensitivity,
             robustness=self.robustness,
         )
+
+    @property
+    def _quantized(self) -> Quantized:
+        return Quantized(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
 
     def _limits(self) -> GateLimits:
         accuracy, latency = self.config.validation, self.config.latency

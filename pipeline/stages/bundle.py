@@ -16,8 +16,8 @@ from pipeline.stage import ROOT, Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
 from targets.base import BuildState
-from targets.runtime import signature
-from targets.runtime.manifest import NAME, Manifest
+from targets.runtime.bundle import signature
+from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.preprocess import Preprocessing
 from targets.runtime.selftest import EVALUATION
 
@@ -104,8 +104,8 @@ class Bundle(Stage):
             "report.json": self.report.file("report.json").read_bytes(),
             "report.html": self.report.file("report.html").read_bytes(),
             **{
-                f"runtime/{path.name}": path.read_bytes()
-                for path in sorted(RUNTIME.iterdir())
+                f"runtime/{path.relative_to(RUNTIME).as_posix()}": path.read_bytes()
+                for path in sorted(RUNTIME.rglob("*"))
                 if path.suffix in SHIPPED
             },
         }

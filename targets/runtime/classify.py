@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 from contextlib import ExitStack
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from .manifest import Manifest, ManifestError
+from .bundle.manifest import Manifest, ManifestError
 from .preprocess import ImageError, Preprocessing, decode
+from .runners import find_runner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
     except ManifestError as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
-    module: Any = importlib.import_module("." + manifest.runner, __package__)
+    module = find_runner(manifest.runner)
     with ExitStack() as opened:
         try:
             runner = opened.enter_context(module.open_engine(folder / manifest.engine, options.threads))

@@ -7,7 +7,6 @@ picture with the bytes that preprocessing made of it there.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .manifest import Manifest, ManifestError
+from .bundle.manifest import Manifest, ManifestError
 from .preprocess import Preprocessing, decode
+from .runners import find_runner
 
 EVALUATION = "evaluation.npz"
 """images uint8 [N, H, W, C], labels int64 [N], fp32 and int8: logits float32 [N, classes] of the float model
@@ -65,7 +65,7 @@ def check(folder: Path, threads: int = 1) -> dict[str, Any]:
     """
     manifest = Manifest.read(folder)
     manifest.check(folder)
-    module: Any = importlib.import_module("." + manifest.runner, __package__)
+    module = find_runner(manifest.runner)
     with np.load(str(folder / EVALUATION), allow_pickle=False) as held:
         golden = {name: held[name] for name in held.files}
     preprocessing = Preprocessing(**manifest.preprocessing)

@@ -32,7 +32,7 @@ class JetsonTarget:
     state: ClassVar[BuildState] = BuildState.NOT_BUILT
     engine_name: ClassVar[str] = "int8_qdq.onnx"
     shipped: ClassVar[tuple[str, ...]] = ("int8_qdq.onnx", "int8_qdq_fp16.onnx", "fp16.onnx")
-    runner: ClassVar[str] = "tensorrt_runner"
+    runner: ClassVar[str] = "tensorrt.runner"
 
     def __init__(self, module: Jetson, threads: int = 1) -> None:
         self.module = module
