@@ -121,6 +121,8 @@ def _known(name: str) -> KnownModel | None:
         resize = round(side * 256 / 224) if large else 0
         preprocessing = replace(preprocessing, height=side, width=side, resize=resize)
     images, classes = IMAGES.get(parsed.images or "", ("", None))
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     mean, std = IMAGENET_MEAN, IMAGENET_STD  # CIFAR's published weights were trained with these too
     if parsed.images == "fashion":
         mean, std = (0.2860,), (0.3530,)

@@ -196,9 +196,11 @@ def v2_written_out(v: Arrays, pixels: Tensor) -> Tensor:
         return functional.conv2d(x, kernel, None if bias is None else torch.from_numpy(bias), stride, padding)
 
     def normed(x: Tensor, name: str) -> Tensor:
-        parts = ("moving_mean", "moving_variance", "gamma", "beta")
-        weights = [torch.from_numpy(v[f"{name}_bn/{part}"]) for part in parts]
-        return functional.batch_norm(x, *weights, eps=1.001e-5).relu()
+        mean, variance, gamma, beta = (
+            torch.from_numpy(v[f"{name}_bn/{part}"])
+            for part in ("moving_mean", "moving_variance", "gamma", "beta")
+        )
+        return functional.batch_norm(x, mean, variance, gamma, beta, eps=1.001e-5).relu()
 
     x = convolved((pixels.float() / 127.5 - 1).permute(0, 3, 1, 2), "conv1", 2, 3)
     x = functional.max_pool2d(functional.pad(x, (1, 1, 1, 1)), 3, 2)
