@@ -1,10 +1,14 @@
 """Logits of the oracle, this machine and emulated boards on real images: identical in every bit, or not.
 
     python -m benchmarks.bit_equality --depth 50 --photos PHOTOS.zip [--images 256] [--only a76]
+    python -m benchmarks.bit_equality --model resnet20-fashion                  # as `edgec build` does
+    python -m benchmarks.bit_equality --model resnet20-cifar10 --data CIFAR10
+    python -m benchmarks.bit_equality --model densenet --data CIFAR10           # small, of another family
 
-An ImageNet-style ResNet with random weights whose norms have seen photos, so that every layer is alive; which
-weights it has does not matter to whether bits agree. Prints, for each way to compute the logits, how many of
-them differ in any bit from this machine's engine, and the sha256 of all; then engine sizes and build times.
+With --depth an ImageNet-style ResNet with random weights whose norms have seen photos, so that every layer is
+alive; which weights it has does not matter to whether bits agree. Prints, for each way to compute the logits,
+how many of them differ in any bit from this machine's engine, and the sha256 of all; then engine sizes and
+build times.
 """
 
 import argparse
@@ -23,31 +27,53 @@ Logits = NDArray[np.float32]
 Way = Callable[[Images], Logits]
 
 EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
+SIDE = 224
 CALIBRATION = 64
 CHUNK = 16
 
 
 @dataclass(frozen=True)
-class Photos:
-    """Preprocessed photos, uint8 [N, 224, 224, 3]: some to calibrate with, others to compare on."""
+class Subject:
+    """A Q/DQ model and preprocessed real images, uint8 [N, H, W, C], to compare on."""
 
-    calibration: Images
-    evaluation: Images
+    name: str
+    model: Path
+    images: Images
 
 
-def read_photos(path: Path, count: int) -> Photos:
-    """Draw photos, as many of each class as can be."""
+def with_random_weights(depth: int, side: int, photos: Path, count: int, folder: Path) -> Subject:
+    """Quantise a ResNet of the ImageNet form; its images are photos, as many of each class as can be."""
     from pipeline.data.open import open_dataset
     from pipeline.models.zoo import find_model
 
-    preprocessing = find_model("resnet50").preprocessing
-    dataset = open_dataset(path, "coarse")
+    preprocessing = find_model("resnet50" if side == SIDE else f"resnet50-{side}px").preprocessing
+    dataset = open_dataset(photos, "coarse")
 
     def draw(role: str, wanted: int) -> Images:
         split = dataset.split(role).stratified(wanted)  # type: ignore[arg-type] # a role by name
         return np.concatenate([batch.images for batch in split.batches(preprocessing, 32)])
 
-    return Photos(draw("calibration", CALIBRATION), draw("evaluation", count))
+    model = write_model(depth, draw("calibration", CALIBRATION), folder)
+    return Subject(f"ResNet-{depth} at {side} pixels", model, draw("evaluation", count))
+
+
+def as_built(model: str, data: Path | None, count: int, folder: Path) -> Subject:
+    """Quantise a known model, an ONNX file or a small network of another family as `edgec build` does."""
+    from pipeline.config import BuildConfig
+    from pipeline.plan import Build
+    from pipeline.progress import Silent
+    from tests.pipeline.models import foreign_networks as networks
+
+    if model in networks.CLASSIFIERS:
+        path = networks.export(networks.make(networks.CLASSIFIERS[model]), folder / f"{model}.onnx")
+        path.with_suffix(".toml").write_text('mean = [0.5]\nstd = [0.25]\nfit = "stretch"\n')
+        model = str(path)
+    build = Build(BuildConfig(model=model, data=data, out=folder / "out", target="host"), Silent())
+    images = build.evaluation.stratified(count, seed=0)
+    pixels = np.concatenate([batch.images for batch in images.batches(build.model.preprocessing, 32)])
+    return Subject(
+        f"{build.model.name}, {build.recipe.name}", build.int8_model.file("model.int8.onnx"), pixels
+    )
 
 
 def write_model(depth: int, photos: Images, folder: Path) -> Path:
@@ -150,19 +176,27 @@ def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--depth", type=int, default=18)
-    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--side", type=int, default=SIDE, help="pixels, for --depth")
+    parser.add_argument("--photos", type=Path, help="a .zip with labels.csv, for --depth")
+    parser.add_argument("--model", help="instead: a known model, an ONNX file, or densenet, googlenet, ...")
+    parser.add_argument("--data", type=Path, help="images, where --model has none of its own")
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--skip-oracle", action="store_true")
     parser.add_argument("--only", default="", help="besides the first, only ways whose names contain this")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="for each way")
     arguments = parser.parse_args()
-    photos = read_photos(arguments.photos, arguments.images)
-    print(f"ResNet-{arguments.depth}, {len(photos.evaluation)} photos of {arguments.photos.name}")
+    if (arguments.model is None) == (arguments.photos is None):
+        parser.error("give --photos, or --model")
     with tempfile.TemporaryDirectory(prefix="edgec-bits-") as scratch:
-        model = write_model(arguments.depth, photos.calibration, Path(scratch))
+        folder, count = Path(scratch), arguments.images
+        if arguments.model is None:
+            subject = with_random_weights(arguments.depth, arguments.side, arguments.photos, count, folder)
+        else:
+            subject = as_built(arguments.model, arguments.data, count, folder)
+        print(f"{subject.name}, {len(subject.images)} images", flush=True)
         first: Logits | None = None
-        for name, note, way in ways(model, Path(scratch), not arguments.skip_oracle, arguments.only):
-            logits, seconds = timed(way, photos.evaluation, arguments.seconds)
+        for name, note, way in ways(subject.model, folder, not arguments.skip_oracle, arguments.only):
+            logits, seconds = timed(way, subject.images, arguments.seconds)
             first = logits if first is None else first
             differing = int((logits.view(np.int32) != first[: len(logits)].view(np.int32)).sum())
             digest = hashlib.sha256(logits.tobytes()).hexdigest()[:16]

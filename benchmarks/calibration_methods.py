@@ -28,7 +28,8 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from calibration.metrics import closeness, logits
-from calibration.produce import Images, produce
+from calibration.prepare import Images
+from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from pipeline.config import BuildConfig
 from pipeline.data.split import Split
@@ -45,6 +46,7 @@ RECIPES = (
     "w8a8_sym_mse_wmse_obq_bc",
     "w8a8_sym_mse_eq_wmse_obq_bc",
     "w8a8_sym_mse_eq_pix_wmse_obq_bc",
+    "w8a8_sym_mse_eq_ctr_pix_wmse_obq_bc",
     "w8a8_asym",
     "w8a8_asym_avg",
     "w8a8_asym_pct",

@@ -54,7 +54,10 @@ TIMM = {
     "resnetv2_50": "preresnet50",
     "resnetv2_101": "preresnet101",
 }
-KERAS = {"ResNet50": "resnet50-v1", "ResNet101": "resnet101-v1", "ResNet152": "resnet152-v1"}
+KERAS = {
+    **{f"ResNet{depth}": f"resnet{depth}-v1" for depth in (50, 101, 152)},
+    **{f"ResNet{depth}V2": f"preresnet{depth}-keras" for depth in (50, 101, 152)},
+}
 
 Pixels = NDArray[np.uint8]
 
@@ -91,10 +94,10 @@ def torch_cases(
 
 
 def keras_cases(folder: Path, images: Pixels) -> Iterator[tuple[str, str, Path, NDArray[np.float32]]]:
-    """As `torch_cases`, in both of Keras' formats."""
+    """As `torch_cases`, in all of Keras' formats."""
     import keras  # type: ignore[import-not-found, unused-ignore]
 
-    fed = keras.applications.resnet.preprocess_input(images.astype(np.float32))
+    families = keras.applications.resnet, keras.applications.resnet_v2
     for name, ours in KERAS.items():
         if not wanted(name):
             continue
@@ -105,8 +108,9 @@ def keras_cases(folder: Path, images: Pixels) -> Iterator[tuple[str, str, Path, 
                 weight.assign(random.normal(0, 0.1, weight.shape))
             elif weight.name in ("moving_variance", "gamma"):
                 weight.assign(random.uniform(0.5, 1.0, weight.shape))
+        fed = families[name.endswith("V2")].preprocess_input(images.astype(np.float32))
         logits = np.asarray(network.predict(fed, verbose=0), np.float32)
-        for path in (folder / f"{name}.weights.h5", folder / f"{name}.h5"):
+        for path in (folder / f"{name}.weights.h5", folder / f"{name}.h5", folder / f"{name}.keras"):
             (network.save_weights if path.name.endswith(".weights.h5") else network.save)(path)
             yield f"{name} {path.name.removeprefix(name)}", ours, path, logits
 

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from calibration.errors import CalibrationError
 from pipeline.models.foreign import Description, described
 from pipeline.models.zoo import KNOWN_MODELS, find_model
+from pipeline.task import Task
 from targets.base import CHECKS
 from targets.errors import TargetError
 
@@ -120,8 +121,9 @@ def foreign(name: str, count: int, folder: Path) -> Subject:
 
     kind = (networks.CLASSIFIERS | networks.SEGMENTERS)[name]
     path = networks.export(networks.make(kind), folder / f"{name}.onnx")
-    source = described(path, Description(mean=(0.5,), std=(0.25,)))
-    made = adopt(source, True, lambda _: None, per_pixel=name in networks.SEGMENTERS)
+    task = Task.SEGMENT if name in networks.SEGMENTERS else Task.CLASSIFY
+    source = described(path, Description(mean=(0.5,), std=(0.25,), task=task))
+    made = adopt(source, True, lambda _: None)
     onnx.save(made, folder / "model.onnx")
     shape = source.input_shape
     return Subject(name, folder / "model.onnx", pictures(count, shape, 1), pictures(CALIBRATION, shape, 2))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.metrics import Closeness, closeness, logits
-from calibration.produce import Images, produce
+from calibration.prepare import Images
+from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
 
 LADDER: dict[Scheme, tuple[tuple[str, float], ...]] = {
@@ -24,10 +25,11 @@ LADDER: dict[Scheme, tuple[tuple[str, float], ...]] = {
         ("w8a8_sym_mse_bc", 4),
         ("w8a8_sym_mse_wmse_obq_bc", 5),
         ("w8a8_sym_mse_eq_wmse_obq_bc", 9),
+        ("w8a8_sym_mse_eq_ctr_pix_wmse_obq_bc", 10),
         ("w8a8_sym_mse_eq_pix_wmse_obq_bc", 9),
         ("w8a8_sym_kl_bc", 4),
         ("w8a8_sym_pct_wmse_obq_bc", 5),
-        ("w8a8_sym_mse_eq_pix_wmse_obq_bc_ada", 50),
+        ("w8a8_sym_mse_eq_ctr_pix_wmse_obq_bc_ada", 51),
     ),
 }
 """Recipes in the order tried, each with its rough time, as a multiple of the first one's on ResNet-20."""

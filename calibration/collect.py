@@ -1,23 +1,20 @@
 """Running the float model over calibration images and collecting the ranges of the tensors to quantise."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from calibration.equalize import check_equalized
-from calibration.errors import ImagesError, ModelError
-from calibration.graph import IMAGE, Graph
+from calibration.activations import Activations
+from calibration.errors import ImagesError
+from calibration.graph import Graph
+from calibration.known_ranges import known_ranges
 from calibration.observers import make_observer
 from calibration.placement import place
+from calibration.prepare import check_prepared
 from calibration.ranges import Ranges, model_digest
 from calibration.recipe import QuantRecipe
-
-CHUNK_BYTES = 64 << 20
-"""Observed values held at once, whatever the batch size of the caller."""
 
 
 def collect(
@@ -33,7 +30,7 @@ def collect(
     do not fit the model's input, or values that are not finite.
     """
     graph = Graph.load(model)
-    check_equalized(graph, recipe)
+    check_prepared(graph, recipe)
     observers = {name: make_observer(recipe) for name in place(graph, recipe).observed}
     activations = Activations(graph, tuple(observers))
     images = 0
@@ -52,63 +49,6 @@ def collect(
         on_batch(len(batch))
     if images == 0:
         raise ImagesError("The calibration set is empty. Give at least one image; 512 are a good number.")
-    found = {name: observer.range() for name, observer in observers.items()}
+    known = known_ranges(graph)
+    found = {name: known.get(name) or observer.range() for name, observer in observers.items()}
     return Ranges(model_digest(model), recipe.name, images, found)
-
-
-class Activations:
-    """A float model in onnxruntime that also returns chosen intermediate tensors."""
-
-    def __init__(self, graph: Graph, tensors: tuple[str, ...]) -> None:
-        import onnxruntime
-
-        self.tensors = tensors
-        self.shape = [d.dim_value or None for d in graph.image().type.tensor_type.shape.dim]
-        with NamedTemporaryFile(suffix=".onnx") as file:  # read from there, it is not in memory twice
-            _write_with_outputs(graph, tensors, Path(file.name))
-            try:
-                self._session = onnxruntime.InferenceSession(file.name, providers=["CPUExecutionProvider"])
-            except onnxruntime.capi.onnxruntime_pybind11_state.Fail as error:
-                raise ModelError(f"onnxruntime cannot load the model: {error}") from error
-        self._images_a_run = self.shape[0] or 1
-
-    def run(self, images: NDArray[np.uint8]) -> Iterator[dict[str, NDArray[np.float32]]]:
-        """Yield the tensors' values for successive parts of `images`, each small enough for CHUNK_BYTES."""
-        self._check(images)
-        start = 0
-        while start < len(images):
-            step = self._images_a_run
-            part = images[start : start + step]
-            missing = step - len(part) if self.shape[0] else 0
-            fed = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-            values = self._session.run(list(self.tensors), {IMAGE: fed})
-            yield {name: value[: len(part)] for name, value in zip(self.tensors, values, strict=True)}
-            start += len(part)
-            if not self.shape[0]:
-                bytes_an_image = max(1, sum(value.nbytes for value in values) // len(part))
-                self._images_a_run = int(np.clip(CHUNK_BYTES // bytes_an_image, 1, 256))
-
-    def _check(self, images: NDArray[np.uint8]) -> None:
-        wanted = "x".join("N" if i == 0 else str(d or "any") for i, d in enumerate(self.shape))
-        fits = images.ndim == 4 and all(
-            d in (None, have) for d, have in zip(self.shape[1:], images.shape[1:], strict=True)
-        )
-        if not fits or images.dtype != np.uint8:
-            have = "x".join(map(str, images.shape))
-            raise ImagesError(
-                f"Calibration images are {images.dtype} {have}; the model takes uint8 {wanted} (NHWC)."
-            )
-
-
-def _write_with_outputs(graph: Graph, tensors: tuple[str, ...], path: Path) -> None:
-    """Write the model with `tensors` among its outputs, without a copy of its weights."""
-    outputs = graph.model.graph.output
-    before, present = len(outputs), {output.name for output in outputs}
-    kind = onnx.TensorProto.FLOAT
-    outputs.extend(
-        onnx.helper.make_tensor_value_info(name, kind, None) for name in tensors if name not in present
-    )
-    try:
-        path.write_bytes(graph.model.SerializeToString())
-    finally:
-        del outputs[before:]

@@ -7,29 +7,24 @@ minimise the noise model of `noise`.
 """
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
 from calibration.errors import ModelError
 from calibration.graph import Graph, node_label, tensor_proto
 from calibration.placement import place
-from calibration.recipe import Correction, QuantRecipe
-
-MARK = "edgec.equalized"
+from calibration.recipe import QuantRecipe
 
 
-def equalize(
-    model: Path,
+def equalized(
+    graph: Graph,
     images: Iterable[NDArray[np.uint8]],
     recipe: QuantRecipe,
-    output: Path,
     on_batch: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Write the float ONNX `model`, channels rescaled for `recipe`, to `output`; it computes the same logits.
+) -> onnx.ModelProto:
+    """Return the float model with channels rescaled for `recipe`; it computes the same logits.
 
     Looks at the first 256 of `images` (batches of uint8 [n, H, W, C]) and reports each batch's size to
     `on_batch`. Raises ModelError for graphs with operators that `replay` does not know, and ImagesError for
@@ -38,7 +33,6 @@ def equalize(
     from calibration.channels import ChannelGroups
     from calibration.noise import channel_statistics, quietest_factors
 
-    graph = Graph.load(model)
     placement = place(graph, recipe)
     groups = ChannelGroups(graph)
     outputs = [graph.nodes[i].output[0] for i in placement.layers]
@@ -54,20 +48,7 @@ def equalize(
     kept = [proto for proto in result.graph.initializer if proto.name in used]
     del result.graph.initializer[:]
     result.graph.initializer.extend(kept)
-    helper.set_model_props(
-        result, {p.key: p.value for p in result.metadata_props} | {MARK: recipe.scheme.value}
-    )
-    output.write_bytes(result.SerializeToString(deterministic=True))
-
-
-def check_equalized(graph: Graph, recipe: QuantRecipe) -> None:
-    """Raise ModelError if `recipe` asks for equalisation and the model has not gone through `equalize`."""
-    marked = {p.key: p.value for p in graph.model.metadata_props}.get(MARK)
-    if recipe.has(Correction.EQUALIZE) and marked != recipe.scheme.value:
-        state = f"was equalised for {marked}" if marked else "has not been equalised"
-        raise ModelError(
-            f"Recipe {recipe.name} wants an equalised model, and this one {state}. Equalise it first."
-        )
+    return result
 
 
 def _rescale(

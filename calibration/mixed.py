@@ -12,7 +12,8 @@ from calibration.coverage import layer_macs
 from calibration.graph import Graph
 from calibration.metrics import logits
 from calibration.placement import place
-from calibration.produce import Images, Produced
+from calibration.prepare import Images
+from calibration.produce import Produced
 from calibration.qdq import save_quantized
 from calibration.read import read_parameters
 from calibration.recipe import QuantRecipe

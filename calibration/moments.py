@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.collect import Activations
+from calibration.activations import Activations
 from calibration.errors import ImagesError, ModelError
 from calibration.graph import Graph, attribute, node_label
 from calibration.grid import ActivationGrid

@@ -144,8 +144,7 @@ def entropy(histogram: Histogram, scheme: Scheme) -> Range:
     """
     bins, width = _magnitudes(histogram)
     levels = 2 * KL_LEVELS if scheme is Scheme.ASYM and histogram.low == 0 else KL_LEVELS
-    candidates = range(levels, KL_BINS + 1)
-    best = min(candidates, key=lambda i: (_divergence(bins, i, levels), i))
+    best = levels + int(_divergences(bins, levels).argmin())
     threshold = best * width
     return Range(max(histogram.low, -threshold), min(histogram.high, threshold))
 
@@ -195,21 +194,31 @@ def _magnitudes(histogram: Histogram) -> tuple[NDArray[np.float64], float]:
     return bins, width
 
 
-def _divergence(bins: NDArray[np.float64], threshold: int, levels: int) -> float:
-    """KL(P || Q) of `entropy` for one threshold, both normalised; infinite where Q misses what P has."""
-    inside = bins[:threshold]
-    p = inside.copy()
-    p[-1] += bins[threshold:].sum()
-    if not p.any():
-        return np.inf
-    level = np.arange(threshold) * levels // threshold
-    filled = inside > 0
-    share = np.bincount(level, weights=inside, minlength=levels) / np.maximum(
-        np.bincount(level, weights=filled), 1
-    )
-    q = np.where(filled, share[level], 0.0)
-    seen = p > 0
-    if (q[seen] == 0).any():
-        return np.inf
-    p, q = p[seen] / p.sum(), q[seen] / q.sum()
-    return float((p * np.log(p / q)).sum())
+def _divergences(bins: NDArray[np.float64], levels: int) -> NDArray[np.float64]:
+    """KL(P || Q) of `entropy` for the thresholds levels to KL_BINS, infinite where Q misses what P has.
+
+    Q is constant in a level, so sum p log q needs a level's counts and not its bins: differences of running
+    sums, at the edges of the levels of all thresholds at once. Rounded, so that equals stay equal: the first
+    wins.
+    """
+    from scipy.special import xlogy  # takes long to import
+
+    thresholds = np.arange(levels, len(bins) + 1)
+    edges = -(-thresholds[:, None] * np.arange(levels + 1) // levels)  # bin j is in level j * levels // i
+    count, filled, own = (_running_sum(a) for a in (bins, bins > 0, xlogy(bins, bins)))
+    inside, kinds = np.diff(count[edges]), np.diff(filled[edges])
+    share = inside / np.maximum(kinds, 1)
+    total, last, kept = bins.sum(), bins[thresholds - 1], count[thresholds]
+    clipped = total - kept
+    p_log_p = own[thresholds - 1] + xlogy(last + clipped, last + clipped)
+    p_log_q = xlogy(inside, share).sum(axis=1) + xlogy(clipped, share[:, -1])
+    missed = (last == 0) & (clipped > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        divergences = (p_log_p - p_log_q) / total - np.log(total) + np.log(kept)
+    return np.where(missed, np.inf, np.round(divergences, 12))
+
+
+def _running_sum(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    """float64 [n + 1]: element i is the sum of the first i values."""
+    sums: NDArray[np.float64] = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    return sums

@@ -1,25 +1,19 @@
-"""All of it, in order: equalise if the recipe says so, collect ranges, quantise."""
+"""All of it, in order: prepare the float model if the recipe says so, collect ranges, quantise."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from calibration.collect import collect
-from calibration.equalize import equalize
+from calibration.prepare import Images, prepare
 from calibration.qdq import quantize
 from calibration.ranges import Ranges
-from calibration.recipe import Correction, QuantRecipe
-
-Images = Callable[[], Iterable[NDArray[np.uint8]]]
-"""Gives the calibration images anew each time it is called: batches of uint8 [n, H, W, C]."""
+from calibration.recipe import QuantRecipe
 
 
 @dataclass(frozen=True)
 class Produced:
-    """What came out: the float model (equalised or as given), its ranges, the Q/DQ model."""
+    """What came out: the float model (rewritten or as given), its ranges, the Q/DQ model."""
 
     float_model: Path
     ranges: Ranges
@@ -35,13 +29,13 @@ def produce(
 ) -> Produced:
     """Quantise the float ONNX `model` as `recipe` says and write all files to `folder`.
 
-    Reads `images` one to three times and reports each batch's size to `on_batch`. Raises the errors of
-    `equalize`, `collect` and `quantize`.
+    Reads `images` one to four times and reports each batch's size to `on_batch`. Raises the errors of
+    `prepare`, `collect` and `quantize`.
     """
     float_model = model
-    if recipe.has(Correction.EQUALIZE):
-        float_model = folder / "model.equalized.onnx"
-        equalize(model, images(), recipe, float_model, on_batch)
+    if recipe.prepares:
+        float_model = folder / "model.prepared.onnx"
+        prepare(model, images, recipe, float_model, on_batch)
     ranges = collect(float_model, images(), recipe, on_batch)
     ranges.save(folder / "ranges.json")
     quantized = folder / "model.int8.onnx"

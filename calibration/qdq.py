@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.equalize import check_equalized
 from calibration.errors import LintError, RangesError
 from calibration.graph import Graph
 from calibration.lint import lint_graph
 from calibration.parameters import Parameters, find_parameters
 from calibration.placement import Placement, place
+from calibration.prepare import check_prepared
 from calibration.ranges import Ranges, model_digest
 from calibration.recipe import QuantRecipe
 from calibration.write import write_qdq
@@ -30,15 +30,15 @@ def quantize(
 
     Placement as `placement` says; int8 weights as initialisers behind a DequantizeLinear on axis 0; biases
     stay float32. A recipe that `needs_images` runs the float model once over `images`, batches of uint8 [n,
-    H, W, C], and reports each batch's size to `on_batch`; others leave them alone. A recipe with `eq` wants
-    `model` to come from `equalize`.
+    H, W, C], and reports each batch's size to `on_batch`; others leave them alone. A recipe that
+    `prepares` wants `model` to come from `prepare`.
 
     Raises RangesError if `ranges` were not collected on this model for this recipe, ModelError for a graph
     that cannot be quantised, ImagesError for images that are missing or do not fit, and LintError if the
     result breaks a rule of `lint`.
     """
     graph = Graph.load(model)
-    check_equalized(graph, recipe)
+    check_prepared(graph, recipe)
     placement = place(graph, recipe)
     _check(ranges, model, recipe, placement)
     parameters = find_parameters(graph, placement, ranges, recipe, images, on_batch)

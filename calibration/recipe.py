@@ -32,6 +32,8 @@ class Correction(StrEnum):
 
     EQUALIZE = "eq"
     """Rescale channels so that every 8-bit tensor uses its grid well; see `equalize`."""
+    CENTRE = "ctr"
+    """Under w8a8_sym, shift the first activation so that its 8 bits are all used; see `centre`."""
     PIXELS = "pix"
     """Under w8a8_sym, quantise the pixels without loss; see `pixels`. w8a8_asym always does."""
     WEIGHT_MSE = "wmse"
@@ -44,6 +46,8 @@ class Correction(StrEnum):
     """Learn the rounding, biases and activation scales together, by gradient, in minutes; see `learned`."""
 
 
+PREPARATIONS = frozenset({Correction.EQUALIZE, Correction.CENTRE})
+"""The corrections that rewrite the float model, which goes on to compute the same."""
 NEEDS_COVARIANCE = frozenset({Correction.SECOND_ORDER, Correction.WEIGHT_MSE})
 """The corrections that look at how the inputs of a layer vary together."""
 NEEDS_MOMENTS = NEEDS_COVARIANCE | {Correction.BIAS}
@@ -61,10 +65,13 @@ class QuantRecipe:
     corrections: frozenset[Correction] = frozenset()
 
     def __post_init__(self) -> None:
-        if self.scheme is Scheme.ASYM and Correction.PIXELS in self.corrections:
+        needless = {
+            Correction.PIXELS: "always takes pixels without loss",
+            Correction.CENTRE: "has a zero point, which uses all 8 bits already",
+        }
+        for correction in needless.keys() & self.corrections if self.scheme is Scheme.ASYM else ():
             raise RecipeError(
-                f"{self.scheme} always takes pixels without loss. Leave '{Correction.PIXELS}' out of the "
-                "recipe."
+                f"{self.scheme} {needless[correction]}. Leave '{correction}' out of the recipe."
             )
 
     @property
@@ -74,6 +81,11 @@ class QuantRecipe:
         return "_".join(
             [self.scheme.value, *observer, *(c.value for c in Correction if c in self.corrections)]
         )
+
+    @property
+    def prepares(self) -> bool:
+        """Whether the float model has to be prepared before ranges are collected; see `prepare`."""
+        return bool(PREPARATIONS & self.corrections)
 
     @property
     def needs_images(self) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from calibration.graph import Graph, node_label
 from calibration.metrics import Closeness, closeness, logits
 from calibration.placement import Placement, place
-from calibration.produce import Images, Produced
+from calibration.prepare import Images
+from calibration.produce import Produced
 from calibration.read import read_parameters
 from calibration.recipe import QuantRecipe
 from calibration.write import write_qdq

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from calibration.errors import ImagesError
 from calibration.metrics import Closeness, closeness, logits
-from calibration.produce import Images, produce
+from calibration.prepare import Images
+from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 
 ENOUGH_DB = 0.25

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import BundleError
-from targets.runtime import archive
-from targets.runtime.archive import ArchiveError, Verified
-from targets.runtime.manifest import Manifest
-from targets.runtime.signature import PublicKey
+from targets.runtime.bundle import archive
+from targets.runtime.bundle.archive import ArchiveError, Verified
+from targets.runtime.bundle.manifest import Manifest
+from targets.runtime.bundle.signature import PublicKey
 
 
 def read_entry(bundle: Path, name: str) -> bytes:

@@ -14,11 +14,10 @@ from targets.reach.probe import probe
 from targets.reach.program import program
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
-from targets.runtime.signature import PublicKey
+from targets.runtime.bundle.signature import PublicKey
 
 FOLDER = "edgec"
 """On the device, relative to the home folder."""
-INSTALLER_PARTS = ("archive", "manifest", "signature", "ed25519")
 SPARE = 2
 """A bundle needs room packed and unpacked."""
 
@@ -93,4 +92,4 @@ def _run_installer(
 
 def installer() -> bytes:
     """Return edgec-install.pyz: what checks and installs bundles, as one file for any Python from 3.8 on."""
-    return program("install", INSTALLER_PARTS)
+    return program("bundle.install")

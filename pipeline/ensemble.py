@@ -20,6 +20,7 @@ from pipeline.progress import Progress
 from pipeline.report.ensemble import Combination, EnsembleReport
 from pipeline.report.paired import paired_images
 from pipeline.report.stats import wilson_interval
+from pipeline.task import Task
 from targets.base import Runner
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import from_json
@@ -62,8 +63,11 @@ def validate_together(builds: Sequence[Build], progress: Progress) -> EnsembleRe
 
 
 def _common(builds: Sequence[Build]) -> Split:
-    """Return the evaluation images of all members. Raises DataError if they differ."""
+    """Return the evaluation images of all members. Raises DataError if they differ or are not classified."""
     first = builds[0]
+    for build in builds:
+        if build.model.task is not Task.CLASSIFY:
+            raise DataError(f"{build.model.name} classifies pixels; an ensemble averages classes of images.")
     for other in builds[1:]:
         for what, a, b in (
             ("target", first.target.name, other.target.name),

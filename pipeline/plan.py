@@ -5,10 +5,12 @@ from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
-from calibration.recipe import Correction, QuantRecipe
+from calibration.recipe import QuantRecipe
 from pipeline.brought import check_brought
 from pipeline.config import BuildConfig, recorded
+from pipeline.data.dataset import Dataset
 from pipeline.data.left_over import left_over
+from pipeline.data.masks import open_for_segmentation
 from pipeline.data.open import NAMED, open_dataset
 from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
@@ -27,17 +29,18 @@ from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate, CalibrationImages
 from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, Engine
-from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
 from pipeline.stages.mix import Mix
-from pipeline.stages.quantize import Quantize
+from pipeline.stages.prepare import Prepare
+from pipeline.stages.quantize import Quantize, Quantized
 from pipeline.stages.report import GateLimits, WriteReport
 from pipeline.stages.robustness import Robustness
 from pipeline.stages.sample import Sample, sample_size
 from pipeline.stages.study import Study
 from pipeline.stages.validate import TrainingImages, Validate
 from pipeline.store import Product, Store, writing
+from pipeline.task import Task
 from targets.base import BuildState, Target
 from targets.registry import find_target
 from targets.runtime.measure import Settings
@@ -68,6 +71,7 @@ class Build:
         self.steps: list[Step] = []
         self.model: KnownModel | ForeignModel = _find(config)
         self.device = None if config.device is None else str(find_device(config.device))
+        self.model.task.check(config)
         self.target: Target = find_target(config.target, self.device)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
@@ -83,9 +87,7 @@ class Build:
         self.checkpoint = InputFile(weights, self.digests(weights))
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
-        self.dataset = open_dataset(self._location(), config.labels, self.digests)
-        if isinstance(self.model, ForeignModel) and self.model.labels is not None:
-            self.dataset = relabelled(self.dataset, self.model.labels, self.model.name)
+        self.dataset = self._dataset()
         self.classes = self.model.classes_for(len(self.dataset.classes))
 
     @property
@@ -163,10 +165,10 @@ class Build:
 
     @cached_property
     def prepared_model(self) -> Product:
-        """The float model that is quantised: equalised if the recipe says so."""
-        if not self.recipe.has(Correction.EQUALIZE):
+        """The float model that is quantised: rewritten if the recipe says so."""
+        if not self.recipe.prepares:
             return self.float_model
-        return self._make(Equalize(self.float_model, self.calibration_images, self.recipe))
+        return self._make(Prepare(self.float_model, self.calibration_images, self.recipe))
 
     @cached_property
     def ranges(self) -> Product:
@@ -188,8 +190,7 @@ class Build:
         if max_drop is None:
             return self.quantized_model
         tuning = CalibrationImages(self.tuning, self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.quantized_model
-        return self._make(Mix(*models, self.recipe, tuning, max_drop, self.target.float_precision))
+        return self._make(Mix(self._quantized, tuning, max_drop, self.target.float_precision))
 
     @cached_property
     def engine(self) -> Engine:
@@ -210,6 +211,7 @@ class Build:
                 images=self.evaluation,
                 preprocessing=self.model.preprocessing,
                 training=TrainingImages(self.dataset),
+                task=self.model.task,
             )
         )
 
@@ -236,8 +238,7 @@ class Build:
         if not wanted:
             return None
         images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
-        models = self.prepared_model, self.ranges, self.quantized_model
-        return self._make(Attribute(*models, self.recipe, images))
+        return self._make(Attribute(self._quantized, images))
 
     def study(self, draws: int) -> Product:
         """study.json: how many calibration images are enough, by so many random draws of each number."""
@@ -275,7 +276,8 @@ class Build:
     def samples(self) -> Product:
         """evaluation.npz."""
         preprocessing = self.model.preprocessing
-        images = self.evaluation.stratified(sample_size(preprocessing), seed=0)
+        size = sample_size(preprocessing, self.model.task, self.classes)
+        images = self.evaluation.stratified(size, seed=0)
         return self._make(Sample(self.float_model, self.engine, images, preprocessing))
 
     @cached_property
@@ -316,6 +318,10 @@ class Build:
             robustness=self.robustness,
         )
 
+    @property
+    def _quantized(self) -> Quantized:
+        return Quantized(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
+
     def _limits(self) -> GateLimits:
         accuracy, latency = self.config.validation, self.config.latency
         return GateLimits(
@@ -329,6 +335,15 @@ class Build:
             self.digests.save()
         self.steps.append(Step(stage.name, product.cached, perf_counter() - start))
         return product
+
+    def _dataset(self) -> Dataset:
+        model, labels = self.model, self.config.labels
+        if isinstance(model, ForeignModel) and model.task is Task.SEGMENT:
+            return open_for_segmentation(self._location(), labels, model.named_labels, self.digests)
+        dataset = open_dataset(self._location(), labels, self.digests)
+        if isinstance(model, ForeignModel) and model.labels is not None:
+            return relabelled(dataset, model.labels, model.name)
+        return dataset
 
     def _location(self) -> Path:
         location = self.config.data or self.model.data

@@ -13,7 +13,7 @@ from pipeline.plan import Build
 from pipeline.progress import Progress
 from pipeline.report.model import Report
 from pipeline.stages.bundle import SETTINGS
-from targets.runtime.manifest import Manifest
+from targets.runtime.bundle.manifest import Manifest
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pipeline.atomic import replacing
 from pipeline.errors import BundleError, UsageError
 from pipeline.pack import pack
 from pipeline.store import writing
-from targets.runtime import archive, signature
-from targets.runtime.manifest import NAME
-from targets.runtime.signature import CONTEXT, PublicKey, Signature
+from targets.runtime.bundle import archive, signature
+from targets.runtime.bundle.manifest import NAME
+from targets.runtime.bundle.signature import CONTEXT, PublicKey, Signature
 
 
 def make_keys(private: Path) -> Path:

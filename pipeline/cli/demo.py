@@ -42,8 +42,8 @@ def demo(
             f"{one.target.name} is not this machine. Deploy the bundle, and use `./run camera` there; or"
             " leave --target out."
         )
-    from targets.runtime import camera  # it loads OpenCV
-    from targets.runtime.recogniser import Engine
+    from targets.runtime.demo import camera  # it loads OpenCV
+    from targets.runtime.demo.recogniser import Engine
 
     manifest = read_manifest(one.bundle.file(f"{one.name}.edgec"))
     engines = {

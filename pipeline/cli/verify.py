@@ -14,7 +14,7 @@ from pipeline.errors import UsageError, listed
 from pipeline.rebuild import Rebuilt
 from pipeline.rebuild import rebuild as rebuild_bundle
 from pipeline.signing import make_keys, public_half, sign_bundle
-from targets.runtime.signature import PublicKey, SignatureError, trusted_keys
+from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
 
 Bundle = Annotated[Path, typer.Argument(help="The .edgec file.")]
 Keys = Annotated[

@@ -6,12 +6,11 @@ from typing import ClassVar
 
 from pydantic import TypeAdapter
 
-from calibration.recipe import QuantRecipe
 from pipeline.progress import Progress
 from pipeline.report.model import LayerSensitivity
 from pipeline.stage import Stage
 from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
-from pipeline.store import Product
+from pipeline.stages.quantize import Quantized
 
 Sensitivities = TypeAdapter(tuple[LayerSensitivity, ...])
 NO_NOISE_DB = 200.0
@@ -23,28 +22,24 @@ class Attribute(Stage):
     """Quantise one layer at a time, and all but one, and compare the logits with the float model's."""
 
     name: ClassVar[str] = "attribute"
-    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/attribute.py", "pipeline/report/model.py")
+    code: ClassVar[tuple[str, ...]] = (
+        *CODE,
+        "pipeline/stages/attribute.py",
+        "pipeline/stages/quantize.py",
+        "pipeline/report/model.py",
+    )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    float_model: Product
-    ranges: Product
-    int8_model: Product
-    recipe: QuantRecipe
+    network: Quantized
     evaluation: CalibrationImages
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write sensitivity.json. Raises calibration's errors for a model or images that cannot be used."""
-        from calibration.produce import Produced
-        from calibration.ranges import Ranges
         from calibration.sensitivity import sensitivity
 
-        produced = Produced(
-            self.float_model.file("model.onnx"),
-            Ranges.load(self.ranges.file("ranges.json")),
-            self.int8_model.file("model.int8.onnx"),
-        )
+        produced = self.network.produced()
         with progress.task("attribute the error to layers", None) as advance:
-            rows = sensitivity(produced, self.recipe, self.evaluation.batches, advance)
+            rows = sensitivity(produced, self.network.recipe, self.evaluation.batches, advance)
         table = tuple(
             LayerSensitivity(
                 layer=row.layer,

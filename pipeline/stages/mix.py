@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.recipe import QuantRecipe
 from pipeline.progress import Progress
 from pipeline.report.mixed import conclusion, reason
 from pipeline.report.model import FloatLayer, Interval, MixedPrecision
@@ -15,7 +14,7 @@ from pipeline.report.stats import difference_interval
 from pipeline.stage import Stage
 from pipeline.stages.attribute import NO_NOISE_DB
 from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
-from pipeline.store import Product
+from pipeline.stages.quantize import Quantized
 
 RANKING_IMAGES = 128
 """Tuning images on which the layers are put in order; all of them judge the choice."""
@@ -33,16 +32,14 @@ class Mix(Stage):
     code: ClassVar[tuple[str, ...]] = (
         *CODE,
         "pipeline/stages/mix.py",
+        "pipeline/stages/quantize.py",
         "pipeline/report/mixed.py",
         "pipeline/report/model.py",
         "pipeline/report/stats.py",
     )
     tools: ClassVar[tuple[str, ...]] = (*TOOLS, "scipy")
 
-    float_model: Product
-    ranges: Product
-    int8_model: Product
-    recipe: QuantRecipe
+    network: Quantized
     tuning: CalibrationImages
     max_drop: float
     precision: str
@@ -50,22 +47,18 @@ class Mix(Stage):
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.int8.onnx and mixed.json. Raises calibration's errors for bad images."""
         from calibration.mixed import Goal, quantize_within
-        from calibration.produce import Produced
-        from calibration.ranges import Ranges
         from calibration.sensitivity import noise_alone
 
-        produced = Produced(
-            self.float_model.file("model.onnx"),
-            Ranges.load(self.ranges.file("ranges.json")),
-            self.int8_model.file("model.int8.onnx"),
-        )
+        produced = self.network.produced()
         labels = self.tuning.labels()
         few = self.tuning.stratified(RANKING_IMAGES)
         with progress.task("rank the layers", None) as advance:
-            alone = noise_alone(produced, self.recipe, few.batches, advance)
+            alone = noise_alone(produced, self.network.recipe, few.batches, advance)
         goal = Goal(self.tuning.batches, labels, _interval, self.max_drop / 100)
         with progress.task("choose layers to leave in float", None) as advance:
-            found = quantize_within(produced, self.recipe, goal, alone, output / "model.int8.onnx", advance)
+            found = quantize_within(
+                produced, self.network.recipe, goal, alone, output / "model.int8.onnx", advance
+            )
         mixed = MixedPrecision(
             max_drop_points=self.max_drop,
             precision=self.precision,

@@ -2,13 +2,37 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from calibration.recipe import QuantRecipe
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
 from pipeline.store import Product
+
+if TYPE_CHECKING:
+    from calibration.produce import Produced
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A network in 8 bits, and what it was made from."""
+
+    float_model: Product
+    ranges: Product
+    int8_model: Product
+    recipe: QuantRecipe
+
+    def produced(self) -> "Produced":
+        """Return its files, with the ranges read."""
+        from calibration.produce import Produced
+        from calibration.ranges import Ranges
+
+        return Produced(
+            self.float_model.file("model.onnx"),
+            Ranges.load(self.ranges.file("ranges.json")),
+            self.int8_model.file("model.int8.onnx"),
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from targets.runtime.native_runner import read_engine
 
 FOLDER = "edgec/measured"
 """On the device: engines and images by digest, so that nothing is sent twice."""
-MEASURING_PARTS = ("machine", "quantile", "native_runner", "cpu")
 AT_ONCE = 16
 """Images on their way at a time: few enough for the pipes, many enough not to wait for the network."""
 TRIES, COOLING_SECONDS = 3, 30.0
@@ -121,7 +120,7 @@ def measure_remote(
     with tempfile.TemporaryDirectory(prefix="edgec-remote-") as scratch:
         file, tool = Path(scratch) / "images.npy", Path(scratch) / "measure.pyz"
         np.save(file, images)
-        tool.write_bytes(program("measure", MEASURING_PARTS))
+        tool.write_bytes(program("measure", "native_runner"))
         paths = [sent(device, path) for path in (tool, engine, file)]
     wishes = ["--images", paths[2], "--threads", str(threads), "--settings", json.dumps(asdict(settings))]
     return _unthrottled(device, ["python3", paths[0], "--engine", "native_runner", paths[1], *wishes])

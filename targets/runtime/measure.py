@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib.util
 import itertools
 import json
 import sys
@@ -24,6 +23,7 @@ import numpy as np
 
 from .machine import MachineState, PeakMemory, read_state, reset_peak, resident_bytes
 from .quantile import quantile
+from .runners import find_runner
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
@@ -238,8 +238,7 @@ def _state(*fields: Any) -> MachineState:
 
 
 def _opener(module: str, engine: Path, threads: int) -> Callable[[], ContextManager[Runner]]:
-    beside = f"{__package__}.{module}"
-    runner = importlib.import_module(beside if importlib.util.find_spec(beside) else module)
+    runner = find_runner(module)
     return lambda: runner.open_engine(engine, threads)
 
 

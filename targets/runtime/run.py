@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-COMMANDS = {"selftest": "selftest", "camera": "camera"}
+COMMANDS = {"selftest": "selftest", "camera": "demo.camera"}
 """First arguments that are no picture, and the module of each."""
 
 if __name__ == "__main__":

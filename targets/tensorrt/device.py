@@ -15,36 +15,22 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.base import BuildState, Check, Origin, Runner
+from targets.base import BuildState, Check, Origin, Runner, require_engine
 from targets.devices import Jetson
 from targets.errors import EngineError, TargetUnavailable
 from targets.reach.program import program
 from targets.reach.remote import StreamRunner, sent
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
-from targets.runtime.jetson import DeviceFacts
 from targets.runtime.measure import Measurement, Settings, from_json
-from targets.runtime.tensorrt_build import BuildOptions
-from targets.runtime.tensorrt_engine import FP16, INT8
+from targets.runtime.tensorrt.build import BuildOptions
+from targets.runtime.tensorrt.engine import FP16, INT8
+from targets.runtime.tensorrt.jetson import DeviceFacts
 from targets.tensorrt.findings import findings
 from targets.tensorrt.target import JetsonTarget
 
 FOLDER = "edgec/tensorrt"
 """On the device, relative to the home folder."""
-PARTS = (
-    "cuda",
-    "device_report",
-    "jetson",
-    "machine",
-    "measure",
-    "onnx_input",
-    "quantile",
-    "tensorrt_build",
-    "tensorrt_engine",
-    "tensorrt_layers",
-    "tensorrt_runner",
-    "trtexec",
-)
 
 
 class JetsonOnDevice(JetsonTarget):
@@ -128,10 +114,7 @@ class JetsonOnDevice(JetsonTarget):
 
     def _prepared(self, engine: Path) -> str:
         """Send the ONNX files and let the device build. Returns the folder there."""
-        if not engine.is_file():
-            raise EngineError(
-                f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
-            )
+        require_engine(engine, self.name)
         folder = f"{FOLDER}/{file_digest(engine)[:16]}"
         if folder in self._built:
             return folder
@@ -151,7 +134,7 @@ def _end_to_end(found: dict[str, Any], precision: str) -> Measurement:
 
 
 def step(device: SshDevice, arguments: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
-    """Let a step of targets.runtime.device_steps run there; returns its answer. Raises EngineError.
+    """Let a step of targets.runtime.tensorrt.device_steps run there; returns its answer. Raises EngineError.
 
     `say` is called with what it says meanwhile, as it says it.
     """
@@ -173,7 +156,7 @@ def tool(device: SshDevice) -> str:
     """Send the program with all steps; return where it is."""
     with tempfile.TemporaryDirectory(prefix="edgec-jetson-") as scratch:
         file = Path(scratch) / "steps.pyz"
-        file.write_bytes(program("device_steps", PARTS))
+        file.write_bytes(program("tensorrt.device_steps"))
         return sent(device, file)
 
 

@@ -13,7 +13,7 @@ import pytest
 from pipeline.archive import read_entry, verify
 from pipeline.errors import BundleError
 from pipeline.pack import pack
-from targets.runtime.manifest import NAME, Manifest
+from targets.runtime.bundle.manifest import NAME, Manifest
 
 ENGINE = b"an engine's bytes"
 

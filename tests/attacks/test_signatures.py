@@ -9,10 +9,10 @@ from pipeline.archive import verify
 from pipeline.errors import BundleError, UsageError
 from pipeline.pack import pack
 from pipeline.signing import make_keys, public_half, sign_bundle, sign_manifest
-from targets.runtime import archive
-from targets.runtime.manifest import NAME
-from targets.runtime.signature import NAME as SIGNATURE
-from targets.runtime.signature import PublicKey, SignatureError, trusted_keys
+from targets.runtime.bundle import archive
+from targets.runtime.bundle.manifest import NAME
+from targets.runtime.bundle.signature import NAME as SIGNATURE
+from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
 from tests.attacks.test_bundles import ENGINE, digest, manifest
 from tests.conftest import Edgec
 

@@ -6,10 +6,9 @@ import onnxruntime
 import pytest
 
 from calibration.channels import ChannelGroups
-from calibration.collect import collect
-from calibration.equalize import equalize
-from calibration.errors import ImagesError, ModelError
+from calibration.errors import ImagesError
 from calibration.graph import Graph, tensor_proto
+from calibration.prepare import prepare
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from calibration.replay import Replay
@@ -31,7 +30,7 @@ def test_the_replay_computes_what_onnxruntime_computes(exported: Exported) -> No
 
 def test_an_equalised_model_computes_the_same(exported: Exported, tmp_path: Path) -> None:
     images = pictures(16, exported.image_shape)
-    equalize(exported.path, [images], RECIPE, tmp_path / "equal.onnx")
+    prepare(exported.path, lambda: [images], RECIPE, tmp_path / "equal.onnx")
     expected = _logits(exported.path, images)
     found = _logits(tmp_path / "equal.onnx", images)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max() + 1e-6)
@@ -74,19 +73,7 @@ def test_a_channel_much_smaller_than_the_others_is_worth_equalising(tmp_path: Pa
     assert error("w8a8_sym_mse_eq_obq_bc") < 0.5 * error("w8a8_sym_mse_obq_bc")
 
 
-def test_a_recipe_that_wants_an_equalised_model_says_so(exported: Exported) -> None:
-    with pytest.raises(ModelError, match="Equalise it first"):
-        collect(exported.path, [pictures(2, exported.image_shape)], RECIPE)
-
-
-def test_a_model_equalised_for_another_scheme_is_refused(exported: Exported, tmp_path: Path) -> None:
-    images = pictures(4, exported.image_shape)
-    equalize(exported.path, [images], RECIPE, tmp_path / "equal.onnx")
-    with pytest.raises(ModelError, match="equalised for w8a8_asym"):
-        collect(tmp_path / "equal.onnx", [images], QuantRecipe.parse("w8a8_sym_eq"))
-
-
 def test_without_images_there_is_nothing_to_equalise_by(rgb_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ImagesError, match="needs calibration images"):
-        equalize(rgb_model, [], RECIPE, tmp_path / "equal.onnx")
+        prepare(rgb_model, list, RECIPE, tmp_path / "equal.onnx")
     assert not (tmp_path / "equal.onnx").exists()

@@ -26,10 +26,10 @@ from targets.base import BuildState
 from targets.errors import ConnectionCut, DeviceError
 from targets.reach.probe import probe
 from targets.reach.ssh import SshAddress
-from targets.runtime import archive, install
-from targets.runtime.manifest import NAME, Manifest
+from targets.runtime.bundle import archive, install
+from targets.runtime.bundle.manifest import NAME, Manifest
+from targets.runtime.bundle.signature import PublicKey
 from targets.runtime.selftest import EVALUATION
-from targets.runtime.signature import PublicKey
 from tests.conftest import ROOT, Edgec
 from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
 from tests.targets.reach.sshd import Sshd, needs_sshd
@@ -202,7 +202,7 @@ class TestDeployingWhatIsBuiltThere:
         self, device: Sshd, bundle: Path
     ) -> None:
         first = deploy(device.device, bundle, (), Silent()).version
-        jetson = not_built(bundle, (RUNTIME / BUILDER).read_bytes(), "tensorrt_runner")
+        jetson = not_built(bundle, (RUNTIME / BUILDER).read_bytes(), "tensorrt.runner")
         with pytest.raises(BundleError) as error:
             deploy(device.device, jetson, (), Silent())
         assert str(error.value) == (

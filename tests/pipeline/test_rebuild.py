@@ -13,7 +13,7 @@ from pipeline.data.embedded import EMBEDDED
 from pipeline.pack import pack
 from pipeline.report.model import Latency, NotMeasured, Report
 from pipeline.stages.bundle import SETTINGS
-from targets.runtime.manifest import NAME
+from targets.runtime.bundle.manifest import NAME
 from tests.conftest import Edgec
 
 BUNDLE = "resnet20-fashion-reference.edgec"

@@ -1,4 +1,3 @@
-import ast
 import gc
 import json
 import time
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import targets.runtime
 from targets.runtime.measure import (
     Settings,
     from_json,
@@ -214,9 +212,3 @@ def test_as_a_program_it_prints_measurements(
     assert alone.memory is not None
     main([*engine, *engine, "--images", str(tmp_path / "images.npy"), *settings])
     assert len(from_json(capsys.readouterr().out)) == 2
-
-
-@pytest.mark.parametrize("module", ["measure", "machine", "quantile"])
-def test_python_3_8_reads_it(module: str) -> None:
-    source = (Path(targets.runtime.__file__).parent / f"{module}.py").read_text()
-    ast.parse(source, feature_version=(3, 8))

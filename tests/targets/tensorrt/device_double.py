@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.runtime import cuda
+from targets.runtime.tensorrt import cuda
 from tests.targets.tensorrt.bindings import import_bindings
 from tests.targets.tensorrt.double import Double, DoubleObject
 

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from targets.runtime import device_build, device_report, device_steps, jetson, tensorrt_runner
-from targets.runtime.cuda import Cuda
 from targets.runtime.measure import Settings
-from targets.runtime.tensorrt_build import BuildOptions, build_engine
-from targets.runtime.tensorrt_engine import EngineProblem
+from targets.runtime.tensorrt import device_build, device_engines, device_report, jetson
+from targets.runtime.tensorrt import runner as tensorrt_runner
+from targets.runtime.tensorrt.build import BuildOptions, build_engine
+from targets.runtime.tensorrt.cuda import Cuda
+from targets.runtime.tensorrt.engine import EngineProblem
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, DeviceDouble, logits_of
 
 JETSON = jetson.DeviceFacts(
@@ -136,8 +137,8 @@ def whole_builds(device: DeviceDouble, folder: Path) -> None:
     """`folder` is an unpacked bundle. Everything is done once, and again only when something changed."""
     facts = replace(JETSON, tensorrt=device.trt.__version__)
     here: Any = device_build
-    steps: Any = device_steps
-    here.read_facts = steps.read_facts = lambda: facts
+    made: Any = device_engines
+    here.read_facts = made.read_facts = lambda: facts
     said: list[str] = []
     here._say = said.append
     settings = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.05)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from targets.runtime.tensorrt_build import BuildOptions, build_engine
-from targets.runtime.tensorrt_engine import EngineProblem
+from targets.runtime.tensorrt.build import BuildOptions, build_engine
+from targets.runtime.tensorrt.engine import EngineProblem
 from targets.tensorrt.onnx_files import write_onnx_files
 from tests.targets.tensorrt.conftest import needs_rtx
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from targets.runtime.cuda import SIGNATURES, Cuda, CudaError
+from targets.runtime.tensorrt.cuda import SIGNATURES, Cuda, CudaError
 from tests.targets.tensorrt.bindings import CUDA, wheel
 
 

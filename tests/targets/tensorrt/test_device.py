@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from targets.runtime.manifest import NAME, Manifest
+from targets.runtime.bundle.manifest import NAME, Manifest
 from tests.conftest import ROOT
 from tests.targets.tensorrt.bindings import BINDINGS, unpack, wheel
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
@@ -36,7 +36,7 @@ def bundle(folder: Path) -> Path:
         target="jetson",
         fingerprint="",
         engine="engine/int8_qdq.onnx",
-        runner="tensorrt_runner",
+        runner="tensorrt.runner",
         classes=tuple(map(str, range(CLASSES))),
         preprocessing={"height": SHAPE[0], "width": SHAPE[1], "channels": SHAPE[2], "fit": "pad"},
         files={

@@ -1,0 +1,28 @@
+"""Ranges that follow from the model alone, whatever calibration images happen to show."""
+
+from calibration.centre import centred_ranges
+from calibration.errors import ModelError
+from calibration.graph import Graph
+from calibration.observers import Range
+from calibration.pixels import find_pixel_input
+from calibration.recipe import Scheme
+
+
+def known_ranges(graph: Graph) -> dict[str, Range]:
+    """The range of the normalised image, and of what centring shifted; of no other tensor.
+
+    An image's background may put half of all pixels on one value: an observer that looks for a threshold, as
+    entropy calibration does, then clips the rest of the image.
+    """
+    return _normalized_image(graph) | centred_ranges(graph)
+
+
+def _normalized_image(graph: Graph) -> dict[str, Range]:
+    """What the grey levels 0 and 255 become, in the channel that reaches furthest."""
+    try:
+        pixels = find_pixel_input(graph, Scheme.SYM)
+    except ModelError:  # no such chain: the input is a tensor like any other
+        return {}
+    ends = [(level - pixels.mean) * pixels.scale for level in (0.0, 255.0)]
+    low, high = float(min(end.min() for end in ends)), float(max(end.max() for end in ends))
+    return {pixels.normalized: Range(min(low, 0.0), max(high, 0.0))}

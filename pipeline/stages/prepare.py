@@ -1,0 +1,32 @@
+"""model.onnx + calibration images -> the same network, rewritten so that 8 bits disturb it least."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from calibration.recipe import QuantRecipe
+from pipeline.progress import Progress
+from pipeline.stage import Stage
+from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.store import Product
+
+
+@dataclass(frozen=True)
+class Prepare(Stage):
+    """Rescale channels and centre the first activation, as the recipe says."""
+
+    name: ClassVar[str] = "prepare"
+    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/prepare.py")
+    tools: ClassVar[tuple[str, ...]] = TOOLS
+
+    float_model: Product
+    images: CalibrationImages
+    recipe: QuantRecipe
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write model.onnx. Raises calibration's errors for a model or images that cannot be used."""
+        from calibration.prepare import prepare
+
+        with progress.task("prepare", None) as advance:
+            source = self.float_model.file("model.onnx")
+            prepare(source, self.images.batches, self.recipe, output / "model.onnx", advance)

@@ -1,0 +1,1 @@
+"""What a bundle is, whether it can be trusted, and installing it."""

@@ -1,0 +1,1 @@
+"""`./run camera`: classify what a camera sees, and show it."""

@@ -1,0 +1,284 @@
+"""./run camera: classify what a camera sees, and show it: on a page, in a window, as lines of JSON."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
+
+import numpy as np
+
+from ..bundle.manifest import Manifest, ManifestError
+from ..machine import read_state
+from ..preprocess import Preprocessing
+from .board import Board, Moment
+from .capture import Capture, CaptureState, Frame
+from .outputs import Lines, Window
+from .overlay import draw
+from .page import Page, PageError
+from .recogniser import Engine, Recogniser, Recognition
+from .sources.find import find_source
+from .sources.source import SourceError, Wish
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+WAIT_SECONDS = 0.5
+"""Without a new picture for so long, the page is told how things are."""
+STATE_SECONDS = 2.0
+RATE_SECONDS = 3.0  # over which pictures a second are counted
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What to run: a manifest, and the engines by precision, the first one in use at first."""
+
+    manifest: Manifest
+    engines: Mapping[str, Engine]
+    missing: Mapping[str, str]
+    """Precisions that there are no engines for, and why."""
+
+
+def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
+    """Run the demo with the unpacked bundle in `folder`. Returns the exit code."""
+    options = parser("run camera").parse_args(arguments)
+    try:
+        manifest = Manifest.read(folder)
+        manifest.check(folder)
+    except ManifestError as error:
+        return _fail(str(error))
+    engines = {"int8": Engine(manifest.runner, folder / manifest.engine)}
+    missing = {}
+    if options.fp32:
+        engines["fp32"] = Engine("reference_runner", options.fp32)
+    else:
+        missing["fp32"] = "give the float model with --fp32 model.onnx (it needs onnxruntime) to compare."
+    return run(Demo(manifest, engines, missing), options)
+
+
+def parser(program: str) -> argparse.ArgumentParser:
+    """Return the options of the demo."""
+    made = argparse.ArgumentParser(prog=program, description="Classify what a camera sees.")
+    made.add_argument(
+        "--source",
+        default="0",
+        help="0 or /dev/video0, csi, rtsp://..., a video file, a folder, gst:PIPELINE or pipe:COMMAND",
+    )
+    made.add_argument(
+        "--size", type=_size, default=(1280, 720), metavar="WxH", help="what to ask a camera for"
+    )
+    made.add_argument("--fps", type=int, default=30, help="the same")
+    made.add_argument("--once", action="store_true", help="end with the file; otherwise it begins again")
+    made.add_argument("--unpaced", action="store_true", help="files as fast as they can be read")
+    made.add_argument(
+        "--host", default="127.0.0.1", help="where the page is served; others than 127.0.0.1 get a token"
+    )
+    made.add_argument("--port", type=int, default=8090, help="0 takes any that is free (default: 8090)")
+    made.add_argument("--token", help="for other hosts; without it one is made up")
+    made.add_argument("--no-page", action="store_true")
+    made.add_argument("--no-window", action="store_true", help="no window, even if there is a screen")
+    made.add_argument("--json", action="store_true", help="one JSON object a picture on stdout")
+    made.add_argument("--threads", type=int, default=1)
+    made.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
+    made.add_argument(
+        "--fp32", type=Path, metavar="MODEL.onnx", help="the float model, to switch to and compare"
+    )
+    return made
+
+
+def run(demo: Demo, options: argparse.Namespace) -> int:
+    """Run until the source ends, the window is closed, or a signal comes. Returns the exit code."""
+    stop = threading.Event()
+    if demo.manifest.pixels:
+        return _fail("the demo shows classes of pictures; this network classifies pixels. ./run can do that.")
+    with ExitStack() as opened:
+        opened.enter_context(_stopping(stop))
+        try:
+            width, height = options.size
+            wish = Wish(width, height, options.fps)
+            source = find_source(options.source, wish, not options.once, not options.unpaced)
+            recogniser = opened.enter_context(
+                Recogniser(
+                    dict(demo.engines),
+                    demo.manifest.classes,
+                    Preprocessing(**demo.manifest.preprocessing),
+                    options.threads,
+                    options.top,
+                )
+            )
+            loop = Loop(demo, recogniser, source.name, stop)
+            if not options.no_page:
+                page = Page(loop.board, recogniser.use, options.host, options.port, options.token)
+                opened.enter_context(page.serving())
+                print(f"page     {page.address}", file=sys.stderr, flush=True)
+        except (SourceError, PageError, ValueError) as error:
+            return _fail(str(error))
+        if options.json:
+            loop.listeners.append(opened.enter_context(Lines(stop)))
+        if not options.no_window and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            loop.listeners.append(opened.enter_context(Window(stop)))
+        with Capture(source) as capture:
+            loop.run(capture)
+    return 0
+
+
+QUIET_SECONDS = 2.0
+"""A source that gives nothing for so long is no longer called running."""
+
+
+class Loop:
+    """Takes the newest picture, classifies it, tells everybody, and again."""
+
+    def __init__(self, demo: Demo, recogniser: Recogniser, source: str, stop: threading.Event) -> None:
+        self.board = Board()
+        self.listeners: list[Any] = []
+        self._demo = demo
+        self._recogniser = recogniser
+        self._source = source
+        self._stop = stop
+        self._done = 0
+        self._finished: deque[float] = deque(maxlen=1000)
+        self._device: dict[str, Any] = {}
+        self._looked = float("-inf")
+        self._told = ""
+        self._arrived = time.monotonic()
+
+    def run(self, capture: Capture) -> None:
+        """Run until told to stop, or until the source ends."""
+        last = shown = np.zeros((360, 640, 3), np.uint8)
+        number = seen = 0
+        while not self._stop.is_set():
+            frame = capture.newest(seen, WAIT_SECONDS)
+            state = self._judged(capture.state, frame)
+            self._tell(state)
+            number += 1
+            if frame is None:
+                fine = state.status == "running" and seen  # a slow source
+                image = shown if fine else draw(last, [], [state.status, state.text])
+                self.board.post(Moment(number, image, self._record(state)))
+                if state.status == "ended":
+                    return
+                continue
+            seen, last = frame.number, frame.image
+            found = self._recogniser(frame.image)
+            self._done += 1
+            self._finished.append(time.monotonic())
+            record = {**self._record(state), **self._findings(frame, found)}
+            whole, fps = record["end_to_end_ms"], record["fps"]
+            lines = [
+                f"{found.precision.upper()}  model {found.model_ms:.2f} ms  end to end {whole:.1f} ms"
+                f"  {fps:.1f} fps"
+            ]
+            shown = draw(frame.image, found.classes, lines)
+            moment = Moment(number, shown, record)
+            self.board.post(moment)
+            for listener in self.listeners:
+                listener.tell(moment)
+
+    def _judged(self, state: CaptureState, frame: Frame | None) -> CaptureState:
+        """Say of a source that hangs that it does; its thread cannot."""
+        if frame is not None:
+            self._arrived = frame.arrived
+        quiet = time.monotonic() - self._arrived
+        if state.status != "running" or quiet < QUIET_SECONDS:
+            return state
+        return replace(state, status="waiting", text=f"no picture for {quiet:.0f} s")
+
+    def _findings(self, frame: Frame, found: Recognition) -> dict[str, Any]:
+        return {
+            "fresh": True,
+            "frame": frame.number,
+            "time": time.time(),
+            "precision": found.precision,
+            "classes": [{"name": name, "probability": round(p, 6)} for name, p in found.classes],
+            "preprocess_ms": found.preprocess_ms,
+            "model_ms": found.model_ms,
+            "end_to_end_ms": 1e3 * (time.monotonic() - frame.arrived),
+        }
+
+    def _record(self, state: CaptureState) -> dict[str, Any]:
+        """Say how things are, whether or not there is a new picture."""
+        now = time.monotonic()
+        if now - self._looked > STATE_SECONDS:
+            self._looked, self._device = now, _device()
+        recent = sum(1 for moment in self._finished if now - moment < RATE_SECONDS)
+        reasons = {**self._demo.missing, **self._recogniser.unavailable}
+        return {
+            "fresh": False,
+            "model": self._demo.manifest.model,
+            "target": self._demo.manifest.target,
+            "source": self._source,
+            "status": state.status,
+            "text": state.text,
+            "captured": state.captured,
+            "dropped": max(0, state.captured - self._done),
+            "damaged": state.damaged,
+            "reconnects": state.reconnects,
+            "fps": recent / RATE_SECONDS,
+            "precision": self._recogniser.precision,
+            "precisions": {**dict.fromkeys(self._recogniser.precisions), **reasons},
+            "classes": [],
+            "device": self._device,
+        }
+
+    def _tell(self, state: CaptureState) -> None:
+        """Say on the terminal when the source is lost or found again."""
+        said = f"{state.status}  {state.text}"
+        if said != self._told:
+            self._told = said
+            print(said, file=sys.stderr, flush=True)
+
+
+def _device() -> dict[str, Any]:
+    """Return the state of this machine in words, None where it does not tell."""
+    state = read_state()
+    clocks = state.frequencies_mhz
+    return {
+        "temperature": None if state.temperature_c is None else f"{state.temperature_c:.0f} °C",
+        "frequency": f"{max(clocks):.0f} MHz" if clocks else None,
+        "governor": ", ".join(state.governors) or None,
+        "throttled": None if state.throttle_events is None else f"{state.throttle_events} times since boot",
+        "load": None if state.load_average is None else f"{state.load_average:.1f} on {state.cores} cores",
+    }
+
+
+class _stopping:  # noqa: N801 - used like a function
+    """Sets an event on Ctrl-C and SIGTERM, a second Ctrl-C ends at once."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {
+                number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)
+            }
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text} is no size such as 1280x720")
+    return int(width), int(height)
+
+
+def _fail(reason: str) -> int:
+    print(f"camera: {reason}", file=sys.stderr)
+    return 1

@@ -1,0 +1,77 @@
+"""Video files and folders of pictures."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator
+
+import cv2
+
+from ...preprocess import ImageError, decode
+from .opencv import read_frames
+from .source import Ended, SourceError
+
+if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def open_film(path: Path, loop: bool, pace: bool) -> Iterator[Image | None]:
+    """Open a video file."""
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise SourceError(f"{path} is no video that OpenCV can read")
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    seconds = 1 / fps if pace and 0 < fps <= 1000 else 0.0
+
+    def frames() -> Iterator[Image | None]:
+        while True:
+            count = 0
+            for frame in _paced(read_frames(cv2.VideoCapture(str(path)), str(path), ""), seconds):
+                count += 1
+                yield frame
+            if not loop or not count:
+                raise Ended(f"{path} is at its end")
+
+    return frames()
+
+
+def open_folder(path: Path, loop: bool, pace: bool) -> Iterator[Image | None]:
+    """Show the pictures of a folder, one a second if `pace`."""
+
+    def frames() -> Iterator[Image | None]:
+        while True:
+            for picture in _paced(iter(pictures_in(path)), 1.0 if pace else 0.0):
+                yield _picture(picture)
+            if not loop or not pictures_in(path):
+                raise Ended(f"{path} is at its end")
+
+    return frames()
+
+
+def _picture(path: Path) -> Image | None:
+    try:
+        return decode(path.read_bytes(), 3)
+    except (OSError, ImageError):
+        return None
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+
+
+def _paced(items: Iterator[Any], seconds: float) -> Iterator[Any]:
+    """Give an item every so many seconds; one that is late does not make the others hurry."""
+    due = time.monotonic()
+    for item in items:
+        time.sleep(max(0.0, due - time.monotonic()))
+        due = max(due + seconds, time.monotonic())
+        yield item
+    time.sleep(max(0.0, due - time.monotonic()))

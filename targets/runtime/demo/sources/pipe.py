@@ -1,0 +1,77 @@
+"""Programs that write JPEG pictures to their output, one after the other."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING, Iterator
+
+from ...preprocess import ImageError, decode
+from .source import SourceError
+
+if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+
+CHUNK = 1 << 16
+MAX_JPEG = 32 << 20  # bytes of one picture from a pipe; what is longer is no JPEG
+
+
+def open_pipe(command: list[str]) -> Iterator[Image | None]:
+    """Start a program and read JPEG pictures from its output."""
+    try:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+        )
+    except OSError as error:
+        raise SourceError(f"{command[0]} cannot be started: {error.strerror}") from error
+
+    def end() -> None:
+        child.kill()
+        with suppress(subprocess.TimeoutExpired):  # one that the kernel cannot end is left to it
+            child.wait(1.0)
+
+    atexit.register(end)  # also if the thread that reads is stuck, and never comes to the end below
+
+    def frames() -> Iterator[Image | None]:
+        assert child.stdout is not None  # noqa: S101 - it is a pipe
+        waiting = b""
+        try:
+            while True:
+                chunk = os.read(child.stdout.fileno(), CHUNK)
+                if not chunk:
+                    return
+                waiting += chunk
+                *whole, waiting = _split(waiting)
+                for jpeg in whole:
+                    yield _decoded(jpeg)
+        finally:
+            end()
+            child.stdout.close()
+            atexit.unregister(end)
+
+    return frames()
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Cut a stream of JPEG pictures behind each end marker; the last part is what is not yet complete.
+
+    Within the compressed part FF is always followed by 00 or a restart marker (ITU-T T.81, B.1.1.5), so FF D9
+    is the end; thumbnails inside, which have one of their own, no camera writes into a video.
+    """
+    parts = data.split(b"\xff\xd9")
+    if len(parts) == 1 and len(data) > MAX_JPEG:
+        return [data, b""]  # nothing a picture could be: handed on as a damaged one
+    return [*(part + b"\xff\xd9" for part in parts[:-1]), parts[-1]]
+
+
+def _decoded(jpeg: bytes) -> Image | None:
+    start = jpeg.find(b"\xff\xd8")
+    try:
+        return decode(jpeg[start:], 3) if start >= 0 else None
+    except ImageError:
+        return None

@@ -1,0 +1,20 @@
+"""Finding a runner by its name: a module with `open_engine(path, threads)`, imported when it is needed."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def find_runner(name: str) -> Any:
+    """Return the module `name` beside this one (`native_runner`, `tensorrt.runner`), or else from anywhere.
+
+    Raises ModuleNotFoundError for it, or for what it needs.
+    """
+    beside = f"{__package__}.{name}"
+    try:
+        return importlib.import_module(beside)
+    except ModuleNotFoundError as error:
+        if error.name != beside:
+            raise
+    return importlib.import_module(name)

@@ -1,0 +1,151 @@
+"""Building engines on the device by TensorRT's Python API, with any version from 8.5 to 11."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable
+
+from .engine import FP16, INT8, EngineProblem, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Say = Callable[[str], None]
+
+FILES = {
+    (INT8, False): "int8_qdq.onnx",
+    (INT8, True): "int8_qdq_fp16.onnx",
+    (FP16, False): "fp16.onnx",
+    (FP16, True): "fp16.onnx",
+}
+"""The ONNX file by precision, and by whether TensorRT takes all types from the graph."""
+HEARTBEAT_S = 15.0
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build. The batch is a profile from 1 to `largest_batch`, tuned for `batch`."""
+
+    workspace_mib: int = 1024
+    batch: int = 1
+    largest_batch: int = 8
+
+    @property
+    def batches(self) -> tuple[int, int, int]:
+        """The smallest, tuned and largest batch of the profile."""
+        return 1, self.batch, max(self.batch, self.largest_batch)
+
+    def __str__(self) -> str:
+        batches = f"batch {self.batch} of 1..{self.largest_batch}"
+        return f"workspace {self.workspace_mib} MiB, {batches}, one stream"
+
+
+def is_strongly_typed(version: str) -> bool:
+    """Whether networks are built strongly typed: an option in TensorRT 10, the only way in 11.
+
+    TensorRT-RTX, which counts its versions from 1, has no other way either.
+    """
+    return int(version.split(".", maxsplit=1)[0]) not in (8, 9)
+
+
+def onnx_name(precision: str, version: str) -> str:
+    """Return the file to build a precision from."""
+    return FILES[precision, is_strongly_typed(version)]
+
+
+def make_logger(trt: Any) -> Any:
+    """Return a logger that keeps errors in its list `errors` and is silent."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        """Keeps what went wrong."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.errors.append(msg)
+
+    return Logger()
+
+
+def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, cache: Path, say: Say) -> bytes:
+    """Build an engine with the module `tensorrt` and return it, serialised.
+
+    Tactics that were timed once are kept in the file `cache`. Raises EngineProblem with TensorRT's own words.
+    """
+    strong = is_strongly_typed(trt.__version__)
+    logger = make_logger(trt)
+    builder = trt.Builder(logger)
+    if builder is None:
+        raise EngineProblem("TensorRT finds no GPU here")
+    network = builder.create_network(_network_flags(trt, strong))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx.read_bytes()):
+        errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+        raise EngineProblem(
+            "TensorRT {} cannot read {}: {}".format(trt.__version__, onnx.name, "; ".join(errors))
+        )
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if hasattr(config, "max_aux_streams"):  # TensorRT 8.6
+        config.max_aux_streams = 0
+    if not strong:
+        config.set_flag(trt.BuilderFlag.FP16)
+        if precision == INT8:
+            config.set_flag(trt.BuilderFlag.INT8)
+    _add_profile(builder, network, config, options)
+    known = config.create_timing_cache(cache.read_bytes()) if cache.is_file() else None
+    if known is None:  # there is none, or not of this TensorRT
+        known = config.create_timing_cache(b"")
+    config.set_timing_cache(known, True)
+    with heartbeat(f"building {onnx.name}", say):
+        plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        said = "; ".join(logger.errors[-3:]) or "it did not say why"
+        raise EngineProblem(f"TensorRT {trt.__version__} cannot build {onnx.name}: {said}")
+    write(cache, bytes(config.get_timing_cache().serialize()))
+    return bytes(plan)
+
+
+def _network_flags(trt: Any, strong: bool) -> int:
+    flag = trt.NetworkDefinitionCreationFlag
+    if strong:
+        return 1 << int(flag.STRONGLY_TYPED)
+    return 1 << int(flag.EXPLICIT_BATCH)
+
+
+def _add_profile(builder: Any, network: Any, config: Any, options: BuildOptions) -> None:
+    image = network.get_input(0)
+    shape = tuple(image.shape)
+    if shape[0] >= 0:
+        return
+    profile = builder.create_optimization_profile()
+    profile.set_shape(image.name, *[(batch, *shape[1:]) for batch in options.batches])
+    config.add_optimization_profile(profile)
+
+
+@contextmanager
+def heartbeat(what: str, say: Say) -> Iterator[None]:
+    """Say how long something takes, every few seconds while it runs and at its end."""
+    start, over = time.monotonic(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(HEARTBEAT_S):
+            say(f"{what}: {time.monotonic() - start:.0f} s")
+
+    thread = threading.Thread(target=beat, daemon=True)
+    say(what)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    say(f"{what}: done in {time.monotonic() - start:.0f} s")

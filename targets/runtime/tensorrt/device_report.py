@@ -1,0 +1,135 @@
+"""What the engines compute and how long they take on this device, and which one is worth shipping."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Callable, Mapping
+
+import numpy as np
+
+from ..measure import Measurement, Settings, measure
+from ..quantile import quantile
+from . import layers as inspecting
+from .engine import FP16, INT8
+from .runner import open_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from .cuda import Cuda
+
+Say = Callable[[str], None]
+
+
+def measured(
+    trt: Any,
+    cuda: Cuda,
+    plans: Mapping[str, Path],
+    evaluation: Path,
+    settings: Settings,
+    max_drop: float,
+    say: Say,
+) -> dict[str, Any]:
+    """Check and time the engines of INT8 and FP16 on evaluation.npz; the answer is ready for JSON."""
+    with np.load(str(evaluation), allow_pickle=False) as data:
+        images, labels, expected = data["images"], data["labels"], data["int8"]
+    accuracy = {}
+    for precision, plan in plans.items():
+        with open_plan(plan, trt, cuda) as runner:
+            accuracy[precision] = _accuracy(runner.infer(images).reshape(expected.shape), labels, expected)
+        found = accuracy[precision]
+        say(f"{precision}: top-1 {100 * found['top1']:.2f} % of {found['images']} images")
+    times = timed(trt, cuda, plans, images, settings)
+    choice, why = choose(accuracy, times["latency"], max_drop)
+    return {"accuracy": accuracy, **times, "chosen": choice, "why": why}
+
+
+def timed(
+    trt: Any, cuda: Cuda, plans: Mapping[str, Path], images: NDArray[np.uint8], settings: Settings
+) -> dict[str, Any]:
+    """Time the engines in alternation on batches of `images` [N, H, W, C], and look into them.
+
+    End to end is from pixels in memory to logits in memory; computing alone leaves both on the GPU.
+    """
+    batch = settings.batch
+    turns = [images[i : i + batch] for i in range(0, len(images) - batch + 1, batch)] or [images]
+    with ExitStack() as opened:
+        runners = {p: opened.enter_context(open_plan(plan, trt, cuda)) for p, plan in plans.items()}
+        names = [(p, what) for p in runners for what in ("end_to_end", "compute")]
+        calls: list[Callable[[], object]] = []
+        for runner in runners.values():
+            calls += [_end_to_end(runner, turns), _compute(runner, len(turns[0]))]
+        latency: dict[str, dict[str, Any]] = {p: {} for p in runners}
+        for (precision, what), one in zip(names, measure(calls, settings)):
+            latency[precision][what] = summary(one)
+        graphs = all(runner.uses_graphs for runner in runners.values())
+        layers = {p: _layers(trt, runner, len(turns[0])) for p, runner in runners.items()}
+    return {"latency": latency, "layers": layers, "cuda_graphs": graphs}
+
+
+def choose(
+    accuracy: Mapping[str, Mapping[str, Any]], latency: Mapping[str, Mapping[str, Any]], max_drop: float
+) -> tuple[str, str]:
+    """Return the faster precision whose accuracy passes, and why. A tie goes to FP16: it loses nothing."""
+    drop = 100 * (accuracy[FP16]["top1"] - accuracy[INT8]["top1"])
+    int8, fp16 = (latency[precision]["end_to_end"]["p50_ms"] for precision in (INT8, FP16))
+    if drop > max_drop:
+        return FP16, f"INT8 loses {drop:.2f} points of top-1, {max_drop:.2f} are allowed"
+    if int8["high"] is None or fp16["low"] <= int8["high"]:
+        return FP16, "INT8 is not shown to be faster: p50 {:.3f} ms, FP16 {:.3f} ms".format(
+            int8["value"],
+            fp16["value"],
+        )
+    return INT8, "p50 {:.3f} ms, FP16 {:.3f} ms; top-1 drop {:.2f} points".format(
+        int8["value"], fp16["value"], drop
+    )
+
+
+def summary(one: Measurement) -> dict[str, Any]:
+    """Return the quantiles of a measurement with their intervals, in ms, and all of its runs."""
+    runs = np.array(one.runs_ns, np.int64)
+    quantiles = {}
+    for name, probability in (("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99)):
+        found = quantile(runs, probability)
+        high = None if found.high is None else found.high / 1e6
+        quantiles[name] = {"value": found.value / 1e6, "low": found.low / 1e6, "high": high}
+    return {**quantiles, "measurement": asdict(one)}
+
+
+def _accuracy(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], expected: NDArray[np.float32]
+) -> dict[str, float]:
+    return {
+        "images": len(labels),
+        "top1": float(np.mean(logits.argmax(axis=1) == labels)),
+        "agreement": float(np.mean(logits.argmax(axis=1) == expected.argmax(axis=1))),
+        "largest_difference": float(np.abs(logits - expected).max()),
+    }
+
+
+def _end_to_end(runner: Any, turns: list[NDArray[np.uint8]]) -> Callable[[], object]:
+    position = [0]
+
+    def call() -> None:
+        position[0] = (position[0] + 1) % len(turns)
+        runner.infer(turns[position[0]])
+
+    return call
+
+
+def _compute(runner: Any, batch: int) -> Callable[[], object]:
+    return lambda: runner.run(batch, copies=False)
+
+
+def _layers(trt: Any, runner: Any, batch: int) -> dict[str, Any]:
+    text = runner.inspect(trt)
+    try:
+        layers = inspecting.read_layers(text)
+    except (ValueError, json.JSONDecodeError) as error:
+        return {"problem": str(error)}
+    times = inspecting.profile(trt, runner, batch)
+    return asdict(inspecting.precisions(layers, times))

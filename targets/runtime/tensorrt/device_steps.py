@@ -1,0 +1,103 @@
+"""The steps of building on a device, each to be asked for over SSH: the answer is the last line, as JSON.
+
+python3 program.pyz probe
+python3 program.pyz engines FOLDER      build what is not built yet; FOLDER/engine has the ONNX files
+python3 program.pyz stream FOLDER [--precision int8|fp16]       pixels from stdin, logits to stdout
+python3 program.pyz measure FOLDER IMAGES
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from ..measure import Settings
+from .build import BuildOptions
+from .cuda import Cuda, CudaError
+from .device_engines import check, make_engines, tensorrt, usable
+from .device_report import timed
+from .engine import FP16, INT8, EngineProblem
+from .jetson import locked_clocks, read_facts
+from .runner import open_plan
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do one step. Returns the exit code; a failure is one line on stderr."""
+    options = _parser().parse_args(arguments)
+    end_politely()
+    try:
+        _step(options)
+    except (EngineProblem, CudaError, OSError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def end_politely() -> None:
+    """Let a cut connection, which ends this program by SIGTERM, run what restores the clocks."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(dest="step", required=True)
+    commands.add_parser("probe")
+    engines = commands.add_parser("engines")
+    stream = commands.add_parser("stream")
+    measure = commands.add_parser("measure")
+    for one in (engines, stream, measure):
+        one.add_argument("folder", type=Path)
+    engines.add_argument("--options", type=json.loads, default={}, help="JSON of BuildOptions")
+    stream.add_argument("--precision", choices=(INT8, FP16), default=INT8)
+    measure.add_argument("images", type=Path, help=".npy, uint8 [N, H, W, C]")
+    measure.add_argument("--settings", type=json.loads, default={}, help="JSON of measuring's Settings")
+    return parser
+
+
+def _step(options: argparse.Namespace) -> None:
+    if options.step == "probe":
+        _answer(asdict(read_facts()))
+        return
+    engines = options.folder / "engine"
+    if options.step == "engines":
+        facts = read_facts()
+        check(facts)
+        keys = make_engines(engines, facts, BuildOptions(**options.options), _say)
+        _answer({precision: asdict(key) for precision, key in keys.items()})
+    elif options.step == "stream":
+        with open_plan(usable(engines, options.precision), tensorrt(), Cuda.load()) as runner:
+            _stream(runner)
+    else:
+        images = np.load(str(options.images), allow_pickle=False)
+        plans = {precision: usable(engines, precision) for precision in (INT8, FP16)}
+        settings = Settings(**options.settings)
+        with locked_clocks(engines / "clocks.saved", _say) as locked:
+            found = timed(tensorrt(), Cuda.load(), plans, images, settings)
+        _answer({**found, "clocks_locked": locked, "facts": asdict(read_facts())})
+
+
+def _answer(values: dict[str, Any]) -> None:
+    print(json.dumps(values), flush=True)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _stream(runner: Any) -> None:
+    """Answer every image on stdin with its logits, until stdin ends."""
+    pixels = runner.pixels[0]
+    while True:
+        image = sys.stdin.buffer.read(pixels.nbytes)
+        if len(image) < pixels.nbytes:
+            return
+        logits = runner.infer(np.frombuffer(image, np.uint8).reshape((1, *pixels.shape)))
+        sys.stdout.buffer.write(logits.astype("<f4").tobytes())
+        sys.stdout.buffer.flush()

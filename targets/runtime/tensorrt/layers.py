@@ -1,0 +1,87 @@
+"""What runs in INT8 in an engine, from TensorRT's own inspector and profiler."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
+
+if TYPE_CHECKING:
+    from .runner import TensorRTRunner
+
+UNKNOWN = "unknown"
+TYPES = (("int8", "INT8"), ("fp16", "FP16"), ("half", "FP16"), ("fp32", "FP32"), ("float", "FP32"))
+"""What a format of the inspector contains, and the type it means. Their words changed between versions."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a built engine: the type of its first input, and whether it only changes a format."""
+
+    name: str
+    kind: str
+    precision: str
+    is_reformat: bool
+
+
+@dataclass(frozen=True)
+class Precisions:
+    """How much of an engine runs in INT8, of its layers and of its time; reformats count as not INT8."""
+
+    layers: int
+    int8_layers: int
+    int8_time_share: float
+    reformats: tuple[str, ...]
+    not_int8: tuple[str, ...]  # layers with arithmetic in another type, the slowest first
+
+
+def read_layers(text: str) -> list[Layer]:
+    """Return the layers of the inspector's JSON. Raises ValueError if it holds none."""
+    try:
+        layers = json.loads(text)["Layers"]
+    except (KeyError, TypeError) as error:
+        raise ValueError("the inspector describes no layers") from error
+    return [_layer(one) for one in layers]
+
+
+def precisions(layers: Sequence[Layer], times_ms: Mapping[str, float]) -> Precisions:
+    """Sum up layers; `times_ms` by name is from the profiler, which does not time every one of them."""
+    total = sum(times_ms.values())
+    int8 = [layer for layer in layers if layer.precision == "INT8" and not layer.is_reformat]
+    others = [layer.name for layer in layers if layer.precision != "INT8" and not layer.is_reformat]
+    share = sum(times_ms.get(layer.name, 0.0) for layer in int8) / total if total else 0.0
+    return Precisions(
+        layers=len(layers),
+        int8_layers=len(int8),
+        int8_time_share=share,
+        reformats=tuple(layer.name for layer in layers if layer.is_reformat),
+        not_int8=tuple(sorted(others, key=lambda name: -times_ms.get(name, 0.0))),
+    )
+
+
+def profile(trt: Any, runner: TensorRTRunner, batch: int, runs: int = 20) -> dict[str, float]:
+    """Return each layer's mean time in ms. Profiled layers run one by one: their sum is no latency."""
+    times: dict[str, float] = {}
+
+    class Profiler(trt.IProfiler):  # type: ignore[misc]
+        """Adds up what TensorRT reports after every run."""
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            times[layer_name] = times.get(layer_name, 0.0) + ms / runs
+
+    profiler = Profiler()
+    runner.context.profiler = profiler
+    for _ in range(runs):
+        runner.enqueue(batch, copies=False)
+        runner.synchronize()
+    return times
+
+
+def _layer(described: Any) -> Layer:
+    if isinstance(described, str):  # an engine without detailed profiling names its layers, no more
+        return Layer(described, UNKNOWN, UNKNOWN, "reformat" in described.lower())
+    kind, name = str(described.get("LayerType", UNKNOWN)), str(described.get("Name", ""))
+    inputs = described.get("Inputs") or [{}]
+    form = str(inputs[0].get("Format/Datatype", inputs[0].get("Datatype", ""))).lower()
+    precision = next((meaning for word, meaning in TYPES if word in form), UNKNOWN)
+    return Layer(name, kind, precision, "reformat" in kind.lower() or name.lower().startswith("reformat"))

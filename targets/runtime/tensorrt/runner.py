@@ -1,0 +1,170 @@
+"""Run an engine that TensorRT built on this device: pixels in, logits out, by tensor names alone."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .build import make_logger
+from .cuda import Cuda, CudaError, Graph
+from .device_engines import tensorrt, usable
+from .engine import EngineProblem, chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+IMAGE, LOGITS = "image", "logits"
+REBUILD = "rebuild it on this device: ./build_on_device.py"
+
+
+class TensorRTRunner:
+    """An opened engine with all its memory, allocated once. Not for use from two threads at once."""
+
+    def __init__(self, trt: Any, cuda: Cuda, engine: Any) -> None:
+        self._cuda, self._engine = cuda, engine
+        modes = trt.TensorIOMode
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        found = {name: engine.get_tensor_mode(name) for name in names}
+        if found != {IMAGE: modes.INPUT, LOGITS: modes.OUTPUT}:
+            raise EngineProblem("its tensors are {}, not {} and {}".format(", ".join(names), IMAGE, LOGITS))
+        shape = tuple(engine.get_tensor_shape(IMAGE))
+        self.is_static = shape[0] >= 0
+        largest = shape if self.is_static else tuple(engine.get_tensor_profile_shape(IMAGE, 0)[2])
+        self.largest_batch = largest[0]
+        self._image = shape[1:]
+        classes = int(np.prod(tuple(engine.get_tensor_shape(LOGITS))[1:]))  # of all pixels, if it is of these
+        self.context = engine.create_execution_context()
+        if self.context is None:
+            raise EngineProblem("there is too little GPU memory for it")
+        self.stream = cuda.stream()
+        self.pixels = cuda.pinned((self.largest_batch, *self._image), np.uint8)
+        self.logits = cuda.pinned((self.largest_batch, classes), np.float32)
+        self._on_device = cuda.device_memory(self.pixels.nbytes), cuda.device_memory(self.logits.nbytes)
+        for name, address in zip((IMAGE, LOGITS), self._on_device):
+            self.context.set_tensor_address(name, address)
+        self._graphs: dict[tuple[int, bool], Graph | None] = {}
+        self._batch = 0
+
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return logits [N, classes] for images [N, H, W, C] of raw pixels."""
+        if images.dtype != np.uint8 or images.shape[1:] != self._image:
+            size = ", ".join(map(str, self._image))
+            raise ValueError(
+                f"images are {images.dtype} {list(images.shape)}; this engine needs uint8 [N, {size}]"
+            )
+        step = self.largest_batch
+        if self.is_static and len(images) % step:
+            raise ValueError(f"the engine takes {step} images at a time, not {len(images)}")
+        logits = np.empty((len(images), self.logits.shape[1]), np.float32)
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
+            self.pixels[: len(part)] = part
+            self.run(len(part))
+            logits[start : start + len(part)] = self.logits[: len(part)]
+        return logits
+
+    def run(self, batch: int, copies: bool = True) -> None:
+        """Run the first `batch` images of `pixels`; without `copies` those that are on the GPU already.
+
+        From the second time on, all of it is one CUDA graph, if CUDA can record it.
+        """
+        key = batch, copies
+        if batch != self._batch:
+            self.context.set_input_shape(IMAGE, (batch, *self._image))
+            self._batch = batch
+        graph = self._graphs.get(key)
+        if graph is None:
+            self.enqueue(batch, copies)
+        else:
+            graph.launch()
+        self._cuda.synchronize(self.stream)
+        if key not in self._graphs:
+            self._graphs[key] = self._recorded(batch, copies)
+
+    @property
+    def uses_graphs(self) -> bool:
+        """Whether what ran more than once runs as CUDA graphs."""
+        return bool(self._graphs) and all(graph is not None for graph in self._graphs.values())
+
+    def enqueue(self, batch: int, copies: bool) -> None:
+        """Put one inference into the stream. Raises EngineProblem if TensorRT refuses."""
+        pixels, logits = self._on_device
+        if copies:
+            self._cuda.copy_to_device(pixels, self.pixels, batch * self.pixels[0].nbytes, self.stream)
+        if not self.context.execute_async_v3(self.stream):
+            raise EngineProblem("TensorRT could not run the engine")
+        if copies:
+            self._cuda.copy_to_host(self.logits, logits, batch * self.logits[0].nbytes, self.stream)
+
+    def synchronize(self) -> None:
+        """Wait for what was put into the stream."""
+        self._cuda.synchronize(self.stream)
+
+    def inspect(self, trt: Any) -> str:
+        """Return TensorRT's description of all layers, as JSON text."""
+        inspector = self._engine.create_engine_inspector()
+        return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+    def close(self) -> None:
+        """Free everything."""
+        for graph in self._graphs.values():
+            if graph is not None:
+                graph.close()
+        for address in self._on_device:
+            self._cuda.call("cudaFree", address)
+        for array in (self.pixels, self.logits):
+            self._cuda.free_pinned(array)
+        self._cuda.call("cudaStreamDestroy", self.stream)
+
+    def _recorded(self, batch: int, copies: bool) -> Graph | None:
+        graph = Graph(self._cuda, self.stream)
+        graph.begin()
+        try:
+            self.enqueue(batch, copies)
+            graph.end()
+        except (
+            CudaError,
+            EngineProblem,
+        ):  # a layer that cannot be recorded: runs enter the stream one by one
+            graph.abandon()
+            return None
+        return graph
+
+
+@contextmanager
+def open_plan(plan: Path, trt: Any, cuda: Cuda) -> Iterator[TensorRTRunner]:
+    """Load a serialised engine. Raises EngineProblem, saying what is wrong with it and what to do."""
+    logger = make_logger(trt)
+    runtime = trt.Runtime(logger)
+    engine = runtime.deserialize_cuda_engine(plan.read_bytes())
+    if engine is None:
+        said = logger.errors[-1] if logger.errors else f"TensorRT {trt.__version__} refuses it"
+        raise EngineProblem(f"{plan.name} cannot be used here: {said}. Please {REBUILD}")
+    try:
+        runner = TensorRTRunner(trt, cuda, engine)
+    except EngineProblem as error:
+        raise EngineProblem(f"{plan.name}: {error}. Please {REBUILD}") from error
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+@contextmanager
+def open_engine(engine: Path, threads: int = 1) -> Iterator[TensorRTRunner]:  # noqa: ARG001 - the GPU has its own
+    """Open the precision that the build on this device chose; `engine` is a file in the folder of engines.
+
+    Raises EngineProblem, a ValueError, if nothing was built here, or for another device or TensorRT.
+    """
+    try:
+        plan = usable(engine.parent, chosen(engine.parent))
+        trt, cuda = tensorrt(), Cuda.load()
+    except CudaError as error:
+        raise EngineProblem(f"TensorRT cannot be used here: {error}") from error
+    with open_plan(plan, trt, cuda) as runner:
+        yield runner

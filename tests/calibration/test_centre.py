@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from calibration.centre import first_activation
+from calibration.errors import ImagesError, ModelError
+from calibration.graph import Graph, attribute
+from calibration.lint import lint
+from calibration.metrics import closeness
+from calibration.prepare import prepare
+from calibration.produce import produce
+from calibration.recipe import QuantRecipe, Scheme
+from tests.calibration.conftest import pictures
+from tests.calibration.networks import Exported
+
+RECIPE = QuantRecipe.parse("w8a8_sym_ctr")
+
+
+def _logits(model: Path, images: np.ndarray) -> np.ndarray:
+    return np.asarray(onnxruntime.InferenceSession(model).run(["logits"], {"image": images})[0])
+
+
+@pytest.fixture
+def centred(exported: Exported, tmp_path: Path) -> Path:
+    prepare(exported.path, lambda: [pictures(16, exported.image_shape)], RECIPE, tmp_path / "centred.onnx")
+    return tmp_path / "centred.onnx"
+
+
+def test_a_centred_model_computes_the_same(exported: Exported, centred: Path) -> None:
+    images = pictures(16, exported.image_shape, seed=1)
+    expected = _logits(exported.path, images)
+    np.testing.assert_allclose(_logits(centred, images), expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_first_activation_reaches_as_far_below_zero_as_above(exported: Exported, centred: Path) -> None:
+    model = onnx.load(centred)
+    name = f"{first_activation(Graph.load(exported.path))}/centred"
+    model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    values = session.run([name], {"image": pictures(16, exported.image_shape)})[0]
+    assert values.max() == pytest.approx(-values.min(), rel=1e-5)
+
+
+def test_no_convolution_behind_it_pads_by_itself(centred: Path) -> None:
+    """Its own padding is with zero, which is not what the border held."""
+    graph = Graph.load(centred)
+    padded = [n.output[0] for n in graph.nodes if n.op_type == "Pad" and n.output[0].endswith("/border")]
+    readers = [graph.nodes[edge.node] for name in padded for edge in graph.consumers(name)]
+    assert readers
+    assert all(node.op_type == "Conv" and not any(attribute(node, "pads", [0])) for node in readers)
+
+
+@pytest.mark.parametrize("recipe", ["w8a8_sym_ctr", "w8a8_sym_mse_eq_ctr_pix_wmse_obq_bc"])
+def test_it_quantises_into_a_graph_that_symmetric_engines_take(
+    exported: Exported, tmp_path: Path, recipe: str
+) -> None:
+    images = pictures(16, exported.image_shape)
+    made = produce(exported.path, lambda: [images], QuantRecipe.parse(recipe), tmp_path)
+    assert lint(made.quantized, Scheme.SYM) == []
+    close = closeness(_logits(exported.path, images), _logits(made.quantized, images))
+    assert close.sqnr_db > 20
+
+
+def test_centring_lowers_the_noise(exported: Exported, tmp_path: Path) -> None:
+    images, fresh = pictures(64, exported.image_shape), pictures(64, exported.image_shape, seed=1)
+    expected = _logits(exported.path, fresh)
+
+    def noise(name: str) -> float:
+        made = produce(exported.path, lambda: [images], QuantRecipe.parse(name), tmp_path)
+        return float(((_logits(made.quantized, fresh) - expected) ** 2).sum())
+
+    assert noise("w8a8_sym_ctr_pix_obq_bc") < 0.95 * noise("w8a8_sym_pix_obq_bc")
+
+
+def test_an_activation_that_feeds_something_else_is_named(rgb_model: Path, tmp_path: Path) -> None:
+    model = onnx.load(rgb_model)
+    name = first_activation(Graph(model))
+    model.graph.node.append(onnx.helper.make_node("Sigmoid", [name], ["more"], "gate"))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, None))
+    onnx.save(model, tmp_path / "gated.onnx")
+    with pytest.raises(ModelError, match=r"gate \(Sigmoid\).*Leave ctr out"):
+        prepare(tmp_path / "gated.onnx", lambda: [pictures(2, (16, 16, 3))], RECIPE, tmp_path / "out.onnx")
+
+
+def test_without_images_there_is_no_centre(rgb_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImagesError, match="needs calibration images"):
+        prepare(rgb_model, list, RECIPE, tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()

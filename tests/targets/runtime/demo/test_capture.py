@@ -1,0 +1,112 @@
+"""The newest picture, whatever the speed of who asks; and cameras that come and go."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from targets.runtime.demo import capture as capture_module
+from targets.runtime.demo.capture import Capture
+from targets.runtime.demo.sources.source import Ended, Source, SourceError
+
+Pictures = Iterator[NDArray[np.uint8] | None]
+
+
+def numbered(number: int) -> NDArray[np.uint8]:
+    return np.full((2, 2, 3), number, np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "RETRY_SECONDS", (0.01,))
+
+
+def test_a_slow_reader_gets_the_newest_picture_and_the_others_are_dropped() -> None:
+    shown = threading.Event()
+
+    def pictures() -> Pictures:
+        for number in range(1, 101):
+            yield numbered(number)
+        shown.set()
+        time.sleep(60)
+
+    with Capture(Source("film", pictures, live=True)) as capture:
+        assert shown.wait(10)
+        frame = capture.newest(0, 1)
+        assert frame is not None
+        assert frame.number == frame.image[0, 0, 0] == 100
+        assert capture.newest(frame.number, 0.01) is None
+        assert capture.state.captured == 100
+
+
+def test_no_picture_is_given_twice_and_none_out_of_order() -> None:
+    def pictures() -> Pictures:
+        for number in range(1, 200):
+            yield numbered(number % 256)
+            time.sleep(0.001)
+        raise Ended("over")
+
+    seen = []
+    with Capture(Source("film", pictures, live=False)) as capture:
+        number = 0
+        while (frame := capture.newest(number, 5)) is not None:
+            number = frame.number
+            seen.append(number)
+    assert seen == sorted(set(seen))
+    assert capture.state.status == "ended"
+    assert capture.state.text == "over"
+
+
+def test_a_camera_that_was_unplugged_is_opened_again_until_it_is_there() -> None:
+    openings: list[int] = []
+
+    def pictures() -> Pictures:
+        openings.append(len(openings))
+        if 0 < len(openings) - 1 < 4:
+            raise SourceError("there is no camera /dev/video0")
+        yield numbered(len(openings))
+        if len(openings) > 1:
+            time.sleep(60)
+
+    with Capture(Source("camera", pictures, live=True)) as capture:
+        first = capture.newest(0, 5)
+        assert first is not None
+        second = capture.newest(first.number, 5)
+        assert second is not None
+        assert second.image[0, 0, 0] == 5
+        assert capture.state.reconnects == 4
+        assert capture.state.status == "running"
+
+
+def test_a_lost_camera_is_called_lost_with_the_reason() -> None:
+    def nothing() -> Pictures:
+        raise SourceError("there is no camera /dev/video0")
+
+    with Capture(Source("camera", nothing, live=True)) as capture:
+        assert capture.newest(0, 0.2) is None
+        assert capture.state.status == "lost"
+        assert "no camera" in capture.state.text
+
+
+def test_damaged_pictures_are_counted_and_passed_over() -> None:
+    def pictures() -> Pictures:
+        yield from (None, numbered(1), None, None, numbered(2))
+        raise Ended("over")
+
+    with Capture(Source("camera", pictures, live=True)) as capture:
+        while capture.newest(0, 5) is None or capture.state.status != "ended":
+            time.sleep(0.01)
+        assert (capture.state.captured, capture.state.damaged) == (2, 3)
+
+
+def test_a_driver_that_hangs_does_not_keep_the_program() -> None:
+    def pictures() -> Pictures:
+        yield numbered(1)
+        time.sleep(60)
+
+    with Capture(Source("camera", pictures, live=True)) as capture:
+        assert capture.newest(0, 5) is not None
+    # leaving the block has not waited for the driver: the test ends

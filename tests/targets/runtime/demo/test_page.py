@@ -1,0 +1,135 @@
+"""The page's server: who may look, and that it lets go of everybody in the end."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from targets.runtime.demo.board import Board, Moment
+from targets.runtime.demo.page import MOST_VIEWERS, Page, PageError
+
+
+def moment(number: int) -> Moment:
+    return Moment(number, np.full((48, 64, 3), number, np.uint8), {"number": number})
+
+
+def refuse(precision: str) -> None:
+    if precision != "int8":
+        raise ValueError(f"there is no {precision}")
+
+
+@contextmanager
+def page(host: str = "127.0.0.1", token: str | None = None) -> Iterator[Page]:
+    made = Page(Board(), refuse, host, 0, token)
+    with made.serving():
+        yield made
+
+
+def ask(made: Page, path: str, data: bytes | None = None, **headers: str) -> Any:  # noqa: ANN401 - what urllib gives
+    request = urllib.request.Request(f"http://127.0.0.1:{made.port}{path}", data, headers)
+    return urllib.request.urlopen(request, timeout=10)  # noqa: S310 - of this machine
+
+
+def refused(made: Page, path: str, data: bytes | None = None, **headers: str) -> tuple[int, str]:
+    with pytest.raises(urllib.error.HTTPError) as error:
+        ask(made, path, data, **headers)
+    return error.value.code, error.value.read().decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js"])
+def test_the_page_comes_with_its_style_and_script_and_nothing_from_elsewhere(path: str) -> None:
+    with page() as made:
+        answer = ask(made, path)
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        text = answer.read().decode()
+        assert "http://" not in text
+        assert "https://" not in text
+
+
+def test_records_come_as_events_and_slow_readers_get_the_newest() -> None:
+    with page() as made:
+        for number in range(1, 6):
+            made.board.post(moment(number))
+        with ask(made, "/events") as events:
+            assert json.loads(events.readline().removeprefix(b"data: ")) == {"number": 5}
+            events.readline()
+            made.board.post(moment(6))
+            assert json.loads(events.readline().removeprefix(b"data: ")) == {"number": 6}
+
+
+def test_pictures_come_as_parts_of_a_stream() -> None:
+    with page() as made:
+        made.board.post(moment(7))
+        with ask(made, "/picture.mjpg") as pictures:
+            assert pictures.readline() == b"--picture\r\n"
+            assert pictures.readline() == b"Content-Type: image/jpeg\r\n"
+            size = int(pictures.readline().split()[1])
+            pictures.readline()
+            assert pictures.read(size).startswith(b"\xff\xd8")
+            # browsers show a part when the next one begins: it begins at once
+            assert [pictures.readline(), pictures.readline()] == [b"\r\n", b"--picture\r\n"]
+
+
+def test_the_precision_is_switched_or_the_reason_told() -> None:
+    with page() as made:
+        assert ask(made, "/precision", b"int8").read() == b"ok\n"
+        assert refused(made, "/precision", b"fp32") == (409, "there is no fp32\n")
+        assert refused(made, "/precision", bytes(1000))[0] == 400
+        assert refused(made, "/elsewhere", b"int8")[0] == 400
+        assert refused(made, "/none")[0] == 404
+        assert refused(made, "/../../etc/passwd")[0] == 404
+
+
+def test_another_site_cannot_speak_through_the_browser_of_who_looks() -> None:
+    with page() as made:
+        assert refused(made, "/", Host="evil.example")[0] == 403  # a name that was pointed at 127.0.0.1
+        assert refused(made, "/precision", b"int8", Origin="http://evil.example")[0] == 403
+        own = f"http://127.0.0.1:{made.port}"
+        assert ask(made, "/precision", b"int8", Origin=own).read() == b"ok\n"
+
+
+def test_other_machines_need_the_token_and_keep_it_in_a_cookie() -> None:
+    with page("0.0.0.0") as made:  # noqa: S104 - that it is open is what is tested
+        assert made.token
+        assert made.token in made.address
+        assert refused(made, "/")[0] == 403
+        assert refused(made, "/events", Cookie="edgec-token=wrong")[0] == 403
+        assert refused(made, "/?token=")[0] == 403
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        answer = opener.open(f"http://127.0.0.1:{made.port}/?token={made.token}", timeout=10)
+        assert answer.url.endswith(f":{made.port}/")
+        assert opener.open(f"http://127.0.0.1:{made.port}/page.js", timeout=10).status == 200
+
+
+def test_a_token_may_be_chosen() -> None:
+    with page("0.0.0.0", "chosen") as made:  # noqa: S104 - the same
+        assert ask(made, "/", Cookie="edgec-token=chosen").status == 200
+
+
+def test_more_viewers_than_a_small_board_can_serve_are_refused() -> None:
+    with page() as made:
+        made.board.post(moment(1))
+        viewers = [ask(made, "/events") for _ in range(MOST_VIEWERS)]
+        assert refused(made, "/events") == (503, "Too many viewers.\n")
+        for viewer in viewers:
+            viewer.close()
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with page() as made, pytest.raises(PageError, match=f"127.0.0.1:{made.port}"):
+        Page(Board(), refuse, "127.0.0.1", made.port, None)
+
+
+def test_it_ends_although_somebody_looks() -> None:
+    with page() as made:
+        made.board.post(moment(1))
+        viewer = ask(made, "/picture.mjpg")
+        before = threading.active_count()
+    assert threading.active_count() <= before
+    viewer.close()
