@@ -2,9 +2,10 @@
 
     python -m benchmarks.arm_inner_loops [--models resnet20 resnet18 resnet50] [--channels 64]
 
-Needs llvm-mca (apt install llvm), and the networks that benchmarks.cpu_peers has built. For every convolution
-with so many channels and more: its tile, and the `sdot` instructions a cycle of its inner loop relative to the
-two that an A76 can do.
+Needs llvm-mca (apt install llvm); networks are those of benchmarks.cpu_peers. For every convolution with so
+many channels and more: its tile, and the `sdot` instructions a cycle of its inner loop relative to the two
+that an A76 can do. A classifier is shown, but multiplies each weight once: it waits for memory, and is not in
+the summary.
 """
 
 import argparse
@@ -30,15 +31,18 @@ def main() -> None:
     isa = ISAS["dotprod"]
     for model in options.models:
         shares = []
-        for one in convolutions(import_graph(build(CASES[model], (), options.folder) / "model.int8.onnx"), isa):
-            if one.shape.channels < options.channels:
+        graph = import_graph(build(CASES[model], (), options.folder) / "model.int8.onnx")
+        for one in convolutions(graph, isa):
+            shape, tile = one.shape, one.kernel.tile
+            if shape.channels < options.channels:
                 continue
             rate = dots_a_cycle(inner_loop(one.kernel), isa)
             if rate is None:
                 raise SystemExit("llvm-mca is not installed: apt install llvm")
-            shares.append(rate / PEAK)
-            tile = one.kernel.tile
-            print(f"{model:<9} {one.shape.name:<26} {tile.rows}x{tile.columns} x {tile.vectors} {shares[-1]:>8.2%}")
+            if shape.height * shape.width > 1:
+                shares.append(rate / PEAK)
+            blocks = f"{tile.rows}x{tile.columns} x {tile.vectors}"
+            print(f"{model:<9} {shape.name:<26} {blocks} {rate / PEAK:>8.2%}")
         print(f"{model}: {len(shares)} convolutions, the lowest {min(shares):.2%}\n", flush=True)
 
 
