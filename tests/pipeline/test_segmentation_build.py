@@ -159,9 +159,8 @@ def test_without_masks_fp32_is_the_reference(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SEGMENTERS)
-@pytest.mark.parametrize("target", ["host", "arm", "jetson"])
-def test_segmentation_builds_for_every_kind_of_target(target: str, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("target", "name"), [("arm", "fcn"), ("jetson", "unet")])
+def test_segmentation_builds_for_boards(target: str, name: str, tmp_path: Path) -> None:
     model = export(make(SEGMENTERS[name]), net(tmp_path))
     masked(tmp_path / "data", "train", 8)
     masked(tmp_path / "data", "test", 3)
