@@ -8,10 +8,15 @@ The processes then take turns: a burst of single inferences each, round after ro
 machine. `x edgec` is the median over the rounds of edgec's latency relative to the peer's, with the middle
 80 % of the rounds. Load is from the file to a ready engine, in a fresh process, without the import of its
 library; first is the first inference after that. The float preprocessing of the peers is not timed.
+
+With several threads, edgec on one thread takes its turns too: its row has what they bring. The int8 peak is
+measured before each table with that many cores at work: virtual CPUs may be two halves of one core for a
+while, and then no engine gets faster with the second.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -42,6 +47,8 @@ class Peer:
     name: str
     environment: str
     packages: tuple[str, ...]
+    threads: int | None = None
+    """Always this many, and not those of the table."""
 
     def python(self, folder: Path) -> Path:
         """The interpreter of its environment, which is made at the first use."""
@@ -58,7 +65,7 @@ class Peer:
     @property
     def script(self) -> Path:
         """What runs there."""
-        return HERE / f"run_{self.name}.py"
+        return HERE / f"run_{self.name.partition(',')[0]}.py"
 
 
 _ONNX = ("onnxruntime==1.32.0", "openvino==2026.4.1", "onnx==1.23.0", "sympy==1.14.0", "numpy==2.4.6")
@@ -69,6 +76,7 @@ PEERS = (
     Peer("litert", "litert", ("torch==2.13.0", "litert-torch==0.10.0", "ai-edge-litert==2.3.0")),
     Peer("executorch", "executorch", ("torch==2.13.0", "executorch==1.5.1", "torchao==0.18.0")),
 )
+ONE_THREAD = Peer("edgec, 1 thread", "edgec", (), threads=1)
 
 
 @dataclass
@@ -97,7 +105,7 @@ class Process:
     """A peer's process, waiting for its turn."""
 
     def __init__(self, peer: Peer, folder: Path, case: Path, threads: int) -> None:
-        command = [peer.python(folder), peer.script, "serve", case, str(threads)]
+        command = [peer.python(folder), peer.script, "serve", case, str(peer.threads or threads)]
         self._name, self._said = peer.name, tempfile.TemporaryFile()  # noqa: SIM115 -- closed below
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
@@ -170,6 +178,7 @@ def measure(
     peers: Sequence[Peer], folder: Path, case: Path, threads: int, seconds: float, starts: int
 ) -> dict[str, Seen]:
     """Time all peers in turns."""
+    peers = [*peers, *([ONE_THREAD] if threads > 1 else [])]
     seen = {peer.name: Seen() for peer in peers}
     for _ in range(starts):
         for peer in peers:
@@ -202,14 +211,23 @@ def _runs_in_a_burst(process: Process) -> int:
     return max(3, round(BURST_MS / each))
 
 
-def peak_gmacs() -> float:
-    """Measure the core's int8 peak."""
+@contextmanager
+def peak_program() -> Iterator[Path]:
+    """Compile what measures the int8 peak of a core."""
     with tempfile.TemporaryDirectory() as scratch:
         program = Path(scratch) / "peak"
         done = run_zig(["-O2", "-mcpu=native", str(HERE / "peak.c"), "-o", str(program)])
         if done.returncode:
             raise RuntimeError(done.stderr)
-        return float(subprocess.run([program], capture_output=True, check=True).stdout)
+        yield program
+
+
+def peak_gmacs(program: Path, cores: int) -> float:
+    """Measure the int8 peak of so many cores at work together."""
+    places = sorted(os.sched_getaffinity(0))[:cores]
+    commands = [["taskset", "-c", str(place), str(program)] for place in places]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
+    return sum(float(process.communicate()[0]) for process in running)
 
 
 def macs(case: Path) -> int:
@@ -219,20 +237,20 @@ def macs(case: Path) -> int:
     return int(read_engine(case / "model.engine")[0]["macs"])
 
 
-def table(seen: dict[str, Seen], peak: float, gmacs: float, threads: int) -> Iterator[str]:
+def table(seen: dict[str, Seen], peak: float, gmacs: float) -> Iterator[str]:
     """Rows, the fastest peer first."""
     ours = seen["edgec"]
     yield (
-        f"{'':<12} {'p50 ms':>8} {'spread':>7} {'CPU ms':>8} {'of peak':>8} {'x edgec (80 % of rounds)':>26} "
+        f"{'':<16} {'p50 ms':>8} {'spread':>7} {'CPU ms':>8} {'of peak':>8} {'x edgec (80 % of rounds)':>26} "
         f"{'first ms':>9} {'load ms':>8}"
     )
     for name, one in sorted(seen.items(), key=lambda item: item[1].median_ms):
         ratios = [a / b for a, b in zip(ours.rounds_ms, one.rounds_ms, strict=True)]
         low, middle, high = np.quantile(ratios, [0.1, 0.5, 0.9])
         ratio = "" if one is ours else f"{middle:.3f} ({low:.3f} - {high:.3f})"
-        share = gmacs / one.median_ms * 1e3 / (peak * threads)
+        share = gmacs / one.median_ms * 1e3 / peak
         yield (
-            f"{name:<12} {one.median_ms:>8.3f} {one.spread:>7.1%} {one.cpu_ms / len(one.latencies_ms):>8.3f} "
+            f"{name:<16} {one.median_ms:>8.3f} {one.spread:>7.1%} {one.cpu_ms / len(one.latencies_ms):>8.3f} "
             f"{share:>8.1%} {ratio:>26} {statistics.median(one.first_ms):>9.3f} "
             f"{statistics.median(one.load_ms):>8.2f}"
         )
@@ -255,14 +273,15 @@ def main() -> None:
     places = {name: build(CASES[name], peers, options.folder) for name in options.models}
     if options.build_only:
         return
-    peak = peak_gmacs()
-    print(f"{cpu_name()}, {date.today()}, int8 peak of a core {peak:.0f} GMAC/s, batch 1")
-    for name, place in places.items():
-        for threads in options.threads:
-            print(f"\n{name}, {threads} thread{'s' * (threads > 1)}")
-            seen = measure(peers, options.folder, place, threads, options.seconds, options.starts)
-            for row in table(seen, peak, macs(place) / 1e9, threads):
-                print(row, flush=True)
+    print(f"{cpu_name()}, {date.today()}, batch 1")
+    with peak_program() as program:
+        for name, place in places.items():
+            for threads in options.threads:
+                peak = peak_gmacs(program, threads)
+                print(f"\n{name}, {threads} thread{'s' * (threads > 1)}, int8 peak {peak:.0f} GMAC/s")
+                seen = measure(peers, options.folder, place, threads, options.seconds, options.starts)
+                for row in table(seen, peak, macs(place) / 1e9):
+                    print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python -m benchmarks.residual gradients     # gradient norm by block at the start, with and without skips
     python -m benchmarks.residual noise         # SQNR behind each block in INT8, with and without, trained
     python -m benchmarks.residual shortcuts     # cost of options A, B and C on targets
+    python -m benchmarks.residual times         # their time on this machine, alternately; builds them first
 
 Each prints its figures, writes them to docs/measured/ and draws docs/measured/*.svg.
 """
@@ -10,6 +11,7 @@ Each prints its figures, writes them to docs/measured/ and draws docs/measured/*
 import argparse
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,8 +161,7 @@ def shortcuts(path: Path) -> None:
     from targets.registry import find_target
 
     found: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.exists() else {}
-    for option in ("", "-optionb", "-optionc"):
-        name = f"resnet20{option}-cifar10"
+    for name in _names():
         if name in found:
             continue
         with tempfile.TemporaryDirectory() as scratch:
@@ -180,6 +181,48 @@ def shortcuts(path: Path) -> None:
         path.write_text(json.dumps(found, indent=1) + "\n")
 
 
+OPTIONS = ("", "-optionb", "-optionc")
+TIMED = ("host", "reference")
+
+
+def times(path: Path, engines: Path) -> None:
+    """Write INT8's time with options B and C over A's, measured alternately on one thread of this machine.
+
+    Engines that are in the folder `engines` already are not built again, so that a quiet machine only times.
+    """
+    from pipeline.report.speed import speed_ratio
+    from targets.registry import find_target
+    from targets.runtime.measure import Settings, measure_engines
+
+    images = pictures(8, (32, 32, 3), seed=1)
+    missing = [name for name in _names() if not (engines / name / "w8a8_asym.onnx").exists()]
+    for name in missing:
+        (engines / name).mkdir(parents=True, exist_ok=True)
+        subject = known(name, 8, engines / name)
+        int8 = quantize_for(subject, "w8a8_asym", engines / name)
+        for target_name in TIMED:
+            find_target(target_name).build(int8, engines / name / target_name, subject.model)
+    found = {}
+    for target_name in TIMED:
+        target = find_target(target_name)
+        openers = [partial(target.open, engines / name / target_name) for name in _names()]
+        measured = measure_engines(openers, images, Settings(max_seconds=8.0))
+        ratios = [speed_ratio(measured[0], one) for one in measured[1:]]
+        found[target_name] = {
+            "A ms": float(np.median(measured[0].runs_ns)) / 1e6,
+            **{
+                f"{option} / A": [one.ratio, one.interval.low, one.interval.high]
+                for option, one in zip("BC", ratios, strict=True)
+            },
+        }
+        print(target_name, found[target_name], flush=True)
+    path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _names() -> list[str]:
+    return [f"resnet20{option}-cifar10" for option in OPTIONS]
+
+
 def _keep(name: str, chart: LineChart) -> None:
     MEASURED.mkdir(parents=True, exist_ok=True)
     (MEASURED / f"{name}.svg").write_text(chart.svg())
@@ -196,13 +239,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("gradients", "noise", "shortcuts"))
+    parser.add_argument("what", choices=("gradients", "noise", "shortcuts", "times"))
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--engines", type=Path, default=Path("out/shortcuts"), help="where `times` builds")
     chosen = parser.parse_args()
     if chosen.what == "gradients":
         _keep("gradients", gradients())
     elif chosen.what == "noise":
         _keep("noise", noise(chosen.epochs))
+    elif chosen.what == "times":
+        times(MEASURED / "shortcut_times.json", chosen.engines)
     else:
         MEASURED.mkdir(parents=True, exist_ok=True)
         shortcuts(MEASURED / "shortcuts.json")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
+from targets.errors import EngineError
 from targets.runtime.measure import Measurement, Settings
 
 
@@ -41,6 +42,12 @@ class Check:
 
 CHECKS = "checks.json"
 """The file beside an engine with the list of checks made while building it, if there were any."""
+
+
+def require_engine(engine: Path, target: str) -> None:
+    """Raise EngineError if `engine` was not built."""
+    if not engine.is_file():
+        raise EngineError(f"There is no engine at {engine}. Build it first: edgec build --target {target}")
 
 
 class Runner(Protocol):

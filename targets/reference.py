@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import BuildState, Origin, Runner
+from targets.base import BuildState, Origin, Runner, require_engine
 from targets.errors import EngineError, TargetUnavailable
 from targets.machine import cpu_name
 from targets.runtime.reference_runner import open_engine
@@ -62,10 +62,7 @@ class ReferenceTarget:
     @contextmanager
     def open(self, engine: Path) -> Iterator[Runner]:
         """Load an ONNX file, float or Q/DQ."""
-        if not engine.is_file():
-            raise EngineError(
-                f"There is no engine at {engine}. Build it first: edgec build --target reference"
-            )
+        require_engine(engine, self.name)
         try:
             opened = open_engine(engine, self.threads)
             with opened as runner:

@@ -1,7 +1,7 @@
 """Labelled pictures as a format stores them: one class for each way to store, one interface to read them."""
 
 import hashlib
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,15 @@ class Images(Protocol):
 
     def decode(self, index: int, channels: int) -> NDArray[np.uint8]:
         """Return uint8 [H, W, C] in its own size. Raises ImageError for a damaged picture."""
+        ...
+
+
+@runtime_checkable
+class HasMasks(Protocol):
+    """Pictures of which every pixel has a label."""
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """Return the class numbers, uint8 [H, W] in the mask's own size. Raises ImageError."""
         ...
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.images import Images
+from pipeline.data.images import HasMasks, Images
 from pipeline.errors import DataError, listed
 from targets.runtime.preprocess import ImageError, Preprocessing
 
@@ -31,11 +31,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """Preprocessed pictures: images uint8 [N, H, W, C], labels int64 [N], and where they came from."""
+    """Preprocessed pictures: images uint8 [N, H, W, C], labels int64 [N], and where they came from.
+
+    masks: the class of each pixel, uint8 [N, H, W], if the data set has them; VOID where nobody labelled it.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     samples: tuple[Sample, ...]
+    masks: NDArray[np.uint8] | None = None
 
 
 def log_damaged(sample: Sample, reason: str) -> None:
@@ -110,10 +114,11 @@ class Split:
         damaged: list[tuple[Sample, str]] = []
         for start in range(0, len(self), batch_size):
             part = slice(start, start + batch_size)
-            images, samples = [], []
+            images, samples, masks = [], [], []
             for index, sample in zip(self.indices[part], self.samples[part], strict=True):
                 try:
                     picture = self.images.decode(int(index), preprocessing.channels)
+                    mask = self.images.mask(int(index)) if isinstance(self.images, HasMasks) else None
                 except ImageError as error:
                     damaged.append((sample, str(error)))
                     on_damaged(sample, str(error))
@@ -121,9 +126,11 @@ class Split:
                 else:
                     images.append(preprocessing(picture))
                     samples.append(sample)
+                    if mask is not None:
+                        masks.append(preprocessing.mask(mask))
             if images:
                 labels = np.array([sample.label for sample in samples], np.int64)
-                yield Batch(np.stack(images), labels, tuple(samples))
+                yield Batch(np.stack(images), labels, tuple(samples), np.stack(masks) if masks else None)
 
     def _refuse_if_too_many(self, damaged: list[tuple[Sample, str]], share: float) -> None:
         if len(damaged) > share * len(self):

@@ -33,6 +33,9 @@ class Architecture:
     width: factor on the channels of the stages, or of a bottleneck's 3x3 convolution (Zagoruyko and Komodakis
     2016, "Wide Residual Networks"; torchvision's wide_resnet50_2 has 2).
     narrow: divisor of all channels, the first layer's too: a fourth of the work for each factor of 2.
+    keras: a pre-activation network as Keras' ResNet50V2 and its kin: a stage strides in its last block, whose
+    shortcut takes every second pixel; convolutions that no norm follows have biases; zeros surround the first
+    pooling.
     stride_first: whether a bottleneck strides in its first 1x1 convolution ("v1": the paper, Caffe, Keras)
     and not in its 3x3 ("v1.5": torchvision, timm).
     """
@@ -44,6 +47,7 @@ class Architecture:
     width: int = 1
     narrow: int = 1
     stride_first: bool = False
+    keras: bool = False
 
     def __post_init__(self) -> None:
         if self.family == "imagenet" and self.depth not in IMAGENET_BLOCKS:
@@ -60,6 +64,8 @@ class Architecture:
             raise ValueError(f"a network can be 2 or 4 times as narrow, not {self.narrow}")
         if self.stride_first and not self.bottleneck:
             raise ValueError("only bottlenecks, from 50 layers on, can stride in their 1x1 convolution")
+        if self.keras and not (self.preactivation and self.bottleneck and self.connection == "B"):
+            raise ValueError("Keras has pre-activation networks of 50, 101 and 152 layers with option B only")
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -93,6 +99,7 @@ class Architecture:
             f"{self.narrow} x as narrow" if self.narrow > 1 else "",
             f"option {self.shortcut}" if self.shortcut in ("A", "B", "C") else "",
             "v1: stride in the 1x1" if self.stride_first else "",
+            "Keras' V2: stride in a stage's last block" if self.keras else "",
             "CIFAR form" if self.family == "cifar" else "ImageNet form",
         ]
         return f"{first} ({', '.join(part for part in parts if part)})"

@@ -22,9 +22,9 @@ class Block(nn.Module):
         striding = 2 if a.bottleneck and not a.stride_first else 1
         for n in range(1, self.convolutions + 1):
             first, second = widths[n - 1 : n + 1]
-            self.add_module(
-                f"conv{n}", convolution(first, second, kernels[n - 1], stride if n == striding else 1)
-            )
+            bias = a.keras and n == self.convolutions
+            step = stride if n == striding else 1
+            self.add_module(f"conv{n}", convolution(first, second, kernels[n - 1], step, bias))
             self.add_module(f"bn{n}", nn.BatchNorm2d(first if a.preactivation else second))
         self.downsample = _shortcut(a, width_in, width, stride)
 
@@ -47,8 +47,8 @@ class Block(nn.Module):
 class PreActivationBlock(Block):
     """The same with norm and ReLU before each convolution, and nothing after the addition.
 
-    He et al. 2016, "Identity Mappings in Deep Residual Networks", figure 4e. A shortcut that changes its
-    input reads it after the first norm and ReLU.
+    He et al. 2016, "Identity Mappings in Deep Residual Networks", figure 4e. A shortcut that changes the
+    channels reads its input after the first norm and ReLU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class PreActivationBlock(Block):
         before, y = x, x
         for n in range(1, self.convolutions + 1):
             y = functional.relu(self.get_submodule(f"bn{n}")(y))
-            if n == 1 and not isinstance(self.downsample, nn.Identity):
+            if n == 1 and not isinstance(self.downsample, nn.Identity | nn.MaxPool2d):
                 before = y
             y = self.get_submodule(f"conv{n}")(y)
         return y if self.downsample is None else y + self.downsample(before)
@@ -94,13 +94,17 @@ def _shortcut(a: Architecture, width_in: int, width: int, stride: int) -> nn.Mod
         return None
     if a.connection != "C" and width_in == width and stride == 1:
         return nn.Identity()
+    if a.keras and width_in == width:
+        return nn.MaxPool2d(1, stride)
     if a.connection == "A":
         return PadShortcut(width_in, width, stride)
     if a.preactivation:  # its input is normalised already (He et al. 2016)
-        return nn.Sequential(convolution(width_in, width, kernel=1, stride=stride))
+        return nn.Sequential(convolution(width_in, width, kernel=1, stride=stride, bias=a.keras))
     return ProjectionShortcut(width_in, width, stride)
 
 
-def convolution(channels_in: int, channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """Make a convolution without bias: a norm comes before or after it."""
-    return nn.Conv2d(channels_in, channels, kernel, stride, padding=kernel // 2, bias=False)
+def convolution(
+    channels_in: int, channels: int, kernel: int, stride: int = 1, bias: bool = False
+) -> nn.Conv2d:
+    """Make a convolution, usually without bias: a norm comes before or after it."""
+    return nn.Conv2d(channels_in, channels, kernel, stride, padding=kernel // 2, bias=bias)

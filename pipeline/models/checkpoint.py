@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError, listed
 from pipeline.models import resnet
-from pipeline.models.dialects import from_keras, read_keras, renamed
+from pipeline.models.dialects import renamed
+from pipeline.models.keras import from_keras, read_keras
 from pipeline.models.zoo import KNOWN_MODELS, KnownModel
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
@@ -72,7 +73,7 @@ def load_backbone(model: KnownModel, checkpoint: Path, classes: int) -> nn.Modul
 
 def _weights_for(model: KnownModel, checkpoint: Path) -> Weights:
     """Read weights in the form that `model` has: Keras' depend on the normalisation."""
-    if checkpoint.suffix == ".h5" and checkpoint.is_file():
+    if checkpoint.suffix in (".h5", ".keras") and checkpoint.is_file():
         found = from_keras(read_keras(checkpoint), model.mean, model.std)
         return {key: _checked(value, key, checkpoint) for key, value in found.items()}
     return renamed(read_weights(checkpoint))
@@ -88,7 +89,7 @@ def read_weights(path: Path) -> Weights:
     if not path.is_file():
         raise CheckpointError(f"The checkpoint {path} does not exist or is not a file.")
     if path.suffix not in (".safetensors", ".pt", ".pth"):
-        raise CheckpointError(f"The name {path} ends in none of .safetensors, .pt, .pth and .h5 (Keras).")
+        raise CheckpointError(f"The name {path} ends in none of .safetensors, .pt, .pth, .h5 and .keras.")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     weights: Weights = {}
     for key, value in _without_prefix(_unwrapped(content, path)).items():

@@ -1,4 +1,4 @@
-"""Any ONNX classifier as a model: what a few lines of TOML beside it say about its input and its classes.
+"""Any ONNX network as a model: what a few lines of TOML beside it say about its input and its classes.
 
 `net.onnx` is described by `net.toml`:
 
@@ -10,6 +10,7 @@
     resize = 256               # crop: the shorter side before the centre is cut out
     channels = 3               # may be left out, too
     labels = "labels.txt"      # one a line, in the order of the outputs; or a list; or left out
+    task = "segment"           # where the outputs are of pixels; "classify" if left out
 
 Nothing here imports onnx.
 """
@@ -23,6 +24,7 @@ from pydantic import Field
 from pipeline.config import Section, load_config
 from pipeline.digest import value_digest
 from pipeline.errors import CheckpointError, DataError, UsageError
+from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
 CHANNELS = (1, 3)
@@ -39,6 +41,7 @@ class Description(Section):
     fit: Literal["crop", "pad", "stretch"] = "crop"
     resize: int | None = Field(default=None, ge=1)
     labels: Path | tuple[str, ...] | None = None
+    task: Task = Task.CLASSIFY
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class ForeignModel:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     labels: tuple[str, ...] | None = None
+    task: Task = Task.CLASSIFY
     data: Path | None = None
 
     @property
@@ -68,9 +72,19 @@ class ForeignModel:
         return self.preprocessing.height, self.preprocessing.width, self.channels
 
     @property
+    def named_labels(self) -> tuple[str, ...]:
+        """Return the labels. Raises UsageError if there are none."""
+        if self.labels is None:
+            raise UsageError(
+                f"{description_file(self.path)} names no labels. Segmentation needs them, in the order of the"
+                " outputs: pictures do not say how many classes their pixels have."
+            )
+        return self.labels
+
+    @property
     def digest(self) -> str:
         """Return the SHA-256 over what decides the arithmetic, apart from the file."""
-        return value_digest([self.layout, self.preprocessing, self.mean, self.std])
+        return value_digest([self.layout, self.preprocessing, self.mean, self.std, self.task])
 
     def classes_for(self, found: int) -> int:
         """Return the classes of a data set of `found`. Raises DataError if the labels are others."""
@@ -122,6 +136,7 @@ def described(path: Path, description: Description) -> ForeignModel:
         mean=values[0],
         std=values[1],
         labels=_labels(path, description.labels),
+        task=description.task,
     )
 
 

@@ -1,5 +1,6 @@
 """What the description of an ONNX file most likely is: read off the graph, and tried on a picture."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -8,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.models.foreign import CHANNELS, Description, ForeignModel, described
-from pipeline.models.onnx_file import Input, normalises_itself, read_input
+from pipeline.models.onnx_file import Input, normalises_itself, read_input, read_output
 from pipeline.models.original import Original
 from pipeline.models.zoo import IMAGENET_MEAN, IMAGENET_STD
+from pipeline.task import Task
 
 USUAL_SIDE = 224
 
@@ -52,10 +54,13 @@ class Guess:
         assert d.size is not None  # noqa: S101 - guess fills it
         lines = [f"size = [{d.size[0]}, {d.size[1]}]", f"channels = {d.channels}", f'layout = "{d.layout}"']
         lines += [f"mean = {[round(v, 6) for v in d.mean]}", f"std = {[round(v, 6) for v in d.std]}"]
-        lines += [
-            f'fit = "{d.fit}"',
-            '# labels = "labels.txt"   # class names, one a line, as the outputs are',
-        ]
+        lines.append(f'fit = "{d.fit}"')
+        if d.task is Task.SEGMENT:
+            lines.append(f'task = "{d.task}"')
+        if isinstance(d.labels, tuple):
+            lines.append(f"labels = {json.dumps(d.labels)}   # put their names here")
+        else:
+            lines.append('# labels = "labels.txt"   # class names, one a line, as the outputs are')
         return "\n".join(lines) + "\n"
 
 
@@ -73,10 +78,17 @@ def guess(path: Path, picture: NDArray[np.uint8] | None) -> Guess:
     if height is None or width is None:
         reasons.append(f"size: the graph takes any; {USUAL_SIDE} is usual")
     known: Literal[1, 3] = 1 if channels == 1 else 3
+    output = read_output(path)
+    of_pixels = len(output) == 4
+    if of_pixels:
+        reasons.append(f"task: the output has {len(output)} dimensions, so it classifies pixels")
     base = Description(
         size=(height or USUAL_SIDE, width or USUAL_SIDE),
         channels=known,
         layout="NCHW" if layout == "NCHW" else "NHWC",
+        fit="stretch" if of_pixels else "crop",  # whole pictures, as masks are
+        task=Task.SEGMENT if of_pixels else Task.CLASSIFY,
+        labels=tuple(f"class {k}" for k in range(output[1] or 0)) if of_pixels else None,
     )
     if "float" not in str(found):
         return Guess(

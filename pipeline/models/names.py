@@ -5,6 +5,7 @@ resnet50            resnet, plain (no shortcuts), preresnet (pre-activation) and
 wrn16-4             wide residual network of 6n+4 layers, 4 times as wide, pre-activation
 -optiona, b, c      the shortcut, where it is not the published one
 -v1                 stride in a bottleneck's 1x1 convolution, as in Caffe and Keras
+-keras              pre-activation as in Keras' ResNet50V2: stride in a stage's last block, biases
 -wide2              2 times as wide within the blocks
 -narrow2            2 times as narrow, first layer included
 -cifar10, -fashion  the images: size, channels, normalisation, 10 classes
@@ -19,7 +20,7 @@ from pipeline.models.architecture import IMAGENET_BLOCKS, Architecture, Family, 
 
 NETWORK = re.compile(r"(resnet|plain|preresnet)(\d+)|wrn(\d+)-(\d+)")
 OPTION = re.compile(
-    r"option(?P<shortcut>[abc])|wide(?P<width>\d+)|narrow(?P<narrow>\d+)|(?P<v1>v1)|(?P<side>\d+)px"
+    r"option(?P<shortcut>[abc])|wide(?P<width>\d+)|narrow(?P<narrow>\d+)|(?P<v1>v1)|(?P<keras>keras)|(?P<side>\d+)px"
 )
 IMAGES = ("cifar10", "fashion", "grocery")
 LARGEST_SIDE = 4096
@@ -85,4 +86,5 @@ def _architecture(network: re.Match[str], found: dict[str, str]) -> Architecture
         width=int(found.get("width", 1)),
         narrow=int(found.get("narrow", 1)),
         stride_first="v1" in found,
+        keras="keras" in found,
     )

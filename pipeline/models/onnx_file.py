@@ -1,7 +1,7 @@
 """An ONNX file from anywhere, made into the form that every later stage reads.
 
 That form: opset 17, input `image` uint8 [N, H, W, C], Cast, Sub, Mul, Transpose, then the network with batch
-norms folded into convolutions, output `logits` float32 [N, classes].
+norms folded into convolutions, output `logits` float32 [N, classes]; of pixels, [N, classes, height, width].
 """
 
 import tempfile
@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference, version_con
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign import ForeignModel, description_file
 from pipeline.models.original import refusals
+from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
 OPSET = 17
@@ -63,6 +64,13 @@ def read_input(path: Path) -> Input:
     return found
 
 
+def read_output(path: Path) -> tuple[int | None, ...]:
+    """Return the shape of a file's first output; a dimension that the graph leaves open is None."""
+    inferred = shape_inference.infer_shapes(read_onnx(path), data_prop=True)
+    shape = inferred.graph.output[0].type.tensor_type.shape
+    return tuple(d.dim_value if d.HasField("dim_value") else None for d in shape.dim)
+
+
 def _input(model: onnx.ModelProto) -> Input | None:
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
@@ -78,13 +86,10 @@ def _input(model: onnx.ModelProto) -> Input | None:
     )
 
 
-def adopt(
-    source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None], per_pixel: bool = False
-) -> onnx.ModelProto:
+def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None]) -> onnx.ModelProto:
     """Return the model in the form described above; `say` hears what was changed beyond that.
 
-    With `per_pixel` the logits may be [N, classes, H, W], as segmentation gives them. Raises CheckpointError
-    for a graph that cannot take that form.
+    Raises CheckpointError for a graph that cannot take that form.
     """
     model = _at_opset(read_onnx(source.path), source.path)
     found = read_input(source.path)
@@ -98,7 +103,7 @@ def adopt(
     _flatten(model)
     start, scale, offset = _pixels_only(model, source, found)
     _begin_with_pixels(model, source, start, scale, offset, dynamic_batch)
-    _end_with_logits(model, source.path, per_pixel)
+    _end_with_logits(model, source)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -172,10 +177,16 @@ def _drop_softmax(model: onnx.ModelProto, say: Callable[[str], None]) -> None:
     """Take off a last Softmax: it changes no order, and logits say more."""
     output = model.graph.output[0]
     last = next((node for node in model.graph.node if output.name in node.output), None)
-    if last is not None and last.op_type in ("Softmax", "LogSoftmax"):
+    if last is not None and last.op_type in ("Softmax", "LogSoftmax") and _over_classes(last, output):
         say(f"import: the last {last.op_type} is left out; it does not change which class is first")
         model.graph.node.remove(last)
         output.name = last.input[0]
+
+
+def _over_classes(softmax: onnx.NodeProto, output: onnx.ValueInfoProto) -> bool:
+    """Whether it is over the second dimension; its axis is the last one if it does not say."""
+    axis = next((a.i for a in softmax.attribute if a.name == "axis"), -1)
+    return axis in (1, 1 - len(output.type.tensor_type.shape.dim))
 
 
 def _flatten(model: onnx.ModelProto) -> None:
@@ -307,8 +318,8 @@ def _begin_with_pixels(
     del model.graph.value_info[:]
 
 
-def _end_with_logits(model: onnx.ModelProto, path: Path, per_pixel: bool) -> None:
-    """Name the output `logits`. Raises CheckpointError unless it is [N, classes]."""
+def _end_with_logits(model: onnx.ModelProto, source: ForeignModel) -> None:
+    """Name the output `logits`. Raises CheckpointError unless it has the shape that the task asks for."""
     output = model.graph.output[0]
     old = output.name
     for node in model.graph.node:
@@ -318,12 +329,24 @@ def _end_with_logits(model: onnx.ModelProto, path: Path, per_pixel: bool) -> Non
     output.type.tensor_type.ClearField("shape")
     shape = shape_inference.infer_shapes(model, data_prop=True).graph.output[0].type.tensor_type.shape.dim
     sides = [d.dim_value or "N" for d in shape]
-    if len(sides) != (4 if per_pixel else 2):
-        pixels = " one value for each pixel, as segmentation does" if len(sides) == 4 else ""
-        raise CheckpointError(
-            f"{path} gives {sides}:{pixels or ' no [N, classes]'}. Builds validate classifiers by their"
-            " labels; docs/onnx.md says what can be done with other networks."
-        )
-    output.CopyFrom(
-        helper.make_tensor_value_info("logits", TensorProto.FLOAT, [d.dim_value or "N" for d in shape])
+    _check_logits(sides, source)
+    output.CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, sides))
+
+
+def _check_logits(sides: list[int | str], source: ForeignModel) -> None:
+    wanted = 4 if source.task is Task.SEGMENT else 2
+    if len(sides) == wanted and "N" not in sides[1:] and not (wanted == 4 and sides[1] == 1):
+        return
+    advice = {
+        4: f'That is a value for each pixel: say task = "segment" in {description_file(source.path)}.',
+        3: "If it ends in ArgMax, export it without.",
+        2: f'That is of whole images: leave task = "segment" out of {description_file(source.path)}.',
+    }
+    if wanted == len(sides) == 4:
+        why = "Segmentation needs two classes or more, and a size that follows from the input's."
+    else:
+        why = advice.get(len(sides), "")
+    raise CheckpointError(
+        f"{source.path} gives {sides}, which is no"
+        f" [N, classes{', height, width' if wanted == 4 else ''}]. {why}".rstrip()
     )

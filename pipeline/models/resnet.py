@@ -67,7 +67,8 @@ class ImageNetResNet(nn.Module):
         narrow = (stem, 2 * stem, 4 * stem, 8 * stem)
         planes = tuple(width * architecture.width for width in narrow)
         widths = (stem, *((width * EXPANSION for width in narrow) if architecture.bottleneck else planes))
-        self.conv1 = convolution(channels, stem, kernel=7, stride=2)
+        self.conv1 = convolution(channels, stem, kernel=7, stride=2, bias=architecture.keras)
+        self.zeros_around_pool = architecture.keras
         self.bn1 = nn.BatchNorm2d(widths[-1] if self.preactivation else stem)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             _stage(architecture, stage, width_in, width, planes[stage])
@@ -80,7 +81,10 @@ class ImageNetResNet(nn.Module):
         """Return logits [N, classes] for normalised images [N, C, H, W]."""
         x = self.conv1(x)
         x = x if self.preactivation else functional.relu(self.bn1(x))
-        x = functional.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+        if self.zeros_around_pool:
+            x = functional.max_pool2d(functional.pad(x, (1, 1, 1, 1)), kernel_size=3, stride=2)
+        else:
+            x = functional.max_pool2d(x, kernel_size=3, stride=2, padding=1)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         x = functional.relu(self.bn1(x)) if self.preactivation else x
         x = functional.adaptive_avg_pool2d(x, 1).flatten(1)
@@ -89,10 +93,18 @@ class ImageNetResNet(nn.Module):
 
 
 def _stage(a: Architecture, stage: int, width_in: int, width: int, planes: int) -> nn.Sequential:
-    """Blocks in a row; the first changes the width and, after the first stage, the resolution."""
-    block = PreActivationBlock if a.preactivation else Block
-    first = block(a, width_in, width, planes, stride=1 if stage == 0 else 2)
-    return nn.Sequential(first, *(block(a, width, width, planes, 1) for _ in range(a.blocks[stage] - 1)))
+    """Blocks in a row; the first changes the width and, after the first stage, the resolution.
+
+    In Keras' form the last block halves the resolution, except in the last stage.
+    """
+    block, count = PreActivationBlock if a.preactivation else Block, a.blocks[stage]
+    strides = [1] * count
+    if a.keras:
+        strides[-1] = 1 if stage == len(a.blocks) - 1 else 2
+    else:
+        strides[0] = 1 if stage == 0 else 2
+    first = block(a, width_in, width, planes, strides[0])
+    return nn.Sequential(first, *(block(a, width, width, planes, stride) for stride in strides[1:]))
 
 
 def _initialise(network: nn.Module) -> None:

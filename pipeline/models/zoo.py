@@ -14,6 +14,7 @@ from pipeline.digest import value_digest
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.architecture import Architecture
 from pipeline.models.names import parse
+from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
 
@@ -34,6 +35,11 @@ class KnownModel:
     classes: int | None = None
     data: Path | None = None
     weights: str | None = None
+
+    @property
+    def task(self) -> Task:
+        """Return what it says of an image."""
+        return Task.CLASSIFY
 
     @property
     def channels(self) -> int:
@@ -76,6 +82,7 @@ LISTED = (
     *(f"resnet34-option{option}" for option in "ac"),
     *(f"plain{depth}" for depth in (18, 34)),
     *(f"preresnet{depth}" for depth in (18, 50)),
+    *(f"preresnet{depth}-keras" for depth in (50, 101, 152)),
     *(f"resnet{depth}-wide2" for depth in (50, 101)),
 )
 """The published members of the family, which `edgec models` shows."""
@@ -114,16 +121,22 @@ def _known(name: str) -> KnownModel | None:
         resize = round(side * 256 / 224) if large else 0
         preprocessing = replace(preprocessing, height=side, width=side, resize=resize)
     images, classes = IMAGES.get(parsed.images or "", ("", None))
-    fashion = parsed.images == "fashion"
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    mean, std = IMAGENET_MEAN, IMAGENET_STD  # CIFAR's published weights were trained with these too
+    if parsed.images == "fashion":
+        mean, std = (0.2860,), (0.3530,)
+    elif parsed.architecture.keras:
+        mean = std = (0.5,) * 3
     return KnownModel(
         name=name,
         summary=f"{parsed.architecture}{images}",
         architecture=parsed.architecture,
         preprocessing=preprocessing,
-        mean=(0.2860,) if fashion else IMAGENET_MEAN,  # CIFAR's published weights were trained with these too
-        std=(0.3530,) if fashion else IMAGENET_STD,
+        mean=mean,
+        std=std,
         classes=classes,
-        data=EMBEDDED if fashion else None,
+        data=EMBEDDED if parsed.images == "fashion" else None,
         weights=WEIGHTS.get(name),
     )
 
@@ -152,7 +165,7 @@ def find_weights(model: KnownModel, checkpoint: Path | None = None, data: Path |
             kind = "cannot be read" if checkpoint.is_file() else "is not a file"
             what = kind if checkpoint.exists() else "does not exist"
             raise CheckpointError(
-                f"The checkpoint {checkpoint} {what}. Give a .safetensors, .pt, .pth or .h5 (Keras) file."
+                f"The checkpoint {checkpoint} {what}. Give a .safetensors, .pt, .pth, .h5 or .keras file."
             )
         return checkpoint
     if model.weights is None:

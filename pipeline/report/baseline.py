@@ -6,7 +6,16 @@ from typing import Literal, Self
 
 from pydantic import PositiveInt
 
-from pipeline.report.model import Base64, Latency, MeasuredMemory, Quantile, Report, Sha256
+from pipeline.errors import ReportError
+from pipeline.report.model import (
+    Base64,
+    Latency,
+    MeasuredMemory,
+    PixelAccuracy,
+    Quantile,
+    Report,
+    Sha256,
+)
 from pipeline.report.record import Record, load_record
 from targets.base import Origin
 
@@ -51,8 +60,13 @@ class Baseline(Record):
 
 
 def baseline_of(report: Report) -> Baseline:
-    """Return what a report is remembered by."""
+    """Return what a report is remembered by. Raises ReportError for a network that classifies pixels."""
     subject, accuracy, latency = report.subject, report.accuracy, report.latency_int8
+    if isinstance(accuracy, PixelAccuracy):
+        raise ReportError(
+            f"{subject.model} classifies pixels, and a baseline holds which images are right: compare its"
+            " reports with `edgec report compare`"
+        )
     return Baseline(
         model=subject.model,
         target=subject.target,

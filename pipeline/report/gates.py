@@ -1,11 +1,28 @@
 """Judge a measured interval against a limit: pass or fail when all of it says so, else inconclusive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
+from pipeline.errors import ReportError
 from pipeline.report import figures
-from pipeline.report.model import Gate, Interval, Latency, NotMeasured, PairedRate, Verdict
-from pipeline.report.stats import difference_score, images_to_decide, ratio_interval, ratio_score
+from pipeline.report.model import (
+    Accuracy,
+    Gate,
+    Interval,
+    Latency,
+    NotMeasured,
+    PairedRate,
+    PairedScore,
+    PixelAccuracy,
+    Verdict,
+)
+from pipeline.report.stats import (
+    difference_score,
+    images_to_decide,
+    mean_score,
+    ratio_interval,
+    ratio_score,
+)
 from targets.base import Origin
 
 
@@ -29,6 +46,46 @@ def drop_gate(
         verdict=verdict_below(top1.drop_interval, max_drop),
         decide=lambda: images_to_decide(score, top1.images),
     )
+
+
+def score_gate(score: PairedScore, max_drop: float, origin: Origin, name: str, claim: str) -> Gate:
+    """Judge 'the mean over images of `claim` falls by less than `max_drop` percentage points'."""
+
+    def standing(factor: float) -> float:
+        return mean_score(score.drop_points, score.change_sd, score.images * factor, max_drop)
+
+    return _accuracy_gate(
+        name=name,
+        claim=f"{claim} below {max_drop:.2f} points",
+        limit=max_drop,
+        value=score.drop_points,
+        interval=score.drop_interval,
+        unit="points",
+        origin=origin,
+        verdict=verdict_below(score.drop_interval, max_drop),
+        decide=lambda: images_to_decide(standing, score.images),
+    )
+
+
+def accuracy_gates(
+    accuracy: Accuracy | PixelAccuracy, max_drop: float | None, min_ratio: float | None, origin: Origin
+) -> Iterator[Gate]:
+    """Yield the gates that are set for what was measured; None is no gate.
+
+    Raises ReportError for a ratio of top-1 where pixels were classified.
+    """
+    if isinstance(accuracy, Accuracy):
+        if max_drop is not None:
+            yield drop_gate(accuracy.top1, max_drop, origin)
+        if min_ratio is not None:
+            yield ratio_gate(accuracy.top1, min_ratio, origin)
+        return
+    if min_ratio is not None:
+        raise ReportError("min_ratio is of top-1, and this network classifies pixels: use max_drop")
+    if max_drop is not None:
+        for number, (name, score) in enumerate(accuracy.rates):
+            key = "max_drop" if number == 0 else "max_drop_iou"
+            yield score_gate(score, max_drop, origin, key, f"drop of {name}")
 
 
 def ratio_gate(top1: PairedRate, min_ratio: float, origin: Origin) -> Gate:

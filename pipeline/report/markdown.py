@@ -13,19 +13,20 @@ SIGNS = {Verdict.PASS: "✅ pass", Verdict.FAIL: "❌ fail", Verdict.INCONCLUSIV
 
 def report_summary(report: Report) -> str:
     """Summarise a build: verdict, gates and the main figures."""
-    top1, latencies = report.accuracy.top1, (report.latency_fp32, report.latency_int8)
+    rates, latencies = report.accuracy.rates, (report.latency_fp32, report.latency_int8)
+    first = rates[0][1]
     rows = [
-        ("top-1", figures.percent(top1.fp32), figures.percent(top1.int8)),
+        *((name, figures.percent(rate.fp32), figures.percent(rate.int8)) for name, rate in rates),
         ("latency p50", *(_quantile(latency) for latency in latencies)),
         ("peak memory", figures.memory(report.memory_fp32), figures.memory(report.memory_int8)),
         ("ONNX", figures.size(report.sizes.model), figures.size(report.sizes.int8_model)),
         ("engine", "", figures.size(report.sizes.engine)),
     ]
-    drop = f"Drop {figures.points(top1.drop_points)} points {figures.interval(top1.drop_interval)} on "
+    drop = f"Drop {figures.points(first.drop_points)} points {figures.interval(first.drop_interval)} on "
     return "\n".join(
         [
             _title(report.verdict, report.subject.model, report.subject.target),
-            drop + f"{figures.plural(top1.images, 'image')}.\n",
+            drop + f"{figures.plural(first.images, 'image')}.\n",
             *_gates(report.gates),
             *_table(("", "FP32", "INT8"), rows),
             *([] if report.robustness is None else [escape(conclusion(report.robustness)) + "\n"]),

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
-from pipeline.report.model import PairedRate
-from pipeline.report.stats import difference_interval, mcnemar_exact
+from pipeline.report.model import PairedRate, PairedScore
+from pipeline.report.stats import difference_interval, mcnemar_exact, mean_interval
 
 
 def paired_rate(outcomes: NDArray[np.int64]) -> PairedRate:
@@ -32,6 +32,19 @@ def paired_images(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Paired
     outcomes = np.zeros((2, 2), np.int64)
     np.add.at(outcomes, (before.astype(int), after.astype(int)), 1)
     return paired_rate(outcomes)
+
+
+def paired_scores(fp32: NDArray[np.float64], int8: NDArray[np.float64]) -> PairedScore:
+    """Compare scores in [0, 1] of the same images [N]."""
+    drops = fp32 - int8
+    return PairedScore(
+        images=len(drops),
+        fp32=float(fp32.mean()),
+        int8=float(int8.mean()),
+        drop_points=100 * float(drops.mean()),
+        drop_interval=mean_interval(drops).scaled(100),
+        change_sd=100 * float(drops.std()),
+    )
 
 
 def pack_bits(right: NDArray[np.bool_]) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pipeline.report import figures
-from pipeline.report.model import Gate, PairedRate, Recommendation, SpeedRatio, Verdict, overall
+from pipeline.report.model import Gate, PairedRate, PairedScore, Recommendation, SpeedRatio, Verdict, overall
 
 
 def recommend(
-    int8: Sequence[Gate], fp16: Sequence[Gate], fp16_top1: PairedRate, speed: SpeedRatio
+    int8: Sequence[Gate], fp16: Sequence[Gate], fp16_top1: PairedRate | PairedScore, speed: SpeedRatio
 ) -> Recommendation:
     """Choose by the accuracy gates of both and INT8's time over FP16's; `fp16_top1` has FP16 as its INT8.
 

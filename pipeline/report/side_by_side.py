@@ -3,15 +3,26 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.errors import ReportError
 from pipeline.report import figures, plots
-from pipeline.report.model import ExtraLoss, Latency, NotMeasured, PairedRate, Quantile, Report
+from pipeline.report.model import (
+    Accuracy,
+    ExtraLoss,
+    Latency,
+    NotMeasured,
+    PairedRate,
+    PairedScore,
+    PixelAccuracy,
+    Quantile,
+    Report,
+)
 from pipeline.report.page import VERDICT_WORDS, render_page
-from pipeline.report.paired import paired_images, unpack_bits
+from pipeline.report.paired import paired_images, paired_scores, unpack_bits
 from pipeline.report.table import FigureTable
 
 LETTERS = "ABCDEFGH"
@@ -34,9 +45,16 @@ class Group:
 
 
 def side_by_side(reports: Sequence[Report]) -> tuple[Group, ...]:
-    """Return the figures of two to eight reports, grouped. Raises ReportError for any other number."""
+    """Return the figures of two to eight reports, grouped.
+
+    Raises ReportError for any other number, and for accuracies of different kinds.
+    """
     if not 2 <= len(reports) <= len(LETTERS):
         raise ReportError(f"{len(reports)} reports given; from 2 to {len(LETTERS)} can be shown side by side")
+    kinds = {report.accuracy.rates[0][0] for report in reports}
+    if len(kinds) > 1:
+        raise ReportError(f"the reports count different things, {' and '.join(sorted(kinds))}")
+    (counted,) = kinds
 
     def row(name: str, write: Callable[[Report], str]) -> Row:
         return Row(name, tuple(write(report) for report in reports))
@@ -46,14 +64,14 @@ def side_by_side(reports: Sequence[Report]) -> tuple[Group, ...]:
         row("model", lambda r: r.subject.model),
         row("target", lambda r: r.subject.target),
         row("recipe", lambda r: r.subject.recipe),
-        row("images", lambda r: f"{figures.count(r.accuracy.top1.images)} of {r.subject.dataset}"),
+        row("images", lambda r: f"{figures.count(r.accuracy.rates[0][1].images)} of {r.subject.dataset}"),
     )
     accuracy = (
-        row("FP32 top-1", lambda r: figures.percent(r.accuracy.top1.fp32)),
-        row("INT8 top-1", lambda r: figures.percent(r.accuracy.top1.int8)),
-        row("drop, points", lambda r: _drop(r.accuracy.top1)),
+        row(f"FP32 {counted}", lambda r: figures.percent(r.accuracy.rates[0][1].fp32)),
+        row(f"INT8 {counted}", lambda r: figures.percent(r.accuracy.rates[0][1].int8)),
+        row("drop, points", lambda r: _drop(r.accuracy.rates[0][1])),
         row("INT8 behind A's", lambda r: _behind(reports[0], r)),
-        row("same top-1", lambda r: figures.percent(r.accuracy.agreement)),
+        row("same class", lambda r: figures.percent(r.accuracy.agreement)),
         row("SQNR", lambda r: figures.decibels(r.accuracy.sqnr_db)),
         row("more when corrupted", lambda r: "" if r.robustness is None else _loss(r.robustness.extra)),
     )
@@ -77,8 +95,8 @@ def charts(reports: Sequence[Report]) -> tuple[plots.Chart, ...]:
     drops: dict[str, plots.Estimate | None] = {}
     medians: dict[str, plots.Estimate | None] = {}
     for letter, report in zip(LETTERS, reports, strict=False):
-        top1, latency = report.accuracy.top1, report.latency_int8
-        drops[letter] = top1.drop_points, top1.drop_interval
+        rate, latency = report.accuracy.rates[0][1], report.latency_int8
+        drops[letter] = rate.drop_points, rate.drop_interval
         medians[letter] = None if isinstance(latency, NotMeasured) else (latency.p50.ms, latency.p50.interval)
     return (
         plots.chart("Drop from FP32 to INT8", "points", drops, figures.points),
@@ -105,7 +123,7 @@ def side_by_side_html(reports: Sequence[Report]) -> str:
     )
 
 
-def _drop(rate: PairedRate) -> str:
+def _drop(rate: PairedRate | PairedScore) -> str:
     return f"{figures.points(rate.drop_points)} {figures.interval(rate.drop_interval)}"
 
 
@@ -117,11 +135,16 @@ def _behind(first: Report, other: Report) -> str:
     """Compare INT8 with INT8 image by image, where both saw the same images."""
     if other is first:
         return ""
-    sets = [(r.subject.evaluation_digest, r.accuracy.top1.images) for r in (first, other)]
+    a, b = first.accuracy, other.accuracy
+    sets = [(r.subject.evaluation_digest, r.accuracy.rates[0][1].images) for r in (first, other)]
     if sets[0] != sets[1]:
         return "other images"
-    bits = [unpack_bits(r.accuracy.int8_right, r.accuracy.top1.images) for r in (first, other)]
-    return _drop(paired_images(bits[0], bits[1]))
+    if isinstance(a, Accuracy) and isinstance(b, Accuracy):
+        bits = [unpack_bits(each.int8_right, each.top1.images) for each in (a, b)]
+        return _drop(paired_images(bits[0], bits[1]))
+    if isinstance(a, PixelAccuracy) and isinstance(b, PixelAccuracy) and a.labelled:
+        return _drop(paired_scores(np.array(a.int8_scores), np.array(b.int8_scores)))
+    return "no labels"
 
 
 def _latency(report: Report, name: str) -> str:

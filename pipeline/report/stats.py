@@ -145,6 +145,17 @@ def mean_interval(changes: NDArray[np.float64], level: float = LEVEL) -> Interva
     return Interval(low=mean - half, high=mean + half, level=level)
 
 
+def mean_score(mean: float, spread: float, images: float, limit: float) -> float:
+    """Return how many standard errors a mean change lies above the limit, adjusted as in `mean_interval`.
+
+    All in percentage points; `spread` is the standard deviation of the change of an image.
+    """
+    total = images + 2
+    centre = mean * images / total
+    square = ((spread**2 + mean**2) * images + 2 * 100**2) / total
+    return (centre - limit) / math.sqrt((square - centre**2) / total)
+
+
 def sign_flip_exact(changes: NDArray[np.int64]) -> float:
     """Return the exact two-sided p-value of whole-numbered changes [N] that are symmetric about zero.
 

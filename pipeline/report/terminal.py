@@ -7,11 +7,14 @@ from rich.text import Text
 from pipeline.report import figures, mixed
 from pipeline.report.comparison import Comparison
 from pipeline.report.model import (
+    Accuracy,
     Gate,
     Latency,
     MixedPrecision,
     NotMeasured,
     PairedRate,
+    PairedScore,
+    PixelAccuracy,
     Recommendation,
     Report,
     Robustness,
@@ -27,7 +30,13 @@ STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLU
 
 def render_terminal(report: Report, console: Console) -> None:
     """Print the report."""
-    parts = [_headline(report), _gates(report.gates), _accuracy(report), _latency(report), _sizes(report)]
+    parts = [
+        _headline(report),
+        _gates(report.gates),
+        _accuracy(report.accuracy),
+        _latency(report),
+        _sizes(report),
+    ]
     if report.checks:
         parts.insert(2, _checks(report.checks))
     if report.recommendation is not None:
@@ -92,8 +101,30 @@ def _checks(checks: tuple[ToolchainCheck, ...]) -> FigureTable:
     return table
 
 
-def _accuracy(report: Report) -> RenderableType:
-    accuracy = report.accuracy
+def _accuracy(accuracy: Accuracy | PixelAccuracy) -> RenderableType:
+    return _of_pixels(accuracy) if isinstance(accuracy, PixelAccuracy) else _of_images(accuracy)
+
+
+def _of_pixels(accuracy: PixelAccuracy) -> RenderableType:
+    against = "masks" if accuracy.labelled else "FP32's classes: there are no masks"
+    table = FigureTable("Pixels", "FP32", "INT8", "drop, points", caption=f"against {against}")
+    iou = "mean IoU of an image" if accuracy.labelled else "IoU with FP32"
+    for name, rate in ((accuracy.rates[0][0], accuracy.pixels), (iou, accuracy.iou)):
+        table.add_row(name, figures.percent(rate.fp32), figures.percent(rate.int8), _drop(rate))
+    pooled = accuracy.fp32_mean_iou, accuracy.int8_mean_iou
+    drop = figures.points(100 * (pooled[0] - pooled[1]))
+    table.add_row("mean IoU, all images", *map(figures.percent, pooled), drop)
+    likeness = FigureTable(
+        "INT8 against FP32",
+        "",
+        caption=f"FP32 measured on {accuracy.fp32_origin}, INT8 on {accuracy.int8_origin}; 95 % intervals",
+    )
+    likeness.add_row("same class", f"{figures.percent(accuracy.agreement)} of pixels")
+    likeness.add_row("logits", f"SQNR {figures.decibels(accuracy.sqnr_db)}")
+    return Group(table, likeness)
+
+
+def _of_images(accuracy: Accuracy) -> RenderableType:
     rates = FigureTable("Accuracy", "FP32", "INT8", "drop, points")
     for name, rate in (("top-1", accuracy.top1), ("top-5", accuracy.top5)):
         if rate is not None:
@@ -111,7 +142,7 @@ def _accuracy(report: Report) -> RenderableType:
     return Group(rates, likeness)
 
 
-def _drop(rate: PairedRate) -> str:
+def _drop(rate: PairedRate | PairedScore) -> str:
     return f"{figures.points(rate.drop_points)} {figures.interval(rate.drop_interval)}"
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 LONGEST_SIDE = 64
 
 
-def shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the image [H, W, C] with its longer side at most 64 pixels, in the same proportions."""
+def shrink(image: NDArray[np.uint8], longest: int = LONGEST_SIDE) -> NDArray[np.uint8]:
+    """Return the image [H, W, C] with its longer side at most `longest` pixels, in the same proportions."""
     height, width = image.shape[:2]
-    factor = LONGEST_SIDE / max(height, width)
+    factor = longest / max(height, width)
     if factor >= 1:
         return image.copy()
     size = max(1, round(width * factor)), max(1, round(height * factor))

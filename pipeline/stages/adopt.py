@@ -1,4 +1,4 @@
-"""Any ONNX classifier -> model.onnx in the form of exported models, checked against the original."""
+"""Any ONNX network -> model.onnx in the form of exported models, checked against the original."""
 
 import json
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ class Adopt(Stage):
         "pipeline/models/onnx_file.py",
         "pipeline/models/foreign.py",
         "pipeline/models/original.py",
+        "pipeline/task.py",
         "targets/runtime/preprocess.py",
     )
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
@@ -49,8 +50,9 @@ class Adopt(Stage):
             onnx.save(made, path)
             classes = made.graph.output[0].type.tensor_type.shape.dim[1].dim_value
             if classes != self.classes:
+                there = "its labels name" if self.model.labels else "the data set has"
                 raise DataError(
-                    f"{self.model.path} tells {classes} classes apart, the data set has {self.classes}. Name"
+                    f"{self.model.path} tells {classes} classes apart, {there} {self.classes}. Name"
                     " its classes, in the order of its outputs, under labels in"
                     f" {self.model.path.with_suffix('.toml')}: the data set may have fewer."
                 )
@@ -82,9 +84,9 @@ class Adopt(Stage):
 
 
 def _ended(logits: NDArray[np.float32], last: str | None) -> NDArray[np.float32]:
-    """Do to logits [classes] what the original does last."""
+    """Do to logits [classes, ...] what the original does last."""
     if last not in ("Softmax", "LogSoftmax"):
         return logits
-    shifted = logits - logits.max()
-    logs: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum())
+    shifted = logits - logits.max(0)
+    logs: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(0))
     return np.exp(logs) if last == "Softmax" else logs

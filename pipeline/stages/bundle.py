@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from pipeline.digest import InputFile
 from pipeline.pack import BUILDER, PROGRAM, pack
 from pipeline.progress import Progress
@@ -72,12 +74,18 @@ class Bundle(Stage):
                 state=BuildState.BUILT if self.state is BuildState.BUILT else BuildState.NOT_BUILT,
                 classes=self.classes,
                 preprocessing=self.preprocessing.as_dict(),
+                pixels=self._pixels(),
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
             )
             files[NAME] = manifest.to_json().encode()
             if self.signing_key:
                 files[signature.NAME] = sign_manifest(files[NAME], self.signing_key.path)
             pack(files, output / self.file_name, top=self.top)
+
+    def _pixels(self) -> tuple[int, int] | None:
+        with np.load(self.samples.file(EVALUATION), allow_pickle=False) as held:
+            shape = held["int8"].shape
+        return (int(shape[2]), int(shape[3])) if len(shape) == 4 else None
 
     def _programs(self) -> dict[str, bytes]:
         programs = {PROGRAM: (RUNTIME / "run.py").read_bytes()}

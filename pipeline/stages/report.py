@@ -8,14 +8,17 @@ from pathlib import Path
 from platform import python_version
 from typing import ClassVar
 
+from pydantic import TypeAdapter
+
 from calibration.recipe import QuantRecipe
 from pipeline.data.split import Split
 from pipeline.digest import InputFile
 from pipeline.progress import Progress
-from pipeline.report.gates import drop_gate, latency_gate, ratio_gate
+from pipeline.report.gates import accuracy_gates, latency_gate
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.model import (
     Accuracy,
+    AnyAccuracy,
     Coverage,
     Gate,
     Instructions,
@@ -26,7 +29,7 @@ from pipeline.report.model import (
     MeasuredMemory,
     MixedPrecision,
     NotMeasured,
-    PairedRate,
+    PixelAccuracy,
     Recommendation,
     Report,
     Robustness,
@@ -42,7 +45,7 @@ from pipeline.stage import Stage
 from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
 from pipeline.stages.measure import FINDINGS
-from pipeline.stages.validate import ACCURACY_FP16, SkippedImages
+from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
 from pipeline.store import Product
 from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
@@ -52,6 +55,7 @@ TOOLS = (
     *("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python"),
     *("apache-tvm", "apache-tvm-ffi", "ziglang"),
 )
+EitherAccuracy: TypeAdapter[Accuracy | PixelAccuracy] = TypeAdapter(AnyAccuracy)
 OUTSIDE = NotMeasured(
     reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
 )
@@ -70,9 +74,11 @@ class GateLimits:
     p90_ms: float | None = None
     p99_ms: float | None = None
 
-    def judge(self, top1: PairedRate, latency: MeasuredLatency, origin: Origin) -> Iterator[Gate]:
+    def judge(
+        self, accuracy: Accuracy | PixelAccuracy, latency: MeasuredLatency, origin: Origin
+    ) -> Iterator[Gate]:
         """Yield the gates that are set, with their verdicts."""
-        yield from self.judge_accuracy(top1, origin)
+        yield from self.judge_accuracy(accuracy, origin)
         if self.p50_ms is not None:
             yield latency_gate(latency, "p50", self.p50_ms)
         if self.p90_ms is not None:
@@ -80,11 +86,9 @@ class GateLimits:
         if self.p99_ms is not None:
             yield latency_gate(latency, "p99", self.p99_ms)
 
-    def judge_accuracy(self, top1: PairedRate, origin: Origin) -> Iterator[Gate]:
+    def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:
         """Yield those of them that are about accuracy."""
-        yield drop_gate(top1, self.max_drop, origin)
-        if self.min_ratio is not None:
-            yield ratio_gate(top1, self.min_ratio, origin)
+        return accuracy_gates(accuracy, self.max_drop, self.min_ratio, origin)
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,11 @@ class WriteReport(Stage):
             (output / "report.html").write_text(render_html(report), encoding="utf-8")
 
     def _report(self) -> Report:
-        accuracy = Accuracy.model_validate_json(self.accuracy.file("accuracy.json").read_text())
+        accuracy = self._accuracy(ACCURACY)
         origin = self.engine.where.origin
         fp32, int8 = self._measured("fp32"), self._measured("int8")
         latency_int8, memory_int8 = self._latency(int8, origin), self._memory(int8, origin)
-        gates = tuple(self.limits.judge(accuracy.top1, latency_int8, origin))
+        gates = tuple(self.limits.judge(accuracy, latency_int8, origin))
         return Report(
             verdict=overall(gates),
             subject=self._subject(),
@@ -154,15 +158,19 @@ class WriteReport(Stage):
             checks=tuple(self._checks()),
         )
 
-    def _recommendation(self, accuracy: Accuracy, origin: Origin) -> Recommendation | None:
+    def _accuracy(self, name: str) -> Accuracy | PixelAccuracy:
+        return EitherAccuracy.validate_json(self.accuracy.file(name).read_text())
+
+    def _recommendation(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Recommendation | None:
         int8, fp16 = self._measured("int8"), self._measured("fp16")
         if not int8 or not fp16 or ACCURACY_FP16 not in self.accuracy.digests:
             return None
-        top1 = Accuracy.model_validate_json(self.accuracy.file(ACCURACY_FP16).read_text()).top1
+        fp16_accuracy = self._accuracy(ACCURACY_FP16)
         int8_gates, fp16_gates = (
-            tuple(self.limits.judge_accuracy(one, origin)) for one in (accuracy.top1, top1)
+            tuple(self.limits.judge_accuracy(one, origin)) for one in (accuracy, fp16_accuracy)
         )
-        return recommend(int8_gates, fp16_gates, top1, speed_ratio(fp16[0], int8[0]))
+        rate = fp16_accuracy.rates[0][1]
+        return recommend(int8_gates, fp16_gates, rate, speed_ratio(fp16[0], int8[0]))
 
     def _measured(self, precision: str) -> list[Measurement]:
         """Return the measurement of latency, and the one of memory; neither if none was made."""

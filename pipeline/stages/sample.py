@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.split import Split
+from pipeline.data.split import Batch, Split
 from pipeline.progress import Progress
+from pipeline.report.pixels import at_size
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
+from pipeline.task import Task
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing, decode
 from targets.runtime.selftest import EVALUATION
@@ -20,13 +22,14 @@ from targets.runtime.selftest import EVALUATION
 BATCH = 32
 MOST_IMAGES = 256
 MOST_BYTES = 8 << 20
-"""Of pixels: the bundle has to travel."""
+"""Of images and the logits of pixels: the bundle has to travel."""
 
 
-def sample_size(preprocessing: Preprocessing) -> int:
-    """Return how many images to send along."""
-    pixels = preprocessing.height * preprocessing.width * preprocessing.channels
-    return max(1, min(MOST_IMAGES, MOST_BYTES // pixels))
+def sample_size(preprocessing: Preprocessing, task: Task, classes: int) -> int:
+    """Return how many images to send along, with the logits of their pixels if these are classified."""
+    pixels = preprocessing.height * preprocessing.width
+    logits = 2 * np.float32().nbytes * classes if task is Task.SEGMENT else 0
+    return max(1, min(MOST_IMAGES, MOST_BYTES // (pixels * (preprocessing.channels + logits))))
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,10 @@ class Sample(Stage):
         ):
             for batch in self.images.readable(self.preprocessing, BATCH):
                 images.append(batch.images)
-                labels.append(batch.labels)
-                fp32_logits.append(fp32.infer(batch.images))
-                int8_logits.append(int8.infer(batch.images))
+                expected = fp32.infer(batch.images)
+                labels.append(batch.labels if expected.ndim == 2 else _of_pixels(batch, expected))
+                fp32_logits.append(expected)
+                int8_logits.append(int8.infer(batch.images).reshape(expected.shape))
                 advance(len(batch.images))
         picture = _picture()
         np.savez_compressed(
@@ -67,6 +71,14 @@ class Sample(Stage):
             picture=picture,
             preprocessed=self.preprocessing(decode(picture.tobytes(), self.preprocessing.channels)),
         )
+
+
+def _of_pixels(batch: Batch, fp32: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the labels of pixels, int64 [N, h, w]; what the float model says where nobody labelled them."""
+    if batch.masks is None:
+        said: NDArray[np.int64] = fp32.argmax(1)
+        return said
+    return np.stack([at_size(mask, fp32.shape[2:]) for mask in batch.masks]).astype(np.int64)
 
 
 def _picture() -> NDArray[np.uint8]:

@@ -8,25 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from pipeline.data.dataset import Dataset
-from pipeline.data.split import Sample, Split
+from pipeline.data.split import Batch, Sample, Split
 from pipeline.progress import Progress
 from pipeline.report.accuracy import AccuracyTally
 from pipeline.report.model import SkippedImage
+from pipeline.report.pixels import PixelTally
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
 from pipeline.store import Product
+from pipeline.task import Task
 from targets.base import HasFp16
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing
 
-BATCH = 32
+TALLIES: dict[Task, type[AccuracyTally | PixelTally]] = {
+    Task.CLASSIFY: AccuracyTally,
+    Task.SEGMENT: PixelTally,
+}
+BATCHES = {Task.CLASSIFY: 32, Task.SEGMENT: 4}
+"""Images at a time; the logits of their pixels take much memory."""
 ACCURACY, ACCURACY_FP16 = "accuracy.json", "accuracy_fp16.json"
 CODE = (
     "pipeline/data",
-    *(f"pipeline/report/{name}.py" for name in ("model", "paired", "record", "stats")),
+    "pipeline/report/model",
+    *(f"pipeline/report/{name}.py" for name in ("paired", "record", "stats")),
     "targets",
 )
 """What decides any comparison of both networks image by image."""
@@ -55,6 +65,7 @@ class Validate(Stage):
         *CODE,
         "pipeline/stages/validate.py",
         "pipeline/report/accuracy.py",
+        "pipeline/report/pixels.py",
         "pipeline/report/thumbnails.py",
     )
     tools: ClassVar[tuple[str, ...]] = TOOLS
@@ -64,6 +75,7 @@ class Validate(Stage):
     images: Split
     preprocessing: Preprocessing
     training: TrainingImages | None = None
+    task: Task = Task.CLASSIFY
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write accuracy.json and skipped.json, and accuracy_fp16.json if the device has FP16.
@@ -85,15 +97,24 @@ class Validate(Stage):
             engines = {ACCURACY: opened.enter_context(target.open(self.engine.path))}
             if isinstance(target, HasFp16):
                 engines[ACCURACY_FP16] = opened.enter_context(target.open_fp16(self.engine.path))
-            tallies = {name: AccuracyTally(len(self.images.classes)) for name in engines}
+            tallies = {name: TALLIES[self.task](len(self.images.classes)) for name in engines}
             advance = opened.enter_context(progress.task("validate", len(self.images)))
-            for batch in self.images.batches(self.preprocessing, BATCH, skip):
-                names = [sample.name for sample in batch.samples]
+            for batch in self.images.batches(self.preprocessing, BATCHES[self.task], skip):
                 expected = fp32.infer(batch.images)
                 for name, engine in engines.items():
-                    logits = engine.infer(batch.images)
-                    tallies[name].add(expected, logits, batch.labels, batch.images, names)
-                advance(len(names))
+                    count(tallies[name], expected, engine.infer(batch.images), batch)
+                advance(len(batch.samples))
         for name, tally in tallies.items():
             tally.accuracy(ReferenceTarget.origin, target.origin).save(output / name)
         (output / "skipped.json").write_bytes(SkippedImages.dump_json(tuple(skipped)))
+
+
+def count(
+    tally: AccuracyTally | PixelTally, fp32: NDArray[np.float32], int8: NDArray[np.float32], batch: Batch
+) -> None:
+    """Count the logits of both networks for one batch."""
+    names = [sample.name for sample in batch.samples]
+    if isinstance(tally, PixelTally):
+        tally.add(fp32, int8, batch.masks, batch.images, names)
+    else:
+        tally.add(fp32, int8, batch.labels, batch.images, names)

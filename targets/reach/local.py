@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from targets.base import Runner
+from targets.base import Runner, require_engine
 from targets.errors import EngineError
 from targets.runtime.native_runner import open_engine
 
@@ -12,8 +12,7 @@ from targets.runtime.native_runner import open_engine
 @contextmanager
 def open_local(engine: Path, threads: int, target: str) -> Iterator[Runner]:
     """Open an engine. Raises EngineError."""
-    if not engine.is_file():
-        raise EngineError(f"There is no engine at {engine}. Build it first: edgec build --target {target}")
+    require_engine(engine, target)
     try:
         with open_engine(engine, threads) as runner:
             yield runner

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from .bundle.manifest import Manifest, ManifestError
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def main(folder: Path, arguments: list[str] | None = None) -> int:
-    """Print the likeliest classes of each picture. Returns the exit code: 1 if one could not be read."""
+    """Print the likeliest classes of each picture, or those of most of its pixels.
+
+    Returns the exit code: 1 if one could not be read.
+    """
     options = _parser().parse_args(arguments)
     try:
         manifest = Manifest.read(folder)
@@ -35,6 +39,8 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
         except ValueError as error:
             print(f"run: {error}", file=sys.stderr)
             return 1
+        if options.masks:
+            options.masks.mkdir(parents=True, exist_ok=True)
         done = [_classify(picture, runner, manifest, options) for picture in options.pictures]
     return 0 if all(done) else 1
 
@@ -43,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run", description="Classify pictures.")
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
     parser.add_argument("--top", type=_positive, default=3, help="how many classes to show (default: 3)")
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        metavar="FOLDER",
+        help="of a network that classifies pixels: write their classes there, as gray PNGs",
+    )
     parser.add_argument("--threads", type=_positive, default=1)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     return parser
@@ -61,8 +73,14 @@ def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.
     except (OSError, ImageError) as error:
         print(f"run: {picture}: {error}", file=sys.stderr)
         return False
-    best = likeliest(runner.infer(image[None])[0], manifest.classes, options.top)
-    print(_line(picture, best, options.json))
+    logits = runner.infer(image[None])[0]
+    if manifest.pixels:
+        found = logits.reshape(-1, *manifest.pixels).argmax(0)
+        if options.masks:
+            cv2.imwrite(str(options.masks / (picture.stem + ".png")), found.astype(np.uint8))
+        print(_line(picture, largest(found, manifest.classes, options.top), options.json, "share"))
+    else:
+        print(_line(picture, likeliest(logits, manifest.classes, options.top), options.json, "probability"))
     return True
 
 
@@ -74,9 +92,14 @@ def likeliest(logits: NDArray[np.float32], classes: tuple[str, ...], top: int) -
     return [(classes[i], float(probabilities[i])) for i in order]
 
 
-def _line(picture: Path, best: list[tuple[str, float]], as_json: bool) -> str:
+def largest(found: NDArray[np.int64], classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:
+    """Return the `top` classes of the pixels [H, W] with the share of them that each has, largest first."""
+    shares = np.bincount(found.ravel(), minlength=len(classes)) / found.size
+    order = np.argsort(-shares, kind="stable")[:top]
+    return [(classes[i], float(shares[i])) for i in order if shares[i] > 0]
+
+
+def _line(picture: Path, best: list[tuple[str, float]], as_json: bool, what: str) -> str:
     if as_json:
-        return json.dumps(
-            {"picture": str(picture), "classes": [{"name": n, "probability": p} for n, p in best]}
-        )
-    return f"{picture}: " + ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in best)
+        return json.dumps({"picture": str(picture), "classes": [{"name": n, what: p} for n, p in best]})
+    return f"{picture}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in best)

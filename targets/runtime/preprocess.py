@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 # A few bytes of file can claim a picture that fills the memory. OpenCV reads its limit once, when it loads.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
@@ -21,9 +21,11 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
 
     Image = NDArray[np.uint8]
+    Resize = Callable[[Image, int, int], Image]
 
 FITS = ("pad", "crop", "stretch")
 LONGEST = 16  # sides; see Preprocessing
+VOID = 255  # in a mask: a pixel that nobody labelled
 MARKER = re.compile(b"\xff[\x01\xc0-\xcf\xd8-\xfe]")  # of a JPEG segment; not RSTn, nor FF 00 within a scan
 
 
@@ -91,36 +93,45 @@ class Preprocessing:
 
     def __call__(self, image: Image) -> Image:
         """Return uint8 [height, width, channels] for a decoded uint8 picture [H, W] or [H, W, 1 or 3]."""
-        image = _with_channels(image, self.channels)
+        return self._fitted(_with_channels(image, self.channels), _resized, 0)
+
+    def mask(self, mask: Image) -> Image:
+        """Return uint8 [height, width] for a mask [H, W] of class numbers: the same cuts, nearest pixels.
+
+        What "pad" adds is VOID.
+        """
+        return self._fitted(mask[:, :, None], _nearest, VOID)[:, :, 0]
+
+    def _fitted(self, image: Image, resized: Resize, around: int) -> Image:
         if self.fit == "pad":
-            return self._padded(image)
+            return self._padded(image, resized, around)
         if self.fit == "stretch":
-            return _resized(image, self.height, self.width)
+            return resized(image, self.height, self.width)
         height, width = image.shape[:2]
         if max(height, width) > LONGEST * min(height, width):
             image = _middle(image, min(height, LONGEST * width), min(width, LONGEST * height))
             height, width = image.shape[:2]
         if height < width:
-            scaled = _resized(image, self.resize, _rounded(width * self.resize, height))
+            scaled = resized(image, self.resize, _rounded(width * self.resize, height))
         else:
-            scaled = _resized(image, _rounded(height * self.resize, width), self.resize)
+            scaled = resized(image, _rounded(height * self.resize, width), self.resize)
         return _middle(scaled, self.height, self.width)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values; `Preprocessing(**d)` gives the same object back."""
         return asdict(self)
 
-    def _padded(self, image: Image) -> Image:
+    def _padded(self, image: Image, resized: Resize, around: int) -> Image:
         height, width = image.shape[:2]
         if height > self.height or width > self.width:
             # the longer side decides, relative to the canvas
             if height * self.width > width * self.height:
-                image = _resized(image, self.height, max(1, _rounded(width * self.height, height)))
+                image = resized(image, self.height, max(1, _rounded(width * self.height, height)))
             else:
-                image = _resized(image, max(1, _rounded(height * self.width, width)), self.width)
+                image = resized(image, max(1, _rounded(height * self.width, width)), self.width)
             height, width = image.shape[:2]
         top, left = (self.height - height) // 2, (self.width - width) // 2
-        canvas = np.zeros((self.height, self.width, self.channels), np.uint8)
+        canvas = np.full((self.height, self.width, image.shape[2]), around, np.uint8)
         canvas[top : top + height, left : left + width] = image
         return canvas
 
@@ -164,6 +175,13 @@ def _resized(image: Image, height: int, width: int) -> Image:
         return image
     resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
     return np.asarray(resized, np.uint8).reshape(height, width, image.shape[2])
+
+
+def _nearest(image: Image, height: int, width: int) -> Image:
+    """Take the pixel that holds the centre of each new one."""
+    rows = (2 * np.arange(height) + 1) * image.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * image.shape[1] // (2 * width)
+    return np.ascontiguousarray(image[rows[:, None], columns])
 
 
 def _box_average(image: Image, down: int, across: int) -> Image:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.base import BuildState, Check, Origin, Runner
+from targets.base import BuildState, Check, Origin, Runner, require_engine
 from targets.devices import Jetson
 from targets.errors import EngineError, TargetUnavailable
 from targets.reach.program import program
@@ -114,10 +114,7 @@ class JetsonOnDevice(JetsonTarget):
 
     def _prepared(self, engine: Path) -> str:
         """Send the ONNX files and let the device build. Returns the folder there."""
-        if not engine.is_file():
-            raise EngineError(
-                f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
-            )
+        require_engine(engine, self.name)
         folder = f"{FOLDER}/{file_digest(engine)[:16]}"
         if folder in self._built:
             return folder

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import CHECKS, BuildState, Check, Origin, Runner
+from targets.base import CHECKS, BuildState, Check, Origin, Runner, require_engine
 from targets.devices import Jetson
-from targets.errors import EngineError, TargetUnavailable
+from targets.errors import TargetUnavailable
 from targets.reference import ReferenceTarget
 from targets.tensorrt import rtx
 
@@ -96,9 +96,6 @@ class JetsonTarget:
     @contextmanager
     def open(self, engine: Path) -> Iterator[Runner]:
         """Open the Q/DQ graph in onnxruntime on this machine. Raises EngineError."""
-        if not engine.is_file():
-            raise EngineError(
-                f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
-            )
+        require_engine(engine, self.name)
         with ReferenceTarget(self.threads).open(engine) as runner:
             yield runner

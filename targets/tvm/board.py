@@ -9,30 +9,22 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.recipe import QuantRecipe
-from targets.base import BuildState, Check, Origin, Runner
+from targets.base import Check, Origin, Runner, require_engine
 from targets.devices import Board
-from targets.errors import EngineError, TargetUnavailable
+from targets.errors import TargetUnavailable
 from targets.reach.probe import DeviceFacts, probe
 from targets.reach.remote import measure_remote, open_remote
 from targets.reach.ssh import SshDevice
 from targets.runtime.cpu import MACHINES, NEEDED
 from targets.runtime.measure import Measurement, Settings
 from targets.tvm.isa import ISAS
-from targets.tvm.target import check_toolchain, compile_engine, tools
+from targets.tvm.target import IntegerTarget, check_toolchain, compile_engine, tools
 
 
-class BoardTarget:
+class BoardTarget(IntegerTarget):
     """A board that is there: reached over SSH."""
 
-    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym")
-    float_precision: ClassVar[str] = "fp32"
     origin: ClassVar[Origin] = Origin.DEVICE
-    runs_here: ClassVar[bool] = False
-    state: ClassVar[BuildState] = BuildState.BUILT
-    engine_name: ClassVar[str] = "model.engine"
-    shipped: ClassVar[tuple[str, ...]] = ("model.engine",)
-    runner: ClassVar[str] = "native_runner"
 
     def __init__(self, board: Board, reached: SshDevice, threads: int = 1) -> None:
         self.board = board
@@ -78,10 +70,6 @@ class BoardTarget:
         """Compile the Q/DQ ONNX. Raises EngineError."""
         compile_engine(model, ISAS[self.board.isa], engine)
 
-    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
-        """None: what the board does is timed."""
-        return None
-
     def measure(
         self, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int
     ) -> Measurement:
@@ -95,10 +83,7 @@ class BoardTarget:
     @contextmanager
     def open(self, engine: Path) -> Iterator[Runner]:
         """Run an engine there. Raises EngineError or a DeviceError."""
-        if not engine.is_file():
-            raise EngineError(
-                f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
-            )
+        require_engine(engine, self.name)
         with open_remote(self.reached, engine, self.threads) as runner:
             yield runner
 

@@ -40,6 +40,7 @@ def source(program: Program) -> str:
         "width": width,
         "channels": channels,
         "classes": program.classes,
+        "output_pixels": program.output_pixels,
     }
     return "\n".join(
         [

@@ -231,6 +231,11 @@ class Graph:
         return self.logits.channels if isinstance(self.logits, Tensor) else prod(self.logits.shape)
 
     @property
+    def output_pixels(self) -> int:
+        """For how many places of the image there are classes: 1 unless pixels are classified."""
+        return 1 if isinstance(self.logits, Tensor) else prod(self.logits.shape[2:])  # [1, classes, H, W]
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference between integers."""
         return sum(

@@ -60,6 +60,7 @@ def lower(graph: Graph, isa: Isa) -> Program:
         lowering.arena.offsets[graph.logits.name],
         (image.height, image.width, image.channels),
         graph.classes,
+        graph.output_pixels,
         lowering.floats,
     )
 

@@ -70,5 +70,8 @@ class Program:
     """Where in the arena the last step leaves float32 logits."""
     image: tuple[int, int, int]
     classes: int
+    """How many numbers come out."""
+    output_pixels: int
+    """How many of them belong to one class: 1 unless pixels are classified."""
     floats: dict[str, Any]
     """Functions of float islands, TIR, by C symbol."""

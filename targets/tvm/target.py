@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import CHECKS, BuildState, Check, Origin, Runner
+from targets.base import CHECKS, BuildState, Check, Origin, Runner, require_engine
 from targets.devices import Board
-from targets.errors import EngineError, TargetUnavailable
+from targets.errors import TargetUnavailable
 from targets.machine import cpu_flags, cpu_name
 from targets.reach import emulator
 from targets.reach.emulator import CheckedRunner, EmulatedRunner, read_metadata
@@ -30,19 +30,29 @@ EMULATED_IMAGES = 256
 """How many images are compared with the emulator, bit for bit, when no board is given."""
 
 
-class HostTarget:
-    """The build machine's CPU."""
+class IntegerTarget:
+    """What targets of the integer compiler have in common."""
 
-    name: ClassVar[str] = "host"
-    summary: ClassVar[str] = "this machine's CPU: an integer engine compiled with TVM"
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
     float_precision: ClassVar[str] = "fp32"
-    origin: ClassVar[Origin] = Origin.HOST
-    runs_here: ClassVar[bool] = True
+    runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
     runner: ClassVar[str] = "native_runner"
+
+    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
+        """Count the instructions of one inference where an emulator runs it. Nothing counts them here."""
+        return None
+
+
+class HostTarget(IntegerTarget):
+    """The build machine's CPU."""
+
+    name: ClassVar[str] = "host"
+    summary: ClassVar[str] = "this machine's CPU: an integer engine compiled with TVM"
+    origin: ClassVar[Origin] = Origin.HOST
+    runs_here: ClassVar[bool] = True
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
@@ -64,25 +74,13 @@ class HostTarget:
         """Compile the Q/DQ ONNX. Raises EngineError."""
         compile_engine(model, host_isa(), engine)
 
-    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
-        """Nothing counts them here."""
-        return None
-
     def open(self, engine: Path) -> AbstractContextManager[Runner]:
         """Load an engine. Raises EngineError."""
         return open_local(engine, self.threads, self.name)
 
 
-class ArmTarget:
+class ArmTarget(IntegerTarget):
     """An ARM board. Without one, engines run in the emulator."""
-
-    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
-    float_precision: ClassVar[str] = "fp32"
-    runs_here: ClassVar[bool] = False
-    state: ClassVar[BuildState] = BuildState.BUILT
-    engine_name: ClassVar[str] = "model.engine"
-    shipped: ClassVar[tuple[str, ...]] = (engine_name,)
-    runner: ClassVar[str] = "native_runner"
 
     def __init__(self, board: Board, threads: int = 1) -> None:
         self.board = board
@@ -149,10 +147,7 @@ class ArmTarget:
 
         Without the emulator, or without this machine's engine, only the other one runs.
         """
-        if not engine.is_file():
-            raise EngineError(
-                f"There is no engine at {engine}. Build it first: edgec build --target {self.name}"
-            )
+        require_engine(engine, self.name)
         if not emulator.is_installed():
             read_metadata(engine)  # the board's own engine is at least whole
             with open_local(_host_engine(engine), self.threads, self.name) as host:

@@ -48,11 +48,11 @@ def test_an_assertion_without_a_limit_is_a_mistake() -> None:
 
 @pytest.mark.slow
 def test_in_a_users_repository(
-    quick: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    quick: Path, out: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a process and a folder of its own, with nothing said but that edgec is installed."""
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    pytester.makepyfile(USERS_TEST.format(config=str(quick), out=str(pytester.path / "out")))
+    pytester.makepyfile(USERS_TEST.format(config=str(quick), out=str(out)))
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=1, failed=1)
     done.stdout.fnmatch_lines(["*AssertionError: fail: p50 latency below 1e-06 ms*"])

@@ -81,6 +81,7 @@ def test_both_are_validated_on_all_images_and_one_is_recommended(
     build = Build(load_config(BuildConfig, quick, options), listening)
     report = Report.load(build.report.file("report.json"))
     fp16 = Accuracy.model_validate_json(build.accuracy.file("accuracy_fp16.json").read_text())
+    assert isinstance(report.accuracy, Accuracy)
     assert fp16.top1.images == report.accuracy.top1.images == 300
     assert fp16.int8_origin is Origin.DEVICE
     found = report.recommendation

@@ -31,6 +31,7 @@ class Manifest:
     classes: tuple[str, ...]
     preprocessing: dict[str, Any]
     files: dict[str, str]
+    pixels: tuple[int, int] | None = None  # height and width of the output if it has a class for each pixel
     state: str = "built"  # or "not built on device": the engine's place holds what a device builds it from
 
     def to_json(self) -> str:
@@ -45,7 +46,12 @@ class Manifest:
             form = found.pop("format"), found.pop("version")
             if form != (FORMAT, VERSION):
                 raise ManifestError(f"it is {form[0]} version {form[1]}, not {FORMAT} version {VERSION}")
-            return cls(**{**found, "classes": tuple(found["classes"])})
+            pixels = found.get("pixels")
+            lists = {
+                "classes": tuple(found["classes"]),
+                "pixels": pixels and (int(pixels[0]), int(pixels[1])),
+            }
+            return cls(**{**found, **lists})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ManifestError(f"the manifest cannot be used: {error}") from error
 

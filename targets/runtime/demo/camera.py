@@ -97,6 +97,8 @@ def parser(program: str) -> argparse.ArgumentParser:
 def run(demo: Demo, options: argparse.Namespace) -> int:
     """Run until the source ends, the window is closed, or a signal comes. Returns the exit code."""
     stop = threading.Event()
+    if demo.manifest.pixels:
+        return _fail("the demo shows classes of pictures; this network classifies pixels. ./run can do that.")
     with ExitStack() as opened:
         opened.enter_context(_stopping(stop))
         try:

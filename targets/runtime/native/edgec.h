@@ -28,7 +28,8 @@ typedef struct {
 /* Generated for each network. */
 extern const edgec_step edgec_steps[];
 extern const int64_t edgec_step_count, edgec_arena_size, edgec_logits_offset, edgec_constants_size;
-extern const int64_t edgec_height, edgec_width, edgec_channels, edgec_classes;
+extern const int64_t edgec_height, edgec_width, edgec_channels;
+extern const int64_t edgec_classes, edgec_output_pixels; /* all logits, and how many of them belong to one class */
 
 /* How an engine file ends. All numbers are little-endian; offsets count from the start of the file. */
 typedef struct {
@@ -57,7 +58,7 @@ int edgec_pool_start(int threads);
 void edgec_pool_stop(void);
 void edgec_pool_run(void (*work)(int thread));
 /* Inside work: wait until every thread is here. */
-void edgec_pool_wait(void);
+void edgec_pool_wait(int thread);
 int edgec_pool_size(void);
 
 #endif

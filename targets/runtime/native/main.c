@@ -12,7 +12,8 @@
 static const char usage[] =
     "usage: ENGINE selftest [--threads N]             compare logits of embedded images with the expected bits\n"
     "       ENGINE bench [--runs N] [--threads N]     time inference on this machine\n"
-    "       ENGINE classify IMAGE.png [--threads N]   the five most probable classes of a picture of the right size\n"
+    "       ENGINE classify IMAGE.png [--threads N]   the five most probable classes of a picture of the right size,\n"
+    "                                             or those of most of its pixels if the network classifies these\n"
     "       ENGINE logits [--threads N]               raw uint8 images on stdin to raw float32 logits on stdout\n";
 
 static char self[4096];
@@ -117,6 +118,28 @@ static int logits(void) {
   return 0;
 }
 
+static int areas(const float *logits) {
+  int64_t pixels = edgec_output_pixels, classes = edgec_classes / pixels;
+  int64_t *counts = calloc((size_t)classes, sizeof *counts);
+  if (!counts) return fail("not enough memory");
+  for (int64_t p = 0; p < pixels; p++) {
+    int64_t best = 0;
+    for (int64_t k = 1; k < classes; k++)
+      if (logits[k * pixels + p] > logits[best * pixels + p]) best = k;
+    counts[best]++;
+  }
+  for (int place = 0; place < 5 && place < classes; place++) {
+    int64_t most = 0;
+    for (int64_t k = 1; k < classes; k++)
+      if (counts[k] > counts[most]) most = k;
+    if (!counts[most]) break;
+    printf("class %d  %.2f %% of the pixels\n", (int)most, 100.0 * (double)counts[most] / (double)pixels);
+    counts[most] = 0;
+  }
+  free(counts);
+  return 0;
+}
+
 static int classify(const char *path) {
   edgec_picture picture;
   const char *error = edgec_read_png(path, (int)edgec_channels, &picture);
@@ -132,6 +155,12 @@ static int classify(const char *path) {
   float *result = malloc((size_t)edgec_classes * sizeof *result);
   if (!result) return fail("not enough memory");
   edgec_run(picture.pixels, result);
+  if (edgec_output_pixels > 1) {
+    int status = areas(result);
+    free(result);
+    free(picture.pixels);
+    return status;
+  }
   for (int place = 0; place < 5 && place < edgec_classes; place++) {
     int best = 0;
     for (int k = 1; k < edgec_classes; k++)

@@ -1,16 +1,20 @@
 /* A small pool of threads: spin briefly for the next job, then sleep. */
+#define _GNU_SOURCE
 #include "edgec.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
 
-enum { MAX_THREADS = 64, SPINS_BEFORE_YIELD = 2000, SPINS_BEFORE_SLEEP = 20000 };
+enum { MAX_THREADS = 64, SPINS_BEFORE_YIELD = 2000, SPINS_BEFORE_SLEEP = 20000, LINES = 128 };
 
 static pthread_t threads[MAX_THREADS];
 static int size = 1;
 static void (*job)(int thread);
-static atomic_int generation, stopping, arrived, phase, sleeping;
+static struct { _Alignas(LINES) atomic_uint waits; } progress[MAX_THREADS]; /* each written by its thread alone */
+static atomic_int generation, stopping, sleeping, crowded;
+static int callers_cpu = -1;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 
@@ -22,22 +26,19 @@ static void pause_briefly(void) {
 #endif
 }
 
-void edgec_pool_wait(void) {
-  if (size == 1) return;
-  int now = atomic_load(&phase);
-  if (atomic_fetch_add(&arrived, 1) == size - 1) {
-    atomic_store(&arrived, 0);
-    atomic_store(&phase, now + 1);
-    return;
-  }
-  for (int spins = 0; atomic_load(&phase) == now; spins++) {
-    if (spins < SPINS_BEFORE_YIELD) pause_briefly();
+void edgec_pool_wait(int thread) {
+  unsigned now = atomic_load_explicit(&progress[thread].waits, memory_order_relaxed) + 1;
+  atomic_store_explicit(&progress[thread].waits, now, memory_order_release);
+  int patience = atomic_load_explicit(&crowded, memory_order_relaxed) ? 0 : SPINS_BEFORE_YIELD;
+  for (int other = 0, spins = 0; other < size; spins++) {
+    if ((int)(atomic_load_explicit(&progress[other].waits, memory_order_acquire) - now) >= 0) other++;
+    else if (spins < patience) pause_briefly();
     else sched_yield();
   }
 }
 
 static void wait_for_job(int seen) {
-  for (int spins = 0; spins < SPINS_BEFORE_SLEEP; spins++) {
+  for (int spins = 0; spins < SPINS_BEFORE_SLEEP && !atomic_load_explicit(&crowded, memory_order_relaxed); spins++) {
     if (atomic_load(&generation) != seen) return;
     pause_briefly();
   }
@@ -54,7 +55,7 @@ static void *worker(void *argument) {
     wait_for_job(seen);
     if (atomic_load(&stopping)) return NULL;
     job(thread);
-    edgec_pool_wait();
+    edgec_pool_wait(thread);
   }
 }
 
@@ -67,22 +68,44 @@ static void announce(void) {
   }
 }
 
+/* Deal the CPUs that the caller may use, but for the one it is on, to the workers. Left alone, kernels wake a thread
+   where its waker runs, above all in virtual machines, whose idle CPUs look busy: there each of the two spins to the end
+   of its time slice while the other has work. Where there are too few CPUs nobody spins. */
+static void place_workers(void) {
+  cpu_set_t allowed, places[MAX_THREADS];
+  int here = sched_getcpu(), workers = size - 1, dealt = 0;
+  if (here == callers_cpu || sched_getaffinity(0, sizeof allowed, &allowed)) return;
+  callers_cpu = here;
+  memset(places, 0, sizeof places);
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+    if (cpu != here && CPU_ISSET(cpu, &allowed)) CPU_SET(cpu, &places[1 + dealt++ % workers]);
+  atomic_store(&crowded, dealt < workers);
+  for (int i = 1; i < size; i++)
+    pthread_setaffinity_np(threads[i], sizeof allowed, dealt < workers ? &allowed : &places[i]);
+}
+
 void edgec_pool_run(void (*work)(int thread)) {
   job = work;
-  if (size > 1) announce();
+  if (size > 1) {
+    place_workers();
+    announce();
+  }
   work(0);
-  edgec_pool_wait();
+  edgec_pool_wait(0);
 }
 
 int edgec_pool_start(int count) {
   if (count < 1 || count > MAX_THREADS) return -1;
   atomic_store(&generation, 0);
   atomic_store(&stopping, 0);
+  memset(progress, 0, sizeof progress);
   for (size = 1; size < count; size++)
     if (pthread_create(&threads[size], NULL, worker, (void *)(intptr_t)size)) {
       edgec_pool_stop();
       return -1;
     }
+  callers_cpu = -1;
+  if (size > 1) place_workers();
   return 0;
 }
 

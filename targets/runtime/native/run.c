@@ -114,7 +114,7 @@ static void run_step(const edgec_step *s, int thread, int threads) {
 static void run_all(int thread) {
   int threads = edgec_pool_size();
   for (int64_t i = 0; i < edgec_step_count; i++) {
-    if (i) edgec_pool_wait();
+    if (i) edgec_pool_wait(thread);
     run_step(&edgec_steps[i], thread, threads);
   }
 }

@@ -40,7 +40,7 @@ def measured(
     accuracy = {}
     for precision, plan in plans.items():
         with open_plan(plan, trt, cuda) as runner:
-            accuracy[precision] = _accuracy(runner.infer(images), labels, expected)
+            accuracy[precision] = _accuracy(runner.infer(images).reshape(expected.shape), labels, expected)
         found = accuracy[precision]
         say(f"{precision}: top-1 {100 * found['top1']:.2f} % of {found['images']} images")
     times = timed(trt, cuda, plans, images, settings)

@@ -37,7 +37,7 @@ class TensorRTRunner:
         largest = shape if self.is_static else tuple(engine.get_tensor_profile_shape(IMAGE, 0)[2])
         self.largest_batch = largest[0]
         self._image = shape[1:]
-        classes = tuple(engine.get_tensor_shape(LOGITS))[1]
+        classes = int(np.prod(tuple(engine.get_tensor_shape(LOGITS))[1:]))  # of all pixels, if it is of these
         self.context = engine.create_execution_context()
         if self.context is None:
             raise EngineProblem("there is too little GPU memory for it")

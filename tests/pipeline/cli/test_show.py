@@ -33,8 +33,8 @@ def test_targets_and_models_are_listed(edgec: Edgec) -> None:
     assert [row["name"] for row in json.loads(edgec("targets", "--json").stdout)] == names()
     rows = json.loads(edgec("models", "--json").stdout)
     assert [row["name"] for row in rows] == [model.name for model in KNOWN_MODELS]
-    for name in names():
-        assert name in edgec("targets").stdout
+    table = edgec("targets").stdout
+    assert all(name in table for name in names())
     assert "resnet152" in edgec("models").stdout
 
 

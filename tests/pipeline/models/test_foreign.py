@@ -19,6 +19,7 @@ from pipeline.models.foreign import Description, described, read_foreign
 from pipeline.models.guess import guess
 from pipeline.models.onnx_file import adopt
 from pipeline.models.original import Original
+from pipeline.task import Task
 from targets.base import CHECKS
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
@@ -36,12 +37,16 @@ from tests.pipeline.models.foreign_networks import (
 USUAL = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
+def usual(name: str) -> Description:
+    return USUAL.model_copy(update={"task": Task.SEGMENT}) if name in SEGMENTERS else USUAL
+
+
 def pixels(count: int = 6) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), np.uint8)
 
 
-def adopted(path: Path, description: Description, folder: Path, per_pixel: bool = False) -> Path:
-    made = adopt(described(path, description), True, lambda _: None, per_pixel)
+def adopted(path: Path, description: Description, folder: Path) -> Path:
+    made = adopt(described(path, description), True, lambda _: None)
     onnx.save(made, folder / "model.onnx")
     return folder / "model.onnx"
 
@@ -73,7 +78,7 @@ def test_networks_of_other_families_are_quantised_for_reference(
 ) -> None:
     """Random weights: most of 64 answers agree, and the error is far below the signal."""
     source = export(make((CLASSIFIERS | SEGMENTERS)[name]), tmp_path / f"{name}.onnx")
-    path = adopted(source, USUAL, tmp_path, per_pixel=name in SEGMENTERS)
+    path = adopted(source, usual(name), tmp_path)
     recipe, images = QuantRecipe.parse(scheme), pixels(64)
     quantize(path, collect(path, [images], recipe), recipe, tmp_path / "int8.onnx")
     floats, integers = run(path, images), run(tmp_path / "int8.onnx", images)
@@ -169,10 +174,18 @@ def test_pixels_in_nhwc_need_no_mean_and_std(tmp_path: Path) -> None:
     np.testing.assert_allclose(numpy_helper.to_array(mean), [127.5] * 3, rtol=1e-5)
 
 
-def test_segmentation_is_refused_by_name_where_labels_are_validated(tmp_path: Path) -> None:
-    source = described(export(make(SEGMENTERS["unet"]), tmp_path / "unet.onnx"), USUAL)
-    with pytest.raises(CheckpointError, match="one value for each pixel, as segmentation does"):
-        adopt(source, True, lambda _: None)
+def test_outputs_of_another_shape_than_the_task_needs_are_refused(tmp_path: Path) -> None:
+    of_pixels = export(make(SEGMENTERS["unet"]), tmp_path / "unet.onnx")
+    of_images = export(make(VggLike), tmp_path / "vgg.onnx")
+    one = export(nn.Conv2d(3, 1, 1), tmp_path / "one.onnx")
+    for path, task, told in (
+        (of_pixels, Task.CLASSIFY, r'say task = "segment" in .*unet\.toml'),
+        (of_images, Task.SEGMENT, r'leave task = "segment" out of .*vgg\.toml'),
+        (one, Task.SEGMENT, "needs two classes or more"),
+    ):
+        source = described(path, USUAL.model_copy(update={"task": task}))
+        with pytest.raises(CheckpointError, match=told):
+            adopt(source, True, lambda _: None)
 
 
 def test_the_description_is_read_from_beside_the_model(tmp_path: Path) -> None:
@@ -270,7 +283,7 @@ def test_normalisations_are_tried_on_a_picture_and_the_guess_can_be_read_back(tm
 def test_networks_of_other_families_become_files_for_a_jetson(name: str, tmp_path: Path) -> None:
     """TensorRT-RTX compiles all of them where it is installed; without a device nothing else can be said."""
     source = export(make((CLASSIFIERS | SEGMENTERS)[name]), tmp_path / f"{name}.onnx")
-    path = adopted(source, USUAL, tmp_path, per_pixel=name in SEGMENTERS)
+    path = adopted(source, usual(name), tmp_path)
     target = find_target("jetson")
     quantize(path, collect(path, [pixels(16)], target.recipe), target.recipe, tmp_path / "int8.onnx")
     target.build(tmp_path / "int8.onnx", tmp_path / target.engine_name, path)

@@ -8,7 +8,7 @@ from benchmarks.latency_false_alarms import interleaved, quiet
 from pipeline.errors import ReportError
 from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Limits, compare
-from pipeline.report.model import Report, Verdict
+from pipeline.report.model import Accuracy, Report, Verdict
 from pipeline.report.paired import pack_bits, paired_images, unpack_bits
 from pipeline.report.speed import speed_ratio
 from tests.pipeline.report.samples import report
@@ -17,6 +17,7 @@ from tests.pipeline.report.samples import report
 def losing(shown: Report, images: int) -> Report:
     """The same build, with so many images wrong that were right."""
     accuracy = shown.accuracy
+    assert isinstance(accuracy, Accuracy)
     right = unpack_bits(accuracy.int8_right, accuracy.top1.images)
     right[np.flatnonzero(right)[:images]] = False
     fp32 = unpack_bits(accuracy.fp32_right, accuracy.top1.images)

@@ -9,7 +9,7 @@ REPORT = sample_report()
 
 
 def judged(limits: GateLimits) -> dict[str, Verdict]:
-    gates = limits.judge(REPORT.accuracy.top1, REPORT.latency_int8, Origin.HOST)
+    gates = limits.judge(REPORT.accuracy, REPORT.latency_int8, Origin.HOST)
     return {gate.name: gate.verdict for gate in gates}
 
 
@@ -27,5 +27,5 @@ def test_every_limit_that_is_set_is_a_gate() -> None:
 
 def test_a_latency_that_was_not_measured_passes_no_gate() -> None:
     limits = GateLimits(max_drop=50.0, p90_ms=1e6)
-    gates = list(limits.judge(REPORT.accuracy.top1, NotMeasured(reason="no device"), Origin.EMULATOR))
+    gates = list(limits.judge(REPORT.accuracy, NotMeasured(reason="no device"), Origin.EMULATOR))
     assert gates[1].verdict is Verdict.INCONCLUSIVE

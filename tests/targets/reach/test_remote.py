@@ -26,7 +26,7 @@ from targets.tvm.board import BoardTarget
 from targets.tvm.engine import write_engine
 from targets.tvm.graph import Graph
 from targets.tvm.importer import import_graph
-from targets.tvm.target import host_isa
+from targets.tvm.target import ArmTarget, host_isa
 from tests.targets.reach.sshd import Sshd, needs_sshd
 from tests.targets.tvm.qdq import QdqModel
 
@@ -63,6 +63,17 @@ def device(sshd: Sshd, tmp_path: Path) -> Iterator[Sshd]:
 
 def target(device: Sshd, isa: str | None = None) -> BoardTarget:
     return BoardTarget(Board("here", "this machine", isa or host_isa().name, "max"), device.device)
+
+
+@needs_sshd
+def test_a_board_gets_the_network_that_is_emulated_without_it(sshd: Sshd) -> None:
+    pi = Board("rpi5", "a Raspberry Pi 5", "dotprod", "cortex-a76")
+    there, emulated = BoardTarget(pi, sshd.device), ArmTarget(pi)
+    assert (there.recipe, there.shipped, there.runner) == (
+        emulated.recipe,
+        emulated.shipped,
+        emulated.runner,
+    )
 
 
 def pictures(count: int) -> NDArray[np.uint8]:

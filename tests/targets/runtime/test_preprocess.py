@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from targets.runtime.preprocess import ImageError, Preprocessing, decode
+from targets.runtime.preprocess import VOID, ImageError, Preprocessing, decode
 
 
 def picture(height: int, width: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -141,3 +141,24 @@ def test_an_impossible_one_is_refused(wrong: dict[str, object], reason: str) -> 
     fields: dict[str, object] = {"height": 16, "width": 16, "channels": 3, "fit": "pad", **wrong}
     with pytest.raises(ValueError, match=reason):
         Preprocessing(**fields)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@given(sides, sides, st.sampled_from(["pad", "crop", "stretch"]))
+def test_a_mask_lies_where_its_picture_does(h: int, w: int, fit: str) -> None:
+    """Left half 0, right half 200: where the picture is clearly one of both, the mask is the same one."""
+    image = np.zeros((h, w, 1), np.uint8)
+    image[:, w // 2 :] = 200
+    preprocessing = Preprocessing(24, 20, 1, fit, resize=26)
+    made, mask = preprocessing(image)[:, :, 0], preprocessing.mask(image[:, :, 0])
+    assert mask.shape == (24, 20)
+    assert set(np.unique(mask)) <= {0, 200, VOID}
+    assert (mask[made == 200] == 200).all()
+    assert (made[mask == VOID] == 0).all()
+    assert (mask != VOID).all() or fit == "pad"
+
+
+def test_a_mask_is_never_blended() -> None:
+    mask = np.random.default_rng(0).integers(0, 3, (61, 47), np.uint8) * 100
+    assert set(np.unique(Preprocessing(24, 20, 3, "crop", 26).mask(mask))) == {0, 100, 200}
+    same = Preprocessing(61, 47, 3, "stretch").mask(mask)
+    np.testing.assert_array_equal(same, mask)

@@ -13,6 +13,7 @@ from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
 from pipeline.models.foreign import Description, described
 from pipeline.models.onnx_file import adopt
+from pipeline.task import Task
 from targets.errors import TargetUnavailable
 from targets.reach.emulator import EmulatedRunner
 from targets.reach.emulator import check as check_emulator
@@ -42,8 +43,8 @@ class Case:
         return f"{self.network.__name__}-{self.scheme}"
 
     @property
-    def per_pixel(self) -> bool:
-        return self.network in networks.SEGMENTERS.values()
+    def task(self) -> Task:
+        return Task.SEGMENT if self.network in networks.SEGMENTERS.values() else Task.CLASSIFY
 
 
 GATE = frozenset({"Sigmoid", "Sub", "Mul", "Add", "Relu"})
@@ -65,9 +66,9 @@ CASES = [
 
 def quantized(case: Case, folder: Path) -> Path:
     net = networks.export(networks.make(case.network), folder / "net.onnx")
-    description = Description(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), fit="stretch")
+    description = Description(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), fit="stretch", task=case.task)
     source, recipe = described(net, description), QuantRecipe.parse(case.scheme)
-    onnx.save(adopt(source, True, lambda _: None, per_pixel=case.per_pixel), folder / "model.onnx")
+    onnx.save(adopt(source, True, lambda _: None), folder / "model.onnx")
     ranges = collect(folder / "model.onnx", [pictures(32, SIZE, seed=1)], recipe)
     quantize(folder / "model.onnx", ranges, recipe, folder / "int8.onnx")
     return folder / "int8.onnx"

@@ -1,6 +1,7 @@
 """The static program in the engine file: what a board runs that has nothing installed."""
 
 import json
+import os
 import struct
 import subprocess
 from dataclasses import dataclass
@@ -157,6 +158,34 @@ def test_two_engines_can_be_open_at_once(built: Built) -> None:
         assert np.array_equal(first.infer(images), second.infer(images))
     with open_engine(built.path) as third:
         assert np.array_equal(third.infer(images), oracle.run(built.graph, images))
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_workers_are_kept_off_each_others_cpus_and_the_callers_is_left_alone(built: Built) -> None:
+    allowed, before = os.sched_getaffinity(0), set(_threads())
+    threads = min(len(allowed), 3)
+    with open_engine(built.path, threads) as runner:
+        runner.infer(picture()[None])
+        workers = set(_threads()) - before
+        places = [os.sched_getaffinity(worker) for worker in workers]
+        assert len(places) == threads - 1
+        assert len(set().union(*places)) == sum(map(len, places)) == len(allowed) - 1
+        assert os.sched_getaffinity(0) == allowed
+
+
+def _threads() -> list[int]:
+    return [int(task.name) for task in Path("/proc/self/task").iterdir()]
+
+
+def test_threads_that_have_to_share_a_cpu_finish_too(built: Built) -> None:
+    allowed, images = os.sched_getaffinity(0), picture()[None]
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        with open_engine(built.path, threads=3) as runner:
+            found = [runner.infer(images) for _ in range(50)]
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert all(np.array_equal(one, oracle.run(built.graph, images)) for one in found)
 
 
 def test_images_of_another_shape_are_refused(built: Built) -> None:

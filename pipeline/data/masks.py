@@ -1,0 +1,146 @@
+"""Pictures for segmentation: `<split>/images/` with class numbers of the same names in `<split>/masks/`.
+
+A mask is a PNG, gray or with a palette, whose values are class numbers, 255 where nobody labelled the pixel.
+A data set without masks does too: its labels are then left aside.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.folder import PICTURES, SPLIT_NAMES
+from pipeline.data.images import Images
+from pipeline.data.open import open_dataset
+from pipeline.data.relabel import Relabelled
+from pipeline.data.tree import FileDigest, FolderTree, Tree, TreeImages, ZipTree
+from pipeline.digest import value_digest
+from pipeline.errors import DataError, listed
+from targets.runtime.preprocess import VOID, ImageError
+
+
+class MaskedImages(TreeImages):
+    """Pictures that are files of a tree, each with a mask beside it. Their one label is 0."""
+
+    def __init__(self, tree: Tree, names: tuple[str, ...], masks: tuple[str, ...], classes: int) -> None:
+        super().__init__(tree, names, np.zeros(len(names), np.int64))
+        self._masks = masks
+        self._classes = classes
+
+    def digest(self, index: int) -> str:
+        """Return what identifies the picture together with its mask."""
+        return value_digest([super().digest(index), self._tree.digest(self._masks[index])])
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """Return the class numbers, uint8 [H, W]. Raises ImageError, and DataError for unknown classes."""
+        name = self._masks[index]
+        mask = read_mask(self._tree.read(name), f"{self._tree.location}: the mask {name}")
+        largest = int(mask[mask != VOID].max(initial=0))
+        if largest >= self._classes:
+            raise DataError(
+                f"{self._tree.location}: the mask {name} holds the class {largest}; the model has 0 to"
+                f" {self._classes - 1}, and {VOID} stands for no label."
+            )
+        return mask
+
+
+def read_mask(encoded: bytes, what: str) -> NDArray[np.uint8]:
+    """Return the class numbers, uint8 [H, W], in a PNG: its gray values, or its indices into a palette.
+
+    Raises ImageError if it cannot be decoded, and DataError if it holds colours and not numbers.
+    """
+    found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
+    if found is None:
+        raise ImageError(f"{what} is no picture that OpenCV can decode")
+    if found.ndim == 2 and found.dtype == np.uint8:
+        return np.asarray(found, np.uint8)
+    palette = _palette(encoded)
+    if found.ndim == 3 and palette is not None and len(set(palette.tolist())) == len(palette):
+        order = np.argsort(palette)  # OpenCV puts colours in the place of indices
+        return order[
+            np.searchsorted(palette[order], _packed(np.asarray(found, np.uint8)[:, :, 2::-1]))
+        ].astype(np.uint8)
+    raise DataError(
+        f"{what} is a picture in colours. Write masks as 8-bit gray PNGs, or with a palette of different"
+        " colours: the values are class numbers."
+    )
+
+
+def _palette(png: bytes) -> NDArray[np.int64] | None:
+    """Return the colours of the chunk PLTE (PNG 1.2, 11.2.3) as packed numbers; None if there is none."""
+    place = 8  # after the signature
+    while place + 8 <= len(png):
+        length, kind = int.from_bytes(png[place : place + 4], "big"), png[place + 4 : place + 8]
+        if kind == b"PLTE":
+            colours = np.frombuffer(png[place + 8 : place + 8 + length], np.uint8)
+            return _packed(colours[: len(colours) // 3 * 3].reshape(-1, 3))
+        place += 12 + length
+    return None
+
+
+def _packed(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return red, green and blue [..., 3] as one number each."""
+    packed: NDArray[np.int64] = rgb.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    return packed
+
+
+def open_for_segmentation(
+    location: Path, labels: str | None, classes: tuple[str, ...], digest: FileDigest
+) -> Dataset:
+    """Open a data set for a model with these classes of pixels, with masks where it has them.
+
+    Raises DataError for a picture without its mask, and as `open_dataset` does.
+    """
+    tree = _tree(location, digest)
+    stored = {} if tree is None else _with_masks(tree, len(classes))
+    if stored:
+        return Dataset(str(location), classes, stored)
+    plain = open_dataset(location, labels, digest)
+    nothing = np.zeros(len(plain.classes), np.int64)
+    return Dataset(
+        plain.location,
+        classes,
+        {split: partial(_unlabelled, opener, nothing) for split, opener in plain.stored.items()},
+    )
+
+
+def _unlabelled(opener: Callable[[], Images], numbers: NDArray[np.int64]) -> Images:
+    return Relabelled(opener(), numbers)
+
+
+def _tree(location: Path, digest: FileDigest) -> Tree | None:
+    if location.is_dir():
+        return FolderTree(location, digest)
+    return ZipTree(location) if location.is_file() and location.suffix == ".zip" else None
+
+
+def _with_masks(tree: Tree, classes: int) -> dict[str, Callable[[], Images]]:
+    stored: dict[str, Callable[[], Images]] = {}
+    for split in sorted(SPLIT_NAMES):
+        masks = {_stem(name): name for name in tree.below(f"{split}/masks")}
+        pictures = [name for name in tree.below(f"{split}/images") if _is_picture(name)]
+        if not masks:
+            continue
+        alone = [name for name in pictures if _stem(name) not in masks]
+        if alone:
+            raise DataError(
+                f"{tree.location}: {len(alone)} pictures of {split} have no mask: {listed(alone)}. Put a PNG"
+                f" of the same name into {split}/masks, or take the picture out."
+            )
+        chosen = tuple(masks[_stem(name)] for name in pictures)
+        stored[split] = partial(MaskedImages, tree, tuple(pictures), chosen, classes)
+    return stored
+
+
+def _stem(name: str) -> str:
+    """Return the path below images/ or masks/, without its ending."""
+    return str(PurePosixPath(*PurePosixPath(name).parts[2:]).with_suffix(""))
+
+
+def _is_picture(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in PICTURES and not path.name.startswith(".")
