@@ -180,7 +180,7 @@ def test_segmentation_builds_for_boards(target: str, name: str, tmp_path: Path) 
     with np.load(made.samples.file("evaluation.npz")) as held:
         image, logits = held["images"][0], held["int8"][0]
     (tmp_path / "image.png").write_bytes(png(image))
-    command = ["qemu-aarch64", made.engine.path, "classify", tmp_path / "image.png"]
+    command = ["qemu-aarch64", str(made.engine.path), "classify", str(tmp_path / "image.png")]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     shares = np.bincount(logits.argmax(0).ravel(), minlength=4) / logits[0].size
     expected = [
