@@ -20,6 +20,7 @@ from pipeline.progress import Silent
 from pipeline.report.baseline import baseline_of
 from pipeline.report.html import render_html
 from pipeline.report.model import PixelAccuracy, Report
+from pipeline.report.pixels import at_size
 from pipeline.report.side_by_side import side_by_side
 from targets.errors import TargetUnavailable
 from targets.reference import ReferenceTarget
@@ -66,7 +67,7 @@ def masked(folder: Path, split: str, count: int, truth: NDArray[np.int64] | None
         (folder / split / kind).mkdir(parents=True)
     for n in range(count):
         image = picture(n + (1000 if split == "train" else 0))
-        mask = image[:, :, 0] // 64 if truth is None else truth[n].astype(np.uint8)
+        mask = image[:, :, 0] // 64 if truth is None else at_size(truth[n].astype(np.uint8), image.shape[:2])
         (folder / split / "images" / f"{n:02}.png").write_bytes(png(image))
         cv2.imwrite(str(folder / split / "masks" / f"{n:02}.png"), mask)
 
