@@ -10,16 +10,42 @@ that is not installed is named and left out.
 
 Found with torchvision 0.28.0, timm 1.0.31 and keras 3.15.1 (torch backend), torch 2.13.0 on a CPU:
 
-    torchvision  resnet18                 as resnet18         0.0e+00
-    torchvision  resnet50                 as resnet50         0.0e+00
-    torchvision  wide_resnet50_2          as resnet50-wide2   0.0e+00
-    timm         resnet18                 as resnet18         0.0e+00
-    timm         resnet50                 as resnet50         0.0e+00
-    timm         resnetv2_50              as preresnet50      2.8e-07
-    Keras        ResNet50 .weights.h5     as resnet50-v1      1.2e-04
-    Keras        ResNet50 .h5             as resnet50-v1      1.2e-04
+    torchvision  resnet18                 as resnet18           0.0e+00
+    torchvision  resnet34                 as resnet34           0.0e+00
+    torchvision  resnet50                 as resnet50           0.0e+00
+    torchvision  resnet101                as resnet101          0.0e+00
+    torchvision  resnet152                as resnet152          0.0e+00
+    torchvision  wide_resnet50_2          as resnet50-wide2     0.0e+00
+    torchvision  wide_resnet101_2         as resnet101-wide2    0.0e+00
+    timm         resnet18                 as resnet18           0.0e+00
+    timm         resnet34                 as resnet34           0.0e+00
+    timm         resnet50                 as resnet50           0.0e+00
+    timm         resnet101                as resnet101          0.0e+00
+    timm         resnet152                as resnet152          0.0e+00
+    timm         resnetv2_18              as preresnet18        2.7e-07
+    timm         resnetv2_50              as preresnet50        2.0e-07
+    timm         resnetv2_101             as preresnet101       3.6e-07
+    Keras        ResNet50 .weights.h5     as resnet50-v1        1.2e-04
+    Keras        ResNet50 .h5             as resnet50-v1        1.2e-04
+    Keras        ResNet50 .keras          as resnet50-v1        1.2e-04
+    Keras        ResNet101 .weights.h5    as resnet101-v1       7.0e-05
+    Keras        ResNet101 .h5            as resnet101-v1       7.0e-05
+    Keras        ResNet101 .keras         as resnet101-v1       7.0e-05
+    Keras        ResNet152 .weights.h5    as resnet152-v1       4.0e-05
+    Keras        ResNet152 .h5            as resnet152-v1       4.0e-05
+    Keras        ResNet152 .keras         as resnet152-v1       4.0e-05
+    Keras        ResNet50V2 .weights.h5   as preresnet50-keras  1.1e-06
+    Keras        ResNet50V2 .h5           as preresnet50-keras  1.1e-06
+    Keras        ResNet50V2 .keras        as preresnet50-keras  1.1e-06
+    Keras        ResNet101V2 .weights.h5  as preresnet101-keras 1.6e-06
+    Keras        ResNet101V2 .h5          as preresnet101-keras 1.6e-06
+    Keras        ResNet101V2 .keras       as preresnet101-keras 1.6e-06
+    Keras        ResNet152V2 .weights.h5  as preresnet152-keras 1.7e-06
+    Keras        ResNet152V2 .h5          as preresnet152-keras 1.7e-06
+    Keras        ResNet152V2 .keras       as preresnet152-keras 1.7e-06
 
-Keras' difference is the padded border of the first convolution: its zero is half a grey level from ours.
+The difference of Keras' ResNet50 and its kin is the padded border of the first convolution: its zero is half
+a grey level from ours.
 """
 
 import os
@@ -132,7 +158,7 @@ def main() -> None:
                     with torch.inference_mode():
                         found = network(torch.from_numpy(images)).numpy()
                     difference = np.abs(found - expected).max() / np.abs(expected).max()
-                    print(f"    {library:12} {name:24} as {ours:16} {difference:.1e}", flush=True)
+                    print(f"    {library:12} {name:24} as {ours:18} {difference:.1e}", flush=True)
                     path.unlink()
             except ImportError as error:
                 print(f"    {library:12} is not here: {error}")

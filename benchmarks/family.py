@@ -11,7 +11,8 @@ ImageNet form run at 64 pixels: the emulator would take minutes an image at 224.
     sqnr_db     signal to noise of the logits: with random weights it says more than classes do
     bits        host: whether logits are identical to the integer oracle's; ARM: to the host's, in qemu;
                 Jetson: what compiled the graph here, as its engine is only built on the device
-    int8_share  share of multiply-accumulates in INT8; floats: the operators left in float
+    int8_share  share of multiply-accumulates in INT8; floats: the operators left in float; float_time: their
+                share of the host's time, layers measured one by one
     seconds     to build the engine
 """
 
@@ -60,6 +61,7 @@ class Row:
     bits: str = ""
     int8_share: float | None = None
     floats: tuple[str, ...] = ()
+    float_time: float | None = None
     seconds: float | None = None
 
 
@@ -180,6 +182,7 @@ def rows(subject: Subject, folder: Path) -> Iterator[Row]:
             bits=checks(engine) if name == "jetson" else bits(name, logits, host, int8, subject.images),
             int8_share=share,
             floats=floats,
+            float_time=float_time(engine, images) if floats and name == "host" else None,
             seconds=seconds,
         )
 
@@ -238,6 +241,15 @@ def coverage_of(int8: Path, integer: bool) -> tuple[float | None, tuple[str, ...
     return found.int8_macs / found.total_macs if found.total_macs else None, tuple(sorted(floats))
 
 
+def float_time(engine: Path, images: Images) -> float:
+    """Return the share of the time of an engine for this machine that its layers in float take."""
+    from targets.runtime import native_runner
+
+    with native_runner.open_engine(engine) as runner:
+        timed = runner.layer_times(images[0])
+    return 1 - sum(one.microseconds for one in timed if one.int8) / sum(one.microseconds for one in timed)
+
+
 def sqnr_db(found: Logits, expected: Logits) -> float | None:
     """Return 10 log10(sum expected^2 / sum error^2) over all logits; None if they are identical."""
     noise = float(np.square(found.astype(np.float64) - expected).sum())
@@ -265,18 +277,20 @@ def table(path: Path) -> str:
 def _cell(row: dict[str, object]) -> str:
     if row["problem"]:
         return f"refused: {row['problem']}".replace("|", "/")
-    parts = [f"{row['agreement']:.1%} agree"]
-    if row["sqnr_db"] is not None:
-        parts.append(f"{row['sqnr_db']:.1f} dB")
-    if row["iou"] is not None:
-        parts.append(f"IoU {row['iou']:.2f}")
+    parts = []
+    if not (row["target"] == "arm" and str(row["bits"]).startswith("=")):  # the same bits, on fewer images
+        parts.append(f"{row['agreement']:.1%} agree")
+        parts += [f"{row['sqnr_db']:.1f} dB"] if row["sqnr_db"] is not None else []
+        parts += [f"IoU {row['iou']:.2f}"] if row["iou"] is not None else []
     if row["bits"]:
         parts.append(str(row["bits"]))
     if row["int8_share"] is not None:
         parts.append(f"{row['int8_share']:.0%} INT8")
     floats = row["floats"]
     if floats and row["target"] in ("host", "arm"):
-        parts.append(f"float: {', '.join(map(str, floats))}")  # type: ignore[call-overload]
+        took = row.get("float_time")
+        cost = f" ({took:.0%} of the time)" if took is not None else ""
+        parts.append(f"float: {', '.join(map(str, floats))}{cost}")  # type: ignore[call-overload]
     return ", ".join(parts)
 
 

@@ -38,14 +38,18 @@ class Answers:
     labels: NDArray[np.int64]
 
 
-def validate_together(builds: Sequence[Build], progress: Progress) -> EnsembleReport:
+def validate_together(
+    builds: Sequence[Build], progress: Progress, names: Sequence[str] | None = None
+) -> EnsembleReport:
     """Validate the members alone, and the first two, three, ... of them with their logits averaged.
 
+    `names` tells members apart that are the same model with other weights; None: they go by their models'.
     Raises UsageError for fewer than two members, DataError if they are not validated on the same images in
     the same classes, on one target.
     """
     if len(builds) < 2:
         raise UsageError("An ensemble needs at least two models.")
+    names = [build.model.name for build in builds] if names is None else names
     evaluation = _common(builds)
     answers = _ask(builds, evaluation, progress)
     costs = [_cost(build) for build in builds]
@@ -55,9 +59,9 @@ def validate_together(builds: Sequence[Build], progress: Progress) -> EnsembleRe
     best = max(groups[: len(builds)], key=lambda group: int(right[group].sum()))
     return EnsembleReport(
         target=builds[0].target.name,
-        best_single=builds[best[0]].model.name,
+        best_single=names[best[0]],
         combinations=tuple(
-            _combination(builds, group, answers, costs, right[best], right[group]) for group in groups
+            _combination(names, group, answers, costs, right[best], right[group]) for group in groups
         ),
     )
 
@@ -132,7 +136,7 @@ def _cost(build: Build) -> _Cost:
 
 
 def _combination(
-    builds: Sequence[Build],
+    names: Sequence[str],
     group: tuple[int, ...],
     answers: Answers,
     costs: Sequence[_Cost],
@@ -142,7 +146,7 @@ def _combination(
     chosen = [costs[i] for i in group]
     images = len(answers.labels)
     return Combination(
-        members=tuple(builds[i].model.name for i in group),
+        members=tuple(names[i] for i in group),
         images=images,
         int8_top1=float(right.mean()),
         int8_interval=wilson_interval(int(right.sum()), images),

@@ -2,25 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from time import perf_counter
 
 from calibration.recipe import QuantRecipe
-from pipeline.brought import check_brought
 from pipeline.config import BuildConfig, recorded
-from pipeline.data.dataset import Dataset
-from pipeline.data.left_over import left_over
-from pipeline.data.masks import open_for_segmentation
-from pipeline.data.open import NAMED, open_dataset
-from pipeline.data.relabel import relabelled
-from pipeline.data.split import Split
-from pipeline.digest import InputFile, RememberedDigests
-from pipeline.errors import DataError, UsageError
-from pipeline.known_devices import find_device
-from pipeline.models.foreign import ForeignModel, is_foreign, read_foreign
-from pipeline.models.zoo import KnownModel, find_model, find_weights
+from pipeline.digest import InputFile
+from pipeline.models.foreign import ForeignModel
 from pipeline.progress import Progress
-from pipeline.signing import public_half
+from pipeline.request import AUTO, Request
 from pipeline.stage import Stage
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.attribute import Attribute
@@ -34,18 +23,15 @@ from pipeline.stages.measure import Measure
 from pipeline.stages.mix import Mix
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, Quantized
-from pipeline.stages.report import GateLimits, WriteReport
+from pipeline.stages.report import WriteReport
 from pipeline.stages.robustness import Robustness
 from pipeline.stages.sample import Sample, sample_size
 from pipeline.stages.study import Study
 from pipeline.stages.validate import TrainingImages, Validate
 from pipeline.store import Product, Store, writing
-from pipeline.task import Task
-from targets.base import BuildState, Target
+from targets.base import BuildState
 from targets.registry import find_target
-from targets.runtime.measure import Settings
 
-AUTO = "auto"
 CHECK_IMAGES = 32
 """Evaluation images on which the exported model is compared with torch."""
 
@@ -59,68 +45,16 @@ class Step:
     seconds: float
 
 
-class Build:
-    """One build: names, files and settings are checked when it is created, a product is made when asked for.
+class Build(Request):
+    """One build: what is asked for is checked when it is created, a product is made when asked for.
 
     Each product asks for the ones it is made from, so asking for the last runs every stage in order.
     """
 
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
-        self.config = config
-        self.progress = progress
+        super().__init__(config, progress)
         self.steps: list[Step] = []
-        self.model: KnownModel | ForeignModel = _find(config)
-        self.device = None if config.device is None else str(find_device(config.device))
-        self.model.task.check(config)
-        self.target: Target = find_target(config.target, self.device)
-        if config.calibration.recipe not in (None, AUTO):
-            QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
-        check_brought(config)
-        self.target.check()
-        weights = (
-            self.model.path
-            if isinstance(self.model, ForeignModel)
-            else find_weights(self.model, config.checkpoint, config.data)
-        )
-        self.store = Store(config.out / "store")
-        self.digests = RememberedDigests(self.store.root / "digests.json")
-        self.checkpoint = InputFile(weights, self.digests(weights))
-        key = config.signing_key
-        self.signing_key = None if key is None else InputFile(key, public_half(key).name)
-        self.dataset = self._dataset()
-        self.classes = self.model.classes_for(len(self.dataset.classes))
-
-    @property
-    def name(self) -> str:
-        """What the results are called."""
-        return f"{self.model.name}-{self.target.name}"
-
-    @cached_property
-    def evaluation(self) -> Split:
-        """The images that accuracy is stated for."""
-        whole, wanted = self.dataset.split("evaluation"), self.config.validation.images
-        return whole.stratified(wanted, seed=0) if wanted else whole
-
-    @cached_property
-    def calibration(self) -> Split:
-        """The images that ranges are found from, none of them an evaluation image."""
-        settings = self.config.calibration
-        split = self.dataset.split("calibration").stratified(settings.images, settings.seed)
-        if len(split) < settings.images:
-            self.progress.say(f"calibrate: only {len(split)} images, {settings.images} were asked for")
-        return split
-
-    @cached_property
-    def tuning(self) -> Split:
-        """Labelled images that are neither calibrated with nor evaluated on, for `calibration.max_drop`."""
-        rest = left_over(self.dataset, self.calibration)
-        return rest.stratified(self.config.calibration.tuning_images, self.config.calibration.seed)
-
-    @property
-    def latency_settings(self) -> Settings:
-        """How latency is measured."""
-        wanted = self.config.latency
-        return Settings(wanted.batch, wanted.precision, max_seconds=wanted.seconds)
+        self.store = Store(self.kept)
 
     @cached_property
     def float_model(self) -> Product:
@@ -135,11 +69,6 @@ class Build:
         return self._make(
             Export(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
         )
-
-    @cached_property
-    def calibration_images(self) -> CalibrationImages:
-        """The calibration images as the model sees them."""
-        return CalibrationImages(self.calibration, self.model.preprocessing)
 
     @cached_property
     def recipe(self) -> QuantRecipe:
@@ -243,7 +172,7 @@ class Build:
     def study(self, draws: int) -> Product:
         """study.json: how many calibration images are enough, by so many random draws of each number."""
         whole = CalibrationImages(self.dataset.split("calibration"), self.model.preprocessing)
-        subject = self.model.name, _name(self._location()), self.float_model, whole
+        subject = self.model.name, self.data_name, self.float_model, whole
         return self._make(Study(*subject, self.recipe, self.config.calibration.images, draws))
 
     @cached_property
@@ -303,9 +232,9 @@ class Build:
         return WriteReport(
             model=self.model.name,
             recipe=self.recipe,
-            dataset=_name(self._location()),
+            dataset=self.data_name,
             threads=self.config.latency.threads,
-            limits=self._limits(),
+            limits=self.limits,
             evaluation=self.evaluation,
             calibration=self.calibration,
             checkpoint=self.checkpoint,
@@ -322,12 +251,6 @@ class Build:
     def _quantized(self) -> Quantized:
         return Quantized(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
 
-    def _limits(self) -> GateLimits:
-        accuracy, latency = self.config.validation, self.config.latency
-        return GateLimits(
-            accuracy.max_drop, accuracy.min_ratio, latency.p50_ms, latency.p90_ms, latency.p99_ms
-        )
-
     def _make(self, stage: Stage) -> Product:
         start = perf_counter()
         product = self.store.make(stage, self.progress)
@@ -335,35 +258,3 @@ class Build:
             self.digests.save()
         self.steps.append(Step(stage.name, product.cached, perf_counter() - start))
         return product
-
-    def _dataset(self) -> Dataset:
-        model, labels = self.model, self.config.labels
-        if isinstance(model, ForeignModel) and model.task is Task.SEGMENT:
-            return open_for_segmentation(self._location(), labels, model.named_labels, self.digests)
-        dataset = open_dataset(self._location(), labels, self.digests)
-        if isinstance(model, ForeignModel) and model.labels is not None:
-            return relabelled(dataset, model.labels, model.name)
-        return dataset
-
-    def _location(self) -> Path:
-        location = self.config.data or self.model.data
-        if location is None:
-            raise DataError(
-                f"{self.model.name} comes without images. Name a data set with --data (DATA= in make): a "
-                "folder <split>/<class>/*.jpg, a folder or .zip with labels.csv, or CIFAR-10."
-            )
-        return location
-
-
-def _find(config: BuildConfig) -> KnownModel | ForeignModel:
-    """Return the model by its name, or by its file. Raises UsageError if it cannot have a checkpoint."""
-    if not is_foreign(config.model):
-        return find_model(config.model)
-    if config.checkpoint is not None:
-        raise UsageError(f"{config.model} holds its own weights; leave the checkpoint out.")
-    return read_foreign(Path(config.model))
-
-
-def _name(location: Path) -> str:
-    """Return what to call a data set in a report: its known name, or else its folder's or file's."""
-    return next((name for name, place in NAMED.items() if place == location), location.resolve().name)

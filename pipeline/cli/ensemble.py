@@ -35,7 +35,7 @@ def ensemble(
     progress = make_progress(as_json)
     given = {"target": target, "data": data, "out": out}
     builds = [Build(load_config(BuildConfig, member, given), progress) for member in members]
-    found = validate_together(builds, progress)
+    found = validate_together(builds, progress, [member.stem for member in members])
     if html:
         with writing(html.parent, "--html"):
             html.write_text(page(found), encoding="utf-8")

@@ -26,7 +26,7 @@ class Attribute(Stage):
         *CODE,
         "pipeline/stages/attribute.py",
         "pipeline/stages/quantize.py",
-        "pipeline/report/model.py",
+        "pipeline/report/model",
     )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 

@@ -34,7 +34,7 @@ class Mix(Stage):
         "pipeline/stages/mix.py",
         "pipeline/stages/quantize.py",
         "pipeline/report/mixed.py",
-        "pipeline/report/model.py",
+        "pipeline/report/model",
         "pipeline/report/stats.py",
     )
     tools: ClassVar[tuple[str, ...]] = (*TOOLS, "scipy")

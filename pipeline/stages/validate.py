@@ -35,7 +35,8 @@ BATCHES = {Task.CLASSIFY: 32, Task.SEGMENT: 4}
 ACCURACY, ACCURACY_FP16 = "accuracy.json", "accuracy_fp16.json"
 CODE = (
     "pipeline/data",
-    *(f"pipeline/report/{name}.py" for name in ("model", "paired", "record", "stats")),
+    "pipeline/report/model",
+    *(f"pipeline/report/{name}.py" for name in ("paired", "record", "stats")),
     "targets",
 )
 """What decides any comparison of both networks image by image."""

@@ -14,6 +14,8 @@ from targets.tvm.isa import Isa
 NATIVE = Path(__file__).parent.parent / "runtime" / "native"
 _GLIBC = "2.28"
 """The oldest C library a board may have: Debian 10, JetPack 5, RHEL 8."""
+STATIC = ("-static", "-s", "-O2", "-fno-sanitize=all")
+"""Of all static programs alike: for others zig would compile the C library anew, which takes it a minute."""
 
 
 def check() -> None:
@@ -41,7 +43,7 @@ def link_program(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -
     """Link a static command-line program that needs nothing on the board."""
     sources = [table, *(NATIVE / name for name in ("run.c", "pool.c", "main.c", "png.c", "inflate.c"))]
     machine = isa.triple.split("-")[0]
-    _zig(["-target", f"{machine}-linux-musl", "-static"], sources, objects, output)
+    _zig(["-target", f"{machine}-linux-musl", *STATIC], sources, objects, output)
 
 
 def run_zig(options: Sequence[str]) -> "subprocess.CompletedProcess[str]":

@@ -8,7 +8,7 @@ from targets.tvm.codegen import compile_object
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.requantise import SCALARS
-from targets.tvm.link import run_zig
+from targets.tvm.link import STATIC, run_zig
 
 _SOURCE = Path(__file__).parent / "harness.c"
 _SLACK = 4096
@@ -22,7 +22,7 @@ def build(kernels: Sequence[ConvKernel], folder: Path) -> Path:
     objects, table, program = folder / "kernels.o", folder / "table.c", folder / "harness"
     compile_object([kernel.function(f"kernel_{i}") for i, kernel in enumerate(kernels)], isa, objects)
     table.write_text(_table(kernels))
-    options = ["-target", f"{isa.triple.split('-')[0]}-linux-musl", "-static", "-O2", "-fno-sanitize=all"]
+    options = ["-target", f"{isa.triple.split('-')[0]}-linux-musl", *STATIC]
     done = run_zig([*options, str(table), str(_SOURCE), str(objects), "-o", str(program)])
     if done.returncode:
         raise EngineError(f"linking the candidates failed:\n{done.stderr[-2000:]}")

@@ -10,6 +10,7 @@ import pytest
 
 from targets.errors import EngineError
 from targets.reach.instructions import instructions_per_inference
+from targets.tvm.link import STATIC
 
 pytestmark = pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="qemu-user is not installed")
 
@@ -30,7 +31,7 @@ int main(void) {
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("program")
     (folder / "loop.c").write_text(PROGRAM)
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", "-static", "-O2"]
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", *STATIC]
     subprocess.run([*command, folder / "loop.c", "-o", folder / "loop"], check=True)
     return folder / "loop"
 

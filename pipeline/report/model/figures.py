@@ -1,0 +1,39 @@
+"""How a figure is stated: intervals, verdicts, and that nobody measured it."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.report.record import Record
+
+Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Verdict(StrEnum):
+    """What a gate says. Inconclusive means: measure more, the message says how much."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Interval(Record):
+    """A two-sided confidence interval, in the unit of the figure it belongs to."""
+
+    low: float
+    high: float | None  # None: unbounded above, there are too few observations for an upper end
+    level: float = 0.95
+
+    def scaled(self, factor: float) -> "Interval":
+        """Return the interval in another unit; `factor` is positive."""
+        high = None if self.high is None else self.high * factor
+        return Interval(low=self.low * factor, high=high, level=self.level)
+
+
+class NotMeasured(Record):
+    """A figure that nobody measured, and why."""
+
+    kind: Literal["not measured"] = "not measured"
+    reason: str
