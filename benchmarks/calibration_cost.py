@@ -1,8 +1,10 @@
 """Time and memory of calibration, ours and onnxruntime's min-max, on the same images.
 
-    python -m benchmarks.calibration_cost [--depth 50] [--images 1024] [--size 224] [MODEL.onnx]
+    python -m benchmarks.calibration_cost [--depth 50] [--images 1024] [--size 224] [--only METHOD ...]
+        [MODEL.onnx]
 
 Without a file, an ImageNet-style ResNet with random weights is exported: cost does not depend on them.
+A method is an observer, which collects ranges, or a whole recipe, which quantises.
 Every method runs in a process of its own. Memory is the peak above what the process held with the float
 model loaded in onnxruntime; the times exclude loading it. Processor time says more than the clock on a
 machine that others use too: bind the script to one core with taskset, so that no thread waits by spinning.
@@ -66,15 +68,24 @@ def run(method: str, model: Path, count: int, size: int) -> dict[str, float]:
     if method == PEER:
         _calibrate_by_onnxruntime(model, count, size)
     else:
-        from calibration.collect import collect
-        from calibration.recipe import QuantRecipe
-
-        collect(model, images(count, size), QuantRecipe.parse(f"w8a8_sym_{method}"))
+        _calibrate(method, model, count, size)
     return {
         "seconds": time.monotonic() - start,
         "processor": time.process_time() - processor,
         "mib": _peak_mib() - before,
     }
+
+
+def _calibrate(method: str, model: Path, count: int, size: int) -> None:
+    from calibration.collect import collect
+    from calibration.produce import produce
+    from calibration.recipe import QuantRecipe
+
+    if not method.startswith("w8a8_"):
+        collect(model, images(count, size), QuantRecipe.parse(f"w8a8_sym_{method}"))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        produce(model, lambda: images(count, size), QuantRecipe.parse(method), Path(scratch))
 
 
 def _calibrate_by_onnxruntime(model: Path, count: int, size: int) -> None:
@@ -111,7 +122,7 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=50)
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--only", nargs="+", default=[PEER, *OURS], help="the methods to run")
+    parser.add_argument("--only", nargs="+", default=[PEER, *OURS], help="the methods to run, or recipes")
     parser.add_argument("--method", help="run this one here and print JSON; what the script does to itself")
     chosen = parser.parse_args()
     if chosen.method:

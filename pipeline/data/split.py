@@ -118,7 +118,7 @@ class Split:
             for index, sample in zip(self.indices[part], self.samples[part], strict=True):
                 try:
                     picture = self.images.decode(int(index), preprocessing.channels)
-                    mask = self.images.mask(int(index)) if isinstance(self.images, HasMasks) else None
+                    mask = self._mask(int(index), picture, sample)
                 except ImageError as error:
                     damaged.append((sample, str(error)))
                     on_damaged(sample, str(error))
@@ -131,6 +131,18 @@ class Split:
             if images:
                 labels = np.array([sample.label for sample in samples], np.int64)
                 yield Batch(np.stack(images), labels, tuple(samples), np.stack(masks) if masks else None)
+
+    def _mask(self, index: int, picture: NDArray[np.uint8], sample: Sample) -> NDArray[np.uint8] | None:
+        if not isinstance(self.images, HasMasks):
+            return None
+        mask = self.images.mask(index)
+        if mask.shape != picture.shape[:2]:
+            sizes = [f"{width} x {height}" for height, width in (mask.shape, picture.shape[:2])]
+            raise DataError(
+                f"The mask of {sample.name} is {sizes[0]} pixels, the picture {sizes[1]}: they would not lie"
+                " on each other. A photo may be turned by its EXIF orientation, which a PNG has not."
+            )
+        return mask
 
     def _refuse_if_too_many(self, damaged: list[tuple[Sample, str]], share: float) -> None:
         if len(damaged) > share * len(self):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from targets.tvm.floats.calls import FloatCall
+from targets.tvm.isa import Isa
 from targets.tvm.layout import Layout
 from targets.tvm.program import Fill, Kernel, Program, Step
 
@@ -10,6 +11,12 @@ _PARAMETERS = (
     "(const uint8_t *x, const uint8_t *w, const uint8_t *p, const uint8_t *r, uint8_t *y, int64_t begin, "
     "int64_t end)"
 )
+
+
+_PIECE = 4096
+"""Dot instructions that a thread takes at a time: about a microsecond, ten times what asking takes."""
+_PIECES = 16
+"""A step with fewer of them is divided once and for all."""
 
 
 def kernel_names(program: Program) -> dict[Kernel, str]:
@@ -29,7 +36,7 @@ def source(program: Program) -> str:
     """C source that defines what edgec.h declares as generated."""
     kernels, wrappers = kernel_names(program), _wrappers(program)
     names: dict[Kernel | FloatCall, str] = dict([*kernels.items(), *wrappers.items()])
-    rows = [_row(step, names) for step in program.steps]
+    rows = [_row(step, names, program.isa) for step in program.steps]
     height, width, channels = program.image
     numbers = {
         "step_count": len(rows),
@@ -67,10 +74,16 @@ def _wrapper(call: FloatCall, name: str) -> str:
     )
 
 
-def _row(step: Step, names: dict[Kernel | FloatCall, str]) -> str:
+def _row(step: Step, names: dict[Kernel | FloatCall, str], isa: Isa) -> str:
     kernel, items = ("0", 0) if step.kernel is None else (names[step.kernel], step.kernel.items)
-    numbers = (items, step.x, step.r, step.y, step.w, step.p)
+    numbers = (items, _piece(step, items, isa), step.x, step.r, step.y, step.w, step.p)
     return f"{{{_string(step.node)}, {kernel}, {_list(numbers)}, {{{_fill(step.fill)}}}}}"
+
+
+def _piece(step: Step, items: int, isa: Isa) -> int:
+    """Work items that a thread takes at a time; 0 where it is to take its share at once."""
+    piece = _PIECE * isa.macs
+    return max(1, items * piece // step.macs) if step.macs >= _PIECES * piece else 0
 
 
 def _fill(fill: Fill | None) -> str:

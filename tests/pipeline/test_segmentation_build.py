@@ -20,8 +20,11 @@ from pipeline.progress import Silent
 from pipeline.report.baseline import baseline_of
 from pipeline.report.html import render_html
 from pipeline.report.model import PixelAccuracy, Report
+from pipeline.report.pixels import at_size
 from pipeline.report.side_by_side import side_by_side
+from targets.errors import TargetUnavailable
 from targets.reference import ReferenceTarget
+from targets.registry import find_target
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, write_folder
 from tests.pipeline.models.foreign_networks import SEGMENTERS, UNetLike, export, make
@@ -64,7 +67,7 @@ def masked(folder: Path, split: str, count: int, truth: NDArray[np.int64] | None
         (folder / split / kind).mkdir(parents=True)
     for n in range(count):
         image = picture(n + (1000 if split == "train" else 0))
-        mask = image[:, :, 0] // 64 if truth is None else truth[n].astype(np.uint8)
+        mask = image[:, :, 0] // 64 if truth is None else at_size(truth[n].astype(np.uint8), image.shape[:2])
         (folder / split / "images" / f"{n:02}.png").write_bytes(png(image))
         cv2.imwrite(str(folder / split / "masks" / f"{n:02}.png"), mask)
 
@@ -161,6 +164,10 @@ def test_without_masks_fp32_is_the_reference(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "name"), [("arm", "fcn"), ("jetson", "unet")])
 def test_segmentation_builds_for_boards(target: str, name: str, tmp_path: Path) -> None:
+    try:
+        find_target(target).check()
+    except TargetUnavailable as error:
+        pytest.skip(str(error))
     model = export(make(SEGMENTERS[name]), net(tmp_path))
     masked(tmp_path / "data", "train", 8)
     masked(tmp_path / "data", "test", 3)
@@ -169,6 +176,18 @@ def test_segmentation_builds_for_boards(target: str, name: str, tmp_path: Path) 
     assert isinstance(report.accuracy, PixelAccuracy)
     assert report.accuracy.agreement > 0.9
     assert made.bundle.file(f"unet-{target}.edgec").is_file()
+    if target != "arm":
+        return
+    with np.load(made.samples.file("evaluation.npz")) as held:
+        image, logits = held["images"][0], held["int8"][0]
+    (tmp_path / "image.png").write_bytes(png(image))
+    command = ["qemu-aarch64", str(made.engine.path), "classify", str(tmp_path / "image.png")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    shares = np.bincount(logits.argmax(0).ravel(), minlength=4) / logits[0].size
+    expected = [
+        f"class {k}  {100 * shares[k]:.2f} % of the pixels" for k in np.argsort(-shares, kind="stable")
+    ]
+    assert told == [line for line in expected if " 0.00 %" not in line]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ typedef struct {
 typedef struct {
   const char *node;
   edgec_kernel kernel; /* may be absent: fill only */
-  int64_t items;
+  int64_t items, piece; /* piece: how many a thread takes at a time, or 0 for its share at once */
   int64_t x, r, y; /* arena, or an address above */
   int64_t w, p;    /* offsets into the constants */
   edgec_fill fill;
@@ -52,6 +52,8 @@ void edgec_close(void);
 
 /* Read a footer; NULL or what is wrong with the file. */
 const char *edgec_read_footer(const char *path, edgec_footer *footer);
+
+enum { EDGEC_MAX_THREADS = 64 };
 
 /* Threads: run `work(thread)` on all threads, and return when all have. */
 int edgec_pool_start(int threads);

@@ -7,12 +7,12 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { MAX_THREADS = 64, SPINS_BEFORE_YIELD = 2000, SPINS_BEFORE_SLEEP = 20000, LINES = 128 };
+enum { SPINS_BEFORE_YIELD = 2000, SPINS_BEFORE_SLEEP = 20000, LINES = 128 };
 
-static pthread_t threads[MAX_THREADS];
+static pthread_t threads[EDGEC_MAX_THREADS];
 static int size = 1;
 static void (*job)(int thread);
-static struct { _Alignas(LINES) atomic_uint waits; } progress[MAX_THREADS]; /* each written by its thread alone */
+static struct { _Alignas(LINES) atomic_uint waits; } progress[EDGEC_MAX_THREADS]; /* each written by its thread alone */
 static atomic_int generation, stopping, sleeping, crowded;
 static int callers_cpu = -1;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -72,7 +72,7 @@ static void announce(void) {
    where its waker runs, above all in virtual machines, whose idle CPUs look busy: there each of the two spins to the end
    of its time slice while the other has work. Where there are too few CPUs nobody spins. */
 static void place_workers(void) {
-  cpu_set_t allowed, places[MAX_THREADS];
+  cpu_set_t allowed, places[EDGEC_MAX_THREADS];
   int here = sched_getcpu(), workers = size - 1, dealt = 0;
   if (here == callers_cpu || sched_getaffinity(0, sizeof allowed, &allowed)) return;
   callers_cpu = here;
@@ -95,7 +95,7 @@ void edgec_pool_run(void (*work)(int thread)) {
 }
 
 int edgec_pool_start(int count) {
-  if (count < 1 || count > MAX_THREADS) return -1;
+  if (count < 1 || count > EDGEC_MAX_THREADS) return -1;
   atomic_store(&generation, 0);
   atomic_store(&stopping, 0);
   memset(progress, 0, sizeof progress);

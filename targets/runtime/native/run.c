@@ -3,6 +3,7 @@
 #include "edgec.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -79,12 +80,17 @@ void edgec_close(void) {
   arena = constants = NULL;
 }
 
+typedef uint8_t sixteen __attribute__((vector_size(16), aligned(1)));
+
 static void repeat(uint8_t *into, int64_t bytes, const uint8_t *pattern, int64_t period) {
-  if (period == 1) {
-    memset(into, pattern[0], (size_t)bytes);
+  if (period > 1 || bytes < 16) {
+    for (int64_t i = 0; i < bytes; i += period) memcpy(into + i, pattern, (size_t)period);
     return;
   }
-  for (int64_t i = 0; i < bytes; i += period) memcpy(into + i, pattern, (size_t)period);
+  sixteen all = (sixteen){0} + pattern[0];
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < bytes - 16; i += 16) *(volatile sixteen *)(into + i) = all; /* no call of memset for a few */
+  *(volatile sixteen *)(into + bytes - 16) = all;
 }
 
 static void fill(const edgec_fill *f) {
@@ -103,25 +109,70 @@ static uint8_t *resolve(int64_t address) {
   }
 }
 
-static void run_step(const edgec_step *s, int thread, int threads) {
-  if (thread == 0 && s->fill.period) fill(&s->fill); /* touches other bytes than the kernel does */
-  if (!s->kernel) return;
-  int64_t begin = s->items * thread / threads, end = s->items * (thread + 1) / threads;
-  if (begin < end)
-    s->kernel(resolve(s->x), constants + s->w, constants + s->p, resolve(s->r), resolve(s->y), begin, end);
+static void run_items(const edgec_step *s, int64_t begin, int64_t end) {
+  s->kernel(resolve(s->x), constants + s->w, constants + s->p, resolve(s->r), resolve(s->y), begin, end);
 }
 
-static void run_all(int thread) {
+static void run_step(const edgec_step *s) {
+  if (s->fill.period) fill(&s->fill);
+  if (s->kernel) run_items(s, 0, s->items);
+}
+
+/* Each thread's next item of a step and of the one after it. */
+static struct { _Alignas(128) _Atomic int64_t next[2]; } shares[EDGEC_MAX_THREADS];
+
+static int64_t share_begin(int64_t step, int thread, int threads) {
+  return step < edgec_step_count ? edgec_steps[step].items * thread / threads : 0;
+}
+
+static void offer(int64_t step, int thread, int threads) {
+  atomic_store_explicit(&shares[thread].next[step & 1], share_begin(step, thread, threads), memory_order_relaxed);
+}
+
+/* Compute what is left of one thread's share, piece by piece. */
+static void run_pieces(int64_t step, int owner, int threads) {
+  const edgec_step *s = &edgec_steps[step];
+  _Atomic int64_t *next = &shares[owner].next[step & 1];
+  int64_t end = share_begin(step, owner + 1, threads), begin;
+  while (atomic_load_explicit(next, memory_order_relaxed) < end &&
+         (begin = atomic_fetch_add_explicit(next, s->piece, memory_order_relaxed)) < end)
+    run_items(s, begin, begin + s->piece < end ? begin + s->piece : end);
+}
+
+/* Compute a share, then what others have not begun of theirs: cores differ in speed and have other work. Which thread
+   computes an item does not change the result. */
+static void run_share(int64_t step, int thread, int threads) {
+  const edgec_step *s = &edgec_steps[step];
+  int64_t begin = share_begin(step, thread, threads), end = share_begin(step, thread + 1, threads);
+  if (s->kernel && s->piece)
+    for (int n = 0; n < threads; n++) run_pieces(step, (thread + n) % threads, threads);
+  else if (s->kernel && begin < end)
+    run_items(s, begin, end);
+}
+
+static void run_together(int thread) {
   int threads = edgec_pool_size();
   for (int64_t i = 0; i < edgec_step_count; i++) {
     if (i) edgec_pool_wait(thread);
-    run_step(&edgec_steps[i], thread, threads);
+    offer(i + 1, thread, threads); /* nobody looks at it before all have met again */
+    if (thread == 0 && edgec_steps[i].fill.period) fill(&edgec_steps[i].fill); /* not the bytes the kernel writes */
+    run_share(i, thread, threads);
+  }
+}
+
+static void run_all(void) {
+  int threads = edgec_pool_size();
+  if (threads == 1)
+    for (int64_t i = 0; i < edgec_step_count; i++) run_step(&edgec_steps[i]);
+  else {
+    for (int thread = 0; thread < threads; thread++) offer(0, thread, threads);
+    edgec_pool_run(run_together);
   }
 }
 
 void edgec_run(const uint8_t *input, float *output) {
   image = input;
-  edgec_pool_run(run_all);
+  run_all();
   memcpy(output, arena + edgec_logits_offset, (size_t)edgec_classes * sizeof *output);
 }
 
@@ -134,6 +185,6 @@ static double nanoseconds(void) {
 double edgec_time_step(int64_t step, int runs) {
   if (step < 0 || step >= edgec_step_count || runs < 1) return -1;
   double start = nanoseconds();
-  for (int i = 0; i < runs; i++) run_step(&edgec_steps[step], 0, 1);
+  for (int i = 0; i < runs; i++) run_step(&edgec_steps[step]);
   return (nanoseconds() - start) / runs;
 }

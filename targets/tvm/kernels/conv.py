@@ -11,13 +11,16 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.isa import Isa
+from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Limits, Requantise
 from targets.tvm.kernels.step import Block
 from targets.tvm.tile import Tile
+
+_WRITTEN_OUT = 18
+"""As many granules of a pixel are multiplied without a loop."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,15 @@ class ConvKernel:
         """Granules of a run, the last one padded with zero weights."""
         return -(-self.run // step(self.isa).granule)
 
+    @property
+    def unrolled(self) -> bool:
+        """Whether all taps are written out: then the first products need no zeros to be added to.
+
+        Only where sums do not start with the bias anyway, and where LLVM still finds registers for all.
+        """
+        granules = self.taps[0] * self.taps[1] * self.granules * len(self.spread)
+        return self.isa.dot is Dot.SMULL and granules <= _WRITTEN_OUT
+
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = Emitter("int8" if self.isa.signed else "uint8")
@@ -138,19 +150,21 @@ class ConvKernel:
         ahead = Ahead.plan(size, (turns, ky * kx, whole))
         following = k.let(following)
         ahead.emit(k, 0, following, turn)
-        with k.loop(ky) as ry, k.loop(kx) as rx:
-            turn = turn * (ky * kx) + (ry * kx + rx)
-            ahead.emit(k, 1, following, turn)
-            tap = k.let(x + ry * self.tap_step[0] + rx * self.tap_step[1])
-            weights = k.let(w + (ry * kx + rx) * (per_run * granule))
-            with k.loop(whole) as i:
-                ahead.emit(k, 2, following, turn * whole + i)
-                at = k.let(tap + i * (unroll * inner.granule))
-                chunk = k.let(weights + i * (unroll * granule * len(self.spread)))
-                inner.emit(k, acc, at, reads, chunk, unroll, block)
-            if rest := self.granules - whole * unroll:
-                at, done = tap + whole * unroll * inner.granule, whole * unroll * granule
-                inner.emit(k, acc, at, reads, weights + done * len(self.spread), rest, block)
+
+        for ry in k.each(ky, self.unrolled):
+            for rx in k.each(kx, self.unrolled):
+                now = turn * (ky * kx) + (ry * kx + rx)
+                ahead.emit(k, 1, following, now)
+                tap = k.let(x + ry * self.tap_step[0] + rx * self.tap_step[1])
+                weights = k.let(w + (ry * kx + rx) * (per_run * granule))
+                for i in k.each(whole, self.unrolled):
+                    ahead.emit(k, 2, following, now * whole + i)
+                    at = k.let(tap + i * (unroll * inner.granule))
+                    chunk = k.let(weights + i * (unroll * granule * len(self.spread)))
+                    inner.emit(k, acc, at, reads, chunk, unroll, block)
+                if rest := self.granules - whole * unroll:
+                    at, done = tap + whole * unroll * inner.granule, whole * unroll * granule
+                    inner.emit(k, acc, at, reads, weights + done * len(self.spread), rest, block)
 
     def _pixels(self) -> list[tuple[int, int]]:
         """Row and column of each pixel in a block. Where the output is narrower, the last column repeats."""

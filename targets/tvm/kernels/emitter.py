@@ -63,6 +63,14 @@ class Emitter:
         first, count = (tirx.const(v, "int64") if isinstance(v, int) else v for v in (begin, extent))
         self._blocks[-1].append(tirx.For(variable, first, count, tirx.ForKind.SERIAL, body))
 
+    def each(self, extent: int, written_out: bool) -> Iterator[Expr]:
+        """What a loop's variable is: every number where the loop is written out, else the variable, once."""
+        if written_out:
+            yield from range(extent)
+            return
+        with self.loop(extent) as variable:
+            yield variable
+
     def let(self, value: Expr) -> Expr:
         """Name a value so that it is computed once."""
         variable = tirx.Var("v", value.dtype if hasattr(value, "dtype") else str(value.ty))

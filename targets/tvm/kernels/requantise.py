@@ -7,6 +7,7 @@ nearest, ties to even.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 from tvm import tirx
 
@@ -120,11 +121,18 @@ class Requantise:
         """Write the vectors that have an offset, neighbours with one instruction."""
         lanes = self.isa.lanes
         neighbours = all(at == offsets[0] + i * lanes for i, at in enumerate(offsets))
+        apart = all(b != a + lanes for a, b in pairwise(offsets))
         if count is not None and vectors == 1:
             for i in range(count):
                 k.store(k.y, base + (offsets[0] + i), tirx.Shuffle([stored], [i]))
         elif neighbours and len(offsets) == vectors:
             k.store(k.y, base + offsets[0], stored, vectors * lanes)
+        elif self.isa.signed and vectors == 4 and apart and count is None:
+            # Lanes of the whole register: LLVM cuts smaller vectors up with general registers.
+            words = k.let(tirx.reinterpret("int32x4", stored))
+            for i, offset in enumerate(offsets):
+                four = tirx.reinterpret("int8x4", tirx.Shuffle([words], [i]))
+                k.store(k.y, base + offset, four, lanes)
         else:
             half = vectors // 2
             for part, at in ((tirx.vectorlow, offsets[:half]), (tirx.vectorhigh, offsets[half:])):

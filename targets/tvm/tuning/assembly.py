@@ -15,8 +15,8 @@ _DOTS = {
     Dot.SMMLA: r"smmla",
     Dot.SMULL: r"s(mull|mlal)2?",
 }
-_STACK = re.compile(r"\(%rsp|\[sp\b")
-_VECTOR = re.compile(r"%[xyz]mm|\bq\d+")
+_SPILL = re.compile(r"%[xyz]mm\d+, *-?\d*\(%rsp|\sst[pu]?r?\s+q\d+,.*\[sp\b")
+"""A vector stored on the stack, in AT&T's syntax or ARM's."""
 _LABEL = re.compile(r"^(\.LBB\w+):")
 _BRANCH = re.compile(r"^\s+(?:j\w+|b\.\w+|cbn?z|tbn?z)\s.*?(\.LBB\w+)$")
 _MCA = "llvm-mca"
@@ -43,8 +43,8 @@ def dots(code: list[str], isa: Isa) -> int:
 
 
 def spills(code: list[str]) -> int:
-    """How many instructions move vectors to or from the stack."""
-    return sum(bool(_STACK.search(line) and _VECTOR.search(line)) for line in code)
+    """How many instructions store vectors on the stack: constants are only read from there."""
+    return sum(bool(_SPILL.search(line)) for line in code)
 
 
 def dots_a_cycle(code: list[str], isa: Isa) -> float | None:

@@ -90,6 +90,13 @@ def test_a_class_that_the_model_has_not_is_named(folder: Path) -> None:
         list(opened(folder, ("a", "b")).split("evaluation").batches(AS_IS, 4))
 
 
+def test_a_mask_of_another_size_than_its_picture_is_named(folder: Path) -> None:
+    """Such as of a photo that its EXIF orientation turns."""
+    (folder / "test/masks/city/3.png").write_bytes(gray(np.zeros((8, 6), np.uint8)))
+    with pytest.raises(DataError, match=r"mask of test/images/city/3.jpg is 6 x 8 pixels, the picture 8 x 8"):
+        list(opened(folder).split("evaluation").batches(AS_IS, 4))
+
+
 def test_a_damaged_mask_leaves_its_picture_out(folder: Path) -> None:
     (folder / "test/masks/city/3.png").write_bytes(b"nothing")
     (batch,) = opened(folder).split("evaluation").readable(AS_IS, 4)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from pipeline.report.accuracy import AccuracyTally
-from pipeline.report.gates import drop_gate, latency_gate
+from pipeline.report.gates import accuracy_gates, drop_gate, latency_gate
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.model import (
     Accuracy,
@@ -14,6 +14,7 @@ from pipeline.report.model import (
     Interval,
     Machine,
     NotMeasured,
+    PixelAccuracy,
     Report,
     Robustness,
     Sizes,
@@ -22,6 +23,7 @@ from pipeline.report.model import (
     Subject,
     overall,
 )
+from pipeline.report.pixels import PixelTally
 from pipeline.report.robustness import RobustnessTally
 from targets.base import Origin
 from targets.runtime.machine import MachineState, PeakMemory
@@ -82,6 +84,28 @@ def accuracy(classes: tuple[str, ...] = CLASSES, images: int = 10_000, noise: fl
     tally = AccuracyTally(k)
     tally.add(fp32, int8, labels.astype(np.int64), pixels, [f"t10k/{i:05d}" for i in range(n)])
     return tally.accuracy(Origin.HOST, Origin.HOST)
+
+
+@cache
+def pixel_accuracy(labelled: bool = True) -> PixelAccuracy:
+    """Simulate a network that tells the ten classes of pixels apart, and a noisier copy."""
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, len(CLASSES), (40, 12, 16))
+    fp32 = rng.standard_normal((40, len(CLASSES), 12, 16)).astype(np.float32)
+    fp32 += 4 * np.moveaxis(np.eye(len(CLASSES), dtype=np.float32)[truth], -1, 1)
+    int8 = fp32 + 0.2 * rng.standard_normal(fp32.shape).astype(np.float32)
+    images = rng.integers(0, 256, (40, 24, 32, 3), np.uint8)
+    tally = PixelTally(len(CLASSES))
+    masks = truth.astype(np.uint8) if labelled else None
+    tally.add(fp32, int8, masks, images, [f"test/images/{n:03}.jpg" for n in range(40)])
+    return tally.accuracy(Origin.HOST, Origin.HOST)
+
+
+def pixel_report(labelled: bool = True) -> Report:
+    """The report of such a build."""
+    found = pixel_accuracy(labelled)
+    gates = tuple(accuracy_gates(found, 1.0, None, Origin.HOST))
+    return report().replace(accuracy=found, gates=gates, verdict=overall(gates))
 
 
 def robustness(images: int = 400, harm: float = 0.0) -> Robustness:

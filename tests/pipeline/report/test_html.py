@@ -12,7 +12,7 @@ from pipeline.report.html import render_html
 from pipeline.report.model import Coverage, LayerSensitivity, LayerTimes, Report, TimedLayer
 from targets.base import Origin
 from tests.pipeline.report.browser import Page, barriers, browse, dimensions, in_a_browser
-from tests.pipeline.report.samples import report, robustness
+from tests.pipeline.report.samples import pixel_accuracy, pixel_report, report, robustness
 from tests.pipeline.report.test_recommend import advised
 
 
@@ -171,6 +171,25 @@ def test_in_a_browser_nothing_overflows_and_the_console_is_silent(
 @pytest.mark.parametrize("width", [375, 1200])
 def test_axe_core_finds_no_barrier(width: int, dark: bool, tmp_path: Path) -> None:
     assert barriers(render_html(everything()), width, tmp_path, dark) == ""
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_pixels_are_reported_in_place_of_images(labelled: bool) -> None:
+    shown = Page(render_html(pixel_report(labelled)))
+    assert "Classes of pixels" in shown.text
+    assert ("against masks" in shown.text) is labelled
+    assert ("There are no masks" in shown.text) is not labelled
+    assert "McNemar" not in shown.text
+    assert len(shown.all("img")) == 3 * len(pixel_accuracy(labelled).worst) == 36
+
+
+@in_a_browser
+@pytest.mark.slow
+def test_a_report_of_pixels_fits_a_phone_and_has_no_barrier(tmp_path: Path) -> None:
+    page = render_html(pixel_report())
+    console, scroll_width, client_width, _ = dimensions(page, 375, tmp_path)
+    assert (console, scroll_width) == ("", client_width)
+    assert barriers(page, 375, tmp_path) == ""
 
 
 @in_a_browser

@@ -11,7 +11,7 @@ from pipeline.report.comparison import compare
 from pipeline.report.junit import junit_xml
 from pipeline.report.markdown import comparison_summary, escape, report_summary
 from pipeline.report.terminal import render_comparison
-from tests.pipeline.report.samples import report
+from tests.pipeline.report.samples import pixel_report, report
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
 
@@ -49,6 +49,12 @@ def test_the_markdown_of_a_report_is_a_heading_and_tables() -> None:
     assert page.count("<table>") == 2
     assert "<td>96.80 %</td>" in page
     assert "<td>0.4199 ms (host)</td>" in page
+
+
+def test_the_markdown_of_pixels_has_both_shares() -> None:
+    text = report_summary(pixel_report())
+    assert "| right pixels |" in text
+    assert "| mean IoU of an image |" in text
 
 
 def test_the_markdown_of_a_comparison_has_its_warnings() -> None:

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from pipeline.report.model import Report
 from pipeline.report.terminal import render_terminal
-from tests.pipeline.report.samples import report, robustness
+from tests.pipeline.report.samples import pixel_report, report, robustness
 
 
 def printed(shown: Report, width: int = 80) -> str:
@@ -25,6 +25,15 @@ def test_it_fits_80_columns_without_cutting_a_figure(measured: bool) -> None:
     assert "96.93 %" in top1
     assert "96.80 %" in top1
     assert "+0.13 [-0.03, 0.30]" in top1
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_pixels_fit_80_columns_and_say_what_they_are_against(labelled: bool) -> None:
+    text = printed(pixel_report(labelled))
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert "…" not in text
+    assert ("against masks" in text) is labelled
+    assert "same class" in text
 
 
 def test_at_40_columns_figures_stand_below_each_other_and_none_is_cut() -> None:
