@@ -49,7 +49,7 @@ class TimedOnDevice:
 
     def __call__(self, program: Path, count: int) -> list[float]:
         """Copy the program there, time all kernels in turns, and remove it."""
-        device, there = SshDevice(self.address), f"/tmp/{program.parent.name}"  # noqa: S108 -- any board has it
+        device, there = SshDevice(self.address), f"/tmp/{program.parent.name}.run"  # noqa: S108 -- any board has it
         device.send(program, there)
         try:
             device.read(["chmod", "+x", there])

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
+from targets.devices import boards
 from targets.errors import EngineError, TargetUnavailable
 from targets.reach.emulator import QEMU
 from targets.runtime.native_runner import open_engine
@@ -26,6 +27,7 @@ from targets.tvm.tuning import database
 from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loop, spills
 from targets.tvm.tuning.cost import Counted, TimedHere
 from targets.tvm.tuning.harness import build
+from tests.targets.reach.sshd import make_sshd, needs_sshd
 from tests.targets.tvm.networks import pictures
 from tests.targets.tvm.qdq import QdqModel
 
@@ -168,6 +170,31 @@ def test_the_command_keeps_its_results_in_the_users_database(model: Path, users:
     rows = json.loads((users / "dotprod-any.json").read_text())
     assert {row["unit"] for row in rows} == {"instructions"}
     assert len(rows) == 3
+
+
+@needs_sshd
+def test_candidates_are_timed_on_a_device_that_is_reached_over_ssh(
+    model: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        isa = host_isa()
+    except TargetUnavailable as error:
+        pytest.skip(str(error))
+    board = replace(boards()["rpi5"], isa=isa.name)  # the device is this machine
+    monkeypatch.setattr("pipeline.cli.tune.boards", lambda: {"rpi5": board})
+    (tmp_path / "sshd").mkdir()
+    server = make_sshd(tmp_path / "sshd")
+    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(server.config))
+    server.start()
+    try:
+        device = ["--device", str(server.address), "--milliseconds", "100", "--tiles", "1"]
+        result = CliRunner().invoke(app, ["tune", str(model), "--target", "rpi5", *device])
+    finally:
+        server.stop()
+    assert result.exit_code == 0, result.output
+    rows = json.loads((users / f"{isa.name}-{database.processor(isa)}.json").read_text())
+    assert len(rows) == len(convolutions(import_graph(model), isa))
+    assert all(row["unit"] == "ns" and row["cost"] > 0 for row in rows)
 
 
 @pytest.mark.parametrize(
