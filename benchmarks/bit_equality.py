@@ -112,6 +112,7 @@ def write_model(depth: int, photos: Images, folder: Path) -> Path:
 def ways(model: Path, folder: Path, oracle: bool, only: str) -> Iterator[tuple[str, str, Way]]:
     """Yield name, a note and a function from images to logits; engines are built on the way."""
     from targets.reach.emulator import EmulatedRunner
+    from targets.runtime.cpu import why_not
     from targets.runtime.native_runner import open_engine
     from targets.tvm.isa import ISAS
     from targets.tvm.target import compile_engine, host_isa
@@ -133,7 +134,11 @@ def ways(model: Path, folder: Path, oracle: bool, only: str) -> Iterator[tuple[s
     yield f"host {host_isa().name}", note, native(engine, 1)
     others: dict[str, Callable[[], tuple[str, Way]]] = {
         f"host {host_isa().name}, 3 threads": lambda: ("", native(engine, 3)),
-        "host avx2": lambda: _engine(built("avx2"), lambda path: native(path, 1)),
+        **{
+            f"host {name}": lambda name=name: _engine(built(name), lambda path: native(path, 1))
+            for name in ("avxvnni", "avx2")
+            if why_not(name) is None
+        },
         "oracle (NumPy)": lambda: ("", _oracle(model)),
     }
     for name, cpu in EMULATED.items():

@@ -188,6 +188,24 @@ def test_threads_that_have_to_share_a_cpu_finish_too(built: Built) -> None:
     assert all(np.array_equal(one, oracle.run(built.graph, images)) for one in found)
 
 
+def test_threads_that_take_each_others_work_compute_the_same(tmp_path: Path) -> None:
+    try:
+        isa = host_isa()
+    except TargetUnavailable as error:
+        pytest.skip(str(error))
+    m = QdqModel(32, 32, 3)  # layers so large that they are shared in pieces
+    x = m.quantized(m.node("Relu", m.conv(m.image(), 64, 3)), 0.5, 0)
+    x = m.quantized(m.node("Relu", m.conv(x, 64, 64)), 2.0, 0)
+    x = m.quantized(m.node("GlobalAveragePool", x), 0.5, 0)
+    graph = import_graph(m.save(m.gemm(m.node("Flatten", x), 7, 64), tmp_path / "model.onnx"))
+    write_engine(graph, isa, tmp_path / "engine")
+    images = np.random.default_rng(6).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    expected = oracle.run(graph, images)
+    for threads in (2, 3, 5):
+        with open_engine(tmp_path / "engine", threads) as runner:
+            assert all(np.array_equal(runner.infer(images), expected) for _ in range(20))
+
+
 def test_images_of_another_shape_are_refused(built: Built) -> None:
     with open_engine(built.path) as runner, pytest.raises(ValueError, match=r"needs uint8 \[N, 24, 24, 3\]"):
         runner.infer(np.zeros((1, 3, 24, 24), np.uint8))
