@@ -1,28 +1,11 @@
 """The numbers of a quantised model: a grid for every activation, integers and a bias for every layer."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.graph import Graph
-from calibration.grid import ActivationGrid, QuantizedWeight, activation_grid
-from calibration.layers import float_layer
-from calibration.placement import Placement
-from calibration.ranges import Ranges
-from calibration.recipe import Correction, QuantRecipe
-from calibration.rounding import quantize_layer
-
-LEARN_FROM = 1024
-"""At most so many images are learned from; they are held in memory."""
-LEARN_EPOCHS = 12
-
-
-def images_read(recipe: QuantRecipe, images: int) -> int:
-    """How many images `find_parameters` reports to `on_batch`, given so many."""
-    learned = LEARN_EPOCHS * min(images, LEARN_FROM) if recipe.has(Correction.LEARNED) else 0
-    return learned + (images if recipe.needs_moments else 0)
+from calibration.grid import ActivationGrid, QuantizedWeight
 
 
 @dataclass(frozen=True)
@@ -39,39 +22,3 @@ class Parameters:
 
     grids: dict[str, ActivationGrid]
     layers: dict[int, QuantizedLayer]
-
-
-def find_parameters(
-    graph: Graph,
-    placement: Placement,
-    ranges: Ranges,
-    recipe: QuantRecipe,
-    images: Iterable[NDArray[np.uint8]] = (),
-    on_batch: Callable[[int], None] = lambda _: None,
-) -> Parameters:
-    """Decide every number. `images` are read if `recipe.needs_images`; errors as `qdq.quantize`."""
-    found = {source: ranges.tensors[source] for source in placement.observed}
-    grids = {
-        tensor: activation_grid(found[source].low, found[source].high, recipe.scheme)
-        for tensor, source in placement.tensors.items()
-    }
-    if recipe.has(Correction.LEARNED):
-        images = list(images)  # read twice; they stay small as uint8
-    if recipe.needs_moments:
-        from calibration.moments import collect_moments
-
-        moments = collect_moments(graph, placement, grids, images, on_batch, recipe.needs_covariance)
-    else:
-        moments = {}
-    layers = {}
-    for index in placement.layers:
-        layer = float_layer(graph, index, placement.pixels)
-        read = graph.nodes[index].input[0]
-        input_scale = float(grids[read].scale) if read in grids else 1.0
-        layers[index] = QuantizedLayer(*quantize_layer(layer, input_scale, recipe, moments.pop(index, None)))
-    found_all = Parameters(grids, layers)
-    if recipe.has(Correction.LEARNED):
-        from calibration.learned import learn
-
-        return learn(graph, placement, found_all, images, on_batch)
-    return found_all

@@ -8,9 +8,10 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import LintError, RangesError
+from calibration.find_parameters import find_parameters
 from calibration.graph import Graph
 from calibration.lint import lint_graph
-from calibration.parameters import Parameters, find_parameters
+from calibration.parameters import Parameters
 from calibration.placement import Placement, place
 from calibration.prepare import check_prepared
 from calibration.ranges import Ranges, model_digest

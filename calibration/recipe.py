@@ -55,6 +55,10 @@ NEEDS_MOMENTS = NEEDS_COVARIANCE | {Correction.BIAS}
 NEEDS_IMAGES = NEEDS_MOMENTS | {Correction.LEARNED}
 """The corrections for which `quantize` has to see images."""
 
+LEARN_EPOCHS = 12
+LEARN_FROM = 1024
+"""At most so many images are learned from; they are held in memory."""
+
 
 @dataclass(frozen=True)
 class QuantRecipe:

@@ -53,7 +53,7 @@ class Quantize(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.int8.onnx. Raises calibration's errors if the graph breaks a rule of placement."""
-        from calibration.parameters import images_read
+        from calibration.find_parameters import images_read
         from calibration.qdq import quantize
         from calibration.ranges import Ranges
 

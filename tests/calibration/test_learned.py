@@ -8,9 +8,10 @@ from calibration import learned
 from calibration.collect import collect
 from calibration.errors import ImagesError
 from calibration.fake_quant import FakeQuantized, Rates
+from calibration.find_parameters import find_parameters, images_read
 from calibration.graph import Graph
 from calibration.metrics import closeness, logits
-from calibration.parameters import Parameters, find_parameters, images_read
+from calibration.parameters import Parameters
 from calibration.placement import Placement, place
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from calibration.collect import collect
 from calibration.errors import ModelError
+from calibration.find_parameters import find_parameters
 from calibration.graph import Graph
-from calibration.parameters import find_parameters
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
 from tests.calibration.conftest import pictures

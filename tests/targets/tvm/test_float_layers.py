@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from calibration.collect import collect
+from calibration.find_parameters import find_parameters
 from calibration.graph import Graph
-from calibration.parameters import find_parameters
 from calibration.placement import place
 from calibration.qdq import save_quantized
 from calibration.recipe import QuantRecipe, Scheme
