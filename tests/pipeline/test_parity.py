@@ -30,6 +30,7 @@ from pipeline.stages.compile import Engine
 from pipeline.stages.measure import first_images
 from pipeline.stages.validate import Validate
 from pipeline.store import Product
+from pipeline.task import Task
 from pipeline.training.config import TrainConfig
 from pipeline.training.trainer import Trainer
 from targets.base import BuildState, Runner
@@ -151,7 +152,7 @@ def test_validation_shows_both_networks_the_golden_bytes(
         yield {"model.onnx": fp32, "engine.bin": int8}[file.name]
 
     monkeypatch.setattr(ReferenceTarget, "open", opened)
-    monkeypatch.setattr(validate_stage, "BATCH", 3)
+    monkeypatch.setitem(validate_stage.BATCHES, Task.CLASSIFY, 3)
     split = open_dataset(golden_data(tmp_path / "data", "test")).split("evaluation")
     stage = Validate(product(tmp_path, "model.onnx"), made_up_engine(tmp_path), split, CASES[case])
     (tmp_path / "output").mkdir()
@@ -194,8 +195,9 @@ def unpacked_bundle(folder: Path, preprocessing: Preprocessing) -> Path:
     """Bundle a made-up engine, and unpack the bundle as a device's owner does."""
     names = "report.json", "report.html", "evaluation.npz"
     made_up = Product("made up", folder, dict.fromkeys(names, "0" * 64), cached=False)
-    for name in names:
+    for name in names[:2]:
         (folder / name).write_text("made up")
+    np.savez(folder / "evaluation.npz", int8=np.zeros((1, 1), np.float32))
     engine = made_up_engine(folder)
     stage = Bundle(
         model="golden",

@@ -110,7 +110,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
         assert seen == count
         return most
 
-    assert peak(300) - peak(30) < 2**20
+    assert peak(300) - peak(30) < 16 * 2**20  # all of them are 225 MB; how many are decoded ahead varies
 
 
 def numbered(labels: list[int]) -> Split:

@@ -182,7 +182,7 @@ def test_a_missing_file_and_a_strange_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         read_weights(tmp_path / "none.pt")
     (tmp_path / "w.onnx").touch()
-    with pytest.raises(CheckpointError, match=r"\.safetensors, \.pt, \.pth and \.h5"):
+    with pytest.raises(CheckpointError, match=r"\.safetensors, \.pt, \.pth, \.h5 and \.keras"):
         read_weights(tmp_path / "w.onnx")
 
 

@@ -114,5 +114,8 @@ def make_sshd(folder: Path) -> Sshd:
 
 
 def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(text) for text in found.read_text().split()] if found.exists() else []
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return []
+    return [int(text) for text in found.split()]
