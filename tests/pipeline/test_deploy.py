@@ -114,9 +114,7 @@ class TestDeploying:
 
     def test_a_version_that_fails_its_test_is_not_switched_to(self, device: Sshd, bundle: Path) -> None:
         first = deploy(device.device, bundle, (), Silent()).version
-        with pytest.raises(
-            BundleError, match=r"failed, so nothing was switched.* 0 of 256 classes"
-        ):
+        with pytest.raises(BundleError, match=r"failed, so nothing was switched.* 0 of 256 classes"):
             deploy(device.device, failing_version(bundle), (), Silent())
         assert current(device) == first
         versions = (device.home / FOLDER / "versions").iterdir()
