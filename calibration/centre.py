@@ -18,9 +18,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from calibration.activations import Activations
 from calibration.errors import ImagesError, ModelError
-from calibration.graph import Edge, Graph, attribute, node_label, tensor_proto
+from calibration.graph import (
+    Edge,
+    Graph,
+    attribute,
+    drop_unused_initializers,
+    node_label,
+    set_attribute,
+    tensor_proto,
+)
+from calibration.observe import observe
 from calibration.observers import Range, make_observer
 from calibration.pixels import find_pixel_input
 from calibration.placement import identity_slot, is_residual_add
@@ -42,11 +50,7 @@ def centred(
     """
     tensor = first_activation(graph)
     observer = make_observer(QuantRecipe(Scheme.ASYM, recipe.observer))
-    activations = Activations(graph, (tensor,))
-    for batch in images:
-        for values in activations.run(batch):
-            observer.update(values[tensor])
-        on_batch(len(batch))
+    observe(graph, {tensor: observer}, images, on_batch)
     shift = np.float32(observer.range().high / 2)
     if not (np.isfinite(shift) and shift > 0):
         raise ImagesError(
@@ -107,10 +111,7 @@ class _Shifted:
                 centred = f"{self.tensor}/centred"
                 inputs = [self.tensor, f"{self.tensor}/centre"]
                 result.graph.node.append(helper.make_node("Sub", inputs, [centred], f"{centred}/Sub"))
-        used = {name for node in result.graph.node for name in node.input}
-        kept = [proto for proto in result.graph.initializer if proto.name in used]
-        del result.graph.initializer[:]
-        result.graph.initializer.extend(kept)
+        drop_unused_initializers(result)
         result.graph.initializer.extend(tensor_proto(name, value) for name, value in self.constants.items())
         return result
 
@@ -152,9 +153,7 @@ class _Shifted:
             inputs = [centred, f"{name}/pads", f"{name}/value"]
             self.before[index] = [helper.make_node("Pad", inputs, [name], f"{name}/Pad")]
             node.input[0] = name
-            kept = [a for a in node.attribute if a.name != "pads"]
-            del node.attribute[:]
-            node.attribute.extend(kept)
+            set_attribute(node, "pads", [0, 0, 0, 0])
         self._bias(index, np.float64(self.shift) * weight.sum(axis=(1, 2, 3), dtype=np.float64))
 
     def _bias(self, index: int, more: NDArray[np.float64]) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.activations import Activations
 from calibration.errors import ImagesError
 from calibration.graph import Graph
 from calibration.known_ranges import known_ranges
+from calibration.observe import observe
 from calibration.observers import make_observer
 from calibration.placement import place
 from calibration.prepare import check_prepared
@@ -32,21 +32,7 @@ def collect(
     graph = Graph.load(model)
     check_prepared(graph, recipe)
     observers = {name: make_observer(recipe) for name in place(graph, recipe).observed}
-    activations = Activations(graph, tuple(observers))
-    images = 0
-    for batch in batches:
-        for values in activations.run(batch):
-            for name, observer in observers.items():
-                if not np.isfinite(values[name]).all():
-                    raise ImagesError(
-                        f"The model computes values that are not finite in {name!r}, in the {len(batch)} "
-                        "images after the "
-                        f"first {images}. Check the checkpoint: an infinite or missing weight gives this on "
-                        "any image."
-                    )
-                observer.update(values[name])
-        images += len(batch)
-        on_batch(len(batch))
+    images = observe(graph, observers, batches, on_batch)
     if images == 0:
         raise ImagesError("The calibration set is empty. Give at least one image; 512 are a good number.")
     known = known_ranges(graph)

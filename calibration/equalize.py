@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ModelError
-from calibration.graph import Graph, node_label, tensor_proto
+from calibration.graph import Graph, drop_unused_initializers, node_label, tensor_proto
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
 
@@ -44,10 +44,7 @@ def equalized(
     for i, node in enumerate(graph.nodes):
         if node.op_type in ("Conv", "Gemm"):
             _rescale(graph, result.graph, i, groups.of, factors)
-    used = {name for node in result.graph.node for name in node.input}
-    kept = [proto for proto in result.graph.initializer if proto.name in used]
-    del result.graph.initializer[:]
-    result.graph.initializer.extend(kept)
+    drop_unused_initializers(result)
     return result
 
 

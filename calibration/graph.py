@@ -128,6 +128,21 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:  # n
     return default
 
 
+def set_attribute(node: onnx.NodeProto, name: str, value: object) -> None:
+    """Give a node's attribute a value, whether it had one or not."""
+    kept = [a for a in node.attribute if a.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
+
+
+def drop_unused_initializers(model: onnx.ModelProto) -> None:
+    """Take out the initialisers that no node of the main graph reads."""
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [proto for proto in model.graph.initializer if proto.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
 def tensor_proto(name: str, value: NDArray[Any]) -> onnx.TensorProto:
     """An initialiser holding `value`, contiguous, of the same shape: a scalar stays one."""
     return numpy_helper.from_array(np.asarray(value, order="C"), name)

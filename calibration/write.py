@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from calibration.graph import IMAGE, Graph, node_label, tensor_proto
+from calibration.graph import IMAGE, Graph, node_label, set_attribute, tensor_proto
 from calibration.parameters import Parameters
 from calibration.pixels import NHWC_TO_NCHW, PixelInput
 from calibration.placement import Placement
@@ -119,11 +119,11 @@ class _Writer:
         if first and pixels is not None:
             data = f"{pixels.normalized}/dequantized"
             if pixels.scheme is Scheme.SYM:
-                _set_attribute(node, "pads", [0, 0, 0, 0])
+                set_attribute(node, "pads", [0, 0, 0, 0])
         del node.input[:]
         node.input.extend([data, f"{name}/dequantized", f"{name}/bias"])
         if node.op_type == "Gemm":
-            _set_attribute(node, "transB", 1)
+            set_attribute(node, "transB", 1)
 
     def _quantize(
         self, tensor: str, name: str, scale: NDArray[np.generic] | np.generic, zero: object
@@ -150,9 +150,3 @@ def whole_steps(bias: NDArray[np.float32], step: NDArray[np.float64]) -> NDArray
     """
     rounded: NDArray[np.float32] = (np.rint(bias / step) * step).astype(np.float32)
     return rounded
-
-
-def _set_attribute(node: onnx.NodeProto, name: str, value: object) -> None:
-    kept = [a for a in node.attribute if a.name != name]
-    del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute(name, value)])
