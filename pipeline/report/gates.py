@@ -35,17 +35,7 @@ def drop_gate(
         counts = top1.worse * factor, top1.better * factor, top1.images * factor
         return difference_score(*counts, max_drop / 100)
 
-    return _accuracy_gate(
-        name=name,
-        claim=f"{claim} below {max_drop:.2f} points",
-        limit=max_drop,
-        value=top1.drop_points,
-        interval=top1.drop_interval,
-        unit="points",
-        origin=origin,
-        verdict=verdict_below(top1.drop_interval, max_drop),
-        decide=lambda: images_to_decide(score, top1.images),
-    )
+    return _drop_gate(top1, score, max_drop, origin, name, claim)
 
 
 def score_gate(score: PairedScore, max_drop: float, origin: Origin, name: str, claim: str) -> Gate:
@@ -54,17 +44,7 @@ def score_gate(score: PairedScore, max_drop: float, origin: Origin, name: str, c
     def standing(factor: float) -> float:
         return mean_score(score.drop_points, score.change_sd, score.images * factor, max_drop)
 
-    return _accuracy_gate(
-        name=name,
-        claim=f"{claim} below {max_drop:.2f} points",
-        limit=max_drop,
-        value=score.drop_points,
-        interval=score.drop_interval,
-        unit="points",
-        origin=origin,
-        verdict=verdict_below(score.drop_interval, max_drop),
-        decide=lambda: images_to_decide(standing, score.images),
-    )
+    return _drop_gate(score, standing, max_drop, origin, name, claim)
 
 
 def accuracy_gates(
@@ -159,6 +139,28 @@ def verdict_above(interval: Interval, limit: float) -> Verdict:
     if interval.low > limit:
         return Verdict.PASS
     return Verdict.FAIL if interval.high is not None and interval.high < limit else Verdict.INCONCLUSIVE
+
+
+def _drop_gate(
+    drop: PairedRate | PairedScore,
+    standing: Callable[[float], float],
+    max_drop: float,
+    origin: Origin,
+    name: str,
+    claim: str,
+) -> Gate:
+    """`standing`: the score of the claim if there were so many times as many images."""
+    return _accuracy_gate(
+        name=name,
+        claim=f"{claim} below {max_drop:.2f} points",
+        limit=max_drop,
+        value=drop.drop_points,
+        interval=drop.drop_interval,
+        unit="points",
+        origin=origin,
+        verdict=verdict_below(drop.drop_interval, max_drop),
+        decide=lambda: images_to_decide(standing, drop.images),
+    )
 
 
 def _accuracy_gate(  # noqa: PLR0913 - a gate has that many parts
