@@ -23,9 +23,9 @@ from targets.tvm.engine import write_engine
 from targets.tvm.graph import Island
 from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
-from targets.tvm.target import host_isa
 from tests.calibration.conftest import pictures
 from tests.pipeline.models import foreign_networks as networks
+from tests.targets.tvm.processor import isa_or_skip
 from tests.targets.tvm.test_importer import in_floats
 
 SIZE = (networks.SIDE, networks.SIDE, 3)
@@ -84,10 +84,7 @@ def test_it_runs_here_as_the_oracle_says_and_as_onnxruntime_means(case: Case, tm
     expected = oracle.run(graph, images)
     reference = in_floats(model, images).reshape(len(images), -1)
     assert np.square(expected - reference).sum() <= 1e-3 * np.square(reference).sum()
-    try:
-        isa = host_isa()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    isa = isa_or_skip()
     write_engine(graph, isa, tmp_path / "engine")
     with open_engine(tmp_path / "engine", threads=2) as runner:
         assert np.array_equal(runner.infer(images).view(np.int32), expected.view(np.int32))

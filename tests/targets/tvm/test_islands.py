@@ -18,6 +18,7 @@ from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
 from targets.tvm.target import host_isa
 from tests.calibration.conftest import pictures
+from tests.targets.tvm.processor import isa_or_skip
 from tests.targets.tvm.qdq import QdqModel
 from tests.targets.tvm.test_importer import check_meaning, in_floats
 
@@ -146,10 +147,7 @@ def test_a_norm_after_a_concatenation_stays_integer(tmp_path: Path) -> None:
 
 
 def test_layers_are_timed_one_by_one_and_floats_told_apart(tmp_path: Path) -> None:
-    try:
-        isa = host_isa()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    isa = isa_or_skip()
     m = QdqModel(*SIZE)
     graph = import_graph(m.save(highway(m, m.image()), tmp_path / "model.onnx"))
     write_engine(graph, isa, tmp_path / "engine")

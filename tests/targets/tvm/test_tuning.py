@@ -29,6 +29,7 @@ from targets.tvm.tuning.cost import Counted, TimedHere
 from targets.tvm.tuning.harness import build
 from tests.targets.reach.sshd import make_sshd, needs_sshd
 from tests.targets.tvm.networks import pictures
+from tests.targets.tvm.processor import isa_or_skip
 from tests.targets.tvm.qdq import QdqModel
 
 SHAPE = ConvShape(8, 8, 64, 16, 9, 64)
@@ -125,10 +126,7 @@ def test_inner_loops_keep_an_a76_busy(graph: Graph) -> None:
 
 
 def test_the_cheapest_candidate_is_remembered_and_the_engine_stays_exact(graph: Graph, users: Path) -> None:
-    try:
-        isa = host_isa()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    isa = isa_or_skip()
     cost = LastIsBest()
     said: list[str] = []
     entries = list(tune(convolutions(graph, isa), isa, cost, said.append, tiles=2))
@@ -176,10 +174,7 @@ def test_the_command_keeps_its_results_in_the_users_database(model: Path, users:
 def test_candidates_are_timed_on_a_device_that_is_reached_over_ssh(
     model: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    try:
-        isa = host_isa()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    isa = isa_or_skip()
     board = replace(boards()["rpi5"], isa=isa.name)  # the device is this machine
     monkeypatch.setattr("pipeline.cli.tune.boards", lambda: {"rpi5": board})
     (tmp_path / "sshd").mkdir()
