@@ -6,8 +6,8 @@ with the lowest estimate wins: dot instructions, loads, and pixels computed twic
 
 from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.dot import step
-from targets.tvm.kernels.step import Step
-from targets.tvm.tile import ConvShape, Tile
+from targets.tvm.kernels.step import Step, places
+from targets.tvm.tile import ConvShape, Tile, regions
 from targets.tvm.tuning.database import find
 
 _TOGETHER = 4
@@ -24,7 +24,7 @@ def reading_order(columns: int, stride: int, dilation: int, channels: int, inner
     if inner.unit * inner.granule < 16 or channels % 16 or columns > _TOGETHER:
         return (0,)
     return tuple(
-        sorted(range(columns), key=lambda column: (column * dilation % (stride * inner.pair), column))
+        sorted(range(columns), key=lambda column: (column * dilation % stride, column))
     )
 
 
@@ -49,12 +49,11 @@ def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
             continue
         for rows in range(1, min(shape.height, 4) + 1):
             for columns in range(1, min(shape.width, 28) + 1):
-                live = rows * (columns + (shape.overlap - 1) * inner.pair)
-                registers = inner.registers(rows * columns, vectors) + _operands(isa, live, vectors)
-                if columns % inner.pair == 0 and registers <= isa.registers:
+                live = rows * (columns + shape.overlap - 1)
+                pixels = len(places(rows, columns, inner.pair))
+                registers = inner.registers(pixels, vectors) + _operands(isa, live, vectors)
+                if registers <= isa.registers:
                     found.append(Tile(rows, columns, vectors, _unroll(shape, isa)))
-    if not found:  # a pair of pixels where there is only one: the second one is computed for nothing
-        found = [Tile(1, inner.pair, 1)]
     return found
 
 
@@ -79,13 +78,21 @@ def _unroll(shape: ConvShape, isa: Isa) -> int:
 
 def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
     """Estimated instructions of the whole convolution, in units of one dot instruction."""
+    blocks = sum(
+        rows.count * columns.count * _block_cost(shape, isa, rows.size, columns.size, tile.vectors)
+        for rows, columns in regions(shape.height, shape.width, tile)
+    )
+    return blocks * shape.granules * shape.runs * shape.channels / (tile.vectors * isa.lanes)
+
+
+def _block_cost(shape: ConvShape, isa: Isa, rows: int, columns: int, vectors: int) -> float:
+    """Estimated instructions of one granule of a block."""
     inner = step(isa)
-    pixels = -(-shape.height // tile.rows) * -(-shape.width // tile.columns) * tile.pixels
-    steps = pixels * shape.channels // isa.lanes * shape.granules * shape.runs
-    dots = inner.registers(tile.pixels, tile.vectors)
-    weights = {Dot.SMULL: 4, Dot.SMMLA: 2}.get(isa.dot, 1) * tile.vectors / (2 if isa.signed else 1)  # ldp
-    activations = tile.pixels / inner.unit * inner.pair  # loaded, and for smmla joined
-    loads = (weights + activations) / dots
-    latency = max(1.0, 9 / dots)  # two pipes, four or five cycles until a sum can be added to again
+    pixels = len(places(rows, columns, inner.pair))
+    dots = inner.registers(pixels, vectors)
+    weights = {Dot.SMULL: 4, Dot.SMMLA: 2}.get(isa.dot, 1) * vectors / (2 if isa.signed else 1)  # ldp
+    live = rows * (columns + shape.overlap - 1) / shape.overlap
+    activations = live / inner.unit * inner.pair  # loaded, and for smmla joined
+    latency = max(dots, 9)  # two pipes, four or five cycles until a sum can be added to again
     # x86 loads beside multiplying; smull takes three instructions where others take one
-    return steps * (latency + (0.5 if isa.dot in (Dot.SDOT, Dot.SMMLA) else 0.15) * loads)
+    return latency + (0.5 if isa.dot in (Dot.SDOT, Dot.SMMLA) else 0.15) * (weights + activations)

@@ -77,8 +77,9 @@ class MatrixStep:
         def join(first: int, second: int, g: int) -> Expr:
             if (first, second, g) not in joined:
                 halves = [x.at(offset + g // 2 * 16) for offset in (first, second)]
-                both = tirx.Shuffle(halves, [g % 2, 2 + g % 2])
-                joined[first, second, g] = k.let(tirx.reinterpret("int8x16", both))
+                for half in range(2):  # both at once: then the loaded ones need no registers any more
+                    both = tirx.Shuffle(halves, [half, 2 + half])
+                    joined[first, second, g // 2 * 2 + half] = k.let(tirx.reinterpret("int8x16", both))
             return joined[first, second, g]
 
         vectors = 2 * block.vectors

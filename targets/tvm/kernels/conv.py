@@ -13,11 +13,11 @@ from tvm import tirx
 
 from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.dot import step
-from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index
+from targets.tvm.kernels.emitter import Emitter, Expr
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Limits, Requantise
-from targets.tvm.kernels.step import Block
-from targets.tvm.tile import Tile
+from targets.tvm.kernels.step import Block, places
+from targets.tvm.tile import Tile, cut, cut_columns
 
 _WRITTEN_OUT = 18
 """As many granules of a pixel are multiplied without a loop."""
@@ -60,13 +60,14 @@ class ConvKernel:
 
     @property
     def row_blocks(self) -> int:
-        """Blocks of rows; the last one overlaps its neighbour where rows do not divide."""
-        return -(-self.height // self.tile.rows)
+        """Blocks of rows."""
+        return sum(piece.count for piece in cut(self.height, self.tile.rows))
 
     @property
     def column_blocks(self) -> int:
-        """Blocks of columns."""
-        return -(-self.width // self.tile.columns)
+        """Blocks of columns in the first block of rows."""
+        rows = cut(self.height, self.tile.rows)[0].size
+        return sum(piece.count for piece in cut_columns(self.width, self.tile, rows))
 
     @property
     def channel_blocks(self) -> int:
@@ -95,20 +96,31 @@ class ConvKernel:
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = Emitter("int8" if self.isa.signed else "uint8")
-        isa, tile = self.isa, self.tile
-        count = step(isa).registers(tile.pixels, tile.vectors)
-        acc = k.registers(count, f"int32x{isa.lanes}")
         with k.loop(k.end - k.begin, k.begin) as item:
             channels, rows = self._split(k, item)
-            row = k.let(clamp_index(rows * tile.rows, 0, self.height - tile.rows))
-            with k.loop(self.column_blocks) as columns:
-                column = k.let(clamp_index(columns * tile.columns, 0, self.width - tile.columns))
-                block = Block(tile.pixels, tile.vectors, k.let(channels * (tile.vectors * isa.lanes)))
-                step(isa).start(k, acc, block)
-                turn = (rows if tile.stay == "weights" else item) * self.column_blocks + columns
-                self._accumulate(k, acc, block, row, column, turn)
-                self._finish(k, acc, block, row, column)
+            turn = k.let((rows if self.tile.stay == "weights" else item) * self.column_blocks)
+            channel = k.let(channels * (self.tile.vectors * self.isa.lanes))
+            pieces, before = cut(self.height, self.tile.rows), 0
+            for piece in pieces:
+                here = (rows < piece.count) if before == 0 else (rows >= before)
+                with k.when(here if len(pieces) > 1 else True):
+                    row = k.let((rows - before) * piece.size + piece.first)
+                    self._row_of_blocks(k, row, piece.size, channel, turn)
+                before += piece.count
         return k.function(name)
+
+    def _row_of_blocks(self, k: Emitter, row: Expr, rows: int, channel: Expr, turn: Expr) -> None:
+        """The blocks beside each other that begin in `row`."""
+        isa, inner, before = self.isa, step(self.isa), 0
+        for piece in cut_columns(self.width, self.tile, rows):
+            block = Block(places(rows, piece.size, inner.pair), self.tile.vectors, channel)
+            acc = k.registers(inner.registers(block.pixels, block.vectors), f"int32x{isa.lanes}")
+            with k.loop(piece.count) as columns:
+                column = k.let(columns * piece.size + piece.first)
+                inner.start(k, acc, block)
+                self._accumulate(k, acc, block, row, column, turn + columns + before)
+                self._finish(k, acc, block, row, column)
+            before += piece.count
 
     def _split(self, k: Emitter, item: Expr) -> tuple[Expr, Expr]:
         """A work item's block of channels and block of rows."""
@@ -138,7 +150,7 @@ class ConvKernel:
         per_run = self.granules * len(self.spread)
         x = row * (sy * self.x.row) + column * (sx * self.x.pixel) + self._window(block.channel)
         w = block.channel * (ky * kx * per_run * inner.granule)
-        pixels = [dy * sy * self.x.row + dx * sx * self.x.pixel for dy, dx in self._pixels()]
+        pixels = [dy * sy * self.x.row + dx * sx * self.x.pixel for dy, dx in block.places]
         reads = [[offset + pixel for pixel in pixels] for offset in self.spread]
         unroll = min(tile.unroll * inner.unit, self.granules)
         whole = self.granules // unroll
@@ -166,11 +178,6 @@ class ConvKernel:
                     at, done = tap + whole * unroll * inner.granule, whole * unroll * granule
                     inner.emit(k, acc, at, reads, weights + done * len(self.spread), rest, block)
 
-    def _pixels(self) -> list[tuple[int, int]]:
-        """Row and column of each pixel in a block. Where the output is narrower, the last column repeats."""
-        last = self.width - 1
-        return [(dy, min(dx, last)) for dy in range(self.tile.rows) for dx in range(self.tile.columns)]
-
     def _window(self, channel: Expr) -> Expr:
         """Where the input channels of an output channel's group begin."""
         per_group, distance = self.group
@@ -186,7 +193,7 @@ class ConvKernel:
         requantise = Requantise(self.isa, self.channels, self.limits)
         base = k.let(row * self.y.row + column * self.y.pixel + block.channel)
         offsets, values = [], []
-        for p, (dy, dx) in enumerate(self._pixels()):
+        for p, (dy, dx) in enumerate(block.places):
             y, x = row + dy, column + dx
             totals = [inner.result(k, acc, p, n, block) for n in range(block.vectors)]
             multipliers = [requantise.multiplier(k, block.channel + n * lanes) for n in range(block.vectors)]
@@ -220,8 +227,7 @@ class ConvKernel:
         requantise = Requantise(self.isa, self.channels, self.limits)
         count = 2 * block.vectors
         multipliers = [k.let(requantise.pair_multiplier(k, block.channel + 2 * n)) for n in range(count)]
-        places = self._pixels()
-        for pair, both in enumerate(zip(places[0::2], places[1::2], strict=True)):
+        for pair, both in enumerate(zip(block.places[0::2], block.places[1::2], strict=True)):
             totals = [k.load(acc, pair * count + n) for n in range(count)]
             addends: list[Expr | None] = [None] * count
             if self.residual:

@@ -63,6 +63,17 @@ class Emitter:
         first, count = (tirx.const(v, "int64") if isinstance(v, int) else v for v in (begin, extent))
         self._blocks[-1].append(tirx.For(variable, first, count, tirx.ForKind.SERIAL, body))
 
+    @contextmanager
+    def when(self, condition: Expr) -> Iterator[None]:
+        """Emit what is only done under a condition; always, without a trace, if that is True."""
+        if condition is True:
+            yield
+            return
+        self._blocks.append([])
+        yield
+        body = _sequence(self._blocks.pop())
+        self._blocks[-1].append(tirx.IfThenElse(condition, body, None))
+
     def each(self, extent: int, written_out: bool) -> Iterator[Expr]:
         """What a loop's variable is: every number where the loop is written out, else the variable, once."""
         if written_out:

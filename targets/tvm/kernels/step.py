@@ -6,6 +6,7 @@ A block of accumulators belongs to `pixels` output pixels and `channels` output 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Protocol
 
 import numpy as np
@@ -17,11 +18,30 @@ from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
 
 @dataclass(frozen=True)
 class Block:
-    """The accumulators of a block: pixels times vectors of channels, from the channel `channel` on."""
+    """The accumulators of a block: pixels times vectors of channels, from the channel `channel` on.
 
-    pixels: int
+    `places`: row and column of each pixel, relative to the block's first one.
+    """
+
+    places: tuple[tuple[int, int], ...]
     vectors: int
     channel: Expr
+
+    @property
+    def pixels(self) -> int:
+        """How many, with those that are there twice to make pairs."""
+        return len(self.places)
+
+
+def places(rows: int, columns: int, pair: int) -> tuple[tuple[int, int], ...]:
+    """The pixels of a block. Pairs stand below each other where there are two rows: taps of a row share them.
+
+    An odd one is paired with itself.
+    """
+    if pair == 1:
+        return tuple(product(range(rows), range(columns)))
+    found = [(dy, dx) for dx, dy in product(range(columns), range(rows))]
+    return tuple(found + found[-1:] * (len(found) % pair))
 
 
 Reads = Sequence[Sequence[int]]
