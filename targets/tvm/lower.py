@@ -153,6 +153,7 @@ class _Lowering:
             residual,
             op.real,
             tuple(column * geometry.tap_step[1] for column in geometry.order),
+            geometry.gather,
         )
         pad_rows, pad_columns = op.window.pad
         return Step(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from targets.tvm.graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import step
+from targets.tvm.kernels.gather import Gather, worth_gathering
 from targets.tvm.kernels.requantise import SCALARS, Limits, Scalar
 from targets.tvm.kernels.step import pack
 from targets.tvm.layout import Layout, stored_channels
@@ -52,6 +53,7 @@ class ConvGeometry:
     tap_step: tuple[int, int]
     order: tuple[int, ...]
     run: int
+    gather: Gather | None
     group: tuple[int, int]
     window: int
     tile: Tile
@@ -87,6 +89,11 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
     contiguous = len(order) == 1 and dw == 1 and window == x.channels
     run = kw * x.channels if contiguous else window
     taps = (kh, 1 if contiguous or len(order) > 1 else kw)
+    tap_step = (dh * x.strides.row, dw * x.strides.pixel)
+    gather = None
+    if isa.signed and contiguous and worth_gathering(kh, run, inner.granule):
+        gather = Gather(kh, tap_step[0], run)
+        taps, run = (1, 1), kh * run
     shape = ConvShape(
         op.output.height,
         op.output.width,
@@ -99,9 +106,8 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         op.residual is not None,
     )
     distance = 0 if shared == channels else shared // outputs * per_group
-    tap_step = (dh * x.strides.row, dw * x.strides.pixel)
     tile = choose(shape, isa)
-    return ConvGeometry(taps, tap_step, order, run, (shared, distance), window, tile, shape)
+    return ConvGeometry(taps, tap_step, order, run, gather, (shared, distance), window, tile, shape)
 
 
 def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:

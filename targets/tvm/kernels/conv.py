@@ -5,7 +5,7 @@ neighbouring bytes: without dilation a whole row of the kernel is one run of S *
 blocks of channels times blocks of rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from tvm import tirx
 from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.gather import Gather
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Limits, Requantise
-from targets.tvm.kernels.step import Block, places
+from targets.tvm.kernels.step import Block, Places, places
 from targets.tvm.tile import Tile, cut, cut_columns
 
 _WRITTEN_OUT = 18
@@ -37,7 +38,8 @@ class ConvKernel:
 
     `taps`: rows and columns of the kernel that begin a run, `run` its bytes, `tap_step` the bytes between
     runs. `spread`: where runs begin that are read together, a chunk of each in turn, so that activations
-    which several taps need are loaded once. `group`: output channels that share an input window, and bytes
+    which several taps need are loaded once. `gather`: the whole window is brought together first, and is one
+    run; a work item then is all channels of a block of rows. `group`: output channels that share an input window, and bytes
     between windows; one group has (channels, 0).
     """
 
@@ -57,6 +59,7 @@ class ConvKernel:
     residual: Strides | None = None
     logits: bool = False
     spread: tuple[int, ...] = (0,)
+    gather: Gather | None = None
 
     @property
     def row_blocks(self) -> int:
@@ -77,7 +80,12 @@ class ConvKernel:
     @property
     def items(self) -> int:
         """Work items: blocks of channels times blocks of rows."""
-        return self.channel_blocks * self.row_blocks
+        return self.row_blocks if self.gather else self.channel_blocks * self.row_blocks
+
+    @property
+    def stay(self) -> str:
+        """What stays in the cache: see Tile."""
+        return "pixels" if self.gather else self.tile.stay
 
     @property
     def granules(self) -> int:
@@ -91,39 +99,53 @@ class ConvKernel:
         Only where sums do not start with the bias anyway, and where LLVM still finds registers for all.
         """
         granules = self.taps[0] * self.taps[1] * self.granules * len(self.spread)
-        return self.isa.dot is Dot.SMULL and granules <= _WRITTEN_OUT
+        return self.isa.dot is Dot.SMULL and granules <= _WRITTEN_OUT and not self.gather
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = Emitter("int8" if self.isa.signed else "uint8")
         with k.loop(k.end - k.begin, k.begin) as item:
             channels, rows = self._split(k, item)
-            turn = k.let((rows if self.tile.stay == "weights" else item) * self.column_blocks)
-            channel = k.let(channels * (self.tile.vectors * self.isa.lanes))
+            turn = k.let((rows if self.stay == "weights" else item) * self.column_blocks)
             pieces, before = cut(self.height, self.tile.rows), 0
             for piece in pieces:
                 here = (rows < piece.count) if before == 0 else (rows >= before)
                 with k.when(here if len(pieces) > 1 else True):
                     row = k.let((rows - before) * piece.size + piece.first)
-                    self._row_of_blocks(k, row, piece.size, channel, turn)
+                    self._row_of_blocks(k, row, piece.size, channels, turn)
                 before += piece.count
         return k.function(name)
 
-    def _row_of_blocks(self, k: Emitter, row: Expr, rows: int, channel: Expr, turn: Expr) -> None:
+    def _row_of_blocks(self, k: Emitter, row: Expr, rows: int, channels: Expr, turn: Expr) -> None:
         """The blocks beside each other that begin in `row`."""
-        isa, inner, before = self.isa, step(self.isa), 0
+        before = 0
         for piece in cut_columns(self.width, self.tile, rows):
-            block = Block(places(rows, piece.size, inner.pair), self.tile.vectors, channel)
-            acc = k.registers(inner.registers(block.pixels, block.vectors), f"int32x{isa.lanes}")
+            shape = places(rows, piece.size, step(self.isa).pair)
             with k.loop(piece.count) as columns:
                 column = k.let(columns * piece.size + piece.first)
-                inner.start(k, acc, block)
-                self._accumulate(k, acc, block, row, column, turn + columns + before)
-                self._finish(k, acc, block, row, column)
+                self._blocks(k, shape, (row, column), channels, turn + columns + before)
             before += piece.count
 
+    def _blocks(self, k: Emitter, shape: Places, corner: tuple[Expr, Expr], channels: Expr, turn: Expr) -> None:
+        """The block of channels at some pixels; where windows are gathered, all blocks of channels."""
+        (row, column), (sy, sx) = corner, self.stride
+        base = k.let(row * (sy * self.x.row) + column * (sx * self.x.pixel))
+        offsets = [dy * sy * self.x.row + dx * sx * self.x.pixel for dy, dx in shape]
+        repeat = 1
+        if self.gather:
+            offsets, base, repeat = self.gather.emit(k, base, offsets), tirx.const(0, "int64"), self.channel_blocks
+        acc = k.registers(step(self.isa).registers(len(shape), self.tile.vectors), f"int32x{self.isa.lanes}")
+        with k.loop(repeat) as more:
+            channel = k.let((channels + more) * (self.tile.vectors * self.isa.lanes))
+            block = Block(shape, self.tile.vectors, channel)
+            step(self.isa).start(k, acc, block)
+            self._accumulate(k, acc, block, base, offsets, turn * repeat + more)
+            self._finish(k, acc, block, row, column)
+
     def _split(self, k: Emitter, item: Expr) -> tuple[Expr, Expr]:
-        """A work item's block of channels and block of rows."""
+        """A work item's (first) block of channels and block of rows."""
+        if self.gather:
+            return tirx.const(0, "int64"), item
         if self.tile.stay == "weights":
             inner, outermost = self.row_blocks, 0
         else:
@@ -140,23 +162,23 @@ class ConvKernel:
         k: Emitter,
         acc: Any,  # noqa: ANN401
         block: Block,
-        row: Expr,
-        column: Expr,
+        base: Expr,
+        offsets: Sequence[int],
         turn: Expr,
     ) -> None:
+        """Add up the windows that begin at `base` + each offset."""
         inner, tile = step(self.isa), self.tile
-        (sy, sx), (ky, kx) = self.stride, self.taps
+        ky, kx = self.taps
         granule = tile.vectors * self.isa.lanes * inner.granule
         per_run = self.granules * len(self.spread)
-        x = row * (sy * self.x.row) + column * (sx * self.x.pixel) + self._window(block.channel)
+        x = base + self._window(block.channel)
         w = block.channel * (ky * kx * per_run * inner.granule)
-        pixels = [dy * sy * self.x.row + dx * sx * self.x.pixel for dy, dx in block.places]
-        reads = [[offset + pixel for pixel in pixels] for offset in self.spread]
+        reads = [[tap + offset for offset in offsets] for tap in self.spread]
         unroll = min(tile.unroll * inner.unit, self.granules)
         whole = self.granules // unroll
         size, turns = ky * kx * per_run * granule, self.row_blocks * self.column_blocks
         following = w + size
-        if tile.stay == "pixels":  # then the next layer's weights are what comes
+        if self.stay == "pixels":  # then the next layer's weights are what comes
             size, turns = size * self.channel_blocks, turns * self.channel_blocks
             following = tirx.const(size, "int64")
         ahead = Ahead.plan(size, (turns, ky * kx, whole))

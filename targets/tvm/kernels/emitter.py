@@ -31,6 +31,8 @@ class Emitter:
         self.begin, self.end = tirx.Var("begin", "int64"), tirx.Var("end", "int64")
         self._blocks: list[list[Any]] = [[]]
         self.x, self.r, self.y = (self.view(name, element) for name in "xry")
+        self.source = self.x
+        """What is multiplied: x, or parts of it brought together."""
         self.w = self.view("w", "int8")
         self.ints, self.floats = self.view("p", "int32"), self.view("p", "float32")
         self.view_logits = self.view("y", "float32")
@@ -45,6 +47,12 @@ class Emitter:
     def registers(self, count: int, dtype: str) -> Buffer:
         """Local vectors that LLVM keeps in registers as long as every index is a constant."""
         buffer = tirx.decl_buffer((count,), dtype, scope="local", data_alignment=64)
+        self._blocks[0].append(AllocBuffer(buffer))
+        return buffer
+
+    def local(self, size: int) -> Buffer:
+        """Memory on the stack, as elements of stored activations."""
+        buffer = tirx.decl_buffer((size,), self.element, scope="local", data_alignment=64)
         self._blocks[0].append(AllocBuffer(buffer))
         return buffer
 

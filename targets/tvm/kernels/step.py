@@ -16,14 +16,15 @@ from tvm import tirx
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
 
 
+Places = tuple[tuple[int, int], ...]
+"""Row and column of each pixel of a block, relative to its first one."""
+
+
 @dataclass(frozen=True)
 class Block:
-    """The accumulators of a block: pixels times vectors of channels, from the channel `channel` on.
+    """The accumulators of a block: pixels times vectors of channels, from the channel `channel` on."""
 
-    `places`: row and column of each pixel, relative to the block's first one.
-    """
-
-    places: tuple[tuple[int, int], ...]
+    places: Places
     vectors: int
     channel: Expr
 
@@ -33,7 +34,7 @@ class Block:
         return len(self.places)
 
 
-def places(rows: int, columns: int, pair: int) -> tuple[tuple[int, int], ...]:
+def places(rows: int, columns: int, pair: int) -> Places:
     """The pixels of a block. Pairs stand below each other where there are two rows: taps of a row share them.
 
     An odd one is paired with itself.
@@ -110,6 +111,6 @@ class Activations:
     def at(self, offset: int) -> Expr:
         """16 bytes as a vector of `dtype`, loaded at the first use."""
         if offset not in self._loaded:
-            loaded = self._k.load(self._k.x, self._base + offset, 16)
+            loaded = self._k.load(self._k.source, self._base + offset, 16)
             self._loaded[offset] = self._k.let(tirx.reinterpret(self._dtype, loaded))
         return self._loaded[offset]

@@ -55,7 +55,7 @@ class BroadcastStep:
 
     def _activation(self, k: Emitter, offset: Expr) -> Expr:
         lanes = self.isa.lanes
-        loaded = k.load(k.x, offset, self.granule)
+        loaded = k.load(k.source, offset, self.granule)
         if self.isa.dot is Dot.VPDPBUSD:
             return tirx.reinterpret(f"int8x{lanes * 4}", splat(tirx.reinterpret("int32", loaded), lanes))
         pair = tirx.reinterpret("int32", loaded.astype("int16x2"))

@@ -1,0 +1,47 @@
+"""Bringing a pixel's whole window together, for images: rows of three channels fill no vector.
+
+A row of a 7 x 7 kernel on RGB has 21 bytes and is multiplied as 24 or 32; the seven together have 147 and are
+multiplied as 148 to 160. The windows of a block are copied once and used by all output channels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from targets.tvm.kernels.emitter import Emitter, Expr
+
+_VECTOR = 16
+_WORTH = 0.9
+"""Gathered unless this share of the granules remains."""
+
+
+@dataclass(frozen=True)
+class Gather:
+    """A window of `rows` runs of `run` bytes, `row_step` bytes apart."""
+
+    rows: int
+    row_step: int
+    run: int
+
+    @property
+    def size(self) -> int:
+        """Bytes from one gathered window to the next."""
+        return -(-self.rows * self.run // _VECTOR) * _VECTOR
+
+    def emit(self, k: Emitter, base: Expr, windows: Sequence[int]) -> list[int]:
+        """Copy the windows that begin at `base` + each offset to where steps read; return their new offsets.
+
+        What is copied beyond a run is overwritten by the next run, or multiplied with weights of zero.
+        """
+        k.source = into = k.local(len(windows) * self.size + _VECTOR)
+        with k.loop(self.rows) as row:  # a loop, so that LLVM does not try to keep it all in registers
+            begin, end = k.let(base + row * self.row_step), k.let(row * self.run)
+            for (at, window), byte in product(enumerate(windows), range(0, self.run, _VECTOR)):
+                vector = k.load(k.x, begin + (window + byte), _VECTOR)
+                k.store(into, end + (at * self.size + byte), vector, _VECTOR)
+        return [at * self.size for at in range(len(windows))]
+
+
+def worth_gathering(rows: int, run: int, granule: int) -> bool:
+    """Whether a window in one piece has fewer granules than its rows have."""
+    return -(-rows * run // granule) <= _WORTH * rows * -(-run // granule)
