@@ -25,21 +25,26 @@ class Gather:
 
     @property
     def size(self) -> int:
-        """Bytes from one gathered window to the next."""
-        return -(-self.rows * self.run // _VECTOR) * _VECTOR
+        """Bytes from one gathered window to the next, with room for what is copied beyond the last run."""
+        return _vectors((self.rows - 1) * self.run + _vectors(self.run))
 
     def emit(self, k: Emitter, base: Expr, windows: Sequence[int]) -> list[int]:
         """Copy the windows that begin at `base` + each offset to where steps read; return their new offsets.
 
-        What is copied beyond a run is overwritten by the next run, or multiplied with weights of zero.
+        What is copied beyond a run is overwritten by the next run; beyond the last one, weights are zero.
         """
-        k.source = into = k.local(len(windows) * self.size + _VECTOR)
+        k.source = into = k.local(len(windows) * self.size)
         with k.loop(self.rows) as row:  # a loop, so that LLVM does not try to keep it all in registers
             begin, end = k.let(base + row * self.row_step), k.let(row * self.run)
             for (at, window), byte in product(enumerate(windows), range(0, self.run, _VECTOR)):
                 vector = k.load(k.x, begin + (window + byte), _VECTOR)
                 k.store(into, end + (at * self.size + byte), vector, _VECTOR)
         return [at * self.size for at in range(len(windows))]
+
+
+def _vectors(size: int) -> int:
+    """Bytes of the vectors that hold so many."""
+    return -(-size // _VECTOR) * _VECTOR
 
 
 def worth_gathering(rows: int, run: int, granule: int) -> bool:
