@@ -37,6 +37,7 @@ from targets.tvm.layout import Layout, layouts, stored_channels
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import (
     Blob,
+    ConvGeometry,
     PackedConv,
     conv_geometry,
     limits,
@@ -70,7 +71,11 @@ class _Lowering:
         self.isa = isa
         self.pixels = graph.pixels
         self.layouts = layouts(graph)
-        self.arena = plan(list(_lifetimes(graph, self.layouts)))
+        convolutions = [op for op in graph.operators if isinstance(op, Conv)]
+        self.geometries = {
+            op.node: conv_geometry(op, self.layouts[op.input.name], isa) for op in convolutions
+        }
+        self.arena = plan(list(_lifetimes(graph, self.layouts, self.geometries)))
         self.blob = Blob()
         self.floats: dict[str, Any] = {}
 
@@ -79,7 +84,7 @@ class _Lowering:
             case Image():
                 yield self._image(op)
             case Conv():
-                yield self._conv(op)
+                yield from self._conv(op)
             case MaxPool():
                 yield self._max_pool(op)
             case AveragePool():
@@ -130,9 +135,14 @@ class _Lowering:
         kernel = ImageKernel(self.isa, t.height, t.width * t.channels, self._strides(t).row)
         return Step("image", kernel, x=IMAGE, y=self._address(t), fill=self._fill(t))
 
-    def _conv(self, op: Conv) -> Step:
-        layout = self.layouts[op.input.name]
-        geometry = conv_geometry(op, layout, self.isa)
+    def _conv(self, op: Conv) -> Iterator[Step]:
+        layout, geometry = self.layouts[op.input.name], self.geometries[op.node]
+        pad_rows, pad_columns = op.window.pad
+        x = self._address(op.input) - pad_rows * layout.strides.row - pad_columns * layout.strides.pixel
+        if geometry.pairs:
+            pairs = self.arena.offsets[_pairs(op)]
+            yield Step(f"{op.node}: pairs of rows", geometry.pairs, x=x, y=pairs)
+            x = pairs
         packed: PackedConv = pack_conv(op, geometry, self.isa)
         y = self._strides(op.output)
         residual = None if op.residual is None else self._strides(op.residual.tensor)
@@ -144,8 +154,7 @@ class _Lowering:
             geometry.taps,
             geometry.tap_step,
             geometry.run,
-            op.window.stride,
-            layout.strides,
+            geometry.x,
             y,
             geometry.tile,
             geometry.group,
@@ -154,12 +163,12 @@ class _Lowering:
             op.real,
             tuple(column * geometry.tap_step[1] for column in geometry.order),
             geometry.gather,
+            geometry.pairs,
         )
-        pad_rows, pad_columns = op.window.pad
-        return Step(
+        yield Step(
             op.node,
             kernel,
-            x=self._address(op.input) - pad_rows * layout.strides.row - pad_columns * layout.strides.pixel,
+            x=x,
             w=self.blob.add(packed.weight),
             p=self._parameters(packed.bias, packed.multiplier, op.output, op.clip, op.residual),
             r=NOTHING if op.residual is None else self._address(op.residual.tensor),
@@ -301,7 +310,14 @@ def _inside(island: Island, buffer: str) -> str:
     return f"{island.outputs[0].name} / {buffer}"
 
 
-def _lifetimes(graph: Graph, found: dict[str, Layout]) -> Iterator[Lifetime]:
+def _pairs(op: Conv) -> str:
+    """The name of a convolution's pairs of rows in the arena."""
+    return f"{op.node} / pairs"
+
+
+def _lifetimes(
+    graph: Graph, found: dict[str, Layout], geometries: dict[str, ConvGeometry]
+) -> Iterator[Lifetime]:
     """Tensors live from the operator that writes them to the last that reads them."""
     last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in inputs(op)}
     last[graph.logits.name] = len(graph.operators)
@@ -310,6 +326,8 @@ def _lifetimes(graph: Graph, found: dict[str, Layout]) -> Iterator[Lifetime]:
             yield Lifetime(tensor.name, _size(op, tensor, found), i, last.get(tensor.name, i))
         if isinstance(op, Island):
             yield from _buffers(op, i)
+        if isinstance(op, Conv) and (pairs := geometries[op.node].pairs):
+            yield Lifetime(_pairs(op), pairs.size, i, i)
 
 
 def _buffers(op: Island, position: int) -> Iterator[Lifetime]:

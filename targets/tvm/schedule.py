@@ -47,7 +47,7 @@ def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
         block = vectors * isa.lanes
         if shape.channels % block or shape.group % block:
             continue
-        for rows in range(1, min(shape.height, 4) + 1):
+        for rows in range(shape.row_unit, min(shape.height, 4) + 1, shape.row_unit):
             for columns in range(1, min(shape.width, 28) + 1):
                 live = rows * (columns + shape.overlap - 1)
                 pixels = len(places(rows, columns, inner.pair))
@@ -80,7 +80,7 @@ def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
     """Estimated instructions of the whole convolution, in units of one dot instruction."""
     blocks = sum(
         rows.count * columns.count * _block_cost(shape, isa, rows.size, columns.size, tile.vectors)
-        for rows, columns in regions(shape.height, shape.width, tile)
+        for rows, columns in regions(shape.height, shape.width, tile, shape.row_unit)
     )
     return blocks * shape.granules * shape.runs * shape.channels / (tile.vectors * isa.lanes)
 
@@ -92,7 +92,7 @@ def _block_cost(shape: ConvShape, isa: Isa, rows: int, columns: int, vectors: in
     dots = inner.registers(pixels, vectors)
     weights = {Dot.SMULL: 4, Dot.SMMLA: 2}.get(isa.dot, 1) * vectors / (2 if isa.signed else 1)  # ldp
     live = rows * (columns + shape.overlap - 1) / shape.overlap
-    activations = live / inner.unit * inner.pair  # loaded, and for smmla joined
+    activations = live / inner.unit * inner.pair / (4 if shape.paired else 1)  # loaded, and for smmla joined
     latency = max(dots, 9)  # two pipes, four or five cycles until a sum can be added to again
     # x86 loads beside multiplying; smull takes three instructions where others take one
     return latency + (0.5 if isa.dot in (Dot.SDOT, Dot.SMMLA) else 0.15) * (weights + activations)

@@ -33,14 +33,18 @@ class Cut:
     size: int
 
 
-def cut(length: int, most: int) -> tuple[Cut, ...]:
-    """As few pieces of at most `most` as cover `length` exactly; their sizes differ by one, if at all."""
+def cut(length: int, most: int, unit: int = 1) -> tuple[Cut, ...]:
+    """As few pieces of at most `most` as cover `length`; their sizes differ by a `unit`, if at all.
+
+    Where `length` is no multiple of the unit, the last one goes beyond it.
+    """
+    length, most = -(-length // unit), most // unit
     count = -(-length // most)
     size = -(-length // count)
     smaller = count * size - length
     larger = count - smaller
-    pieces = Cut(0, larger, size), Cut(larger * size, smaller, size - 1)
-    return tuple(piece for piece in pieces if piece.count)
+    pieces = (0, larger, size), (larger * size, smaller, size - 1)
+    return tuple(Cut(first * unit, count, size * unit) for first, count, size in pieces if count)
 
 
 def cut_columns(width: int, tile: Tile, rows: int) -> tuple[Cut, ...]:
@@ -48,9 +52,11 @@ def cut_columns(width: int, tile: Tile, rows: int) -> tuple[Cut, ...]:
     return cut(width, max(tile.columns, tile.pixels // rows))
 
 
-def regions(height: int, width: int, tile: Tile) -> Iterator[tuple[Cut, Cut]]:
-    """Rows and columns of the blocks that cover a map."""
-    return ((rows, columns) for rows in cut(height, tile.rows) for columns in cut_columns(width, tile, rows.size))
+def regions(height: int, width: int, tile: Tile, unit: int) -> Iterator[tuple[Cut, Cut]]:
+    """Rows and columns of the blocks that cover a map, rows in multiples of `unit`."""
+    for rows in cut(height, tile.rows, unit):
+        for columns in cut_columns(width, tile, rows.size):
+            yield rows, columns
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class ConvShape:
     """What block sizes depend on. `channels` as stored, `granules` a run, `runs` a pixel.
 
     `group`: output channels that share an input window; a block must not mix windows. `overlap`: how many
-    taps that are read together need neighbouring pixels.
+    taps that are read together need neighbouring pixels. `paired`: two rows lie beside each other.
     """
 
     height: int
@@ -70,10 +76,16 @@ class ConvShape:
     overlap: int = 1
     stride: int = 1
     residual: bool = False
+    paired: bool = False
+
+    @property
+    def row_unit(self) -> int:
+        """Rows that a block has a multiple of."""
+        return 2 if self.paired else 1
 
     @property
     def name(self) -> str:
         """What databases call it."""
         plain = f"{self.height}x{self.width} k{self.channels} g{self.granules}x{self.runs} s{self.stride}"
         group = "" if self.group == self.channels else f" group{self.group}"
-        return plain + group + (" +r" if self.residual else "")
+        return plain + group + (" +r" if self.residual else "") + (" paired" if self.paired else "")

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from targets.tvm.graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.conv import Strides
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.gather import Gather, worth_gathering
+from targets.tvm.kernels.pair import PairKernel, pair_rows
 from targets.tvm.kernels.requantise import SCALARS, Limits, Scalar
 from targets.tvm.kernels.step import pack
 from targets.tvm.layout import Layout, stored_channels
@@ -44,16 +46,19 @@ class Blob:
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """How taps are read: see ConvKernel. `window` is the number of input channels that a block sees.
+    """How windows are read: see ConvKernel. `window` is the number of input channels that a block sees.
 
-    `order`: the columns of the kernel that are read together, in the order in which they are.
+    `x`: bytes between the windows of neighbouring outputs. `order`: the columns of the kernel that are read
+    together, in the order in which they are. `pairs`: what has to be computed before.
     """
 
+    x: Strides
     taps: tuple[int, int]
     tap_step: tuple[int, int]
     order: tuple[int, ...]
     run: int
     gather: Gather | None
+    pairs: PairKernel | None
     group: tuple[int, int]
     window: int
     tile: Tile
@@ -85,11 +90,13 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         if block % outputs == 0 and block % isa.lanes == 0 and count % block == 0:
             shared, window = block, block // outputs * per_group
     inner = step(isa)
+    pairs = _pairs(op, x, isa)
+    between, windows = _distances(op, x, pairs)
     order = reading_order(kw, op.window.stride[1], dw, window, inner)
-    contiguous = len(order) == 1 and dw == 1 and window == x.channels
+    contiguous = len(order) == 1 and dw == 1 and window == x.channels and not pairs
     run = kw * x.channels if contiguous else window
     taps = (kh, 1 if contiguous or len(order) > 1 else kw)
-    tap_step = (dh * x.strides.row, dw * x.strides.pixel)
+    tap_step = (dh * between.row, dw * between.pixel)
     gather = None
     if isa.signed and contiguous and worth_gathering(kh, run, inner.granule):
         gather = Gather(kh, tap_step[0], run)
@@ -104,10 +111,34 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         -(-len(order) // op.window.stride[1]),
         op.window.stride[1],
         op.residual is not None,
+        pairs is not None,
     )
     distance = 0 if shared == channels else shared // outputs * per_group
     tile = choose(shape, isa)
-    return ConvGeometry(taps, tap_step, order, run, gather, (shared, distance), window, tile, shape)
+    group = (shared, distance)
+    return ConvGeometry(windows, taps, tap_step, order, run, gather, pairs, group, window, tile, shape)
+
+
+def _pairs(op: Conv, x: Layout, isa: Isa) -> PairKernel | None:
+    if op.groups > 1:
+        return None
+    output, strides = (op.output.height, op.output.width), x.strides
+    return pair_rows(
+        isa,
+        output,
+        op.window.reach(1, 1),
+        op.window.stride,
+        (strides.row, strides.pixel),
+        op.output.height * op.output.width * op.weight.size,
+    )
+
+
+def _distances(op: Conv, x: Layout, pairs: PairKernel | None) -> tuple[Strides, Strides]:
+    """Bytes between neighbouring pixels of what is read, and between the windows of neighbouring outputs."""
+    (sy, sx), pixel = op.window.stride, x.strides.pixel
+    if pairs is None:
+        return x.strides, Strides(sy * x.strides.row, sx * pixel)
+    return Strides(pairs.row, pairs.pixel), Strides(pairs.windows, sx * pairs.pixel)
 
 
 def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:

@@ -15,6 +15,7 @@ class LaneDot:
     """ARM sdot: 16 activations of a pixel are loaded once and taken four at a time from a lane."""
 
     granule: int = 4
+    advance: int = 4
     unit: int = 4
     pair: int = 1
 
@@ -49,11 +50,20 @@ class LaneDot:
 
 @dataclass(frozen=True)
 class MatrixStep:
-    """ARM smmla: a register holds two pixels times two channels, 8 input channels at a time."""
+    """ARM smmla: a register holds two pixels times two channels, 8 input channels at a time.
 
+    `chunk`: where both pixels' channels lie beside each other, bytes from 16 channels to the next 16.
+    """
+
+    chunk: int = 0
     granule: int = 8
     unit: int = 2
     pair: int = 2
+
+    @property
+    def advance(self) -> int:
+        """The granule, or half of a chunk."""
+        return self.chunk // 2 or self.granule
 
     def registers(self, pixels: int, vectors: int) -> int:
         """One for two pixels and two channels."""
@@ -71,10 +81,12 @@ class MatrixStep:
         self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
     ) -> None:
         """Load two granules a pixel, join halves of two pixels, go over them for each pair of channels."""
-        x = Activations(k, base, "int64x2")
+        x = Activations(k, base, "int8x16" if self.chunk else "int64x2")
         joined: dict[tuple[int, int, int], Expr] = {}
 
         def join(first: int, second: int, g: int) -> Expr:
+            if self.chunk:
+                return x.at(first + g // 2 * self.chunk + g % 2 * 16)
             if (first, second, g) not in joined:
                 halves = [x.at(offset + g // 2 * 16) for offset in (first, second)]
                 for half in range(2):  # both at once: then the loaded ones need no registers any more
@@ -108,6 +120,7 @@ class PairwiseStep:
     """
 
     granule: int = 16
+    advance: int = 16
     unit: int = 1
     pair: int = 1
 

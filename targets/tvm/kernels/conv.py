@@ -15,10 +15,11 @@ from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.emitter import Emitter, Expr
 from targets.tvm.kernels.gather import Gather
+from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Limits, Requantise
-from targets.tvm.kernels.step import Block, Places, places
-from targets.tvm.tile import Tile, cut, cut_columns
+from targets.tvm.kernels.step import Block, Places, Step, places
+from targets.tvm.tile import Cut, Tile, cut, cut_columns
 
 _WRITTEN_OUT = 18
 """As many granules of a pixel are multiplied without a loop."""
@@ -26,7 +27,7 @@ _WRITTEN_OUT = 18
 
 @dataclass(frozen=True)
 class Strides:
-    """Bytes from one row, and from one pixel, to the next."""
+    """Bytes from one row, and from one pixel, to the next. A convolution's input: from window to window."""
 
     row: int
     pixel: int
@@ -39,7 +40,8 @@ class ConvKernel:
     `taps`: rows and columns of the kernel that begin a run, `run` its bytes, `tap_step` the bytes between
     runs. `spread`: where runs begin that are read together, a chunk of each in turn, so that activations
     which several taps need are loaded once. `gather`: the whole window is brought together first, and is one
-    run; a work item then is all channels of a block of rows. `group`: output channels that share an input window, and bytes
+    run; a work item then is all channels of a block of rows. `pairs`: what put rows beside each other, if
+    they lie so. `group`: output channels that share an input window, and bytes
     between windows; one group has (channels, 0).
     """
 
@@ -50,7 +52,6 @@ class ConvKernel:
     taps: tuple[int, int]
     tap_step: tuple[int, int]
     run: int
-    stride: tuple[int, int]
     x: Strides
     y: Strides
     tile: Tile
@@ -60,17 +61,17 @@ class ConvKernel:
     logits: bool = False
     spread: tuple[int, ...] = (0,)
     gather: Gather | None = None
+    pairs: PairKernel | None = None
 
     @property
     def row_blocks(self) -> int:
         """Blocks of rows."""
-        return sum(piece.count for piece in cut(self.height, self.tile.rows))
+        return sum(piece.count for piece in self._rows)
 
     @property
     def column_blocks(self) -> int:
         """Blocks of columns in the first block of rows."""
-        rows = cut(self.height, self.tile.rows)[0].size
-        return sum(piece.count for piece in cut_columns(self.width, self.tile, rows))
+        return sum(piece.count for piece in cut_columns(self.width, self.tile, self._rows[0].size))
 
     @property
     def channel_blocks(self) -> int:
@@ -83,6 +84,15 @@ class ConvKernel:
         return self.row_blocks if self.gather else self.channel_blocks * self.row_blocks
 
     @property
+    def inner(self) -> Step:
+        """How products are added up."""
+        return step(self.isa, self.pairs.chunk if self.pairs else 0)
+
+    @property
+    def _rows(self) -> tuple[Cut, ...]:
+        return cut(self.height, self.tile.rows, 2 if self.pairs else 1)
+
+    @property
     def stay(self) -> str:
         """What stays in the cache: see Tile."""
         return "pixels" if self.gather else self.tile.stay
@@ -90,7 +100,7 @@ class ConvKernel:
     @property
     def granules(self) -> int:
         """Granules of a run, the last one padded with zero weights."""
-        return -(-self.run // step(self.isa).granule)
+        return -(-self.run // self.inner.granule)
 
     @property
     def unrolled(self) -> bool:
@@ -107,10 +117,10 @@ class ConvKernel:
         with k.loop(k.end - k.begin, k.begin) as item:
             channels, rows = self._split(k, item)
             turn = k.let((rows if self.stay == "weights" else item) * self.column_blocks)
-            pieces, before = cut(self.height, self.tile.rows), 0
-            for piece in pieces:
+            before = 0
+            for piece in self._rows:
                 here = (rows < piece.count) if before == 0 else (rows >= before)
-                with k.when(here if len(pieces) > 1 else True):
+                with k.when(here if len(self._rows) > 1 else True):
                     row = k.let((rows - before) * piece.size + piece.first)
                     self._row_of_blocks(k, row, piece.size, channels, turn)
                 before += piece.count
@@ -120,7 +130,7 @@ class ConvKernel:
         """The blocks beside each other that begin in `row`."""
         before = 0
         for piece in cut_columns(self.width, self.tile, rows):
-            shape = places(rows, piece.size, step(self.isa).pair)
+            shape = places(rows, piece.size, self.inner.pair)
             with k.loop(piece.count) as columns:
                 column = k.let(columns * piece.size + piece.first)
                 self._blocks(k, shape, (row, column), channels, turn + columns + before)
@@ -128,17 +138,17 @@ class ConvKernel:
 
     def _blocks(self, k: Emitter, shape: Places, corner: tuple[Expr, Expr], channels: Expr, turn: Expr) -> None:
         """The block of channels at some pixels; where windows are gathered, all blocks of channels."""
-        (row, column), (sy, sx) = corner, self.stride
-        base = k.let(row * (sy * self.x.row) + column * (sx * self.x.pixel))
-        offsets = [dy * sy * self.x.row + dx * sx * self.x.pixel for dy, dx in shape]
+        row, column = corner
+        base = k.let(row * self.x.row + column * self.x.pixel)
+        offsets = [dy * self.x.row + dx * self.x.pixel for dy, dx in shape]
         repeat = 1
         if self.gather:
             offsets, base, repeat = self.gather.emit(k, base, offsets), tirx.const(0, "int64"), self.channel_blocks
-        acc = k.registers(step(self.isa).registers(len(shape), self.tile.vectors), f"int32x{self.isa.lanes}")
+        acc = k.registers(self.inner.registers(len(shape), self.tile.vectors), f"int32x{self.isa.lanes}")
         with k.loop(repeat) as more:
             channel = k.let((channels + more) * (self.tile.vectors * self.isa.lanes))
             block = Block(shape, self.tile.vectors, channel)
-            step(self.isa).start(k, acc, block)
+            self.inner.start(k, acc, block)
             self._accumulate(k, acc, block, base, offsets, turn * repeat + more)
             self._finish(k, acc, block, row, column)
 
@@ -167,7 +177,7 @@ class ConvKernel:
         turn: Expr,
     ) -> None:
         """Add up the windows that begin at `base` + each offset."""
-        inner, tile = step(self.isa), self.tile
+        inner, tile = self.inner, self.tile
         ky, kx = self.taps
         granule = tile.vectors * self.isa.lanes * inner.granule
         per_run = self.granules * len(self.spread)
@@ -193,11 +203,11 @@ class ConvKernel:
                 weights = k.let(w + (ry * kx + rx) * (per_run * granule))
                 for i in k.each(whole, self.unrolled):
                     ahead.emit(k, 2, following, now * whole + i)
-                    at = k.let(tap + i * (unroll * inner.granule))
+                    at = k.let(tap + i * (unroll * inner.advance))
                     chunk = k.let(weights + i * (unroll * granule * len(self.spread)))
                     inner.emit(k, acc, at, reads, chunk, unroll, block)
                 if rest := self.granules - whole * unroll:
-                    at, done = tap + whole * unroll * inner.granule, whole * unroll * granule
+                    at, done = tap + whole * unroll * inner.advance, whole * unroll * granule
                     inner.emit(k, acc, at, reads, weights + done * len(self.spread), rest, block)
 
     def _window(self, channel: Expr) -> Expr:
@@ -208,7 +218,7 @@ class ConvKernel:
         return tirx.floordiv(channel, tirx.const(per_group, "int64")) * distance
 
     def _finish(self, k: Emitter, acc: Any, block: Block, row: Expr, column: Expr) -> None:  # noqa: ANN401
-        lanes, inner = self.isa.lanes, step(self.isa)
+        lanes, inner = self.isa.lanes, self.inner
         if inner.pair == 2 and not self.logits:
             self._finish_pairs(k, acc, block, row, column)
             return
@@ -261,7 +271,8 @@ class ConvKernel:
                 tirx.reinterpret("int16x8", requantise.narrow(k, values[first : first + 4]))
                 for first in range(0, count, 4)
             ]
-            for which, (dy, dx) in enumerate(both):
+            for which in (1, 0):  # a row too much is overwritten by the one that it stands for
+                dy, dx = both[which]
                 y = self._at(self.y, block, row + dy, column + dx)
                 for first, size in _powers(count, 8):
                     order = [2 * i + which for i in range(first, first + size)]
@@ -269,6 +280,8 @@ class ConvKernel:
                     k.store(k.y, y + 2 * first, part, 2 * size)
 
     def _at(self, strides: Strides, block: Block, row: Expr, column: Expr) -> Expr:
+        if self.pairs and self.height % 2:
+            row = tirx.min(row, tirx.const(self.height - 1, "int64"))
         return row * strides.row + column * strides.pixel + block.channel
 
     def _pair_addends(self, k: Emitter, requantise: Requantise, at: list[Expr], count: int) -> Iterator[Expr]:

@@ -6,13 +6,13 @@ from targets.tvm.kernels.step import Step
 from targets.tvm.kernels.x86 import BroadcastStep
 
 
-def step(isa: Isa) -> Step:
-    """The inner step of an instruction set."""
+def step(isa: Isa, chunk: int = 0) -> Step:
+    """The inner step of an instruction set. `chunk`: see MatrixStep."""
     match isa.dot:
         case Dot.SDOT:
             return LaneDot()
         case Dot.SMMLA:
-            return MatrixStep()
+            return MatrixStep(chunk)
         case Dot.SMULL:
             return PairwiseStep()
         case _:

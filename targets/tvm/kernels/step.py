@@ -58,6 +58,11 @@ class Step(Protocol):
         ...
 
     @property
+    def advance(self) -> int:
+        """Bytes from one granule's activations to the next."""
+        ...
+
+    @property
     def unit(self) -> int:
         """Granules that share one load of activations."""
         ...

@@ -23,6 +23,11 @@ class BroadcastStep:
         """4 bytes for VNNI; 2 where operands are widened to int16."""
         return 4 if self.isa.dot is Dot.VPDPBUSD else 2
 
+    @property
+    def advance(self) -> int:
+        """The granule."""
+        return self.granule
+
     def registers(self, pixels: int, vectors: int) -> int:
         """One a pixel and vector of channels."""
         return pixels * vectors

@@ -63,9 +63,9 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
 
 def _input_bytes(k: ConvKernel) -> int:
     taps = k.gather.rows if k.gather else k.taps[0]
-    rows = (k.height - 1) * k.stride[0] * k.x.row + (taps - 1) * k.tap_step[0]
-    columns = (k.width - 1) * k.stride[1] * k.x.pixel + (k.taps[1] - 1) * k.tap_step[1] + max(k.spread)
-    return rows + columns + k.run + k.channels // k.group[0] * k.group[1] + _SLACK
+    rows = (k.height - 1) * k.x.row + (taps - 1) * k.tap_step[0]
+    columns = (k.width - 1) * k.x.pixel + (k.taps[1] - 1) * k.tap_step[1] + max(k.spread)
+    return rows + columns + 2 * k.run + k.channels // k.group[0] * k.group[1] + _SLACK
 
 
 def _output_bytes(k: ConvKernel) -> int:
