@@ -16,7 +16,7 @@ from benchmarks.peers.network import CASES
 from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
 from targets.tvm.tune import convolutions
-from targets.tvm.tuning.assembly import dots_a_cycle, inner_loop
+from targets.tvm.tuning.assembly import dots_a_cycle, inner_loops
 
 PEAK = 2
 
@@ -36,7 +36,7 @@ def main() -> None:
             shape, tile = one.shape, one.kernel.tile
             if shape.channels < options.channels:
                 continue
-            rate = dots_a_cycle(inner_loop(one.kernel), isa)
+            rate = dots_a_cycle(inner_loops(one.kernel), isa)
             if rate is None:
                 raise SystemExit("llvm-mca is not installed: apt install llvm")
             if shape.height * shape.width > 1:

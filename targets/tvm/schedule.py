@@ -23,9 +23,7 @@ def reading_order(columns: int, stride: int, dilation: int, channels: int, inner
     """
     if inner.unit * inner.granule < 16 or channels % 16 or columns > _TOGETHER:
         return (0,)
-    return tuple(
-        sorted(range(columns), key=lambda column: (column * dilation % stride, column))
-    )
+    return tuple(sorted(range(columns), key=lambda column: (column * dilation % stride, column)))
 
 
 def choose(shape: ConvShape, isa: Isa) -> Tile:

@@ -1,8 +1,8 @@
 """Finding the fastest blocks for every convolution of a network, by trying.
 
 Candidates are the tiles with the lowest estimates, each with either operand staying in the cache. Kernels
-whose inner loop moves accumulators to the stack are left out by looking at their assembly; on ARM without a
-board also those whose inner loop llvm-mca, where it is installed, expects to keep the pipes less busy.
+whose inner loops move accumulators to the stack are left out by looking at their assembly; on ARM without a
+board also those whose inner loops llvm-mca, where it is installed, expects to keep the pipes less busy.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.layout import layouts
 from targets.tvm.lower import lower
 from targets.tvm.tile import ConvShape, Tile
-from targets.tvm.tuning.assembly import dots_a_cycle, inner_loop, spills
+from targets.tvm.tuning.assembly import dots_a_cycle, inner_loops, spills
 from targets.tvm.tuning.cost import Cost
 from targets.tvm.tuning.database import Entry
 from targets.tvm.tuning.harness import build
@@ -26,7 +26,7 @@ from targets.tvm.weights import conv_geometry
 TILES = 12
 """How many of the tiles with the lowest estimates are tried, if not said."""
 _BUSY = 0.97
-"""How much slower than the best inner loop one may be, as llvm-mca sees it."""
+"""How much slower than the best inner loops some may be, as llvm-mca sees it."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def _written(tile: Tile) -> str:
 def _fit(one: Convolution, isa: Isa, count: int) -> list[Tile]:
     """Candidates whose accumulators stay in registers, the one with the lowest estimate first."""
     tiles = schedule.ranked(one.shape, isa)[:count]
-    code = {tile: inner_loop(replace(one.kernel, tile=tile)) for tile in tiles}
-    kept = [tile for tile in tiles if not spills(code[tile])] or tiles[:1]
+    code = {tile: inner_loops(replace(one.kernel, tile=tile)) for tile in tiles}
+    kept = [tile for tile in tiles if not any(map(spills, code[tile]))] or tiles[:1]
     if isa.dot is Dot.SDOT:
         rates = {tile: dots_a_cycle(code[tile], isa) or 0.0 for tile in kept}
         kept = [tile for tile in kept if rates[tile] >= _BUSY * max(rates.values())]

@@ -136,14 +136,20 @@ class ConvKernel:
                 self._blocks(k, shape, (row, column), channels, turn + columns + before)
             before += piece.count
 
-    def _blocks(self, k: Emitter, shape: Places, corner: tuple[Expr, Expr], channels: Expr, turn: Expr) -> None:
+    def _blocks(
+        self, k: Emitter, shape: Places, corner: tuple[Expr, Expr], channels: Expr, turn: Expr
+    ) -> None:
         """The block of channels at some pixels; where windows are gathered, all blocks of channels."""
         row, column = corner
         base = k.let(row * self.x.row + column * self.x.pixel)
         offsets = [dy * self.x.row + dx * self.x.pixel for dy, dx in shape]
         repeat = 1
         if self.gather:
-            offsets, base, repeat = self.gather.emit(k, base, offsets), tirx.const(0, "int64"), self.channel_blocks
+            offsets, base, repeat = (
+                self.gather.emit(k, base, offsets),
+                tirx.const(0, "int64"),
+                self.channel_blocks,
+            )
         acc = k.registers(self.inner.registers(len(shape), self.tile.vectors), f"int32x{self.isa.lanes}")
         with k.loop(repeat) as more:
             channel = k.let((channels + more) * (self.tile.vectors * self.isa.lanes))

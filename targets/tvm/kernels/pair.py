@@ -100,8 +100,8 @@ def pair_rows(
 ) -> PairKernel | None:
     """The kernel that pairs what a convolution reads; None where it would not pay.
 
-    `output` and `reach`: rows and columns of the result, and of a window. `pixel`: bytes from one row, and one
-    pixel, to the next. `products`: multiplications of the convolution.
+    `output` and `reach`: rows and columns of the result, and of a window. `pixel`: bytes from one row, and
+    one pixel, to the next. `products`: multiplications of the convolution.
     """
     (height, width), (down, right), (sy, sx) = output, reach, stride
     if isa.dot is not Dot.SMMLA or (height % 2 and height < _LOWEST) or pixel[1] % _VECTOR:

@@ -1,9 +1,10 @@
-"""What the compiler made of a kernel: its inner loop, and whether accumulators left their registers in it."""
+"""What the compiler made of a kernel: its inner loops, and whether accumulators stay in registers there."""
 
 import re
 import shutil
 import subprocess
 
+from targets.errors import EngineError
 from targets.tvm.codegen import assembly
 from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.conv import ConvKernel
@@ -22,19 +23,23 @@ _BRANCH = re.compile(r"^\s+(?:j\w+|b\.\w+|cbn?z|tbn?z)\s.*?(\.LBB\w+)$")
 _MCA = "llvm-mca"
 
 
-def inner_loop(kernel: ConvKernel) -> list[str]:
-    """The instructions of the shortest loop that multiplies; of the whole kernel if none does."""
+def inner_loops(kernel: ConvKernel) -> list[list[str]]:
+    """The instructions of each innermost loop that multiplies, one a block size; all, if there is no loop."""
     lines = [line for line in assembly(kernel.function("kernel"), kernel.isa).splitlines() if line.strip()]
     labels: dict[str, int] = {}
-    loops = []
+    loops: list[range] = []
     for at, line in enumerate(lines):
         if label := _LABEL.match(line):
             labels[label[1]] = at
         elif (branch := _BRANCH.match(line)) and branch[1] in labels:
-            loops.append(lines[labels[branch[1]] : at + 1])
-    multiplying = [loop for loop in loops if dots(loop, kernel.isa)]
-    shortest = min(multiplying, key=len, default=lines)
-    return [line for line in shortest if not _LABEL.match(line) and not line.strip().startswith(".")]
+            loops.append(range(labels[branch[1]], at + 1))
+    multiplying = [loop for loop in loops if dots([lines[i] for i in loop], kernel.isa)]
+    innermost = [a for a in multiplying if not any(b[0] in a and b[-1] in a for b in multiplying if b != a)]
+    return [_instructions([lines[i] for i in loop]) for loop in innermost] or [_instructions(lines)]
+
+
+def _instructions(lines: list[str]) -> list[str]:
+    return [line for line in lines if not _LABEL.match(line) and not line.strip().startswith(".")]
 
 
 def dots(code: list[str], isa: Isa) -> int:
@@ -47,14 +52,22 @@ def spills(code: list[str]) -> int:
     return sum(bool(_SPILL.search(line)) for line in code)
 
 
-def dots_a_cycle(code: list[str], isa: Isa) -> float | None:
-    """What llvm-mca expects of the instruction set's processor; None where llvm-mca is not installed."""
+def dots_a_cycle(loops: list[list[str]], isa: Isa) -> float | None:
+    """What llvm-mca expects of the loops together, each as often; None where llvm-mca is not installed."""
     if shutil.which(_MCA) is None:
         return None
+    cycles = [_cycles(loop, isa) for loop in loops]
+    return sum(dots(loop, isa) for loop in loops) / sum(cycles)
+
+
+def _cycles(code: list[str], isa: Isa) -> float:
+    """Cycles of one turn of a loop on the instruction set's processor. Raises EngineError."""
     turns = 200
     options = [f"-mtriple={isa.triple}", f"-mcpu={isa.cpu}", f"-mattr={','.join(isa.features)}"]
     text = "\n".join(line for line in code if not _BRANCH.match(line))
     command = [_MCA, *options, f"-iterations={turns}"]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     cycles = re.search(r"Total Cycles:\s+(\d+)", done.stdout)
-    return None if cycles is None else dots(code, isa) * turns / int(cycles[1])
+    if cycles is None:
+        raise EngineError(f"{_MCA} did not understand a kernel for {isa.name}:\n{done.stderr[-2000:]}")
+    return int(cycles[1]) / turns

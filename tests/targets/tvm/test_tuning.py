@@ -24,7 +24,7 @@ from targets.tvm.target import host_isa
 from targets.tvm.tile import ConvShape, Tile
 from targets.tvm.tune import Convolution, convolutions, tune
 from targets.tvm.tuning import database
-from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loop, spills
+from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loops, spills
 from targets.tvm.tuning.cost import Counted, TimedHere
 from targets.tvm.tuning.harness import build
 from tests.targets.reach.sshd import make_sshd, needs_sshd
@@ -114,15 +114,21 @@ def test_committed_files_hold_one_tile_a_shape_that_beats_the_estimate(file: Pat
 def test_spilled_accumulators_are_seen_in_the_assembly(graph: Graph) -> None:
     kernel = inner(graph, "dotprod").kernel
     fits, spilled = (replace(kernel, tile=tile) for tile in (Tile(1, 4, 4), Tile(1, 12, 4)))
-    assert spills(inner_loop(fits)) == 0
-    assert dots(inner_loop(fits), fits.isa) == 3 * 4 * 16
-    assert spills(inner_loop(spilled)) > 0
+    assert sum(map(spills, inner_loops(fits))) == 0
+    assert [dots(loop, fits.isa) for loop in inner_loops(fits)] == [3 * 4 * 16]
+    assert sum(map(spills, inner_loops(spilled))) > 0
+
+
+def test_each_block_size_of_a_convolution_has_its_inner_loop(graph: Graph) -> None:
+    kernel = replace(inner(graph, "dotprod").kernel, height=8, width=8, tile=Tile(3, 3, 2))
+    sizes = {rows * columns for rows in (3, 3, 2) for columns in ((3, 3, 2) if rows == 3 else (4, 4))}
+    assert {dots(loop, kernel.isa) for loop in inner_loops(kernel)} == {3 * 4 * 2 * size for size in sizes}
 
 
 @pytest.mark.skipif(not shutil.which("llvm-mca"), reason="llvm-mca is not installed (apt install llvm)")
 def test_inner_loops_keep_an_a76_busy(graph: Graph) -> None:
     kernel = inner(graph, "dotprod").kernel
-    assert (dots_a_cycle(inner_loop(kernel), kernel.isa) or 0) >= 0.95 * 2
+    assert (dots_a_cycle(inner_loops(kernel), kernel.isa) or 0) >= 0.95 * 2
 
 
 def test_the_cheapest_candidate_is_remembered_and_the_engine_stays_exact(graph: Graph, users: Path) -> None:
