@@ -6,7 +6,7 @@ Rows share their padding: the pixels to the right of one row are those to the le
 from dataclasses import dataclass
 
 from targets.tvm.graph import Conv, Graph, Tensor, outputs
-from targets.tvm.kernels.conv import Strides
+from targets.tvm.kernels.strides import Strides
 
 CHANNEL_ALIGNMENT = 16
 """Stored channels are a multiple, except the image's; what the extra ones hold never matters."""

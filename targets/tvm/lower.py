@@ -29,10 +29,11 @@ from targets.tvm.graph import (
     outputs,
 )
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.conv import ConvKernel, Strides
+from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.elementwise import AddKernel, CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
+from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout, layouts, stored_channels
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import (

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from targets.tvm.graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.conv import Strides
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.gather import Gather, worth_gathering
 from targets.tvm.kernels.pair import PairKernel, pair_rows
 from targets.tvm.kernels.requantise import SCALARS, Limits, Scalar
 from targets.tvm.kernels.step import pack
+from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout, stored_channels
 from targets.tvm.schedule import choose, reading_order
 from targets.tvm.tile import ConvShape, Tile

@@ -5,8 +5,8 @@ neighbouring bytes: without dilation a whole row of the kernel is one run of S *
 blocks of channels times blocks of rows.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tvm import tirx
@@ -18,19 +18,13 @@ from targets.tvm.kernels.gather import Gather
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Limits, Requantise
-from targets.tvm.kernels.step import Block, Places, Step, places
+from targets.tvm.kernels.results import Results
+from targets.tvm.kernels.step import Block, Step, places
+from targets.tvm.kernels.strides import Strides
 from targets.tvm.tile import Cut, Tile, cut, cut_columns
 
 _WRITTEN_OUT = 18
 """As many granules of a pixel are multiplied without a loop."""
-
-
-@dataclass(frozen=True)
-class Strides:
-    """Bytes from one row, and from one pixel, to the next. A convolution's input: from window to window."""
-
-    row: int
-    pixel: int
 
 
 @dataclass(frozen=True)
@@ -130,33 +124,31 @@ class ConvKernel:
         """The blocks beside each other that begin in `row`."""
         before = 0
         for piece in cut_columns(self.width, self.tile, rows):
-            shape = places(rows, piece.size, self.inner.pair)
+            block = Block(places(rows, piece.size, self.inner.pair), self.tile.vectors, row)
             with k.loop(piece.count) as columns:
-                column = k.let(columns * piece.size + piece.first)
-                self._blocks(k, shape, (row, column), channels, turn + columns + before)
+                block = replace(block, column=k.let(columns * piece.size + piece.first))
+                self._block(k, block, channels, turn + columns + before)
             before += piece.count
 
-    def _blocks(
-        self, k: Emitter, shape: Places, corner: tuple[Expr, Expr], channels: Expr, turn: Expr
-    ) -> None:
-        """The block of channels at some pixels; where windows are gathered, all blocks of channels."""
-        row, column = corner
-        base = k.let(row * self.x.row + column * self.x.pixel)
-        offsets = [dy * self.x.row + dx * self.x.pixel for dy, dx in shape]
-        repeat = 1
+    def _block(self, k: Emitter, block: Block, channels: Expr, turn: Expr) -> None:
+        """One block of channels; where windows are gathered, all of them."""
+        repeat, base = 1, k.let(block.row * self.x.row + block.column * self.x.pixel)
+        offsets = [dy * self.x.row + dx * self.x.pixel for dy, dx in block.places]
         if self.gather:
-            offsets, base, repeat = (
-                self.gather.emit(k, base, offsets),
-                tirx.const(0, "int64"),
-                self.channel_blocks,
-            )
-        acc = k.registers(self.inner.registers(len(shape), self.tile.vectors), f"int32x{self.isa.lanes}")
+            repeat, offsets = self.channel_blocks, self.gather.emit(k, base, offsets)
+            base = tirx.const(0, "int64")
+        acc = k.registers(self.inner.registers(block.pixels, block.vectors), f"int32x{self.isa.lanes}")
         with k.loop(repeat) as more:
-            channel = k.let((channels + more) * (self.tile.vectors * self.isa.lanes))
-            block = Block(shape, self.tile.vectors, channel)
+            block = replace(block, channel=k.let((channels + more) * (block.vectors * self.isa.lanes)))
             self.inner.start(k, acc, block)
             self._accumulate(k, acc, block, base, offsets, turn * repeat + more)
-            self._finish(k, acc, block, row, column)
+            self._results.emit(k, acc, block)
+
+    @property
+    def _results(self) -> Results:
+        last = self.height - 1 if self.pairs and self.height % 2 else None
+        multiply = Requantise(self.isa, self.channels, self.limits)
+        return Results(multiply, self.inner, self.y, self.residual, self.logits, last)
 
     def _split(self, k: Emitter, item: Expr) -> tuple[Expr, Expr]:
         """A work item's (first) block of channels and block of rows."""
@@ -222,90 +214,3 @@ class ConvKernel:
         if not distance:
             return tirx.const(0, "int64")
         return tirx.floordiv(channel, tirx.const(per_group, "int64")) * distance
-
-    def _finish(self, k: Emitter, acc: Any, block: Block, row: Expr, column: Expr) -> None:  # noqa: ANN401
-        lanes, inner = self.isa.lanes, self.inner
-        if inner.pair == 2 and not self.logits:
-            self._finish_pairs(k, acc, block, row, column)
-            return
-        requantise = Requantise(self.isa, self.channels, self.limits)
-        base = k.let(row * self.y.row + column * self.y.pixel + block.channel)
-        offsets, values = [], []
-        for p, (dy, dx) in enumerate(block.places):
-            y, x = row + dy, column + dx
-            totals = [inner.result(k, acc, p, n, block) for n in range(block.vectors)]
-            multipliers = [requantise.multiplier(k, block.channel + n * lanes) for n in range(block.vectors)]
-            at = dy * self.y.row + dx * self.y.pixel
-            if self.logits:
-                for n, (total, m) in enumerate(zip(totals, multipliers, strict=True)):
-                    k.store(k.view_logits, base + (at + n * lanes), requantise.scaled(k, total, m), lanes)
-                continue
-            addends: list[Expr | None] = [None] * block.vectors
-            if self.residual:
-                addends = list(self._addends(k, requantise, y, x, block))
-            sums = zip(totals, multipliers, addends, strict=True)
-            values += [requantise.scaled(k, t, m, a) for t, m, a in sums]
-            offsets += [at + n * lanes for n in range(block.vectors)]
-        requantise.store(k, base, offsets, values)
-
-    def _addends(self, k: Emitter, requantise: Requantise, y: Expr, x: Expr, block: Block) -> list[Expr]:
-        assert self.residual is not None  # noqa: S101 -- the caller looked
-        at = y * self.residual.row + x * self.residual.pixel + block.channel
-        lanes = self.isa.lanes
-        if not self.isa.signed:
-            return [requantise.addend(k, k.load(k.r, at + n * lanes, lanes)) for n in range(block.vectors)]
-        return [
-            addend
-            for offset, count in _powers(block.vectors * lanes)
-            for addend in requantise.addends(k, k.let(k.load(k.r, at + offset, count)), count)
-        ]
-
-    def _finish_pairs(self, k: Emitter, acc: Any, block: Block, row: Expr, column: Expr) -> None:  # noqa: ANN401
-        """Registers hold two channels of two pixels; they are put apart when they have become bytes."""
-        requantise = Requantise(self.isa, self.channels, self.limits)
-        count = 2 * block.vectors
-        multipliers = [k.let(requantise.pair_multiplier(k, block.channel + 2 * n)) for n in range(count)]
-        for pair, both in enumerate(zip(block.places[0::2], block.places[1::2], strict=True)):
-            totals = [k.load(acc, pair * count + n) for n in range(count)]
-            addends: list[Expr | None] = [None] * count
-            if self.residual:
-                at = [self._at(self.residual, block, row + dy, column + dx) for dy, dx in both]
-                addends = list(self._pair_addends(k, requantise, at, count))
-            sums = zip(totals, multipliers, addends, strict=True)
-            values = [requantise.scaled(k, t, m, a) for t, m, a in sums]
-            stored = [
-                tirx.reinterpret("int16x8", requantise.narrow(k, values[first : first + 4]))
-                for first in range(0, count, 4)
-            ]
-            for which in (1, 0):  # a row too much is overwritten by the one that it stands for
-                dy, dx = both[which]
-                y = self._at(self.y, block, row + dy, column + dx)
-                for first, size in _powers(count, 8):
-                    order = [2 * i + which for i in range(first, first + size)]
-                    part = tirx.reinterpret(f"int8x{2 * size}", tirx.Shuffle(stored, order))
-                    k.store(k.y, y + 2 * first, part, 2 * size)
-
-    def _at(self, strides: Strides, block: Block, row: Expr, column: Expr) -> Expr:
-        if self.pairs and self.height % 2:
-            row = tirx.min(row, tirx.const(self.height - 1, "int64"))
-        return row * strides.row + column * strides.pixel + block.channel
-
-    def _pair_addends(self, k: Emitter, requantise: Requantise, at: list[Expr], count: int) -> Iterator[Expr]:
-        """Residuals of two pixels in the order of the registers: two channels of one, two of the other."""
-        for first, size in _powers(count, 8):
-            both = [tirx.reinterpret(f"int16x{size}", k.load(k.r, a + 2 * first, 2 * size)) for a in at]
-            for begin in range(0, size, 4):
-                taken = range(begin, min(begin + 4, size))
-                order = [i for n in taken for i in (n, size + n)]
-                stored = tirx.reinterpret(f"int8x{2 * len(order)}", tirx.Shuffle(both, order))
-                yield from requantise.addends(k, k.let(stored), 2 * len(order))
-
-
-def _powers(count: int, largest: int = 16) -> list[tuple[int, int]]:
-    """Cut `count` elements into pieces of a power of two: pairs of first element and size."""
-    pieces, first = [], 0
-    while first < count:
-        size = min(largest, 1 << ((count - first).bit_length() - 1))
-        pieces.append((first, size))
-        first += size
-    return pieces

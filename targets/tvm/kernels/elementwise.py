@@ -6,9 +6,9 @@ from typing import Any
 from tvm import tirx
 
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.conv import Strides
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
 from targets.tvm.kernels.requantise import Limits, Requantise
+from targets.tvm.kernels.strides import Strides
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from tvm import tirx
 
 from targets.tvm.graph import Window
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.conv import Strides
 from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index, splat
 from targets.tvm.kernels.requantise import Requantise
+from targets.tvm.kernels.strides import Strides
 
 
 @dataclass(frozen=True)

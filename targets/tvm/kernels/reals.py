@@ -6,8 +6,8 @@ from typing import Any
 from tvm import tirx
 
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.conv import Strides
 from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.strides import Strides
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,19 @@ from tvm import tirx
 
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
 
-
 Places = tuple[tuple[int, int], ...]
 """Row and column of each pixel of a block, relative to its first one."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """The accumulators of a block: pixels times vectors of channels, from the channel `channel` on."""
+    """The accumulators of a block: pixels times vectors of channels, from a row, column and channel on."""
 
     places: Places
     vectors: int
-    channel: Expr
+    row: Expr
+    column: Expr = 0
+    channel: Expr = 0
 
     @property
     def pixels(self) -> int:

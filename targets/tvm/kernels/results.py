@@ -1,0 +1,126 @@
+"""What becomes of a convolution's sums: residuals, rounding, and bytes at their place."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tvm import tirx
+
+from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
+from targets.tvm.kernels.requantise import Requantise
+from targets.tvm.kernels.step import Block, Step
+from targets.tvm.kernels.strides import Strides
+
+
+@dataclass(frozen=True)
+class Results:
+    """Writes blocks of sums to `y`, with the `residual` added where there is one; or float `logits`.
+
+    `last`: the row that stands for any below it. What is computed for those is overwritten by its own.
+    """
+
+    requantise: Requantise
+    inner: Step
+    y: Strides
+    residual: Strides | None
+    logits: bool
+    last: int | None
+
+    def emit(self, k: Emitter, acc: Buffer, block: Block) -> None:
+        """Write the results of a block."""
+        if self.logits:
+            self._logits(k, acc, block)
+        elif self.inner.pair == 2:
+            self._pairs(k, acc, block)
+        else:
+            self._pixels(k, acc, block)
+
+    def _logits(self, k: Emitter, acc: Buffer, block: Block) -> None:
+        for p, (dy, dx) in enumerate(block.places):
+            at = k.let(self._at(self.y, block, dy, dx))
+            for n, value in enumerate(self._values(k, acc, block, p, [None] * block.vectors)):
+                k.store(k.view_logits, at + n * self._lanes, value, self._lanes)
+
+    def _pixels(self, k: Emitter, acc: Buffer, block: Block) -> None:
+        base = k.let(self._at(self.y, block, 0, 0))
+        offsets, values = [], []
+        for p, (dy, dx) in enumerate(block.places):
+            addends: list[Expr | None] = [None] * block.vectors
+            if self.residual:
+                addends = list(self._addends(k, self._at(self.residual, block, dy, dx), block.vectors))
+            values += self._values(k, acc, block, p, addends)
+            at = dy * self.y.row + dx * self.y.pixel
+            offsets += [at + n * self._lanes for n in range(block.vectors)]
+        self.requantise.store(k, base, offsets, values)
+
+    def _values(
+        self, k: Emitter, acc: Buffer, block: Block, pixel: int, addends: list[Expr | None]
+    ) -> list[Expr]:
+        """One pixel's sums in steps of the result, before rounding."""
+        totals = [self.inner.result(k, acc, pixel, n, block) for n in range(block.vectors)]
+        channels = [block.channel + n * self._lanes for n in range(block.vectors)]
+        multipliers = [self.requantise.multiplier(k, channel) for channel in channels]
+        sums = zip(totals, multipliers, addends, strict=True)
+        return [self.requantise.scaled(k, total, m, addend) for total, m, addend in sums]
+
+    @property
+    def _lanes(self) -> int:
+        return self.requantise.isa.lanes
+
+    def _at(self, strides: Strides, block: Block, dy: int, dx: int) -> Expr:
+        row = block.row + dy
+        if self.last is not None:
+            row = tirx.min(row, tirx.const(self.last, "int64"))
+        return row * strides.row + (block.column + dx) * strides.pixel + block.channel
+
+    def _addends(self, k: Emitter, at: Expr, vectors: int) -> list[Expr]:
+        lanes, requantise = self._lanes, self.requantise
+        if not requantise.isa.signed:
+            return [requantise.addend(k, k.load(k.r, at + n * lanes, lanes)) for n in range(vectors)]
+        return [
+            addend
+            for offset, count in _powers(vectors * lanes)
+            for addend in requantise.addends(k, k.let(k.load(k.r, at + offset, count)), count)
+        ]
+
+    def _pairs(self, k: Emitter, acc: Buffer, block: Block) -> None:
+        """Registers hold two channels of two pixels; they are put apart when they have become bytes."""
+        requantise, count = self.requantise, 2 * block.vectors
+        multipliers = [k.let(requantise.pair_multiplier(k, block.channel + 2 * n)) for n in range(count)]
+        for pair, both in enumerate(zip(block.places[0::2], block.places[1::2], strict=True)):
+            totals = [k.load(acc, pair * count + n) for n in range(count)]
+            addends: list[Expr | None] = [None] * count
+            if self.residual:
+                at = [self._at(self.residual, block, dy, dx) for dy, dx in both]
+                addends = list(self._pair_addends(k, at, count))
+            sums = zip(totals, multipliers, addends, strict=True)
+            values = [requantise.scaled(k, t, m, a) for t, m, a in sums]
+            stored = [
+                tirx.reinterpret("int16x8", requantise.narrow(k, values[first : first + 4]))
+                for first in range(0, count, 4)
+            ]
+            for which in (1, 0):  # the upper row last
+                y = self._at(self.y, block, *both[which])
+                for first, size in _powers(count, 8):
+                    order = [2 * i + which for i in range(first, first + size)]
+                    part = tirx.reinterpret(f"int8x{2 * size}", tirx.Shuffle(stored, order))
+                    k.store(k.y, y + 2 * first, part, 2 * size)
+
+    def _pair_addends(self, k: Emitter, at: list[Expr], count: int) -> Iterator[Expr]:
+        """Residuals of two pixels in the order of the registers: two channels of one, two of the other."""
+        for first, size in _powers(count, 8):
+            both = [tirx.reinterpret(f"int16x{size}", k.load(k.r, a + 2 * first, 2 * size)) for a in at]
+            for begin in range(0, size, 4):
+                taken = range(begin, min(begin + 4, size))
+                order = [i for n in taken for i in (n, size + n)]
+                stored = tirx.reinterpret(f"int8x{2 * len(order)}", tirx.Shuffle(both, order))
+                yield from self.requantise.addends(k, k.let(stored), 2 * len(order))
+
+
+def _powers(count: int, largest: int = 16) -> list[tuple[int, int]]:
+    """Cut `count` elements into pieces of a power of two: pairs of first element and size."""
+    pieces, first = [], 0
+    while first < count:
+        size = min(largest, 1 << ((count - first).bit_length() - 1))
+        pieces.append((first, size))
+        first += size
+    return pieces
