@@ -47,23 +47,23 @@ def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
             continue
         for rows in range(shape.row_unit, min(shape.height, 4) + 1, shape.row_unit):
             for columns in range(1, min(shape.width, 28) + 1):
-                live = rows * (columns + shape.overlap - 1)
+                read = rows * (columns + shape.overlap - 1)
                 pixels = len(places(rows, columns, inner.pair))
-                registers = inner.registers(pixels, vectors) + _operands(isa, live, vectors)
+                registers = inner.registers(pixels, vectors) + _operands(isa, pixels, read, vectors)
                 if registers <= isa.registers:
                     found.append(Tile(rows, columns, vectors, _unroll(shape, isa)))
     return found
 
 
-def _operands(isa: Isa, pixels: int, vectors: int) -> int:
-    """Registers besides the accumulators."""
+def _operands(isa: Isa, pixels: int, read: int, vectors: int) -> int:
+    """Registers besides the accumulators, for so many pixels of a result and of what is read for them."""
     match isa.dot:
         case Dot.SDOT:
             return pixels + 1
         case Dot.SMMLA:
-            return pixels // 2 + 2
+            return read // 2 + 2
         case Dot.SMULL:
-            return pixels + 4
+            return read + 4
         case Dot.VPMADDWD:
             return vectors + 2
         case _:
