@@ -1,0 +1,116 @@
+"""What convolutions read otherwise than it is stored: rows in pairs, and gathered windows of images."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from targets.tvm.graph import Clip, Conv, Graph, Image, Residual, Tensor, Window
+from targets.tvm.isa import ISAS
+from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.kernels.gather import worth_gathering
+from targets.tvm.kernels.pair import PairKernel
+from targets.tvm.lower import lower
+from tests.targets.tvm.test_kernels import check, emulated
+
+WINDOWS = (
+    Window((7, 7), (2, 2), (3, 3)),
+    Window((3, 3), (1, 1), (1, 1)),
+    Window((3, 3), (2, 2), (1, 1)),
+    Window((3, 3), (1, 1), (2, 2), (2, 2)),
+    Window((1, 1), (1, 1)),
+    Window((1, 1), (2, 2)),
+    Window((3, 1), (1, 1), (1, 0)),
+)
+
+
+def network(side: int, channels: int) -> Graph:
+    """One convolution behind the other on a square image, the second one of equal maps with a residual."""
+    random = np.random.default_rng(side)
+    tensor = Tensor("image", side, side, 3, (0, 100, 255))
+    operators: list[Image | Conv] = [Image(tensor)]
+    for i, window in enumerate(WINDOWS):
+        height, width = (
+            (n + 2 * p - (k - 1) * d - 1) // s + 1
+            for n, p, k, d, s in zip(
+                (tensor.height, tensor.width),
+                window.pad,
+                window.kernel,
+                window.dilation,
+                window.stride,
+                strict=True,
+            )
+        )
+        output = Tensor(f"t{i}", height, width, channels, (100,))
+        same = i > 0 and (tensor.height, tensor.width) == (height, width)
+        operators.append(convolution(random, tensor, output, window, Residual(tensor, 0.5) if same else None))
+        tensor = output
+    logits = Tensor("logits", 1, 1, 10, (0,))
+    operators.append(
+        convolution(random, tensor, logits, Window((tensor.height, tensor.width)), None, real=True)
+    )
+    return Graph(tuple(operators), operators[0].output, logits)
+
+
+def convolution(
+    random: np.random.Generator,
+    x: Tensor,
+    output: Tensor,
+    window: Window,
+    residual: Residual | None,
+    real: bool = False,
+) -> Conv:
+    weight = random.integers(-127, 128, (output.channels, x.channels, *window.kernel)).astype(np.int8)
+    bias = random.integers(-1000, 1000, output.channels).astype(np.int32)
+    gain = random.uniform(0.5, 2, output.channels) / (100 * weight[0].size ** 0.5)
+    return Conv(
+        f"conv {output.name}",
+        x,
+        output,
+        weight,
+        bias,
+        gain.astype(np.float32),
+        window,
+        1,
+        residual,
+        Clip(),
+        real,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("neon", 21), ("dotprod", 21), ("i8mm", 21), ("i8mm", 28)], ids=str
+)
+def test_results_are_the_oracles(name: str, side: int) -> None:
+    check(network(side, 192), emulated(name))
+
+
+@pytest.mark.parametrize(("side", "heights"), [(21, [11, 6, 6, 6]), (28, [14, 7, 7, 7, 4, 4])])
+def test_the_matrix_product_reads_rows_in_pairs_where_few_are_computed_for_nothing(
+    side: int, heights: list[int]
+) -> None:
+    steps = lower(network(side, 192), ISAS["i8mm"]).steps
+    behind = [b.kernel for a, b in pairwise(steps) if isinstance(a.kernel, PairKernel)]
+    assert [kernel.height for kernel in behind if isinstance(kernel, ConvKernel) and kernel.pairs] == heights
+
+
+def test_few_channels_do_not_pay_for_pairs() -> None:
+    steps = lower(network(28, 16), ISAS["i8mm"]).steps
+    assert not any(isinstance(step.kernel, PairKernel) for step in steps)
+
+
+def test_windows_of_an_image_are_gathered_where_its_rows_fill_no_vector() -> None:
+    for name, gathered in {"neon": True, "dotprod": True, "i8mm": False, "avx2": False}.items():
+        kernels = [step.kernel for step in lower(network(33, 48), ISAS[name]).steps]
+        convolutions = [kernel for kernel in kernels if isinstance(kernel, ConvKernel)]
+        assert [kernel.gather is not None for kernel in convolutions] == [gathered] + [False] * len(WINDOWS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "run", "granule", "worth"),
+    [(7, 21, 16, True), (7, 21, 4, True), (7, 21, 8, False), (3, 48, 16, False), (1, 21, 16, False)],
+)
+def test_gathering_pays_where_it_saves_a_tenth_of_the_granules(
+    rows: int, run: int, granule: int, worth: bool
+) -> None:
+    assert worth_gathering(rows, run, granule) is worth
