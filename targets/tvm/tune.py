@@ -71,17 +71,20 @@ def _written(tile: Tile) -> str:
 def _fit(one: Convolution, isa: Isa, count: int) -> list[Tile]:
     """Candidates whose accumulators stay in registers, the one with the lowest estimate first."""
     tiles = schedule.ranked(one.shape, isa)[:count]
+    tiles = [v for tile in tiles for v in _variants(tile, one, isa)]
     code = {tile: inner_loops(replace(one.kernel, tile=tile)) for tile in tiles}
     kept = [tile for tile in tiles if not any(map(spills, code[tile]))] or tiles[:1]
     if isa.dot is Dot.SDOT:
         rates = {tile: dots_a_cycle(code[tile], isa) or 0.0 for tile in kept}
         kept = [tile for tile in kept if rates[tile] >= _BUSY * max(rates.values())]
-    return [v for tile in kept for v in _variants(tile, one, isa)]
+    return kept
 
 
 def _variants(tile: Tile, one: Convolution, isa: Isa) -> Iterator[Tile]:
     yield tile
-    if isa.signed:  # instructions do not depend on it
+    if isa.signed:  # instructions do not depend on what stays in the cache
+        if one.kernel.granules >= 2 * one.kernel.inner.unit:
+            yield replace(tile, unroll=2)
         return
     if one.kernel.row_blocks > 1 and tile.vectors * isa.lanes < one.shape.channels:
         yield replace(tile, stay="pixels")

@@ -26,7 +26,8 @@ class Gather:
     @property
     def size(self) -> int:
         """Bytes from one gathered window to the next, with room for what is copied beyond the last run."""
-        return _vectors((self.rows - 1) * self.run + _vectors(self.run))
+        last, length = _copies(self.run)[-1]
+        return -(-((self.rows - 1) * self.run + last + length) // _VECTOR) * _VECTOR
 
     def emit(self, k: Emitter, base: Expr, windows: Sequence[int]) -> list[int]:
         """Copy the windows that begin at `base` + each offset to where steps read; return their new offsets.
@@ -36,15 +37,15 @@ class Gather:
         k.source = into = k.local(len(windows) * self.size)
         with k.loop(self.rows) as row:  # a loop, so that LLVM does not try to keep it all in registers
             begin, end = k.let(base + row * self.row_step), k.let(row * self.run)
-            for (at, window), byte in product(enumerate(windows), range(0, self.run, _VECTOR)):
-                vector = k.load(k.x, begin + (window + byte), _VECTOR)
-                k.store(into, end + (at * self.size + byte), vector, _VECTOR)
+            for (at, window), (byte, length) in product(enumerate(windows), _copies(self.run)):
+                vector = k.load(k.x, begin + (window + byte), length)
+                k.store(into, end + (at * self.size + byte), vector, length)
         return [at * self.size for at in range(len(windows))]
 
 
-def _vectors(size: int) -> int:
-    """Bytes of the vectors that hold so many."""
-    return -(-size // _VECTOR) * _VECTOR
+def _copies(run: int) -> list[tuple[int, int]]:
+    """First byte and length of each copy that a run takes: two vectors at a time, or one for what is left."""
+    return [(at, 2 * _VECTOR if run - at > _VECTOR else _VECTOR) for at in range(0, run, 2 * _VECTOR)]
 
 
 def worth_gathering(rows: int, run: int, granule: int) -> bool:
