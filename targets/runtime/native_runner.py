@@ -109,7 +109,7 @@ def open_engine(engine: Path, threads: int = 1) -> Iterator[NativeRunner]:
             if message:
                 raise ValueError(f"{engine}: {message.decode()}")
             runner = NativeRunner(library, metadata)
-            runner.infer(np.zeros((1, *metadata["image"]), np.uint8))  # pages, caches and threads are ready then
+            runner.infer(np.zeros((1, *metadata["image"]), np.uint8))  # finds pages, wakes threads
             yield runner
         finally:
             library.edgec_close()
