@@ -62,7 +62,7 @@ def as_built(model: str, data: Path | None, count: int, folder: Path) -> Subject
     from pipeline.config import BuildConfig
     from pipeline.plan import Build
     from pipeline.progress import Silent
-    from tests.pipeline.models import foreign_networks as networks
+    from tests.pipeline.models.foreign import networks
 
     if model in networks.CLASSIFIERS:
         path = networks.export(networks.make(networks.CLASSIFIERS[model]), folder / f"{model}.onnx")

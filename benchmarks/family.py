@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
-from pipeline.models.foreign import Description, described
+from pipeline.models.foreign.description import Description, described
 from pipeline.models.zoo import KNOWN_MODELS, find_model
 from pipeline.task import Task
 from targets.base import CHECKS
@@ -118,8 +118,8 @@ def foreign(name: str, count: int, folder: Path) -> Subject:
     """Export and adopt a small network of another family."""
     import onnx
 
-    from pipeline.models.onnx_file import adopt
-    from tests.pipeline.models import foreign_networks as networks
+    from pipeline.models.foreign.adopt import adopt
+    from tests.pipeline.models.foreign import networks
 
     kind = (networks.CLASSIFIERS | networks.SEGMENTERS)[name]
     path = networks.export(networks.make(kind), folder / f"{name}.onnx")
@@ -322,7 +322,7 @@ def main() -> None:
 
 def subjects(names: Sequence[str]) -> dict[str, Callable[[str, int, Path], Subject]]:
     """Return how to make each network asked for; without names, all."""
-    from tests.pipeline.models.foreign_networks import CLASSIFIERS, SEGMENTERS
+    from tests.pipeline.models.foreign.networks import CLASSIFIERS, SEGMENTERS
 
     every = {model.name: known for model in KNOWN_MODELS} | dict.fromkeys(CLASSIFIERS | SEGMENTERS, foreign)
     return {name: every.get(name, known) for name in names or every}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.data.split import Split
 from pipeline.digest import InputFile
 from pipeline.errors import CheckpointError, DataError
-from pipeline.models.foreign import ForeignModel
+from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 
@@ -23,9 +23,8 @@ class Adopt(Stage):
     name: ClassVar[str] = "adopt"
     code: ClassVar[tuple[str, ...]] = (
         "pipeline/stages/adopt.py",
-        "pipeline/models/onnx_file.py",
-        "pipeline/models/foreign.py",
-        "pipeline/models/original.py",
+        "pipeline/models/foreign",
+        "calibration/graph.py",
         "pipeline/task.py",
         "targets/runtime/preprocess.py",
     )
@@ -42,7 +41,7 @@ class Adopt(Stage):
         """Rewrite and compare. Raises CheckpointError if the graph does not fit, or its logits change."""
         import onnx
 
-        from pipeline.models.onnx_file import adopt
+        from pipeline.models.foreign.adopt import adopt
 
         with progress.task("adopt", None):
             made = adopt(self.model, self.dynamic_batch, progress.say)
@@ -71,7 +70,7 @@ class Adopt(Stage):
             )
 
     def _parity(self, path: Path) -> dict[str, float | int]:
-        from pipeline.models.original import Original
+        from pipeline.models.foreign.original import Original
         from targets.runtime.reference_runner import open_engine
 
         original, images, largest = Original(self.model), 0, 0.0

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pipeline.data.split import Split
 from pipeline.errors import DataError
-from pipeline.models.foreign import ForeignModel
+from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import DataError, ReportError, UsageError
-from pipeline.models.foreign import read_foreign
+from pipeline.models.foreign.description import read_foreign
 from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.report.baseline import baseline_of
@@ -27,7 +27,7 @@ from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, write_folder
-from tests.pipeline.models.foreign_networks import SEGMENTERS, UNetLike, export, make
+from tests.pipeline.models.foreign.networks import SEGMENTERS, UNetLike, export, make
 
 LABELS = ("road", "grass", "wall", "sky")
 

@@ -11,8 +11,8 @@ from torch import nn
 from calibration.collect import collect
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
-from pipeline.models.foreign import Description, described
-from pipeline.models.onnx_file import adopt
+from pipeline.models.foreign.adopt import adopt
+from pipeline.models.foreign.description import Description, described
 from pipeline.task import Task
 from targets.errors import TargetUnavailable
 from targets.reach.emulator import EmulatedRunner
@@ -24,7 +24,7 @@ from targets.tvm.graph import Island
 from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
 from tests.calibration.conftest import pictures
-from tests.pipeline.models import foreign_networks as networks
+from tests.pipeline.models.foreign import networks
 from tests.targets.tvm.processor import isa_or_skip
 from tests.targets.tvm.test_importer import in_floats
 

@@ -142,16 +142,17 @@ def described(path: Path, description: Description) -> ForeignModel:
 
 def _from_the_graph(path: Path, description: Description) -> tuple[tuple[int, int], int]:
     """Return height and width, and channels. Raises UsageError where the graph does not say them."""
-    from pipeline.models.onnx_file import read_input
+    from pipeline.models.foreign.onnx_file import read_input
 
-    found, nchw = read_input(path), description.layout == "NCHW"
-    height, width, channels = (found.shape[i] for i in ((2, 3, 1) if nchw else (1, 2, 3)))
+    found = read_input(path)
+    height, width, channels = found.sides(description.layout)
     channels = description.channels or channels
     if channels not in CHANNELS:
+        other = "NHWC" if description.layout == "NCHW" else "NCHW"
         raise UsageError(
             f"{path}: its input {found.name!r} is {found}; as {description.layout} that would be"
             f" {'any number of' if channels is None else channels} channels, not 1 or 3. Say"
-            f" layout = {'NHWC' if nchw else 'NCHW'!r} or channels in {description_file(path)};"
+            f" layout = {other!r} or channels in {description_file(path)};"
             f" `edgec doctor {path}` guesses."
         )
     height, width = description.size or (height, width)
