@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,21 @@ def test_imports_never_go_upward(package: str) -> None:
         for module, level in imports(path):
             top = module.partition(".")[0]
             assert level or top not in OURS or top in ALLOWED[package], f"{path} imports {module}"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """An import inside a function counts: it may put off loading a toolchain, not hide a circle."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for o in OURS for path in sources(o)
+    }
+    read: dict[str, set[str]] = {}
+    for name, path in files.items():
+        found = read.setdefault(name.removesuffix(".__init__"), set())
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                module = resolve_name("." * node.level + (node.module or ""), name.rpartition(".")[0])
+                found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    assert list(TopologicalSorter({name: found & set(read) for name, found in read.items()}).static_order())
 
 
 def test_the_runtime_imports_nothing_of_ours_from_outside() -> None:

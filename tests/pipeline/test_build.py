@@ -21,8 +21,8 @@ import onnx
 import pytest
 
 from pipeline.archive import read_entry
-from pipeline.data import open_dataset
 from pipeline.data.embedded import EMBEDDED
+from pipeline.data.open import open_dataset
 from pipeline.report.model import Report
 from tests.conftest import ROOT, Edgec
 

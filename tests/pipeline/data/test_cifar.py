@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data import open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.errors import DataError
 from tests.pipeline.data.pictures import random_pixels
 
