@@ -19,10 +19,10 @@ from pipeline.report.model import Latency, PeakMemory, Report, Verdict
 from targets import registry
 from targets.base import Origin
 from targets.devices import Board
-from targets.errors import TargetUnavailable
 from targets.reach.probe import probe
 from targets.tvm.board import BoardTarget
 from targets.tvm.target import ArmTarget, host_isa
+from tests.targets.needs import or_skip
 from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
 from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd
 
@@ -42,10 +42,7 @@ def play_board(name: str, isa: str) -> None:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> str:
     """A target for boards with this machine's instructions, in this process and in those of a fleet."""
-    try:
-        isa = host_isa().name
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    isa = or_skip(host_isa).name
     monkeypatch.setattr(registry, "_TARGETS", dict(registry._TARGETS))
     monkeypatch.setattr(registry, "_REACHED", dict(registry._REACHED))
     monkeypatch.setattr(ArmTarget, "check", ArmTarget.check)  # so that it is put back

@@ -27,6 +27,7 @@ from targets.tvm.engine import write_engine
 from targets.tvm.graph import Graph
 from targets.tvm.importer import import_graph
 from targets.tvm.target import ArmTarget, host_isa
+from tests.targets.needs import or_skip
 from tests.targets.reach.sshd import Sshd, needs_sshd
 from tests.targets.tvm.qdq import QdqModel
 
@@ -36,10 +37,7 @@ QUICK = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.2)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Graph]:
-    try:
-        isa = host_isa()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    isa = or_skip(host_isa)
     folder = tmp_path_factory.mktemp("remote")
     m = QdqModel(SIDE, SIDE, 3)
     x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3, strides=[2, 2])), 0.5, 0)

@@ -1,6 +1,5 @@
 """Every kernel on every instruction set, tile and thread count equals the oracle, bit for bit."""
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,13 +9,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from numpy.typing import NDArray
 
 from targets.machine import cpu_flags
-from targets.reach.emulator import QEMU, EmulatedRunner
+from targets.reach.emulator import EmulatedRunner
+from targets.reach.emulator import check as check_emulator
 from targets.runtime.cpu import NEEDED
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
 from targets.tvm.engine import write_engine
 from targets.tvm.graph import Graph
 from targets.tvm.isa import ISAS, Isa
+from tests.targets.needs import or_skip
 from tests.targets.tvm.networks import networks, pictures
 
 EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
@@ -35,8 +36,7 @@ def native(name: str) -> Isa:
 
 
 def emulated(name: str) -> Isa:
-    if shutil.which(QEMU) is None:
-        pytest.skip(f"{QEMU} is not installed (apt install qemu-user)")
+    or_skip(check_emulator)
     return ISAS[name]
 
 
