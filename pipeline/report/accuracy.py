@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
-from pipeline.report.model import Accuracy, ClassAccuracy, NegativeFlip
+from pipeline.report.model.accuracy import Accuracy, ClassAccuracy, NegativeFlip
 from pipeline.report.paired import pack_bits, paired_rate
 from pipeline.report.stats import wilson_interval
 from pipeline.report.thumbnails import png_base64, shrink

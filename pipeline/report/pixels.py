@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
 from pipeline.report.accuracy import sqnr_db
-from pipeline.report.model import PairedScore, PixelAccuracy, PixelClass, PixelPicture
+from pipeline.report.model.pixels import PairedScore, PixelAccuracy, PixelClass, PixelPicture
 from pipeline.report.paired import paired_scores
 from pipeline.report.thumbnails import png_base64, shrink
 from targets.base import Origin

@@ -16,7 +16,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.split import Batch, Sample, Split
 from pipeline.progress import Progress
 from pipeline.report.accuracy import AccuracyTally
-from pipeline.report.model import SkippedImage
+from pipeline.report.model.report import SkippedImage
 from pipeline.report.pixels import PixelTally
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine

@@ -23,7 +23,7 @@ import pytest
 from pipeline.archive import read_entry
 from pipeline.data.embedded import EMBEDDED
 from pipeline.data.open import open_dataset
-from pipeline.report.model import Report
+from pipeline.report.model.report import Report
 from targets.reach import emulator
 from tests.conftest import ROOT, Edgec
 from tests.targets.needs import or_skip

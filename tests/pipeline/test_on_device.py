@@ -15,7 +15,9 @@ from pipeline.fleet import build_on_all, devices_of, failed
 from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.publish import publish
-from pipeline.report.model import Latency, PeakMemory, Report, Verdict
+from pipeline.report.model.figures import Verdict
+from pipeline.report.model.performance import Latency, PeakMemory
+from pipeline.report.model.report import Report
 from targets import registry
 from targets.base import Origin
 from targets.devices import Board

@@ -19,7 +19,8 @@ from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.report.baseline import baseline_of
 from pipeline.report.html import render_html
-from pipeline.report.model import PixelAccuracy, Report
+from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.report import Report
 from pipeline.report.pixels import at_size
 from pipeline.report.side_by_side import side_by_side
 from targets.reference import ReferenceTarget

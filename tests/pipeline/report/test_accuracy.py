@@ -13,7 +13,7 @@ from scipy.stats import entropy
 
 from pipeline.errors import ReportError
 from pipeline.report.accuracy import AccuracyTally, kl_divergence, label_rank
-from pipeline.report.model import Accuracy
+from pipeline.report.model.accuracy import Accuracy
 from pipeline.report.paired import paired_images, unpack_bits
 from targets.base import Origin
 
