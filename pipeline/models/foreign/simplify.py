@@ -9,8 +9,7 @@ from onnx import helper, shape_inference, version_converter
 from calibration.graph import drop_unused_initializers
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.original import refusals
-
-OPSET = 17
+from pipeline.models.opset import OPSET
 
 
 def at_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
