@@ -65,6 +65,7 @@ class Validate(Stage):
         *CODE,
         "pipeline/stages/validate.py",
         "pipeline/report/accuracy.py",
+        "pipeline/report/logits.py",
         "pipeline/report/pixels.py",
         "pipeline/report/thumbnails.py",
     )
