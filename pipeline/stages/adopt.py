@@ -26,6 +26,7 @@ class Adopt(Stage):
         "pipeline/stages/adopt.py",
         "pipeline/stages/parity.py",
         "pipeline/models/foreign",
+        "pipeline/models/model.py",
         "pipeline/models/opset.py",
         "calibration/graph.py",
         "pipeline/task.py",

@@ -65,7 +65,14 @@ def normalises_itself(path: Path, layout: str, channels: int) -> bool:
     """
     model, found = read_onnx(path), read_input(path)
     pixels = Preprocessing(1, 1, channels, fit="pad")
-    plain = ForeignModel(path.stem, path, layout, pixels, (0.0,) * channels, (1 / 255,) * channels)
+    plain = ForeignModel(
+        name=path.stem,
+        path=path,
+        layout=layout,
+        preprocessing=pixels,
+        mean=(0.0,) * channels,
+        std=(1 / 255,) * channels,
+    )
     start = take_normalisation(folded(model, path), plain, found)
     return not (np.allclose(start.scale, 1) and np.allclose(start.offset, 0))
 
