@@ -1,6 +1,5 @@
 """A whole build whose engine runs and is measured on a device, and one for several devices."""
 
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -54,15 +53,6 @@ def here(monkeypatch: pytest.MonkeyPatch) -> str:
     return "here"
 
 
-def give_python(sshd: Sshd, folder: Path) -> None:  # noqa: F811
-    """Let this Python, which has NumPy, be the device's."""
-    folder.mkdir()
-    python = folder / "python3"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    sshd.use_path(folder)
-
-
 @pytest.fixture
 def two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sshd, Sshd]]:
     """Two running SSH servers, called ssh://one and ssh://two in the client's configuration."""
@@ -70,7 +60,7 @@ def two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tup
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         server = make_sshd(tmp_path / name)
-        give_python(server, tmp_path / name / "bin")
+        server.give_this_python(tmp_path / name / "bin")
         options = server.config.read_text()
         entries.append(f"Host {name}\nHostName 127.0.0.1\nPort {server.port}\n{options}")
         servers.append(server)
@@ -92,7 +82,7 @@ def test_accuracy_and_latency_come_from_the_device(
     quick: Path,
     tmp_path: Path,
 ) -> None:
-    give_python(sshd, tmp_path / "bin")
+    sshd.give_this_python(tmp_path / "bin")
     options = {"target": here, "device": str(sshd.address), "out": tmp_path / "out"}
     build = Build(load_config(BuildConfig, quick, options), Silent())
     report = Report.load(build.report.file("report.json"))

@@ -5,6 +5,7 @@ from functools import cache
 import cv2
 import numpy as np
 
+from pipeline.data.idx import FASHION_MNIST_CLASSES as CLASSES
 from pipeline.report.accuracy import AccuracyTally
 from pipeline.report.gates import accuracy_gates, drop_gate, latency_gate
 from pipeline.report.latency import latency_of, memory_of
@@ -19,18 +20,6 @@ from targets.base import Origin
 from targets.runtime.machine import MachineState, PeakMemory
 from targets.runtime.measure import Measurement
 
-CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 QUIET = MachineState(("performance",), (2400.0, 2400.0), 51.0, 0, 0.2, 2)
 
 

@@ -61,51 +61,22 @@ def same_bits(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None
     assert np.array_equal(found.view(np.int32), expected.view(np.int32))
 
 
+def agree_on_random_networks(isa: Isa, count: int) -> None:
+    @settings(relaxed, max_examples=count)
+    @given(networks())
+    def agree(graph: Graph) -> None:
+        check(graph, isa)
+
+    agree()
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2"])
-def test_random_networks_on_this_machine(name: str) -> None:
-    isa = native(name)
-
-    @settings(relaxed, max_examples=6)
-    @given(networks())
-    def agree(graph: Graph) -> None:
-        check(graph, isa)
-
-    agree()
+def test_random_networks_on_this_machine(name: str, count: int) -> None:
+    agree_on_random_networks(native(name), count)
 
 
+@pytest.mark.parametrize("count", [4, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", list(EMULATED))
-def test_random_networks_in_the_emulator(name: str) -> None:
-    isa = emulated(name)
-
-    @settings(relaxed, max_examples=4)
-    @given(networks())
-    def agree(graph: Graph) -> None:
-        check(graph, isa)
-
-    agree()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2"])
-def test_many_random_networks_on_this_machine(name: str) -> None:
-    isa = native(name)
-
-    @settings(relaxed, max_examples=20)
-    @given(networks())
-    def agree(graph: Graph) -> None:
-        check(graph, isa)
-
-    agree()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", list(EMULATED))
-def test_many_random_networks_in_the_emulator(name: str) -> None:
-    isa = emulated(name)
-
-    @settings(relaxed, max_examples=10)
-    @given(networks())
-    def agree(graph: Graph) -> None:
-        check(graph, isa)
-
-    agree()
+def test_random_networks_in_the_emulator(name: str, count: int) -> None:
+    agree_on_random_networks(emulated(name), count)

@@ -21,7 +21,7 @@ from targets.tvm.graph import Graph
 from targets.tvm.importer import import_graph
 from targets.tvm.target import host_isa
 from tests.targets.needs import or_skip
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq import QdqModel, small_classifier
 
 SIDE = 24
 
@@ -39,10 +39,7 @@ class Built:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     isa = or_skip(host_isa)
     folder = tmp_path_factory.mktemp("program")
-    m = QdqModel(SIDE, SIDE, 3)
-    x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3, strides=[2, 2])), 0.5, 0)
-    x = m.quantized(m.node("GlobalAveragePool", x), 0.05, 0)
-    graph = import_graph(m.save(m.gemm(m.node("Flatten", x), 7, 16), folder / "model.onnx"))
+    graph = import_graph(small_classifier(folder / "model.onnx", SIDE))
     write_engine(graph, isa, folder / "engine")
     return Built(folder / "engine", graph)
 

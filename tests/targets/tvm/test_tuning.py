@@ -28,7 +28,7 @@ from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loop, spills
 from targets.tvm.tuning.cost import Counted, TimedHere
 from targets.tvm.tuning.harness import build
 from tests.targets.needs import or_skip
-from tests.targets.reach.sshd import make_sshd, needs_sshd
+from tests.targets.reach.sshd import needs_sshd, running_sshd
 from tests.targets.tvm.networks import pictures
 from tests.targets.tvm.qdq import QdqModel
 
@@ -174,15 +174,9 @@ def test_candidates_are_timed_on_a_device_that_is_reached_over_ssh(
     isa = or_skip(host_isa)
     board = replace(boards()["rpi5"], isa=isa.name)  # the device is this machine
     monkeypatch.setattr("pipeline.cli.tune.boards", lambda: {"rpi5": board})
-    (tmp_path / "sshd").mkdir()
-    server = make_sshd(tmp_path / "sshd")
-    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(server.config))
-    server.start()
-    try:
+    with running_sshd(tmp_path / "sshd", monkeypatch) as server:
         device = ["--device", str(server.address), "--milliseconds", "100", "--tiles", "1"]
         result = CliRunner().invoke(app, ["tune", str(model), "--target", "rpi5", *device])
-    finally:
-        server.stop()
     assert result.exit_code == 0, result.output
     rows = json.loads((users / f"{isa.name}-{database.processor(isa)}.json").read_text())
     assert len(rows) == len(convolutions(import_graph(model), isa))
