@@ -17,7 +17,7 @@ Compared = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Parity:
-    """`max_difference`: the largest absolute difference of a logit on so many images."""
+    """`max_difference`: the largest absolute difference of a logit on so many images; NaN if one is NaN."""
 
     images: int
     max_difference: float
@@ -27,7 +27,8 @@ class Parity:
         """Compare batch by batch; without any there are no images."""
         images, largest = 0, 0.0
         for expected, found in compared:
-            largest = float(np.fmax(largest, np.abs(expected - found).max()))
+            with np.errstate(invalid="ignore"):  # inf - inf: NaN, which no limit allows
+                largest = float(np.maximum(largest, np.abs(expected - found).max()))
             images += len(expected)
         return cls(images, largest)
 
