@@ -293,9 +293,8 @@ def main() -> None:
                 for row in table(seen, peak, macs(place) / 1e9):
                     print(row, flush=True)
                 if threads > 1:
-                    print(
-                        f"a signal to another core took {before:.0f} ns, and {signal_ns(programs):.0f} ns later"
-                    )
+                    after = signal_ns(programs)
+                    print(f"a signal to the other core took {before:.0f} ns, and {after:.0f} ns later")
 
 
 if __name__ == "__main__":
