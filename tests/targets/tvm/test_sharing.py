@@ -18,8 +18,9 @@ from targets.tvm.isa import Isa
 from targets.tvm.link import NATIVE, run_zig
 from targets.tvm.lower import lower
 from targets.tvm.sharing import MOST_THREADS, inside, share
+from targets.tvm.target import host_isa
+from tests.targets.needs import or_skip
 from tests.targets.tvm.networks import pictures
-from tests.targets.tvm.processor import isa_or_skip
 from tests.targets.tvm.qdq import QdqModel
 
 
@@ -60,7 +61,7 @@ def link_laggards(graph: Graph, isa: Isa, folder: Path) -> ctypes.CDLL:
 
 @pytest.mark.parametrize(("height", "width"), [(40, 9), (19, 6), (7, 7)])
 def test_whoever_lags_behind_the_bits_stay_the_same(height: int, width: int, tmp_path: Path) -> None:
-    isa = isa_or_skip()
+    isa = or_skip(host_isa)
     graph = residual_network(height, width, tmp_path)
     write_engine(graph, isa, tmp_path / "engine")
     library = link_laggards(graph, isa, tmp_path)
@@ -94,7 +95,7 @@ def test_only_edges_next_to_another_share_are_waited_for() -> None:
 def residual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Graph]:
     folder = tmp_path_factory.mktemp("residual")
     graph = residual_network(32, 32, folder)
-    write_engine(graph, isa_or_skip(), folder / "engine")
+    write_engine(graph, or_skip(host_isa), folder / "engine")
     return folder / "engine", graph
 
 
