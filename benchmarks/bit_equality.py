@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.random_weights import settle
+
 Images = NDArray[np.uint8]
 Logits = NDArray[np.float32]
 Way = Callable[[Images], Logits]
@@ -62,7 +64,7 @@ def as_built(model: str, data: Path | None, count: int, folder: Path) -> Subject
     from pipeline.config import BuildConfig
     from pipeline.plan import Build
     from pipeline.progress import Silent
-    from tests.pipeline.models import foreign_networks as networks
+    from tests.pipeline.models.foreign import networks
 
     if model in networks.CLASSIFIERS:
         path = networks.export(networks.make(networks.CLASSIFIERS[model]), folder / f"{model}.onnx")
@@ -85,26 +87,15 @@ def write_model(depth: int, photos: Images, folder: Path) -> Path:
     from calibration.recipe import QuantRecipe
     from pipeline.models.resnet import FromPixels, build
     from pipeline.models.zoo import Architecture, find_model
+    from pipeline.stages.export import write_onnx
 
     torch.manual_seed(0)
     row = find_model(f"resnet{depth}")
     network = FromPixels(build(Architecture("imagenet", depth), 3, 1000), row.mean, row.std)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # plain averages
-    with torch.no_grad():
-        network.train()
-        for start in range(0, len(photos), CHUNK):
-            network(torch.from_numpy(photos[start : start + CHUNK]))
-    example = (torch.from_numpy(photos[:1]),)
-    names = {"input_names": ["image"], "output_names": ["logits"]}
-    axes = {"image": {0: "N"}, "logits": {0: "N"}}
-    path = folder / "model.onnx"
-    torch.onnx.export(
-        network.eval(), example, str(path), opset_version=17, dynamo=False, dynamic_axes=axes, **names
-    )
-    recipe = QuantRecipe.parse("w8a8_asym")
     batches = [photos[i : i + CHUNK] for i in range(0, len(photos), CHUNK)]
+    settle(network, map(torch.from_numpy, batches))
+    path, recipe = folder / "model.onnx", QuantRecipe.parse("w8a8_asym")
+    write_onnx(network.eval(), photos.shape[1:], True, path)
     quantize(path, collect(path, batches, recipe), recipe, folder / "int8.onnx")
     return folder / "int8.onnx"
 

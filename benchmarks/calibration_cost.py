@@ -40,21 +40,13 @@ def export(depth: int, size: int, path: Path) -> None:
 
     from pipeline.models.architecture import Architecture
     from pipeline.models.resnet import FromPixels, build
+    from pipeline.models.zoo import IMAGENET_MEAN, IMAGENET_STD
+    from pipeline.stages.export import write_onnx
 
     torch.manual_seed(0)
     network = build(Architecture("imagenet", depth), 3, 1000)
-    on_pixels = FromPixels(network, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)).eval()
-    example = torch.zeros(1, size, size, 3, dtype=torch.uint8)
-    torch.onnx.export(
-        on_pixels,
-        (example,),
-        str(path),
-        opset_version=17,
-        dynamo=False,
-        input_names=["image"],
-        output_names=["logits"],
-        dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
-    )
+    on_pixels = FromPixels(network, IMAGENET_MEAN, IMAGENET_STD).eval()
+    write_onnx(on_pixels, (size, size, 3), True, path)
 
 
 def run(method: str, model: Path, count: int, size: int) -> dict[str, float]:

@@ -23,20 +23,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.random_weights import settle
 from calibration.errors import CalibrationError
-from pipeline.models.foreign import Description, described
+from pipeline.models.foreign.description import Description, described
 from pipeline.models.zoo import KNOWN_MODELS, find_model
+from pipeline.report.logits import LogitNoise
 from pipeline.task import Task
 from targets.base import CHECKS
 from targets.errors import TargetError
-
-if TYPE_CHECKING:
-    import torch
 
 Images = NDArray[np.uint8]
 Logits = NDArray[np.float32]
@@ -107,9 +105,9 @@ def known(name: str, count: int, folder: Path) -> Subject:
     shape = model.input_shape
     images, calibration = pictures(count, shape, seed=1), pictures(CALIBRATION, shape, seed=2)
     torch.manual_seed(0)
-    network = resnet.build(model.architecture, model.channels, 10).train()
+    network = resnet.build(model.architecture, model.channels, 10)
     on_pixels = resnet.FromPixels(network, model.mean, model.std)
-    settle(on_pixels, torch.from_numpy(calibration))
+    settle(on_pixels, [torch.from_numpy(calibration)])
     write_onnx(on_pixels.eval(), shape, True, folder / "model.onnx")
     return Subject(name, folder / "model.onnx", images, calibration)
 
@@ -118,8 +116,8 @@ def foreign(name: str, count: int, folder: Path) -> Subject:
     """Export and adopt a small network of another family."""
     import onnx
 
-    from pipeline.models.onnx_file import adopt
-    from tests.pipeline.models import foreign_networks as networks
+    from pipeline.models.foreign.adopt import adopt
+    from tests.pipeline.models.foreign import networks
 
     kind = (networks.CLASSIFIERS | networks.SEGMENTERS)[name]
     path = networks.export(networks.make(kind), folder / f"{name}.onnx")
@@ -129,17 +127,6 @@ def foreign(name: str, count: int, folder: Path) -> Subject:
     onnx.save(made, folder / "model.onnx")
     shape = source.input_shape
     return Subject(name, folder / "model.onnx", pictures(count, shape, 1), pictures(CALIBRATION, shape, 2))
-
-
-def settle(network: "torch.nn.Module", images: "torch.Tensor") -> None:
-    """Let norms take the statistics of these images."""
-    import torch
-
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # plain averages
-    with torch.no_grad():
-        network(images)
 
 
 def rows(subject: Subject, folder: Path) -> Iterator[Row]:
@@ -252,8 +239,9 @@ def float_time(engine: Path, images: Images) -> float:
 
 def sqnr_db(found: Logits, expected: Logits) -> float | None:
     """Return 10 log10(sum expected^2 / sum error^2) over all logits; None if they are identical."""
-    noise = float(np.square(found.astype(np.float64) - expected).sum())
-    return float(10 * np.log10(np.square(expected, dtype=np.float64).sum() / noise)) if noise else None
+    noise = LogitNoise()
+    noise.add(expected, found)
+    return noise.sqnr_db
 
 
 def mean_iou(found: Logits, expected: Logits) -> float:
@@ -322,7 +310,7 @@ def main() -> None:
 
 def subjects(names: Sequence[str]) -> dict[str, Callable[[str, int, Path], Subject]]:
     """Return how to make each network asked for; without names, all."""
-    from tests.pipeline.models.foreign_networks import CLASSIFIERS, SEGMENTERS
+    from tests.pipeline.models.foreign.networks import CLASSIFIERS, SEGMENTERS
 
     every = {model.name: known for model in KNOWN_MODELS} | dict.fromkeys(CLASSIFIERS | SEGMENTERS, foreign)
     return {name: every.get(name, known) for name in names or every}

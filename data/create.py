@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cli.console import make_progress
-from pipeline.data import open_dataset
 from pipeline.data.idx import write_idx
+from pipeline.data.open import open_dataset
 from pipeline.training.config import TrainConfig
 
 HERE = Path(__file__).resolve().parent

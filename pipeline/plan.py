@@ -7,7 +7,7 @@ from time import perf_counter
 from calibration.recipe import QuantRecipe
 from pipeline.config import BuildConfig, recorded
 from pipeline.digest import InputFile
-from pipeline.models.foreign import ForeignModel
+from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
 from pipeline.request import AUTO, Request
 from pipeline.stage import Stage

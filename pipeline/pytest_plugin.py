@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # loaded by every pytest run: what it needs is imported when 
     from collections.abc import Callable
     from pathlib import Path
 
-    from pipeline.report.model import Gate, Report
+    from pipeline.report.model.report import Gate, Report
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def edgec_build() -> Callable[..., Report]:
         from pipeline.config import BuildConfig, load_config
         from pipeline.plan import Build
         from pipeline.progress import Silent
-        from pipeline.report.model import Report
+        from pipeline.report.model.report import Report
 
         one = Build(load_config(BuildConfig, config, options), Silent())
         return Report.load(one.report.file("report.json"))
@@ -74,7 +74,7 @@ def assert_latency(
 
 
 def _assert(gate: Gate) -> None:
-    from pipeline.report.model import Verdict
+    from pipeline.report.model.figures import Verdict
 
     __tracebackhide__ = True
     if gate.verdict is not Verdict.PASS:

@@ -11,7 +11,7 @@ from pipeline.config import BuildConfig, load_config
 from pipeline.errors import BundleError
 from pipeline.plan import Build
 from pipeline.progress import Progress
-from pipeline.report.model import Report
+from pipeline.report.model.report import Report
 from pipeline.stages.bundle import SETTINGS
 from targets.runtime.bundle.manifest import Manifest
 

@@ -8,7 +8,8 @@ from pipeline.errors import ReportError
 from pipeline.plan import Build
 from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Comparison, Limits, compare
-from pipeline.report.model import Report, SpeedRatio
+from pipeline.report.model.performance import SpeedRatio
+from pipeline.report.model.report import Report
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.measure import first_images
 from targets.measure import measure_in_child

@@ -15,7 +15,7 @@ from pipeline.data.split import Split
 from pipeline.digest import InputFile, RememberedDigests
 from pipeline.errors import DataError, UsageError
 from pipeline.known_devices import find_device
-from pipeline.models.foreign import ForeignModel, is_foreign, read_foreign
+from pipeline.models.foreign.description import ForeignModel, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
 from pipeline.signing import public_half

@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,21 @@ def test_imports_never_go_upward(package: str) -> None:
             assert level or top not in OURS or top in ALLOWED[package], f"{path} imports {module}"
 
 
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """An import inside a function counts: it may put off loading a toolchain, not hide a circle."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for o in OURS for path in sources(o)
+    }
+    read: dict[str, set[str]] = {}
+    for name, path in files.items():
+        found = read.setdefault(name.removesuffix(".__init__"), set())
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                module = resolve_name("." * node.level + (node.module or ""), name.rpartition(".")[0])
+                found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    assert list(TopologicalSorter({name: found & set(read) for name, found in read.items()}).static_order())
+
+
 def test_the_runtime_imports_nothing_of_ours_from_outside() -> None:
     for path in sources("targets/runtime"):
         for module, level in imports(path):
@@ -69,12 +86,25 @@ def test_no_file_has_a_name_that_says_nothing(package: str) -> None:
     ids=" ".join,
 )
 def test_showing_help_and_lists_wakes_no_toolchain(arguments: list[str]) -> None:
+    assert woken(f"from pipeline.cli.app import app\ntry: app({arguments!r})\nexcept SystemExit: pass") == ""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "pipeline.models.zoo",
+        "pipeline.models.foreign.description",
+        "pipeline.data.open",
+        "pipeline.report.model.report",
+    ],
+)
+def test_what_is_read_before_any_work_wakes_no_toolchain(module: str) -> None:
+    assert woken(f"import {module}") == ""
+
+
+def woken(code: str) -> str:
+    """Return the names of the large packages that a fresh Python has loaded after running `code`."""
     heavy = {"torch", "onnx", "onnxruntime", "tvm", "tensorrt", "scipy"}
-    code = (
-        "import sys\nfrom pipeline.cli.app import app\n"
-        f"try: app({arguments!r})\nexcept SystemExit: pass\n"
-        f"loaded = {heavy!r} & set(sys.modules)\n"
-        "sys.exit(f'loaded: {loaded}' if loaded else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    code = f"import sys\n{code}\nprint(*sorted({heavy!r} & set(sys.modules)), file=sys.stderr, end='')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stderr.rpartition("\n")[2]

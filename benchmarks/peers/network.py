@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.random_weights import settle
 from calibration.collect import collect
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
@@ -98,16 +99,11 @@ def _train(network: "nn.Module", images: "Tensor") -> None:
     """Set the statistics of batch normalisation, and the first classes to the first pictures."""
     import torch
 
-    modules = list(network.modules())
-    for module in modules:
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # the plain average
-    classifier = next(m for m in modules if isinstance(m, torch.nn.Linear))
+    settle(network, [images])
+    classifier = next(m for m in network.modules() if isinstance(m, torch.nn.Linear))
     seen: list[Tensor] = []
-    network.train()
+    network.eval()
     with torch.no_grad():
-        network(images)
-        network.eval()
         hook = classifier.register_forward_pre_hook(lambda _, features: seen.append(features[0]))
         network(images)
         hook.remove()

@@ -16,8 +16,10 @@ from pipeline.errors import UsageError
 from pipeline.fleet import build_on_all, devices_of, failed
 from pipeline.plan import Build
 from pipeline.publish import place, publish
-from pipeline.report.model import Report, Verdict
+from pipeline.report.model.figures import Verdict
+from pipeline.report.model.report import Report
 from pipeline.report.terminal import render_terminal
+from pipeline.stages import parity
 from pipeline.store import writing
 
 
@@ -94,15 +96,15 @@ def export(
         raise UsageError("--output names no file. Give one, such as model.onnx.")
     one = Build(chosen, make_progress(as_json))
     product = one.float_model
-    parity = json.loads(product.file("parity.json").read_text())
+    found = parity.Parity.load(product.file(parity.FILE))
     with writing(output.parent, "--output"):
         place(product, "model.onnx", output)
     if as_json:
-        _print_json({"model": str(output), "sha256": product.digests["model.onnx"], **parity})
+        _print_json({"model": str(output), "sha256": product.digests["model.onnx"], **asdict(found)})
     else:
         typer.echo(
             f"{output} ({output.stat().st_size / 2**20:.2f} MiB), largest difference from torch "
-            f"{parity['max_difference']:.1e} on {parity['images']} images"
+            f"{found.max_difference:.1e} on {found.images} images"
         )
 
 

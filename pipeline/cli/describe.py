@@ -8,7 +8,7 @@ import typer
 from numpy.typing import NDArray
 
 from pipeline.errors import DataError, UsageError
-from pipeline.models.foreign import description_file, is_foreign, read_foreign
+from pipeline.models.foreign.description import description_file, is_foreign, read_foreign
 from pipeline.store import writing
 from targets.runtime.preprocess import ImageError, decode
 
@@ -17,8 +17,8 @@ def describe(path: Path, image: Path | None, write: bool, as_json: bool) -> None
     """Print the description that is there, or the guessed one. Raises UsageError and CheckpointError."""
     if not is_foreign(path.name):
         raise UsageError(f"{path} is no .onnx file. Known models need no doctor; see `edgec models`.")
-    from pipeline.models.guess import Tried, guess
-    from pipeline.models.original import Original
+    from pipeline.models.foreign.guess import Tried, guess
+    from pipeline.models.foreign.original import Original
 
     file = description_file(path)
     picture = None if image is None else _decoded(image)

@@ -13,51 +13,30 @@ from pipeline.data.embedded import EMBEDDED
 from pipeline.digest import value_digest
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.architecture import Architecture
+from pipeline.models.model import Model
 from pipeline.models.names import parse
-from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
 
-@dataclass(frozen=True)
-class KnownModel:
-    """A network together with the images it was made for.
+@dataclass(frozen=True, kw_only=True)
+class KnownModel(Model):
+    """A network that edgec can build, together with the images it was made for.
 
-    classes is None where the data set decides. mean and std normalise pixels divided by 255. weights is the
-    name of the file that `find_weights` looks for; data is where the images are if the user names none.
+    classes is None where the data set decides. weights is the name of the file that `find_weights` looks for.
     """
 
-    name: str
     summary: str
     architecture: Architecture
-    preprocessing: Preprocessing
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     classes: int | None = None
-    data: Path | None = None
     weights: str | None = None
-
-    @property
-    def task(self) -> Task:
-        """Return what it says of an image."""
-        return Task.CLASSIFY
-
-    @property
-    def channels(self) -> int:
-        """Return the planes of an input image: 1 (gray) or 3 (RGB)."""
-        return self.preprocessing.channels
 
     @property
     def digest(self) -> str:
         """Return the SHA-256 over what decides the arithmetic; names and places do not count."""
         return value_digest([self.architecture, self.preprocessing, self.mean, self.std])
 
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Return the shape of one input image, height x width x channels."""
-        return self.preprocessing.height, self.preprocessing.width, self.channels
-
     def classes_for(self, found: int) -> int:
-        """Return the classes to build for a data set of `found`. Raises DataError if they disagree."""
+        """Return `found`. Raises DataError if the model was made for another number of classes."""
         if self.classes not in (None, found):
             raise DataError(
                 f"{self.name} tells {self.classes} classes apart, the data set has {found}. Use the data"

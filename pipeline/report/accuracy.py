@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
-from pipeline.report.model import Accuracy, ClassAccuracy, NegativeFlip
+from pipeline.report.logits import LogitNoise, kl_divergence, label_rank, log_softmax, refuse_not_finite
+from pipeline.report.model.accuracy import Accuracy, ClassAccuracy, NegativeFlip
 from pipeline.report.paired import pack_bits, paired_rate
 from pipeline.report.stats import wilson_interval
 from pipeline.report.thumbnails import png_base64, shrink
@@ -25,7 +26,8 @@ class AccuracyTally:
         self.classes = classes
         self.images = 0
         self._agreeing = 0
-        self._kl_sum = self._signal = self._noise = 0.0
+        self._kl_sum = 0.0
+        self._noise = LogitNoise()
         self._outcomes = np.zeros((2, 2, 2), np.int64)  # [top-1 or top-5, FP32 right, INT8 right]
         self._fp32_confusion = np.zeros((classes, classes), np.int64)  # [label, prediction]
         self._int8_confusion = np.zeros((classes, classes), np.int64)
@@ -60,8 +62,7 @@ class AccuracyTally:
         self.images += len(labels)
         self._agreeing += int((top[0] == top[1]).sum())
         self._kl_sum += float(kl_divergence(fp32, int8).sum())
-        self._signal += float(np.square(fp32, dtype=np.float64).sum())
-        self._noise += float(np.square(fp32.astype(np.float64) - int8).sum())
+        self._noise.add(fp32, int8)
         probability = np.exp(log_softmax(fp32))
         for i in np.flatnonzero(right[0] & ~right[1]).tolist():
             flip = NegativeFlip(
@@ -85,7 +86,7 @@ class AccuracyTally:
             agreement=self._agreeing / self.images,
             agreement_interval=wilson_interval(self._agreeing, self.images),
             kl_nats=self._kl_sum / self.images,
-            sqnr_db=sqnr_db(self._signal, self._noise),
+            sqnr_db=self._noise.sqnr_db,
             per_class=self._per_class(),
             confusion=self._confusion(),
             negative_flips=self._negative_flips(),
@@ -104,12 +105,7 @@ class AccuracyTally:
         for what, logits in (("FP32", fp32), ("INT8", int8)):
             if logits.shape != wanted:
                 raise ReportError(f"{what} logits have shape {logits.shape}, but {wanted} is expected")
-            bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-            if len(bad):
-                raise ReportError(
-                    f"{what} logits are not finite for {len(bad)} of {len(labels)} images, first "
-                    f"{names[int(bad[0])]}: the engine is broken, its accuracy would mean nothing"
-                )
+        refuse_not_finite(fp32, int8, names)
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
             raise ReportError(f"labels reach {labels.max()}, but the model has {self.classes} classes")
 
@@ -137,34 +133,3 @@ class AccuracyTally:
             flip.replace(thumbnail_png=png_base64(pixels)) if place < THUMBNAILS else flip
             for place, (flip, pixels) in enumerate(worst_first)
         )
-
-
-def label_rank(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the place [N] of each label among logits [N, classes], 0 the best; ties go to the lower index.
-
-    That is argmax's rule, so place 0 is exactly top-1 even where INT8 logits tie.
-    """
-    own = np.take_along_axis(logits, labels[:, None], axis=1)
-    earlier = np.arange(logits.shape[1]) < labels[:, None]
-    ahead: NDArray[np.bool_] = (logits > own) | ((logits == own) & earlier)
-    rank: NDArray[np.int64] = np.count_nonzero(ahead, axis=1)
-    return rank
-
-
-def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return log probabilities [N, classes] in nats."""
-    shifted: NDArray[np.float64] = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    total: NDArray[np.float64] = np.exp(shifted).sum(axis=1, keepdims=True)
-    return shifted - np.log(total)
-
-
-def kl_divergence(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return KL(softmax(reference) || softmax(other)) in nats, [N], for logits [N, classes]."""
-    log_p, log_q = log_softmax(reference), log_softmax(other)
-    divergence: NDArray[np.float64] = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
-    return np.maximum(divergence, 0.0)  # rounding can leave -1e-17
-
-
-def sqnr_db(signal: float, noise: float) -> float | None:
-    """Return the signal-to-quantisation-noise ratio of two sums of squares; None without noise or signal."""
-    return float(10 * np.log10(signal / noise)) if noise > 0 and signal > 0 else None

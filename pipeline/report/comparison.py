@@ -11,7 +11,9 @@ from pipeline.errors import ReportError
 from pipeline.report import figures
 from pipeline.report.baseline import Baseline, StoredLatency, baseline_of
 from pipeline.report.gates import drop_gate, explain, verdict_below
-from pipeline.report.model import Gate, Quantile, Report, SpeedRatio, Verdict, overall
+from pipeline.report.model.figures import Verdict
+from pipeline.report.model.performance import Quantile, SpeedRatio
+from pipeline.report.model.report import Gate, Report, overall
 from pipeline.report.paired import paired_images, unpack_bits
 from pipeline.report.record import Record
 from targets.base import Origin

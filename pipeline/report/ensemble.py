@@ -3,7 +3,8 @@
 from html import escape
 
 from pipeline.report.lines import LineChart, Points
-from pipeline.report.model import Interval, PairedRate
+from pipeline.report.model.accuracy import PairedRate
+from pipeline.report.model.figures import Interval
 from pipeline.report.record import Record
 
 

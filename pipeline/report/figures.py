@@ -1,14 +1,7 @@
 """How figures are written, the same in the terminal, in HTML and in Markdown."""
 
-from pipeline.report.model import (
-    Instructions,
-    Interval,
-    Latency,
-    MachineState,
-    NotMeasured,
-    PeakMemory,
-    SpeedRatio,
-)
+from pipeline.report.model.figures import Interval, NotMeasured
+from pipeline.report.model.performance import Instructions, Latency, MachineState, PeakMemory, SpeedRatio
 
 NOT_MEASURED = "not measured"
 

@@ -3,17 +3,11 @@
 from dataclasses import dataclass
 
 from pipeline.report import figures, image_page, mixed, pixel_page, plots
-from pipeline.report.model import (
-    Accuracy,
-    CorruptedAccuracy,
-    Latency,
-    NotMeasured,
-    PairedRate,
-    PairedScore,
-    PixelAccuracy,
-    Report,
-    Robustness,
-)
+from pipeline.report.model.accuracy import Accuracy, CorruptedAccuracy, PairedRate, Robustness
+from pipeline.report.model.figures import NotMeasured
+from pipeline.report.model.performance import Latency
+from pipeline.report.model.pixels import PairedScore, PixelAccuracy
+from pipeline.report.model.report import Report
 from pipeline.report.page import render_page
 from pipeline.report.robustness import conclusion, severities, stands_out
 

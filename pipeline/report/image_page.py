@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.report import figures, plots
-from pipeline.report.model import Accuracy, ClassAccuracy, NegativeFlip, PairedRate
+from pipeline.report.model.accuracy import Accuracy, ClassAccuracy, NegativeFlip, PairedRate
 
 MATRIX_CLASSES = 24  # a larger confusion matrix is shown as its most frequent confusions
 CLASS_ROWS = 40

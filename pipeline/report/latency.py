@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.model import Interval, Latency, MachineState, PeakMemory, Quantile
+from pipeline.report.model.figures import Interval
+from pipeline.report.model.performance import Latency, MachineState, PeakMemory, Quantile
 from targets.base import Origin
 from targets.runtime import machine
 from targets.runtime.measure import Measurement

@@ -1,7 +1,7 @@
 """Words for layers that were left in floating point."""
 
 from pipeline.report import figures
-from pipeline.report.model import FloatLayer, MixedPrecision
+from pipeline.report.model.layers import FloatLayer, MixedPrecision
 
 
 def conclusion(mixed: MixedPrecision) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.report import figures
-from pipeline.report.model import PixelAccuracy, PixelClass
+from pipeline.report.model.pixels import PixelAccuracy, PixelClass
 
 CLASS_ROWS = 40
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
-from pipeline.report.accuracy import sqnr_db
-from pipeline.report.model import PairedScore, PixelAccuracy, PixelClass, PixelPicture
+from pipeline.report.logits import LogitNoise, refuse_not_finite
+from pipeline.report.model.pixels import PairedScore, PixelAccuracy, PixelClass, PixelPicture
 from pipeline.report.paired import paired_scores
 from pipeline.report.thumbnails import png_base64, shrink
 from targets.base import Origin
@@ -34,7 +34,7 @@ class PixelTally:
         self.images = 0
         self._labelled = True
         self._size = (0, 0)
-        self._signal = self._noise = 0.0
+        self._noise = LogitNoise()
         self._confusions = np.zeros((2, classes, classes), np.int64)  # [FP32 or INT8, reference, said]
         self._right: list[tuple[float, float]] = []  # of an image: FP32, INT8
         self._iou: list[tuple[float, float]] = []
@@ -58,8 +58,7 @@ class PixelTally:
         int8 = self._fitting(fp32, int8, names)
         self._size = fp32.shape[2], fp32.shape[3]
         self._labelled = masks is not None
-        self._signal += float(np.square(fp32, dtype=np.float64).sum())
-        self._noise += float(np.square(fp32.astype(np.float64) - int8).sum())
+        self._noise.add(fp32, int8)
         said: Classes = np.stack([fp32.argmax(1), int8.argmax(1)])
         for i, name in enumerate(names):
             reference = said[0, i] if masks is None else at_size(masks[i], self._size).astype(np.int64)
@@ -88,7 +87,7 @@ class PixelTally:
             fp32_mean_iou=means[0],
             int8_mean_iou=means[1],
             agreement=float(np.mean(self._same)),
-            sqnr_db=sqnr_db(self._signal, self._noise),
+            sqnr_db=self._noise.sqnr_db,
             per_class=per_class,
             worst=tuple(picture for *_, picture in sorted(self._worst, key=lambda one: (-one[0], -one[1]))),
             int8_scores=tuple(right[:, 1].tolist()),
@@ -102,13 +101,7 @@ class PixelTally:
                 f"logits have shapes {fp32.shape} and {int8.shape}, but [N, {self.classes}, height, width] is"
                 " expected"
             )
-        for what, logits in (("FP32", fp32), ("INT8", int8)):
-            bad = np.flatnonzero(~np.isfinite(logits.reshape(len(names), -1)).all(axis=1))
-            if len(bad):
-                raise ReportError(
-                    f"{what} logits are not finite for {len(bad)} of {len(names)} images, first "
-                    f"{names[int(bad[0])]}: the engine is broken, its accuracy would mean nothing"
-                )
+        refuse_not_finite(fp32, int8, names)
         return int8.reshape(fp32.shape)
 
     def _count(self, reference: Classes, said: Classes, image: NDArray[np.uint8], name: str) -> None:

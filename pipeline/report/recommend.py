@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pipeline.report import figures
-from pipeline.report.model import Gate, PairedRate, PairedScore, Recommendation, SpeedRatio, Verdict, overall
+from pipeline.report.model.accuracy import PairedRate
+from pipeline.report.model.figures import Verdict
+from pipeline.report.model.performance import SpeedRatio
+from pipeline.report.model.pixels import PairedScore
+from pipeline.report.model.report import Gate, Recommendation, overall
 
 
 def recommend(

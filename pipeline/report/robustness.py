@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
 from pipeline.report import figures
-from pipeline.report.model import CorruptedAccuracy, ExtraLoss, Robustness
+from pipeline.report.model.accuracy import CorruptedAccuracy, ExtraLoss, Robustness
 from pipeline.report.paired import paired_images
 from pipeline.report.stats import LEVEL, holm, mean_interval, sign_flip_exact
 from targets.base import Origin

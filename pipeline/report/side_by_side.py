@@ -10,17 +10,11 @@ from rich.text import Text
 
 from pipeline.errors import ReportError
 from pipeline.report import figures, plots
-from pipeline.report.model import (
-    Accuracy,
-    ExtraLoss,
-    Latency,
-    NotMeasured,
-    PairedRate,
-    PairedScore,
-    PixelAccuracy,
-    Quantile,
-    Report,
-)
+from pipeline.report.model.accuracy import Accuracy, ExtraLoss, PairedRate
+from pipeline.report.model.figures import NotMeasured
+from pipeline.report.model.performance import Latency, Quantile
+from pipeline.report.model.pixels import PairedScore, PixelAccuracy
+from pipeline.report.model.report import Report
 from pipeline.report.page import VERDICT_WORDS, render_page
 from pipeline.report.paired import paired_images, paired_scores, unpack_bits
 from pipeline.report.table import FigureTable

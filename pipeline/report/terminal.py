@@ -6,21 +6,12 @@ from rich.text import Text
 
 from pipeline.report import figures, mixed
 from pipeline.report.comparison import Comparison
-from pipeline.report.model import (
-    Accuracy,
-    Gate,
-    Latency,
-    MixedPrecision,
-    NotMeasured,
-    PairedRate,
-    PairedScore,
-    PixelAccuracy,
-    Recommendation,
-    Report,
-    Robustness,
-    ToolchainCheck,
-    Verdict,
-)
+from pipeline.report.model.accuracy import Accuracy, PairedRate, Robustness
+from pipeline.report.model.figures import NotMeasured, Verdict
+from pipeline.report.model.layers import MixedPrecision
+from pipeline.report.model.performance import Latency
+from pipeline.report.model.pixels import PairedScore, PixelAccuracy
+from pipeline.report.model.report import Gate, Recommendation, Report, ToolchainCheck
 from pipeline.report.robustness import conclusion, mean_top1, severities
 from pipeline.report.table import FigureTable
 from targets.base import BuildState

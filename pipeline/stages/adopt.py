@@ -1,6 +1,6 @@
 """Any ONNX network -> model.onnx in the form of exported models, checked against the original."""
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pipeline.data.split import Split
 from pipeline.digest import InputFile
 from pipeline.errors import CheckpointError, DataError
-from pipeline.models.foreign import ForeignModel
+from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
 from pipeline.stage import Stage
+from pipeline.stages.parity import Compared, Parity
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,11 @@ class Adopt(Stage):
     name: ClassVar[str] = "adopt"
     code: ClassVar[tuple[str, ...]] = (
         "pipeline/stages/adopt.py",
-        "pipeline/models/onnx_file.py",
-        "pipeline/models/foreign.py",
-        "pipeline/models/original.py",
+        "pipeline/stages/parity.py",
+        "pipeline/models/foreign",
+        "pipeline/models/model.py",
+        "pipeline/models/opset.py",
+        "calibration/graph.py",
         "pipeline/task.py",
         "targets/runtime/preprocess.py",
     )
@@ -42,7 +45,7 @@ class Adopt(Stage):
         """Rewrite and compare. Raises CheckpointError if the graph does not fit, or its logits change."""
         import onnx
 
-        from pipeline.models.onnx_file import adopt
+        from pipeline.models.foreign.adopt import adopt
 
         with progress.task("adopt", None):
             made = adopt(self.model, self.dynamic_batch, progress.say)
@@ -56,31 +59,29 @@ class Adopt(Stage):
                     " its classes, in the order of its outputs, under labels in"
                     f" {self.model.path.with_suffix('.toml')}: the data set may have fewer."
                 )
-            parity = self._parity(path)
-        (output / "parity.json").write_text(json.dumps(parity))
+            parity = Parity.of(self._compared(path))
+        parity.save(output)
         progress.say(
-            f"adopt: largest difference of an output from the original {parity['max_difference']:.1e} "
-            f"on {parity['images']} images (allowed: {self.max_difference:g})"
+            f"adopt: largest difference of an output from the original {parity.max_difference:.1e} "
+            f"on {parity.images} images (allowed: {self.max_difference:g})"
         )
-        if not parity["images"]:
+        if not parity.images:
             raise DataError("None of the evaluation images drawn to check the model can be read.")
-        if not parity["max_difference"] <= self.max_difference:
+        if not parity.max_difference <= self.max_difference:
             raise CheckpointError(
-                f"The rewritten model differs from {self.model.path} by {parity['max_difference']:.2e} in an"
+                f"The rewritten model differs from {self.model.path} by {parity.max_difference:.2e} in an"
                 f" output; allowed is {self.max_difference:g} (export.max_difference)."
             )
 
-    def _parity(self, path: Path) -> dict[str, float | int]:
-        from pipeline.models.original import Original
+    def _compared(self, path: Path) -> Iterator[Compared]:
+        from pipeline.models.foreign.original import Original
         from targets.runtime.reference_runner import open_engine
 
-        original, images, largest = Original(self.model), 0, 0.0
+        original = Original(self.model)
         with open_engine(path) as runner:
             for batch in self.check_images.readable(self.model.preprocessing, batch_size=1):
                 expected, found = original.infer(batch.images[0]), runner.infer(batch.images)[0]
-                largest = float(np.fmax(largest, np.abs(expected - _ended(found, original.ends_in)).max()))
-                images += 1
-        return {"images": images, "max_difference": largest}
+                yield expected[None], _ended(found, original.ends_in)[None]
 
 
 def _ended(logits: NDArray[np.float32], last: str | None) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import TypeAdapter
 
 from pipeline.progress import Progress
-from pipeline.report.model import LayerSensitivity
+from pipeline.report.model.layers import LayerSensitivity
 from pipeline.stage import Stage
 from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
 from pipeline.stages.quantize import Quantized

@@ -1,6 +1,6 @@
 """model.onnx + calibration images -> ranges.json."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +16,7 @@ from pipeline.store import Product
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 16
+JUDGE_EVERY = 4
 CODE = ("pipeline/stages/calibrate.py", "pipeline/data", "calibration", "targets/runtime/preprocess.py")
 TOOLS = ("onnx", "onnxruntime", "numpy", "opencv-python")
 
@@ -30,9 +31,10 @@ class CalibrationImages:
     def __len__(self) -> int:
         return len(self.split)
 
-    def subset(self, wanted: Callable[[int], bool]) -> "CalibrationImages":
-        """Return the images at the positions that are wanted."""
-        return self.at([i for i in range(len(self)) if wanted(i)])
+    def judges_apart(self) -> tuple["CalibrationImages", "CalibrationImages"]:
+        """Return the images to quantise on, and those that judge what comes of it: one in JUDGE_EVERY."""
+        everyone = range(len(self))
+        return self.at([i for i in everyone if i % JUDGE_EVERY]), self.at(everyone[::JUDGE_EVERY])
 
     def at(self, positions: Sequence[int]) -> "CalibrationImages":
         """Return the images at these positions, in this order."""

@@ -12,9 +12,6 @@ from pipeline.stage import Stage
 from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
 from pipeline.store import Product
 
-HELD_OUT_EVERY = 4
-"""One in so many calibration images judges the recipes and is not shown to them."""
-
 
 @dataclass(frozen=True)
 class Choose(Stage):
@@ -33,8 +30,7 @@ class Choose(Stage):
         """Write choice.json. Raises calibration's errors for a model or images that cannot be used."""
         from calibration.auto import pick_recipe
 
-        held_out = self.images.subset(lambda i: i % HELD_OUT_EVERY == 0)
-        shown = self.images.subset(lambda i: i % HELD_OUT_EVERY != 0)
+        shown, held_out = self.images.judges_apart()
         source = self.float_model.file("model.onnx")
         with TemporaryDirectory(dir=output) as scratch, progress.task("choose a recipe", None):
             choice = pick_recipe(

@@ -1,6 +1,5 @@
 """Checkpoint -> model.onnx: opset 17, pixels in, logits out, checked against torch on real images."""
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +13,14 @@ from numpy.typing import NDArray
 from pipeline.data.split import Split
 from pipeline.digest import InputFile
 from pipeline.errors import CheckpointError, DataError
+from pipeline.models.opset import OPSET
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
 from pipeline.stage import Stage
+from pipeline.stages.parity import Compared, Parity
 
 if TYPE_CHECKING:
     from torch import nn
-
-OPSET = 17
-"""The newest that TensorRT 8.5 reads."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,7 @@ class Export(Stage):
     name: ClassVar[str] = "export"
     code: ClassVar[tuple[str, ...]] = (
         "pipeline/stages/export.py",
+        "pipeline/stages/parity.py",
         "pipeline/models",
         "targets/runtime/preprocess.py",
     )
@@ -52,17 +51,17 @@ class Export(Stage):
             network = load_model(self.model, self.checkpoint.path, self.classes)
             path = output / "model.onnx"
             write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
-            parity = self._parity(network, path)
-        (output / "parity.json").write_text(json.dumps(parity))
+            parity = Parity.of(self._compared(network, path))
+        parity.save(output)
         progress.say(
-            f"export: largest difference of a logit from torch {parity['max_difference']:.1e} "
-            f"on {parity['images']} images (allowed: {self.max_difference:g})"
+            f"export: largest difference of a logit from torch {parity.max_difference:.1e} "
+            f"on {parity.images} images (allowed: {self.max_difference:g})"
         )
-        if not parity["images"]:
+        if not parity.images:
             raise DataError("None of the evaluation images drawn to check the export can be read.")
-        if not parity["max_difference"] <= self.max_difference:
+        if not parity.max_difference <= self.max_difference:
             raise CheckpointError(
-                f"The exported model differs from torch by {parity['max_difference']:.2e} in a logit; "
+                f"The exported model differs from torch by {parity.max_difference:.2e} in a logit; "
                 f"allowed is {self.max_difference:g} (export.max_difference). Extreme weights do this."
             )
 
@@ -71,19 +70,16 @@ class Export(Stage):
 
         return FromPixels(network, self.model.mean, self.model.std).eval()
 
-    def _parity(self, network: "nn.Module", path: Path) -> dict[str, float | int]:
+    def _compared(self, network: "nn.Module", path: Path) -> Iterator[Compared]:
         import torch
 
         from targets.runtime.reference_runner import open_engine
 
-        on_pixels, images, largest = self._on_pixels(network), 0, 0.0
+        on_pixels = self._on_pixels(network)
         with open_engine(path) as runner, torch.inference_mode():
             for batch in self.check_images.readable(self.model.preprocessing, batch_size=8):
                 for part in _parts(batch.images, one_by_one=not self.dynamic_batch):
-                    difference = on_pixels(torch.from_numpy(part)).numpy() - runner.infer(part)
-                    largest = float(np.fmax(largest, np.abs(difference).max()))
-                images += len(batch.images)
-        return {"images": images, "max_difference": largest}
+                    yield on_pixels(torch.from_numpy(part)).numpy(), runner.infer(part)
 
 
 def _parts(images: NDArray[np.uint8], one_by_one: bool) -> list[NDArray[np.uint8]]:

@@ -16,26 +16,18 @@ from pipeline.digest import InputFile
 from pipeline.progress import Progress
 from pipeline.report.gates import accuracy_gates, latency_gate
 from pipeline.report.latency import latency_of, memory_of
-from pipeline.report.model import (
-    Accuracy,
+from pipeline.report.model.accuracy import Accuracy, Robustness
+from pipeline.report.model.figures import NotMeasured
+from pipeline.report.model.layers import Coverage, LayerSensitivity, LayerTimes, MixedPrecision, TimedLayer
+from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
+from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.report import (
     AnyAccuracy,
-    Coverage,
     Gate,
-    Instructions,
-    LayerSensitivity,
-    LayerTimes,
     Machine,
-    MeasuredLatency,
-    MeasuredMemory,
-    MixedPrecision,
-    NotMeasured,
-    PixelAccuracy,
     Recommendation,
     Report,
-    Robustness,
-    Sizes,
     Subject,
-    TimedLayer,
     ToolchainCheck,
     overall,
 )

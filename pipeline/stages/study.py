@@ -12,9 +12,6 @@ from pipeline.stage import Stage
 from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
 from pipeline.store import Product
 
-JUDGE_EVERY = 4
-"""One in so many of the images set aside for calibration judges, and is in no draw."""
-
 
 @dataclass(frozen=True)
 class Study(Stage):
@@ -36,8 +33,7 @@ class Study(Stage):
         """Write study.json. Raises calibration's errors for a model or images that cannot be used."""
         from calibration.study import ENOUGH_DB, Design, Pool, enough, study
 
-        judges = self.images.subset(lambda i: i % JUDGE_EVERY == 0)
-        pool = self.images.subset(lambda i: i % JUDGE_EVERY != 0)
+        pool, judges = self.images.judges_apart()
         counts = tuple(2**k for k in range(3, 20) if 2**k <= min(self.most, len(pool)))
         design = Design(counts or (min(self.most, len(pool)),), tuple(range(self.draws)))
         total = len(design.counts) * self.draws

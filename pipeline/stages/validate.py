@@ -16,7 +16,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.split import Batch, Sample, Split
 from pipeline.progress import Progress
 from pipeline.report.accuracy import AccuracyTally
-from pipeline.report.model import SkippedImage
+from pipeline.report.model.report import SkippedImage
 from pipeline.report.pixels import PixelTally
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
@@ -65,6 +65,7 @@ class Validate(Stage):
         *CODE,
         "pipeline/stages/validate.py",
         "pipeline/report/accuracy.py",
+        "pipeline/report/logits.py",
         "pipeline/report/pixels.py",
         "pipeline/report/thumbnails.py",
     )

@@ -6,17 +6,14 @@ from torch import Tensor
 
 from pipeline.data.split import Split
 from pipeline.errors import DataError
-from pipeline.models.foreign import ForeignModel
-from pipeline.models.zoo import KnownModel
+from pipeline.models.model import Model
 from pipeline.progress import Progress
 
 HELD_LIMIT = 8 * 2**30
 """Bytes of decoded training images."""
 
 
-def held_in_memory(
-    split: Split, model: KnownModel | ForeignModel, progress: Progress
-) -> tuple[Tensor, Tensor]:
+def held_in_memory(split: Split, model: Model, progress: Progress) -> tuple[Tensor, Tensor]:
     """Decode a whole split: uint8 [N, H, W, C], int64 [N]. Raises DataError if that is too large."""
     size = len(split) * int(np.prod(model.input_shape))
     if size > HELD_LIMIT:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.data import open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.errors import UsageError
 from pipeline.models.checkpoint import read_weights
 from pipeline.models.zoo import find_model

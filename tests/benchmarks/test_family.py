@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.family import Row, known, mean_iou, pictures, rows, subjects, table, told
 from pipeline.models.zoo import KNOWN_MODELS
-from tests.pipeline.models.foreign_networks import CLASSIFIERS, SEGMENTERS
+from tests.pipeline.models.foreign.networks import CLASSIFIERS, SEGMENTERS
 
 
 def test_every_network_is_in_the_family() -> None:

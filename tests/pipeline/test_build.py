@@ -21,10 +21,12 @@ import onnx
 import pytest
 
 from pipeline.archive import read_entry
-from pipeline.data import open_dataset
 from pipeline.data.embedded import EMBEDDED
-from pipeline.report.model import Report
+from pipeline.data.open import open_dataset
+from pipeline.report.model.report import Report
+from targets.reach import emulator
 from tests.conftest import ROOT, Edgec
+from tests.targets.needs import or_skip
 
 STAGES = [
     *("export", "calibrate", "quantize", "compile", "validate", "report", "sample", "bundle"),
@@ -292,10 +294,10 @@ def test_the_default_target_is_this_machine(edgec: Edgec, quick: Path, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="qemu-user is not installed")
 def test_a_board_that_is_not_here_is_emulated_and_gets_no_latency(
     edgec: Edgec, quick: Path, tmp_path: Path
 ) -> None:
+    or_skip(emulator.check)
     fewer = tmp_path / "fewer.toml"
     fewer.write_text(quick.read_text().replace("images = 300", "images = 50"))
     report = rebuilt(edgec, tmp_path / "out", "--config", fewer, "--target", "rpi5")["report"]

@@ -46,11 +46,7 @@ def bundle(out: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def device(sshd: Sshd, tmp_path: Path) -> Sshd:  # noqa: F811
     """A device whose python3 is this one, with what a device has installed."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (folder / "python3").chmod(0o755)
-    sshd.use_path(folder)
+    sshd.give_this_python(tmp_path / "bin")
     return sshd
 
 

@@ -13,7 +13,7 @@ from pipeline.progress import Silent
 from pipeline.report.ensemble import EnsembleReport, chart, html, markdown
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import write_idx_set
-from tests.pipeline.models.foreign_networks import MobileNetLike, VggLike, export, make
+from tests.pipeline.models.foreign.networks import MobileNetLike, VggLike, export, make
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pipeline.plan import Build
 from pipeline.progress import Silent
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, random_pixels, write_folder, write_idx_set
-from tests.pipeline.models.foreign_networks import SEGMENTERS, MobileNetLike, VggLike, export, make
+from tests.pipeline.models.foreign.networks import SEGMENTERS, MobileNetLike, VggLike, export, make
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A whole build whose engine runs and is measured on a device, and one for several devices."""
 
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -15,14 +14,16 @@ from pipeline.fleet import build_on_all, devices_of, failed
 from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.publish import publish
-from pipeline.report.model import Latency, PeakMemory, Report, Verdict
+from pipeline.report.model.figures import Verdict
+from pipeline.report.model.performance import Latency, PeakMemory
+from pipeline.report.model.report import Report
 from targets import registry
 from targets.base import Origin
 from targets.devices import Board
-from targets.errors import TargetUnavailable
 from targets.reach.probe import probe
 from targets.tvm.board import BoardTarget
 from targets.tvm.target import ArmTarget, host_isa
+from tests.targets.needs import or_skip
 from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
 from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd
 
@@ -42,10 +43,7 @@ def play_board(name: str, isa: str) -> None:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> str:
     """A target for boards with this machine's instructions, in this process and in those of a fleet."""
-    try:
-        isa = host_isa().name
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    isa = or_skip(host_isa).name
     monkeypatch.setattr(registry, "_TARGETS", dict(registry._TARGETS))
     monkeypatch.setattr(registry, "_REACHED", dict(registry._REACHED))
     monkeypatch.setattr(ArmTarget, "check", ArmTarget.check)  # so that it is put back
@@ -55,15 +53,6 @@ def here(monkeypatch: pytest.MonkeyPatch) -> str:
     return "here"
 
 
-def give_python(sshd: Sshd, folder: Path) -> None:  # noqa: F811
-    """Let this Python, which has NumPy, be the device's."""
-    folder.mkdir()
-    python = folder / "python3"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    sshd.use_path(folder)
-
-
 @pytest.fixture
 def two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sshd, Sshd]]:
     """Two running SSH servers, called ssh://one and ssh://two in the client's configuration."""
@@ -71,7 +60,7 @@ def two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tup
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         server = make_sshd(tmp_path / name)
-        give_python(server, tmp_path / name / "bin")
+        server.give_this_python(tmp_path / name / "bin")
         options = server.config.read_text()
         entries.append(f"Host {name}\nHostName 127.0.0.1\nPort {server.port}\n{options}")
         servers.append(server)
@@ -93,7 +82,7 @@ def test_accuracy_and_latency_come_from_the_device(
     quick: Path,
     tmp_path: Path,
 ) -> None:
-    give_python(sshd, tmp_path / "bin")
+    sshd.give_this_python(tmp_path / "bin")
     options = {"target": here, "device": str(sshd.address), "out": tmp_path / "out"}
     build = Build(load_config(BuildConfig, quick, options), Silent())
     report = Report.load(build.report.file("report.json"))

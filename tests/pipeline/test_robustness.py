@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.corruptions import CORRUPTIONS
-from pipeline.report.model import Report
+from pipeline.report.model.report import Report
 from pipeline.stages.robustness import SEVERITIES
 from tests.conftest import Edgec
 from tests.pipeline.test_build import ran, rebuilt

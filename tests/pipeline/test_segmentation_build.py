@@ -14,20 +14,21 @@ from numpy.typing import NDArray
 
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import DataError, ReportError, UsageError
-from pipeline.models.foreign import read_foreign
+from pipeline.models.foreign.description import read_foreign
 from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.report.baseline import baseline_of
 from pipeline.report.html import render_html
-from pipeline.report.model import PixelAccuracy, Report
+from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.report import Report
 from pipeline.report.pixels import at_size
 from pipeline.report.side_by_side import side_by_side
-from targets.errors import TargetUnavailable
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, write_folder
-from tests.pipeline.models.foreign_networks import SEGMENTERS, UNetLike, export, make
+from tests.pipeline.models.foreign.networks import SEGMENTERS, UNetLike, export, make
+from tests.targets.needs import or_skip
 
 LABELS = ("road", "grass", "wall", "sky")
 
@@ -164,10 +165,7 @@ def test_without_masks_fp32_is_the_reference(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "name"), [("arm", "fcn"), ("jetson", "unet")])
 def test_segmentation_builds_for_boards(target: str, name: str, tmp_path: Path) -> None:
-    try:
-        find_target(target).check()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    or_skip(find_target(target).check)
     model = export(make(SEGMENTERS[name]), net(tmp_path))
     masked(tmp_path / "data", "train", 8)
     masked(tmp_path / "data", "test", 3)

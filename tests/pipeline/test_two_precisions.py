@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pipeline.config import BuildConfig, load_config
 from pipeline.plan import Build
 from pipeline.progress import Silent
-from pipeline.report.model import Accuracy, Report
+from pipeline.report.model.accuracy import Accuracy
+from pipeline.report.model.report import Report
 from targets import registry
 from targets.base import Check, Origin, Runner
 from targets.measure import measure_in_child

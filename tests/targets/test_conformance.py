@@ -15,10 +15,11 @@ from calibration.recipe import Scheme
 from pipeline.plan import Build
 from targets.base import Runner, Target
 from targets.devices import boards, jetsons
-from targets.errors import EngineError, TargetUnavailable, UnknownTarget
+from targets.errors import EngineError, UnknownTarget
 from targets.reference import ReferenceTarget
 from targets.registry import find_target, names
 from tests.conftest import embedded_build
+from tests.targets.needs import or_skip
 
 CANNOT: dict[tuple[str, str], str] = {}
 """(target, test) -> why not."""
@@ -59,10 +60,7 @@ def target(request: pytest.FixtureRequest) -> Target:
     if (name, test) in CANNOT:
         pytest.skip(f"{name}: {CANNOT[name, test]}")
     found = find_target(name)
-    try:
-        found.check()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    or_skip(found.check)
     return found
 
 

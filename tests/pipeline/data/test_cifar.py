@@ -1,6 +1,5 @@
 """CIFAR-10's own batches are pickles: what is not an array of bytes is refused, and nothing is run."""
 
-import os
 import pickle
 import tracemalloc
 from pathlib import Path
@@ -10,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data import open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.errors import DataError
+from tests.attacks.pickled import Attack
 from tests.pipeline.data.pictures import random_pixels
 
 NAMES = [b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", b"horse", b"ship", b"truck"]
@@ -61,16 +61,6 @@ def test_today_s_pickles_of_arrays_are_read_too(folder: Path) -> None:
     for protocol in (2, 3, 4):
         (folder / "test_batch").write_bytes(pickle.dumps(content, protocol=protocol))
         assert open_dataset(folder).split("evaluation").digest == before
-
-
-class Attack:
-    """Runs a command when a pickle of it is loaded."""
-
-    def __init__(self, victim: Path) -> None:
-        self.victim = victim
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, (f"touch {self.victim}",)
 
 
 @pytest.mark.parametrize("name", ["test_batch", "batches.meta"])

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data import open_dataset
 from pipeline.data.dataset import CALIBRATION_IMAGES, CALIBRATION_SHARE, Dataset
 from pipeline.data.images import Images, PixelImages
+from pipeline.data.open import open_dataset
 from pipeline.data.split import Role, Split
 from pipeline.errors import DataError
 from tests.pipeline.data.pictures import class_folders, png, random_pixels, write_folder

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from data import create
-from pipeline.data import open_dataset
 from pipeline.data.embedded import EMBEDDED
+from pipeline.data.open import open_dataset
 from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import find_model, find_weights
 from pipeline.training.judge import judge

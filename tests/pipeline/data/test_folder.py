@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data import open_dataset, tree
+from pipeline.data import tree
+from pipeline.data.open import open_dataset
 from pipeline.errors import DataError, UsageError
 from targets.runtime.preprocess import Preprocessing
 from tests.pipeline.data.pictures import class_folders, jpeg, png, random_pixels, write_folder

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data import open_dataset
 from pipeline.data.idx import FASHION_MNIST_CLASSES, read_idx, write_idx
+from pipeline.data.open import open_dataset
 from pipeline.errors import DataError
 from tests.pipeline.data.pictures import idx_bytes, random_pixels, write_idx_set
 

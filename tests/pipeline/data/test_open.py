@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data import open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.errors import DataError, UsageError
 from tests.pipeline.data.pictures import write_idx_set
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from pipeline.data import open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.errors import DataError
 from tests.pipeline.data.pictures import jpeg, random_pixels, write_pack
 

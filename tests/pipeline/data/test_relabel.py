@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data import open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.data.relabel import relabelled
 from pipeline.errors import DataError
 from tests.pipeline.data.pictures import png, random_pixels, write_folder

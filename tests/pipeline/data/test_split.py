@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.data import open_dataset
 from pipeline.data.images import PixelImages
+from pipeline.data.open import open_dataset
 from pipeline.data.split import Sample, Split, stratified_order
 from pipeline.errors import DataError
 from targets.runtime.preprocess import Preprocessing, decode

@@ -1,7 +1,6 @@
 """Weights load from what people have, and a file that does not fit says why and what it would fit."""
 
 import argparse
-import os
 import pickle
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +17,10 @@ from pipeline.models import resnet
 from pipeline.models.architecture import Architecture
 from pipeline.models.checkpoint import load_model, read_weights
 from pipeline.models.zoo import find_model
+from tests.attacks.pickled import Attack
 
 FASHION = find_model("resnet20-fashion")
+
 CIFAR = find_model("resnet20-cifar10")
 RESNET18 = find_model("resnet18")
 
@@ -143,16 +144,6 @@ def test_weights_that_are_not_finite_are_named(
 def test_content_that_is_not_weights_is_described(content: object, told: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=told):
         read_weights(saved(content, tmp_path / "w.pt"))
-
-
-class Attack:
-    """Runs a command when a pickle of it is loaded."""
-
-    def __init__(self, victim: Path) -> None:
-        self.victim = victim
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, (f"touch {self.victim}",)
 
 
 def test_code_in_a_pickle_is_never_run(tmp_path: Path) -> None:

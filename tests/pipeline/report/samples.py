@@ -5,42 +5,21 @@ from functools import cache
 import cv2
 import numpy as np
 
+from pipeline.data.idx import FASHION_MNIST_CLASSES as CLASSES
 from pipeline.report.accuracy import AccuracyTally
 from pipeline.report.gates import accuracy_gates, drop_gate, latency_gate
 from pipeline.report.latency import latency_of, memory_of
-from pipeline.report.model import (
-    Accuracy,
-    Gate,
-    Interval,
-    Machine,
-    NotMeasured,
-    PixelAccuracy,
-    Report,
-    Robustness,
-    Sizes,
-    SkippedImage,
-    SpeedRatio,
-    Subject,
-    overall,
-)
+from pipeline.report.model.accuracy import Accuracy, Robustness
+from pipeline.report.model.figures import Interval, NotMeasured
+from pipeline.report.model.performance import Sizes, SpeedRatio
+from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.report import Gate, Machine, Report, SkippedImage, Subject, overall
 from pipeline.report.pixels import PixelTally
 from pipeline.report.robustness import RobustnessTally
 from targets.base import Origin
 from targets.runtime.machine import MachineState, PeakMemory
 from targets.runtime.measure import Measurement
 
-CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 QUIET = MachineState(("performance",), (2400.0, 2400.0), 51.0, 0, 0.2, 2)
 
 

@@ -12,8 +12,9 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from pipeline.errors import ReportError
-from pipeline.report.accuracy import AccuracyTally, kl_divergence, label_rank
-from pipeline.report.model import Accuracy
+from pipeline.report.accuracy import AccuracyTally
+from pipeline.report.logits import kl_divergence, label_rank
+from pipeline.report.model.accuracy import Accuracy
 from pipeline.report.paired import paired_images, unpack_bits
 from targets.base import Origin
 

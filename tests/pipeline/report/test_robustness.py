@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ReportError
-from pipeline.report.model import Robustness
+from pipeline.report.model.accuracy import Robustness
 from pipeline.report.robustness import RobustnessTally, conclusion, extra_loss, mean_top1, stands_out
 from targets.base import Origin
 from tests.pipeline.report.samples import robustness

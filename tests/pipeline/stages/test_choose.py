@@ -6,7 +6,7 @@ import pytest
 
 from calibration.recipe import Scheme
 from pipeline.plan import Build
-from pipeline.report.model import Report
+from pipeline.report.model.report import Report
 from tests.conftest import embedded_build
 
 

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from pipeline.data import open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.errors import CheckpointError, UsageError
 from pipeline.models import resnet
 from pipeline.models.architecture import Architecture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data import open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.errors import CheckpointError, DataError, StorageError, UsageError
 from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import find_model

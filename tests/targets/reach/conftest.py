@@ -5,17 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.targets.reach.sshd import Sshd, make_sshd
+from tests.targets.reach.sshd import Sshd, running_sshd
 
 
 @pytest.fixture
 def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
     """A running SSH server that this process's ssh knows; use with the mark `needs_sshd`."""
-    folder = tmp_path / "sshd"
-    folder.mkdir()
-    server = make_sshd(folder)
-    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(server.config))
-    server.start()
-    yield server
-    server.cut()
-    server.stop()
+    with running_sshd(tmp_path / "sshd", monkeypatch) as server:
+        yield server

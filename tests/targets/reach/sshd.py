@@ -7,7 +7,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +80,28 @@ class Sshd:
     def use_path(self, folder: Path) -> None:
         """Let commands be looked for in `folder` first."""
         (self.folder / "path").write_text(f"{folder}:")
+
+    def give_this_python(self, folder: Path) -> None:
+        """Let this Python, which has what a device needs, be the device's, by a script in a new folder."""
+        folder.mkdir()
+        python = folder / "python3"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        self.use_path(folder)
+
+
+@contextlib.contextmanager
+def running_sshd(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
+    """A running server with its files in the new `folder`, that this process's ssh knows."""
+    folder.mkdir()
+    server = make_sshd(folder)
+    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(server.config))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.cut()
+        server.stop()
 
 
 def make_sshd(folder: Path) -> Sshd:

@@ -1,6 +1,5 @@
 """Counting is repeatable, and counts what a program really executes."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +8,16 @@ import numpy as np
 import pytest
 
 from targets.errors import EngineError
+from targets.reach import emulator
 from targets.reach.instructions import instructions_per_inference
 from targets.tvm.link import STATIC
+from tests.targets.needs import or_skip
 
-pytestmark = pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="qemu-user is not installed")
+
+@pytest.fixture(scope="module", autouse=True)
+def emulated() -> None:
+    or_skip(emulator.check)
+
 
 # Reads images of one byte; spends 1000 turns of a two-instruction loop on each.
 PROGRAM = """

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,8 +26,9 @@ from targets.tvm.engine import write_engine
 from targets.tvm.graph import Graph
 from targets.tvm.importer import import_graph
 from targets.tvm.target import ArmTarget, host_isa
+from tests.targets.needs import or_skip
 from tests.targets.reach.sshd import Sshd, needs_sshd
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq import small_classifier
 
 SIDE = 16
 QUICK = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.2)
@@ -36,26 +36,16 @@ QUICK = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.2)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Graph]:
-    try:
-        isa = host_isa()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    isa = or_skip(host_isa)
     folder = tmp_path_factory.mktemp("remote")
-    m = QdqModel(SIDE, SIDE, 3)
-    x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3, strides=[2, 2])), 0.5, 0)
-    x = m.quantized(m.node("GlobalAveragePool", x), 0.05, 0)
-    graph = import_graph(m.save(m.gemm(m.node("Flatten", x), 7, 16), folder / "model.onnx"))
+    graph = import_graph(small_classifier(folder / "model.onnx", SIDE))
     write_engine(graph, isa, folder / "model.engine")
     return folder / "model.engine", graph
 
 
 @pytest.fixture
 def device(sshd: Sshd, tmp_path: Path) -> Iterator[Sshd]:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (folder / "python3").chmod(0o755)
-    sshd.use_path(folder)
+    sshd.give_this_python(tmp_path / "bin")
     board._facts.cache_clear()
     yield sshd
     board._facts.cache_clear()

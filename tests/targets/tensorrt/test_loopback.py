@@ -22,7 +22,7 @@ from targets.runtime.measure import Settings
 from targets.tensorrt import device as over_ssh
 from targets.tensorrt.device import JetsonOnDevice
 from tests.conftest import ROOT
-from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd
+from tests.targets.reach.sshd import Sshd, needs_sshd, running_sshd
 from tests.targets.tensorrt.bindings import BINDINGS, unpack, wheel
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
 from tests.targets.tensorrt.loopback import install
@@ -44,15 +44,10 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    (tmp_path / "sshd").mkdir()
-    server = make_sshd(tmp_path / "sshd")
-    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(server.config))
     over_ssh._facts.cache_clear()
     over_ssh.tool.cache_clear()
-    server.start()
-    yield server
-    server.cut()
-    server.stop()
+    with running_sshd(tmp_path / "sshd", monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture

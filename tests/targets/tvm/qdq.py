@@ -64,3 +64,11 @@ class QdqModel:
     def save(self, output: str, path: Path) -> Path:
         onnx.save(self.model(output), path)
         return path
+
+
+def small_classifier(path: Path, side: int) -> Path:
+    """Write a network of a convolution, average pooling and 7 classes, for RGB images of that side."""
+    m = QdqModel(side, side, 3)
+    x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3, strides=[2, 2])), 0.5, 0)
+    x = m.quantized(m.node("GlobalAveragePool", x), 0.05, 0)
+    return m.save(m.gemm(m.node("Flatten", x), 7, 16), path)

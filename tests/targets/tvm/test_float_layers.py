@@ -16,9 +16,10 @@ from targets.tvm import oracle
 from targets.tvm.engine import write_engine
 from targets.tvm.graph import Island
 from targets.tvm.importer import import_graph
+from targets.tvm.target import host_isa
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import TinyResNet, export
-from tests.targets.tvm.processor import isa_or_skip
+from tests.targets.needs import or_skip
 from tests.targets.tvm.test_importer import in_floats
 
 SIZE = (16, 16, 3)
@@ -48,7 +49,7 @@ def test_they_run_here_as_the_oracle_says_and_as_onnxruntime_means(
     assert any(isinstance(op, Island) for op in graph.operators)
     expected, reference = oracle.run(graph, images), in_floats(model, images)
     assert np.square(expected - reference).sum() <= 1e-3 * np.square(reference).sum()
-    isa = isa_or_skip()
+    isa = or_skip(host_isa)
     write_engine(graph, isa, tmp_path / "engine")
     with open_engine(tmp_path / "engine") as runner:
         assert np.array_equal(runner.infer(images).view(np.int32), expected.view(np.int32))

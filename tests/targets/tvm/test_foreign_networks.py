@@ -11,10 +11,9 @@ from torch import nn
 from calibration.collect import collect
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
-from pipeline.models.foreign import Description, described
-from pipeline.models.onnx_file import adopt
+from pipeline.models.foreign.adopt import adopt
+from pipeline.models.foreign.description import Description, described
 from pipeline.task import Task
-from targets.errors import TargetUnavailable
 from targets.reach.emulator import EmulatedRunner
 from targets.reach.emulator import check as check_emulator
 from targets.runtime.native_runner import open_engine
@@ -23,9 +22,10 @@ from targets.tvm.engine import write_engine
 from targets.tvm.graph import Island
 from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
+from targets.tvm.target import host_isa
 from tests.calibration.conftest import pictures
-from tests.pipeline.models import foreign_networks as networks
-from tests.targets.tvm.processor import isa_or_skip
+from tests.pipeline.models.foreign import networks
+from tests.targets.needs import or_skip
 from tests.targets.tvm.test_importer import in_floats
 
 SIZE = (networks.SIDE, networks.SIDE, 3)
@@ -84,7 +84,7 @@ def test_it_runs_here_as_the_oracle_says_and_as_onnxruntime_means(case: Case, tm
     expected = oracle.run(graph, images)
     reference = in_floats(model, images).reshape(len(images), -1)
     assert np.square(expected - reference).sum() <= 1e-3 * np.square(reference).sum()
-    isa = isa_or_skip()
+    isa = or_skip(host_isa)
     write_engine(graph, isa, tmp_path / "engine")
     with open_engine(tmp_path / "engine", threads=2) as runner:
         assert np.array_equal(runner.infer(images).view(np.int32), expected.view(np.int32))
@@ -94,10 +94,7 @@ def test_it_runs_here_as_the_oracle_says_and_as_onnxruntime_means(case: Case, tm
     "case", [Case(networks.DenseNetLike), *(pytest.param(c, marks=pytest.mark.slow) for c in CASES)], ids=str
 )
 def test_it_runs_on_any_arm_board_as_the_oracle_says(case: Case, tmp_path: Path) -> None:
-    try:
-        check_emulator()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    or_skip(check_emulator)
     graph, images = import_graph(quantized(case, tmp_path)), pictures(4, SIZE)
     write_engine(graph, ISAS["neon"], tmp_path / "engine")
     found = EmulatedRunner(tmp_path / "engine", "cortex-a72").infer(images)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from targets.errors import TargetUnavailable
 from targets.reach.emulator import EmulatedRunner
 from targets.reach.emulator import check as check_emulator
 from targets.runtime.native_runner import open_engine
@@ -18,7 +17,7 @@ from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
 from targets.tvm.target import host_isa
 from tests.calibration.conftest import pictures
-from tests.targets.tvm.processor import isa_or_skip
+from tests.targets.needs import or_skip
 from tests.targets.tvm.qdq import QdqModel
 from tests.targets.tvm.test_importer import check_meaning, in_floats
 
@@ -106,12 +105,8 @@ def test_every_machine_computes_the_same_bits(network: Network, name: str, tmp_p
     graph = import_graph(m.save(network(m, m.image()), tmp_path / "model.onnx"))
     images = pictures(3, SIZE)
     expected, engine = oracle.run(graph, images), tmp_path / "engine"
-    try:
-        isa = host_isa() if name == "host" else ISAS[name]
-        check_emulator()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
-    write_engine(graph, isa, engine)
+    or_skip(host_isa if name == "host" else check_emulator)
+    write_engine(graph, host_isa() if name == "host" else ISAS[name], engine)
     if name == "host":
         with open_engine(engine, threads=2) as runner:
             found = runner.infer(images)
@@ -147,7 +142,7 @@ def test_a_norm_after_a_concatenation_stays_integer(tmp_path: Path) -> None:
 
 
 def test_layers_are_timed_one_by_one_and_floats_told_apart(tmp_path: Path) -> None:
-    isa = isa_or_skip()
+    isa = or_skip(host_isa)
     m = QdqModel(*SIZE)
     graph = import_graph(m.save(highway(m, m.image()), tmp_path / "model.onnx"))
     write_engine(graph, isa, tmp_path / "engine")

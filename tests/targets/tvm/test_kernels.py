@@ -1,6 +1,5 @@
 """Every kernel on every instruction set, tile and thread count equals the oracle, bit for bit."""
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,13 +9,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from numpy.typing import NDArray
 
 from targets.machine import cpu_flags
-from targets.reach.emulator import QEMU, EmulatedRunner
+from targets.reach.emulator import EmulatedRunner
+from targets.reach.emulator import check as check_emulator
 from targets.runtime.cpu import NEEDED
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
 from targets.tvm.engine import write_engine
 from targets.tvm.graph import Graph
 from targets.tvm.isa import ISAS, Isa
+from tests.targets.needs import or_skip
 from tests.targets.tvm.networks import networks, pictures
 
 EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
@@ -35,8 +36,7 @@ def native(name: str) -> Isa:
 
 
 def emulated(name: str) -> Isa:
-    if shutil.which(QEMU) is None:
-        pytest.skip(f"{QEMU} is not installed (apt install qemu-user)")
+    or_skip(check_emulator)
     return ISAS[name]
 
 
@@ -61,51 +61,22 @@ def same_bits(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None
     assert np.array_equal(found.view(np.int32), expected.view(np.int32))
 
 
+def agree_on_random_networks(isa: Isa, count: int) -> None:
+    @settings(relaxed, max_examples=count)
+    @given(networks())
+    def agree(graph: Graph) -> None:
+        check(graph, isa)
+
+    agree()
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2"])
-def test_random_networks_on_this_machine(name: str) -> None:
-    isa = native(name)
-
-    @settings(relaxed, max_examples=6)
-    @given(networks())
-    def agree(graph: Graph) -> None:
-        check(graph, isa)
-
-    agree()
+def test_random_networks_on_this_machine(name: str, count: int) -> None:
+    agree_on_random_networks(native(name), count)
 
 
+@pytest.mark.parametrize("count", [4, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", list(EMULATED))
-def test_random_networks_in_the_emulator(name: str) -> None:
-    isa = emulated(name)
-
-    @settings(relaxed, max_examples=4)
-    @given(networks())
-    def agree(graph: Graph) -> None:
-        check(graph, isa)
-
-    agree()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2"])
-def test_many_random_networks_on_this_machine(name: str) -> None:
-    isa = native(name)
-
-    @settings(relaxed, max_examples=20)
-    @given(networks())
-    def agree(graph: Graph) -> None:
-        check(graph, isa)
-
-    agree()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", list(EMULATED))
-def test_many_random_networks_in_the_emulator(name: str) -> None:
-    isa = emulated(name)
-
-    @settings(relaxed, max_examples=10)
-    @given(networks())
-    def agree(graph: Graph) -> None:
-        check(graph, isa)
-
-    agree()
+def test_random_networks_in_the_emulator(name: str, count: int) -> None:
+    agree_on_random_networks(emulated(name), count)

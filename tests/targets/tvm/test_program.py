@@ -19,8 +19,9 @@ from targets.tvm import oracle
 from targets.tvm.engine import write_engine
 from targets.tvm.graph import Graph
 from targets.tvm.importer import import_graph
-from tests.targets.tvm.processor import isa_or_skip
-from tests.targets.tvm.qdq import QdqModel
+from targets.tvm.target import host_isa
+from tests.targets.needs import or_skip
+from tests.targets.tvm.qdq import QdqModel, small_classifier
 
 SIDE = 24
 
@@ -36,12 +37,9 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    isa = isa_or_skip()
+    isa = or_skip(host_isa)
     folder = tmp_path_factory.mktemp("program")
-    m = QdqModel(SIDE, SIDE, 3)
-    x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3, strides=[2, 2])), 0.5, 0)
-    x = m.quantized(m.node("GlobalAveragePool", x), 0.05, 0)
-    graph = import_graph(m.save(m.gemm(m.node("Flatten", x), 7, 16), folder / "model.onnx"))
+    graph = import_graph(small_classifier(folder / "model.onnx", SIDE))
     write_engine(graph, isa, folder / "engine")
     return Built(folder / "engine", graph)
 
@@ -185,7 +183,7 @@ def test_threads_that_have_to_share_a_cpu_finish_too(built: Built) -> None:
 
 
 def test_threads_that_take_each_others_work_compute_the_same(tmp_path: Path) -> None:
-    isa = isa_or_skip()
+    isa = or_skip(host_isa)
     m = QdqModel(32, 32, 3)  # layers so large that they are shared in pieces
     x = m.quantized(m.node("Relu", m.conv(m.image(), 64, 3)), 0.5, 0)
     x = m.quantized(m.node("Relu", m.conv(x, 64, 64)), 2.0, 0)

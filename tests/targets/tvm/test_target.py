@@ -7,22 +7,20 @@ import numpy as np
 import pytest
 
 from targets.base import CHECKS, Origin
-from targets.errors import EngineError, TargetUnavailable
+from targets.errors import EngineError
 from targets.reach import emulator
 from targets.registry import find_target
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
 from targets.tvm.target import host_isa
 from tests.calibration.conftest import pictures
+from tests.targets.needs import or_skip
 from tests.targets.tvm.qdq import QdqModel
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    try:
-        host_isa()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    or_skip(host_isa)
     m = QdqModel(8, 8, 3)
     x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3)), 0.5, 0)
     return m.save(m.gemm(m.node("Flatten", x), 5, 16 * 8 * 8), tmp_path / "model.onnx")
@@ -58,10 +56,7 @@ def test_without_the_emulator_a_damaged_engine_is_still_found(
 
 
 def test_with_the_emulator_the_self_test_is_in_the_report(model: Path, tmp_path: Path) -> None:
-    try:
-        emulator.check()
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    or_skip(emulator.check)
     target = find_target("rpi5")
     target.build(model, tmp_path / "model.engine")
     (check,) = json.loads((tmp_path / CHECKS).read_text())

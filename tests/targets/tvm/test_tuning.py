@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from targets.devices import boards
-from targets.errors import EngineError, TargetUnavailable
-from targets.reach.emulator import QEMU
+from targets.errors import EngineError
+from targets.reach import emulator
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle, schedule
 from targets.tvm.engine import write_engine
@@ -27,9 +27,9 @@ from targets.tvm.tuning import database
 from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loops, spills
 from targets.tvm.tuning.cost import Counted, TimedHere
 from targets.tvm.tuning.harness import build
-from tests.targets.reach.sshd import make_sshd, needs_sshd
+from tests.targets.needs import or_skip
+from tests.targets.reach.sshd import needs_sshd, running_sshd
 from tests.targets.tvm.networks import pictures
-from tests.targets.tvm.processor import isa_or_skip
 from tests.targets.tvm.qdq import QdqModel
 
 SHAPE = ConvShape(8, 8, 64, 16, 9, 64)
@@ -132,7 +132,7 @@ def test_inner_loops_keep_an_a76_busy(graph: Graph) -> None:
 
 
 def test_the_cheapest_candidate_is_remembered_and_the_engine_stays_exact(graph: Graph, users: Path) -> None:
-    isa = isa_or_skip()
+    isa = or_skip(host_isa)
     cost = LastIsBest()
     said: list[str] = []
     entries = list(tune(convolutions(graph, isa), isa, cost, said.append, tiles=2))
@@ -147,15 +147,12 @@ def test_the_cheapest_candidate_is_remembered_and_the_engine_stays_exact(graph: 
 
 
 def test_candidates_are_timed_here(graph: Graph, tmp_path: Path) -> None:
-    try:
-        one = inner(graph, host_isa().name)
-    except TargetUnavailable as error:
-        pytest.skip(str(error))
+    one = inner(graph, or_skip(host_isa).name)
     assert all(cost > 0 for cost in TimedHere(1)(build(_two(one), tmp_path), 2))
 
 
-@pytest.mark.skipif(not shutil.which(QEMU), reason=f"{QEMU} is not installed (apt install qemu-user)")
 def test_candidates_are_counted_in_the_emulator(graph: Graph, tmp_path: Path) -> None:
+    or_skip(emulator.check)
     program = build(_two(inner(graph, "dotprod")), tmp_path)
     counts = [Counted("cortex-a76")(program, 2) for _ in range(2)]
     assert counts[0] == pytest.approx(counts[1], rel=1e-3)  # a stopped emulator repeats a system call
@@ -167,8 +164,8 @@ def _two(one: Convolution) -> Sequence:  # type: ignore[type-arg]
     return [replace(one.kernel, tile=tile) for tile in schedule.ranked(one.shape, one.kernel.isa)[:2]]
 
 
-@pytest.mark.skipif(not shutil.which(QEMU), reason=f"{QEMU} is not installed (apt install qemu-user)")
 def test_the_command_keeps_its_results_in_the_users_database(model: Path, users: Path) -> None:
+    or_skip(emulator.check)
     result = CliRunner().invoke(app, ["tune", str(model), "--target", "rpi5", "--tiles", "2"])
     assert result.exit_code == 0, result.output
     rows = json.loads((users / "dotprod-any.json").read_text())
@@ -180,18 +177,12 @@ def test_the_command_keeps_its_results_in_the_users_database(model: Path, users:
 def test_candidates_are_timed_on_a_device_that_is_reached_over_ssh(
     model: Path, users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    isa = isa_or_skip()
+    isa = or_skip(host_isa)
     board = replace(boards()["rpi5"], isa=isa.name)  # the device is this machine
     monkeypatch.setattr("pipeline.cli.tune.boards", lambda: {"rpi5": board})
-    (tmp_path / "sshd").mkdir()
-    server = make_sshd(tmp_path / "sshd")
-    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(server.config))
-    server.start()
-    try:
+    with running_sshd(tmp_path / "sshd", monkeypatch) as server:
         device = ["--device", str(server.address), "--milliseconds", "100", "--tiles", "1"]
         result = CliRunner().invoke(app, ["tune", str(model), "--target", "rpi5", *device])
-    finally:
-        server.stop()
     assert result.exit_code == 0, result.output
     rows = json.loads((users / f"{isa.name}-{database.processor(isa)}.json").read_text())
     assert len(rows) == len(convolutions(import_graph(model), isa))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
-from pipeline.models.foreign import ForeignModel
+from pipeline.models.foreign.description import ForeignModel
 
 
 @contextmanager

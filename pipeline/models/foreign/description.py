@@ -24,6 +24,7 @@ from pydantic import Field
 from pipeline.config import Section, load_config
 from pipeline.digest import value_digest
 from pipeline.errors import CheckpointError, DataError, UsageError
+from pipeline.models.model import Model
 from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
@@ -44,32 +45,17 @@ class Description(Section):
     task: Task = Task.CLASSIFY
 
 
-@dataclass(frozen=True)
-class ForeignModel:
-    """A model that is an ONNX file. Its fields mean what `KnownModel`'s do.
+@dataclass(frozen=True, kw_only=True)
+class ForeignModel(Model):
+    """A model that is an ONNX file.
 
-    labels: class names in the order of the outputs; None: the data set's, in its order.
+    layout is NCHW or NHWC. mean and std count where the graph takes float32. labels: class names in the order
+    of the outputs; None: the data set's, in its order.
     """
 
-    name: str
     path: Path
     layout: str
-    preprocessing: Preprocessing
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     labels: tuple[str, ...] | None = None
-    task: Task = Task.CLASSIFY
-    data: Path | None = None
-
-    @property
-    def channels(self) -> int:
-        """Return the planes of an input image: 1 (gray) or 3 (RGB)."""
-        return self.preprocessing.channels
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Return the shape of one input image, height x width x channels."""
-        return self.preprocessing.height, self.preprocessing.width, self.channels
 
     @property
     def named_labels(self) -> tuple[str, ...]:
@@ -83,11 +69,11 @@ class ForeignModel:
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 over what decides the arithmetic, apart from the file."""
+        """Return the SHA-256 over what decides the arithmetic, apart from the weights."""
         return value_digest([self.layout, self.preprocessing, self.mean, self.std, self.task])
 
     def classes_for(self, found: int) -> int:
-        """Return the classes of a data set of `found`. Raises DataError if the labels are others."""
+        """Return `found`. Raises DataError if there are labels, and not so many."""
         if self.labels is not None and len(self.labels) != found:
             raise DataError(f"{self.name} tells {len(self.labels)} classes apart, the data set has {found}.")
         return found
@@ -142,16 +128,17 @@ def described(path: Path, description: Description) -> ForeignModel:
 
 def _from_the_graph(path: Path, description: Description) -> tuple[tuple[int, int], int]:
     """Return height and width, and channels. Raises UsageError where the graph does not say them."""
-    from pipeline.models.onnx_file import read_input
+    from pipeline.models.foreign.onnx_file import read_input
 
-    found, nchw = read_input(path), description.layout == "NCHW"
-    height, width, channels = (found.shape[i] for i in ((2, 3, 1) if nchw else (1, 2, 3)))
+    found = read_input(path)
+    height, width, channels = found.sides(description.layout)
     channels = description.channels or channels
     if channels not in CHANNELS:
+        other = "NHWC" if description.layout == "NCHW" else "NCHW"
         raise UsageError(
             f"{path}: its input {found.name!r} is {found}; as {description.layout} that would be"
             f" {'any number of' if channels is None else channels} channels, not 1 or 3. Say"
-            f" layout = {'NHWC' if nchw else 'NCHW'!r} or channels in {description_file(path)};"
+            f" layout = {other!r} or channels in {description_file(path)};"
             f" `edgec doctor {path}` guesses."
         )
     height, width = description.size or (height, width)

@@ -1,16 +1,17 @@
 """What the description of an ONNX file most likely is: read off the graph, and tried on a picture."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.foreign import CHANNELS, Description, ForeignModel, described
-from pipeline.models.onnx_file import Input, normalises_itself, read_input, read_output
-from pipeline.models.original import Original
+from pipeline.models.foreign.description import CHANNELS, Description, described
+from pipeline.models.foreign.normalisation import normalises_itself
+from pipeline.models.foreign.onnx_file import Input, read_input, read_output
+from pipeline.models.foreign.original import Original
 from pipeline.models.zoo import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.task import Task
 
@@ -72,45 +73,49 @@ def guess(path: Path, picture: NDArray[np.uint8] | None) -> Guess:
     cannot be read.
     """
     found = read_input(path)
+    base, reasons = _by_the_shapes(path, found)
+    if not found.takes_floats:
+        why = "normalisation: none needed, the input is pixels"
+        return Guess(base, (*reasons, why), _try(path, base, {}, picture))
+    if normalises_itself(path, base.layout, base.channels or 3):
+        base = base.model_copy(update={"std": (1 / 255,)})
+        why = "normalisation: the graph begins with one, so its input is pixels from 0 to 255"
+        return Guess(base, (*reasons, why), _try(path, base, {}, picture))
+    options = {name: v for name, v in NORMALISATIONS.items() if base.channels == 3 or len(v[0]) == 1}
+    tried = _try(path, base, options, picture)
+    if tried:
+        chosen = max(tried, key=lambda one: one.probabilities.max()).name
+        why = f"normalisation: with {chosen} the network is surest of this picture; a guess"
+    else:
+        chosen = next(iter(options))
+        why = f"normalisation: {chosen} is the most usual; give --image to try others"
+    mean, std = options[chosen]
+    return Guess(base.model_copy(update={"mean": mean, "std": std}), (*reasons, why), tried)
+
+
+def _by_the_shapes(path: Path, found: Input) -> tuple[Description, list[str]]:
+    """Return what the shapes of input and output say, and why: all but mean and std."""
     layout, reason = _layout(found)
     reasons = [reason]
-    height, width, channels = (found.shape[i] for i in ((2, 3, 1) if layout == "NCHW" else (1, 2, 3)))
+    height, width, channels = found.sides(layout)
     if height is None or width is None:
         reasons.append(f"size: the graph takes any; {USUAL_SIDE} is usual")
-    known: Literal[1, 3] = 1 if channels == 1 else 3
     output = read_output(path)
     of_pixels = len(output) == 4
     if of_pixels:
         reasons.append(f"task: the output has {len(output)} dimensions, so it classifies pixels")
-    base = Description(
+    description = Description(
         size=(height or USUAL_SIDE, width or USUAL_SIDE),
-        channels=known,
-        layout="NCHW" if layout == "NCHW" else "NHWC",
+        channels=1 if channels == 1 else 3,
+        layout=layout,
         fit="stretch" if of_pixels else "crop",  # whole pictures, as masks are
         task=Task.SEGMENT if of_pixels else Task.CLASSIFY,
         labels=tuple(f"class {k}" for k in range(output[1] or 0)) if of_pixels else None,
     )
-    if "float" not in str(found):
-        return Guess(
-            base, (*reasons, "normalisation: none needed, the input is pixels"), _try(path, base, {}, picture)
-        )
-    if normalises_itself(path, layout, known):
-        base = base.model_copy(update={"std": (1 / 255,)})
-        why = "normalisation: the graph begins with one, so its input is pixels from 0 to 255"
-        return Guess(base, (*reasons, why), _try(path, base, {}, picture))
-    options = {name: v for name, v in NORMALISATIONS.items() if known == 3 or len(v[0]) == 1}
-    tried = _try(path, base, options, picture)
-    if tried:
-        chosen = max(tried, key=lambda one: one.probabilities.max()).name
-        reasons.append(f"normalisation: with {chosen} the network is surest of this picture; a guess")
-    else:
-        chosen = next(iter(options))
-        reasons.append(f"normalisation: {chosen} is the most usual; give --image to try others")
-    mean, std = options[chosen]
-    return Guess(base.model_copy(update={"mean": mean, "std": std}), tuple(reasons), tried)
+    return description, reasons
 
 
-def _layout(found: Input) -> tuple[str, str]:
+def _layout(found: Input) -> tuple[Literal["NCHW", "NHWC"], str]:
     if found.shape[1] in CHANNELS:
         return "NCHW", f"layout: {found} has the channels second"
     if found.shape[3] in CHANNELS:
@@ -126,14 +131,8 @@ def _try(
 ) -> tuple[Tried, ...]:
     if picture is None:
         return ()
-    model = described(path, base)
-    pixels = model.preprocessing(picture)
     tried = []
-    for name, (mean, std) in (options or {"as the graph has it": (model.mean, model.std)}).items():
-        fed = replace(model, mean=_all(mean, model), std=_all(std, model))
-        tried.append(Tried(name, Original(fed).probabilities(pixels)))
+    for name, (mean, std) in (options or {"as the graph has it": (base.mean, base.std)}).items():
+        model = described(path, base.model_copy(update={"mean": mean, "std": std}))
+        tried.append(Tried(name, Original(model).probabilities(model.preprocessing(picture))))
     return tuple(tried)
-
-
-def _all(values: Numbers, model: ForeignModel) -> Numbers:
-    return values * model.channels if len(values) == 1 else values

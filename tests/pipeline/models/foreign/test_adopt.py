@@ -8,30 +8,29 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 from torch import nn
 
 from calibration.collect import collect
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
-from pipeline.errors import CheckpointError, DataError, UsageError
-from pipeline.models.foreign import Description, described, read_foreign
-from pipeline.models.guess import guess
-from pipeline.models.onnx_file import adopt
-from pipeline.models.original import Original
+from pipeline.errors import CheckpointError
+from pipeline.models.foreign.adopt import adopt
+from pipeline.models.foreign.description import Description, described
+from pipeline.models.foreign.original import Original
 from pipeline.task import Task
 from targets.base import CHECKS
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from targets.tensorrt import rtx
-from tests.pipeline.models.foreign_networks import (
+from tests.pipeline.models.foreign.networks import (
     CLASSIFIERS,
     SEGMENTERS,
-    SIDE,
-    MobileNetLike,
     VggLike,
     export,
     make,
+    nhwc_network,
+    pixels,
 )
 
 USUAL = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -39,10 +38,6 @@ USUAL = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 def usual(name: str) -> Description:
     return USUAL.model_copy(update={"task": Task.SEGMENT}) if name in SEGMENTERS else USUAL
-
-
-def pixels(count: int = 6) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), np.uint8)
 
 
 def adopted(path: Path, description: Description, folder: Path) -> Path:
@@ -133,37 +128,6 @@ def test_computed_shapes_softmax_and_own_normalisation_are_taken_apart(tmp_path:
     np.testing.assert_allclose(shares, expected(network, pixels(), plain), rtol=1e-3, atol=1e-5)
 
 
-def nhwc_network(path: Path) -> Path:
-    """uint8 NHWC with its own normalisation, as TensorFlow's converters write."""
-    rng = np.random.default_rng(1)
-    values = {
-        "scale": np.array([1 / 127.5], np.float32),
-        "one": np.array(1, np.float32),
-        "w": rng.normal(size=(4, 3, 3, 3)).astype(np.float32),
-        "fc": rng.normal(size=(4, 5)).astype(np.float32),
-    }
-    nodes = [
-        helper.make_node("Cast", ["pixels"], ["a"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["a", "scale"], ["b"]),
-        helper.make_node("Sub", ["b", "one"], ["c"]),
-        helper.make_node("Transpose", ["c"], ["d"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["d", "w"], ["e"], pads=[1, 1, 1, 1]),
-        helper.make_node("GlobalAveragePool", ["e"], ["f"]),
-        helper.make_node("Flatten", ["f"], ["g"]),
-        helper.make_node("Gemm", ["g", "fc"], ["out"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "net",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 5])],
-        [numpy_helper.from_array(value, name) for name, value in values.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
-    return path
-
-
 def test_pixels_in_nhwc_need_no_mean_and_std(tmp_path: Path) -> None:
     source = described(nhwc_network(tmp_path / "net.onnx"), Description(layout="NHWC"))
     onnx.save(adopt(source, True, lambda _: None), tmp_path / "model.onnx")
@@ -188,94 +152,10 @@ def test_outputs_of_another_shape_than_the_task_needs_are_refused(tmp_path: Path
             adopt(source, True, lambda _: None)
 
 
-def test_the_description_is_read_from_beside_the_model(tmp_path: Path) -> None:
-    path = export(make(VggLike), tmp_path / "net.onnx")
-    (tmp_path / "net.toml").write_text(
-        'mean = [0.5]\nstd = [0.25]\nfit = "stretch"\nlabels = "names.txt"\nsize = [32, 32]\nchannels = 3\n'
-    )
-    (tmp_path / "names.txt").write_text("".join(f"class {n}\n" for n in range(10)))
-    model = read_foreign(path)
-    assert model.mean == (0.5,) * 3
-    assert model.labels is not None
-    assert model.labels[9] == "class 9"
-    assert model.input_shape == (32, 32, 3)
-    assert model.preprocessing.fit == "stretch"
-
-
-@pytest.mark.parametrize(
-    ("text", "error", "told"),
-    [
-        ("sise = [1, 2]", UsageError, "sise is unknown. Did you mean 'size'"),
-        ('layout = "NHWC"', UsageError, "that would be 32 channels"),
-        ("mean = [1.0, 2.0]", UsageError, "mean has 2 values for 3 channels"),
-        ("std = [0.0]", UsageError, "all have to be positive"),
-        ('labels = ["a", "b", "a"]', DataError, "name 'a' twice"),
-        ('labels = "none.txt"', CheckpointError, "cannot be read"),
-        ("resize = 8", UsageError, "smaller than the crop"),
-    ],
-)
-def test_a_description_that_does_not_fit_is_refused(
-    text: str, error: type[Exception], told: str, tmp_path: Path
-) -> None:
-    path = export(make(VggLike), tmp_path / "net.onnx")
-    (tmp_path / "net.toml").write_text(text)
-    with pytest.raises(error, match=told):
-        read_foreign(path)
-
-
 def test_a_size_that_the_graph_does_not_have_is_refused(tmp_path: Path) -> None:
     source = described(export(make(VggLike), tmp_path / "net.onnx"), Description(size=(64, 64), channels=3))
     with pytest.raises(CheckpointError, match=r"is float \[\?, 3, 32, 32\]; .* height 64, width 64"):
         adopt(source, True, lambda _: None)
-
-
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_bytes(b"\x08\x01nonsense")
-    with pytest.raises(CheckpointError, match="is no ONNX model"):
-        read_foreign(tmp_path / "net.onnx")
-    with pytest.raises(CheckpointError, match="is no ONNX model"):
-        read_foreign(tmp_path / "missing.onnx")
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_layout_and_size_are_guessed_from_the_shape(channels: int, tmp_path: Path) -> None:
-    network = nn.Sequential(
-        nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
-    )
-    found = guess(export(network, tmp_path / "net.onnx", channels=channels), None)
-    assert (found.description.layout, found.description.size) == ("NCHW", (SIDE, SIDE))
-    assert found.description.channels == channels
-    found = guess(nhwc_network(tmp_path / "nhwc.onnx"), pixels(1)[0])
-    assert found.description.layout == "NHWC"
-    assert "the input is pixels" in found.reasons[-1]
-    assert [tried.name for tried in found.tried] == ["as the graph has it"]
-
-
-def test_a_normalisation_in_the_graph_is_seen(tmp_path: Path) -> None:
-    network = nn.Sequential(Normalise(), make(VggLike))
-    found = guess(export(network, tmp_path / "net.onnx"), None)
-    assert found.description.std == (1 / 255,)
-    assert "begins with one" in found.reasons[-1]
-
-
-class Normalise(nn.Module):
-    """Scales pixels from 0 to 255."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (x - 127.5) / 127.5
-
-
-def test_normalisations_are_tried_on_a_picture_and_the_guess_can_be_read_back(tmp_path: Path) -> None:
-    path = export(make(MobileNetLike), tmp_path / "net.onnx")
-    found = guess(path, pixels(1)[0])
-    assert len(found.tried) == 4
-    surest = max(found.tried, key=lambda one: one.probabilities.max())
-    assert surest.name in found.reasons[-1]
-    assert all(np.isclose(one.probabilities.sum(), 1) for one in found.tried)
-    (tmp_path / "net.toml").write_text(found.toml())
-    model = read_foreign(path)
-    np.testing.assert_allclose(model.mean, np.broadcast_to(found.description.mean, 3), atol=1e-6)
-    np.testing.assert_allclose(model.std, np.broadcast_to(found.description.std, 3), atol=1e-6)
 
 
 @pytest.mark.slow

@@ -1,0 +1,77 @@
+"""Reading an ONNX file from anywhere: what its input and its output are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
+from onnx import TensorProto, shape_inference
+
+from pipeline.errors import CheckpointError
+
+Shape = tuple[int | None, ...]
+"""A dimension that the graph leaves open is None."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """The one input of a graph; `element` is its ONNX element type."""
+
+    name: str
+    shape: Shape
+    element: int
+
+    @property
+    def takes_floats(self) -> bool:
+        """Whether the values are normalised ones, and not pixels."""
+        return self.element == TensorProto.FLOAT
+
+    def sides(self, layout: str) -> Shape:
+        """Return height, width and channels if the layout is that one, NCHW or NHWC."""
+        return tuple(self.shape[i] for i in ((2, 3, 1) if layout == "NCHW" else (1, 2, 3)))
+
+    def __str__(self) -> str:
+        kind = TensorProto.DataType.Name(self.element).lower()
+        return f"{kind} [{', '.join('?' if side is None else str(side) for side in self.shape)}]"
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Read and check a file. Raises CheckpointError."""
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except (OSError, DecodeError, onnx.checker.ValidationError, ValueError) as error:
+        raise CheckpointError(f"{path} is no ONNX model: {str(error).splitlines()[0]}") from error
+    return model
+
+
+def read_input(path: Path) -> Input:
+    """Return the input of a file. Raises CheckpointError unless it is one tensor of four dimensions."""
+    model = read_onnx(path)
+    found = _input(model)
+    if found is None:
+        named = ", ".join(value.name for value in model.graph.input) or "none"
+        raise CheckpointError(
+            f"{path} has the inputs {named}; edgec needs one, an image: four dimensions, float32 or uint8."
+        )
+    return found
+
+
+def read_output(path: Path) -> Shape:
+    """Return the shape of a file's first output. Raises CheckpointError for a file that is no ONNX model."""
+    return _shape(shape_inference.infer_shapes(read_onnx(path), data_prop=True).graph.output[0])
+
+
+def _input(model: onnx.ModelProto) -> Input | None:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        return None
+    found = Input(inputs[0].name, _shape(inputs[0]), inputs[0].type.tensor_type.elem_type)
+    is_image = len(found.shape) == 4 and found.element in (TensorProto.FLOAT, TensorProto.UINT8)
+    return found if is_image else None
+
+
+def _shape(value: onnx.ValueInfoProto) -> Shape:
+    dimensions = value.type.tensor_type.shape.dim
+    return tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions)

@@ -1,0 +1,43 @@
+"""A network together with the images it takes, wherever it comes from. Nothing here imports torch or onnx."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.task import Task
+from targets.runtime.preprocess import Preprocessing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(ABC):
+    """What every stage asks of a network.
+
+    mean and std normalise pixels divided by 255, one value a channel. data is where the images are if the
+    user names none.
+    """
+
+    name: str
+    preprocessing: Preprocessing
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    task: Task = Task.CLASSIFY
+    data: Path | None = None
+
+    @property
+    def channels(self) -> int:
+        """Return the planes of an input image: 1 (gray) or 3 (RGB)."""
+        return self.preprocessing.channels
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Return the shape of one input image, height x width x channels."""
+        return self.preprocessing.height, self.preprocessing.width, self.channels
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """Return the SHA-256 over what decides the arithmetic, apart from the weights."""
+
+    @abstractmethod
+    def classes_for(self, found: int) -> int:
+        """Return the classes to build for a data set of `found`. Raises DataError if they disagree."""

@@ -1,0 +1,65 @@
+"""FP32's logits against INT8's of the same images: whether they mean anything, and how far apart they are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ReportError
+
+Logits = NDArray[np.float32]
+
+
+class LogitNoise:
+    """Signal and quantisation noise of all logits, summed batch by batch."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = 0.0
+
+    def add(self, fp32: Logits, int8: Logits) -> None:
+        """Count a batch: logits of one shape, an image a row."""
+        self._signal += float(np.square(fp32, dtype=np.float64).sum())
+        self._noise += float(np.square(fp32.astype(np.float64) - int8).sum())
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """10 log10(sum fp32^2 / sum (fp32 - int8)^2), in dB; None without noise or signal."""
+        there = self._noise > 0 and self._signal > 0
+        return float(10 * np.log10(self._signal / self._noise)) if there else None
+
+
+def refuse_not_finite(fp32: Logits, int8: Logits, names: Sequence[str]) -> None:
+    """Raise ReportError naming the first image with a logit that is not finite: logits [N, ...], N names."""
+    for what, logits in (("FP32", fp32), ("INT8", int8)):
+        bad = np.flatnonzero(~np.isfinite(logits).all(axis=tuple(range(1, logits.ndim))))
+        if len(bad):
+            raise ReportError(
+                f"{what} logits are not finite for {len(bad)} of {len(names)} images, first "
+                f"{names[int(bad[0])]}: the engine is broken, its accuracy would mean nothing"
+            )
+
+
+def label_rank(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the place [N] of each label among logits [N, classes], 0 the best; ties go to the lower index.
+
+    That is argmax's rule, so place 0 is exactly top-1 even where INT8 logits tie.
+    """
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    earlier = np.arange(logits.shape[1]) < labels[:, None]
+    ahead: NDArray[np.bool_] = (logits > own) | ((logits == own) & earlier)
+    rank: NDArray[np.int64] = np.count_nonzero(ahead, axis=1)
+    return rank
+
+
+def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return log probabilities [N, classes] in nats."""
+    shifted: NDArray[np.float64] = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    total: NDArray[np.float64] = np.exp(shifted).sum(axis=1, keepdims=True)
+    return shifted - np.log(total)
+
+
+def kl_divergence(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return KL(softmax(reference) || softmax(other)) in nats, [N], for logits [N, classes]."""
+    log_p, log_q = log_softmax(reference), log_softmax(other)
+    divergence: NDArray[np.float64] = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
+    return np.maximum(divergence, 0.0)  # rounding can leave -1e-17

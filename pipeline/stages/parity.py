@@ -1,0 +1,42 @@
+"""How closely model.onnx follows the network that it was written from, on real images: parity.json."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+FILE = "parity.json"
+
+Compared = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""What the network and model.onnx say of the same images, of one shape: an image a row."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """`max_difference`: the largest absolute difference of a logit on so many images; NaN if one is NaN."""
+
+    images: int
+    max_difference: float
+
+    @classmethod
+    def of(cls, compared: Iterable[Compared]) -> Self:
+        """Compare batch by batch; without any there are no images."""
+        images, largest = 0, 0.0
+        for expected, found in compared:
+            with np.errstate(invalid="ignore"):  # inf - inf: NaN, which no limit allows
+                largest = float(np.maximum(largest, np.abs(expected - found).max()))
+            images += len(expected)
+        return cls(images, largest)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+    def save(self, folder: Path) -> None:
+        """Write parity.json."""
+        (folder / FILE).write_text(json.dumps(asdict(self)))

@@ -1,0 +1,52 @@
+"""The description beside an ONNX file is read, and refused where it does not fit the graph."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import CheckpointError, DataError, UsageError
+from pipeline.models.foreign.description import read_foreign
+from tests.pipeline.models.foreign.networks import VggLike, export, make
+
+
+def test_the_description_is_read_from_beside_the_model(tmp_path: Path) -> None:
+    path = export(make(VggLike), tmp_path / "net.onnx")
+    (tmp_path / "net.toml").write_text(
+        'mean = [0.5]\nstd = [0.25]\nfit = "stretch"\nlabels = "names.txt"\nsize = [32, 32]\nchannels = 3\n'
+    )
+    (tmp_path / "names.txt").write_text("".join(f"class {n}\n" for n in range(10)))
+    model = read_foreign(path)
+    assert model.mean == (0.5,) * 3
+    assert model.labels is not None
+    assert model.labels[9] == "class 9"
+    assert model.input_shape == (32, 32, 3)
+    assert model.preprocessing.fit == "stretch"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "told"),
+    [
+        ("sise = [1, 2]", UsageError, "sise is unknown. Did you mean 'size'"),
+        ('layout = "NHWC"', UsageError, "that would be 32 channels"),
+        ("mean = [1.0, 2.0]", UsageError, "mean has 2 values for 3 channels"),
+        ("std = [0.0]", UsageError, "all have to be positive"),
+        ('labels = ["a", "b", "a"]', DataError, "name 'a' twice"),
+        ('labels = "none.txt"', CheckpointError, "cannot be read"),
+        ("resize = 8", UsageError, "smaller than the crop"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(
+    text: str, error: type[Exception], told: str, tmp_path: Path
+) -> None:
+    path = export(make(VggLike), tmp_path / "net.onnx")
+    (tmp_path / "net.toml").write_text(text)
+    with pytest.raises(error, match=told):
+        read_foreign(path)
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x01nonsense")
+    with pytest.raises(CheckpointError, match="is no ONNX model"):
+        read_foreign(tmp_path / "net.onnx")
+    with pytest.raises(CheckpointError, match="is no ONNX model"):
+        read_foreign(tmp_path / "missing.onnx")
