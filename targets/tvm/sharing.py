@@ -11,6 +11,7 @@ from itertools import permutations, product
 
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
+from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.program import Fill, Step
 
 ALL = -1
@@ -73,6 +74,9 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
             )
         case ImageKernel() as kernel:
             found = Touched((), (_rows(step.y, items, kernel.stride, kernel.row),))
+        case PairKernel() as kernel:
+            read, written = kernel.reads(items), range(items.start * kernel.row, items.stop * kernel.row)
+            found = Touched((_moved(read, step.x),), (_moved(written, step.y),))
         case _:
             return None
     if fills and step.fill is not None:
@@ -81,20 +85,16 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
 
 
 def pitch(step: Step) -> int:
-    """Bytes of the result from one work item to the next."""
+    """Bytes of the result from one work item to the next; 0 if there is only one."""
+    if step.kernel.items == 1:
+        return 0
     first, second = (touched(step, range(n, n + 1)) for n in range(2))
     return second.writes[0].start - first.writes[0].start if first and second else 0
 
 
 def _by_convolution(step: Step, kernel: ConvKernel, items: range) -> Touched:
-    rows, size, last = range(kernel.height), kernel.tile.rows, kernel.height - kernel.tile.rows
-    if kernel.channel_blocks == 1:  # the last block of rows may begin earlier than its number says
-        rows = range(min(items[0] * size, last), min(items[-1] * size, last) + size)
-    (sy, sx), (down, right) = kernel.stride, kernel.tap_step
-    per_group, distance = kernel.group
-    reach = (kernel.taps[0] - 1) * down + (kernel.taps[1] - 1) * right + max(kernel.spread) + kernel.run
-    reach += (kernel.width - 1) * sx * kernel.x.pixel + (kernel.channels // per_group) * distance
-    reads = [_rows(step.x, rows, sy * kernel.x.row, reach)]
+    rows = kernel.rows(items)
+    reads = [_rows(step.x, rows, kernel.x.row, kernel.reach)]
     if kernel.residual:
         wide = (kernel.width - 1) * kernel.residual.pixel + kernel.channels
         reads.append(_rows(step.r, rows, kernel.residual.row, wide))
@@ -105,6 +105,10 @@ def _by_convolution(step: Step, kernel: ConvKernel, items: range) -> Touched:
 def _rows(address: int, rows: range, stride: int, size: int) -> Bytes:
     """From the first row to the end of the last, which has `size` bytes."""
     return range(address + rows[0] * stride, address + rows[-1] * stride + size)
+
+
+def _moved(found: Bytes, by: int) -> Bytes:
+    return range(found.start + by, found.stop + by)
 
 
 def _filled(fill: Fill, items: range, of: int) -> Bytes:

@@ -87,6 +87,26 @@ class ConvKernel:
         return cut(self.height, self.tile.rows, 2 if self.pairs else 1)
 
     @property
+    def reach(self) -> int:
+        """Bytes from the first that the windows of a row of results read to the one after the last."""
+        wide = (self.width - 1) * self.x.pixel
+        if self.gather:
+            return wide + (self.gather.rows - 1) * self.gather.row_step + self.gather.run
+        (rows, columns), (down, right) = self.taps, self.tap_step
+        if self.pairs:
+            return (rows - 1) * down + self.pairs.row
+        per_group, distance = self.group
+        wide += (columns - 1) * right + max(self.spread) + self.run + self.channels // per_group * distance
+        return wide + (rows - 1) * down
+
+    def rows(self, items: range) -> range:
+        """The rows of results that work items belong to, and maybe more between them."""
+        if self.items != self.row_blocks:
+            return range(self.height)
+        starts = [p.first + n * p.size for p in self._rows for n in range(p.count)] + [self.height]
+        return range(starts[items.start], starts[items.stop])
+
+    @property
     def stay(self) -> str:
         """What stays in the cache: see Tile."""
         return "pixels" if self.gather else self.tile.stay

@@ -71,6 +71,12 @@ class PairKernel:
         """Bytes from the windows of one row of results to those of the next; a pair of rows has the same."""
         return self.taken * self.row // 2
 
+    def reads(self, items: range) -> range:
+        """Bytes that work items read, and maybe more between them."""
+        first, last = (n // self.taken * self.period + n % self.taken for n in (items[0], items[-1]))
+        lowest = min(last + self.distance, self.last)
+        return range(first * self.stride, lowest * self.stride + self.columns * self.channels)
+
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = Emitter("int8")

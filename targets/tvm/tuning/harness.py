@@ -39,7 +39,7 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
     weights = one.channels * one.taps[0] * one.taps[1] * len(one.spread)
     weights *= one.granules * step(one.isa).granule
     numbers = {
-        "x_size": _input_bytes(one),
+        "x_size": (one.height - 1) * one.x.row + one.reach + _SLACK,
         "w_size": weights,
         "w_copies": max(1, _COLD // weights),
         "p_size": 4 * (2 * one.channels + SCALARS),
@@ -59,13 +59,6 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
             "",
         ]
     )
-
-
-def _input_bytes(k: ConvKernel) -> int:
-    taps = k.gather.rows if k.gather else k.taps[0]
-    rows = (k.height - 1) * k.x.row + (taps - 1) * k.tap_step[0]
-    columns = (k.width - 1) * k.x.pixel + (k.taps[1] - 1) * k.tap_step[1] + max(k.spread)
-    return rows + columns + 2 * k.run + k.channels // k.group[0] * k.group[1] + _SLACK
 
 
 def _output_bytes(k: ConvKernel) -> int:
