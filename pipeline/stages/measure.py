@@ -8,17 +8,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.split import Split
 from pipeline.progress import Progress
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
+from pipeline.stages.images import ModelImages
 from pipeline.store import Product
 from targets.base import HasFp16, OnDevice
 from targets.measure import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.runtime import native_runner
 from targets.runtime.measure import Settings, to_json
-from targets.runtime.preprocess import Preprocessing
 
 IMAGES = 64
 """Different images that the measured runs take in turn."""
@@ -32,13 +31,16 @@ class Measure(Stage):
     """Let clean processes run the code that ships, on the machine that the target names."""
 
     name: ClassVar[str] = "measure"
-    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/measure.py", "targets")
+    code: ClassVar[tuple[str, ...]] = (
+        "pipeline/stages/measure.py",
+        "pipeline/stages/images.py",
+        "targets",
+    )
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: Product
     engine: Engine
-    images: Split
-    preprocessing: Preprocessing
+    images: ModelImages
     settings: Settings
     threads: int
 
@@ -54,7 +56,7 @@ class Measure(Stage):
         target = self.engine.heard(progress)
         if target.runs_here:
             engines["int8"] = (target.runner, self.engine.path)
-        images = first_images(self.images, self.preprocessing, self.settings.batch)
+        images = first_images(self.images, self.settings.batch)
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
             (output / "instructions.json").write_text(json.dumps(counted))
@@ -80,8 +82,8 @@ class Measure(Stage):
                 advance(1)
 
 
-def first_images(split: Split, preprocessing: Preprocessing, batch_size: int) -> NDArray[np.uint8]:
+def first_images(images: ModelImages, batch_size: int) -> NDArray[np.uint8]:
     """Return enough preprocessed images for a batch, repeated if there are too few: uint8 [N, H, W, C]."""
-    batch = next(split.readable(preprocessing, IMAGES))
+    batch = next(images.readable(IMAGES))
     wanted = max(len(batch.images), batch_size)
     return batch.images[np.arange(wanted) % len(batch.images)]
