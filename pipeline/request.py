@@ -18,9 +18,9 @@ from pipeline.known_devices import find_device
 from pipeline.models.foreign.description import ForeignModel, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
+from pipeline.report.limits import GateLimits
 from pipeline.signing import public_half
 from pipeline.stages.images import ModelImages
-from pipeline.stages.report import GateLimits
 from pipeline.task import Task
 from targets.base import Target
 from targets.registry import find_target
