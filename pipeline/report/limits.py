@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.report.gates import accuracy_gates, latency_gate
+from pipeline.report.gates import accuracy_gates, latency_gates
 from pipeline.report.model.accuracy import Accuracy
 from pipeline.report.model.performance import MeasuredLatency
 from pipeline.report.model.pixels import PixelAccuracy
@@ -28,12 +28,7 @@ class GateLimits:
     ) -> Iterator[Gate]:
         """Yield the gates that are set, with their verdicts."""
         yield from self.judge_accuracy(accuracy, origin)
-        if self.p50_ms is not None:
-            yield latency_gate(latency, "p50", self.p50_ms)
-        if self.p90_ms is not None:
-            yield latency_gate(latency, "p90", self.p90_ms)
-        if self.p99_ms is not None:
-            yield latency_gate(latency, "p99", self.p99_ms)
+        yield from latency_gates(latency, self.p50_ms, self.p90_ms, self.p99_ms)
 
     def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:
         """Yield those of them that are about accuracy."""

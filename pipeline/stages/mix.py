@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.progress import Progress
 from pipeline.report.mixed import conclusion, reason
-from pipeline.report.model.figures import Interval
+from pipeline.report.model.certainty import Interval
 from pipeline.report.model.layers import FloatLayer, MixedPrecision
 from pipeline.report.stats import difference_interval
 from pipeline.stage import Stage

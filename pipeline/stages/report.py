@@ -16,7 +16,7 @@ from pipeline.progress import Progress
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.limits import GateLimits
 from pipeline.report.model.accuracy import Accuracy, Robustness
-from pipeline.report.model.figures import NotMeasured
+from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.layers import Coverage, LayerSensitivity, LayerTimes, MixedPrecision
 from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
 from pipeline.report.model.pixels import PixelAccuracy
