@@ -11,7 +11,8 @@ library; first is the first inference after that. The float preprocessing of the
 
 With several threads, edgec on one thread takes its turns too: its row has what they bring. The int8 peak is
 measured before each table with that many cores at work: virtual CPUs may be two halves of one core for a
-while, and then no engine gets faster with the second.
+while, and then no engine gets faster with the second. Below the table is how long a signal took from one
+core to another, before and after: that depends on whether they happen to share a cache.
 """
 
 import argparse
@@ -212,22 +213,30 @@ def _runs_in_a_burst(process: Process) -> int:
 
 
 @contextmanager
-def peak_program() -> Iterator[Path]:
-    """Compile what measures the int8 peak of a core."""
+def machine_programs() -> Iterator[Path]:
+    """Compile what measures the machine: the int8 peak of a core, and signals between two."""
     with tempfile.TemporaryDirectory() as scratch:
-        program = Path(scratch) / "peak"
-        done = run_zig(["-O2", "-mcpu=native", str(HERE / "peak.c"), "-o", str(program)])
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-        yield program
+        for name in ("peak", "signal"):
+            options = ["-O2", "-mcpu=native", "-pthread", "-fno-sanitize=all"]
+            done = run_zig([*options, str(HERE / f"{name}.c"), "-o", str(Path(scratch) / name)])
+            if done.returncode:
+                raise RuntimeError(done.stderr)
+        yield Path(scratch)
 
 
-def peak_gmacs(program: Path, cores: int) -> float:
+def peak_gmacs(programs: Path, cores: int) -> float:
     """Measure the int8 peak of so many cores at work together."""
     places = sorted(os.sched_getaffinity(0))[:cores]
-    commands = [["taskset", "-c", str(place), str(program)] for place in places]
+    commands = [["taskset", "-c", str(place), str(programs / "peak")] for place in places]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
     return sum(float(process.communicate()[0]) for process in running)
+
+
+def signal_ns(programs: Path) -> float:
+    """Measure how long a signal takes between the first two cores."""
+    places = sorted(os.sched_getaffinity(0))[:2]
+    done = subprocess.run([programs / "signal", *map(str, places)], capture_output=True, check=True)
+    return float(done.stdout)
 
 
 def macs(case: Path) -> int:
@@ -274,14 +283,18 @@ def main() -> None:
     if options.build_only:
         return
     print(f"{cpu_name()}, {date.today()}, batch 1")
-    with peak_program() as program:
+    with machine_programs() as programs:
         for name, place in places.items():
             for threads in options.threads:
-                peak = peak_gmacs(program, threads)
+                peak = peak_gmacs(programs, threads)
                 print(f"\n{name}, {threads} thread{'s' * (threads > 1)}, int8 peak {peak:.0f} GMAC/s")
+                before = signal_ns(programs) if threads > 1 else 0.0
                 seen = measure(peers, options.folder, place, threads, options.seconds, options.starts)
                 for row in table(seen, peak, macs(place) / 1e9):
                     print(row, flush=True)
+                if threads > 1:
+                    after = signal_ns(programs)
+                    print(f"a signal to the other core took {before:.0f} ns, and {after:.0f} ns later")
 
 
 if __name__ == "__main__":

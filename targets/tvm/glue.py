@@ -1,7 +1,9 @@
 """The C table that tells the runtime which kernels to call, in which order, on what."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
+from targets.tvm import sharing
 from targets.tvm.floats.calls import FloatCall
 from targets.tvm.isa import Isa
 from targets.tvm.layout import Layout
@@ -22,7 +24,7 @@ _PIECES = 16
 def kernel_names(program: Program) -> dict[Kernel, str]:
     """A C symbol for each different kernel; equal kernels share one."""
     kernels = (step.kernel for step in program.steps)
-    different = dict.fromkeys(k for k in kernels if k is not None and not isinstance(k, FloatCall))
+    different = dict.fromkeys(k for k in kernels if not isinstance(k, FloatCall))
     return {kernel: f"edgec_kernel_{i}" for i, kernel in enumerate(different)}
 
 
@@ -36,7 +38,9 @@ def source(program: Program) -> str:
     """C source that defines what edgec.h declares as generated."""
     kernels, wrappers = kernel_names(program), _wrappers(program)
     names: dict[Kernel | FloatCall, str] = dict([*kernels.items(), *wrappers.items()])
-    rows = [_row(step, names, program.isa) for step in program.steps]
+    pieces = [_piece(step, program.isa) for step in program.steps]
+    edges = [_edge(*both) for both in pairwise(zip(program.steps, pieces, strict=True))] + [sharing.ALL]
+    rows = [_row(*each, names) for each in zip(program.steps, pieces, edges, strict=True)]
     height, width, channels = program.image
     numbers = {
         "step_count": len(rows),
@@ -74,30 +78,38 @@ def _wrapper(call: FloatCall, name: str) -> str:
     )
 
 
-def _row(step: Step, names: dict[Kernel | FloatCall, str], isa: Isa) -> str:
-    kernel, items = ("0", 0) if step.kernel is None else (names[step.kernel], step.kernel.items)
-    numbers = (items, _piece(step, items, isa), step.x, step.r, step.y, step.w, step.p)
-    return f"{{{_string(step.node)}, {kernel}, {_list(numbers)}, {{{_fill(step.fill)}}}}}"
+def _row(step: Step, piece: int, edge: int, names: dict[Kernel | FloatCall, str]) -> str:
+    pitch = sharing.pitch(step) if edge > 0 else 0
+    numbers = (step.kernel.items, piece, edge, pitch, step.x, step.r, step.y, step.w, step.p)
+    return f"{{{_string(step.node)}, {names[step.kernel]}, {_list(numbers)}, {{{_fill(step.fill)}}}}}"
 
 
-def _piece(step: Step, items: int, isa: Isa) -> int:
+def _piece(step: Step, isa: Isa) -> int:
     """Work items that a thread takes at a time; 0 where it is to take its share at once."""
     piece = _PIECE * isa.macs
-    return max(1, items * piece // step.macs) if step.macs >= _PIECES * piece else 0
+    return max(1, step.kernel.items * piece // step.macs) if step.macs >= _PIECES * piece else 0
+
+
+def _edge(now: tuple[Step, int], following: tuple[Step, int]) -> int:
+    """Items at each end of a share that others wait for. Pieces belong to no thread: all wait for all."""
+    (step, piece), (after, next_piece) = now, following
+    return sharing.ALL if piece or next_piece else sharing.edge(step, after)
 
 
 def _fill(fill: Fill | None) -> str:
     if fill is None:
         return "0"
     layout = fill.layout
-    stride, gap = layout.strides.row, layout.side * layout.channels
-    lead = layout.size if fill.whole else layout.origin
-    trail_at = layout.origin + (layout.height - 1) * stride + layout.width * layout.channels
-    trail = 0 if fill.whole else gap + layout.bottom * stride
-    rows = 0 if fill.whole or not gap else layout.height - 1
-    first = layout.origin + layout.width * layout.channels
+    stride, end = layout.strides.row, layout.width * layout.channels
+    gap = layout.side * layout.channels
+    first, size = (layout.origin, stride) if fill.whole else (layout.origin + end, gap)
+    last = first + (layout.height - 1) * stride
+    trail = layout.size - last if fill.whole else gap + layout.bottom * stride
     return _list(
-        (fill.address, lead, stride, first, gap, rows, trail_at, trail, fill.pattern, _period(layout, fill))
+        (
+            *(fill.address, layout.origin, stride, first, size, layout.height - 1, last, trail),
+            *(fill.pattern, _period(layout, fill)),
+        )
     )
 
 

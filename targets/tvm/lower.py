@@ -217,11 +217,11 @@ class _Lowering:
 
     def _assemble(self, op: Assemble) -> Iterator[Step]:
         covered = sum(piece.tensor.channels for piece in op.pieces) == op.output.channels
-        yield Step(op.node, None, fill=self._fill(op.output, whole=not covered))
+        fill = self._fill(op.output, whole=not covered)
         for piece in op.pieces:
-            yield self._piece(op, piece)
+            yield self._piece(op, piece, fill if piece is op.pieces[0] else None)
 
-    def _piece(self, op: Assemble, piece: Piece) -> Step:
+    def _piece(self, op: Assemble, piece: Piece, fill: Fill | None) -> Step:
         x, (sy, sx) = self._strides(piece.tensor), piece.stride
         plain = piece.multiplier == 1.0 and piece.tensor.zero == op.output.zero and op.clip == Clip()
         kernel = CopyKernel(
@@ -249,6 +249,7 @@ class _Lowering:
             w=w,
             p=self._parameters(bias, multiplier, op.output, op.clip, None),
             y=self._address(op.output) + piece.channel,
+            fill=fill,
         )
 
     def _dequantise(self, op: Dequantise) -> Step:

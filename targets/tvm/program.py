@@ -30,6 +30,8 @@ class Kernel(Protocol):
 class Fill:
     """Bytes around (or, with `whole`, everywhere in) a tensor that are set before its kernel runs.
 
+    Threads set those around the rows they then compute; with `whole`, rows are the kernel's work items.
+
     `pattern` is an offset into the constants: one stored pixel of zero points.
     """
 
@@ -46,7 +48,7 @@ class Step:
     """One kernel call. x, r, y are offsets into the arena, IMAGE or NOTHING; w and p into the constants."""
 
     node: str
-    kernel: Kernel | FloatCall | None
+    kernel: Kernel | FloatCall
     x: int = NOTHING
     w: int = 0
     p: int = 0

@@ -11,15 +11,17 @@ enum { EDGEC_IMAGE = -1, EDGEC_NOTHING = -2 };
 typedef void (*edgec_kernel)(const uint8_t *x, const uint8_t *w, const uint8_t *p, const uint8_t *r, uint8_t *y,
                              int64_t begin, int64_t end);
 
-/* Set `lead` bytes, `rows` gaps of `gap` bytes every `stride` bytes, and `trail` bytes to a repeated pattern. */
+/* Set `lead` bytes, `rows` gaps of `gap` bytes every `stride` bytes, and `trail` bytes to a repeated pattern: what is
+   around the rows of an image, one gap behind each row but the last, or with gaps as long as rows all of it. */
 typedef struct {
   int64_t address, lead, stride, first, gap, rows, trail_at, trail, pattern, period;
 } edgec_fill;
 
 typedef struct {
   const char *node;
-  edgec_kernel kernel; /* may be absent: fill only */
+  edgec_kernel kernel;
   int64_t items, piece; /* piece: how many a thread takes at a time, or 0 for its share at once */
+  int64_t edge, pitch;  /* items at each end of a share that the others' next step needs, or -1: all; their bytes of y */
   int64_t x, r, y; /* arena, or an address above */
   int64_t w, p;    /* offsets into the constants */
   edgec_fill fill;
@@ -53,14 +55,19 @@ void edgec_close(void);
 /* Read a footer; NULL or what is wrong with the file. */
 const char *edgec_read_footer(const char *path, edgec_footer *footer);
 
-enum { EDGEC_MAX_THREADS = 64 };
+enum { EDGEC_MAX_THREADS = 64, EDGEC_OVERLAPPING = 8 }; /* with more threads `edge` does not hold */
 
-/* Threads: run `work(thread)` on all threads, and return when all have. */
+/* Threads. */
 int edgec_pool_start(int threads);
 void edgec_pool_stop(void);
-void edgec_pool_run(void (*work)(int thread));
-/* Inside work: wait until every thread is here. */
-void edgec_pool_wait(int thread);
 int edgec_pool_size(void);
+/* Wake sleeping threads, and whether all would begin at once. */
+void edgec_pool_wake(void);
+int edgec_pool_awake(void);
+/* Run `work(thread)` on all threads, and return when all have. All arrive equally often. */
+void edgec_pool_run(void (*work)(int thread));
+/* Inside work, a barrier in two parts: tell the others to have come so far, and wait until all others have, too. */
+void edgec_pool_arrive(int thread);
+void edgec_pool_meet(int thread);
 
 #endif

@@ -12,9 +12,9 @@ enum { SPINS_BEFORE_YIELD = 2000, SPINS_BEFORE_SLEEP = 20000, LINES = 128 };
 static pthread_t threads[EDGEC_MAX_THREADS];
 static int size = 1;
 static void (*job)(int thread);
-static struct { _Alignas(LINES) atomic_uint waits; } progress[EDGEC_MAX_THREADS]; /* each written by its thread alone */
+static struct { _Alignas(LINES) atomic_uint arrivals; } progress[EDGEC_MAX_THREADS]; /* each written by its thread alone */
 static atomic_int generation, stopping, sleeping, crowded;
-static int callers_cpu = -1;
+static int callers_cpu = -1, calls; /* calls: changed with the mutex held */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 
@@ -26,27 +26,34 @@ static void pause_briefly(void) {
 #endif
 }
 
-void edgec_pool_wait(int thread) {
-  unsigned now = atomic_load_explicit(&progress[thread].waits, memory_order_relaxed) + 1;
-  atomic_store_explicit(&progress[thread].waits, now, memory_order_release);
+void edgec_pool_arrive(int thread) {
+  unsigned before = atomic_load_explicit(&progress[thread].arrivals, memory_order_relaxed);
+  atomic_store_explicit(&progress[thread].arrivals, before + 1, memory_order_release);
+}
+
+void edgec_pool_meet(int thread) {
+  unsigned now = atomic_load_explicit(&progress[thread].arrivals, memory_order_relaxed);
   int patience = atomic_load_explicit(&crowded, memory_order_relaxed) ? 0 : SPINS_BEFORE_YIELD;
   for (int other = 0, spins = 0; other < size; spins++) {
-    if ((int)(atomic_load_explicit(&progress[other].waits, memory_order_acquire) - now) >= 0) other++;
+    if ((int)(atomic_load_explicit(&progress[other].arrivals, memory_order_acquire) - now) >= 0) other++;
     else if (spins < patience) pause_briefly();
     else sched_yield();
   }
 }
 
 static void wait_for_job(int seen) {
-  for (int spins = 0; spins < SPINS_BEFORE_SLEEP && !atomic_load_explicit(&crowded, memory_order_relaxed); spins++) {
+  for (;;) {
+    for (int spins = 0; spins < SPINS_BEFORE_SLEEP && !atomic_load_explicit(&crowded, memory_order_relaxed); spins++) {
+      if (atomic_load(&generation) != seen) return;
+      pause_briefly();
+    }
+    pthread_mutex_lock(&mutex);
+    atomic_fetch_add(&sleeping, 1);
+    for (int heard = calls; atomic_load(&generation) == seen && calls == heard;) pthread_cond_wait(&wake, &mutex);
+    atomic_fetch_sub(&sleeping, 1);
+    pthread_mutex_unlock(&mutex);
     if (atomic_load(&generation) != seen) return;
-    pause_briefly();
   }
-  pthread_mutex_lock(&mutex);
-  atomic_fetch_add(&sleeping, 1);
-  while (atomic_load(&generation) == seen) pthread_cond_wait(&wake, &mutex);
-  atomic_fetch_sub(&sleeping, 1);
-  pthread_mutex_unlock(&mutex);
 }
 
 static void *worker(void *argument) {
@@ -55,17 +62,19 @@ static void *worker(void *argument) {
     wait_for_job(seen);
     if (atomic_load(&stopping)) return NULL;
     job(thread);
-    edgec_pool_wait(thread);
   }
+}
+
+static void call(void) {
+  pthread_mutex_lock(&mutex);
+  calls++;
+  pthread_cond_broadcast(&wake);
+  pthread_mutex_unlock(&mutex);
 }
 
 static void announce(void) {
   atomic_fetch_add(&generation, 1);
-  if (atomic_load(&sleeping)) {
-    pthread_mutex_lock(&mutex);
-    pthread_cond_broadcast(&wake);
-    pthread_mutex_unlock(&mutex);
-  }
+  if (atomic_load(&sleeping)) call();
 }
 
 /* Deal the CPUs that the caller may use, but for the one it is on, to the workers. Left alone, kernels wake a thread
@@ -84,14 +93,19 @@ static void place_workers(void) {
     pthread_setaffinity_np(threads[i], sizeof allowed, dealt < workers ? &allowed : &places[i]);
 }
 
+int edgec_pool_awake(void) { return !atomic_load(&sleeping); }
+
+void edgec_pool_wake(void) {
+  if (size == 1) return;
+  place_workers();
+  if (!edgec_pool_awake() && !atomic_load(&crowded)) call();
+}
+
 void edgec_pool_run(void (*work)(int thread)) {
   job = work;
-  if (size > 1) {
-    place_workers();
-    announce();
-  }
+  if (size > 1) announce();
   work(0);
-  edgec_pool_wait(0);
+  edgec_pool_meet(0);
 }
 
 int edgec_pool_start(int count) {

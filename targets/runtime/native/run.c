@@ -93,12 +93,17 @@ static void repeat(uint8_t *into, int64_t bytes, const uint8_t *pattern, int64_t
   *(volatile sixteen *)(into + bytes - 16) = all;
 }
 
-static void fill(const edgec_fill *f) {
+/* Fill what belongs to the items from `begin` to `end`. */
+static void fill(const edgec_step *s, int64_t begin, int64_t end) {
+  const edgec_fill *f = &s->fill;
   const uint8_t *pattern = constants + f->pattern;
   uint8_t *base = arena + f->address;
-  repeat(base, f->lead, pattern, f->period);
-  for (int64_t row = 0; row < f->rows; row++) repeat(base + f->first + row * f->stride, f->gap, pattern, f->period);
-  repeat(base + f->trail_at, f->trail, pattern, f->period);
+  if (!f->period || begin == end) return;
+  if (begin == 0) repeat(base, f->lead, pattern, f->period);
+  int64_t after = end == s->items ? f->rows : (f->rows + 1) * end / s->items;
+  for (int64_t row = (f->rows + 1) * begin / s->items; row < after; row++)
+    repeat(base + f->first + row * f->stride, f->gap, pattern, f->period);
+  if (end == s->items) repeat(base + f->trail_at, f->trail, pattern, f->period);
 }
 
 static uint8_t *resolve(int64_t address) {
@@ -110,19 +115,20 @@ static uint8_t *resolve(int64_t address) {
 }
 
 static void run_items(const edgec_step *s, int64_t begin, int64_t end) {
+  if (begin == end) return;
   s->kernel(resolve(s->x), constants + s->w, constants + s->p, resolve(s->r), resolve(s->y), begin, end);
 }
 
 static void run_step(const edgec_step *s) {
-  if (s->fill.period) fill(&s->fill);
-  if (s->kernel) run_items(s, 0, s->items);
+  fill(s, 0, s->items);
+  run_items(s, 0, s->items);
 }
 
 /* Each thread's next item of a step and of the one after it. */
 static struct { _Alignas(128) _Atomic int64_t next[2]; } shares[EDGEC_MAX_THREADS];
 
 static int64_t share_begin(int64_t step, int thread, int threads) {
-  return step < edgec_step_count ? edgec_steps[step].items * thread / threads : 0;
+  return step < edgec_step_count ? (edgec_steps[step].items * thread + threads - 1) / threads : 0;
 }
 
 static void offer(int64_t step, int thread, int threads) {
@@ -139,35 +145,71 @@ static void run_pieces(int64_t step, int owner, int threads) {
     run_items(s, begin, begin + s->piece < end ? begin + s->piece : end);
 }
 
-/* Compute a share, then what others have not begun of theirs: cores differ in speed and have other work. Which thread
-   computes an item does not change the result. */
+typedef struct { int64_t begin, end; } items;
+
+/* Compute what other threads' next step needs of a share. Returns what is left of it. */
+static items run_edges(const edgec_step *s, items share, int thread, int threads) {
+  int64_t edge = s->edge < 0 || threads > EDGEC_OVERLAPPING ? share.end - share.begin : s->edge;
+  items inside = {share.begin + (thread > 0 ? edge : 0), share.end - (thread + 1 < threads ? edge : 0)};
+  if (inside.begin >= inside.end) inside.begin = inside.end = share.end;
+  run_items(s, share.begin, inside.begin);
+  run_items(s, inside.end, share.end);
+  return inside;
+}
+
+/* Bring what other threads wrote into this one's cache. */
+static void fetch(const edgec_step *s, int64_t begin, int64_t end) {
+  const uint8_t *y = resolve(s->y);
+  for (int64_t at = begin * s->pitch; at < end * s->pitch; at += 64) __builtin_prefetch(y + at);
+}
+
+/* Compute the rest of a share. By the time half of it is done the edges of the others are there, and they are fetched
+   before the next step reads them. */
+static void run_inside(const edgec_step *s, items inside, items share, int thread, int threads) {
+  int64_t middle = inside.begin + (inside.end - inside.begin) / 2;
+  run_items(s, inside.begin, middle);
+  if (inside.begin < inside.end && thread > 0) fetch(s, share.begin - s->edge, share.begin);
+  if (inside.begin < inside.end && thread + 1 < threads) fetch(s, share.end, share.end + s->edge);
+  run_items(s, middle, inside.end);
+}
+
+/* Compute a share; where it is in pieces then also what others have not begun of theirs: cores differ in speed and have
+   other work. Which thread computes an item does not change the result. */
 static void run_share(int64_t step, int thread, int threads) {
   const edgec_step *s = &edgec_steps[step];
-  int64_t begin = share_begin(step, thread, threads), end = share_begin(step, thread + 1, threads);
-  if (s->kernel && s->piece)
+  items share = {share_begin(step, thread, threads), share_begin(step, thread + 1, threads)}, inside = {0, 0};
+  fill(s, share.begin, share.end); /* not the bytes that other threads' kernels write */
+  if (s->piece)
     for (int n = 0; n < threads; n++) run_pieces(step, (thread + n) % threads, threads);
-  else if (s->kernel && begin < end)
-    run_items(s, begin, end);
+  else
+    inside = run_edges(s, share, thread, threads);
+  edgec_pool_arrive(thread);
+  run_inside(s, inside, share, thread, threads);
 }
+
+static int64_t joined; /* the step that the other threads begin with */
 
 static void run_together(int thread) {
   int threads = edgec_pool_size();
-  for (int64_t i = 0; i < edgec_step_count; i++) {
-    if (i) edgec_pool_wait(thread);
+  for (int64_t i = joined; i < edgec_step_count; i++) {
+    if (i > joined) edgec_pool_meet(thread);
     offer(i + 1, thread, threads); /* nobody looks at it before all have met again */
-    if (thread == 0 && edgec_steps[i].fill.period) fill(&edgec_steps[i].fill); /* not the bytes the kernel writes */
     run_share(i, thread, threads);
   }
 }
 
+/* Waking a thread takes as long as a small network. Until all are awake the caller works alone, unless there is a step
+   so large that they can take pieces of it whenever they come. */
 static void run_all(void) {
   int threads = edgec_pool_size();
-  if (threads == 1)
-    for (int64_t i = 0; i < edgec_step_count; i++) run_step(&edgec_steps[i]);
-  else {
-    for (int thread = 0; thread < threads; thread++) offer(0, thread, threads);
-    edgec_pool_run(run_together);
+  edgec_pool_wake();
+  for (joined = 0; joined < edgec_step_count; joined++) {
+    if (threads > 1 && (edgec_pool_awake() || edgec_steps[joined].piece)) break;
+    run_step(&edgec_steps[joined]);
   }
+  if (joined == edgec_step_count) return;
+  for (int thread = 0; thread < threads; thread++) offer(joined, thread, threads);
+  edgec_pool_run(run_together);
 }
 
 void edgec_run(const uint8_t *input, float *output) {

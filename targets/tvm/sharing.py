@@ -1,0 +1,124 @@
+"""What threads that share the work of a step have to wait for before the next one.
+
+Each thread computes an equal share of a step's items. Where items are rows, the next step of the other
+threads needs no more of it than the rows at its ends: it computes these first, says so, and the others may
+go on while it computes those inside. How many rows that takes, and that nobody writes where another still
+reads, is looked up in the bytes that work items touch.
+"""
+
+from dataclasses import dataclass
+from itertools import permutations, product
+
+from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
+from targets.tvm.program import Fill, Step
+
+ALL = -1
+"""The others wait for all of a share."""
+MOST_THREADS = 8
+"""More than these always wait for all; EDGEC_OVERLAPPING in runtime/native/edgec.h."""
+_WIDEST = 2
+
+Bytes = range
+"""Addresses in the arena: the first, and the one after the last."""
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What some work items of a step read and write, or a little more."""
+
+    reads: tuple[Bytes, ...] = ()
+    writes: tuple[Bytes, ...] = ()
+
+
+def share(items: int, thread: int, threads: int) -> range:
+    """A thread's work items; the first threads have more where they do not divide."""
+    return range(-(-items * thread // threads), -(-items * (thread + 1) // threads))
+
+
+def inside(items: range, edge: int, thread: int, threads: int) -> range:
+    """Those of a share that others do not wait for. The first and the last thread have one edge only."""
+    begin = items.start + (edge if thread > 0 else 0)
+    end = items.stop - (edge if thread + 1 < threads else 0)
+    return range(begin, max(begin, end))
+
+
+def edge(step: Step, following: Step) -> int:
+    """The fewest items at the ends of a share without which `following` cannot begin elsewhere, or ALL."""
+    for items in range(_WIDEST + 1):
+        if all(independent(step, following, items, threads) for threads in range(2, MOST_THREADS + 1)):
+            return items
+    return ALL
+
+
+def independent(step: Step, following: Step, items: int, threads: int) -> bool:
+    """Whether a thread may be inside its share of `step` while others are anywhere in `following`."""
+    for slow, fast in permutations(range(threads), 2):
+        behind = inside(share(step.kernel.items, slow, threads), items, slow, threads)
+        ahead = share(following.kernel.items, fast, threads)
+        if behind and ahead and _conflict(touched(step, behind), touched(following, ahead, fills=True)):
+            return False
+    return True
+
+
+def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
+    """What a thread touches that computes these items, with `fills` also around them; None if not known."""
+    match step.kernel:
+        case ConvKernel(logits=False) as kernel:
+            found = _by_convolution(step, kernel, items)
+        case CopyKernel() as kernel:
+            found = Touched(
+                (_rows(step.x, items, kernel.x.row, kernel.x.pixel * (kernel.width - 1) + kernel.channels),),
+                (_rows(step.y, items, kernel.y.row, kernel.y.pixel * (kernel.width - 1) + kernel.channels),),
+            )
+        case ImageKernel() as kernel:
+            found = Touched((), (_rows(step.y, items, kernel.stride, kernel.row),))
+        case _:
+            return None
+    if fills and step.fill is not None:
+        return Touched(found.reads, (*found.writes, _filled(step.fill, items, step.kernel.items)))
+    return found
+
+
+def pitch(step: Step) -> int:
+    """Bytes of the result from one work item to the next."""
+    first, second = (touched(step, range(n, n + 1)) for n in range(2))
+    return second.writes[0].start - first.writes[0].start if first and second else 0
+
+
+def _by_convolution(step: Step, kernel: ConvKernel, items: range) -> Touched:
+    rows, size, last = range(kernel.height), kernel.tile.rows, kernel.height - kernel.tile.rows
+    if kernel.channel_blocks == 1:  # the last block of rows may begin earlier than its number says
+        rows = range(min(items[0] * size, last), min(items[-1] * size, last) + size)
+    (sy, sx), (down, right) = kernel.stride, kernel.tap_step
+    per_group, distance = kernel.group
+    reach = (kernel.taps[0] - 1) * down + (kernel.taps[1] - 1) * right + max(kernel.spread) + kernel.run
+    reach += (kernel.width - 1) * sx * kernel.x.pixel + (kernel.channels // per_group) * distance
+    reads = [_rows(step.x, rows, sy * kernel.x.row, reach)]
+    if kernel.residual:
+        wide = (kernel.width - 1) * kernel.residual.pixel + kernel.channels
+        reads.append(_rows(step.r, rows, kernel.residual.row, wide))
+    wide = (kernel.width - 1) * kernel.y.pixel + kernel.channels
+    return Touched(tuple(reads), (_rows(step.y, rows, kernel.y.row, wide),))
+
+
+def _rows(address: int, rows: range, stride: int, size: int) -> Bytes:
+    """From the first row to the end of the last, which has `size` bytes."""
+    return range(address + rows[0] * stride, address + rows[-1] * stride + size)
+
+
+def _filled(fill: Fill, items: range, of: int) -> Bytes:
+    """What the runtime fills with these items: what is to the right of their rows, and beyond both ends."""
+    layout = fill.layout
+    first, after = (layout.height * n // of for n in (items.start, items.stop))
+    begin = fill.address + (layout.origin + first * layout.strides.row if items.start else 0)
+    end = fill.address + (layout.origin + after * layout.strides.row if items.stop < of else layout.size)
+    return range(begin, end)
+
+
+def _conflict(behind: Touched | None, ahead: Touched | None) -> bool:
+    """Whether one may write what the other reads or writes."""
+    if behind is None or ahead is None:
+        return True
+    both = [*product(behind.writes, ahead.reads + ahead.writes), *product(behind.reads, ahead.writes)]
+    return any(a.start < b.stop and b.start < a.stop for a, b in both)

@@ -1,0 +1,123 @@
+"""Threads that run ahead of each other, as far as they may, compute the same bits."""
+
+import ctypes
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from targets.runtime.native_runner import open_engine
+from targets.tvm import glue, oracle
+from targets.tvm.codegen import compile_object
+from targets.tvm.engine import write_engine
+from targets.tvm.graph import Graph
+from targets.tvm.importer import import_graph
+from targets.tvm.isa import Isa
+from targets.tvm.link import NATIVE, run_zig
+from targets.tvm.lower import lower
+from targets.tvm.sharing import MOST_THREADS, inside, share
+from targets.tvm.target import host_isa
+from tests.targets.needs import or_skip
+from tests.targets.tvm.networks import pictures
+from tests.targets.tvm.qdq import QdqModel
+
+
+def residual_network(height: int, width: int, folder: Path) -> Graph:
+    """Two stages as in ResNet-20, the second behind a stride and a shortcut of slices and padding."""
+    m = QdqModel(height, width, 3)
+    x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3)), 0.5, 0)
+    for _ in range(3):
+        y = m.quantized(m.node("Relu", m.conv(x, 16, 16)), 2.0, 0)
+        x = m.quantized(m.node("Relu", m.node("Add", m.conv(y, 16, 16), x)), 8.0, 0)
+    y = m.quantized(m.node("Relu", m.conv(x, 32, 16, strides=[2, 2])), 2.0, 0)
+    bounds = (m.constant(np.array(v, np.int64)) for v in ([0, 0], [height, width], [2, 3], [2, 2]))
+    channels = m.constant(np.array([0, 8, 0, 0, 0, 8, 0, 0], np.int64))
+    short = m.node("Pad", m.node("Slice", x, *bounds), channels)
+    x = m.quantized(m.node("Relu", m.node("Add", m.conv(y, 32, 32), m.quantized(short, 8.0, 0))), 8.0, 0)
+    for _ in range(2):
+        y = m.quantized(m.node("Relu", m.conv(x, 32, 32, kernel=1)), 4.0, 0)
+        x = m.quantized(m.node("Relu", m.node("Add", m.conv(y, 32, 32), x)), 8.0, 0)
+    x = m.quantized(m.node("GlobalAveragePool", x), 4.0, 0)
+    return import_graph(m.save(m.gemm(m.node("Flatten", x), 7, 32), folder / "model.onnx"))
+
+
+def link_laggards(graph: Graph, isa: Isa, folder: Path) -> ctypes.CDLL:
+    program = lower(graph, isa)
+    functions = [kernel.function(name) for kernel, name in glue.kernel_names(program).items()]
+    compile_object(functions, isa, folder / "kernels.o")
+    (folder / "table.c").write_text(glue.source(program))
+    sources = [folder / "table.c", NATIVE / "pool.c", Path(__file__).parent / "laggards.c"]
+    options = ["-shared", "-fPIC", "-O1", "-fno-sanitize=all", "-pthread", f"-I{NATIVE}"]
+    files = [str(path) for path in (*sources, folder / "kernels.o", "-o", folder / "laggards.so")]
+    linked = run_zig([*options, *files])
+    assert linked.returncode == 0, linked.stderr
+    library = ctypes.CDLL(str(folder / "laggards.so"))
+    library.edgec_open.restype = ctypes.c_char_p
+    library.lagging.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint)
+    return library
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 9), (19, 6), (7, 7)])
+def test_whoever_lags_behind_the_bits_stay_the_same(height: int, width: int, tmp_path: Path) -> None:
+    isa = or_skip(host_isa)
+    graph = residual_network(height, width, tmp_path)
+    write_engine(graph, isa, tmp_path / "engine")
+    library = link_laggards(graph, isa, tmp_path)
+    assert library.overlapping() >= 10
+    assert library.edgec_open(os.fsencode(tmp_path / "engine"), 1) is None
+    images = pictures(graph, 2)
+    expected = oracle.run(graph, images)
+    assert len(np.unique(expected)) > 7
+    found = np.empty(graph.classes, np.float32)
+    for threads in range(2, MOST_THREADS + 1):
+        for laggards in range(1, 1 << threads):
+            n = laggards % 2
+            library.lagging(images[n].ctypes.data, found.ctypes.data, threads, laggards)
+            assert np.array_equal(found, expected[n]), f"{threads} threads, of which {laggards:b} lag"
+    library.edgec_close()
+
+
+def test_shares_cover_a_step_and_the_first_has_one_item_more() -> None:
+    for items in range(40):
+        for threads in range(1, MOST_THREADS + 1):
+            shares = [share(items, thread, threads) for thread in range(threads)]
+            assert [n for one in shares for n in one] == list(range(items))
+            assert len(shares[0]) == -(-items // threads)
+
+
+def test_only_edges_next_to_another_share_are_waited_for() -> None:
+    assert [inside(share(32, t, 3), 1, t, 3) for t in range(3)] == [range(10), range(12, 21), range(23, 32)]
+
+
+@pytest.fixture(scope="module")
+def residual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Graph]:
+    folder = tmp_path_factory.mktemp("residual")
+    graph = residual_network(32, 32, folder)
+    write_engine(graph, or_skip(host_isa), folder / "engine")
+    return folder / "engine", graph
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_small_steps_on_several_threads_give_the_same_bits_every_time(
+    residual: tuple[Path, Graph], threads: int
+) -> None:
+    engine, graph = residual
+    images = pictures(graph, 2)
+    expected = oracle.run(graph, images)
+    many = np.tile(images, (500, 1, 1, 1))
+    with open_engine(engine, threads) as runner:
+        assert np.array_equal(runner.infer(many), np.tile(expected, (500, 1)))
+
+
+def test_threads_that_join_when_they_have_woken_up_give_the_same_bits(
+    residual: tuple[Path, Graph],
+) -> None:
+    engine, graph = residual
+    images = pictures(graph, 1)
+    expected, random = oracle.run(graph, images), np.random.default_rng(0)
+    with open_engine(engine, 2) as runner:
+        for pause in random.uniform(0, 0.003, 200):  # a thread falls asleep within a millisecond
+            time.sleep(pause)
+            assert np.array_equal(runner.infer(images), expected)
