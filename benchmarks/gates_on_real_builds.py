@@ -26,7 +26,7 @@ from pipeline.progress import Silent
 from pipeline.report import figures
 from pipeline.report.accuracy import AccuracyTally
 from pipeline.report.gates import drop_gate
-from pipeline.report.model.figures import Verdict
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.report import Gate
 from pipeline.report.speed import judge_speed, speed_ratio
 from targets.base import Origin, Runner

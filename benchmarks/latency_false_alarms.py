@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.model.figures import Verdict
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import SpeedRatio
 from pipeline.report.speed import judge_speed, speed_ratio
 from targets.runtime.machine import read_state

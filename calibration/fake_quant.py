@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from calibration.graph import Graph, attribute
-from calibration.grid import ActivationGrid, QuantizedWeight
+from calibration.grid import WEIGHT_LIMIT, ActivationGrid, QuantizedWeight
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.replay import Replay, kernel_of
@@ -153,7 +153,7 @@ class _Layer(nn.Module):
         moved: Tensor = self.integers
         if self._limit is not None:
             moved = torch.maximum(torch.minimum(moved, self._start + self._limit), self._start - self._limit)
-        return moved.clamp(-127, 127)
+        return moved.clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
 
 
 def _round(x: Tensor) -> Tensor:

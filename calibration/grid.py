@@ -1,12 +1,15 @@
 """The 8-bit grids: from a range or from weights to scale, zero point and integers."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import Scheme
 
+WEIGHT_LIMIT = 127
+"""Weights are integers in [-127, 127], so that their negatives exist."""
 INT32_BIAS_LIMIT = 2.0**30
 """Half of int32: an engine adds the bias, rounded at the scale of the products, to their sum."""
 
@@ -72,7 +75,7 @@ class QuantizedWeight:
 def max_scales(weight: NDArray[np.float32]) -> NDArray[np.float64]:
     """float64 [K]: max |w| / 127 for each output channel (axis 0)."""
     scales: NDArray[np.float64] = (
-        np.abs(weight).reshape(weight.shape[0], -1).max(axis=1).astype(np.float64) / 127
+        np.abs(weight).reshape(weight.shape[0], -1).max(axis=1).astype(np.float64) / WEIGHT_LIMIT
     )
     return scales
 
@@ -98,5 +101,10 @@ def weight_scales(
 def round_weight(weight: NDArray[np.float32], scales: NDArray[np.float32]) -> QuantizedWeight:
     """Round to nearest (half to even) at the given scales, output channel first."""
     shape = (-1,) + (1,) * (weight.ndim - 1)
-    values = np.clip(np.rint(weight / scales.reshape(shape)), -127, 127).astype(np.int8)
-    return QuantizedWeight(values, scales)
+    return QuantizedWeight(nearest_weights(weight / scales.reshape(shape)).astype(np.int8), scales)
+
+
+def nearest_weights(steps: NDArray[Any]) -> NDArray[Any]:
+    """Weights in steps of their scale, rounded half to even and saturated, in the float type they came in."""
+    integers: NDArray[Any] = np.clip(np.rint(steps), -WEIGHT_LIMIT, WEIGHT_LIMIT)
+    return integers

@@ -28,6 +28,7 @@ from torch import Tensor
 from calibration.channels import ChannelGroups
 from calibration.errors import ImagesError
 from calibration.graph import Graph
+from calibration.grid import WEIGHT_LIMIT
 from calibration.layers import float_layer
 from calibration.placement import Placement
 from calibration.recipe import Scheme
@@ -157,7 +158,7 @@ def _layer_terms(
 
     def noise(factors: Tensor) -> Tensor:
         e = factors[ids]
-        step = (largest * e).amax(1) / 127
+        step = (largest * e).amax(1) / WEIGHT_LIMIT
         return (step.square() / 12 * gain).sum() * taps * (power / e.square()).sum()
 
     return noise

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.grid import QuantizedWeight, max_scales, round_weight, weight_scales
+from calibration.grid import QuantizedWeight, max_scales, nearest_weights, round_weight, weight_scales
 from calibration.layers import FloatLayer
 from calibration.recipe import Correction, QuantRecipe
 
@@ -92,7 +92,7 @@ def mse_scales(weight: NDArray[np.float32], importance: NDArray[np.float64]) -> 
     errors = []
     for shrink in SHRINK:
         scale = (safe * shrink)[:, None]
-        difference = np.clip(np.rint(flat / scale), -127, 127) * scale - flat
+        difference = nearest_weights(flat / scale) * scale - flat
         errors.append((difference * difference) @ importance)
     best: NDArray[np.float64] = largest * SHRINK[np.argmin(errors, axis=0)]
     return best
@@ -122,7 +122,7 @@ def second_order_rounding(
         stop = min(start + BLOCK, rest.shape[1])
         errors = np.zeros((len(rest), stop - start))
         for i in range(start, stop):
-            integers[:, i] = np.clip(np.rint(rest[:, i] / step), -127, 127)
+            integers[:, i] = nearest_weights(rest[:, i] / step)
             error = (rest[:, i] - integers[:, i] * step) / upper[i, i]
             rest[:, i + 1 : stop] -= error[:, None] * upper[i, i + 1 : stop]
             errors[:, i - start] = error

@@ -24,7 +24,7 @@ SPARE = 2
 
 @dataclass(frozen=True)
 class Deployed:
-    """What now is in use on a device."""
+    """What now is in use on a device; `selftest` is what its self-test said, as it said it."""
 
     device: str
     folder: str
@@ -55,22 +55,23 @@ def deploy(device: SshDevice, bundle: Path, trusted: Sequence[PublicKey], progre
     with progress.task(f"send to {device.address}", size) as advance:
         device.send(bundle, incoming, advance)
     with progress.task(f"check, test and switch on {device.address}", None):
-        result = _run_installer(device, [incoming, "--into", folder], trusted)
+        deployed = _run_installer(device, folder, [incoming], trusted)
     device.run(["rm", "-f", "--", incoming])
-    return Deployed(str(device.address), folder, str(result["version"]), dict(result["selftest"]))
+    return deployed
 
 
 def roll_back(device: SshDevice, name: str, progress: Progress) -> Deployed:
-    """Switch `name` on the device back to the version before, if it still passes its self-test."""
-    folder = f"{FOLDER}/{name}"
+    """Switch `name` on the device back to the version before, if it still passes its self-test.
+
+    Raises BundleError if it does not, and a DeviceError if the device cannot be reached.
+    """
     with progress.task(f"test and switch back on {device.address}", None):
-        result = _run_installer(device, ["--rollback", "--into", folder], ())
-    return Deployed(str(device.address), folder, str(result["version"]), dict(result["selftest"]))
+        return _run_installer(device, f"{FOLDER}/{name}", ["--rollback"], ())
 
 
 def _run_installer(
-    device: SshDevice, arguments: list[str], trusted: Sequence[PublicKey]
-) -> dict[str, dict[str, object]]:
+    device: SshDevice, folder: str, arguments: list[str], trusted: Sequence[PublicKey]
+) -> Deployed:
     with tempfile.TemporaryDirectory(prefix="edgec-deploy-") as scratch:
         local = Path(scratch) / "install.pyz"
         local.write_bytes(installer())
@@ -82,12 +83,12 @@ def _run_installer(
             (Path(scratch) / "key.pub").write_text(key.pem)
             device.send(Path(scratch) / "key.pub", remote)
             keys += ["--key", remote]
-    done = device.run(["python3", program, *arguments, *keys])
+    done = device.run(["python3", program, *arguments, "--into", folder, *keys])
     if done.returncode:
         said = done.stderr.strip().removeprefix("edgec-install: ") or f"exit code {done.returncode}"
         raise BundleError(f"{device.address} did not install it: {said}")
-    result: dict[str, dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    told = json.loads(done.stdout.splitlines()[-1])
+    return Deployed(str(device.address), folder, told["version"], told["selftest"])
 
 
 def installer() -> bytes:

@@ -4,7 +4,6 @@ He et al. 2015, section 4.4: the winning entry of ILSVRC 2015 was an ensemble of
 ensemble costs the sum of its members, so the question is always whether one larger network would do.
 """
 
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from pipeline.progress import Progress
 from pipeline.report.ensemble import Combination, EnsembleReport
 from pipeline.report.paired import paired_images
 from pipeline.report.stats import wilson_interval
+from pipeline.stages.measure import Measurements
 from pipeline.task import Task
 from targets.base import Runner
 from targets.reference import ReferenceTarget
-from targets.runtime.measure import from_json
 
 BATCH = 32
 Logits = NDArray[np.float32]
@@ -121,18 +120,13 @@ class _Cost:
 
 def _cost(build: Build) -> _Cost:
     """Read a member's median latencies, and what an emulator counted."""
-    folder = build.measurements
-    if folder is None:
-        return _Cost(None, None, None)
+    measured = Measurements(build.measurements)
 
-    def milliseconds(name: str) -> float | None:
-        if name not in folder.digests:
-            return None
-        return median(from_json(folder.file(name).read_text())[0].runs_ns) / 1e6
+    def milliseconds(precision: str) -> float | None:
+        runs = measured.runs(precision)
+        return median(runs[0].runs_ns) / 1e6 if runs else None
 
-    counted = "instructions.json" in folder.digests
-    instructions = int(json.loads(folder.file("instructions.json").read_text())) if counted else None
-    return _Cost(milliseconds("int8.json"), milliseconds("fp32.json"), instructions)
+    return _Cost(milliseconds("int8"), milliseconds("fp32"), measured.instructions())
 
 
 def _combination(

@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.plan import Build
 from pipeline.progress import Progress, Silent
 from pipeline.publish import publish
-from pipeline.report.model.figures import Verdict
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.report import Report
 from targets.errors import TargetError
 

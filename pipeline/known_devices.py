@@ -48,7 +48,10 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
 
 
 def add_device(name: str, address: SshAddress, file: Path | None = None) -> Path:
-    """Name a device, or give a name another address; return the file it is kept in."""
+    """Name a device, or give a name another address; return the file it is kept in.
+
+    Raises UsageError for a name of other characters, and for a file that was damaged by hand.
+    """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise UsageError(f"{name!r} is no name for a device: use small letters, digits, - and _.")
     path = file or devices_file()

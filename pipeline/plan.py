@@ -15,7 +15,7 @@ from pipeline.stages.adopt import Adopt
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bring import Bring, brought_recipe
 from pipeline.stages.bundle import Bundle
-from pipeline.stages.calibrate import Calibrate, CalibrationImages
+from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, Engine
 from pipeline.stages.export import Export
@@ -118,7 +118,7 @@ class Build(Request):
             return self.brought
         if max_drop is None:
             return self.quantized_model
-        tuning = CalibrationImages(self.tuning, self.model.preprocessing)
+        tuning = self.seen(self.tuning)
         return self._make(Mix(self._quantized, tuning, max_drop, self.target.float_precision))
 
     @cached_property
@@ -137,8 +137,7 @@ class Build(Request):
             Validate(
                 float_model=self.float_model,
                 engine=self.engine,
-                images=self.evaluation,
-                preprocessing=self.model.preprocessing,
+                images=self.seen(self.evaluation),
                 training=TrainingImages(self.dataset),
                 task=self.model.task,
             )
@@ -153,8 +152,7 @@ class Build(Request):
             Measure(
                 float_model=self.float_model,
                 engine=self.engine,
-                images=self.evaluation,
-                preprocessing=self.model.preprocessing,
+                images=self.seen(self.evaluation),
                 settings=self.latency_settings,
                 threads=self.config.latency.threads,
             )
@@ -166,12 +164,12 @@ class Build(Request):
         wanted = self.config.validation.sensitivity
         if not wanted:
             return None
-        images = CalibrationImages(self.evaluation.stratified(wanted, seed=0), self.model.preprocessing)
+        images = self.seen(self.evaluation.stratified(wanted, seed=0))
         return self._make(Attribute(self._quantized, images))
 
     def study(self, draws: int) -> Product:
         """study.json: how many calibration images are enough, by so many random draws of each number."""
-        whole = CalibrationImages(self.dataset.split("calibration"), self.model.preprocessing)
+        whole = self.seen(self.dataset.split("calibration"))
         subject = self.model.name, self.data_name, self.float_model, whole
         return self._make(Study(*subject, self.recipe, self.config.calibration.images, draws))
 
@@ -185,8 +183,7 @@ class Build(Request):
             Robustness(
                 float_model=self.float_model,
                 engine=self.engine,
-                images=self.evaluation.stratified(wanted, seed=0),
-                preprocessing=self.model.preprocessing,
+                images=self.seen(self.evaluation.stratified(wanted, seed=0)),
                 seed=0,
             )
         )
@@ -204,10 +201,9 @@ class Build(Request):
     @cached_property
     def samples(self) -> Product:
         """evaluation.npz."""
-        preprocessing = self.model.preprocessing
-        size = sample_size(preprocessing, self.model.task, self.classes)
-        images = self.evaluation.stratified(size, seed=0)
-        return self._make(Sample(self.float_model, self.engine, images, preprocessing))
+        size = sample_size(self.model.preprocessing, self.model.task, self.classes)
+        images = self.seen(self.evaluation.stratified(size, seed=0))
+        return self._make(Sample(self.float_model, self.engine, images))
 
     @cached_property
     def bundle(self) -> Product:

@@ -49,7 +49,7 @@ def _race(build: Build, old_bundle: Path) -> SpeedRatio:
         old = Path(scratch) / build.target.engine_name
         old.write_bytes(read_entry(old_bundle, manifest.engine))
         engines = [(build.target.runner, old), (build.target.runner, build.engine.path)]
-        images = first_images(build.evaluation, build.model.preprocessing, build.latency_settings.batch)
+        images = first_images(build.seen(build.evaluation), build.latency_settings.batch)
         threads = build.config.latency.threads
         with build.progress.task("race the old engine", None):
             before, after = measure_in_child(engines, images, build.latency_settings, threads)

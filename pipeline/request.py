@@ -18,9 +18,9 @@ from pipeline.known_devices import find_device
 from pipeline.models.foreign.description import ForeignModel, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
+from pipeline.report.limits import GateLimits
 from pipeline.signing import public_half
-from pipeline.stages.calibrate import CalibrationImages
-from pipeline.stages.report import GateLimits
+from pipeline.stages.images import ModelImages
 from pipeline.task import Task
 from targets.base import Target
 from targets.registry import find_target
@@ -89,9 +89,13 @@ class Request:
         return Settings(wanted.batch, wanted.precision, max_seconds=wanted.seconds)
 
     @cached_property
-    def calibration_images(self) -> CalibrationImages:
+    def calibration_images(self) -> ModelImages:
         """The calibration images as the model sees them."""
-        return CalibrationImages(self.calibration, self.model.preprocessing)
+        return self.seen(self.calibration)
+
+    def seen(self, split: Split) -> ModelImages:
+        """Return images as the model sees them."""
+        return ModelImages(split, self.model.preprocessing)
 
     @property
     def limits(self) -> GateLimits:

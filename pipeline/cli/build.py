@@ -16,7 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.fleet import build_on_all, devices_of, failed
 from pipeline.plan import Build
 from pipeline.publish import place, publish
-from pipeline.report.model.figures import Verdict
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.report import Report
 from pipeline.report.terminal import render_terminal
 from pipeline.stages import parity

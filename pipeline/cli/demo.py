@@ -50,19 +50,10 @@ def demo(
         "int8": Engine(one.target.runner, one.engine.path),
         "fp32": Engine(ReferenceTarget.runner, one.float_model.file("model.onnx")),
     }
-    words = [
-        "--source",
-        source,
-        "--host",
-        host,
-        "--port",
-        str(port),
-        "--threads",
-        str(chosen.latency.threads),
-    ]
+    values = {"--source": source, "--host": host, "--port": port, "--threads": chosen.latency.threads}
     flags = {"--once": once, "--no-window": no_window, "--unpaced": unpaced, "--json": as_json}
-    parsed = camera.parser("edgec demo").parse_args(
-        [*words, *(flag for flag, given in flags.items() if given)]
-    )
+    words = [str(word) for option in values.items() for word in option]
+    words += [flag for flag, given in flags.items() if given]
+    parsed = camera.parser("edgec demo").parse_args(words)
     gc.freeze()  # the toolchain's modules are not searched for garbage again: at the end that took a second
     raise typer.Exit(camera.run(camera.Demo(manifest, engines, {}), parsed))

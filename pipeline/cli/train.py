@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from pipeline.cli.console import make_progress
 from pipeline.config import load_config
 from pipeline.errors import UsageError
 from pipeline.training.config import QatConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from pipeline.training.loop import TrainResult
 
 
 def train(
@@ -65,20 +68,28 @@ def train(
 
     result = run_training(settings, output or Path("runs") / settings.model, make_progress(as_json))
     if as_json:
-        history = [record.model_dump(mode="json") for record in result.history]
-        found = result.judgement
-        record = {
-            "weights": str(result.weights),
-            "right": found and found.right,
-            "evaluated": found and found.seen,
-            "balanced_accuracy": found and found.balanced_accuracy,
-        }
-        typer.echo(json.dumps({**record, "history": history}))
-        return
+        _show_json(result)
+    else:
+        _show(result)
+
+
+def _show_json(result: "TrainResult") -> None:
+    found = result.judgement
+    record = {
+        "weights": str(result.weights),
+        "right": found and found.right,
+        "evaluated": found and found.seen,
+        "balanced_accuracy": found and found.balanced_accuracy,
+        "history": [record.model_dump(mode="json") for record in result.history],
+    }
+    typer.echo(json.dumps(record))
+
+
+def _show(result: "TrainResult") -> None:
     typer.echo(f"weights  {result.weights}")
-    folder = result.weights.parent
-    typer.echo(f"curves   {folder / 'training.html'}")
-    if (found := result.judgement) is not None and found.seen:
+    typer.echo(f"curves   {result.weights.parent / 'training.html'}")
+    found = result.judgement
+    if found is not None and found.seen:
         typer.echo(
             f"top-1    {found.accuracy:.2%} of {found.seen} evaluation images, in float32"
             f" (mean over classes {found.balanced_accuracy:.2%})"

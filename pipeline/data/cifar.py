@@ -33,7 +33,7 @@ def find_batches(folder: Path) -> Path | None:
 
 
 def open_batches(folder: Path) -> Dataset:
-    """Open the batches in `folder`."""
+    """Open the batches in `folder`; splits are read when used. Raises DataError for unreadable names."""
     names = _load(folder / "batches.meta").get(b"label_names")
     if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
         raise DataError(f"{folder / 'batches.meta'} has no list of label_names.")
@@ -98,7 +98,7 @@ class _Array:
         self.state = state
 
     def rows(self, path: Path) -> NDArray[np.uint8]:
-        """Return the array if it is one of bytes that fill its shape."""
+        """Return uint8 [height, width]. Raises DataError if it is no array of bytes that fill its shape."""
         match self.state:
             case (
                 _,
@@ -127,7 +127,7 @@ class _Unpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:
-        """Return our stand-in for an allowed name."""
+        """Return our stand-in for an allowed name. Raises UnpicklingError for any other."""
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which was not run")
         return self.ALLOWED[module, name]

@@ -45,6 +45,7 @@ def open_tree(tree: Tree, labels: str | None) -> Dataset | None:
     """Open the pictures of `tree`; None if it has neither labels.csv nor pictures in a split's folder.
 
     labels is the kind of label to use where labels.csv has several, such as `coarse`; None takes the first.
+    Raises UsageError for a kind that is not there, and DataError for a labels.csv that cannot be used.
     """
     if tree.holds(LABELS):
         entries = _from_csv(tree, labels)

@@ -91,7 +91,8 @@ class Split:
     def stratified(self, count: int, seed: int = 0) -> "Split":
         """Return `count` samples drawn so that classes keep their proportions; all if there are fewer.
 
-        A smaller draw with the same seed is contained in a larger one. Samples keep their order.
+        A smaller draw with the same seed is contained in a larger one. Samples keep their order. Raises
+        DataError if none are asked for.
         """
         if count < 1:
             raise DataError(

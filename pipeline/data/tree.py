@@ -77,7 +77,7 @@ class FolderTree:
             return sorted(_files_below(self._folder, top)) if (self._folder / top).is_dir() else []
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes."""
+        """Return a file's bytes. Raises ImageError if they are too many, DataError if it cannot be read."""
         path = self._folder / name
         with _readable():
             if path.stat().st_size > FILE_LIMIT:
@@ -117,7 +117,7 @@ class ZipTree:
         return sorted(name for name in self._names if name.startswith(f"{top}/"))
 
     def read(self, name: str) -> bytes:
-        """Return a member's bytes."""
+        """Return a member's bytes. Raises ImageError if they are damaged or too many."""
         if self._archive.getinfo(name).file_size > FILE_LIMIT:
             raise ImageError(f"it unpacks to more than {FILE_LIMIT:,} bytes")
         try:

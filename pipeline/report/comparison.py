@@ -11,7 +11,8 @@ from pipeline.errors import ReportError
 from pipeline.report import figures
 from pipeline.report.baseline import Baseline, StoredLatency, baseline_of
 from pipeline.report.gates import drop_gate, explain, verdict_below
-from pipeline.report.model.figures import Verdict
+from pipeline.report.model.accuracy import PairedRate
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import Quantile, SpeedRatio
 from pipeline.report.model.report import Gate, Report, overall
 from pipeline.report.paired import paired_images, unpack_bits
@@ -70,36 +71,24 @@ def compare(
     accuracy = drop_gate(top1, limits.max_drop, after.int8_origin, "baseline_drop", "loss of INT8's top-1")
     size = _size_gate(before.engine_bytes, after.engine_bytes, limits.max_size_ratio)
     gates = (accuracy, size) if speed is None else (accuracy, size, _speed_gate(speed, limits, after))
-    moved = (
-        Moved(
-            name="INT8 top-1",
-            before=figures.percent(top1.fp32),
-            after=figures.percent(top1.int8),
-            note=f"{top1.worse} images worse, {top1.better} better"
-            + ("; more than noise" if top1.more_than_noise else "; within noise"),
-        ),
-        *_latency_moved(before.latency, after.latency, speed),
-        Moved(
-            name="engine",
-            before=figures.size(before.engine_bytes),
-            after=figures.size(after.engine_bytes),
-            note="" if before.engine_bytes == after.engine_bytes else _percent_change(size.value),
-        ),
-        Moved(
-            name="peak memory",
-            before=figures.memory(before.memory),
-            after=figures.memory(after.memory),
-            note="",
-        ),
-        *_tools_moved(before.tools, after.tools),
-    )
     return Comparison(
         model=after.model,
         target=after.target,
         device=after.device,
         verdict=overall(gates),
         gates=gates,
-        moved=moved,
+        moved=(
+            _accuracy_moved(top1),
+            *_latency_moved(before.latency, after.latency, speed),
+            _size_moved(before.engine_bytes, after.engine_bytes),
+            Moved(
+                name="peak memory",
+                before=figures.memory(before.memory),
+                after=figures.memory(after.memory),
+                note="",
+            ),
+            *_tools_moved(before.tools, after.tools),
+        ),
         warnings=() if speed else _stored_warning(before.latency, after.latency, limits),
     )
 
@@ -157,6 +146,21 @@ def _speed_gate(speed: SpeedRatio, limits: Limits, after: Baseline) -> Gate:
     )
 
 
+def _accuracy_moved(top1: PairedRate) -> Moved:
+    return Moved(
+        name="INT8 top-1",
+        before=figures.percent(top1.fp32),
+        after=figures.percent(top1.int8),
+        note=f"{top1.worse} images worse, {top1.better} better"
+        + ("; more than noise" if top1.more_than_noise else "; within noise"),
+    )
+
+
+def _size_moved(before: int, after: int) -> Moved:
+    note = "" if before == after else _percent_change(after / before)
+    return Moved(name="engine", before=figures.size(before), after=figures.size(after), note=note)
+
+
 def _latency_moved(
     before: StoredLatency | None, after: StoredLatency | None, speed: SpeedRatio | None
 ) -> list[Moved]:
@@ -199,5 +203,5 @@ def _stored_warning(
     )
 
 
-def _percent_change(ratio: float | None) -> str:
-    return "" if ratio is None else f"{100 * (ratio - 1):+.1f} %"
+def _percent_change(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.1f} %"

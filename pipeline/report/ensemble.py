@@ -4,7 +4,7 @@ from html import escape
 
 from pipeline.report.lines import LineChart, Points
 from pipeline.report.model.accuracy import PairedRate
-from pipeline.report.model.figures import Interval
+from pipeline.report.model.certainty import Interval
 from pipeline.report.record import Record
 
 

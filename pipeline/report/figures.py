@@ -1,6 +1,6 @@
 """How figures are written, the same in the terminal, in HTML and in Markdown."""
 
-from pipeline.report.model.figures import Interval, NotMeasured
+from pipeline.report.model.certainty import Interval, NotMeasured
 from pipeline.report.model.performance import Instructions, Latency, MachineState, PeakMemory, SpeedRatio
 
 NOT_MEASURED = "not measured"

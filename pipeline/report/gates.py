@@ -6,7 +6,7 @@ from typing import Literal
 from pipeline.errors import ReportError
 from pipeline.report import figures
 from pipeline.report.model.accuracy import Accuracy, PairedRate
-from pipeline.report.model.figures import Interval, NotMeasured, Verdict
+from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
 from pipeline.report.model.performance import Latency
 from pipeline.report.model.pixels import PairedScore, PixelAccuracy
 from pipeline.report.model.report import Gate
@@ -82,6 +82,18 @@ def ratio_gate(top1: PairedRate, min_ratio: float, origin: Origin) -> Gate:
         verdict=verdict_above(interval, min_ratio),
         decide=lambda: images_to_decide(score, top1.images),
     )
+
+
+def latency_gates(
+    latency: Latency | NotMeasured, p50_ms: float | None, p90_ms: float | None, p99_ms: float | None
+) -> Iterator[Gate]:
+    """Yield the gates of INT8's latency that are set; None is no gate."""
+    if p50_ms is not None:
+        yield latency_gate(latency, "p50", p50_ms)
+    if p90_ms is not None:
+        yield latency_gate(latency, "p90", p90_ms)
+    if p99_ms is not None:
+        yield latency_gate(latency, "p99", p99_ms)
 
 
 def latency_gate(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.report import figures, image_page, mixed, pixel_page, plots
 from pipeline.report.model.accuracy import Accuracy, CorruptedAccuracy, PairedRate, Robustness
-from pipeline.report.model.figures import NotMeasured
+from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.performance import Latency
 from pipeline.report.model.pixels import PairedScore, PixelAccuracy
 from pipeline.report.model.report import Report

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.model.figures import Interval
+from pipeline.report.model.certainty import Interval
 from pipeline.report.model.performance import Latency, MachineState, PeakMemory, Quantile
 from targets.base import Origin
 from targets.runtime import machine

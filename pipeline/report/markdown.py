@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pipeline.report import figures
 from pipeline.report.comparison import Comparison
-from pipeline.report.model.figures import NotMeasured, Verdict
+from pipeline.report.model.certainty import NotMeasured, Verdict
 from pipeline.report.model.performance import Latency
 from pipeline.report.model.report import Gate, Report
 from pipeline.report.robustness import conclusion

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from pipeline.report import figures
-from pipeline.report.model.figures import Interval
+from pipeline.report.model.certainty import Interval
 from pipeline.report.model.performance import Latency
 
 BINS = 48

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pipeline.report import figures
 from pipeline.report.model.accuracy import PairedRate
-from pipeline.report.model.figures import Verdict
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import SpeedRatio
 from pipeline.report.model.pixels import PairedScore
 from pipeline.report.model.report import Gate, Recommendation, overall

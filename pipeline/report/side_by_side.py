@@ -11,7 +11,7 @@ from rich.text import Text
 from pipeline.errors import ReportError
 from pipeline.report import figures, plots
 from pipeline.report.model.accuracy import Accuracy, ExtraLoss, PairedRate
-from pipeline.report.model.figures import NotMeasured
+from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.performance import Latency, Quantile
 from pipeline.report.model.pixels import PairedScore, PixelAccuracy
 from pipeline.report.model.report import Report

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.model.figures import Interval
+from pipeline.report.model.certainty import Interval
 
 LEVEL = 0.95
 

@@ -7,7 +7,7 @@ from rich.text import Text
 from pipeline.report import figures, mixed
 from pipeline.report.comparison import Comparison
 from pipeline.report.model.accuracy import Accuracy, PairedRate, Robustness
-from pipeline.report.model.figures import NotMeasured, Verdict
+from pipeline.report.model.certainty import NotMeasured, Verdict
 from pipeline.report.model.layers import MixedPrecision
 from pipeline.report.model.performance import Latency
 from pipeline.report.model.pixels import PairedScore, PixelAccuracy

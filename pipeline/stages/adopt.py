@@ -42,7 +42,11 @@ class Adopt(Stage):
     max_difference: float
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Rewrite and compare. Raises CheckpointError if the graph does not fit, or its logits change."""
+        """Rewrite and compare.
+
+        Raises CheckpointError if the graph does not fit or its logits change, and DataError if it tells other
+        classes apart than the data set has, or no image can be read.
+        """
         import onnx
 
         from pipeline.models.foreign.adopt import adopt

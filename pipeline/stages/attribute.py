@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 from pipeline.progress import Progress
 from pipeline.report.model.layers import LayerSensitivity
 from pipeline.stage import Stage
-from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.images import ModelImages
 from pipeline.stages.quantize import Quantized
 
 Sensitivities = TypeAdapter(tuple[LayerSensitivity, ...])
@@ -31,7 +32,7 @@ class Attribute(Stage):
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     network: Quantized
-    evaluation: CalibrationImages
+    evaluation: ModelImages
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write sensitivity.json. Raises calibration's errors for a model or images that cannot be used."""

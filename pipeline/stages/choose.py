@@ -9,7 +9,8 @@ from typing import ClassVar
 from calibration.recipe import QuantRecipe, Scheme
 from pipeline.progress import Progress
 from pipeline.stage import Stage
-from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.images import ModelImages
 from pipeline.store import Product
 
 
@@ -22,7 +23,7 @@ class Choose(Stage):
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
-    images: CalibrationImages
+    images: ModelImages
     scheme: Scheme
     budget_seconds: float
 

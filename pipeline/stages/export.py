@@ -44,7 +44,11 @@ class Export(Stage):
     max_difference: float
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Export and compare. Raises CheckpointError if the weights do not fit or the logits differ."""
+        """Export and compare.
+
+        Raises CheckpointError if the weights do not fit or the logits differ, and DataError if no image that
+        they could differ on can be read.
+        """
         from pipeline.models.checkpoint import load_model
 
         with progress.task("export", None):

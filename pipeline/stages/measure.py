@@ -3,27 +3,27 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.split import Split
 from pipeline.progress import Progress
+from pipeline.report.model.layers import TimedLayer
+from pipeline.report.model.report import ToolchainCheck
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
+from pipeline.stages.images import ModelImages
 from pipeline.store import Product
 from targets.base import HasFp16, OnDevice
 from targets.measure import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.runtime import native_runner
-from targets.runtime.measure import Settings, to_json
-from targets.runtime.preprocess import Preprocessing
+from targets.runtime.measure import Measurement, Settings, from_json, to_json
 
 IMAGES = 64
 """Different images that the measured runs take in turn."""
-FINDINGS = "findings.json"
-"""What a device saw besides latency, as a list of checks."""
+FINDINGS, INSTRUCTIONS, LAYERS = "findings.json", "instructions.json", "layers.json"
 MEMORY_RUNS = Settings(min_runs=5, max_runs=5, max_warmup_seconds=0.2)
 
 
@@ -32,13 +32,16 @@ class Measure(Stage):
     """Let clean processes run the code that ships, on the machine that the target names."""
 
     name: ClassVar[str] = "measure"
-    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/measure.py", "targets")
+    code: ClassVar[tuple[str, ...]] = (
+        "pipeline/stages/measure.py",
+        "pipeline/stages/images.py",
+        "targets",
+    )
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: Product
     engine: Engine
-    images: Split
-    preprocessing: Preprocessing
+    images: ModelImages
     settings: Settings
     threads: int
 
@@ -54,14 +57,14 @@ class Measure(Stage):
         target = self.engine.heard(progress)
         if target.runs_here:
             engines["int8"] = (target.runner, self.engine.path)
-        images = first_images(self.images, self.preprocessing, self.settings.batch)
+        images = first_images(self.images, self.settings.batch)
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
-            (output / "instructions.json").write_text(json.dumps(counted))
+            (output / INSTRUCTIONS).write_text(json.dumps(counted))
         if target.runs_here and target.runner == "native_runner":
             with native_runner.open_engine(self.engine.path) as runner:
                 times = [asdict(layer) for layer in runner.layer_times(images[0])]
-            (output / "layers.json").write_text(json.dumps(times))
+            (output / LAYERS).write_text(json.dumps(times))
         if isinstance(target, OnDevice):
             with progress.task(f"measure on {self.engine.device}", None):
                 there = target.measure(self.engine.path, images, self.settings, self.threads)
@@ -80,8 +83,43 @@ class Measure(Stage):
                 advance(1)
 
 
-def first_images(split: Split, preprocessing: Preprocessing, batch_size: int) -> NDArray[np.uint8]:
+def first_images(images: ModelImages, batch_size: int) -> NDArray[np.uint8]:
     """Return enough preprocessed images for a batch, repeated if there are too few: uint8 [N, H, W, C]."""
-    batch = next(split.readable(preprocessing, IMAGES))
+    batch = next(images.readable(IMAGES))
     wanted = max(len(batch.images), batch_size)
     return batch.images[np.arange(wanted) % len(batch.images)]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What `Measure` wrote, read again; nothing where it did not run."""
+
+    product: Product | None
+
+    def runs(self, precision: str) -> list[Measurement]:
+        """Return the measurement of latency, and the one of memory; neither if none was made."""
+        name = f"{precision}.json"
+        return from_json(self._text(name)) if self._has(name) else []
+
+    def layers(self) -> tuple[TimedLayer, ...]:
+        """Return the time of each layer; none where they cannot be timed one by one."""
+        return tuple(TimedLayer(**fields) for fields in self._list(LAYERS))
+
+    def instructions(self) -> int | None:
+        """Return how many instructions an inference executes, where an emulator counted them."""
+        return json.loads(self._text(INSTRUCTIONS)) if self._has(INSTRUCTIONS) else None
+
+    def findings(self) -> tuple[ToolchainCheck, ...]:
+        """Return what a device saw besides latency."""
+        return tuple(ToolchainCheck(**fields) for fields in self._list(FINDINGS))
+
+    def _has(self, name: str) -> bool:
+        return self.product is not None and name in self.product.digests
+
+    def _list(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self._text(name)) if self._has(name) else []
+        return found
+
+    def _text(self, name: str) -> str:
+        assert self.product is not None  # noqa: S101 - asked for only where it is there
+        return self.product.file(name).read_text()

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from pipeline.progress import Progress
 from pipeline.report.mixed import conclusion, reason
-from pipeline.report.model.figures import Interval
+from pipeline.report.model.certainty import Interval
 from pipeline.report.model.layers import FloatLayer, MixedPrecision
 from pipeline.report.stats import difference_interval
 from pipeline.stage import Stage
 from pipeline.stages.attribute import NO_NOISE_DB
-from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.images import ModelImages
 from pipeline.stages.quantize import Quantized
 
 RANKING_IMAGES = 128
@@ -41,7 +42,7 @@ class Mix(Stage):
     tools: ClassVar[tuple[str, ...]] = (*TOOLS, "scipy")
 
     network: Quantized
-    tuning: CalibrationImages
+    tuning: ModelImages
     max_drop: float
     precision: str
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 from calibration.recipe import QuantRecipe
 from pipeline.progress import Progress
 from pipeline.stage import Stage
-from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.images import ModelImages
 from pipeline.store import Product
 
 
@@ -20,7 +21,7 @@ class Prepare(Stage):
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
-    images: CalibrationImages
+    images: ModelImages
     recipe: QuantRecipe
 
     def run(self, output: Path, progress: Progress) -> None:

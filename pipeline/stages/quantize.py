@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from calibration.recipe import QuantRecipe
 from pipeline.progress import Progress
 from pipeline.stage import Stage
-from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.images import ModelImages
 from pipeline.store import Product
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Quantize(Stage):
     float_model: Product
     ranges: Product
     recipe: QuantRecipe
-    images: CalibrationImages | None
+    images: ModelImages | None
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.int8.onnx. Raises calibration's errors if the graph breaks a rule of placement."""

@@ -1,6 +1,5 @@
 """What was measured, and what it was measured on -> report.json and report.html."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,16 +13,15 @@ from calibration.recipe import QuantRecipe
 from pipeline.data.split import Split
 from pipeline.digest import InputFile
 from pipeline.progress import Progress
-from pipeline.report.gates import accuracy_gates, latency_gate
 from pipeline.report.latency import latency_of, memory_of
+from pipeline.report.limits import GateLimits
 from pipeline.report.model.accuracy import Accuracy, Robustness
-from pipeline.report.model.figures import NotMeasured
-from pipeline.report.model.layers import Coverage, LayerSensitivity, LayerTimes, MixedPrecision, TimedLayer
+from pipeline.report.model.certainty import NotMeasured
+from pipeline.report.model.layers import Coverage, LayerSensitivity, LayerTimes, MixedPrecision
 from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
 from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.model.report import (
     AnyAccuracy,
-    Gate,
     Machine,
     Recommendation,
     Report,
@@ -36,12 +34,12 @@ from pipeline.report.speed import speed_ratio
 from pipeline.stage import Stage
 from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
-from pipeline.stages.measure import FINDINGS
+from pipeline.stages.measure import Measurements
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
 from pipeline.store import Product
 from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
-from targets.runtime.measure import Measurement, from_json
+from targets.runtime.measure import Measurement
 
 TOOLS = (
     *("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python"),
@@ -55,41 +53,13 @@ OUTSIDE = NotMeasured(
 
 
 @dataclass(frozen=True)
-class GateLimits:
-    """What INT8 must keep to; None is no gate."""
-
-    max_drop: float
-    """Points of top-1."""
-    min_ratio: float | None = None
-    """Share of FP32's top-1."""
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    p99_ms: float | None = None
-
-    def judge(
-        self, accuracy: Accuracy | PixelAccuracy, latency: MeasuredLatency, origin: Origin
-    ) -> Iterator[Gate]:
-        """Yield the gates that are set, with their verdicts."""
-        yield from self.judge_accuracy(accuracy, origin)
-        if self.p50_ms is not None:
-            yield latency_gate(latency, "p50", self.p50_ms)
-        if self.p90_ms is not None:
-            yield latency_gate(latency, "p90", self.p90_ms)
-        if self.p99_ms is not None:
-            yield latency_gate(latency, "p99", self.p99_ms)
-
-    def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:
-        """Yield those of them that are about accuracy."""
-        return accuracy_gates(accuracy, self.max_drop, self.min_ratio, origin)
-
-
-@dataclass(frozen=True)
 class WriteReport(Stage):
     """Judge the figures by the gates and write everything down."""
 
     name: ClassVar[str] = "report"
     code: ClassVar[tuple[str, ...]] = (
         "pipeline/stages/report.py",
+        "pipeline/stages/measure.py",
         "pipeline/report",
         "calibration/coverage.py",
     )
@@ -124,7 +94,7 @@ class WriteReport(Stage):
     def _report(self) -> Report:
         accuracy = self._accuracy(ACCURACY)
         origin = self.engine.where.origin
-        fp32, int8 = self._measured("fp32"), self._measured("int8")
+        fp32, int8 = self._measured.runs("fp32"), self._measured.runs("int8")
         latency_int8, memory_int8 = self._latency(int8, origin), self._memory(int8, origin)
         gates = tuple(self.limits.judge(accuracy, latency_int8, origin))
         return Report(
@@ -154,7 +124,7 @@ class WriteReport(Stage):
         return EitherAccuracy.validate_json(self.accuracy.file(name).read_text())
 
     def _recommendation(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Recommendation | None:
-        int8, fp16 = self._measured("int8"), self._measured("fp16")
+        int8, fp16 = self._measured.runs("int8"), self._measured.runs("fp16")
         if not int8 or not fp16 or ACCURACY_FP16 not in self.accuracy.digests:
             return None
         fp16_accuracy = self._accuracy(ACCURACY_FP16)
@@ -163,13 +133,6 @@ class WriteReport(Stage):
         )
         rate = fp16_accuracy.rates[0][1]
         return recommend(int8_gates, fp16_gates, rate, speed_ratio(fp16[0], int8[0]))
-
-    def _measured(self, precision: str) -> list[Measurement]:
-        """Return the measurement of latency, and the one of memory; neither if none was made."""
-        name = f"{precision}.json"
-        if self.measurements is None or name not in self.measurements.digests:
-            return []
-        return from_json(self.measurements.file(name).read_text())
 
     def _latency(self, measured: list[Measurement], origin: Origin) -> MeasuredLatency:
         return latency_of(measured[0], origin, self.threads) if measured else self._not_measured()
@@ -193,11 +156,8 @@ class WriteReport(Stage):
         )
 
     def _layer_times(self) -> LayerTimes | None:
-        if self.measurements is None or "layers.json" not in self.measurements.digests:
-            return None
-        layers = json.loads(self.measurements.file("layers.json").read_text())
-        origin = self.engine.where.origin
-        return LayerTimes(origin=origin, layers=tuple(TimedLayer(**layer) for layer in layers))
+        layers = self._measured.layers()
+        return LayerTimes(origin=self.engine.where.origin, layers=layers) if layers else None
 
     def _mixed(self) -> MixedPrecision | None:
         if "mixed.json" not in self.int8_model.digests:
@@ -215,16 +175,18 @@ class WriteReport(Stage):
         return Sensitivities.validate_json(self.sensitivity.file("sensitivity.json").read_bytes())
 
     def _instructions(self, origin: Origin) -> Instructions | None:
-        if self.measurements is None or "instructions.json" not in self.measurements.digests:
+        counted = self._measured.instructions()
+        if counted is None:
             return None
-        counted = json.loads(self.measurements.file("instructions.json").read_text())
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
 
     def _checks(self) -> Iterator[ToolchainCheck]:
         yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
-        if self.measurements is not None and FINDINGS in self.measurements.digests:
-            found = json.loads(self.measurements.file(FINDINGS).read_text())
-            yield from (ToolchainCheck(**fields) for fields in found)
+        yield from self._measured.findings()
+
+    @property
+    def _measured(self) -> Measurements:
+        return Measurements(self.measurements)
 
     @property
     def _state(self) -> BuildState:

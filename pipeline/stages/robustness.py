@@ -8,15 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.corruptions import CORRUPTIONS, parameters_of
-from pipeline.data.split import Split
 from pipeline.progress import Progress
 from pipeline.report.robustness import RobustnessTally
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
+from pipeline.stages.images import ModelImages
 from pipeline.stages.validate import CODE, TOOLS
 from pipeline.store import Product
 from targets.reference import ReferenceTarget
-from targets.runtime.preprocess import Preprocessing
 
 BATCH = 32
 SEVERITIES = (1, 3, 5)
@@ -40,8 +39,7 @@ class Robustness(Stage):
 
     float_model: Product
     engine: Engine
-    images: Split
-    preprocessing: Preprocessing
+    images: ModelImages
     seed: int
 
     def run(self, output: Path, progress: Progress) -> None:
@@ -54,15 +52,16 @@ class Robustness(Stage):
             target.open(self.engine.path) as int8,
             progress.task("robustness", len(self.images)) as advance,
         ):
-            for batch in self.images.readable(self.preprocessing, BATCH):
+            for batch in self.images.readable(BATCH):
                 clean = batch.images
                 tally.add(None, fp32.infer(clean), int8.infer(clean), batch.labels)
                 for condition, corruption in corruptions.items():
                     seen = np.stack([corruption(image, condition[1], self.seed) for image in clean])
                     tally.add(condition, fp32.infer(seen), int8.infer(seen), batch.labels)
                 advance(len(batch.labels))
-        parameters = parameters_of(self.preprocessing.height, self.preprocessing.width)
+        preprocessing = self.images.preprocessing
+        parameters = parameters_of(preprocessing.height, preprocessing.width)
         found = tally.robustness(
-            ReferenceTarget.origin, target.origin, parameters, self.seed, self.images.digest
+            ReferenceTarget.origin, target.origin, parameters, self.seed, self.images.split.digest
         )
         found.save(output / "robustness.json")

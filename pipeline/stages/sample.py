@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.split import Batch, Split
+from pipeline.data.split import Batch
 from pipeline.progress import Progress
 from pipeline.report.pixels import at_size
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
+from pipeline.stages.images import ModelImages
 from pipeline.store import Product
 from pipeline.task import Task
 from targets.reference import ReferenceTarget
@@ -37,13 +38,17 @@ class Sample(Stage):
     """Let the float model and the engine classify a few images, so that a device can compare."""
 
     name: ClassVar[str] = "sample"
-    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/sample.py", "pipeline/data", "targets")
+    code: ClassVar[tuple[str, ...]] = (
+        "pipeline/stages/sample.py",
+        "pipeline/stages/images.py",
+        "pipeline/data",
+        "targets",
+    )
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python")
 
     float_model: Product
     engine: Engine
-    images: Split
-    preprocessing: Preprocessing
+    images: ModelImages
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write evaluation.npz; `targets.runtime.selftest` says what is in it."""
@@ -54,14 +59,14 @@ class Sample(Stage):
             target.open(self.engine.path) as int8,
             progress.task("sample", len(self.images)) as advance,
         ):
-            for batch in self.images.readable(self.preprocessing, BATCH):
+            for batch in self.images.readable(BATCH):
                 images.append(batch.images)
                 expected = fp32.infer(batch.images)
                 labels.append(batch.labels if expected.ndim == 2 else _of_pixels(batch, expected))
                 fp32_logits.append(expected)
                 int8_logits.append(int8.infer(batch.images).reshape(expected.shape))
                 advance(len(batch.images))
-        picture = _picture()
+        picture, preprocessing = _picture(), self.images.preprocessing
         np.savez_compressed(
             output / EVALUATION,
             images=np.concatenate(images),
@@ -69,7 +74,7 @@ class Sample(Stage):
             fp32=np.concatenate(fp32_logits),
             int8=np.concatenate(int8_logits),
             picture=picture,
-            preprocessed=self.preprocessing(decode(picture.tobytes(), self.preprocessing.channels)),
+            preprocessed=preprocessing(decode(picture.tobytes(), preprocessing.channels)),
         )
 
 

@@ -9,7 +9,8 @@ from calibration.recipe import QuantRecipe
 from pipeline.progress import Progress
 from pipeline.report.study import CalibrationStudy, Count, Draw
 from pipeline.stage import Stage
-from pipeline.stages.calibrate import CODE, TOOLS, CalibrationImages
+from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.images import ModelImages
 from pipeline.store import Product
 
 
@@ -24,7 +25,7 @@ class Study(Stage):
     model: str
     dataset: str
     float_model: Product
-    images: CalibrationImages
+    images: ModelImages
     recipe: QuantRecipe
     most: int
     draws: int

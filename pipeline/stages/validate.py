@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from pipeline.data.dataset import Dataset
-from pipeline.data.split import Batch, Sample, Split
+from pipeline.data.split import Batch, Sample
 from pipeline.progress import Progress
 from pipeline.report.accuracy import AccuracyTally
 from pipeline.report.model.report import SkippedImage
 from pipeline.report.pixels import PixelTally
 from pipeline.stage import Stage
 from pipeline.stages.compile import Engine
+from pipeline.stages.images import ModelImages
 from pipeline.store import Product
 from pipeline.task import Task
 from targets.base import HasFp16
 from targets.reference import ReferenceTarget
-from targets.runtime.preprocess import Preprocessing
 
 TALLIES: dict[Task, type[AccuracyTally | PixelTally]] = {
     Task.CLASSIFY: AccuracyTally,
@@ -34,6 +34,7 @@ BATCHES = {Task.CLASSIFY: 32, Task.SEGMENT: 4}
 """Images at a time; the logits of their pixels take much memory."""
 ACCURACY, ACCURACY_FP16 = "accuracy.json", "accuracy_fp16.json"
 CODE = (
+    "pipeline/stages/images.py",
     "pipeline/data",
     "pipeline/report/model",
     *(f"pipeline/report/{name}.py" for name in ("paired", "record", "stats")),
@@ -73,8 +74,7 @@ class Validate(Stage):
 
     float_model: Product
     engine: Engine
-    images: Split
-    preprocessing: Preprocessing
+    images: ModelImages
     training: TrainingImages | None = None
     task: Task = Task.CLASSIFY
 
@@ -98,9 +98,9 @@ class Validate(Stage):
             engines = {ACCURACY: opened.enter_context(target.open(self.engine.path))}
             if isinstance(target, HasFp16):
                 engines[ACCURACY_FP16] = opened.enter_context(target.open_fp16(self.engine.path))
-            tallies = {name: TALLIES[self.task](len(self.images.classes)) for name in engines}
+            tallies = {name: TALLIES[self.task](len(self.images.split.classes)) for name in engines}
             advance = opened.enter_context(progress.task("validate", len(self.images)))
-            for batch in self.images.batches(self.preprocessing, BATCHES[self.task], skip):
+            for batch in self.images.split.batches(self.images.preprocessing, BATCHES[self.task], skip):
                 expected = fp32.infer(batch.images)
                 for name, engine in engines.items():
                     count(tallies[name], expected, engine.infer(batch.images), batch)

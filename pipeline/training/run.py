@@ -152,7 +152,10 @@ class RunFolder:
         _replace(self.path / "history.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
     def restore(self, kept: Kept) -> list[EpochRecord]:
-        """Load the last state into `kept`; return its history, empty if there is none."""
+        """Load the last state into `kept`; return its history, empty if there is none.
+
+        Raises CheckpointError if the file is damaged.
+        """
         path = self.path / "checkpoint.pt"
         if not path.exists():
             return []

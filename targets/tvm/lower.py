@@ -47,6 +47,8 @@ from targets.tvm.weights import (
 )
 
 _FLOAT = 4  # bytes of a float32
+_SMALL = 1 << 16
+"""A tensor of so few bytes stays for a step more, and no thread waits before it writes in its place."""
 
 
 def lower(graph: Graph, isa: Isa) -> Program:
@@ -320,16 +322,17 @@ def _pairs(op: Conv) -> str:
 def _lifetimes(
     graph: Graph, found: dict[str, Layout], geometries: dict[str, ConvGeometry]
 ) -> Iterator[Lifetime]:
-    """Tensors live from the operator that writes them to the last that reads them."""
+    """Tensors live from the operator that writes them to the last that reads them, or to one more."""
     last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in inputs(op)}
     last[graph.logits.name] = len(graph.operators)
     for i, op in enumerate(graph.operators):
         for tensor in outputs(op):
-            yield Lifetime(tensor.name, _size(op, tensor, found), i, last.get(tensor.name, i))
+            size = _size(op, tensor, found)
+            yield Lifetime(tensor.name, size, i, last.get(tensor.name, i) + (size <= _SMALL))
         if isinstance(op, Island):
             yield from _buffers(op, i)
         if isinstance(op, Conv) and (pairs := geometries[op.node].pairs):
-            yield Lifetime(_pairs(op), pairs.size, i, i)
+            yield Lifetime(_pairs(op), pairs.size, i, i + (pairs.size <= _SMALL))
 
 
 def _buffers(op: Island, position: int) -> Iterator[Lifetime]:

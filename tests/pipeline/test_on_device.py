@@ -14,7 +14,7 @@ from pipeline.fleet import build_on_all, devices_of, failed
 from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.publish import publish
-from pipeline.report.model.figures import Verdict
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import Latency, PeakMemory
 from pipeline.report.model.report import Report
 from targets import registry

@@ -25,8 +25,8 @@ from pipeline.data.open import open_dataset
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
 from pipeline.stages.bundle import Bundle
-from pipeline.stages.calibrate import CalibrationImages
 from pipeline.stages.compile import Engine
+from pipeline.stages.images import ModelImages
 from pipeline.stages.measure import first_images
 from pipeline.stages.validate import Validate
 from pipeline.store import Product
@@ -137,7 +137,7 @@ def test_training_sees_the_golden_bytes(case: str, tmp_path: Path, monkeypatch: 
 @each_case
 def test_calibration_sees_the_golden_bytes(case: str, tmp_path: Path) -> None:
     split = open_dataset(golden_data(tmp_path, "calibration")).split("calibration")
-    batches = CalibrationImages(split, CASES[case]).batches()
+    batches = ModelImages(split, CASES[case]).batches()
     assert digests(np.concatenate(list(batches))) == EXPECTED[case]
 
 
@@ -154,7 +154,9 @@ def test_validation_shows_both_networks_the_golden_bytes(
     monkeypatch.setattr(ReferenceTarget, "open", opened)
     monkeypatch.setitem(validate_stage.BATCHES, Task.CLASSIFY, 3)
     split = open_dataset(golden_data(tmp_path / "data", "test")).split("evaluation")
-    stage = Validate(product(tmp_path, "model.onnx"), made_up_engine(tmp_path), split, CASES[case])
+    stage = Validate(
+        product(tmp_path, "model.onnx"), made_up_engine(tmp_path), ModelImages(split, CASES[case])
+    )
     (tmp_path / "output").mkdir()
     stage.run(tmp_path / "output", Silent())
     assert digests(np.concatenate(fp32.seen)) == digests(np.concatenate(int8.seen)) == EXPECTED[case]
@@ -163,7 +165,7 @@ def test_validation_shows_both_networks_the_golden_bytes(
 @each_case
 def test_latency_is_measured_on_the_golden_bytes(case: str, tmp_path: Path) -> None:
     split = open_dataset(golden_data(tmp_path, "test")).split("evaluation")
-    assert digests(first_images(split, CASES[case], batch_size=1)) == EXPECTED[case]
+    assert digests(first_images(ModelImages(split, CASES[case]), batch_size=1)) == EXPECTED[case]
 
 
 ON_THE_DEVICE = """

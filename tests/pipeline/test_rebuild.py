@@ -11,7 +11,7 @@ import pytest
 from pipeline.archive import read_entry, read_manifest
 from pipeline.data.embedded import EMBEDDED
 from pipeline.pack import pack
-from pipeline.report.model.figures import NotMeasured
+from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.performance import Latency
 from pipeline.report.model.report import Report
 from pipeline.stages.bundle import SETTINGS

@@ -4,8 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from pipeline.report.model.figures import Base64, Interval, Sha256
-from pipeline.report.record import Record
+from pipeline.report.model.certainty import Interval
+from pipeline.report.record import Base64, Record, Sha256
 from targets.base import Origin
 
 

@@ -2,8 +2,8 @@
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from pipeline.report.model.figures import Interval, Sha256
-from pipeline.report.record import Record
+from pipeline.report.model.certainty import Interval
+from pipeline.report.record import Record, Sha256
 from targets.base import Origin
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt
 
-from pipeline.report.model.figures import Interval, NotMeasured
+from pipeline.report.model.certainty import Interval, NotMeasured
 from pipeline.report.record import Record
 from targets.base import Origin
 

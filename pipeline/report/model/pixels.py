@@ -2,8 +2,8 @@
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from pipeline.report.model.figures import Base64, Interval
-from pipeline.report.record import Record
+from pipeline.report.model.certainty import Interval
+from pipeline.report.record import Base64, Record
 from targets.base import Origin
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, NonNegativeInt, PositiveInt, Tag, model_validator
 
 from pipeline.report.model.accuracy import Accuracy, Robustness
-from pipeline.report.model.figures import Interval, Sha256, Verdict
+from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.layers import Coverage, LayerSensitivity, MixedPrecision
 from pipeline.report.model.performance import (
     Instructions,
@@ -18,7 +18,7 @@ from pipeline.report.model.performance import (
     SpeedRatio,
 )
 from pipeline.report.model.pixels import PixelAccuracy
-from pipeline.report.record import Record, load_record, parse_record
+from pipeline.report.record import Record, Sha256, load_record, parse_record
 from targets.base import BuildState, Origin
 
 

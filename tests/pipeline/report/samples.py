@@ -10,7 +10,7 @@ from pipeline.report.accuracy import AccuracyTally
 from pipeline.report.gates import accuracy_gates, drop_gate, latency_gate
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.model.accuracy import Accuracy, Robustness
-from pipeline.report.model.figures import Interval, NotMeasured
+from pipeline.report.model.certainty import Interval, NotMeasured
 from pipeline.report.model.performance import Sizes, SpeedRatio
 from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.model.report import Gate, Machine, Report, SkippedImage, Subject, overall

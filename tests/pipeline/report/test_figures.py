@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report import figures
-from pipeline.report.model.figures import Interval
+from pipeline.report.model.certainty import Interval
 from pipeline.report.model.performance import Latency, MachineState, SpeedRatio
 from tests.pipeline.report.samples import report
 

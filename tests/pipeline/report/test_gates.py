@@ -4,7 +4,7 @@ import pytest
 from pipeline.report.gates import drop_gate, latency_gate, ratio_gate
 from pipeline.report.latency import latency_of
 from pipeline.report.model.accuracy import PairedRate
-from pipeline.report.model.figures import NotMeasured, Verdict
+from pipeline.report.model.certainty import NotMeasured, Verdict
 from pipeline.report.paired import paired_rate
 from targets.base import Origin
 from tests.pipeline.report.samples import measurement

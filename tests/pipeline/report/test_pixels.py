@@ -7,7 +7,7 @@ from scipy.spatial.distance import jaccard
 
 from pipeline.errors import ReportError
 from pipeline.report.gates import accuracy_gates
-from pipeline.report.model.figures import Verdict
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.paired import paired_scores
 from pipeline.report.pixels import PixelTally

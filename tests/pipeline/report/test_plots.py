@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report.latency import latency_of
-from pipeline.report.model.figures import Interval
+from pipeline.report.model.certainty import Interval
 from pipeline.report.plots import Axis, axis_around, latency_plot, span
 from targets.base import Origin
 from tests.pipeline.report.samples import measurement

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.latency_false_alarms import Noise, drifting, interleaved, interrupted, phases, quiet, rates
 from pipeline.errors import ReportError
-from pipeline.report.model.figures import Verdict
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.speed import judge_speed, speed_ratio
 from tests.pipeline.report.samples import measurement
 

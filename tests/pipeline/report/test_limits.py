@@ -1,7 +1,7 @@
 """Only the gates that were asked for are judged, on the figures they are about."""
 
-from pipeline.report.model.figures import NotMeasured, Verdict
-from pipeline.stages.report import GateLimits
+from pipeline.report.limits import GateLimits
+from pipeline.report.model.certainty import NotMeasured, Verdict
 from targets.base import Origin
 from tests.pipeline.report.samples import report as sample_report
 

@@ -1,14 +1,9 @@
-"""How a figure is stated: intervals, verdicts, and that nobody measured it."""
+"""How certain a figure is: its interval, the verdict on a claim about it, or that nobody measured it."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from pipeline.report.record import Record
-
-Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Verdict(StrEnum):

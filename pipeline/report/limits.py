@@ -1,0 +1,35 @@
+"""The limits that a build is judged by."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.report.gates import accuracy_gates, latency_gates
+from pipeline.report.model.accuracy import Accuracy
+from pipeline.report.model.performance import MeasuredLatency
+from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.report import Gate
+from targets.base import Origin
+
+
+@dataclass(frozen=True)
+class GateLimits:
+    """What INT8 must keep to; None is no gate."""
+
+    max_drop: float
+    """Points of top-1."""
+    min_ratio: float | None = None
+    """Share of FP32's top-1."""
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+
+    def judge(
+        self, accuracy: Accuracy | PixelAccuracy, latency: MeasuredLatency, origin: Origin
+    ) -> Iterator[Gate]:
+        """Yield the gates that are set, with their verdicts."""
+        yield from self.judge_accuracy(accuracy, origin)
+        yield from latency_gates(latency, self.p50_ms, self.p90_ms, self.p99_ms)
+
+    def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:
+        """Yield those of them that are about accuracy."""
+        return accuracy_gates(accuracy, self.max_drop, self.min_ratio, origin)

@@ -1,0 +1,49 @@
+"""Images of a data set as a network sees them: what most stages are given."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.split import Batch, Split
+from targets.runtime.preprocess import Preprocessing
+
+BATCH = 16
+JUDGE_EVERY = 4
+
+
+@dataclass(frozen=True)
+class ModelImages:
+    """A split, and the preprocessing of the network that it is shown to."""
+
+    split: Split
+    preprocessing: Preprocessing
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def at(self, positions: Sequence[int]) -> "ModelImages":
+        """Return the images at these positions, in this order."""
+        return replace(self, split=self.split.subset(positions))
+
+    def judges_apart(self) -> tuple["ModelImages", "ModelImages"]:
+        """Return the images to quantise on, and those that judge what comes of it: one in JUDGE_EVERY."""
+        everyone = range(len(self))
+        return self.at([i for i in everyone if i % JUDGE_EVERY]), self.at(everyone[::JUDGE_EVERY])
+
+    def stratified(self, count: int) -> "ModelImages":
+        """Return `count` of the images, drawn evenly from all classes. Raises DataError for less than one."""
+        return replace(self, split=self.split.stratified(count, seed=0))
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return the class of each image that `batches` gives, int64 [N]: damaged ones are left out."""
+        return np.concatenate([batch.labels for batch in self.split.batches(self.preprocessing, BATCH)])
+
+    def batches(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield uint8 [n, H, W, C] from the first image on. Raises DataError if too many are damaged."""
+        return (batch.images for batch in self.split.batches(self.preprocessing, BATCH))
+
+    def readable(self, batch_size: int) -> Iterator[Batch]:
+        """Yield batches, labels and all, of whatever can be read; validation counts the damage."""
+        return self.split.readable(self.preprocessing, batch_size)
