@@ -13,13 +13,13 @@ from tvm import tirx
 
 from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.dot import step
-from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
 from targets.tvm.kernels.gather import Gather
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Limits, Requantise
 from targets.tvm.kernels.results import Results
-from targets.tvm.kernels.step import Block, Step, places
+from targets.tvm.kernels.step import Block, Reads, Step, places
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.tile import Cut, Tile, cut, cut_columns
 
@@ -188,7 +188,7 @@ class ConvKernel:
     def _accumulate(
         self,
         k: Emitter,
-        acc: Any,  # noqa: ANN401
+        acc: Buffer,
         block: Block,
         base: Expr,
         offsets: Sequence[int],
@@ -223,10 +223,19 @@ class ConvKernel:
                     ahead.emit(k, 2, following, now * whole + i)
                     at = k.let(tap + i * (unroll * inner.advance))
                     chunk = k.let(weights + i * (unroll * granule * len(self.spread)))
-                    inner.emit(k, acc, at, reads, chunk, unroll, block)
+                    self._multiply(k, acc, at, reads, chunk, unroll, block)
                 if rest := self.granules - whole * unroll:
                     at, done = tap + whole * unroll * inner.advance, whole * unroll * granule
-                    inner.emit(k, acc, at, reads, weights + done * len(self.spread), rest, block)
+                    self._multiply(k, acc, at, reads, weights + done * len(self.spread), rest, block)
+
+    def _multiply(
+        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
+    ) -> None:
+        """Accumulate granules in the order of the weights: all taps that are read together, unit by unit."""
+        inner, each = self.inner, block.vectors * self.isa.lanes * self.inner.granule * len(reads)
+        for first in range(0, granules, inner.unit):
+            count = min(inner.unit, granules - first)
+            inner.emit(k, acc, base + first * inner.advance, reads, w + first * each, count, block)
 
     def _window(self, channel: Expr) -> Expr:
         """Where the input channels of an output channel's group begin."""
