@@ -1,17 +1,20 @@
 """What convolutions read otherwise than it is stored: rows in pairs, and gathered windows of images."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from targets.tvm.graph import Clip, Conv, Graph, Image, Residual, Tensor, Window
-from targets.tvm.isa import ISAS
+from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.gather import worth_gathering
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.lower import lower
-from tests.targets.tvm.test_kernels import check, emulated
+from targets.tvm.schedule import choose
+from targets.tvm.tile import ConvShape, Tile
+from tests.targets.tvm.test_kernels import EMULATED, check, emulated
 
 WINDOWS = (
     Window((7, 7), (2, 2), (3, 3)),
@@ -83,6 +86,15 @@ def convolution(
 )
 def test_results_are_the_oracles(name: str, side: int) -> None:
     check(network(side, 192), emulated(name))
+
+
+@pytest.mark.parametrize("name", list(EMULATED))
+def test_two_turns_of_a_loop_at_once_change_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice(shape: ConvShape, isa: Isa) -> Tile:
+        return replace(choose(shape, isa), unroll=2)
+
+    monkeypatch.setattr("targets.tvm.weights.choose", twice)
+    check(network(21, 48), emulated(name))
 
 
 @pytest.mark.parametrize(("side", "heights"), [(21, [11, 6, 6, 6]), (28, [14, 7, 7, 7, 4, 4])])
