@@ -7,11 +7,13 @@ with the lowest estimate wins: dot instructions, loads, and pixels computed twic
 from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.step import Step, places
-from targets.tvm.tile import ConvShape, Tile, regions
+from targets.tvm.tile import ConvShape, Tile, cut, regions
 from targets.tvm.tuning.database import find
 
 _TOGETHER = 4
 """The widest kernel whose columns are read together: more would need more registers."""
+_ANOTHER_SIZE = 0.02
+"""What blocks of another size cost besides: more code, and rows that threads share less evenly."""
 
 
 def reading_order(columns: int, stride: int, dilation: int, channels: int, inner: Step) -> tuple[int, ...]:
@@ -50,9 +52,14 @@ def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
                 read = rows * (columns + shape.overlap - 1)
                 pixels = len(places(rows, columns, inner.pair))
                 registers = inner.registers(pixels, vectors) + _operands(isa, pixels, read, vectors)
-                if registers <= isa.registers:
+                if registers <= isa.registers and _largest(shape, rows, columns) == (rows, columns):
                     found.append(Tile(rows, columns, vectors, _unroll(shape, isa)))
     return found
+
+
+def _largest(shape: ConvShape, rows: int, columns: int) -> tuple[int, int]:
+    """The largest rows and columns of blocks that are to have no more than these."""
+    return cut(shape.height, rows, shape.row_unit)[0].size, cut(shape.width, columns)[0].size
 
 
 def _operands(isa: Isa, pixels: int, read: int, vectors: int) -> int:
@@ -76,10 +83,12 @@ def _unroll(shape: ConvShape, isa: Isa) -> int:
 
 def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
     """Estimated instructions of the whole convolution, in units of one dot instruction."""
+    sizes = list(regions(shape.height, shape.width, tile, shape.row_unit))
     blocks = sum(
         rows.count * columns.count * _block_cost(shape, isa, rows.size, columns.size, tile.vectors)
-        for rows, columns in regions(shape.height, shape.width, tile, shape.row_unit)
+        for rows, columns in sizes
     )
+    blocks *= 1 + _ANOTHER_SIZE * (len(sizes) - 1)
     return blocks * shape.granules * shape.runs * shape.channels / (tile.vectors * isa.lanes)
 
 
