@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HUGE_PAGE = 2 << 20 };
+enum { HUGE_PAGE = 2 << 20, SELDOM = 500000 /* nanoseconds between images */ };
 
 static uint8_t *arena, *constants;
 static const uint8_t *image;
@@ -198,30 +198,41 @@ static void run_together(int thread) {
   }
 }
 
+static double nanoseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* Whether a step is so large that threads which sleep are needed. */
+static int has_pieces(void) {
+  for (int64_t i = 0; i < edgec_step_count; i++)
+    if (edgec_steps[i].piece) return 1;
+  return 0;
+}
+
 /* Waking a thread takes as long as a small network. Until all are awake the caller works alone, unless there is a step
-   so large that they can take pieces of it whenever they come. */
+   so large that they can take pieces of it whenever they come. Where there is none, and images come seldom, it would
+   be done before they come, and lets them sleep. */
 static void run_all(void) {
+  static double ended;
   int threads = edgec_pool_size();
-  edgec_pool_wake();
+  if (threads > 1 && (nanoseconds() - ended < SELDOM || has_pieces())) edgec_pool_wake();
   for (joined = 0; joined < edgec_step_count; joined++) {
     if (threads > 1 && (edgec_pool_awake() || edgec_steps[joined].piece)) break;
     run_step(&edgec_steps[joined]);
   }
-  if (joined == edgec_step_count) return;
-  for (int thread = 0; thread < threads; thread++) offer(joined, thread, threads);
-  edgec_pool_run(run_together);
+  if (joined < edgec_step_count) {
+    for (int thread = 0; thread < threads; thread++) offer(joined, thread, threads);
+    edgec_pool_run(run_together);
+  }
+  ended = nanoseconds();
 }
 
 void edgec_run(const uint8_t *input, float *output) {
   image = input;
   run_all();
   memcpy(output, arena + edgec_logits_offset, (size_t)edgec_classes * sizeof *output);
-}
-
-static double nanoseconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 double edgec_time_step(int64_t step, int runs) {

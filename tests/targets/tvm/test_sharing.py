@@ -115,9 +115,9 @@ def test_threads_that_join_when_they_have_woken_up_give_the_same_bits(
     residual: tuple[Path, Graph],
 ) -> None:
     engine, graph = residual
-    images = pictures(graph, 1)
+    images = pictures(graph, 3)
     expected, random = oracle.run(graph, images), np.random.default_rng(0)
     with open_engine(engine, 2) as runner:
-        for pause in random.uniform(0, 0.003, 200):  # a thread falls asleep within a millisecond
+        for pause in random.uniform(0, 0.002, 200):  # a thread falls asleep within a millisecond
             time.sleep(pause)
-            assert np.array_equal(runner.infer(images), expected)
+            assert np.array_equal(runner.infer(images), expected)  # alone, then joined, then together
