@@ -35,7 +35,7 @@ class Results:
             self._pixels(k, acc, block)
 
     def _logits(self, k: Emitter, acc: Buffer, block: Block) -> None:
-        for p, (dy, dx) in enumerate(block.places):
+        for p, (dy, dx) in reversed(list(enumerate(block.places))):  # the upper row last
             at = k.let(self._at(self.y, block, dy, dx))
             for n, value in enumerate(self._values(k, acc, block, p, [None] * block.vectors)):
                 k.store(k.view_logits, at + n * self._lanes, value, self._lanes)

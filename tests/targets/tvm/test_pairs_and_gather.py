@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from targets.tvm.graph import Clip, Conv, Graph, Image, Residual, Tensor, Window
+from targets.tvm.graph import Clip, Conv, Dense, Dequantise, Graph, Image, Residual, Tensor, Window
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.gather import worth_gathering
@@ -86,6 +86,21 @@ def convolution(
 )
 def test_results_are_the_oracles(name: str, side: int) -> None:
     check(network(side, 192), emulated(name))
+
+
+def test_the_row_that_is_computed_for_nothing_is_not_among_float_results() -> None:
+    random = np.random.default_rng(0)
+    image, inside = Tensor("image", 11, 11, 3, (0, 100, 255)), Tensor("inside", 11, 11, 192, (100,))
+    sums, maps = Tensor("sums", 11, 11, 192, (0,)), Dense("maps", (1, 192, 11, 11))
+    operators = (
+        Image(image),
+        convolution(random, image, inside, Window((3, 3), (1, 1), (1, 1)), None),
+        convolution(random, inside, sums, Window((3, 3), (1, 1), (1, 1)), None, real=True),
+        Dequantise("maps", sums, maps, 1.0, real=True),
+    )
+    graph, isa = Graph(operators, image, maps), emulated("i8mm")
+    assert any(isinstance(step.kernel, PairKernel) for step in lower(graph, isa).steps)
+    check(graph, isa)
 
 
 @pytest.mark.parametrize("name", list(EMULATED))
