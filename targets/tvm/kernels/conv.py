@@ -27,6 +27,10 @@ _WRITTEN_OUT = 18
 """As many granules of a pixel are multiplied without a loop."""
 
 
+_MORE_THAN_TURNS = 40
+"""A convolution has fewer than 2**40 blocks."""
+
+
 @dataclass(frozen=True)
 class ConvKernel:
     """One convolution, down to its addresses. Equal kernels are compiled once.
@@ -200,7 +204,7 @@ class ConvKernel:
         granule = tile.vectors * self.isa.lanes * inner.granule
         per_run = self.granules * len(self.spread)
         x = base + self._window(block.channel)
-        w = block.channel * (ky * kx * per_run * inner.granule)
+        w = block.channel * (ky * kx * per_run * inner.granule) + self._unknown(turn)
         reads = [[tap + offset for offset in offsets] for tap in self.spread]
         unroll = min(tile.unroll * inner.unit, self.granules)
         whole = self.granules // unroll
@@ -227,6 +231,15 @@ class ConvKernel:
                 if rest := self.granules - whole * unroll:
                     at, done = tap + whole * unroll * inner.advance, whole * unroll * granule
                     self._multiply(k, acc, at, reads, weights + done * len(self.spread), rest, block)
+
+    def _unknown(self, turn: Expr) -> Expr:
+        """Zero, but LLVM cannot know: on ARM it would load all weights of a small layer once for all pixels.
+
+        For these it has no registers, and so it moves them from the stack instead of from where they are.
+        """
+        if not self.isa.signed:
+            return tirx.const(0, "int64")
+        return tirx.shift_right(turn, tirx.const(_MORE_THAN_TURNS, "int64"))
 
     def _multiply(
         self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
