@@ -17,7 +17,7 @@ from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.layout import layouts
 from targets.tvm.lower import lower
 from targets.tvm.tile import ConvShape, Tile
-from targets.tvm.tuning.assembly import dots_a_cycle, inner_loops, spills
+from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loops, spills
 from targets.tvm.tuning.cost import Cost
 from targets.tvm.tuning.database import Entry
 from targets.tvm.tuning.harness import build
@@ -25,6 +25,8 @@ from targets.tvm.weights import conv_geometry
 
 TILES = 12
 """How many of the tiles with the lowest estimates are tried, if not said."""
+_FEW = 0.05
+"""So many vectors on the stack for each product do not mean that sums are there."""
 _BUSY = 0.97
 """How much slower than the best inner loops some may be, as llvm-mca sees it."""
 
@@ -73,11 +75,16 @@ def _fit(one: Convolution, isa: Isa, count: int) -> list[Tile]:
     tiles = schedule.ranked(one.shape, isa)[:count]
     tiles = [v for tile in tiles for v in _variants(tile, one, isa)]
     code = {tile: inner_loops(replace(one.kernel, tile=tile)) for tile in tiles}
-    kept = [tile for tile in tiles if not any(map(spills, code[tile]))] or tiles[:1]
+    kept = [tile for tile in tiles if not any(_spills(loop, isa) for loop in code[tile])] or tiles[:1]
     if isa.dot is Dot.SDOT:
         rates = {tile: dots_a_cycle(code[tile], isa) or 0.0 for tile in kept}
         kept = [tile for tile in kept if rates[tile] >= _BUSY * max(rates.values())]
     return kept
+
+
+def _spills(loop: list[str], isa: Isa) -> bool:
+    """Whether accumulators move. Where LLVM has written a loop out, biases and multipliers do, once a block."""
+    return spills(loop) > _FEW * dots(loop, isa)
 
 
 def _variants(tile: Tile, one: Convolution, isa: Isa) -> Iterator[Tile]:

@@ -233,11 +233,12 @@ class ConvKernel:
                     self._multiply(k, acc, at, reads, weights + done * len(self.spread), rest, block)
 
     def _unknown(self, turn: Expr) -> Expr:
-        """Zero, but LLVM cannot know: on ARM it would load all weights of a small layer once for all pixels.
+        """Zero, but LLVM cannot know: it would load all weights of a small layer once for all pixels.
 
-        For these it has no registers, and so it moves them from the stack instead of from where they are.
+        For these it has no registers, and so it would read them from the stack instead of from where they are.
+        Measured: with smmla that takes 10 % of such layers' instructions; with others it does no harm.
         """
-        if not self.isa.signed:
+        if self.isa.dot is not Dot.SMMLA:
             return tirx.const(0, "int64")
         return tirx.shift_right(turn, tirx.const(_MORE_THAN_TURNS, "int64"))
 
