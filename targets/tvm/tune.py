@@ -83,7 +83,7 @@ def _fit(one: Convolution, isa: Isa, count: int) -> list[Tile]:
 
 
 def _spills(loop: list[str], isa: Isa) -> bool:
-    """Whether accumulators move. Where LLVM has written a loop out, biases and multipliers do, once a block."""
+    """Whether accumulators move. Where a loop is written out, biases and multipliers do, once a block."""
     return spills(loop) > _FEW * dots(loop, isa)
 
 
