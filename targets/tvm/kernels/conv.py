@@ -236,7 +236,7 @@ class ConvKernel:
         """Zero, but LLVM cannot know: it would load all weights of a small layer once for all pixels.
 
         Having no registers for them, it would then read them from the stack: with smmla 10 % of such layers'
-        instructions. Counted for the other instruction sets, that is no worse than reading them where they are.
+        instructions. For the other instruction sets that is no worse than reading them where they are.
         """
         if self.isa.dot is not Dot.SMMLA:
             return tirx.const(0, "int64")
