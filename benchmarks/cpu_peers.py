@@ -108,8 +108,15 @@ class Process:
     def __init__(self, peer: Peer, folder: Path, case: Path, threads: int) -> None:
         command = [peer.python(folder), peer.script, "serve", case, str(peer.threads or threads)]
         self._name, self._said = peer.name, tempfile.TemporaryFile()  # noqa: SIM115 -- closed below
+        # Else a thread of NumPy's OpenBLAS spins for 20 ms after the import, also during the first inference.
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+            env=environment,
         )
         if self._child.stdin is None or self._child.stdout is None:
             raise RuntimeError("no pipes")
