@@ -1,7 +1,8 @@
 """Block sizes of a convolution: measured ones where there are, else chosen by counting instructions.
 
 A block needs its accumulators, its weights and one activation in registers. Of those that fit, the one
-with the lowest estimate wins: dot instructions, loads, and pixels computed twice where sizes do not divide.
+with the lowest estimate wins: dot instructions, loads, and what blocks of another size cost where sizes do
+not divide.
 """
 
 from targets.tvm.isa import Dot, Isa
@@ -30,14 +31,23 @@ def reading_order(columns: int, stride: int, dilation: int, channels: int, inner
 
 def choose(shape: ConvShape, isa: Isa) -> Tile:
     """The tile that was measured to be the fastest, or else the first of `ranked`."""
-    known, tiles = find(shape, isa), ranked(shape, isa)
-    sizes = {(tile.rows, tile.columns, tile.vectors) for tile in tiles}
-    return known if known and (known.rows, known.columns, known.vectors) in sizes else tiles[0]
+    known, tiles = find(shape, isa), candidates(shape, isa)
+    if known and any(_size(known) == _size(tile) for tile in tiles):
+        return known
+    return _from_cheapest(tiles, shape, isa)[0]
+
+
+def _size(tile: Tile) -> tuple[int, int, int]:
+    return tile.rows, tile.columns, tile.vectors
 
 
 def ranked(shape: ConvShape, isa: Isa) -> list[Tile]:
     """Tiles from the lowest estimated cost on; of equal ones the larger first."""
-    return sorted(candidates(shape, isa), key=lambda t: (cost(shape, isa, t), -t.pixels * t.vectors))
+    return _from_cheapest(candidates(shape, isa), shape, isa)
+
+
+def _from_cheapest(tiles: list[Tile], shape: ConvShape, isa: Isa) -> list[Tile]:
+    return sorted(tiles, key=lambda t: (cost(shape, isa, t), -t.pixels * t.vectors))
 
 
 def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:

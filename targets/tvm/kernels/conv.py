@@ -25,8 +25,6 @@ from targets.tvm.tile import Cut, Tile, cut, cut_columns
 
 _WRITTEN_OUT = 18
 """As many granules of a pixel are multiplied without a loop."""
-
-
 _MORE_THAN_TURNS = 40
 """A convolution has fewer than 2**40 blocks."""
 
@@ -39,8 +37,8 @@ class ConvKernel:
     runs. `spread`: where runs begin that are read together, a chunk of each in turn, so that activations
     which several taps need are loaded once. `gather`: the whole window is brought together first, and is one
     run; a work item then is all channels of a block of rows. `pairs`: what put rows beside each other, if
-    they lie so. `group`: output channels that share an input window, and bytes
-    between windows; one group has (channels, 0).
+    they lie so. `group`: output channels that share an input window, and bytes between windows; one group
+    has (channels, 0).
     """
 
     isa: Isa
