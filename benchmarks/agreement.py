@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.open import open_dataset
 from pipeline.models.zoo import find_model
-from pipeline.report.model.report import Report
+from pipeline.report.model.build_report import Report
 from targets.runtime.native_runner import open_engine
 
 LEVELS = {

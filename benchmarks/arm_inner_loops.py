@@ -15,8 +15,8 @@ from benchmarks.cpu_peers import build
 from benchmarks.peers.network import CASES
 from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
-from targets.tvm.tune import convolutions
 from targets.tvm.tuning.assembly import dots_a_cycle, inner_loops
+from targets.tvm.tuning.search import convolutions
 
 PEAK = 2
 

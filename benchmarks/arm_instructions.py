@@ -25,8 +25,8 @@ import numpy as np
 from benchmarks.cpu_peers import PEERS, build
 from benchmarks.peers.network import CASES
 from targets.reach.instructions import build_plugin, count_executed, instructions_per_inference
+from targets.tvm.cpu_target import compile_engine
 from targets.tvm.isa import ISAS
-from targets.tvm.target import compile_engine
 
 DEBS = (
     *("python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libgcc-s1"),

@@ -61,8 +61,8 @@ def with_random_weights(depth: int, side: int, photos: Path, count: int, folder:
 
 def as_built(model: str, data: Path | None, count: int, folder: Path) -> Subject:
     """Quantise a known model, an ONNX file or a small network of another family as `edgec build` does."""
+    from pipeline.build.plan import Build
     from pipeline.config import BuildConfig
-    from pipeline.plan import Build
     from pipeline.progress import Silent
     from tests.pipeline.models.foreign import networks
 
@@ -105,8 +105,8 @@ def ways(model: Path, folder: Path, oracle: bool, only: str) -> Iterator[tuple[s
     from targets.reach.emulator import EmulatedRunner
     from targets.runtime.cpu import why_not
     from targets.runtime.native_runner import open_engine
+    from targets.tvm.cpu_target import compile_engine, host_isa
     from targets.tvm.isa import ISAS
-    from targets.tvm.target import compile_engine, host_isa
 
     def built(name: str) -> tuple[Path, str]:
         start = time.monotonic()

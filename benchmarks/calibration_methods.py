@@ -28,12 +28,12 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from calibration.metrics import closeness, logits
-from calibration.prepare import Images
+from calibration.prepare_float import Images
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
+from pipeline.build.plan import Build
 from pipeline.config import BuildConfig
 from pipeline.data.split import Split
-from pipeline.plan import Build
 from pipeline.progress import Silent
 
 BATCH = 32

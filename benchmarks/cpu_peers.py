@@ -33,7 +33,7 @@ import numpy as np
 
 from benchmarks.peers import network
 from benchmarks.peers.network import CASES, Case
-from targets.machine import cpu_name
+from targets.processor import cpu_name
 from targets.tvm.link import run_zig
 
 HERE = Path(__file__).parent / "peers"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.report.lines import LineChart, Points
-from pipeline.training.config import TrainConfig
+from pipeline.training.settings import TrainConfig
 
 NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
 REFRESH_S = 3.0

@@ -31,7 +31,7 @@ from benchmarks.random_weights import settle
 from calibration.errors import CalibrationError
 from pipeline.models.foreign.description import Description, described
 from pipeline.models.zoo import KNOWN_MODELS, find_model
-from pipeline.report.logits import LogitNoise
+from pipeline.report.logit_distance import LogitNoise
 from pipeline.task import Task
 from targets.base import CHECKS
 from targets.errors import TargetError
@@ -116,7 +116,7 @@ def foreign(name: str, count: int, folder: Path) -> Subject:
     """Export and adopt a small network of another family."""
     import onnx
 
-    from pipeline.models.foreign.adopt import adopt
+    from pipeline.models.foreign.rewrite import adopt
     from tests.pipeline.models.foreign import networks
 
     kind = (networks.CLASSIFIERS | networks.SEGMENTERS)[name]
@@ -220,8 +220,8 @@ def coverage_of(int8: Path, integer: bool) -> tuple[float | None, tuple[str, ...
     found = coverage(int8)
     floats: set[str] = set(found.float_layers)
     if integer:
-        from targets.tvm.graph import Island
         from targets.tvm.importer import import_graph
+        from targets.tvm.integer_graph import Island
 
         islands = [op for op in import_graph(int8).operators if isinstance(op, Island)]
         floats = {node.op_type for op in islands for node in op.model.graph.node}

@@ -19,15 +19,15 @@ import numpy as np
 from calibration.collect import collect
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
+from pipeline.build.plan import Build
 from pipeline.config import BuildConfig
 from pipeline.data.split import Split
-from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.report import figures
-from pipeline.report.accuracy import AccuracyTally
 from pipeline.report.gates import drop_gate
+from pipeline.report.image_tally import AccuracyTally
+from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.report import Gate
 from pipeline.report.speed import judge_speed, speed_ratio
 from targets.base import Origin, Runner
 from targets.reference import ReferenceTarget

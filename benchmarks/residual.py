@@ -140,7 +140,7 @@ def _trained(name: str, epochs: int) -> "torch.nn.Module":
     """Train on the embedded calibration images: enough for weights that are not random."""
     import torch
 
-    from pipeline.training.config import TrainConfig
+    from pipeline.training.settings import TrainConfig
     from pipeline.training.trainer import Trainer
 
     images, labels = (torch.from_numpy(array) for array in _embedded(name, "calibration", 2048))

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ImagesError, ModelError
-from calibration.graph import IMAGE, Graph
+from calibration.onnx_graph import IMAGE, Graph
 
 CHUNK_BYTES = 64 << 20
 """Observed values held at once, whatever the batch size of the caller."""

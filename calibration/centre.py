@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from calibration.errors import ImagesError, ModelError
-from calibration.graph import (
+from calibration.fold_pixels import find_pixel_input
+from calibration.observe import observe
+from calibration.observers import Range, make_observer
+from calibration.onnx_graph import (
     Edge,
     Graph,
     attribute,
@@ -28,9 +31,6 @@ from calibration.graph import (
     set_attribute,
     tensor_proto,
 )
-from calibration.observe import observe
-from calibration.observers import Range, make_observer
-from calibration.pixels import find_pixel_input
 from calibration.placement import identity_slot, is_residual_add
 from calibration.recipe import QuantRecipe, Scheme
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.graph import Graph, attribute
+from calibration.onnx_graph import Graph, attribute
 from calibration.placement import is_residual_add
 
 ELEMENTWISE = frozenset({"Relu", "MaxPool", "GlobalAveragePool"})

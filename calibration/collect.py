@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import ImagesError
-from calibration.graph import Graph
 from calibration.known_ranges import known_ranges
 from calibration.observe import observe
 from calibration.observers import make_observer
+from calibration.onnx_graph import Graph
 from calibration.placement import place
-from calibration.prepare import check_prepared
+from calibration.prepare_float import check_prepared
 from calibration.ranges import Ranges, model_digest
 from calibration.recipe import QuantRecipe
 

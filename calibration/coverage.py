@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from calibration.graph import Graph, node_label
+from calibration.onnx_graph import Graph, node_label
 
 
 @dataclass(frozen=True)

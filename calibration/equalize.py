@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ModelError
-from calibration.graph import Graph, drop_unused_initializers, node_label, tensor_proto
+from calibration.onnx_graph import Graph, drop_unused_initializers, node_label, tensor_proto
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from calibration.graph import Graph, attribute
 from calibration.grid import WEIGHT_LIMIT, ActivationGrid, QuantizedWeight
+from calibration.onnx_graph import Graph, attribute
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.replay import Replay, kernel_of

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.graph import Graph
 from calibration.grid import activation_grid
-from calibration.layers import float_layer
+from calibration.onnx_graph import Graph
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.ranges import Ranges
 from calibration.recipe import LEARN_EPOCHS, LEARN_FROM, Correction, QuantRecipe
 from calibration.rounding import quantize_layer
+from calibration.weight_layers import float_layer
 
 
 def images_read(recipe: QuantRecipe, images: int) -> int:

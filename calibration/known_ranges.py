@@ -2,9 +2,9 @@
 
 from calibration.centre import centred_ranges
 from calibration.errors import ModelError
-from calibration.graph import Graph
+from calibration.fold_pixels import find_pixel_input
 from calibration.observers import Range
-from calibration.pixels import find_pixel_input
+from calibration.onnx_graph import Graph
 from calibration.recipe import Scheme
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from calibration.errors import ImagesError
 from calibration.fake_quant import FakeQuantized, Rates
-from calibration.graph import Graph
+from calibration.onnx_graph import Graph
 from calibration.parameters import Parameters
 from calibration.placement import Placement
 from calibration.recipe import LEARN_EPOCHS, LEARN_FROM

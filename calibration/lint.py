@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.graph import IMAGE, QDQ, Graph, attribute, node_label, undequantized
+from calibration.onnx_graph import IMAGE, QDQ, Graph, attribute, node_label, undequantized
 from calibration.placement import POOLS, follows_convolution, identity_slot, is_residual_add
 from calibration.recipe import Scheme
 

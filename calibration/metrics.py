@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ImagesError
-from calibration.graph import IMAGE
+from calibration.onnx_graph import IMAGE
 
 
 @dataclass(frozen=True)

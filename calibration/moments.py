@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from calibration.activations import Activations
 from calibration.errors import ImagesError, ModelError
-from calibration.graph import Graph, attribute, node_label
 from calibration.grid import ActivationGrid
-from calibration.layers import float_layer
+from calibration.onnx_graph import Graph, attribute, node_label
 from calibration.placement import Placement
 from calibration.rounding import InputMoments
+from calibration.weight_layers import float_layer
 
 PATCHES_AN_IMAGE = 64
 """At most this many patches of an image, evenly spread, enter the covariance; all enter the means."""

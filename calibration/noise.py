@@ -27,12 +27,12 @@ from torch import Tensor
 
 from calibration.channels import ChannelGroups
 from calibration.errors import ImagesError
-from calibration.graph import Graph
 from calibration.grid import WEIGHT_LIMIT
-from calibration.layers import float_layer
+from calibration.onnx_graph import Graph
 from calibration.placement import Placement
 from calibration.recipe import Scheme
 from calibration.replay import Replay, kernel_of
+from calibration.weight_layers import float_layer
 
 IMAGES = 256
 BATCH = 16

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from calibration.activations import Activations
 from calibration.errors import ImagesError
-from calibration.graph import Graph
 from calibration.observers import Observer
+from calibration.onnx_graph import Graph
 
 
 def observe(

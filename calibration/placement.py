@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import onnx
 
 from calibration.errors import ModelError
-from calibration.graph import Edge, Graph, attribute, node_label, undequantized
-from calibration.pixels import PixelInput, find_pixel_input
+from calibration.fold_pixels import PixelInput, find_pixel_input
+from calibration.onnx_graph import Edge, Graph, attribute, node_label, undequantized
 from calibration.recipe import Correction, QuantRecipe, Scheme
 
 POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})

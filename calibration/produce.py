@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.collect import collect
-from calibration.prepare import Images, prepare
+from calibration.prepare_float import Images, prepare
 from calibration.qdq import quantize
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from calibration.errors import LintError, RangesError
 from calibration.find_parameters import find_parameters
-from calibration.graph import Graph
 from calibration.lint import lint_graph
+from calibration.onnx_graph import Graph
 from calibration.parameters import Parameters
 from calibration.placement import Placement, place
-from calibration.prepare import check_prepared
+from calibration.prepare_float import check_prepared
+from calibration.qdq_writer import write_qdq
 from calibration.ranges import Ranges, model_digest
 from calibration.recipe import QuantRecipe
-from calibration.write import write_qdq
 
 
 def quantize(

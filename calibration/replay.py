@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from calibration.errors import ModelError
-from calibration.graph import IMAGE, Graph, attribute, node_label
+from calibration.onnx_graph import IMAGE, Graph, attribute, node_label
 
 
 class Replay:

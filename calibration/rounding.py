@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.grid import QuantizedWeight, max_scales, nearest_weights, round_weight, weight_scales
-from calibration.layers import FloatLayer
 from calibration.recipe import Correction, QuantRecipe
+from calibration.weight_layers import FloatLayer
 
 DAMPING = 0.01
 """Of the mean diagonal, added to the diagonal of the Hessian; the value of the GPTQ paper."""

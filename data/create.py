@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.cli.console import make_progress
 from pipeline.data.idx import write_idx
 from pipeline.data.open import open_dataset
-from pipeline.training.config import TrainConfig
+from pipeline.training.settings import TrainConfig
 
 HERE = Path(__file__).resolve().parent
 SOURCE = Path("/usr/share/datasets/fashion-mnist")

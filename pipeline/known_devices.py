@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.errors import did_you_mean
+from pipeline.cache.store import writing
 from pipeline.errors import UsageError
-from pipeline.store import writing
 from targets.errors import DeviceAddressError
 from targets.reach.ssh import SshAddress
 

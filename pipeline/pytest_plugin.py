@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # loaded by every pytest run: what it needs is imported when 
     from collections.abc import Callable
     from pathlib import Path
 
-    from pipeline.report.model.report import Gate, Report
+    from pipeline.report.model.build_report import Gate, Report
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +31,10 @@ def edgec_build() -> Callable[..., Report]:
     """
 
     def build(config: Path | None = None, **options: object) -> Report:
+        from pipeline.build.plan import Build
         from pipeline.config import BuildConfig, load_config
-        from pipeline.plan import Build
         from pipeline.progress import Silent
-        from pipeline.report.model.report import Report
+        from pipeline.report.model.build_report import Report
 
         one = Build(load_config(BuildConfig, config, options), Silent())
         return Report.load(one.report.file("report.json"))

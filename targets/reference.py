@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from calibration.recipe import QuantRecipe
 from targets.base import BuildState, Origin, Runner, require_engine
 from targets.errors import EngineError, TargetUnavailable
-from targets.machine import cpu_name
+from targets.processor import cpu_name
 from targets.runtime.reference_runner import open_engine
 
 

@@ -9,9 +9,9 @@ from targets.errors import TargetUnavailable, UnknownTarget
 from targets.reach.ssh import SshAddress, SshDevice
 from targets.reference import ReferenceTarget
 from targets.tensorrt.device import JetsonOnDevice
-from targets.tensorrt.target import JetsonTarget
-from targets.tvm.board import BoardTarget
-from targets.tvm.target import ArmTarget, HostTarget
+from targets.tensorrt.jetson_target import JetsonTarget
+from targets.tvm.cpu_target import ArmTarget, HostTarget
+from targets.tvm.ssh_board import BoardTarget
 
 _TARGETS: dict[str, Callable[[], Target]] = {
     "reference": ReferenceTarget,

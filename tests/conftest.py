@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
-from pipeline.plan import Build
 from pipeline.progress import Silent
 
 ROOT = Path(__file__).resolve().parent.parent

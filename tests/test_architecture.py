@@ -95,7 +95,7 @@ def test_showing_help_and_lists_wakes_no_toolchain(arguments: list[str]) -> None
         "pipeline.models.zoo",
         "pipeline.models.foreign.description",
         "pipeline.data.open",
-        "pipeline.report.model.report",
+        "pipeline.report.model.build_report",
     ],
 )
 def test_what_is_read_before_any_work_wakes_no_toolchain(module: str) -> None:

@@ -16,7 +16,7 @@ _OPENED = ExitStack()
 
 def build(folder: Path) -> None:
     """Compile model.int8.onnx for this machine."""
-    from targets.tvm.target import compile_engine, host_isa
+    from targets.tvm.cpu_target import compile_engine, host_isa
 
     compile_engine(folder / "model.int8.onnx", host_isa(), folder / "model.engine")
 

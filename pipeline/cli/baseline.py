@@ -6,17 +6,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipeline.build.plan import Build
+from pipeline.build.regression import compare_with_baseline, save_baseline
+from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress, write_text
 from pipeline.config import BuildConfig
-from pipeline.plan import Build
-from pipeline.regression import compare_with_baseline, save_baseline
 from pipeline.report.comparison import Limits
 from pipeline.report.junit import junit_xml
 from pipeline.report.markdown import comparison_summary
 from pipeline.report.terminal import render_comparison
-from pipeline.store import writing
 
 app = typer.Typer(no_args_is_help=True, help="Keep what a build is worth, and compare later builds with it.")
 

@@ -8,19 +8,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipeline.build.fleet import build_on_all, devices_of, failed
+from pipeline.build.plan import Build
+from pipeline.build.publish import place, publish
+from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from pipeline.fleet import build_on_all, devices_of, failed
-from pipeline.plan import Build
-from pipeline.publish import place, publish
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.report import Report
 from pipeline.report.terminal import render_terminal
 from pipeline.stages import parity
-from pipeline.store import writing
 
 
 @with_build_options()

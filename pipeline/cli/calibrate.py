@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipeline.build.plan import Build
+from pipeline.build.publish import place
+from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from pipeline.plan import Build
-from pipeline.publish import place
-from pipeline.report.study import CalibrationStudy, conclusion, study_html
-from pipeline.store import writing
+from pipeline.report.study_page import CalibrationStudy, conclusion, study_html
 
 
 @with_build_options(without=("quantized",))

@@ -16,9 +16,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from pipeline.atomic import replacing
+from pipeline.cache.atomic import replacing
+from pipeline.cache.store import writing
 from pipeline.progress import Advance, Progress, Silent
-from pipeline.store import writing
 
 
 class ShownProgress:

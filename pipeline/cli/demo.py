@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pipeline.archive import read_manifest
+from pipeline.build.plan import Build
+from pipeline.bundle.contents import read_manifest
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from pipeline.plan import Build
 from targets.reference import ReferenceTarget
 
 

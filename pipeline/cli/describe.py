@@ -7,9 +7,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from pipeline.cache.store import writing
 from pipeline.errors import DataError, UsageError
 from pipeline.models.foreign.description import description_file, is_foreign, read_foreign
-from pipeline.store import writing
 from targets.runtime.preprocess import ImageError, decode
 
 

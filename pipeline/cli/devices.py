@@ -9,15 +9,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.bundle.deploy import deploy as deploy_bundle
+from pipeline.bundle.deploy import installer as make_installer
+from pipeline.bundle.deploy import roll_back
+from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
 from pipeline.cli.verify import Keys, keys_to_trust
-from pipeline.deploy import deploy as deploy_bundle
-from pipeline.deploy import installer as make_installer
-from pipeline.deploy import roll_back
 from pipeline.errors import UsageError
 from pipeline.known_devices import add_device, find_device, known_devices
-from pipeline.store import writing
 from targets.errors import DeviceError
 from targets.reach.probe import probe
 from targets.reach.ssh import SshAddress, SshDevice

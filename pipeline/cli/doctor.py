@@ -15,13 +15,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cache.stage import ROOT
 from pipeline.cli import options
 from pipeline.cli.describe import describe
 from pipeline.data.embedded import EMBEDDED
 from pipeline.models.zoo import KNOWN_MODELS
-from pipeline.stage import ROOT
 from targets.errors import TargetUnavailable
-from targets.machine import cpu_flags, cpu_name
+from targets.processor import cpu_flags, cpu_name
 from targets.registry import find_target, names
 
 INT8_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx2", "i8mm", "asimddp")

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
 from pipeline.config import BuildConfig, load_config
-from pipeline.store import writing
 
 
 def ensemble(
@@ -27,10 +27,10 @@ def ensemble(
 
     Example: edgec ensemble resnet20.toml resnet56.toml --data cifar-10-batches-py --html ensemble.html
     """
-    from pipeline.ensemble import validate_together
-    from pipeline.plan import Build
-    from pipeline.report.ensemble import html as page
-    from pipeline.report.ensemble import markdown
+    from pipeline.build.averaged import validate_together
+    from pipeline.build.plan import Build
+    from pipeline.report.ensemble_page import html as page
+    from pipeline.report.ensemble_page import markdown
 
     progress = make_progress(as_json)
     given = {"target": target, "data": data, "out": out}

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline.archive import read_entry
+from pipeline.bundle.contents import read_entry
 from pipeline.cli import options
 from pipeline.cli.console import write_text
 from pipeline.report.junit import junit_xml
 from pipeline.report.markdown import report_summary
-from pipeline.report.model.report import Report
+from pipeline.report.model.build_report import Report
 from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
 from pipeline.report.terminal import render_terminal
 

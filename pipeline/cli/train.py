@@ -10,7 +10,7 @@ from pipeline.cli import options
 from pipeline.cli.console import make_progress
 from pipeline.config import load_config
 from pipeline.errors import UsageError
-from pipeline.training.config import QatConfig, TrainConfig
+from pipeline.training.settings import QatConfig, TrainConfig
 
 if TYPE_CHECKING:
     from pipeline.training.loop import TrainResult

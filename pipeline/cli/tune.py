@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.errors import UsageError
-from pipeline.store import writing
 from targets.devices import boards
 from targets.reach.ssh import SshAddress
 
@@ -37,8 +37,8 @@ def tune(
     Example: edgec tune out/resnet20-fashion-rpi5/model.int8.onnx --target rpi5 --device ssh://pi@raspberrypi
     """
     from targets.tvm.importer import import_graph
-    from targets.tvm.tune import convolutions, tune
     from targets.tvm.tuning import database
+    from targets.tvm.tuning.search import convolutions, tune
 
     if not model.is_file() or not os.access(model, os.R_OK):
         raise UsageError(f"{model} is no file that can be read. Give a build's model.int8.onnx.")
@@ -55,8 +55,8 @@ def tune(
 
 def _device(target: str, address: str | None, milliseconds: int) -> "tuple[Isa, Cost]":
     """The instruction set of a target, and the way its candidates are compared. Raises UsageError."""
+    from targets.tvm.cpu_target import host_isa
     from targets.tvm.isa import ISAS
-    from targets.tvm.target import host_isa
     from targets.tvm.tuning.cost import Counted, TimedHere, TimedOnDevice
 
     known = boards()

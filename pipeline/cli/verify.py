@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.archive import verify as verify_bundle
+from pipeline.build.rebuild import Rebuilt
+from pipeline.build.rebuild import rebuild as rebuild_bundle
+from pipeline.bundle.contents import verify as verify_bundle
+from pipeline.bundle.signing import make_keys, public_half, sign_bundle
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
 from pipeline.errors import UsageError, listed
-from pipeline.rebuild import Rebuilt
-from pipeline.rebuild import rebuild as rebuild_bundle
-from pipeline.signing import make_keys, public_half, sign_bundle
 from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
 
 Bundle = Annotated[Path, typer.Argument(help="The .edgec file.")]

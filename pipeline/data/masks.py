@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache.digest import value_digest
 from pipeline.data.dataset import Dataset
 from pipeline.data.folder import PICTURES, SPLIT_NAMES
 from pipeline.data.images import Images
 from pipeline.data.open import open_dataset
 from pipeline.data.relabel import Relabelled
 from pipeline.data.tree import FileDigest, FolderTree, Tree, TreeImages, ZipTree
-from pipeline.digest import value_digest
 from pipeline.errors import DataError, listed
 from targets.runtime.preprocess import VOID, ImageError
 

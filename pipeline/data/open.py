@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from pipeline.cache.digest import file_digest
 from pipeline.data import cifar, folder, idx, packed
 from pipeline.data.dataset import Dataset
 from pipeline.data.embedded import EMBEDDED
 from pipeline.data.tree import FileDigest, FolderTree, ZipTree
-from pipeline.digest import file_digest
 from pipeline.errors import DataError, UsageError, listed
 
 NAMED = {"fashion-mnist": EMBEDDED}

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.digest import file_digest
+from pipeline.cache.digest import file_digest
 from pipeline.errors import DataError
 from targets.runtime.preprocess import ImageError, decode
 

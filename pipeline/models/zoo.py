@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibration.errors import did_you_mean
+from pipeline.cache.digest import value_digest
 from pipeline.data.embedded import EMBEDDED
-from pipeline.digest import value_digest
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.architecture import Architecture
 from pipeline.models.model import Model

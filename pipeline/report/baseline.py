@@ -7,9 +7,9 @@ from typing import Literal, Self
 from pydantic import PositiveInt
 
 from pipeline.errors import ReportError
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.performance import Latency, MeasuredMemory, Quantile
 from pipeline.report.model.pixels import PixelAccuracy
-from pipeline.report.model.report import Report
 from pipeline.report.record import Base64, Record, Sha256, load_record
 from targets.base import Origin
 

@@ -12,9 +12,9 @@ from pipeline.report import figures
 from pipeline.report.baseline import Baseline, StoredLatency, baseline_of
 from pipeline.report.gates import drop_gate, explain, verdict_below
 from pipeline.report.model.accuracy import PairedRate
+from pipeline.report.model.build_report import Gate, Report, overall
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import Quantile, SpeedRatio
-from pipeline.report.model.report import Gate, Report, overall
 from pipeline.report.paired import paired_images, unpack_bits
 from pipeline.report.record import Record
 from targets.base import Origin

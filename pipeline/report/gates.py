@@ -6,10 +6,10 @@ from typing import Literal
 from pipeline.errors import ReportError
 from pipeline.report import figures
 from pipeline.report.model.accuracy import Accuracy, PairedRate
+from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
 from pipeline.report.model.performance import Latency
 from pipeline.report.model.pixels import PairedScore, PixelAccuracy
-from pipeline.report.model.report import Gate
 from pipeline.report.stats import (
     difference_score,
     images_to_decide,

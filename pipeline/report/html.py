@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from pipeline.report import figures, image_page, mixed, pixel_page, plots
+from pipeline.report import figures, image_page, mixed_words, pixel_page, plots
+from pipeline.report.corruption_loss import conclusion, severities, stands_out
 from pipeline.report.model.accuracy import Accuracy, CorruptedAccuracy, PairedRate, Robustness
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.performance import Latency
 from pipeline.report.model.pixels import PairedScore, PixelAccuracy
-from pipeline.report.model.report import Report
-from pipeline.report.page import render_page
-from pipeline.report.robustness import conclusion, severities, stands_out
+from pipeline.report.template import render_page
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def render_html(report: Report) -> str:
     return render_page(
         "report.html.j2",
         report=report,
-        mixed=mixed,
+        mixed=mixed_words,
         pixels=isinstance(accuracy, PixelAccuracy),
         tiles=tiles(report),
         rates=rates(accuracy),

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.report import Gate
 
 
 def junit_xml(suite: str, gates: Sequence[Gate]) -> str:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from pipeline.report.gates import accuracy_gates, latency_gates
 from pipeline.report.model.accuracy import Accuracy
+from pipeline.report.model.build_report import Gate
 from pipeline.report.model.performance import MeasuredLatency
 from pipeline.report.model.pixels import PixelAccuracy
-from pipeline.report.model.report import Gate
 from targets.base import Origin
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from pipeline.report import figures
 from pipeline.report.comparison import Comparison
+from pipeline.report.corruption_loss import conclusion
+from pipeline.report.model.build_report import Gate, Report
 from pipeline.report.model.certainty import NotMeasured, Verdict
 from pipeline.report.model.performance import Latency
-from pipeline.report.model.report import Gate, Report
-from pipeline.report.robustness import conclusion
 
 SIGNS = {Verdict.PASS: "✅ pass", Verdict.FAIL: "❌ fail", Verdict.INCONCLUSIVE: "❓ inconclusive"}
 

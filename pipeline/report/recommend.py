@@ -5,10 +5,10 @@ from typing import Literal
 
 from pipeline.report import figures
 from pipeline.report.model.accuracy import PairedRate
+from pipeline.report.model.build_report import Gate, Recommendation, overall
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import SpeedRatio
 from pipeline.report.model.pixels import PairedScore
-from pipeline.report.model.report import Gate, Recommendation, overall
 
 
 def recommend(

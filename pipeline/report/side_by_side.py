@@ -11,13 +11,13 @@ from rich.text import Text
 from pipeline.errors import ReportError
 from pipeline.report import figures, plots
 from pipeline.report.model.accuracy import Accuracy, ExtraLoss, PairedRate
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.performance import Latency, Quantile
 from pipeline.report.model.pixels import PairedScore, PixelAccuracy
-from pipeline.report.model.report import Report
-from pipeline.report.page import VERDICT_WORDS, render_page
 from pipeline.report.paired import paired_images, paired_scores, unpack_bits
 from pipeline.report.table import FigureTable
+from pipeline.report.template import VERDICT_WORDS, render_page
 
 LETTERS = "ABCDEFGH"
 

@@ -4,15 +4,15 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from pipeline.report import figures, mixed
+from pipeline.report import figures, mixed_words
 from pipeline.report.comparison import Comparison
+from pipeline.report.corruption_loss import conclusion, mean_top1, severities
 from pipeline.report.model.accuracy import Accuracy, PairedRate, Robustness
+from pipeline.report.model.build_report import Gate, Recommendation, Report, ToolchainCheck
 from pipeline.report.model.certainty import NotMeasured, Verdict
-from pipeline.report.model.layers import MixedPrecision
+from pipeline.report.model.layer_costs import MixedPrecision
 from pipeline.report.model.performance import Latency
 from pipeline.report.model.pixels import PairedScore, PixelAccuracy
-from pipeline.report.model.report import Gate, Recommendation, Report, ToolchainCheck
-from pipeline.report.robustness import conclusion, mean_top1, severities
 from pipeline.report.table import FigureTable
 from targets.base import BuildState
 
@@ -199,7 +199,7 @@ def _mixed(found: MixedPrecision) -> RenderableType:
     for layer in found.layers:
         shown = figures.decibels(layer.sqnr_db), figures.points(layer.saved_points)
         table.add_row(layer.layer, *shown, figures.percent(layer.macs_share))
-    said = Text(mixed.conclusion(found))
+    said = Text(mixed_words.conclusion(found))
     return Group(table, said) if found.layers else said
 
 

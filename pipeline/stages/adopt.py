@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache.digest import InputFile
+from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
-from pipeline.digest import InputFile
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
-from pipeline.stage import Stage
 from pipeline.stages.parity import Compared, Parity
 
 
@@ -28,7 +28,7 @@ class Adopt(Stage):
         "pipeline/models/foreign",
         "pipeline/models/model.py",
         "pipeline/models/opset.py",
-        "calibration/graph.py",
+        "calibration/onnx_graph.py",
         "pipeline/task.py",
         "targets/runtime/preprocess.py",
     )
@@ -49,7 +49,7 @@ class Adopt(Stage):
         """
         import onnx
 
-        from pipeline.models.foreign.adopt import adopt
+        from pipeline.models.foreign.rewrite import adopt
 
         with progress.task("adopt", None):
             made = adopt(self.model, self.dynamic_batch, progress.say)

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from pydantic import TypeAdapter
 
+from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.model.layers import LayerSensitivity
-from pipeline.stage import Stage
+from pipeline.report.model.layer_costs import LayerSensitivity
 from pipeline.stages.calibrate import CODE, TOOLS
-from pipeline.stages.images import ModelImages
+from pipeline.stages.image_set import ModelImages
 from pipeline.stages.quantize import Quantized
 
 Sensitivities = TypeAdapter(tuple[LayerSensitivity, ...])
@@ -36,7 +36,7 @@ class Attribute(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write sensitivity.json. Raises calibration's errors for a model or images that cannot be used."""
-        from calibration.sensitivity import sensitivity
+        from calibration.explore.sensitivity import sensitivity
 
         produced = self.network.produced()
         with progress.task("attribute the error to layers", None) as advance:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe, Scheme
-from pipeline.digest import InputFile
+from pipeline.cache.digest import InputFile
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.stage import Stage
 from pipeline.stages.calibrate import CODE, TOOLS
-from pipeline.store import Product
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Bring(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.int8.onnx and brought.json. Raises the errors of `check_brought`."""
-        from calibration.brought import check_brought
+        from calibration.foreign_qdq import check_brought
 
         with progress.task("check the quantised model", None):
             recipe = check_brought(self.quantized.path, self.scheme, self.image_shape, self.classes)

@@ -8,13 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.digest import InputFile
-from pipeline.pack import BUILDER, PROGRAM, pack
+from pipeline.bundle.pack import BUILDER, PROGRAM, pack
+from pipeline.bundle.signing import sign_manifest
+from pipeline.cache.digest import InputFile
+from pipeline.cache.stage import ROOT, Stage
+from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.signing import sign_manifest
-from pipeline.stage import ROOT, Stage
 from pipeline.stages.compile import Engine
-from pipeline.store import Product
 from targets.base import BuildState
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.manifest import NAME, Manifest
@@ -33,8 +33,8 @@ class Bundle(Stage):
     name: ClassVar[str] = "bundle"
     code: ClassVar[tuple[str, ...]] = (
         "pipeline/stages/bundle.py",
-        "pipeline/pack.py",
-        "pipeline/signing.py",
+        "pipeline/bundle/pack.py",
+        "pipeline/bundle/signing.py",
         "targets/runtime",
     )
 

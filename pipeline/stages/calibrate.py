@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.stage import Stage
-from pipeline.stages.images import ModelImages
-from pipeline.store import Product
+from pipeline.stages.image_set import ModelImages
 
 CODE = (
-    *(f"pipeline/stages/{name}.py" for name in ("calibrate", "images")),
+    *(f"pipeline/stages/{name}.py" for name in ("calibrate", "image_set")),
     "pipeline/data",
     "calibration",
     "targets/runtime/preprocess.py",

@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe, Scheme
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.stage import Stage
 from pipeline.stages.calibrate import CODE, TOOLS
-from pipeline.stages.images import ModelImages
-from pipeline.store import Product
+from pipeline.stages.image_set import ModelImages
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Choose(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write choice.json. Raises calibration's errors for a model or images that cannot be used."""
-        from calibration.auto import pick_recipe
+        from calibration.explore.auto import pick_recipe
 
         shown, held_out = self.images.judges_apart()
         source = self.float_model.file("model.onnx")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.digest import value_digest
+from pipeline.cache.digest import value_digest
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.stage import Stage
-from pipeline.store import Product
 from targets.base import CHECKS, Check, Talkative, Target
 from targets.registry import find_target
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache.digest import InputFile
+from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
-from pipeline.digest import InputFile
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.opset import OPSET
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
-from pipeline.stage import Stage
 from pipeline.stages.parity import Compared, Parity
 
 if TYPE_CHECKING:

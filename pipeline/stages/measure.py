@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.report.model.layers import TimedLayer
-from pipeline.report.model.report import ToolchainCheck
-from pipeline.stage import Stage
+from pipeline.report.model.build_report import ToolchainCheck
+from pipeline.report.model.layer_costs import TimedLayer
 from pipeline.stages.compile import Engine
-from pipeline.stages.images import ModelImages
-from pipeline.store import Product
+from pipeline.stages.image_set import ModelImages
 from targets.base import HasFp16, OnDevice
-from targets.measure import measure_in_child
+from targets.measure_apart import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.runtime import native_runner
 from targets.runtime.measure import Measurement, Settings, from_json, to_json
@@ -34,7 +34,7 @@ class Measure(Stage):
     name: ClassVar[str] = "measure"
     code: ClassVar[tuple[str, ...]] = (
         "pipeline/stages/measure.py",
-        "pipeline/stages/images.py",
+        "pipeline/stages/image_set.py",
         "targets",
     )
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")

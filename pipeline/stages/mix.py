@@ -7,15 +7,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.mixed import conclusion, reason
+from pipeline.report.mixed_words import conclusion, reason
 from pipeline.report.model.certainty import Interval
-from pipeline.report.model.layers import FloatLayer, MixedPrecision
+from pipeline.report.model.layer_costs import FloatLayer, MixedPrecision
 from pipeline.report.stats import difference_interval
-from pipeline.stage import Stage
 from pipeline.stages.attribute import NO_NOISE_DB
 from pipeline.stages.calibrate import CODE, TOOLS
-from pipeline.stages.images import ModelImages
+from pipeline.stages.image_set import ModelImages
 from pipeline.stages.quantize import Quantized
 
 RANKING_IMAGES = 128
@@ -35,7 +35,7 @@ class Mix(Stage):
         *CODE,
         "pipeline/stages/mix.py",
         "pipeline/stages/quantize.py",
-        "pipeline/report/mixed.py",
+        "pipeline/report/mixed_words.py",
         "pipeline/report/model",
         "pipeline/report/stats.py",
     )
@@ -48,8 +48,8 @@ class Mix(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.int8.onnx and mixed.json. Raises calibration's errors for bad images."""
-        from calibration.mixed import Goal, quantize_within
-        from calibration.sensitivity import noise_alone
+        from calibration.explore.mixed_precision import Goal, quantize_within
+        from calibration.explore.sensitivity import noise_alone
 
         produced = self.network.produced()
         labels = self.tuning.labels()

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.stage import Stage
 from pipeline.stages.calibrate import CODE, TOOLS
-from pipeline.stages.images import ModelImages
-from pipeline.store import Product
+from pipeline.stages.image_set import ModelImages
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Prepare(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.onnx. Raises calibration's errors for a model or images that cannot be used."""
-        from calibration.prepare import prepare
+        from calibration.prepare_float import prepare
 
         with progress.task("prepare", None) as advance:
             source = self.float_model.file("model.onnx")

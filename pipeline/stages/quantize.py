@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from calibration.recipe import QuantRecipe
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.stage import Stage
 from pipeline.stages.calibrate import CODE, TOOLS
-from pipeline.stages.images import ModelImages
-from pipeline.store import Product
+from pipeline.stages.image_set import ModelImages
 
 if TYPE_CHECKING:
     from calibration.produce import Produced

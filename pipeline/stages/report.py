@@ -10,17 +10,15 @@ from typing import ClassVar
 from pydantic import TypeAdapter
 
 from calibration.recipe import QuantRecipe
+from pipeline.cache.digest import InputFile
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.data.split import Split
-from pipeline.digest import InputFile
 from pipeline.progress import Progress
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.limits import GateLimits
 from pipeline.report.model.accuracy import Accuracy, Robustness
-from pipeline.report.model.certainty import NotMeasured
-from pipeline.report.model.layers import Coverage, LayerSensitivity, LayerTimes, MixedPrecision
-from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
-from pipeline.report.model.pixels import PixelAccuracy
-from pipeline.report.model.report import (
+from pipeline.report.model.build_report import (
     AnyAccuracy,
     Machine,
     Recommendation,
@@ -29,14 +27,16 @@ from pipeline.report.model.report import (
     ToolchainCheck,
     overall,
 )
+from pipeline.report.model.certainty import NotMeasured
+from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, LayerTimes, MixedPrecision
+from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
+from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.recommend import recommend
 from pipeline.report.speed import speed_ratio
-from pipeline.stage import Stage
 from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import Engine
 from pipeline.stages.measure import Measurements
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
-from pipeline.store import Product
 from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement

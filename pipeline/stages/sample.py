@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.data.split import Batch
 from pipeline.progress import Progress
-from pipeline.report.pixels import at_size
-from pipeline.stage import Stage
+from pipeline.report.pixel_tally import at_size
 from pipeline.stages.compile import Engine
-from pipeline.stages.images import ModelImages
-from pipeline.store import Product
+from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing, decode
@@ -40,7 +40,7 @@ class Sample(Stage):
     name: ClassVar[str] = "sample"
     code: ClassVar[tuple[str, ...]] = (
         "pipeline/stages/sample.py",
-        "pipeline/stages/images.py",
+        "pipeline/stages/image_set.py",
         "pipeline/data",
         "targets",
     )

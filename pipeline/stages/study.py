@@ -6,12 +6,12 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.report.study import CalibrationStudy, Count, Draw
-from pipeline.stage import Stage
+from pipeline.report.study_page import CalibrationStudy, Count, Draw
 from pipeline.stages.calibrate import CODE, TOOLS
-from pipeline.stages.images import ModelImages
-from pipeline.store import Product
+from pipeline.stages.image_set import ModelImages
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Study(Stage):
     """Quantise with 8, 16, 32, ... images, several random draws each, and compare with the float model."""
 
     name: ClassVar[str] = "study"
-    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/study.py", "pipeline/report/study.py")
+    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/study.py", "pipeline/report/study_page.py")
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     model: str
@@ -32,7 +32,7 @@ class Study(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write study.json. Raises calibration's errors for a model or images that cannot be used."""
-        from calibration.study import ENOUGH_DB, Design, Pool, enough, study
+        from calibration.explore.image_count import ENOUGH_DB, Design, Pool, enough, study
 
         pool, judges = self.images.judges_apart()
         counts = tuple(2**k for k in range(3, 20) if 2**k <= min(self.most, len(pool)))

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Batch, Sample
 from pipeline.progress import Progress
-from pipeline.report.accuracy import AccuracyTally
-from pipeline.report.model.report import SkippedImage
-from pipeline.report.pixels import PixelTally
-from pipeline.stage import Stage
+from pipeline.report.image_tally import AccuracyTally
+from pipeline.report.model.build_report import SkippedImage
+from pipeline.report.pixel_tally import PixelTally
 from pipeline.stages.compile import Engine
-from pipeline.stages.images import ModelImages
-from pipeline.store import Product
+from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
 from targets.base import HasFp16
 from targets.reference import ReferenceTarget
@@ -34,7 +34,7 @@ BATCHES = {Task.CLASSIFY: 32, Task.SEGMENT: 4}
 """Images at a time; the logits of their pixels take much memory."""
 ACCURACY, ACCURACY_FP16 = "accuracy.json", "accuracy_fp16.json"
 CODE = (
-    "pipeline/stages/images.py",
+    "pipeline/stages/image_set.py",
     "pipeline/data",
     "pipeline/report/model",
     *(f"pipeline/report/{name}.py" for name in ("paired", "record", "stats")),
@@ -65,9 +65,9 @@ class Validate(Stage):
     code: ClassVar[tuple[str, ...]] = (
         *CODE,
         "pipeline/stages/validate.py",
-        "pipeline/report/accuracy.py",
-        "pipeline/report/logits.py",
-        "pipeline/report/pixels.py",
+        "pipeline/report/image_tally.py",
+        "pipeline/report/logit_distance.py",
+        "pipeline/report/pixel_tally.py",
         "pipeline/report/thumbnails.py",
     )
     tools: ClassVar[tuple[str, ...]] = TOOLS

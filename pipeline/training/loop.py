@@ -12,14 +12,14 @@ from pipeline.errors import UsageError
 from pipeline.models.checkpoint import read_weights
 from pipeline.models.zoo import find_model
 from pipeline.progress import Progress, Silent
-from pipeline.training.config import TrainConfig
+from pipeline.training.curves_page import render
 from pipeline.training.held import held_in_memory
 from pipeline.training.judge import Judgement, judge
 from pipeline.training.optimise import class_weights
-from pipeline.training.page import render
 from pipeline.training.precision import bf16_is_faster, find_device
-from pipeline.training.run import Decisions, EpochRecord, RunFolder
+from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import Trainer
+from pipeline.training.training_run import Decisions, EpochRecord, RunFolder
 from pipeline.training.watch import Watch, best_epoch, learned_and_watched, out_of_patience
 
 SILENT = Silent()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pipeline.training.config import TrainConfig
+from pipeline.training.settings import TrainConfig
 
 
 def make_optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.SGD:

@@ -19,23 +19,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from calibration.fake_quant import FakeQuantized, Rates
-from calibration.graph import Graph
 from calibration.metrics import closeness, logits
+from calibration.onnx_graph import Graph
 from calibration.parameters import Parameters
 from calibration.placement import Placement, place
 from calibration.qdq import save_quantized
-from calibration.read import read_parameters
+from calibration.qdq_reader import read_parameters
 from calibration.recipe import QuantRecipe
 from calibration.replay import Replay
+from pipeline.build.plan import Build
+from pipeline.cache.store import writing
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from pipeline.plan import Build
 from pipeline.progress import Advance, Progress, Silent
-from pipeline.store import writing
 from pipeline.training import augment
-from pipeline.training.config import QatConfig
 from pipeline.training.held import held_in_memory
-from pipeline.training.run import Decisions, EpochRecord, RunFolder
+from pipeline.training.settings import QatConfig
+from pipeline.training.training_run import Decisions, EpochRecord, RunFolder
 
 QUANTIZED = "model.int8.onnx"
 CHECK_IMAGES = 2000

@@ -17,10 +17,10 @@ from pipeline.models.checkpoint import load_backbone, load_model
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Advance
 from pipeline.training import augment
-from pipeline.training.config import TrainConfig
 from pipeline.training.optimise import learning_rate, make_optimiser
-from pipeline.training.run import EpochRecord
+from pipeline.training.settings import TrainConfig
 from pipeline.training.thaw import thawed
+from pipeline.training.training_run import EpochRecord
 
 
 class Trainer:

@@ -12,9 +12,9 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.split import Batch, Split
 from pipeline.errors import DataError
 from pipeline.models.zoo import KnownModel
-from pipeline.training.config import TrainConfig
 from pipeline.training.judge import BATCH, judge_batches
-from pipeline.training.run import EpochRecord, Watched
+from pipeline.training.settings import TrainConfig
+from pipeline.training.training_run import EpochRecord, Watched
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from targets.base import Runner
 from targets.errors import ConnectionCut, DeviceThrottled, EngineError
-from targets.reach.program import program
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
+from targets.reach.zip_program import program
 from targets.runtime.machine import throttling
 from targets.runtime.measure import Measurement, Settings, from_json
 from targets.runtime.native_runner import read_engine

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from targets.base import BuildState, Check, Origin, Runner, require_engine
 from targets.devices import Jetson
 from targets.errors import EngineError, TargetUnavailable
-from targets.reach.program import program
 from targets.reach.remote import StreamRunner, sent
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
+from targets.reach.zip_program import program
 from targets.runtime.measure import Measurement, Settings, from_json
 from targets.runtime.tensorrt.build import BuildOptions
 from targets.runtime.tensorrt.engine import FP16, INT8
 from targets.runtime.tensorrt.jetson import DeviceFacts
 from targets.tensorrt.findings import findings
-from targets.tensorrt.target import JetsonTarget
+from targets.tensorrt.jetson_target import JetsonTarget
 
 FOLDER = "edgec/tensorrt"
 """On the device, relative to the home folder."""

@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.graph import Graph, node_label
+from calibration.onnx_graph import Graph, node_label
 from targets.errors import EngineError
 
 LARGEST = float(np.finfo(np.float16).max)

@@ -9,8 +9,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from calibration.errors import ModelError
 from calibration.lint import LintFinding, lint
+from calibration.qdq_writer import FLOAT_LAYERS
 from calibration.recipe import QuantRecipe, Scheme
-from calibration.write import FLOAT_LAYERS
 from targets.errors import EngineError
 from targets.tensorrt.half import float_layers_to_half, to_half
 

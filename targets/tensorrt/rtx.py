@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from targets.errors import EngineError
-from targets.tensorrt.layers import not_int8, read_layers
+from targets.tensorrt.rtx_layers import not_int8, read_layers
 
 PACKAGE = "tensorrt_rtx_cu13"
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,9 @@ import onnx
 from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
-from targets.tvm import joins, layers, pools
-from targets.tvm.graph import (
+from targets.tvm import convert, joins, pools
+from targets.tvm.bounded_read import array, attributes, fold, label, read_model
+from targets.tvm.integer_graph import (
     Conv,
     Dense,
     Dequantise,
@@ -27,7 +28,6 @@ from targets.tvm.graph import (
     outputs,
 )
 from targets.tvm.islands import Draft, Shapes
-from targets.tvm.read import array, attributes, fold, label, read_model
 from targets.tvm.values import (
     Constant,
     Epilogue,
@@ -218,7 +218,7 @@ class _Importer:
             case "DequantizeLinear", [Raw(Quantized() as quantized), *_]:
                 return quantized
             case "DequantizeLinear", [Constant(values), Constant(scale), *zero]:
-                return layers.constant(label(node), values, scale, zero, attributes(node))
+                return convert.constant(label(node), values, scale, zero, attributes(node))
             case "QuantizeLinear", [Pending() | Quantized() as source, Constant(scale), Constant(zero)]:
                 return Raw(self._quantize(node, source, scale, zero))
             case "QuantizeLinear", [Real(dense), Constant(scale), Constant(zero)] if len(dense.shape) in (
@@ -254,7 +254,7 @@ class _Importer:
         if any(isinstance(op, Image) for op in self.operators):
             raise EngineError(f"{label(node)}: the image is dequantised twice.")
         self._append(Image(tensor))
-        return Quantized(tensor, layers.positive(label(node), scales[0]))
+        return Quantized(tensor, convert.positive(label(node), scales[0]))
 
     def _quantize(
         self, node: onnx.NodeProto, source: Pending | Quantized, scale: Array, zero: Array
@@ -263,7 +263,7 @@ class _Importer:
         if isinstance(source, Quantized):
             if source.scale == step and source.tensor.zero_point == (point,):
                 return source
-            source = layers.copied(label(node), source)
+            source = convert.copied(label(node), source)
         key = (id(source), step, point)
         if key not in self.finished:
             height, width, channels = source.shape
@@ -293,7 +293,7 @@ def _grid_of(node: onnx.NodeProto, scale: Array, zero: Array) -> tuple[float, in
     """The step, and the zero point as stored, of a QuantizeLinear. Raises EngineError."""
     if scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8):
         raise EngineError(f"{label(node)}: activations need one scale and one zero point of uint8 or int8.")
-    step = layers.positive(label(node), scale.item())
+    step = convert.positive(label(node), scale.item())
     return step, int(zero.item()) + (128 if zero.dtype == np.int8 else 0)
 
 
@@ -316,11 +316,11 @@ def _no_integer_form(node: onnx.NodeProto, operands: list[Value]) -> NoIntegerFo
 _BOUNDARIES = frozenset({"Transpose", "QuantizeLinear", "DequantizeLinear"})
 
 _LAYERS: dict[str, Callable[[str, list[Value], dict[str, Any]], Value]] = {
-    "Conv": layers.conv,
-    "Gemm": layers.gemm,
-    "Add": layers.add,
-    "Relu": layers.relu,
-    "Clip": layers.clip,
+    "Conv": convert.conv,
+    "Gemm": convert.gemm,
+    "Add": convert.add,
+    "Relu": convert.relu,
+    "Clip": convert.clip,
     "BatchNormalization": joins.batch_normalization,
     "Concat": joins.concat,
     "Slice": joins.strided_slice,

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from targets.errors import EngineError
-from targets.tvm.graph import Dense, Island
-from targets.tvm.read import array, fold, label
+from targets.tvm.bounded_read import array, fold, label
+from targets.tvm.integer_graph import Dense, Island
 
 _LARGEST = 1 << 26
 """Elements of one tensor; more is a damaged or hostile shape."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
-from targets.tvm.graph import Assemble, Operator, Piece, Tensor
-from targets.tvm.layers import Attributes, copied, quantized
+from targets.tvm.convert import Attributes, copied, quantized
+from targets.tvm.integer_graph import Assemble, Operator, Piece, Tensor
 from targets.tvm.values import Constant, Epilogue, Pending, Quantized, Value
 
 

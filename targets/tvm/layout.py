@@ -5,7 +5,7 @@ Rows share their padding: the pixels to the right of one row are those to the le
 
 from dataclasses import dataclass
 
-from targets.tvm.graph import Conv, Graph, Tensor, outputs
+from targets.tvm.integer_graph import Conv, Graph, Tensor, outputs
 from targets.tvm.kernels.strides import Strides
 
 CHANNEL_ALIGNMENT = 16

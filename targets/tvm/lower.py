@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from targets.tvm.arena import Lifetime, plan
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
-from targets.tvm.graph import (
+from targets.tvm.integer_graph import (
     Add,
     Assemble,
     AveragePool,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.graph import (
+from targets.tvm.integer_graph import (
     Add,
     Assemble,
     AveragePool,
@@ -44,10 +44,10 @@ def evaluate(op: Operator, values: Mapping[str, Array]) -> dict[str, Array]:
     """Compute one operator; `values` holds its inputs by name: [N, H, W, C], islands' as in ONNX."""
     match op:
         case Island():
-            from targets.tvm.floats import reference
+            from targets.tvm.floats import island_oracle
 
             batches = {d.name: values[d.name].reshape(-1, *d.shape) for d in op.inputs}
-            return reference.evaluate(op, batches)
+            return island_oracle.evaluate(op, batches)
         case Image():
             raise ValueError("the image is an input, it is not computed")
     return {op.output.name: _evaluate(op, values)}

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import NoIntegerForm
-from targets.tvm.graph import AveragePool, Floats, MaxPool, Operator, Tensor, Window
-from targets.tvm.layers import Attributes, quantized
+from targets.tvm.convert import Attributes, quantized
+from targets.tvm.integer_graph import AveragePool, Floats, MaxPool, Operator, Tensor, Window
 from targets.tvm.values import Constant, Epilogue, Pending, Quantized, Value
 from targets.tvm.windows import window
 

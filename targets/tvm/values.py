@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import NoIntegerForm
-from targets.tvm.graph import Affine, Clip, Conv, Dense, Operator, Residual, Tensor
+from targets.tvm.integer_graph import Affine, Clip, Conv, Dense, Operator, Residual, Tensor
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.graph import Add, Clip, Conv, Piece, Tensor
+from targets.tvm.integer_graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.gather import Gather, worth_gathering

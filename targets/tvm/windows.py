@@ -3,7 +3,7 @@
 from typing import Any
 
 from targets.errors import EngineError
-from targets.tvm.graph import Window
+from targets.tvm.integer_graph import Window
 
 _LARGEST_SIDE = 1 << 14
 

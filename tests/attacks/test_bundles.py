@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive import read_entry, verify
+from pipeline.bundle.contents import read_entry, verify
+from pipeline.bundle.pack import pack
 from pipeline.errors import BundleError
-from pipeline.pack import pack
 from targets.runtime.bundle.manifest import NAME, Manifest
 
 ENGINE = b"an engine's bytes"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive import verify
+from pipeline.bundle.contents import verify
+from pipeline.bundle.pack import pack
+from pipeline.bundle.signing import make_keys, public_half, sign_bundle, sign_manifest
 from pipeline.errors import BundleError, UsageError
-from pipeline.pack import pack
-from pipeline.signing import make_keys, public_half, sign_bundle, sign_manifest
 from targets.runtime.bundle import archive
 from targets.runtime.bundle.manifest import NAME
 from targets.runtime.bundle.signature import NAME as SIGNATURE

@@ -7,10 +7,10 @@ import pytest
 
 from calibration.centre import first_activation
 from calibration.errors import ImagesError, ModelError
-from calibration.graph import Graph, attribute
 from calibration.lint import lint
 from calibration.metrics import closeness
-from calibration.prepare import prepare
+from calibration.onnx_graph import Graph, attribute
+from calibration.prepare_float import prepare
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures

@@ -7,7 +7,7 @@ import pytest
 
 from calibration.collect import collect
 from calibration.errors import ImagesError, ModelError
-from calibration.graph import tensor_proto
+from calibration.onnx_graph import tensor_proto
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import Exported, TinyResNet, export

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from calibration.coverage import coverage
-from pipeline.plan import Build
+from pipeline.build.plan import Build
 from tests.conftest import embedded_build
 
 # He et al. 2015, section 4.2: ResNet-20 on 32 x 32 images, here with one input channel

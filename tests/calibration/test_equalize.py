@@ -7,8 +7,8 @@ import pytest
 
 from calibration.channels import ChannelGroups
 from calibration.errors import ImagesError
-from calibration.graph import Graph, tensor_proto
-from calibration.prepare import prepare
+from calibration.onnx_graph import Graph, tensor_proto
+from calibration.prepare_float import prepare
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from calibration.replay import Replay

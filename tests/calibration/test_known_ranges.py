@@ -5,9 +5,9 @@ import onnx
 import pytest
 
 from calibration.collect import collect
-from calibration.graph import Graph
 from calibration.known_ranges import known_ranges
 from calibration.observers import Range
+from calibration.onnx_graph import Graph
 from calibration.recipe import ObserverName, QuantRecipe, Scheme
 from tests.calibration.networks import MEAN, STD
 

@@ -9,13 +9,13 @@ from calibration.collect import collect
 from calibration.errors import ImagesError
 from calibration.fake_quant import FakeQuantized, Rates
 from calibration.find_parameters import find_parameters, images_read
-from calibration.graph import Graph
 from calibration.metrics import closeness, logits
+from calibration.onnx_graph import Graph
 from calibration.parameters import Parameters
 from calibration.placement import Placement, place
 from calibration.produce import produce
+from calibration.qdq_writer import write_qdq
 from calibration.recipe import QuantRecipe
-from calibration.write import write_qdq
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import Exported
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from calibration.collect import collect
 from calibration.errors import ModelError
 from calibration.find_parameters import find_parameters
-from calibration.graph import Graph
+from calibration.onnx_graph import Graph
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
 from tests.calibration.conftest import pictures

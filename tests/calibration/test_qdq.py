@@ -11,9 +11,9 @@ from onnx import numpy_helper
 
 from calibration.collect import collect
 from calibration.errors import ImagesError, ModelError, RangesError
-from calibration.graph import Graph, attribute
+from calibration.fold_pixels import find_pixel_input
 from calibration.lint import lint
-from calibration.pixels import find_pixel_input
+from calibration.onnx_graph import Graph, attribute
 from calibration.placement import place
 from calibration.produce import produce
 from calibration.qdq import quantize

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from calibration.grid import QuantizedWeight, max_scales, round_weight, weight_scales
-from calibration.layers import FloatLayer
 from calibration.recipe import QuantRecipe
 from calibration.rounding import InputMoments, mse_scales, quantize_layer, second_order_rounding
+from calibration.weight_layers import FloatLayer
 
 K, D = 6, 24
 

@@ -20,10 +20,10 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.archive import read_entry
+from pipeline.bundle.contents import read_entry
 from pipeline.data.embedded import EMBEDDED
 from pipeline.data.open import open_dataset
-from pipeline.report.model.report import Report
+from pipeline.report.model.build_report import Report
 from targets.reach import emulator
 from tests.conftest import ROOT, Edgec
 from tests.targets.needs import or_skip

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
-from pipeline.plan import Build
 from pipeline.progress import Silent
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, random_pixels, write_folder, write_idx_set

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from pipeline.data.embedded import EMBEDDED
-from pipeline.report.model.report import Report
+from pipeline.report.model.build_report import Report
 from tests.conftest import Edgec
 
 QUICK = """

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import fleet
-from pipeline.archive import verify
+from pipeline.build import fleet
+from pipeline.build.fleet import build_on_all, devices_of, failed
+from pipeline.build.plan import Build
+from pipeline.build.publish import publish
+from pipeline.bundle.contents import verify
 from pipeline.config import BuildConfig, load_config
-from pipeline.fleet import build_on_all, devices_of, failed
-from pipeline.plan import Build
 from pipeline.progress import Silent
-from pipeline.publish import publish
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import Latency, PeakMemory
-from pipeline.report.model.report import Report
 from targets import registry
 from targets.base import Origin
 from targets.devices import Board
 from targets.reach.probe import probe
-from targets.tvm.board import BoardTarget
-from targets.tvm.target import ArmTarget, host_isa
+from targets.tvm.cpu_target import ArmTarget, host_isa
+from targets.tvm.ssh_board import BoardTarget
 from tests.targets.needs import or_skip
 from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
 from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd

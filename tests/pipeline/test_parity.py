@@ -21,17 +21,17 @@ from torch import Tensor
 
 import pipeline.stages.validate as validate_stage
 import pipeline.training.loop as training_loop
+from pipeline.cache.store import Product
 from pipeline.data.open import open_dataset
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.compile import Engine
-from pipeline.stages.images import ModelImages
+from pipeline.stages.image_set import ModelImages
 from pipeline.stages.measure import first_images
 from pipeline.stages.validate import Validate
-from pipeline.store import Product
 from pipeline.task import Task
-from pipeline.training.config import TrainConfig
+from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import Trainer
 from targets.base import BuildState, Runner
 from targets.reference import ReferenceTarget

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.corruptions import CORRUPTIONS
-from pipeline.report.model.report import Report
-from pipeline.stages.robustness import SEVERITIES
+from pipeline.data.corruptions import CORRUPTIONS
+from pipeline.report.model.build_report import Report
+from pipeline.stages.corrupt import SEVERITIES
 from tests.conftest import Edgec
 from tests.pipeline.test_build import ran, rebuilt
 

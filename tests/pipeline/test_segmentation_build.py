@@ -12,16 +12,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import DataError, ReportError, UsageError
 from pipeline.models.foreign.description import read_foreign
-from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.report.baseline import baseline_of
 from pipeline.report.html import render_html
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.pixels import PixelAccuracy
-from pipeline.report.model.report import Report
-from pipeline.report.pixels import at_size
+from pipeline.report.pixel_tally import at_size
 from pipeline.report.side_by_side import side_by_side
 from targets.reference import ReferenceTarget
 from targets.registry import find_target

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
-from pipeline.plan import Build
 from pipeline.progress import Silent
 from pipeline.report.model.accuracy import Accuracy
-from pipeline.report.model.report import Report
+from pipeline.report.model.build_report import Report
 from targets import registry
 from targets.base import Check, Origin, Runner
-from targets.measure import measure_in_child
+from targets.measure_apart import measure_in_child
 from targets.reach.ssh import SshDevice
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement, Settings

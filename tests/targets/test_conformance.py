@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from calibration.recipe import Scheme
-from pipeline.plan import Build
+from pipeline.build.plan import Build
 from targets.base import Runner, Target
 from targets.devices import boards, jetsons
 from targets.errors import EngineError, UnknownTarget

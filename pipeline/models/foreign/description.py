@@ -21,8 +21,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from pipeline.cache.digest import value_digest
 from pipeline.config import Section, load_config
-from pipeline.digest import value_digest
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.model import Model
 from pipeline.task import Task

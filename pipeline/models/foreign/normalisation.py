@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.graph import attribute
+from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.foreign.onnx_file import Input, read_input, read_onnx

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 from onnx import helper, shape_inference, version_converter
 
-from calibration.graph import drop_unused_initializers
+from calibration.onnx_graph import drop_unused_initializers
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.original import refusals
 from pipeline.models.opset import OPSET

@@ -18,12 +18,12 @@ from tvm.tirx import transform
 from tvm.tirx.stmt import AllocBuffer, DeclBuffer
 
 from targets.errors import EngineError
+from targets.tvm.bounded_read import label
 from targets.tvm.floats import mathematics
-from targets.tvm.floats.codegen import llvm_ir
+from targets.tvm.floats.float_code import llvm_ir
 from targets.tvm.floats.loops import ordered
-from targets.tvm.graph import Island
+from targets.tvm.integer_graph import Island
 from targets.tvm.isa import ISAS
-from targets.tvm.read import label
 
 _REFUSED = (
     *(NotImplementedError, ValueError, TypeError, KeyError, IndexError, AssertionError),

@@ -5,7 +5,7 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.graph import Window
+from targets.tvm.integer_graph import Window
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index, splat
 from targets.tvm.kernels.requantise import Requantise

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 
 from targets.errors import EngineError
-from targets.tvm.codegen import assembly
 from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.machine_code import assembly
 
 _DOTS = {
     Dot.VPDPBUSD: r"vpdpbusd",

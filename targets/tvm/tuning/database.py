@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from targets.errors import EngineError
-from targets.machine import cpu_model
+from targets.processor import cpu_model
 from targets.tvm.isa import Isa
 from targets.tvm.tile import ConvShape, Tile
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from targets.errors import EngineError
-from targets.tvm.codegen import compile_object
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.requantise import SCALARS
 from targets.tvm.link import STATIC, run_zig
+from targets.tvm.machine_code import compile_object
 
 _SOURCE = Path(__file__).parent / "harness.c"
 _SLACK = 4096

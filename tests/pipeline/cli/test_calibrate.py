@@ -8,7 +8,7 @@ import pytest
 from calibration.lint import lint
 from calibration.ranges import Ranges, model_digest
 from calibration.recipe import Scheme
-from pipeline.report.study import CalibrationStudy, Count, Draw, conclusion, study_html
+from pipeline.report.study_page import CalibrationStudy, Count, Draw, conclusion, study_html
 from tests.conftest import Edgec
 
 

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from pipeline.models.zoo import KNOWN_MODELS
-from pipeline.report.model.report import Report
+from pipeline.report.model.build_report import Report
 from targets.registry import names
 from tests.conftest import Edgec
 

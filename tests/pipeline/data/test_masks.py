@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.cache.digest import file_digest
 from pipeline.data.dataset import Dataset
 from pipeline.data.masks import open_for_segmentation, read_mask
-from pipeline.digest import file_digest
 from pipeline.errors import DataError
 from targets.runtime.preprocess import ImageError, Preprocessing
 from tests.pipeline.data.pictures import jpeg, png, random_pixels, write_folder

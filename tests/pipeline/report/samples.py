@@ -6,16 +6,16 @@ import cv2
 import numpy as np
 
 from pipeline.data.idx import FASHION_MNIST_CLASSES as CLASSES
-from pipeline.report.accuracy import AccuracyTally
+from pipeline.report.corruption_loss import RobustnessTally
 from pipeline.report.gates import accuracy_gates, drop_gate, latency_gate
+from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.model.accuracy import Accuracy, Robustness
+from pipeline.report.model.build_report import Gate, Machine, Report, SkippedImage, Subject, overall
 from pipeline.report.model.certainty import Interval, NotMeasured
 from pipeline.report.model.performance import Sizes, SpeedRatio
 from pipeline.report.model.pixels import PixelAccuracy
-from pipeline.report.model.report import Gate, Machine, Report, SkippedImage, Subject, overall
-from pipeline.report.pixels import PixelTally
-from pipeline.report.robustness import RobustnessTally
+from pipeline.report.pixel_tally import PixelTally
 from targets.base import Origin
 from targets.runtime.machine import MachineState, PeakMemory
 from targets.runtime.measure import Measurement

@@ -5,8 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.errors import ReportError
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured, Verdict
-from pipeline.report.model.report import Report
 from tests.pipeline.report.samples import report
 
 

@@ -6,8 +6,8 @@ import pytest
 from benchmarks.latency_false_alarms import interleaved, quiet
 from pipeline.report.gates import drop_gate
 from pipeline.report.html import render_html
+from pipeline.report.model.build_report import Recommendation, Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.report import Recommendation, Report
 from pipeline.report.paired import paired_rate
 from pipeline.report.recommend import recommend
 from pipeline.report.speed import speed_ratio

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.errors import ReportError
-from pipeline.report.model.report import Report
+from pipeline.report.model.build_report import Report
 from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
 from tests.pipeline.report.browser import Page, barriers, dimensions, in_a_browser
 from tests.pipeline.report.samples import report

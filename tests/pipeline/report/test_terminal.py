@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline.report.model.report import Report
+from pipeline.report.model.build_report import Report
 from pipeline.report.terminal import render_terminal
 from tests.pipeline.report.samples import pixel_report, report, robustness
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from calibration.recipe import Scheme
-from pipeline.plan import Build
-from pipeline.report.model.report import Report
+from pipeline.build.plan import Build
+from pipeline.report.model.build_report import Report
 from tests.conftest import embedded_build
 
 

@@ -15,12 +15,12 @@ from pipeline.models import resnet
 from pipeline.models.architecture import Architecture
 from pipeline.models.checkpoint import load_backbone, read_weights
 from pipeline.models.zoo import find_model
+from pipeline.training.curves_page import curves, most_confused, render
 from pipeline.training.judge import Judgement
 from pipeline.training.loop import train
-from pipeline.training.page import curves, most_confused, render
-from pipeline.training.run import EpochRecord, Watched
 from pipeline.training.thaw import stages_from_the_head, thawed
 from pipeline.training.trainer import Trainer
+from pipeline.training.training_run import EpochRecord, Watched
 from pipeline.training.watch import Watch, best_epoch, learned_and_watched, out_of_patience
 from tests.pipeline.training.test_loop import Heard, data, small
 

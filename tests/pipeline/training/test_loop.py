@@ -18,10 +18,10 @@ from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import find_model
 from pipeline.progress import Advance
 from pipeline.training import held, loop
-from pipeline.training.config import TrainConfig
 from pipeline.training.judge import judge
 from pipeline.training.loop import train
-from pipeline.training.run import RunFolder
+from pipeline.training.settings import TrainConfig
+from pipeline.training.training_run import RunFolder
 from tests.pipeline.data.pictures import idx_bytes, write_idx_set
 
 
@@ -108,7 +108,7 @@ KILLED = """
 import os, signal, sys
 from contextlib import contextmanager
 from pathlib import Path
-from pipeline.training.config import TrainConfig
+from pipeline.training.settings import TrainConfig
 from pipeline.training.loop import train
 
 output, config, moment = Path(sys.argv[1]), TrainConfig.model_validate_json(sys.argv[2]), sys.argv[3]

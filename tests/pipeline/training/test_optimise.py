@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from pipeline.models import resnet
 from pipeline.models.architecture import Architecture
-from pipeline.training.config import TrainConfig
 from pipeline.training.optimise import class_weights, learning_rate, make_optimiser
+from pipeline.training.settings import TrainConfig
 
 
 @given(st.integers(1, 5000), st.floats(0, 0.9))

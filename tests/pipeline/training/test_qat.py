@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from calibration.metrics import closeness, logits
+from pipeline.build.plan import Build
 from pipeline.config import BuildConfig
 from pipeline.data.embedded import EMBEDDED
 from pipeline.errors import UsageError
-from pipeline.plan import Build
 from pipeline.progress import Silent
-from pipeline.training.config import QatConfig
 from pipeline.training.qat import QatTrainer, Subject, train_quantized
-from pipeline.training.run import EpochRecord, Kept, RunFolder
+from pipeline.training.settings import QatConfig
+from pipeline.training.training_run import EpochRecord, Kept, RunFolder
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import write_idx_set
 

@@ -1,4 +1,4 @@
-"""An engine on a board over SSH: this machine plays the board, so everything but the wire is real."""
+"""An engine on a board over SSH: this machine plays the ssh_board, so everything but the wire is real."""
 
 import dataclasses
 import json
@@ -20,12 +20,12 @@ from targets.reach.remote import open_remote
 from targets.registry import find_target
 from targets.runtime.machine import MachineState, throttling
 from targets.runtime.measure import Measurement, Settings
-from targets.tvm import board, oracle
-from targets.tvm.board import BoardTarget
-from targets.tvm.engine import write_engine
-from targets.tvm.graph import Graph
+from targets.tvm import oracle, ssh_board
+from targets.tvm.cpu_target import ArmTarget, host_isa
+from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
-from targets.tvm.target import ArmTarget, host_isa
+from targets.tvm.integer_graph import Graph
+from targets.tvm.ssh_board import BoardTarget
 from tests.targets.needs import or_skip
 from tests.targets.reach.sshd import Sshd, needs_sshd
 from tests.targets.tvm.qdq import small_classifier
@@ -46,9 +46,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Graph]:
 @pytest.fixture
 def device(sshd: Sshd, tmp_path: Path) -> Iterator[Sshd]:
     sshd.give_this_python(tmp_path / "bin")
-    board._facts.cache_clear()
+    ssh_board._facts.cache_clear()
     yield sshd
-    board._facts.cache_clear()
+    ssh_board._facts.cache_clear()
 
 
 def target(device: Sshd, isa: str | None = None) -> BoardTarget:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from targets.tvm.graph import (
+from targets.tvm.integer_graph import (
     Add,
     Affine,
     Assemble,

@@ -7,16 +7,16 @@ import pytest
 
 from calibration.collect import collect
 from calibration.find_parameters import find_parameters
-from calibration.graph import Graph
+from calibration.onnx_graph import Graph
 from calibration.placement import place
 from calibration.qdq import save_quantized
 from calibration.recipe import QuantRecipe, Scheme
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
-from targets.tvm.engine import write_engine
-from targets.tvm.graph import Island
+from targets.tvm.cpu_target import host_isa
+from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
-from targets.tvm.target import host_isa
+from targets.tvm.integer_graph import Island
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import TinyResNet, export
 from tests.targets.needs import or_skip

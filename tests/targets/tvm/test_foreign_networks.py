@@ -11,18 +11,18 @@ from torch import nn
 from calibration.collect import collect
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
-from pipeline.models.foreign.adopt import adopt
 from pipeline.models.foreign.description import Description, described
+from pipeline.models.foreign.rewrite import adopt
 from pipeline.task import Task
 from targets.reach.emulator import EmulatedRunner
 from targets.reach.emulator import check as check_emulator
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
-from targets.tvm.engine import write_engine
-from targets.tvm.graph import Island
+from targets.tvm.cpu_target import host_isa
+from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
+from targets.tvm.integer_graph import Island
 from targets.tvm.isa import ISAS
-from targets.tvm.target import host_isa
 from tests.calibration.conftest import pictures
 from tests.pipeline.models.foreign import networks
 from tests.targets.needs import or_skip

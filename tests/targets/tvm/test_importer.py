@@ -14,8 +14,8 @@ from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
 from targets.errors import EngineError
 from targets.tvm import oracle
-from targets.tvm.graph import Add, Assemble, AveragePool, Conv, MaxPool
 from targets.tvm.importer import import_graph
+from targets.tvm.integer_graph import Add, Assemble, AveragePool, Conv, MaxPool
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import TinyResNet, export
 from tests.targets.tvm.qdq import QdqModel

@@ -11,11 +11,11 @@ from targets.reach.emulator import EmulatedRunner
 from targets.reach.emulator import check as check_emulator
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
-from targets.tvm.engine import write_engine
-from targets.tvm.graph import Assemble, Conv, Island
+from targets.tvm.cpu_target import host_isa
+from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
+from targets.tvm.integer_graph import Assemble, Conv, Island
 from targets.tvm.isa import ISAS
-from targets.tvm.target import host_isa
 from tests.calibration.conftest import pictures
 from tests.targets.needs import or_skip
 from tests.targets.tvm.qdq import QdqModel

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from numpy.typing import NDArray
 
-from targets.machine import cpu_flags
+from targets.processor import cpu_flags
 from targets.reach.emulator import EmulatedRunner
 from targets.reach.emulator import check as check_emulator
 from targets.runtime.cpu import NEEDED
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
-from targets.tvm.engine import write_engine
-from targets.tvm.graph import Graph
+from targets.tvm.engine_file import write_engine
+from targets.tvm.integer_graph import Graph
 from targets.tvm.isa import ISAS, Isa
 from tests.targets.needs import or_skip
 from tests.targets.tvm.networks import networks, pictures

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from targets.tvm import oracle
-from targets.tvm.graph import AveragePool, Conv, MaxPool, Tensor, Window
+from targets.tvm.integer_graph import AveragePool, Conv, MaxPool, Tensor, Window
 from tests.targets.tvm.networks import networks
 
 floats = st.floats(width=32, min_value=-(2.0**40), max_value=2.0**40, allow_subnormal=False)

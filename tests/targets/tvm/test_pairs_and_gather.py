@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from targets.tvm.graph import Clip, Conv, Dense, Dequantise, Graph, Image, Residual, Tensor, Window
+from targets.tvm.integer_graph import Clip, Conv, Dense, Dequantise, Graph, Image, Residual, Tensor, Window
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.gather import worth_gathering

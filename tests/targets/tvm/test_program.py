@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from targets.runtime.native_runner import FOOTER, open_engine, read_engine
 from targets.tvm import oracle
-from targets.tvm.engine import write_engine
-from targets.tvm.graph import Graph
+from targets.tvm.cpu_target import host_isa
+from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
-from targets.tvm.target import host_isa
+from targets.tvm.integer_graph import Graph
 from tests.targets.needs import or_skip
 from tests.targets.tvm.qdq import QdqModel, small_classifier
 

@@ -10,15 +10,15 @@ import pytest
 
 from targets.runtime.native_runner import open_engine
 from targets.tvm import glue, oracle
-from targets.tvm.codegen import compile_object
-from targets.tvm.engine import write_engine
-from targets.tvm.graph import Graph
+from targets.tvm.cpu_target import host_isa
+from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
+from targets.tvm.integer_graph import Graph
 from targets.tvm.isa import Isa
 from targets.tvm.link import NATIVE, run_zig
 from targets.tvm.lower import lower
+from targets.tvm.machine_code import compile_object
 from targets.tvm.sharing import MOST_THREADS, inside, share
-from targets.tvm.target import host_isa
 from tests.targets.needs import or_skip
 from tests.targets.tvm.networks import pictures
 from tests.targets.tvm.qdq import QdqModel

@@ -16,17 +16,17 @@ from targets.errors import EngineError
 from targets.reach import emulator
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle, schedule
-from targets.tvm.engine import write_engine
-from targets.tvm.graph import Graph
+from targets.tvm.cpu_target import host_isa
+from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
+from targets.tvm.integer_graph import Graph
 from targets.tvm.isa import ISAS
-from targets.tvm.target import host_isa
 from targets.tvm.tile import ConvShape, Tile
-from targets.tvm.tune import Convolution, convolutions, tune
 from targets.tvm.tuning import database
 from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loops, spills
 from targets.tvm.tuning.cost import Counted, TimedHere
 from targets.tvm.tuning.harness import build
+from targets.tvm.tuning.search import Convolution, convolutions, tune
 from tests.targets.needs import or_skip
 from tests.targets.reach.sshd import needs_sshd, running_sshd
 from tests.targets.tvm.networks import pictures

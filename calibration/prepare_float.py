@@ -1,0 +1,58 @@
+"""Rewriting the float model before it is quantised, so that it computes the same and rounds better."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import helper
+
+from calibration.centre import centred
+from calibration.equalize import equalized
+from calibration.errors import ModelError
+from calibration.onnx_graph import Graph
+from calibration.recipe import PREPARATIONS, Correction, QuantRecipe, Scheme
+
+Images = Callable[[], Iterable[NDArray[np.uint8]]]
+"""Gives the calibration images anew each time it is called: batches of uint8 [n, H, W, C]."""
+
+MARK = "edgec.prepared"
+"""The metadata that says for which scheme and by which corrections a float model was rewritten."""
+
+
+def prepare(
+    model: Path,
+    images: Images,
+    recipe: QuantRecipe,
+    output: Path,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Write the float ONNX `model`, rewritten as `recipe` says, to `output`; it computes the same logits.
+
+    Reads `images` once for each of the recipe's PREPARATIONS, and reports each batch's size to `on_batch`.
+    Raises the errors of `equalized` and `centred`.
+    """
+    result = Graph.load(model).model
+    if recipe.has(Correction.EQUALIZE):
+        result = equalized(Graph(result), images(), recipe, on_batch)
+    if recipe.has(Correction.CENTRE):
+        result = centred(Graph(result), images(), recipe, on_batch)
+    kept = {p.key: p.value for p in result.metadata_props}
+    helper.set_model_props(result, kept | {MARK: _mark(recipe.scheme, recipe.corrections)})
+    output.write_bytes(result.SerializeToString(deterministic=True))
+
+
+def check_prepared(graph: Graph, recipe: QuantRecipe) -> None:
+    """Raise ModelError if `recipe` asks for a rewriting that the model has not gone through."""
+    wanted = _mark(recipe.scheme, recipe.corrections)
+    marked = {p.key: p.value for p in graph.model.metadata_props}.get(MARK)
+    if recipe.prepares and marked != wanted:
+        state = f"was prepared for {marked}" if marked else "has not been prepared"
+        raise ModelError(
+            f"Recipe {recipe.name} wants a model prepared for {wanted}, and this one {state}. "
+            "Prepare it first."
+        )
+
+
+def _mark(scheme: Scheme, corrections: frozenset[Correction]) -> str:
+    return "_".join([scheme.value, *(c.value for c in Correction if c in PREPARATIONS & corrections)])

@@ -1,0 +1,41 @@
+"""Reading a quantised model's numbers back: what `write` put into the graph."""
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from calibration.errors import ModelError
+from calibration.grid import ActivationGrid, QuantizedWeight
+from calibration.onnx_graph import Graph
+from calibration.parameters import Parameters, QuantizedLayer
+from calibration.placement import Placement
+from calibration.qdq_writer import constants_of
+
+
+def read_parameters(quantized: Path | Graph, graph: Graph, placement: Placement) -> Parameters:
+    """Return the grids and layers of the Q/DQ model that `write_qdq` made of the float `graph`.
+
+    Raises ModelError, naming the first constant that is missing, for a model made of another graph or with
+    another placement.
+    """
+    source = Graph.load(quantized) if isinstance(quantized, Path) else quantized
+
+    def constant(name: str) -> NDArray[Any]:
+        found = source.constant(name)
+        if found is None:
+            raise ModelError(
+                f"The quantised model has no {name!r}: it was not made from this float model by this recipe."
+            )
+        return found
+
+    grids = {
+        tensor: ActivationGrid(constant(f"{tensor}/scale").flat[0], constant(f"{tensor}/zero_point").flat[0])
+        for tensor in placement.tensors
+    }
+    layers = {}
+    for index in placement.layers:
+        name = constants_of(graph, index)
+        weight = QuantizedWeight(constant(f"{name}/quantized"), constant(f"{name}/scale"))
+        layers[index] = QuantizedLayer(weight, constant(f"{name}/bias"))
+    return Parameters(grids, layers)

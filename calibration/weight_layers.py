@@ -1,0 +1,54 @@
+"""Conv and Gemm layers as an integer engine sees them: output channel first, pixels folded in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.errors import ModelError
+from calibration.fold_pixels import PixelInput
+from calibration.onnx_graph import Graph, attribute, node_label
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """weight float32 [K, C, R, S] (Conv) or [K, C] (Gemm), bias float32 [K]."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+def float_layer(graph: Graph, index: int, pixels: PixelInput | None) -> FloatLayer:
+    """Read the layer of node `index`; its normalisation is folded in if it is the one behind `pixels`.
+
+    Raises ModelError for a Gemm that is more than x @ W + b, and for weights that are not finite.
+    """
+    node = graph.nodes[index]
+    weight = graph.constant(node.input[1])
+    bias = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+    if weight is None:
+        raise ModelError(f"{node_label(node)} has computed weights; they have to be constants.")
+    if node.op_type == "Gemm":
+        if (
+            attribute(node, "transA", 0)
+            or attribute(node, "alpha", 1.0) != 1.0
+            or attribute(node, "beta", 1.0) != 1.0
+        ):
+            raise ModelError(
+                f"{node_label(node)} has transA, alpha or beta; only x @ W + b can be quantised."
+            )
+        if not attribute(node, "transB", 0):
+            weight = weight.T
+    weight = np.asarray(weight, np.float32)
+    bias = (
+        np.zeros(len(weight), np.float32)
+        if bias is None
+        else np.broadcast_to(np.asarray(bias, np.float32), len(weight))
+    )
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        raise ModelError(
+            f"{node_label(node)} has weights or a bias that are not finite. Check the checkpoint."
+        )
+    if pixels and index == pixels.conv:
+        weight, bias = pixels.fold(weight, bias)
+    return FloatLayer(weight, bias)

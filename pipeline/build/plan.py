@@ -1,0 +1,256 @@
+"""A build, from configuration to bundle: which stages there are, and what each one works on."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter
+
+from calibration.recipe import QuantRecipe
+from pipeline.build.request import AUTO, Request
+from pipeline.cache.digest import InputFile
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product, Store, writing
+from pipeline.config import BuildConfig, recorded
+from pipeline.models.foreign.description import ForeignModel
+from pipeline.progress import Progress
+from pipeline.stages.adopt import Adopt
+from pipeline.stages.attribute import Attribute
+from pipeline.stages.bring import Bring, brought_recipe
+from pipeline.stages.bundle import Bundle
+from pipeline.stages.calibrate import Calibrate
+from pipeline.stages.choose import Choose, chosen
+from pipeline.stages.compile import Compile, Engine
+from pipeline.stages.corrupt import Robustness
+from pipeline.stages.export import Export
+from pipeline.stages.measure import Measure
+from pipeline.stages.mix import Mix
+from pipeline.stages.prepare import Prepare
+from pipeline.stages.quantize import Quantize, Quantized
+from pipeline.stages.report import WriteReport
+from pipeline.stages.sample import Sample, sample_size
+from pipeline.stages.study import Study
+from pipeline.stages.validate import TrainingImages, Validate
+from targets.base import BuildState
+from targets.registry import find_target
+
+CHECK_IMAGES = 32
+"""Evaluation images on which the exported model is compared with torch."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one stage."""
+
+    stage: str
+    cached: bool
+    seconds: float
+
+
+class Build(Request):
+    """One build: what is asked for is checked when it is created, a product is made when asked for.
+
+    Each product asks for the ones it is made from, so asking for the last runs every stage in order.
+    """
+
+    def __init__(self, config: BuildConfig, progress: Progress) -> None:
+        super().__init__(config, progress)
+        self.steps: list[Step] = []
+        self.store = Store(self.kept)
+
+    @cached_property
+    def float_model(self) -> Product:
+        """model.onnx."""
+        model, classes, checkpoint = self.model, self.classes, self.checkpoint
+        images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
+        wanted = self.config.export
+        if isinstance(model, ForeignModel):
+            return self._make(
+                Adopt(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
+            )
+        return self._make(
+            Export(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
+        )
+
+    @cached_property
+    def recipe(self) -> QuantRecipe:
+        """How to quantise: as asked for, as the target prefers, or as trying shows to be best."""
+        name = self.config.calibration.recipe
+        if self.brought is not None:
+            return brought_recipe(self.brought)
+        if name != AUTO:
+            return QuantRecipe.parse(name) if name else self.target.recipe
+        seconds = self.config.calibration.auto_seconds
+        scheme = self.target.recipe.scheme
+        return chosen(self._make(Choose(self.float_model, self.calibration_images, scheme, seconds)))
+
+    @cached_property
+    def brought(self) -> Product | None:
+        """model.int8.onnx, if the user brings one."""
+        path = self.config.calibration.quantized
+        if path is None:
+            return None
+        quantized = InputFile(path, self.digests(path))
+        scheme, shape = self.target.recipe.scheme, self.model.input_shape
+        return self._make(Bring(quantized, scheme, shape, self.classes))
+
+    @cached_property
+    def prepared_model(self) -> Product:
+        """The float model that is quantised: rewritten if the recipe says so."""
+        if not self.recipe.prepares:
+            return self.float_model
+        return self._make(Prepare(self.float_model, self.calibration_images, self.recipe))
+
+    @cached_property
+    def ranges(self) -> Product:
+        """ranges.json."""
+        return self._make(Calibrate(self.prepared_model, self.calibration_images, self.recipe))
+
+    @cached_property
+    def quantized_model(self) -> Product:
+        """model.int8.onnx with all layers in 8 bits."""
+        images = self.calibration_images if self.recipe.needs_images else None
+        return self._make(Quantize(self.prepared_model, self.ranges, self.recipe, images))
+
+    @cached_property
+    def int8_model(self) -> Product:
+        """model.int8.onnx as it is compiled, with layers left in float if `calibration.max_drop` needs it."""
+        max_drop = self.config.calibration.max_drop
+        if self.brought is not None:
+            return self.brought
+        if max_drop is None:
+            return self.quantized_model
+        tuning = self.seen(self.tuning)
+        return self._make(Mix(self._quantized, tuning, max_drop, self.target.float_precision))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The target's engine."""
+        target = self.target
+        models = self.float_model, self.int8_model
+        toolchain = find_target(target.name).fingerprint()  # one engine for all devices of a kind
+        stage = Compile(*models, target.name, toolchain, target.engine_name)
+        return Engine(self._make(stage), stage.file_name, stage.target, target.fingerprint(), self.device)
+
+    @cached_property
+    def accuracy(self) -> Product:
+        """accuracy.json and skipped.json."""
+        return self._make(
+            Validate(
+                float_model=self.float_model,
+                engine=self.engine,
+                images=self.seen(self.evaluation),
+                training=TrainingImages(self.dataset),
+                task=self.model.task,
+            )
+        )
+
+    @cached_property
+    def measurements(self) -> Product | None:
+        """fp32.json and, if the target is this machine, int8.json; None if there is no engine yet."""
+        if self.target.state is BuildState.NOT_BUILT:
+            return None
+        return self._make(
+            Measure(
+                float_model=self.float_model,
+                engine=self.engine,
+                images=self.seen(self.evaluation),
+                settings=self.latency_settings,
+                threads=self.config.latency.threads,
+            )
+        )
+
+    @cached_property
+    def sensitivity(self) -> Product | None:
+        """sensitivity.json, if asked for."""
+        wanted = self.config.validation.sensitivity
+        if not wanted:
+            return None
+        images = self.seen(self.evaluation.stratified(wanted, seed=0))
+        return self._make(Attribute(self._quantized, images))
+
+    def study(self, draws: int) -> Product:
+        """study.json: how many calibration images are enough, by so many random draws of each number."""
+        whole = self.seen(self.dataset.split("calibration"))
+        subject = self.model.name, self.data_name, self.float_model, whole
+        return self._make(Study(*subject, self.recipe, self.config.calibration.images, draws))
+
+    @cached_property
+    def robustness(self) -> Product | None:
+        """robustness.json, if it is wanted."""
+        wanted = self.config.validation.robustness
+        if not wanted:
+            return None
+        return self._make(
+            Robustness(
+                float_model=self.float_model,
+                engine=self.engine,
+                images=self.seen(self.evaluation.stratified(wanted, seed=0)),
+                seed=0,
+            )
+        )
+
+    @cached_property
+    def report(self) -> Product:
+        """report.json and report.html: everything that was measured."""
+        return self._make(self._report(self.measurements))
+
+    @cached_property
+    def lasting_report(self) -> Product:
+        """The same without latency and memory, which are never the same again: what a bundle holds."""
+        return self._make(self._report(None))
+
+    @cached_property
+    def samples(self) -> Product:
+        """evaluation.npz."""
+        size = sample_size(self.model.preprocessing, self.model.task, self.classes)
+        images = self.seen(self.evaluation.stratified(size, seed=0))
+        return self._make(Sample(self.float_model, self.engine, images))
+
+    @cached_property
+    def bundle(self) -> Product:
+        """<model>-<target>.edgec."""
+        return self._make(
+            Bundle(
+                model=self.model.name,
+                engine=self.engine,
+                runner=self.target.runner,
+                report=self.lasting_report,
+                state=self.target.state,
+                shipped=self.target.shipped,
+                samples=self.samples,
+                classes=self.dataset.classes,
+                preprocessing=self.model.preprocessing,
+                settings=recorded(self.config, self.recipe.name),
+                signing_key=self.signing_key,
+            )
+        )
+
+    def _report(self, measurements: Product | None) -> WriteReport:
+        return WriteReport(
+            model=self.model.name,
+            recipe=self.recipe,
+            dataset=self.data_name,
+            threads=self.config.latency.threads,
+            limits=self.limits,
+            evaluation=self.evaluation,
+            calibration=self.calibration,
+            checkpoint=self.checkpoint,
+            float_model=self.float_model,
+            int8_model=self.int8_model,
+            engine=self.engine,
+            accuracy=self.accuracy,
+            measurements=measurements,
+            sensitivity=self.sensitivity,
+            robustness=self.robustness,
+        )
+
+    @property
+    def _quantized(self) -> Quantized:
+        return Quantized(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
+
+    def _make(self, stage: Stage) -> Product:
+        start = perf_counter()
+        product = self.store.make(stage, self.progress)
+        with writing(self.store.root):
+            self.digests.save()
+        self.steps.append(Step(stage.name, product.cached, perf_counter() - start))
+        return product

@@ -1,0 +1,58 @@
+"""Puts what a build made where its user looks: out/<name>/ and out/<name>.edgec."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.build.plan import Build
+from pipeline.cache.atomic import replacing
+from pipeline.cache.store import Product, writing
+
+
+def publish(build: Build, label: str = "") -> Path:
+    """Place the products of a whole build below its output folder and return the bundle's path.
+
+    label is added to their names, where there are several of them.
+
+    Each file appears complete or not at all; files that are already there are left alone. Builds of the same
+    name with other settings publish one after the other, so that what lies there in the end is of one.
+    """
+    packed = build.bundle
+    found = () if build.brought is not None else (build.ranges,)
+    parts = (build.float_model, *found, build.int8_model, build.engine.product, build.report)
+    files = {file: product for product in parts for file in product.digests}
+    out = build.config.out
+    name = build.name + label
+    folder, bundle = out / name, out / f"{name}.edgec"
+    with writing(out):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _held(folder):
+            for file, product in files.items():
+                place(product, file, folder / file)
+            place(packed, f"{build.name}.edgec", bundle)
+    return bundle
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Lock a folder, even one on a disk that can only be read. Waits for whoever holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def place(product: Product, name: str, destination: Path) -> None:
+    """Copy a product's file, completely or not at all, unless it is there already."""
+    source = product.file(name)
+    if destination.exists():
+        have, want = destination.stat(), source.stat()
+        if (have.st_size, have.st_mtime_ns) == (want.st_size, want.st_mtime_ns):
+            return
+    with replacing(destination) as scratch:
+        shutil.copy2(source, scratch)

@@ -1,0 +1,90 @@
+"""Builds a bundle again from the settings in it, and compares every file."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.build.plan import Build
+from pipeline.bundle.contents import read_entry, verify
+from pipeline.config import BuildConfig, load_config
+from pipeline.errors import BundleError
+from pipeline.progress import Progress
+from pipeline.report.model.build_report import Report
+from pipeline.stages.bundle import SETTINGS
+from targets.runtime.bundle.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What building again gave."""
+
+    same_bytes: bool
+    different: tuple[str, ...]  # files, and what else of the manifest, that are not the same
+    reasons: tuple[str, ...]  # inputs and tools that are not those the bundle was built from
+
+
+def rebuild(bundle: Path, inputs: Mapping[str, str | Path | None], progress: Progress) -> Rebuilt:
+    """Build what `bundle` holds once more, from nothing and in a temporary folder, and compare.
+
+    inputs say where "model" (if it is a file), "data", "checkpoint" and "calibration.quantized" lie now, None
+    for what the model comes with. Raises BundleError if the bundle is damaged, and whatever a build raises.
+    """
+    manifest = verify(bundle).manifest
+    settings = _settings(bundle)
+    with tempfile.TemporaryDirectory(prefix="edgec-rebuild-") as scratch:
+        given = {name: place for name, place in inputs.items() if place is not None}
+        options = {**settings, **given, "out": Path(scratch)}
+        build = Build(load_config(BuildConfig, None, options), progress)
+        (name,) = build.bundle.digests
+        again = build.bundle.file(name)
+        different = tuple(_differences(manifest, verify(again).manifest))
+        reasons = tuple(_reasons(_report(bundle), _report(again))) if different else ()
+        return Rebuilt(bundle.read_bytes() == again.read_bytes(), different, reasons)
+
+
+def _settings(bundle: Path) -> dict[str, object]:
+    try:
+        found = json.loads(read_entry(bundle, SETTINGS))
+    except ValueError as error:
+        raise BundleError(f"{bundle}: {SETTINGS} is no JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise BundleError(f"{bundle}: {SETTINGS} holds no settings.")
+    return found
+
+
+def _report(bundle: Path) -> Report:
+    return Report.parse(read_entry(bundle, "report.json"), f"{bundle}: report.json")
+
+
+def _differences(before: Manifest, after: Manifest) -> list[str]:
+    files = sorted(before.files.keys() | after.files.keys())
+    changed = [name for name in files if before.files.get(name) != after.files.get(name)]
+    return changed + (["manifest.json"] if before != after and not changed else [])
+
+
+def _reasons(before: Report, after: Report) -> list[str]:
+    """Say which inputs, tools and machines are not the ones of the first build."""
+    inputs = {
+        "checkpoint": "checkpoint_digest",
+        "evaluation images": "evaluation_digest",
+        "calibration images": "calibration_digest",
+        "float ONNX": "model_digest",
+        "INT8 ONNX": "int8_model_digest",
+    }
+    found = [
+        f"{what} not the same"
+        for what, field in inputs.items()
+        if getattr(before.subject, field) != getattr(after.subject, field)
+    ]
+    tools = sorted(before.tools.keys() | after.tools.keys())
+    found += [
+        f"{tool} was {before.tools.get(tool, 'not used')} and is {after.tools.get(tool, 'not used')}"
+        for tool in tools
+        if before.tools.get(tool) != after.tools.get(tool)
+    ]
+    if before.machines != after.machines:
+        then, now = (", ".join(m.description for m in one.machines) for one in (before, after))
+        found.append(f"the machine was {then} and is {now}")
+    return found

@@ -1,0 +1,60 @@
+"""A build against its baseline, with the old engine raced against the new one where there is one."""
+
+import tempfile
+from pathlib import Path
+
+from pipeline.build.plan import Build
+from pipeline.bundle.contents import read_entry, read_manifest
+from pipeline.errors import ReportError
+from pipeline.report.baseline import Baseline, baseline_of
+from pipeline.report.comparison import Comparison, Limits, compare
+from pipeline.report.model.build_report import Report
+from pipeline.report.model.performance import SpeedRatio
+from pipeline.report.speed import speed_ratio
+from pipeline.stages.measure import first_images
+from targets.measure_apart import measure_in_child
+
+
+def save_baseline(build: Build, folder: Path) -> Path:
+    """Write what the build is worth into `folder`, one file for each model, target and device."""
+    baseline = baseline_of(_report(build))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / baseline.file_name
+    baseline.save(path)
+    return path
+
+
+def compare_with_baseline(build: Build, folder: Path, limits: Limits, old_bundle: Path | None) -> Comparison:
+    """Compare the build with its baseline in `folder`.
+
+    With `old_bundle` its engine and the build's run alternately in one process, and speed is judged; without,
+    the stored latency only warns. Raises ReportError if there is no baseline, or it is of something else.
+    """
+    report = _report(build)
+    path = folder / baseline_of(report).file_name
+    if not path.exists():
+        raise ReportError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
+    speed = None if old_bundle is None else _race(build, old_bundle)
+    return compare(Baseline.load(path), report, limits, speed)
+
+
+def _race(build: Build, old_bundle: Path) -> SpeedRatio:
+    manifest = read_manifest(old_bundle)
+    if (manifest.model, manifest.target) != (build.model.name, build.target.name):
+        raise ReportError(
+            f"{old_bundle} holds {manifest.model} for {manifest.target}; the build is {build.model.name} for "
+            f"{build.target.name}. Give a bundle of the same model and target."
+        )
+    with tempfile.TemporaryDirectory(prefix="edgec-race-") as scratch:
+        old = Path(scratch) / build.target.engine_name
+        old.write_bytes(read_entry(old_bundle, manifest.engine))
+        engines = [(build.target.runner, old), (build.target.runner, build.engine.path)]
+        images = first_images(build.seen(build.evaluation), build.latency_settings.batch)
+        threads = build.config.latency.threads
+        with build.progress.task("race the old engine", None):
+            before, after = measure_in_child(engines, images, build.latency_settings, threads)
+    return speed_ratio(before, after)
+
+
+def _report(build: Build) -> Report:
+    return Report.load(build.report.file("report.json"))

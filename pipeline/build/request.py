@@ -1,0 +1,139 @@
+"""What a build is asked for: model, weights, images, target and limits, checked before any work."""
+
+from functools import cached_property
+from pathlib import Path
+
+from calibration.recipe import QuantRecipe
+from pipeline.build.rules import check_brought
+from pipeline.bundle.signing import public_half
+from pipeline.cache.digest import InputFile, RememberedDigests
+from pipeline.config import BuildConfig
+from pipeline.data.dataset import Dataset
+from pipeline.data.left_over import left_over
+from pipeline.data.masks import open_for_segmentation
+from pipeline.data.open import NAMED, open_dataset
+from pipeline.data.relabel import relabelled
+from pipeline.data.split import Split
+from pipeline.errors import DataError, UsageError
+from pipeline.known_devices import find_device
+from pipeline.models.foreign.description import ForeignModel, is_foreign, read_foreign
+from pipeline.models.zoo import KnownModel, find_model, find_weights
+from pipeline.progress import Progress
+from pipeline.report.limits import GateLimits
+from pipeline.stages.image_set import ModelImages
+from pipeline.task import Task
+from targets.base import Target
+from targets.registry import find_target
+from targets.runtime.measure import Settings
+
+AUTO = "auto"
+
+
+class Request:
+    """What a configuration names. Raises errors that say what is wrong with it when it is created."""
+
+    def __init__(self, config: BuildConfig, progress: Progress) -> None:
+        self.config = config
+        self.progress = progress
+        self.model: KnownModel | ForeignModel = _find(config)
+        self.device = None if config.device is None else str(find_device(config.device))
+        self.model.task.check(config)
+        self.target: Target = find_target(config.target, self.device)
+        if config.calibration.recipe not in (None, AUTO):
+            QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
+        check_brought(config)
+        self.target.check()
+        weights = (
+            self.model.path
+            if isinstance(self.model, ForeignModel)
+            else find_weights(self.model, config.checkpoint, config.data)
+        )
+        self.kept = config.out / "store"
+        self.digests = RememberedDigests(self.kept / "digests.json")
+        self.checkpoint = InputFile(weights, self.digests(weights))
+        key = config.signing_key
+        self.signing_key = None if key is None else InputFile(key, public_half(key).name)
+        self.dataset = self._dataset()
+        self.classes = self.model.classes_for(len(self.dataset.classes))
+
+    @property
+    def name(self) -> str:
+        """What the results are called."""
+        return f"{self.model.name}-{self.target.name}"
+
+    @cached_property
+    def evaluation(self) -> Split:
+        """The images that accuracy is stated for."""
+        whole, wanted = self.dataset.split("evaluation"), self.config.validation.images
+        return whole.stratified(wanted, seed=0) if wanted else whole
+
+    @cached_property
+    def calibration(self) -> Split:
+        """The images that ranges are found from, none of them an evaluation image."""
+        settings = self.config.calibration
+        split = self.dataset.split("calibration").stratified(settings.images, settings.seed)
+        if len(split) < settings.images:
+            self.progress.say(f"calibrate: only {len(split)} images, {settings.images} were asked for")
+        return split
+
+    @cached_property
+    def tuning(self) -> Split:
+        """Labelled images that are neither calibrated with nor evaluated on, for `calibration.max_drop`."""
+        rest = left_over(self.dataset, self.calibration)
+        return rest.stratified(self.config.calibration.tuning_images, self.config.calibration.seed)
+
+    @property
+    def latency_settings(self) -> Settings:
+        """How latency is measured."""
+        wanted = self.config.latency
+        return Settings(wanted.batch, wanted.precision, max_seconds=wanted.seconds)
+
+    @cached_property
+    def calibration_images(self) -> ModelImages:
+        """The calibration images as the model sees them."""
+        return self.seen(self.calibration)
+
+    def seen(self, split: Split) -> ModelImages:
+        """Return images as the model sees them."""
+        return ModelImages(split, self.model.preprocessing)
+
+    @property
+    def limits(self) -> GateLimits:
+        """What the gates judge."""
+        accuracy, latency = self.config.validation, self.config.latency
+        return GateLimits(
+            accuracy.max_drop, accuracy.min_ratio, latency.p50_ms, latency.p90_ms, latency.p99_ms
+        )
+
+    @property
+    def data_name(self) -> str:
+        """What to call the data set in a report: its known name, or else its folder's or file's."""
+        location = self._location()
+        return next((name for name, place in NAMED.items() if place == location), location.resolve().name)
+
+    def _dataset(self) -> Dataset:
+        model, labels = self.model, self.config.labels
+        if isinstance(model, ForeignModel) and model.task is Task.SEGMENT:
+            return open_for_segmentation(self._location(), labels, model.named_labels, self.digests)
+        dataset = open_dataset(self._location(), labels, self.digests)
+        if isinstance(model, ForeignModel) and model.labels is not None:
+            return relabelled(dataset, model.labels, model.name)
+        return dataset
+
+    def _location(self) -> Path:
+        location = self.config.data or self.model.data
+        if location is None:
+            raise DataError(
+                f"{self.model.name} comes without images. Name a data set with --data (DATA= in make): a "
+                "folder <split>/<class>/*.jpg, a folder or .zip with labels.csv, or CIFAR-10."
+            )
+        return location
+
+
+def _find(config: BuildConfig) -> KnownModel | ForeignModel:
+    """Return the model by its name, or by its file. Raises UsageError if it cannot have a checkpoint."""
+    if not is_foreign(config.model):
+        return find_model(config.model)
+    if config.checkpoint is not None:
+        raise UsageError(f"{config.model} holds its own weights; leave the checkpoint out.")
+    return read_foreign(Path(config.model))

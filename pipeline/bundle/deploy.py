@@ -1,0 +1,96 @@
+"""Bringing a bundle onto a device over SSH: sent, checked there, tested there, and only then switched to."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.bundle.contents import verify
+from pipeline.errors import BundleError
+from pipeline.progress import Progress
+from targets.errors import DeviceError
+from targets.reach.probe import probe
+from targets.reach.ssh import SshDevice
+from targets.reach.transfer import file_digest
+from targets.reach.zip_program import program
+from targets.runtime.bundle.signature import PublicKey
+
+FOLDER = "edgec"
+"""On the device, relative to the home folder."""
+SPARE = 2
+"""A bundle needs room packed and unpacked."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What now is in use on a device; `selftest` is what its self-test said, as it said it."""
+
+    device: str
+    folder: str
+    version: str
+    selftest: dict[str, object]
+
+
+def deploy(device: SshDevice, bundle: Path, trusted: Sequence[PublicKey], progress: Progress) -> Deployed:
+    """Install `bundle` on `device`, or leave there what was in use.
+
+    The bundle is checked here and again on the device, by code that comes from here and not from the bundle,
+    with the `trusted` keys and those of the device. Its self-test runs there before the switch. A connection
+    that is cut leaves the version in use; the same call again continues. Raises BundleError or a DeviceError.
+    """
+    manifest = verify(bundle, trusted).manifest
+    facts = probe(device)
+    lacks = facts.missing()
+    if lacks:
+        raise DeviceError(f"{device.address} cannot run a bundle: {'; '.join(lacks)}.")
+    size = bundle.stat().st_size
+    if facts.free_bytes < SPARE * size:
+        raise DeviceError(
+            f"{device.address} has {facts.free_bytes / 2**20:.0f} MiB free; the bundle needs about"
+            f" {SPARE * size / 2**20:.0f} MiB. Free some."
+        )
+    folder = f"{FOLDER}/{manifest.model}-{manifest.target}"
+    incoming = f"{FOLDER}/incoming/{file_digest(bundle)[:16]}.edgec"
+    with progress.task(f"send to {device.address}", size) as advance:
+        device.send(bundle, incoming, advance)
+    with progress.task(f"check, test and switch on {device.address}", None):
+        deployed = _run_installer(device, folder, [incoming], trusted)
+    device.run(["rm", "-f", "--", incoming])
+    return deployed
+
+
+def roll_back(device: SshDevice, name: str, progress: Progress) -> Deployed:
+    """Switch `name` on the device back to the version before, if it still passes its self-test.
+
+    Raises BundleError if it does not, and a DeviceError if the device cannot be reached.
+    """
+    with progress.task(f"test and switch back on {device.address}", None):
+        return _run_installer(device, f"{FOLDER}/{name}", ["--rollback"], ())
+
+
+def _run_installer(
+    device: SshDevice, folder: str, arguments: list[str], trusted: Sequence[PublicKey]
+) -> Deployed:
+    with tempfile.TemporaryDirectory(prefix="edgec-deploy-") as scratch:
+        local = Path(scratch) / "install.pyz"
+        local.write_bytes(installer())
+        program = f"{FOLDER}/incoming/{file_digest(local)[:16]}.pyz"
+        device.send(local, program)
+        keys = []
+        for key in trusted:
+            remote = f"{FOLDER}/incoming/{key.key.hex()[:16]}.pub"
+            (Path(scratch) / "key.pub").write_text(key.pem)
+            device.send(Path(scratch) / "key.pub", remote)
+            keys += ["--key", remote]
+    done = device.run(["python3", program, *arguments, "--into", folder, *keys])
+    if done.returncode:
+        said = done.stderr.strip().removeprefix("edgec-install: ") or f"exit code {done.returncode}"
+        raise BundleError(f"{device.address} did not install it: {said}")
+    told = json.loads(done.stdout.splitlines()[-1])
+    return Deployed(str(device.address), folder, told["version"], told["selftest"])
+
+
+def installer() -> bytes:
+    """Return edgec-install.pyz: what checks and installs bundles, as one file for any Python from 3.8 on."""
+    return program("bundle.install")

@@ -1,0 +1,87 @@
+"""Making keys, and signing bundles with them: Ed25519 by the `cryptography` package."""
+
+import os
+from pathlib import Path
+
+from pipeline.bundle.contents import verify
+from pipeline.bundle.pack import pack
+from pipeline.cache.atomic import replacing
+from pipeline.cache.store import writing
+from pipeline.errors import BundleError, UsageError
+from targets.runtime.bundle import archive, signature
+from targets.runtime.bundle.manifest import NAME
+from targets.runtime.bundle.signature import CONTEXT, PublicKey, Signature
+
+
+def make_keys(private: Path) -> Path:
+    """Write a new private key, readable by its owner alone, and the public one beside it (.pub).
+
+    Both are PEM files that openssl reads too. No key is replaced: UsageError if there is one already.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
+    public = private.with_suffix(".pub")
+    for path in (private, public):
+        if path.exists() or path == private.with_suffix(""):
+            raise UsageError(
+                f"{path} exists already. No key is replaced: give another name, such as release.key."
+            )
+    key = Ed25519PrivateKey.generate()
+    with writing(private.parent, "the key's name"):
+        private.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return public
+
+
+def sign_manifest(manifest: bytes, private: Path) -> bytes:
+    """Return signature.json for the bytes of a manifest. Raises UsageError if the key cannot be used."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+    try:
+        key = load_pem_private_key(private.read_bytes(), password=None)
+    except OSError as error:
+        raise UsageError(f"The key {private} cannot be read: {error.strerror}.") from error
+    except TypeError:
+        raise UsageError(
+            f"The key {private} has a passphrase. Take it off: openssl pkey -in {private} -out open.key"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(
+            f"{private} is no private key (PEM): {error}. Make one with `edgec keygen`."
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UsageError(f"{private} is a private key, but none of Ed25519. Make one with `edgec keygen`.")
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return Signature(public, key.sign(CONTEXT + manifest)).to_json().encode()
+
+
+def sign_bundle(bundle: Path, private: Path) -> None:
+    """Put a signature into a bundle, in place of any it has. Raises BundleError for one that is not sound."""
+    try:
+        files = archive.contents(bundle)
+        files.pop(signature.NAME, None)
+        top = archive.top_folder(bundle)
+    except archive.ArchiveError as error:
+        raise BundleError(str(error)) from error
+    if NAME not in files:
+        raise BundleError(f"{bundle} holds no {NAME}. Build it again with `edgec build`.")
+    files[signature.NAME] = sign_manifest(files[NAME], private)
+    with writing(bundle.parent, "another folder"), replacing(bundle) as scratch:
+        pack(files, scratch, top)
+        verify(scratch)
+
+
+def public_half(private: Path) -> PublicKey:
+    """Return the public key of a private one, for checking what was just signed."""
+    return PublicKey(Signature.parse(sign_manifest(b"", private)).key, str(private))

@@ -1,0 +1,67 @@
+"""Engine + some evaluation images -> robustness.json: FP32 and INT8 on the same images, corrupted."""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from pipeline.cache.stage import Stage
+from pipeline.cache.store import Product
+from pipeline.data.corruptions import CORRUPTIONS, parameters_of
+from pipeline.progress import Progress
+from pipeline.report.corruption_loss import RobustnessTally
+from pipeline.stages.compile import Engine
+from pipeline.stages.image_set import ModelImages
+from pipeline.stages.validate import CODE, TOOLS
+from targets.reference import ReferenceTarget
+
+BATCH = 32
+SEVERITIES = (1, 3, 5)
+
+
+@dataclass(frozen=True)
+class Robustness(Stage):
+    """Corrupt preprocessed images in every way and run the float model and the engine on them.
+
+    Every corruption and severity sees all of `images`; what is noise in them follows from `seed`.
+    """
+
+    name: ClassVar[str] = "robustness"
+    code: ClassVar[tuple[str, ...]] = (
+        *CODE,
+        "pipeline/stages/corrupt.py",
+        "pipeline/data/corruptions.py",
+        "pipeline/report/corruption_loss.py",
+    )
+    tools: ClassVar[tuple[str, ...]] = TOOLS
+
+    float_model: Product
+    engine: Engine
+    images: ModelImages
+    seed: int
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write robustness.json; images that cannot be read take no part, validation has named them."""
+        corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
+        tally = RobustnessTally(list(corruptions))
+        target = self.engine.heard(progress)
+        with (
+            ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
+            target.open(self.engine.path) as int8,
+            progress.task("robustness", len(self.images)) as advance,
+        ):
+            for batch in self.images.readable(BATCH):
+                clean = batch.images
+                tally.add(None, fp32.infer(clean), int8.infer(clean), batch.labels)
+                for condition, corruption in corruptions.items():
+                    seen = np.stack([corruption(image, condition[1], self.seed) for image in clean])
+                    tally.add(condition, fp32.infer(seen), int8.infer(seen), batch.labels)
+                advance(len(batch.labels))
+        preprocessing = self.images.preprocessing
+        parameters = parameters_of(preprocessing.height, preprocessing.width)
+        found = tally.robustness(
+            ReferenceTarget.origin, target.origin, parameters, self.seed, self.images.split.digest
+        )
+        found.save(output / "robustness.json")

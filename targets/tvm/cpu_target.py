@@ -1,0 +1,198 @@
+"""TARGET=host and the ARM boards: engines of the integer compiler."""
+
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.recipe import QuantRecipe
+from targets.base import CHECKS, BuildState, Check, Origin, Runner, require_engine
+from targets.devices import Board
+from targets.errors import TargetUnavailable
+from targets.processor import cpu_flags, cpu_name
+from targets.reach import emulator
+from targets.reach.emulator import CheckedRunner, EmulatedRunner, read_metadata
+from targets.reach.instructions import instructions_per_inference
+from targets.reach.local import open_local
+from targets.runtime.cpu import NEEDED
+from targets.tvm.isa import ISAS, Isa
+from targets.tvm.tuning.database import digest
+
+EMULATED_IMAGES = 256
+"""How many images are compared with the emulator, bit for bit, when no board is given."""
+
+
+class IntegerTarget:
+    """What targets of the integer compiler have in common."""
+
+    recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
+    float_precision: ClassVar[str] = "fp32"
+    runs_here: ClassVar[bool] = False
+    state: ClassVar[BuildState] = BuildState.BUILT
+    engine_name: ClassVar[str] = "model.engine"
+    shipped: ClassVar[tuple[str, ...]] = (engine_name,)
+    runner: ClassVar[str] = "native_runner"
+
+    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
+        """Count the instructions of one inference where an emulator runs it. Nothing counts them here."""
+        return None
+
+
+class HostTarget(IntegerTarget):
+    """The build machine's CPU."""
+
+    name: ClassVar[str] = "host"
+    summary: ClassVar[str] = "this machine's CPU: an integer engine compiled with TVM"
+    origin: ClassVar[Origin] = Origin.HOST
+    runs_here: ClassVar[bool] = True
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
+
+    def check(self) -> None:
+        """Raise TargetUnavailable if TVM or ziglang is missing, or the CPU is none of ours."""
+        check_toolchain()
+        host_isa()
+
+    def device(self) -> str:
+        """Name the processor."""
+        return cpu_name()
+
+    def fingerprint(self) -> str:
+        """Name the processor, the instruction set and the tools."""
+        return f"{cpu_name()} / {host_isa().name} / {tools()} / tiles {digest(host_isa())}"
+
+    def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
+        """Compile the Q/DQ ONNX. Raises EngineError."""
+        compile_engine(model, host_isa(), engine)
+
+    def open(self, engine: Path) -> AbstractContextManager[Runner]:
+        """Load an engine. Raises EngineError."""
+        return open_local(engine, self.threads, self.name)
+
+
+class ArmTarget(IntegerTarget):
+    """An ARM board. Without one, engines run in the emulator."""
+
+    def __init__(self, board: Board, threads: int = 1) -> None:
+        self.board = board
+        self.threads = threads
+
+    @property
+    def name(self) -> str:
+        """The board's name."""
+        return self.board.name
+
+    @property
+    def summary(self) -> str:
+        """The board's description."""
+        return self.board.summary
+
+    @property
+    def origin(self) -> Origin:
+        """The emulator; where it is not installed, this machine's engine of the same integers stands in."""
+        return Origin.EMULATOR if emulator.is_installed() else Origin.HOST
+
+    def check(self) -> None:
+        """Raise TargetUnavailable if TVM or ziglang is missing. Without the emulator less is checked."""
+        check_toolchain()
+        host_isa()
+
+    def device(self) -> str:
+        """Name what is emulated, or what stands in for it."""
+        if emulator.is_installed():
+            return f"{emulator.QEMU} -cpu {self.board.emulated_cpu}"
+        return f"{cpu_name()} (nothing emulated)"
+
+    def fingerprint(self) -> str:
+        """Name the instruction set, what is emulated, and the tools."""
+        return f"{self.board.isa} / {self.device()} / {tools()} / tiles {digest(ISAS[self.board.isa])}"
+
+    def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
+        """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""
+        compile_engine(model, ISAS[self.board.isa], engine)
+        compile_engine(model, host_isa(), _host_engine(engine))
+        if ISAS[self.board.isa].triple.startswith("aarch64"):
+            checks = json.dumps([asdict(self._emulate(engine))], indent=1)
+            engine.with_name(CHECKS).write_text(checks)
+
+    def _emulate(self, engine: Path) -> Check:
+        """Run the engine's self-test where there is an emulator."""
+        name = f"{self.board.isa} engine in the emulator"
+        try:
+            emulator.check()
+        except TargetUnavailable as error:
+            stand_in = "Until then figures are from this machine's engine, compiled from the same integers."
+            return Check(name, "skipped", f"Not checked: {error} {stand_in}")
+        said = EmulatedRunner(engine, self.board.emulated_cpu).selftest()
+        return Check(name, "passed", f"{emulator.QEMU} -cpu {self.board.emulated_cpu}, self-test: {said}")
+
+    def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:
+        """Count the instructions of one inference on one thread, emulated. Raises EngineError."""
+        if not emulator.is_installed():
+            return None
+        return instructions_per_inference(engine, self.board.emulated_cpu, images)
+
+    @contextmanager
+    def open(self, engine: Path) -> Iterator[Runner]:
+        """Run all images on this machine, the first also emulated. Raises EngineError if a bit differs.
+
+        Without the emulator, or without this machine's engine, only the other one runs.
+        """
+        require_engine(engine, self.name)
+        if not emulator.is_installed():
+            read_metadata(engine)  # the board's own engine is at least whole
+            with open_local(_host_engine(engine), self.threads, self.name) as host:
+                yield host
+            return
+        emulated = EmulatedRunner(engine, self.board.emulated_cpu, self.threads)
+        emulated.selftest()
+        if not _host_engine(engine).is_file():
+            yield emulated
+            return
+        with open_local(_host_engine(engine), self.threads, self.name) as host:
+            yield CheckedRunner(emulated, host, EMULATED_IMAGES)
+
+
+def _host_engine(engine: Path) -> Path:
+    return engine.with_name(engine.name + ".host")
+
+
+def host_isa() -> Isa:
+    """The fastest instruction set of this machine. Raises TargetUnavailable if there is none."""
+    flags, machine = cpu_flags(), platform.machine()
+    for isa in ISAS.values():
+        if isa.triple.startswith(machine) and NEEDED[isa.name] <= flags:
+            return isa
+    raise TargetUnavailable(
+        f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with "
+        "AVX2, or 64-bit ARM. Use --target reference."
+    )
+
+
+def check_toolchain() -> None:
+    """Raise TargetUnavailable if TVM or ziglang is missing."""
+    for module, package in (("tvm", "apache-tvm"), ("ziglang", "ziglang")):
+        if find_spec(module) is None:
+            raise TargetUnavailable(f"{package} is not installed. It comes with edgec: run `make setup`.")
+
+
+def tools() -> str:
+    """The compiler's versions."""
+    return f"tvm {version('apache-tvm')}, zig {version('ziglang')}"
+
+
+def compile_engine(model: Path, isa: Isa, engine: Path) -> None:
+    """Compile a Q/DQ ONNX. Loads TVM and onnx, which nothing else here does. Raises EngineError."""
+    from targets.tvm.engine_file import write_engine
+    from targets.tvm.importer import import_graph
+
+    write_engine(import_graph(model), isa, engine)

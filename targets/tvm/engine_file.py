@@ -1,0 +1,119 @@
+"""The engine file: a program that runs by itself, and the library and constants it shares with Python.
+
+    static program | shared library | constants | golden images and logits | metadata (JSON) | footer
+
+The program is first, so the file can be executed on the device; it finds the rest through the footer.
+`edgec_footer` in runtime/native/edgec.h is the other description of the footer.
+"""
+
+import json
+import struct
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.tvm import glue, link, oracle
+from targets.tvm.integer_graph import Graph
+from targets.tvm.isa import Isa
+from targets.tvm.lower import lower
+from targets.tvm.machine_code import compile_object
+from targets.tvm.program import Program
+
+MAGIC = b"EDGEC\0\0\1"
+FOOTER = struct.Struct("<9Q8s")
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One step of the engine, for reports."""
+
+    node: str
+    macs: int
+    int8: bool
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What an engine says about itself."""
+
+    isa: str
+    image: tuple[int, int, int]
+    classes: int
+    arena_bytes: int
+    constants_bytes: int
+    macs: int
+    layers: tuple[Layer, ...]
+    tvm: str
+
+
+def write_engine(graph: Graph, isa: Isa, output: Path) -> None:
+    """Compile `graph` and write the engine file, executable. Raises EngineError."""
+    program = lower(graph, isa)
+    with tempfile.TemporaryDirectory(prefix="edgec-tvm-") as scratch:
+        library, executable = _link(program, Path(scratch))
+    golden = _golden(graph)
+    metadata = json.dumps(asdict(_metadata(graph, program))).encode()
+    parts = [executable, library, program.constants, golden, metadata]
+    offsets, content = [], b""
+    for part in parts:
+        content += bytes(-len(content) % _ALIGNMENT)
+        offsets.append(len(content))
+        content += part
+    numbers = (
+        *(len(executable), offsets[1], len(library), offsets[2], len(program.constants)),
+        *(offsets[3], _GOLDEN_IMAGES, offsets[4], len(metadata)),
+    )
+    output.write_bytes(content + FOOTER.pack(*numbers, MAGIC))
+    output.chmod(0o755)
+
+
+def _link(program: Program, scratch: Path) -> tuple[bytes, bytes]:
+    names = glue.kernel_names(program)
+    objects, table = [scratch / "kernels.o"], scratch / "table.c"
+    compile_object([kernel.function(name) for kernel, name in names.items()], program.isa, objects[0])
+    if program.floats:
+        from targets.tvm.floats.float_code import compile_floats
+
+        objects.append(scratch / "floats.o")
+        compile_floats(program.floats, program.isa, objects[1])
+    table.write_text(glue.source(program))
+    link.link_library(objects, table, program.isa, scratch / "library")
+    link.link_program(objects, table, program.isa, scratch / "program")
+    return (scratch / "library").read_bytes(), (scratch / "program").read_bytes()
+
+
+_GOLDEN_IMAGES = 3
+
+
+def _golden(graph: Graph) -> bytes:
+    """Images and the logits that the oracle, not the engine, computes for them."""
+    images = _golden_images(graph)
+    pairs = zip(images, oracle.run(graph, images), strict=True)
+    return b"".join(image.tobytes() + logits.tobytes() for image, logits in pairs)
+
+
+def _golden_images(graph: Graph) -> NDArray[np.uint8]:
+    """Noise, a gradient, and both extremes side by side: all grey levels and hard edges occur."""
+    shape = (graph.image.height, graph.image.width, graph.image.channels)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    y, x, c = np.indices(shape)
+    gradient = (x * 3 + y * 5 + c * 31).astype(np.uint8)
+    return np.stack([noise, gradient, np.where((x + y) // 4 % 2, 255, 0).astype(np.uint8)])
+
+
+def _metadata(graph: Graph, program: Program) -> Metadata:
+    return Metadata(
+        program.isa.name,
+        program.image,
+        program.classes,
+        program.arena,
+        len(program.constants),
+        graph.macs,
+        tuple(Layer(step.node, step.macs, step.int8) for step in program.steps),
+        version("apache-tvm"),
+    )

@@ -1,0 +1,94 @@
+"""TARGET=rpi5 and other boards with DEVICE=ssh://...: engines run and are measured on the board itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.base import Check, Origin, Runner, require_engine
+from targets.devices import Board
+from targets.errors import TargetUnavailable
+from targets.reach.probe import DeviceFacts, probe
+from targets.reach.remote import measure_remote, open_remote
+from targets.reach.ssh import SshDevice
+from targets.runtime.cpu import MACHINES, NEEDED
+from targets.runtime.measure import Measurement, Settings
+from targets.tvm.cpu_target import IntegerTarget, check_toolchain, compile_engine, tools
+from targets.tvm.isa import ISAS
+
+
+class BoardTarget(IntegerTarget):
+    """A board that is there: reached over SSH."""
+
+    origin: ClassVar[Origin] = Origin.DEVICE
+
+    def __init__(self, board: Board, reached: SshDevice, threads: int = 1) -> None:
+        self.board = board
+        self.reached = reached
+        self.threads = threads
+
+    @property
+    def name(self) -> str:
+        """The board's name."""
+        return self.board.name
+
+    @property
+    def summary(self) -> str:
+        """The board's description, and where it is."""
+        return f"{self.board.summary}, at {self.reached.address}"
+
+    def check(self) -> None:
+        """Raise TargetUnavailable if the toolchain is missing here or the board lacks what engines need."""
+        check_toolchain()
+        facts = _facts(self.reached)
+        lacks = facts.missing(opencv=False)
+        wanted = MACHINES.get(self.board.isa, "aarch64")
+        needed = NEEDED[self.board.isa] - facts.cpu_flags
+        if facts.machine != wanted:
+            lacks.append(f"it is {facts.machine}, and engines for {self.name} are for {wanted}")
+        elif needed:
+            lacks.append(
+                f"its processor has no {' and '.join(sorted(needed))}, which engines for {self.name} use;"
+                " build --target arm"
+            )
+        if lacks:
+            raise TargetUnavailable(f"{self.reached.address} cannot be measured: {'; '.join(lacks)}.")
+
+    def device(self) -> str:
+        """Name the board, its processor and system, as it says itself."""
+        return _facts(self.reached).identity
+
+    def fingerprint(self) -> str:
+        """Name the instruction set, the board and the tools."""
+        return f"{self.board.isa} / {self.device()} / {tools()}"
+
+    def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
+        """Compile the Q/DQ ONNX. Raises EngineError."""
+        compile_engine(model, ISAS[self.board.isa], engine)
+
+    def measure(
+        self, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int
+    ) -> Measurement:
+        """Time the engine there. Raises EngineError or a DeviceError, such as DeviceThrottled."""
+        return measure_remote(self.reached, engine, images, settings, threads)
+
+    def findings(self) -> tuple[Check, ...]:
+        """Nothing else."""
+        return ()
+
+    @contextmanager
+    def open(self, engine: Path) -> Iterator[Runner]:
+        """Run an engine there. Raises EngineError or a DeviceError."""
+        require_engine(engine, self.name)
+        with open_remote(self.reached, engine, self.threads) as runner:
+            yield runner
+
+
+@cache
+def _facts(reached: SshDevice) -> DeviceFacts:
+    """Ask once in a run: a build asks often."""
+    return probe(reached)

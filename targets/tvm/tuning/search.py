@@ -1,0 +1,100 @@
+"""Finding the fastest blocks for every convolution of a network, by trying.
+
+Candidates are the tiles with the lowest estimates, each with either operand staying in the cache. Kernels
+whose inner loops move accumulators to the stack are left out by looking at their assembly; on ARM without a
+board also those whose inner loops llvm-mca, where it is installed, expects to keep the pipes less busy.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from targets.tvm import schedule
+from targets.tvm.integer_graph import Conv, Graph
+from targets.tvm.isa import Dot, Isa
+from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.layout import layouts
+from targets.tvm.lower import lower
+from targets.tvm.tile import ConvShape, Tile
+from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loops, spills
+from targets.tvm.tuning.cost import Cost
+from targets.tvm.tuning.database import Entry
+from targets.tvm.tuning.harness import build
+from targets.tvm.weights import conv_geometry
+
+TILES = 12
+"""How many of the tiles with the lowest estimates are tried, if not said."""
+_FEW = 0.05
+"""So many vectors on the stack for each product do not mean that sums are there."""
+_BUSY = 0.97
+"""How much slower than the best inner loops some may be, as llvm-mca sees it."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution to be tuned, and a kernel of it."""
+
+    shape: ConvShape
+    kernel: ConvKernel
+
+
+def convolutions(graph: Graph, isa: Isa) -> list[Convolution]:
+    """All different convolutions of a network."""
+    places = layouts(graph)
+    kernels = {step.node: step.kernel for step in lower(graph, isa).steps}
+    found: dict[str, Convolution] = {}
+    for op in graph.operators:
+        if isinstance(op, Conv) and isinstance(kernel := kernels.get(op.node), ConvKernel):
+            shape = conv_geometry(op, places[op.input.name], isa).shape
+            found.setdefault(shape.name, Convolution(shape, kernel))
+    return list(found.values())
+
+
+def tune(
+    wanted: Sequence[Convolution], isa: Isa, cost: Cost, say: Callable[[str], None], tiles: int = TILES
+) -> Iterator[Entry]:
+    """Yield the best of `tiles` tiles for each convolution, and tell of it. Raises EngineError."""
+    for one in wanted:
+        tried = _fit(one, isa, tiles)
+        kernels = [replace(one.kernel, tile=tile) for tile in tried]
+        with tempfile.TemporaryDirectory(prefix="edgec-tune-") as folder:
+            costs = cost(build(kernels, Path(folder)), len(kernels))
+        best = min(range(len(tried)), key=lambda i: costs[i])
+        ratio = costs[best] / costs[0]
+        say(f"{one.shape.name}: {_written(tried[best])}, {ratio:.3f} of the estimate's, {len(tried)} tried")
+        yield Entry(one.shape.name, tried[best], costs[best], costs[0], cost.unit)
+
+
+def _written(tile: Tile) -> str:
+    return f"{tile.rows}x{tile.columns} pixels x {tile.vectors}, {tile.stay} stay, unrolled {tile.unroll}"
+
+
+def _fit(one: Convolution, isa: Isa, count: int) -> list[Tile]:
+    """Candidates whose accumulators stay in registers, the one with the lowest estimate first."""
+    tiles = schedule.ranked(one.shape, isa)[:count]
+    tiles = [v for tile in tiles for v in _variants(tile, one, isa)]
+    code = {tile: inner_loops(replace(one.kernel, tile=tile)) for tile in tiles}
+    kept = [tile for tile in tiles if not any(_spills(loop, isa) for loop in code[tile])] or tiles[:1]
+    if isa.dot is Dot.SDOT:
+        rates = {tile: dots_a_cycle(code[tile], isa) or 0.0 for tile in kept}
+        kept = [tile for tile in kept if rates[tile] >= _BUSY * max(rates.values())]
+    return kept
+
+
+def _spills(loop: list[str], isa: Isa) -> bool:
+    """Whether accumulators move. Where a loop is written out, biases and multipliers do, once a block."""
+    return spills(loop) > _FEW * dots(loop, isa)
+
+
+def _variants(tile: Tile, one: Convolution, isa: Isa) -> Iterator[Tile]:
+    yield tile
+    if isa.signed:  # instructions do not depend on what stays in the cache
+        if one.kernel.granules >= 2 * one.kernel.inner.unit:
+            yield replace(tile, unroll=2)
+        return
+    if one.kernel.row_blocks > 1 and tile.vectors * isa.lanes < one.shape.channels:
+        yield replace(tile, stay="pixels")
+    for unroll in (1, 4):
+        if unroll != tile.unroll and unroll <= one.kernel.granules:
+            yield replace(tile, unroll=unroll)

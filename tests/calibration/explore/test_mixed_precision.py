@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from calibration.explore.mixed_precision import Goal, MixedPrecision, macs_shares, quantize_within
+from calibration.explore.sensitivity import noise_alone
+from calibration.lint import lint
+from calibration.metrics import logits
+from calibration.onnx_graph import Graph, tensor_proto
+from calibration.produce import produce
+from calibration.recipe import QuantRecipe, Scheme
+from tests.calibration.conftest import pictures
+from tests.calibration.networks import Exported
+
+IMAGES = pictures(64, (16, 16, 3))
+
+
+def _plain_drop(reference: NDArray[np.bool_], found: NDArray[np.bool_]) -> tuple[float, float]:
+    """An interval of no width: the drop itself."""
+    drop = float(reference.mean() - found.mean())
+    return drop, drop
+
+
+@pytest.fixture(scope="module")
+def harmed(rgb_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with one layer that 8 bits ruin: each output has a huge weight on an input that is always 0."""
+    model = onnx.load(rgb_model)
+    initializers = {i.name: i for i in model.graph.initializer}
+    for name, index in (("blocks.0.conv1.weight", (0,)), ("blocks.0.conv1.bias", (0,))):
+        value = np.array(onnx.numpy_helper.to_array(initializers[name]))
+        value[index] = -10 if name.endswith("bias") else 0  # channel 0 is always 0 behind its Relu
+        initializers[name].CopyFrom(tensor_proto(name, value))
+    value = np.array(onnx.numpy_helper.to_array(initializers["blocks.0.conv2.weight"]))
+    value[:, 0] = 500
+    initializers["blocks.0.conv2.weight"].CopyFrom(tensor_proto("blocks.0.conv2.weight", value))
+    path = tmp_path_factory.mktemp("mixed") / "harmed.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def _within(model: Path, folder: Path, scheme: Scheme, max_drop: float) -> MixedPrecision:
+    recipe = QuantRecipe(scheme)
+    made = produce(model, lambda: [IMAGES], recipe, folder)
+    alone = noise_alone(made, recipe, lambda: [IMAGES])
+    labels = logits(model, [IMAGES]).argmax(axis=1)
+    goal = Goal(lambda: [IMAGES], labels, _plain_drop, max_drop)
+    return quantize_within(made, recipe, goal, alone, folder / "mixed.onnx")
+
+
+@pytest.mark.parametrize("scheme", list(Scheme))
+def test_the_layer_that_ruins_the_model_and_no_other_stays_in_float(
+    harmed: Path, scheme: Scheme, tmp_path: Path
+) -> None:
+    found = _within(harmed, tmp_path, scheme, max_drop=0.02)
+    assert found.passes
+    assert ["blocks.0/conv2" in layer.layer for layer in found.layers] == [True]
+    assert 0 < found.layers[0].macs_share < 1
+    assert found.layers[0].saved_drop > 0.02
+    assert found.drop[1] <= 0.02 < found.all_int8[1]
+    names = [layer.layer for layer in found.layers]
+    assert lint(tmp_path / "mixed.onnx", scheme, names) == []
+    assert [f.node for f in lint(tmp_path / "mixed.onnx", scheme)] == names
+
+
+def test_a_model_that_passes_in_8_bits_stays_in_8_bits(rgb_model: Path, tmp_path: Path) -> None:
+    found = _within(rgb_model, tmp_path, Scheme.ASYM, max_drop=0.5)
+    assert found.passes
+    assert found.layers == ()
+    assert (tmp_path / "mixed.onnx").read_bytes() == (tmp_path / "model.int8.onnx").read_bytes()
+
+
+def test_a_goal_out_of_reach_is_said_to_be(rgb_model: Path, tmp_path: Path) -> None:
+    found = _within(rgb_model, tmp_path, Scheme.ASYM, max_drop=-0.5)
+    assert not found.passes
+    assert found.layers == ()
+
+
+def test_the_shares_of_all_layers_are_one_and_follow_from_the_shapes(exported: Exported) -> None:
+    shares = macs_shares(Graph.load(exported.path))
+    assert sum(shares.values()) == pytest.approx(1)
+    if "shortcut_a" in exported.path.name:
+        stem, block = shares["/stem/Conv"], shares["/blocks/blocks.0/conv1/Conv"]
+        assert block / stem == pytest.approx(8 / 3)

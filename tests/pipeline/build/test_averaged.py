@@ -1,0 +1,88 @@
+"""Averaged logits are what is validated, costs add up, and members that do not go together are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.build.averaged import validate_together
+from pipeline.build.plan import Build
+from pipeline.config import BuildConfig, load_config
+from pipeline.errors import DataError, UsageError
+from pipeline.progress import Silent
+from pipeline.report.ensemble_page import EnsembleReport, chart, html, markdown
+from tests.conftest import Edgec
+from tests.pipeline.data.pictures import write_idx_set
+from tests.pipeline.models.foreign.networks import MobileNetLike, VggLike, export, make
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("ensemble")
+    write_idx_set(made / "data", train=60, t10k=40)
+    for name, kind in (("a", VggLike), ("b", MobileNetLike)):
+        export(make(kind), made / f"{name}.onnx")
+        (made / f"{name}.toml").write_text('fit = "pad"\n')
+        (made / f"build_{name}.toml").write_text(
+            f'model = "{name}.onnx"\ndata = "data"\ntarget = "reference"\nout = "out"\n'
+            "[calibration]\nimages = 16\n[latency]\nseconds = 0.1\n"
+        )
+    return made
+
+
+def build(folder: Path, name: str, **options: object) -> Build:
+    return Build(load_config(BuildConfig, folder / f"build_{name}.toml", options), Silent())
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> EnsembleReport:
+    return validate_together([build(folder, "a"), build(folder, "b")], Silent())
+
+
+def test_members_and_their_average_are_validated_on_the_same_images(
+    folder: Path, report: EnsembleReport
+) -> None:
+    assert [one.members for one in report.combinations] == [("a",), ("b",), ("a", "b")]
+    builds = [build(folder, "a"), build(folder, "b")]
+    logits, labels = [], np.array([])
+    for one in builds:
+        with one.target.open(one.engine.path) as runner:
+            batches = list(one.evaluation.batches(one.model.preprocessing, 64))
+            logits.append(np.concatenate([runner.infer(batch.images) for batch in batches]))
+            labels = np.concatenate([batch.labels for batch in batches])
+    expected = [(found.argmax(1) == labels).mean() for found in (*logits, (logits[0] + logits[1]) / 2)]
+    assert [one.int8_top1 for one in report.combinations] == pytest.approx(expected)
+
+
+def test_costs_are_sums_of_the_members(report: EnsembleReport) -> None:
+    first, second, both = report.combinations
+    assert first.int8_ms is not None
+    assert second.int8_ms is not None
+    assert both.int8_ms == pytest.approx(first.int8_ms + second.int8_ms)
+    drawn = chart(report)
+    assert drawn is not None
+    assert list(drawn.lines) == ["a", "b", "averaged"]
+
+
+def test_the_gain_is_stated_against_the_best_single_member(report: EnsembleReport) -> None:
+    singles = {one.members[0]: one.int8_top1 for one in report.combinations[:2]}
+    assert singles[report.best_single] == max(singles.values())
+    both = report.combinations[2]
+    assert both.gain_points == pytest.approx(100 * (both.int8_top1 - max(singles.values())))
+    assert "| a + b |" in markdown(report)
+    assert html(report).count("<tr>") == 4
+
+
+def test_an_ensemble_needs_two_members_with_the_same_images(folder: Path) -> None:
+    with pytest.raises(UsageError, match="at least two"):
+        validate_together([build(folder, "a")], Silent())
+    other = build(folder, "b", **{"validation.images": 10})
+    with pytest.raises(DataError, match="a and b have different evaluation images"):
+        validate_together([build(folder, "a"), other], Silent())
+
+
+def test_the_command_prints_a_table_and_writes_a_page(folder: Path, edgec: Edgec) -> None:
+    done = edgec("ensemble", folder / "build_a.toml", folder / "build_b.toml", "--html", folder / "e.html")
+    assert done.returncode == 0, done.stderr
+    assert "a + b" in done.stdout
+    assert "<svg" in (folder / "e.html").read_text()

@@ -1,0 +1,92 @@
+"""A bundle built again from the settings in it has the same bytes, or it is said what made the difference."""
+
+import gzip
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.bundle.contents import read_entry, read_manifest
+from pipeline.bundle.pack import pack
+from pipeline.data.embedded import EMBEDDED
+from pipeline.report.model.build_report import Report
+from pipeline.report.model.certainty import NotMeasured
+from pipeline.report.model.performance import Latency
+from pipeline.stages.bundle import SETTINGS
+from targets.runtime.bundle.manifest import NAME
+from tests.conftest import Edgec
+
+BUNDLE = "resnet20-fashion-reference.edgec"
+
+
+@pytest.fixture(scope="module")
+def out(edgec: Edgec, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a build that no other test builds into."""
+    folder = tmp_path_factory.mktemp("rebuild") / "out"
+    done = edgec("build", "--config", quick, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_second_build_from_nothing_has_the_same_bytes(edgec: Edgec, out: Path, tmp_path: Path) -> None:
+    """In another process, another folder and at another time."""
+    done = edgec("verify", out / BUNDLE, "--rebuild", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rebuilt"] == {"same_bytes": True, "different": [], "reasons": []}
+
+
+def test_a_signed_bundle_differs_in_nothing_but_the_signature(
+    edgec: Edgec, out: Path, tmp_path: Path
+) -> None:
+    signed = tmp_path / "signed.edgec"
+    shutil.copy(out / BUNDLE, signed)
+    assert edgec("keygen", tmp_path / "release.key").returncode == 0
+    assert edgec("sign", signed, "--key", tmp_path / "release.key").returncode == 0
+    done = edgec("verify", signed, "--rebuild", "--key", tmp_path / "release.pub")
+    assert done.returncode == 0, done.stderr
+    assert "the same bytes in every file; only the signature is not there" in " ".join(done.stdout.split())
+
+
+def test_latency_stands_beside_the_bundle_not_in_it(out: Path) -> None:
+    beside = Report.load(out / "resnet20-fashion-reference" / "report.json")
+    inside = Report.parse(read_entry(out / BUNDLE, "report.json"), BUNDLE)
+    assert isinstance(beside.latency_int8, Latency)
+    assert isinstance(inside.latency_int8, NotMeasured)
+    assert isinstance(inside.memory_fp32, NotMeasured)
+    assert (inside.accuracy, inside.subject) == (beside.accuracy, beside.subject)
+
+
+def test_what_is_not_as_it_was_is_named(edgec: Edgec, out: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(EMBEDDED, tmp_path / "data")
+    images = data / "calibration-images-idx3-ubyte.gz"
+    raw = bytearray(gzip.decompress(images.read_bytes()))
+    raw[16:] = bytes(255 - value for value in raw[16:])
+    images.write_bytes(gzip.compress(bytes(raw)))
+    done = edgec("verify", out / BUNDLE, "--rebuild", "--data", data)
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert "other bytes in engine/model.int8.onnx, " in said
+    assert "calibration images not the same" in said
+    assert "evaluation images" not in said
+
+
+@pytest.mark.parametrize("settings", [b"{", b"[]"])
+def test_settings_that_cannot_be_read_are_refused(
+    edgec: Edgec, out: Path, tmp_path: Path, settings: bytes
+) -> None:
+    bundle = with_settings(out / BUNDLE, tmp_path, settings)
+    done = edgec("verify", bundle, "--rebuild")
+    assert (done.returncode, "build.json" in done.stderr) == (1, True)
+    assert "Traceback" not in done.stderr
+
+
+def with_settings(bundle: Path, folder: Path, settings: bytes) -> Path:
+    """Return a copy of a bundle with other settings, and a manifest that agrees."""
+    manifest = read_manifest(bundle)
+    files = {name: read_entry(bundle, name) for name in manifest.files} | {SETTINGS: settings}
+    manifest.files[SETTINGS] = hashlib.sha256(settings).hexdigest()
+    files[NAME] = manifest.to_json().encode()
+    pack(files, folder / "changed.edgec", top="x")
+    return folder / "changed.edgec"

@@ -1,0 +1,280 @@
+"""Deploying to a real SSH server: checked and tested there before the switch."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.bundle.deploy import deploy, installer, roll_back
+from pipeline.bundle.pack import BUILDER, pack
+from pipeline.bundle.signing import make_keys, sign_bundle
+from pipeline.errors import BundleError, UsageError
+from pipeline.known_devices import add_device, find_device, known_devices
+from pipeline.progress import Silent
+from pipeline.stages.bundle import RUNTIME
+from targets.base import BuildState
+from targets.errors import ConnectionCut, DeviceError
+from targets.reach.probe import probe
+from targets.reach.ssh import SshAddress
+from targets.runtime.bundle import archive, install
+from targets.runtime.bundle.manifest import NAME, Manifest
+from targets.runtime.bundle.signature import PublicKey
+from targets.runtime.selftest import EVALUATION
+from tests.conftest import ROOT, Edgec
+from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
+from tests.targets.reach.sshd import Sshd, needs_sshd
+
+BUNDLE = "resnet20-fashion-reference.edgec"
+FOLDER = "edgec/resnet20-fashion-reference"
+
+
+@pytest.fixture
+def bundle(out: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(out / BUNDLE, tmp_path))
+
+
+@pytest.fixture
+def device(sshd: Sshd, tmp_path: Path) -> Sshd:  # noqa: F811
+    """A device whose python3 is this one, with what a device has installed."""
+    sshd.give_this_python(tmp_path / "bin")
+    return sshd
+
+
+def changed(bundle: Path, change: Callable[[dict[str, bytes]], None], **fields: str) -> Path:
+    """A bundle with other files, whose manifest is right about them, and has these fields."""
+    files = archive.contents(bundle)
+    change(files)
+    old = Manifest.parse(files.pop(NAME).decode())
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    new = Manifest(**{**vars(old), "files": digests, **fields})
+    path = bundle.with_name("changed.edgec")
+    pack({**files, NAME: new.to_json().encode()}, path, archive.top_folder(bundle))
+    return path
+
+
+def another_version(bundle: Path) -> Path:
+    return changed(bundle, lambda files: files.update({"labels.txt": files["labels.txt"] + b"\n"}))
+
+
+def failing_version(bundle: Path) -> Path:
+    """One that computes other logits than those it was validated with."""
+
+    def change(files: dict[str, bytes]) -> None:
+        with np.load(io.BytesIO(files[EVALUATION])) as held:
+            golden = {name: held[name] for name in held.files}
+        golden["int8"] = golden["int8"][:, ::-1].copy()
+        changed_file = io.BytesIO()
+        np.savez(changed_file, **golden)
+        files[EVALUATION] = changed_file.getvalue()
+
+    return changed(bundle, change)
+
+
+def not_built(bundle: Path, builder: bytes, runner: str, **modules: bytes) -> Path:
+    """One whose engine `builder` builds on the device; `modules` are added to its runtime."""
+    added = {BUILDER: builder, **{f"runtime/{name}.py": code for name, code in modules.items()}}
+    return changed(bundle, lambda files: files.update(added), state=BuildState.NOT_BUILT, runner=runner)
+
+
+def current(device: Sshd) -> str:
+    return (device.home / FOLDER / "current").resolve().name
+
+
+@needs_sshd
+class TestDeploying:
+    def test_it_is_tested_there_and_then_in_use(self, device: Sshd, bundle: Path) -> None:
+        done = deploy(device.device, bundle, (), Silent())
+        assert (done.folder, done.version) == (FOLDER, current(device))
+        assert done.selftest["images"] == 256
+        assert (device.home / FOLDER / "current" / "run").is_file()
+        assert not list((device.home / "edgec" / "incoming").glob("*.edgec*"))
+
+    def test_a_second_version_replaces_the_first_and_can_be_taken_back(
+        self, device: Sshd, bundle: Path
+    ) -> None:
+        first = deploy(device.device, bundle, (), Silent()).version
+        second = deploy(device.device, another_version(bundle), (), Silent()).version
+        assert current(device) == second != first
+        assert roll_back(device.device, "resnet20-fashion-reference", Silent()).version == first
+        assert current(device) == first
+
+    def test_a_version_that_fails_its_test_is_not_switched_to(self, device: Sshd, bundle: Path) -> None:
+        first = deploy(device.device, bundle, (), Silent()).version
+        with pytest.raises(BundleError, match=r"failed, so nothing was switched.* 0 of 256 classes"):
+            deploy(device.device, failing_version(bundle), (), Silent())
+        assert current(device) == first
+        versions = (device.home / FOLDER / "versions").iterdir()
+        assert [path.name for path in versions] == [first]
+
+    def test_a_cut_connection_leaves_what_was_and_continues(self, device: Sshd, bundle: Path) -> None:
+        first = deploy(device.device, bundle, (), Silent()).version
+        second = another_version(bundle)
+
+        class Cutting(Silent):
+            def task(self, what: str, total: int | None):  # type: ignore[no-untyped-def]  # noqa: ANN202
+                if what.startswith("check"):
+                    threading.Thread(target=cut_during_installation).start()
+                return super().task(what, total)
+
+        def cut_during_installation() -> None:
+            versions = device.home / FOLDER / "versions"
+            while len(list(versions.iterdir())) < 2:
+                time.sleep(0.01)
+            device.cut()
+
+        with pytest.raises(ConnectionCut):
+            deploy(device.device, second, (), Cutting())
+        assert current(device) == first
+        assert deploy(device.device, second, (), Silent()).version == current(device) != first
+
+    def test_the_device_refuses_what_its_own_keys_did_not_sign(
+        self, device: Sshd, bundle: Path, tmp_path: Path
+    ) -> None:
+        public = make_keys(tmp_path / "release.key")
+        trusted = device.home / ".config" / "edgec" / "keys"
+        trusted.mkdir(parents=True)
+        shutil.copy(public, trusted)
+        with pytest.raises(BundleError, match="not signed"):
+            deploy(device.device, bundle, (), Silent())
+        assert not (device.home / FOLDER / "versions").exists()
+        sign_bundle(bundle, tmp_path / "release.key")
+        deploy(device.device, bundle, [PublicKey.read(public)], Silent())
+        assert (device.home / FOLDER / "current").exists()
+
+    def test_what_the_device_lacks_is_named_before_anything_is_sent(
+        self, device: Sshd, bundle: Path, tmp_path: Path
+    ) -> None:
+        python = tmp_path / "bin" / "python3"
+        python.write_text(f'#!/bin/sh\nexec {Path(sys.base_prefix) / "bin/python3"} -I -S "$@"\n')
+        with pytest.raises(DeviceError, match=r"NumPy is missing.*OpenCV is missing: apt install"):
+            deploy(device.device, bundle, (), Silent())
+        assert not (device.home / "edgec").exists()
+
+    def test_a_device_without_python_is_named(self, device: Sshd, bundle: Path, tmp_path: Path) -> None:
+        (tmp_path / "bin" / "python3").write_text("#!/bin/sh\nexit 127\n")
+        with pytest.raises(DeviceError, match="no python3"):
+            deploy(device.device, bundle, (), Silent())
+
+    def test_probing_tells_what_the_device_is(self, device: Sshd) -> None:
+        facts = probe(device.device)
+        assert facts.python == sys.version_info[:3]
+        assert facts.numpy == np.__version__
+        assert facts.machine == os.uname().machine
+        assert facts.missing() == []
+
+    def test_the_commands_do_the_same(
+        self, device: Sshd, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config"), "COLUMNS": "200"}
+
+        def edgec(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "pipeline", *arguments]
+            return subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            )
+
+        address = str(device.address)
+        assert edgec("devices", "add", "board", address).returncode == 0
+        assert edgec("devices", "list").stdout == f"board  {address}\n"
+        assert f"Python {sys.version_info[0]}" in edgec("devices", "check").stdout
+        done = edgec("deploy", str(bundle), "--device", "board", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["version"] == current(device)
+
+
+@needs_sshd
+class TestDeployingWhatIsBuiltThere:
+    def test_without_a_gpu_it_says_so_in_one_line_and_the_version_in_use_stays(
+        self, device: Sshd, bundle: Path
+    ) -> None:
+        first = deploy(device.device, bundle, (), Silent()).version
+        jetson = not_built(bundle, (RUNTIME / BUILDER).read_bytes(), "tensorrt.runner")
+        with pytest.raises(BundleError) as error:
+            deploy(device.device, jetson, (), Silent())
+        assert str(error.value) == (
+            f"{device.address} did not install it: building the engine here failed, so nothing was switched: "
+            "build_on_device: no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself"
+        )
+        assert current(device) == first
+        versions = (device.home / FOLDER / "versions").iterdir()
+        assert [path.name for path in versions] == [first]
+
+    def test_the_engine_is_built_before_the_self_test_and_the_switch(
+        self, device: Sshd, bundle: Path
+    ) -> None:
+        builder = b"""
+from pathlib import Path
+here = Path(__file__).parent
+assert not (here.parents[1] / "current").exists()
+(here / "engine" / "built").touch()
+"""
+        runner = b"""
+from .reference_runner import open_engine as opened
+def open_engine(engine, threads):
+    if not engine.with_name("built").exists():
+        raise ValueError("tested before it was built")
+    return opened(engine, threads)
+"""
+        needs_it = not_built(bundle, builder, "needs_building", needs_building=runner)
+        done = deploy(device.device, needs_it, (), Silent())
+        assert (device.home / FOLDER / "current" / "engine" / "built").exists()
+        assert done.selftest["images"] == 256
+
+
+def test_installing_by_hand_needs_the_installer_and_the_bundle_alone(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "install.pyz").write_bytes(installer())
+    assert installer() == installer()
+    command = [sys.executable, "-I", "install.pyz", bundle.name, "--into", "here"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"] == "resnet20-fashion"
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert json.loads(again.stdout) == json.loads(done.stdout)
+
+
+def test_only_a_few_versions_stay(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "_selftest", lambda _: {})
+    made = []
+    for number in range(6):
+        version = changed(bundle, lambda files, n=number: files.update({"labels.txt": b"%d" % n}))  # type: ignore[misc]
+        made.append(install.install(version, tmp_path / "into")["version"])
+    assert sorted(path.name for path in (tmp_path / "into" / "versions").iterdir()) == sorted(made[-3:])
+    assert (tmp_path / "into" / "previous").resolve().name == made[-2]
+
+
+def test_a_version_damaged_on_the_disk_is_unpacked_again(bundle: Path, tmp_path: Path) -> None:
+    version = install.install(bundle, tmp_path / "into")["version"]
+    (tmp_path / "into" / "versions" / version / "labels.txt").write_text("damaged")
+    assert install.install(bundle, tmp_path / "into")["version"] == version
+
+
+def test_names_are_kept_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert known_devices() == {}
+    add_device("pi5", SshAddress.parse("ssh://pi@raspberrypi.local"))
+    add_device("nano", SshAddress.parse("ssh://nano:2222"))
+    assert find_device("pi5") == SshAddress("raspberrypi.local", "pi")
+    assert find_device("ssh://other") == SshAddress("other")
+    with pytest.raises(UsageError, match="Did you mean 'nano'"):
+        find_device("nanno")
+    with pytest.raises(UsageError, match="small letters"):
+        add_device("My Pi", SshAddress("x"))
+    (tmp_path / "edgec" / "devices.toml").write_text("nano = 3")
+    with pytest.raises(UsageError, match=r"devices\.toml cannot be used"):
+        known_devices()
+
+
+def test_nothing_has_a_name_at_first(edgec: Edgec) -> None:
+    done = edgec("devices", "check", "nowhere")
+    assert done.returncode == 2
+    assert "Unknown device" in done.stderr

@@ -1,0 +1,65 @@
+"""ARM boards on a build machine with and without the emulator."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from targets.base import CHECKS, Origin
+from targets.errors import EngineError
+from targets.reach import emulator
+from targets.registry import find_target
+from targets.tvm import oracle
+from targets.tvm.cpu_target import host_isa
+from targets.tvm.importer import import_graph
+from tests.calibration.conftest import pictures
+from tests.targets.needs import or_skip
+from tests.targets.tvm.qdq import QdqModel
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    or_skip(host_isa)
+    m = QdqModel(8, 8, 3)
+    x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3)), 0.5, 0)
+    return m.save(m.gemm(m.node("Flatten", x), 5, 16 * 8 * 8), tmp_path / "model.onnx")
+
+
+def test_without_the_emulator_figures_are_from_here_and_the_report_hears_so(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulator, "QEMU", "qemu-that-is-not-here")
+    target, images = find_target("arm"), pictures(4, (8, 8, 3))
+    target.check()
+    target.build(model, tmp_path / "model.engine")
+    (check,) = json.loads((tmp_path / CHECKS).read_text())
+    assert check["outcome"] == "skipped"
+    assert "Not checked: qemu-that-is-not-here is not installed. On Debian and Ubuntu" in check["message"]
+    assert target.origin is Origin.HOST
+    assert not target.runs_here
+    assert "nothing emulated" in target.fingerprint()
+    assert target.instructions(tmp_path / "model.engine", images) is None
+    with target.open(tmp_path / "model.engine") as runner:
+        assert np.array_equal(runner.infer(images), oracle.run(import_graph(model), images))
+
+
+def test_without_the_emulator_a_damaged_engine_is_still_found(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulator, "QEMU", "qemu-that-is-not-here")
+    target = find_target("arm")
+    target.build(model, tmp_path / "model.engine")
+    (tmp_path / "model.engine").write_bytes(b"\x99" * 1000)
+    with pytest.raises(EngineError), target.open(tmp_path / "model.engine"):
+        pass
+
+
+def test_with_the_emulator_the_self_test_is_in_the_report(model: Path, tmp_path: Path) -> None:
+    or_skip(emulator.check)
+    target = find_target("rpi5")
+    target.build(model, tmp_path / "model.engine")
+    (check,) = json.loads((tmp_path / CHECKS).read_text())
+    assert check["outcome"] == "passed"
+    assert "cortex-a76, self-test: pass: 3 images" in check["message"]
+    assert target.origin is Origin.EMULATOR
