@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -36,15 +36,40 @@ def _error(layer: FloatLayer, weight: QuantizedWeight, x: NDArray[np.float64]) -
     return float((difference**2).mean())
 
 
+def _damped_covariance(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    covariance = np.cov(x.T, bias=True)
+    return np.asarray(covariance + 1e-3 * np.diag(covariance).mean() * np.eye(D))
+
+
 @given(st.integers(0, 2**16))
 @settings(max_examples=25, deadline=None)
-def test_second_order_rounding_beats_rounding_to_nearest(seed: int) -> None:
-    layer, x = _layer(seed), _inputs(seed)
-    scales = weight_scales(layer.weight, layer.bias, 0.1)
-    covariance = np.cov(x.T, bias=True)
-    hessian = covariance + 1e-3 * np.diag(covariance).mean() * np.eye(D)
-    learned = second_order_rounding(layer.weight, scales, hessian)
-    assert _error(layer, learned, x) < _error(layer, round_weight(layer.weight, scales), x)
+def test_the_error_of_second_order_rounding_has_a_bound(seed: int) -> None:
+    """It is Babai's nearest plane algorithm (Chen et al., "The Geometry of LLM Quantization", 2025).
+
+    Where no weight is clipped, a column adds at most (scale / 2)^2 times its variance given the columns that
+    are rounded after it. Rounding to nearest has no such bound, but it is better for some layers.
+    """
+    layer, hessian = _layer(seed), _damped_covariance(_inputs(seed))
+    scales = weight_scales(layer.weight, layer.bias, 0.1) * 4
+    found = second_order_rounding(layer.weight, scales, hessian)
+    assume(np.abs(found.values.astype(int)).max() < 127)
+    order = np.argsort(-np.diag(hessian), kind="stable")
+    later = [order[i:] for i in range(D)]
+    variances = [1 / np.linalg.inv(hessian[np.ix_(rest, rest)])[0, 0] for rest in later]
+    error = (layer.weight - found.dequantize()).astype(np.float64)
+    losses = np.einsum("kd,de,ke->k", error, hessian, error)
+    assert (losses <= (scales.astype(np.float64) / 2) ** 2 * sum(variances) * 1.001).all()
+
+
+def test_second_order_rounding_has_less_error_on_average() -> None:
+    """Not for every layer: with seed 10586, rounding to nearest has 0.06 % less."""
+    ratios = []
+    for seed in range(64):
+        layer, x = _layer(seed), _inputs(seed)
+        scales = weight_scales(layer.weight, layer.bias, 0.1)
+        learned = second_order_rounding(layer.weight, scales, _damped_covariance(x))
+        ratios.append(_error(layer, learned, x) / _error(layer, round_weight(layer.weight, scales), x))
+    assert np.mean(ratios) < 0.8
 
 
 def test_without_correlation_second_order_rounding_is_rounding_to_nearest() -> None:

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from numpy.typing import NDArray
 
-from targets.processor import cpu_flags
 from targets.reach.emulator import EmulatedRunner
 from targets.reach.emulator import check as check_emulator
-from targets.runtime.cpu import NEEDED
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
 from targets.tvm.engine_file import write_engine
 from targets.tvm.integer_graph import Graph
 from targets.tvm.isa import ISAS, Isa
-from tests.targets.needs import or_skip
+from tests.targets.needs import native, or_skip
 from tests.targets.tvm.networks import networks, pictures
 
 EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
@@ -27,12 +25,6 @@ relaxed = settings(
     phases=[Phase.generate],  # shrinking would compile hundreds of networks
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-
-def native(name: str) -> Isa:
-    if not NEEDED[name] <= cpu_flags():
-        pytest.skip(f"this machine's CPU has no {name}")
-    return ISAS[name]
 
 
 def emulated(name: str) -> Isa:

@@ -19,7 +19,7 @@ from targets.tvm.link import NATIVE, run_zig
 from targets.tvm.lower import lower
 from targets.tvm.machine_code import compile_object
 from targets.tvm.sharing import MOST_THREADS, inside, share
-from tests.targets.needs import or_skip
+from tests.targets.needs import FAMILY, native, or_skip
 from tests.targets.tvm.networks import pictures
 from tests.targets.tvm.qdq import QdqModel
 
@@ -59,13 +59,16 @@ def link_laggards(graph: Graph, isa: Isa, folder: Path) -> ctypes.CDLL:
     return library
 
 
+@pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize(("height", "width"), [(40, 9), (19, 6), (7, 7)])
-def test_whoever_lags_behind_the_bits_stay_the_same(height: int, width: int, tmp_path: Path) -> None:
-    isa = or_skip(host_isa)
+def test_whoever_lags_behind_the_bits_stay_the_same(
+    height: int, width: int, name: str, tmp_path: Path
+) -> None:
+    isa = native(name)
     graph = residual_network(height, width, tmp_path)
     write_engine(graph, isa, tmp_path / "engine")
     library = link_laggards(graph, isa, tmp_path)
-    assert library.overlapping() >= 12
+    assert library.overlapping() > 0  # how many steps do depends on the rows that its tiles span
     assert library.edgec_open(os.fsencode(tmp_path / "engine"), 1) is None
     images = pictures(graph, 2)
     expected = oracle.run(graph, images)
