@@ -71,10 +71,7 @@ def recipes(as_json: options.Json = False) -> None:
     rows = [
         *(("scheme", str(one), one.summary, "", "") for one in Scheme),
         *(("range", str(one), one.summary, "", "") for one in ObserverName),
-        *(
-            ("correction", one.word, one.summary, one.runs, ", ".join(sorted(one.needs)))
-            for one in CORRECTIONS
-        ),
+        *(("correction", one.word, one.summary, one.runs, _needs(one)) for one in CORRECTIONS),
     ]
     if as_json:
         names = "kind", "word", "summary", "runs", "needs"
