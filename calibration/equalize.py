@@ -13,15 +13,15 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ModelError
-from calibration.onnx_graph import Graph, drop_unused_initializers, node_label, tensor_proto
+from calibration.onnx_graph import OnnxGraph, drop_unused_initializers, node_label, tensor_proto
 from calibration.placement import place
-from calibration.recipe import QuantRecipe
+from calibration.scheme import RecipeBase
 
 
 def equalized(
-    graph: Graph,
+    graph: OnnxGraph,
     images: Iterable[NDArray[np.uint8]],
-    recipe: QuantRecipe,
+    recipe: RecipeBase,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> onnx.ModelProto:
     """Return the float model with channels rescaled for `recipe`; it computes the same logits.
@@ -49,7 +49,7 @@ def equalized(
 
 
 def _rescale(
-    graph: Graph,
+    graph: OnnxGraph,
     result: onnx.GraphProto,
     index: int,
     groups_of: Callable[[str, int], NDArray[np.intp]],

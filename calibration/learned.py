@@ -18,18 +18,20 @@ from torch import Tensor
 
 from calibration.errors import ImagesError
 from calibration.fake_quant import FakeQuantized, Rates
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters
 from calibration.placement import Placement
-from calibration.recipe import LEARN_EPOCHS, LEARN_FROM
 from calibration.replay import Replay
 
 BATCH = 32
+LEARN_EPOCHS = 12
+LEARN_FROM = 1024
+"""At most so many images are learned from; they are held in memory."""
 RATES = Rates()
 
 
 def learn(
-    graph: Graph,
+    graph: OnnxGraph,
     placement: Placement,
     start: Parameters,
     images: Iterable[NDArray[np.uint8]],
