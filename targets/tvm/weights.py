@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from targets.tvm.integer_graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.dot import step
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.gather import Gather, worth_gathering
+from targets.tvm.kernels.inner_step import pack
 from targets.tvm.kernels.pair import PairKernel, pair_rows
 from targets.tvm.kernels.requantise import SCALARS, Limits, Scalar
-from targets.tvm.kernels.step import pack
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout, stored_channels
 from targets.tvm.schedule import choose, reading_order
@@ -89,7 +89,7 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         block = max(outputs, isa.lanes)
         if block % outputs == 0 and block % isa.lanes == 0 and count % block == 0:
             shared, window = block, block // outputs * per_group
-    inner = step(isa)
+    inner = inner_step(isa)
     pairs = _pairs(op, x, isa)
     between, windows = _distances(op, x, pairs)
     order = reading_order(kw, op.window.stride[1], dw, window, inner)
@@ -146,7 +146,7 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     count, per_group = op.weight.shape[:2]
     channels = stored_channels(count)
     dense = _windowed(op, geometry, channels)
-    inner = step(isa)
+    inner = inner_step(isa)
     if len(geometry.order) > 1:
         padded = _interleaved(dense, geometry.order, inner.granule * inner.unit)
     else:

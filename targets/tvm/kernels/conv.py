@@ -11,15 +11,15 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.isa import Dot, Isa
-from targets.tvm.kernels.dot import step
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
 from targets.tvm.kernels.gather import Gather
+from targets.tvm.kernels.inner_step import Accumulators, InnerStep, Reads, places
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Limits, Requantise
 from targets.tvm.kernels.results import Results
-from targets.tvm.kernels.step import Block, Reads, Step, places
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.tile import Cut, Tile, cut, cut_columns
 
@@ -80,9 +80,9 @@ class ConvKernel:
         return self.row_blocks if self.gather else self.channel_blocks * self.row_blocks
 
     @property
-    def inner(self) -> Step:
+    def inner(self) -> InnerStep:
         """How products are added up."""
-        return step(self.isa, self.pairs.chunk if self.pairs else 0)
+        return inner_step(self.isa, self.pairs.chunk if self.pairs else 0)
 
     @property
     def _rows(self) -> tuple[Cut, ...]:
@@ -120,12 +120,9 @@ class ConvKernel:
 
     @property
     def unrolled(self) -> bool:
-        """Whether all taps are written out: then the first products need no zeros to be added to.
-
-        Only where sums do not start with the bias anyway, and where LLVM still finds registers for all.
-        """
+        """Whether all taps are written out: where LLVM still finds registers for all."""
         granules = self.taps[0] * self.taps[1] * self.granules * len(self.spread)
-        return self.isa.dot is Dot.SMULL and granules <= _WRITTEN_OUT and not self.gather
+        return self.inner.writes_taps_out and granules <= _WRITTEN_OUT and not self.gather
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
@@ -146,13 +143,13 @@ class ConvKernel:
         """The blocks beside each other that begin in `row`."""
         before = 0
         for piece in cut_columns(self.width, self.tile, rows):
-            block = Block(places(rows, piece.size, self.inner.pair), self.tile.vectors, row)
+            block = Accumulators(places(rows, piece.size, self.inner.pair), self.tile.vectors, row)
             with k.loop(piece.count) as columns:
                 block = replace(block, column=k.let(columns * piece.size + piece.first))
                 self._block(k, block, channels, turn + columns + before)
             before += piece.count
 
-    def _block(self, k: Emitter, block: Block, channels: Expr, turn: Expr) -> None:
+    def _block(self, k: Emitter, block: Accumulators, channels: Expr, turn: Expr) -> None:
         """One block of channels; where windows are gathered, all of them."""
         repeat, base = 1, k.let(block.row * self.x.row + block.column * self.x.pixel)
         offsets = [dy * self.x.row + dx * self.x.pixel for dy, dx in block.places]
@@ -191,7 +188,7 @@ class ConvKernel:
         self,
         k: Emitter,
         acc: Buffer,
-        block: Block,
+        block: Accumulators,
         base: Expr,
         offsets: Sequence[int],
         turn: Expr,
@@ -231,17 +228,13 @@ class ConvKernel:
                     self._multiply(k, acc, at, reads, weights + done * len(self.spread), rest, block)
 
     def _unknown(self, turn: Expr) -> Expr:
-        """Zero, but LLVM cannot know: it would load all weights of a small layer once for all pixels.
-
-        Having no registers for them, it would then read them from the stack: with smmla 10 % of such layers'
-        instructions. For the other instruction sets that is no worse than reading them where they are.
-        """
-        if self.isa.dot is not Dot.SMMLA:
+        """Zero, but where weights are to stay in memory LLVM cannot know: the next block's may be others."""
+        if not self.inner.keeps_weights_in_memory:
             return tirx.const(0, "int64")
         return tirx.shift_right(turn, tirx.const(_MORE_THAN_TURNS, "int64"))
 
     def _multiply(
-        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
+        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Accumulators
     ) -> None:
         """Accumulate granules in the order of the weights: all taps that are read together, unit by unit."""
         inner, each = self.inner, block.vectors * self.isa.lanes * self.inner.granule * len(reads)

@@ -9,7 +9,8 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.isa import Dot, Isa
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.emitter import Emitter, clamp_index
 
 _VECTOR = 16
@@ -110,13 +111,16 @@ def pair_rows(
     one pixel, to the next. `products`: multiplications of the convolution.
     """
     (height, width), (down, right), (sy, sx) = output, reach, stride
-    if isa.dot is not Dot.SMMLA or (height % 2 and height < _LOWEST) or pixel[1] % _VECTOR:
+    inner = inner_step(isa)
+    if not inner.pairs_rows or (height % 2 and height < _LOWEST) or pixel[1] % _VECTOR:
         return None
     period = 2 * sy
     taken = min(down, period)
     rows = (-(-height // 2) - 1) * taken + down
     columns = (width - 1) * sx + right
-    if rows * columns * pixel[1] // _VECTOR * _INSTRUCTIONS > _WORTH * products / isa.macs:
+    if rows * columns * pixel[1] // _VECTOR * _INSTRUCTIONS > _WORTH * products / (
+        inner.products * isa.lanes
+    ):
         return None
     last = (height - 1) * sy + down - 1
     return PairKernel(isa, rows, columns, pixel[1], pixel[0], sy, period, taken, last)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from targets.errors import EngineError
 from targets.tvm.kernels.conv import ConvKernel
-from targets.tvm.kernels.dot import step
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.requantise import SCALARS
 from targets.tvm.link import STATIC, run_zig
 from targets.tvm.machine_code import compile_object
@@ -37,7 +37,7 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
     rows = [f"  {{kernel_{i}, {kernel.items}}}," for i, kernel in enumerate(kernels)]
     one = kernels[0]
     weights = one.channels * one.taps[0] * one.taps[1] * len(one.spread)
-    weights *= one.granules * step(one.isa).granule
+    weights *= one.granules * inner_step(one.isa).granule
     numbers = {
         "x_size": (one.height - 1) * one.x.row + one.reach + _SLACK,
         "w_size": weights,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from targets.tvm import schedule
 from targets.tvm.integer_graph import Conv, Graph
-from targets.tvm.isa import Dot, Isa
+from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.layout import layouts
 from targets.tvm.lower import lower
 from targets.tvm.tile import ConvShape, Tile
@@ -76,7 +77,7 @@ def _fit(one: Convolution, isa: Isa, count: int) -> list[Tile]:
     tiles = [v for tile in tiles for v in _variants(tile, one, isa)]
     code = {tile: inner_loops(replace(one.kernel, tile=tile)) for tile in tiles}
     kept = [tile for tile in tiles if not any(_spills(loop, isa) for loop in code[tile])] or tiles[:1]
-    if isa.dot is Dot.SDOT:
+    if inner_step(isa).rated_by_mca:
         rates = {tile: dots_a_cycle(code[tile], isa) or 0.0 for tile in kept}
         kept = [tile for tile in kept if rates[tile] >= _BUSY * max(rates.values())]
     return kept
