@@ -50,7 +50,7 @@ def require_engine(engine: Path, target: str) -> None:
         raise EngineError(f"There is no engine at {engine}. Build it first: edgec build --target {target}")
 
 
-class Runner(Protocol):
+class EngineRunner(Protocol):
     """An opened engine."""
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -134,7 +134,7 @@ class Target(Protocol):
         """Count the instructions of one inference where an emulator runs it; None elsewhere."""
         ...
 
-    def open(self, engine: Path) -> AbstractContextManager[Runner]:
+    def open(self, engine: Path) -> AbstractContextManager[EngineRunner]:
         """Load an engine for inference. Raises EngineError."""
         ...
 
@@ -158,7 +158,7 @@ class OnDevice(Protocol):
 class HasFp16(Protocol):
     """A device that has an FP16 engine too, for INT8 to compete with."""
 
-    def open_fp16(self, engine: Path) -> AbstractContextManager[Runner]:
+    def open_fp16(self, engine: Path) -> AbstractContextManager[EngineRunner]:
         """Load the FP16 engine that belongs to an INT8 engine. Raises as `Target.open`."""
         ...
 

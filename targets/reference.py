@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import BuildState, Origin, Runner, require_engine
+from targets.base import BuildState, EngineRunner, Origin, require_engine
 from targets.errors import EngineError, TargetUnavailable
 from targets.processor import cpu_name
 from targets.runtime.reference_runner import open_engine
@@ -60,7 +60,7 @@ class ReferenceTarget:
         return None
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         """Load an ONNX file, float or Q/DQ."""
         require_engine(engine, self.name)
         try:

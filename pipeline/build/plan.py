@@ -18,7 +18,7 @@ from pipeline.stages.bring import Bring, brought_recipe
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.choose import Choose, chosen
-from pipeline.stages.compile import Compile, Engine
+from pipeline.stages.compile import Compile, CompiledEngine
 from pipeline.stages.corrupt import Robustness
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
@@ -122,13 +122,15 @@ class Build(Request):
         return self._make(Mix(self._quantized, tuning, max_drop, self.target.float_precision))
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> CompiledEngine:
         """The target's engine."""
         target = self.target
         models = self.float_model, self.int8_model
         toolchain = find_target(target.name).fingerprint()  # one engine for all devices of a kind
         stage = Compile(*models, target.name, toolchain, target.engine_name)
-        return Engine(self._make(stage), stage.file_name, stage.target, target.fingerprint(), self.device)
+        return CompiledEngine(
+            self._make(stage), stage.file_name, stage.target, target.fingerprint(), self.device
+        )
 
     @cached_property
     def accuracy(self) -> Product:

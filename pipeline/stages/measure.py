@@ -13,7 +13,7 @@ from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from pipeline.report.model.build_report import ToolchainCheck
 from pipeline.report.model.layer_costs import TimedLayer
-from pipeline.stages.compile import Engine
+from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from targets.base import HasFp16, OnDevice
 from targets.measure_apart import measure_in_child
@@ -40,7 +40,7 @@ class Measure(Stage):
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: Product
-    engine: Engine
+    engine: CompiledEngine
     images: ModelImages
     settings: Settings
     threads: int

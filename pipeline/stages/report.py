@@ -34,7 +34,7 @@ from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.recommend import recommend
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.attribute import Sensitivities
-from pipeline.stages.compile import Engine
+from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.measure import Measurements
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
 from targets.base import BuildState, Origin
@@ -75,7 +75,7 @@ class WriteReport(Stage):
     checkpoint: InputFile
     float_model: Product
     int8_model: Product
-    engine: Engine
+    engine: CompiledEngine
     accuracy: Product
     measurements: Product | None
     """None leaves out what is not the same every time it is measured: latency and memory."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import CHECKS, BuildState, Check, Origin, Runner, require_engine
+from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, require_engine
 from targets.devices import Jetson
 from targets.errors import TargetUnavailable
 from targets.reference import ReferenceTarget
@@ -94,7 +94,7 @@ class JetsonTarget:
         return None
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         """Open the Q/DQ graph in onnxruntime on this machine. Raises EngineError."""
         require_engine(engine, self.name)
         with ReferenceTarget(self.threads).open(engine) as runner:

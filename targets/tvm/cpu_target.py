@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import CHECKS, BuildState, Check, Origin, Runner, require_engine
-from targets.devices import Board
+from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, require_engine
+from targets.devices import CpuBoard
 from targets.errors import TargetUnavailable
 from targets.processor import cpu_flags, cpu_name
 from targets.reach import emulator
@@ -74,7 +74,7 @@ class HostTarget(IntegerTarget):
         """Compile the Q/DQ ONNX. Raises EngineError."""
         compile_engine(model, host_isa(), engine)
 
-    def open(self, engine: Path) -> AbstractContextManager[Runner]:
+    def open(self, engine: Path) -> AbstractContextManager[EngineRunner]:
         """Load an engine. Raises EngineError."""
         return open_local(engine, self.threads, self.name)
 
@@ -82,7 +82,7 @@ class HostTarget(IntegerTarget):
 class ArmTarget(IntegerTarget):
     """An ARM board. Without one, engines run in the emulator."""
 
-    def __init__(self, board: Board, threads: int = 1) -> None:
+    def __init__(self, board: CpuBoard, threads: int = 1) -> None:
         self.board = board
         self.threads = threads
 
@@ -142,7 +142,7 @@ class ArmTarget(IntegerTarget):
         return instructions_per_inference(engine, self.board.emulated_cpu, images)
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         """Run all images on this machine, the first also emulated. Raises EngineError if a bit differs.
 
         Without the emulator, or without this machine's engine, only the other one runs.

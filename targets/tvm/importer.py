@@ -17,8 +17,8 @@ from targets.tvm.integer_graph import (
     Conv,
     Dense,
     Dequantise,
-    Graph,
     Image,
+    IntegerGraph,
     Island,
     Operator,
     Quantise,
@@ -45,7 +45,7 @@ Array = NDArray[Any]
 _LARGEST_IMAGE = 1 << 26
 
 
-def import_graph(path: Path) -> Graph:
+def import_graph(path: Path) -> IntegerGraph:
     """Read the Q/DQ ONNX at `path`. Raises EngineError naming the node that cannot be compiled."""
     return _Importer(read_model(path)).run()
 
@@ -68,7 +68,7 @@ class _Importer:
         """Only float operators need them."""
         return Shapes(self.model)
 
-    def run(self) -> Graph:
+    def run(self) -> IntegerGraph:
         for node in self.model.graph.node:
             self._node(node)
         if len(self.model.graph.output) != 1:
@@ -89,7 +89,7 @@ class _Importer:
 
                 program(op)  # now, so that a node that cannot be compiled is an error here
         image = next((op.output for op in operators if isinstance(op, Image)), self.image)
-        return Graph(operators, image, logits, self.pixels)
+        return IntegerGraph(operators, image, logits, self.pixels)
 
     def _logits(self, name: str) -> Tensor | Dense:
         match self.values.get(name):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from targets.errors import NoIntegerForm
 from targets.tvm.convert import Attributes, quantized
-from targets.tvm.integer_graph import AveragePool, Floats, MaxPool, Operator, Tensor, Window
+from targets.tvm.integer_graph import AveragePool, Floats, MaxPool, Operator, SlidingWindow, Tensor
 from targets.tvm.values import Constant, Epilogue, Pending, Quantized, Value
 from targets.tvm.windows import window
 
@@ -37,7 +37,7 @@ def global_average_pool(node: str, operands: list[Value], attributes: Attributes
     """GlobalAveragePool: one window over the whole map."""
     x = quantized(node, operands)
     kernel = (x.tensor.height, x.tensor.width)
-    return _average(node, x, Window(kernel), (1, 1), np.arange(1, kernel[0] * kernel[1] + 1))
+    return _average(node, x, SlidingWindow(kernel), (1, 1), np.arange(1, kernel[0] * kernel[1] + 1))
 
 
 def reduce_mean(node: str, operands: list[Value], attributes: Attributes) -> Value:
@@ -55,7 +55,7 @@ def reduce_mean(node: str, operands: list[Value], attributes: Attributes) -> Val
 
 
 def _average(
-    node: str, x: Quantized, sliding: Window, size: tuple[int, int], counts: NDArray[Any]
+    node: str, x: Quantized, sliding: SlidingWindow, size: tuple[int, int], counts: NDArray[Any]
 ) -> Pending:
     tensor = x.whole(node)
 
@@ -66,7 +66,7 @@ def _average(
     return Pending(node, (*size, tensor.channels), finish)
 
 
-def _pool_window(node: str, x: Tensor, attributes: Attributes) -> tuple[Window, int, int]:
+def _pool_window(node: str, x: Tensor, attributes: Attributes) -> tuple[SlidingWindow, int, int]:
     kernel = tuple(attributes.get("kernel_shape", ()))
     if (
         len(kernel) != 2

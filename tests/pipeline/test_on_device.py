@@ -19,7 +19,7 @@ from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import Latency, PeakMemory
 from targets import registry
 from targets.base import Origin
-from targets.devices import Board
+from targets.devices import CpuBoard
 from targets.reach.probe import probe
 from targets.tvm.cpu_target import ArmTarget, host_isa
 from targets.tvm.ssh_board import BoardTarget
@@ -34,7 +34,7 @@ def needs_nothing(self: ArmTarget) -> None:
 
 def play_board(name: str, isa: str) -> None:
     """Make this process know a board with this machine's instructions."""
-    board = Board(name, "this machine", isa, "max")
+    board = CpuBoard(name, "this machine", isa, "max")
     registry._TARGETS[name] = partial(ArmTarget, board)
     registry._REACHED[name] = partial(BoardTarget, board)
     ArmTarget.check = needs_nothing  # type: ignore[method-assign]  # nothing is emulated

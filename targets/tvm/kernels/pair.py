@@ -81,7 +81,7 @@ class PairKernel:
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = Emitter("int8")
-        with k.loop(k.end - k.begin, k.begin) as item:
+        with k.items() as item:
             period = tirx.floordiv(item, tirx.const(self.taken, "int64"))
             row = k.let(item + (period * (self.period - self.taken) if self.taken < self.period else 0))
             rows = [k.let(clamp_index(row + d, 0, self.last) * self.stride) for d in (0, self.distance)]
