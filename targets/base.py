@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from calibration.recipe import QuantRecipe
 from targets.errors import EngineError
 from targets.runtime.measure import Measurement, Settings
+from targets.runtime.native_runner import LayerTime
 
 
 class Origin(StrEnum):
@@ -107,6 +108,11 @@ class Target(Protocol):
         ...
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Installed Python packages of the toolchain: reports name their versions."""
+        ...
+
+    @property
     def runner(self) -> str:
         """The module of `targets.runtime` whose `open_engine(path, threads)` opens the engine."""
         ...
@@ -151,6 +157,15 @@ class OnDevice(Protocol):
 
     def findings(self) -> tuple[Check, ...]:
         """What else the last `measure` saw, in sentences for the report."""
+        ...
+
+
+@runtime_checkable
+class TimesLayers(Protocol):
+    """A target that runs here, and times the layers of an engine one by one."""
+
+    def layer_times(self, engine: Path, image: NDArray[np.uint8]) -> list[LayerTime]:
+        """Time each layer on an image [H, W, C]. Raises EngineError."""
         ...
 
 

@@ -32,6 +32,7 @@ class ReferenceTarget:
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.int8.onnx"
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
+    packages: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     runner: ClassVar[str] = "reference_runner"
 
     def __init__(self, threads: int = 1) -> None:

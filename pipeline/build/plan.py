@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from time import perf_counter
 
 from calibration.recipe import QuantRecipe
@@ -37,7 +38,7 @@ CHECK_IMAGES = 32
 
 
 @dataclass(frozen=True)
-class Step:
+class StageRun:
     """What became of one stage."""
 
     stage: str
@@ -53,7 +54,7 @@ class Build(Request):
 
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
         super().__init__(config, progress)
-        self.steps: list[Step] = []
+        self.steps: list[StageRun] = []
         self.store = Store(self.kept)
 
     @cached_property
@@ -239,6 +240,7 @@ class Build(Request):
             float_model=self.float_model,
             int8_model=self.int8_model,
             engine=self.engine,
+            toolchain={package: version(package) for package in self.target.packages},
             accuracy=self.accuracy,
             measurements=measurements,
             sensitivity=self.sensitivity,
@@ -254,5 +256,5 @@ class Build(Request):
         product = self.store.make(stage, self.progress)
         with writing(self.store.root):
             self.digests.save()
-        self.steps.append(Step(stage.name, product.cached, perf_counter() - start))
+        self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start))
         return product

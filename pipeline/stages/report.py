@@ -41,10 +41,8 @@ from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement
 
-TOOLS = (
-    *("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python"),
-    *("apache-tvm", "apache-tvm-ffi", "ziglang"),
-)
+TOOLS = ("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
+"""What all targets have in common. Toolchains name their own."""
 EitherAccuracy: TypeAdapter[Accuracy | PixelAccuracy] = TypeAdapter(AnyAccuracy)
 OUTSIDE = NotMeasured(
     reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
@@ -76,6 +74,8 @@ class WriteReport(Stage):
     float_model: Product
     int8_model: Product
     engine: CompiledEngine
+    toolchain: dict[str, str]
+    """The versions of its packages."""
     accuracy: Product
     measurements: Product | None
     """None leaves out what is not the same every time it is measured: latency and memory."""
@@ -114,7 +114,7 @@ class WriteReport(Stage):
             coverage=self._coverage(),
             mixed=self._mixed(),
             sensitivity=self._sensitivity(),
-            tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
+            tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}, **self.toolchain},
             robustness=self._robustness(),
             state=self._state,
             checks=tuple(self._checks()),

@@ -32,6 +32,7 @@ class JetsonTarget:
     state: ClassVar[BuildState] = BuildState.NOT_BUILT
     engine_name: ClassVar[str] = "int8_qdq.onnx"
     shipped: ClassVar[tuple[str, ...]] = ("int8_qdq.onnx", "int8_qdq_fp16.onnx", "fp16.onnx")
+    packages: ClassVar[tuple[str, ...]] = ()  # TensorRT is the device's
     runner: ClassVar[str] = "tensorrt.runner"
 
     def __init__(self, module: Jetson, threads: int = 1) -> None:

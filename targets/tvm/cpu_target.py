@@ -23,6 +23,7 @@ from targets.reach.emulator import CheckedRunner, EmulatedRunner, read_metadata
 from targets.reach.instructions import instructions_per_inference
 from targets.reach.local import open_local
 from targets.runtime.cpu import NEEDED
+from targets.runtime.native_runner import LayerTime
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.tuning.database import digest
 
@@ -39,6 +40,7 @@ class IntegerTarget:
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
+    packages: ClassVar[tuple[str, ...]] = ("apache-tvm", "apache-tvm-ffi", "ziglang")
     runner: ClassVar[str] = "native_runner"
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
@@ -77,6 +79,11 @@ class HostTarget(IntegerTarget):
     def open(self, engine: Path) -> AbstractContextManager[EngineRunner]:
         """Load an engine. Raises EngineError."""
         return open_local(engine, self.threads, self.name)
+
+    def layer_times(self, engine: Path, image: NDArray[np.uint8]) -> list[LayerTime]:
+        """Time each step of an engine on an image [H, W, C]. Raises EngineError."""
+        with open_local(engine, 1, self.name) as runner:
+            return runner.layer_times(image)
 
 
 class ArmTarget(IntegerTarget):

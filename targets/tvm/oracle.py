@@ -42,16 +42,14 @@ def run(graph: IntegerGraph, images: Bytes) -> Floats:
 
 def evaluate(op: Operator, values: Mapping[str, Array]) -> dict[str, Array]:
     """Compute one operator; `values` holds its inputs by name: [N, H, W, C], islands' as in ONNX."""
-    match op:
-        case Island():
-            from targets.tvm.floats import island_oracle
+    if isinstance(op, Island):
+        from targets.tvm.floats import island_oracle
 
-            batches = {d.name: values[d.name].reshape(-1, *d.shape) for d in op.inputs}
-            return island_oracle.evaluate(op, batches)
-        case Image():
-            raise ValueError("the image is an input, it is not computed")
-        case _:
-            return {op.output.name: _computed(op, values)}
+        batches = {d.name: values[d.name].reshape(-1, *d.shape) for d in op.inputs}
+        return island_oracle.evaluate(op, batches)
+    if isinstance(op, Image):
+        raise ValueError("the image is an input, it is not computed")
+    return {op.output.name: _computed(op, values)}
 
 
 def _computed(op: Computed, values: Mapping[str, Array]) -> Array:

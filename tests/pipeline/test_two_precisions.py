@@ -76,7 +76,7 @@ class Listening(Silent):
 def test_both_are_validated_on_all_images_and_one_is_recommended(
     quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry._REACHED, "reference", Pretended)
+    monkeypatch.setitem(registry.REACHED, "reference", Pretended)
     options = {"device": "ssh://nobody@nowhere", "out": tmp_path / "out", "validation.max_drop": 50.0}
     listening = Listening()
     build = Build(load_config(BuildConfig, quick, options), listening)

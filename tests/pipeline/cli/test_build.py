@@ -42,7 +42,7 @@ class BrokenTarget(ReferenceTarget):
 def test_a_failed_gate_is_exit_code_1_and_still_reported(
     monkeypatch: pytest.MonkeyPatch, quick: Path, tmp_path: Path, target: str, code: int, verdict: str
 ) -> None:
-    monkeypatch.setitem(registry._TARGETS, "broken", BrokenTarget)
+    monkeypatch.setitem(registry.TARGETS, "broken", BrokenTarget)
     config = tmp_path / "loose.toml"
     config.write_text(quick.read_text().replace("images = 300", "images = 300\nmax_drop = 5"))
     arguments = [
