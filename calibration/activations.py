@@ -9,16 +9,16 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ImagesError, ModelError
-from calibration.onnx_graph import IMAGE, Graph
+from calibration.onnx_graph import IMAGE, OnnxGraph
 
 CHUNK_BYTES = 64 << 20
 """Observed values held at once, whatever the batch size of the caller."""
 
 
-class Activations:
+class InstrumentedModel:
     """A float model in onnxruntime that also returns chosen intermediate tensors."""
 
-    def __init__(self, graph: Graph, tensors: tuple[str, ...]) -> None:
+    def __init__(self, graph: OnnxGraph, tensors: tuple[str, ...]) -> None:
         import onnxruntime
 
         self.tensors = tensors
@@ -59,7 +59,7 @@ class Activations:
             )
 
 
-def _write_with_outputs(graph: Graph, tensors: tuple[str, ...], path: Path) -> None:
+def _write_with_outputs(graph: OnnxGraph, tensors: tuple[str, ...], path: Path) -> None:
     """Write the model with `tensors` among its outputs, without a copy of its weights."""
     outputs = graph.model.graph.output
     before, present = len(outputs), {output.name for output in outputs}

@@ -24,7 +24,7 @@ from calibration.observe import observe
 from calibration.observers import Range, make_observer
 from calibration.onnx_graph import (
     Edge,
-    Graph,
+    OnnxGraph,
     attribute,
     drop_unused_initializers,
     node_label,
@@ -36,7 +36,7 @@ from calibration.recipe import QuantRecipe, Scheme
 
 
 def centred(
-    graph: Graph,
+    graph: OnnxGraph,
     images: Iterable[NDArray[np.uint8]],
     recipe: QuantRecipe,
     on_batch: Callable[[int], None] = lambda _: None,
@@ -59,7 +59,7 @@ def centred(
     return _Shifted(graph, tensor, shift).model()
 
 
-def first_activation(graph: Graph) -> str:
+def first_activation(graph: OnnxGraph) -> str:
     """The output of the ReLU behind the first convolution. Raises ModelError if there is none."""
     conv = graph.nodes[find_pixel_input(graph, Scheme.SYM).conv]
     readers = [graph.nodes[edge.node] for edge in graph.consumers(conv.output[0])]
@@ -72,7 +72,7 @@ def first_activation(graph: Graph) -> str:
     return str(readers[0].output[0])
 
 
-def centred_ranges(graph: Graph) -> dict[str, Range]:
+def centred_ranges(graph: OnnxGraph) -> dict[str, Range]:
     """The ranges of the tensors that a model owes to centring: [-c, c], whatever was observed.
 
     Then the least value of the grid, -127, is x = 0, which most values of a ReLU are, without error.
@@ -91,7 +91,7 @@ def centred_ranges(graph: Graph) -> dict[str, Range]:
 class _Shifted:
     """The graph with `tensor` replaced by itself minus `shift`, and what reads it made good."""
 
-    def __init__(self, graph: Graph, tensor: str, shift: np.float32) -> None:
+    def __init__(self, graph: OnnxGraph, tensor: str, shift: np.float32) -> None:
         self.graph = graph
         self.shift = shift
         self.nodes: dict[int, onnx.NodeProto] = {}

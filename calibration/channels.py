@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.onnx_graph import Graph, attribute
+from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import is_residual_add
 
 ELEMENTWISE = frozenset({"Relu", "MaxPool", "GlobalAveragePool"})
@@ -18,7 +18,7 @@ ELEMENTWISE = frozenset({"Relu", "MaxPool", "GlobalAveragePool"})
 class ChannelGroups:
     """`of(tensor)` gives int [C]: each channel's group number, 0 for channels that must keep their scale."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: OnnxGraph) -> None:
         self._parent = [0]
         self._ids: dict[str, list[int]] = {}
         for node in graph.nodes:
@@ -33,7 +33,7 @@ class ChannelGroups:
         ids = self._ids.get(tensor, [0] * channels)
         return np.array([self._number[self._find(i)] for i in ids], np.intp)
 
-    def _visit(self, graph: Graph, node: onnx.NodeProto) -> None:
+    def _visit(self, graph: OnnxGraph, node: onnx.NodeProto) -> None:
         inputs, x, output = list(node.input), node.input[0] if node.input else "", node.output[0]
         known = x in self._ids
         if node.op_type == "Conv" and attribute(node, "group", 1) == 1:
@@ -72,7 +72,7 @@ class ChannelGroups:
             self._union(i, 0)
 
 
-def _keeps_channels(graph: Graph, node: onnx.NodeProto) -> bool:
+def _keeps_channels(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
     """Whether a node leaves axis 1 as it is: spatial slices and means, and flattening behind them."""
     if node.op_type == "Slice" and len(node.input) > 3:
         axes = graph.folded(node.input[3])
@@ -84,7 +84,7 @@ def _keeps_channels(graph: Graph, node: onnx.NodeProto) -> bool:
     return node.op_type == "Flatten" and behind_mean
 
 
-def _grown_channels(graph: Graph, node: onnx.NodeProto) -> tuple[int, int] | None:
+def _grown_channels(graph: OnnxGraph, node: onnx.NodeProto) -> tuple[int, int] | None:
     """How many channels a Pad puts before and behind those of its input."""
     pads = graph.folded(node.input[1])
     return None if pads is None or len(pads) != 8 else (int(pads[1]), int(pads[5]))

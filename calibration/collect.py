@@ -10,7 +10,7 @@ from calibration.errors import ImagesError
 from calibration.known_ranges import known_ranges
 from calibration.observe import observe
 from calibration.observers import make_observer
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.prepare_float import check_prepared
 from calibration.ranges import Ranges, model_digest
@@ -29,7 +29,7 @@ def collect(
     images. Raises ModelError for a graph that cannot be quantised and ImagesError for no images, images that
     do not fit the model's input, or values that are not finite.
     """
-    graph = Graph.load(model)
+    graph = OnnxGraph.load(model)
     check_prepared(graph, recipe)
     observers = {name: make_observer(recipe) for name in place(graph, recipe).observed}
     images = observe(graph, observers, batches, on_batch)

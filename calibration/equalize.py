@@ -13,13 +13,13 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ModelError
-from calibration.onnx_graph import Graph, drop_unused_initializers, node_label, tensor_proto
+from calibration.onnx_graph import OnnxGraph, drop_unused_initializers, node_label, tensor_proto
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
 
 
 def equalized(
-    graph: Graph,
+    graph: OnnxGraph,
     images: Iterable[NDArray[np.uint8]],
     recipe: QuantRecipe,
     on_batch: Callable[[int], None] = lambda _: None,
@@ -49,7 +49,7 @@ def equalized(
 
 
 def _rescale(
-    graph: Graph,
+    graph: OnnxGraph,
     result: onnx.GraphProto,
     index: int,
     groups_of: Callable[[str, int], NDArray[np.intp]],

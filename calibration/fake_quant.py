@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from calibration.grid import WEIGHT_LIMIT, ActivationGrid, QuantizedWeight
-from calibration.onnx_graph import Graph, attribute
+from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.replay import Replay, kernel_of
@@ -39,7 +39,7 @@ class FakeQuantized(nn.Module):
     """
 
     def __init__(
-        self, graph: Graph, placement: Placement, start: Parameters, limit: float | None = 1.0
+        self, graph: OnnxGraph, placement: Placement, start: Parameters, limit: float | None = 1.0
     ) -> None:
         super().__init__()
         self.placement, self.start = placement, start

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.grid import activation_grid
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.ranges import Ranges
 from calibration.recipe import LEARN_EPOCHS, LEARN_FROM, Correction, QuantRecipe
 from calibration.rounding import quantize_layer
-from calibration.weight_layers import float_layer
+from calibration.weight_layers import layer_weights
 
 
 def images_read(recipe: QuantRecipe, images: int) -> int:
@@ -22,7 +22,7 @@ def images_read(recipe: QuantRecipe, images: int) -> int:
 
 
 def find_parameters(
-    graph: Graph,
+    graph: OnnxGraph,
     placement: Placement,
     ranges: Ranges,
     recipe: QuantRecipe,
@@ -45,7 +45,7 @@ def find_parameters(
         moments = {}
     layers = {}
     for index in placement.layers:
-        layer = float_layer(graph, index, placement.pixels)
+        layer = layer_weights(graph, index, placement.pixels)
         read = graph.nodes[index].input[0]
         input_scale = float(grids[read].scale) if read in grids else 1.0
         layers[index] = QuantizedLayer(*quantize_layer(layer, input_scale, recipe, moments.pop(index, None)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import ModelError
-from calibration.onnx_graph import IMAGE, Graph, attribute
+from calibration.onnx_graph import IMAGE, OnnxGraph, attribute
 from calibration.recipe import Scheme
 
 NHWC_TO_NCHW = [0, 3, 1, 2]
@@ -70,7 +70,7 @@ class PixelInput:
         return np.ascontiguousarray(shifted.transpose(0, 3, 1, 2))
 
 
-def find_pixel_input(graph: Graph, scheme: Scheme) -> PixelInput:
+def find_pixel_input(graph: OnnxGraph, scheme: Scheme) -> PixelInput:
     """Find the normalisation chain behind `image`. Raises ModelError, saying where the graph differs."""
     graph.image()
     tensor, nodes, constants = IMAGE, [], []

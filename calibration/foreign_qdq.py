@@ -4,7 +4,7 @@ from pathlib import Path
 
 from calibration.errors import LintError, ModelError
 from calibration.lint import lint_graph
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import QuantRecipe, Scheme
 
 
@@ -17,7 +17,7 @@ def check_brought(
     ModelError if it is no quantised model for images of `image_shape` [H, W, C] and so many `classes`,
     LintError if it breaks a rule of `lint`, and RecipeError if it names a recipe that does not decode.
     """
-    graph = Graph.load(model)
+    graph = OnnxGraph.load(model)
     shape = tuple(dim.dim_value for dim in graph.image().type.tensor_type.shape.dim)[1:]
     if any(found not in (0, wanted) for found, wanted in zip(shape, image_shape, strict=True)):
         raise ModelError(f"{model} takes images {_by(shape)}; the model's are {_by(image_shape)}.")
@@ -39,7 +39,7 @@ def check_brought(
     return recipe
 
 
-def _quantized(graph: Graph, tensor: str) -> bool:
+def _quantized(graph: OnnxGraph, tensor: str) -> bool:
     producer = graph.producer(tensor)
     return producer is not None and producer.op_type == "DequantizeLinear"
 

@@ -4,11 +4,11 @@ from calibration.centre import centred_ranges
 from calibration.errors import ModelError
 from calibration.fold_pixels import find_pixel_input
 from calibration.observers import Range
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import Scheme
 
 
-def known_ranges(graph: Graph) -> dict[str, Range]:
+def known_ranges(graph: OnnxGraph) -> dict[str, Range]:
     """The range of the normalised image, and of what centring shifted; of no other tensor.
 
     An image's background may put half of all pixels on one value: an observer that looks for a threshold, as
@@ -17,7 +17,7 @@ def known_ranges(graph: Graph) -> dict[str, Range]:
     return _normalized_image(graph) | centred_ranges(graph)
 
 
-def _normalized_image(graph: Graph) -> dict[str, Range]:
+def _normalized_image(graph: OnnxGraph) -> dict[str, Range]:
     """What the grey levels 0 and 255 become, in the channel that reaches furthest."""
     try:
         pixels = find_pixel_input(graph, Scheme.SYM)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from calibration.errors import ImagesError
 from calibration.fake_quant import FakeQuantized, Rates
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters
 from calibration.placement import Placement
 from calibration.recipe import LEARN_EPOCHS, LEARN_FROM
@@ -29,7 +29,7 @@ RATES = Rates()
 
 
 def learn(
-    graph: Graph,
+    graph: OnnxGraph,
     placement: Placement,
     start: Parameters,
     images: Iterable[NDArray[np.uint8]],

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.onnx_graph import IMAGE, QDQ, Graph, attribute, node_label, undequantized
+from calibration.onnx_graph import IMAGE, QDQ, OnnxGraph, attribute, node_label, undequantized
 from calibration.placement import POOLS, follows_convolution, identity_slot, is_residual_add
 from calibration.recipe import Scheme
 
@@ -33,10 +33,10 @@ def lint(model: Path, scheme: Scheme, float_layers: Collection[str] = ()) -> lis
     `float_layers` names Conv and Gemm nodes left in float on purpose. Raises ModelError if the file cannot be
     read.
     """
-    return lint_graph(Graph.load(model), scheme, float_layers)
+    return lint_graph(OnnxGraph.load(model), scheme, float_layers)
 
 
-def lint_graph(graph: Graph, scheme: Scheme, float_layers: Collection[str] = ()) -> list[LintFinding]:
+def lint_graph(graph: OnnxGraph, scheme: Scheme, float_layers: Collection[str] = ()) -> list[LintFinding]:
     """As `lint`, on a graph in memory."""
     findings: list[LintFinding] = []
     for node in graph.nodes:
@@ -67,18 +67,18 @@ def _finding(node: onnx.NodeProto, what: str, why: str) -> LintFinding:
     return LintFinding(node_label(node), what, why)
 
 
-def _is_dequantized(graph: Graph, tensor: str) -> bool:
+def _is_dequantized(graph: OnnxGraph, tensor: str) -> bool:
     producer = graph.producer(tensor)
     return producer is not None and producer.op_type == "DequantizeLinear"
 
 
-def _reads_integers(graph: Graph, node: onnx.NodeProto) -> bool:
+def _reads_integers(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
     producers = [graph.producer(name) for name in node.input]
     quantized = any(one is not None and one.op_type == "QuantizeLinear" for one in producers)
     return quantized and node.op_type != "DequantizeLinear"
 
 
-def _is_pixels(graph: Graph, node: onnx.NodeProto) -> bool:
+def _is_pixels(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
     """Whether a DequantizeLinear reads the raw pixels, transposed or not."""
     tensor = node.input[0]
     while (producer := graph.producer(tensor)) is not None and producer.op_type == "Transpose":
@@ -86,7 +86,7 @@ def _is_pixels(graph: Graph, node: onnx.NodeProto) -> bool:
     return node.op_type == "DequantizeLinear" and tensor == IMAGE
 
 
-def _scale_rules(graph: Graph, node: onnx.NodeProto) -> list[LintFinding]:
+def _scale_rules(graph: OnnxGraph, node: onnx.NodeProto) -> list[LintFinding]:
     scale = graph.constant(node.input[1])
     if scale is None:
         return [
@@ -100,7 +100,7 @@ def _scale_rules(graph: Graph, node: onnx.NodeProto) -> list[LintFinding]:
     return []
 
 
-def _channel_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:
+def _channel_rules(graph: OnnxGraph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:
     scale = graph.constant(node.input[1])
     if scale is None or scale.ndim == 0:
         return
@@ -118,7 +118,7 @@ def _channel_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterat
         yield _finding(node, f"an activation has {scale.size} scales", why)
 
 
-def _grid_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:
+def _grid_rules(graph: OnnxGraph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[LintFinding]:
     zero = _zero_point(graph, node)
     if zero is None:
         yield _finding(node, "its zero point is computed", "Engines need zero points when they are built.")
@@ -146,7 +146,7 @@ def _grid_rules(graph: Graph, node: onnx.NodeProto, scheme: Scheme) -> Iterator[
         )
 
 
-def _zero_point(graph: Graph, node: onnx.NodeProto) -> NDArray[np.generic] | None:
+def _zero_point(graph: OnnxGraph, node: onnx.NodeProto) -> NDArray[np.generic] | None:
     """The zero point; without one, the standard's default: 0 of the integers' type, uint8 for a Q."""
     if len(node.input) > 2 and node.input[2]:
         zero = graph.constant(node.input[2])
@@ -159,7 +159,7 @@ def _zero_point(graph: Graph, node: onnx.NodeProto) -> NDArray[np.generic] | Non
 
 
 def _layer_rules(
-    graph: Graph, node: onnx.NodeProto, scheme: Scheme, keep_float: bool
+    graph: OnnxGraph, node: onnx.NodeProto, scheme: Scheme, keep_float: bool
 ) -> Iterator[LintFinding]:
     data, weight = (_is_dequantized(graph, name) for name in node.input[:2])
     wants_int8 = not keep_float and (node.op_type == "Conv" or scheme is Scheme.ASYM)
@@ -179,7 +179,7 @@ def _layer_rules(
         yield _finding(node, "its bias is computed", "Biases are float32 constants.")
 
 
-def _add_rules(graph: Graph, node: onnx.NodeProto) -> Iterator[LintFinding]:
+def _add_rules(graph: OnnxGraph, node: onnx.NodeProto) -> Iterator[LintFinding]:
     quantized = [_is_dequantized(graph, name) for name in node.input]
     if all(quantized):
         why = "With Q/DQ between the main branch's Conv and the Add, Conv+Add+ReLU is not one kernel."

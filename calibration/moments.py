@@ -5,20 +5,20 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.activations import Activations
+from calibration.activations import InstrumentedModel
 from calibration.errors import ImagesError, ModelError
 from calibration.grid import ActivationGrid
-from calibration.onnx_graph import Graph, attribute, node_label
+from calibration.onnx_graph import OnnxGraph, attribute, node_label
 from calibration.placement import Placement
 from calibration.rounding import InputMoments
-from calibration.weight_layers import float_layer
+from calibration.weight_layers import layer_weights
 
 PATCHES_AN_IMAGE = 64
 """At most this many patches of an image, evenly spread, enter the covariance; all enter the means."""
 
 
 def collect_moments(
-    graph: Graph,
+    graph: OnnxGraph,
     placement: Placement,
     grids: dict[str, ActivationGrid],
     batches: Iterable[NDArray[np.uint8]],
@@ -34,7 +34,7 @@ def collect_moments(
     read = {
         i: graph.nodes[i].input[0] for i in layers if not (placement.pixels and i == placement.pixels.conv)
     }
-    activations = Activations(graph, tuple(dict.fromkeys(read.values())))
+    activations = InstrumentedModel(graph, tuple(dict.fromkeys(read.values())))
     images = 0
     for batch in batches:
         done = 0
@@ -58,7 +58,7 @@ def collect_moments(
 class _Sums:
     """Running sums of one layer's input patches."""
 
-    def __init__(self, graph: Graph, index: int, placement: Placement, covariance: bool) -> None:
+    def __init__(self, graph: OnnxGraph, index: int, placement: Placement, covariance: bool) -> None:
         self.node = graph.nodes[index]
         groups = attribute(self.node, "group", 1)
         if groups != 1 and covariance:
@@ -68,7 +68,7 @@ class _Sums:
             )
         padded = placement.pixels is not None and index == placement.pixels.conv  # its input comes padded
         self.pads = [0, 0, 0, 0] if padded else list(attribute(self.node, "pads", [0, 0, 0, 0]))
-        weight = float_layer(graph, index, None).weight
+        weight = layer_weights(graph, index, None).weight
         self.kernel = weight.shape[2:]
         self.count = self.sampled = 0
         width = groups * weight[0].size

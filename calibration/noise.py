@@ -28,11 +28,11 @@ from torch import Tensor
 from calibration.channels import ChannelGroups
 from calibration.errors import ImagesError
 from calibration.grid import WEIGHT_LIMIT
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
 from calibration.recipe import Scheme
 from calibration.replay import Replay, kernel_of
-from calibration.weight_layers import float_layer
+from calibration.weight_layers import layer_weights
 
 IMAGES = 256
 BATCH = 16
@@ -53,7 +53,7 @@ class ChannelStatistics:
 
 
 def channel_statistics(
-    graph: Graph,
+    graph: OnnxGraph,
     tensors: tuple[str, ...],
     batches: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
@@ -114,7 +114,7 @@ def _add(found: dict[str, ChannelStatistics], name: str, x: Tensor) -> None:
 
 
 def quietest_factors(
-    graph: Graph,
+    graph: OnnxGraph,
     placement: Placement,
     scheme: Scheme,
     groups: ChannelGroups,
@@ -146,11 +146,11 @@ def _activation_noise(seen: ChannelStatistics, factors: Tensor, levels: int) -> 
 
 
 def _layer_terms(
-    graph: Graph, index: int, groups: ChannelGroups, seen: Mapping[str, ChannelStatistics]
+    graph: OnnxGraph, index: int, groups: ChannelGroups, seen: Mapping[str, ChannelStatistics]
 ) -> Callable[[Tensor], Tensor]:
     """The weight noise of one layer as a function of all groups' factors."""
     node = graph.nodes[index]
-    weight = torch.from_numpy(np.array(float_layer(graph, index, None).weight)).double()
+    weight = torch.from_numpy(np.array(layer_weights(graph, index, None).weight)).double()
     weight = weight.reshape(*weight.shape[:2], -1)
     largest, taps = weight.abs().amax(2), weight.shape[2]
     ids = torch.from_numpy(groups.of(node.input[0], weight.shape[1]))

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.activations import Activations
+from calibration.activations import InstrumentedModel
 from calibration.errors import ImagesError
 from calibration.observers import Observer
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 
 
 def observe(
-    graph: Graph,
+    graph: OnnxGraph,
     observers: Mapping[str, Observer],
     batches: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
@@ -22,7 +22,7 @@ def observe(
     Each image is run once and forgotten; `on_batch` is called after each batch with its number of images.
     Raises ImagesError for images that do not fit the model's input and values that are not finite.
     """
-    activations = Activations(graph, tuple(observers))
+    activations = InstrumentedModel(graph, tuple(observers))
     images = 0
     for batch in batches:
         for values in activations.run(batch):

@@ -25,7 +25,7 @@ class Edge:
     slot: int = 0
 
 
-class Graph:
+class OnnxGraph:
     """An index over a model's graph. Does not follow changes of the nodes: make a new one after rewriting."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -153,7 +153,7 @@ def node_label(node: onnx.NodeProto) -> str:
     return node.name or f"{node.op_type} -> {node.output[0]}"
 
 
-def undequantized(graph: Graph, tensor: str) -> str:
+def undequantized(graph: OnnxGraph, tensor: str) -> str:
     """The tensor in front of any QuantizeLinear and DequantizeLinear that end in `tensor`."""
     while (node := graph.producer(tensor)) is not None and node.op_type in QDQ:
         tensor = node.input[0]

@@ -27,7 +27,7 @@ import onnx
 
 from calibration.errors import ModelError
 from calibration.fold_pixels import PixelInput, find_pixel_input
-from calibration.onnx_graph import Edge, Graph, attribute, node_label, undequantized
+from calibration.onnx_graph import Edge, OnnxGraph, attribute, node_label, undequantized
 from calibration.recipe import Correction, QuantRecipe, Scheme
 
 POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})
@@ -53,7 +53,7 @@ class Placement:
         """The tensors whose range calibration has to find, in graph order."""
         return tuple(dict.fromkeys(self.tensors.values()))
 
-    def only(self, graph: Graph, layer: int) -> "Placement":
+    def only(self, graph: OnnxGraph, layer: int) -> "Placement":
         """The part of this placement that makes one layer 8-bit: its weights and its input."""
         if self.pixels and layer == self.pixels.conv:
             return Placement({}, (), (layer,), self.pixels)
@@ -61,7 +61,7 @@ class Placement:
         return Placement({read: self.tensors[read]}, (Edge(layer),), (layer,), None)
 
 
-def place(graph: Graph, recipe: QuantRecipe, float_layers: Collection[str] = ()) -> Placement:
+def place(graph: OnnxGraph, recipe: QuantRecipe, float_layers: Collection[str] = ()) -> Placement:
     """Decide what is quantised. `float_layers` names Conv and Gemm nodes to leave in float.
 
     Raises ModelError for a graph without `image`, or with nodes that have no place in these rules.
@@ -87,7 +87,7 @@ def place(graph: Graph, recipe: QuantRecipe, float_layers: Collection[str] = ())
     return Placement({t: _range_source(graph, t) for t in tensors}, tuple(edges), layers, pixels)
 
 
-def _joined(graph: Graph) -> list[Edge]:
+def _joined(graph: OnnxGraph) -> list[Edge]:
     """What Concat and batch norms read; a norm behind a Concat needs nothing of its own."""
     found = []
     for i, node in enumerate(graph.nodes):
@@ -103,18 +103,18 @@ def _joined(graph: Graph) -> list[Edge]:
     return found
 
 
-def is_residual_add(graph: Graph, node: onnx.NodeProto) -> bool:
+def is_residual_add(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
     """Whether `node` adds two computed tensors."""
     return node.op_type == "Add" and not any(graph.is_constant(name) for name in node.input)
 
 
-def follows_convolution(graph: Graph, add: onnx.NodeProto) -> bool:
+def follows_convolution(graph: OnnxGraph, add: onnx.NodeProto) -> bool:
     """Whether a branch of an Add ends in a Conv; else, as in a highway network, it stays in float."""
     behind = [graph.producer(undequantized(graph, name)) for name in add.input]
     return any(node is not None and node.op_type == "Conv" for node in behind)
 
 
-def identity_slot(graph: Graph, add: onnx.NodeProto) -> int:
+def identity_slot(graph: OnnxGraph, add: onnx.NodeProto) -> int:
     """Which input of a residual Add is the identity branch. Raises ModelError if no branch ends in a Conv."""
     behind = [graph.producer(undequantized(graph, name)) for name in add.input]
     convs = [slot for slot, node in enumerate(behind) if node is not None and node.op_type == "Conv"]
@@ -127,7 +127,7 @@ def identity_slot(graph: Graph, add: onnx.NodeProto) -> int:
     return 1 - main
 
 
-def _weighted(graph: Graph, scheme: Scheme) -> list[int]:
+def _weighted(graph: OnnxGraph, scheme: Scheme) -> list[int]:
     """Indices of the nodes whose weights become 8-bit."""
     kinds = ("Conv", "Gemm") if scheme is Scheme.ASYM else ("Conv",)
     found = [i for i, node in enumerate(graph.nodes) if node.op_type in kinds]
@@ -144,7 +144,7 @@ def _weighted(graph: Graph, scheme: Scheme) -> list[int]:
     return found
 
 
-def _conv_depth(graph: Graph, tensor: str) -> int:
+def _conv_depth(graph: OnnxGraph, tensor: str) -> int:
     """The largest number of Conv nodes on a path from an input of the graph to `tensor`."""
     depth: dict[str, int] = {}
     for node in graph.nodes:
@@ -153,11 +153,11 @@ def _conv_depth(graph: Graph, tensor: str) -> int:
     return depth.get(tensor, 0)
 
 
-def _tensor(graph: Graph, edge: Edge) -> str:
+def _tensor(graph: OnnxGraph, edge: Edge) -> str:
     return str(graph.nodes[edge.node].input[edge.slot])
 
 
-def _keeps_scale(graph: Graph, node: onnx.NodeProto | None) -> bool:
+def _keeps_scale(graph: OnnxGraph, node: onnx.NodeProto | None) -> bool:
     """Whether a node only picks among its input's values and zero."""
     if node is None or node.op_type not in SAME_SCALE:
         return False
@@ -167,7 +167,7 @@ def _keeps_scale(graph: Graph, node: onnx.NodeProto | None) -> bool:
     return value is not None and not value.any()
 
 
-def _chain_start(graph: Graph, tensor: str) -> Edge | None:
+def _chain_start(graph: OnnxGraph, tensor: str) -> Edge | None:
     """The first node of the data movement that ends in `tensor`, if there is any."""
     start = None
     while _keeps_scale(graph, node := graph.producer(tensor)):
@@ -177,7 +177,7 @@ def _chain_start(graph: Graph, tensor: str) -> Edge | None:
     return start
 
 
-def _range_source(graph: Graph, tensor: str) -> str:
+def _range_source(graph: OnnxGraph, tensor: str) -> str:
     """The tensor in front of the data movement that ends in `tensor`."""
     start = _chain_start(graph, tensor)
     return tensor if start is None else _tensor(graph, start)

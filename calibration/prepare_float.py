@@ -10,7 +10,7 @@ from onnx import helper
 from calibration.centre import centred
 from calibration.equalize import equalized
 from calibration.errors import ModelError
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import PREPARATIONS, Correction, QuantRecipe, Scheme
 
 Images = Callable[[], Iterable[NDArray[np.uint8]]]
@@ -32,17 +32,17 @@ def prepare(
     Reads `images` once for each of the recipe's PREPARATIONS, and reports each batch's size to `on_batch`.
     Raises the errors of `equalized` and `centred`.
     """
-    result = Graph.load(model).model
+    result = OnnxGraph.load(model).model
     if recipe.has(Correction.EQUALIZE):
-        result = equalized(Graph(result), images(), recipe, on_batch)
+        result = equalized(OnnxGraph(result), images(), recipe, on_batch)
     if recipe.has(Correction.CENTRE):
-        result = centred(Graph(result), images(), recipe, on_batch)
+        result = centred(OnnxGraph(result), images(), recipe, on_batch)
     kept = {p.key: p.value for p in result.metadata_props}
     helper.set_model_props(result, kept | {MARK: _mark(recipe.scheme, recipe.corrections)})
     output.write_bytes(result.SerializeToString(deterministic=True))
 
 
-def check_prepared(graph: Graph, recipe: QuantRecipe) -> None:
+def check_prepared(graph: OnnxGraph, recipe: QuantRecipe) -> None:
     """Raise ModelError if `recipe` asks for a rewriting that the model has not gone through."""
     wanted = _mark(recipe.scheme, recipe.corrections)
     marked = {p.key: p.value for p in graph.model.metadata_props}.get(MARK)

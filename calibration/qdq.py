@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calibration.errors import LintError, RangesError
 from calibration.find_parameters import find_parameters
 from calibration.lint import lint_graph
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters
 from calibration.placement import Placement, place
 from calibration.prepare_float import check_prepared
@@ -38,7 +38,7 @@ def quantize(
     that cannot be quantised, ImagesError for images that are missing or do not fit, and LintError if the
     result breaks a rule of `lint`.
     """
-    graph = Graph.load(model)
+    graph = OnnxGraph.load(model)
     check_prepared(graph, recipe)
     placement = place(graph, recipe)
     _check(ranges, model, recipe, placement)
@@ -47,12 +47,12 @@ def quantize(
 
 
 def save_quantized(
-    graph: Graph, placement: Placement, parameters: Parameters, recipe: QuantRecipe, output: Path
+    graph: OnnxGraph, placement: Placement, parameters: Parameters, recipe: QuantRecipe, output: Path
 ) -> None:
     """Check and write the quantised graph; layers outside `placement` may be float. Raises LintError."""
     result = write_qdq(graph, placement, parameters, recipe)
     in_float = [node.name for i, node in enumerate(graph.nodes) if i not in placement.layers]
-    findings = lint_graph(Graph(result), recipe.scheme, in_float)
+    findings = lint_graph(OnnxGraph(result), recipe.scheme, in_float)
     if findings:
         raise LintError("The quantised graph breaks placement rules:\n" + "\n".join(map(str, findings)))
     onnx.checker.check_model(result, full_check=True)

@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 
 from calibration.errors import ModelError
 from calibration.grid import ActivationGrid, QuantizedWeight
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.qdq_writer import constants_of
 
 
-def read_parameters(quantized: Path | Graph, graph: Graph, placement: Placement) -> Parameters:
+def read_parameters(quantized: Path | OnnxGraph, graph: OnnxGraph, placement: Placement) -> Parameters:
     """Return the grids and layers of the Q/DQ model that `write_qdq` made of the float `graph`.
 
     Raises ModelError, naming the first constant that is missing, for a model made of another graph or with
     another placement.
     """
-    source = Graph.load(quantized) if isinstance(quantized, Path) else quantized
+    source = OnnxGraph.load(quantized) if isinstance(quantized, Path) else quantized
 
     def constant(name: str) -> NDArray[Any]:
         found = source.constant(name)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from calibration.fold_pixels import NHWC_TO_NCHW, PixelInput
-from calibration.onnx_graph import IMAGE, Graph, node_label, set_attribute, tensor_proto
+from calibration.onnx_graph import IMAGE, OnnxGraph, node_label, set_attribute, tensor_proto
 from calibration.parameters import Parameters
 from calibration.placement import Placement
 from calibration.recipe import QuantRecipe, Scheme
@@ -20,7 +20,7 @@ SOURCES = frozenset({"Constant", "Identity"})
 
 
 def write_qdq(
-    graph: Graph, placement: Placement, parameters: Parameters, recipe: QuantRecipe
+    graph: OnnxGraph, placement: Placement, parameters: Parameters, recipe: QuantRecipe
 ) -> onnx.ModelProto:
     """Return the quantised model. `parameters` may know of more tensors and layers than `placement` uses."""
     writer = _Writer(graph, placement, parameters)
@@ -39,7 +39,7 @@ def write_qdq(
     return model
 
 
-def constants_of(graph: Graph, index: int) -> str:
+def constants_of(graph: OnnxGraph, index: int) -> str:
     """What the names of a layer's constants begin with; layers that share their weights have their own."""
     node = graph.nodes[index]
     name = str(node.input[1])
@@ -49,7 +49,7 @@ def constants_of(graph: Graph, index: int) -> str:
 class _Writer:
     """Builds the quantised graph node by node, in the float graph's order."""
 
-    def __init__(self, graph: Graph, placement: Placement, parameters: Parameters) -> None:
+    def __init__(self, graph: OnnxGraph, placement: Placement, parameters: Parameters) -> None:
         self.graph = graph
         self.placement = placement
         self.parameters = parameters

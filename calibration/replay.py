@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from calibration.errors import ModelError
-from calibration.onnx_graph import IMAGE, Graph, attribute, node_label
+from calibration.onnx_graph import IMAGE, OnnxGraph, attribute, node_label
 
 
 class Replay:
     """A float graph whose every tensor can be seen and differentiated; the operators of residual networks."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: OnnxGraph) -> None:
         self.graph = graph
         self._constants: dict[str, Tensor] = {}
         computed = [

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calibration.grid import QuantizedWeight, max_scales, nearest_weights, round_weight, weight_scales
 from calibration.recipe import Correction, QuantRecipe
-from calibration.weight_layers import FloatLayer
+from calibration.weight_layers import LayerWeights
 
 DAMPING = 0.01
 """Of the mean diagonal, added to the diagonal of the Hessian; the value of the GPTQ paper."""
@@ -34,7 +34,7 @@ class InputMoments:
 
 
 def quantize_layer(
-    layer: FloatLayer, input_scale: float, recipe: QuantRecipe, moments: InputMoments | None = None
+    layer: LayerWeights, input_scale: float, recipe: QuantRecipe, moments: InputMoments | None = None
 ) -> tuple[QuantizedWeight, NDArray[np.float32]]:
     """Return a layer's int8 weights and its float32 bias [K].
 
@@ -49,7 +49,7 @@ def quantize_layer(
 
 
 def _rounded(
-    layer: FloatLayer, input_scale: float, recipe: QuantRecipe, covariance: NDArray[np.float32] | None
+    layer: LayerWeights, input_scale: float, recipe: QuantRecipe, covariance: NDArray[np.float32] | None
 ) -> QuantizedWeight:
     if covariance is None:
         return round_weight(layer.weight, weight_scales(layer.weight, layer.bias, input_scale))
@@ -61,7 +61,9 @@ def _rounded(
     return round_weight(layer.weight, scales)
 
 
-def corrected_bias(layer: FloatLayer, weight: QuantizedWeight, moments: InputMoments) -> NDArray[np.float32]:
+def corrected_bias(
+    layer: LayerWeights, weight: QuantizedWeight, moments: InputMoments
+) -> NDArray[np.float32]:
     """float32 [K]: bias + W E[x] - W' E[x'], so that the layer's mean output is the float layer's.
 
     Empirical bias correction: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias

@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 
 from calibration.errors import ModelError
 from calibration.fold_pixels import PixelInput
-from calibration.onnx_graph import Graph, attribute, node_label
+from calibration.onnx_graph import OnnxGraph, attribute, node_label
 
 
 @dataclass(frozen=True)
-class FloatLayer:
+class LayerWeights:
     """weight float32 [K, C, R, S] (Conv) or [K, C] (Gemm), bias float32 [K]."""
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
 
 
-def float_layer(graph: Graph, index: int, pixels: PixelInput | None) -> FloatLayer:
+def layer_weights(graph: OnnxGraph, index: int, pixels: PixelInput | None) -> LayerWeights:
     """Read the layer of node `index`; its normalisation is folded in if it is the one behind `pixels`.
 
     Raises ModelError for a Gemm that is more than x @ W + b, and for weights that are not finite.
@@ -51,4 +51,4 @@ def float_layer(graph: Graph, index: int, pixels: PixelInput | None) -> FloatLay
         )
     if pixels and index == pixels.conv:
         weight, bias = pixels.fold(weight, bias)
-    return FloatLayer(weight, bias)
+    return LayerWeights(weight, bias)

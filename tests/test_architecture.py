@@ -108,3 +108,14 @@ def woken(code: str) -> str:
     code = f"import sys\n{code}\nprint(*sorted({heavy!r} & set(sys.modules)), file=sys.stderr, end='')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stderr.rpartition("\n")[2]
+
+
+def test_a_class_name_of_calibration_means_one_thing() -> None:
+    where: dict[str, list[str]] = {}
+    for folder in OURS:
+        for path in sources(folder):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    where.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    twice = {name: files for name, files in where.items() if len(files) > 1}
+    assert not [name for name, files in twice.items() if any(f.startswith("calibration") for f in files)]

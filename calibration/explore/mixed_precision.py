@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calibration.coverage import layer_macs
 from calibration.metrics import logits
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.prepare_float import Images
 from calibration.produce import Produced
@@ -38,7 +38,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class FloatLayer:
+class KeptInFloat:
     """A layer left in float: why and what it costs.
 
     Why: the SQNR of the logits with it alone in 8 bits, in dB, and how much higher the drop's interval would
@@ -52,14 +52,14 @@ class FloatLayer:
 
 
 @dataclass(frozen=True)
-class MixedPrecision:
+class PrecisionMix:
     """Which layers stay in float, the drop's interval on the tuning images then, and whether it passes.
 
     `all_int8` is the interval with every layer in 8 bits, `all_float` with none: what the search began from,
     and the best that these images can show.
     """
 
-    layers: tuple[FloatLayer, ...]
+    layers: tuple[KeptInFloat, ...]
     drop: tuple[float, float]
     all_int8: tuple[float, float]
     all_float: tuple[float, float]
@@ -73,7 +73,7 @@ def quantize_within(
     alone: Mapping[str, float],
     output: Path,
     on_try: Callable[[int], None] = lambda _: None,
-) -> MixedPrecision:
+) -> PrecisionMix:
     """Write to `output` the Q/DQ model of `produced` with as few layers in float as reach `goal`.
 
     Layers go to float in the order of the noise they cause alone (`alone`, from `noise_alone`): the shortest
@@ -92,13 +92,13 @@ def quantize_within(
             chosen = fewer
     placement = place(search.graph, recipe, chosen)
     save_quantized(search.graph, placement, search.parameters, recipe, output)
-    layers = tuple(FloatLayer(name, alone[name], search.saved(chosen, name), share[name]) for name in chosen)
+    layers = tuple(KeptInFloat(name, alone[name], search.saved(chosen, name), share[name]) for name in chosen)
     drop, all_int8 = search.drop(chosen), search.drop(())
     all_float = search.drop(ranked) if search.fails(()) else drop
-    return MixedPrecision(layers, drop, all_int8, all_float, drop[1] <= goal.max_drop)
+    return PrecisionMix(layers, drop, all_int8, all_float, drop[1] <= goal.max_drop)
 
 
-def macs_shares(graph: Graph) -> dict[str, float]:
+def macs_shares(graph: OnnxGraph) -> dict[str, float]:
     """The share of each Conv and Gemm node, by name, in all multiply-accumulates of one image."""
     macs = layer_macs(graph)
     total = sum(macs.values())
@@ -111,7 +111,7 @@ class _Search:
     def __init__(
         self, produced: Produced, recipe: QuantRecipe, goal: Goal, on_try: Callable[[int], None]
     ) -> None:
-        self.graph = Graph.load(produced.float_model)
+        self.graph = OnnxGraph.load(produced.float_model)
         self.recipe, self.goal, self.on_try = recipe, goal, on_try
         self.parameters = read_parameters(produced.quantized, self.graph, place(self.graph, recipe))
         self.correct = self._correct(produced.float_model)

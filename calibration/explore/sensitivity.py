@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from calibration.metrics import Closeness, closeness, logits
-from calibration.onnx_graph import Graph, node_label
+from calibration.onnx_graph import OnnxGraph, node_label
 from calibration.placement import Placement, place
 from calibration.prepare_float import Images
 from calibration.produce import Produced
@@ -14,7 +14,7 @@ from calibration.recipe import QuantRecipe
 
 
 @dataclass(frozen=True)
-class LayerSensitivity:
+class LayerNoise:
     """One Conv or Gemm: `alone` with only it (weights and input) in 8 bits, `without` with all but it."""
 
     layer: str
@@ -29,7 +29,7 @@ def sensitivity(
     recipe: QuantRecipe,
     evaluation: Images,
     on_layer: Callable[[int], None] = lambda _: None,
-) -> list[LayerSensitivity]:
+) -> list[LayerNoise]:
     """Measure every 8-bit layer of `produced`, in graph order, on `evaluation` images.
 
     Logits come from onnxruntime's default session. `on_layer` is called with 1 after each layer. Raises
@@ -40,7 +40,7 @@ def sensitivity(
     for index in comparison.placement.layers:
         node = graph.nodes[index]
         table.append(
-            LayerSensitivity(
+            LayerNoise(
                 node_label(node),
                 node.op_type,
                 comparison.parameters.layers[index].weight.values.size,
@@ -75,7 +75,7 @@ class _Comparison:
     """The float model's logits, with which those of partly quantised models are compared."""
 
     def __init__(self, produced: Produced, recipe: QuantRecipe, evaluation: Images) -> None:
-        self.graph = Graph.load(produced.float_model)
+        self.graph = OnnxGraph.load(produced.float_model)
         self.placement = place(self.graph, recipe)
         self.parameters = read_parameters(produced.quantized, self.graph, self.placement)
         self._recipe, self._evaluation = recipe, evaluation

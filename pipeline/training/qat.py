@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from calibration.fake_quant import FakeQuantized, Rates
 from calibration.metrics import closeness, logits
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters
 from calibration.placement import Placement, place
 from calibration.qdq import save_quantized
@@ -59,7 +59,7 @@ class QatResult:
 class Subject:
     """What is trained: a float graph, where it is quantised, and the numbers to begin with."""
 
-    graph: Graph
+    graph: OnnxGraph
     placement: Placement
     recipe: QuantRecipe
     start: Parameters
@@ -67,7 +67,7 @@ class Subject:
     @classmethod
     def of(cls, build: Build) -> "Subject":
         """Take a build's quantised model."""
-        graph = Graph.load(build.prepared_model.file("model.onnx"))
+        graph = OnnxGraph.load(build.prepared_model.file("model.onnx"))
         placement = place(graph, build.recipe)
         start = read_parameters(build.quantized_model.file(QUANTIZED), graph, placement)
         return cls(graph, placement, build.recipe, start)

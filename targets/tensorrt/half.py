@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.onnx_graph import Graph, node_label
+from calibration.onnx_graph import OnnxGraph, node_label
 from targets.errors import EngineError
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -22,7 +22,7 @@ def float_layers_to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     Everything that is quantised keeps its FP32 scales, so it computes what was validated, to the bit of its
     scales. Raises EngineError for weights that FP16 cannot hold.
     """
-    graph = Graph(model)
+    graph = OnnxGraph(model)
     inside = {i for i, node in enumerate(graph.nodes) if _has_float_weights(graph, node)}
     return _with_half(graph, inside)
 
@@ -32,7 +32,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises EngineError for weights that FP16 cannot hold.
     """
-    graph = Graph(model)
+    graph = OnnxGraph(model)
     first = next((node for node in graph.nodes if node.op_type == "Conv"), None)
     before = set() if first is None else _ancestors(graph, first.input[0])
     inside = {
@@ -43,11 +43,11 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     return _with_half(graph, inside)
 
 
-def _has_float_weights(graph: Graph, node: onnx.NodeProto) -> bool:
+def _has_float_weights(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
     return node.op_type in WEIGHTED and graph.is_constant(node.input[1])
 
 
-def _ancestors(graph: Graph, tensor: str) -> set[int]:
+def _ancestors(graph: OnnxGraph, tensor: str) -> set[int]:
     """Indices of the nodes that `tensor` is computed from."""
     found: set[int] = set()
     names = [tensor]
@@ -59,7 +59,7 @@ def _ancestors(graph: Graph, tensor: str) -> set[int]:
     return found
 
 
-def _with_half(graph: Graph, inside: Collection[int]) -> onnx.ModelProto:
+def _with_half(graph: OnnxGraph, inside: Collection[int]) -> onnx.ModelProto:
     """Let the nodes `inside` compute in FP16: constants rounded, casts where tensors enter and leave."""
     names = {name for i in inside for name in graph.nodes[i].output}
     outputs = {output.name for output in graph.model.graph.output}
@@ -94,11 +94,11 @@ def _with_half(graph: Graph, inside: Collection[int]) -> onnx.ModelProto:
     return _assembled(graph, nodes, constants)
 
 
-def _read_outside(graph: Graph, name: str, inside: Collection[int]) -> bool:
+def _read_outside(graph: OnnxGraph, name: str, inside: Collection[int]) -> bool:
     return any(edge.node not in inside for edge in graph.consumers(name))
 
 
-def _half_name(graph: Graph, name: str, inner: Collection[str], leaving: Collection[str]) -> str:
+def _half_name(graph: OnnxGraph, name: str, inner: Collection[str], leaving: Collection[str]) -> str:
     """What an FP16 node reads in place of `name`: itself if it is no float, or is FP16 already."""
     if not name:
         return name
@@ -123,7 +123,7 @@ def _cast(name: str, output: str, to: int) -> onnx.NodeProto:
 
 
 def _assembled(
-    graph: Graph, nodes: list[onnx.NodeProto], constants: dict[str, onnx.TensorProto]
+    graph: OnnxGraph, nodes: list[onnx.NodeProto], constants: dict[str, onnx.TensorProto]
 ) -> onnx.ModelProto:
     """The model with other nodes and further constants; what nobody reads any more is left out."""
     model = onnx.ModelProto()

@@ -9,7 +9,7 @@ from calibration.centre import first_activation
 from calibration.errors import ImagesError, ModelError
 from calibration.lint import lint
 from calibration.metrics import closeness
-from calibration.onnx_graph import Graph, attribute
+from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.prepare_float import prepare
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
@@ -37,7 +37,7 @@ def test_a_centred_model_computes_the_same(exported: Exported, centred: Path) ->
 
 def test_the_first_activation_reaches_as_far_below_zero_as_above(exported: Exported, centred: Path) -> None:
     model = onnx.load(centred)
-    name = f"{first_activation(Graph.load(exported.path))}/centred"
+    name = f"{first_activation(OnnxGraph.load(exported.path))}/centred"
     model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(model.SerializeToString())
     values = session.run([name], {"image": pictures(16, exported.image_shape)})[0]
@@ -46,7 +46,7 @@ def test_the_first_activation_reaches_as_far_below_zero_as_above(exported: Expor
 
 def test_no_convolution_behind_it_pads_by_itself(centred: Path) -> None:
     """Its own padding is with zero, which is not what the border held."""
-    graph = Graph.load(centred)
+    graph = OnnxGraph.load(centred)
     padded = [n.output[0] for n in graph.nodes if n.op_type == "Pad" and n.output[0].endswith("/border")]
     readers = [graph.nodes[edge.node] for name in padded for edge in graph.consumers(name)]
     assert readers
@@ -77,7 +77,7 @@ def test_centring_lowers_the_noise(exported: Exported, tmp_path: Path) -> None:
 
 def test_an_activation_that_feeds_something_else_is_named(rgb_model: Path, tmp_path: Path) -> None:
     model = onnx.load(rgb_model)
-    name = first_activation(Graph(model))
+    name = first_activation(OnnxGraph(model))
     model.graph.node.append(onnx.helper.make_node("Sigmoid", [name], ["more"], "gate"))
     model.graph.output.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, None))
     onnx.save(model, tmp_path / "gated.onnx")

@@ -7,7 +7,7 @@ import pytest
 
 from calibration.channels import ChannelGroups
 from calibration.errors import ImagesError
-from calibration.onnx_graph import Graph, tensor_proto
+from calibration.onnx_graph import OnnxGraph, tensor_proto
 from calibration.prepare_float import prepare
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
@@ -24,7 +24,7 @@ def _logits(model: Path, images: np.ndarray) -> np.ndarray:
 
 def test_the_replay_computes_what_onnxruntime_computes(exported: Exported) -> None:
     images = pictures(6, exported.image_shape)
-    found, _ = Replay(Graph.load(exported.path)).run(images)
+    found, _ = Replay(OnnxGraph.load(exported.path)).run(images)
     np.testing.assert_allclose(found.detach().numpy(), _logits(exported.path, images), atol=1e-5)
 
 
@@ -38,7 +38,7 @@ def test_an_equalised_model_computes_the_same(exported: Exported, tmp_path: Path
 
 
 def test_scales_along_a_residual_stream_are_tied(exported: Exported) -> None:
-    graph = Graph.load(exported.path)
+    graph = OnnxGraph.load(exported.path)
     groups = ChannelGroups(graph)
     first = next(n for n in graph.nodes if n.op_type == "Add")
     branches = [groups.of(name, 8) for name in [*first.input, first.output[0]]]
@@ -48,7 +48,7 @@ def test_scales_along_a_residual_stream_are_tied(exported: Exported) -> None:
 
 
 def test_shortcut_a_shifts_its_channels_into_the_next_stage(rgb_model: Path) -> None:
-    graph = Graph.load(rgb_model)
+    graph = OnnxGraph.load(rgb_model)
     groups = ChannelGroups(graph)
     adds = [n.output[0] for n in graph.nodes if n.op_type == "Add"]
     np.testing.assert_array_equal(groups.of(adds[1], 16)[4:12], groups.of(adds[0], 8))

@@ -7,18 +7,18 @@ import pytest
 from calibration.collect import collect
 from calibration.known_ranges import known_ranges
 from calibration.observers import Range
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import ObserverName, QuantRecipe, Scheme
 from tests.calibration.networks import MEAN, STD
 
 
-def _only_image(graph: Graph) -> Range:
+def _only_image(graph: OnnxGraph) -> Range:
     (found,) = known_ranges(graph).values()
     return found
 
 
 def test_the_image_ranges_from_black_to_white(rgb_model: Path) -> None:
-    found = _only_image(Graph.load(rgb_model))
+    found = _only_image(OnnxGraph.load(rgb_model))
     black, white = -np.array(MEAN) / STD, (1 - np.array(MEAN)) / STD
     assert [found.low, found.high] == pytest.approx([black.min(), white.max()])
 
@@ -29,7 +29,7 @@ def test_a_dark_background_does_not_clip_the_image(rgb_model: Path, observer: Ob
     rng = np.random.default_rng(0)
     images = np.zeros((16, 16, 16, 3), np.uint8)
     images[:, 6:9, 6:9] = rng.integers(0, 256, (16, 3, 3, 3))
-    graph = Graph.load(rgb_model)
+    graph = OnnxGraph.load(rgb_model)
     ranges = collect(rgb_model, [images], QuantRecipe(Scheme.SYM, observer))
     assert _only_image(graph) in ranges.tensors.values()
 
@@ -37,4 +37,4 @@ def test_a_dark_background_does_not_clip_the_image(rgb_model: Path, observer: Ob
 def test_without_a_normalisation_in_front_nothing_is_known(rgb_model: Path) -> None:
     model = onnx.load(rgb_model)
     next(node for node in model.graph.node if node.op_type == "Mul").op_type = "Div"
-    assert known_ranges(Graph(model)) == {}
+    assert known_ranges(OnnxGraph(model)) == {}

@@ -10,7 +10,7 @@ from calibration.errors import ImagesError
 from calibration.fake_quant import FakeQuantized, Rates
 from calibration.find_parameters import find_parameters, images_read
 from calibration.metrics import closeness, logits
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters
 from calibration.placement import Placement, place
 from calibration.produce import produce
@@ -22,8 +22,8 @@ from tests.calibration.networks import Exported
 SCHEMES = pytest.mark.parametrize("name", ["w8a8_asym_mse", "w8a8_sym_mse_pix", "w8a8_sym"])
 
 
-def _start(exported: Exported, name: str) -> tuple[Graph, Placement, Parameters]:
-    recipe, graph = QuantRecipe.parse(name), Graph.load(exported.path)
+def _start(exported: Exported, name: str) -> tuple[OnnxGraph, Placement, Parameters]:
+    recipe, graph = QuantRecipe.parse(name), OnnxGraph.load(exported.path)
     placement = place(graph, recipe)
     ranges = collect(exported.path, [pictures(32, exported.image_shape)], recipe)
     return graph, placement, find_parameters(graph, placement, ranges, recipe)
@@ -90,7 +90,7 @@ def test_without_images_there_is_nothing_to_learn_from(exported: Exported) -> No
 
 @pytest.mark.parametrize("name", ["w8a8_asym", "w8a8_asym_bc", "w8a8_sym_obq_ada"])
 def test_progress_ends_where_it_was_said_to(rgb_model: Path, name: str) -> None:
-    recipe, graph = QuantRecipe.parse(name), Graph.load(rgb_model)
+    recipe, graph = QuantRecipe.parse(name), OnnxGraph.load(rgb_model)
     seen: list[int] = []
     images = pictures(20, (16, 16, 3))
     ranges = collect(rgb_model, [images], recipe)

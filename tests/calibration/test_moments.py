@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from calibration.collect import collect
 from calibration.errors import ModelError
 from calibration.find_parameters import find_parameters
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
 from tests.calibration.conftest import pictures
@@ -49,7 +49,7 @@ class Separable(nn.Module):
 def test_corrected_biases_give_each_layer_the_mean_output_of_the_float_one(tmp_path: Path) -> None:
     network, images = Separable(), pictures(8, SIZE)
     source = export(network, tmp_path / "float.onnx", SIZE).path
-    recipe, graph = QuantRecipe.parse("w8a8_asym_bc"), Graph.load(source)
+    recipe, graph = QuantRecipe.parse("w8a8_asym_bc"), OnnxGraph.load(source)
     placement = place(graph, recipe)
     found = find_parameters(graph, placement, collect(source, [images], recipe), recipe, [images])
     reads = network.layers(torch.from_numpy(images))
@@ -72,7 +72,7 @@ def test_corrected_biases_give_each_layer_the_mean_output_of_the_float_one(tmp_p
 
 def test_a_covariance_of_grouped_inputs_is_refused_by_name(tmp_path: Path) -> None:
     source = export(Separable(), tmp_path / "float.onnx", SIZE).path
-    recipe, graph, images = QuantRecipe.parse("w8a8_asym_obq"), Graph.load(source), pictures(2, SIZE)
+    recipe, graph, images = QuantRecipe.parse("w8a8_asym_obq"), OnnxGraph.load(source), pictures(2, SIZE)
     ranges = collect(source, [images], recipe)
     with pytest.raises(ModelError, match=r"depthwise.* is grouped; obq and wmse"):
         find_parameters(graph, place(graph, recipe), ranges, recipe, [images])

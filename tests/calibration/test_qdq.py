@@ -13,7 +13,7 @@ from calibration.collect import collect
 from calibration.errors import ImagesError, ModelError, RangesError
 from calibration.fold_pixels import find_pixel_input
 from calibration.lint import lint
-from calibration.onnx_graph import Graph, attribute
+from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import place
 from calibration.produce import produce
 from calibration.qdq import quantize
@@ -61,7 +61,7 @@ def test_the_result_passes_the_lint(exported: Exported, scheme: Scheme, tmp_path
 def test_biases_stay_float_and_weights_are_int8_per_output_channel(
     exported: Exported, scheme: Scheme, tmp_path: Path
 ) -> None:
-    graph = Graph.load(_quantized(exported, scheme, tmp_path))
+    graph = OnnxGraph.load(_quantized(exported, scheme, tmp_path))
     layers = [
         n for n in graph.nodes if n.op_type == "Conv" or (n.op_type == "Gemm" and scheme is Scheme.ASYM)
     ]
@@ -82,14 +82,14 @@ def test_biases_stay_float_and_weights_are_int8_per_output_channel(
 def test_a_tensor_read_by_a_convolution_and_a_shortcut_is_quantised_once(
     exported: Exported, scheme: Scheme, tmp_path: Path
 ) -> None:
-    graph = Graph.load(_quantized(exported, scheme, tmp_path))
+    graph = OnnxGraph.load(_quantized(exported, scheme, tmp_path))
     sources = Counter(n.input[0] for n in graph.nodes if n.op_type == "QuantizeLinear")
     assert set(sources.values()) == {1}
 
 
 @SCHEMES
 def test_data_movement_keeps_scale_and_zero_point(exported: Exported, scheme: Scheme) -> None:
-    graph = Graph.load(exported.path)
+    graph = OnnxGraph.load(exported.path)
     placement = place(graph, QuantRecipe(scheme))
     moved = {t: source for t, source in placement.tensors.items() if t != source}
     producers = {graph.producer(t).op_type for t in moved}  # type: ignore[union-attr]
@@ -98,13 +98,13 @@ def test_data_movement_keeps_scale_and_zero_point(exported: Exported, scheme: Sc
 
 
 def test_the_classifier_is_int8_for_cpus_and_float_for_tensorrt(exported: Exported) -> None:
-    graph = Graph.load(exported.path)
+    graph = OnnxGraph.load(exported.path)
     kinds = {s: {graph.nodes[i].op_type for i in place(graph, QuantRecipe(s)).layers} for s in Scheme}
     assert kinds == {Scheme.ASYM: {"Conv", "Gemm"}, Scheme.SYM: {"Conv"}}
 
 
 def test_for_cpus_the_pixels_are_the_quantised_input(exported: Exported, tmp_path: Path) -> None:
-    graph = Graph.load(_quantized(exported, Scheme.ASYM, tmp_path))
+    graph = OnnxGraph.load(_quantized(exported, Scheme.ASYM, tmp_path))
     assert not {"Cast", "Sub", "Mul"} & {n.op_type for n in graph.nodes if "image" in n.input}
     transpose, dequantize = graph.nodes[:2]
     assert (transpose.op_type, list(transpose.input), dequantize.op_type) == (
@@ -124,7 +124,7 @@ def test_for_cpus_the_pixels_are_the_quantised_input(exported: Exported, tmp_pat
 def test_folding_the_normalisation_is_exact_inside_and_half_a_grey_level_off_at_the_border(
     exported: Exported,
 ) -> None:
-    graph = Graph.load(exported.path)
+    graph = OnnxGraph.load(exported.path)
     pixels = find_pixel_input(graph, Scheme.ASYM)
     conv = graph.nodes[pixels.conv]
     weight, bias = (torch.from_numpy(np.array(graph.constant(name))) for name in conv.input[1:])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calibration.errors import ModelError
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.produce import produce
 from calibration.qdq_reader import read_parameters
@@ -20,7 +20,7 @@ def test_what_was_written_is_read_back_and_writes_the_same_model(
 ) -> None:
     recipe = QuantRecipe.parse(name)
     made = produce(exported.path, lambda: [pictures(16, exported.image_shape)], recipe, tmp_path)
-    graph = Graph.load(made.float_model)
+    graph = OnnxGraph.load(made.float_model)
     placement = place(graph, recipe)
     found = read_parameters(made.quantized, graph, placement)
     again = write_qdq(graph, placement, found, recipe)
@@ -31,6 +31,6 @@ def test_what_was_written_is_read_back_and_writes_the_same_model(
 def test_a_model_of_another_recipe_is_refused(rgb_model: Path, tmp_path: Path) -> None:
     made = produce(rgb_model, lambda: [pictures(8, (16, 16, 3))], QuantRecipe.parse("w8a8_sym"), tmp_path)
     other = QuantRecipe.parse("w8a8_asym")
-    graph = Graph.load(rgb_model)
+    graph = OnnxGraph.load(rgb_model)
     with pytest.raises(ModelError, match="was not made from this float model by this recipe"):
         read_parameters(made.quantized, graph, place(graph, other))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from calibration.grid import QuantizedWeight, max_scales, round_weight, weight_scales
 from calibration.recipe import QuantRecipe
 from calibration.rounding import InputMoments, mse_scales, quantize_layer, second_order_rounding
-from calibration.weight_layers import FloatLayer
+from calibration.weight_layers import LayerWeights
 
 K, D = 6, 24
 
@@ -19,9 +19,9 @@ def _inputs(seed: int, count: int = 400) -> NDArray[np.float64]:
     return np.asarray(np.maximum(mixed + 1, 0))
 
 
-def _layer(seed: int) -> FloatLayer:
+def _layer(seed: int) -> LayerWeights:
     rng = np.random.default_rng(seed)
-    return FloatLayer(rng.normal(size=(K, D)).astype(np.float32), rng.normal(size=K).astype(np.float32))
+    return LayerWeights(rng.normal(size=(K, D)).astype(np.float32), rng.normal(size=K).astype(np.float32))
 
 
 def _moments(x: NDArray[np.float64], quantized: NDArray[np.float64]) -> InputMoments:
@@ -30,7 +30,7 @@ def _moments(x: NDArray[np.float64], quantized: NDArray[np.float64]) -> InputMom
     )
 
 
-def _error(layer: FloatLayer, weight: QuantizedWeight, x: NDArray[np.float64]) -> float:
+def _error(layer: LayerWeights, weight: QuantizedWeight, x: NDArray[np.float64]) -> float:
     """Mean squared error of the output, apart from its mean, which is the bias's concern."""
     difference = (x - x.mean(axis=0)) @ (layer.weight - weight.dequantize()).astype(np.float64).T
     return float((difference**2).mean())

@@ -5,11 +5,11 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from calibration.explore.mixed_precision import Goal, MixedPrecision, macs_shares, quantize_within
+from calibration.explore.mixed_precision import Goal, PrecisionMix, macs_shares, quantize_within
 from calibration.explore.sensitivity import noise_alone
 from calibration.lint import lint
 from calibration.metrics import logits
-from calibration.onnx_graph import Graph, tensor_proto
+from calibration.onnx_graph import OnnxGraph, tensor_proto
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
@@ -41,7 +41,7 @@ def harmed(rgb_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _within(model: Path, folder: Path, scheme: Scheme, max_drop: float) -> MixedPrecision:
+def _within(model: Path, folder: Path, scheme: Scheme, max_drop: float) -> PrecisionMix:
     recipe = QuantRecipe(scheme)
     made = produce(model, lambda: [IMAGES], recipe, folder)
     alone = noise_alone(made, recipe, lambda: [IMAGES])
@@ -79,7 +79,7 @@ def test_a_goal_out_of_reach_is_said_to_be(rgb_model: Path, tmp_path: Path) -> N
 
 
 def test_the_shares_of_all_layers_are_one_and_follow_from_the_shapes(exported: Exported) -> None:
-    shares = macs_shares(Graph.load(exported.path))
+    shares = macs_shares(OnnxGraph.load(exported.path))
     assert sum(shares.values()) == pytest.approx(1)
     if "shortcut_a" in exported.path.name:
         stem, block = shares["/stem/Conv"], shares["/blocks/blocks.0/conv1/Conv"]

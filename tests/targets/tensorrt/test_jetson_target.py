@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.qdq import save_quantized
 from calibration.qdq_reader import read_parameters
@@ -59,7 +59,7 @@ def test_a_layer_left_in_float_on_purpose_is_none_that_has_to_be_int8(
     int8_model: Path, float_model: Path, tmp_path: Path
 ) -> None:
     recipe = QuantRecipe.parse("w8a8_sym")
-    graph = Graph.load(float_model)
+    graph = OnnxGraph.load(float_model)
     name = next(node.name for node in graph.nodes if "conv2" in node.name)
     placement = place(graph, recipe, [name])
     parameters = read_parameters(int8_model, graph, placement)

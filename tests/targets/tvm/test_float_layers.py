@@ -7,7 +7,7 @@ import pytest
 
 from calibration.collect import collect
 from calibration.find_parameters import find_parameters
-from calibration.onnx_graph import Graph
+from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.qdq import save_quantized
 from calibration.recipe import QuantRecipe, Scheme
@@ -30,7 +30,7 @@ CHOICES["all but the stem"] = slice(1, None)
 def left_in_float(choice: slice, scheme: Scheme, folder: Path) -> Path:
     recipe = QuantRecipe(scheme)
     source = export(TinyResNet(), folder / "float.onnx", SIZE).path
-    graph = Graph.load(source)
+    graph = OnnxGraph.load(source)
     layers = [node.name for node in graph.nodes if node.op_type in ("Conv", "Gemm")]
     placement = place(graph, recipe, layers[choice])
     ranges = collect(source, [pictures(32, SIZE, seed=1)], recipe)
