@@ -4,9 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from calibration.find_parameters import quantize_layer
 from calibration.grid import QuantizedWeight, max_scales, round_weight, weight_scales
+from calibration.moments import InputMoments
 from calibration.recipe import QuantRecipe
-from calibration.rounding import InputMoments, mse_scales, quantize_layer, second_order_rounding
+from calibration.rounding import mse_scales, second_order_rounding
 from calibration.weight_layers import LayerWeights
 
 K, D = 6, 24
@@ -26,7 +28,7 @@ def _layer(seed: int) -> LayerWeights:
 
 def _moments(x: NDArray[np.float64], quantized: NDArray[np.float64]) -> InputMoments:
     return InputMoments(
-        np.cov(quantized.T, bias=True).astype(np.float32), x.mean(axis=0), quantized.mean(axis=0)
+        np.cov(quantized.T, bias=True).astype(np.float32)[None], x.mean(axis=0), quantized.mean(axis=0)
     )
 
 
@@ -43,7 +45,7 @@ def test_second_order_rounding_beats_rounding_to_nearest(seed: int) -> None:
     scales = weight_scales(layer.weight, layer.bias, 0.1)
     covariance = np.cov(x.T, bias=True)
     hessian = covariance + 1e-3 * np.diag(covariance).mean() * np.eye(D)
-    learned = second_order_rounding(layer.weight, scales, hessian)
+    learned = second_order_rounding(layer.weight, scales, hessian[None])
     assert _error(layer, learned, x) < _error(layer, round_weight(layer.weight, scales), x)
 
 
@@ -51,7 +53,7 @@ def test_without_correlation_second_order_rounding_is_rounding_to_nearest() -> N
     layer = _layer(0)
     scales = weight_scales(layer.weight, layer.bias, 0.1)
     hessian = np.diag(np.random.default_rng(0).uniform(1, 2, D))
-    learned = second_order_rounding(layer.weight, scales, hessian)
+    learned = second_order_rounding(layer.weight, scales, hessian[None])
     np.testing.assert_array_equal(learned.values, round_weight(layer.weight, scales).values)
 
 
@@ -69,7 +71,7 @@ def test_second_order_rounding_equals_the_textbook_update() -> None:
         error = (rest[:, column] - expected[:, column] * scales) / inverse[0, 0]
         rest[:, remaining] -= error[:, None] * inverse[0]
         remaining = remaining[1:]
-    found = second_order_rounding(layer.weight, scales.astype(np.float32), hessian)
+    found = second_order_rounding(layer.weight, scales.astype(np.float32), hessian[None])
     np.testing.assert_array_equal(found.values, expected)
 
 
@@ -79,9 +81,11 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         weight_scales(layer.weight, layer.bias, 0.1),
         np.cov(_inputs(1).T) + 0.1 * np.eye(x.shape[1]),
     )
-    whole = second_order_rounding(layer.weight, scales, hessian)
+    whole = second_order_rounding(layer.weight, scales, hessian[None])
     monkeypatch.setattr("calibration.rounding.BLOCK", 5)
-    np.testing.assert_array_equal(second_order_rounding(layer.weight, scales, hessian).values, whole.values)
+    np.testing.assert_array_equal(
+        second_order_rounding(layer.weight, scales, hessian[None]).values, whole.values
+    )
 
 
 @given(st.integers(0, 2**16))
@@ -90,7 +94,8 @@ def test_bias_correction_makes_the_mean_output_the_float_layers(seed: int) -> No
     layer, x = _layer(seed), _inputs(seed)
     quantized = np.minimum(np.rint(x * 4) / 4, 3)
     recipe = QuantRecipe.parse("w8a8_asym_bc")
-    weight, bias = quantize_layer(layer, 0.25, recipe, _moments(x, quantized))
+    found_layer = quantize_layer(layer, 0.25, recipe, _moments(x, quantized))
+    weight, bias = found_layer.weight, found_layer.bias
     expected = (x @ layer.weight.T.astype(np.float64) + layer.bias).mean(axis=0)
     found = (quantized @ weight.dequantize().T.astype(np.float64) + bias).mean(axis=0)
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -106,13 +111,14 @@ def test_least_squares_scales_are_no_worse_than_the_largest_weights(seed: int) -
         back = round_weight(weight, scales.astype(np.float32)).dequantize()
         return np.asarray(((back - weight).astype(np.float64) ** 2) @ importance)
 
-    assert (errors(mse_scales(weight, importance)) <= errors(max_scales(weight)) * 1.0001).all()
+    assert (errors(mse_scales(weight, importance[None])) <= errors(max_scales(weight)) * 1.0001).all()
 
 
 @pytest.mark.parametrize("name", ["w8a8_asym_obq_bc", "w8a8_asym_wmse", "w8a8_asym_wmse_obq_bc"])
 def test_an_input_that_never_changes_is_no_trouble(name: str) -> None:
     layer, x = _layer(2), _inputs(2)
     x[:, 3:7] = 0.5
-    weight, bias = quantize_layer(layer, 0.1, QuantRecipe.parse(name), _moments(x, x))
+    quantized = quantize_layer(layer, 0.1, QuantRecipe.parse(name), _moments(x, x))
+    weight, bias = quantized.weight, quantized.bias
     assert np.abs(weight.values.astype(int)).max() <= 127
     assert np.isfinite(bias).all()
