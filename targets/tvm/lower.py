@@ -5,6 +5,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from targets.tvm.addresses import Addresses
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
 from targets.tvm.integer_graph import (
     Add,
@@ -28,14 +29,13 @@ from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKerne
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import stored_channels
-from targets.tvm.placement import Placement
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import limits, pack_conv
 
 
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
     """Choose kernels and block sizes, place activations and pack weights."""
-    place = Placement(graph, isa)
+    place = Addresses(graph, isa)
     lowering = _Lowering(place, graph.pixels)
     steps = tuple(step for op in graph.operators for step in lowering.steps(op))
     image = graph.image
@@ -55,7 +55,7 @@ def lower(graph: IntegerGraph, isa: Isa) -> Program:
 class _Lowering:
     """Lowers operators one after the other: constants lie in the order of execution."""
 
-    def __init__(self, place: Placement, pixels: str) -> None:
+    def __init__(self, place: Addresses, pixels: str) -> None:
         self.isa, self.place, self.pixels = place.isa, place, pixels
         self.floats: dict[str, Any] = {}
 

@@ -30,8 +30,8 @@ _SMALL = 1 << 16
 """A tensor of so few bytes stays for a step more, and no thread waits before it writes in its place."""
 
 
-class Placement:
-    """Addresses of tensors, fixed when it is made; constants are added as steps need them."""
+class Addresses:
+    """Of tensors: fixed when it is made; constants are added as steps need them."""
 
     def __init__(self, graph: IntegerGraph, isa: Isa) -> None:
         self.isa = isa
