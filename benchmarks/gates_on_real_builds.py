@@ -29,7 +29,7 @@ from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.speed import judge_speed, speed_ratio
-from targets.base import Origin, Runner
+from targets.base import EngineRunner, Origin
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Settings, measure
 from targets.runtime.native_runner import open_engine
@@ -51,7 +51,7 @@ class Case:
 
 
 @contextmanager
-def opened(build: Build, case: Case) -> Iterator[tuple[Runner, Runner]]:
+def opened(build: Build, case: Case) -> Iterator[tuple[EngineRunner, EngineRunner]]:
     """Calibrate, quantise, and open both networks."""
     model, recipe = build.float_model.file("model.onnx"), QuantRecipe.parse(case.recipe)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:

@@ -13,7 +13,7 @@ from targets.reach.emulator import check as check_emulator
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
 from targets.tvm.engine_file import write_engine
-from targets.tvm.integer_graph import Graph
+from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import ISAS, Isa
 from tests.targets.needs import native, or_skip
 from tests.targets.tvm.networks import networks, pictures
@@ -32,7 +32,7 @@ def emulated(name: str) -> Isa:
     return ISAS[name]
 
 
-def check(graph: Graph, isa: Isa) -> None:
+def check(graph: IntegerGraph, isa: Isa) -> None:
     images = pictures(graph, 3)
     expected = oracle.run(graph, images)
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +56,7 @@ def same_bits(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None
 def agree_on_random_networks(isa: Isa, count: int) -> None:
     @settings(relaxed, max_examples=count)
     @given(networks())
-    def agree(graph: Graph) -> None:
+    def agree(graph: IntegerGraph) -> None:
         check(graph, isa)
 
     agree()
