@@ -66,6 +66,8 @@ class Correction(ABC):
     """The schemes under which it has nothing to do, each with the reason."""
     conflicts: ClassVar[Mapping[str, str]] = {}
     """Other corrections, by word, that it cannot be combined with, each with the reason."""
+    undone_by_training: ClassVar[str] = ""
+    """Why training the quantised network afterwards would lose what it gives; empty if it would not."""
 
 
 class Preparation(Correction):

@@ -5,6 +5,7 @@ from calibration.corrections.ada import LearnedRounding
 from calibration.corrections.bc import MeanBiasCorrection
 from calibration.corrections.ctr import Centring
 from calibration.corrections.eq import Equalization
+from calibration.corrections.nosat import UnsaturatedRounding
 from calibration.corrections.obq import SecondOrderRounding
 from calibration.corrections.pix import LosslessPixels
 from calibration.corrections.wmse import LeastSquaresScales
@@ -15,6 +16,7 @@ CORRECTIONS: list[Correction] = [
     LosslessPixels(),
     LeastSquaresScales(),
     SecondOrderRounding(),
+    UnsaturatedRounding(),
     MeanBiasCorrection(),
     LearnedRounding(),
 ]
