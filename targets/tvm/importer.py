@@ -230,13 +230,14 @@ class _Importer:
 
     def _copied(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
         """Operators that keep the grid, and so need no QuantizeLinear behind them."""
+        name = f"{node.output[0]} in integers"  # the graph's name is that of the same tensor in floats
         match node.op_type, operands:
             case "Pad", [Quantized() as source, Constant(pads), *fill]:
                 operator: Operator = joins.pad_channels(
-                    label(node), source, pads, fill, attributes(node), node.output[0]
+                    label(node), source, pads, fill, attributes(node), name
                 )
             case "MaxPool", [Quantized() as source]:
-                operator = pools.max_pool(label(node), source, attributes(node), node.output[0])
+                operator = pools.max_pool(label(node), source, attributes(node), name)
             case _:
                 raise _no_integer_form(node, operands)
         self._append(operator)
