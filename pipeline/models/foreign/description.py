@@ -10,6 +10,7 @@
     resize = 256               # crop: the shorter side before the centre is cut out
     channels = 3               # may be left out, too
     labels = "labels.txt"      # one a line, in the order of the outputs; or a list; or left out
+    output = "scores"          # where the graph has several
     task = "segment"           # where the outputs are of pixels; "classify" if left out
 
 Nothing here imports onnx.
@@ -42,6 +43,7 @@ class Description(Section):
     fit: Literal["crop", "pad", "stretch"] = "crop"
     resize: int | None = Field(default=None, ge=1)
     labels: Path | tuple[str, ...] | None = None
+    output: str | None = None
     task: Task = Task.CLASSIFY
 
 
@@ -50,12 +52,14 @@ class ForeignModel(Model):
     """A model that is an ONNX file.
 
     layout is NCHW or NHWC. mean and std count where the graph takes float32. labels: class names in the order
-    of the outputs; None: the data set's, in its order.
+    of the outputs; None: the data set's, in its order. output: the name of the one with the logits; None: the
+    only one.
     """
 
     path: Path
     layout: str
     labels: tuple[str, ...] | None = None
+    output: str | None = None
 
     @property
     def named_labels(self) -> tuple[str, ...]:
@@ -70,7 +74,7 @@ class ForeignModel(Model):
     @property
     def digest(self) -> str:
         """Return the SHA-256 over what decides the arithmetic, apart from the weights."""
-        return value_digest([self.layout, self.preprocessing, self.mean, self.std, self.task])
+        return value_digest([self.layout, self.preprocessing, self.mean, self.std, self.task, self.output])
 
     def classes_for(self, found: int) -> int:
         """Return `found`. Raises DataError if there are labels, and not so many."""
@@ -122,6 +126,7 @@ def described(path: Path, description: Description) -> ForeignModel:
         mean=values[0],
         std=values[1],
         labels=_labels(path, description.labels),
+        output=description.output,
         task=description.task,
     )
 

@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel
-from pipeline.models.foreign.onnx_file import Input, read_input, read_onnx
+from pipeline.models.foreign.normal_form.read_normal import read_normal
+from pipeline.models.foreign.onnx_file import Input, read_input
 from pipeline.models.foreign.simplify import folded
 from targets.runtime.preprocess import Preprocessing
 
@@ -40,7 +41,7 @@ def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Inpu
     described = found.takes_floats
     scale = 1 / (255 * std) if described else np.ones(source.channels)
     offset = -mean / std if described else np.zeros(source.channels)
-    tensor, nhwc = found.name, source.layout == "NHWC"
+    tensor, nhwc = model.graph.input[0].name, source.layout == "NHWC"
     while True:
         readers = [node for node in model.graph.node if tensor in node.input]
         step = _step(readers[0], tensor, constants, nhwc) if len(readers) == 1 else None
@@ -63,7 +64,7 @@ def normalises_itself(path: Path, layout: str, channels: int) -> bool:
 
     Raises CheckpointError for a file that cannot be read, or an NHWC input that is not turned to NCHW.
     """
-    model, found = read_onnx(path), read_input(path)
+    model, found = read_normal(path), read_input(path)
     pixels = Preprocessing(1, 1, channels, fit="pad")
     plain = ForeignModel(
         name=path.stem,
