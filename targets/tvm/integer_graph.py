@@ -15,6 +15,7 @@ of float32 operators between `Dequantise` and `Quantise`; `targets.tvm.floats` s
 from collections import Counter
 from dataclasses import dataclass
 from math import prod
+from typing import assert_never
 
 import numpy as np
 import onnx
@@ -58,7 +59,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Window:
+class SlidingWindow:
     """A sliding window: kernel size, stride, zero padding at the start, dilation; each (rows, columns)."""
 
     kernel: tuple[int, int] = (1, 1)
@@ -105,7 +106,7 @@ class Conv:
     weight: Int8s
     bias: Int32s
     multiplier: Floats
-    window: Window
+    window: SlidingWindow
     groups: int = 1
     residual: Residual | None = None
     clip: Clip = Clip()
@@ -120,7 +121,7 @@ class MaxPool:
     node: str
     input: Tensor
     output: Tensor
-    window: Window
+    window: SlidingWindow
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ class AveragePool:
     node: str
     input: Tensor
     output: Tensor
-    window: Window
+    window: SlidingWindow
     multipliers: Floats
     clip: Clip = Clip()
 
@@ -194,7 +195,7 @@ class Dequantise:
 class Island:
     """Float operators: an ONNX graph of static shapes whose inputs and outputs are these tensors.
 
-    The input called `Graph.pixels` is the caller's image, uint8 [1, H, W, C].
+    The input called `IntegerGraph.pixels` is the caller's image, uint8 [1, H, W, C].
     """
 
     node: str
@@ -213,11 +214,14 @@ class Quantise:
     scale: float
 
 
-Operator = Image | Conv | MaxPool | AveragePool | Add | Assemble | Dequantise | Island | Quantise
+Computed = Conv | MaxPool | AveragePool | Add | Assemble | Dequantise | Quantise
+"""Operators that compute one tensor."""
+Operator = Image | Island | Computed
+"""All of them. Each match over them ends in assert_never, so mypy names every file that lacks a new one."""
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class IntegerGraph:
     """Operators in execution order. `logits` is the result of the last one, in float32."""
 
     operators: tuple[Operator, ...]
@@ -266,8 +270,10 @@ def inputs(op: Operator) -> tuple[Tensor | Dense, ...]:
             return tuple(piece.tensor for piece in op.pieces)
         case Island():
             return op.inputs
-        case _:
+        case MaxPool() | AveragePool() | Dequantise() | Quantise():
             return (op.input,)
+        case _:
+            assert_never(op)
 
 
 def outputs(op: Operator) -> tuple[Tensor | Dense, ...]:
