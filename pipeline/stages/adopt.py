@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.foreign.description import ForeignModel
-from pipeline.models.foreign.original import Original
 from pipeline.progress import Progress
 from pipeline.stages.parity import Compared, Parity
+
+if TYPE_CHECKING:
+    from pipeline.models.foreign.original import Original
 
 TOGETHER = (1, 2, 5)
 """How many images at once model.onnx is tried with, where it is to take any number."""
@@ -56,6 +58,7 @@ class Adopt(Stage):
         """
         import onnx
 
+        from pipeline.models.foreign.original import Original
         from pipeline.models.foreign.rewrite import adopt
 
         with progress.task("adopt", None):
@@ -87,12 +90,12 @@ class Adopt(Stage):
                 f" output; allowed is {allowed:g} (export.max_difference)."
             )
 
-    def _allowed(self, original: Original, compared: list[Compared]) -> float:
+    def _allowed(self, original: "Original", compared: list[Compared]) -> float:
         """Return the largest difference of an output that passes: half precision rounds more."""
         largest = max((float(np.abs(expected).max()) for expected, _ in compared), default=0.0)
         return max(self.max_difference, HALF_ROUNDING * largest if original.is_half else 0.0)
 
-    def _compared(self, original: Original, path: Path) -> Iterator[Compared]:
+    def _compared(self, original: "Original", path: Path) -> Iterator[Compared]:
         """Yield what both say of the same images, given to model.onnx in each number of TOGETHER."""
         from targets.runtime.reference_runner import open_engine
 
