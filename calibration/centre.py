@@ -32,13 +32,13 @@ from calibration.onnx_graph import (
     tensor_proto,
 )
 from calibration.placement import identity_slot, is_residual_add
-from calibration.recipe import QuantRecipe, Scheme
+from calibration.scheme import RecipeBase, Scheme
 
 
 def centred(
     graph: OnnxGraph,
     images: Iterable[NDArray[np.uint8]],
-    recipe: QuantRecipe,
+    recipe: RecipeBase,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> onnx.ModelProto:
     """Return the float model with its first activation centred; it computes the same logits.
@@ -49,7 +49,7 @@ def centred(
     zero.
     """
     tensor = first_activation(graph)
-    observer = make_observer(QuantRecipe(Scheme.ASYM, recipe.observer))
+    observer = make_observer(recipe.observer, Scheme.ASYM)
     observe(graph, {tensor: observer}, images, on_batch)
     shift = np.float32(observer.range().high / 2)
     if not (np.isfinite(shift) and shift > 0):

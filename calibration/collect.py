@@ -31,10 +31,12 @@ def collect(
     """
     graph = OnnxGraph.load(model)
     check_prepared(graph, recipe)
-    observers = {name: make_observer(recipe) for name in place(graph, recipe).observed}
+    observers = {
+        name: make_observer(recipe.observer, recipe.scheme) for name in place(graph, recipe).observed
+    }
     images = observe(graph, observers, batches, on_batch)
     if images == 0:
         raise ImagesError("The calibration set is empty. Give at least one image; 512 are a good number.")
-    known = known_ranges(graph)
+    known = known_ranges(graph, recipe)
     found = {name: known.get(name) or observer.range() for name, observer in observers.items()}
     return Ranges(model_digest(model), recipe.name, images, found)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from calibration.errors import ModelError
 from calibration.onnx_graph import OnnxGraph, drop_unused_initializers, node_label, tensor_proto
 from calibration.placement import place
-from calibration.recipe import QuantRecipe
+from calibration.scheme import RecipeBase
 
 
 def equalized(
     graph: OnnxGraph,
     images: Iterable[NDArray[np.uint8]],
-    recipe: QuantRecipe,
+    recipe: RecipeBase,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> onnx.ModelProto:
     """Return the float model with channels rescaled for `recipe`; it computes the same logits.

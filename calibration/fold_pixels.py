@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibration.errors import ModelError
 from calibration.onnx_graph import IMAGE, OnnxGraph, attribute
-from calibration.recipe import Scheme
+from calibration.scheme import Scheme
 
 NHWC_TO_NCHW = [0, 3, 1, 2]
 CHAINS = (("Cast", "Sub", "Mul", "Transpose", "Conv"), ("Cast", "Transpose", "Sub", "Mul", "Conv"))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.recipe import Scheme
+from calibration.scheme import Scheme
 
 WEIGHT_LIMIT = 127
 """Weights are integers in [-127, 127], so that their negatives exist."""

@@ -1,20 +1,23 @@
 """Ranges that follow from the model alone, whatever calibration images happen to show."""
 
-from calibration.centre import centred_ranges
+from calibration.correction import Preparation
 from calibration.errors import ModelError
 from calibration.fold_pixels import find_pixel_input
 from calibration.observers import Range
 from calibration.onnx_graph import OnnxGraph
-from calibration.recipe import Scheme
+from calibration.recipe import QuantRecipe, Scheme
 
 
-def known_ranges(graph: OnnxGraph) -> dict[str, Range]:
-    """The range of the normalised image, and of what centring shifted; of no other tensor.
+def known_ranges(graph: OnnxGraph, recipe: QuantRecipe) -> dict[str, Range]:
+    """The range of the normalised image, and of what the recipe's preparations know; of no other tensor.
 
     An image's background may put half of all pixels on one value: an observer that looks for a threshold, as
     entropy calibration does, then clips the rest of the image.
     """
-    return _normalized_image(graph) | centred_ranges(graph)
+    found = _normalized_image(graph)
+    for preparation in recipe.of_kind(Preparation):
+        found |= preparation.known_ranges(graph)
+    return found
 
 
 def _normalized_image(graph: OnnxGraph) -> dict[str, Range]:

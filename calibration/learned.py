@@ -21,10 +21,12 @@ from calibration.fake_quant import FakeQuantized, Rates
 from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters
 from calibration.placement import Placement
-from calibration.recipe import LEARN_EPOCHS, LEARN_FROM
 from calibration.replay import Replay
 
 BATCH = 32
+LEARN_EPOCHS = 12
+LEARN_FROM = 1024
+"""At most so many images are learned from; they are held in memory."""
 RATES = Rates()
 
 

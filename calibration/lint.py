@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calibration.onnx_graph import IMAGE, QDQ, OnnxGraph, attribute, node_label, undequantized
 from calibration.placement import POOLS, follows_convolution, identity_slot, is_residual_add
-from calibration.recipe import Scheme
+from calibration.scheme import Scheme
 
 INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger"})
 

@@ -1,20 +1,54 @@
 """Collecting what the layers of a float model read, before and after quantisation of the activations."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.activations import InstrumentedModel
-from calibration.errors import ImagesError, ModelError
+from calibration.errors import ImagesError
 from calibration.grid import ActivationGrid
-from calibration.onnx_graph import OnnxGraph, attribute, node_label
+from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
-from calibration.rounding import InputMoments
 from calibration.weight_layers import layer_weights
 
+DAMPING = 0.01
+"""Of the mean diagonal, added to the diagonal of the Hessian; the value of the GPTQ paper."""
 PATCHES_AN_IMAGE = 64
 """At most this many patches of an image, evenly spread, enter the covariance; all enter the means."""
+
+
+@dataclass(frozen=True)
+class InputMoments:
+    """What is known of a layer's input patches: D = C / G * R * S values in each of the G groups.
+
+    `covariance` float32 [G, D, D] of the quantised patches x', None if nobody needs it; `float_mean` and
+    `quantized_mean` float64 [G * D].
+    """
+
+    covariance: NDArray[np.float32] | None
+    float_mean: NDArray[np.float64]
+    quantized_mean: NDArray[np.float64]
+
+    @cached_property
+    def hessian(self) -> NDArray[np.float64]:
+        """float64 [G, D, D], positive definite: of the mean squared error of an output in its weights.
+
+        The covariance with its diagonal raised, so that an input that never changes has no free rounding.
+        """
+        assert self.covariance is not None  # noqa: S101 -- the recipe's needs say so
+        hessians = self.covariance.astype(np.float64)
+        for hessian in hessians:
+            damping = DAMPING * hessian.diagonal().mean()
+            hessian[np.diag_indices_from(hessian)] += damping if damping > 0 else 1.0
+        return hessians
+
+    @property
+    def importance(self) -> NDArray[np.float64]:
+        """float64 [G, D]: the diagonal of the Hessian."""
+        return np.diagonal(self.hessian, axis1=1, axis2=2)
 
 
 def collect_moments(
@@ -28,7 +62,7 @@ def collect_moments(
     """Return the moments of each 8-bit layer's input, by node index, from one pass over uint8 NHWC `batches`.
 
     Memory: the float32 covariance of every layer if that is wanted, whatever the number of images. Raises
-    ImagesError for no images, and ModelError for the covariance of a grouped convolution.
+    ImagesError for no images.
     """
     layers = {i: _Sums(graph, i, placement, covariance) for i in placement.layers}
     read = {
@@ -61,21 +95,16 @@ class _Sums:
     def __init__(self, graph: OnnxGraph, index: int, placement: Placement, covariance: bool) -> None:
         self.node = graph.nodes[index]
         groups = attribute(self.node, "group", 1)
-        if groups != 1 and covariance:
-            raise ModelError(
-                f"{node_label(self.node)} is grouped; obq and wmse want a covariance of "
-                "all its inputs. Leave them out of the recipe."
-            )
         padded = placement.pixels is not None and index == placement.pixels.conv  # its input comes padded
         self.pads = [0, 0, 0, 0] if padded else list(attribute(self.node, "pads", [0, 0, 0, 0]))
         weight = layer_weights(graph, index, None).weight
         self.kernel = weight.shape[2:]
         self.count = self.sampled = 0
-        width = groups * weight[0].size
-        self.float_sum = np.zeros(width)
-        self.quantized_sum = np.zeros(width)
-        self.sampled_sum = np.zeros(width)
-        self.products = np.zeros((width, width), np.float32) if covariance else None
+        width = weight[0].size
+        self.float_sum = np.zeros(groups * width)
+        self.quantized_sum = np.zeros(groups * width)
+        self.sampled_sum = np.zeros((groups, width))
+        self.products = np.zeros((groups, width, width), np.float32) if covariance else None
 
     def add(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> None:
         """Take in the layer's float input and the same after quantisation."""
@@ -86,16 +115,18 @@ class _Sums:
         if self.products is None:
             return
         some = _patches(windows)
+        some = some.reshape(len(some), *self.sampled_sum.shape)
         self.sampled += len(some)
         self.sampled_sum += some.sum(axis=0, dtype=np.float64)
-        self.products += some.T @ some
+        for group in range(len(self.products)):
+            self.products[group] += some[:, group].T @ some[:, group]
 
     def moments(self) -> InputMoments:
         """The means, and the covariance of the sampled patches if it is wanted."""
         if self.products is not None:
             mean = self.sampled_sum / self.sampled
             self.products /= self.sampled
-            self.products -= np.outer(mean, mean).astype(np.float32)
+            self.products -= (mean[:, :, None] * mean[:, None, :]).astype(np.float32)
         return InputMoments(self.products, self.float_sum / self.count, self.quantized_sum / self.count)
 
     def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

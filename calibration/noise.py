@@ -30,8 +30,8 @@ from calibration.errors import ImagesError
 from calibration.grid import WEIGHT_LIMIT
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import Placement
-from calibration.recipe import Scheme
 from calibration.replay import Replay, kernel_of
+from calibration.scheme import Scheme
 from calibration.weight_layers import layer_weights
 
 IMAGES = 256

@@ -7,14 +7,14 @@ with the whole, exactly and in any order.
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol, Self
+from typing import Protocol, Self, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.grid import activation_grid
 from calibration.histogram import Histogram
-from calibration.recipe import ObserverName, QuantRecipe, Scheme
+from calibration.scheme import ObserverName, Scheme
 
 PERCENTILE = 0.99999
 KL_BINS = 2048
@@ -169,9 +169,9 @@ def least_squares(histogram: Histogram, scheme: Scheme) -> Range:
     return Range(histogram.low * low, histogram.high * high)
 
 
-def make_observer(recipe: QuantRecipe) -> Observer:
-    """The observer that a recipe names, having seen nothing."""
-    match recipe.observer:
+def make_observer(name: ObserverName, scheme: Scheme) -> Observer:
+    """An observer for the grid of `scheme`, having seen nothing."""
+    match name:
         case ObserverName.MINMAX:
             return MinMax()
         case ObserverName.AVERAGE:
@@ -179,9 +179,11 @@ def make_observer(recipe: QuantRecipe) -> Observer:
         case ObserverName.PERCENTILE:
             return FromHistogram(percentile)
         case ObserverName.ENTROPY:
-            return FromHistogram(lambda histogram: entropy(histogram, recipe.scheme))
+            return FromHistogram(lambda histogram: entropy(histogram, scheme))
         case ObserverName.MSE:
-            return FromHistogram(lambda histogram: least_squares(histogram, recipe.scheme))
+            return FromHistogram(lambda histogram: least_squares(histogram, scheme))
+        case unknown:
+            assert_never(unknown)
 
 
 def _magnitudes(histogram: Histogram) -> tuple[NDArray[np.float64], float]:

@@ -28,7 +28,7 @@ import onnx
 from calibration.errors import ModelError
 from calibration.fold_pixels import PixelInput, find_pixel_input
 from calibration.onnx_graph import Edge, OnnxGraph, attribute, node_label, undequantized
-from calibration.recipe import Correction, QuantRecipe, Scheme
+from calibration.scheme import RecipeBase, Scheme
 
 POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})
 SAME_SCALE = frozenset({"MaxPool", "Slice", "Pad"})
@@ -61,15 +61,14 @@ class Placement:
         return Placement({read: self.tensors[read]}, (Edge(layer),), (layer,), None)
 
 
-def place(graph: OnnxGraph, recipe: QuantRecipe, float_layers: Collection[str] = ()) -> Placement:
+def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = ()) -> Placement:
     """Decide what is quantised. `float_layers` names Conv and Gemm nodes to leave in float.
 
     Raises ModelError for a graph without `image`, or with nodes that have no place in these rules.
     """
     graph.image()
     layers = tuple(i for i in _weighted(graph, recipe.scheme) if graph.nodes[i].name not in float_layers)
-    lossless = recipe.scheme is Scheme.ASYM or recipe.has(Correction.PIXELS)
-    pixels = find_pixel_input(graph, recipe.scheme) if lossless else None
+    pixels = find_pixel_input(graph, recipe.scheme) if recipe.lossless_pixels else None
     if pixels and pixels.conv not in layers:
         pixels = None
     edges = [Edge(i) for i in layers if not (pixels and i == pixels.conv)]

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from calibration.centre import centred
-from calibration.equalize import equalized
+from calibration.correction import Preparation
 from calibration.errors import ModelError
 from calibration.onnx_graph import OnnxGraph
-from calibration.recipe import PREPARATIONS, Correction, QuantRecipe, Scheme
+from calibration.recipe import QuantRecipe
 
 Images = Callable[[], Iterable[NDArray[np.uint8]]]
 """Gives the calibration images anew each time it is called: batches of uint8 [n, H, W, C]."""
@@ -29,22 +28,20 @@ def prepare(
 ) -> None:
     """Write the float ONNX `model`, rewritten as `recipe` says, to `output`; it computes the same logits.
 
-    Reads `images` once for each of the recipe's PREPARATIONS, and reports each batch's size to `on_batch`.
-    Raises the errors of `equalized` and `centred`.
+    Reads `images` once for each Preparation of the recipe, and reports each batch's size to `on_batch`.
+    Raises ModelError for a graph that cannot be rewritten so, and ImagesError for images that do not serve.
     """
     result = OnnxGraph.load(model).model
-    if recipe.has(Correction.EQUALIZE):
-        result = equalized(OnnxGraph(result), images(), recipe, on_batch)
-    if recipe.has(Correction.CENTRE):
-        result = centred(OnnxGraph(result), images(), recipe, on_batch)
+    for preparation in recipe.of_kind(Preparation):
+        result = preparation.rewrite(OnnxGraph(result), images(), recipe, on_batch)
     kept = {p.key: p.value for p in result.metadata_props}
-    helper.set_model_props(result, kept | {MARK: _mark(recipe.scheme, recipe.corrections)})
+    helper.set_model_props(result, kept | {MARK: _mark(recipe)})
     output.write_bytes(result.SerializeToString(deterministic=True))
 
 
 def check_prepared(graph: OnnxGraph, recipe: QuantRecipe) -> None:
     """Raise ModelError if `recipe` asks for a rewriting that the model has not gone through."""
-    wanted = _mark(recipe.scheme, recipe.corrections)
+    wanted = _mark(recipe)
     marked = {p.key: p.value for p in graph.model.metadata_props}.get(MARK)
     if recipe.prepares and marked != wanted:
         state = f"was prepared for {marked}" if marked else "has not been prepared"
@@ -54,5 +51,5 @@ def check_prepared(graph: OnnxGraph, recipe: QuantRecipe) -> None:
         )
 
 
-def _mark(scheme: Scheme, corrections: frozenset[Correction]) -> str:
-    return "_".join([scheme.value, *(c.value for c in Correction if c in PREPARATIONS & corrections)])
+def _mark(recipe: QuantRecipe) -> str:
+    return "_".join([recipe.scheme.value, *(one.word for one in recipe.of_kind(Preparation))])

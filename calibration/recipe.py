@@ -2,113 +2,82 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Self
+from itertools import combinations
+from typing import Self, TypeVar
 
+from calibration.correction import Correction, Need, PixelReading, Preparation
+from calibration.corrections import CORRECTIONS
 from calibration.errors import RecipeError, did_you_mean
+from calibration.scheme import ObserverName, Scheme
 
+__all__ = ["ObserverName", "QuantRecipe", "Scheme"]
 
-class Scheme(StrEnum):
-    """The integer grid. Weights: symmetric per output channel, in [-127, 127]. Activations: per tensor."""
-
-    SYM = "w8a8_sym"
-    """int8 activations with zero point 0, the classifier in float: TensorRT's rule."""
-    ASYM = "w8a8_asym"
-    """uint8 activations with a zero point, pixels as they are, int8 classifier: integer CPU engines."""
-
-
-class ObserverName(StrEnum):
-    """How a tensor's range is found from the values seen in calibration; see `observers`."""
-
-    MINMAX = "minmax"
-    AVERAGE = "avg"
-    PERCENTILE = "pct"
-    ENTROPY = "kl"
-    MSE = "mse"
-
-
-class Correction(StrEnum):
-    """What is done about the error of plain rounding, in the order in which it is done."""
-
-    EQUALIZE = "eq"
-    """Rescale channels so that every 8-bit tensor uses its grid well; see `equalize`."""
-    CENTRE = "ctr"
-    """Under w8a8_sym, shift the first activation so that its 8 bits are all used; see `centre`."""
-    PIXELS = "pix"
-    """Under w8a8_sym, quantise the pixels without loss; see `pixels`. w8a8_asym always does."""
-    WEIGHT_MSE = "wmse"
-    """Per-channel weight scales of least squared error instead of max / 127; see `rounding`."""
-    SECOND_ORDER = "obq"
-    """Learn the rounding of the weights from the layer's inputs, by second order; see `rounding`."""
-    BIAS = "bc"
-    """Bias correction: take the mean error of each output channel out of its bias; see `rounding`."""
-    LEARNED = "ada"
-    """Learn the rounding, biases and activation scales together, by gradient, in minutes; see `learned`."""
-
-
-PREPARATIONS = frozenset({Correction.EQUALIZE, Correction.CENTRE})
-"""The corrections that rewrite the float model, which goes on to compute the same."""
-NEEDS_COVARIANCE = frozenset({Correction.SECOND_ORDER, Correction.WEIGHT_MSE})
-"""The corrections that look at how the inputs of a layer vary together."""
-NEEDS_MOMENTS = NEEDS_COVARIANCE | {Correction.BIAS}
-"""The corrections that look at the inputs of a layer."""
-NEEDS_IMAGES = NEEDS_MOMENTS | {Correction.LEARNED}
-"""The corrections for which `quantize` has to see images."""
-
-LEARN_EPOCHS = 12
-LEARN_FROM = 1024
-"""At most so many images are learned from; they are held in memory."""
+Kind = TypeVar("Kind", bound=Correction)
 
 
 @dataclass(frozen=True)
 class QuantRecipe:
-    """Everything that decides how a float graph becomes a Q/DQ graph, besides the calibration images."""
+    """Everything that decides how a float graph becomes a Q/DQ graph, besides the calibration images.
+
+    `corrections` are words that `corrections.CORRECTIONS` knows.
+    """
 
     scheme: Scheme
     observer: ObserverName = ObserverName.MINMAX
-    corrections: frozenset[Correction] = frozenset()
+    corrections: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        needless = {
-            Correction.PIXELS: "always takes pixels without loss",
-            Correction.CENTRE: "has a zero point, which uses all 8 bits already",
-        }
-        for correction in needless.keys() & self.corrections if self.scheme is Scheme.ASYM else ():
-            raise RecipeError(
-                f"{self.scheme} {needless[correction]}. Leave '{correction}' out of the recipe."
-            )
+        chosen = self.of_kind(Correction)
+        for one in chosen:
+            if self.scheme in one.pointless:
+                raise RecipeError(
+                    f"{self.scheme} {one.pointless[self.scheme]}. Leave '{one.word}' out of the recipe."
+                )
+        for a, b in combinations(chosen, 2):
+            why = a.conflicts.get(b.word) or b.conflicts.get(a.word)
+            if why:
+                raise RecipeError(
+                    f"'{a.word}' and '{b.word}' cannot be combined: {why}. Leave one out of the recipe."
+                )
 
     @property
     def name(self) -> str:
         """The name that `parse` reads back. The default observer is left out."""
         observer = [] if self.observer is ObserverName.MINMAX else [self.observer.value]
-        return "_".join(
-            [self.scheme.value, *observer, *(c.value for c in Correction if c in self.corrections)]
-        )
+        return "_".join([self.scheme.value, *observer, *(one.word for one in self.of_kind(Correction))])
+
+    def of_kind(self, kind: type[Kind]) -> tuple[Kind, ...]:
+        """The recipe's corrections of a kind, in the order in which they are done."""
+        return tuple(one for one in CORRECTIONS if one.word in self.corrections and isinstance(one, kind))
 
     @property
     def prepares(self) -> bool:
         """Whether the float model has to be prepared before ranges are collected; see `prepare`."""
-        return bool(PREPARATIONS & self.corrections)
+        return bool(self.of_kind(Preparation))
+
+    @property
+    def lossless_pixels(self) -> bool:
+        """Whether the first convolution reads the pixels themselves; see `fold_pixels`."""
+        return self.scheme is Scheme.ASYM or bool(self.of_kind(PixelReading))
 
     @property
     def needs_images(self) -> bool:
         """Whether `quantize` has to see calibration images, and not only ranges."""
-        return bool(NEEDS_IMAGES & self.corrections)
+        return self._needs(Need.IMAGES)
 
     @property
     def needs_moments(self) -> bool:
         """Whether a pass over the images is needed for what each layer reads."""
-        return bool(NEEDS_MOMENTS & self.corrections)
+        return self._needs(Need.MOMENTS)
 
     @property
     def needs_covariance(self) -> bool:
         """Whether that has to be known with its covariance."""
-        return bool(NEEDS_COVARIANCE & self.corrections)
+        return self._needs(Need.COVARIANCES)
 
-    def has(self, correction: Correction) -> bool:
-        """Whether the recipe asks for this correction."""
-        return correction in self.corrections
+    def _needs(self, need: Need) -> bool:
+        """Whether a correction needs it once the float model is prepared."""
+        return any(need in one.needs for one in self.of_kind(Correction) if not isinstance(one, Preparation))
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -117,14 +86,15 @@ class QuantRecipe:
         if scheme is None:
             raise RecipeError(_unknown("recipe", name, Scheme, "It has to start with"))
         observers: list[ObserverName] = []
-        corrections: list[Correction] = []
+        corrections: list[str] = []
+        words = [one.word for one in CORRECTIONS]
         for part in name.removeprefix(scheme).split("_")[1:]:
             if part in list(ObserverName):
                 observers.append(ObserverName(part))
-            elif part in list(Correction):
-                corrections.append(Correction(part))
+            elif part in words:
+                corrections.append(part)
             else:
-                what, allowed = f"part of recipe {name!r}", [*ObserverName, *Correction]
+                what, allowed = f"part of recipe {name!r}", [*ObserverName, *words]
                 raise RecipeError(_unknown(what, part, allowed, "Allowed after the scheme:"))
         if len(observers) > 1 or len(set(corrections)) < len(corrections):
             raise RecipeError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from calibration.recipe import QuantRecipe
 from targets.errors import EngineError
 from targets.runtime.measure import Measurement, Settings
+from targets.runtime.native_runner import LayerTime
 
 
 class Origin(StrEnum):
@@ -50,7 +51,7 @@ def require_engine(engine: Path, target: str) -> None:
         raise EngineError(f"There is no engine at {engine}. Build it first: edgec build --target {target}")
 
 
-class Runner(Protocol):
+class EngineRunner(Protocol):
     """An opened engine."""
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -107,6 +108,11 @@ class Target(Protocol):
         ...
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Installed Python packages of the toolchain: reports name their versions."""
+        ...
+
+    @property
     def runner(self) -> str:
         """The module of `targets.runtime` whose `open_engine(path, threads)` opens the engine."""
         ...
@@ -134,7 +140,7 @@ class Target(Protocol):
         """Count the instructions of one inference where an emulator runs it; None elsewhere."""
         ...
 
-    def open(self, engine: Path) -> AbstractContextManager[Runner]:
+    def open(self, engine: Path) -> AbstractContextManager[EngineRunner]:
         """Load an engine for inference. Raises EngineError."""
         ...
 
@@ -155,10 +161,19 @@ class OnDevice(Protocol):
 
 
 @runtime_checkable
+class TimesLayers(Protocol):
+    """A target that runs here, and times the layers of an engine one by one."""
+
+    def layer_times(self, engine: Path, image: NDArray[np.uint8]) -> list[LayerTime]:
+        """Time each layer on an image [H, W, C]. Raises EngineError."""
+        ...
+
+
+@runtime_checkable
 class HasFp16(Protocol):
     """A device that has an FP16 engine too, for INT8 to compete with."""
 
-    def open_fp16(self, engine: Path) -> AbstractContextManager[Runner]:
+    def open_fp16(self, engine: Path) -> AbstractContextManager[EngineRunner]:
         """Load the FP16 engine that belongs to an INT8 engine. Raises as `Target.open`."""
         ...
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Board:
+class CpuBoard:
     """A board with an ARM CPU: see devices.toml for the fields."""
 
     name: str
@@ -29,9 +29,9 @@ class Jetson:
     refused: str = ""
 
 
-def boards() -> dict[str, Board]:
+def boards() -> dict[str, CpuBoard]:
     """Return all boards that the integer compiler serves, by name."""
-    return {name: Board(name, **table) for name, table in _tables().items() if "isa" in table}
+    return {name: CpuBoard(name, **table) for name, table in _tables().items() if "isa" in table}
 
 
 def jetsons() -> dict[str, Jetson]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import BuildState, Origin, Runner, require_engine
+from targets.base import BuildState, EngineRunner, Origin, require_engine
 from targets.errors import EngineError, TargetUnavailable
 from targets.processor import cpu_name
 from targets.runtime.reference_runner import open_engine
@@ -32,6 +32,7 @@ class ReferenceTarget:
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.int8.onnx"
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
+    packages: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     runner: ClassVar[str] = "reference_runner"
 
     def __init__(self, threads: int = 1) -> None:
@@ -60,7 +61,7 @@ class ReferenceTarget:
         return None
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         """Load an ONNX file, float or Q/DQ."""
         require_engine(engine, self.name)
         try:

@@ -13,14 +13,14 @@ from targets.tensorrt.jetson_target import JetsonTarget
 from targets.tvm.cpu_target import ArmTarget, HostTarget
 from targets.tvm.ssh_board import BoardTarget
 
-_TARGETS: dict[str, Callable[[], Target]] = {
+TARGETS: dict[str, Callable[[], Target]] = {
     "reference": ReferenceTarget,
     "host": HostTarget,
     **{name: partial(ArmTarget, board) for name, board in boards().items()},
     **{name: partial(JetsonTarget, module) for name, module in jetsons().items()},
 }
 
-_REACHED: dict[str, Callable[[SshDevice], Target]] = {
+REACHED: dict[str, Callable[[SshDevice], Target]] = {
     **{name: partial(BoardTarget, board) for name, board in boards().items()},
     **{name: partial(JetsonOnDevice, module) for name, module in jetsons().items()},
 }
@@ -29,7 +29,7 @@ _REACHED: dict[str, Callable[[SshDevice], Target]] = {
 
 def names() -> list[str]:
     """Return the names of all targets, in the order they are shown."""
-    return list(_TARGETS)
+    return list(TARGETS)
 
 
 def find_target(name: str, device: str | None = None) -> Target:
@@ -37,10 +37,10 @@ def find_target(name: str, device: str | None = None) -> Target:
 
     Raises UnknownTarget, TargetUnavailable for a target that is not reached over SSH, DeviceAddressError.
     """
-    if name not in _TARGETS:
+    if name not in TARGETS:
         raise UnknownTarget(name, names())
     if device is None:
-        return _TARGETS[name]()
-    if name not in _REACHED:
-        raise TargetUnavailable(f"{name} is not reached over SSH. --device is for {', '.join(_REACHED)}.")
-    return _REACHED[name](SshDevice(SshAddress.parse(device)))
+        return TARGETS[name]()
+    if name not in REACHED:
+        raise TargetUnavailable(f"{name} is not reached over SSH. --device is for {', '.join(REACHED)}.")
+    return REACHED[name](SshDevice(SshAddress.parse(device)))

@@ -82,7 +82,7 @@ def test_no_file_has_a_name_that_says_nothing(package: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["targets"], ["models"], ["build", "--help"], ["train", "--help"]],
+    [["--help"], ["targets"], ["models"], ["recipes"], ["build", "--help"], ["train", "--help"]],
     ids=" ".join,
 )
 def test_showing_help_and_lists_wakes_no_toolchain(arguments: list[str]) -> None:

@@ -21,7 +21,7 @@ from pipeline.report.paired import paired_images
 from pipeline.report.stats import wilson_interval
 from pipeline.stages.measure import Measurements
 from pipeline.task import Task
-from targets.base import Runner
+from targets.base import EngineRunner
 from targets.reference import ReferenceTarget
 
 BATCH = 32
@@ -93,7 +93,7 @@ def _ask(builds: Sequence[Build], evaluation: Split, progress: Progress) -> Answ
     for number, build in enumerate(builds):
         with ExitStack() as stack:
             float_model = build.float_model.file("model.onnx")
-            fp32_runner: Runner = stack.enter_context(ReferenceTarget().open(float_model))
+            fp32_runner: EngineRunner = stack.enter_context(ReferenceTarget().open(float_model))
             int8_runner = stack.enter_context(build.target.open(build.engine.path))
             advance = stack.enter_context(progress.task(f"validate {build.model.name}", len(evaluation)))
             for batch in evaluation.batches(build.model.preprocessing, BATCH):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from time import perf_counter
 
 from calibration.recipe import QuantRecipe
@@ -18,7 +19,7 @@ from pipeline.stages.bring import Bring, brought_recipe
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.choose import Choose, chosen
-from pipeline.stages.compile import Compile, Engine
+from pipeline.stages.compile import Compile, CompiledEngine
 from pipeline.stages.corrupt import Robustness
 from pipeline.stages.export import Export
 from pipeline.stages.measure import Measure
@@ -37,7 +38,7 @@ CHECK_IMAGES = 32
 
 
 @dataclass(frozen=True)
-class Step:
+class StageRun:
     """What became of one stage."""
 
     stage: str
@@ -53,7 +54,7 @@ class Build(Request):
 
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
         super().__init__(config, progress)
-        self.steps: list[Step] = []
+        self.steps: list[StageRun] = []
         self.store = Store(self.kept)
 
     @cached_property
@@ -122,13 +123,15 @@ class Build(Request):
         return self._make(Mix(self._quantized, tuning, max_drop, self.target.float_precision))
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> CompiledEngine:
         """The target's engine."""
         target = self.target
         models = self.float_model, self.int8_model
         toolchain = find_target(target.name).fingerprint()  # one engine for all devices of a kind
         stage = Compile(*models, target.name, toolchain, target.engine_name)
-        return Engine(self._make(stage), stage.file_name, stage.target, target.fingerprint(), self.device)
+        return CompiledEngine(
+            self._make(stage), stage.file_name, stage.target, target.fingerprint(), self.device
+        )
 
     @cached_property
     def accuracy(self) -> Product:
@@ -237,6 +240,7 @@ class Build(Request):
             float_model=self.float_model,
             int8_model=self.int8_model,
             engine=self.engine,
+            toolchain={package: version(package) for package in self.target.packages},
             accuracy=self.accuracy,
             measurements=measurements,
             sensitivity=self.sensitivity,
@@ -252,5 +256,5 @@ class Build(Request):
         product = self.store.make(stage, self.progress)
         with writing(self.store.root):
             self.digests.save()
-        self.steps.append(Step(stage.name, product.cached, perf_counter() - start))
+        self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start))
         return product

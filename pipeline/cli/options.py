@@ -30,7 +30,8 @@ Device = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for results and cache. Default: out.")]
 Recipe = Annotated[
-    str | None, typer.Option(help="Quantisation recipe, such as w8a8_sym. Default: the target's.")
+    str | None,
+    typer.Option(help="Quantisation recipe; see `edgec recipes`. Default: the target's."),
 ]
 Quantized = Annotated[
     Path | None, typer.Option(help="A Q/DQ ONNX to compile as it is, such as one of edgec train --qat.")

@@ -14,7 +14,7 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import ROOT, Stage
 from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.stages.compile import Engine
+from pipeline.stages.compile import CompiledEngine
 from targets.base import BuildState
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.manifest import NAME, Manifest
@@ -39,7 +39,7 @@ class Bundle(Stage):
     )
 
     model: str
-    engine: Engine
+    engine: CompiledEngine
     runner: str
     state: BuildState
     shipped: tuple[str, ...]

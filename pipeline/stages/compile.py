@@ -14,7 +14,7 @@ from targets.registry import find_target
 
 
 @dataclass(frozen=True)
-class Engine:
+class CompiledEngine:
     """What `Compile` made, for what, and where it runs."""
 
     product: Product

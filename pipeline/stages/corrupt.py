@@ -12,7 +12,7 @@ from pipeline.cache.store import Product
 from pipeline.data.corruptions import CORRUPTIONS, parameters_of
 from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
-from pipeline.stages.compile import Engine
+from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.validate import CODE, TOOLS
 from targets.reference import ReferenceTarget
@@ -38,7 +38,7 @@ class Robustness(Stage):
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
-    engine: Engine
+    engine: CompiledEngine
     images: ModelImages
     seed: int
 

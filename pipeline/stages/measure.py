@@ -13,12 +13,11 @@ from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from pipeline.report.model.build_report import ToolchainCheck
 from pipeline.report.model.layer_costs import TimedLayer
-from pipeline.stages.compile import Engine
+from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
-from targets.base import HasFp16, OnDevice
+from targets.base import HasFp16, OnDevice, TimesLayers
 from targets.measure_apart import measure_in_child
 from targets.reference import ReferenceTarget
-from targets.runtime import native_runner
 from targets.runtime.measure import Measurement, Settings, from_json, to_json
 
 IMAGES = 64
@@ -40,7 +39,7 @@ class Measure(Stage):
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: Product
-    engine: Engine
+    engine: CompiledEngine
     images: ModelImages
     settings: Settings
     threads: int
@@ -61,9 +60,8 @@ class Measure(Stage):
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
             (output / INSTRUCTIONS).write_text(json.dumps(counted))
-        if target.runs_here and target.runner == "native_runner":
-            with native_runner.open_engine(self.engine.path) as runner:
-                times = [asdict(layer) for layer in runner.layer_times(images[0])]
+        if isinstance(target, TimesLayers):
+            times = [asdict(layer) for layer in target.layer_times(self.engine.path, images[0])]
             (output / LAYERS).write_text(json.dumps(times))
         if isinstance(target, OnDevice):
             with progress.task(f"measure on {self.engine.device}", None):

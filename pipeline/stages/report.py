@@ -34,17 +34,15 @@ from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.recommend import recommend
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.attribute import Sensitivities
-from pipeline.stages.compile import Engine
+from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.measure import Measurements
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
 from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement
 
-TOOLS = (
-    *("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python"),
-    *("apache-tvm", "apache-tvm-ffi", "ziglang"),
-)
+TOOLS = ("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
+"""What all targets have in common. Toolchains name their own."""
 EitherAccuracy: TypeAdapter[Accuracy | PixelAccuracy] = TypeAdapter(AnyAccuracy)
 OUTSIDE = NotMeasured(
     reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
@@ -75,7 +73,9 @@ class WriteReport(Stage):
     checkpoint: InputFile
     float_model: Product
     int8_model: Product
-    engine: Engine
+    engine: CompiledEngine
+    toolchain: dict[str, str]
+    """The versions of its packages."""
     accuracy: Product
     measurements: Product | None
     """None leaves out what is not the same every time it is measured: latency and memory."""
@@ -114,7 +114,7 @@ class WriteReport(Stage):
             coverage=self._coverage(),
             mixed=self._mixed(),
             sensitivity=self._sensitivity(),
-            tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}},
+            tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}, **self.toolchain},
             robustness=self._robustness(),
             state=self._state,
             checks=tuple(self._checks()),

@@ -13,7 +13,7 @@ from pipeline.cache.store import Product
 from pipeline.data.split import Batch
 from pipeline.progress import Progress
 from pipeline.report.pixel_tally import at_size
-from pipeline.stages.compile import Engine
+from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
 from targets.reference import ReferenceTarget
@@ -47,7 +47,7 @@ class Sample(Stage):
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python")
 
     float_model: Product
-    engine: Engine
+    engine: CompiledEngine
     images: ModelImages
 
     def run(self, output: Path, progress: Progress) -> None:

@@ -20,7 +20,7 @@ from pipeline.progress import Progress
 from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.model.build_report import SkippedImage
 from pipeline.report.pixel_tally import PixelTally
-from pipeline.stages.compile import Engine
+from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
 from targets.base import HasFp16
@@ -73,7 +73,7 @@ class Validate(Stage):
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product
-    engine: Engine
+    engine: CompiledEngine
     images: ModelImages
     training: TrainingImages | None = None
     task: Task = Task.CLASSIFY

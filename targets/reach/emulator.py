@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.base import Runner
+from targets.base import EngineRunner
 from targets.errors import EngineError, TargetUnavailable
 from targets.runtime.native_runner import read_engine
 
@@ -73,8 +73,8 @@ class EmulatedRunner:
 class CheckedRunner:
     """The host's engine for speed; the first images also in the emulator, where every bit has to agree."""
 
-    emulated: Runner
-    host: Runner
+    emulated: EngineRunner
+    host: EngineRunner
     images: int
     """How many images are still to be emulated."""
 

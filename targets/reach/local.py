@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from targets.base import Runner, require_engine
+from targets.base import require_engine
 from targets.errors import EngineError
-from targets.runtime.native_runner import open_engine
+from targets.runtime.native_runner import NativeRunner, open_engine
 
 
 @contextmanager
-def open_local(engine: Path, threads: int, target: str) -> Iterator[Runner]:
+def open_local(engine: Path, threads: int, target: str) -> Iterator[NativeRunner]:
     """Open an engine. Raises EngineError."""
     require_engine(engine, target)
     try:

@@ -39,7 +39,7 @@ print(json.dumps(dict(
 
 
 @dataclass(frozen=True)
-class DeviceFacts:
+class BoardFacts:
     """A device, as it describes itself. numpy and opencv are versions, None where they are missing."""
 
     python: tuple[int, ...]
@@ -71,7 +71,7 @@ class DeviceFacts:
         return lacks
 
 
-def probe(device: SshDevice) -> DeviceFacts:
+def probe(device: SshDevice) -> BoardFacts:
     """Ask a device what it is. Raises a DeviceError if it cannot be reached or has no Python at all."""
     done = device.run(["python3", "-c", _FACTS], timeout_s=300)
     if done.returncode == 127:
@@ -80,4 +80,4 @@ def probe(device: SshDevice) -> DeviceFacts:
         raise device.failure(["python3"], done)
     found = json.loads(done.stdout.splitlines()[-1])
     lists = {"python": tuple, "cpu_parts": tuple, "cpu_flags": frozenset}
-    return DeviceFacts(**{key: lists.get(key, lambda x: x)(value) for key, value in found.items()})
+    return BoardFacts(**{key: lists.get(key, lambda x: x)(value) for key, value in found.items()})

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.base import Runner
+from targets.base import EngineRunner
 from targets.errors import ConnectionCut, DeviceThrottled, EngineError
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
@@ -36,7 +36,7 @@ def sent(device: SshDevice, file: Path) -> str:
 
 
 @contextmanager
-def open_remote(device: SshDevice, engine: Path, threads: int) -> Iterator[Runner]:
+def open_remote(device: SshDevice, engine: Path, threads: int) -> Iterator[EngineRunner]:
     """Send an engine and run it there, after its self-test passed. Raises EngineError or a DeviceError."""
     remote = sent(device, engine)
     tested = device.run([f"./{remote}", "selftest"], timeout_s=600)

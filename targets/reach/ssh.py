@@ -25,6 +25,7 @@ from targets.errors import (
     TargetUnavailable,
 )
 from targets.reach import transfer
+from targets.reach.finished import Finished
 from targets.reach.ssh_errors import diagnose
 from targets.reach.streams import Readable, follow
 
@@ -87,15 +88,6 @@ class SshAddress:
     def destination(self) -> str:
         """What ssh calls it: user@host."""
         return f"{self.user}@{self.host}" if self.user else self.host
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A command that ended by itself."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from targets.errors import ConnectionCut, DeviceCommandFailed, DeviceDiskFull, DeviceError, TargetError
+from targets.reach.finished import Finished
 from targets.reach.streams import Readable
 
 _BEGIN = """
@@ -27,25 +28,6 @@ chmod "$3" -- "$1.$2.part" || exit 1
 sync "$1.$2.part" 2>/dev/null || sync # power may fail: no name without its bytes
 mv -f -- "$1.$2.part" "$1" && echo done
 """
-
-
-class Finished(Protocol):
-    """A command that ended by itself."""
-
-    @property
-    def returncode(self) -> int:
-        """Its exit code."""
-        ...
-
-    @property
-    def stdout(self) -> str:
-        """What it printed."""
-        ...
-
-    @property
-    def stderr(self) -> str:
-        """What it complained about."""
-        ...
 
 
 class Device(Protocol):

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.base import BuildState, Check, Origin, Runner, require_engine
+from targets.base import BuildState, Check, EngineRunner, Origin, require_engine
 from targets.devices import Jetson
 from targets.errors import EngineError, TargetUnavailable
 from targets.reach.remote import StreamRunner, sent
@@ -65,19 +65,19 @@ class JetsonOnDevice(JetsonTarget):
         return f"{self.device()} / {super().fingerprint()}"
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         """Build on the device what is not built there, and run INT8. Raises EngineError or a DeviceError."""
         with self._running(engine, INT8) as runner:
             yield runner
 
     @contextmanager
-    def open_fp16(self, engine: Path) -> Iterator[Runner]:
+    def open_fp16(self, engine: Path) -> Iterator[EngineRunner]:
         """Run FP16 as `open` runs INT8."""
         with self._running(engine, FP16) as runner:
             yield runner
 
     @contextmanager
-    def _running(self, engine: Path, precision: str) -> Iterator[Runner]:
+    def _running(self, engine: Path, precision: str) -> Iterator[EngineRunner]:
         folder = self._prepared(engine)
         image, classes = _sizes(engine)
         command = ["python3", tool(self.reached), "stream", folder, "--precision", precision]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import CHECKS, BuildState, Check, Origin, Runner, require_engine
+from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, require_engine
 from targets.devices import Jetson
 from targets.errors import TargetUnavailable
 from targets.reference import ReferenceTarget
@@ -32,6 +32,7 @@ class JetsonTarget:
     state: ClassVar[BuildState] = BuildState.NOT_BUILT
     engine_name: ClassVar[str] = "int8_qdq.onnx"
     shipped: ClassVar[tuple[str, ...]] = ("int8_qdq.onnx", "int8_qdq_fp16.onnx", "fp16.onnx")
+    packages: ClassVar[tuple[str, ...]] = ()  # TensorRT is the device's
     runner: ClassVar[str] = "tensorrt.runner"
 
     def __init__(self, module: Jetson, threads: int = 1) -> None:
@@ -94,7 +95,7 @@ class JetsonTarget:
         return None
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         """Open the Q/DQ graph in onnxruntime on this machine. Raises EngineError."""
         require_engine(engine, self.name)
         with ReferenceTarget(self.threads).open(engine) as runner:

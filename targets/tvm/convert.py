@@ -17,10 +17,9 @@ from targets.tvm.integer_graph import (
     Piece,
     Tensor,
 )
-from targets.tvm.values import Constant, Epilogue, Pending, Quantized, Value, Weights
+from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, Value, Weights
 from targets.tvm.windows import window
 
-Attributes = dict[str, Any]
 _INT32 = 1 << 31
 
 
@@ -163,11 +162,6 @@ def copied(node: str, x: Quantized) -> Pending:
     return Pending(node, x.shape, finish, fusable=True, scalable=True, flat=x.flat)
 
 
-def requantize(node: str, x: Quantized) -> Pending:
-    """A tensor about to be put on another grid."""
-    return copied(node, x)
-
-
 def relu(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- has none
     """Relu: the lower bound of what comes before."""
     return _bounded(node, operands, 0.0, inf)
@@ -207,3 +201,6 @@ def quantized(node: str, operands: list[Value]) -> Quantized:
     raise NoIntegerForm(
         f"{node} needs a quantised input: QuantizeLinear and DequantizeLinear in front of it."
     )
+
+
+READERS: dict[str, Reader] = {"Conv": conv, "Gemm": gemm, "Add": add, "Relu": relu, "Clip": clip}

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import CHECKS, BuildState, Check, Origin, Runner, require_engine
-from targets.devices import Board
+from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, require_engine
+from targets.devices import CpuBoard
 from targets.errors import TargetUnavailable
 from targets.processor import cpu_flags, cpu_name
 from targets.reach import emulator
@@ -23,6 +23,7 @@ from targets.reach.emulator import CheckedRunner, EmulatedRunner, read_metadata
 from targets.reach.instructions import instructions_per_inference
 from targets.reach.local import open_local
 from targets.runtime.cpu import NEEDED
+from targets.runtime.native_runner import LayerTime
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.tuning.database import digest
 
@@ -39,6 +40,7 @@ class IntegerTarget:
     state: ClassVar[BuildState] = BuildState.BUILT
     engine_name: ClassVar[str] = "model.engine"
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
+    packages: ClassVar[tuple[str, ...]] = ("apache-tvm", "apache-tvm-ffi", "ziglang")
     runner: ClassVar[str] = "native_runner"
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
@@ -74,15 +76,20 @@ class HostTarget(IntegerTarget):
         """Compile the Q/DQ ONNX. Raises EngineError."""
         compile_engine(model, host_isa(), engine)
 
-    def open(self, engine: Path) -> AbstractContextManager[Runner]:
+    def open(self, engine: Path) -> AbstractContextManager[EngineRunner]:
         """Load an engine. Raises EngineError."""
         return open_local(engine, self.threads, self.name)
+
+    def layer_times(self, engine: Path, image: NDArray[np.uint8]) -> list[LayerTime]:
+        """Time each step of an engine on an image [H, W, C]. Raises EngineError."""
+        with open_local(engine, 1, self.name) as runner:
+            return runner.layer_times(image)
 
 
 class ArmTarget(IntegerTarget):
     """An ARM board. Without one, engines run in the emulator."""
 
-    def __init__(self, board: Board, threads: int = 1) -> None:
+    def __init__(self, board: CpuBoard, threads: int = 1) -> None:
         self.board = board
         self.threads = threads
 
@@ -142,7 +149,7 @@ class ArmTarget(IntegerTarget):
         return instructions_per_inference(engine, self.board.emulated_cpu, images)
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         """Run all images on this machine, the first also emulated. Raises EngineError if a bit differs.
 
         Without the emulator, or without this machine's engine, only the other one runs.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm import glue, link, oracle
-from targets.tvm.integer_graph import Graph
+from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import Isa
 from targets.tvm.lower import lower
 from targets.tvm.machine_code import compile_object
@@ -29,7 +29,7 @@ _ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class Layer:
+class EngineLayer:
     """One step of the engine, for reports."""
 
     node: str
@@ -47,11 +47,11 @@ class Metadata:
     arena_bytes: int
     constants_bytes: int
     macs: int
-    layers: tuple[Layer, ...]
+    layers: tuple[EngineLayer, ...]
     tvm: str
 
 
-def write_engine(graph: Graph, isa: Isa, output: Path) -> None:
+def write_engine(graph: IntegerGraph, isa: Isa, output: Path) -> None:
     """Compile `graph` and write the engine file, executable. Raises EngineError."""
     program = lower(graph, isa)
     with tempfile.TemporaryDirectory(prefix="edgec-tvm-") as scratch:
@@ -90,14 +90,14 @@ def _link(program: Program, scratch: Path) -> tuple[bytes, bytes]:
 _GOLDEN_IMAGES = 3
 
 
-def _golden(graph: Graph) -> bytes:
+def _golden(graph: IntegerGraph) -> bytes:
     """Images and the logits that the oracle, not the engine, computes for them."""
     images = _golden_images(graph)
     pairs = zip(images, oracle.run(graph, images), strict=True)
     return b"".join(image.tobytes() + logits.tobytes() for image, logits in pairs)
 
 
-def _golden_images(graph: Graph) -> NDArray[np.uint8]:
+def _golden_images(graph: IntegerGraph) -> NDArray[np.uint8]:
     """Noise, a gradient, and both extremes side by side: all grey levels and hard edges occur."""
     shape = (graph.image.height, graph.image.width, graph.image.channels)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -106,7 +106,7 @@ def _golden_images(graph: Graph) -> NDArray[np.uint8]:
     return np.stack([noise, gradient, np.where((x + y) // 4 % 2, 255, 0).astype(np.uint8)])
 
 
-def _metadata(graph: Graph, program: Program) -> Metadata:
+def _metadata(graph: IntegerGraph, program: Program) -> Metadata:
     return Metadata(
         program.isa.name,
         program.image,
@@ -114,6 +114,6 @@ def _metadata(graph: Graph, program: Program) -> Metadata:
         program.arena,
         len(program.constants),
         graph.macs,
-        tuple(Layer(step.node, step.macs, step.int8) for step in program.steps),
+        tuple(EngineLayer(step.node, step.macs, step.int8) for step in program.steps),
         version("apache-tvm"),
     )

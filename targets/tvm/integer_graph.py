@@ -14,6 +14,7 @@ of float32 operators between `Dequantise` and `Quantise`; `targets.tvm.floats` s
 
 from dataclasses import dataclass
 from math import prod
+from typing import assert_never
 
 import numpy as np
 import onnx
@@ -57,7 +58,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Window:
+class SlidingWindow:
     """A sliding window: kernel size, stride, zero padding at the start, dilation; each (rows, columns)."""
 
     kernel: tuple[int, int] = (1, 1)
@@ -104,7 +105,7 @@ class Conv:
     weight: Int8s
     bias: Int32s
     multiplier: Floats
-    window: Window
+    window: SlidingWindow
     groups: int = 1
     residual: Residual | None = None
     clip: Clip = Clip()
@@ -119,7 +120,7 @@ class MaxPool:
     node: str
     input: Tensor
     output: Tensor
-    window: Window
+    window: SlidingWindow
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ class AveragePool:
     node: str
     input: Tensor
     output: Tensor
-    window: Window
+    window: SlidingWindow
     multipliers: Floats
     clip: Clip = Clip()
 
@@ -193,7 +194,7 @@ class Dequantise:
 class Island:
     """Float operators: an ONNX graph of static shapes whose inputs and outputs are these tensors.
 
-    The input called `Graph.pixels` is the caller's image, uint8 [1, H, W, C].
+    The input called `IntegerGraph.pixels` is the caller's image, uint8 [1, H, W, C].
     """
 
     node: str
@@ -212,11 +213,14 @@ class Quantise:
     scale: float
 
 
-Operator = Image | Conv | MaxPool | AveragePool | Add | Assemble | Dequantise | Island | Quantise
+Computed = Conv | MaxPool | AveragePool | Add | Assemble | Dequantise | Quantise
+"""Operators that compute one tensor."""
+Operator = Image | Island | Computed
+"""All of them. Each match over them ends in assert_never, so mypy names every file that lacks a new one."""
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class IntegerGraph:
     """Operators in execution order. `logits` is the result of the last one, in float32."""
 
     operators: tuple[Operator, ...]
@@ -258,8 +262,10 @@ def inputs(op: Operator) -> tuple[Tensor | Dense, ...]:
             return tuple(piece.tensor for piece in op.pieces)
         case Island():
             return op.inputs
-        case _:
+        case MaxPool() | AveragePool() | Dequantise() | Quantise():
             return (op.input,)
+        case _:
+            assert_never(op)
 
 
 def outputs(op: Operator) -> tuple[Tensor | Dense, ...]:

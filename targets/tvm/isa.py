@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Dot(StrEnum):
+class DotInstruction(StrEnum):
     """The instruction that multiplies and accumulates 8-bit integers."""
 
     VPDPBUSD = "vpdpbusd"
@@ -27,7 +27,7 @@ class Isa:
     triple: str
     cpu: str
     features: tuple[str, ...]
-    dot: Dot
+    dot: DotInstruction
     lanes: int
     registers: int
 
@@ -37,11 +37,9 @@ class Isa:
         return self.triple.startswith("aarch64")
 
     @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one dot instruction (of the three it takes, for smull)."""
-        return {Dot.VPDPBUSD: 4, Dot.VPMADDWD: 2, Dot.SDOT: 4, Dot.SMMLA: 8, Dot.SMULL: 4}[
-            self.dot
-        ] * self.lanes
+    def stored(self) -> str:
+        """The type of stored activations."""
+        return "int8" if self.signed else "uint8"
 
 
 _X86 = "x86_64-linux-gnu"
@@ -50,12 +48,12 @@ _ARM = "aarch64-linux-gnu"
 ISAS = {
     isa.name: isa
     for isa in (
-        Isa("avx512vnni", _X86, "x86-64-v4", ("+avx512vnni",), Dot.VPDPBUSD, 16, 32),
-        Isa("avxvnni", _X86, "x86-64-v3", ("+avxvnni",), Dot.VPDPBUSD, 8, 16),
-        Isa("avx2", _X86, "x86-64-v3", (), Dot.VPMADDWD, 8, 16),
-        Isa("i8mm", _ARM, "neoverse-v1", ("+neon", "+dotprod", "+i8mm", "-sve"), Dot.SMMLA, 4, 32),
-        Isa("dotprod", _ARM, "cortex-a76", ("+neon", "+dotprod"), Dot.SDOT, 4, 32),
-        Isa("neon", _ARM, "cortex-a72", ("+neon",), Dot.SMULL, 4, 32),
+        Isa("avx512vnni", _X86, "x86-64-v4", ("+avx512vnni",), DotInstruction.VPDPBUSD, 16, 32),
+        Isa("avxvnni", _X86, "x86-64-v3", ("+avxvnni",), DotInstruction.VPDPBUSD, 8, 16),
+        Isa("avx2", _X86, "x86-64-v3", (), DotInstruction.VPMADDWD, 8, 16),
+        Isa("i8mm", _ARM, "neoverse-v1", ("+neon", "+dotprod", "+i8mm", "-sve"), DotInstruction.SMMLA, 4, 32),
+        Isa("dotprod", _ARM, "cortex-a76", ("+neon", "+dotprod"), DotInstruction.SDOT, 4, 32),
+        Isa("neon", _ARM, "cortex-a72", ("+neon",), DotInstruction.SMULL, 4, 32),
     )
 }
 """All instruction sets, the fastest of a family first."""

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from targets.errors import EngineError
 from targets.tvm.bounded_read import array, fold, label
-from targets.tvm.integer_graph import Dense, Island
+from targets.tvm.integer_graph import Dense, Island, Operator, Tensor, inputs
 
 _LARGEST = 1 << 26
 """Elements of one tensor; more is a damaged or hostile shape."""
@@ -100,6 +100,41 @@ class Draft:
         part = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
         more = f" and {len(self.nodes) - 1} more" if len(self.nodes) > 1 else ""
         return Island(label(self.nodes[0]) + more, tuple(self.reads.values()), tuple(results), part)
+
+
+class GrowingGraph:
+    """The operators so far, in an order of work that lets float operators join the island before them."""
+
+    def __init__(self) -> None:
+        self.operators: list[Operator | Draft] = []
+        self._open: Draft | None = None
+
+    def append(self, operator: Operator) -> None:
+        """Add an operator; the open island is complete if it reads from there."""
+        if self._open is not None and any(t.name in self._open.writes for t in inputs(operator)):
+            self._open = None
+        # Before the island that is still open: it reads nothing that comes later.
+        at = len(self.operators) - (self._open is not None)
+        self.operators.insert(at, operator)
+
+    def join(
+        self,
+        node: onnx.NodeProto,
+        operands: Mapping[str, Dense | NDArray[np.generic]],
+        results: Sequence[Dense],
+    ) -> None:
+        """Add a float operator to the open island, or begin one. `operands` as for `Draft.add`."""
+        if self._open is None:
+            self._open = Draft()
+            self.operators.append(self._open)
+        self._open.add(node, operands, results)
+
+    def finish(self, logits: Tensor | Dense, model: onnx.ModelProto) -> tuple[Operator, ...]:
+        """All operators, each island with those results that something outside of it reads."""
+        wanted = {logits.name}
+        for op in self.operators:
+            wanted |= {t.name for t in (op.reads.values() if isinstance(op, Draft) else inputs(op))}
+        return tuple(op.finish(wanted, model) if isinstance(op, Draft) else op for op in self.operators)
 
 
 def _info(name: str, dense: Dense) -> onnx.ValueInfoProto:

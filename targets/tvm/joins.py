@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
-from targets.tvm.convert import Attributes, copied, quantized
+from targets.tvm.convert import copied, quantized
 from targets.tvm.integer_graph import Assemble, Operator, Piece, Tensor
-from targets.tvm.values import Constant, Epilogue, Pending, Quantized, Value
+from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, SameGrid, Value
 
 
 def concat(node: str, operands: list[Value], attributes: Attributes) -> Value:
@@ -82,10 +82,17 @@ def strided_slice(node: str, operands: list[Value], attributes: Attributes) -> V
     raise NoIntegerForm(f"{node} needs constant starts, ends, axes and steps.")
 
 
-def pad_channels(
-    node: str, x: Quantized, pads: NDArray[Any], fill: list[Value], attributes: Attributes, name: str
-) -> Assemble:
-    """Pad with zero channels: a copy into a wider tensor on the same grid."""
+def pad(node: str, operands: list[Value], attributes: Attributes) -> SameGrid:
+    """Pad with zero channels: a copy into a wider tensor."""
+    match operands:
+        case [Quantized() as x, Constant(pads), *fill]:
+            return _pad_channels(node, x, pads, fill, attributes)
+    raise NoIntegerForm(f"{node} needs a quantised input and constant pads.")
+
+
+def _pad_channels(
+    node: str, x: Quantized, pads: NDArray[Any], fill: list[Value], attributes: Attributes
+) -> SameGrid:
     zero = all(not np.any(v.value) for v in fill if isinstance(v, Constant))
     amounts = [int(p) for p in pads.ravel()]
     if len(amounts) != 8 or any(amounts[i] for i in (0, 2, 3, 4, 6, 7)) or min(amounts) < 0 or not zero:
@@ -93,8 +100,12 @@ def pad_channels(
     if attributes.get("mode", b"constant") != b"constant":
         raise NoIntegerForm(f"{node}: only constant padding has an integer form.")
     height, width, channels = x.shape
-    output = Tensor(name, height, width, channels + amounts[1] + amounts[5], (x.tensor.zero,))
-    return Assemble(node, output, (Piece(x.tensor, 1.0, amounts[1], x.stride),))
+
+    def finish(name: str) -> Assemble:
+        output = Tensor(name, height, width, channels + amounts[1] + amounts[5], (x.tensor.zero,))
+        return Assemble(node, output, (Piece(x.tensor, 1.0, amounts[1], x.stride),))
+
+    return SameGrid(x, finish)
 
 
 def flatten(node: str, operands: list[Value], attributes: Attributes) -> Value:
@@ -136,3 +147,16 @@ def identity(node: str, operands: list[Value], attributes: Attributes) -> Value:
     if not operands:
         raise EngineError(f"{node} has no input.")
     return operands[0]
+
+
+READERS: dict[str, Reader] = {
+    "BatchNormalization": batch_normalization,
+    "Concat": concat,
+    "Slice": strided_slice,
+    "Pad": pad,
+    "Flatten": flatten,
+    "Reshape": reshape,
+    "Squeeze": squeeze,
+    "Identity": identity,
+    "Dropout": identity,
+}

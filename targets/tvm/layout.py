@@ -5,7 +5,7 @@ Rows share their padding: the pixels to the right of one row are those to the le
 
 from dataclasses import dataclass
 
-from targets.tvm.integer_graph import Conv, Graph, Tensor, outputs
+from targets.tvm.integer_graph import Conv, IntegerGraph, Tensor, outputs
 from targets.tvm.kernels.strides import Strides
 
 CHANNEL_ALIGNMENT = 16
@@ -47,7 +47,7 @@ class Layout:
         return bool(self.top or self.bottom or self.side)
 
 
-def layouts(graph: Graph) -> dict[str, Layout]:
+def layouts(graph: IntegerGraph) -> dict[str, Layout]:
     """Lay out every tensor of pixels so that each convolution finds its padding."""
     written = [tensor for op in graph.operators for tensor in outputs(op)]
     found = {t.name: _plain(t, t is graph.image) for t in written if isinstance(t, Tensor)}

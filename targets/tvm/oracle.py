@@ -1,7 +1,7 @@
 """The numeric contract in NumPy: what every kernel has to equal, bit for bit."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,11 @@ from targets.tvm.integer_graph import (
     Assemble,
     AveragePool,
     Clip,
+    Computed,
     Conv,
     Dequantise,
-    Graph,
     Image,
+    IntegerGraph,
     Island,
     MaxPool,
     Operator,
@@ -27,10 +28,9 @@ Bytes = NDArray[np.uint8]
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Array = NDArray[Any]
-Single = Conv | MaxPool | AveragePool | Add | Assemble | Dequantise | Quantise
 
 
-def run(graph: Graph, images: Bytes) -> Floats:
+def run(graph: IntegerGraph, images: Bytes) -> Floats:
     """Return logits [N, classes] for images [N, H, W, C]."""
     values: dict[str, Array] = {graph.image.name: images, graph.pixels: images}
     for op in graph.operators:
@@ -42,23 +42,22 @@ def run(graph: Graph, images: Bytes) -> Floats:
 
 def evaluate(op: Operator, values: Mapping[str, Array]) -> dict[str, Array]:
     """Compute one operator; `values` holds its inputs by name: [N, H, W, C], islands' as in ONNX."""
-    match op:
-        case Island():
-            from targets.tvm.floats import island_oracle
+    if isinstance(op, Island):
+        from targets.tvm.floats import island_oracle
 
-            batches = {d.name: values[d.name].reshape(-1, *d.shape) for d in op.inputs}
-            return island_oracle.evaluate(op, batches)
-        case Image():
-            raise ValueError("the image is an input, it is not computed")
-    return {op.output.name: _evaluate(op, values)}
+        batches = {d.name: values[d.name].reshape(-1, *d.shape) for d in op.inputs}
+        return island_oracle.evaluate(op, batches)
+    if isinstance(op, Image):
+        raise ValueError("the image is an input, it is not computed")
+    return {op.output.name: _computed(op, values)}
 
 
-def _evaluate(op: Single, values: Mapping[str, Array]) -> Array:
+def _computed(op: Computed, values: Mapping[str, Array]) -> Array:
     match op:
         case Assemble():
             result: Array = _assemble(op, values)
-        case Conv(real=True):
-            result = accumulate(op, values[op.input.name]).astype(np.float32) * op.multiplier
+        case Conv() if op.real:
+            result = _real_sums(op, values)
         case Conv() | Add():
             result = _sums(op, values)
         case MaxPool():
@@ -69,7 +68,13 @@ def _evaluate(op: Single, values: Mapping[str, Array]) -> Array:
             result = _dequantise(op, values[op.input.name])
         case Quantise():
             result = _quantise(op, values[op.input.name])
+        case _:
+            assert_never(op)
     return result
+
+
+def _real_sums(op: Conv, values: Mapping[str, Array]) -> Floats:
+    return accumulate(op, values[op.input.name]).astype(np.float32) * op.multiplier
 
 
 def _sums(op: Conv | Add, values: Mapping[str, Array]) -> Bytes:

@@ -7,17 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import NoIntegerForm
-from targets.tvm.convert import Attributes, quantized
-from targets.tvm.integer_graph import AveragePool, Floats, MaxPool, Operator, Tensor, Window
-from targets.tvm.values import Constant, Epilogue, Pending, Quantized, Value
+from targets.tvm.convert import quantized
+from targets.tvm.integer_graph import AveragePool, Floats, MaxPool, Operator, SlidingWindow, Tensor
+from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, SameGrid, Value
 from targets.tvm.windows import window
 
 
-def max_pool(node: str, x: Quantized, attributes: Attributes, name: str) -> MaxPool:
-    """MaxPool keeps the grid, so it needs no QuantizeLinear behind it."""
+def max_pool(node: str, operands: list[Value], attributes: Attributes) -> SameGrid:
+    """MaxPool: the largest integer is the largest number."""
+    x = quantized(node, operands)
     tensor = x.whole(node)
     sliding, height, width = _pool_window(node, tensor, attributes)
-    return MaxPool(node, tensor, Tensor(name, height, width, tensor.channels, (tensor.zero,)), sliding)
+
+    def finish(name: str) -> MaxPool:
+        return MaxPool(node, tensor, Tensor(name, height, width, tensor.channels, (tensor.zero,)), sliding)
+
+    return SameGrid(x, finish)
 
 
 def average_pool(node: str, operands: list[Value], attributes: Attributes) -> Value:
@@ -37,7 +42,7 @@ def global_average_pool(node: str, operands: list[Value], attributes: Attributes
     """GlobalAveragePool: one window over the whole map."""
     x = quantized(node, operands)
     kernel = (x.tensor.height, x.tensor.width)
-    return _average(node, x, Window(kernel), (1, 1), np.arange(1, kernel[0] * kernel[1] + 1))
+    return _average(node, x, SlidingWindow(kernel), (1, 1), np.arange(1, kernel[0] * kernel[1] + 1))
 
 
 def reduce_mean(node: str, operands: list[Value], attributes: Attributes) -> Value:
@@ -55,7 +60,7 @@ def reduce_mean(node: str, operands: list[Value], attributes: Attributes) -> Val
 
 
 def _average(
-    node: str, x: Quantized, sliding: Window, size: tuple[int, int], counts: NDArray[Any]
+    node: str, x: Quantized, sliding: SlidingWindow, size: tuple[int, int], counts: NDArray[Any]
 ) -> Pending:
     tensor = x.whole(node)
 
@@ -66,7 +71,7 @@ def _average(
     return Pending(node, (*size, tensor.channels), finish)
 
 
-def _pool_window(node: str, x: Tensor, attributes: Attributes) -> tuple[Window, int, int]:
+def _pool_window(node: str, x: Tensor, attributes: Attributes) -> tuple[SlidingWindow, int, int]:
     kernel = tuple(attributes.get("kernel_shape", ()))
     if (
         len(kernel) != 2
@@ -75,3 +80,11 @@ def _pool_window(node: str, x: Tensor, attributes: Attributes) -> tuple[Window, 
     ):
         raise NoIntegerForm(f"{node}: pooling needs a kernel_shape of two numbers, without dilation.")
     return window(node, attributes, (kernel[0], kernel[1]), x.height, x.width)
+
+
+READERS: dict[str, Reader] = {
+    "MaxPool": max_pool,
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average_pool,
+    "ReduceMean": reduce_mean,
+}

@@ -5,9 +5,9 @@ with the lowest estimate wins: dot instructions, loads, and what blocks of anoth
 not divide.
 """
 
-from targets.tvm.isa import Dot, Isa
-from targets.tvm.kernels.dot import step
-from targets.tvm.kernels.step import Step, places
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.dot import inner_step
+from targets.tvm.kernels.inner_step import InnerStep, places
 from targets.tvm.tile import ConvShape, Tile, cut, regions
 from targets.tvm.tuning.database import find
 
@@ -17,7 +17,9 @@ _ANOTHER_SIZE = 0.02
 """What blocks of another size cost besides: more code, and rows that threads share less evenly."""
 
 
-def reading_order(columns: int, stride: int, dilation: int, channels: int, inner: Step) -> tuple[int, ...]:
+def reading_order(
+    columns: int, stride: int, dilation: int, channels: int, inner: InnerStep
+) -> tuple[int, ...]:
     """The columns of a kernel that are read together, (0,) if none are.
 
     Where a load brings more than an instruction takes, as on ARM, neighbouring output pixels share what their
@@ -52,7 +54,8 @@ def _from_cheapest(tiles: list[Tile], shape: ConvShape, isa: Isa) -> list[Tile]:
 
 def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
     """All tiles that divide the channels and fit the registers."""
-    inner, found = step(isa), []
+    inner, found = inner_step(isa), []
+    unroll = inner.unroll if shape.granules > inner.unit else 1
     for vectors in range(1, 9):
         block = vectors * isa.lanes
         if shape.channels % block or shape.group % block:
@@ -61,34 +64,15 @@ def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
             for columns in range(1, min(shape.width, 28) + 1):
                 read = rows * (columns + shape.overlap - 1)
                 pixels = len(places(rows, columns, inner.pair))
-                registers = inner.registers(pixels, vectors) + _operands(isa, pixels, read, vectors)
+                registers = inner.registers(pixels, vectors) + inner.operands(pixels, read, vectors)
                 if registers <= isa.registers and _largest(shape, rows, columns) == (rows, columns):
-                    found.append(Tile(rows, columns, vectors, _unroll(shape, isa)))
+                    found.append(Tile(rows, columns, vectors, unroll))
     return found
 
 
 def _largest(shape: ConvShape, rows: int, columns: int) -> tuple[int, int]:
     """The largest rows and columns of blocks that are to have no more than these."""
     return cut(shape.height, rows, shape.row_unit)[0].size, cut(shape.width, columns)[0].size
-
-
-def _operands(isa: Isa, pixels: int, read: int, vectors: int) -> int:
-    """Registers besides the accumulators, for so many pixels of a result and of what is read for them."""
-    match isa.dot:
-        case Dot.SDOT:
-            return pixels + 1
-        case Dot.SMMLA:
-            return read // 2 + 2
-        case Dot.SMULL:
-            return read + 4
-        case Dot.VPMADDWD:
-            return vectors + 2
-        case _:
-            return vectors + (1 if vectors > 1 else 0)
-
-
-def _unroll(shape: ConvShape, isa: Isa) -> int:
-    return 1 if shape.granules <= step(isa).unit or isa.dot is not Dot.VPDPBUSD else 2
 
 
 def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
@@ -104,12 +88,10 @@ def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
 
 def _block_cost(shape: ConvShape, isa: Isa, rows: int, columns: int, vectors: int) -> float:
     """Estimated instructions of one granule of a block."""
-    inner = step(isa)
+    inner = inner_step(isa)
     pixels = len(places(rows, columns, inner.pair))
     dots = inner.registers(pixels, vectors)
-    weights = {Dot.SMULL: 4, Dot.SMMLA: 2}.get(isa.dot, 1) * vectors / (2 if isa.signed else 1)  # ldp
     live = rows * (columns + shape.overlap - 1) / shape.overlap
     activations = live / inner.unit * inner.pair / (4 if shape.paired else 1)  # loaded, and for smmla joined
     latency = max(dots, 9)  # two pipes, four or five cycles until a sum can be added to again
-    # x86 loads beside multiplying; smull takes three instructions where others take one
-    return latency + (0.5 if isa.dot in (Dot.SDOT, Dot.SMMLA) else 0.15) * (weights + activations)
+    return latency + inner.exposed_loads * (inner.weight_loads(vectors) + activations)

@@ -94,7 +94,7 @@ def pitch(step: Step) -> int:
 
 def _by_convolution(step: Step, kernel: ConvKernel, items: range) -> Touched:
     rows = kernel.rows(items)
-    reads = [_rows(step.x, rows, kernel.x.row, kernel.reach)]
+    reads = [_rows(step.x, rows, kernel.windows.next.row, kernel.reach)]
     if kernel.residual:
         wide = (kernel.width - 1) * kernel.residual.pixel + kernel.channels
         reads.append(_rows(step.r, rows, kernel.residual.row, wide))

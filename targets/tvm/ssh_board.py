@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.base import Check, Origin, Runner, require_engine
-from targets.devices import Board
+from targets.base import Check, EngineRunner, Origin, require_engine
+from targets.devices import CpuBoard
 from targets.errors import TargetUnavailable
-from targets.reach.probe import DeviceFacts, probe
+from targets.reach.probe import BoardFacts, probe
 from targets.reach.remote import measure_remote, open_remote
 from targets.reach.ssh import SshDevice
 from targets.runtime.cpu import MACHINES, NEEDED
@@ -26,7 +26,7 @@ class BoardTarget(IntegerTarget):
 
     origin: ClassVar[Origin] = Origin.DEVICE
 
-    def __init__(self, board: Board, reached: SshDevice, threads: int = 1) -> None:
+    def __init__(self, board: CpuBoard, reached: SshDevice, threads: int = 1) -> None:
         self.board = board
         self.reached = reached
         self.threads = threads
@@ -81,7 +81,7 @@ class BoardTarget(IntegerTarget):
         return ()
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         """Run an engine there. Raises EngineError or a DeviceError."""
         require_engine(engine, self.name)
         with open_remote(self.reached, engine, self.threads) as runner:
@@ -89,6 +89,6 @@ class BoardTarget(IntegerTarget):
 
 
 @cache
-def _facts(reached: SshDevice) -> DeviceFacts:
+def _facts(reached: SshDevice) -> BoardFacts:
     """Ask once in a run: a build asks often."""
     return probe(reached)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import NoIntegerForm
-from targets.tvm.integer_graph import Affine, Clip, Conv, Dense, Operator, Residual, Tensor
+from targets.tvm.integer_graph import Affine, Assemble, Clip, Conv, Dense, MaxPool, Operator, Residual, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +114,32 @@ class Real:
 
     dense: Dense
 
+    @property
+    def is_map(self) -> bool:
+        """Whether they have the shape of an activation: [N, C, H, W] or [N, C]."""
+        return len(self.dense.shape) in (2, 4)
+
 
 Value = Quantized | Weights | Pending | Raw | Constant | Real
+
+
+@dataclass(frozen=True, eq=False)
+class SameGrid:
+    """A result on the grid of `source`, which needs no QuantizeLinear behind it.
+
+    `finish` makes the operator that writes it, given the name of its output.
+    """
+
+    source: Quantized
+    finish: Callable[[str], MaxPool | Assemble]
+
+
+Attributes = dict[str, Any]
+Reader = Callable[[str, list[Value], Attributes], Value | SameGrid]
+"""From the label of an ONNX node, what its inputs stand for and its attributes to what its output stands for.
+
+Raises NoIntegerForm where the node has to run in float, EngineError where it cannot be meant.
+"""
 
 
 def quantization_clip(pending: Pending, scale: float, zero: int) -> Clip:

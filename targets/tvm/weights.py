@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from targets.tvm.integer_graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.dot import step
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.gather import Gather, worth_gathering
+from targets.tvm.kernels.inner_step import pack
 from targets.tvm.kernels.pair import PairKernel, pair_rows
-from targets.tvm.kernels.requantise import SCALARS, Limits, Scalar
-from targets.tvm.kernels.step import pack
+from targets.tvm.kernels.requantise import SCALARS, ResultRange, Scalar
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.layout import Layout, stored_channels
 from targets.tvm.schedule import choose, reading_order
 from targets.tvm.tile import ConvShape, Tile
@@ -46,21 +47,15 @@ class Blob:
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """How windows are read: see ConvKernel. `window` is the number of input channels that a block sees.
+    """How a convolution is blocked: how its windows are read, by blocks of which size.
 
-    `x`: bytes between the windows of neighbouring outputs. `order`: the columns of the kernel that are read
-    together, in the order in which they are. `pairs`: what has to be computed before.
+    `order`: the columns of the kernel that are read together, in the order in which they are. `inputs`: the
+    number of input channels that a block sees.
     """
 
-    x: Strides
-    taps: tuple[int, int]
-    tap_step: tuple[int, int]
+    windows: WindowRuns
     order: tuple[int, ...]
-    run: int
-    gather: Gather | None
-    pairs: PairKernel | None
-    group: tuple[int, int]
-    window: int
+    inputs: int
     tile: Tile
     shape: ConvShape
 
@@ -89,9 +84,9 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         block = max(outputs, isa.lanes)
         if block % outputs == 0 and block % isa.lanes == 0 and count % block == 0:
             shared, window = block, block // outputs * per_group
-    inner = step(isa)
+    inner = inner_step(isa)
     pairs = _pairs(op, x, isa)
-    between, windows = _distances(op, x, pairs)
+    between, following = _distances(op, x, pairs)
     order = reading_order(kw, op.window.stride[1], dw, window, inner)
     contiguous = len(order) == 1 and dw == 1 and window == x.channels and not pairs
     run = kw * x.channels if contiguous else window
@@ -101,22 +96,29 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
     if isa.signed and contiguous and worth_gathering(kh, run, inner.granule):
         gather = Gather(kh, tap_step[0], run)
         taps, run = (1, 1), kh * run
-    shape = ConvShape(
-        op.output.height,
-        op.output.width,
-        channels,
-        -(-run // inner.granule),
-        taps[0] * taps[1] * len(order),
-        shared,
-        -(-len(order) // op.window.stride[1]),
-        op.window.stride[1],
-        op.residual is not None,
-        pairs is not None,
+    windows = WindowRuns(
+        next=following,
+        taps=taps,
+        tap_step=tap_step,
+        run=run,
+        group=(shared, 0 if shared == channels else shared // outputs * per_group),
+        spread=tuple(column * tap_step[1] for column in order),
+        gather=gather,
+        pairs=pairs,
     )
-    distance = 0 if shared == channels else shared // outputs * per_group
-    tile = choose(shape, isa)
-    group = (shared, distance)
-    return ConvGeometry(windows, taps, tap_step, order, run, gather, pairs, group, window, tile, shape)
+    shape = ConvShape(
+        height=op.output.height,
+        width=op.output.width,
+        channels=channels,
+        granules=-(-run // inner.granule),
+        runs=windows.count,
+        group=shared,
+        overlap=-(-len(order) // op.window.stride[1]),
+        stride=op.window.stride[1],
+        residual=op.residual is not None,
+        paired=pairs is not None,
+    )
+    return ConvGeometry(windows, order, window, choose(shape, isa), shape)
 
 
 def _pairs(op: Conv, x: Layout, isa: Isa) -> PairKernel | None:
@@ -146,13 +148,15 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     count, per_group = op.weight.shape[:2]
     channels = stored_channels(count)
     dense = _windowed(op, geometry, channels)
-    inner = step(isa)
+    inner = inner_step(isa)
     if len(geometry.order) > 1:
         padded = _interleaved(dense, geometry.order, inner.granule * inner.unit)
     else:
-        length = -(-geometry.run // inner.granule) * inner.granule
-        padded = np.zeros((channels, geometry.taps[0] * geometry.taps[1], length), np.int8)
-        padded[:, :, : geometry.run] = dense.reshape(*padded.shape[:2], geometry.run)
+        run = geometry.windows.run
+        padded = np.zeros(
+            (channels, geometry.windows.count, -(-run // inner.granule) * inner.granule), np.int8
+        )
+        padded[:, :, :run] = dense.reshape(*padded.shape[:2], run)
     zeros = np.broadcast_to(np.array(op.input.zero_point) - (128 if isa.signed else 0), op.input.channels)
     by_output = np.repeat(zeros.reshape(op.groups, per_group), count // op.groups, axis=0)
     correction = (op.weight.astype(np.int64).sum(axis=(2, 3)) * by_output).sum(axis=1)
@@ -168,8 +172,8 @@ def _windowed(op: Conv, geometry: ConvGeometry, channels: int) -> NDArray[np.int
     """Weights [stored K, R, S, window]: each output channel's own inputs at their place in its window."""
     count, per_group, kh, kw = op.weight.shape
     outputs = count // op.groups
-    dense = np.zeros((channels, kh, kw, geometry.window), np.int8)
-    shared, distance = geometry.group
+    dense = np.zeros((channels, kh, kw, geometry.inputs), np.int8)
+    shared, distance = geometry.windows.group
     for k in range(count):
         first = (k // outputs) * per_group - (k // shared * distance)
         dense[k, :, :, first : first + per_group] = op.weight[k].transpose(1, 2, 0)
@@ -194,12 +198,12 @@ def parameters(
     return np.concatenate([wrapped, multiplier.astype(np.float32).view(np.int32), scalars])
 
 
-def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> Limits:
+def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> ResultRange:
     """What is known of an operator's results before they are rounded."""
     clipped, from_zero = clip != Clip(), output.zero_point == (0,)
     if isinstance(op, Conv):
         if op.real:
-            return Limits()
+            return ResultRange()
         weights = np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3))
         largest = float(((255.0 * weights + np.abs(op.bias.astype(np.int64))) * op.multiplier).max())
     elif isinstance(op, Piece) and op.affine is not None:
@@ -208,4 +212,4 @@ def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> Limits:
         largest = 255.0 * op.multiplier
     if not isinstance(op, Piece) and op.residual is not None:
         largest += 255.0 * op.residual.multiplier
-    return Limits(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, from_zero)
+    return ResultRange(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, from_zero)

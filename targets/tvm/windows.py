@@ -3,14 +3,14 @@
 from typing import Any
 
 from targets.errors import EngineError
-from targets.tvm.integer_graph import Window
+from targets.tvm.integer_graph import SlidingWindow
 
 _LARGEST_SIDE = 1 << 14
 
 
 def window(
     node: str, attributes: dict[str, Any], kernel: tuple[int, int], height: int, width: int
-) -> tuple[Window, int, int]:
+) -> tuple[SlidingWindow, int, int]:
     """Return the window of a Conv or pooling node and the output's height and width."""
     stride, dilation = (_pair(node, attributes, key, (1, 1)) for key in ("strides", "dilations"))
     reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
@@ -28,7 +28,7 @@ def window(
                 f"{height} x {width}."
             )
         size.append(count)
-    return Window(kernel, stride, begin, dilation), size[0], size[1]
+    return SlidingWindow(kernel, stride, begin, dilation), size[0], size[1]
 
 
 def _pair(node: str, attributes: dict[str, Any], key: str, default: tuple[int, int]) -> tuple[int, int]:

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from calibration.centre import first_activation
@@ -15,12 +14,9 @@ from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import Exported
+from tests.exact_session import run_exactly
 
 RECIPE = QuantRecipe.parse("w8a8_sym_ctr")
-
-
-def _logits(model: Path, images: np.ndarray) -> np.ndarray:
-    return np.asarray(onnxruntime.InferenceSession(model).run(["logits"], {"image": images})[0])
 
 
 @pytest.fixture
@@ -31,16 +27,15 @@ def centred(exported: Exported, tmp_path: Path) -> Path:
 
 def test_a_centred_model_computes_the_same(exported: Exported, centred: Path) -> None:
     images = pictures(16, exported.image_shape, seed=1)
-    expected = _logits(exported.path, images)
-    np.testing.assert_allclose(_logits(centred, images), expected, atol=1e-5 * np.abs(expected).max())
+    expected = run_exactly(exported.path, images)
+    np.testing.assert_allclose(run_exactly(centred, images), expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_the_first_activation_reaches_as_far_below_zero_as_above(exported: Exported, centred: Path) -> None:
     model = onnx.load(centred)
     name = f"{first_activation(OnnxGraph.load(exported.path))}/centred"
     model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    values = session.run([name], {"image": pictures(16, exported.image_shape)})[0]
+    values = run_exactly(model, pictures(16, exported.image_shape), name)
     assert values.max() == pytest.approx(-values.min(), rel=1e-5)
 
 
@@ -60,17 +55,17 @@ def test_it_quantises_into_a_graph_that_symmetric_engines_take(
     images = pictures(16, exported.image_shape)
     made = produce(exported.path, lambda: [images], QuantRecipe.parse(recipe), tmp_path)
     assert lint(made.quantized, Scheme.SYM) == []
-    close = closeness(_logits(exported.path, images), _logits(made.quantized, images))
+    close = closeness(run_exactly(exported.path, images), run_exactly(made.quantized, images))
     assert close.sqnr_db > 20
 
 
 def test_centring_lowers_the_noise(exported: Exported, tmp_path: Path) -> None:
     images, fresh = pictures(64, exported.image_shape), pictures(64, exported.image_shape, seed=1)
-    expected = _logits(exported.path, fresh)
+    expected = run_exactly(exported.path, fresh)
 
     def noise(name: str) -> float:
         made = produce(exported.path, lambda: [images], QuantRecipe.parse(name), tmp_path)
-        return float(((_logits(made.quantized, fresh) - expected) ** 2).sum())
+        return float(((run_exactly(made.quantized, fresh) - expected) ** 2).sum())
 
     assert noise("w8a8_sym_ctr_pix_obq_bc") < 0.95 * noise("w8a8_sym_pix_obq_bc")
 

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from calibration.channels import ChannelGroups
@@ -14,25 +13,22 @@ from calibration.recipe import QuantRecipe
 from calibration.replay import Replay
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import Exported
+from tests.exact_session import run_exactly
 
 RECIPE = QuantRecipe.parse("w8a8_asym_mse_eq_obq_bc")
-
-
-def _logits(model: Path, images: np.ndarray) -> np.ndarray:
-    return np.asarray(onnxruntime.InferenceSession(model).run(["logits"], {"image": images})[0])
 
 
 def test_the_replay_computes_what_onnxruntime_computes(exported: Exported) -> None:
     images = pictures(6, exported.image_shape)
     found, _ = Replay(OnnxGraph.load(exported.path)).run(images)
-    np.testing.assert_allclose(found.detach().numpy(), _logits(exported.path, images), atol=1e-5)
+    np.testing.assert_allclose(found.detach().numpy(), run_exactly(exported.path, images), atol=1e-5)
 
 
 def test_an_equalised_model_computes_the_same(exported: Exported, tmp_path: Path) -> None:
     images = pictures(16, exported.image_shape)
     prepare(exported.path, lambda: [images], RECIPE, tmp_path / "equal.onnx")
-    expected = _logits(exported.path, images)
-    found = _logits(tmp_path / "equal.onnx", images)
+    expected = run_exactly(exported.path, images)
+    found = run_exactly(tmp_path / "equal.onnx", images)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max() + 1e-6)
     assert (tmp_path / "equal.onnx").stat().st_size < 1.1 * exported.path.stat().st_size + 2000
 
@@ -64,11 +60,11 @@ def test_a_channel_much_smaller_than_the_others_is_worth_equalising(tmp_path: Pa
         values[f"blocks.0.{name}"].CopyFrom(tensor_proto(f"blocks.0.{name}", found))
     onnx.save(model, tmp_path / "uneven.onnx")
     images, fresh = pictures(64, (16, 16, 3)), pictures(64, (16, 16, 3), seed=1)
-    expected = _logits(rgb_model, fresh)
+    expected = run_exactly(rgb_model, fresh)
 
     def error(name: str) -> float:
         made = produce(tmp_path / "uneven.onnx", lambda: [images], QuantRecipe.parse(name), tmp_path)
-        return float(((_logits(made.quantized, fresh) - expected) ** 2).sum())
+        return float(((run_exactly(made.quantized, fresh) - expected) ** 2).sum())
 
     assert error("w8a8_sym_mse_eq_obq_bc") < 0.5 * error("w8a8_sym_mse_obq_bc")
 

@@ -9,7 +9,7 @@ from calibration.collect import collect
 from calibration.errors import ImagesError
 from calibration.fake_quant import FakeQuantized, Rates
 from calibration.find_parameters import find_parameters, images_read
-from calibration.metrics import closeness, logits
+from calibration.metrics import closeness
 from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters
 from calibration.placement import Placement, place
@@ -18,6 +18,7 @@ from calibration.qdq_writer import write_qdq
 from calibration.recipe import QuantRecipe
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import Exported
+from tests.exact_session import run_exactly
 
 SCHEMES = pytest.mark.parametrize("name", ["w8a8_asym_mse", "w8a8_sym_mse_pix", "w8a8_sym"])
 
@@ -35,7 +36,7 @@ def test_what_is_trained_is_what_onnxruntime_runs(exported: Exported, name: str)
     fresh = pictures(64, exported.image_shape, seed=1)
     with torch.no_grad():
         found = FakeQuantized(graph, placement, start)(fresh)
-    expected = logits(write_qdq(graph, placement, start, QuantRecipe.parse(name)), [fresh])
+    expected = run_exactly(write_qdq(graph, placement, start, QuantRecipe.parse(name)), fresh)
     assert closeness(expected, found.numpy()).sqnr_db > 45
 
 
@@ -44,11 +45,12 @@ def test_learning_brings_the_network_closer_on_images_it_has_not_seen(exported: 
     graph, placement, start = _start(exported, name)
     better = learned.learn(graph, placement, start, [pictures(128, exported.image_shape)], lambda _: None)
     fresh = pictures(128, exported.image_shape, seed=1)
-    reference = logits(exported.path, [fresh])
+    reference = run_exactly(exported.path, fresh)
     recipe = QuantRecipe.parse(name)
 
     def sqnr(parameters: Parameters) -> float:
-        return closeness(reference, logits(write_qdq(graph, placement, parameters, recipe), [fresh])).sqnr_db
+        found = run_exactly(write_qdq(graph, placement, parameters, recipe), fresh)
+        return closeness(reference, found).sqnr_db
 
     assert sqnr(better) > sqnr(start)
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import unfold
 
 from calibration.collect import collect
-from calibration.errors import ModelError
 from calibration.find_parameters import find_parameters
+from calibration.moments import collect_moments
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
@@ -70,9 +70,34 @@ def test_corrected_biases_give_each_layer_the_mean_output_of_the_float_one(tmp_p
     assert list(reads) == ["stem"]
 
 
-def test_a_covariance_of_grouped_inputs_is_refused_by_name(tmp_path: Path) -> None:
-    source = export(Separable(), tmp_path / "float.onnx", SIZE).path
-    recipe, graph, images = QuantRecipe.parse("w8a8_asym_obq"), OnnxGraph.load(source), pictures(2, SIZE)
-    ranges = collect(source, [images], recipe)
-    with pytest.raises(ModelError, match=r"depthwise.* is grouped; obq and wmse"):
-        find_parameters(graph, place(graph, recipe), ranges, recipe, [images])
+def test_each_group_of_a_convolution_has_a_covariance_of_its_own(tmp_path: Path) -> None:
+    """Against torch's patches; the images are so small that all patches are sampled."""
+    network, images = Separable(), pictures(32, (8, 8, 3))
+    source = export(network, tmp_path / "float.onnx", (8, 8, 3)).path
+    recipe, graph = QuantRecipe.parse("w8a8_asym_obq"), OnnxGraph.load(source)
+    placement = place(graph, recipe)
+    grids = find_parameters(graph, placement, collect(source, [images], recipe), recipe, [images]).grids
+    found = collect_moments(graph, placement, grids, [images], lambda _: None)
+    reads = network.layers(torch.from_numpy(images))
+    for index, moments in found.items():
+        name = next((name for name in reads if name in graph.nodes[index].name), None)
+        if name not in ("depthwise", "grouped"):
+            continue
+        convolution, x = reads.pop(name)
+        grid = grids[graph.nodes[index].input[0]]
+        rounded = torch.from_numpy(grid.dequantize(grid.quantize(x.detach().numpy())))
+        kernel, apart, pads, strides = (
+            (int(pair[0]), int(pair[1]))
+            for pair in (
+                convolution.kernel_size,
+                convolution.dilation,
+                convolution.padding,
+                convolution.stride,
+            )
+        )
+        patches = unfold(rounded, kernel, apart, pads, strides).transpose(1, 2).flatten(0, 1)
+        of_group = patches.reshape(len(patches), convolution.groups, -1).numpy()
+        expected = [np.cov(of_group[:, group].T, bias=True) for group in range(convolution.groups)]
+        assert moments.covariance is not None
+        np.testing.assert_allclose(moments.covariance, expected, atol=1e-4 * np.abs(expected).max())
+    assert list(reads) == ["stem"]

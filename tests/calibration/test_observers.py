@@ -32,7 +32,7 @@ def _values(seed: int, images: int = 8, rectified: bool = True, spread: float = 
 
 
 def _observed(recipe: QuantRecipe, values: NDArray[np.float32]) -> Observer:
-    observer = make_observer(recipe)
+    observer = make_observer(recipe.observer, recipe.scheme)
     observer.update(values)
     return observer
 
@@ -46,7 +46,7 @@ def test_shards_merged_in_any_order_are_the_whole(
     values = _values(seed, rectified=rectified)
     shards = [_observed(recipe, part) for part in np.split(values, sorted(set(cuts)))]
     np.random.default_rng(seed).shuffle(shards)
-    merged = make_observer(recipe)
+    merged = make_observer(recipe.observer, recipe.scheme)
     for shard in shards:
         merged.merge(shard)
     assert merged.range() == _observed(recipe, values).range()
@@ -80,7 +80,7 @@ def test_no_range_goes_beyond_the_extremes_and_all_contain_zero(
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.name)
 def test_nothing_seen_or_nothing_but_zeros_is_an_empty_range(recipe: QuantRecipe) -> None:
-    assert make_observer(recipe).range() == Range(0, 0)
+    assert make_observer(recipe.observer, recipe.scheme).range() == Range(0, 0)
     assert _observed(recipe, np.zeros((3, 5), np.float32)).range() == Range(0, 0)
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
@@ -20,6 +19,7 @@ from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import MEAN, Exported, TinyResNet, export
+from tests.exact_session import run_exactly
 
 SCHEMES = pytest.mark.parametrize("scheme", list(Scheme))
 
@@ -32,17 +32,13 @@ def _quantized(exported: Exported, scheme: Scheme, folder: Path) -> Path:
     return output
 
 
-def _logits(model: Path, images: np.ndarray) -> np.ndarray:
-    return np.asarray(onnxruntime.InferenceSession(model).run(["logits"], {"image": images})[0])
-
-
 @SCHEMES
 def test_the_result_runs_in_onnxruntime_and_is_close_to_the_float_model(
     exported: Exported, scheme: Scheme, tmp_path: Path
 ) -> None:
     images = pictures(64, exported.image_shape, seed=1)
-    expected = _logits(exported.path, images)
-    error = _logits(_quantized(exported, scheme, tmp_path), images) - expected
+    expected = run_exactly(exported.path, images)
+    error = run_exactly(_quantized(exported, scheme, tmp_path), images) - expected
     assert 0 < (error**2).sum() < 10**-3.5 * (expected**2).sum()  # 35 dB
 
 
@@ -153,7 +149,7 @@ def test_a_layer_whose_weights_are_stored_input_first_is_turned(tmp_path: Path, 
     a = _quantized(Exported(rgb_model, shape), Scheme.ASYM, tmp_path / "a")
     b = _quantized(Exported(tmp_path / "turned.onnx", shape), Scheme.ASYM, tmp_path / "b")
     images = pictures(8, shape)
-    np.testing.assert_array_equal(_logits(a, images), _logits(b, images))
+    np.testing.assert_array_equal(run_exactly(a, images), run_exactly(b, images))
 
 
 def test_ranges_of_another_model_or_recipe_are_refused(tmp_path: Path, rgb_model: Path) -> None:
@@ -209,12 +205,12 @@ def test_corrections_pass_the_lint_and_reduce_the_error(
     exported: Exported, name: str, tmp_path: Path
 ) -> None:
     images, fresh = pictures(64, exported.image_shape), pictures(64, exported.image_shape, seed=1)
-    expected = _logits(exported.path, fresh)
+    expected = run_exactly(exported.path, fresh)
 
     def error(recipe: QuantRecipe) -> float:
         made = produce(exported.path, lambda: [images[:40], images[40:]], recipe, tmp_path)
         assert lint(made.quantized, recipe.scheme) == []
-        return float(((_logits(made.quantized, fresh) - expected) ** 2).sum())
+        return float(((run_exactly(made.quantized, fresh) - expected) ** 2).sum())
 
     recipe = QuantRecipe.parse(name)
     assert error(recipe) < error(QuantRecipe(recipe.scheme))
@@ -227,7 +223,7 @@ def test_lossless_pixels_under_w8a8_sym_are_exact(exported: Exported, tmp_path: 
     model = onnx.load(made.quantized)
     tensor = next(n for n in model.graph.node if n.op_type == "Conv").input[0]
     model.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
-    (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run([tensor], {"image": images})
+    found = run_exactly(model, images, tensor)
     pixels = images.transpose(0, 3, 1, 2).astype(np.float32) - 128
     np.testing.assert_array_equal(found[:, :, 1:-1, 1:-1], pixels)
     border = np.array([124, 116, 104], np.float32)[: exported.image_shape[2]] - 128

@@ -19,7 +19,7 @@ from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import Latency, PeakMemory
 from targets import registry
 from targets.base import Origin
-from targets.devices import Board
+from targets.devices import CpuBoard
 from targets.reach.probe import probe
 from targets.tvm.cpu_target import ArmTarget, host_isa
 from targets.tvm.ssh_board import BoardTarget
@@ -34,9 +34,9 @@ def needs_nothing(self: ArmTarget) -> None:
 
 def play_board(name: str, isa: str) -> None:
     """Make this process know a board with this machine's instructions."""
-    board = Board(name, "this machine", isa, "max")
-    registry._TARGETS[name] = partial(ArmTarget, board)
-    registry._REACHED[name] = partial(BoardTarget, board)
+    board = CpuBoard(name, "this machine", isa, "max")
+    registry.TARGETS[name] = partial(ArmTarget, board)
+    registry.REACHED[name] = partial(BoardTarget, board)
     ArmTarget.check = needs_nothing  # type: ignore[method-assign]  # nothing is emulated
 
 
@@ -44,8 +44,8 @@ def play_board(name: str, isa: str) -> None:
 def here(monkeypatch: pytest.MonkeyPatch) -> str:
     """A target for boards with this machine's instructions, in this process and in those of a fleet."""
     isa = or_skip(host_isa).name
-    monkeypatch.setattr(registry, "_TARGETS", dict(registry._TARGETS))
-    monkeypatch.setattr(registry, "_REACHED", dict(registry._REACHED))
+    monkeypatch.setattr(registry, "TARGETS", dict(registry.TARGETS))
+    monkeypatch.setattr(registry, "REACHED", dict(registry.REACHED))
     monkeypatch.setattr(ArmTarget, "check", ArmTarget.check)  # so that it is put back
     play_board("here", isa)
     processes = partial(ProcessPoolExecutor, initializer=play_board, initargs=("here", isa))

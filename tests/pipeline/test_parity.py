@@ -26,14 +26,14 @@ from pipeline.data.open import open_dataset
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
 from pipeline.stages.bundle import Bundle
-from pipeline.stages.compile import Engine
+from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.measure import first_images
 from pipeline.stages.validate import Validate
 from pipeline.task import Task
 from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import Trainer
-from targets.base import BuildState, Runner
+from targets.base import BuildState, EngineRunner
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing, decode
 from tests.pipeline.data.pictures import png, random_pixels
@@ -78,8 +78,8 @@ def product(folder: Path, name: str) -> Product:
     return Product("made up", folder, {name: "0" * 64}, cached=False)
 
 
-def made_up_engine(folder: Path) -> Engine:
-    return Engine(product(folder, "engine.bin"), "engine.bin", "reference", "made up")
+def made_up_engine(folder: Path) -> CompiledEngine:
+    return CompiledEngine(product(folder, "engine.bin"), "engine.bin", "reference", "made up")
 
 
 def test_the_committed_pictures_are_what_the_script_draws() -> None:
@@ -148,7 +148,7 @@ def test_validation_shows_both_networks_the_golden_bytes(
     fp32, int8 = Watcher(), Watcher()
 
     @contextmanager
-    def opened(_: ReferenceTarget, file: Path) -> Iterator[Runner]:
+    def opened(_: ReferenceTarget, file: Path) -> Iterator[EngineRunner]:
         yield {"model.onnx": fp32, "engine.bin": int8}[file.name]
 
     monkeypatch.setattr(ReferenceTarget, "open", opened)

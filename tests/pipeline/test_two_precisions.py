@@ -15,7 +15,7 @@ from pipeline.progress import Silent
 from pipeline.report.model.accuracy import Accuracy
 from pipeline.report.model.build_report import Report
 from targets import registry
-from targets.base import Check, Origin, Runner
+from targets.base import Check, EngineRunner, Origin
 from targets.measure_apart import measure_in_child
 from targets.reach.ssh import SshDevice
 from targets.reference import ReferenceTarget
@@ -34,13 +34,13 @@ class Pretended(ReferenceTarget):
         self._fp16: Measurement | None = None
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         self.say("the device says that it builds")
         with super().open(engine) as runner:
             yield runner
 
     @contextmanager
-    def open_fp16(self, engine: Path) -> Iterator[Runner]:
+    def open_fp16(self, engine: Path) -> Iterator[EngineRunner]:
         with super().open(engine) as runner:
             yield Swapped(runner)
 
@@ -58,7 +58,7 @@ class Pretended(ReferenceTarget):
 
 
 class Swapped:
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: EngineRunner) -> None:
         self.runner = runner
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -76,7 +76,7 @@ class Listening(Silent):
 def test_both_are_validated_on_all_images_and_one_is_recommended(
     quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry._REACHED, "reference", Pretended)
+    monkeypatch.setitem(registry.REACHED, "reference", Pretended)
     options = {"device": "ssh://nobody@nowhere", "out": tmp_path / "out", "validation.max_drop": 50.0}
     listening = Listening()
     build = Build(load_config(BuildConfig, quick, options), listening)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibration.recipe import Scheme
 from pipeline.build.plan import Build
-from targets.base import Runner, Target
+from targets.base import EngineRunner, Target
 from targets.devices import boards, jetsons
 from targets.errors import EngineError, UnknownTarget
 from targets.reference import ReferenceTarget
@@ -89,7 +89,7 @@ def engine(
 
 
 @pytest.fixture
-def runner(target: Target, engine: Path) -> Iterator[Runner]:
+def runner(target: Target, engine: Path) -> Iterator[EngineRunner]:
     with target.open(engine) as opened:
         yield opened
 
@@ -106,18 +106,20 @@ def test_all_that_is_shipped_is_there_after_a_build(target: Target, engine: Path
     assert all((engine.parent / name).stat().st_size > 0 for name in target.shipped)
 
 
-def test_it_gives_float_logits_for_pixels(runner: Runner, pixels: NDArray[np.uint8], build: Build) -> None:
+def test_it_gives_float_logits_for_pixels(
+    runner: EngineRunner, pixels: NDArray[np.uint8], build: Build
+) -> None:
     logits = runner.infer(pixels[:3])
     assert logits.shape == (3, build.classes)
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
 
 
-def test_the_same_pixels_give_the_same_bits(runner: Runner, pixels: NDArray[np.uint8]) -> None:
+def test_the_same_pixels_give_the_same_bits(runner: EngineRunner, pixels: NDArray[np.uint8]) -> None:
     assert np.array_equal(runner.infer(pixels), runner.infer(pixels))
 
 
-def test_an_image_does_not_depend_on_its_batch(runner: Runner, pixels: NDArray[np.uint8]) -> None:
+def test_an_image_does_not_depend_on_its_batch(runner: EngineRunner, pixels: NDArray[np.uint8]) -> None:
     together = runner.infer(pixels[:8])
     alone = np.concatenate([runner.infer(pixels[i : i + 1]) for i in range(8)])
     assert np.array_equal(together.argmax(1), alone.argmax(1))
@@ -125,7 +127,7 @@ def test_an_image_does_not_depend_on_its_batch(runner: Runner, pixels: NDArray[n
 
 
 def test_it_agrees_with_the_graph_it_was_built_from(
-    runner: Runner, pixels: NDArray[np.uint8], build: Build
+    runner: EngineRunner, pixels: NDArray[np.uint8], build: Build
 ) -> None:
     with ReferenceTarget().open(build.int8_model.file("model.int8.onnx")) as reference:
         expected = reference.infer(pixels)

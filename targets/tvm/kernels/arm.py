@@ -7,32 +7,48 @@ from itertools import product
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
-from targets.tvm.kernels.step import Activations, Block, Reads, start_with_bias
+from targets.tvm.kernels.inner_step import Accumulators, LoadedActivations, Reads, start_with_bias
 
 
 @dataclass(frozen=True)
 class LaneDot:
     """ARM sdot: 16 activations of a pixel are loaded once and taken four at a time from a lane."""
 
+    mnemonic: str = "sdot"
+    products: int = 4
     granule: int = 4
     advance: int = 4
     unit: int = 4
     pair: int = 1
+    unroll: int = 1
+    pairs_rows: bool = False
+    writes_taps_out: bool = False
+    keeps_weights_in_memory: bool = False
+    exposed_loads: float = 0.5
+    rated_by_mca: bool = True
 
     def registers(self, pixels: int, vectors: int) -> int:
         """One a pixel and four channels."""
         return pixels * vectors
 
-    def start(self, k: Emitter, acc: Buffer, block: Block) -> None:
+    def operands(self, pixels: int, read: int, vectors: int) -> int:  # noqa: ARG002 -- the same for all
+        """The activations of each pixel, and one vector of weights."""
+        return pixels + 1
+
+    def weight_loads(self, vectors: int) -> float:
+        """Two vectors with one instruction, ldp."""
+        return vectors / 2
+
+    def start(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Start with the biases."""
         start_with_bias(k, acc, block, 4)
 
     def emit(
-        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
+        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Accumulators
     ) -> None:
         """Go over the pixels for each vector of weights."""
         vectors = block.vectors
-        x = Activations(k, base, "int32x4")
+        x = LoadedActivations(k, base, "int32x4")
         for i, (offsets, g, n) in enumerate(product(reads, range(granules), range(vectors))):
             weights = k.let(k.load(k.w, w + i * 16, 16))
             for p, offset in enumerate(offsets):
@@ -43,7 +59,7 @@ class LaneDot:
     def _dot(self, k: Emitter, total: Expr, weights: Expr, four: Expr) -> Expr:
         return k.call("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", total, weights, four)
 
-    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Block) -> Expr:
+    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Accumulators) -> Expr:
         """The accumulator itself."""
         return k.load(acc, pixel * block.vectors + vector)
 
@@ -56,9 +72,17 @@ class MatrixStep:
     """
 
     chunk: int = 0
+    mnemonic: str = "smmla"
+    products: int = 8
     granule: int = 8
     unit: int = 2
     pair: int = 2
+    unroll: int = 1
+    pairs_rows: bool = True
+    writes_taps_out: bool = False
+    keeps_weights_in_memory: bool = True
+    exposed_loads: float = 0.5
+    rated_by_mca: bool = False
 
     @property
     def advance(self) -> int:
@@ -69,7 +93,15 @@ class MatrixStep:
         """One for two pixels and two channels."""
         return pixels * vectors
 
-    def start(self, k: Emitter, acc: Buffer, block: Block) -> None:
+    def operands(self, pixels: int, read: int, vectors: int) -> int:  # noqa: ARG002 -- the same for all
+        """Pairs of pixels, one vector of weights, and one to join halves in."""
+        return read // 2 + 2
+
+    def weight_loads(self, vectors: int) -> float:
+        """Two registers a vector of channels, loaded by ldp."""
+        return float(vectors)
+
+    def start(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Start with the biases of two channels, for both pixels."""
         for n in range(2 * block.vectors):
             bias = k.load(k.ints, block.channel + n * 2, 2)
@@ -78,10 +110,10 @@ class MatrixStep:
                 k.store(acc, p * 2 * block.vectors + n, both)
 
     def emit(
-        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
+        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Accumulators
     ) -> None:
         """Load two granules a pixel, join halves of two pixels, go over them for each pair of channels."""
-        x = Activations(k, base, "int8x16" if self.chunk else "int64x2")
+        x = LoadedActivations(k, base, "int8x16" if self.chunk else "int64x2")
         joined: dict[tuple[int, int, int], Expr] = {}
 
         def join(first: int, second: int, g: int) -> Expr:
@@ -104,7 +136,7 @@ class MatrixStep:
     def _dot(self, k: Emitter, total: Expr, both: Expr, weights: Expr) -> Expr:
         return k.call("int32x4", "llvm.aarch64.neon.smmla.v4i32.v16i8", total, both, weights)
 
-    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Block) -> Expr:
+    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Accumulators) -> Expr:
         """The pixel's half of two neighbouring registers."""
         first = (pixel // 2) * 2 * block.vectors + 2 * vector
         half = tirx.vectorhigh if pixel % 2 else tirx.vectorlow
@@ -119,26 +151,42 @@ class PairwiseStep:
     2 * 128 * 127 < 2**15, so the sum of two products fits.
     """
 
+    mnemonic: str = "s(mull|mlal)2?"
+    products: int = 4
     granule: int = 16
     advance: int = 16
     unit: int = 1
     pair: int = 1
+    unroll: int = 1
+    pairs_rows: bool = False
+    writes_taps_out: bool = True
+    keeps_weights_in_memory: bool = False
+    exposed_loads: float = 0.15  # it takes three instructions where others take one
+    rated_by_mca: bool = False
 
     def registers(self, pixels: int, vectors: int) -> int:
         """One a pixel and channel, four partial sums each."""
         return pixels * vectors * 4
 
-    def start(self, k: Emitter, acc: Buffer, block: Block) -> None:
+    def operands(self, pixels: int, read: int, vectors: int) -> int:  # noqa: ARG002 -- the same for all
+        """The activations that are read, one vector of weights, and products on their way."""
+        return read + 4
+
+    def weight_loads(self, vectors: int) -> float:
+        """Four registers a vector of channels, loaded by ldp."""
+        return 2.0 * vectors
+
+    def start(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Start with zero: a register holds parts of one sum."""
         for i in range(self.registers(block.pixels, block.vectors)):
             k.store(acc, i, splat(tirx.const(0, "int32"), 4))
 
     def emit(
-        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
+        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Accumulators
     ) -> None:
         """Go over the pixels for each channel."""
         vectors = 4 * block.vectors
-        x = Activations(k, base, "int8x16")
+        x = LoadedActivations(k, base, "int8x16")
         for i, (offsets, g, n) in enumerate(product(reads, range(granules), range(vectors))):
             weights = k.let(k.load(k.w, w + i * 16, 16))
             for p, offset in enumerate(offsets):
@@ -152,7 +200,7 @@ class PairwiseStep:
         )
         return k.call("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", low + high)
 
-    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Block) -> Expr:
+    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Accumulators) -> Expr:
         """Four channels' partial sums, added across, and the bias."""
         first = pixel * 4 * block.vectors + 4 * vector
         a, b, c, d = (k.load(acc, first + i) for i in range(4))

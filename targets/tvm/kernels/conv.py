@@ -11,16 +11,15 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.isa import Dot, Isa
-from targets.tvm.kernels.dot import step
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
-from targets.tvm.kernels.gather import Gather
-from targets.tvm.kernels.pair import PairKernel
+from targets.tvm.kernels.inner_step import Accumulators, InnerStep, Reads, places
 from targets.tvm.kernels.prefetch import Ahead
-from targets.tvm.kernels.requantise import Limits, Requantise
+from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.results import Results
-from targets.tvm.kernels.step import Block, Reads, Step, places
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.tile import Cut, Tile, cut, cut_columns
 
 _WRITTEN_OUT = 18
@@ -29,35 +28,24 @@ _MORE_THAN_TURNS = 40
 """A convolution has fewer than 2**40 blocks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConvKernel:
     """One convolution, down to its addresses. Equal kernels are compiled once.
 
-    `taps`: rows and columns of the kernel that begin a run, `run` its bytes, `tap_step` the bytes between
-    runs. `spread`: where runs begin that are read together, a chunk of each in turn, so that activations
-    which several taps need are loaded once. `gather`: the whole window is brought together first, and is one
-    run; a work item then is all channels of a block of rows. `pairs`: what put rows beside each other, if
-    they lie so. `group`: output channels that share an input window, and bytes between windows; one group
-    has (channels, 0).
+    `channels` as stored, `y` and `residual` the bytes between rows and pixels of what is written and added.
     """
 
     isa: Isa
     height: int
     width: int
     channels: int
-    taps: tuple[int, int]
-    tap_step: tuple[int, int]
-    run: int
-    x: Strides
-    y: Strides
+    windows: WindowRuns
     tile: Tile
-    group: tuple[int, int]
-    limits: Limits
+    limits: ResultRange
+    y: Strides
     residual: Strides | None = None
     logits: bool = False
-    spread: tuple[int, ...] = (0,)
-    gather: Gather | None = None
-    pairs: PairKernel | None = None
+    """The sums leave as float32."""
 
     @property
     def row_blocks(self) -> int:
@@ -77,29 +65,21 @@ class ConvKernel:
     @property
     def items(self) -> int:
         """Work items: blocks of channels times blocks of rows."""
-        return self.row_blocks if self.gather else self.channel_blocks * self.row_blocks
+        return self.row_blocks if self.windows.gather else self.channel_blocks * self.row_blocks
 
     @property
-    def inner(self) -> Step:
+    def inner(self) -> InnerStep:
         """How products are added up."""
-        return step(self.isa, self.pairs.chunk if self.pairs else 0)
+        return inner_step(self.isa, self.windows.chunk)
 
     @property
     def _rows(self) -> tuple[Cut, ...]:
-        return cut(self.height, self.tile.rows, 2 if self.pairs else 1)
+        return cut(self.height, self.tile.rows, 2 if self.windows.pairs else 1)
 
     @property
     def reach(self) -> int:
         """Bytes from the first that the windows of a row of results read to the one after the last."""
-        wide = (self.width - 1) * self.x.pixel
-        if self.gather:
-            return wide + (self.gather.rows - 1) * self.gather.row_step + self.gather.run
-        (rows, columns), (down, right) = self.taps, self.tap_step
-        if self.pairs:
-            return (rows - 1) * down + self.pairs.row
-        per_group, distance = self.group
-        wide += (columns - 1) * right + max(self.spread) + self.run + self.channels // per_group * distance
-        return wide + (rows - 1) * down
+        return self.windows.reach(self.width, self.channels)
 
     def rows(self, items: range) -> range:
         """The rows of results that work items belong to, and maybe more between them."""
@@ -111,26 +91,23 @@ class ConvKernel:
     @property
     def stay(self) -> str:
         """What stays in the cache: see Tile."""
-        return "pixels" if self.gather else self.tile.stay
+        return "pixels" if self.windows.gather else self.tile.stay
 
     @property
     def granules(self) -> int:
         """Granules of a run, the last one padded with zero weights."""
-        return -(-self.run // self.inner.granule)
+        return -(-self.windows.run // self.inner.granule)
 
     @property
     def unrolled(self) -> bool:
-        """Whether all taps are written out: then the first products need no zeros to be added to.
-
-        Only where sums do not start with the bias anyway, and where LLVM still finds registers for all.
-        """
-        granules = self.taps[0] * self.taps[1] * self.granules * len(self.spread)
-        return self.isa.dot is Dot.SMULL and granules <= _WRITTEN_OUT and not self.gather
+        """Whether all taps are written out: where LLVM still finds registers for all."""
+        granules = self.windows.count * self.granules
+        return self.inner.writes_taps_out and granules <= _WRITTEN_OUT and not self.windows.gather
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
-        k = Emitter("int8" if self.isa.signed else "uint8")
-        with k.loop(k.end - k.begin, k.begin) as item:
+        k = Emitter(self.isa.stored)
+        with k.items() as item:
             channels, rows = self._split(k, item)
             turn = k.let((rows if self.stay == "weights" else item) * self.column_blocks)
             before = 0
@@ -146,18 +123,18 @@ class ConvKernel:
         """The blocks beside each other that begin in `row`."""
         before = 0
         for piece in cut_columns(self.width, self.tile, rows):
-            block = Block(places(rows, piece.size, self.inner.pair), self.tile.vectors, row)
+            block = Accumulators(places(rows, piece.size, self.inner.pair), self.tile.vectors, row)
             with k.loop(piece.count) as columns:
                 block = replace(block, column=k.let(columns * piece.size + piece.first))
                 self._block(k, block, channels, turn + columns + before)
             before += piece.count
 
-    def _block(self, k: Emitter, block: Block, channels: Expr, turn: Expr) -> None:
+    def _block(self, k: Emitter, block: Accumulators, channels: Expr, turn: Expr) -> None:
         """One block of channels; where windows are gathered, all of them."""
-        repeat, base = 1, k.let(block.row * self.x.row + block.column * self.x.pixel)
-        offsets = [dy * self.x.row + dx * self.x.pixel for dy, dx in block.places]
-        if self.gather:
-            repeat, offsets = self.channel_blocks, self.gather.emit(k, base, offsets)
+        repeat, base = 1, k.let(block.row * self.windows.next.row + block.column * self.windows.next.pixel)
+        offsets = [dy * self.windows.next.row + dx * self.windows.next.pixel for dy, dx in block.places]
+        if self.windows.gather:
+            repeat, offsets = self.channel_blocks, self.windows.gather.emit(k, base, offsets)
             base = tirx.const(0, "int64")
         acc = k.registers(self.inner.registers(block.pixels, block.vectors), f"int32x{self.isa.lanes}")
         with k.loop(repeat) as more:
@@ -168,13 +145,13 @@ class ConvKernel:
 
     @property
     def _results(self) -> Results:
-        last = self.height - 1 if self.pairs and self.height % 2 else None
+        last = self.height - 1 if self.windows.pairs and self.height % 2 else None
         multiply = Requantise(self.isa, self.channels, self.limits)
         return Results(multiply, self.inner, self.y, self.residual, self.logits, last)
 
     def _split(self, k: Emitter, item: Expr) -> tuple[Expr, Expr]:
         """A work item's (first) block of channels and block of rows."""
-        if self.gather:
+        if self.windows.gather:
             return tirx.const(0, "int64"), item
         if self.tile.stay == "weights":
             inner, outermost = self.row_blocks, 0
@@ -191,19 +168,19 @@ class ConvKernel:
         self,
         k: Emitter,
         acc: Buffer,
-        block: Block,
+        block: Accumulators,
         base: Expr,
         offsets: Sequence[int],
         turn: Expr,
     ) -> None:
         """Add up the windows that begin at `base` + each offset."""
         inner, tile = self.inner, self.tile
-        ky, kx = self.taps
+        ky, kx = self.windows.taps
         granule = tile.vectors * self.isa.lanes * inner.granule
-        per_run = self.granules * len(self.spread)
+        per_run = self.granules * len(self.windows.spread)
         x = base + self._window(block.channel)
         w = block.channel * (ky * kx * per_run * inner.granule) + self._unknown(turn)
-        reads = [[tap + offset for offset in offsets] for tap in self.spread]
+        reads = [[tap + offset for offset in offsets] for tap in self.windows.spread]
         unroll = min(tile.unroll * inner.unit, self.granules)
         whole = self.granules // unroll
         size, turns = ky * kx * per_run * granule, self.row_blocks * self.column_blocks
@@ -219,29 +196,25 @@ class ConvKernel:
             for rx in k.each(kx, self.unrolled):
                 now = turn * (ky * kx) + (ry * kx + rx)
                 ahead.emit(k, 1, following, now)
-                tap = k.let(x + ry * self.tap_step[0] + rx * self.tap_step[1])
+                tap = k.let(x + ry * self.windows.tap_step[0] + rx * self.windows.tap_step[1])
                 weights = k.let(w + (ry * kx + rx) * (per_run * granule))
                 for i in k.each(whole, self.unrolled):
                     ahead.emit(k, 2, following, now * whole + i)
                     at = k.let(tap + i * (unroll * inner.advance))
-                    chunk = k.let(weights + i * (unroll * granule * len(self.spread)))
+                    chunk = k.let(weights + i * (unroll * granule * len(self.windows.spread)))
                     self._multiply(k, acc, at, reads, chunk, unroll, block)
                 if rest := self.granules - whole * unroll:
                     at, done = tap + whole * unroll * inner.advance, whole * unroll * granule
-                    self._multiply(k, acc, at, reads, weights + done * len(self.spread), rest, block)
+                    self._multiply(k, acc, at, reads, weights + done * len(self.windows.spread), rest, block)
 
     def _unknown(self, turn: Expr) -> Expr:
-        """Zero, but LLVM cannot know: it would load all weights of a small layer once for all pixels.
-
-        Having no registers for them, it would then read them from the stack: with smmla 10 % of such layers'
-        instructions. For the other instruction sets that is no worse than reading them where they are.
-        """
-        if self.isa.dot is not Dot.SMMLA:
+        """Zero, but where weights are to stay in memory LLVM cannot know: the next block's may be others."""
+        if not self.inner.keeps_weights_in_memory:
             return tirx.const(0, "int64")
         return tirx.shift_right(turn, tirx.const(_MORE_THAN_TURNS, "int64"))
 
     def _multiply(
-        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
+        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Accumulators
     ) -> None:
         """Accumulate granules in the order of the weights: all taps that are read together, unit by unit."""
         inner, each = self.inner, block.vectors * self.isa.lanes * self.inner.granule * len(reads)
@@ -251,7 +224,7 @@ class ConvKernel:
 
     def _window(self, channel: Expr) -> Expr:
         """Where the input channels of an output channel's group begin."""
-        per_group, distance = self.group
+        per_group, distance = self.windows.group
         if not distance:
             return tirx.const(0, "int64")
         return tirx.floordiv(channel, tirx.const(per_group, "int64")) * distance

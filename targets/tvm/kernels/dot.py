@@ -1,19 +1,25 @@
 """Which inner step an instruction set has."""
 
-from targets.tvm.isa import Dot, Isa
+from typing import assert_never
+
+from targets.tvm.isa import DotInstruction, Isa
 from targets.tvm.kernels.arm import LaneDot, MatrixStep, PairwiseStep
-from targets.tvm.kernels.step import Step
-from targets.tvm.kernels.x86 import BroadcastStep
+from targets.tvm.kernels.inner_step import InnerStep
+from targets.tvm.kernels.x86 import ByteStep, WordStep
 
 
-def step(isa: Isa, chunk: int = 0) -> Step:
+def inner_step(isa: Isa, chunk: int = 0) -> InnerStep:
     """The inner step of an instruction set. `chunk`: see MatrixStep."""
     match isa.dot:
-        case Dot.SDOT:
+        case DotInstruction.SDOT:
             return LaneDot()
-        case Dot.SMMLA:
+        case DotInstruction.SMMLA:
             return MatrixStep(chunk)
-        case Dot.SMULL:
+        case DotInstruction.SMULL:
             return PairwiseStep()
+        case DotInstruction.VPDPBUSD:
+            return ByteStep(isa.lanes)
+        case DotInstruction.VPMADDWD:
+            return WordStep(isa.lanes)
         case _:
-            return BroadcastStep(isa)
+            assert_never(isa.dot)

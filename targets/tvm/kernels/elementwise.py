@@ -5,32 +5,25 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.isa import Isa
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
-from targets.tvm.kernels.requantise import Limits, Requantise
+from targets.tvm.kernels.requantise import Requantise, ResultRange
+from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
 
 
-@dataclass(frozen=True)
-class ImageKernel:
+@dataclass(frozen=True, kw_only=True)
+class ImageKernel(RowKernel):
     """Rows of `row` bytes of the image, moved to where they have a halo, in the type that is stored."""
 
-    isa: Isa
-    height: int
     row: int
     stride: int
-
-    @property
-    def items(self) -> int:
-        """Work items: rows."""
-        return self.height
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = Emitter("uint8")
         lanes = 4 * self.isa.lanes
         flip = tirx.const(128 if self.isa.signed else 0, "uint8")
-        with k.loop(k.end - k.begin, k.begin) as row:
+        with k.items() as row:
             with k.loop(self.row // lanes) as chunk:
                 pixels = k.load(k.x, row * self.row + chunk * lanes, lanes)
                 k.store(k.y, row * self.stride + chunk * lanes, pixels ^ splat(flip, lanes), lanes)
@@ -42,32 +35,25 @@ class ImageKernel:
         return k.function(name)
 
 
-@dataclass(frozen=True)
-class CopyKernel:
+@dataclass(frozen=True, kw_only=True)
+class CopyKernel(RowKernel):
     """`channels` of every pixel, copied into a wider tensor; `plain` where the grid stays the same."""
 
-    isa: Isa
-    height: int
     width: int
     channels: int
     x: Strides
     y: Strides
     plain: bool
-    limits: Limits
+    limits: ResultRange
     affine: int = 0
     """So many channels have their own multiplier, and an addend: float32 at w. None is one for all."""
 
-    @property
-    def items(self) -> int:
-        """Work items: rows."""
-        return self.height
-
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR. Only the tensor's own channels are written: others lie beside them."""
-        k = Emitter("int8" if self.isa.signed else "uint8")
+        k = self.emitter()
         lanes = self.isa.lanes
         whole, rest = divmod(self.channels, lanes)
-        with k.loop(k.end - k.begin, k.begin) as row, k.loop(self.width) as column:
+        with k.items() as row, k.loop(self.width) as column:
             x = k.let(row * self.x.row + column * self.x.pixel)
             y = k.let(row * self.y.row + column * self.y.pixel)
             if whole:
@@ -93,31 +79,24 @@ class CopyKernel:
             requantise.store(k, y, [0], [value], None if count == lanes else count)
 
 
-@dataclass(frozen=True)
-class AddKernel:
+@dataclass(frozen=True, kw_only=True)
+class AddKernel(RowKernel):
     """Two tensors added; `channels` as stored."""
 
-    isa: Isa
-    height: int
     width: int
     channels: int
     x: Strides
     r: Strides
     y: Strides
-    limits: Limits
-
-    @property
-    def items(self) -> int:
-        """Work items: rows."""
-        return self.height
+    limits: ResultRange
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
-        k = Emitter("int8" if self.isa.signed else "uint8")
+        k = self.emitter()
         lanes = self.isa.lanes
         requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
         with (
-            k.loop(k.end - k.begin, k.begin) as row,
+            k.items() as row,
             k.loop(self.width) as column,
             k.loop(self.channels // lanes) as chunk,
         ):

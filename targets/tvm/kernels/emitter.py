@@ -72,6 +72,12 @@ class Emitter:
         self._blocks[-1].append(tirx.For(variable, first, count, tirx.ForKind.SERIAL, body))
 
     @contextmanager
+    def items(self) -> Iterator[Expr]:
+        """Emit the loop over this call's work items; yields the item."""
+        with self.loop(self.end - self.begin, self.begin) as item:
+            yield item
+
+    @contextmanager
     def when(self, condition: Expr) -> Iterator[None]:
         """Emit what is only done under a condition; always, without a trace, if that is True."""
         if condition is True:

@@ -9,7 +9,8 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.isa import Dot, Isa
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.emitter import Emitter, clamp_index
 
 _VECTOR = 16
@@ -80,7 +81,7 @@ class PairKernel:
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = Emitter("int8")
-        with k.loop(k.end - k.begin, k.begin) as item:
+        with k.items() as item:
             period = tirx.floordiv(item, tirx.const(self.taken, "int64"))
             row = k.let(item + (period * (self.period - self.taken) if self.taken < self.period else 0))
             rows = [k.let(clamp_index(row + d, 0, self.last) * self.stride) for d in (0, self.distance)]
@@ -110,13 +111,16 @@ def pair_rows(
     one pixel, to the next. `products`: multiplications of the convolution.
     """
     (height, width), (down, right), (sy, sx) = output, reach, stride
-    if isa.dot is not Dot.SMMLA or (height % 2 and height < _LOWEST) or pixel[1] % _VECTOR:
+    inner = inner_step(isa)
+    if not inner.pairs_rows or (height % 2 and height < _LOWEST) or pixel[1] % _VECTOR:
         return None
     period = 2 * sy
     taken = min(down, period)
     rows = (-(-height // 2) - 1) * taken + down
     columns = (width - 1) * sx + right
-    if rows * columns * pixel[1] // _VECTOR * _INSTRUCTIONS > _WORTH * products / isa.macs:
+    if rows * columns * pixel[1] // _VECTOR * _INSTRUCTIONS > _WORTH * products / (
+        inner.products * isa.lanes
+    ):
         return None
     last = (height - 1) * sy + down - 1
     return PairKernel(isa, rows, columns, pixel[1], pixel[0], sy, period, taken, last)

@@ -1,47 +1,40 @@
-"""Pooling. Windows are cut at the edge of the image, so no halo is read. Work items are output rows."""
+"""Pooling. Windows are cut at the edge of the image, so no halo is read."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.integer_graph import Window
-from targets.tvm.isa import Isa
-from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index, splat
+from targets.tvm.integer_graph import SlidingWindow
+from targets.tvm.kernels.emitter import Expr, clamp_index, splat
 from targets.tvm.kernels.requantise import Requantise
+from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
 
 
-@dataclass(frozen=True)
-class _PoolKernel:
+@dataclass(frozen=True, kw_only=True)
+class PoolKernel(RowKernel):
     """Geometry of a pooling kernel; `channels` as stored, `input_size` rows and columns."""
 
-    isa: Isa
     input_size: tuple[int, int]
-    height: int
     width: int
     channels: int
-    window: Window
+    window: SlidingWindow
     x: Strides
     y: Strides
 
-    @property
-    def items(self) -> int:
-        """Work items: output rows."""
-        return self.height
 
-
-@dataclass(frozen=True)
-class MaxPoolKernel(_PoolKernel):
+@dataclass(frozen=True, kw_only=True)
+class MaxPoolKernel(PoolKernel):
     """The largest stored value; for cells outside the image, a cell of the window inside it is taken."""
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
-        k = Emitter("int8" if self.isa.signed else "uint8")
+        k = self.emitter()
         (kh, kw), (sh, sw), (ph, pw) = self.window.kernel, self.window.stride, self.window.pad
         lanes = next(n for n in (64, 32, 16) if self.channels % n == 0 and n <= 4 * self.isa.lanes)
         last_row, last_column = self.input_size[0] - 1, self.input_size[1] - 1
-        with k.loop(k.end - k.begin, k.begin) as row, k.loop(self.width) as column:
+        with k.items() as row, k.loop(self.width) as column:
             rows = [k.let(clamp_index(row * sh + (r - ph), 0, last_row) * self.x.row) for r in range(kh)]
             columns = [
                 k.let(clamp_index(column * sw + (s - pw), 0, last_column) * self.x.pixel) for s in range(kw)
@@ -56,18 +49,18 @@ class MaxPoolKernel(_PoolKernel):
         return k.function(name)
 
 
-@dataclass(frozen=True)
-class AveragePoolKernel(_PoolKernel):
+@dataclass(frozen=True, kw_only=True)
+class AveragePoolKernel(PoolKernel):
     """The mean of the cells inside the image; the multiplier depends on how many there are."""
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR. The parameters are int32 -zx * n and float32 multiplier for n = 1 .. cells."""
-        k = Emitter("int8" if self.isa.signed else "uint8")
+        k = self.emitter()
         (kh, kw), (sh, sw), (ph, pw) = self.window.kernel, self.window.stride, self.window.pad
         lanes, height, width = self.isa.lanes, *self.input_size
         requantise = Requantise(self.isa, kh * kw, per_channel=False)
         total = k.registers(1, f"int32x{lanes}")
-        with k.loop(k.end - k.begin, k.begin) as row, k.loop(self.width) as column:
+        with k.items() as row, k.loop(self.width) as column:
             top, bottom = (k.let(clamp_index(row * sh + (d - ph), 0, height)) for d in (0, kh))
             left, right = (k.let(clamp_index(column * sw + (d - pw), 0, width)) for d in (0, kw))
             count = k.let((bottom - top) * (right - left) - 1)

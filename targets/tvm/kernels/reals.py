@@ -5,36 +5,29 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.isa import Isa
 from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
 
 
-@dataclass(frozen=True)
-class DequantiseKernel:
+@dataclass(frozen=True, kw_only=True)
+class DequantiseKernel(RowKernel):
     """float32(x - zx) * scale, or with `real` the float32 that is there, from pixels to planes.
 
     The strides are in elements. Parameters: int32 -zx, float32 scale.
     """
 
-    isa: Isa
-    height: int
     width: int
     channels: int
     x: Strides
     real: bool
 
-    @property
-    def items(self) -> int:
-        """Work items: rows."""
-        return self.height
-
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
-        k = Emitter("int8" if self.isa.signed else "uint8")
+        k = self.emitter()
         source, planes = k.view("x", "float32") if self.real else k.x, k.view("y", "float32")
         with (
-            k.loop(k.end - k.begin, k.begin) as row,
+            k.items() as row,
             k.loop(self.channels) as channel,
             k.loop(self.width) as column,
         ):
@@ -46,30 +39,23 @@ class DequantiseKernel:
         return k.function(name)
 
 
-@dataclass(frozen=True)
-class QuantiseKernel:
+@dataclass(frozen=True, kw_only=True)
+class QuantiseKernel(RowKernel):
     """clip(rne(x / scale) + zy), from planes to pixels. Parameters: int32 zy as stored, float32 scale."""
 
-    isa: Isa
-    height: int
     width: int
     channels: int
     y: Strides
 
-    @property
-    def items(self) -> int:
-        """Work items: rows."""
-        return self.height
-
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
-        k = Emitter("int8" if self.isa.signed else "uint8")
+        k = self.emitter()
         planes = k.view("x", "float32")
         low, high = (-128, 127) if self.isa.signed else (0, 255)
         zero, scale = k.let(k.load(k.ints, 0)), k.let(k.load(k.floats, 1))
         least, most = ((tirx.const(v, "int32") - zero).astype("float32") for v in (low, high))
         with (
-            k.loop(k.end - k.begin, k.begin) as row,
+            k.items() as row,
             k.loop(self.channels) as channel,
             k.loop(self.width) as column,
         ):

@@ -32,7 +32,7 @@ SCALARS = 16
 
 
 @dataclass(frozen=True)
-class Limits:
+class ResultRange:
     """What is known of results at build time. The defaults are right for all."""
 
     guard: bool = False
@@ -51,7 +51,7 @@ class Requantise:
 
     isa: Isa
     channels: int
-    limits: Limits = Limits()
+    limits: ResultRange = ResultRange()
     per_channel: bool = True
 
     def scalar(self, k: Emitter, which: Scalar, lanes: int) -> Expr:

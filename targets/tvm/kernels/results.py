@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
+from targets.tvm.kernels.inner_step import Accumulators, InnerStep
 from targets.tvm.kernels.requantise import Requantise
-from targets.tvm.kernels.step import Block, Step
 from targets.tvm.kernels.strides import Strides
 
 
@@ -19,13 +19,13 @@ class Results:
     """
 
     requantise: Requantise
-    inner: Step
+    inner: InnerStep
     y: Strides
     residual: Strides | None
     logits: bool
     last: int | None
 
-    def emit(self, k: Emitter, acc: Buffer, block: Block) -> None:
+    def emit(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Write the results of a block."""
         if self.logits:
             self._logits(k, acc, block)
@@ -34,13 +34,13 @@ class Results:
         else:
             self._pixels(k, acc, block)
 
-    def _logits(self, k: Emitter, acc: Buffer, block: Block) -> None:
+    def _logits(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         for p, (dy, dx) in reversed(list(enumerate(block.places))):  # the upper row last
             at = k.let(self._at(self.y, block, dy, dx))
             for n, value in enumerate(self._values(k, acc, block, p, [None] * block.vectors)):
                 k.store(k.view_logits, at + n * self._lanes, value, self._lanes)
 
-    def _pixels(self, k: Emitter, acc: Buffer, block: Block) -> None:
+    def _pixels(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         base = k.let(self._at(self.y, block, 0, 0))
         offsets, values = [], []
         for p, (dy, dx) in enumerate(block.places):
@@ -53,7 +53,7 @@ class Results:
         self.requantise.store(k, base, offsets, values)
 
     def _values(
-        self, k: Emitter, acc: Buffer, block: Block, pixel: int, addends: list[Expr | None]
+        self, k: Emitter, acc: Buffer, block: Accumulators, pixel: int, addends: list[Expr | None]
     ) -> list[Expr]:
         """One pixel's sums in steps of the result, before rounding."""
         totals = [self.inner.result(k, acc, pixel, n, block) for n in range(block.vectors)]
@@ -66,7 +66,7 @@ class Results:
     def _lanes(self) -> int:
         return self.requantise.isa.lanes
 
-    def _at(self, strides: Strides, block: Block, dy: int, dx: int) -> Expr:
+    def _at(self, strides: Strides, block: Accumulators, dy: int, dx: int) -> Expr:
         row = block.row + dy
         if self.last is not None:
             row = tirx.min(row, tirx.const(self.last, "int64"))
@@ -82,7 +82,7 @@ class Results:
             for addend in requantise.addends(k, k.let(k.load(k.r, at + offset, count)), count)
         ]
 
-    def _pairs(self, k: Emitter, acc: Buffer, block: Block) -> None:
+    def _pairs(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Registers hold two channels of two pixels; they are put apart when they have become bytes."""
         requantise, count = self.requantise, 2 * block.vectors
         multipliers = [k.let(requantise.pair_multiplier(k, block.channel + 2 * n)) for n in range(count)]

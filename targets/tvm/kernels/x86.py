@@ -1,27 +1,28 @@
-"""The inner step on x86, with and without VNNI."""
+"""The inner steps on x86, with VNNI and without: the same activations in every lane, times weights."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import product
 
 from tvm import tirx
 
-from targets.tvm.isa import Dot, Isa
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
-from targets.tvm.kernels.step import Block, Reads, start_with_bias
+from targets.tvm.kernels.inner_step import Accumulators, Reads, start_with_bias
 
 
 @dataclass(frozen=True)
-class BroadcastStep:
-    """x86: the same few activations in every lane times the weights of `lanes` channels."""
+class _BroadcastStep(ABC):
+    """What both have in common; `lanes` int32 in a register."""
 
-    isa: Isa
+    lanes: int
+    granule: int
     unit: int = 1
     pair: int = 1
-
-    @property
-    def granule(self) -> int:
-        """4 bytes for VNNI; 2 where operands are widened to int16."""
-        return 4 if self.isa.dot is Dot.VPDPBUSD else 2
+    pairs_rows: bool = False
+    writes_taps_out: bool = False
+    keeps_weights_in_memory: bool = False
+    exposed_loads: float = 0.15  # x86 loads beside multiplying
+    rated_by_mca: bool = False
 
     @property
     def advance(self) -> int:
@@ -32,16 +33,20 @@ class BroadcastStep:
         """One a pixel and vector of channels."""
         return pixels * vectors
 
-    def start(self, k: Emitter, acc: Buffer, block: Block) -> None:
+    def weight_loads(self, vectors: int) -> float:
+        """One a vector of channels."""
+        return float(vectors)
+
+    def start(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Start with the biases."""
-        start_with_bias(k, acc, block, self.isa.lanes)
+        start_with_bias(k, acc, block, self.lanes)
 
     def emit(
-        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
+        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Accumulators
     ) -> None:
         """Load the weights once, then go over the pixels."""
         vectors = block.vectors
-        width = self.isa.lanes * self.granule
+        width = self.lanes * self.granule
         for i, (offsets, g) in enumerate(product(reads, range(granules))):
             weights = [k.let(self._weights(k, w + (i * vectors + n) * width, width)) for n in range(vectors)]
             for p, offset in enumerate(offsets):
@@ -50,24 +55,63 @@ class BroadcastStep:
                     at = p * vectors + n
                     k.store(acc, at, self._dot(k, k.load(acc, at), activation, weights[n]))
 
-    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Block) -> Expr:
+    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Accumulators) -> Expr:
         """The accumulator itself."""
         return k.load(acc, pixel * block.vectors + vector)
 
+    @abstractmethod
+    def _weights(self, k: Emitter, offset: Expr, width: int) -> Expr: ...
+
+    @abstractmethod
+    def _activation(self, k: Emitter, offset: Expr) -> Expr: ...
+
+    @abstractmethod
+    def _dot(self, k: Emitter, acc: Expr, x: Expr, w: Expr) -> Expr: ...
+
+
+@dataclass(frozen=True)
+class ByteStep(_BroadcastStep):
+    """VNNI: 4 products a lane, uint8 x int8."""
+
+    granule: int = 4
+    mnemonic: str = "vpdpbusd"
+    products: int = 4
+    unroll: int = 2
+
+    def operands(self, pixels: int, read: int, vectors: int) -> int:  # noqa: ARG002 -- the same for all
+        """Weights, and an activation; with one vector the weights are read from memory."""
+        return vectors + (1 if vectors > 1 else 0)
+
     def _weights(self, k: Emitter, offset: Expr, width: int) -> Expr:
-        loaded = k.load(k.w, offset, width)
-        return loaded if self.isa.dot is Dot.VPDPBUSD else loaded.astype(f"int16x{width}")
+        return k.load(k.w, offset, width)
 
     def _activation(self, k: Emitter, offset: Expr) -> Expr:
-        lanes = self.isa.lanes
-        loaded = k.load(k.source, offset, self.granule)
-        if self.isa.dot is Dot.VPDPBUSD:
-            return tirx.reinterpret(f"int8x{lanes * 4}", splat(tirx.reinterpret("int32", loaded), lanes))
-        pair = tirx.reinterpret("int32", loaded.astype("int16x2"))
-        return tirx.reinterpret(f"int16x{lanes * 2}", splat(pair, lanes))
+        four = tirx.reinterpret("int32", k.load(k.source, offset, self.granule))
+        return tirx.reinterpret(f"int8x{self.lanes * 4}", splat(four, self.lanes))
 
     def _dot(self, k: Emitter, acc: Expr, x: Expr, w: Expr) -> Expr:
-        lanes = self.isa.lanes
-        if self.isa.dot is Dot.VPDPBUSD:
-            return k.call(f"int32x{lanes}", f"llvm.x86.avx512.vpdpbusd.{lanes * 32}", acc, x, w)
-        return acc + k.call(f"int32x{lanes}", "llvm.x86.avx2.pmadd.wd", x, w)
+        return k.call(f"int32x{self.lanes}", f"llvm.x86.avx512.vpdpbusd.{self.lanes * 32}", acc, x, w)
+
+
+@dataclass(frozen=True)
+class WordStep(_BroadcastStep):
+    """Without VNNI: 2 products a lane of operands widened to int16, so nothing saturates on the way."""
+
+    granule: int = 2
+    mnemonic: str = "vpmaddwd"
+    products: int = 2
+    unroll: int = 1
+
+    def operands(self, pixels: int, read: int, vectors: int) -> int:  # noqa: ARG002 -- the same for all
+        """Weights, an activation, and a product on its way."""
+        return vectors + 2
+
+    def _weights(self, k: Emitter, offset: Expr, width: int) -> Expr:
+        return k.load(k.w, offset, width).astype(f"int16x{width}")
+
+    def _activation(self, k: Emitter, offset: Expr) -> Expr:
+        pair = tirx.reinterpret("int32", k.load(k.source, offset, self.granule).astype("int16x2"))
+        return tirx.reinterpret(f"int16x{self.lanes * 2}", splat(pair, self.lanes))
+
+    def _dot(self, k: Emitter, acc: Expr, x: Expr, w: Expr) -> Expr:
+        return acc + k.call(f"int32x{self.lanes}", "llvm.x86.avx2.pmadd.wd", x, w)

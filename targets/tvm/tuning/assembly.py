@@ -5,17 +5,11 @@ import shutil
 import subprocess
 
 from targets.errors import EngineError
-from targets.tvm.isa import Dot, Isa
+from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.machine_code import assembly
 
-_DOTS = {
-    Dot.VPDPBUSD: r"vpdpbusd",
-    Dot.VPMADDWD: r"vpmaddwd",
-    Dot.SDOT: r"sdot",
-    Dot.SMMLA: r"smmla",
-    Dot.SMULL: r"s(mull|mlal)2?",
-}
 _SPILL = re.compile(r"%[xyz]mm\d+, *-?\d*\(%rsp|\sst[pu]?r?\s+q\d+,.*\[sp\b")
 """A vector stored on the stack, in AT&T's syntax or ARM's."""
 _LABEL = re.compile(r"^(\.LBB\w+):")
@@ -44,7 +38,8 @@ def _instructions(lines: list[str]) -> list[str]:
 
 def dots(code: list[str], isa: Isa) -> int:
     """How many instructions multiply and accumulate."""
-    return sum(bool(re.match(rf"\s+{_DOTS[isa.dot]}\s", line)) for line in code)
+    mnemonic = inner_step(isa).mnemonic
+    return sum(bool(re.match(rf"\s+{mnemonic}\s", line)) for line in code)
 
 
 def spills(code: list[str]) -> int:

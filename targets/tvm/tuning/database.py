@@ -23,7 +23,7 @@ ANY = "any"
 
 
 @dataclass(frozen=True)
-class Entry:
+class TunedTile:
     """The best tile of a convolution, what it cost, and what the one chosen without measuring costs."""
 
     shape: str
@@ -61,7 +61,7 @@ def digest(isa: Isa) -> str:
     return found.hexdigest()[:12]
 
 
-def add(entries: Sequence[Entry], isa: Isa, where: str, folder: Path) -> Path:
+def add(entries: Sequence[TunedTile], isa: Isa, where: str, folder: Path) -> Path:
     """Write entries to the file for processor `where` in `folder`, over those of the same shapes."""
     file = folder / f"{isa.name}-{where}.json"
     known = {entry.shape: entry for entry in load(file)} | {entry.shape: entry for entry in entries}
@@ -73,11 +73,11 @@ def add(entries: Sequence[Entry], isa: Isa, where: str, folder: Path) -> Path:
 
 
 @cache
-def load(file: Path) -> tuple[Entry, ...]:
+def load(file: Path) -> tuple[TunedTile, ...]:
     """Read a file; nothing if there is none. Raises EngineError if it is damaged."""
     try:
         rows = json.loads(file.read_text()) if file.is_file() else []
-        return tuple(Entry(**{**row, "tile": Tile(**row["tile"])}) for row in rows)
+        return tuple(TunedTile(**{**row, "tile": Tile(**row["tile"])}) for row in rows)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise EngineError(f"{file} is no file of edgec tune: {error}. Delete it, or tune again.") from error
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from targets.errors import EngineError
 from targets.tvm.kernels.conv import ConvKernel
-from targets.tvm.kernels.dot import step
 from targets.tvm.kernels.requantise import SCALARS
 from targets.tvm.link import STATIC, run_zig
 from targets.tvm.machine_code import compile_object
@@ -36,10 +35,9 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
     arguments += "unsigned char *, long, long)"
     rows = [f"  {{kernel_{i}, {kernel.items}}}," for i, kernel in enumerate(kernels)]
     one = kernels[0]
-    weights = one.channels * one.taps[0] * one.taps[1] * len(one.spread)
-    weights *= one.granules * step(one.isa).granule
+    weights = one.channels * one.windows.count * one.granules * one.inner.granule
     numbers = {
-        "x_size": (one.height - 1) * one.x.row + one.reach + _SLACK,
+        "x_size": (one.height - 1) * one.windows.next.row + one.reach + _SLACK,
         "w_size": weights,
         "w_copies": max(1, _COLD // weights),
         "p_size": 4 * (2 * one.channels + SCALARS),

@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from targets.tvm import schedule
-from targets.tvm.integer_graph import Conv, Graph
-from targets.tvm.isa import Dot, Isa
+from targets.tvm.integer_graph import Conv, IntegerGraph
+from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.kernels.dot import inner_step
 from targets.tvm.layout import layouts
 from targets.tvm.lower import lower
 from targets.tvm.tile import ConvShape, Tile
 from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loops, spills
 from targets.tvm.tuning.cost import Cost
-from targets.tvm.tuning.database import Entry
+from targets.tvm.tuning.database import TunedTile
 from targets.tvm.tuning.harness import build
 from targets.tvm.weights import conv_geometry
 
@@ -39,7 +40,7 @@ class Convolution:
     kernel: ConvKernel
 
 
-def convolutions(graph: Graph, isa: Isa) -> list[Convolution]:
+def convolutions(graph: IntegerGraph, isa: Isa) -> list[Convolution]:
     """All different convolutions of a network."""
     places = layouts(graph)
     kernels = {step.node: step.kernel for step in lower(graph, isa).steps}
@@ -53,7 +54,7 @@ def convolutions(graph: Graph, isa: Isa) -> list[Convolution]:
 
 def tune(
     wanted: Sequence[Convolution], isa: Isa, cost: Cost, say: Callable[[str], None], tiles: int = TILES
-) -> Iterator[Entry]:
+) -> Iterator[TunedTile]:
     """Yield the best of `tiles` tiles for each convolution, and tell of it. Raises EngineError."""
     for one in wanted:
         tried = _fit(one, isa, tiles)
@@ -63,7 +64,7 @@ def tune(
         best = min(range(len(tried)), key=lambda i: costs[i])
         ratio = costs[best] / costs[0]
         say(f"{one.shape.name}: {_written(tried[best])}, {ratio:.3f} of the estimate's, {len(tried)} tried")
-        yield Entry(one.shape.name, tried[best], costs[best], costs[0], cost.unit)
+        yield TunedTile(one.shape.name, tried[best], costs[best], costs[0], cost.unit)
 
 
 def _written(tile: Tile) -> str:
@@ -76,7 +77,7 @@ def _fit(one: Convolution, isa: Isa, count: int) -> list[Tile]:
     tiles = [v for tile in tiles for v in _variants(tile, one, isa)]
     code = {tile: inner_loops(replace(one.kernel, tile=tile)) for tile in tiles}
     kept = [tile for tile in tiles if not any(_spills(loop, isa) for loop in code[tile])] or tiles[:1]
-    if isa.dot is Dot.SDOT:
+    if inner_step(isa).rated_by_mca:
         rates = {tile: dots_a_cycle(code[tile], isa) or 0.0 for tile in kept}
         kept = [tile for tile in kept if rates[tile] >= _BUSY * max(rates.values())]
     return kept

@@ -13,14 +13,14 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from targets import registry
-from targets.base import Runner
+from targets.base import EngineRunner
 from targets.reference import ReferenceTarget
 
 
 class Wrong:
     """A runner whose every answer is moved by one class."""
 
-    def __init__(self, right: Runner) -> None:
+    def __init__(self, right: EngineRunner) -> None:
         self._right = right
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -33,7 +33,7 @@ class BrokenTarget(ReferenceTarget):
     name: ClassVar[str] = "broken"
 
     @contextmanager
-    def open(self, engine: Path) -> Iterator[Runner]:
+    def open(self, engine: Path) -> Iterator[EngineRunner]:
         with super().open(engine) as right:
             yield Wrong(right)
 
@@ -42,7 +42,7 @@ class BrokenTarget(ReferenceTarget):
 def test_a_failed_gate_is_exit_code_1_and_still_reported(
     monkeypatch: pytest.MonkeyPatch, quick: Path, tmp_path: Path, target: str, code: int, verdict: str
 ) -> None:
-    monkeypatch.setitem(registry._TARGETS, "broken", BrokenTarget)
+    monkeypatch.setitem(registry.TARGETS, "broken", BrokenTarget)
     config = tmp_path / "loose.toml"
     config.write_text(quick.read_text().replace("images = 300", "images = 300\nmax_drop = 5"))
     arguments = [

@@ -6,13 +6,15 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from calibration.corrections import CORRECTIONS
+from calibration.scheme import ObserverName, Scheme
 from pipeline.models.zoo import KNOWN_MODELS
 from pipeline.report.model.build_report import Report
 from targets.registry import names
 from tests.conftest import Edgec
 
 COMMANDS = [
-    *("build", "train", "export", "validate", "verify", "targets", "models", "doctor"),
+    *("build", "train", "export", "validate", "verify", "targets", "models", "recipes", "doctor"),
     *("report show", "report compare", "baseline save", "baseline compare"),
 ]
 
@@ -36,6 +38,15 @@ def test_targets_and_models_are_listed(edgec: Edgec) -> None:
     table = edgec("targets").stdout
     assert all(name in table for name in names())
     assert "resnet152" in edgec("models").stdout
+
+
+def test_the_words_of_recipes_are_listed(edgec: Edgec) -> None:
+    rows = json.loads(edgec("recipes", "--json").stdout)
+    words = [row["word"] for row in rows]
+    assert words == [*Scheme, *ObserverName, *(one.word for one in CORRECTIONS)]
+    assert next(row for row in rows if row["word"] == "bc")["needs"] == "images, moments"
+    table = edgec("recipes").stdout
+    assert all(word in table for word in words)
 
 
 def test_doctor_finds_this_checkout_healthy(edgec: Edgec, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from targets.base import OnDevice, Origin
-from targets.devices import Board
+from targets.devices import CpuBoard
 from targets.errors import DeviceThrottled, EngineError, TargetUnavailable
 from targets.reach import remote
 from targets.reach.remote import open_remote
@@ -24,7 +24,7 @@ from targets.tvm import oracle, ssh_board
 from targets.tvm.cpu_target import ArmTarget, host_isa
 from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Graph
+from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.ssh_board import BoardTarget
 from tests.targets.needs import or_skip
 from tests.targets.reach.sshd import Sshd, needs_sshd
@@ -35,7 +35,7 @@ QUICK = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.2)
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Graph]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, IntegerGraph]:
     isa = or_skip(host_isa)
     folder = tmp_path_factory.mktemp("remote")
     graph = import_graph(small_classifier(folder / "model.onnx", SIDE))
@@ -52,12 +52,12 @@ def device(sshd: Sshd, tmp_path: Path) -> Iterator[Sshd]:
 
 
 def target(device: Sshd, isa: str | None = None) -> BoardTarget:
-    return BoardTarget(Board("here", "this machine", isa or host_isa().name, "max"), device.device)
+    return BoardTarget(CpuBoard("here", "this machine", isa or host_isa().name, "max"), device.device)
 
 
 @needs_sshd
 def test_a_board_gets_the_network_that_is_emulated_without_it(sshd: Sshd) -> None:
-    pi = Board("rpi5", "a Raspberry Pi 5", "dotprod", "cortex-a76")
+    pi = CpuBoard("rpi5", "a Raspberry Pi 5", "dotprod", "cortex-a76")
     there, emulated = BoardTarget(pi, sshd.device), ArmTarget(pi)
     assert (there.recipe, there.shipped, there.runner) == (
         emulated.recipe,
@@ -73,14 +73,14 @@ def pictures(count: int) -> NDArray[np.uint8]:
 @needs_sshd
 class TestABoard:
     def test_logits_are_those_of_the_oracle_bit_for_bit(
-        self, device: Sshd, built: tuple[Path, Graph]
+        self, device: Sshd, built: tuple[Path, IntegerGraph]
     ) -> None:
         images = pictures(70)
         with target(device).open(built[0]) as runner:
             found = np.concatenate([runner.infer(images[:50]), runner.infer(images[50:])])
         assert np.array_equal(found.view(np.int32), oracle.run(built[1], images).view(np.int32))
 
-    def test_a_cut_connection_is_made_again(self, device: Sshd, built: tuple[Path, Graph]) -> None:
+    def test_a_cut_connection_is_made_again(self, device: Sshd, built: tuple[Path, IntegerGraph]) -> None:
         with open_remote(device.device, built[0], threads=1) as runner:
             before = runner.infer(pictures(3))
             threading.Timer(0.0, device.cut).start()
@@ -88,7 +88,7 @@ class TestABoard:
             assert np.array_equal(runner.infer(pictures(3)), before)
 
     def test_an_engine_that_fails_its_self_test_there_is_an_error(
-        self, device: Sshd, built: tuple[Path, Graph], tmp_path: Path
+        self, device: Sshd, built: tuple[Path, IntegerGraph], tmp_path: Path
     ) -> None:
         from targets.runtime.native_runner import FOOTER
 
@@ -100,13 +100,13 @@ class TestABoard:
         with pytest.raises(EngineError, match="self-test failed there: FAIL: image 0, logit 0"), opened:
             pass
 
-    def test_time_and_memory_are_measured_there(self, device: Sshd, built: tuple[Path, Graph]) -> None:
+    def test_time_and_memory_are_measured_there(self, device: Sshd, built: tuple[Path, IntegerGraph]) -> None:
         measured = target(device).measure(built[0], pictures(8), QUICK, threads=1)
         assert len(measured.runs_ns) == 20
         assert measured.memory is not None
         assert measured.before.cores == len(os.sched_getaffinity(0))
 
-    def test_nothing_is_sent_twice(self, device: Sshd, built: tuple[Path, Graph]) -> None:
+    def test_nothing_is_sent_twice(self, device: Sshd, built: tuple[Path, IntegerGraph]) -> None:
         names = [remote.sent(device.device, built[0]) for _ in range(2)]
         assert names[0] == names[1]
         assert len(list((device.home / "edgec" / "measured").iterdir())) == 1

@@ -13,13 +13,13 @@ from targets.tvm.integer_graph import (
     AveragePool,
     Clip,
     Conv,
-    Graph,
     Image,
+    IntegerGraph,
     MaxPool,
     Piece,
     Residual,
+    SlidingWindow,
     Tensor,
-    Window,
 )
 
 Single = Image | Conv | MaxPool | AveragePool | Add | Assemble
@@ -54,7 +54,7 @@ class NetworkBuilder:
         zeros = tuple(self.draw(ZERO_POINTS) for _ in range(channels))
         self.operators.append(Image(Tensor("image", height, width, channels, zeros)))
 
-    def window(self, side: int = 3, dilations: tuple[int, ...] = (1, 1, 2)) -> tuple[Window, int, int]:
+    def window(self, side: int = 3, dilations: tuple[int, ...] = (1, 1, 2)) -> tuple[SlidingWindow, int, int]:
         """A window that fits, and the size of its output."""
         x, sizes = self.at, []
         for length in (x.height, x.width):
@@ -66,12 +66,12 @@ class NetworkBuilder:
                 kernel, dilation, pad, reach = 1, 1, 0, 1
             sizes.append((kernel, stride, pad, dilation, (length + 2 * pad - reach) // stride + 1))
         (kh, sh, ph, dh, height), (kw, sw, pw, dw, width) = sizes
-        return Window((kh, kw), (sh, sw), (ph, pw), (dh, dw)), height, width
+        return SlidingWindow((kh, kw), (sh, sw), (ph, pw), (dh, dw)), height, width
 
     def conv(self, logits: int = 0) -> None:
         x = self.at
         if logits:
-            window, height, width, groups, count = Window((x.height, x.width)), 1, 1, 1, logits
+            window, height, width, groups, count = SlidingWindow((x.height, x.width)), 1, 1, 1, logits
         else:
             window, height, width = self.window()
             groups = self.draw(st.sampled_from([g for g in (1, 2, 4, 16, x.channels) if x.channels % g == 0]))
@@ -145,7 +145,7 @@ class NetworkBuilder:
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> Graph:
+def networks(draw: st.DrawFn) -> IntegerGraph:
     """An image, a convolution, up to four more operators, and a classifier."""
     builder = NetworkBuilder(draw, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
     builder.image()
@@ -155,10 +155,10 @@ def networks(draw: st.DrawFn) -> Graph:
         getattr(builder, kind)()
     classes = draw(st.integers(1, 20))
     builder.conv(logits=classes)
-    return Graph(tuple(builder.operators), builder.operators[0].output, builder.at)
+    return IntegerGraph(tuple(builder.operators), builder.operators[0].output, builder.at)
 
 
-def pictures(graph: Graph, count: int) -> NDArray[np.uint8]:
+def pictures(graph: IntegerGraph, count: int) -> NDArray[np.uint8]:
     """Images of noise, the last one white."""
     size = (count, graph.image.height, graph.image.width, graph.image.channels)
     images = np.random.default_rng(0).integers(0, 256, size).astype(np.uint8)

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from numpy.typing import NDArray
 
-from targets.processor import cpu_flags
 from targets.reach.emulator import EmulatedRunner
 from targets.reach.emulator import check as check_emulator
-from targets.runtime.cpu import NEEDED
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
 from targets.tvm.engine_file import write_engine
-from targets.tvm.integer_graph import Graph
+from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import ISAS, Isa
-from tests.targets.needs import or_skip
+from tests.targets.needs import native, or_skip
 from tests.targets.tvm.networks import networks, pictures
 
 EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
@@ -29,18 +27,12 @@ relaxed = settings(
 )
 
 
-def native(name: str) -> Isa:
-    if not NEEDED[name] <= cpu_flags():
-        pytest.skip(f"this machine's CPU has no {name}")
-    return ISAS[name]
-
-
 def emulated(name: str) -> Isa:
     or_skip(check_emulator)
     return ISAS[name]
 
 
-def check(graph: Graph, isa: Isa) -> None:
+def check(graph: IntegerGraph, isa: Isa) -> None:
     images = pictures(graph, 3)
     expected = oracle.run(graph, images)
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +56,7 @@ def same_bits(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None
 def agree_on_random_networks(isa: Isa, count: int) -> None:
     @settings(relaxed, max_examples=count)
     @given(networks())
-    def agree(graph: Graph) -> None:
+    def agree(graph: IntegerGraph) -> None:
         check(graph, isa)
 
     agree()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from targets.tvm import oracle
-from targets.tvm.integer_graph import AveragePool, Conv, MaxPool, Tensor, Window
+from targets.tvm.integer_graph import AveragePool, Conv, MaxPool, SlidingWindow, Tensor
 from tests.targets.tvm.networks import networks
 
 floats = st.floats(width=32, min_value=-(2.0**40), max_value=2.0**40, allow_subnormal=False)
@@ -40,7 +40,7 @@ def test_fused_multiply_add_rounds_once_where_float64_would_round_twice() -> Non
 
 @given(networks())
 def test_convolution_sums_are_those_of_torch(graph: object) -> None:
-    conv = next(op for op in graph.operators if isinstance(op, Conv))  # type: ignore[attr-defined] # a Graph
+    conv = next(op for op in graph.operators if isinstance(op, Conv))  # type: ignore[attr-defined] # an IntegerGraph
     x = conv.input
     pixels = np.random.default_rng(1).integers(0, 256, (2, x.height, x.width, x.channels)).astype(np.uint8)
     centred = torch.tensor(pixels.astype(np.float64) - np.asarray(x.zero_point)).permute(0, 3, 1, 2)
@@ -61,7 +61,7 @@ def test_convolution_sums_are_those_of_torch(graph: object) -> None:
 
 def test_pooling_is_that_of_torch() -> None:
     x = Tensor("x", 7, 9, 4, (3,))
-    window = Window((3, 2), (2, 1), (1, 1))
+    window = SlidingWindow((3, 2), (2, 1), (1, 1))
     pixels = np.random.default_rng(2).integers(0, 256, (2, 7, 9, 4)).astype(np.uint8)
     planes = torch.tensor(pixels.astype(np.float64)).permute(0, 3, 1, 2)
     largest = functional.max_pool2d(planes, (3, 2), (2, 1), (1, 1)).permute(0, 2, 3, 1).numpy()

@@ -6,7 +6,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from targets.tvm.integer_graph import Clip, Conv, Dense, Dequantise, Graph, Image, Residual, Tensor, Window
+from targets.tvm.integer_graph import (
+    Clip,
+    Conv,
+    Dense,
+    Dequantise,
+    Image,
+    IntegerGraph,
+    Residual,
+    SlidingWindow,
+    Tensor,
+)
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.gather import worth_gathering
@@ -17,17 +27,17 @@ from targets.tvm.tile import ConvShape, Tile
 from tests.targets.tvm.test_kernels import EMULATED, check, emulated
 
 WINDOWS = (
-    Window((7, 7), (2, 2), (3, 3)),
-    Window((3, 3), (1, 1), (1, 1)),
-    Window((3, 3), (2, 2), (1, 1)),
-    Window((3, 3), (1, 1), (2, 2), (2, 2)),
-    Window((1, 1), (1, 1)),
-    Window((1, 1), (2, 2)),
-    Window((3, 1), (1, 1), (1, 0)),
+    SlidingWindow((7, 7), (2, 2), (3, 3)),
+    SlidingWindow((3, 3), (1, 1), (1, 1)),
+    SlidingWindow((3, 3), (2, 2), (1, 1)),
+    SlidingWindow((3, 3), (1, 1), (2, 2), (2, 2)),
+    SlidingWindow((1, 1), (1, 1)),
+    SlidingWindow((1, 1), (2, 2)),
+    SlidingWindow((3, 1), (1, 1), (1, 0)),
 )
 
 
-def network(side: int, channels: int) -> Graph:
+def network(side: int, channels: int) -> IntegerGraph:
     """One convolution behind the other on a square image, the second one of equal maps with a residual."""
     random = np.random.default_rng(side)
     tensor = Tensor("image", side, side, 3, (0, 100, 255))
@@ -50,16 +60,16 @@ def network(side: int, channels: int) -> Graph:
         tensor = output
     logits = Tensor("logits", 1, 1, 10, (0,))
     operators.append(
-        convolution(random, tensor, logits, Window((tensor.height, tensor.width)), None, real=True)
+        convolution(random, tensor, logits, SlidingWindow((tensor.height, tensor.width)), None, real=True)
     )
-    return Graph(tuple(operators), operators[0].output, logits)
+    return IntegerGraph(tuple(operators), operators[0].output, logits)
 
 
 def convolution(
     random: np.random.Generator,
     x: Tensor,
     output: Tensor,
-    window: Window,
+    window: SlidingWindow,
     residual: Residual | None,
     real: bool = False,
 ) -> Conv:
@@ -94,11 +104,11 @@ def test_the_row_that_is_computed_for_nothing_is_not_among_float_results() -> No
     sums, maps = Tensor("sums", 11, 11, 192, (0,)), Dense("maps", (1, 192, 11, 11))
     operators = (
         Image(image),
-        convolution(random, image, inside, Window((3, 3), (1, 1), (1, 1)), None),
-        convolution(random, inside, sums, Window((3, 3), (1, 1), (1, 1)), None, real=True),
+        convolution(random, image, inside, SlidingWindow((3, 3), (1, 1), (1, 1)), None),
+        convolution(random, inside, sums, SlidingWindow((3, 3), (1, 1), (1, 1)), None, real=True),
         Dequantise("maps", sums, maps, 1.0, real=True),
     )
-    graph, isa = Graph(operators, image, maps), emulated("i8mm")
+    graph, isa = IntegerGraph(operators, image, maps), emulated("i8mm")
     assert any(isinstance(step.kernel, PairKernel) for step in lower(graph, isa).steps)
     check(graph, isa)
 
@@ -118,7 +128,9 @@ def test_the_matrix_product_reads_rows_in_pairs_where_few_are_computed_for_nothi
 ) -> None:
     steps = lower(network(side, 192), ISAS["i8mm"]).steps
     behind = [b.kernel for a, b in pairwise(steps) if isinstance(a.kernel, PairKernel)]
-    assert [kernel.height for kernel in behind if isinstance(kernel, ConvKernel) and kernel.pairs] == heights
+    assert [
+        kernel.height for kernel in behind if isinstance(kernel, ConvKernel) and kernel.windows.pairs
+    ] == heights
 
 
 def test_few_channels_do_not_pay_for_pairs() -> None:
@@ -130,7 +142,9 @@ def test_windows_of_an_image_are_gathered_where_its_rows_fill_no_vector() -> Non
     for name, gathered in {"neon": True, "dotprod": True, "i8mm": False, "avx2": False}.items():
         kernels = [step.kernel for step in lower(network(33, 48), ISAS[name]).steps]
         convolutions = [kernel for kernel in kernels if isinstance(kernel, ConvKernel)]
-        assert [kernel.gather is not None for kernel in convolutions] == [gathered] + [False] * len(WINDOWS)
+        assert [kernel.windows.gather is not None for kernel in convolutions] == [gathered] + [False] * len(
+            WINDOWS
+        )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from targets.tvm import oracle
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Graph
+from targets.tvm.integer_graph import IntegerGraph
 from tests.targets.needs import or_skip
 from tests.targets.tvm.qdq import QdqModel, small_classifier
 
@@ -29,7 +29,7 @@ SIDE = 24
 @dataclass(frozen=True)
 class Built:
     path: Path
-    graph: Graph
+    graph: IntegerGraph
 
     def run(self, *arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         return subprocess.run([self.path, *arguments], input=data, capture_output=True, check=False)

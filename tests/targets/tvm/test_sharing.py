@@ -13,18 +13,18 @@ from targets.tvm import glue, oracle
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Graph
+from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import Isa
 from targets.tvm.link import NATIVE, run_zig
 from targets.tvm.lower import lower
 from targets.tvm.machine_code import compile_object
 from targets.tvm.sharing import MOST_THREADS, inside, share
-from tests.targets.needs import or_skip
+from tests.targets.needs import FAMILY, native, or_skip
 from tests.targets.tvm.networks import pictures
 from tests.targets.tvm.qdq import QdqModel
 
 
-def residual_network(height: int, width: int, folder: Path) -> Graph:
+def residual_network(height: int, width: int, folder: Path) -> IntegerGraph:
     """Two stages as in ResNet-20, the second behind a stride and a shortcut of slices and padding."""
     m = QdqModel(height, width, 3)
     x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3)), 0.5, 0)
@@ -43,7 +43,7 @@ def residual_network(height: int, width: int, folder: Path) -> Graph:
     return import_graph(m.save(m.gemm(m.node("Flatten", x), 7, 32), folder / "model.onnx"))
 
 
-def link_laggards(graph: Graph, isa: Isa, folder: Path) -> ctypes.CDLL:
+def link_laggards(graph: IntegerGraph, isa: Isa, folder: Path) -> ctypes.CDLL:
     program = lower(graph, isa)
     functions = [kernel.function(name) for kernel, name in glue.kernel_names(program).items()]
     compile_object(functions, isa, folder / "kernels.o")
@@ -59,13 +59,16 @@ def link_laggards(graph: Graph, isa: Isa, folder: Path) -> ctypes.CDLL:
     return library
 
 
+@pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize(("height", "width"), [(40, 9), (19, 6), (7, 7)])
-def test_whoever_lags_behind_the_bits_stay_the_same(height: int, width: int, tmp_path: Path) -> None:
-    isa = or_skip(host_isa)
+def test_whoever_lags_behind_the_bits_stay_the_same(
+    height: int, width: int, name: str, tmp_path: Path
+) -> None:
+    isa = native(name)
     graph = residual_network(height, width, tmp_path)
     write_engine(graph, isa, tmp_path / "engine")
     library = link_laggards(graph, isa, tmp_path)
-    assert library.overlapping() >= 12
+    assert library.overlapping() > 0  # how many steps do depends on the rows that its tiles span
     assert library.edgec_open(os.fsencode(tmp_path / "engine"), 1) is None
     images = pictures(graph, 2)
     expected = oracle.run(graph, images)
@@ -92,7 +95,7 @@ def test_only_edges_next_to_another_share_are_waited_for() -> None:
 
 
 @pytest.fixture(scope="module")
-def residual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Graph]:
+def residual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, IntegerGraph]:
     folder = tmp_path_factory.mktemp("residual")
     graph = residual_network(32, 32, folder)
     write_engine(graph, or_skip(host_isa), folder / "engine")
@@ -101,7 +104,7 @@ def residual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Graph]:
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_small_steps_on_several_threads_give_the_same_bits_every_time(
-    residual: tuple[Path, Graph], threads: int
+    residual: tuple[Path, IntegerGraph], threads: int
 ) -> None:
     engine, graph = residual
     images = pictures(graph, 2)
@@ -112,7 +115,7 @@ def test_small_steps_on_several_threads_give_the_same_bits_every_time(
 
 
 def test_threads_that_join_when_they_have_woken_up_give_the_same_bits(
-    residual: tuple[Path, Graph],
+    residual: tuple[Path, IntegerGraph],
 ) -> None:
     engine, graph = residual
     images = pictures(graph, 3)

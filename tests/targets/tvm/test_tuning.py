@@ -19,7 +19,7 @@ from targets.tvm import oracle, schedule
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Graph
+from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import ISAS
 from targets.tvm.tile import ConvShape, Tile
 from targets.tvm.tuning import database
@@ -53,11 +53,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def graph(model: Path) -> Graph:
+def graph(model: Path) -> IntegerGraph:
     return import_graph(model)
 
 
-def inner(graph: Graph, isa: str) -> Convolution:
+def inner(graph: IntegerGraph, isa: str) -> Convolution:
     """The 3x3 convolution of 64 channels."""
     return next(c for c in convolutions(graph, ISAS[isa]) if c.shape.runs * c.shape.granules >= 36)
 
@@ -73,8 +73,8 @@ class LastIsBest:
         return [float(count - i) for i in range(count)]
 
 
-def entry(tile: Tile) -> database.Entry:
-    return database.Entry(SHAPE.name, tile, 1.0, 2.0, "ns")
+def entry(tile: Tile) -> database.TunedTile:
+    return database.TunedTile(SHAPE.name, tile, 1.0, 2.0, "ns")
 
 
 def test_what_is_added_is_found_and_replaces_what_was_known(users: Path) -> None:
@@ -111,7 +111,7 @@ def test_committed_files_hold_one_tile_a_shape_that_beats_the_estimate(file: Pat
     assert all(one.cost <= one.estimated for one in entries)
 
 
-def test_spilled_accumulators_are_seen_in_the_assembly(graph: Graph) -> None:
+def test_spilled_accumulators_are_seen_in_the_assembly(graph: IntegerGraph) -> None:
     kernel = inner(graph, "dotprod").kernel
     fits, spilled = (replace(kernel, tile=tile) for tile in (Tile(1, 4, 4), Tile(1, 12, 4)))
     assert sum(map(spills, inner_loops(fits))) == 0
@@ -119,19 +119,21 @@ def test_spilled_accumulators_are_seen_in_the_assembly(graph: Graph) -> None:
     assert sum(map(spills, inner_loops(spilled))) > 0
 
 
-def test_each_block_size_of_a_convolution_has_its_inner_loop(graph: Graph) -> None:
+def test_each_block_size_of_a_convolution_has_its_inner_loop(graph: IntegerGraph) -> None:
     kernel = replace(inner(graph, "dotprod").kernel, height=8, width=8, tile=Tile(3, 3, 2))
     sizes = {rows * columns for rows in (3, 3, 2) for columns in ((3, 3, 2) if rows == 3 else (4, 4))}
     assert {dots(loop, kernel.isa) for loop in inner_loops(kernel)} == {3 * 4 * 2 * size for size in sizes}
 
 
 @pytest.mark.skipif(not shutil.which("llvm-mca"), reason="llvm-mca is not installed (apt install llvm)")
-def test_inner_loops_keep_an_a76_busy(graph: Graph) -> None:
+def test_inner_loops_keep_an_a76_busy(graph: IntegerGraph) -> None:
     kernel = inner(graph, "dotprod").kernel
     assert (dots_a_cycle(inner_loops(kernel), kernel.isa) or 0) >= 0.95 * 2
 
 
-def test_the_cheapest_candidate_is_remembered_and_the_engine_stays_exact(graph: Graph, users: Path) -> None:
+def test_the_cheapest_candidate_is_remembered_and_the_engine_stays_exact(
+    graph: IntegerGraph, users: Path
+) -> None:
     isa = or_skip(host_isa)
     cost = LastIsBest()
     said: list[str] = []
@@ -146,12 +148,12 @@ def test_the_cheapest_candidate_is_remembered_and_the_engine_stays_exact(graph: 
         assert np.array_equal(runner.infer(images), oracle.run(graph, images))
 
 
-def test_candidates_are_timed_here(graph: Graph, tmp_path: Path) -> None:
+def test_candidates_are_timed_here(graph: IntegerGraph, tmp_path: Path) -> None:
     one = inner(graph, or_skip(host_isa).name)
     assert all(cost > 0 for cost in TimedHere(1)(build(_two(one), tmp_path), 2))
 
 
-def test_candidates_are_counted_in_the_emulator(graph: Graph, tmp_path: Path) -> None:
+def test_candidates_are_counted_in_the_emulator(graph: IntegerGraph, tmp_path: Path) -> None:
     or_skip(emulator.check)
     program = build(_two(inner(graph, "dotprod")), tmp_path)
     counts = [Counted("cortex-a76")(program, 2) for _ in range(2)]

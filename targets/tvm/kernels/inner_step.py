@@ -20,7 +20,7 @@ Places = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class Block:
+class Accumulators:
     """The accumulators of a block: pixels times vectors of channels, from a row, column and channel on."""
 
     places: Places
@@ -50,8 +50,21 @@ Reads = Sequence[Sequence[int]]
 """For each tap of a row that is computed together: where each pixel's activations are, relative to a base."""
 
 
-class Step(Protocol):
-    """How one instruction set multiplies and accumulates."""
+class InnerStep(Protocol):
+    """How one instruction set multiplies and accumulates, and all that follows from it elsewhere.
+
+    Who chooses block sizes, reads assembly or tunes asks here; none of them knows instructions by name.
+    """
+
+    @property
+    def mnemonic(self) -> str:
+        """The instruction in assembly, as a regular expression."""
+        ...
+
+    @property
+    def products(self) -> int:
+        """Multiply-accumulates of one instruction for each int32 of a register (of the three of smull)."""
+        ...
 
     @property
     def granule(self) -> int:
@@ -73,21 +86,63 @@ class Step(Protocol):
         """Pixels that share one accumulator register; a block has a multiple of it."""
         ...
 
+    @property
+    def unroll(self) -> int:
+        """Units that one turn of a loop takes, where there are several and nothing was measured."""
+        ...
+
+    @property
+    def pairs_rows(self) -> bool:
+        """Whether it multiplies two pixels at a time, and so gains where rows were paired before."""
+        ...
+
+    @property
+    def writes_taps_out(self) -> bool:
+        """Whether sums start with zero: then, if all taps are written out, the first products start them."""
+        ...
+
+    @property
+    def keeps_weights_in_memory(self) -> bool:
+        """Whether LLVM has to be kept from loading a small layer's weights once for all pixels.
+
+        Having no registers for them, it would then read them from the stack: with smmla 10 % of such layers'
+        instructions. For the others that is no worse than reading them where they are.
+        """
+        ...
+
+    @property
+    def exposed_loads(self) -> float:
+        """What a load costs, in units of a dot instruction: little where both are done at a time."""
+        ...
+
+    @property
+    def rated_by_mca(self) -> bool:
+        """Whether llvm-mca's model of the processor tells good inner loops from worse ones."""
+        ...
+
     def registers(self, pixels: int, vectors: int) -> int:
         """How many accumulator registers a block takes."""
         ...
 
-    def start(self, k: Emitter, acc: Buffer, block: Block) -> None:
+    def operands(self, pixels: int, read: int, vectors: int) -> int:
+        """Registers besides the accumulators, for so many pixels of a result and of what is read for them."""
+        ...
+
+    def weight_loads(self, vectors: int) -> float:
+        """Instructions that load one granule's weights of `vectors` vectors of channels."""
+        ...
+
+    def start(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Set the accumulators, to the biases where the register layout allows it."""
         ...
 
     def emit(
-        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Block
+        self, k: Emitter, acc: Buffer, base: Expr, reads: Reads, w: Expr, granules: int, block: Accumulators
     ) -> None:
         """Accumulate `granules` granules of each tap: activations from `base`, weights from `w` on."""
         ...
 
-    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Block) -> Expr:
+    def result(self, k: Emitter, acc: Buffer, pixel: int, vector: int, block: Accumulators) -> Expr:
         """The int32 sums, bias included, of `lanes` channels of one pixel."""
         ...
 
@@ -99,7 +154,7 @@ def pack(weight: NDArray[np.int8], channels: int, granule: int) -> NDArray[np.in
     return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1, 4))
 
 
-def start_with_bias(k: Emitter, acc: Buffer, block: Block, lanes: int) -> None:
+def start_with_bias(k: Emitter, acc: Buffer, block: Accumulators, lanes: int) -> None:
     """Set accumulators that hold `lanes` channels of one pixel to the biases."""
     for n in range(block.vectors):
         bias = k.let(k.load(k.ints, block.channel + n * lanes, lanes))
@@ -107,7 +162,7 @@ def start_with_bias(k: Emitter, acc: Buffer, block: Block, lanes: int) -> None:
             k.store(acc, p * block.vectors + n, bias)
 
 
-class Activations:
+class LoadedActivations:
     """Activations already in registers, by where they were read: taps of neighbouring pixels overlap."""
 
     def __init__(self, k: Emitter, base: Expr, dtype: str) -> None:

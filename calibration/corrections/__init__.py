@@ -1,0 +1,21 @@
+"""The corrections that a recipe can name, one file each; `correction` says what a file declares."""
+
+from calibration.correction import Correction
+from calibration.corrections.ada import LearnedRounding
+from calibration.corrections.bc import MeanBiasCorrection
+from calibration.corrections.ctr import Centring
+from calibration.corrections.eq import Equalization
+from calibration.corrections.obq import SecondOrderRounding
+from calibration.corrections.pix import LosslessPixels
+from calibration.corrections.wmse import LeastSquaresScales
+
+CORRECTIONS: list[Correction] = [
+    Equalization(),
+    Centring(),
+    LosslessPixels(),
+    LeastSquaresScales(),
+    SecondOrderRounding(),
+    MeanBiasCorrection(),
+    LearnedRounding(),
+]
+"""In the order in which a recipe's name has them, and in which those of one kind are done."""

@@ -1,0 +1,134 @@
+"""Where everything of a program lies: activations in the arena, weights and parameters in the constants."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.tvm.arena import Lifetime, plan
+from targets.tvm.integer_graph import (
+    Clip,
+    Conv,
+    Dense,
+    IntegerGraph,
+    Island,
+    Operator,
+    Residual,
+    Tensor,
+    inputs,
+    outputs,
+)
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.strides import Strides
+from targets.tvm.layout import Layout, layouts
+from targets.tvm.program import Fill
+from targets.tvm.weights import Blob, ConvGeometry, conv_geometry, parameters
+
+_FLOAT = 4  # bytes of a float32
+_SMALL = 1 << 16
+"""A tensor of so few bytes stays for a step more, and no thread waits before it writes in its place."""
+
+
+class Addresses:
+    """Of tensors: fixed when it is made; constants are added as steps need them."""
+
+    def __init__(self, graph: IntegerGraph, isa: Isa) -> None:
+        self.isa = isa
+        self.layouts = layouts(graph)
+        convolutions = [op for op in graph.operators if isinstance(op, Conv)]
+        self.geometries = {
+            op.node: conv_geometry(op, self.layouts[op.input.name], isa) for op in convolutions
+        }
+        self.arena = plan(list(_lifetimes(graph, self.layouts, self.geometries)))
+        self.constants = Blob()
+
+    def start(self, tensor: Tensor | Dense) -> int:
+        """Where a tensor's memory begins in the arena, its halo included."""
+        return self.arena.offsets[tensor.name]
+
+    def pixels(self, tensor: Tensor) -> int:
+        """Where a tensor's first pixel is in the arena."""
+        return self.start(tensor) + self.layouts[tensor.name].origin
+
+    def pairs(self, op: Conv) -> int:
+        """Where the pairs of rows that a convolution reads are in the arena."""
+        return self.arena.offsets[_pairs(op)]
+
+    def buffer(self, island: Island, name: str) -> int:
+        """Where a buffer that only an island's functions use is in the arena."""
+        return self.arena.offsets[_inside(island, name)]
+
+    def strides(self, tensor: Tensor) -> Strides:
+        """Bytes between a tensor's rows and pixels."""
+        return self.layouts[tensor.name].strides
+
+    def stored(self, value: int) -> int:
+        """A uint8 value as this instruction set stores it."""
+        return value - 128 if self.isa.signed else value
+
+    def fill(self, tensor: Tensor, whole: bool = False) -> Fill | None:
+        """What is set around a tensor, or with `whole` everywhere in it; None if there is nothing around."""
+        layout = self.layouts[tensor.name]
+        if not whole and not layout.has_halo:
+            return None
+        zeros = np.resize(np.array([self.stored(z) for z in tensor.zero_point], np.int16), layout.channels)
+        pattern = self.constants.add(zeros.astype(self.isa.stored))
+        varies = len(set(tensor.zero_point)) > 1
+        return Fill(self.start(tensor), layout, pattern, varies, whole)
+
+    def parameters(
+        self,
+        bias: NDArray[Any],
+        multiplier: NDArray[Any],
+        output: Tensor,
+        clip: Clip,
+        residual: Residual | None,
+    ) -> int:
+        """Add the parameters of a kernel that requantises; returns their offset in the constants."""
+        zero, low, high = (self.stored(v) for v in (output.zero, clip.low, clip.high))
+        other = (0, 0.0) if residual is None else (self.stored(residual.tensor.zero), residual.multiplier)
+        return self.constants.add(parameters(bias, multiplier, (zero, low, high), other))
+
+    def grid(self, zero: int, scale: float) -> int:
+        """Add an int32 and a float32, the parameters of a kernel between integers and numbers."""
+        numbers = np.array([zero, 0], np.int32)
+        numbers[1] = np.float32(scale).view(np.int32)
+        return self.constants.add(numbers)
+
+
+def _inside(island: Island, buffer: str) -> str:
+    return f"{island.outputs[0].name} / {buffer}"
+
+
+def _pairs(op: Conv) -> str:
+    return f"{op.node} / pairs"
+
+
+def _lifetimes(
+    graph: IntegerGraph, found: dict[str, Layout], geometries: dict[str, ConvGeometry]
+) -> Iterator[Lifetime]:
+    """Tensors live from the operator that writes them to the last that reads them, or to one more."""
+    last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in inputs(op)}
+    last[graph.logits.name] = len(graph.operators)
+    for i, op in enumerate(graph.operators):
+        for tensor in outputs(op):
+            size = _size(op, tensor, found)
+            yield Lifetime(tensor.name, size, i, last.get(tensor.name, i) + (size <= _SMALL))
+        if isinstance(op, Island):
+            yield from _buffers(op, i)
+        if isinstance(op, Conv) and (pairs := geometries[op.node].windows.pairs):
+            yield Lifetime(_pairs(op), pairs.size, i, i + (pairs.size <= _SMALL))
+
+
+def _buffers(op: Island, position: int) -> Iterator[Lifetime]:
+    from targets.tvm.floats.relax import program
+
+    for buffer in program(op).buffers:
+        yield Lifetime(_inside(op, buffer.name), buffer.size, position, position)
+
+
+def _size(op: Operator, tensor: Tensor | Dense, found: dict[str, Layout]) -> int:
+    if isinstance(tensor, Dense):
+        return tensor.size
+    return (_FLOAT if isinstance(op, Conv) and op.real else 1) * found[tensor.name].size

@@ -1,0 +1,114 @@
+"""Where numbers become integers and integers numbers: QuantizeLinear, DequantizeLinear, and the image."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from targets.errors import EngineError, NoIntegerForm
+from targets.tvm import convert
+from targets.tvm.bounded_read import attributes, label
+from targets.tvm.integer_graph import Image, Quantise, Residual, Tensor
+from targets.tvm.islands import GrowingGraph
+from targets.tvm.values import (
+    Constant,
+    Epilogue,
+    Pending,
+    Quantized,
+    Raw,
+    Real,
+    Value,
+    quantization_clip,
+)
+
+Array = NDArray[Any]
+BOUNDARIES = frozenset({"Transpose", "QuantizeLinear", "DequantizeLinear"})
+"""ONNX operators that are read here. A Transpose is one of them in front of the image's DequantizeLinear."""
+_CHANNELS_FIRST = [0, 3, 1, 2]
+
+
+class Boundaries:
+    """Reads the boundaries of one model; appends the operators that write what is quantised there."""
+
+    def __init__(self, image: Tensor, growing: GrowingGraph) -> None:
+        self.image, self.growing = image, growing
+        self._finished: dict[tuple[int, float, int], tuple[Pending, Quantized]] = {}
+        """By id() of the sum, which is kept so that no other gets its id; step; zero point."""
+
+    def read(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
+        """What a node gives. Raises NoIntegerForm, or EngineError for a grid that no integer form has."""
+        match node.op_type, operands:
+            case "Transpose", [Raw(None)] if list(attributes(node).get("perm", [])) == _CHANNELS_FIRST:
+                return Raw(None)
+            case "DequantizeLinear", [Raw(None), Constant(scale), Constant(zero)]:
+                return self._image_on_its_grid(node, scale, zero)
+            case "DequantizeLinear", [Raw(Quantized() as quantized), *_]:
+                return quantized
+            case "DequantizeLinear", [Constant(values), Constant(scale), *zero]:
+                return convert.constant(label(node), values, scale, zero, attributes(node))
+            case "QuantizeLinear", [Pending() | Quantized() as source, Constant(scale), Constant(zero)]:
+                return Raw(self._quantize(node, source, scale, zero))
+            case "QuantizeLinear", [Real() as real, Constant(scale), Constant(zero)] if real.is_map:
+                return Raw(self._quantize_real(node, real, scale, zero))
+        raise no_integer_form(node, operands)
+
+    def _image_on_its_grid(self, node: onnx.NodeProto, scale: Array, zero: Array) -> Quantized:
+        image = self.image
+        scales, zeros = np.unique(scale), np.atleast_1d(zero)
+        if len(scales) != 1 or zeros.dtype != np.uint8 or zeros.size not in (1, image.channels):
+            raise EngineError(
+                f"{label(node)}: the image needs one scale, and uint8 zero points for its channels."
+            )
+        points = tuple(int(z) for z in np.broadcast_to(zeros, image.channels))
+        tensor = replace(image, zero_point=points)
+        if any(isinstance(op, Image) for op in self.growing.operators):
+            raise EngineError(f"{label(node)}: the image is dequantised twice.")
+        self.growing.append(Image(tensor))
+        return Quantized(tensor, convert.positive(label(node), scales[0]))
+
+    def _quantize(
+        self, node: onnx.NodeProto, source: Pending | Quantized, scale: Array, zero: Array
+    ) -> Quantized:
+        step, point = _grid_of(node, scale, zero)
+        if isinstance(source, Quantized) and source.scale == step and source.tensor.zero_point == (point,):
+            return source
+        pending = source if isinstance(source, Pending) else convert.copied(label(node), source)
+        key = (id(pending), step, point)
+        if key not in self._finished:
+            self._finished[key] = (pending, self._finish(node.output[0], pending, step, point))
+        return self._finished[key][1]
+
+    def _finish(self, name: str, pending: Pending, step: float, point: int) -> Quantized:
+        """Append the operator that writes a sum to a grid."""
+        height, width, channels = pending.shape
+        output = Tensor(name, height, width, channels, (point,))
+        residual, other = None, pending.residual
+        if other is not None:
+            residual = Residual(other.whole(pending.node), float(np.float32(other.scale / step)))
+        clip = quantization_clip(pending, step, point)
+        end = Epilogue(output, step, clip, residual, pending.gain, pending.shift)
+        self.growing.append(pending.finish(end))
+        return Quantized(output, step, flat=pending.flat)
+
+    def _quantize_real(self, node: onnx.NodeProto, real: Real, scale: Array, zero: Array) -> Quantized:
+        step, point = _grid_of(node, scale, zero)
+        channels, height, width = (*real.dense.shape[1:], 1, 1)[:3]
+        output = Tensor(node.output[0], height, width, channels, (point,))
+        self.growing.append(Quantise(label(node), real.dense, output, step))
+        return Quantized(output, step, flat=len(real.dense.shape) == 2)
+
+
+def no_integer_form(node: onnx.NodeProto, operands: list[Value]) -> NoIntegerForm:
+    """The reason why a node becomes a float operator, where it has no other."""
+    kinds = ", ".join(type(value).__name__.lower() for value in operands)
+    return NoIntegerForm(f"{label(node)} has no integer form for its inputs ({kinds}).")
+
+
+def _grid_of(node: onnx.NodeProto, scale: Array, zero: Array) -> tuple[float, int]:
+    """The step, and the zero point as stored, of a QuantizeLinear. Raises EngineError."""
+    if scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8):
+        raise EngineError(f"{label(node)}: activations need one scale and one zero point of uint8 or int8.")
+    step = convert.positive(label(node), scale.item())
+    return step, int(zero.item()) + (128 if zero.dtype == np.int8 else 0)

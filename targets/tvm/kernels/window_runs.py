@@ -1,0 +1,51 @@
+"""How a convolution reads its windows: as runs of bytes, multiplied with weights one after the other."""
+
+from dataclasses import dataclass
+
+from targets.tvm.kernels.gather import Gather
+from targets.tvm.kernels.pair import PairKernel
+from targets.tvm.kernels.strides import Strides
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowRuns:
+    """The runs of one window, and where the next window begins.
+
+    `next`: bytes between the windows of neighbouring outputs. `taps`: rows and columns of the kernel that
+    begin a run, `run` its bytes, `tap_step` the bytes between runs. `spread`: where runs begin that are read
+    together, a chunk of each in turn, so that activations which several taps need are loaded once. `gather`:
+    the whole window is brought together first, and is one run; a work item then is all channels of a block of
+    rows. `pairs`: what put rows beside each other, if they lie so. `group`: output channels that share an
+    input window, and bytes between windows; one group has (channels, 0).
+    """
+
+    next: Strides
+    taps: tuple[int, int]
+    tap_step: tuple[int, int]
+    run: int
+    group: tuple[int, int]
+    spread: tuple[int, ...] = (0,)
+    gather: Gather | None = None
+    pairs: PairKernel | None = None
+
+    @property
+    def count(self) -> int:
+        """Runs of a window."""
+        return self.taps[0] * self.taps[1] * len(self.spread)
+
+    @property
+    def chunk(self) -> int:
+        """See MatrixStep: 0 where rows do not lie beside each other."""
+        return self.pairs.chunk if self.pairs else 0
+
+    def reach(self, width: int, channels: int) -> int:
+        """Bytes from the first that `width` windows of a row read to the one after the last."""
+        wide = (width - 1) * self.next.pixel
+        if self.gather:
+            return wide + (self.gather.rows - 1) * self.gather.row_step + self.gather.run
+        (rows, columns), (down, right) = self.taps, self.tap_step
+        if self.pairs:
+            return (rows - 1) * down + self.pairs.row
+        per_group, distance = self.group
+        wide += (columns - 1) * right + max(self.spread) + self.run + channels // per_group * distance
+        return wide + (rows - 1) * down
