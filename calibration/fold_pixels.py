@@ -16,7 +16,10 @@ from calibration.onnx_graph import IMAGE, OnnxGraph, attribute
 from calibration.scheme import Scheme
 
 NHWC_TO_NCHW = [0, 3, 1, 2]
-CHAINS = (("Cast", "Sub", "Mul", "Transpose", "Conv"), ("Cast", "Transpose", "Sub", "Mul", "Conv"))
+CHAINS: tuple[tuple[str, ...], ...] = (
+    ("Cast", "Sub", "Mul", "Transpose", "Conv"),
+    ("Cast", "Transpose", "Sub", "Mul", "Conv"),
+)
 """The operators of a normalisation, and the convolution behind it."""
 
 
@@ -102,7 +105,8 @@ def find_pixel_input(graph: OnnxGraph, scheme: Scheme) -> PixelInput:
 
 def _nodes(graph: OnnxGraph) -> list[int]:
     """Return the nodes of one of CHAINS behind `image`. Raises ModelError."""
-    tensor, nodes, possible = IMAGE, [], CHAINS
+    tensor, possible = IMAGE, CHAINS
+    nodes: list[int] = []
     while len(nodes) < len(possible[0]):
         consumers = graph.consumers(tensor)
         node = graph.nodes[consumers[0].node] if len(consumers) == 1 else None
