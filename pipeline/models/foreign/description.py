@@ -7,20 +7,23 @@
     mean = [0.485, 0.456, 0.406]   # of pixels divided by 255, where the graph takes float32 and not uint8
     std = [0.229, 0.224, 0.225]
     fit = "crop"               # how a picture gets that size: crop, pad or stretch
-    resize = 256               # crop: the shorter side before the centre is cut out
+    resize = 256               # crop: the shorter side before the centre is cut out; "auto" if left out
     channels = 3               # may be left out, too
     labels = "labels.txt"      # one a line, in the order of the outputs; or a list; or left out
     output = "scores"          # where the graph has several
     task = "segment"           # where the outputs are of pixels; "classify" if left out
+
+`resize = "auto"` shrinks larger pictures to 256/224 of the size before the centre is cut out, as networks for
+ImageNet want it, and leaves alone what fits already: see `Preprocessing`.
 
 Nothing here imports onnx.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator
 
 from pipeline.cache.digest import value_digest
 from pipeline.config import Section, load_config
@@ -30,6 +33,17 @@ from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
 CHANNELS = (1, 3)
+AUTO = 0
+"""`resize = "auto"`, as `Preprocessing` has it."""
+
+
+def _resize(value: object) -> object:
+    """Return AUTO for the word. Raises ValueError for what is neither that nor a number of pixels."""
+    if value == "auto":
+        return AUTO
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError('it has to be a number of pixels, the shorter side\'s, or "auto"')
+    return value
 
 
 class Description(Section):
@@ -41,7 +55,7 @@ class Description(Section):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     fit: Literal["crop", "pad", "stretch"] = "crop"
-    resize: int | None = Field(default=None, ge=1)
+    resize: Annotated[int, BeforeValidator(_resize)] = AUTO
     labels: Path | tuple[str, ...] | None = None
     output: str | None = None
     task: Task = Task.CLASSIFY
@@ -158,9 +172,7 @@ def _from_the_graph(path: Path, description: Description) -> tuple[tuple[int, in
 def _preprocessing(
     path: Path, description: Description, size: tuple[int, int], channels: int
 ) -> Preprocessing:
-    resize = 0
-    if description.fit == "crop":
-        resize = description.resize or round(max(size) * 256 / 224)  # as networks for ImageNet do
+    resize = description.resize if description.fit == "crop" else AUTO
     try:
         return Preprocessing(*size, channels, fit=description.fit, resize=resize)
     except ValueError as error:

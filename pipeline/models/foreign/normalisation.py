@@ -81,16 +81,19 @@ def normalises_itself(path: Path, layout: str, channels: int) -> bool:
 def begin_with_pixels(
     model: onnx.ModelProto, source: ForeignModel, start: Start, dynamic_batch: bool
 ) -> None:
-    """Put the input `image`, Cast, Sub, Mul and Transpose in front, as every exported model has them."""
-    mean = (-start.offset / start.scale).astype(np.float32)
-    constants = [("image_mean", mean), ("image_scale", start.scale.astype(np.float32))]
+    """Put the input `image`, Cast, Transpose, Sub and Mul in front, as every exported model has them.
+
+    Each channel lies in one piece before it is normalised: onnxruntime takes ten times as long for a value a
+    channel where the channels are last. The Cast comes first because TensorRT transposes no uint8.
+    """
+    mean = (-start.offset / start.scale).astype(np.float32).reshape(-1, 1, 1)
+    scale = start.scale.astype(np.float32).reshape(-1, 1, 1)
+    constants = [("image_mean", mean), ("image_scale", scale)]
     nodes = [
         helper.make_node("Cast", ["image"], ["image_float"], "image_cast", to=TensorProto.FLOAT),
-        helper.make_node("Sub", ["image_float", "image_mean"], ["image_centred"], "image_sub"),
-        helper.make_node("Mul", ["image_centred", "image_scale"], ["image_normalised"], "image_mul"),
-        helper.make_node(
-            "Transpose", ["image_normalised"], [start.tensor], "image_transpose", perm=[0, 3, 1, 2]
-        ),
+        helper.make_node("Transpose", ["image_float"], ["image_nchw"], "image_transpose", perm=[0, 3, 1, 2]),
+        helper.make_node("Sub", ["image_nchw", "image_mean"], ["image_centred"], "image_sub"),
+        helper.make_node("Mul", ["image_centred", "image_scale"], [start.tensor], "image_mul"),
     ]
     kept = [*nodes, *model.graph.node]
     del model.graph.node[:]

@@ -1,6 +1,6 @@
 """An ONNX file from anywhere, made into the form that every later stage reads.
 
-That form: opset 17, input `image` uint8 [N, H, W, C], Cast, Sub, Mul, Transpose, then the network with batch
+That form: opset 17, input `image` uint8 [N, H, W, C], Cast, Transpose, Sub, Mul, then the network with batch
 norms folded into convolutions, output `logits` float32 [N, classes]; of pixels, [N, classes, height, width].
 """
 

@@ -18,8 +18,8 @@ from targets.tvm.integer_graph import Assemble, Conv, Island
 from targets.tvm.isa import ISAS
 from tests.calibration.conftest import pictures
 from tests.targets.needs import or_skip
+from tests.targets.tvm.meaning import check_meaning, in_floats
 from tests.targets.tvm.qdq import QdqModel
-from tests.targets.tvm.test_importer import check_meaning, in_floats
 
 SIZE = (16, 16, 3)
 Network = Callable[[QdqModel, str], str]
