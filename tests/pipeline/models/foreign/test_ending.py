@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import helper
 
 from pipeline.errors import CheckpointError
@@ -14,10 +15,15 @@ from pipeline.models.foreign.description import Description, described
 from pipeline.models.foreign.original import Original
 from pipeline.models.foreign.rewrite import adopt
 from pipeline.task import Task
+from targets.reference import ReferenceTarget
 from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
-from tests.pipeline.models.foreign.test_rewrite import run
 
 PLAIN = Description(size=(8, 8), fit="stretch")
+
+
+def run(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with ReferenceTarget().open(path) as runner:
+        return runner.infer(images)
 
 
 def network(*ending: onnx.NodeProto, classes: int = 4) -> onnx.ModelProto:
