@@ -73,6 +73,43 @@ def test_python_3_8_reads_the_runtime() -> None:
         ast.parse(path.read_text(), str(path), feature_version=(3, 8))
 
 
+BY_NAME = {"setattr", "getattr", "delattr", "patch"}
+"""Functions that take an attribute's name as a string."""
+NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
+"""Public in spite of their names: the documentation of collections.namedtuple."""
+
+
+def test_tests_reach_into_no_privates() -> None:
+    for path in sources("tests"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+        own = {node.attr for node in attributes if ast.unparse(node.value) in ("self", "cls")}
+        for node in nodes:
+            parts = {part for name in named(node) for part in name.split(".")}
+            assert not [*filter(is_private, parts - own - NAMED_TUPLES)], f"{path}: {ast.unparse(node)}"
+
+
+def test_no_test_imports_another_since_what_they_share_has_a_home() -> None:
+    for path in sources("tests"):
+        for module, _ in imports(path):
+            assert not module.startswith("tests.") or "test_" not in module, f"{path} imports {module}"
+
+
+def named(node: ast.AST) -> Iterator[str]:
+    """Yield what a node takes from elsewhere: by import, by attribute, or by a name in a string."""
+    if isinstance(node, ast.ImportFrom):
+        yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Attribute):
+        yield node.attr
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in BY_NAME:
+        texts = (argument.value for argument in node.args if isinstance(argument, ast.Constant))
+        yield from (text for text in texts if isinstance(text, str))
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
+
+
 @pytest.mark.parametrize("package", OURS)
 def test_no_file_has_a_name_that_says_nothing(package: str) -> None:
     empty_words = {"utils", "util", "helpers", "helper", "manager", "handler", "common", "misc"}
