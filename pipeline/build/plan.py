@@ -20,14 +20,14 @@ from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, CompiledEngine
-from pipeline.stages.corrupt import Robustness
+from pipeline.stages.corrupt import Corrupt
 from pipeline.stages.export import Export
-from pipeline.stages.measure import Measure
+from pipeline.stages.measure_latency import Measure
 from pipeline.stages.mix import Mix
 from pipeline.stages.prepare import Prepare
-from pipeline.stages.quantize import Quantize, Quantized
+from pipeline.stages.quantize import Quantize, QuantizedNetwork
 from pipeline.stages.report import WriteReport
-from pipeline.stages.sample import Sample, sample_size
+from pipeline.stages.sample import TakeSamples, sample_size
 from pipeline.stages.study import Study
 from pipeline.stages.validate import TrainingImages, Validate
 from targets.base import BuildState
@@ -191,7 +191,7 @@ class Build(Request):
         if not wanted:
             return None
         return self._make(
-            Robustness(
+            Corrupt(
                 float_model=self.float_model,
                 engine=self.engine,
                 images=self.seen(self.evaluation.stratified(wanted, seed=0)),
@@ -214,7 +214,7 @@ class Build(Request):
         """evaluation.npz."""
         size = sample_size(self.model.preprocessing, self.model.task, self.classes)
         images = self.seen(self.evaluation.stratified(size, seed=0))
-        return self._make(Sample(self.float_model, self.engine, images))
+        return self._make(TakeSamples(self.float_model, self.engine, images))
 
     @cached_property
     def bundle(self) -> Product:
@@ -256,8 +256,8 @@ class Build(Request):
         )
 
     @property
-    def _quantized(self) -> Quantized:
-        return Quantized(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
+    def _quantized(self) -> QuantizedNetwork:
+        return QuantizedNetwork(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
 
     def _make(self, stage: Stage) -> Product:
         start = perf_counter()

@@ -22,7 +22,7 @@ SEVERITIES = (1, 3, 5)
 
 
 @dataclass(frozen=True)
-class Robustness(Stage):
+class Corrupt(Stage):
     """Corrupt preprocessed images in every way and run the float model and the engine on them.
 
     Every corruption and severity sees all of `images`; what is noise in them follows from `seed`.

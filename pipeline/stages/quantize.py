@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Quantized:
+class QuantizedNetwork:
     """A network in 8 bits, and what it was made from."""
 
     float_model: Product

@@ -34,7 +34,7 @@ def sample_size(preprocessing: Preprocessing, task: Task, classes: int) -> int:
 
 
 @dataclass(frozen=True)
-class Sample(Stage):
+class TakeSamples(Stage):
     """Let the float model and the engine classify a few images, so that a device can compare."""
 
     name: ClassVar[str] = "sample"

@@ -28,7 +28,7 @@ from pipeline.progress import Silent
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
-from pipeline.stages.measure import first_images
+from pipeline.stages.measure_latency import first_images
 from pipeline.stages.validate import Validate
 from pipeline.task import Task
 from pipeline.training.settings import TrainConfig

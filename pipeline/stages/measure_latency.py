@@ -32,7 +32,7 @@ class Measure(Stage):
 
     name: ClassVar[str] = "measure"
     code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/measure.py",
+        "pipeline/stages/measure_latency.py",
         "pipeline/stages/image_set.py",
         "targets",
     )
