@@ -42,3 +42,16 @@ def test_the_files_and_what_is_to_be_extended_in_them_are_there(heading: str) ->
 def test_there_are_ten_principles() -> None:
     section = TEXT.split("\n## Principles\n")[1].split("\n## ")[0]
     assert re.findall(r"^(\d+)\. ", section, re.MULTILINE) == [str(n) for n in range(1, 11)]
+
+
+def test_the_folders_that_the_readme_tells_of_are_there() -> None:
+    readme = (ROOT / "README.md").read_text()
+    block = readme.split("## Where things are\n\n")[1].split("\n\n")[0]
+    top, told = "", []
+    for line in block.splitlines():
+        names = re.match(r" {4}(  )?((?:[a-z]+/ ?)+)", line)
+        assert names, line
+        top = top if names[1] else names[2].strip()
+        told += [top if not names[1] else f"{top}{name}" for name in names[2].split()]
+    assert len(told) > 15
+    assert [folder for folder in told if not (ROOT / folder).is_dir()] == []
