@@ -71,7 +71,15 @@ class Build(Request):
                 Adopt(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
             )
         return self._make(
-            Export(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
+            Export(
+                model,
+                classes,
+                checkpoint,
+                self.config.weights,
+                images,
+                wanted.dynamic_batch,
+                wanted.max_difference,
+            )
         )
 
     @cached_property

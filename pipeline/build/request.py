@@ -136,4 +136,6 @@ def _find(config: BuildConfig) -> KnownModel | ForeignModel:
         return find_model(config.model)
     if config.checkpoint is not None:
         raise UsageError(f"{config.model} holds its own weights; leave the checkpoint out.")
+    if config.weights is not None:
+        raise UsageError(f"{config.model} holds one set of weights; leave `weights` out.")
     return read_foreign(Path(config.model))

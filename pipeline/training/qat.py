@@ -212,6 +212,7 @@ def _start_of(config: QatConfig, output: Path) -> BuildConfig:
             "data": config.data,
             "labels": config.labels,
             "checkpoint": config.initial,
+            "weights": config.weights,
             "out": output / "start",
             "calibration": {"recipe": config.recipe, "images": config.calibration_images},
         }
