@@ -8,8 +8,9 @@ from time import perf_counter
 from calibration.recipe import QuantRecipe
 from pipeline.build.request import AUTO, Request
 from pipeline.cache.digest import InputFile
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product, Store, writing
+from pipeline.cache.store import Store, writing
 from pipeline.config import BuildConfig, recorded
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
@@ -44,6 +45,8 @@ class StageRun:
     stage: str
     cached: bool
     seconds: float
+    damage: str = ""
+    """What was wrong with the stored result, if it had to be made anew."""
 
 
 class Build(Request):
@@ -97,7 +100,7 @@ class Build(Request):
         path = self.config.calibration.quantized
         if path is None:
             return None
-        quantized = InputFile(path, self.digests(path))
+        quantized = InputFile.at(path)
         scheme, shape = self.target.recipe.scheme, self.model.input_shape
         return self._make(Bring(quantized, scheme, shape, self.classes))
 
@@ -264,5 +267,5 @@ class Build(Request):
         product = self.store.make(stage, self.progress)
         with writing(self.store.root):
             self.digests.save()
-        self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start))
+        self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start, product.damage))
         return product

@@ -50,7 +50,7 @@ class Request:
         )
         self.kept = config.out / "store"
         self.digests = RememberedDigests(self.kept / "digests.json")
-        self.checkpoint = InputFile(weights, self.digests(weights))
+        self.checkpoint = InputFile.at(weights)
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = self._dataset()

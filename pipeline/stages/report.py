@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from calibration.recipe import QuantRecipe
 from pipeline.cache.digest import InputFile
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.data.split import Split
 from pipeline.progress import Progress
 from pipeline.report.latency import latency_of, memory_of
