@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,9 @@ def write_model(depth: int, photos: Images, folder: Path) -> Path:
     from calibration.collect import collect
     from calibration.qdq import quantize
     from calibration.recipe import QuantRecipe
+    from pipeline.models.architecture import Architecture
     from pipeline.models.resnet import FromPixels, build
-    from pipeline.models.zoo import Architecture, find_model
+    from pipeline.models.zoo import find_model
     from pipeline.stages.export import write_onnx
 
     torch.manual_seed(0)
@@ -121,28 +123,33 @@ def ways(model: Path, folder: Path, oracle: bool, only: str) -> Iterator[tuple[s
 
         return run
 
+    def emulated(cpu: str, engine: Path) -> Way:
+        return EmulatedRunner(engine, cpu, threads=1).infer
+
     engine, note = built(host_isa().name)
     yield f"host {host_isa().name}", note, native(engine, 1)
     others: dict[str, Callable[[], tuple[str, Way]]] = {
         f"host {host_isa().name}, 3 threads": lambda: ("", native(engine, 3)),
         **{
-            f"host {name}": lambda name=name: _engine(built(name), lambda path: native(path, 1))
+            f"host {name}": partial(_elsewhere, built, name, lambda path: native(path, 1))
             for name in ("avxvnni", "avx2")
             if why_not(name) is None
         },
         "oracle (NumPy)": lambda: ("", _oracle(model)),
     }
     for name, cpu in EMULATED.items():
-        others[f"{name} in qemu-aarch64 -cpu {cpu}"] = lambda name=name, cpu=cpu: _engine(
-            built(name), lambda path: EmulatedRunner(path, cpu, threads=1).infer
+        others[f"{name} in qemu-aarch64 -cpu {cpu}"] = partial(
+            _elsewhere, built, name, partial(emulated, cpu)
         )
     for name, make in others.items():
         if only in name and (oracle or "oracle" not in name):
             yield name, *make()
 
 
-def _engine(built: tuple[Path, str], open_: Callable[[Path], Way]) -> tuple[str, Way]:
-    path, note = built
+def _elsewhere(
+    built: Callable[[str], tuple[Path, str]], name: str, open_: Callable[[Path], Way]
+) -> tuple[str, Way]:
+    path, note = built(name)
     return note, open_(path)
 
 

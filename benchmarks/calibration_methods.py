@@ -130,8 +130,9 @@ def methods(
 
     for name, (method, symmetric) in PEERS.items():
         yield name, partial(by_peer, method, symmetric)
-    for tool, shown in ELSEWHERE.items() if python else ():
-        yield shown, partial(quantize_elsewhere, tool, python, model, calibration, output)
+    if python is not None:
+        for tool, shown in ELSEWHERE.items():
+            yield shown, partial(quantize_elsewhere, tool, python, model, calibration, output)
     for name in dict.fromkeys([*RECIPES, *more]):
         yield name, partial(by_us, name)
 

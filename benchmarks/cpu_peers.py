@@ -28,6 +28,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,9 @@ class Process:
     """A peer's process, waiting for its turn."""
 
     def __init__(self, peer: Peer, folder: Path, case: Path, threads: int) -> None:
-        command = [peer.python(folder), peer.script, "serve", case, str(peer.threads or threads)]
+        command = [
+            str(part) for part in (peer.python(folder), peer.script, "serve", case, peer.threads or threads)
+        ]
         self._name, self._said = peer.name, tempfile.TemporaryFile()  # noqa: SIM115 -- closed below
         # Else a thread of NumPy's OpenBLAS spins for 20 ms after the import, also during the first inference.
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -123,7 +126,7 @@ class Process:
         self._tasks, self._answers = self._child.stdin, self._child.stdout
         self.started = self._answer()
 
-    def ask(self, **task: object) -> dict[str, object]:
+    def ask(self, **task: object) -> dict[str, Any]:
         """Have the process do something."""
         self._tasks.write(json.dumps(task) + "\n")
         self._tasks.flush()
@@ -134,12 +137,12 @@ class Process:
         self._child.communicate()
         self._said.close()
 
-    def _answer(self) -> dict[str, object]:
+    def _answer(self) -> dict[str, Any]:
         line = self._answers.readline()
         if not line:
             self._said.seek(0)
             raise RuntimeError(f"{self._name} ended early: {self._said.read()[-1000:].decode()}")
-        answer: dict[str, object] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
 
@@ -154,7 +157,7 @@ def build(case: Case, peers: Sequence[Peer], folder: Path) -> Path:
         if peer.packages and built.exists():  # ours is always built from the code as it is
             continue
         print(f"building {case.name} with {peer.name}", flush=True)
-        command = [peer.python(folder), peer.script, "build", place]
+        command = [str(part) for part in (peer.python(folder), peer.script, "build", place)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{peer.name} could not build {case.name}:\n{done.stderr[-2000:]}")
@@ -200,22 +203,22 @@ def measure(
         while time.monotonic() < end:
             for name in order:
                 answer = processes[name].ask(time=runs[name])
-                latencies = [ns / 1e6 for ns in answer["ns"]]  # type: ignore[attr-defined]
+                latencies = [ns / 1e6 for ns in answer["ns"]]
                 seen[name].latencies_ms += latencies
                 seen[name].rounds_ms.append(statistics.median(latencies))
-                seen[name].cpu_ms += answer["cpu_ns"] / 1e6  # type: ignore[operator]
+                seen[name].cpu_ms += answer["cpu_ns"] / 1e6
             order.reverse()
     return seen
 
 
 def _note_start(seen: Seen, process: Process) -> None:
-    seen.load_ms.append(float(process.started["load_ms"]))  # type: ignore[arg-type]
-    seen.first_ms.append(float(process.started["first_ms"]))  # type: ignore[arg-type]
+    seen.load_ms.append(float(process.started["load_ms"]))
+    seen.first_ms.append(float(process.started["first_ms"]))
 
 
 def _runs_in_a_burst(process: Process) -> int:
     process.ask(time=3)
-    each = statistics.median(process.ask(time=5)["ns"]) / 1e6  # type: ignore[call-overload]
+    each: float = statistics.median(process.ask(time=5)["ns"]) / 1e6
     return max(3, round(BURST_MS / each))
 
 

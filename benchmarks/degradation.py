@@ -173,11 +173,11 @@ def run(schedule: str, data: Path, output: Path, jobs: int, epochs: int | None =
             process.start()
             running.append(process)
         time.sleep(REFRESH_S)
-        for process in [one for one in running if not one.is_alive()]:
-            running.remove(process)
-            if process.exitcode:
-                raise SystemExit(f"{process.name} failed with exit code {process.exitcode}")
-            print(f"{process.name} is trained", flush=True)
+        for ended in [one for one in running if not one.is_alive()]:
+            running.remove(ended)
+            if ended.exitcode:
+                raise SystemExit(f"{ended.name} failed with exit code {ended.exitcode}")
+            print(f"{ended.name} is trained", flush=True)
         (output / "degradation.html").write_text(page(read(output), finished=False))
     return read(output)
 
@@ -198,7 +198,7 @@ def write(curves: Mapping[str, Curve], schedule: str, seconds: float, output: Pa
 def _seconds(output: Path) -> float:
     """Sum the seconds of all epochs: a run that was resumed took them too."""
     return sum(
-        json.loads(line)["seconds"]
+        float(json.loads(line)["seconds"])
         for network in NETWORKS
         for line in (output / network / "history.jsonl").read_text().splitlines()
     )

@@ -91,12 +91,14 @@ def slowed(infer: Callable[[], object], share: float) -> Callable[[], object]:
 
 def say(what: str, calls: Sequence[Callable[[], object]]) -> None:
     """Print the ratio of two engines that run alternately and the verdict, then twenty verdicts more."""
-    found = speed_ratio(*measure(calls, Settings(max_seconds=5)))
+    before, after = measure(calls, Settings(max_seconds=5))
+    found = speed_ratio(before, after)
     verdict = judge_speed(found, MAX_RATIO)
     took = f"{found.ratio:.3f} {figures.interval(found.interval, 3)} times as long"
     print(f"{what}: {took}, {verdict} at {MAX_RATIO};")
     short = Settings(max_seconds=0.5, max_warmup_seconds=0.2)
-    verdicts = [judge_speed(speed_ratio(*measure(calls, short)), MAX_RATIO) for _ in range(REPEATED)]
+    pairs = [measure(calls, short) for _ in range(REPEATED)]
+    verdicts = [judge_speed(speed_ratio(before, after), MAX_RATIO) for before, after in pairs]
     counts = ", ".join(f"{verdicts.count(one)} {one}" for one in Verdict)
     print(f"    {REPEATED} times again, half a second each: {counts}", flush=True)
 

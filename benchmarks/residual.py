@@ -41,7 +41,7 @@ def gradients() -> LineChart:
     for depth in (20, 56, 110):
         for shortcut, name in KINDS:
             architecture = Architecture("cifar", depth, shortcut)
-            logs = [np.log(_gradient_norms(architecture, seed)) for seed in range(SEEDS)]
+            logs = [np.log(gradient_norms(architecture, seed)) for seed in range(SEEDS)]
             norms = np.exp(np.mean(logs, axis=0))
             places = np.linspace(0, 1, len(norms))
             lines[f"{name}-{depth}"] = list(zip(places.tolist(), (norms / norms[-1]).tolist(), strict=True))
@@ -55,7 +55,8 @@ def gradients() -> LineChart:
     )
 
 
-def _gradient_norms(architecture: Architecture, seed: int) -> NDArray[np.float64]:
+def gradient_norms(architecture: Architecture, seed: int) -> NDArray[np.float64]:
+    """Return the norm of the gradient of each block's first convolution, at the start of training."""
     import torch
     from torch.nn import functional
 
@@ -84,13 +85,13 @@ def noise(epochs: int) -> LineChart:
     for kind in ("resnet20", "plain20"):
         name = f"{kind}-fashion-16px"
         with tempfile.TemporaryDirectory() as scratch:
-            found = _block_sqnr(name, epochs, Path(scratch))
+            found = block_sqnr(name, epochs, Path(scratch))
         lines[kind] = list(enumerate(found, start=1))
     plain = frozenset(name for name in lines if name.startswith("plain"))
     return LineChart("Quantisation error by depth", "block", "SQNR, dB", lines, plain)
 
 
-def _block_sqnr(name: str, epochs: int, folder: Path) -> list[float]:
+def block_sqnr(name: str, epochs: int, folder: Path) -> list[float]:
     """Quantise a briefly trained network and compare what leaves each block."""
     import onnx
     import onnxruntime
@@ -99,7 +100,7 @@ def _block_sqnr(name: str, epochs: int, folder: Path) -> list[float]:
     from pipeline.stages.export import write_onnx
 
     model = find_model(name)
-    on_pixels = resnet.FromPixels(_trained(name, epochs), model.mean, model.std).eval()
+    on_pixels = resnet.FromPixels(briefly_trained(name, epochs), model.mean, model.std).eval()
     write_onnx(on_pixels, model.input_shape, True, folder / "m.onnx")
     images, calibration = _embedded(name, "evaluation", 64)[0], _embedded(name, "calibration", 32)[0]
     subject = Subject(name, folder / "m.onnx", images, calibration)
@@ -136,7 +137,7 @@ def _embedded(name: str, role: str, count: int) -> tuple[NDArray[np.uint8], NDAr
     return batch.images, batch.labels
 
 
-def _trained(name: str, epochs: int) -> "torch.nn.Module":
+def briefly_trained(name: str, epochs: int) -> "torch.nn.Module":
     """Train on the embedded calibration images: enough for weights that are not random."""
     import torch
 

@@ -16,11 +16,16 @@ from calibration.onnx_graph import IMAGE, OnnxGraph, attribute
 from calibration.scheme import Scheme
 
 NHWC_TO_NCHW = [0, 3, 1, 2]
+CHAINS: tuple[tuple[str, ...], ...] = (
+    ("Cast", "Sub", "Mul", "Transpose", "Conv"),
+    ("Cast", "Transpose", "Sub", "Mul", "Conv"),
+)
+"""The operators of a normalisation, and the convolution behind it."""
 
 
 @dataclass(frozen=True)
 class PixelInput:
-    """image -> Cast -> Sub(mean) -> Mul(scale) -> Transpose(NCHW) -> Conv, as found in a graph.
+    """image -> Cast -> Sub(mean) -> Mul(scale) -> Conv, with a Transpose to NCHW after Cast or before Conv.
 
     `mean` and `scale` are float64 [C], in grey levels and their reciprocal: normalised = (pixel - mean) *
     scale.
@@ -73,28 +78,18 @@ class PixelInput:
 def find_pixel_input(graph: OnnxGraph, scheme: Scheme) -> PixelInput:
     """Find the normalisation chain behind `image`. Raises ModelError, saying where the graph differs."""
     graph.image()
-    tensor, nodes, constants = IMAGE, [], []
-    for op in ("Cast", "Sub", "Mul", "Transpose", "Conv"):
-        consumers = graph.consumers(tensor)
-        node = graph.nodes[consumers[0].node] if len(consumers) == 1 else None
-        if node is None or node.op_type != op or node.input[0] != tensor:
-            found = ", ".join(graph.nodes[e.node].op_type for e in consumers) or "nothing"
-            raise ModelError(
-                f"Behind '{IMAGE}', {tensor!r} feeds {found}; folding the normalisation into the first "
-                "convolution "
-                f"needs Cast, Sub, Mul, Transpose, Conv, one after the other."
-            )
-        nodes.append(consumers[0].node)
-        if op in ("Sub", "Mul"):
-            constants.append(graph.constant(node.input[1]))
-        tensor = node.output[0]
-    *chain, conv = nodes
+    *chain, conv = _nodes(graph)
+    mean_node, scale_node = (
+        next(graph.nodes[i] for i in chain if graph.nodes[i].op_type == op) for op in ("Sub", "Mul")
+    )
+    constants = [graph.constant(node.input[1]) for node in (mean_node, scale_node)]
+    turn = next(graph.nodes[i] for i in chain if graph.nodes[i].op_type == "Transpose")
     channels = graph.constant(graph.nodes[conv].input[1])
     if channels is None or any(c is None or c.size not in (1, channels.shape[1]) for c in constants):
         raise ModelError(
             "Sub and Mul in front of the first convolution need constants with one value a channel."
         )
-    if list(attribute(graph.nodes[chain[-1]], "perm", [])) != NHWC_TO_NCHW:
+    if list(attribute(turn, "perm", [])) != NHWC_TO_NCHW:
         raise ModelError(
             f"The Transpose in front of the first convolution has to be {NHWC_TO_NCHW} (NHWC to NCHW)."
         )
@@ -106,3 +101,23 @@ def find_pixel_input(graph: OnnxGraph, scheme: Scheme) -> PixelInput:
     mean, scale = (np.broadcast_to(np.asarray(c, np.float64).ravel(), channels.shape[1]) for c in constants)
     top, left, bottom, right = attribute(node, "pads", [0, 0, 0, 0])
     return PixelInput(scheme, tuple(chain), node.input[0], conv, mean, scale, (top, left, bottom, right))
+
+
+def _nodes(graph: OnnxGraph) -> list[int]:
+    """Return the nodes of one of CHAINS behind `image`. Raises ModelError."""
+    tensor, possible = IMAGE, CHAINS
+    nodes: list[int] = []
+    while len(nodes) < len(possible[0]):
+        consumers = graph.consumers(tensor)
+        node = graph.nodes[consumers[0].node] if len(consumers) == 1 else None
+        if node is not None and node.input[0] == tensor:
+            possible = tuple(chain for chain in possible if chain[len(nodes)] == node.op_type)
+        if node is None or node.input[0] != tensor or not possible:
+            found = ", ".join(graph.nodes[e.node].op_type for e in consumers) or "nothing"
+            raise ModelError(
+                f"Behind '{IMAGE}', {tensor!r} feeds {found}; folding the normalisation into the first "
+                f"convolution needs {' or '.join(', '.join(chain) for chain in CHAINS)}, one after the other."
+            )
+        nodes.append(consumers[0].node)
+        tensor = node.output[0]
+    return nodes

@@ -89,6 +89,8 @@ class BuildConfig(Section):
     """Which column of a labels.csv to use, where there are several."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
+    weights: str | None = None
+    """Which of a checkpoint's weights: ema, raw, or a place in it. If absent, an average comes first."""
     device: str | None = None
     """Where the target is: ssh://user@host:port, or a name of `edgec devices`; commas between several."""
     out: Path = Path("out")
@@ -100,7 +102,7 @@ class BuildConfig(Section):
     latency: LatencyConfig = LatencyConfig()
 
 
-RECORDED = {"model", "target", "labels", "export", "calibration", "validation", "latency"}
+RECORDED = {"model", "target", "labels", "weights", "export", "calibration", "validation", "latency"}
 
 
 def recorded(config: BuildConfig, recipe: str) -> str:

@@ -17,7 +17,8 @@ from benchmarks.random_weights import settle
 from calibration.collect import collect
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
-from pipeline.models.zoo import IMAGENET_MEAN, IMAGENET_STD, Architecture
+from pipeline.models.architecture import Architecture
+from pipeline.models.zoo import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import serve
+import serve  # type: ignore[import-not-found] # beside it, where it is run
 
 from targets.runtime.native_runner import open_engine
 

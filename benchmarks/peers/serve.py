@@ -43,7 +43,7 @@ def serve(load: Callable[[], Infer], images: np.ndarray) -> None:
     loaded = time.perf_counter_ns()
     infer(images[:1])
     first = time.perf_counter_ns()
-    say = {"load_ms": (loaded - begin) / 1e6, "first_ms": (first - loaded) / 1e6}
+    say: dict[str, object] = {"load_ms": (loaded - begin) / 1e6, "first_ms": (first - loaded) / 1e6}
     while True:
         print(json.dumps(say), file=answers, flush=True)
         line = sys.stdin.readline()

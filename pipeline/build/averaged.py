@@ -19,7 +19,7 @@ from pipeline.progress import Progress
 from pipeline.report.ensemble_page import Combination, EnsembleReport
 from pipeline.report.paired import paired_images
 from pipeline.report.stats import wilson_interval
-from pipeline.stages.measure import Measurements
+from pipeline.stages.measure_latency import Measurements
 from pipeline.task import Task
 from targets.base import EngineRunner
 from targets.reference import ReferenceTarget

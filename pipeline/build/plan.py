@@ -8,8 +8,9 @@ from time import perf_counter
 from calibration.recipe import QuantRecipe
 from pipeline.build.request import AUTO, Request
 from pipeline.cache.digest import InputFile
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product, Store, writing
+from pipeline.cache.store import Store, writing
 from pipeline.config import BuildConfig, recorded
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
@@ -20,14 +21,14 @@ from pipeline.stages.bundle import Bundle
 from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, CompiledEngine
-from pipeline.stages.corrupt import Robustness
+from pipeline.stages.corrupt import Corrupt
 from pipeline.stages.export import Export
-from pipeline.stages.measure import Measure
+from pipeline.stages.measure_latency import Measure
 from pipeline.stages.mix import Mix
 from pipeline.stages.prepare import Prepare
-from pipeline.stages.quantize import Quantize, Quantized
+from pipeline.stages.quantize import Quantize, QuantizedNetwork
 from pipeline.stages.report import WriteReport
-from pipeline.stages.sample import Sample, sample_size
+from pipeline.stages.sample import TakeSamples, sample_size
 from pipeline.stages.study import Study
 from pipeline.stages.validate import TrainingImages, Validate
 from targets.base import BuildState
@@ -44,6 +45,8 @@ class StageRun:
     stage: str
     cached: bool
     seconds: float
+    damage: str = ""
+    """What was wrong with the stored result, if it had to be made anew."""
 
 
 class Build(Request):
@@ -68,7 +71,15 @@ class Build(Request):
                 Adopt(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
             )
         return self._make(
-            Export(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
+            Export(
+                model,
+                classes,
+                checkpoint,
+                self.config.weights,
+                images,
+                wanted.dynamic_batch,
+                wanted.max_difference,
+            )
         )
 
     @cached_property
@@ -89,7 +100,7 @@ class Build(Request):
         path = self.config.calibration.quantized
         if path is None:
             return None
-        quantized = InputFile(path, self.digests(path))
+        quantized = InputFile.at(path)
         scheme, shape = self.target.recipe.scheme, self.model.input_shape
         return self._make(Bring(quantized, scheme, shape, self.classes))
 
@@ -183,7 +194,7 @@ class Build(Request):
         if not wanted:
             return None
         return self._make(
-            Robustness(
+            Corrupt(
                 float_model=self.float_model,
                 engine=self.engine,
                 images=self.seen(self.evaluation.stratified(wanted, seed=0)),
@@ -206,7 +217,7 @@ class Build(Request):
         """evaluation.npz."""
         size = sample_size(self.model.preprocessing, self.model.task, self.classes)
         images = self.seen(self.evaluation.stratified(size, seed=0))
-        return self._make(Sample(self.float_model, self.engine, images))
+        return self._make(TakeSamples(self.float_model, self.engine, images))
 
     @cached_property
     def bundle(self) -> Product:
@@ -248,13 +259,13 @@ class Build(Request):
         )
 
     @property
-    def _quantized(self) -> Quantized:
-        return Quantized(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
+    def _quantized(self) -> QuantizedNetwork:
+        return QuantizedNetwork(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
 
     def _make(self, stage: Stage) -> Product:
         start = perf_counter()
         product = self.store.make(stage, self.progress)
         with writing(self.store.root):
             self.digests.save()
-        self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start))
+        self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start, product.damage))
         return product

@@ -50,7 +50,7 @@ class Request:
         )
         self.kept = config.out / "store"
         self.digests = RememberedDigests(self.kept / "digests.json")
-        self.checkpoint = InputFile(weights, self.digests(weights))
+        self.checkpoint = InputFile.at(weights)
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = self._dataset()
@@ -136,4 +136,6 @@ def _find(config: BuildConfig) -> KnownModel | ForeignModel:
         return find_model(config.model)
     if config.checkpoint is not None:
         raise UsageError(f"{config.model} holds its own weights; leave the checkpoint out.")
+    if config.weights is not None:
+        raise UsageError(f"{config.model} holds one set of weights; leave `weights` out.")
     return read_foreign(Path(config.model))

@@ -2,11 +2,12 @@
 
 import platform
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from pipeline.cache.digest import file_digest, value_digest
 from pipeline.progress import Progress
@@ -35,11 +36,35 @@ class Stage(ABC):
     def run(self, output: Path, progress: Progress) -> None:
         """Write the output into the empty folder `output`; the store keeps it only if this returns."""
 
+    def inputs(self) -> Iterator["Checked"]:
+        """Yield the files and products among the fields, and what those hold."""
+        yield from _checked([getattr(self, field.name) for field in fields(self)])
+
     def key(self) -> str:
         """Return the SHA-256 that names the output."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         tools = {tool: version(tool) for tool in self.tools}
         return value_digest([self.name, _code_digest(self.code), platform.python_version(), tools, values])
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """An input that lies on the disk, and can say whether it is still what the key names."""
+
+    def refuse_change(self) -> None:
+        """Raise PipelineError if it was changed."""
+        ...
+
+
+def _checked(value: object) -> Iterator[Checked]:
+    if isinstance(value, Checked):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _checked(getattr(value, field.name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _checked(item)
 
 
 @cache

@@ -143,7 +143,12 @@ class FromPixels(nn.Module):
 
     def normalised(self, image: Tensor) -> Tensor:
         """Return float [N, C, H, W] for uint8 [N, H, W, C]; in memory the channels stay last."""
-        return ((image.to(self.offset.dtype) - self.offset) * self.scale).permute(0, 3, 1, 2)
+        pixels = image.to(self.offset.dtype)
+        if len(self.offset) == 1:
+            return ((pixels - self.offset) * self.scale).permute(0, 3, 1, 2)
+        # onnxruntime takes ten times as long for a value a channel where the channels are last
+        offset, scale = (values[:, None, None] for values in (self.offset, self.scale))
+        return (pixels.permute(0, 3, 1, 2) - offset) * scale
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits [N, classes]."""

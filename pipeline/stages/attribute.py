@@ -11,7 +11,7 @@ from pipeline.progress import Progress
 from pipeline.report.model.layer_costs import LayerSensitivity
 from pipeline.stages.calibrate import CODE, TOOLS
 from pipeline.stages.image_set import ModelImages
-from pipeline.stages.quantize import Quantized
+from pipeline.stages.quantize import QuantizedNetwork
 
 Sensitivities = TypeAdapter(tuple[LayerSensitivity, ...])
 NO_NOISE_DB = 200.0
@@ -31,7 +31,7 @@ class Attribute(Stage):
     )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    network: Quantized
+    network: QuantizedNetwork
     evaluation: ModelImages
 
     def run(self, output: Path, progress: Progress) -> None:

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from calibration.recipe import QuantRecipe, Scheme
 from pipeline.cache.digest import InputFile
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from pipeline.stages.calibrate import CODE, TOOLS
 

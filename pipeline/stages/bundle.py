@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.bundle.pack import BUILDER, PROGRAM, pack
 from pipeline.bundle.signing import sign_manifest
 from pipeline.cache.digest import InputFile
+from pipeline.cache.product import Product
 from pipeline.cache.stage import ROOT, Stage
-from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from pipeline.stages.compile import CompiledEngine
 from targets.base import BuildState

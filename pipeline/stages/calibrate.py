@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from pipeline.stages.image_set import ModelImages
 

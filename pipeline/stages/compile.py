@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.cache.digest import value_digest
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from targets.base import CHECKS, Check, Talkative, Target
 from targets.registry import find_target

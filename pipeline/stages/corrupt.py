@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.data.corruptions import CORRUPTIONS, parameters_of
 from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
@@ -22,7 +22,7 @@ SEVERITIES = (1, 3, 5)
 
 
 @dataclass(frozen=True)
-class Robustness(Stage):
+class Corrupt(Stage):
     """Corrupt preprocessed images in every way and run the float model and the engine on them.
 
     Every corruption and severity sees all of `images`; what is noise in them follows from `seed`.

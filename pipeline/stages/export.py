@@ -39,6 +39,7 @@ class Export(Stage):
     model: KnownModel
     classes: int
     checkpoint: InputFile
+    weights: str | None
     check_images: Split
     dynamic_batch: bool
     max_difference: float
@@ -52,7 +53,7 @@ class Export(Stage):
         from pipeline.models.checkpoint import load_model
 
         with progress.task("export", None):
-            network = load_model(self.model, self.checkpoint.path, self.classes)
+            network = load_model(self.model, self.checkpoint.path, self.classes, self.weights, progress.say)
             path = output / "model.onnx"
             write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
             parity = Parity.of(self._compared(network, path))

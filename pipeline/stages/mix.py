@@ -16,7 +16,7 @@ from pipeline.report.stats import difference_interval
 from pipeline.stages.attribute import NO_NOISE_DB
 from pipeline.stages.calibrate import CODE, TOOLS
 from pipeline.stages.image_set import ModelImages
-from pipeline.stages.quantize import Quantized
+from pipeline.stages.quantize import QuantizedNetwork
 
 RANKING_IMAGES = 128
 """Tuning images on which the layers are put in order; all of them judge the choice."""
@@ -41,7 +41,7 @@ class Mix(Stage):
     )
     tools: ClassVar[tuple[str, ...]] = (*TOOLS, "scipy")
 
-    network: Quantized
+    network: QuantizedNetwork
     tuning: ModelImages
     max_drop: float
     precision: str

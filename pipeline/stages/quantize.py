@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from calibration.recipe import QuantRecipe
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from pipeline.stages.calibrate import CODE, TOOLS
 from pipeline.stages.image_set import ModelImages
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Quantized:
+class QuantizedNetwork:
     """A network in 8 bits, and what it was made from."""
 
     float_model: Product

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from calibration.recipe import QuantRecipe
 from pipeline.cache.digest import InputFile
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.data.split import Split
 from pipeline.progress import Progress
 from pipeline.report.latency import latency_of, memory_of
@@ -35,7 +35,7 @@ from pipeline.report.recommend import recommend
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import CompiledEngine
-from pipeline.stages.measure import Measurements
+from pipeline.stages.measure_latency import Measurements
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
 from targets.base import BuildState, Origin
 from targets.reference import ReferenceTarget
@@ -57,7 +57,7 @@ class WriteReport(Stage):
     name: ClassVar[str] = "report"
     code: ClassVar[tuple[str, ...]] = (
         "pipeline/stages/report.py",
-        "pipeline/stages/measure.py",
+        "pipeline/stages/measure_latency.py",
         "pipeline/report",
         "calibration/coverage.py",
     )

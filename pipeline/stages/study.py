@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from pipeline.report.study_page import CalibrationStudy, Count, Draw
 from pipeline.stages.calibrate import CODE, TOOLS

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Batch, Sample
 from pipeline.progress import Progress

@@ -123,10 +123,14 @@ def measure_remote(
         tool.write_bytes(program("measure", "native_runner"))
         paths = [sent(device, path) for path in (tool, engine, file)]
     wishes = ["--images", paths[2], "--threads", str(threads), "--settings", json.dumps(asdict(settings))]
-    return _unthrottled(device, ["python3", paths[0], "--engine", "native_runner", paths[1], *wishes])
+    return measure_unthrottled(device, ["python3", paths[0], "--engine", "native_runner", paths[1], *wishes])
 
 
-def _unthrottled(device: SshDevice, command: Sequence[str]) -> Measurement:
+def measure_unthrottled(device: SshDevice, command: Sequence[str]) -> Measurement:
+    """Run a command that prints one measurement, again while the device throttles.
+
+    Raises DeviceThrottled after TRIES measurements, EngineError if the command fails.
+    """
     reasons: tuple[str, ...] = ()
     for again in range(TRIES):
         if again:

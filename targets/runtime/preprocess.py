@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 
 FITS = ("pad", "crop", "stretch")
 LONGEST = 16  # sides; see Preprocessing
+MARGIN = (256, 224)  # what large pictures shrink to, and what is cut out of that: as networks for ImageNet do
 VOID = 255  # in a mask: a pixel that nobody labelled
 MARKER = re.compile(b"\xff[\x01\xc0-\xcf\xd8-\xfe]")  # of a JPEG segment; not RSTn, nor FF 00 within a scan
 
@@ -73,6 +74,10 @@ class Preprocessing:
     fit is "pad" (centred on black, never scaled unless larger), "crop" (the shorter side scaled to `resize`,
     the centre cut out) or "stretch" (both sides scaled, proportions change). Of a picture more than LONGEST
     times as long as wide "crop" scales only the middle: all of it may not fit the memory.
+
+    "crop" with `resize` 0 scales no more than a picture needs: one that is larger shrinks until the input and
+    a MARGIN around it are covered, one that is too small grows until it covers the input, and one between the
+    two stays as it is. So a picture of the input's own size is neither scaled nor cut.
     """
 
     height: int
@@ -88,7 +93,7 @@ class Preprocessing:
             raise ValueError(
                 f"no input is {self.height} x {self.width} x {self.channels}; channels are 1 or 3"
             )
-        if self.fit == "crop" and self.resize < max(self.height, self.width):
+        if self.fit == "crop" and self.resize and self.resize < max(self.height, self.width):
             raise ValueError(f"resize is {self.resize}, smaller than the crop {self.height} x {self.width}")
 
     def __call__(self, image: Image) -> Image:
@@ -107,15 +112,27 @@ class Preprocessing:
             return self._padded(image, resized, around)
         if self.fit == "stretch":
             return resized(image, self.height, self.width)
+        return _middle(resized(*self._scaled(image)), self.height, self.width)
+
+    def _scaled(self, image: Image) -> tuple[Image, int, int]:
+        """Return the part of a picture that "crop" scales, and the height and width that it gets."""
+        longest = LONGEST
+        if not self.resize:  # an input may be longer than that itself
+            longest *= -(-max(self.height, self.width) // min(self.height, self.width))
         height, width = image.shape[:2]
-        if max(height, width) > LONGEST * min(height, width):
-            image = _middle(image, min(height, LONGEST * width), min(width, LONGEST * height))
+        if max(height, width) > longest * min(height, width):
+            image = _middle(image, min(height, longest * width), min(width, longest * height))
             height, width = image.shape[:2]
-        if height < width:
-            scaled = resized(image, self.resize, _rounded(width * self.resize, height))
-        else:
-            scaled = resized(image, _rounded(height * self.resize, width), self.resize)
-        return _middle(scaled, self.height, self.width)
+        if self.resize:
+            by_height = height < width
+            side = self.resize
+        else:  # the side that is short, relative to the input's
+            by_height = height * self.width < width * self.height
+            here, there = (height, self.height) if by_height else (width, self.width)
+            side = min(max(here, there), _rounded(there * MARGIN[0], MARGIN[1]))
+        if by_height:
+            return image, side, _rounded(width * side, height)
+        return image, _rounded(height * side, width), side
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values; `Preprocessing(**d)` gives the same object back."""

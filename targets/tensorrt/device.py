@@ -49,7 +49,7 @@ class JetsonOnDevice(JetsonTarget):
     def check(self) -> None:
         """Raise TargetUnavailable for a module without INT8, or another one than the target names."""
         super().check()
-        facts = _facts(self.reached)
+        facts = module_facts(self.reached)
         if facts.is_jetson and facts.sm and facts.sm != self.module.sm:
             raise TargetUnavailable(
                 f"{self.reached.address} is {facts.module} (sm_{facts.sm}); {self.name} is for "
@@ -58,7 +58,7 @@ class JetsonOnDevice(JetsonTarget):
 
     def device(self) -> str:
         """Name the module, its software and its power mode, as it says itself."""
-        return str(_facts(self.reached))
+        return str(module_facts(self.reached))
 
     def fingerprint(self) -> str:
         """Name the module and its software, and what looked at the graph here."""
@@ -161,7 +161,7 @@ def tool(device: SshDevice) -> str:
 
 
 @cache
-def _facts(device: SshDevice) -> DeviceFacts:
+def module_facts(device: SshDevice) -> DeviceFacts:
     """Ask once in a run: a build asks often."""
     return DeviceFacts(**step(device, ["probe"], lambda _: None))
 

@@ -44,7 +44,7 @@ class BoardTarget(IntegerTarget):
     def check(self) -> None:
         """Raise TargetUnavailable if the toolchain is missing here or the board lacks what engines need."""
         check_toolchain()
-        facts = _facts(self.reached)
+        facts = board_facts(self.reached)
         lacks = facts.missing(opencv=False)
         wanted = MACHINES.get(self.board.isa, "aarch64")
         needed = NEEDED[self.board.isa] - facts.cpu_flags
@@ -60,7 +60,7 @@ class BoardTarget(IntegerTarget):
 
     def device(self) -> str:
         """Name the board, its processor and system, as it says itself."""
-        return _facts(self.reached).identity
+        return board_facts(self.reached).identity
 
     def fingerprint(self) -> str:
         """Name the instruction set, the board and the tools."""
@@ -89,6 +89,6 @@ class BoardTarget(IntegerTarget):
 
 
 @cache
-def _facts(reached: SshDevice) -> BoardFacts:
+def board_facts(reached: SshDevice) -> BoardFacts:
     """Ask once in a run: a build asks often."""
     return probe(reached)

@@ -1,7 +1,6 @@
 """Bundles that were changed, cut or made to harm are refused with the reason; nothing of them is written."""
 
 import gzip
-import hashlib
 import io
 import json
 import tarfile
@@ -13,27 +12,8 @@ import pytest
 from pipeline.bundle.contents import read_entry, verify
 from pipeline.bundle.pack import pack
 from pipeline.errors import BundleError
-from targets.runtime.bundle.manifest import NAME, Manifest
-
-ENGINE = b"an engine's bytes"
-
-
-def manifest(**files: str) -> bytes:
-    whole = Manifest(
-        model="m",
-        target="t",
-        fingerprint="f",
-        engine="engine",
-        runner="reference_runner",
-        classes=("a", "b"),
-        preprocessing={},
-        files=files,
-    )
-    return whole.to_json().encode()
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+from targets.runtime.bundle.manifest import NAME
+from tests.attacks.bundles import ENGINE, digest, manifest
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from targets.runtime.bundle import archive
 from targets.runtime.bundle.manifest import NAME
 from targets.runtime.bundle.signature import NAME as SIGNATURE
 from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
-from tests.attacks.test_bundles import ENGINE, digest, manifest
+from tests.attacks.bundles import ENGINE, digest, manifest
 from tests.conftest import Edgec
 
 

@@ -16,7 +16,7 @@ from pipeline.stages.export import write_onnx
 
 def test_gradients_of_plain_networks_grow_towards_the_input_and_those_of_residual_ones_less() -> None:
     plain, skipping = (
-        residual._gradient_norms(Architecture("cifar", 56, shortcut), seed=0) for shortcut in ("none", "A")
+        residual.gradient_norms(Architecture("cifar", 56, shortcut), seed=0) for shortcut in ("none", "A")
     )
     assert len(plain) == len(skipping) == 27
     assert plain[0] / plain[-1] > 20 * skipping[0] / skipping[-1]
@@ -44,8 +44,8 @@ def test_noise_is_measured_behind_every_block(monkeypatch: pytest.MonkeyPatch, t
         torch.manual_seed(epochs)
         return resnet.build(find_model(name).architecture, 1, 10).eval()
 
-    monkeypatch.setattr(residual, "_trained", untrained)
-    found = residual._block_sqnr("resnet8-fashion-16px", 1, tmp_path)
+    monkeypatch.setattr(residual, "briefly_trained", untrained)
+    found = residual.block_sqnr("resnet8-fashion-16px", 1, tmp_path)
     assert len(found) == 3
     assert all(15 < value < 60 for value in found)
     assert np.isfinite(found).all()

@@ -175,6 +175,30 @@ def test_a_model_with_another_front_is_refused_with_the_place(tmp_path: Path, rg
         collect(tmp_path / "front.onnx", [pictures(2, (16, 16, 3))], QuantRecipe(Scheme.ASYM))
 
 
+def test_the_normalisation_is_found_before_and_behind_the_transpose(rgb_model: Path) -> None:
+    """Exported networks of several channels have it behind; others may bring it in front."""
+    model = onnx.load(rgb_model)
+    before = find_pixel_input(OnnxGraph(model), Scheme.ASYM)
+    cast, sub, mul, turn, *rest = model.graph.node
+    assert [node.op_type for node in (cast, sub, mul, turn)] == ["Cast", "Sub", "Mul", "Transpose"]
+    turn.input[0], sub.input[0] = cast.output[0], "nchw"
+    mul.output[0], turn.output[0] = turn.output[0], "nchw"
+    for constant in model.graph.initializer:
+        if constant.name in (sub.input[1], mul.input[1]):
+            values = numpy_helper.to_array(constant).reshape(-1, 1, 1)
+            constant.CopyFrom(numpy_helper.from_array(values, constant.name))
+    graph = onnx.helper.make_graph(
+        [cast, turn, sub, mul, *rest], "moved", model.graph.input, model.graph.output, model.graph.initializer
+    )
+    moved = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    behind = find_pixel_input(OnnxGraph(moved), Scheme.ASYM)
+    assert np.array_equal(before.mean, behind.mean)
+    assert np.array_equal(before.scale, behind.scale)
+    assert (before.normalized, before.pads) == (behind.normalized, behind.pads)
+    images = pictures(4, (16, 16, 3))
+    assert np.array_equal(run_exactly(moved, images), run_exactly(rgb_model, images))
+
+
 @pytest.mark.parametrize("name", ["w8a8_asym_mse_wmse_obq_bc", "w8a8_sym_mse_eq_pix_wmse_obq_bc"])
 def test_corrections_pass_the_lint_and_reduce_the_error(
     exported: Exported, name: str, tmp_path: Path

@@ -16,7 +16,7 @@ from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.performance import Latency, PeakMemory
+from pipeline.report.model.performance import Latency, Memory
 from targets import registry
 from targets.base import Origin
 from targets.devices import CpuBoard
@@ -90,7 +90,7 @@ def test_accuracy_and_latency_come_from_the_device(
     assert isinstance(report.latency_int8, Latency)
     assert report.latency_int8.origin is Origin.DEVICE
     assert report.latency_int8.before.cores == probe(sshd.device).cores
-    assert isinstance(report.memory_int8, PeakMemory)
+    assert isinstance(report.memory_int8, Memory)
     assert report.speed is None  # FP32 ran here, not there
     assert report.machines[1].origin is Origin.DEVICE
     assert report.machines[1].description == probe(sshd.device).identity

@@ -10,7 +10,7 @@ from pipeline.data.corruptions import CORRUPTIONS
 from pipeline.report.model.build_report import Report
 from pipeline.stages.corrupt import SEVERITIES
 from tests.conftest import Edgec
-from tests.pipeline.test_build import ran, rebuilt
+from tests.pipeline.build_runs import ran, rebuilt
 
 
 @pytest.fixture(scope="module")

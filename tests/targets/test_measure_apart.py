@@ -7,7 +7,7 @@ import pytest
 from targets.errors import EngineError
 from targets.measure_apart import measure_in_child
 from targets.runtime.measure import Settings
-from tests.targets.runtime.test_measure import RUNNER
+from tests.targets.runtime.sum_runner import RUNNER
 
 QUICK = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.1)
 IMAGES = np.ones((2, 4, 4, 3), np.uint8)

@@ -7,19 +7,23 @@
     mean = [0.485, 0.456, 0.406]   # of pixels divided by 255, where the graph takes float32 and not uint8
     std = [0.229, 0.224, 0.225]
     fit = "crop"               # how a picture gets that size: crop, pad or stretch
-    resize = 256               # crop: the shorter side before the centre is cut out
+    resize = 256               # crop: the shorter side before the centre is cut out; "auto" if left out
     channels = 3               # may be left out, too
     labels = "labels.txt"      # one a line, in the order of the outputs; or a list; or left out
+    output = "scores"          # where the graph has several
     task = "segment"           # where the outputs are of pixels; "classify" if left out
+
+`resize = "auto"` shrinks larger pictures to 256/224 of the size before the centre is cut out, as networks for
+ImageNet want it, and leaves alone what fits already: see `Preprocessing`.
 
 Nothing here imports onnx.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator
 
 from pipeline.cache.digest import value_digest
 from pipeline.config import Section, load_config
@@ -29,6 +33,17 @@ from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
 CHANNELS = (1, 3)
+AUTO = 0
+"""`resize = "auto"`, as `Preprocessing` has it."""
+
+
+def _resize(value: object) -> object:
+    """Return AUTO for the word. Raises ValueError for what is neither that nor a number of pixels."""
+    if value == "auto":
+        return AUTO
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError('it has to be a number of pixels, the shorter side\'s, or "auto"')
+    return value
 
 
 class Description(Section):
@@ -40,8 +55,9 @@ class Description(Section):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     fit: Literal["crop", "pad", "stretch"] = "crop"
-    resize: int | None = Field(default=None, ge=1)
+    resize: Annotated[int, BeforeValidator(_resize)] = AUTO
     labels: Path | tuple[str, ...] | None = None
+    output: str | None = None
     task: Task = Task.CLASSIFY
 
 
@@ -50,12 +66,14 @@ class ForeignModel(Model):
     """A model that is an ONNX file.
 
     layout is NCHW or NHWC. mean and std count where the graph takes float32. labels: class names in the order
-    of the outputs; None: the data set's, in its order.
+    of the outputs; None: the data set's, in its order. output: the name of the one with the logits; None: the
+    only one.
     """
 
     path: Path
     layout: str
     labels: tuple[str, ...] | None = None
+    output: str | None = None
 
     @property
     def named_labels(self) -> tuple[str, ...]:
@@ -70,7 +88,7 @@ class ForeignModel(Model):
     @property
     def digest(self) -> str:
         """Return the SHA-256 over what decides the arithmetic, apart from the weights."""
-        return value_digest([self.layout, self.preprocessing, self.mean, self.std, self.task])
+        return value_digest([self.layout, self.preprocessing, self.mean, self.std, self.task, self.output])
 
     def classes_for(self, found: int) -> int:
         """Return `found`. Raises DataError if there are labels, and not so many."""
@@ -122,6 +140,7 @@ def described(path: Path, description: Description) -> ForeignModel:
         mean=values[0],
         std=values[1],
         labels=_labels(path, description.labels),
+        output=description.output,
         task=description.task,
     )
 
@@ -153,9 +172,7 @@ def _from_the_graph(path: Path, description: Description) -> tuple[tuple[int, in
 def _preprocessing(
     path: Path, description: Description, size: tuple[int, int], channels: int
 ) -> Preprocessing:
-    resize = 0
-    if description.fit == "crop":
-        resize = description.resize or round(max(size) * 256 / 224)  # as networks for ImageNet do
+    resize = description.resize if description.fit == "crop" else AUTO
     try:
         return Preprocessing(*size, channels, fit=description.fit, resize=resize)
     except ValueError as error:

@@ -56,6 +56,8 @@ class Guess:
         lines = [f"size = [{d.size[0]}, {d.size[1]}]", f"channels = {d.channels}", f'layout = "{d.layout}"']
         lines += [f"mean = {[round(v, 6) for v in d.mean]}", f"std = {[round(v, 6) for v in d.std]}"]
         lines.append(f'fit = "{d.fit}"')
+        if d.fit == "crop":
+            lines.append('resize = "auto"   # or the shorter side before the centre is cut out, such as 256')
         if d.task is Task.SEGMENT:
             lines.append(f'task = "{d.task}"')
         if isinstance(d.labels, tuple):

@@ -87,7 +87,7 @@ def install(bundle: Path, into: Path, trusted: Sequence[PublicKey] = ()) -> dict
     try:
         if verified.manifest.state != BUILT:
             _build(version)
-        tested = _selftest(version)
+        tested = run_selftest(version)
     except InstallError:
         if new:
             shutil.rmtree(str(version), ignore_errors=True)
@@ -117,7 +117,7 @@ def rollback(into: Path) -> dict[str, Any]:
     if not previous.exists():
         raise InstallError(f"there is no previous version in {into}")
     version = previous.resolve()
-    tested = _selftest(version)
+    tested = run_selftest(version)
     _switch(into, version)
     return {"version": version.name, "selftest": tested}
 
@@ -127,7 +127,7 @@ def _build(version: Path) -> None:
     _run([sys.executable, str(version / "build_on_device.py")], BUILD_SECONDS, "building the engine here")
 
 
-def _selftest(version: Path) -> dict[str, Any]:
+def run_selftest(version: Path) -> dict[str, Any]:
     """Run the version's own self-test in a process of its own. Raises InstallError with what it said."""
     said = _run(
         [sys.executable, str(version / "run"), "selftest", "--json"], SELFTEST_SECONDS, "the self-test"

@@ -243,7 +243,7 @@ def test_installing_by_hand_needs_the_installer_and_the_bundle_alone(bundle: Pat
 
 
 def test_only_a_few_versions_stay(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install, "_selftest", lambda _: {})
+    monkeypatch.setattr(install, "run_selftest", lambda _: {})
     made = []
     for number in range(6):
         version = changed(bundle, lambda files, n=number: files.update({"labels.txt": b"%d" % n}))  # type: ignore[misc]

@@ -1,21 +1,36 @@
 """A made-up build for the tests of reports: figures that hang together, from simulated logits and runs."""
 
+import io
 from functools import cache
 
 import cv2
 import numpy as np
+from rich.console import Console
 
+from benchmarks.latency_false_alarms import interleaved, quiet
 from pipeline.data.idx import FASHION_MNIST_CLASSES as CLASSES
 from pipeline.report.corruption_loss import RobustnessTally
 from pipeline.report.gates import accuracy_gates, drop_gate, latency_gate
 from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.model.accuracy import Accuracy, Robustness
-from pipeline.report.model.build_report import Gate, Machine, Report, SkippedImage, Subject, overall
+from pipeline.report.model.build_report import (
+    Gate,
+    Machine,
+    Recommendation,
+    Report,
+    SkippedImage,
+    Subject,
+    overall,
+)
 from pipeline.report.model.certainty import Interval, NotMeasured
 from pipeline.report.model.performance import Sizes, SpeedRatio
 from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.paired import paired_rate
 from pipeline.report.pixel_tally import PixelTally
+from pipeline.report.recommend import recommend
+from pipeline.report.speed import speed_ratio
+from pipeline.report.terminal import render_terminal
 from targets.base import Origin
 from targets.runtime.machine import MachineState, PeakMemory
 from targets.runtime.measure import Measurement
@@ -155,3 +170,25 @@ def report(
         ),
         tools={"edgec": "0.1.0", "onnxruntime": "1.32.0", "torch": "2.13.0"},
     )
+
+
+def printed(shown: Report, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    render_terminal(shown, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+PASSES, FAILS, OPEN = (
+    paired_rate(np.array([[100, better], [worse, 9900 - worse]]))
+    for better, worse in ((10, 12), (10, 800), (300, 400))
+)
+"""Rates of an engine against FP32, of which one point of drop is allowed."""
+
+
+def advised(int8: int = 0, fp16: int = 0, ratio: float = 0.7) -> Recommendation:
+    """`int8` and `fp16` choose PASSES, FAILS or OPEN; `ratio` is INT8's time over FP16's."""
+    rates = [(PASSES, FAILS, OPEN)[which] for which in (int8, fp16)]
+    int8_gates, fp16_gates = ([drop_gate(rate, 1.0, Origin.DEVICE)] for rate in rates)
+    slowdowns = quiet(2000, np.random.default_rng(1))
+    return recommend(int8_gates, fp16_gates, rates[1], speed_ratio(*interleaved(slowdowns, ratio)))

@@ -13,8 +13,7 @@ from pipeline.report.model.build_report import Report
 from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, LayerTimes, TimedLayer
 from targets.base import Origin
 from tests.pipeline.report.browser import Page, barriers, browse, dimensions, in_a_browser
-from tests.pipeline.report.samples import pixel_accuracy, pixel_report, report, robustness
-from tests.pipeline.report.test_recommend import advised
+from tests.pipeline.report.samples import advised, pixel_accuracy, pixel_report, report, robustness
 
 
 def everything() -> Report:

@@ -1,33 +1,13 @@
 """One recommendation from accuracy and speed: never ship slower, never ship what fails."""
 
-import numpy as np
 import pytest
 
-from benchmarks.latency_false_alarms import interleaved, quiet
 from pipeline.report.gates import drop_gate
 from pipeline.report.html import render_html
-from pipeline.report.model.build_report import Recommendation, Report
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.paired import paired_rate
-from pipeline.report.recommend import recommend
-from pipeline.report.speed import speed_ratio
 from targets.base import Origin
-from tests.pipeline.report.samples import report
-from tests.pipeline.report.test_terminal import printed
-
-PASSES, FAILS, OPEN = (
-    paired_rate(np.array([[100, better], [worse, 9900 - worse]]))
-    for better, worse in ((10, 12), (10, 800), (300, 400))
-)
-"""Rates of an engine against FP32, of which one point of drop is allowed."""
-
-
-def advised(int8: int = 0, fp16: int = 0, ratio: float = 0.7) -> Recommendation:
-    """`int8` and `fp16` choose PASSES, FAILS or OPEN; `ratio` is INT8's time over FP16's."""
-    rates = [(PASSES, FAILS, OPEN)[which] for which in (int8, fp16)]
-    int8_gates, fp16_gates = ([drop_gate(rate, 1.0, Origin.DEVICE)] for rate in rates)
-    slowdowns = quiet(2000, np.random.default_rng(1))
-    return recommend(int8_gates, fp16_gates, rates[1], speed_ratio(*interleaved(slowdowns, ratio)))
+from tests.pipeline.report.samples import FAILS, OPEN, PASSES, advised, printed, report
 
 
 def test_the_rates_are_what_they_are_called() -> None:

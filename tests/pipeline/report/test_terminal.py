@@ -1,18 +1,6 @@
-import io
-
 import pytest
-from rich.console import Console
 
-from pipeline.report.model.build_report import Report
-from pipeline.report.terminal import render_terminal
-from tests.pipeline.report.samples import pixel_report, report, robustness
-
-
-def printed(shown: Report, width: int = 80) -> str:
-    console = Console(file=io.StringIO(), width=width)
-    render_terminal(shown, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+from tests.pipeline.report.samples import pixel_report, printed, report, robustness
 
 
 @pytest.mark.parametrize("measured", [True, False])

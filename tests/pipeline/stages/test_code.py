@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 import pipeline.stages
-from pipeline.cache.stage import Stage, _code_digest
+from pipeline.cache.stage import ROOT, Stage
 
 for module in pkgutil.iter_modules(pipeline.stages.__path__):
     import_module(f"pipeline.stages.{module.name}")
@@ -18,4 +18,4 @@ OURS = [stage for stage in Stage.__subclasses__() if stage.__module__.startswith
 @pytest.mark.parametrize("stage", OURS, ids=lambda stage: stage.name)
 def test_what_it_names_as_its_code_is_there(stage: type[Stage]) -> None:
     assert all(place.startswith(("pipeline/", "targets", "calibration")) for place in stage.code)
-    assert _code_digest(stage.code)
+    assert all((ROOT / place).exists() for place in stage.code)

@@ -22,9 +22,7 @@ from pipeline.training.thaw import stages_from_the_head, thawed
 from pipeline.training.trainer import Trainer
 from pipeline.training.training_run import EpochRecord, Watched
 from pipeline.training.watch import Watch, best_epoch, learned_and_watched, out_of_patience
-from tests.pipeline.training.test_loop import Heard, data, small
-
-__all__ = ["data"]  # a fixture
+from tests.pipeline.training.small_runs import Heard, small
 
 
 def network(classes: int = 7, preactivation: bool = False) -> nn.Module:

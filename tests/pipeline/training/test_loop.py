@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,13 @@ from pipeline.data.open import open_dataset
 from pipeline.errors import CheckpointError, DataError, StorageError, UsageError
 from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import find_model
-from pipeline.progress import Advance
 from pipeline.training import held, loop
 from pipeline.training.judge import judge
 from pipeline.training.loop import train
 from pipeline.training.settings import TrainConfig
 from pipeline.training.training_run import RunFolder
 from tests.pipeline.data.pictures import idx_bytes, write_idx_set
+from tests.pipeline.training.small_runs import Heard, small
 
 
 @pytest.fixture(autouse=True)
@@ -30,34 +29,6 @@ def _threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    write_idx_set(tmp_path / "data", train=60, t10k=20)
-    return tmp_path / "data"
-
-
-def small(data: Path, **changed: object) -> TrainConfig:
-    settings: dict[str, object] = {"data": data, "epochs": 3, "batch_size": 18, "threads": 1, "bf16": "off"}
-    return TrainConfig.model_validate(settings | changed)
-
-
-class Heard:
-    """Keeps what training says."""
-
-    def __init__(self) -> None:
-        self.tasks: list[tuple[str, int | None, int]] = []
-        self.lines: list[str] = []
-
-    @contextmanager
-    def task(self, what: str, total: int | None) -> Iterator[Advance]:
-        done: list[int] = []
-        yield done.append
-        self.tasks.append((what, total, sum(done)))
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 def test_progress_and_history_tell_of_each_epoch(data: Path, tmp_path: Path) -> None:

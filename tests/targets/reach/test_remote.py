@@ -46,9 +46,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, IntegerGraph]
 @pytest.fixture
 def device(sshd: Sshd, tmp_path: Path) -> Iterator[Sshd]:
     sshd.give_this_python(tmp_path / "bin")
-    ssh_board._facts.cache_clear()
+    ssh_board.board_facts.cache_clear()
     yield sshd
-    ssh_board._facts.cache_clear()
+    ssh_board.board_facts.cache_clear()
 
 
 def target(device: Sshd, isa: str | None = None) -> BoardTarget:
@@ -176,7 +176,7 @@ def no_cooling(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_cooling")
 def test_a_device_that_cooled_down_is_measured_again() -> None:
     device = Throttling(times=2)
-    found = remote._unthrottled(device, ["measure"])  # type: ignore[arg-type]  # a double
+    found = remote.measure_unthrottled(device, ["measure"])  # type: ignore[arg-type]  # a double
     assert found.runs_ns == (1, 2)
     assert device.measured == 3
 
@@ -184,7 +184,7 @@ def test_a_device_that_cooled_down_is_measured_again() -> None:
 @pytest.mark.usefixtures("no_cooling")
 def test_a_throttled_measurement_is_no_result() -> None:
     with pytest.raises(DeviceThrottled, match=r"under-voltage\): no result"):
-        remote._unthrottled(Throttling(times=99), ["measure"])  # type: ignore[arg-type]  # a double
+        remote.measure_unthrottled(Throttling(times=99), ["measure"])  # type: ignore[arg-type]  # a double
 
 
 @pytest.mark.parametrize("name", ["host", "reference"])

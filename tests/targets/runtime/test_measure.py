@@ -19,6 +19,7 @@ from targets.runtime.measure import (
     to_json,
     warm_up,
 )
+from tests.targets.runtime.sum_runner import RUNNER
 
 QUICK = Settings(min_runs=20, max_runs=40, max_seconds=2.0, max_warmup_seconds=0.2)
 
@@ -182,19 +183,6 @@ def test_several_engines_have_no_memory_figure_and_all_are_closed() -> None:
 def test_measurements_survive_json() -> None:
     found = measure([lambda: None, lambda: None], QUICK)
     assert from_json(to_json(found)) == found
-
-
-RUNNER = """
-from contextlib import contextmanager
-
-class Sum:
-    def __init__(self, offset): self.offset = offset
-    def infer(self, images): return images.sum() + self.offset
-
-@contextmanager
-def open_engine(engine, threads):
-    yield Sum(int(engine.read_text()) + threads)
-"""
 
 
 def test_as_a_program_it_prints_measurements(

@@ -42,6 +42,44 @@ def test_a_picture_of_one_colour_keeps_it(value: int, h: int, w: int, fit: str) 
     assert np.all(Preprocessing(16, 16, 3, fit, resize=16)(image) == value)
 
 
+@given(sides, sides, st.sampled_from([1, 3]))
+def test_cropping_leaves_a_picture_of_the_inputs_size_alone(h: int, w: int, channels: int) -> None:
+    image = picture(h, w, channels)
+    assert np.array_equal(Preprocessing(h, w, channels, "crop")(image), image)
+
+
+@given(st.integers(24, 27), st.integers(20, 90))
+def test_cropping_does_not_scale_a_picture_between_the_input_and_its_margin(h: int, w: int) -> None:
+    """24 x 20 with the margin is 27 x 23: of a picture whose short side lies between, the middle is taken."""
+    image = picture(h, w, 3)
+    top, left = (h - 24) // 2, (w - 20) // 2
+    expected = image[top : top + 24, left : left + 20]
+    assert np.array_equal(Preprocessing(24, 20, 3, "crop")(image), expected)
+
+
+@given(st.integers(32, 300), st.integers(32, 300))
+def test_cropping_larger_pictures_is_as_networks_for_imagenet_have_it(h: int, w: int) -> None:
+    """For a square input and pictures that are not between: the shorter side becomes 256/224 of the input."""
+    image = picture(h, w, 1)
+    assert np.array_equal(
+        Preprocessing(28, 28, 1, "crop")(image), Preprocessing(28, 28, 1, "crop", 32)(image)
+    )
+
+
+@given(st.integers(1, 28), st.integers(1, 28))
+def test_cropping_a_smaller_picture_enlarges_it_no_more_than_needed(h: int, w: int) -> None:
+    image = picture(h, w, 1)
+    assert np.array_equal(
+        Preprocessing(28, 28, 1, "crop")(image), Preprocessing(28, 28, 1, "crop", 28)(image)
+    )
+
+
+def test_cropping_keeps_all_of_a_larger_picture_of_the_inputs_proportions_but_the_margin() -> None:
+    image = np.zeros((256, 512, 3), np.uint8)
+    image[16:-16, 32:-32] = 200
+    assert np.all(Preprocessing(112, 224, 3, "crop")(image) == 200)
+
+
 def test_padding_centres_and_changes_no_pixel() -> None:
     image = picture(28, 28, 1)
     result = Preprocessing(32, 32, 1, "pad")(image)

@@ -4,9 +4,11 @@ python -m tests.targets.tensorrt.on_device BINDINGS SCENARIO FOLDER
 """
 
 import ctypes
+import io
 import json
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,8 +141,6 @@ def whole_builds(device: DeviceDouble, folder: Path) -> None:
     here: Any = device_build
     made: Any = device_engines
     here.read_facts = made.read_facts = lambda: facts
-    said: list[str] = []
-    here._say = said.append
     settings = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.05)
     measured: Any = device_report.measured
 
@@ -152,9 +152,10 @@ def whole_builds(device: DeviceDouble, folder: Path) -> None:
     engines = folder / "engine"
 
     def build() -> list[str]:
-        said.clear()
-        assert device_build.main(folder, []) == 0, said
-        return list(said)
+        said = io.StringIO()
+        with redirect_stdout(said):
+            assert device_build.main(folder, []) == 0
+        return said.getvalue().splitlines()
 
     first = build()
     assert any("int8: not built on this device yet" in line for line in first)

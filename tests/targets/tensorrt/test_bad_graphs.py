@@ -8,7 +8,7 @@ import pytest
 from targets.errors import EngineError
 from targets.registry import find_target
 from targets.tensorrt import rtx
-from tests.calibration.test_lint import BROKEN, Breaks
+from tests.calibration.broken_graphs import BROKEN, Breaks, scale_of_one_dimension
 from tests.targets.tensorrt.conftest import needs_rtx, quantized
 
 
@@ -45,10 +45,8 @@ def test_a_file_that_is_no_graph_is_refused(content: bytes, message: str, tmp_pa
 @needs_rtx
 def test_rtx_names_the_convolution_that_would_run_in_float(int8_model: Path, tmp_path: Path) -> None:
     """What the lint refuses first: RTX is right about it too."""
-    from tests.calibration.test_lint import _scale_of_one_dimension
-
     model = onnx.load(int8_model)
-    _scale_of_one_dimension(model.graph)
+    scale_of_one_dimension(model.graph)
     onnx.save(model, tmp_path / "broken.onnx")
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
     with pytest.raises(EngineError, match=r"runs \d of \d convolutions of broken.onnx in float: ") as error:

@@ -44,7 +44,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    over_ssh._facts.cache_clear()
+    over_ssh.module_facts.cache_clear()
     over_ssh.tool.cache_clear()
     with running_sshd(tmp_path / "sshd", monkeypatch) as server:
         yield server

@@ -20,7 +20,7 @@ from targets.tvm.integer_graph import Island
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import TinyResNet, export
 from tests.targets.needs import or_skip
-from tests.targets.tvm.test_importer import in_floats
+from tests.targets.tvm.meaning import in_floats
 
 SIZE = (16, 16, 3)
 CHOICES = {"stem": slice(0, 1), "middle": slice(3, 4), "two": slice(2, 4), "classifier": slice(-1, None)}

@@ -26,7 +26,7 @@ from targets.tvm.isa import ISAS
 from tests.calibration.conftest import pictures
 from tests.pipeline.models.foreign import networks
 from tests.targets.needs import or_skip
-from tests.targets.tvm.test_importer import in_floats
+from tests.targets.tvm.meaning import in_floats
 
 SIZE = (networks.SIDE, networks.SIDE, 3)
 

@@ -4,35 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
-from numpy.typing import NDArray
 from onnx import helper
 
 from calibration.collect import collect
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
 from targets.errors import EngineError
-from targets.tvm import oracle
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import Add, Assemble, AveragePool, Conv, MaxPool
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import TinyResNet, export
+from tests.targets.tvm.meaning import check_meaning
 from tests.targets.tvm.qdq import QdqModel
-
-
-def in_floats(model: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    logits: NDArray[np.float32] = onnxruntime.InferenceSession(model, options).run(None, {"image": images})[0]
-    return logits
-
-
-def check_meaning(model: Path, size: tuple[int, int, int]) -> None:
-    images = pictures(64, size)
-    found, expected = oracle.run(import_graph(model), images), in_floats(model, images)
-    assert np.abs(found - expected).mean() <= 0.01 * np.abs(expected).max()
-    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
 
 
 @pytest.mark.parametrize(("channels", "projection"), [(3, False), (3, True), (1, False)])

@@ -24,7 +24,7 @@ from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.lower import lower
 from targets.tvm.schedule import choose
 from targets.tvm.tile import ConvShape, Tile
-from tests.targets.tvm.test_kernels import EMULATED, check, emulated
+from tests.targets.tvm.bit_equality import EMULATED, check, emulated
 
 WINDOWS = (
     SlidingWindow((7, 7), (2, 2), (3, 3)),

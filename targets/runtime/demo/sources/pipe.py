@@ -46,7 +46,7 @@ def open_pipe(command: list[str]) -> Iterator[Image | None]:
                 if not chunk:
                     return
                 waiting += chunk
-                *whole, waiting = _split(waiting)
+                *whole, waiting = split_pictures(waiting)
                 for jpeg in whole:
                     yield _decoded(jpeg)
         finally:
@@ -57,7 +57,7 @@ def open_pipe(command: list[str]) -> Iterator[Image | None]:
     return frames()
 
 
-def _split(data: bytes) -> list[bytes]:
+def split_pictures(data: bytes) -> list[bytes]:
     """Cut a stream of JPEG pictures behind each end marker; the last part is what is not yet complete.
 
     Within the compressed part FF is always followed by 00 or a restart marker (ITU-T T.81, B.1.1.5), so FF D9

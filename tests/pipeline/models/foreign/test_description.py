@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.errors import CheckpointError, DataError, UsageError
@@ -33,6 +34,8 @@ def test_the_description_is_read_from_beside_the_model(tmp_path: Path) -> None:
         ('labels = ["a", "b", "a"]', DataError, "name 'a' twice"),
         ('labels = "none.txt"', CheckpointError, "cannot be read"),
         ("resize = 8", UsageError, "smaller than the crop"),
+        ("resize = 0", UsageError, 'a number of pixels, the shorter side\'s, or "auto"'),
+        ('resize = "none"', UsageError, 'a number of pixels, the shorter side\'s, or "auto"'),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(
@@ -42,6 +45,18 @@ def test_a_description_that_does_not_fit_is_refused(
     (tmp_path / "net.toml").write_text(text)
     with pytest.raises(error, match=told):
         read_foreign(path)
+
+
+@pytest.mark.parametrize("text", ["", 'fit = "crop"', 'resize = "auto"'])
+def test_pictures_of_the_networks_size_are_not_touched_unless_resize_says_so(
+    text: str, tmp_path: Path
+) -> None:
+    path = export(make(VggLike), tmp_path / "net.onnx")
+    (tmp_path / "net.toml").write_text(text)
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    assert np.array_equal(read_foreign(path).preprocessing(picture), picture)
+    (tmp_path / "net.toml").write_text("resize = 37")
+    assert not np.array_equal(read_foreign(path).preprocessing(picture), picture)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

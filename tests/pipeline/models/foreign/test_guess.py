@@ -59,3 +59,12 @@ def test_normalisations_are_tried_on_a_picture_and_the_guess_can_be_read_back(tm
     model = read_foreign(path)
     np.testing.assert_allclose(model.mean, np.broadcast_to(found.description.mean, 3), atol=1e-6)
     np.testing.assert_allclose(model.std, np.broadcast_to(found.description.std, 3), atol=1e-6)
+
+
+def test_what_the_guess_says_of_fitting_leaves_pictures_of_the_networks_size_alone(tmp_path: Path) -> None:
+    path = export(make(VggLike), tmp_path / "net.onnx")
+    text = guess(path, pixels(1)[0]).toml()
+    assert 'fit = "crop"' in text
+    assert 'resize = "auto"' in text
+    (tmp_path / "net.toml").write_text(text)
+    assert np.array_equal(read_foreign(path).preprocessing(pixels(1)[0]), pixels(1)[0])

@@ -102,7 +102,7 @@ def test_pictures_are_found_however_the_stream_is_cut(sizes: list[int]) -> None:
     stream, found, waiting = b"".join(whole), [], b""
     for size in itertools.cycle(sizes):
         chunk, stream = stream[:size], stream[size:]
-        *parts, waiting = pipe._split(waiting + chunk)
+        *parts, waiting = pipe.split_pictures(waiting + chunk)
         found += parts
         if not stream:
             break
@@ -111,7 +111,7 @@ def test_pictures_are_found_however_the_stream_is_cut(sizes: list[int]) -> None:
 
 
 def test_what_never_ends_is_not_kept() -> None:
-    *parts, waiting = pipe._split(bytes(pipe.MAX_JPEG + 1))
+    *parts, waiting = pipe.split_pictures(bytes(pipe.MAX_JPEG + 1))
     assert len(parts) == 1
     assert waiting == b""
 
