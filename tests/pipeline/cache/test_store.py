@@ -36,14 +36,15 @@ class Note(Stage):
 
 @dataclass(frozen=True)
 class Slow(Note):
-    """Takes long enough to be killed, with half of its output written."""
+    """Waits while the store has a file `hold`, with half of its output written."""
 
     name: ClassVar[str] = "slow"
 
     def run(self, output: Path, progress: Progress) -> None:
         (output / "half.txt").write_text("half")
         (output.parent.parent / "started").touch()
-        time.sleep(0.5)
+        while (output.parent.parent / "hold").exists():
+            time.sleep(0.01)
         super().run(output, progress)
 
 
@@ -123,12 +124,21 @@ def process(store: Store, stage: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", MAKE, str(store.root), stage], cwd=ROOT)
 
 
-def test_after_kill_nine_in_the_middle_the_next_build_succeeds(store: Store) -> None:
-    builder = process(store, "Slow")
+def held(store: Store) -> "subprocess.Popen[bytes]":
+    """Start a process that is in the middle of its stage, and stays there."""
+    (store.root / "hold").touch()
+    started = process(store, "Slow")
     while not (store.root / "started").exists():
+        assert started.poll() is None
         time.sleep(0.01)
+    return started
+
+
+def test_after_kill_nine_in_the_middle_the_next_build_succeeds(store: Store) -> None:
+    builder = held(store)
     builder.send_signal(signal.SIGKILL)
     builder.wait()
+    (store.root / "hold").unlink()
     assert len(leftovers(store)) == 1
     product = store.make(Slow(), Silent())
     assert product.file("note.txt").read_text() == "hello"
@@ -136,10 +146,8 @@ def test_after_kill_nine_in_the_middle_the_next_build_succeeds(store: Store) -> 
 
 
 def test_what_a_killed_build_left_is_swept_by_the_next_even_if_it_makes_other_things(store: Store) -> None:
-    killed = process(store, "Slow")
+    killed = held(store)
     try:
-        while not (store.root / "started").exists():
-            time.sleep(0.01)
         Store(store.root)
         assert len(leftovers(store)) == 1, "it is still being written"
     finally:
