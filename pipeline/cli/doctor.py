@@ -21,7 +21,8 @@ from pipeline.cli.describe import describe
 from pipeline.data.embedded import EMBEDDED
 from pipeline.models.zoo import KNOWN_MODELS
 from targets.errors import TargetUnavailable
-from targets.processor import cpu_flags, cpu_name
+from targets.processor import LIMIT, cpu_flags, cpu_name
+from targets.reference import ReferenceTarget
 from targets.registry import find_target, names
 
 INT8_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx2", "i8mm", "asimddp")
@@ -56,7 +57,8 @@ def doctor(
     if model is not None:
         describe(model, image, write, as_json)
         return
-    findings = [_python(), *_packages(), *_targets(), _data(), _disk(out or Path("out")), _processor()]
+    machine = [_disk(out or Path("out")), _processor(), _exactness()]
+    findings = [_python(), *_packages(), *_targets(), _data(), *machine]
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -121,4 +123,15 @@ def _disk(out: Path) -> Finding:
 
 def _processor() -> Finding:
     flags = [flag for flag in INT8_FLAGS if flag in cpu_flags()]
-    return Finding("processor", f"{cpu_name()}; {', '.join(flags) or 'no INT8 instructions'}", None)
+    limit = os.environ.get(LIMIT)
+    limited = f"; engines limited to {limit} by {LIMIT}" if limit else ""
+    return Finding("processor", f"{cpu_name()}; {', '.join(flags) or 'no INT8 instructions'}{limited}", None)
+
+
+def _exactness() -> Finding:
+    """Say how onnxruntime runs quantised graphs exactly on this processor."""
+    try:
+        settings = ReferenceTarget().settings()
+    except TargetUnavailable as error:
+        return Finding("onnxruntime", "not exact", False, str(error))
+    return Finding("onnxruntime", f"quantised graphs are exact with {settings.words}", True)
