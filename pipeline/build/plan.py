@@ -7,7 +7,6 @@ from time import perf_counter
 
 from calibration.recipe import QuantRecipe
 from pipeline.build.request import AUTO, Request
-from pipeline.cache.digest import InputFile
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
@@ -100,7 +99,9 @@ class Build(Request):
         path = self.config.calibration.quantized
         if path is None:
             return None
-        quantized = InputFile.at(path)
+        from pipeline.models.foreign.external_data import input_onnx
+
+        quantized = input_onnx(path)
         scheme, shape = self.target.recipe.scheme, self.model.input_shape
         return self._make(Bring(quantized, scheme, shape, self.classes))
 

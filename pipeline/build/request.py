@@ -43,14 +43,9 @@ class Request:
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
         check_brought(config)
         self.target.check()
-        weights = (
-            self.model.path
-            if isinstance(self.model, ForeignModel)
-            else find_weights(self.model, config.checkpoint, config.data)
-        )
         self.kept = config.out / "store"
         self.digests = RememberedDigests(self.kept / "digests.json")
-        self.checkpoint = InputFile.at(weights)
+        self.checkpoint = self._weights()
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = self._dataset()
@@ -110,6 +105,13 @@ class Request:
         """What to call the data set in a report: its known name, or else its folder's or file's."""
         location = self._location()
         return next((name for name, place in NAMED.items() if place == location), location.resolve().name)
+
+    def _weights(self) -> InputFile:
+        if isinstance(self.model, ForeignModel):
+            from pipeline.models.foreign.external_data import input_onnx
+
+            return input_onnx(self.model.path)
+        return InputFile.at(find_weights(self.model, self.config.checkpoint, self.config.data))
 
     def _dataset(self) -> Dataset:
         model, labels = self.model, self.config.labels

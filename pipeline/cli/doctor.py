@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cache.stage import ROOT
+from pipeline.cache.own_code import ROOT
 from pipeline.cli import options
 from pipeline.cli.describe import describe
 from pipeline.data.embedded import EMBEDDED

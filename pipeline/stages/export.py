@@ -28,12 +28,6 @@ class Export(Stage):
     """Write model.onnx with batch normalisation folded into the convolutions, and parity.json."""
 
     name: ClassVar[str] = "export"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/export.py",
-        "pipeline/stages/parity.py",
-        "pipeline/models",
-        "targets/runtime/preprocess.py",
-    )
     tools: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime")
 
     model: KnownModel

@@ -55,12 +55,6 @@ class WriteReport(Stage):
     """Judge the figures by the gates and write everything down."""
 
     name: ClassVar[str] = "report"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/report.py",
-        "pipeline/stages/measure_latency.py",
-        "pipeline/report",
-        "calibration/coverage.py",
-    )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     model: str
@@ -219,7 +213,7 @@ class WriteReport(Stage):
 
     def _sizes(self) -> Sizes:
         return Sizes(
-            checkpoint=self.checkpoint.path.stat().st_size,
+            checkpoint=self.checkpoint.size,
             model=self.float_model.file("model.onnx").stat().st_size,
             int8_model=self.int8_model.file("model.int8.onnx").stat().st_size,
             engine=self.engine.path.stat().st_size if self._state is BuildState.BUILT else None,

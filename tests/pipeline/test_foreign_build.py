@@ -1,9 +1,11 @@
 """MODEL=path/to/model.onnx builds, validates and bundles like a known model."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from pipeline.build.plan import Build
@@ -45,6 +47,29 @@ def test_a_foreign_model_goes_the_whole_way(net: Path) -> None:
     assert again.bundle.cached
     (net.parent / "net.toml").write_text('mean = [0.4]\nstd = [0.25]\nfit = "pad"\n')
     assert not build(net).float_model.cached
+
+
+def test_weights_in_a_file_of_their_own_are_in_the_key(net: Path) -> None:
+    """Replaced they lead to another engine, even at the same size and time; without them nothing is built."""
+    data = net.parent / "net.data"
+    onnx.save(onnx.load(net), net, save_as_external_data=True, location=data.name, size_threshold=0)
+    first = build(net)
+    engine, digest = first.engine.path.read_bytes(), first.checkpoint.digest
+    assert build(net).engine.product.cached
+    before, content = data.stat(), data.read_bytes()
+    weights = np.frombuffer(content, np.float32).copy()
+    weights[np.abs(weights) < 1] *= 0.5
+    with data.open("r+b") as file:
+        file.write(weights.tobytes())
+    os.utime(data, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second = build(net)
+    assert second.checkpoint.digest != digest
+    assert second.engine.path.read_bytes() != engine
+    data.unlink()
+    with pytest.raises(CheckpointError, match=r"net\.data, which is not there"):
+        build(net)
+    data.write_bytes(content)
+    assert build(net).engine.path.read_bytes() == engine
 
 
 def test_labels_reorder_the_data_sets_classes(tmp_path: Path) -> None:

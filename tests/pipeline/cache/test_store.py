@@ -15,8 +15,9 @@ from typing import ClassVar
 import pytest
 
 from pipeline.cache.digest import InputFile
+from pipeline.cache.own_code import ROOT
 from pipeline.cache.product import MANIFEST, Product
-from pipeline.cache.stage import ROOT, Stage
+from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
 from pipeline.errors import DataError, StorageError
 from pipeline.progress import Progress, Silent
@@ -27,7 +28,6 @@ class Note(Stage):
     """Writes a text, and where it was run."""
 
     name: ClassVar[str] = "note"
-    code: ClassVar[tuple[str, ...]] = ("tests/pipeline/cache/test_store.py",)
 
     text: str = "hello"
     source: InputFile | None = None
@@ -56,7 +56,6 @@ class Failing(Stage):
     """Raises what it is told after writing something."""
 
     name: ClassVar[str] = "failing"
-    code: ClassVar[tuple[str, ...]] = ("tests/pipeline/cache/test_store.py",)
 
     def run(self, output: Path, progress: Progress) -> None:
         (output / "half.txt").write_text("half")
