@@ -266,6 +266,7 @@ class Build(Request):
     def _make(self, stage: Stage) -> Product:
         start = perf_counter()
         product = self.store.make(stage, self.progress)
+        self.store.record(self.name, product)
         with writing(self.store.root):
             self.digests.save()
         self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start, product.damage))
