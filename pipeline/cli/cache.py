@@ -13,14 +13,14 @@ from pipeline.cache import upkeep
 from pipeline.cli import options
 from pipeline.errors import UsageError
 
-app = typer.Typer(help="Show, verify and prune what builds have stored.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 Days = Annotated[float, typer.Option("--days", help="Remove what no build used for so many days.")]
 Limit = Annotated[float, typer.Option("--limit", help="GiB that may stay; the longest unused goes first.")]
 
 
 @app.callback()
 def cache(context: typer.Context, out: options.Out = None, as_json: options.Json = False) -> None:
-    """Show the size of the store by build, and how long ago each was used.
+    """Show what builds have stored, by build; verify it; prune it.
 
     Example: edgec cache --out out
     """
