@@ -14,6 +14,8 @@ from pipeline.config import BuildConfig, recorded
 from pipeline.data.open import training_digest
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
+from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.plausibility import judged_to_know
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bring import Bring, brought_recipe
@@ -22,15 +24,16 @@ from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, CompiledEngine
 from pipeline.stages.corrupt import Corrupt
+from pipeline.stages.diagnose import Diagnose
 from pipeline.stages.export import Export
 from pipeline.stages.measure_latency import Measure
 from pipeline.stages.mix import Mix
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
-from pipeline.stages.report import WriteReport
+from pipeline.stages.report import WriteReport, read_accuracy
 from pipeline.stages.sample import TakeSamples, sample_size
 from pipeline.stages.study import Study
-from pipeline.stages.validate import TrainingImages, Validate
+from pipeline.stages.validate import ACCURACY, TrainingImages, Validate
 from targets.base import BuildState
 from targets.registry import find_target
 
@@ -160,6 +163,15 @@ class Build(Request):
         )
 
     @cached_property
+    def diagnosis(self) -> Product | None:
+        """diagnosis.json: why FP32 does no better than guessing; None where it does, or for pixels."""
+        found = read_accuracy(self.accuracy.file(ACCURACY))
+        one_class = len(set(self.evaluation.labels.tolist())) == 1
+        if isinstance(found, PixelAccuracy) or one_class or judged_to_know(found):
+            return None
+        return self._make(Diagnose(self.model, self.checkpoint, self.config.weights, self.evaluation))
+
+    @cached_property
     def measurements(self) -> Product | None:
         """fp32.json and, if the target is this machine, int8.json; None if there is no engine yet."""
         if self.target.state is BuildState.NOT_BUILT:
@@ -258,6 +270,7 @@ class Build(Request):
             measurements=measurements,
             sensitivity=self.sensitivity,
             robustness=self.robustness,
+            diagnosis=self.diagnosis,
         )
 
     @property

@@ -120,16 +120,21 @@ def test_a_model_in_a_configuration_lies_beside_it(net: Path) -> None:
     assert config.model == str(net)
 
 
-def test_doctor_guesses_and_shows_a_picture_and_writes_the_description(
+def test_doctor_shows_candidates_on_a_picture_and_writes_none_that_is_not_clear(
     net: Path, edgec: Edgec, tmp_path: Path
 ) -> None:
+    told = (net.parent / "net.toml").read_text()
     (net.parent / "net.toml").unlink()
     (tmp_path / "a.png").write_bytes(png(random_pixels(1, side=40)[0]))
     done = edgec("doctor", net, "--image", tmp_path / "a.png", "--write")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1
+    assert "net.toml is not written" in done.stderr
+    assert "--data" in done.stderr
     assert "has the channels second" in done.stdout
     assert done.stdout.count("class ") >= 20
-    assert "size = [32, 32]" in (net.parent / "net.toml").read_text()
+    assert "#   std = [0.229, 0.224, 0.225]" in done.stdout
+    assert not (net.parent / "net.toml").exists()
+    (net.parent / "net.toml").write_text(told)
     again = edgec("doctor", net, "--image", tmp_path / "a.png", "--json")
     told = json.loads(again.stdout)
     assert "as net.toml says" in told["tried"]
