@@ -20,7 +20,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredProduct:
     """A product in the store: the stage, the folder, its bytes, and when a build last used it (s, epoch)."""
 
     stage: str
@@ -42,7 +42,7 @@ class DamagedEntry:
     reason: str
 
 
-def entries(root: Path) -> list[Entry]:
+def entries(root: Path) -> list[StoredProduct]:
     """Return what is in the store at `root`, the longest unused first. Raises UsageError if there is none."""
     if not (root / PRODUCTS).is_dir():
         raise UsageError(f"There is no store at {root}. Give the --out of a build.")
@@ -51,13 +51,15 @@ def entries(root: Path) -> list[Entry]:
     ]
     used = {lock.name[:KEY_LETTERS]: lock.stat().st_mtime for lock in (root / LOCKS).iterdir()}
     found = [
-        Entry(folder.parent.name, folder, _size(folder), used.get(folder.name, folder.lstat().st_mtime))
+        StoredProduct(
+            folder.parent.name, folder, _size(folder), used.get(folder.name, folder.lstat().st_mtime)
+        )
         for folder in folders
     ]
     return sorted(found, key=lambda entry: (entry.used, entry.name))
 
 
-def by_build(root: Path) -> dict[str, list[Entry]]:
+def by_build(root: Path) -> dict[str, list[StoredProduct]]:
     """Return the entries of each build by its name; one that several use is with all of them."""
     known = {entry.name: entry for entry in entries(root)}
     records = sorted((root / BUILDS).iterdir()) if (root / BUILDS).is_dir() else []
@@ -78,7 +80,7 @@ def verify(root: Path) -> list[DamagedEntry]:
     return found
 
 
-def prune(root: Path, days: float, limit: int) -> list[Entry]:
+def prune(root: Path, days: float, limit: int) -> list[StoredProduct]:
     """Remove what no build used for `days`, then the longest unused until at most `limit` bytes are left.
 
     Returns what was removed. Raises StorageError while a build uses the store: nothing that a build in
@@ -108,7 +110,7 @@ def _alone(root: Path) -> Iterator[None]:
         yield
 
 
-def _remove(root: Path, entry: Entry) -> None:
+def _remove(root: Path, entry: StoredProduct) -> None:
     """Take an entry out of its place whole, then remove it: a kill in between leaves nothing half there."""
     aside = root / SCRATCH / entry.folder.name
     remove(aside)
