@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cache.stage import ROOT
+from pipeline.cache.own_code import ROOT
 from pipeline.cli import options
 from pipeline.cli.describe import describe
 from pipeline.data.embedded import EMBEDDED
@@ -43,19 +43,26 @@ def doctor(
     model: Annotated[
         Path | None, typer.Argument(help="An .onnx file: guess how it wants its input instead.")
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="A picture to show the guess on.")] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="A picture to show the guess on, or a folder of them; may be given several times."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A labelled data set: the guess is chosen by accuracy.")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Put the guess beside the model.")] = False,
     out: options.Out = None,
     as_json: options.Json = False,
 ) -> None:
     """Check Python, packages, targets, data and disk. Exit code 1 if a build would fail.
 
-    With an ONNX file: guess layout, size and normalisation of its input, and show them on a picture.
+    With an ONNX file: find layout, size and normalisation of its input, by accuracy on labelled images
+    (--data) or by what its batch norms remember (--image). Only what is clear is written.
 
     Example: edgec doctor
     """
     if model is not None:
-        describe(model, image, write, as_json)
+        describe(model, image or [], data, write, as_json)
         return
     machine = [_disk(out or Path("out")), _processor(), _exactness()]
     findings = [_python(), *_packages(), *_targets(), _data(), *machine]

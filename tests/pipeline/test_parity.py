@@ -21,7 +21,7 @@ from torch import Tensor
 
 import pipeline.stages.validate as validate_stage
 import pipeline.training.loop as training_loop
-from pipeline.cache.store import Product
+from pipeline.cache.product import Product
 from pipeline.data.open import open_dataset
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
