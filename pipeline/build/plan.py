@@ -11,6 +11,7 @@ from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
 from pipeline.config import BuildConfig, recorded
+from pipeline.data.open import training_digest
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
 from pipeline.report.model.pixels import PixelAccuracy
@@ -156,7 +157,7 @@ class Build(Request):
                 float_model=self.float_model,
                 engine=self.engine,
                 images=self.seen(self.evaluation),
-                training=TrainingImages(self.dataset),
+                training=TrainingImages(self.dataset, training_digest(self.dataset, self.digests)),
                 task=self.model.task,
             )
         )
@@ -279,6 +280,7 @@ class Build(Request):
     def _make(self, stage: Stage) -> Product:
         start = perf_counter()
         product = self.store.make(stage, self.progress)
+        self.store.record(self.name, product)
         with writing(self.store.root):
             self.digests.save()
         self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start, product.damage))

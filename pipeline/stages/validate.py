@@ -42,7 +42,8 @@ class TrainingImages:
     """The other images of the data set that is validated on: an evaluation image among them is an error."""
 
     dataset: Dataset
-    digest: ClassVar[str] = "not read"  # it takes long, and they change nothing that validation finds
+    digest: str
+    """Of the training images, or of the files that they are packed in."""
 
     def refuse_leak(self) -> None:
         """Raise DataError naming what is in both."""

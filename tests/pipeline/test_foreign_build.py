@@ -72,6 +72,21 @@ def test_weights_in_a_file_of_their_own_are_in_the_key(net: Path) -> None:
     assert build(net).engine.path.read_bytes() == engine
 
 
+def test_a_training_image_that_becomes_an_evaluation_image_is_noticed_later_too(tmp_path: Path) -> None:
+    pictures = [png(picture) for picture in random_pixels(40)]
+    names = [f"{split}/{name}/{n}.png" for split in ("train", "test") for name in "ab" for n in range(10)]
+    data = write_folder(tmp_path / "data", dict(zip(names, pictures, strict=True)))
+    net = export(make(VggLike), tmp_path / "net.onnx")
+    (tmp_path / "net.toml").write_text(f'fit = "stretch"\nlabels = {json.dumps(list("abcdefghij"))}\n')
+    first = build(net, data=data, **{"calibration.images": 1})
+    assert first.accuracy
+    calibrated = {sample.name for sample in first.calibration.samples}
+    left = next(name for name in names if name.startswith("train") and name not in calibrated)
+    (data / left).write_bytes((data / "test/a/0.png").read_bytes())
+    with pytest.raises(DataError, match="evaluation images too"):
+        _ = build(net, data=data, **{"calibration.images": 1}).accuracy
+
+
 def test_labels_reorder_the_data_sets_classes(tmp_path: Path) -> None:
     pictures = [png(picture) for picture in random_pixels(12)]
     names = [f"{split}/{name}/{n}.png" for split in ("train", "test") for name in "ab" for n in range(3)]

@@ -21,21 +21,7 @@ from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
 from pipeline.errors import DataError, StorageError
 from pipeline.progress import Progress, Silent
-
-
-@dataclass(frozen=True)
-class Note(Stage):
-    """Writes a text, and where it was run."""
-
-    name: ClassVar[str] = "note"
-
-    text: str = "hello"
-    source: InputFile | None = None
-
-    def run(self, output: Path, progress: Progress) -> None:
-        with (output.parent.parent / "runs").open("a") as log:
-            log.write(f"{os.getpid()}\n")
-        (output / "note.txt").write_text(self.text)
+from tests.pipeline.cache.notes import Note
 
 
 @dataclass(frozen=True)
