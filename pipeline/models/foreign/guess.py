@@ -84,13 +84,14 @@ class Guess:
         return "\n".join(lines) + "\n"
 
 
-def guess(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> Guess:
-    """Guess how the model at `path` wants its input; `pictures` are uint8 [H, W, C] of any size.
+def guess(path: Path, shown: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None) -> Guess:
+    """Guess how the model at `path` wants its input; `shown`: pictures uint8 [H, W, C] of any size, or one.
 
     Layout and size are what the shape allows. A normalisation that is not in the graph shows only in what its
     batch norms remember, if an exporter left them there. Raises CheckpointError for a file that cannot be
     read.
     """
+    pictures = () if shown is None else (shown,) if isinstance(shown, np.ndarray) else tuple(shown)
     found = read_input(path)
     base, reasons = _by_the_shapes(path, found)
     if not found.takes_floats:

@@ -28,7 +28,7 @@ def test_layout_and_size_are_guessed_from_the_shape(channels: int, tmp_path: Pat
     found = guess(export(network, tmp_path / "net.onnx", channels=channels), [])
     assert (found.description.layout, found.description.size) == ("NCHW", (SIDE, SIDE))
     assert found.description.channels == channels
-    found = guess(nhwc_network(tmp_path / "nhwc.onnx"), list(pixels(1)))
+    found = guess(nhwc_network(tmp_path / "nhwc.onnx"), [pixels(1)[0]])
     assert found.description.layout == "NHWC"
     assert "the input is pixels" in found.reasons[-1]
     assert [tried.name for tried in found.tried] == ["as the graph has it"]
@@ -50,7 +50,7 @@ class Normalise(nn.Module):
 
 def test_normalisations_are_tried_on_a_picture_and_being_sure_decides_nothing(tmp_path: Path) -> None:
     path = export(make(MobileNetLike), tmp_path / "net.onnx")
-    found = guess(path, list(pixels(1)))
+    found = guess(path, pixels(1)[0])
     assert len(found.tried) == 9
     assert not found.clear
     assert "no batch norm is left" in found.reasons[-1]
@@ -67,7 +67,7 @@ def test_normalisations_are_tried_on_a_picture_and_being_sure_decides_nothing(tm
 
 def test_what_the_guess_says_of_fitting_leaves_pictures_of_the_networks_size_alone(tmp_path: Path) -> None:
     path = export(make(VggLike), tmp_path / "net.onnx")
-    text = guess(path, list(pixels(1))).toml()
+    text = guess(path, [pixels(1)[0]]).toml()
     assert 'fit = "crop"' in text
     assert 'resize = "auto"' in text
     (tmp_path / "net.toml").write_text(text)
