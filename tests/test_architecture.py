@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
@@ -19,6 +19,11 @@ ALLOWED = {
 }
 ON_DEVICE = {"numpy", "cv2", "onnxruntime", "tensorrt"}
 """What the runtime may import from outside: the last two only inside the runner of their toolchain."""
+SHARED_FILE_NAMES = {
+    "errors": "each package has its own, with one base class",
+    "camera": "the demo's program, and the frames of a camera: their names are those in bundles that exist",
+}
+"""File names that occur twice, each with the reason."""
 
 
 def sources(folder: str) -> list[Path]:
@@ -147,12 +152,29 @@ def woken(code: str) -> str:
     return done.stderr.rpartition("\n")[2]
 
 
-def test_a_class_name_of_calibration_means_one_thing() -> None:
+def test_a_class_name_means_one_thing_in_the_whole_project() -> None:
+    classes = (
+        (node.name, path)
+        for package in OURS
+        for path in sources(package)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and not is_private(node.name)
+    )
+    assert not twice(classes)
+
+
+def test_a_file_name_means_one_thing_in_the_whole_project() -> None:
+    """But for commands, which are called what their users call them."""
+    files = [
+        path for package in OURS for path in sources(package) if ROOT / "pipeline/cli" not in path.parents
+    ]
+    named = ((path.stem, path) for path in files if not is_private(path.stem) and path.stem[:2] != "__")
+    assert set(twice(named)) == set(SHARED_FILE_NAMES)
+
+
+def twice(named: Iterable[tuple[str, Path]]) -> dict[str, list[str]]:
+    """The names that stand for several things, and where."""
     where: dict[str, list[str]] = {}
-    for folder in OURS:
-        for path in sources(folder):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    where.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
-    twice = {name: files for name, files in where.items() if len(files) > 1}
-    assert not [name for name, files in twice.items() if any(f.startswith("calibration") for f in files)]
+    for name, path in named:
+        where.setdefault(name, []).append(path.relative_to(ROOT).as_posix())
+    return {name: places for name, places in where.items() if len(places) > 1}

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from pipeline.build.plan import Build
 from pipeline.cache.atomic import replacing
-from pipeline.cache.store import Product, writing
+from pipeline.cache.digest import file_digest
+from pipeline.cache.product import Product
+from pipeline.cache.store import writing
+from pipeline.errors import StorageError
 
 
 def publish(build: Build, label: str = "") -> Path:
@@ -48,11 +51,17 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def place(product: Product, name: str, destination: Path) -> None:
-    """Copy a product's file, completely or not at all, unless it is there already."""
-    source = product.file(name)
-    if destination.exists():
-        have, want = destination.stat(), source.stat()
-        if (have.st_size, have.st_mtime_ns) == (want.st_size, want.st_mtime_ns):
-            return
+    """Copy a product's file, completely or not at all, unless those bytes are there already.
+
+    What was copied is digested before it takes its place. Raises StorageError if it is not what was made.
+    """
+    wanted = product.digests[name]
+    if destination.is_file() and file_digest(destination) == wanted:
+        return
     with replacing(destination) as scratch:
-        shutil.copy2(source, scratch)
+        shutil.copy2(product.file(name), scratch)
+        if file_digest(scratch) != wanted:
+            raise StorageError(
+                f"{product.file(name)} was damaged before it could be copied to {destination}. Build again:"
+                " it is then made anew."
+            )

@@ -11,8 +11,8 @@ from pathlib import Path
 def replacing(destination: Path) -> Iterator[Path]:
     """Give a path to write to, beside `destination`; it takes its place if the context ends well.
 
-    Else what was written is removed. The bytes are on the disk before the name is, so that not even a power
-    failure leaves half a file.
+    Else what was written is removed. The bytes are on the disk before the name is, and the name before this
+    returns: after a power failure there is the old file or the new one, and never half of it.
     """
     # not the destination's own name with something added: that could be longer than a name may be
     name = hashlib.sha256(os.fsencode(destination.name)).hexdigest()[:16]
@@ -21,11 +21,15 @@ def replacing(destination: Path) -> Iterator[Path]:
         yield scratch
         flush(scratch)
         scratch.replace(destination)
+        flush(destination.parent)
     finally:
         scratch.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
-    """Bring a file's bytes onto the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Bring a file's bytes, or the names in a folder, onto the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.cache.atomic import replacing
+from pipeline.errors import DataError
 
 
 def file_digest(path: Path) -> str:
@@ -43,7 +44,7 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
     if isinstance(digest, str):
         return {"digest": digest}
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -55,46 +56,103 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
     raise TypeError(f"{type(value).__name__} has no canonical form; give it a digest")
 
 
+Identity = tuple[int, ...]
+
+
+def identity(path: Path) -> Identity:
+    """Return what the file system changes whenever it knows that a file's bytes changed.
+
+    The time of the last status change (ctime) cannot be set back by a program, as that of the last
+    modification can.
+    """
+    status = path.stat()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
 @dataclass(frozen=True)
 class InputFile:
-    """A file that a stage reads, known by its bytes."""
+    """A file that a stage reads, known by its bytes, and the files that it names and cannot be read without.
+
+    Its digest is always taken from its bytes, never from memory.
+    """
 
     path: Path
-    digest: str
+    content: str
+    """SHA-256 of the file's own bytes."""
+    parts: tuple["InputFile", ...] = ()
+    seen: Identity | None = field(default=None, compare=False)
+    """What the file system said when it was digested; None if nobody shall look again."""
 
     @classmethod
-    def at(cls, path: Path) -> "InputFile":
-        """Digest the file at `path`."""
-        return cls(path, file_digest(path))
+    def at(cls, path: Path, parts: Iterable[Path] = ()) -> "InputFile":
+        """Digest the file at `path`, and the `parts` that it names in their order.
+
+        Raises DataError if one of them cannot be read.
+        """
+        try:
+            seen = identity(path)
+            return cls(path, file_digest(path), tuple(cls.at(part) for part in parts), seen)
+        except OSError as error:
+            raise DataError(f"Cannot read {error.filename or path}: {error.strerror}.") from error
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over the bytes of the file and of its parts."""
+        if not self.parts:
+            return self.content
+        return value_digest([self.content, *(part.digest for part in self.parts)])
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file and of its parts."""
+        return self.path.stat().st_size + sum(part.size for part in self.parts)
+
+    def refuse_change(self) -> None:
+        """Raise DataError unless the bytes are the ones that were digested."""
+        if self.seen is not None:
+            try:
+                same = identity(self.path) == self.seen and file_digest(self.path) == self.content
+            except OSError:
+                same = False
+            if not same:
+                raise DataError(
+                    f"{self.path} was changed while the build was reading it; nothing was kept of what was"
+                    " made from it. Build again when it stays as it is."
+                )
+        for part in self.parts:
+            part.refuse_change()
 
 
 class RememberedDigests:
-    """Digests of files by path, size, modification time and inode: an unchanged file is not read again.
+    """Digests of files by path, device, inode, size and both times: an unchanged picture is not read again.
 
-    A file modified within RACY_NS of being read is not remembered: it could change again without any of the
-    four telling.
+    A file changed within RACY_NS of being read is not remembered. It could change again without the file
+    system telling: its clock may be coarse (FAT counts 2 s), and what a program writes through a memory map
+    shows in the times only when the kernel cleans the page, after 35 s by default.
     """
 
-    RACY_NS = 2_000_000_000
+    RACY_NS = 60_000_000_000
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[str, list[object]] = {}
         self._changed = False
-        with suppress(OSError, ValueError):  # lost or damaged: they are only remembered, so read again
-            self._known = dict(json.loads(path.read_text()))
+        with suppress(OSError, ValueError, TypeError):  # lost or damaged: only remembered, so read again
+            checksum, known = json.loads(path.read_text())
+            if isinstance(known, dict) and checksum == value_digest(known):
+                self._known = known
 
     def __call__(self, file: Path) -> str:
         """Return the SHA-256 of a file's bytes, in hex."""
-        status = file.stat()
-        identity = [status.st_size, status.st_mtime_ns, status.st_ino]
+        before = identity(file)
         name = str(file.absolute())
         match self._known.get(name):
-            case [*known, str(digest)] if known == identity:
+            case [*known, str(digest)] if tuple(known) == before:
                 return digest
         digest = file_digest(file)
-        if time.time_ns() - status.st_mtime_ns > self.RACY_NS:
-            self._known[name] = [*identity, digest]
+        *_, modified, changed = before
+        if time.time_ns() - max(modified, changed) > self.RACY_NS and identity(file) == before:
+            self._known[name] = [*before, digest]
             self._changed = True
         return digest
 
@@ -102,5 +160,5 @@ class RememberedDigests:
         """Write what was learned, completely or not at all."""
         if self._changed:
             with replacing(self._path) as scratch:
-                scratch.write_text(json.dumps(self._known))
+                scratch.write_text(json.dumps([value_digest(self._known), self._known]))
             self._changed = False

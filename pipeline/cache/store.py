@@ -2,42 +2,23 @@
 
 import errno
 import fcntl
-import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from pipeline.cache.atomic import flush
-from pipeline.cache.digest import folder_digests, value_digest
+from pipeline.cache.product import KEY_LETTERS, Damaged, Product, read_product, write_manifest
 from pipeline.cache.stage import Stage
 from pipeline.errors import StorageError
 from pipeline.progress import Progress
 
-MANIFEST = "product.json"
-
-
-@dataclass(frozen=True)
-class Product:
-    """What a stage wrote: a folder of files, known by their bytes."""
-
-    stage: str
-    folder: Path
-    digests: Mapping[str, str]
-    cached: bool
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 over all names and bytes: equal output is equal input to what follows."""
-        return value_digest(dict(self.digests))
-
-    def file(self, name: str) -> Path:
-        """Return the path of one of the files. Raises KeyError if the stage did not write it."""
-        if name not in self.digests:
-            raise KeyError(f"{self.stage} wrote {sorted(self.digests)}, not {name!r}")
-        return self.folder / name
+IN_USE = "in_use"
+"""A file that every build locks together with the others while it lasts, and pruning alone."""
+PRODUCTS, LOCKS, SCRATCH = "products", "locks", "scratch"
+BUILDS = "builds"
+"""A file for each build, named like it: the products it has used, one a line."""
 
 
 class Store:
@@ -46,9 +27,15 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         with writing(root):
-            for folder in ("locks", "scratch", "products"):
+            for folder in (LOCKS, SCRATCH, PRODUCTS, BUILDS):
                 (root / folder).mkdir(parents=True, exist_ok=True)
+            self._in_use = (root / IN_USE).open("a")  # held until this object is gone: pruning waits for it
+            fcntl.flock(self._in_use, fcntl.LOCK_SH)
             self._sweep()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_in_use"):
+            self._in_use.close()
 
     def make(self, stage: Stage, progress: Progress) -> Product:
         """Return the stage's product, running the stage if there is none yet.
@@ -57,44 +44,70 @@ class Store:
         nothing is left behind.
         """
         key = stage.key()
-        place = self.root / "products" / stage.name / key[:32]
-        found = _find(stage, place)
-        if found:
-            return found
-        with writing(self.root), self._locked(stage, key, progress):
-            found = _find(stage, place)  # another build may have made it while this one waited
-            return found or self._run(stage, key, place, progress)
+        place = self.root / PRODUCTS / stage.name / key[:KEY_LETTERS]
+        try:
+            found = read_product(stage.name, key, place)
+        except Damaged:
+            found = None  # said below, by whoever makes it anew
+        if found is None:
+            with writing(self.root), self._locked(stage, key, progress):
+                found = self._find_or_run(stage, key, place, progress)
+        self._mark_as_used(key)
+        return found
 
-    def _run(self, stage: Stage, key: str, place: Path, progress: Progress) -> Product:
-        scratch = self.root / "scratch" / key
+    def _find_or_run(self, stage: Stage, key: str, place: Path, progress: Progress) -> Product:
+        try:
+            found = read_product(stage.name, key, place)
+        except Damaged as damage:
+            progress.say(f"{stage.name}: the stored result {place} is damaged: {damage}; it is made anew")
+            return self._run(stage, key, place, progress, str(damage))
+        # another build may have made it while this one waited
+        return found or self._run(stage, key, place, progress)
+
+    def _run(self, stage: Stage, key: str, place: Path, progress: Progress, damage: str = "") -> Product:
+        scratch = self.root / SCRATCH / key
         shutil.rmtree(scratch, ignore_errors=True)  # of a build that was killed while this one waited
         scratch.mkdir()
         try:
             stage.run(scratch, progress)
-            digests = folder_digests(scratch)
-            (scratch / MANIFEST).write_text(json.dumps(digests, indent=1))
-            for name in (*digests, MANIFEST):
-                flush(scratch / name)
+            for source in stage.inputs():
+                source.refuse_change()  # what was read is what the key names, to the end
+            digests = write_manifest(scratch, stage.name, key)
+            for path in (*scratch.rglob("*"), scratch):
+                flush(path)
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(place, ignore_errors=True)  # incomplete: `_find` refused it
+            remove(place)
             scratch.rename(place)
+            flush(place.parent)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return Product(stage.name, place, digests, cached=False)
+        return Product(stage.name, place, digests, cached=False, damage=damage)
+
+    def record(self, build: str, product: Product) -> None:
+        """Note that a build uses a product."""
+        file, line = self.root / BUILDS / build, f"{product.stage}/{product.folder.name}"
+        if not file.is_file() or line not in file.read_text().split():
+            with writing(self.root), file.open("a") as record:
+                record.write(f"{line}\n")
 
     @contextmanager
     def _locked(self, stage: Stage, key: str, progress: Progress) -> Iterator[None]:
         """Hold the key's lock. The kernel drops it when a process dies, however it dies."""
-        with (self.root / "locks" / key).open("w") as file:
+        with (self.root / LOCKS / key).open("w") as file:
             if not _taken(file):
                 progress.say(f"{stage.name}: another build is at it; waiting for its result")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def _mark_as_used(self, key: str) -> None:
+        """Let the time of the lock's last modification be that of the product's last use, for pruning."""
+        with suppress(OSError):  # a store that can only be read
+            (self.root / LOCKS / key).touch()
+
     def _sweep(self) -> None:
         """Remove what killed builds left: whoever holds a key's lock owns its scratch folder."""
-        for scratch in (self.root / "scratch").iterdir():
-            with (self.root / "locks" / scratch.name).open("w") as file:
+        for scratch in (self.root / SCRATCH).iterdir():
+            with (self.root / LOCKS / scratch.name).open("w") as file:
                 if _taken(file):
                     shutil.rmtree(scratch, ignore_errors=True)
 
@@ -108,13 +121,12 @@ def _taken(file: IO[str]) -> bool:
     return True
 
 
-def _find(stage: Stage, place: Path) -> Product | None:
-    try:
-        digests = json.loads((place / MANIFEST).read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    complete = isinstance(digests, dict) and all((place / name).is_file() for name in digests)
-    return Product(stage.name, place, digests, cached=True) if complete else None
+def remove(place: Path) -> None:
+    """Remove an entry, whatever lies in its place; what a link leads to stays."""
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+    elif place.exists():
+        shutil.rmtree(place)
 
 
 REFUSALS = (

@@ -16,6 +16,7 @@ OPTIONS = {
     "data": options.Data,
     "labels": options.Labels,
     "checkpoint": options.Checkpoint,
+    "weights": options.Weights,
     "config": options.Config,
     "device": options.Device,
     "out": options.Out,

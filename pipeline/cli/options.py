@@ -21,6 +21,10 @@ Data = Annotated[
 ]
 Labels = Annotated[str | None, typer.Option(help="Column of labels.csv that holds the class.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="Weights: .safetensors, .pt or .pth.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="Which weights, where the checkpoint has several: ema, raw, or a place in it."),
+]
 Config = Annotated[Path | None, typer.Option(help="A TOML file; options given here take precedence.")]
 Device = Annotated[
     str | None,

@@ -28,6 +28,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random. Default: 0.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights to start from. Default: random.")] = None,
+    weights: options.Weights = None,
     new_head: Annotated[
         bool | None, typer.Option("--new-head", help="Take all but the classifier from --checkpoint.")
     ] = None,
@@ -56,6 +57,7 @@ def train(
         "epochs": epochs,
         "seed": seed,
         "initial": checkpoint,
+        "weights": weights,
         "new_head": new_head,
     }
     if qat:

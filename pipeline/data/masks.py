@@ -18,7 +18,7 @@ from pipeline.data.folder import PICTURES, SPLIT_NAMES
 from pipeline.data.images import Images
 from pipeline.data.open import open_dataset
 from pipeline.data.relabel import Relabelled
-from pipeline.data.tree import FileDigest, FolderTree, Tree, TreeImages, ZipTree
+from pipeline.data.tree import FileDigest, FolderTree, Tree, TreeImages, ZipTree, read_unchanged
 from pipeline.errors import DataError, listed
 from targets.runtime.preprocess import VOID, ImageError
 
@@ -38,7 +38,7 @@ class MaskedImages(TreeImages):
     def mask(self, index: int) -> NDArray[np.uint8]:
         """Return the class numbers, uint8 [H, W]. Raises ImageError, and DataError for unknown classes."""
         name = self._masks[index]
-        mask = read_mask(self._tree.read(name), f"{self._tree.location}: the mask {name}")
+        mask = read_mask(read_unchanged(self._tree, name), f"{self._tree.location}: the mask {name}")
         largest = int(mask[mask != VOID].max(initial=0))
         if largest >= self._classes:
             raise DataError(

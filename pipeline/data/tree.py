@@ -65,6 +65,7 @@ class FolderTree:
         self.location = str(folder)
         self._folder = folder
         self._file_digest = digest
+        self._digests: dict[str, str] = {}
 
     def holds(self, name: str) -> bool:
         """Tell whether the folder has such a file."""
@@ -85,9 +86,11 @@ class FolderTree:
             return path.read_bytes()
 
     def digest(self, name: str) -> str:
-        """Return a file's sha256, by the function given."""
-        with _readable():
-            return self._file_digest(self._folder / name)
+        """Return a file's sha256, by the function given: the same as long as this object lasts."""
+        if name not in self._digests:
+            with _readable():
+                self._digests[name] = self._file_digest(self._folder / name)
+        return self._digests[name]
 
 
 class ZipTree:
@@ -103,6 +106,7 @@ class ZipTree:
         if any(member.flag_bits & 1 for member in members):
             raise DataError(f"{path} is encrypted. Unpack it and name the folder.")
         self._names = {member.filename for member in members}
+        self._digests: dict[str, str] = {}
 
     def top(self) -> list[str]:
         """Return the files and folders that lie in no other folder, sorted."""
@@ -126,12 +130,17 @@ class ZipTree:
             raise ImageError(f"the archive is damaged there: {error}") from error
 
     def digest(self, name: str) -> str:
-        """Return a member's sha256; for a damaged one, which never reaches a model, that of its checksum."""
-        try:
-            content = self.read(name)
-        except ImageError:
-            content = f"damaged {name} {self._archive.getinfo(name).CRC}".encode()
-        return hashlib.sha256(content).hexdigest()
+        """Return a member's sha256, the same as long as this object lasts.
+
+        For a damaged one, which never reaches a model, it is that of its checksum.
+        """
+        if name not in self._digests:
+            try:
+                content = self.read(name)
+            except ImageError:
+                content = f"damaged {name} {self._archive.getinfo(name).CRC}".encode()
+            self._digests[name] = hashlib.sha256(content).hexdigest()
+        return self._digests[name]
 
 
 class TreeImages:
@@ -151,8 +160,22 @@ class TreeImages:
         return self._tree.digest(self._names[index])
 
     def decode(self, index: int, channels: int) -> NDArray[np.uint8]:
-        """Return the decoded picture. Raises ImageError."""
-        return decode(self._tree.read(self._names[index]), channels)
+        """Return the decoded picture. Raises ImageError, and DataError if the file was changed meanwhile."""
+        return decode(read_unchanged(self._tree, self._names[index]), channels)
+
+
+def read_unchanged(tree: Tree, name: str) -> bytes:
+    """Return the bytes of a file, which have the digest that it is known by: what is read is in the key.
+
+    Raises ImageError if they are damaged, DataError if they are other bytes.
+    """
+    content = tree.read(name)
+    if hashlib.sha256(content).hexdigest() != tree.digest(name):
+        raise DataError(
+            f"{tree.location}: {name} was changed while the build was reading it. Build again when it stays"
+            " as it is."
+        )
+    return content
 
 
 def _files_below(folder: Path, top: str) -> Iterator[str]:

@@ -1,14 +1,8 @@
 """Weights from files that may be missing, damaged, unsafe or made for another network."""
 
-import argparse
-import pickle
-import re
-import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -16,148 +10,138 @@ from pipeline.errors import CheckpointError, listed
 from pipeline.models import resnet
 from pipeline.models.dialects import renamed
 from pipeline.models.keras import from_keras, read_keras
+from pipeline.models.weights.content import ADVICE, read_content
+from pipeline.models.weights.state_dicts import (
+    Fitting,
+    StateDict,
+    choose,
+    state_dicts,
+    unreadable_averages,
+    without_prefix,
+)
 from pipeline.models.zoo import KNOWN_MODELS, KnownModel
 
-ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
-
-DAMAGE = (
-    pickle.UnpicklingError,
-    struct.error,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-)
-"""What torch.load raises on truncated and scrambled files."""
-
-WRAPPINGS = ("state_dict", "model_state_dict", "model", "net")
-"""Where training checkpoints keep the weights: Lightning and the ImageNet example, torch's tutorial, ..."""
-
+Say = Callable[[str], None]
 Weights = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
 
 
-def load_model(model: KnownModel, checkpoint: Path, classes: int) -> nn.Module:
+def load_model(
+    model: KnownModel,
+    checkpoint: Path,
+    classes: int,
+    weights: str | None = None,
+    say: Say = lambda _: None,
+) -> nn.Module:
     """Build `model` for `classes` classes and load its weights, float32, in evaluation mode.
 
-    Raises CheckpointError if the file is damaged, unsafe or does not fit; the text says which keys or shapes
-    differ and which known model the file would fit.
+    weights: which of several sets in the file, see `choose`; `say` hears what was taken. Raises
+    CheckpointError if the file is damaged, unsafe or does not fit; the text says which keys or shapes differ
+    and which known model the file would fit.
     """
-    weights = _weights_for(model, checkpoint)
     network = resnet.build(model.architecture, model.channels, classes)
-    _check_fit(model, checkpoint, classes, _shapes(weights), _shapes(network.state_dict()))
+    wanted = _shapes(network.state_dict())
+    found = _weights_for(model, checkpoint, lambda shapes: shapes == wanted, weights, say)
+    _check_fit(model, checkpoint, classes, _shapes(found), wanted)
     # strict: only num_batches_tracked, which counts training steps, may be absent
-    network.load_state_dict(weights, strict=False)
+    network.load_state_dict(found, strict=False)
     return network.eval()
 
 
-def load_backbone(model: KnownModel, checkpoint: Path, classes: int) -> nn.Module:
+def load_backbone(
+    model: KnownModel,
+    checkpoint: Path,
+    classes: int,
+    weights: str | None = None,
+    say: Say = lambda _: None,
+) -> nn.Module:
     """Build `model` for `classes` classes with a checkpoint's weights in all layers but the classifier.
 
-    The checkpoint's classes may be others. The network is left in training mode. Raises CheckpointError as
-    `load_model` does.
+    The checkpoint's classes may be others. The network is left in training mode. `weights` and `say` are as
+    for `load_model`. Raises CheckpointError as it does.
     """
-    weights = _weights_for(model, checkpoint)
-    found = _shapes(weights)
+
+    def fits(shapes: Shapes) -> bool:
+        return shapes == _expected(model, _classes(shapes) or classes)
+
+    taken = _weights_for(model, checkpoint, fits, weights, say)
+    found = _shapes(taken)
     old = _classes(found) or classes
     _check_fit(model, checkpoint, old, found, _expected(model, old))
     network = resnet.build(model.architecture, model.channels, classes)
     head = resnet.classifier(network)
     own = next(name for name, module in network.named_modules() if module is head)
-    kept = {key: value for key, value in weights.items() if not key.startswith(f"{own}.")}
+    kept = {key: value for key, value in taken.items() if not key.startswith(f"{own}.")}
     network.load_state_dict(kept, strict=False)
     return network
 
 
-def _weights_for(model: KnownModel, checkpoint: Path) -> Weights:
+def _weights_for(
+    model: KnownModel, checkpoint: Path, fits: Callable[[Shapes], bool], wanted: str | None, say: Say
+) -> Weights:
     """Read weights in the form that `model` has: Keras' depend on the normalisation."""
     if checkpoint.suffix in (".h5", ".keras") and checkpoint.is_file():
         found = from_keras(read_keras(checkpoint), model.mean, model.std)
         return {key: _checked(value, key, checkpoint) for key, value in found.items()}
-    return renamed(read_weights(checkpoint))
+    return read_weights(checkpoint, fits, wanted, say)
 
 
-def read_weights(path: Path) -> Weights:
-    """Read a .safetensors, .pt or .pth file into float32 tensors by key.
+def read_weights(
+    path: Path,
+    fits: Callable[[Shapes], bool] | None = None,
+    wanted: str | None = None,
+    say: Say = lambda _: None,
+) -> Weights:
+    """Read a file of safetensors, torch or TorchScript into float32 tensors by key.
 
-    Wrappings such as {'state_dict': ...} are taken off, and so are first parts of the name that all keys
-    share, such as DataParallel's `module.`; num_batches_tracked is left out. Raises CheckpointError for a
-    file that is missing, truncated, holds anything but tensors, or holds NaN or infinity.
+    They may lie in dictionaries such as {'state_dict': ...}, several sets beside each other, and have names
+    with first parts such as DataParallel's `module.`: a set that `fits` is taken (see `choose`, also for
+    `wanted` and `say`). Without one, the first is returned as it is. num_batches_tracked is left out. Raises
+    CheckpointError for a file that is missing, damaged, holds no weights, or holds NaN or infinity.
     """
     if not path.is_file():
         raise CheckpointError(f"The checkpoint {path} does not exist or is not a file.")
-    if path.suffix not in (".safetensors", ".pt", ".pth"):
-        raise CheckpointError(f"The name {path} ends in none of .safetensors, .pt, .pth, .h5 and .keras.")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    weights: Weights = {}
-    for key, value in _without_prefix(_unwrapped(content, path)).items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{path} holds more than tensors by name: {key!r} is {type(value).__name__}. {ADVICE}"
-            )
-        if not key.endswith("num_batches_tracked"):
-            weights[key] = _checked(value, key, path)
-    if not weights:
-        raise CheckpointError(f"{path} holds no weights.")
-    return weights
+    content = read_content(path)
+    sets = state_dicts(content)
+    if not sets:
+        raise CheckpointError(_no_weights(content, path))
+    fitting = [one for one in (_fitting(found, fits) for found in sets) if one is not None]
+    if not fitting:
+        return _as_it_is(sets[0], content, path)
+    unusable = unreadable_averages(content)
+    unusable += [one.place for one in sets if one.averaged and one not in [f.source for f in fitting]]
+    taken = choose(fitting, unusable, wanted, path, say)
+    return {key: _checked(value, key, path) for key, value in taken.weights.items()}
 
 
-def _read_safetensors(path: Path) -> Mapping[str, object]:
-    try:
-        return dict(safetensors.torch.load_file(path))
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}).") from error
+def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> Fitting | None:
+    for kept, left_out in without_prefix(found.tensors) if fits else ():
+        weights = renamed(_without_counters(kept))
+        if fits and fits(_shapes(weights)):
+            return Fitting(found, weights, left_out)
+    return None
 
 
-def _read_torch(path: Path) -> Mapping[str, object]:
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # plain values; many keep their options
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is damaged, or holds Python objects that could run code when loaded; nothing of it was"
-            f" run ({_refused(error)}). {ADVICE}"
-        ) from error
-    except DAMAGE as error:
-        raise CheckpointError(f"{path} is truncated or no torch file ({_first_sentence(error)}).") from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by name. {ADVICE}")
-    return content
+def _as_it_is(found: StateDict, content: Mapping[object, object], path: Path) -> Weights:
+    """Return weights that fit nothing, for a message that says what differs."""
+    if not found.place:
+        for key, value in content.items():
+            if not isinstance(key, str) or not isinstance(value, Tensor):
+                raise CheckpointError(_no_weights({key: value}, path))
+    *_, (kept, left_out) = [one for one in without_prefix(found.tensors) if not one[1]]
+    assert not left_out  # noqa: S101 - only what all keys share is taken off
+    return renamed({key: _checked(value, key, path) for key, value in _without_counters(kept).items()})
 
 
-def _refused(error: pickle.UnpicklingError) -> str:
-    """Return what torch refused to load, if it says so."""
-    name = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return f"it names {name[1]}" if name else _first_sentence(error)
+def _without_counters(tensors: Mapping[str, Tensor]) -> Weights:
+    return {key: value for key, value in tensors.items() if not key.endswith("num_batches_tracked")}
 
 
-def _first_sentence(error: BaseException) -> str:
-    """Shorten an error of torch's: they go on for paragraphs."""
-    lines = str(error).strip().splitlines()
-    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
-
-
-def _unwrapped(content: Mapping[str, object], path: Path) -> Mapping[str, object]:
-    """Take the weights out of a training checkpoint."""
-    for key in WRAPPINGS:
-        inner = content.get(key)
-        if isinstance(inner, Mapping):
-            return inner
-        if inner is not None and not isinstance(inner, Tensor):
-            raise CheckpointError(f"{path}: {key!r} holds {type(inner).__name__}, not weights by name.")
-    return content
-
-
-def _without_prefix(content: Mapping[str, object]) -> Mapping[str, object]:
-    """Take off what DataParallel, torch.compile and Lightning put before every key of a network."""
-    while len(firsts := {str(key).partition(".")[:2] for key in content}) == 1:
-        ((first, dot),) = firsts
-        if not dot:
-            break
-        content = {str(key).removeprefix(first + dot): value for key, value in content.items()}
-    return content
+def _no_weights(content: Mapping[object, object], path: Path) -> str:
+    if not content:
+        return f"{path} holds no weights."
+    key, value = next(iter(content.items()))
+    return f"{path} holds more than tensors by name: {key!r} is {type(value).__name__}. {ADVICE}"
 
 
 def _checked(tensor: Tensor, key: str, path: Path) -> Tensor:

@@ -18,8 +18,15 @@ TIMM_V2 = (
 )
 
 
+HEAD_IN_SEQUENTIAL = re.compile(r"^(fc|linear)\.\d+\.(weight|bias)$")
+"""A classifier with Dropout before it: nn.Sequential(nn.Dropout(), nn.Linear(...))."""
+
+
 def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return timm's `resnetv2_*` under our names; other weights as they are."""
+    """Return timm's `resnetv2_*`, and a classifier inside Sequential, under our names; others as they are."""
+    heads = {key for key in weights if HEAD_IN_SEQUENTIAL.match(key)}
+    if len(heads) == 2:
+        weights = {HEAD_IN_SEQUENTIAL.sub(r"\1.\2", key): value for key, value in weights.items()}
     if "stem.conv.weight" not in weights:
         return weights
     found = {}

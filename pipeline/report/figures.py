@@ -1,7 +1,7 @@
 """How figures are written, the same in the terminal, in HTML and in Markdown."""
 
 from pipeline.report.model.certainty import Interval, NotMeasured
-from pipeline.report.model.performance import Instructions, Latency, MachineState, PeakMemory, SpeedRatio
+from pipeline.report.model.performance import Instructions, Latency, MachineConditions, Memory, SpeedRatio
 
 NOT_MEASURED = "not measured"
 
@@ -101,7 +101,7 @@ def stopping(latency: Latency) -> str:
     return reasons[latency.stopped]
 
 
-def memory(measured: PeakMemory | NotMeasured) -> str:
+def memory(measured: Memory | NotMeasured) -> str:
     """Write peak memory: 79.2 MiB, or not measured."""
     return NOT_MEASURED if isinstance(measured, NotMeasured) else size(measured.peak_bytes)
 
@@ -133,7 +133,7 @@ def machine_state(latency: Latency) -> str:
     return f"{said} {missing}".strip()
 
 
-def _slowest(state: MachineState) -> float | None:
+def _slowest(state: MachineConditions) -> float | None:
     return min(state.frequencies_mhz, default=None)
 
 

@@ -13,7 +13,7 @@ from pipeline.report.template import render_page
 
 
 @dataclass(frozen=True)
-class Tile:
+class HeadlineFigure:
     """One headline figure."""
 
     label: str
@@ -67,24 +67,26 @@ def render_html(report: Report) -> str:
     )
 
 
-def tiles(report: Report) -> list[Tile]:
+def tiles(report: Report) -> list[HeadlineFigure]:
     """Return the four figures everybody asks for first."""
     int8, sizes, (counted, rate) = report.latency_int8, report.sizes, report.accuracy.rates[0]
     if isinstance(int8, NotMeasured):
-        latency = Tile("INT8 latency, p50", figures.NOT_MEASURED, int8.reason)
-        throughput = Tile("INT8 throughput", figures.NOT_MEASURED, int8.reason)
+        latency = HeadlineFigure("INT8 latency, p50", figures.NOT_MEASURED, int8.reason)
+        throughput = HeadlineFigure("INT8 throughput", figures.NOT_MEASURED, int8.reason)
     else:
         note = f"on {int8.origin}{', noisy' if int8.noisy else ''}"
         if report.speed is not None:
             note = f"{1 / report.speed.ratio:.2f} times as fast as FP32, {note}"
-        latency = Tile("INT8 latency, p50", figures.milliseconds(int8.p50.ms), note)
+        latency = HeadlineFigure("INT8 latency, p50", figures.milliseconds(int8.p50.ms), note)
         speed = figures.significant(int8.throughput_per_s)
-        throughput = Tile("INT8 throughput", f"{speed} /s", f"images, batch {int8.batch}, on {int8.origin}")
+        throughput = HeadlineFigure(
+            "INT8 throughput", f"{speed} /s", f"images, batch {int8.batch}, on {int8.origin}"
+        )
     return [
-        Tile(f"INT8 {counted}", figures.percent(rate.int8), f"FP32 {figures.percent(rate.fp32)}"),
+        HeadlineFigure(f"INT8 {counted}", figures.percent(rate.int8), f"FP32 {figures.percent(rate.fp32)}"),
         latency,
         throughput,
-        Tile("Engine", figures.size(sizes.engine), f"FP32 ONNX {figures.size(sizes.model)}"),
+        HeadlineFigure("Engine", figures.size(sizes.engine), f"FP32 ONNX {figures.size(sizes.model)}"),
     ]
 
 

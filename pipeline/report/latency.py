@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.model.certainty import Interval
-from pipeline.report.model.performance import Latency, MachineState, PeakMemory, Quantile
+from pipeline.report.model.performance import Latency, MachineConditions, Memory, Quantile
 from targets.base import Origin
 from targets.runtime import machine
 from targets.runtime.measure import Measurement
@@ -45,9 +45,9 @@ def latency_of(measurement: Measurement, origin: Origin, threads: int | None) ->
     )
 
 
-def memory_of(measured: machine.PeakMemory, origin: Origin) -> PeakMemory:
+def memory_of(measured: machine.PeakMemory, origin: Origin) -> Memory:
     """Return the record of peak memory measured at `origin`."""
-    return PeakMemory(
+    return Memory(
         origin=origin,
         peak_bytes=measured.peak_bytes,
         before_open_bytes=measured.before_open_bytes,
@@ -100,5 +100,5 @@ def _noise_of_runs(runs: NDArray[np.int64]) -> list[str]:
     return found
 
 
-def _state(state: machine.MachineState) -> MachineState:
-    return MachineState(**state._asdict())
+def _state(state: machine.MachineState) -> MachineConditions:
+    return MachineConditions(**state._asdict())

@@ -9,7 +9,7 @@ CLASS_ROWS = 40
 
 
 @dataclass(frozen=True)
-class ClassRow:
+class PixelClassRow:
     """A class of pixels with its intersections over union in percent, which are their places on the axis."""
 
     name: str
@@ -52,13 +52,13 @@ def headline(accuracy: PixelAccuracy) -> str:
     )
 
 
-def class_rows(accuracy: PixelAccuracy, names: tuple[str, ...]) -> list[ClassRow]:
+def class_rows(accuracy: PixelAccuracy, names: tuple[str, ...]) -> list[PixelClassRow]:
     """Return the classes that are there: in their order, or those that lost most first if they are many."""
     present = [one for one in accuracy.per_class if one.fp32_iou is not None and one.int8_iou is not None]
     if len(present) > CLASS_ROWS:
         present.sort(key=_lost, reverse=True)
     return [
-        ClassRow(names[one.label], one.pixels, 100 * (one.fp32_iou or 0.0), 100 * (one.int8_iou or 0.0))
+        PixelClassRow(names[one.label], one.pixels, 100 * (one.fp32_iou or 0.0), 100 * (one.int8_iou or 0.0))
         for one in present
     ]
 

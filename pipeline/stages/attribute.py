@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.model.layer_costs import LayerSensitivity
-from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
-from pipeline.stages.quantize import Quantized
+from pipeline.stages.quantize import QuantizedNetwork
 
 Sensitivities = TypeAdapter(tuple[LayerSensitivity, ...])
 NO_NOISE_DB = 200.0
@@ -23,15 +23,9 @@ class Attribute(Stage):
     """Quantise one layer at a time, and all but one, and compare the logits with the float model's."""
 
     name: ClassVar[str] = "attribute"
-    code: ClassVar[tuple[str, ...]] = (
-        *CODE,
-        "pipeline/stages/attribute.py",
-        "pipeline/stages/quantize.py",
-        "pipeline/report/model",
-    )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    network: Quantized
+    network: QuantizedNetwork
     evaluation: ModelImages
 
     def run(self, output: Path, progress: Progress) -> None:

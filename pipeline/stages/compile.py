@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.cache.digest import value_digest
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from targets.base import CHECKS, Check, Talkative, Target
 from targets.registry import find_target
@@ -61,7 +61,6 @@ class Compile(Stage):
     """Let the target's toolchain build the engine."""
 
     name: ClassVar[str] = "compile"
-    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/compile.py", "targets")
 
     float_model: Product
     int8_model: Product

@@ -7,14 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.data.corruptions import CORRUPTIONS, parameters_of
 from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
-from pipeline.stages.validate import CODE, TOOLS
+from pipeline.stages.validate import TOOLS
 from targets.reference import ReferenceTarget
 
 BATCH = 32
@@ -22,19 +22,13 @@ SEVERITIES = (1, 3, 5)
 
 
 @dataclass(frozen=True)
-class Robustness(Stage):
+class Corrupt(Stage):
     """Corrupt preprocessed images in every way and run the float model and the engine on them.
 
     Every corruption and severity sees all of `images`; what is noise in them follows from `seed`.
     """
 
     name: ClassVar[str] = "robustness"
-    code: ClassVar[tuple[str, ...]] = (
-        *CODE,
-        "pipeline/stages/corrupt.py",
-        "pipeline/data/corruptions.py",
-        "pipeline/report/corruption_loss.py",
-    )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from calibration.recipe import QuantRecipe
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.progress import Progress
-from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Quantized:
+class QuantizedNetwork:
     """A network in 8 bits, and what it was made from."""
 
     float_model: Product
@@ -44,7 +44,6 @@ class Quantize(Stage):
     """
 
     name: ClassVar[str] = "quantize"
-    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/quantize.py")
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product

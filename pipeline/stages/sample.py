@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.data.split import Batch
 from pipeline.progress import Progress
 from pipeline.report.pixel_tally import at_size
@@ -34,16 +34,10 @@ def sample_size(preprocessing: Preprocessing, task: Task, classes: int) -> int:
 
 
 @dataclass(frozen=True)
-class Sample(Stage):
+class TakeSamples(Stage):
     """Let the float model and the engine classify a few images, so that a device can compare."""
 
     name: ClassVar[str] = "sample"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/sample.py",
-        "pipeline/stages/image_set.py",
-        "pipeline/data",
-        "targets",
-    )
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python")
 
     float_model: Product

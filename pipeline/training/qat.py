@@ -56,7 +56,7 @@ class QatResult:
 
 
 @dataclass(frozen=True)
-class Subject:
+class QatStart:
     """What is trained: a float graph, where it is quantised, and the numbers to begin with."""
 
     graph: OnnxGraph
@@ -65,7 +65,7 @@ class Subject:
     start: Parameters
 
     @classmethod
-    def of(cls, build: Build) -> "Subject":
+    def of(cls, build: Build) -> "QatStart":
         """Take a build's quantised model."""
         graph = OnnxGraph.load(build.prepared_model.file("model.onnx"))
         placement = place(graph, build.recipe)
@@ -81,7 +81,7 @@ def train_quantized(config: QatConfig, output: Path, progress: Progress = SILENT
     CalibrationError for settings, images or a folder that cannot be used.
     """
     build = Build(_start_of(config, output), progress)
-    subject = Subject.of(build)
+    subject = QatStart.of(build)
     split = build.dataset.split("train")
     images, labels = held_in_memory(split, build.model, progress)
     trainer = QatTrainer(config, subject)
@@ -118,7 +118,7 @@ class QatTrainer:
     All that is random follows from the seed and the number of the epoch.
     """
 
-    def __init__(self, config: QatConfig, subject: Subject) -> None:
+    def __init__(self, config: QatConfig, subject: QatStart) -> None:
         self.config, self.subject = config, subject
         self.teacher = Replay(subject.graph)
         self.network = FakeQuantized(subject.graph, subject.placement, subject.start, limit=None)
@@ -212,6 +212,7 @@ def _start_of(config: QatConfig, output: Path) -> BuildConfig:
             "data": config.data,
             "labels": config.labels,
             "checkpoint": config.initial,
+            "weights": config.weights,
             "out": output / "start",
             "calibration": {"recipe": config.recipe, "images": config.calibration_images},
         }

@@ -20,6 +20,7 @@ class TrainConfig(BaseModel):
     data: Path | None = None  # None: the model's own data set
     labels: str | None = None  # which column of a labels.csv; None: the first
     initial: Path | None = None  # weights to start from; None: random ones
+    weights: str | None = None  # which of its weights: ema, raw, or a place in it
     new_head: bool = False  # take all but the classifier from `initial`: its classes may be others
     thaw: float = Field(default=0, ge=0, le=1)  # share of epochs: stages learn one by one, the head first
     silent_branches: bool = False  # zero the last norm's scale in each block (Goyal et al. 2017, 5.1)
@@ -80,6 +81,7 @@ class QatConfig(BaseModel):
     data: Path | None = None  # None: the model's own data set
     labels: str | None = None  # which column of a labels.csv; None: the first
     initial: Path | None = None  # the float weights to quantise; None: the model's own
+    weights: str | None = None  # which of its weights: ema, raw, or a place in it
     recipe: str = "w8a8_asym_mse_bc"
     calibration_images: int = Field(default=512, ge=1)
     seed: int = Field(default=0, ge=0)

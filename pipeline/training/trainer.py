@@ -158,7 +158,7 @@ def _initial(config: TrainConfig, model: KnownModel, classes: int) -> nn.Module:
         torch.manual_seed(_seed(config.seed, 0))
         if config.initial is not None:
             load = load_backbone if config.new_head else load_model
-            return load(model, config.initial, classes)
+            return load(model, config.initial, classes, config.weights)
         network = resnet.build(model.architecture, model.channels, classes)
     if config.silent_branches:
         resnet.silence_branches(network)

@@ -27,7 +27,7 @@ from torch import nn
 from pipeline.cache.atomic import replacing
 from pipeline.cache.store import writing
 from pipeline.errors import CheckpointError, UsageError
-from pipeline.models.checkpoint import DAMAGE
+from pipeline.models.weights.content import DAMAGE
 from pipeline.training.settings import QatConfig, TrainConfig
 
 

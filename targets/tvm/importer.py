@@ -107,7 +107,7 @@ class _Importer:
         found = READERS[node.op_type](label(node), operands, attributes(node))
         if not isinstance(found, SameGrid):
             return found
-        operator = found.finish(node.output[0])
+        operator = found.finish(f"{node.output[0]} in integers")  # the float tensor has the node's name
         self.growing.append(operator)
         return Quantized(operator.output, found.source.scale)
 

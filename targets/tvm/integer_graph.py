@@ -12,6 +12,7 @@ wanted as a real number, as logits are, leaves as float32(acc) * m. What has no 
 of float32 operators between `Dequantise` and `Quantise`; `targets.tvm.floats` says what it computes.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from typing import assert_never
@@ -228,6 +229,13 @@ class IntegerGraph:
     logits: Tensor | Dense
     pixels: str = "image"
     """What islands call the caller's image, where they read it themselves."""
+
+    def __post_init__(self) -> None:
+        """Refuse two tensors of one name: memory is planned by names, so one would write over the other."""
+        written = Counter(tensor.name for op in self.operators for tensor in outputs(op))
+        twice = {name for name, times in written.items() if times > 1}
+        if twice:
+            raise ValueError(f"several operators write {sorted(twice)}")
 
     @property
     def classes(self) -> int:

@@ -1,5 +1,6 @@
-"""A toolchain is its package and a line in the registry, a board one table: the pipeline knows neither."""
+"""What a new toolchain, a board and an option take, as CONTRIBUTING.md says: they are added, and work."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -86,11 +87,39 @@ def test_a_toolchain_is_built_measured_and_bundled_like_the_others(
     sys.modules.pop("acme")
 
 
-def test_a_board_is_one_table(tmp_path: Path) -> None:
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The three packages, to be changed."""
     for package in ("pipeline", "targets", "calibration"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    with (tmp_path / "targets/devices.toml").open("a") as tables:
+    return tmp_path
+
+
+def said(copy: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    environment = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def insert(file: Path, after: str, new: str) -> None:
+    text = file.read_text()
+    assert text.count(after) == 1
+    file.write_text(text.replace(after, after + new))
+
+
+def test_a_board_is_one_table(copy: Path) -> None:
+    with (copy / "targets/devices.toml").open("a") as tables:
         tables.write('\n[anvil]\nsummary = "a board of a test"\nisa = "dotprod"\nemulated_cpu = "max"\n')
-    listed = [sys.executable, "-m", "pipeline", "targets"]
-    said = subprocess.run(listed, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert "a board of a test" in said
+    assert "a board of a test" in said(copy, "targets")
+
+
+def test_an_option_of_builds_is_a_field_and_its_help(copy: Path) -> None:
+    insert(copy / "pipeline/config.py", "    labels: str | None = None\n", "    anvil: int | None = None\n")
+    annotated = "\nAnvil = Annotated[str | None, typer.Option(help='An option of a test.')]\n"
+    insert(copy / "pipeline/cli/options.py", "import typer\n", annotated)
+    insert(
+        copy / "pipeline/cli/build_options.py", '"labels": options.Labels,\n', '    "anvil": options.Anvil,\n'
+    )
+    assert "An option of a test." in said(copy, "build", "--help")
+    assert "anvil is 'heavy': input should be a valid integer" in said(copy, "build", "--anvil", "heavy")

@@ -81,7 +81,8 @@ def test_the_bundle_holds_what_its_manifest_says(out: Path, tmp_path: Path) -> N
 
 
 def test_a_rebuild_runs_nothing_and_changes_nothing(edgec: Edgec, quick: Path, out: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    files = [path for path in out.rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in files if path.parent.name != "locks"}  # of last use
     assert ran(rebuilt(edgec, out, "--config", quick)) == []
     assert {path: path.stat().st_mtime_ns for path in before} == before
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.build import fleet
-from pipeline.build.fleet import build_on_all, devices_of, failed
+from pipeline.build.fleet import build_on_all, devices_of, exit_code
 from pipeline.build.plan import Build
 from pipeline.build.publish import publish
 from pipeline.bundle.contents import verify
@@ -16,7 +16,7 @@ from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.performance import Latency, PeakMemory
+from pipeline.report.model.performance import Latency, Memory
 from targets import registry
 from targets.base import Origin
 from targets.devices import CpuBoard
@@ -90,7 +90,7 @@ def test_accuracy_and_latency_come_from_the_device(
     assert isinstance(report.latency_int8, Latency)
     assert report.latency_int8.origin is Origin.DEVICE
     assert report.latency_int8.before.cores == probe(sshd.device).cores
-    assert isinstance(report.memory_int8, PeakMemory)
+    assert isinstance(report.memory_int8, Memory)
     assert report.speed is None  # FP32 ran here, not there
     assert report.machines[1].origin is Origin.DEVICE
     assert report.machines[1].description == probe(sshd.device).identity
@@ -130,7 +130,7 @@ def test_two_devices_are_measured_with_one_engine_and_each_gets_its_report(
         report = Report.load(outcome.report)
         assert isinstance(report.latency_int8, Latency)
         assert report.latency_int8.origin is report.machines[1].origin is Origin.DEVICE
-        assert failed(outcome) is (report.verdict is Verdict.FAIL)
+        assert exit_code(outcome) == (1 if report.verdict is Verdict.FAIL else 0)
         assert verify(outcome.bundle).manifest.target == here
         reports.append(report)
     one, two = reports

@@ -21,14 +21,14 @@ from torch import Tensor
 
 import pipeline.stages.validate as validate_stage
 import pipeline.training.loop as training_loop
-from pipeline.cache.store import Product
+from pipeline.cache.product import Product
 from pipeline.data.open import open_dataset
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
-from pipeline.stages.measure import first_images
+from pipeline.stages.measure_latency import first_images
 from pipeline.stages.validate import Validate
 from pipeline.task import Task
 from pipeline.training.settings import TrainConfig

@@ -5,6 +5,7 @@ CANNOT is the visible list of what a target cannot do, with the reason; each ent
 
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,7 @@ def test_it_introduces_itself(target: Target) -> None:
     assert target.summary
     assert target.fingerprint() == target.fingerprint() != ""
     assert type(target.recipe).parse(target.recipe.name) == target.recipe
+    assert all(version(package) for package in target.packages)
 
 
 def test_all_that_is_shipped_is_there_after_a_build(target: Target, engine: Path) -> None:

@@ -2,59 +2,126 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper, shape_inference
+from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
+from pipeline.models.foreign.ending import last_functions
+from pipeline.models.foreign.normal_form.unique_names import our_free_name
 from pipeline.task import Task
 
-
-def drop_softmax(model: onnx.ModelProto, say: Callable[[str], None]) -> None:
-    """Take off a last Softmax: it changes no order, and logits say more. `say` hears of it."""
-    output = model.graph.output[0]
-    last = next((node for node in model.graph.node if output.name in node.output), None)
-    if last is not None and last.op_type in ("Softmax", "LogSoftmax") and _over_classes(last, output):
-        say(f"import: the last {last.op_type} is left out; it does not change which class is first")
-        model.graph.node.remove(last)
-        output.name = last.input[0]
+MAPS = 4
+"""How many dimensions [N, C, H, W] has."""
 
 
-def _over_classes(softmax: onnx.NodeProto, output: onnx.ValueInfoProto) -> bool:
-    """Whether it is over the second dimension; its axis is the last one if it does not say."""
-    return attribute(softmax, "axis", -1) in (1, 1 - len(output.type.tensor_type.shape.dim))
+def take_output(model: onnx.ModelProto, source: ForeignModel) -> None:
+    """Leave one output: the described one, or the only one. Raises CheckpointError if that is not clear."""
+    outputs = [value.name for value in model.graph.output]
+    wanted = our_free_name(source.output) if source.output else None
+    if wanted is None and len(outputs) == 1:
+        return
+    if wanted not in outputs:
+        given = f"{source.output!r} is not one of them" if source.output else "edgec compiles one"
+        raise CheckpointError(
+            f"{source.path} has the outputs {', '.join(outputs)}; {given}. Name the one with the logits in"
+            f" {description_file(source.path)}: output = {outputs[0]!r}."
+        )
+    kept = next(value for value in model.graph.output if value.name == wanted)
+    del model.graph.output[:]
+    model.graph.output.append(kept)
 
 
-def end_with_logits(model: onnx.ModelProto, source: ForeignModel) -> None:
+def drop_ending(model: onnx.ModelProto, say: Callable[[str], None]) -> None:
+    """Take off the last functions over classes, and tell `say`: logits have the same order and say more."""
+    for node in list(last_functions(model, model.graph.output[0].name)):
+        say(f"import: the last {node.op_type} is left out; it does not change which class is first")
+        model.graph.node.remove(node)
+        for reader in model.graph.node:
+            reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
+        if model.graph.output[0].name == node.output[0]:
+            model.graph.output[0].name = node.input[0]
+
+
+def end_with_logits(model: onnx.ModelProto, source: ForeignModel, say: Callable[[str], None]) -> None:
     """Name the output `logits`. Raises CheckpointError unless it has the shape that the task asks for."""
+    sides = _sides(model)
+    if source.task is Task.CLASSIFY and len(sides) == MAPS and sides[2:] == [1, 1]:
+        _append(model, "Flatten", axis=1)
+        sides = _sides(model)
+    if source.task is Task.CLASSIFY and sides[1:] == [1]:
+        say("import: one output for two classes; it is the second class's, the first one's is its opposite")
+        _write_one_as_two(model)
+        sides = _sides(model)
+    _check_logits(sides, source)
+    _rename_output(model)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, sides))
+
+
+def _sides(model: onnx.ModelProto) -> list[int | str]:
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    shape = shape_inference.infer_shapes(model, data_prop=True).graph.output[0].type.tensor_type.shape.dim
+    return [d.dim_value or "N" for d in shape]
+
+
+def _append(
+    model: onnx.ModelProto, operator: str, others: tuple[str, ...] = (), axis: int | None = None
+) -> None:
+    """Put a node behind the output, whose result is the output from then on."""
     output = model.graph.output[0]
-    old = output.name
+    name = f"{output.name}/{operator}"
+    model.graph.node.append(helper.make_node(operator, [output.name, *others], [name], name, axis=axis))
+    output.name = name
+
+
+def _write_one_as_two(model: onnx.ModelProto) -> None:
+    """Give -z/2 and z/2 for z: their softmax is z's sigmoid. A last Gemm takes that in."""
+    halves = np.array([[-0.5], [0.5]], np.float32)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    name = model.graph.output[0].name
+    last = next(node for node in model.graph.node if name in node.output)
+    if last.op_type == "Gemm" and all(given in constants for given in last.input[1:]):
+        values = [numpy_helper.to_array(constants[given]) for given in last.input[1:]]
+        across = any(a.name == "transB" and a.i for a in last.attribute)
+        weights = halves @ values[0] if across else values[0] @ halves.T
+        new = [weights, *(halves.ravel() * value.reshape(-1) for value in values[1:])]
+        for slot, value in enumerate(new, start=1):
+            tensor = numpy_helper.from_array(np.ascontiguousarray(value), f"{last.input[slot]}/two_classes")
+            model.graph.initializer.append(tensor)
+            last.input[slot] = tensor.name
+    else:
+        model.graph.initializer.append(numpy_helper.from_array(halves.T.copy(), f"{name}/two_classes"))
+        _append(model, "MatMul", (f"{name}/two_classes",))
+
+
+def _rename_output(model: onnx.ModelProto) -> None:
+    old = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = ["logits" if name == old else name for name in node.output]
         node.input[:] = ["logits" if name == old else name for name in node.input]
-    output.name = "logits"
-    output.type.tensor_type.ClearField("shape")
-    shape = shape_inference.infer_shapes(model, data_prop=True).graph.output[0].type.tensor_type.shape.dim
-    sides = [d.dim_value or "N" for d in shape]
-    _check_logits(sides, source)
-    output.CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, sides))
 
 
 def _check_logits(sides: list[int | str], source: ForeignModel) -> None:
-    wanted = 4 if source.task is Task.SEGMENT else 2
-    if len(sides) == wanted and "N" not in sides[1:] and not (wanted == 4 and sides[1] == 1):
+    wanted = MAPS if source.task is Task.SEGMENT else 2
+    if len(sides) == wanted and "N" not in sides[1:] and not (wanted == MAPS and _is_no_map(sides)):
         return
-    advice = {
-        4: f'That is a value for each pixel: say task = "segment" in {description_file(source.path)}.',
-        3: "If it ends in ArgMax, export it without.",
-        2: f'That is of whole images: leave task = "segment" out of {description_file(source.path)}.',
-    }
-    if wanted == len(sides) == 4:
-        why = "Segmentation needs two classes or more, and a size that follows from the input's."
+    file = description_file(source.path)
+    if wanted == len(sides) == MAPS:
+        why = "Segmentation needs two classes or more, and maps whose size follows from the input's."
+        if sides[2:] == [1, 1]:
+            why = f'That is of whole images: leave task = "segment" out of {file}.'
+    elif len(sides) == MAPS:
+        why = f'That is a value for each pixel: say task = "segment" in {file}.'
+    elif wanted == MAPS:
+        why = f'That is of whole images: leave task = "segment" out of {file}.'
     else:
-        why = advice.get(len(sides), "")
+        why = "If it ends in ArgMax, export it without; if the classes are not its second dimension, turn it."
     raise CheckpointError(
-        f"{source.path} gives {sides}, which is no"
-        f" [N, classes{', height, width' if wanted == 4 else ''}]. {why}".rstrip()
+        f"{source.path} gives [{', '.join(map(str, sides))}]; wanted is"
+        f" [N, classes{', height, width' if wanted == MAPS else ''}]. {why}"
     )
+
+
+def _is_no_map(sides: list[int | str]) -> bool:
+    return sides[1] == 1 or sides[2:] == [1, 1]

@@ -14,8 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
+from pipeline.models.foreign.channel_order import take_rgb
 from pipeline.models.foreign.description import ForeignModel
-from pipeline.models.foreign.onnx_file import Input, read_input, read_onnx
+from pipeline.models.foreign.normal_form.read_normal import read_normal
+from pipeline.models.foreign.onnx_file import Input, read_input
 from pipeline.models.foreign.simplify import folded
 from targets.runtime.preprocess import Preprocessing
 
@@ -32,15 +34,16 @@ class Start:
 def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Input) -> Start:
     """Take normalisation and layout out of the beginning of the graph, and return what is now its start.
 
-    Where the graph's input is float, the description's mean and std come first. Raises CheckpointError if
-    an NHWC input is used before it is turned to NCHW.
+    Where the graph's input is float, the description's mean and std come first. Where its channels are BGR
+    the first convolutions are turned to RGB. Raises CheckpointError if an NHWC input is used before it is
+    turned to NCHW, or BGR by something else than a convolution.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     std, mean = np.array(source.std), np.array(source.mean)
     described = found.takes_floats
     scale = 1 / (255 * std) if described else np.ones(source.channels)
     offset = -mean / std if described else np.zeros(source.channels)
-    tensor, nhwc = found.name, source.layout == "NHWC"
+    tensor, nhwc = model.graph.input[0].name, source.layout == "NHWC"
     while True:
         readers = [node for node in model.graph.node if tensor in node.input]
         step = _step(readers[0], tensor, constants, nhwc) if len(readers) == 1 else None
@@ -55,6 +58,9 @@ def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Inpu
             f"{source.path}: its NHWC input is used by {readers[0].op_type if readers else 'nothing'} before"
             " a Transpose to NCHW; ONNX convolutions are NCHW."
         )
+    if source.colors == "BGR":
+        take_rgb(model.graph, tensor, source.path)
+        scale, offset = (np.broadcast_to(values, source.channels)[::-1] for values in (scale, offset))
     return Start(tensor, scale, offset)
 
 
@@ -63,7 +69,7 @@ def normalises_itself(path: Path, layout: str, channels: int) -> bool:
 
     Raises CheckpointError for a file that cannot be read, or an NHWC input that is not turned to NCHW.
     """
-    model, found = read_onnx(path), read_input(path)
+    model, found = read_normal(path), read_input(path)
     pixels = Preprocessing(1, 1, channels, fit="pad")
     plain = ForeignModel(
         name=path.stem,

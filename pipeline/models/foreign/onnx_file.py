@@ -8,9 +8,14 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import TensorProto, shape_inference
 
 from pipeline.errors import CheckpointError
+from pipeline.models.foreign.external_data import external_files
+from pipeline.models.foreign.normal_form.conventions import write_one_default_domain
 
 Shape = tuple[int | None, ...]
 """A dimension that the graph leaves open is None."""
+
+
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Input:
     @property
     def takes_floats(self) -> bool:
         """Whether the values are normalised ones, and not pixels."""
-        return self.element == TensorProto.FLOAT
+        return self.element in FLOATS
 
     def sides(self, layout: str) -> Shape:
         """Return height, width and channels if the layout is that one, NCHW or NHWC."""
@@ -36,9 +41,13 @@ class Input:
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read and check a file. Raises CheckpointError."""
+    """Read and check a file; the default domain is spelled one way. Raises CheckpointError."""
+    external_files(path)  # says better than what follows what is wrong with them
     try:
         model = onnx.load(path)
+        write_one_default_domain(model)
+        if not all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
+            model = shape_inference.infer_shapes(model)  # some exporters leave them out
         onnx.checker.check_model(model)
     except (OSError, DecodeError, onnx.checker.ValidationError, ValueError) as error:
         raise CheckpointError(f"{path} is no ONNX model: {str(error).splitlines()[0]}") from error
@@ -52,7 +61,8 @@ def read_input(path: Path) -> Input:
     if found is None:
         named = ", ".join(value.name for value in model.graph.input) or "none"
         raise CheckpointError(
-            f"{path} has the inputs {named}; edgec needs one, an image: four dimensions, float32 or uint8."
+            f"{path} has the inputs {named}; edgec needs one, an image: four dimensions, float32, float16"
+            " or uint8."
         )
     return found
 
@@ -68,7 +78,7 @@ def _input(model: onnx.ModelProto) -> Input | None:
     if len(inputs) != 1:
         return None
     found = Input(inputs[0].name, _shape(inputs[0]), inputs[0].type.tensor_type.elem_type)
-    is_image = len(found.shape) == 4 and found.element in (TensorProto.FLOAT, TensorProto.UINT8)
+    is_image = len(found.shape) == 4 and found.element in (*FLOATS, TensorProto.UINT8)
     return found if is_image else None
 
 

@@ -5,10 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel
+from pipeline.models.foreign.ending import ending
+from pipeline.models.foreign.normal_form.half_precision import is_half
+from pipeline.models.foreign.normal_form.unique_names import name_every_node
 
 
 @contextmanager
@@ -23,11 +27,10 @@ def refusals(path: Path) -> Iterator[None]:
 
 
 class Original:
-    """Runs one image at a time: some files take no other number."""
+    """Runs one image at a time; a file that takes a fixed number gets that many copies of it."""
 
     def __init__(self, model: ForeignModel) -> None:
         """Load the file. Raises CheckpointError if onnxruntime refuses it."""
-        import onnx
         import onnxruntime
 
         self._model = model
@@ -35,28 +38,45 @@ class Original:
         options.log_severity_level = 3
         options.intra_op_num_threads = 1
         providers = ["CPUExecutionProvider"]
+        file = onnx.load(model.path, load_external_data=False)
         with refusals(model.path):
-            self._session = onnxruntime.InferenceSession(str(model.path), options, providers=providers)
-        graph = onnx.load(model.path).graph
-        last = next((node for node in graph.node if graph.output[0].name in node.output), None)
-        self.ends_in: str | None = None if last is None else last.op_type
+            self._session = onnxruntime.InferenceSession(
+                _loadable(model.path, file), options, providers=providers
+            )
+        self._output = model.output or file.graph.output[0].name
+        self.ending = ending(file, self._output)
+        self.is_half = is_half(file)
+        """Whether it computes in half precision, so that its outputs are rounded."""
 
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the first output, without a batch dimension, for one preprocessed image uint8 [H, W, C]."""
-        model, (source,) = self._model, self._session.get_inputs()
-        fed: NDArray[np.generic] = image[None]
-        if source.type == "tensor(float)":
-            mean, std = (np.array(values, np.float32) for values in (model.mean, model.std))
-            fed = ((image[None] / np.float32(255) - mean) / std).astype(np.float32)
-        if model.layout == "NCHW":
-            fed = np.ascontiguousarray(fed.transpose(0, 3, 1, 2))
-        return np.asarray(self._session.run(None, {source.name: fed})[0][0], np.float32)
+        """Return the first output, without a batch dimension, for one preprocessed image uint8 [H, W, C].
+
+        Raises CheckpointError if onnxruntime refuses to run it.
+        """
+        model, (source, *_) = self._model, self._session.get_inputs()
+        pixels = source.type == "tensor(uint8)"
+        fed: NDArray[np.generic] = model.fed(image) if pixels else model.normalised(image)
+        fed = fed.astype(_ELEMENTS[source.type], copy=False)
+        if isinstance(source.shape[0], int) and source.shape[0] > 1:
+            fed = np.repeat(fed, source.shape[0], axis=0)
+        with refusals(model.path):
+            return np.asarray(self._session.run([self._output], {source.name: fed})[0][0], np.float32)
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return what `infer` says as shares of 1, [classes]; of a value a pixel, the mean over pixels."""
-        found = self.infer(image).astype(np.float64)
-        found = found.reshape(len(found), -1)
-        if self.ends_in != "Softmax":
-            found = np.exp(found - found.max(0))
-            found /= found.sum(0)
-        return np.asarray(found.mean(1))
+        found = self.infer(image)
+        shares = self.ending.probabilities(found.reshape(len(found), -1))
+        return np.asarray(shares.mean(1))
+
+
+def _loadable(path: Path, file: onnx.ModelProto) -> str | bytes:
+    """Return what onnxruntime loads: the file, or a copy where two nodes have one name."""
+    names = [node.name for node in file.graph.node if node.name]
+    if len(set(names)) == len(names):
+        return str(path)
+    model = onnx.load(path)
+    name_every_node(model)
+    return bytes(model.SerializeToString())
+
+
+_ELEMENTS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}

@@ -10,16 +10,16 @@ import onnx
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
-from pipeline.models.foreign.logits_output import drop_softmax, end_with_logits
+from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
+from pipeline.models.foreign.normal_form.free_batch import fixed_batch, free_the_batch
+from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
+from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
+from pipeline.models.foreign.normal_form.read_normal import read_normal
+from pipeline.models.foreign.normal_form.unique_names import name_every_node
 from pipeline.models.foreign.normalisation import begin_with_pixels, take_normalisation
-from pipeline.models.foreign.onnx_file import Input, read_input, read_onnx
-from pipeline.models.foreign.simplify import (
-    at_opset,
-    drop_unused,
-    folded,
-    free_the_batch,
-    write_reshapes_as_flatten,
-)
+from pipeline.models.foreign.onnx_file import Input, read_input
+from pipeline.models.foreign.original import refusals
+from pipeline.models.foreign.simplify import drop_unused, folded, write_reshapes_as_flatten
 
 
 def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None]) -> onnx.ModelProto:
@@ -27,19 +27,25 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
 
     Raises CheckpointError for a graph that cannot take that form.
     """
-    model = at_opset(read_onnx(source.path), source.path)
     found = read_input(source.path)
+    model = read_normal(source.path)
     _check_shape(source, found)
-    if len(model.graph.output) != 1:
-        names = ", ".join(value.name for value in model.graph.output)
-        raise CheckpointError(f"{source.path} has the outputs {names}; edgec needs one, the logits.")
-    free_the_batch(model, found.name)
+    take_output(model, source)
+    fix_the_size(model, source.layout, source.input_shape)
+    if fixed_batch(model) is not None:
+        model = folded(model, source.path)  # shapes that it computes from the fixed number become constants
+    with refusals(source.path):
+        free_the_batch(model)
     model = folded(model, source.path)
-    drop_softmax(model, say)
+    with refusals(source.path):
+        write_computed_shapes(model)
+    drop_ending(model, say)
+    write_means_as_pooling(model)
     write_reshapes_as_flatten(model)
     drop_unused(model)
     begin_with_pixels(model, source, take_normalisation(model, source, found), dynamic_batch)
-    end_with_logits(model, source)
+    end_with_logits(model, source, say)
+    name_every_node(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -1,42 +1,13 @@
-"""The same network in fewer operators: one opset, constants and batch norms folded, nothing unused."""
+"""The same network in fewer operators: constants and batch norms folded, nothing unused."""
 
 import tempfile
 from pathlib import Path
 
 import onnx
-from onnx import helper, shape_inference, version_converter
+from onnx import helper, shape_inference
 
 from calibration.onnx_graph import drop_unused_initializers
-from pipeline.errors import CheckpointError
 from pipeline.models.foreign.original import refusals
-from pipeline.models.opset import OPSET
-
-
-def at_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """Return the model in opset 17. Raises CheckpointError for operators that ONNX, or that opset, lacks."""
-    (version,) = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")] or [0]
-    foreign = sorted({node.domain for node in model.graph.node} - {"", "ai.onnx"})
-    if foreign:
-        raise CheckpointError(
-            f"{path} has operators of {', '.join(foreign)}. Export with standard operators only."
-        )
-    if version == OPSET:
-        return model
-    try:
-        return version_converter.convert_version(model, OPSET)
-    except (RuntimeError, onnx.checker.ValidationError) as error:
-        raise CheckpointError(
-            f"{path} is in opset {version} and cannot be rewritten in opset {OPSET}"
-            f" ({str(error).splitlines()[0]}). Export it with opset {OPSET}."
-        ) from error
-
-
-def free_the_batch(model: onnx.ModelProto, name: str) -> None:
-    """Let the first dimension of input `name` and of outputs be any; forget shapes that said otherwise."""
-    for value in [*model.graph.input, *model.graph.output]:
-        if (value.name == name or value in model.graph.output) and value.type.tensor_type.shape.dim:
-            value.type.tensor_type.shape.dim[0].dim_param = "N"
-    del model.graph.value_info[:]
 
 
 def folded(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
@@ -63,14 +34,16 @@ def folded(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 
 
 def write_reshapes_as_flatten(model: onnx.ModelProto) -> None:
-    """Write a Reshape to [N, anything] as Flatten, whatever computed its shape."""
+    """Write a Reshape or Squeeze to [N, anything] as Flatten, whatever computed its shape."""
+    graph = model.graph
     ranks = {
         value.name: len(value.type.tensor_type.shape.dim)
-        for value in [*model.graph.value_info, *model.graph.output]
+        for value in [*graph.value_info, *graph.output, *graph.input]
         if value.type.tensor_type.HasField("shape")
     }
-    for node in model.graph.node:
-        if node.op_type == "Reshape" and ranks.get(node.output[0]) == 2:
+    for node in graph.node:
+        shrinks = node.op_type == "Reshape" or (node.op_type == "Squeeze" and ranks.get(node.input[0]) == 4)
+        if shrinks and ranks.get(node.output[0]) == 2:
             flat = helper.make_node("Flatten", [node.input[0]], list(node.output), node.name, axis=1)
             node.CopyFrom(flat)
 

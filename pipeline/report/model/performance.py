@@ -9,7 +9,7 @@ from pipeline.report.record import Record
 from targets.base import Origin
 
 
-class MachineState(Record):
+class MachineConditions(Record):
     """What can slow a machine down, read just before or after measuring. Empty: not readable there."""
 
     governors: tuple[str, ...] = ()
@@ -48,8 +48,8 @@ class Latency(Record):
     effective_runs: float  # independent runs worth as much for the median as these autocorrelated ones
     outliers: NonNegativeInt  # further than three interquartile ranges above the upper quartile
     noisy: tuple[str, ...]  # reasons not to trust the figures; empty: none found
-    before: MachineState
-    after: MachineState
+    before: MachineConditions
+    after: MachineConditions
     runs_ns: tuple[int, ...]  # every run in the order measured
 
 
@@ -62,7 +62,7 @@ class SpeedRatio(Record):
     effective_rounds: float  # independent rounds that would say as much
 
 
-class PeakMemory(Record):
+class Memory(Record):
     """Peak resident memory of a process that opened the engine and ran it."""
 
     kind: Literal["measured"] = "measured"
@@ -81,7 +81,7 @@ class Instructions(Record):
 
 
 MeasuredLatency = Annotated[Latency | NotMeasured, Field(discriminator="kind")]
-MeasuredMemory = Annotated[PeakMemory | NotMeasured, Field(discriminator="kind")]
+MeasuredMemory = Annotated[Memory | NotMeasured, Field(discriminator="kind")]
 
 
 class Sizes(Record):

@@ -1,10 +1,13 @@
 """The store runs a stage once, keeps whole products only, and survives kills, full disks and company."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,26 +15,13 @@ from typing import ClassVar
 import pytest
 
 from pipeline.cache.digest import InputFile
-from pipeline.cache.stage import ROOT, Stage
+from pipeline.cache.own_code import ROOT
+from pipeline.cache.product import MANIFEST, Product
+from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
-from pipeline.errors import StorageError
+from pipeline.errors import DataError, StorageError
 from pipeline.progress import Progress, Silent
-
-
-@dataclass(frozen=True)
-class Note(Stage):
-    """Writes a text, and where it was run."""
-
-    name: ClassVar[str] = "note"
-    code: ClassVar[tuple[str, ...]] = ("tests/pipeline/cache/test_store.py",)
-
-    text: str = "hello"
-    source: InputFile | None = None
-
-    def run(self, output: Path, progress: Progress) -> None:
-        with (output.parent.parent / "runs").open("a") as log:
-            log.write(f"{os.getpid()}\n")
-        (output / "note.txt").write_text(self.text)
+from tests.pipeline.cache.notes import Note
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,6 @@ class Failing(Stage):
     """Raises what it is told after writing something."""
 
     name: ClassVar[str] = "failing"
-    code: ClassVar[tuple[str, ...]] = ("tests/pipeline/cache/test_store.py",)
 
     def run(self, output: Path, progress: Progress) -> None:
         (output / "half.txt").write_text("half")
@@ -96,6 +85,184 @@ def test_a_changed_input_byte_runs_the_stage_again(store: Store, tmp_path: Path)
 def test_a_lost_file_is_made_again(store: Store) -> None:
     store.make(Note(), Silent()).file("note.txt").unlink()
     assert store.make(Note(), Silent()).file("note.txt").read_text() == "hello"
+
+
+def flip_a_bit(entry: Path) -> None:
+    content = bytearray((entry / "note.txt").read_bytes())
+    content[0] ^= 1
+    before = (entry / "note.txt").stat()
+    (entry / "note.txt").write_bytes(content)
+    os.utime(entry / "note.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def with_manifest(content: str) -> Callable[[Path], None]:
+    def damage(entry: Path) -> None:
+        (entry / MANIFEST).write_text(content)
+
+    return damage
+
+
+def with_files(files: object) -> Callable[[Path], None]:
+    def damage(entry: Path) -> None:
+        told = json.loads((entry / MANIFEST).read_text())
+        (entry / MANIFEST).write_text(json.dumps({**told, "files": files}))
+
+    return damage
+
+
+def link_out(entry: Path) -> None:
+    (entry / "note.txt").rename(entry.parent / "elsewhere")
+    (entry / "note.txt").symlink_to(entry.parent / "elsewhere")
+
+
+def link_the_entry_out(entry: Path) -> None:
+    entry.rename(entry.with_name("elsewhere"))
+    entry.symlink_to(entry.with_name("elsewhere"))
+
+
+def be_a_file(entry: Path) -> None:
+    shutil.rmtree(entry)
+    entry.touch()
+
+
+def be_no_manifest(entry: Path) -> None:
+    (entry / MANIFEST).unlink()
+    (entry / MANIFEST).mkdir()
+
+
+def be_another_product(entry: Path) -> None:
+    """Put a whole and sound entry into the place of another one."""
+    store = Store(entry.parents[2])
+    other = store.make(Note("another"), Silent()).folder
+    shutil.rmtree(entry)
+    shutil.copytree(other, entry)
+
+
+NO_FILES: tuple[object, ...] = (
+    {},
+    [],
+    None,
+    {"note.txt": 3},
+    {"note.txt": "abc"},
+    {"../x": "0" * 64},
+    {"/etc/passwd": "0" * 64},
+    {"": "0" * 64},
+    {MANIFEST: "0" * 64},
+)
+DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a flipped bit": (flip_a_bit, "note.txt has other bytes"),
+    "cut": (lambda entry: os.truncate(entry / "note.txt", 2), "note.txt has other bytes"),
+    "emptied": (lambda entry: os.truncate(entry / "note.txt", 0), "note.txt has other bytes"),
+    "removed": (lambda entry: (entry / "note.txt").unlink(), "note.txt is missing"),
+    "one too many": (lambda entry: (entry / "more.txt").touch(), "more.txt does not belong there"),
+    "a link": (link_out, "note.txt is no file"),
+    "the entry a link": (link_the_entry_out, "it is a link"),
+    "the entry a file": (be_a_file, "it is no folder"),
+    "no manifest": (lambda entry: (entry / MANIFEST).unlink(), "product.json cannot be read"),
+    "a folder in its place": (be_no_manifest, "product.json cannot be read"),
+    "another product": (be_another_product, "it is another product, of the stage note"),
+    **{
+        f"manifest {content[:12]}": (with_manifest(content), told)
+        for content, told in (
+            ("", "is no JSON"),
+            ("{", "is no JSON"),
+            ("\x00", "is no JSON"),
+            ("[" * 100_000, "is no JSON"),
+            ("{}", "lists no files"),
+            ("[]", "lists no files"),
+            ("null", "lists no files"),
+            ("3", "lists no files"),
+            ('{"note.txt": "abc"}', "lists no files"),
+        )
+    },
+    **{f"files {json.dumps(files)[:20]}": (with_files(files), "lists no files") for files in NO_FILES},
+}
+
+
+class Listener(Silent):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize(("damage", "told"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_entry_is_named_and_made_anew(
+    store: Store, damage: Callable[[Path], None], told: str
+) -> None:
+    entry = store.make(Note(), Silent()).folder
+    damage(entry)
+    listener = Listener()
+    again = store.make(Note(), listener)
+    assert (again.cached, again.file("note.txt").read_text()) == (False, "hello")
+    assert told in again.damage
+    assert [str(entry) in line and told in line for line in listener.lines] == [True]
+    assert store.make(Note(), Silent()).cached
+
+
+def test_a_stage_that_writes_nothing_is_a_bug(store: Store) -> None:
+    class Nothing(Note):
+        name = "nothing"
+
+        def run(self, output: Path, progress: Progress) -> None:
+            pass
+
+    with pytest.raises(RuntimeError, match="wrote nothing"):
+        store.make(Nothing(), Silent())
+
+
+@dataclass(frozen=True)
+class Meddled(Note):
+    """Something changes an input while the stage runs, after it was read or before."""
+
+    name: ClassVar[str] = "meddled"
+    product: Product | None = None
+
+    def run(self, output: Path, progress: Progress) -> None:
+        path = self.source.path if self.source else self.product.file("note.txt") if self.product else None
+        assert path is not None
+        before, times = path.read_bytes(), path.stat()
+        path.write_bytes(b"other")
+        (output / "note.txt").write_bytes(path.read_bytes())
+        path.write_bytes(before if self.text == "and back" else b"other")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("text", ["once", "and back"])
+def test_an_input_that_changes_while_it_is_read_is_an_error(store: Store, tmp_path: Path, text: str) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"bytes")
+    with pytest.raises(DataError, match=r"source was changed while the build was reading it"):
+        store.make(Meddled(text, InputFile.at(source)), Silent())
+    assert leftovers(store) == []
+    assert not (store.root / "products" / "meddled").exists()
+
+
+def test_a_product_that_changes_while_it_is_used_is_an_error(store: Store) -> None:
+    product = store.make(Note(), Silent())
+    with pytest.raises(StorageError, match=r"was damaged while the build used it: note\.txt has other bytes"):
+        store.make(Meddled(product=product), Silent())
+    assert not (store.root / "products" / "meddled").exists()
+
+
+def test_bytes_and_names_are_on_the_disk_before_a_result_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    product = store.make(Note(), Silent())
+    names = [Path(path).name for path in flushed]
+    assert {"note.txt", MANIFEST} <= set(names[:-2])
+    assert flushed[-1] == str(product.folder.parent), "the folder that holds the new name comes last"
 
 
 def test_asking_for_a_file_that_was_not_written_is_a_bug(store: Store) -> None:

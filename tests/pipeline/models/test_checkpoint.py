@@ -131,7 +131,7 @@ def test_weights_that_are_not_finite_are_named(
     [
         ([torch.zeros(1)], "holds a list"),
         ({"weight": 3}, "'weight' is int"),
-        ({"state_dict": [1, 2]}, "'state_dict' holds list"),
+        ({"state_dict": [1, 2]}, "'state_dict' is list"),
         ({3: torch.zeros(1)}, "3 is Tensor"),
         ({}, "holds no weights"),
         ({"weight": torch.zeros(2, dtype=torch.int8)}, "torch.int8, not floating-point"),
@@ -173,7 +173,7 @@ def test_a_missing_file_and_a_strange_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         read_weights(tmp_path / "none.pt")
     (tmp_path / "w.onnx").touch()
-    with pytest.raises(CheckpointError, match=r"\.safetensors, \.pt, \.pth, \.h5 and \.keras"):
+    with pytest.raises(CheckpointError, match="is a network, not weights for one"):
         read_weights(tmp_path / "w.onnx")
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from pipeline.report import figures
 from pipeline.report.model.certainty import Interval
-from pipeline.report.model.performance import Latency, MachineState, SpeedRatio
+from pipeline.report.model.performance import Latency, MachineConditions, SpeedRatio
 from tests.pipeline.report.samples import report
 
 
@@ -48,7 +48,7 @@ def test_speed_up_is_the_ratio_turned_over() -> None:
 def test_the_state_of_the_machine_says_what_changed_and_what_cannot_be_known() -> None:
     found = report().latency_int8
     assert isinstance(found, Latency)
-    cool = MachineState(
+    cool = MachineConditions(
         governors=("schedutil",),
         frequencies_mhz=(2400.0, 2399.7),
         temperature_c=48.5,
@@ -61,7 +61,7 @@ def test_the_state_of_the_machine_says_what_changed_and_what_cannot_be_known() -
         "The machine before and after: governor schedutil, slowest clock 2400 to 1500 MHz, "
         "temperature 48.5 to 82 °C, throttling events 0 to 3, load 0.1."
     )
-    unknown = MachineState(cores=2)
+    unknown = MachineConditions(cores=2)
     assert figures.machine_state(found.replace(before=unknown, after=unknown)) == (
         "This system does not tell: governor, slowest clock, temperature, throttling events, load."
     )

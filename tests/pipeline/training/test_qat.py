@@ -15,7 +15,7 @@ from pipeline.config import BuildConfig
 from pipeline.data.embedded import EMBEDDED
 from pipeline.errors import UsageError
 from pipeline.progress import Silent
-from pipeline.training.qat import QatTrainer, Subject, train_quantized
+from pipeline.training.qat import QatStart, QatTrainer, train_quantized
 from pipeline.training.settings import QatConfig
 from pipeline.training.training_run import EpochRecord, Kept, RunFolder
 from tests.conftest import Edgec
@@ -40,7 +40,7 @@ def test_the_exported_graph_answers_as_the_trained_network_and_is_the_one_it_beg
     recipe: str, tmp_path: Path
 ) -> None:
     build = _build(tmp_path / "out", recipe)
-    trainer = QatTrainer(QatConfig(batch_size=32, epochs=1), Subject.of(build))
+    trainer = QatTrainer(QatConfig(batch_size=32, epochs=1), QatStart.of(build))
     shown = next(iter(build.calibration.batches(build.model.preprocessing, 128)))
     images, labels = torch.from_numpy(shown.images), torch.from_numpy(shown.labels)
     trainer.epoch(1, images, labels, lambda _: None)
@@ -62,7 +62,7 @@ def test_the_exported_graph_answers_as_the_trained_network_and_is_the_one_it_beg
 
 def test_training_begins_as_the_quantised_model(tmp_path: Path) -> None:
     build = _build(tmp_path / "out", "w8a8_asym_mse_bc")
-    trainer = QatTrainer(QatConfig(), Subject.of(build))
+    trainer = QatTrainer(QatConfig(), QatStart.of(build))
     path = trainer.export(tmp_path / "qat.onnx")
     start = onnx.load(build.quantized_model.file("model.int8.onnx"))
     for before, after in zip(start.graph.initializer, onnx.load(path).graph.initializer, strict=True):

@@ -81,7 +81,18 @@ def shuffled(m: QdqModel, x: str) -> str:
     return head(m, x, 16)
 
 
-NETWORKS: list[Network] = [highway, swish, tensorrt_style, segmentation, shuffled]
+def pooled(m: QdqModel, x: str) -> str:
+    """Float operators behind MaxPool and Pad, which have no QuantizeLinear of their own."""
+    x = m.quantized(m.node("Relu", m.conv(x, 16, 3)), 0.5, 0)
+    factors = m.constant(np.array([1, 1, 2, 2], np.float32))
+    small = m.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = m.quantized(m.node("Resize", small, "", factors, mode="linear"), 0.5, 0)
+    padded = m.node("Pad", x, m.constant(np.array([0, 4, 0, 0, 0, 4, 0, 0])))
+    x = m.quantized(m.node("Sigmoid", padded), 1 / 255, 0)
+    return head(m, m.quantized(m.conv(x, 16, 24), 0.5, 0), 16)
+
+
+NETWORKS: list[Network] = [highway, swish, tensorrt_style, segmentation, shuffled, pooled]
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda f: f.__name__)

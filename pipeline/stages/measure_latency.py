@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Product
 from pipeline.progress import Progress
 from pipeline.report.model.build_report import ToolchainCheck
 from pipeline.report.model.layer_costs import TimedLayer
@@ -31,11 +31,6 @@ class Measure(Stage):
     """Let clean processes run the code that ships, on the machine that the target names."""
 
     name: ClassVar[str] = "measure"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/measure.py",
-        "pipeline/stages/image_set.py",
-        "targets",
-    )
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: Product

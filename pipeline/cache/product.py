@@ -1,0 +1,138 @@
+"""What a stage wrote: a folder of files and a list of their digests, checked whenever it is used."""
+
+import json
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.cache.digest import file_digest, folder_digests, value_digest
+from pipeline.errors import StorageError
+
+MANIFEST = "product.json"
+KEY_LETTERS = 32
+"""How much of a key names an entry's folder."""
+SHA256 = re.compile("[0-9a-f]{64}")
+
+
+class Damaged(Exception):
+    """An entry of the store is not what was stored there; the text says in what."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a stage wrote, known by its bytes.
+
+    damage says what was wrong with the stored one that it replaces; it is empty if there was none.
+    """
+
+    stage: str
+    folder: Path
+    digests: Mapping[str, str]
+    cached: bool
+    damage: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over all names and bytes: equal output is equal input to what follows."""
+        return value_digest(dict(self.digests))
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the files. Raises KeyError if the stage did not write it."""
+        if name not in self.digests:
+            raise KeyError(f"{self.stage} wrote {sorted(self.digests)}, not {name!r}")
+        return self.folder / name
+
+    def refuse_change(self) -> None:
+        """Raise StorageError unless the files are still what they were when the product was asked for."""
+        try:
+            compare(self.folder, self.digests)
+        except Damaged as damage:
+            raise StorageError(
+                f"{self.folder} was damaged while the build used it: {damage}. Nothing was kept of what was"
+                " made from it. Build again: it is then made anew."
+            ) from damage
+
+
+def write_manifest(folder: Path, stage: str, key: str) -> dict[str, str]:
+    """List the files of `folder` in it, with the stage and key they belong to, and return their digests.
+
+    Raises RuntimeError if there are none: a stage that writes nothing is a bug.
+    """
+    digests = folder_digests(folder)
+    if not digests:
+        raise RuntimeError(f"the stage {stage} wrote nothing")
+    (folder / MANIFEST).write_text(json.dumps({"stage": stage, "key": key, "files": digests}, indent=1))
+    return digests
+
+
+def read_product(stage: str, key: str, folder: Path) -> Product | None:
+    """Return what is stored in `folder`, after comparing every byte; None if there is nothing.
+
+    Raises Damaged for anything but what the stage wrote under that key.
+    """
+    if not folder.is_symlink() and not folder.exists():
+        return None
+    return read_stored(stage, folder, key)
+
+
+def read_stored(stage: str, folder: Path, key: str | None = None) -> Product:
+    """Return what is stored in `folder`, after comparing every byte. Raises Damaged.
+
+    key is the one that it has to have; None: any that the folder is named after.
+    """
+    if folder.is_symlink():
+        raise Damaged("it is a link to another place")
+    if not folder.is_dir():
+        raise Damaged("it is no folder")
+    name, whose, digests = _listed(folder / MANIFEST)
+    if name != stage or whose[:KEY_LETTERS] != folder.name or key not in (None, whose):
+        raise Damaged(f"it is another product, of the stage {name}")
+    compare(folder, digests)
+    return Product(stage, folder, digests, cached=True)
+
+
+def compare(folder: Path, digests: Mapping[str, str]) -> None:
+    """Raise Damaged, saying which, unless `folder` holds these files, with these digests, and no others."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    found.pop(MANIFEST, None)
+    for name, path in found.items():
+        kind = path.lstat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            raise Damaged(f"{name} is no file")
+        if stat.S_ISREG(kind) and name not in digests:
+            raise Damaged(f"{name} does not belong there")
+    for name, digest in digests.items():
+        if name not in found:
+            raise Damaged(f"{name} is missing")
+        try:
+            same = file_digest(found[name]) == digest
+        except OSError as error:
+            raise Damaged(f"{name} cannot be read: {error.strerror}") from error
+        if not same:
+            raise Damaged(f"{name} has other bytes than were stored")
+
+
+def _listed(manifest: Path) -> tuple[str, str, dict[str, str]]:
+    """Return stage, key and digests by file."""
+    try:
+        if manifest.is_symlink():
+            raise Damaged(f"{MANIFEST} is a link")
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Damaged(f"{MANIFEST} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{MANIFEST} is no JSON") from error
+    match told:
+        case {"stage": str(name), "key": str(whose), "files": dict(files), **rest} if files and not rest:
+            if all(map(_plausible, files.items())):
+                return name, whose, files
+    raise Damaged(f"{MANIFEST} lists no files with their digests")
+
+
+def _plausible(entry: tuple[str, object]) -> bool:
+    name, digest = entry
+    path = PurePosixPath(name)
+    inside = bool(path.parts) and not path.is_absolute() and ".." not in path.parts and name == str(path)
+    return inside and name != MANIFEST and isinstance(digest, str) and bool(SHA256.fullmatch(digest))

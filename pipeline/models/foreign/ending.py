@@ -1,0 +1,78 @@
+"""What stands behind the logits of a classifier: functions that change no order, and another shape."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from calibration.onnx_graph import attribute
+
+SHAPES_ONLY = ("Identity", "Cast", "Squeeze", "Reshape", "Flatten", "Unsqueeze")
+"""Operators that move no value: the function over classes may stand before or behind them."""
+FUNCTIONS = ("Softmax", "LogSoftmax", "Sigmoid")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The functions that a network applies to its logits, in order."""
+
+    functions: tuple[str, ...]
+
+    def __call__(self, logits: NDArray[np.floating], outputs: int) -> NDArray[np.float64]:
+        """Return what the network gives, flat, for the logits [classes, ...] of one image.
+
+        outputs: how many values the network gives; one, where it has one for two classes.
+        """
+        values = logits.astype(np.float64)
+        if outputs == 1 and len(values) == 2:
+            values = values[1:] - values[:1]
+        for function in self.functions:
+            values = _applied(function, values)
+        return values.ravel()
+
+    def probabilities(self, outputs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return shares of 1, [classes, ...], from what the network gives for one image, [outputs, ...]."""
+        values = outputs.astype(np.float64)
+        if len(values) == 1:
+            positive = values if "Sigmoid" in self.functions else _applied("Sigmoid", values)
+            return np.concatenate([1 - positive, positive])
+        if not self.functions:
+            return _applied("Softmax", values)
+        if self.functions[-1] == "LogSoftmax":
+            values = np.exp(values)
+        return np.asarray(values / values.sum(0))
+
+
+def ending(model: onnx.ModelProto, output: str) -> Ending:
+    """Return how a model ends in one of its outputs; the model stays as it is."""
+    return Ending(tuple(node.op_type for node in reversed(list(last_functions(model, output)))))
+
+
+def last_functions(model: onnx.ModelProto, output: str) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes that apply a function over classes, from the output backwards."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    declared = next(value for value in model.graph.output if value.name == output)
+    rank = len(declared.type.tensor_type.shape.dim)
+    node = producers.get(output)
+    while node is not None and (node.op_type in SHAPES_ONLY or _over_classes(node, rank)):
+        if node.op_type in FUNCTIONS:
+            yield node
+        node = producers.get(node.input[0])
+
+
+def _over_classes(node: onnx.NodeProto, rank: int) -> bool:
+    """Whether it is over the second dimension, or one by one; an axis that is not said is the last."""
+    if node.op_type == "Sigmoid":
+        return True
+    axis = attribute(node, "axis", -1)
+    return node.op_type in FUNCTIONS and (axis in (1, -3) or (axis == -1 and rank < 4))
+
+
+def _applied(function: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if function == "Sigmoid":
+        return np.asarray(1 / (1 + np.exp(-values)))
+    shifted = values - values.max(0)
+    logs = shifted - np.log(np.exp(shifted).sum(0))
+    return np.asarray(np.exp(logs) if function == "Softmax" else logs)

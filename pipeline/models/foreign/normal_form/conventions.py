@@ -1,0 +1,72 @@
+"""Conventions that changed with ONNX's age: how the default domain, weights and functions are written."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from pipeline.errors import CheckpointError
+
+DEFAULT = ("", "ai.onnx")
+"""Both spellings of the domain of standard operators."""
+FIRST_IR_WITH_WEIGHTS_APART = 4
+"""Before, every initialiser had to be listed as an input."""
+IR_OF_OPSET_17 = 8
+
+
+def write_one_default_domain(model: onnx.ModelProto) -> None:
+    """Spell the default domain as "", and import it once, in the newest version that is named."""
+    versions = [opset.version for opset in model.opset_import if opset.domain in DEFAULT]
+    others = [opset for opset in model.opset_import if opset.domain not in DEFAULT]
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", max(versions, default=1)))
+    model.opset_import.extend(others)
+    for node in model.graph.node:
+        node.domain = "" if node.domain in DEFAULT else node.domain
+
+
+def take_weights_out_of_the_inputs(model: onnx.ModelProto) -> None:
+    """List only what the caller has to give as inputs: a weight may not be given another value."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    given = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(given)
+    model.ir_version = max(model.ir_version, IR_OF_OPSET_17)
+
+
+def write_constants_as_weights(model: onnx.ModelProto) -> None:
+    """Write Constant nodes, whichever way they say their value, as initialisers."""
+    for node in [node for node in model.graph.node if node.op_type == "Constant"]:
+        value = _value(node)
+        if value is not None:
+            value.name = node.output[0]
+            model.graph.initializer.append(value)
+            model.graph.node.remove(node)
+
+
+def _value(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """Return what a Constant holds; None for strings and sparse tensors."""
+    given = node.attribute[0]
+    match given.name:
+        case "value":
+            tensor: onnx.TensorProto = given.t
+            return tensor
+        case "value_int" | "value_ints":
+            return numpy_helper.from_array(np.array(helper.get_attribute_value(given), np.int64))
+        case "value_float" | "value_floats":
+            return numpy_helper.from_array(np.array(helper.get_attribute_value(given), np.float32))
+        case _:
+            return None
+
+
+def refuse_training_mode(model: onnx.ModelProto, path: Path) -> None:
+    """Raise CheckpointError if batch norms use the statistics of the batch at hand."""
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization" and any(
+            attribute.name == "training_mode" and attribute.i for attribute in node.attribute
+        ):
+            raise CheckpointError(
+                f"{path}: the BatchNormalization {node.name or node.output[0]!r} is in training mode, so the"
+                " answer for an image depends on the others beside it. Call model.eval() and export again."
+            )

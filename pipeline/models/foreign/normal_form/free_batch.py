@@ -1,0 +1,91 @@
+"""Graphs that were exported for a fixed number of images, made to take any number.
+
+The export wrote that number into shapes: Reshape to [1, 58, 2, 28, 28], Expand, sizes of Resize. Whether the
+freed graph computes the same for any number of images is tried out afterwards, on images.
+"""
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from pipeline.models.foreign.normal_form.known_shapes import Shapes, shapes
+
+
+def fixed_batch(model: onnx.ModelProto) -> int | None:
+    """Return how many images the graph's input takes; None if any number."""
+    dimensions = model.graph.input[0].type.tensor_type.shape.dim
+    return int(dimensions[0].dim_value) if dimensions and dimensions[0].HasField("dim_value") else None
+
+
+def free_the_batch(model: onnx.ModelProto) -> None:
+    """Let the first dimension of the input and of the outputs be any, and what repeats it follow."""
+    images = fixed_batch(model)
+    if images is not None:
+        known = shapes(model, _of_interest(model), images)
+        constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        for node in list(model.graph.node):
+            if node.op_type == "Reshape" and node.input[1] in constants:
+                _free_reshape(model, node, known)
+            elif node.op_type == "Expand" and node.input[1] in constants:
+                _free_expand(model, node, constants)
+            elif node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
+                _free_resize(model, node, known)
+    for value in [*model.graph.input, *model.graph.output]:
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = "N"
+    del model.graph.value_info[:]
+
+
+def _of_interest(model: onnx.ModelProto) -> list[str]:
+    nodes = [node for node in model.graph.node if node.op_type in ("Reshape", "Resize")]
+    return [name for node in nodes for name in (node.input[0], node.output[0])]
+
+
+def _free_reshape(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -> None:
+    """Keep all dimensions but the first, which follows: images, or images times something, stay first."""
+    shape = known.get(node.output[0])
+    if shape and 0 not in shape:
+        node.input[1] = _constant(model, f"{node.output[0]}/shape", np.array([-1, *shape[1:]], np.int64))
+
+
+def _free_expand(
+    model: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
+) -> None:
+    """A dimension of 1 leaves the tensor's own."""
+    shape = numpy_helper.to_array(constants[node.input[1]]).copy()
+    if shape.size:
+        shape[0] = 1
+        node.input[1] = _constant(model, f"{node.output[0]}/shape", shape)
+
+
+def _free_resize(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -> None:
+    """Say by how much instead of to what size, where that is exact; else join the size behind the images."""
+    before, after = known.get(node.input[0]), known.get(node.output[0])
+    if before is None or after is None:
+        return
+    if all(there % here == 0 for here, there in zip(before, after, strict=True)):
+        scales = np.array([there / here for here, there in zip(before, after, strict=True)], np.float32)
+        node.input[2] = _constant(model, f"{node.output[0]}/scales", scales)
+        del node.input[3:]
+        return
+    name = node.output[0]
+    ends = [
+        _constant(model, f"{name}/{word}", np.array([k], np.int64)) for word, k in (("from", 0), ("to", 1))
+    ]
+    sides = _constant(model, f"{name}/sides", np.array(after[1:], np.int64))
+    added = [
+        helper.make_node("Shape", [node.input[0]], [f"{name}/here"]),
+        helper.make_node("Slice", [f"{name}/here", *ends], [f"{name}/images"]),
+        helper.make_node("Concat", [f"{name}/images", sides], [f"{name}/sizes"], axis=0),
+    ]
+    node.input[3] = f"{name}/sizes"
+    place = list(model.graph.node).index(node)
+    for offset, new in enumerate(added):
+        model.graph.node.insert(place + offset, new)
+
+
+def _constant(
+    model: onnx.ModelProto, name: str, value: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+) -> str:
+    model.graph.initializer.append(numpy_helper.from_array(value, name))
+    return name

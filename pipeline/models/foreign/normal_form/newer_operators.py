@@ -1,0 +1,211 @@
+"""Operators of opsets after 17, written with those of opset 17.
+
+ONNX's own converter goes down only for few operators. What changed is in the operators' schemas: attributes
+became inputs, new attributes have defaults that mean what was there before, and new operators are defined by
+older ones (ONNX Operators.md and Changelog.md).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import defs, helper, inliner, numpy_helper, shape_inference
+
+from calibration.onnx_graph import attribute
+from pipeline.models.foreign.normal_form.conventions import write_constants_as_weights
+from pipeline.models.opset import OPSET
+
+
+class NotInOpset(Exception):
+    """An operator, or a setting of one, that opset 17 has no words for; its text says which."""
+
+
+class _GraphFacts:
+    """The constants of a graph by name, and how many dimensions its tensors have."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._graph = model.graph
+        self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+        inferred = shape_inference.infer_shapes(model, data_prop=True).graph
+        known = [*inferred.value_info, *inferred.input, *inferred.output]
+        shapes = {v.name: v.type.tensor_type for v in known if v.type.tensor_type.HasField("shape")}
+        self._ranks = {name: len(tensor.shape.dim) for name, tensor in shapes.items()}
+
+    def constant(self, node: onnx.NodeProto, slot: int, what: str) -> NDArray[np.generic] | None:
+        """Return input `slot`; None if it is left out. Raises NotInOpset if it is computed."""
+        if len(node.input) <= slot or not node.input[slot]:
+            return None
+        tensor = self._tensors.get(node.input[slot])
+        if tensor is None:
+            raise NotInOpset(f"{_called(node)} computes its {what}")
+        return numpy_helper.to_array(tensor)
+
+    def put(self, node: onnx.NodeProto, what: str, value: NDArray[np.generic]) -> str:
+        """Add a constant that `node` reads, and return its name."""
+        name = f"{node.output[0]}/{what}"
+        self._graph.initializer.append(numpy_helper.from_array(value, name))
+        return name
+
+    def rank(self, node: onnx.NodeProto) -> int:
+        """Return how many dimensions the first input has. Raises NotInOpset if that is not known."""
+        if node.input[0] not in self._ranks:
+            raise NotInOpset(f"the number of dimensions that {_called(node)} reads is not known")
+        return self._ranks[node.input[0]]
+
+
+def write_in_opset_17(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with operators of opset 17 only. Raises NotInOpset."""
+    version = model.opset_import[0].version
+    _write_rms_norms(model)
+    model = _inlined(model, version)
+    write_constants_as_weights(model)
+    facts = _GraphFacts(model)
+    for node in model.graph.node:
+        if node.domain == "":
+            _write_node(node, version, facts)
+    model.opset_import[0].version = OPSET
+    return model
+
+
+def _write_rms_norms(model: onnx.ModelProto) -> None:
+    """Write RMSNormalization as x / sqrt(mean(x^2) + epsilon) * scale; its schema would compute the axes."""
+    if not any(node.op_type == "RMSNormalization" for node in model.graph.node):
+        return
+    facts, written = _GraphFacts(model), []
+    for node in model.graph.node:
+        if node.op_type != "RMSNormalization":
+            written.append(node)
+            continue
+        (x, scale), name, rank = node.input[:2], node.output[0], facts.rank(node)
+        epsilon = facts.put(node, "epsilon", np.array(attribute(node, "epsilon", 1e-5), np.float32))
+        axes = list(range(attribute(node, "axis", -1) % rank, rank))
+        written += [
+            helper.make_node("Mul", [x, x], [f"{name}/squares"]),
+            helper.make_node("ReduceMean", [f"{name}/squares"], [f"{name}/mean"], axes=axes),
+            helper.make_node("Add", [f"{name}/mean", epsilon], [f"{name}/shifted"]),
+            helper.make_node("Sqrt", [f"{name}/shifted"], [f"{name}/root"]),
+            helper.make_node("Div", [x, f"{name}/root"], [f"{name}/normalised"]),
+            helper.make_node("Mul", [f"{name}/normalised", scale], [name]),
+        ]
+    del model.graph.node[:]
+    model.graph.node.extend(written)
+
+
+def _inlined(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """Return the model with operators that opset 17 lacks replaced by what their schemas say they mean."""
+    used = {node.op_type for node in model.graph.node if node.domain == ""}
+    lacking = [("", name) for name in sorted(used) if defs.has(name, version) and not defs.has(name, OPSET)]
+    lacking += [("", "GroupNormalization")] if "GroupNormalization" in used else []
+    if not lacking:
+        return model
+    typed = shape_inference.infer_shapes(model)  # some meanings depend on types, those of weights too
+    typed.graph.value_info.extend(
+        helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims)
+        for weight in typed.graph.initializer
+    )
+    return inliner.inline_selected_functions(typed, lacking, inline_schema_functions=True)
+
+
+def _write_node(node: onnx.NodeProto, version: int, facts: _GraphFacts) -> None:
+    if not defs.has(node.op_type, OPSET):
+        raise NotInOpset(f"{_called(node)} is newer than opset {OPSET}")
+    if defs.get_schema(node.op_type, version).since_version <= OPSET:
+        return
+    rule = _RULES.get(node.op_type)
+    if rule is not None:
+        rule(node, facts)
+    _drop_defaults(node, version)
+    old = defs.get_schema(node.op_type, OPSET)
+    if len(node.input) > old.max_input:
+        raise NotInOpset(f"{_called(node)} has {len(node.input)} inputs; opset {OPSET} knows {old.max_input}")
+
+
+def _drop_defaults(node: onnx.NodeProto, version: int) -> None:
+    """Drop attributes that are new since opset 17 and say what was meant before."""
+    old = defs.get_schema(node.op_type, OPSET).attributes
+    new = defs.get_schema(node.op_type, version).attributes
+    kept = [given for given in node.attribute if given.name in old]
+    for given in node.attribute:
+        if given.name in old or given.name in _SAYS_NOTHING.get(node.op_type, ()):
+            continue
+        value = helper.get_attribute_value(given)
+        schema = new.get(given.name)
+        usual = (
+            helper.get_attribute_value(schema.default_value) if schema and schema.default_value.type else None
+        )
+        ones = isinstance(value, list) and set(value) == {1}  # dilations have no default in the schema
+        if value != usual and not ones:
+            raise NotInOpset(f"{_called(node)} has {given.name} = {value!r}")
+    del node.attribute[:]
+    node.attribute.extend(kept)
+
+
+def _take(node: onnx.NodeProto, name: str) -> onnx.AttributeProto | None:
+    """Remove an attribute and return it."""
+    found = next((attribute for attribute in node.attribute if attribute.name == name), None)
+    if found is not None:
+        node.attribute.remove(found)
+    return found
+
+
+def _reduce(node: onnx.NodeProto, facts: _GraphFacts) -> None:
+    """Opset 18: axes became an input; none means all, or nothing at all if noop_with_empty_axes says so."""
+    axes = facts.constant(node, 1, "axes")
+    noop = _take(node, "noop_with_empty_axes")
+    if node.op_type == "ReduceSum":
+        return  # has its axes as an input since opset 13
+    del node.input[1:]
+    if axes is not None and axes.size:
+        node.attribute.append(helper.make_attribute("axes", [int(axis) for axis in axes]))
+    elif noop is not None and noop.i:
+        node.op_type = "Identity"
+        del node.attribute[:]
+
+
+def _pad(node: onnx.NodeProto, facts: _GraphFacts) -> None:
+    """Opset 18: pads may be of some axes only."""
+    axes = facts.constant(node, 3, "axes")
+    if axes is not None:
+        rank = facts.rank(node)
+        pads = facts.constant(node, 1, "pads")
+        assert pads is not None  # noqa: S101 - the checker has seen that it is there
+        everywhere = np.zeros((2, rank), np.int64)
+        everywhere[:, [int(axis) % rank for axis in axes]] = np.reshape(pads, (2, -1))
+        node.input[1] = facts.put(node, "pads", everywhere.ravel())
+        del node.input[3:]
+
+
+def _resize(node: onnx.NodeProto, facts: _GraphFacts) -> None:
+    """Opset 18: sizes or scales may be of some axes only."""
+    axes = _take(node, "axes")
+    if axes is None:
+        return
+    rank = facts.rank(node)
+    places = [axis % rank for axis in axes.ints]
+    scales = facts.constant(node, 2, "scales")
+    if scales is None or not scales.size:
+        raise NotInOpset(f"{_called(node)} gives sizes of some axes only")
+    everywhere = np.ones(rank, np.float32)
+    everywhere[places] = scales
+    node.input[2] = facts.put(node, "scales", everywhere)
+
+
+_Rule = Callable[[onnx.NodeProto, _GraphFacts], None]
+_REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+_RULES: dict[str, _Rule] = {
+    **{f"Reduce{name}": _reduce for name in _REDUCTIONS},
+    "Pad": _pad,
+    "Resize": _resize,
+}
+
+
+_SAYS_NOTHING = {
+    "Cast": ("saturate", "round_mode"),  # about floats of 8 bits alone
+    "CastLike": ("saturate", "round_mode"),
+    "Split": ("num_outputs",),  # before, as many as there were outputs
+}
+
+
+def _called(node: onnx.NodeProto) -> str:
+    return f"{node.op_type} {node.name or node.output[0]!r}"

@@ -1,0 +1,59 @@
+"""An ONNX file of any age, read into one form: opset 17, float32, weights apart from inputs."""
+
+from pathlib import Path
+
+import onnx
+from onnx import inliner, version_converter
+
+from pipeline.errors import CheckpointError
+from pipeline.models.foreign.normal_form.conventions import (
+    refuse_training_mode,
+    take_weights_out_of_the_inputs,
+    write_constants_as_weights,
+)
+from pipeline.models.foreign.normal_form.half_precision import widen
+from pipeline.models.foreign.normal_form.newer_operators import NotInOpset, write_in_opset_17
+from pipeline.models.foreign.normal_form.unique_names import free_our_names, name_every_node
+from pipeline.models.foreign.onnx_file import read_onnx
+from pipeline.models.opset import OPSET
+
+
+def read_normal(path: Path) -> onnx.ModelProto:
+    """Return the model in the form described above.
+
+    Raises CheckpointError for a file that cannot be read, or has operators that this form lacks.
+    """
+    model = read_onnx(path)
+    take_weights_out_of_the_inputs(model)
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+    write_constants_as_weights(model)
+    refuse_training_mode(model, path)
+    widen(model)
+    model = _at_opset(model, path)
+    free_our_names(model)
+    name_every_node(model)
+    return model
+
+
+def _at_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    foreign = sorted({node.domain for node in model.graph.node} - {""})
+    if foreign:
+        raise CheckpointError(
+            f"{path} has operators of {', '.join(foreign)}. Export with standard operators only."
+        )
+    version = model.opset_import[0].version
+    try:
+        if version > OPSET:
+            return write_in_opset_17(model)
+        return model if version == OPSET else version_converter.convert_version(model, OPSET)
+    except NotInOpset as error:
+        raise CheckpointError(
+            f"{path} is in opset {version}: {error}, which edgec does not compile. Change that operator in"
+            " the network, or export in an older opset if your exporter can."
+        ) from error
+    except (RuntimeError, onnx.checker.ValidationError) as error:
+        raise CheckpointError(
+            f"{path} is in opset {version} and cannot be brought to opset {OPSET}"
+            f" ({str(error).splitlines()[0]}). Export it in a newer opset."
+        ) from error

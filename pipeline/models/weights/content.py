@@ -1,0 +1,143 @@
+"""What a file of weights holds, told by its bytes and not by its name. Nothing in it is executed."""
+
+import argparse
+import pickle
+import re
+import struct
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from pipeline.errors import CheckpointError
+from pipeline.models.weights.torchscript import read_torchscript
+
+ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
+
+DAMAGE = (
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AssertionError,
+    AttributeError,
+    TypeError,
+)
+"""What torch.load raises on truncated and scrambled files."""
+
+KINDS = (
+    (b"\x89HDF\r\n\x1a\n", "a Keras file; give its name the ending .h5"),
+    (b"\x1f\x8b", "packed with gzip. Unpack it and name the file of weights in it"),
+    (b"BZh", "packed with bzip2. Unpack it and name the file of weights in it"),
+    (b"\xfd7zXZ", "packed with xz. Unpack it and name the file of weights in it"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself. Fetch it: git lfs pull"),
+    (b"<", "a web page, not weights: the download was refused or asked for a log-in. Download it again"),
+    (b"\x93NUMPY", "a NumPy array, not weights by name"),
+)
+"""How files begin that are often taken for weights, and what to do about each."""
+
+
+def read_content(path: Path) -> Mapping[object, object]:
+    """Return what the file holds by name, still as it lies there.
+
+    Raises CheckpointError for a file that is damaged, could run code, or is of another kind.
+    """
+    with path.open("rb") as file:
+        begin = file.read(64)
+    if path.suffix == ".safetensors" or _is_safetensors(begin):
+        return _read_safetensors(path)
+    if path.suffix == ".onnx" or begin[4:8] == b"TFL3":
+        raise CheckpointError(f"{path} is a network, not weights for one. ONNX is built with --model {path}.")
+    if path.suffix == ".index" or path.name.endswith(".pb"):
+        raise CheckpointError(f"{path} is of TensorFlow; of that, Keras' .h5 and .keras are read.")
+    for magic, told in KINDS:
+        if begin.startswith(magic):
+            raise CheckpointError(f"{path} is {told}.")
+    if zipfile.is_zipfile(path):
+        return _read_zip(path)
+    if tarfile.is_tarfile(path):
+        raise CheckpointError(_of_tar(path))
+    return _read_torch(path)
+
+
+def _is_safetensors(begin: bytes) -> bool:
+    """Whether it begins with the length of a header, and that with a brace (the format's specification)."""
+    return begin[8:9] == b"{" and 0 < int.from_bytes(begin[:8], "little") < 2**27
+
+
+def _read_safetensors(path: Path) -> Mapping[object, object]:
+    content: dict[object, object] = {}
+    try:
+        content.update(safetensors.torch.load_file(path))
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}).") from error
+    return content
+
+
+def _read_zip(path: Path) -> Mapping[object, object]:
+    """Read torch's present format, or TorchScript, which is a zip with source code in it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, *DAMAGE) as error:
+        raise CheckpointError(f"{path} is damaged ({_first_sentence(error)}).") from error
+    if any(name.endswith("config.json") for name in names) and any(name.endswith(".h5") for name in names):
+        raise CheckpointError(f"{path} is a Keras file; give its name the ending .keras.")
+    if any(name.endswith("/constants.pkl") for name in names):
+        try:
+            return read_torchscript(path)
+        except DAMAGE as error:
+            raise CheckpointError(f"{path} is damaged TorchScript ({_first_sentence(error)}).") from error
+    if not any(name.endswith("data.pkl") for name in names):
+        raise CheckpointError(
+            f"{path} is a zip without weights of torch in it ({len(names)} files). Unpack it and name the"
+            " file of weights in it."
+        )
+    return _read_torch(path)
+
+
+def _of_tar(path: Path) -> str:
+    with tarfile.open(path) as archive:
+        names = [member.name for member, _ in zip(archive, range(20), strict=False)]
+    if {"storages", "tensors"} <= set(names):
+        return (
+            f"{path} is in the format of torch before 0.1.10, a tar that cannot be read without running code"
+            " from it. If you trust it, save its tensors anew: torch.save(torch.load(PATH,"
+            " weights_only=False), NEW_PATH)."
+        )
+    return f"{path} is a tar of files ({', '.join(names[:3])}). Unpack it and name the file of weights in it."
+
+
+def _read_torch(path: Path) -> Mapping[object, object]:
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # plain values; many keep their options
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is damaged, or holds Python objects that could run code when loaded; nothing of it was"
+            f" run ({_refused(error)}). {ADVICE}"
+        ) from error
+    except DAMAGE as error:
+        raise CheckpointError(f"{path} is truncated or no torch file ({_first_sentence(error)}).") from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by name. {ADVICE}")
+    return content
+
+
+def _refused(error: pickle.UnpicklingError) -> str:
+    """Return what torch refused to load, if it says so."""
+    name = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"it names {name[1]}" if name else _first_sentence(error)
+
+
+def _first_sentence(error: BaseException) -> str:
+    """Shorten an error of torch's: they go on for paragraphs."""
+    lines = str(error).strip().splitlines()
+    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,136 @@
+"""The sets of weights that lie in a training checkpoint, and the choice between them."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from pipeline.errors import CheckpointError, listed
+
+AVERAGED = re.compile(
+    r"(^|[._])(ema|swa|averaged?|teacher|shadow\w*|moving_average)([._]|$)|_ema|ema_", re.IGNORECASE
+)
+"""Names under which trainers keep the average of the weights over training, which is what they validate."""
+NOT_WEIGHTS = re.compile(r"optim|sched|scaler|hyper|args|config", re.IGNORECASE)
+"""Parts of a checkpoint whose tensors belong to the training, not to the network."""
+DEPTH = 4
+"""How deep in dictionaries weights are looked for."""
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """Tensors by name. place: the keys that lead to it, joined by points; empty for the file itself."""
+
+    place: str
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def averaged(self) -> bool:
+        """Whether its place says that it is an average over training."""
+        return AVERAGED.search(self.place) is not None
+
+    def __str__(self) -> str:
+        values = sum(tensor.numel() for tensor in self.tensors.values())
+        return f"{self.place or 'the file itself'} ({len(self.tensors)} tensors, {values:,} values)"
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A set of weights under the names that a network has; `left_out` names what else lay beside them."""
+
+    source: StateDict
+    weights: dict[str, Tensor]
+    left_out: tuple[str, ...]
+
+
+def state_dicts(content: Mapping[object, object]) -> list[StateDict]:
+    """Return the sets of weights in a checkpoint, the outermost first."""
+    return list(_below(content, "", DEPTH))
+
+
+def unreadable_averages(content: Mapping[object, object]) -> list[str]:
+    """Return the places that are named as averages and hold no tensors by name, such as a list of tensors."""
+    return [
+        str(key)
+        for key, value in content.items()
+        if AVERAGED.search(str(key))
+        and value
+        and isinstance(value, Mapping | list | tuple)
+        and not (isinstance(value, Mapping) and list(_below(value, str(key), DEPTH)))
+    ]
+
+
+def choose(
+    found: Sequence[Fitting],
+    unusable: Sequence[str],
+    wanted: str | None,
+    path: Path,
+    say: Callable[[str], None],
+) -> Fitting:
+    """Return the set of weights to take; `say` hears which, where there are several.
+
+    An average over training is taken before the weights of the last step. `wanted` is "ema", "raw", or a
+    place. unusable: averages that are there and cannot be taken. Raises CheckpointError if none is meant, or
+    if it is not clear which.
+    """
+    places = [f"{one.source}" for one in found]
+    if wanted is not None:
+        meant = [one for one in found if _is_meant(one.source, wanted)]
+        if not meant:
+            raise CheckpointError(
+                f"{path} has no weights {wanted!r} that fit. It has {'; '.join(places)}. Say ema, raw, or one"
+                " of these places."
+            )
+    else:
+        meant = [one for one in found if one.source.averaged] or list(found)
+        if unusable and not any(one.source.averaged for one in found):
+            raise CheckpointError(
+                f"{path} has averaged weights under {listed(list(unusable))}, which cannot be read as tensors"
+                f' by name or do not fit. To take {places[0]} instead, say weights = "raw" (--weights raw).'
+            )
+    if len(meant) > 1:
+        several = "; ".join(str(one.source) for one in meant)
+        raise CheckpointError(
+            f"{path} has several sets of weights that fit: {several}."
+            f' Say which: weights = "{meant[0].source.place}" (--weights).'
+        )
+    (taken,) = meant
+    if len(found) > 1 or taken.source.averaged:
+        others = [place for one, place in zip(found, places, strict=True) if one is not taken]
+        beside = f"; beside them are {'; '.join(others)} (choose with --weights)" if others else ""
+        say(f"weights: {taken.source}{beside}")
+    if taken.left_out:
+        say(f"weights: left out {listed(list(taken.left_out))}, which are none of the network's")
+    return taken
+
+
+def without_prefix(tensors: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, Tensor], tuple[str, ...]]]:
+    """Yield the tensors under names without a first part, such as `module.`, and the keys that lack it.
+
+    First with all keys as they are, then without what DataParallel, torch.compile, Lightning or a wrapper put
+    before the network's.
+    """
+    yield dict(tensors), ()
+    prefixes = {key[: i + 1] for key in tensors for i, letter in enumerate(key) if letter == "."}
+    for prefix in sorted(prefixes, key=lambda p: (-sum(key.startswith(p) for key in tensors), len(p), p)):
+        kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        if 2 * len(kept) < len(tensors):
+            return
+        yield kept, tuple(key for key in tensors if not key.startswith(prefix))
+
+
+def _is_meant(one: StateDict, wanted: str) -> bool:
+    return {"ema": one.averaged, "raw": not one.averaged}.get(wanted, False) or one.place == wanted
+
+
+def _below(content: Mapping[object, object], place: str, depth: int) -> Iterator[StateDict]:
+    tensors = {
+        key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)
+    }
+    if any(value.ndim for value in tensors.values()):
+        yield StateDict(place, {key: value for key, value in tensors.items() if key != "n_averaged"})
+    for key, value in content.items():
+        if isinstance(value, Mapping) and depth and isinstance(key, str) and not NOT_WEIGHTS.search(key):
+            yield from _below(value, f"{place}.{key}" if place else key, depth - 1)

@@ -1,0 +1,96 @@
+"""The weights of a TorchScript archive, without loading the program in it.
+
+The archive is a zip: `data.pkl` is a pickle of the tree of modules, whose tensors point at files `data/N`.
+The unpickler here knows a few names and makes an empty box of every module's class.
+"""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _Module:
+    """Stands for a module of any class: its attributes, as the pickle sets them."""
+
+    def __init__(self, *_: object) -> None:
+        self.attributes: dict[str, object] = {}
+
+    def __setstate__(self, state: object) -> None:
+        self.attributes = dict(state) if isinstance(state, dict) else {}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes tensors, ordered dictionaries and boxes; refuses every other name."""
+
+    def __init__(self, archive: zipfile.ZipFile, pickled: str) -> None:
+        super().__init__(archive.open(pickled))
+        self._archive, self._folder = archive, pickled.removesuffix("data.pkl")
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - classes and functions
+        if module == "__torch__" or module.startswith("__torch__."):
+            return _Module
+        if module == "torch" and name.endswith("Storage"):
+            return name
+        if module == "torch.jit._pickle" and name.startswith("build_"):
+            return list  # lists of numbers and of tensors
+        known: dict[tuple[str, str], Callable[..., object]] = {
+            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("collections", "OrderedDict"): OrderedDict,
+        }
+        if (module, name) not in known:
+            raise pickle.UnpicklingError(f"it names {module}.{name}")
+        return known[module, name]
+
+    def persistent_load(self, pid: Any) -> Tensor:  # noqa: ANN401 - what the pickle holds
+        """Return a storage as a flat tensor; pid is ("storage", its type, its file, device, size)."""
+        _, kind, file, _, size = pid
+        element = _ELEMENTS.get(kind)
+        if element is None:
+            raise pickle.UnpicklingError(f"its numbers are a {kind}")
+        stored = self._archive.read(f"{self._folder}data/{file}")
+        return (
+            torch.frombuffer(bytearray(stored), dtype=element)[:size]
+            if size
+            else torch.empty(0, dtype=element)
+        )
+
+
+def read_torchscript(path: Path) -> dict[object, object]:
+    """Return parameters and buffers by name, as state_dict() would. Raises what unpickling raises."""
+    with zipfile.ZipFile(path) as archive:
+        pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        root = _Unpickler(archive, pickled).load()
+    return dict(_tensors(root, ""))
+
+
+def _tensors(module: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(module, _Module):
+        for name, value in module.attributes.items():
+            if isinstance(value, Tensor):
+                yield prefix + name, value
+            else:
+                yield from _tensors(value, f"{prefix}{name}.")
+
+
+def _tensor(
+    storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
+) -> Tensor:
+    return torch.as_strided(storage, tuple(size), tuple(stride), offset)
+
+
+_ELEMENTS = {
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}

@@ -1,0 +1,44 @@
+"""What is published is what was made, byte by byte."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.build.publish import place
+from pipeline.cache.digest import file_digest
+from pipeline.cache.product import Product
+from pipeline.errors import StorageError
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Product:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "model.engine").write_bytes(b"engine")
+    digests = {"model.engine": file_digest(tmp_path / "made" / "model.engine")}
+    return Product("compile", tmp_path / "made", digests, cached=True)
+
+
+def test_a_file_damaged_at_the_last_moment_is_not_published(product: Product, tmp_path: Path) -> None:
+    product.file("model.engine").write_bytes(b"engiNe")
+    (tmp_path / "model.engine").write_bytes(b"before")
+    with pytest.raises(StorageError, match=r"model\.engine was damaged before it could be copied"):
+        place(product, "model.engine", tmp_path / "model.engine")
+    assert (tmp_path / "model.engine").read_bytes() == b"before"
+
+
+def test_what_was_published_and_then_edited_is_put_right(product: Product, tmp_path: Path) -> None:
+    published = tmp_path / "model.engine"
+    place(product, "model.engine", published)
+    before = published.stat()
+    published.write_bytes(b"engiNe")
+    os.utime(published, ns=(before.st_atime_ns, before.st_mtime_ns))
+    place(product, "model.engine", published)
+    assert published.read_bytes() == b"engine"
+
+
+def test_what_is_there_already_is_left_alone(product: Product, tmp_path: Path) -> None:
+    place(product, "model.engine", tmp_path / "model.engine")
+    before = (tmp_path / "model.engine").stat().st_ino
+    place(product, "model.engine", tmp_path / "model.engine")
+    assert (tmp_path / "model.engine").stat().st_ino == before

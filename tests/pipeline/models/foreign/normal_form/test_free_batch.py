@@ -1,0 +1,87 @@
+"""A graph that was exported for some number of images takes any, with the same answers."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from pipeline.models.foreign.normal_form.free_batch import free_the_batch
+from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
+from pipeline.models.foreign.normal_form.read_normal import read_normal
+from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, run, save
+
+
+def shuffle(batch: int) -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Reshape", ["x", "grouped"], ["a"]),
+        helper.make_node("Transpose", ["a"], ["b"], perm=[0, 2, 1, 3, 4]),
+        helper.make_node("Reshape", ["b", "flat"], ["y"]),
+    ]
+    shapes = {"grouped": np.array([batch, 2, 3, 8, 8]), "flat": np.array([batch, 6, 8, 8])}
+    return graph(nodes, shapes, shape=[batch, 6, 8, 8])
+
+
+def merged(batch: int) -> onnx.ModelProto:
+    """Images and channels are one dimension for a while."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "apart"], ["a"]),
+        helper.make_node("ReduceMax", ["a"], ["b"], axes=[1]),
+        helper.make_node("Reshape", ["b", "back"], ["y"]),
+    ]
+    shapes = {"apart": np.array([6 * batch, 64]), "back": np.array([batch, 6])}
+    return graph(nodes, shapes, shape=[batch, 6, 8, 8])
+
+
+def resized(batch: int, side: int) -> onnx.ModelProto:
+    node = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="nearest")
+    return graph([node], {"sizes": np.array([batch, 6, side, side])}, shape=[batch, 6, 8, 8])
+
+
+def expanded(batch: int) -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["a"], axes=[2, 3]),
+        helper.make_node("Expand", ["a", "shape"], ["y"]),
+    ]
+    return graph(nodes, {"shape": np.array([batch, 6, 8, 8])}, shape=[batch, 6, 8, 8])
+
+
+MODELS = {
+    "channels shuffled": shuffle,
+    "images and channels merged": merged,
+    "enlarged twice": lambda batch: resized(batch, 16),
+    "enlarged to 13": lambda batch: resized(batch, 13),
+    "expanded": expanded,
+}
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("name", MODELS)
+def test_any_number_of_images_gives_what_each_gives_alone(name: str, batch: int, tmp_path: Path) -> None:
+    model = read_normal(save(MODELS[name](batch), tmp_path))
+    free_the_batch(model)
+    onnx.checker.check_model(model, full_check=True)
+    x = floats(5, 6, 8, 8)
+    repeated = [run(MODELS[name](batch), np.repeat(one[None], batch, 0))[:1] for one in x]
+    for number in (1, 2, 5):
+        np.testing.assert_allclose(run(model, x[:number]), np.concatenate(repeated[:number]), rtol=1e-6)
+
+
+def test_shapes_that_are_computed_are_written_down(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Slice", ["shape", "zero", "one"], ["images"]),
+        helper.make_node("Concat", ["images", "rest"], ["wanted"], axis=0),
+        helper.make_node("Reshape", ["x", "wanted"], ["a"]),
+        helper.make_node("Reshape", ["a", "shape"], ["y"]),
+    ]
+    numbers = {"zero": np.array([0]), "one": np.array([1]), "rest": np.array([2, -1])}
+    model = read_normal(save(graph(nodes, numbers, shape=["N", 6, "H", "W"]), tmp_path))
+    fix_the_size(model, "NCHW", (8, 8, 6))
+    write_computed_shapes(model)
+    constants = {t.name: onnx.numpy_helper.to_array(t).tolist() for t in model.graph.initializer}
+    shapes = [constants.get(n.input[1]) for n in model.graph.node if n.op_type == "Reshape"]
+    assert shapes == [[-1, 2, 192], [-1, 6, 8, 8]]
+    x = floats(3, 6, 8, 8)
+    np.testing.assert_array_equal(run(model, x), x)

@@ -1,0 +1,127 @@
+"""Whatever stands behind the logits, edgec's are those before it, and the answer can be had back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+
+from pipeline.errors import CheckpointError
+from pipeline.models.foreign.description import Description, described
+from pipeline.models.foreign.original import Original
+from pipeline.models.foreign.rewrite import adopt
+from pipeline.task import Task
+from targets.reference import ReferenceTarget
+from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
+
+PLAIN = Description(size=(8, 8), fit="stretch")
+
+
+def run(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with ReferenceTarget().open(path) as runner:
+        return runner.infer(images)
+
+
+def network(*ending: onnx.NodeProto, classes: int = 4) -> onnx.ModelProto:
+    """Convolution and pooling to `maps` [N, classes, 1, 1], and then `ending`, which gives `y`."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("GlobalAveragePool", ["c"], ["maps"]),
+        *ending,
+    ]
+    return graph(nodes, {"w": 9 * floats(classes, 3, 3, 3), "shape": np.array([-1, classes])})
+
+
+def step(operator: str, source: str, result: str = "y", *more: str, **attributes: Any) -> onnx.NodeProto:  # noqa: ANN401 - ONNX attributes
+    return helper.make_node(operator, [source, *more], [result], **attributes)
+
+
+ENDINGS: dict[str, Sequence[onnx.NodeProto]] = {
+    "maps of 1 x 1": [step("Identity", "maps")],
+    "Softmax over maps of 1 x 1": [step("Softmax", "maps", axis=1)],
+    "Flatten": [step("Flatten", "maps")],
+    "Softmax, then Flatten": [step("Softmax", "maps", "p", axis=1), step("Flatten", "p")],
+    "Flatten, Softmax": [step("Flatten", "maps", "z"), step("Softmax", "z", axis=1)],
+    "Softmax, Identity": [
+        step("Flatten", "maps", "z"),
+        step("Softmax", "z", "p", axis=-1),
+        step("Identity", "p"),
+    ],
+    "Softmax, Cast": [
+        step("Flatten", "maps", "z"),
+        step("Softmax", "z", "p"),
+        step("Cast", "p", to=onnx.TensorProto.FLOAT),
+    ],
+    "LogSoftmax, Squeeze": [step("LogSoftmax", "maps", "p", axis=1), step("Reshape", "p", "y", "shape")],
+    "Softmax twice": [
+        step("Flatten", "maps", "z"),
+        step("Softmax", "z", "p", axis=1),
+        step("Softmax", "p", axis=1),
+    ],
+    "Sigmoid": [step("Flatten", "maps", "z"), step("Sigmoid", "z")],
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_the_logits_give_the_original_answer(name: str, tmp_path: Path) -> None:
+    source = described(save(network(*ENDINGS[name]), tmp_path), PLAIN)
+    made = adopt(source, True, lambda _: None)
+    assert not {"Softmax", "LogSoftmax", "Sigmoid"} & {node.op_type for node in made.graph.node}
+    onnx.save(made, tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
+    logits = run(tmp_path / "model.onnx", images)
+    assert logits.shape == (5, 4)
+    original = Original(source)
+    for image, found in zip(images, logits, strict=True):
+        outputs = original.infer(image)
+        np.testing.assert_allclose(
+            original.ending(found, outputs.size), outputs.ravel(), rtol=1e-4, atol=1e-5
+        )
+        assert found.argmax() == outputs.ravel().argmax()
+        np.testing.assert_allclose(original.probabilities(image).sum(), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ends_in", ["Sigmoid", None])
+def test_one_output_is_the_second_of_two_classes(ends_in: str | None, tmp_path: Path) -> None:
+    ending = [step("Flatten", "maps", "z" if ends_in else "y")]
+    ending += [step(ends_in, "z")] if ends_in else []
+    source = described(save(network(*ending, classes=1), tmp_path), PLAIN)
+    told: list[str] = []
+    onnx.save(adopt(source, True, told.append), tmp_path / "model.onnx")
+    assert any("one output for two classes" in line for line in told)
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
+    logits = run(tmp_path / "model.onnx", images)
+    original = Original(source)
+    for image, found in zip(images, logits, strict=True):
+        outputs = original.infer(image)
+        np.testing.assert_allclose(original.ending(found, 1), outputs.ravel(), rtol=1e-4, atol=1e-5)
+        softmax = np.exp(found[1]) / np.exp(found).sum()
+        np.testing.assert_allclose(original.probabilities(image)[1], softmax, rtol=1e-4, atol=1e-6)
+
+
+def test_of_several_outputs_one_has_to_be_named(tmp_path: Path) -> None:
+    model = network(step("Flatten", "maps", "scores"), step("Neg", "scores"))
+    model.graph.output.append(helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["N", 4]))
+    path = save(model, tmp_path)
+    with pytest.raises(CheckpointError, match=r"has the outputs y, scores;.*output = 'y'"):
+        adopt(described(path, PLAIN), True, lambda _: None)
+    with pytest.raises(CheckpointError, match="'other' is not one of them"):
+        adopt(described(path, PLAIN.model_copy(update={"output": "other"})), True, lambda _: None)
+    source = described(path, PLAIN.model_copy(update={"output": "scores"}))
+    onnx.save(adopt(source, True, lambda _: None), tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3)).astype(np.uint8)
+    expected = Original(source).infer(images[0])
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", images)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_maps_of_one_pixel_are_no_segmentation(tmp_path: Path) -> None:
+    source = described(
+        save(network(step("Identity", "maps")), tmp_path),
+        PLAIN.model_copy(update={"task": Task.SEGMENT}),
+    )
+    with pytest.raises(CheckpointError, match=r'leave task = "segment" out of .*net\.toml'):
+        adopt(source, True, lambda _: None)

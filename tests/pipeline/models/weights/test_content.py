@@ -1,0 +1,107 @@
+"""A file is read by what is in it; one that is no weights is told what it is."""
+
+import gzip
+import io
+import pickle
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from pipeline.errors import CheckpointError
+from pipeline.models.weights.content import read_content
+from tests.attacks.pickled import Attack
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.inner = nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1, bias=False))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.inner(self.conv(x))
+        return out
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best.pth.tar", "net.th", "pytorch_model.bin", "no-ending"])
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_the_name_does_not_matter(name: str, kind: str, tmp_path: Path) -> None:
+    weights, path = Network().state_dict(), tmp_path / name
+    if kind == "safetensors":
+        safetensors.torch.save_file(weights, path)
+    else:
+        torch.save(weights, path, _use_new_zipfile_serialization=kind == "zip")
+    found = read_content(path)
+    assert found.keys() == weights.keys()
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("how", ["trace", "script"])
+def test_torchscript_gives_its_weights(how: str, half: bool, tmp_path: Path) -> None:
+    network = Network().eval()
+    image = torch.zeros(1, 3, 8, 8)
+    with torch.no_grad():
+        trace: Any = torch.jit.trace
+        made = trace(network, image) if how == "trace" else torch.jit.script(network)
+    if half:
+        made = made.half()
+    torch.jit.save(made, str(tmp_path / "net.pt"))
+    found = read_content(tmp_path / "net.pt")
+    expected = made.state_dict()
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        there = found[key]
+        assert isinstance(there, torch.Tensor)
+        assert torch.equal(there, value)
+
+
+def test_torchscript_that_names_anything_else_is_refused_and_not_run(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "net.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("net/data.pkl", pickle.dumps(Attack(victim), protocol=2))
+        archive.writestr("net/constants.pkl", pickle.dumps((), protocol=2))
+    with pytest.raises(CheckpointError, match=r"damaged TorchScript \(it names \w+\.system"):
+        read_content(path)
+    assert not victim.exists()
+
+
+def oldest_format() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    return out.getvalue()
+
+
+def packed(name: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, "text")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (oldest_format(), r"the format of torch before 0\.1\.10.*weights_only=False"),
+        (gzip.compress(b"weights"), "packed with gzip. Unpack it"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS.*git lfs pull"),
+        (b"<!DOCTYPE html><title>Sign in</title>", "a web page, not weights"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(80), r"a Keras file; give its name the ending \.h5"),
+        (packed("photos/a.jpg"), "a zip without weights of torch in it"),
+        (b"\x00\x00\x00\x00TFL3" + bytes(80), "is a network, not weights"),
+        (b"\x93NUMPY" + bytes(80), "a NumPy array"),
+        (b"", "truncated or no torch file"),
+    ],
+)
+def test_other_kinds_of_files_are_told_what_they_are(content: bytes, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=told):
+        read_content(path)

@@ -1,0 +1,91 @@
+"""A change of structure changes no byte. What does not depend on the processor is compared with digests here.
+
+The weights that the default build writes do depend on it: libraries fold and collect in float32, each in its
+own order. So of its ONNX files the structure is compared, and engines are made from given integers.
+All bytes, before and after a change on one machine: `python -m benchmarks.default_digests`.
+
+Who means to change what is compared here says so in the commit that changes its digest.
+"""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import onnx
+import pytest
+
+from pipeline.build.plan import Build
+from pipeline.config import BuildConfig, load_config
+from pipeline.progress import Silent
+from targets.tvm.cpu_target import compile_engine
+from targets.tvm.isa import ISAS
+from tests.targets.tvm.qdq import QdqModel
+
+STRUCTURES = {
+    "model.onnx": "8204f370a6d70ac0b27a03ff1febc2b4bfed96ba251322855266912e6f9eeddf",
+    "model.int8.onnx": "a229d3278cf99eebbfcd86ef47da09c0e7fc74140ff1d9042f1331dbf2414197",
+}
+RANGES = "74ffe18cdaaa9ba348f8ce3191b3070a944d00b8359c10b0ba8dc69c62ea89af"
+ENGINES = {
+    "avx512vnni": "5965175d20b73f48e2e613b549c5c38a1a98cbde9e6a8ccc2322b009cc2139b6",
+    "avx2": "2e9ac624be7f00cbfcbdcdbba1df6437b9d8657f9298cdeb677918d22d22edbf",
+    "i8mm": "553e9746640ae265728051a05f311e282d6d33d926f6e551fed09e261704c983",
+    "dotprod": "f487b90afe736946b267c6b8e6df0c92490ea3b7bbf566c35ceaed0dc2e46ac3",
+    "neon": "732e89a023e072428cb69944adb2c571b6587c8e4f6182098f6971e6ab44777a",
+}
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """All defaults, for this machine."""
+    options = {"out": tmp_path_factory.mktemp("digests") / "out"}
+    return Build(load_config(BuildConfig, None, options), Silent())
+
+
+@pytest.fixture(scope="module")
+def integers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with each integer operator, whose numbers are random but the same everywhere."""
+    m = QdqModel(20, 20, 3)
+    x = m.quantized(m.node("Relu", m.conv(m.image(), 48, 3, 7, strides=[2, 2])), 0.5, 0)
+    x = m.node("MaxPool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1])
+    inside = m.quantized(m.node("Relu", m.conv(x, 48, 48)), 1.0, 3)
+    x = m.quantized(m.node("Relu", m.node("Add", m.conv(inside, 48, 48), x)), 2.0, 0)
+    apart = m.quantized(m.conv(x, 48, 1, group=48), 1.5, 120)
+    x = m.quantized(m.node("Concat", apart, x, axis=1), 2.5, 90)
+    x = m.quantized(m.node("Relu", m.node("Add", x, x)), 4.0, 0)
+    x = m.quantized(m.node("GlobalAveragePool", x), 0.5, 0)
+    return m.save(m.gemm(m.node("Flatten", x), 10, 96), tmp_path_factory.mktemp("integers") / "model.onnx")
+
+
+def text_digest(lines: Iterator[str]) -> str:
+    return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def structure(model: onnx.ModelProto) -> Iterator[str]:
+    """All of a model but the numbers of its weights."""
+    graph = model.graph
+    yield f"{model.ir_version} {[(o.domain, o.version) for o in model.opset_import]}"
+    yield from (str(value) for value in (*graph.input, *graph.output))
+    yield from (f"{i.name} {i.data_type} {list(i.dims)}" for i in graph.initializer)
+    yield from (str(node) for node in graph.node)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_default_build_writes_the_graphs_that_it_wrote(name: str, build: Build) -> None:
+    product = build.float_model if name == "model.onnx" else build.int8_model
+    assert text_digest(structure(onnx.load(product.file(name)))) == STRUCTURES[name]
+
+
+def test_it_observes_the_tensors_that_it_observed(build: Build) -> None:
+    found = json.loads(build.ranges.file("ranges.json").read_text())
+    assert text_digest(iter(found["tensors"])) == RANGES
+
+
+@pytest.mark.parametrize("isa", ENGINES)
+def test_an_engine_of_given_integers_has_the_bytes_it_had(
+    isa: str, integers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEC_TUNED", str(tmp_path / "none"))  # blocks that a user has tuned are his own
+    compile_engine(integers, ISAS[isa], tmp_path / "engine")
+    assert sha256((tmp_path / "engine").read_bytes()).hexdigest() == ENGINES[isa]

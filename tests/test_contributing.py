@@ -1,0 +1,57 @@
+"""CONTRIBUTING.md says what to touch to add something: the places are there, and no list is long."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+MOST = {
+    "A board on a known toolchain": 1,
+    "A toolchain": 2,
+    "An observer of ranges": 2,
+    "A correction of recipes": 2,
+    "An operator of the integer compiler": 5,
+    "An instruction set": 4,
+    "An option of all commands that build": 3,
+}
+
+
+def places(heading: str) -> list[tuple[str, str]]:
+    """The files under a heading, and what is looked for in each."""
+    section = TEXT.split(f"\n### {heading}\n")[1].split("\n### ")[0]
+    return re.findall(r"^- `([^`]+)`: `([^`]+)`", section, re.MULTILINE)
+
+
+def test_all_that_can_be_added_is_counted() -> None:
+    assert re.findall(r"^### (.*)$", TEXT, re.MULTILINE) == list(MOST)
+
+
+@pytest.mark.parametrize("heading", MOST)
+def test_the_files_and_what_is_to_be_extended_in_them_are_there(heading: str) -> None:
+    found = places(heading)
+    assert len(found) == MOST[heading]
+    for file, hook in found:
+        if "<" in file:  # a new one
+            assert (ROOT / file).parent.is_dir()
+        else:
+            assert hook in (ROOT / file).read_text()
+
+
+def test_there_are_ten_principles() -> None:
+    section = TEXT.split("\n## Principles\n")[1].split("\n## ")[0]
+    assert re.findall(r"^(\d+)\. ", section, re.MULTILINE) == [str(n) for n in range(1, 11)]
+
+
+def test_the_folders_that_the_readme_tells_of_are_there() -> None:
+    readme = (ROOT / "README.md").read_text()
+    block = readme.split("## Where things are\n\n")[1].split("\n\n")[0]
+    top, told = "", []
+    for line in block.splitlines():
+        names = re.match(r" {4}(  )?((?:[a-z]+/ ?)+)", line)
+        assert names, line
+        top = top if names[1] else names[2].strip()
+        told += [top if not names[1] else f"{top}{name}" for name in names[2].split()]
+    assert len(told) > 15
+    assert [folder for folder in told if not (ROOT / folder).is_dir()] == []
