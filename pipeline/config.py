@@ -99,6 +99,8 @@ class BuildConfig(Section):
     """Folder or file with images; the model's own data set if absent."""
     labels: str | None = None
     """Which column of a labels.csv to use, where there are several."""
+    class_order: Literal["numbers", "text"] | None = None
+    """Order of classes whose names are numbers, where the two differ: 2 before 10, or 10 before 2."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     weights: str | None = None
@@ -114,7 +116,10 @@ class BuildConfig(Section):
     latency: LatencyConfig = LatencyConfig()
 
 
-RECORDED = {"model", "target", "labels", "weights", "export", "calibration", "validation", "latency"}
+RECORDED = {
+    *("model", "target", "labels", "class_order", "weights", "export"),
+    *("calibration", "validation", "latency"),
+}
 
 
 def recorded(config: BuildConfig, recipe: str) -> str:

@@ -9,6 +9,7 @@ from pipeline.build.rules import check_brought
 from pipeline.bundle.signing import public_half
 from pipeline.cache.digest import InputFile, RememberedDigests
 from pipeline.config import BuildConfig, ExportConfig
+from pipeline.data.class_order import in_order
 from pipeline.data.dataset import Dataset
 from pipeline.data.left_over import left_over
 from pipeline.data.masks import open_for_segmentation
@@ -50,7 +51,7 @@ class Request:
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = self._dataset()
-        self.classes = self.model.classes_for(len(self.dataset.classes))
+        self.classes = self._classes()
 
     @property
     def name(self) -> str:
@@ -119,6 +120,13 @@ class Request:
             return input_onnx(self.model.path)
         return InputFile.at(find_weights(self.model, self.config.checkpoint, self.config.data))
 
+    def _classes(self) -> int:
+        names = self.dataset.classes
+        try:
+            return self.model.classes_for(len(names))
+        except DataError as error:
+            raise DataError(f"{error} The data set's are {', '.join(names[:40])}.") from error
+
     def _dataset(self) -> Dataset:
         model, labels = self.model, self.config.labels
         if isinstance(model, ForeignModel) and model.task is Task.SEGMENT:
@@ -126,7 +134,7 @@ class Request:
         dataset = open_dataset(self._location(), labels, self.digests)
         if isinstance(model, ForeignModel) and model.labels is not None:
             return relabelled(dataset, model.labels, model.name)
-        return dataset
+        return in_order(dataset, self.config.class_order)
 
     def _location(self) -> Path:
         location = self.config.data or self.model.data

@@ -20,6 +20,7 @@ ImageNet want it, and leaves alone what fits already: see `Preprocessing`.
 Nothing here imports onnx.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -216,10 +217,11 @@ def _labels(path: Path, given: Path | tuple[str, ...] | None) -> tuple[str, ...]
         return None
     if isinstance(given, Path):
         try:
-            text = (path.parent / given).read_text(encoding="utf-8")
+            text = (path.parent / given).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise CheckpointError(f"The labels {path.parent / given} cannot be read: {error}.") from error
         given = tuple(line.strip() for line in text.splitlines() if line.strip())
+    given = tuple(unicodedata.normalize("NFC", name) for name in given)  # as folders are read
     twice = {name for name in given if given.count(name) > 1} if len(set(given)) < len(given) else set()
     if twice:
         raise DataError(f"The labels of {path.name} name {sorted(twice)[0]!r} twice.")
