@@ -9,10 +9,10 @@ from pipeline.build.rules import check_brought
 from pipeline.bundle.signing import public_half
 from pipeline.cache.digest import InputFile, RememberedDigests
 from pipeline.config import BuildConfig, ExportConfig
-from pipeline.data.class_order import in_order
 from pipeline.data.dataset import Dataset
 from pipeline.data.left_over import left_over
 from pipeline.data.masks import open_for_segmentation
+from pipeline.data.numbered_classes import in_order
 from pipeline.data.open import NAMED, open_dataset
 from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split

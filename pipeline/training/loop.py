@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.data.class_order import in_order
+from pipeline.data.numbered_classes import in_order
 from pipeline.data.open import open_dataset
 from pipeline.errors import UsageError
 from pipeline.models.checkpoint import read_weights

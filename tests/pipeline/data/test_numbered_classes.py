@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
-from pipeline.data.class_order import in_order
 from pipeline.data.dataset import Dataset
+from pipeline.data.numbered_classes import in_order
 from pipeline.data.open import open_dataset
 from pipeline.errors import UsageError
 from pipeline.progress import Silent
