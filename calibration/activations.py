@@ -1,4 +1,4 @@
-"""The values of a float model's intermediate tensors, in parts that fit into memory."""
+"""The values of a model's intermediate tensors, in parts that fit into memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ImagesError, ModelError
+from calibration.exact.session import ALL_CORES, open_session
 from calibration.onnx_graph import IMAGE, OnnxGraph
 
 CHUNK_BYTES = 64 << 20
@@ -16,7 +17,7 @@ CHUNK_BYTES = 64 << 20
 
 
 class InstrumentedModel:
-    """A float model in onnxruntime that also returns chosen intermediate tensors."""
+    """A model in onnxruntime that also returns chosen intermediate tensors; exact if it is quantised."""
 
     def __init__(self, graph: OnnxGraph, tensors: tuple[str, ...]) -> None:
         import onnxruntime
@@ -26,7 +27,7 @@ class InstrumentedModel:
         with NamedTemporaryFile(suffix=".onnx") as file:  # read from there, it is not in memory twice
             _write_with_outputs(graph, tensors, Path(file.name))
             try:
-                self._session = onnxruntime.InferenceSession(file.name, providers=["CPUExecutionProvider"])
+                self._session = open_session(file.name, ALL_CORES)
             except onnxruntime.capi.onnxruntime_pybind11_state.Fail as error:
                 raise ModelError(f"onnxruntime cannot load the model: {error}") from error
         self._images_a_run = self.shape[0] or 1

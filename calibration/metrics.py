@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ImagesError
+from calibration.exact.session import ALL_CORES, AS_WRITTEN, open_session
 from calibration.onnx_graph import IMAGE
 
 
@@ -34,19 +35,13 @@ def closeness(reference: NDArray[np.float32], found: NDArray[np.float32]) -> Clo
 def logits(
     model: Path | onnx.ModelProto, batches: Iterable[NDArray[np.uint8]], as_written: bool = False
 ) -> NDArray[np.float32]:
-    """float32 [N, classes] of a float or Q/DQ model, from onnxruntime's default session.
+    """float32 [N, classes] of a float or Q/DQ model, from onnxruntime with exact settings (see `exact`).
 
-    `as_written` leaves the graph as it is: by default, onnxruntime fuses integer kernels and rounds the
-    biases of some convolutions to int32. `batches` are uint8 [n, H, W, C]. Raises ImagesError if there are
-    none.
+    `as_written` leaves the graph as it is: else onnxruntime may fuse integer kernels and round the biases of
+    some convolutions to int32. `batches` are uint8 [n, H, W, C]. Raises ImagesError if there are none.
     """
-    import onnxruntime
-
-    source = str(model) if isinstance(model, Path) else model.SerializeToString()
-    options = onnxruntime.SessionOptions()
-    if as_written:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, Path) else model.SerializeToString()
+    session = open_session(source, ALL_CORES, AS_WRITTEN if as_written else None)
     size = session.get_inputs()[0].shape[0]
     found = []
     for batch in batches:

@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -29,6 +29,16 @@ class ExportConfig(Section):
     """Whether the model takes any number of images at once, or exactly one."""
     max_difference: float = Field(default=1e-3, gt=0)
     """Largest allowed difference of a logit between torch and the exported model."""
+    mean: tuple[float, ...] | None = None
+    """What a known model's checkpoint was trained with, of pixels divided by 255; its usual one if absent."""
+    std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    colors: Literal["RGB", "BGR"] | None = None
+    """The order of its channels, and of mean and std; RGB if absent."""
+
+    @property
+    def normalises(self) -> bool:
+        """Whether it says how pixels are normalised."""
+        return (self.mean, self.std, self.colors) != (None, None, None)
 
 
 class CalibrationConfig(Section):
@@ -60,6 +70,8 @@ class ValidationConfig(Section):
     """Evaluation images on which the error is attributed to layers; 0 leaves that out."""
     min_ratio: float | None = Field(default=None, gt=0, le=1)
     """Smallest acceptable share of FP32's top-1 that INT8 keeps, such as MLPerf's 0.99; no gate if absent."""
+    min_top1: float | None = Field(default=None, gt=1, lt=100)
+    """Smallest acceptable top-1 of INT8 in percent, such as 75.5, whatever FP32's is; no gate if absent."""
     robustness: int = Field(default=0, ge=0)
     """Evaluation images to compare FP32 and INT8 on under camera corruptions, such as 500; 0: not done."""
 
@@ -87,6 +99,8 @@ class BuildConfig(Section):
     """Folder or file with images; the model's own data set if absent."""
     labels: str | None = None
     """Which column of a labels.csv to use, where there are several."""
+    class_order: Literal["numbers", "text"] | None = None
+    """Order of classes whose names are numbers, where the two differ: 2 before 10, or 10 before 2."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     weights: str | None = None
@@ -102,7 +116,10 @@ class BuildConfig(Section):
     latency: LatencyConfig = LatencyConfig()
 
 
-RECORDED = {"model", "target", "labels", "weights", "export", "calibration", "validation", "latency"}
+RECORDED = {
+    *("model", "target", "labels", "class_order", "weights", "export"),
+    *("calibration", "validation", "latency"),
+}
 
 
 def recorded(config: BuildConfig, recipe: str) -> str:

@@ -40,6 +40,12 @@ class ReportError(PipelineError):
     """A report or baseline that cannot be read, or measurements that no report can be made of."""
 
 
+class MeaninglessError(PipelineError):
+    """Something was asked of a network that does no better than guessing."""
+
+    exit_code = 5
+
+
 def listed(items: Sequence[str], limit: int = 5) -> str:
     """Return the first `limit` items, and how many more there are: "a, b and 3 more"."""
     rest = f" and {len(items) - limit} more" if len(items) > limit else ""

@@ -42,8 +42,15 @@ def edgec_build() -> Callable[..., Report]:
     return build
 
 
-def assert_accuracy(report: Report, max_drop: float | None = None, min_ratio: float | None = None) -> None:
+def assert_accuracy(
+    report: Report,
+    max_drop: float | None = None,
+    min_ratio: float | None = None,
+    min_top1: float | None = None,
+) -> None:
     """Assert that top-1 falls by less than `max_drop` points, or that INT8 keeps `min_ratio` of FP32's.
+
+    `min_top1` is a floor of INT8's top-1 in percent. FP32 has to do better than guessing in any case.
 
     Of a network that classifies pixels, `max_drop` is of right pixels and of the mean IoU. An inconclusive
     gate fails too, and says how many images would decide. Raises ValueError if no limit is given.
@@ -51,9 +58,10 @@ def assert_accuracy(report: Report, max_drop: float | None = None, min_ratio: fl
     from pipeline.report.gates import accuracy_gates
 
     __tracebackhide__ = True
-    if max_drop is None and min_ratio is None:
-        raise ValueError("assert_accuracy needs max_drop or min_ratio")
-    for gate in accuracy_gates(report.accuracy, max_drop, min_ratio, report.accuracy.int8_origin):
+    if max_drop is None and min_ratio is None and min_top1 is None:
+        raise ValueError("assert_accuracy needs max_drop, min_ratio or min_top1")
+    origin = report.accuracy.int8_origin
+    for gate in accuracy_gates(report.accuracy, max_drop, min_ratio, origin, min_top1):
         _assert(gate)
 
 

@@ -20,6 +20,7 @@ class Task(StrEnum):
             "calibration.max_drop": config.calibration.max_drop,
             "calibration.quantized": config.calibration.quantized,
             "validation.min_ratio": config.validation.min_ratio,
+            "validation.min_top1": config.validation.min_top1,
             "validation.robustness": config.validation.robustness,
         }
         for name, value in wanted.items():

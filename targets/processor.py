@@ -5,6 +5,9 @@ import platform
 from functools import cache
 from pathlib import Path
 
+LIMIT = "EDGEC_ISA"
+"""The environment variable that makes this machine build engines as for a lesser one, such as avx2."""
+
 
 @cache
 def cpu_name() -> str:

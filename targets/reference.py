@@ -15,11 +15,12 @@ from calibration.recipe import QuantRecipe
 from targets.base import BuildState, EngineRunner, Origin, require_engine
 from targets.errors import EngineError, TargetUnavailable
 from targets.processor import cpu_name
+from targets.runtime.exact.session import NotExactError, SessionSettings, exact_settings
 from targets.runtime.reference_runner import open_engine
 
 
 class ReferenceTarget:
-    """The portable graph in a runtime we did not write."""
+    """The portable graph in a runtime we did not write, with settings that are exact on this processor."""
 
     name: ClassVar[str] = "reference"
     summary: ClassVar[str] = (
@@ -39,17 +40,31 @@ class ReferenceTarget:
         self.threads = threads
 
     def check(self) -> None:
-        """Raise TargetUnavailable if onnxruntime is not installed."""
+        """Raise TargetUnavailable if onnxruntime is missing. Whether it is exact here shows in its use."""
         if find_spec("onnxruntime") is None:
             raise TargetUnavailable("onnxruntime is not installed. It comes with edgec: run `make setup`.")
+
+    def settings(self) -> SessionSettings:
+        """Return how quantised graphs are run, as a test on this processor found exact.
+
+        Raises TargetUnavailable if nothing is.
+        """
+        try:
+            return exact_settings(self.threads)
+        except NotExactError as error:
+            raise TargetUnavailable(str(error)) from error
 
     def device(self) -> str:
         """Name the processor."""
         return cpu_name()
 
     def fingerprint(self) -> str:
-        """Name the processor and onnxruntime's version: both decide latency, and sometimes a rounding."""
-        return f"{cpu_name()} / onnxruntime {version('onnxruntime')}"
+        """Name the processor, onnxruntime's version, and how it runs quantised graphs.
+
+        All three decide latency, and sometimes a rounding.
+        """
+        quantised = f"quantised graphs exact with {self.settings().words}"
+        return f"{cpu_name()} / onnxruntime {version('onnxruntime')}, {quantised}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Check that onnxruntime loads `model`, and keep it as it is."""
@@ -68,5 +83,7 @@ class ReferenceTarget:
             opened = open_engine(engine, self.threads)
             with opened as runner:
                 yield runner
+        except NotExactError as error:
+            raise TargetUnavailable(str(error)) from error
         except ValueError as error:
             raise EngineError(str(error)) from error

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
+
+from targets.runtime.exact.session import open_session
 
 
 def run_exactly(
@@ -13,11 +14,8 @@ def run_exactly(
 ) -> NDArray[np.float32]:
     """Return a tensor of a float or Q/DQ model for uint8 images [N, H, W, C].
 
-    On x86 without VNNI onnxruntime's integer kernels add pairs of products in int16, which saturates;
-    `session.x64quantprecision` keeps them from it.
+    On x86 without VNNI onnxruntime's fastest integer kernels add pairs of products in int16, which saturates.
     """
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    source = str(model) if isinstance(model, Path) else model.SerializeToString()
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, Path) else model.SerializeToString()
+    session = open_session(source)
     return np.asarray(session.run([output], {"image": images})[0])

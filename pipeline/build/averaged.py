@@ -18,6 +18,7 @@ from pipeline.errors import DataError, UsageError
 from pipeline.progress import Progress
 from pipeline.report.ensemble_page import Combination, EnsembleReport
 from pipeline.report.paired import paired_images
+from pipeline.report.plausibility import judge_answers
 from pipeline.report.stats import wilson_interval
 from pipeline.stages.measure_latency import Measurements
 from pipeline.task import Task
@@ -138,13 +139,21 @@ def _combination(
     right: NDArray[np.bool_],
 ) -> Combination:
     chosen = [costs[i] for i in group]
-    images = len(answers.labels)
+    images, classes = len(answers.labels), answers.fp32.shape[-1]
+    fp32_right = _right(answers.fp32, group, answers.labels)
+    plausible = judge_answers(
+        np.bincount(answers.labels, minlength=classes),
+        np.bincount(answers.labels[fp32_right], minlength=classes),
+        ReferenceTarget.origin,
+    )
     return Combination(
         members=tuple(names[i] for i in group),
         images=images,
         int8_top1=float(right.mean()),
         int8_interval=wilson_interval(int(right.sum()), images),
-        int8_against_fp32=paired_images(_right(answers.fp32, group, answers.labels), right),
+        int8_against_fp32=paired_images(fp32_right, right),
+        plausible=plausible.verdict,
+        why=plausible.message,
         int8_against_best_single=paired_images(best, right),
         int8_ms=_sum([cost.int8_ms for cost in chosen]),
         fp32_ms=_sum([cost.fp32_ms for cost in chosen]),

@@ -57,6 +57,7 @@ def _build_on(config: BuildConfig, device: str) -> Outcome:
     return Outcome(device, bundle, bundle.with_suffix("") / "report.json")
 
 
-def failed(outcome: Outcome) -> bool:
-    """Say whether a device has no result, or one that does not pass its gates."""
-    return outcome.report is None or Report.load(outcome.report).verdict is Verdict.FAIL
+def exit_code(outcome: Outcome) -> int:
+    """Return 1 for a device without a result or with a gate that fails, 5 where FP32 only guesses, else 0."""
+    verdict = Verdict.FAIL if outcome.report is None else Report.load(outcome.report).verdict
+    return verdict.exit_code if verdict in (Verdict.FAIL, Verdict.MEANINGLESS) else 0

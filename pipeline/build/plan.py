@@ -7,13 +7,15 @@ from time import perf_counter
 
 from calibration.recipe import QuantRecipe
 from pipeline.build.request import AUTO, Request
-from pipeline.cache.digest import InputFile
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
 from pipeline.config import BuildConfig, recorded
+from pipeline.data.open import training_digest
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
+from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.plausibility import judged_to_know
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bring import Bring, brought_recipe
@@ -22,15 +24,16 @@ from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.choose import Choose, chosen
 from pipeline.stages.compile import Compile, CompiledEngine
 from pipeline.stages.corrupt import Corrupt
+from pipeline.stages.diagnose import Diagnose
 from pipeline.stages.export import Export
 from pipeline.stages.measure_latency import Measure
 from pipeline.stages.mix import Mix
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
-from pipeline.stages.report import WriteReport
+from pipeline.stages.report import WriteReport, read_accuracy
 from pipeline.stages.sample import TakeSamples, sample_size
 from pipeline.stages.study import Study
-from pipeline.stages.validate import TrainingImages, Validate
+from pipeline.stages.validate import ACCURACY, TrainingImages, Validate
 from targets.base import BuildState
 from targets.registry import find_target
 
@@ -100,7 +103,9 @@ class Build(Request):
         path = self.config.calibration.quantized
         if path is None:
             return None
-        quantized = InputFile.at(path)
+        from pipeline.models.foreign.external_data import input_onnx
+
+        quantized = input_onnx(path)
         scheme, shape = self.target.recipe.scheme, self.model.input_shape
         return self._make(Bring(quantized, scheme, shape, self.classes))
 
@@ -152,10 +157,19 @@ class Build(Request):
                 float_model=self.float_model,
                 engine=self.engine,
                 images=self.seen(self.evaluation),
-                training=TrainingImages(self.dataset),
+                training=TrainingImages(self.dataset, training_digest(self.dataset, self.digests)),
                 task=self.model.task,
             )
         )
+
+    @cached_property
+    def diagnosis(self) -> Product | None:
+        """diagnosis.json: why FP32 does no better than guessing; None where it does, or for pixels."""
+        found = read_accuracy(self.accuracy.file(ACCURACY))
+        one_class = len(set(self.evaluation.labels.tolist())) == 1
+        if isinstance(found, PixelAccuracy) or one_class or judged_to_know(found):
+            return None
+        return self._make(Diagnose(self.model, self.checkpoint, self.config.weights, self.evaluation))
 
     @cached_property
     def measurements(self) -> Product | None:
@@ -256,6 +270,7 @@ class Build(Request):
             measurements=measurements,
             sensitivity=self.sensitivity,
             robustness=self.robustness,
+            diagnosis=self.diagnosis,
         )
 
     @property
@@ -265,6 +280,7 @@ class Build(Request):
     def _make(self, stage: Stage) -> Product:
         start = perf_counter()
         product = self.store.make(stage, self.progress)
+        self.store.record(self.name, product)
         with writing(self.store.root):
             self.digests.save()
         self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start, product.damage))

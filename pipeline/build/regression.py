@@ -5,10 +5,12 @@ from pathlib import Path
 
 from pipeline.build.plan import Build
 from pipeline.bundle.contents import read_entry, read_manifest
-from pipeline.errors import ReportError
+from pipeline.errors import MeaninglessError, ReportError
+from pipeline.report import plausibility
 from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Comparison, Limits, compare
 from pipeline.report.model.build_report import Report
+from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import SpeedRatio
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.measure_latency import first_images
@@ -16,8 +18,13 @@ from targets.measure_apart import measure_in_child
 
 
 def save_baseline(build: Build, folder: Path) -> Path:
-    """Write what the build is worth into `folder`, one file for each model, target and device."""
-    baseline = baseline_of(_report(build))
+    """Write what the build is worth into `folder`, one file for each model, target and device.
+
+    Raises MeaninglessError if FP32 does no better than guessing.
+    """
+    report = _report(build)
+    refuse_guesses(report)
+    baseline = baseline_of(report)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / baseline.file_name
     baseline.save(path)
@@ -36,6 +43,16 @@ def compare_with_baseline(build: Build, folder: Path, limits: Limits, old_bundle
         raise ReportError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
     speed = None if old_bundle is None else _race(build, old_bundle)
     return compare(Baseline.load(path), report, limits, speed)
+
+
+def refuse_guesses(report: Report) -> None:
+    """Raise MeaninglessError if FP32 does no better than guessing: no later build could be worse."""
+    for gate in report.gates:
+        if gate.name == plausibility.NAME and gate.verdict is Verdict.MEANINGLESS:
+            raise MeaninglessError(
+                f"No baseline is saved of {report.subject.model}: {gate.message}. `edgec report show`"
+                " says what was looked for and found."
+            )
 
 
 def _race(build: Build, old_bundle: Path) -> SpeedRatio:

@@ -1,5 +1,6 @@
 """What a build is asked for: model, weights, images, target and limits, checked before any work."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -7,16 +8,17 @@ from calibration.recipe import QuantRecipe
 from pipeline.build.rules import check_brought
 from pipeline.bundle.signing import public_half
 from pipeline.cache.digest import InputFile, RememberedDigests
-from pipeline.config import BuildConfig
+from pipeline.config import BuildConfig, ExportConfig
 from pipeline.data.dataset import Dataset
 from pipeline.data.left_over import left_over
 from pipeline.data.masks import open_for_segmentation
+from pipeline.data.numbered_classes import in_order
 from pipeline.data.open import NAMED, open_dataset
 from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
 from pipeline.errors import DataError, UsageError
 from pipeline.known_devices import find_device
-from pipeline.models.foreign.description import ForeignModel, is_foreign, read_foreign
+from pipeline.models.foreign.description import ForeignModel, description_file, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model, find_weights
 from pipeline.progress import Progress
 from pipeline.report.limits import GateLimits
@@ -43,18 +45,13 @@ class Request:
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
         check_brought(config)
         self.target.check()
-        weights = (
-            self.model.path
-            if isinstance(self.model, ForeignModel)
-            else find_weights(self.model, config.checkpoint, config.data)
-        )
         self.kept = config.out / "store"
         self.digests = RememberedDigests(self.kept / "digests.json")
-        self.checkpoint = InputFile.at(weights)
+        self.checkpoint = self._weights()
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         self.dataset = self._dataset()
-        self.classes = self.model.classes_for(len(self.dataset.classes))
+        self.classes = self._classes()
 
     @property
     def name(self) -> str:
@@ -102,7 +99,12 @@ class Request:
         """What the gates judge."""
         accuracy, latency = self.config.validation, self.config.latency
         return GateLimits(
-            accuracy.max_drop, accuracy.min_ratio, latency.p50_ms, latency.p90_ms, latency.p99_ms
+            max_drop=accuracy.max_drop,
+            min_ratio=accuracy.min_ratio,
+            min_top1=accuracy.min_top1,
+            p50_ms=latency.p50_ms,
+            p90_ms=latency.p90_ms,
+            p99_ms=latency.p99_ms,
         )
 
     @property
@@ -111,6 +113,20 @@ class Request:
         location = self._location()
         return next((name for name, place in NAMED.items() if place == location), location.resolve().name)
 
+    def _weights(self) -> InputFile:
+        if isinstance(self.model, ForeignModel):
+            from pipeline.models.foreign.external_data import input_onnx
+
+            return input_onnx(self.model.path)
+        return InputFile.at(find_weights(self.model, self.config.checkpoint, self.config.data))
+
+    def _classes(self) -> int:
+        names = self.dataset.classes
+        try:
+            return self.model.classes_for(len(names))
+        except DataError as error:
+            raise DataError(f"{error} The data set's are {', '.join(names[:40])}.") from error
+
     def _dataset(self) -> Dataset:
         model, labels = self.model, self.config.labels
         if isinstance(model, ForeignModel) and model.task is Task.SEGMENT:
@@ -118,7 +134,7 @@ class Request:
         dataset = open_dataset(self._location(), labels, self.digests)
         if isinstance(model, ForeignModel) and model.labels is not None:
             return relabelled(dataset, model.labels, model.name)
-        return dataset
+        return in_order(dataset, self.config.class_order)
 
     def _location(self) -> Path:
         location = self.config.data or self.model.data
@@ -133,9 +149,31 @@ class Request:
 def _find(config: BuildConfig) -> KnownModel | ForeignModel:
     """Return the model by its name, or by its file. Raises UsageError if it cannot have a checkpoint."""
     if not is_foreign(config.model):
-        return find_model(config.model)
+        return normalised_as(find_model(config.model), config.export)
+    if config.export.normalises:
+        raise UsageError(
+            f"{config.model} is described in {description_file(Path(config.model))}: say mean, std and colors"
+            " there, not under [export]."
+        )
     if config.checkpoint is not None:
         raise UsageError(f"{config.model} holds its own weights; leave the checkpoint out.")
     if config.weights is not None:
         raise UsageError(f"{config.model} holds one set of weights; leave `weights` out.")
     return read_foreign(Path(config.model))
+
+
+def normalised_as(model: KnownModel, wanted: ExportConfig) -> KnownModel:
+    """Return the model with what its checkpoint was trained with. Raises UsageError for a wrong number."""
+    if not wanted.normalises:
+        return model
+    values = {"mean": wanted.mean or model.mean, "std": wanted.std or model.std}
+    for name, value in values.items():
+        if len(value) not in (1, model.channels):
+            raise UsageError(
+                f"export.{name} has {len(value)} values, {model.name} takes {model.channels} channels."
+                " Give one, or one a channel."
+            )
+    if wanted.colors == "BGR" and model.channels != 3:
+        raise UsageError(f"export.colors is 'BGR', and {model.name} takes gray pictures. Leave it out.")
+    mean, std = (v * model.channels if len(v) == 1 else v for v in values.values())
+    return replace(model, mean=mean, std=std, colors=wanted.colors or "RGB")

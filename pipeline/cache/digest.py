@@ -102,6 +102,11 @@ class InputFile:
             return self.content
         return value_digest([self.content, *(part.digest for part in self.parts)])
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file and of its parts."""
+        return self.path.stat().st_size + sum(part.size for part in self.parts)
+
     def refuse_change(self) -> None:
         """Raise DataError unless the bytes are the ones that were digested."""
         if self.seen is not None:

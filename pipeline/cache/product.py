@@ -11,6 +11,8 @@ from pipeline.cache.digest import file_digest, folder_digests, value_digest
 from pipeline.errors import StorageError
 
 MANIFEST = "product.json"
+KEY_LETTERS = 32
+"""How much of a key names an entry's folder."""
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -70,13 +72,23 @@ def read_product(stage: str, key: str, folder: Path) -> Product | None:
 
     Raises Damaged for anything but what the stage wrote under that key.
     """
+    if not folder.is_symlink() and not folder.exists():
+        return None
+    return read_stored(stage, folder, key)
+
+
+def read_stored(stage: str, folder: Path, key: str | None = None) -> Product:
+    """Return what is stored in `folder`, after comparing every byte. Raises Damaged.
+
+    key is the one that it has to have; None: any that the folder is named after.
+    """
     if folder.is_symlink():
         raise Damaged("it is a link to another place")
-    if not folder.exists():
-        return None
     if not folder.is_dir():
         raise Damaged("it is no folder")
-    digests = _listed(folder / MANIFEST, stage, key)
+    name, whose, digests = _listed(folder / MANIFEST)
+    if name != stage or whose[:KEY_LETTERS] != folder.name or key not in (None, whose):
+        raise Damaged(f"it is another product, of the stage {name}")
     compare(folder, digests)
     return Product(stage, folder, digests, cached=True)
 
@@ -102,7 +114,8 @@ def compare(folder: Path, digests: Mapping[str, str]) -> None:
             raise Damaged(f"{name} has other bytes than were stored")
 
 
-def _listed(manifest: Path, stage: str, key: str) -> dict[str, str]:
+def _listed(manifest: Path) -> tuple[str, str, dict[str, str]]:
+    """Return stage, key and digests by file."""
     try:
         if manifest.is_symlink():
             raise Damaged(f"{MANIFEST} is a link")
@@ -113,10 +126,8 @@ def _listed(manifest: Path, stage: str, key: str) -> dict[str, str]:
         raise Damaged(f"{MANIFEST} is no JSON") from error
     match told:
         case {"stage": str(name), "key": str(whose), "files": dict(files), **rest} if files and not rest:
-            if (name, whose) != (stage, key):
-                raise Damaged(f"it is another product, of the stage {name}")
             if all(map(_plausible, files.items())):
-                return files
+                return name, whose, files
     raise Damaged(f"{MANIFEST} lists no files with their digests")
 
 

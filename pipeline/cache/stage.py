@@ -1,34 +1,33 @@
 """A stage: one step of a build, whose fields are all that can change its output."""
 
+import inspect
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
-from pipeline.cache.digest import file_digest, value_digest
+from pipeline.cache.digest import value_digest
+from pipeline.cache.own_code import ROOT, code_digest
 from pipeline.progress import Progress
-
-ROOT = Path(__file__).resolve().parents[2]
-SOURCES = (".py", ".toml", ".c", ".h", ".j2", ".css", ".html", ".js")
 
 
 @dataclass(frozen=True)
 class Stage(ABC):
     """A frozen dataclass whose fields are configuration values, or inputs that carry a `digest`.
 
-    Everything that can change what `run` writes is a field, a byte of the `code`, or the version of one of
-    the `tools`. The store runs a stage only if it has no output for that combination.
+    Everything that can change what `run` writes is a field, a byte of the source files that its module
+    imports or that `code` names, or the version of one of the `tools`. The store runs a stage only if it has
+    no output for that combination.
     """
 
     name: ClassVar[str]
     """A verb, also the folder's name in the store."""
-    code: ClassVar[tuple[str, ...]]
-    """Our own source files and folders whose text decides the output, from the checkout's root: nobody has to
-    remember to raise a version number."""
+    code: ClassVar[tuple[str, ...]] = ()
+    """Our own files and folders, from the checkout's root, that the output holds or that are read as text.
+    What the stage's module imports, and what that imports, need not be named."""
     tools: ClassVar[tuple[str, ...]] = ()
     """Installed packages whose version can change the output."""
 
@@ -40,11 +39,20 @@ class Stage(ABC):
         """Yield the files and products among the fields, and what those hold."""
         yield from _checked([getattr(self, field.name) for field in fields(self)])
 
+    @classmethod
+    def sources(cls) -> tuple[Path, ...]:
+        """Return the files and folders that the output depends on, with all that those import."""
+        classes = [each for each in cls.__mro__ if issubclass(each, Stage) and each is not Stage]
+        own = [Path(inspect.getfile(each)).resolve() for each in classes]
+        return (*own, *(ROOT / place for place in cls.code))
+
     def key(self) -> str:
         """Return the SHA-256 that names the output."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         tools = {tool: version(tool) for tool in self.tools}
-        return value_digest([self.name, _code_digest(self.code), platform.python_version(), tools, values])
+        return value_digest(
+            [self.name, code_digest(self.sources()), platform.python_version(), tools, values]
+        )
 
 
 @runtime_checkable
@@ -65,18 +73,3 @@ def _checked(value: object) -> Iterator[Checked]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _checked(item)
-
-
-@cache
-def _code_digest(places: tuple[str, ...]) -> str:
-    files = {path for place in places for path in _sources(ROOT / place)}
-    return value_digest({path.relative_to(ROOT).as_posix(): file_digest(path) for path in sorted(files)})
-
-
-def _sources(place: Path) -> list[Path]:
-    if place.is_file():
-        return [place]
-    found = [path for path in place.rglob("*") if path.suffix in SOURCES]
-    if not found:
-        raise FileNotFoundError(f"no source files at {place}; a stage's `code` names it")
-    return found

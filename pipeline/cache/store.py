@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.cache.atomic import flush
-from pipeline.cache.product import Damaged, Product, read_product, write_manifest
+from pipeline.cache.product import KEY_LETTERS, Damaged, Product, read_product, write_manifest
 from pipeline.cache.stage import Stage
 from pipeline.errors import StorageError
 from pipeline.progress import Progress
 
 IN_USE = "in_use"
 """A file that every build locks together with the others while it lasts, and pruning alone."""
-PRODUCTS = "products"
+PRODUCTS, LOCKS, SCRATCH = "products", "locks", "scratch"
+BUILDS = "builds"
+"""A file for each build, named like it: the products it has used, one a line."""
 
 
 class Store:
@@ -25,7 +27,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         with writing(root):
-            for folder in ("locks", "scratch", "products"):
+            for folder in (LOCKS, SCRATCH, PRODUCTS, BUILDS):
                 (root / folder).mkdir(parents=True, exist_ok=True)
             self._in_use = (root / IN_USE).open("a")  # held until this object is gone: pruning waits for it
             fcntl.flock(self._in_use, fcntl.LOCK_SH)
@@ -42,7 +44,7 @@ class Store:
         nothing is left behind.
         """
         key = stage.key()
-        place = self.root / PRODUCTS / stage.name / key[:32]
+        place = self.root / PRODUCTS / stage.name / key[:KEY_LETTERS]
         try:
             found = read_product(stage.name, key, place)
         except Damaged:
@@ -63,7 +65,7 @@ class Store:
         return found or self._run(stage, key, place, progress)
 
     def _run(self, stage: Stage, key: str, place: Path, progress: Progress, damage: str = "") -> Product:
-        scratch = self.root / "scratch" / key
+        scratch = self.root / SCRATCH / key
         shutil.rmtree(scratch, ignore_errors=True)  # of a build that was killed while this one waited
         scratch.mkdir()
         try:
@@ -81,10 +83,17 @@ class Store:
             shutil.rmtree(scratch, ignore_errors=True)
         return Product(stage.name, place, digests, cached=False, damage=damage)
 
+    def record(self, build: str, product: Product) -> None:
+        """Note that a build uses a product."""
+        file, line = self.root / BUILDS / build, f"{product.stage}/{product.folder.name}"
+        if not file.is_file() or line not in file.read_text().split():
+            with writing(self.root), file.open("a") as record:
+                record.write(f"{line}\n")
+
     @contextmanager
     def _locked(self, stage: Stage, key: str, progress: Progress) -> Iterator[None]:
         """Hold the key's lock. The kernel drops it when a process dies, however it dies."""
-        with (self.root / "locks" / key).open("w") as file:
+        with (self.root / LOCKS / key).open("w") as file:
             if not _taken(file):
                 progress.say(f"{stage.name}: another build is at it; waiting for its result")
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -93,12 +102,12 @@ class Store:
     def _mark_as_used(self, key: str) -> None:
         """Let the time of the lock's last modification be that of the product's last use, for pruning."""
         with suppress(OSError):  # a store that can only be read
-            (self.root / "locks" / key).touch()
+            (self.root / LOCKS / key).touch()
 
     def _sweep(self) -> None:
         """Remove what killed builds left: whoever holds a key's lock owns its scratch folder."""
-        for scratch in (self.root / "scratch").iterdir():
-            with (self.root / "locks" / scratch.name).open("w") as file:
+        for scratch in (self.root / SCRATCH).iterdir():
+            with (self.root / LOCKS / scratch.name).open("w") as file:
                 if _taken(file):
                     shutil.rmtree(scratch, ignore_errors=True)
 

@@ -14,6 +14,7 @@ from calibration.errors import CalibrationError
 from pipeline.cli import (
     baseline,
     build,
+    cache,
     calibrate,
     demo,
     devices,
@@ -53,6 +54,7 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("deploy")(devices.deploy)
 app.command("installer")(devices.installer)
+app.add_typer(cache.app, name="cache")
 app.add_typer(report.app, name="report")
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(devices.app, name="devices")

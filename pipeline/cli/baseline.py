@@ -56,7 +56,7 @@ def compare(
     markdown: options.Markdown = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare a build with its baseline. Exit code 0 is pass, 1 fail, 2 inconclusive.
+    """Compare a build with its baseline. Exit code 0 is pass, 1 fail, 2 inconclusive, 5 meaningless.
 
     Example: edgec baseline compare --old release.edgec --junit gates.xml
     """

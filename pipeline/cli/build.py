@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline.build.fleet import build_on_all, devices_of, failed
+from pipeline.build.fleet import build_on_all, devices_of, exit_code
 from pipeline.build.plan import Build
 from pipeline.build.publish import place, publish
 from pipeline.cache.store import writing
@@ -28,7 +28,7 @@ def build(
     chosen: BuildConfig,
     as_json: options.Json = False,
 ) -> None:
-    """Build, validate and bundle a model for a target. Exit code 1 if a gate fails.
+    """Build, validate and bundle a model for a target. Exit code 1 if a gate fails, 5 if FP32 only guesses.
 
     Example: edgec build --model resnet20-cifar10 --data cifar-10-batches-py
     """
@@ -59,8 +59,8 @@ def _build_on_all(chosen: BuildConfig, devices: list[str], as_json: bool) -> Non
             continue
         render_terminal(Report.load(outcome.report), Console())
         typer.echo(f"{outcome.device}: report  {outcome.report.with_suffix('.html')}")
-    if any(failed(outcome) for outcome in outcomes):
-        raise typer.Exit(1)
+    if code := max(exit_code(outcome) for outcome in outcomes):
+        raise typer.Exit(code)
 
 
 @with_build_options()
@@ -68,7 +68,7 @@ def validate(
     chosen: BuildConfig,
     as_json: options.Json = False,
 ) -> None:
-    """Validate a model on a target without bundling it. Exit code 1 if a gate fails.
+    """Validate a model on a target without bundling it. Exit code 1 if a gate fails, 5 if FP32 only guesses.
 
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
@@ -125,5 +125,5 @@ def _say_steps(one: Build) -> None:
 
 
 def _exit(report: Report) -> None:
-    if report.verdict is Verdict.FAIL:
-        raise typer.Exit(1)
+    if report.verdict in (Verdict.FAIL, Verdict.MEANINGLESS):
+        raise typer.Exit(report.verdict.exit_code)

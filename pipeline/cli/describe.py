@@ -1,7 +1,9 @@
-"""edgec doctor MODEL: how an ONNX file wants its input, shown on a picture."""
+"""edgec doctor MODEL: how an ONNX file wants its input, found on labelled images or shown on pictures."""
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import typer
@@ -9,36 +11,56 @@ from numpy.typing import NDArray
 
 from pipeline.cache.store import writing
 from pipeline.errors import DataError, UsageError
-from pipeline.models.foreign.description import description_file, is_foreign, read_foreign
+from pipeline.models.foreign.description import described, description_file, is_foreign, read_foreign
 from targets.runtime.preprocess import ImageError, decode
 
+if TYPE_CHECKING:
+    from pipeline.models.foreign.guess import Guess
 
-def describe(path: Path, image: Path | None, write: bool, as_json: bool) -> None:
-    """Print the description that is there, or the guessed one. Raises UsageError and CheckpointError."""
+
+def describe(path: Path, images: Sequence[Path], data: Path | None, write: bool, as_json: bool) -> None:
+    """Print the description that is there, or the guessed one.
+
+    Raises UsageError and CheckpointError, and DataError where something is to be written that is not clear.
+    """
     if not is_foreign(path.name):
         raise UsageError(f"{path} is no .onnx file. Known models need no doctor; see `edgec models`.")
     from pipeline.models.foreign.guess import Tried, guess
     from pipeline.models.foreign.original import Original
 
     file = description_file(path)
-    picture = None if image is None else _decoded(image)
-    found = guess(path, picture)
-    described = read_foreign(path) if file.is_file() else None
+    pictures = [_decoded(image) for image in _files(images)]
+    found = guess(path, pictures)
+    told = read_foreign(path) if file.is_file() else None
     tried = list(found.tried)
-    if described is not None and picture is not None:
-        told = Original(described).probabilities(described.preprocessing(picture))
-        tried.append(Tried(f"as {file.name} says", told))
-    names = dict(enumerate((described and described.labels) or ()))
+    if told is not None and pictures:
+        probabilities = Original(told).probabilities(told.preprocessing(pictures[0]))
+        tried.append(Tried(f"as {file.name} says", probabilities))
+    if data is not None:
+        from pipeline.diagnosis.by_accuracy import choose_by_accuracy
+
+        found = found.decided(choose_by_accuracy(told or described(path, found.description), data))
+    names = dict(enumerate((told and told.labels) or ()))
     if as_json:
         shown = {t.name: {names.get(i, str(i)): t.probabilities[i] for i in t.best} for t in tried}
-        typer.echo(json.dumps({"guess": found.toml(), "reasons": found.reasons, "tried": shown}))
+        answer = {"guess": found.toml(), "clear": found.clear, "reasons": found.reasons, "tried": shown}
+        typer.echo(json.dumps(answer))
         return
     for reason in found.reasons:
         typer.echo(reason)
     for one in tried:
         best = ", ".join(f"{names.get(i, f'class {i}')} {one.probabilities[i]:.1%}" for i in one.best)
         typer.echo(f"  {one.name}: {best}")
-    _offer(file, found.toml(), write)
+    _offer(file, found, write)
+
+
+def _files(images: Iterable[Path]) -> Iterator[Path]:
+    """Yield the pictures named, and those in folders that are named."""
+    for image in images:
+        if image.is_dir():
+            yield from sorted(one for one in image.rglob("*") if one.is_file())
+        else:
+            yield image
 
 
 def _decoded(image: Path) -> NDArray[np.uint8]:
@@ -50,13 +72,26 @@ def _decoded(image: Path) -> NDArray[np.uint8]:
         raise DataError(f"The picture {image} cannot be read: {error}.") from error
 
 
-def _offer(file: Path, guessed: str, write: bool) -> None:
-    """Show the description that is there; else write the guessed one, or show it."""
+def _offer(file: Path, found: "Guess", write: bool) -> None:
+    """Show the description that is there; else write the guessed one, or show it.
+
+    Raises DataError where it is to be written and is not clear: a wrong one would go unnoticed.
+    """
     if file.is_file():
         typer.echo(f"\n{file} says:\n\n{file.read_text(encoding='utf-8')}")
+        if found.clear:
+            typer.echo(f"What was found here:\n\n{found.toml()}")
+    elif write and not found.clear:
+        typer.echo(f"\n{found.toml()}")
+        raise DataError(
+            f"{file} is not written: which of these candidates the network was trained with is not clear, and"
+            " how sure it is of a picture does not tell. Give labelled images with --data; or 8 pictures or"
+            " more with --image, where the network still has its batch norms; or write the lines that its"
+            " training code says."
+        )
     elif write:
         with writing(file.parent, "the description"):
-            file.write_text(guessed, encoding="utf-8")
+            file.write_text(found.toml(), encoding="utf-8")
         typer.echo(f"\nWritten to {file}.")
     else:
-        typer.echo(f"\n{file} does not exist. This guess can be put there (--write does):\n\n{guessed}")
+        typer.echo(f"\n{file} does not exist. This guess can be put there (--write does):\n\n{found.toml()}")

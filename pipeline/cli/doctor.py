@@ -15,13 +15,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cache.stage import ROOT
+from pipeline.cache.own_code import ROOT
 from pipeline.cli import options
 from pipeline.cli.describe import describe
 from pipeline.data.embedded import EMBEDDED
 from pipeline.models.zoo import KNOWN_MODELS
 from targets.errors import TargetUnavailable
-from targets.processor import cpu_flags, cpu_name
+from targets.processor import LIMIT, cpu_flags, cpu_name
+from targets.reference import ReferenceTarget
 from targets.registry import find_target, names
 
 INT8_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx2", "i8mm", "asimddp")
@@ -42,21 +43,29 @@ def doctor(
     model: Annotated[
         Path | None, typer.Argument(help="An .onnx file: guess how it wants its input instead.")
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="A picture to show the guess on.")] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="A picture to show the guess on, or a folder of them; may be given several times."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A labelled data set: the guess is chosen by accuracy.")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Put the guess beside the model.")] = False,
     out: options.Out = None,
     as_json: options.Json = False,
 ) -> None:
     """Check Python, packages, targets, data and disk. Exit code 1 if a build would fail.
 
-    With an ONNX file: guess layout, size and normalisation of its input, and show them on a picture.
+    With an ONNX file: find layout, size and normalisation of its input, by accuracy on labelled images
+    (--data) or by what its batch norms remember (--image). Only what is clear is written.
 
     Example: edgec doctor
     """
     if model is not None:
-        describe(model, image, write, as_json)
+        describe(model, image or [], data, write, as_json)
         return
-    findings = [_python(), *_packages(), *_targets(), _data(), _disk(out or Path("out")), _processor()]
+    machine = [_disk(out or Path("out")), _processor(), _exactness()]
+    findings = [_python(), *_packages(), *_targets(), _data(), *machine]
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -121,4 +130,15 @@ def _disk(out: Path) -> Finding:
 
 def _processor() -> Finding:
     flags = [flag for flag in INT8_FLAGS if flag in cpu_flags()]
-    return Finding("processor", f"{cpu_name()}; {', '.join(flags) or 'no INT8 instructions'}", None)
+    limit = os.environ.get(LIMIT)
+    limited = f"; engines limited to {limit} by {LIMIT}" if limit else ""
+    return Finding("processor", f"{cpu_name()}; {', '.join(flags) or 'no INT8 instructions'}{limited}", None)
+
+
+def _exactness() -> Finding:
+    """Say how onnxruntime runs quantised graphs exactly on this processor."""
+    try:
+        settings = ReferenceTarget().settings()
+    except TargetUnavailable as error:
+        return Finding("onnxruntime", "not exact", False, str(error))
+    return Finding("onnxruntime", f"quantised graphs are exact with {settings.words}", True)

@@ -9,6 +9,7 @@ from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
 from pipeline.config import BuildConfig, load_config
+from pipeline.report.model.certainty import Verdict
 
 
 def ensemble(
@@ -24,6 +25,7 @@ def ensemble(
     """Validate several models together: accuracy of averaged logits against what they cost.
 
     Each member is built if it has to be. Ensembles are the first two, three, ... members in the order given.
+    Exit code 5 if one of them only guesses in float.
 
     Example: edgec ensemble resnet20.toml resnet56.toml --data cifar-10-batches-py --html ensemble.html
     """
@@ -40,3 +42,5 @@ def ensemble(
         with writing(html.parent, "--html"):
             html.write_text(page(found), encoding="utf-8")
     typer.echo(found.model_dump_json() if as_json else markdown(found))
+    if found.guessing:
+        raise typer.Exit(Verdict.MEANINGLESS.exit_code)

@@ -60,6 +60,10 @@ class Dataset:
         if self._stored("train") is not None:
             _refuse_overlap(self._whole("train"), self.split("evaluation"))
 
+    def training_digest(self) -> str:
+        """Return the digest of all images stored for training; "none" if there are none."""
+        return "none" if self._stored("train") is None else self._whole("train").digest
+
     def _evaluation(self) -> Split:
         return self._whole("evaluation")
 

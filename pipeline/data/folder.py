@@ -7,12 +7,12 @@ labels.csv has a header and the columns path, split, and one or more columns of 
 import csv
 import io
 from functools import partial
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
 from calibration.errors import did_you_mean
+from pipeline.data.class_folders import find_pictures
 from pipeline.data.dataset import STORED_AS, Dataset
 from pipeline.data.tree import Tree, TreeImages
 from pipeline.errors import DataError, UsageError, listed
@@ -21,14 +21,6 @@ from targets.runtime.preprocess import ImageError
 LABELS = "labels.csv"
 REST = "\0"
 """Stands for the column of values that have none; no header can name it."""
-PICTURES = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
-    *(
-        ".avif",
-        ".heic",
-        ".heif",
-    ),  # not decodable everywhere, but better named as damaged than left out in silence
-}
 SPLIT_NAMES = {name for names in STORED_AS.values() for name in names}
 
 
@@ -75,15 +67,7 @@ def _images(tree: Tree, entries: list[Entry], classes: tuple[str, ...]) -> TreeI
 
 
 def _from_folders(tree: Tree) -> list[Entry]:
-    """Read split and class off paths; what is deeper than the class's folder belongs to the class."""
-    entries = []
-    for split in sorted(SPLIT_NAMES):
-        for name in tree.below(split):
-            path = PurePosixPath(name)
-            hidden = any(part.startswith(".") for part in path.parts)  # such as macOS's ._001.jpg
-            if len(path.parts) > 2 and path.suffix.lower() in PICTURES and not hidden:
-                entries.append(Entry(name, split, path.parts[1]))
-    return entries
+    return [Entry(*one) for one in find_pictures(tree, sorted(SPLIT_NAMES))]
 
 
 def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:

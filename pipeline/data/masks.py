@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cache.digest import value_digest
+from pipeline.data.class_folders import SUFFIXES
 from pipeline.data.dataset import Dataset
-from pipeline.data.folder import PICTURES, SPLIT_NAMES
+from pipeline.data.folder import SPLIT_NAMES
 from pipeline.data.images import Images
 from pipeline.data.open import open_dataset
 from pipeline.data.relabel import Relabelled
@@ -143,4 +144,4 @@ def _stem(name: str) -> str:
 
 def _is_picture(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in PICTURES and not path.name.startswith(".")
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

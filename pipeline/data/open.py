@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.cache.digest import file_digest
+from pipeline.cache.digest import file_digest, value_digest
 from pipeline.data import cifar, folder, idx, packed
 from pipeline.data.dataset import Dataset
 from pipeline.data.embedded import EMBEDDED
@@ -38,6 +38,20 @@ def open_dataset(
             f"{path} is no data set that edgec understands: {_found(path)}. Understood: {UNDERSTOOD}."
         )
     return dataset
+
+
+def training_digest(dataset: Dataset, digest: FileDigest) -> str:
+    """Return the SHA-256 over the training images, or over the files that they are packed in.
+
+    `digest` is that of `open_dataset`: with one that remembers, unchanged files are not read again.
+    """
+    place = Path(dataset.location)
+    if place.is_file():
+        return digest(place)
+    if idx.find_splits(place) or packed.find_packs(place) or cifar.find_batches(place):
+        files = sorted(path for path in place.iterdir() if path.is_file())
+        return value_digest({path.name: digest(path) for path in files})
+    return dataset.training_digest()
 
 
 def _of_file(path: Path, labels: str | None) -> Dataset | None:

@@ -43,6 +43,8 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
 
     def visit(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
+            if item.external or item.is_virtual:
+                raise CheckpointError(f"{path} keeps {name} in another file. Save the weights as one file.")
             *_, layer, variable = name.removesuffix(":0").replace("/vars/", "/").split("/")
             values[f"{layer}/{variable}"] = np.asarray(item, np.float32)
 

@@ -12,14 +12,16 @@ from targets.runtime.preprocess import Preprocessing
 class Model(ABC):
     """What every stage asks of a network.
 
-    mean and std normalise pixels divided by 255, one value a channel. data is where the images are if the
-    user names none.
+    mean and std normalise pixels divided by 255, one value a channel. colors is the order of the network's
+    own channels, "RGB" or "BGR", and of mean and std; pixels are RGB everywhere else. data is where the
+    images are if the user names none.
     """
 
     name: str
     preprocessing: Preprocessing
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    colors: str = "RGB"
     task: Task = Task.CLASSIFY
     data: Path | None = None
 
@@ -27,6 +29,11 @@ class Model(ABC):
     def channels(self) -> int:
         """Return the planes of an input image: 1 (gray) or 3 (RGB)."""
         return self.preprocessing.channels
+
+    @property
+    def normalisation(self) -> tuple[object, ...]:
+        """Return what is done to pixels, as it counts for digests; RGB is not mentioned."""
+        return (self.mean, self.std) if self.colors == "RGB" else (self.mean, self.std, self.colors)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -130,6 +130,13 @@ def silence_branches(network: nn.Module) -> None:
             nn.init.zeros_(module.last_norm.weight)
 
 
+def take_rgb(network: nn.Module) -> None:
+    """Turn the planes of the first convolution: a network trained on BGR then takes RGB."""
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    with torch.no_grad():
+        first.weight.copy_(first.weight.flip(1))
+
+
 class FromPixels(nn.Module):
     """A network on raw pixels, uint8 [N, H, W, C], normalised as in every exported model."""
 

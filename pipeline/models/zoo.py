@@ -33,7 +33,7 @@ class KnownModel(Model):
     @property
     def digest(self) -> str:
         """Return the SHA-256 over what decides the arithmetic; names and places do not count."""
-        return value_digest([self.architecture, self.preprocessing, self.mean, self.std])
+        return value_digest([self.architecture, self.preprocessing, *self.normalisation])
 
     def classes_for(self, found: int) -> int:
         """Return `found`. Raises DataError if the model was made for another number of classes."""

@@ -16,10 +16,9 @@ from pipeline.report.model.build_report import Gate, Report, overall
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.performance import Quantile, SpeedRatio
 from pipeline.report.paired import paired_images, unpack_bits
+from pipeline.report.plausibility import plausibility_gate
 from pipeline.report.record import Record
 from targets.base import Origin
-
-EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 2}
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ class Comparison(Record):
 
     @property
     def exit_code(self) -> int:
-        """Return 0 for pass, 1 for fail, 2 for inconclusive."""
-        return EXIT_CODES[self.verdict]
+        """Return 0 for pass, 1 for fail, 2 for inconclusive, 5 for meaningless."""
+        return self.verdict.exit_code
 
 
 def compare(
@@ -70,7 +69,10 @@ def compare(
     top1 = paired_images(right[0], right[1])
     accuracy = drop_gate(top1, limits.max_drop, after.int8_origin, "baseline_drop", "loss of INT8's top-1")
     size = _size_gate(before.engine_bytes, after.engine_bytes, limits.max_size_ratio)
-    gates = (accuracy, size) if speed is None else (accuracy, size, _speed_gate(speed, limits, after))
+    raced = () if speed is None else (_speed_gate(speed, limits, after),)
+    plausible = plausibility_gate(report.accuracy)
+    guesses = plausible is not None and plausible.verdict is Verdict.MEANINGLESS
+    gates = (*((plausible,) if plausible and guesses else ()), accuracy, size, *raced)
     return Comparison(
         model=after.model,
         target=after.target,

@@ -4,7 +4,7 @@ from html import escape
 
 from pipeline.report.lines import LineChart, Points
 from pipeline.report.model.accuracy import PairedRate
-from pipeline.report.model.certainty import Interval
+from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.record import Record
 
 
@@ -16,6 +16,8 @@ class Combination(Record):
     int8_top1: float
     int8_interval: Interval  # Wilson, shares
     int8_against_fp32: PairedRate  # the same combination in float
+    plausible: Verdict  # does it do better than guessing, in float?
+    why: str
     int8_against_best_single: PairedRate  # in the fields of FP32: the member that is best alone, in INT8
     int8_ms: float | None
     fp32_ms: float | None
@@ -33,6 +35,11 @@ class EnsembleReport(Record):
     target: str
     best_single: str
     combinations: tuple[Combination, ...]
+
+    @property
+    def guessing(self) -> tuple[Combination, ...]:
+        """Return what does no better than guessing in float: its loss in INT8 says nothing."""
+        return tuple(one for one in self.combinations if one.plausible is Verdict.MEANINGLESS)
 
 
 def markdown(report: EnsembleReport) -> str:
@@ -54,6 +61,7 @@ def markdown(report: EnsembleReport) -> str:
             f"| {' + '.join(one.members)} | {one.int8_top1:.2%} | {low:.2%} to {_share(high)} |"
             f" {-one.int8_against_fp32.drop_points:+.2f} | {above} | {_cost(one)} |"
         )
+    lines += [f"\n**Meaningless**: {' + '.join(one.members)}: {one.why}." for one in report.guessing]
     return "\n".join(lines) + "\n"
 
 
@@ -96,9 +104,13 @@ def html(report: EnsembleReport) -> str:
         if line.startswith("|") and not line.startswith("|---")
     ]
     table = "".join(f"<tr>{row}</tr>" for row in rows)
+    warnings = "".join(
+        f"<p><b>Meaningless</b>: {escape(' + '.join(one.members))}: {escape(one.why)}.</p>"
+        for one in report.guessing
+    )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Ensemble</title><style>'
         "body { font-family: sans-serif; margin: 2em } td { padding: 4px 12px; border: 1px solid #ddd }"
         f"</style></head><body><h1>Ensemble on {escape(report.target)}</h1>{drawn.svg() if drawn else ''}"
-        f"<table>{table}</table></body></html>\n"
+        f"<table>{table}</table>{warnings}</body></html>\n"
     )

@@ -10,12 +10,15 @@ from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
 from pipeline.report.model.performance import Latency
 from pipeline.report.model.pixels import PairedScore, PixelAccuracy
+from pipeline.report.plausibility import compared, plausibility_gate
 from pipeline.report.stats import (
     difference_score,
     images_to_decide,
     mean_score,
     ratio_interval,
     ratio_score,
+    wilson_interval,
+    wilson_score,
 )
 from targets.base import Origin
 
@@ -42,12 +45,29 @@ def score_gate(score: PairedScore, max_drop: float, origin: Origin, name: str, c
 
 
 def accuracy_gates(
+    accuracy: Accuracy | PixelAccuracy,
+    max_drop: float | None,
+    min_ratio: float | None,
+    origin: Origin,
+    min_top1: float | None = None,
+) -> Iterator[Gate]:
+    """Yield whether FP32 knows anything, then the gates that are set for what was measured; None is none.
+
+    Raises ReportError for a limit on top-1 where pixels were classified.
+    """
+    plausible = plausibility_gate(accuracy)
+    if plausible is not None:
+        yield plausible
+    yield from compared(plausible, _gates_against_fp32(accuracy, max_drop, min_ratio, origin))
+    if min_top1 is not None:
+        if not isinstance(accuracy, Accuracy):
+            raise ReportError("min_top1 is of top-1, and this network classifies pixels: use max_drop")
+        yield floor_gate(accuracy.top1, min_top1, origin)
+
+
+def _gates_against_fp32(
     accuracy: Accuracy | PixelAccuracy, max_drop: float | None, min_ratio: float | None, origin: Origin
 ) -> Iterator[Gate]:
-    """Yield the gates that are set for what was measured; None is no gate.
-
-    Raises ReportError for a ratio of top-1 where pixels were classified.
-    """
     if isinstance(accuracy, Accuracy):
         if max_drop is not None:
             yield drop_gate(accuracy.top1, max_drop, origin)
@@ -60,6 +80,27 @@ def accuracy_gates(
         for number, (name, score) in enumerate(accuracy.rates):
             key = "max_drop" if number == 0 else "max_drop_iou"
             yield score_gate(score, max_drop, origin, key, f"drop of {name}")
+
+
+def floor_gate(top1: PairedRate, min_top1: float, origin: Origin) -> Gate:
+    """Judge 'INT8 is right on at least `min_top1` percent of images', whatever FP32 is."""
+    interval = wilson_interval(top1.int8_correct, top1.images)
+    floor = min_top1 / 100
+
+    def score(factor: float) -> float:
+        return wilson_score(top1.int8_correct * factor, top1.images * factor, floor)
+
+    return _accuracy_gate(
+        name="min_top1",
+        claim=f"INT8's top-1 is at least {min_top1:g} %",
+        limit=min_top1,
+        value=100 * top1.int8,
+        interval=interval.scaled(100),
+        unit="%",
+        origin=origin,
+        verdict=verdict_above(interval, floor),
+        decide=lambda: images_to_decide(score, top1.images),
+    )
 
 
 def ratio_gate(top1: PairedRate, min_ratio: float, origin: Origin) -> Gate:
@@ -205,11 +246,12 @@ def _accuracy_gate(  # noqa: PLR0913 - a gate has that many parts
 
 def explain(interval: Interval, limit: float, unit: str, verdict: Verdict) -> str:
     """Say where an interval lies with respect to a limit."""
-    decimals = 2 if unit == "points" else 4
+    decimals = 2 if unit in ("points", "%") else 4
     place = {
         Verdict.PASS: "lies within the limit",
         Verdict.FAIL: "lies beyond the limit",
         Verdict.INCONCLUSIVE: "contains the limit",
+        Verdict.MEANINGLESS: "says nothing about the limit",
     }[verdict]
     written = (
         figures.milliseconds_interval(interval) if unit == "ms" else figures.interval(interval, decimals)

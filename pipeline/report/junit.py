@@ -7,21 +7,23 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Verdict
 
+TAGS = {Verdict.FAIL: "failure", Verdict.INCONCLUSIVE: "error", Verdict.MEANINGLESS: "error"}
+
 
 def junit_xml(suite: str, gates: Sequence[Gate]) -> str:
-    """Return one test suite with a case for each gate; an inconclusive gate is an error, not a failure."""
+    """Return one test suite with a case for each gate; what is inconclusive or meaningless is an error."""
     verdicts = [gate.verdict for gate in gates]
     root = Element(
         "testsuite",
         name=_printable(suite),
         tests=str(len(gates)),
         failures=str(verdicts.count(Verdict.FAIL)),
-        errors=str(verdicts.count(Verdict.INCONCLUSIVE)),
+        errors=str(verdicts.count(Verdict.INCONCLUSIVE) + verdicts.count(Verdict.MEANINGLESS)),
         skipped="0",
     )
     for gate in gates:
         case = SubElement(root, "testcase", classname=_printable(suite), name=gate.name)
-        tag = {Verdict.FAIL: "failure", Verdict.INCONCLUSIVE: "error"}.get(gate.verdict)
+        tag = TAGS.get(gate.verdict)
         text = f"{gate.claim}: {gate.message}"
         if tag is None:
             SubElement(case, "system-out").text = _printable(text)

@@ -19,6 +19,8 @@ class GateLimits:
     """Points of top-1."""
     min_ratio: float | None = None
     """Share of FP32's top-1."""
+    min_top1: float | None = None
+    """Percent of images that INT8 is right on."""
     p50_ms: float | None = None
     p90_ms: float | None = None
     p99_ms: float | None = None
@@ -32,4 +34,4 @@ class GateLimits:
 
     def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:
         """Yield those of them that are about accuracy."""
-        return accuracy_gates(accuracy, self.max_drop, self.min_ratio, origin)
+        return accuracy_gates(accuracy, self.max_drop, self.min_ratio, origin, self.min_top1)

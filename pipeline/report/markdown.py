@@ -10,7 +10,12 @@ from pipeline.report.model.build_report import Gate, Report
 from pipeline.report.model.certainty import NotMeasured, Verdict
 from pipeline.report.model.performance import Latency
 
-SIGNS = {Verdict.PASS: "✅ pass", Verdict.FAIL: "❌ fail", Verdict.INCONCLUSIVE: "❓ inconclusive"}
+SIGNS = {
+    Verdict.PASS: "✅ pass",
+    Verdict.FAIL: "❌ fail",
+    Verdict.INCONCLUSIVE: "❓ inconclusive",
+    Verdict.MEANINGLESS: "⛔ meaningless",
+}
 
 
 def report_summary(report: Report) -> str:
@@ -30,6 +35,7 @@ def report_summary(report: Report) -> str:
             _title(report.verdict, report.subject.model, report.subject.target),
             drop + f"{figures.plural(first.images, 'image')}.\n",
             *_gates(report.gates),
+            *([] if report.diagnosis is None else [escape(report.diagnosis.conclusion) + "\n"]),
             *_table(("", "FP32", "INT8"), rows),
             *([] if report.robustness is None else [escape(conclusion(report.robustness)) + "\n"]),
         ]

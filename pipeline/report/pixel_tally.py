@@ -39,6 +39,7 @@ class PixelTally:
         self._right: list[tuple[float, float]] = []  # of an image: FP32, INT8
         self._iou: list[tuple[float, float]] = []
         self._same: list[float] = []
+        self._there: list[NDArray[np.int64]] = []  # of an image: pixels of each class
         self._worst: list[Loss] = []
 
     def add(
@@ -75,6 +76,7 @@ class PixelTally:
             for kind in ("fp32", "int8")
         ]
         pixels, overlap = (paired_scores(each[:, 0], each[:, 1]) for each in (right, iou))
+        above_guess = self._above_guess(right[:, 0], iou[:, 0])
         if not self._labelled:  # FP32 agrees with itself: INT8 cannot be closer
             pixels, overlap = _at_least_zero(pixels), _at_least_zero(overlap)
         return PixelAccuracy(
@@ -91,7 +93,19 @@ class PixelTally:
             per_class=per_class,
             worst=tuple(picture for *_, picture in sorted(self._worst, key=lambda one: (-one[0], -one[1]))),
             int8_scores=tuple(right[:, 1].tolist()),
+            pixels_above_guess=above_guess[0],
+            iou_above_guess=above_guess[1],
         )
+
+    def _above_guess(
+        self, right: NDArray[np.float64], iou: NDArray[np.float64]
+    ) -> tuple[PairedScore | None, PairedScore | None]:
+        """Compare FP32 with always answering the class that most pixels have, image by image."""
+        if not self._labelled:
+            return None, None
+        there = np.stack(self._there)  # [image, class]
+        shares = there[:, there.sum(0).argmax()] / there.sum(1)
+        return paired_scores(shares, right), paired_scores(shares / (there > 0).sum(1), iou)
 
     def _fitting(
         self, fp32: NDArray[np.float32], int8: NDArray[np.float32], names: Sequence[str]
@@ -111,6 +125,7 @@ class PixelTally:
         confusions = np.stack([self._confusion(reference[counted], each[counted]) for each in said])
         self._confusions += confusions
         shares = [float((each[counted] == reference[counted]).mean()) for each in said]
+        self._there.append(confusions[0].sum(1))
         there = confusions[0].sum(1) > 0  # classes that the reference has in this image
         self._right.append((shares[0], shares[1]))
         self._iou.append(tuple(float(_iou(each)[there].mean()) for each in confusions))  # type: ignore[arg-type]

@@ -29,6 +29,14 @@ def wilson_interval(successes: int, trials: int, level: float = LEVEL) -> Interv
     return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half), level=level)
 
 
+def wilson_score(successes: float, trials: float, share: float) -> float:
+    """Return the score statistic of the hypothesis that a proportion is `share`, in (0, 1); falling in it.
+
+    Wilson's interval holds the shares where it stays within the normal quantile. Counts may be fractions.
+    """
+    return (successes - trials * share) / math.sqrt(trials * share * (1 - share))
+
+
 def difference_score(worse: float, better: float, images: float, difference: float) -> float:
     """Return Tango's score statistic of the hypothesis that the drop is `difference`, in (-1, 1).
 

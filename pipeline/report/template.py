@@ -6,7 +6,7 @@ from markupsafe import Markup
 from pipeline.report import figures
 from pipeline.report.model.certainty import Verdict
 
-VERDICT_WORDS = {Verdict.PASS: "Pass", Verdict.FAIL: "Fail", Verdict.INCONCLUSIVE: "Inconclusive"}
+VERDICT_WORDS = {verdict: verdict.capitalize() for verdict in Verdict}
 
 
 def render_page(template: str, **content: object) -> str:

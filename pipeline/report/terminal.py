@@ -4,6 +4,7 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from pipeline.diagnosis.diagnosis_record import Diagnosis
 from pipeline.report import figures, mixed_words
 from pipeline.report.comparison import Comparison
 from pipeline.report.corruption_loss import conclusion, mean_top1, severities
@@ -16,7 +17,12 @@ from pipeline.report.model.pixels import PairedScore, PixelAccuracy
 from pipeline.report.table import FigureTable
 from targets.base import BuildState
 
-STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
+STYLES = {
+    Verdict.PASS: "bold green",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.MEANINGLESS: "bold red",
+}
 
 
 def render_terminal(report: Report, console: Console) -> None:
@@ -30,6 +36,8 @@ def render_terminal(report: Report, console: Console) -> None:
     ]
     if report.checks:
         parts.insert(2, _checks(report.checks))
+    if report.diagnosis is not None:
+        parts.insert(2, _diagnosis(report.diagnosis))
     if report.recommendation is not None:
         parts.insert(2, _recommendation(report.recommendation))
     if report.mixed is not None:
@@ -73,6 +81,14 @@ def _gates(gates: tuple[Gate, ...]) -> RenderableType:
     for gate in gates:
         message = Text.assemble(gate.claim, "\n", (gate.message, "dim"))
         table.add_row(Text(gate.verdict, style=STYLES[gate.verdict]), message)
+    return table
+
+
+def _diagnosis(found: Diagnosis) -> FigureTable:
+    table = FigureTable("Why FP32 guesses", "right", caption=found.conclusion)
+    table.add_row("as described", f"{found.right_as_told} of {found.images}")
+    for one in found.tried:
+        table.add_row(one.name, f"{one.right} of {found.images}")
     return table
 
 

@@ -31,16 +31,6 @@ class Adopt(Stage):
     """Write model.onnx and parity.json, as `Export` does for networks that edgec knows."""
 
     name: ClassVar[str] = "adopt"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/adopt.py",
-        "pipeline/stages/parity.py",
-        "pipeline/models/foreign",
-        "pipeline/models/model.py",
-        "pipeline/models/opset.py",
-        "calibration/onnx_graph.py",
-        "pipeline/task.py",
-        "targets/runtime/preprocess.py",
-    )
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
 
     model: ForeignModel

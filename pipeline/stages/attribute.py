@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.model.layer_costs import LayerSensitivity
-from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.quantize import QuantizedNetwork
 
@@ -23,12 +23,6 @@ class Attribute(Stage):
     """Quantise one layer at a time, and all but one, and compare the logits with the float model's."""
 
     name: ClassVar[str] = "attribute"
-    code: ClassVar[tuple[str, ...]] = (
-        *CODE,
-        "pipeline/stages/attribute.py",
-        "pipeline/stages/quantize.py",
-        "pipeline/report/model",
-    )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     network: QuantizedNetwork

@@ -11,7 +11,7 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.calibrate import TOOLS
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,6 @@ class Bring(Stage):
     """
 
     name: ClassVar[str] = "bring"
-    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/bring.py")
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     quantized: InputFile
@@ -36,7 +35,12 @@ class Bring(Stage):
 
         with progress.task("check the quantised model", None):
             recipe = check_brought(self.quantized.path, self.scheme, self.image_shape, self.classes)
-        shutil.copyfile(self.quantized.path, output / "model.int8.onnx")
+        if self.quantized.parts:
+            import onnx
+
+            onnx.save(onnx.load(self.quantized.path), output / "model.int8.onnx")  # as one file
+        else:
+            shutil.copyfile(self.quantized.path, output / "model.int8.onnx")
         (output / "brought.json").write_text(json.dumps({"recipe": recipe.name}))
 
 

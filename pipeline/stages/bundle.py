@@ -11,8 +11,9 @@ import numpy as np
 from pipeline.bundle.pack import BUILDER, PROGRAM, pack
 from pipeline.bundle.signing import sign_manifest
 from pipeline.cache.digest import InputFile
+from pipeline.cache.own_code import ROOT
 from pipeline.cache.product import Product
-from pipeline.cache.stage import ROOT, Stage
+from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.compile import CompiledEngine
 from targets.base import BuildState
@@ -31,12 +32,7 @@ class Bundle(Stage):
     """Write <model>-<target>.edgec: a gzipped tar whose bytes depend on the contents alone."""
 
     name: ClassVar[str] = "bundle"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/bundle.py",
-        "pipeline/bundle/pack.py",
-        "pipeline/bundle/signing.py",
-        "targets/runtime",
-    )
+    code: ClassVar[tuple[str, ...]] = ("targets/runtime",)
 
     model: str
     engine: CompiledEngine

@@ -10,12 +10,6 @@ from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.image_set import ModelImages
 
-CODE = (
-    *(f"pipeline/stages/{name}.py" for name in ("calibrate", "image_set")),
-    "pipeline/data",
-    "calibration",
-    "targets/runtime/preprocess.py",
-)
 TOOLS = ("onnx", "onnxruntime", "numpy", "opencv-python")
 
 
@@ -24,7 +18,6 @@ class Calibrate(Stage):
     """Observe the float model on the calibration images."""
 
     name: ClassVar[str] = "calibrate"
-    code: ClassVar[tuple[str, ...]] = CODE
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product

@@ -10,7 +10,7 @@ from calibration.recipe import QuantRecipe, Scheme
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 
 
@@ -19,7 +19,6 @@ class Choose(Stage):
     """Keep the recipe whose logits are closest to the float model's, within a time budget."""
 
     name: ClassVar[str] = "choose"
-    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/choose.py")
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product

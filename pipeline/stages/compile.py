@@ -61,7 +61,6 @@ class Compile(Stage):
     """Let the target's toolchain build the engine."""
 
     name: ClassVar[str] = "compile"
-    code: ClassVar[tuple[str, ...]] = ("pipeline/stages/compile.py", "targets")
 
     float_model: Product
     int8_model: Product

@@ -14,7 +14,7 @@ from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
-from pipeline.stages.validate import CODE, TOOLS
+from pipeline.stages.validate import TOOLS
 from targets.reference import ReferenceTarget
 
 BATCH = 32
@@ -29,12 +29,6 @@ class Corrupt(Stage):
     """
 
     name: ClassVar[str] = "robustness"
-    code: ClassVar[tuple[str, ...]] = (
-        *CODE,
-        "pipeline/stages/corrupt.py",
-        "pipeline/data/corruptions.py",
-        "pipeline/report/corruption_loss.py",
-    )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product

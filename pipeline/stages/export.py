@@ -28,12 +28,6 @@ class Export(Stage):
     """Write model.onnx with batch normalisation folded into the convolutions, and parity.json."""
 
     name: ClassVar[str] = "export"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/export.py",
-        "pipeline/stages/parity.py",
-        "pipeline/models",
-        "targets/runtime/preprocess.py",
-    )
     tools: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime")
 
     model: KnownModel
@@ -51,9 +45,12 @@ class Export(Stage):
         they could differ on can be read.
         """
         from pipeline.models.checkpoint import load_model
+        from pipeline.models.resnet import take_rgb
 
         with progress.task("export", None):
             network = load_model(self.model, self.checkpoint.path, self.classes, self.weights, progress.say)
+            if self.model.colors == "BGR":
+                take_rgb(network)
             path = output / "model.onnx"
             write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
             parity = Parity.of(self._compared(network, path))
@@ -73,7 +70,8 @@ class Export(Stage):
     def _on_pixels(self, network: "nn.Module") -> "nn.Module":
         from pipeline.models.resnet import FromPixels
 
-        return FromPixels(network, self.model.mean, self.model.std).eval()
+        rgb = slice(None, None, -1 if self.model.colors == "BGR" else 1)
+        return FromPixels(network, self.model.mean[rgb], self.model.std[rgb]).eval()
 
     def _compared(self, network: "nn.Module", path: Path) -> Iterator[Compared]:
         import torch

@@ -31,11 +31,6 @@ class Measure(Stage):
     """Let clean processes run the code that ships, on the machine that the target names."""
 
     name: ClassVar[str] = "measure"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/measure_latency.py",
-        "pipeline/stages/image_set.py",
-        "targets",
-    )
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: Product

@@ -14,7 +14,7 @@ from pipeline.report.model.certainty import Interval
 from pipeline.report.model.layer_costs import FloatLayer, MixedPrecision
 from pipeline.report.stats import difference_interval
 from pipeline.stages.attribute import NO_NOISE_DB
-from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.quantize import QuantizedNetwork
 
@@ -31,14 +31,6 @@ class Mix(Stage):
     """
 
     name: ClassVar[str] = "mix"
-    code: ClassVar[tuple[str, ...]] = (
-        *CODE,
-        "pipeline/stages/mix.py",
-        "pipeline/stages/quantize.py",
-        "pipeline/report/mixed_words.py",
-        "pipeline/report/model",
-        "pipeline/report/stats.py",
-    )
     tools: ClassVar[tuple[str, ...]] = (*TOOLS, "scipy")
 
     network: QuantizedNetwork

@@ -8,7 +8,7 @@ from calibration.recipe import QuantRecipe
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 
 
@@ -17,7 +17,6 @@ class Prepare(Stage):
     """Rescale channels and centre the first activation, as the recipe says."""
 
     name: ClassVar[str] = "prepare"
-    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/prepare.py")
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product

@@ -8,7 +8,7 @@ from calibration.recipe import QuantRecipe
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ class Quantize(Stage):
     """
 
     name: ClassVar[str] = "quantize"
-    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/quantize.py")
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product

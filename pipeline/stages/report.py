@@ -14,6 +14,7 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
+from pipeline.diagnosis.diagnosis_record import Diagnosis
 from pipeline.progress import Progress
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.limits import GateLimits
@@ -35,6 +36,7 @@ from pipeline.report.recommend import recommend
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compile import CompiledEngine
+from pipeline.stages.diagnose import FILE as DIAGNOSIS
 from pipeline.stages.measure_latency import Measurements
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
 from targets.base import BuildState, Origin
@@ -50,17 +52,16 @@ OUTSIDE = NotMeasured(
 """In place of what a clock or the memory of a process says."""
 
 
+def read_accuracy(path: Path) -> Accuracy | PixelAccuracy:
+    """Read what `Validate` wrote."""
+    return EitherAccuracy.validate_json(path.read_text())
+
+
 @dataclass(frozen=True)
 class WriteReport(Stage):
     """Judge the figures by the gates and write everything down."""
 
     name: ClassVar[str] = "report"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/report.py",
-        "pipeline/stages/measure_latency.py",
-        "pipeline/report",
-        "calibration/coverage.py",
-    )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     model: str
@@ -81,6 +82,7 @@ class WriteReport(Stage):
     """None leaves out what is not the same every time it is measured: latency and memory."""
     sensitivity: Product | None
     robustness: Product | None
+    diagnosis: Product | None
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
@@ -117,11 +119,12 @@ class WriteReport(Stage):
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}, **self.toolchain},
             robustness=self._robustness(),
             state=self._state,
+            diagnosis=self._diagnosis(),
             checks=tuple(self._checks()),
         )
 
     def _accuracy(self, name: str) -> Accuracy | PixelAccuracy:
-        return EitherAccuracy.validate_json(self.accuracy.file(name).read_text())
+        return read_accuracy(self.accuracy.file(name))
 
     def _recommendation(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Recommendation | None:
         int8, fp16 = self._measured.runs("int8"), self._measured.runs("fp16")
@@ -168,6 +171,11 @@ class WriteReport(Stage):
         if self.robustness is None:
             return None
         return Robustness.model_validate_json(self.robustness.file("robustness.json").read_text())
+
+    def _diagnosis(self) -> Diagnosis | None:
+        if self.diagnosis is None:
+            return None
+        return Diagnosis.model_validate_json(self.diagnosis.file(DIAGNOSIS).read_text())
 
     def _sensitivity(self) -> tuple[LayerSensitivity, ...] | None:
         if self.sensitivity is None:
@@ -219,7 +227,7 @@ class WriteReport(Stage):
 
     def _sizes(self) -> Sizes:
         return Sizes(
-            checkpoint=self.checkpoint.path.stat().st_size,
+            checkpoint=self.checkpoint.size,
             model=self.float_model.file("model.onnx").stat().st_size,
             int8_model=self.int8_model.file("model.int8.onnx").stat().st_size,
             engine=self.engine.path.stat().st_size if self._state is BuildState.BUILT else None,

@@ -38,12 +38,6 @@ class TakeSamples(Stage):
     """Let the float model and the engine classify a few images, so that a device can compare."""
 
     name: ClassVar[str] = "sample"
-    code: ClassVar[tuple[str, ...]] = (
-        "pipeline/stages/sample.py",
-        "pipeline/stages/image_set.py",
-        "pipeline/data",
-        "targets",
-    )
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python")
 
     float_model: Product

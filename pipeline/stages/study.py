@@ -10,7 +10,7 @@ from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.study_page import CalibrationStudy, Count, Draw
-from pipeline.stages.calibrate import CODE, TOOLS
+from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 
 
@@ -19,7 +19,6 @@ class Study(Stage):
     """Quantise with 8, 16, 32, ... images, several random draws each, and compare with the float model."""
 
     name: ClassVar[str] = "study"
-    code: ClassVar[tuple[str, ...]] = (*CODE, "pipeline/stages/study.py", "pipeline/report/study_page.py")
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     model: str

@@ -33,14 +33,6 @@ TALLIES: dict[Task, type[AccuracyTally | PixelTally]] = {
 BATCHES = {Task.CLASSIFY: 32, Task.SEGMENT: 4}
 """Images at a time; the logits of their pixels take much memory."""
 ACCURACY, ACCURACY_FP16 = "accuracy.json", "accuracy_fp16.json"
-CODE = (
-    "pipeline/stages/image_set.py",
-    "pipeline/data",
-    "pipeline/report/model",
-    *(f"pipeline/report/{name}.py" for name in ("paired", "record", "stats")),
-    "targets",
-)
-"""What decides any comparison of both networks image by image."""
 TOOLS = ("onnxruntime", "numpy", "opencv-python", "scipy")
 SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
 
@@ -50,7 +42,8 @@ class TrainingImages:
     """The other images of the data set that is validated on: an evaluation image among them is an error."""
 
     dataset: Dataset
-    digest: ClassVar[str] = "not read"  # it takes long, and they change nothing that validation finds
+    digest: str
+    """Of the training images, or of the files that they are packed in."""
 
     def refuse_leak(self) -> None:
         """Raise DataError naming what is in both."""
@@ -62,14 +55,6 @@ class Validate(Stage):
     """Run the float model in onnxruntime and the engine on its target, image by image, and compare."""
 
     name: ClassVar[str] = "validate"
-    code: ClassVar[tuple[str, ...]] = (
-        *CODE,
-        "pipeline/stages/validate.py",
-        "pipeline/report/image_tally.py",
-        "pipeline/report/logit_distance.py",
-        "pipeline/report/pixel_tally.py",
-        "pipeline/report/thumbnails.py",
-    )
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: Product

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pipeline.data.numbered_classes import in_order
 from pipeline.data.open import open_dataset
 from pipeline.errors import UsageError
 from pipeline.models.checkpoint import read_weights
@@ -45,7 +46,7 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
     location = config.data or model.data
     if location is None:
         raise UsageError(f"{model.name} has no data set of its own. Name one with --data.")
-    dataset = open_dataset(location, config.labels)
+    dataset = in_order(open_dataset(location, config.labels), config.class_order)
     classes = model.classes_for(len(dataset.classes))
     split, watch = learned_and_watched(config, dataset, model)
     trainer = Trainer(config, model, classes)

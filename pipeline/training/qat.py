@@ -213,6 +213,7 @@ def _start_of(config: QatConfig, output: Path) -> BuildConfig:
             "labels": config.labels,
             "checkpoint": config.initial,
             "weights": config.weights,
+            "class_order": config.class_order,
             "out": output / "start",
             "calibration": {"recipe": config.recipe, "images": config.calibration_images},
         }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-# onnxruntime since 1.29 reports sessions and models to its maker, unless told before it is first imported.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+from .exact.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,16 +39,11 @@ class ReferenceRunner:
 def open_engine(path: Path, threads: int = 1) -> Iterator[ReferenceRunner]:
     """Load the ONNX file at `path`; inference uses `threads` threads.
 
-    Raises ValueError if onnxruntime refuses the file.
+    A quantised graph gets settings that are exact on this processor (see `exact`). Raises ValueError if
+    onnxruntime refuses the file, and NotExactError, which is one, if no settings are exact.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; warnings speak of onnxruntime's own choices
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = open_session(path, threads)
     except Exception as error:  # onnxruntime's exceptions have no public base class
         if type(error).__module__.startswith("onnxruntime"):
             raise ValueError(f"onnxruntime refuses {path}: {error}") from error

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -50,13 +49,12 @@ class JetsonTarget:
         return self.module.summary
 
     def check(self) -> None:
-        """Raise TargetUnavailable for a module without INT8, or if onnxruntime is missing."""
+        """Raise TargetUnavailable for a module without INT8, or if onnxruntime cannot stand in for it."""
         if self.module.refused:
             raise TargetUnavailable(
                 f"{self.name} cannot run INT8: {self.module.refused}. For its CPU build --target arm."
             )
-        if find_spec("onnxruntime") is None:
-            raise TargetUnavailable("onnxruntime is not installed. It comes with edgec: run `make setup`.")
+        ReferenceTarget(self.threads).check()
 
     def device(self) -> str:
         """Name this machine's processor: the graph runs on it, there is no engine."""
@@ -65,7 +63,9 @@ class JetsonTarget:
     def fingerprint(self) -> str:
         """Name the module, and the tools that looked at the graph here."""
         compiler = f"TensorRT-RTX {rtx.installed() or 'not installed'} for {self.module.rtx}"
-        return f"sm_{self.module.sm} / {self.state} / {compiler} / {ReferenceTarget().fingerprint()}"
+        return (
+            f"sm_{self.module.sm} / {self.state} / {compiler} / {ReferenceTarget(self.threads).fingerprint()}"
+        )
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:
         """Write the ONNX files beside `engine`, which is one of them, and checks.json. Raises EngineError."""

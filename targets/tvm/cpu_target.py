@@ -1,6 +1,7 @@
 """TARGET=host and the ARM boards: engines of the integer compiler."""
 
 import json
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,7 +18,7 @@ from calibration.recipe import QuantRecipe
 from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, require_engine
 from targets.devices import CpuBoard
 from targets.errors import TargetUnavailable
-from targets.processor import cpu_flags, cpu_name
+from targets.processor import LIMIT, cpu_flags, cpu_name
 from targets.reach import emulator
 from targets.reach.emulator import CheckedRunner, EmulatedRunner, read_metadata
 from targets.reach.instructions import instructions_per_inference
@@ -65,8 +66,9 @@ class HostTarget(IntegerTarget):
         host_isa()
 
     def device(self) -> str:
-        """Name the processor."""
-        return cpu_name()
+        """Name the processor, and what it is limited to."""
+        limited = f", limited to {host_isa().name} by {LIMIT}" if os.environ.get(LIMIT) else ""
+        return cpu_name() + limited
 
     def fingerprint(self) -> str:
         """Name the processor, the instruction set and the tools."""
@@ -174,15 +176,25 @@ def _host_engine(engine: Path) -> Path:
 
 
 def host_isa() -> Isa:
-    """The fastest instruction set of this machine. Raises TargetUnavailable if there is none."""
+    """The fastest instruction set of this machine, or a slower one that EDGEC_ISA names.
+
+    Raises TargetUnavailable if there is none, or if the machine does not have the one that is named.
+    """
     flags, machine = cpu_flags(), platform.machine()
-    for isa in ISAS.values():
-        if isa.triple.startswith(machine) and NEEDED[isa.name] <= flags:
-            return isa
-    raise TargetUnavailable(
-        f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with "
-        "AVX2, or 64-bit ARM. Use --target reference."
-    )
+    here = [isa for isa in ISAS.values() if isa.triple.startswith(machine) and NEEDED[isa.name] <= flags]
+    wanted = os.environ.get(LIMIT)
+    if wanted and wanted not in [isa.name for isa in here]:
+        has = ", ".join(isa.name for isa in here) or "none of ours"
+        raise TargetUnavailable(
+            f"{LIMIT} is {wanted!r}; this machine's instruction sets are {has}. Name one of these, or"
+            " unset it."
+        )
+    if not here:
+        raise TargetUnavailable(
+            f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with "
+            "AVX2, or 64-bit ARM. Use --target reference."
+        )
+    return ISAS[wanted] if wanted else here[0]
 
 
 def check_toolchain() -> None:

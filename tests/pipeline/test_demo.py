@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,8 @@ from tests.pipeline.report.browser import in_a_browser
 
 CLASSES = {1: "Trouser", 8: "Bag", 9: "Ankle boot"}
 """What the film shows, each for a second; pictures that the embedded model gets right."""
+PATIENCE = 300
+"""Seconds after which something hangs, on the busiest machine."""
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def test_the_picture_on_the_page_moves(demo: Demo, tab: Browser, port: int) -> N
       return pen.getImageData(0, 120, 320, 110).data.reduce((a, b) => a + b);
     })()"""
     seen: set[float] = set()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while len(seen) < 3 and time.monotonic() < deadline:
         seen.add(round(tab.evaluate(brightness), -6))
         time.sleep(0.1)
@@ -165,7 +168,7 @@ def test_the_page_fits_the_screen(demo: Demo, tab: Browser, port: int, width: in
 
 def test_each_picture_is_one_line_of_json(demo: Demo) -> None:
     process = demo("--json", "--once")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     records = [json.loads(line) for line in output.splitlines()]
     names = [record["classes"][0]["name"] for record in records]
     assert list(dict.fromkeys(names)) == list(CLASSES.values())
@@ -177,10 +180,10 @@ def test_each_picture_is_one_line_of_json(demo: Demo) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_when_asked_to(demo: Demo, port: int, number: signal.Signals) -> None:
     process = demo()
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=20) as events:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=PATIENCE) as events:
         assert events.readline().startswith(b"data: ")
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "Traceback" not in errors
 
@@ -195,13 +198,13 @@ def test_it_ends_although_its_camera_hangs_and_a_viewer_and_a_reader_do_not_go(
     camera.chmod(0o755)
     process = demo("--json", "--source", f"pipe:{camera}")
     with (
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=20) as events,
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/picture.mjpg", timeout=20) as pictures,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=PATIENCE) as events,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/picture.mjpg", timeout=PATIENCE) as pictures,
     ):
         assert events.readline()
         assert pictures.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "Traceback" not in errors
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()  # the camera is free again
@@ -209,9 +212,9 @@ def test_it_ends_although_its_camera_hangs_and_a_viewer_and_a_reader_do_not_go(
 
 def test_it_ends_with_the_film_although_somebody_looks(demo: Demo, port: int) -> None:
     process = demo("--once", "--unpaced")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/picture.mjpg", timeout=20) as pictures:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/picture.mjpg", timeout=PATIENCE) as pictures:
         assert pictures.readline()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 
@@ -220,7 +223,7 @@ def test_a_reader_that_has_seen_enough_ends_it(demo: Demo) -> None:
     assert process.stdout
     assert process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_a_target_that_is_not_this_machine_is_refused(quick: Path, out: Path) -> None:
@@ -240,10 +243,11 @@ def resident(process: "subprocess.Popen[str]") -> int:
 @pytest.mark.slow
 def test_memory_stays_flat_at_full_speed(demo: Demo, port: int) -> None:
     """benchmarks/demo_soak.py does the same for ten minutes."""
-    process = demo("--unpaced")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=20) as events:
-        assert events.readline()
-        time.sleep(6)
+    process = demo("--unpaced", "--json")
+    assert process.stdout
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=PATIENCE) as events:
+        assert events.readline()  # a viewer that then reads no more
+        assert sum(1 for _ in islice(process.stdout, 500)) == 500
         before = resident(process)
-        time.sleep(12)
+        assert sum(1 for _ in islice(process.stdout, 2000)) == 2000
         assert resident(process) < before + (16 << 20)

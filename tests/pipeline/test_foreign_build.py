@@ -1,9 +1,11 @@
 """MODEL=path/to/model.onnx builds, validates and bundles like a known model."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from pipeline.build.plan import Build
@@ -47,6 +49,44 @@ def test_a_foreign_model_goes_the_whole_way(net: Path) -> None:
     assert not build(net).float_model.cached
 
 
+def test_weights_in_a_file_of_their_own_are_in_the_key(net: Path) -> None:
+    """Replaced they lead to another engine, even at the same size and time; without them nothing is built."""
+    data = net.parent / "net.data"
+    onnx.save(onnx.load(net), net, save_as_external_data=True, location=data.name, size_threshold=0)
+    first = build(net)
+    engine, digest = first.engine.path.read_bytes(), first.checkpoint.digest
+    assert build(net).engine.product.cached
+    before, content = data.stat(), data.read_bytes()
+    weights = np.frombuffer(content, np.float32).copy()
+    weights[np.abs(weights) < 1] *= 0.5
+    with data.open("r+b") as file:
+        file.write(weights.tobytes())
+    os.utime(data, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second = build(net)
+    assert second.checkpoint.digest != digest
+    assert second.engine.path.read_bytes() != engine
+    data.unlink()
+    with pytest.raises(CheckpointError, match=r"net\.data, which is not there"):
+        build(net)
+    data.write_bytes(content)
+    assert build(net).engine.path.read_bytes() == engine
+
+
+def test_a_training_image_that_becomes_an_evaluation_image_is_noticed_later_too(tmp_path: Path) -> None:
+    pictures = [png(picture) for picture in random_pixels(40)]
+    names = [f"{split}/{name}/{n}.png" for split in ("train", "test") for name in "ab" for n in range(10)]
+    data = write_folder(tmp_path / "data", dict(zip(names, pictures, strict=True)))
+    net = export(make(VggLike), tmp_path / "net.onnx")
+    (tmp_path / "net.toml").write_text(f'fit = "stretch"\nlabels = {json.dumps(list("abcdefghij"))}\n')
+    first = build(net, data=data, **{"calibration.images": 1})
+    assert first.accuracy
+    calibrated = {sample.name for sample in first.calibration.samples}
+    left = next(name for name in names if name.startswith("train") and name not in calibrated)
+    (data / left).write_bytes((data / "test/a/0.png").read_bytes())
+    with pytest.raises(DataError, match="evaluation images too"):
+        _ = build(net, data=data, **{"calibration.images": 1}).accuracy
+
+
 def test_labels_reorder_the_data_sets_classes(tmp_path: Path) -> None:
     pictures = [png(picture) for picture in random_pixels(12)]
     names = [f"{split}/{name}/{n}.png" for split in ("train", "test") for name in "ab" for n in range(3)]
@@ -80,16 +120,21 @@ def test_a_model_in_a_configuration_lies_beside_it(net: Path) -> None:
     assert config.model == str(net)
 
 
-def test_doctor_guesses_and_shows_a_picture_and_writes_the_description(
+def test_doctor_shows_candidates_on_a_picture_and_writes_none_that_is_not_clear(
     net: Path, edgec: Edgec, tmp_path: Path
 ) -> None:
+    told = (net.parent / "net.toml").read_text()
     (net.parent / "net.toml").unlink()
     (tmp_path / "a.png").write_bytes(png(random_pixels(1, side=40)[0]))
     done = edgec("doctor", net, "--image", tmp_path / "a.png", "--write")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1
+    assert "net.toml is not written" in done.stderr
+    assert "--data" in done.stderr
     assert "has the channels second" in done.stdout
     assert done.stdout.count("class ") >= 20
-    assert "size = [32, 32]" in (net.parent / "net.toml").read_text()
+    assert "#   std = [0.229, 0.224, 0.225]" in done.stdout
+    assert not (net.parent / "net.toml").exists()
+    (net.parent / "net.toml").write_text(told)
     again = edgec("doctor", net, "--image", tmp_path / "a.png", "--json")
     told = json.loads(again.stdout)
     assert "as net.toml says" in told["tried"]

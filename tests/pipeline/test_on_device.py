@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.build import fleet
-from pipeline.build.fleet import build_on_all, devices_of, failed
+from pipeline.build.fleet import build_on_all, devices_of, exit_code
 from pipeline.build.plan import Build
 from pipeline.build.publish import publish
 from pipeline.bundle.contents import verify
@@ -130,7 +130,7 @@ def test_two_devices_are_measured_with_one_engine_and_each_gets_its_report(
         report = Report.load(outcome.report)
         assert isinstance(report.latency_int8, Latency)
         assert report.latency_int8.origin is report.machines[1].origin is Origin.DEVICE
-        assert failed(outcome) is (report.verdict is Verdict.FAIL)
+        assert exit_code(outcome) == (1 if report.verdict is Verdict.FAIL else 0)
         assert verify(outcome.bundle).manifest.target == here
         reports.append(report)
     one, two = reports

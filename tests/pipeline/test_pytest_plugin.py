@@ -40,7 +40,7 @@ def test_what_fails_or_is_not_known_says_why() -> None:
 
 
 def test_an_assertion_without_a_limit_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="needs max_drop or min_ratio"):
+    with pytest.raises(ValueError, match="needs max_drop, min_ratio or min_top1"):
         assert_accuracy(report())
     with pytest.raises(ValueError, match="needs p50_ms, p90_ms or p99_ms"):
         assert_latency(report())

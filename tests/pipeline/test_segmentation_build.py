@@ -114,7 +114,7 @@ def test_against_masks_that_are_what_fp32_says(tmp_path: Path) -> None:
     assert sum(one.pixels for one in accuracy.per_class) == (truth != 255).sum()
     assert len(accuracy.int8_scores) == 12
     assert accuracy.worst
-    assert [gate.name for gate in report.gates] == ["max_drop", "max_drop_iou"]
+    assert [gate.name for gate in report.gates] == ["plausible", "max_drop", "max_drop_iou"]
     assert report.verdict == "pass"
     page = render_html(report)
     assert "Classes of pixels" in page
@@ -198,12 +198,15 @@ def test_settings_about_classified_images_are_refused(option: str, value: float,
 
 
 def test_doctor_sees_that_pixels_are_classified(edgec: Edgec, tmp_path: Path) -> None:
-    """What it writes is enough for a build."""
+    """What it prints is enough for a build, with the lines of one candidate."""
     model = net(tmp_path)
     (tmp_path / "unet.toml").unlink()
-    done = edgec("doctor", model, "--write")
+    done = edgec("doctor", model, "--json")
     assert done.returncode == 0, done.stderr
-    assert "the output has 4 dimensions, so it classifies pixels" in done.stdout
+    told = json.loads(done.stdout)
+    assert "the output has 4 dimensions, so it classifies pixels" in " ".join(told["reasons"])
+    assert not told["clear"]
+    (tmp_path / "unet.toml").write_text(told["guess"])
     found = read_foreign(model)
     assert (found.task, found.labels) == ("segment", ("class 0", "class 1", "class 2", "class 3"))
 

@@ -6,6 +6,7 @@
     layout = "NCHW"            # or "NHWC"
     mean = [0.485, 0.456, 0.406]   # of pixels divided by 255, where the graph takes float32 and not uint8
     std = [0.229, 0.224, 0.225]
+    colors = "BGR"             # where the network's channels are in that order, and mean and std too
     fit = "crop"               # how a picture gets that size: crop, pad or stretch
     resize = 256               # crop: the shorter side before the centre is cut out; "auto" if left out
     channels = 3               # may be left out, too
@@ -19,10 +20,13 @@ ImageNet want it, and leaves alone what fits already: see `Preprocessing`.
 Nothing here imports onnx.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
 from pipeline.cache.digest import value_digest
@@ -54,6 +58,7 @@ class Description(Section):
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    colors: Literal["RGB", "BGR"] = "RGB"
     fit: Literal["crop", "pad", "stretch"] = "crop"
     resize: Annotated[int, BeforeValidator(_resize)] = AUTO
     labels: Path | tuple[str, ...] | None = None
@@ -75,6 +80,17 @@ class ForeignModel(Model):
     labels: tuple[str, ...] | None = None
     output: str | None = None
 
+    def fed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return pixels uint8 [H, W, C] in the network's order of channels and layout, one of a batch."""
+        turned = image[None, :, :, ::-1] if self.colors == "BGR" else image[None]
+        return np.ascontiguousarray(turned.transpose(0, 3, 1, 2) if self.layout == "NCHW" else turned)
+
+    def normalised(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return `fed`, normalised by mean and std: float32."""
+        shape = (-1, 1, 1) if self.layout == "NCHW" else (-1,)
+        mean, std = (np.array(values, np.float32).reshape(shape) for values in (self.mean, self.std))
+        return np.asarray((self.fed(image) / np.float32(255) - mean) / std, np.float32)
+
     @property
     def named_labels(self) -> tuple[str, ...]:
         """Return the labels. Raises UsageError if there are none."""
@@ -88,7 +104,8 @@ class ForeignModel(Model):
     @property
     def digest(self) -> str:
         """Return the SHA-256 over what decides the arithmetic, apart from the weights."""
-        return value_digest([self.layout, self.preprocessing, self.mean, self.std, self.task, self.output])
+        described = [self.layout, self.preprocessing, self.mean, self.std, self.task, self.output]
+        return value_digest(described if self.colors == "RGB" else [*described, self.colors])
 
     def classes_for(self, found: int) -> int:
         """Return `found`. Raises DataError if there are labels, and not so many."""
@@ -139,6 +156,7 @@ def described(path: Path, description: Description) -> ForeignModel:
         preprocessing=_preprocessing(path, description, size, channels),
         mean=values[0],
         std=values[1],
+        colors=_colors(path, description.colors, channels),
         labels=_labels(path, description.labels),
         output=description.output,
         task=description.task,
@@ -188,15 +206,22 @@ def _per_channel(path: Path, name: str, values: tuple[float, ...], channels: int
     return values * channels if len(values) == 1 else values
 
 
+def _colors(path: Path, colors: str, channels: int) -> str:
+    if colors != "RGB" and channels != 3:
+        raise UsageError(f"{description_file(path)}: colors is {colors!r}, but its pictures are gray.")
+    return colors
+
+
 def _labels(path: Path, given: Path | tuple[str, ...] | None) -> tuple[str, ...] | None:
     if given is None:
         return None
     if isinstance(given, Path):
         try:
-            text = (path.parent / given).read_text(encoding="utf-8")
+            text = (path.parent / given).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise CheckpointError(f"The labels {path.parent / given} cannot be read: {error}.") from error
         given = tuple(line.strip() for line in text.splitlines() if line.strip())
+    given = tuple(unicodedata.normalize("NFC", name) for name in given)  # as folders are read
     twice = {name for name in given if given.count(name) > 1} if len(set(given)) < len(given) else set()
     if twice:
         raise DataError(f"The labels of {path.name} name {sorted(twice)[0]!r} twice.")

@@ -1,31 +1,24 @@
 """What the description of an ONNX file most likely is: read off the graph, and tried on a picture."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.diagnosis.form_choice import FormChoice
+from pipeline.diagnosis.input_form import InputForm, usual_forms
 from pipeline.models.foreign.description import CHANNELS, Description, described
+from pipeline.models.foreign.norm_statistics import CLOSE, FEWEST_PICTURES, weigh
 from pipeline.models.foreign.normalisation import normalises_itself
 from pipeline.models.foreign.onnx_file import Input, read_input, read_output
 from pipeline.models.foreign.original import Original
-from pipeline.models.zoo import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.task import Task
 
 USUAL_SIDE = 224
-
-Numbers = tuple[float, ...]
-
-NORMALISATIONS: dict[str, tuple[Numbers, Numbers]] = {
-    "ImageNet's mean and std (torchvision, timm)": (IMAGENET_MEAN, IMAGENET_STD),
-    "0 to 1": ((0.0,), (1.0,)),
-    "-1 to 1 (TensorFlow, MobileNet)": ((0.5,), (0.5,)),
-    "0 to 255": ((0.0,), (1 / 255,)),
-}
-"""What networks are trained with, as mean and std of pixels divided by 255."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +36,44 @@ class Tried:
 
 @dataclass(frozen=True)
 class Guess:
-    """A description, why it is so, and how other normalisations did."""
+    """A description, why it is so, and how other normalisations did.
+
+    `clear` is whether mean, std and colors are known: not where candidates are left that pictures alone do
+    not tell apart, for a network is surest of itself with the wrong ones, too.
+    """
 
     description: Description
     reasons: tuple[str, ...]
     tried: tuple[Tried, ...] = ()
+    clear: bool = True
+    candidates: tuple[InputForm, ...] = ()
+    fit_lines: tuple[str, ...] = ()
+    """Of TOML, instead of what the description says of fit."""
+
+    def decided(self, choice: FormChoice) -> "Guess":
+        """Return the guess with what labelled images say, which is stronger than anything else."""
+        if not self.candidates:
+            return replace(self, reasons=(*self.reasons, *choice.lines))
+        reasons = tuple(one for one in self.reasons if not one.startswith("normalisation"))
+        found = replace(self, reasons=(*reasons, *choice.lines), clear=choice.form is not None)
+        if choice.form is None:
+            return found
+        description = with_form(self.description, choice.form)
+        return replace(found, description=description, fit_lines=choice.fit_lines)
 
     def toml(self) -> str:
         """Return the text of the file to put beside the model."""
         d = self.description
         assert d.size is not None  # noqa: S101 - guess fills it
         lines = [f"size = [{d.size[0]}, {d.size[1]}]", f"channels = {d.channels}", f'layout = "{d.layout}"']
-        lines += [f"mean = {[round(v, 6) for v in d.mean]}", f"std = {[round(v, 6) for v in d.std]}"]
-        lines.append(f'fit = "{d.fit}"')
-        if d.fit == "crop":
+        if self.clear:
+            lines += InputForm("", d.mean, d.std, d.colors).lines
+        else:
+            lines.append("# What the network was trained with is not known. Keep the lines of one of these:")
+            for form in self.candidates:
+                lines += [f"# {form.name}:", *(f"#   {line}" for line in form.lines)]
+        lines += self.fit_lines or (f'fit = "{d.fit}"',)
+        if d.fit == "crop" and not self.fit_lines:
             lines.append('resize = "auto"   # or the shorter side before the centre is cut out, such as 256')
         if d.task is Task.SEGMENT:
             lines.append(f'task = "{d.task}"')
@@ -67,32 +84,61 @@ class Guess:
         return "\n".join(lines) + "\n"
 
 
-def guess(path: Path, picture: NDArray[np.uint8] | None) -> Guess:
-    """Guess how the model at `path` wants its input; `picture` is uint8 [H, W, C] of any size.
+def guess(path: Path, shown: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None) -> Guess:
+    """Guess how the model at `path` wants its input; `shown`: pictures uint8 [H, W, C] of any size, or one.
 
-    Layout and size are what the shape allows. A normalisation that is not in the graph cannot be seen: the
-    one is taken with which the network is surest of the picture. Raises CheckpointError for a file that
-    cannot be read.
+    Layout and size are what the shape allows. A normalisation that is not in the graph shows only in what its
+    batch norms remember, if an exporter left them there. Raises CheckpointError for a file that cannot be
+    read.
     """
+    pictures = () if shown is None else (shown,) if isinstance(shown, np.ndarray) else tuple(shown)
     found = read_input(path)
     base, reasons = _by_the_shapes(path, found)
     if not found.takes_floats:
         why = "normalisation: none needed, the input is pixels"
-        return Guess(base, (*reasons, why), _try(path, base, {}, picture))
+        return Guess(base, (*reasons, why), _try(path, base, (), pictures))
     if normalises_itself(path, base.layout, base.channels or 3):
         base = base.model_copy(update={"std": (1 / 255,)})
         why = "normalisation: the graph begins with one, so its input is pixels from 0 to 255"
-        return Guess(base, (*reasons, why), _try(path, base, {}, picture))
-    options = {name: v for name, v in NORMALISATIONS.items() if base.channels == 3 or len(v[0]) == 1}
-    tried = _try(path, base, options, picture)
-    if tried:
-        chosen = max(tried, key=lambda one: one.probabilities.max()).name
-        why = f"normalisation: with {chosen} the network is surest of this picture; a guess"
-    else:
-        chosen = next(iter(options))
-        why = f"normalisation: {chosen} is the most usual; give --image to try others"
-    mean, std = options[chosen]
-    return Guess(base.model_copy(update={"mean": mean, "std": std}), (*reasons, why), tried)
+        return Guess(base, (*reasons, why), _try(path, base, (), pictures))
+    forms = tuple(usual_forms(base.channels or 3))
+    tried = _try(path, base, forms, pictures)
+    chosen, why, clear = _by_the_norms(path, base, forms, pictures)
+    return Guess(with_form(base, forms[chosen]), (*reasons, why), tried, clear, forms)
+
+
+def with_form(base: Description, form: InputForm) -> Description:
+    """Return the description with what a form says."""
+    return base.model_copy(update={"mean": form.mean, "std": form.std, "colors": form.colors})
+
+
+def _by_the_norms(
+    path: Path,
+    base: Description,
+    forms: Sequence[InputForm],
+    pictures: Sequence[NDArray[np.uint8]],
+) -> tuple[int, str, bool]:
+    """Return the place of the likeliest form, why it is that, and whether it is clear."""
+    if not pictures:
+        return 0, "normalisation: not in the graph; give --data, or pictures with --image, to try some", False
+    model = described(path, base)
+    evidence = weigh(model, forms, [model.preprocessing(picture) for picture in pictures])
+    if evidence is None:
+        why = "normalisation: not in the graph, and no batch norm is left in it that would remember one"
+        return 0, why, False
+    nearest = evidence.nearest
+    near = f"{forms[nearest].name} gives the batch norms what they remember"
+    measured = f"({evidence.distances[nearest]:.3f} nats from it, {evidence.pictures} pictures)"
+    if evidence.clear:
+        return nearest, f"normalisation: {near} {measured}, and nothing else does", True
+    if evidence.distances[nearest] >= CLOSE:
+        return (
+            nearest,
+            "normalisation: no usual one gives the batch norms what they remember",
+            False,
+        )
+    more = f"; give {FEWEST_PICTURES} or more" if evidence.pictures < FEWEST_PICTURES else ""
+    return nearest, f"normalisation: {near} {measured}, but others are not excluded{more}", False
 
 
 def _by_the_shapes(path: Path, found: Input) -> tuple[Description, list[str]]:
@@ -128,13 +174,14 @@ def _layout(found: Input) -> tuple[Literal["NCHW", "NHWC"], str]:
 def _try(
     path: Path,
     base: Description,
-    options: dict[str, tuple[Numbers, Numbers]],
-    picture: NDArray[np.uint8] | None,
+    forms: Sequence[InputForm],
+    pictures: Sequence[NDArray[np.uint8]],
 ) -> tuple[Tried, ...]:
-    if picture is None:
+    """Show what the network says of the first picture with each form."""
+    if not pictures:
         return ()
     tried = []
-    for name, (mean, std) in (options or {"as the graph has it": (base.mean, base.std)}).items():
-        model = described(path, base.model_copy(update={"mean": mean, "std": std}))
-        tried.append(Tried(name, Original(model).probabilities(model.preprocessing(picture))))
+    for form in forms or (InputForm("as the graph has it", base.mean, base.std),):
+        model = described(path, with_form(base, form))
+        tried.append(Tried(form.name, Original(model).probabilities(model.preprocessing(pictures[0]))))
     return tuple(tried)

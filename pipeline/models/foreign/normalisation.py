@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
+from pipeline.models.foreign.channel_order import take_rgb
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.foreign.normal_form.read_normal import read_normal
 from pipeline.models.foreign.onnx_file import Input, read_input
@@ -33,8 +34,9 @@ class Start:
 def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Input) -> Start:
     """Take normalisation and layout out of the beginning of the graph, and return what is now its start.
 
-    Where the graph's input is float, the description's mean and std come first. Raises CheckpointError if
-    an NHWC input is used before it is turned to NCHW.
+    Where the graph's input is float, the description's mean and std come first. Where its channels are BGR
+    the first convolutions are turned to RGB. Raises CheckpointError if an NHWC input is used before it is
+    turned to NCHW, or BGR by something else than a convolution.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     std, mean = np.array(source.std), np.array(source.mean)
@@ -56,6 +58,9 @@ def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Inpu
             f"{source.path}: its NHWC input is used by {readers[0].op_type if readers else 'nothing'} before"
             " a Transpose to NCHW; ONNX convolutions are NCHW."
         )
+    if source.colors == "BGR":
+        take_rgb(model.graph, tensor, source.path)
+        scale, offset = (np.broadcast_to(values, source.channels)[::-1] for values in (scale, offset))
     return Start(tensor, scale, offset)
 
 

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import TensorProto, shape_inference
 
 from pipeline.errors import CheckpointError
+from pipeline.models.foreign.external_data import external_files
 from pipeline.models.foreign.normal_form.conventions import write_one_default_domain
 
 Shape = tuple[int | None, ...]
@@ -41,6 +42,7 @@ class Input:
 
 def read_onnx(path: Path) -> onnx.ModelProto:
     """Read and check a file; the default domain is spelled one way. Raises CheckpointError."""
+    external_files(path)  # says better than what follows what is wrong with them
     try:
         model = onnx.load(path)
         write_one_default_domain(model)

@@ -54,12 +54,9 @@ class Original:
         Raises CheckpointError if onnxruntime refuses to run it.
         """
         model, (source, *_) = self._model, self._session.get_inputs()
-        fed: NDArray[np.generic] = image[None]
-        if source.type != "tensor(uint8)":
-            mean, std = (np.array(values, np.float32) for values in (model.mean, model.std))
-            fed = ((image[None] / np.float32(255) - mean) / std).astype(_ELEMENTS[source.type])
-        if model.layout == "NCHW":
-            fed = np.ascontiguousarray(fed.transpose(0, 3, 1, 2))
+        pixels = source.type == "tensor(uint8)"
+        fed: NDArray[np.generic] = model.fed(image) if pixels else model.normalised(image)
+        fed = fed.astype(_ELEMENTS[source.type], copy=False)
         if isinstance(source.shape[0], int) and source.shape[0] > 1:
             fed = np.repeat(fed, source.shape[0], axis=0)
         with refusals(model.path):
@@ -82,4 +79,4 @@ def _loadable(path: Path, file: onnx.ModelProto) -> str | bytes:
     return bytes(model.SerializeToString())
 
 
-_ELEMENTS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_ELEMENTS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, NonNegativeInt, PositiveInt, Tag, model_validator
 
+from pipeline.diagnosis.diagnosis_record import Diagnosis
 from pipeline.report.model.accuracy import Accuracy, Robustness
 from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, MixedPrecision
@@ -125,6 +126,7 @@ class Report(Record):
     mixed: MixedPrecision | None = None  # None: nobody asked for layers in float
     robustness: Robustness | None = None
     state: BuildState = BuildState.BUILT
+    diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified
     checks: tuple[ToolchainCheck, ...] = ()
 
     @model_validator(mode="after")
@@ -153,6 +155,7 @@ class Report(Record):
 
 
 def overall(gates: tuple[Gate, ...]) -> Verdict:
-    """Return the verdict of all gates together: fail beats inconclusive beats pass."""
+    """Return the verdict of all gates together: meaningless beats fail beats inconclusive beats pass."""
     verdicts = {gate.verdict for gate in gates}
-    return next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in verdicts), Verdict.PASS)
+    worst_first = (Verdict.MEANINGLESS, Verdict.FAIL, Verdict.INCONCLUSIVE)
+    return next((verdict for verdict in worst_first if verdict in verdicts), Verdict.PASS)

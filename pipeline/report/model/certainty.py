@@ -7,11 +7,20 @@ from pipeline.report.record import Record
 
 
 class Verdict(StrEnum):
-    """What a gate says. Inconclusive means: measure more, the message says how much."""
+    """What a gate says. Inconclusive means: measure more, the message says how much.
+
+    Meaningless means that FP32 itself does no better than guessing: what INT8 loses against it says nothing.
+    """
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
+    MEANINGLESS = "meaningless"
+
+    @property
+    def exit_code(self) -> int:
+        """Return what a program that judges ends with."""
+        return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 2, Verdict.MEANINGLESS: 5}[self]
 
 
 class Interval(Record):

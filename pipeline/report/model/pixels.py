@@ -58,6 +58,9 @@ class PixelAccuracy(Record):
     per_class: tuple[PixelClass, ...]
     worst: tuple[PixelPicture, ...]  # the largest drop of right pixels first
     int8_scores: tuple[float, ...]  # share of right pixels of each image, in evaluation order
+    pixels_above_guess: PairedScore | None = None
+    """FP32 in INT8's fields, always answering the class of most pixels in FP32's. None: no masks."""
+    iou_above_guess: PairedScore | None = None
 
     @property
     def rates(self) -> tuple[tuple[str, PairedScore], ...]:

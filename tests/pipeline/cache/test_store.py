@@ -15,39 +15,26 @@ from typing import ClassVar
 import pytest
 
 from pipeline.cache.digest import InputFile
+from pipeline.cache.own_code import ROOT
 from pipeline.cache.product import MANIFEST, Product
-from pipeline.cache.stage import ROOT, Stage
+from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
 from pipeline.errors import DataError, StorageError
 from pipeline.progress import Progress, Silent
-
-
-@dataclass(frozen=True)
-class Note(Stage):
-    """Writes a text, and where it was run."""
-
-    name: ClassVar[str] = "note"
-    code: ClassVar[tuple[str, ...]] = ("tests/pipeline/cache/test_store.py",)
-
-    text: str = "hello"
-    source: InputFile | None = None
-
-    def run(self, output: Path, progress: Progress) -> None:
-        with (output.parent.parent / "runs").open("a") as log:
-            log.write(f"{os.getpid()}\n")
-        (output / "note.txt").write_text(self.text)
+from tests.pipeline.cache.notes import Note
 
 
 @dataclass(frozen=True)
 class Slow(Note):
-    """Takes long enough to be killed, with half of its output written."""
+    """Waits while the store has a file `hold`, with half of its output written."""
 
     name: ClassVar[str] = "slow"
 
     def run(self, output: Path, progress: Progress) -> None:
         (output / "half.txt").write_text("half")
         (output.parent.parent / "started").touch()
-        time.sleep(0.5)
+        while (output.parent.parent / "hold").exists():
+            time.sleep(0.01)
         super().run(output, progress)
 
 
@@ -56,7 +43,6 @@ class Failing(Stage):
     """Raises what it is told after writing something."""
 
     name: ClassVar[str] = "failing"
-    code: ClassVar[tuple[str, ...]] = ("tests/pipeline/cache/test_store.py",)
 
     def run(self, output: Path, progress: Progress) -> None:
         (output / "half.txt").write_text("half")
@@ -305,12 +291,21 @@ def process(store: Store, stage: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", MAKE, str(store.root), stage], cwd=ROOT)
 
 
-def test_after_kill_nine_in_the_middle_the_next_build_succeeds(store: Store) -> None:
-    builder = process(store, "Slow")
+def held(store: Store) -> "subprocess.Popen[bytes]":
+    """Start a process that is in the middle of its stage, and stays there."""
+    (store.root / "hold").touch()
+    started = process(store, "Slow")
     while not (store.root / "started").exists():
+        assert started.poll() is None
         time.sleep(0.01)
+    return started
+
+
+def test_after_kill_nine_in_the_middle_the_next_build_succeeds(store: Store) -> None:
+    builder = held(store)
     builder.send_signal(signal.SIGKILL)
     builder.wait()
+    (store.root / "hold").unlink()
     assert len(leftovers(store)) == 1
     product = store.make(Slow(), Silent())
     assert product.file("note.txt").read_text() == "hello"
@@ -318,10 +313,8 @@ def test_after_kill_nine_in_the_middle_the_next_build_succeeds(store: Store) -> 
 
 
 def test_what_a_killed_build_left_is_swept_by_the_next_even_if_it_makes_other_things(store: Store) -> None:
-    killed = process(store, "Slow")
+    killed = held(store)
     try:
-        while not (store.root / "started").exists():
-            time.sleep(0.01)
         Store(store.root)
         assert len(leftovers(store)) == 1, "it is still being written"
     finally:

@@ -15,7 +15,15 @@ from tests.conftest import Edgec
 
 COMMANDS = [
     *("build", "train", "export", "validate", "verify", "targets", "models", "recipes", "doctor"),
-    *("report show", "report compare", "baseline save", "baseline compare"),
+    *(
+        "report show",
+        "report compare",
+        "baseline save",
+        "baseline compare",
+        "cache",
+        "cache verify",
+        "cache prune",
+    ),
 ]
 
 

@@ -13,14 +13,14 @@ def judged(limits: GateLimits) -> dict[str, Verdict]:
     return {gate.name: gate.verdict for gate in gates}
 
 
-def test_the_drop_is_always_judged() -> None:
-    assert list(judged(GateLimits(max_drop=50.0))) == ["max_drop"]
+def test_fp32_itself_and_the_drop_are_always_judged() -> None:
+    assert list(judged(GateLimits(max_drop=50.0))) == ["plausible", "max_drop"]
 
 
 def test_every_limit_that_is_set_is_a_gate() -> None:
-    limits = GateLimits(max_drop=50.0, min_ratio=0.5, p50_ms=1e6, p90_ms=1e6, p99_ms=1e-9)
+    limits = GateLimits(max_drop=50.0, min_ratio=0.5, min_top1=60.0, p50_ms=1e6, p90_ms=1e6, p99_ms=1e-9)
     verdicts = judged(limits)
-    assert list(verdicts) == ["max_drop", "min_ratio", "p50_ms", "p90_ms", "p99_ms"]
+    assert list(verdicts) == ["plausible", "max_drop", "min_ratio", "min_top1", "p50_ms", "p90_ms", "p99_ms"]
     assert verdicts["max_drop"] is verdicts["min_ratio"] is verdicts["p50_ms"] is Verdict.PASS
     assert verdicts["p99_ms"] is Verdict.FAIL
 
@@ -28,4 +28,4 @@ def test_every_limit_that_is_set_is_a_gate() -> None:
 def test_a_latency_that_was_not_measured_passes_no_gate() -> None:
     limits = GateLimits(max_drop=50.0, p90_ms=1e6)
     gates = list(limits.judge(REPORT.accuracy, NotMeasured(reason="no device"), Origin.EMULATOR))
-    assert gates[1].verdict is Verdict.INCONCLUSIVE
+    assert gates[-1].verdict is Verdict.INCONCLUSIVE

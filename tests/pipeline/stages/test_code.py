@@ -1,12 +1,18 @@
-"""Every stage's key depends on source files that are there."""
+"""Every stage's key counts the source files that decide what it writes."""
 
+import ast
 import pkgutil
+import subprocess
+import sys
 from importlib import import_module
+from importlib.util import resolve_name
+from pathlib import Path
 
 import pytest
 
 import pipeline.stages
-from pipeline.cache.stage import ROOT, Stage
+from pipeline.cache.own_code import BY_NAME, PACKAGES, ROOT, WITHOUT_EFFECT, imported, reached
+from pipeline.cache.stage import Stage
 
 for module in pkgutil.iter_modules(pipeline.stages.__path__):
     import_module(f"pipeline.stages.{module.name}")
@@ -15,7 +21,77 @@ for module in pkgutil.iter_modules(pipeline.stages.__path__):
 OURS = [stage for stage in Stage.__subclasses__() if stage.__module__.startswith("pipeline.")]
 
 
+def counted(stage: type[Stage]) -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for place in stage.sources() for path in reached(place)}
+
+
+def excepted(name: str) -> bool:
+    return any(Path(name).is_relative_to(place) for place in WITHOUT_EFFECT)
+
+
 @pytest.mark.parametrize("stage", OURS, ids=lambda stage: stage.name)
-def test_what_it_names_as_its_code_is_there(stage: type[Stage]) -> None:
-    assert all(place.startswith(("pipeline/", "targets", "calibration")) for place in stage.code)
-    assert all((ROOT / place).exists() for place in stage.code)
+def test_it_counts_what_python_loads_with_it(stage: type[Stage]) -> None:
+    code = f"""
+import sys
+import {stage.__module__}
+for module in list(sys.modules.values()):
+    print(getattr(module, "__file__", None) or "")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {
+        Path(line).relative_to(ROOT).as_posix()
+        for line in done.stdout.splitlines()
+        if Path(line).is_relative_to(ROOT) and Path(line).relative_to(ROOT).parts[0] in PACKAGES
+    }
+    assert {name for name in loaded - counted(stage) if not excepted(name)} == set()
+
+
+@pytest.mark.parametrize(
+    ("stage", "files"),
+    [
+        ("sample", ["pipeline/data/masks.py", "targets/reference.py", "targets/tvm/convert.py"]),
+        ("compile", ["targets/devices.toml", "targets/runtime/cpu.py"]),
+        ("export", ["pipeline/data/split.py", "pipeline/models/resnet.py"]),
+        ("adopt", ["calibration/onnx_graph.py", "pipeline/models/foreign/normal_form/pooling.py"]),
+        ("mix", ["calibration/explore/mixed_precision.py", "pipeline/report/mixed_words.py"]),
+        ("report", ["calibration/coverage.py"]),
+        ("bundle", ["targets/runtime/run.py", "pipeline/bundle/signing.py"]),
+    ],
+)
+def test_it_counts_what_used_to_be_left_out(stage: str, files: list[str]) -> None:
+    (found,) = (each for each in OURS if each.name == stage)
+    assert set(files) <= counted(found)
+
+
+def test_imports_are_found_as_the_parser_finds_them() -> None:
+    """In every file of ours: within functions, over several lines, relative ones, modules of packages."""
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        package = ".".join(path.parent.relative_to(ROOT).parts)
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                dots = "." * node.level + (node.module or "")
+                module = resolve_name(dots, package) if node.level else dots
+                names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+        files = {ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in names}
+        files |= {ROOT.joinpath(*name.split("."), "__init__.py") for name in names}
+        wanted = {file for file in files if file.is_file() and file.relative_to(ROOT).parts[0] in PACKAGES}
+        assert wanted <= imported(path), path
+
+
+def test_data_beside_code_counts() -> None:
+    kinds = {Path(name).suffix for stage in OURS for name in counted(stage)}
+    beside = {path.suffix for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
+    assert kinds >= beside - {".pyc", ".md", ""}
+
+
+def test_exceptions_are_there_and_have_reasons() -> None:
+    assert all((ROOT / place).exists() and reason for place, reason in WITHOUT_EFFECT.items())
+    assert all((ROOT / place).exists() and (ROOT / named).is_dir() for place, named in BY_NAME.items())
+
+
+def test_a_place_without_sources_is_a_bug() -> None:
+    with pytest.raises(FileNotFoundError, match="`code` names it"):
+        reached(ROOT / "pipeline" / "nowhere")

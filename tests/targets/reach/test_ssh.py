@@ -86,14 +86,15 @@ class TestRunning:
         assert sshd.device.run(["sh", "-c", f"exit {code}"]).returncode == code
 
     def test_lines_come_while_the_command_runs(self, sshd: Sshd) -> None:
-        lines: list[tuple[str, float]] = []
-        sshd.device.run(
-            ["sh", "-c", "echo one; sleep 0.5; echo two"],
-            on_line=lambda line: lines.append((line, time.monotonic())),
-        )
-        (one, first), (two, second) = lines
-        assert (one, two) == ("one", "two")
-        assert second - first > 0.2
+        lines: list[str] = []
+
+        def hear(line: str) -> None:
+            lines.append(line)
+            (sshd.home / f"heard-{line}").touch()
+
+        script = "echo one; until [ -e heard-one ]; do sleep 0.05; done; echo two"
+        sshd.device.run(["sh", "-c", script], on_line=hear, timeout_s=300)
+        assert lines == ["one", "two"]
 
     def test_a_megabyte_goes_in_and_comes_back(self, sshd: Sshd) -> None:
         data = os.urandom(1 << 19).hex().encode()
@@ -101,10 +102,10 @@ class TestRunning:
 
     def test_a_command_that_may_not_take_so_long_is_ended_there_too(self, sshd: Sshd) -> None:
         script = "echo $$ >pid; exec sleep 60"
-        with pytest.raises(DeviceTimeout, match=r"longer than 1 s"):
-            sshd.device.run(["sh", "-c", script], timeout_s=1)
-        pid = int((sshd.home / "pid").read_text())
-        assert gone(pid)
+        with pytest.raises(DeviceTimeout, match=r"longer than 3 s"):
+            sshd.device.run(["sh", "-c", script], timeout_s=3)
+        pid = sshd.home / "pid"  # missing where even the connection took longer
+        assert not pid.exists() or gone(int(pid.read_text()))
 
     def test_a_command_that_must_succeed_says_what_it_said(self, sshd: Sshd) -> None:
         with pytest.raises(DeviceCommandFailed, match=r"cat /none failed with exit code 1: .*No such file"):

@@ -2,8 +2,6 @@
 
 import os
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,11 +52,16 @@ def test_a_cut_connection_continues_where_it_stopped(sshd: Sshd, tmp_path: Path)
     large = tmp_path / "large"
     large.write_bytes(os.urandom(40_000_000))
     part = sshd.home / f"there.{file_digest(large)}.part"
-    cutter = threading.Thread(target=cut_when_there_is, args=(part, 1_000_000, sshd))
-    cutter.start()
+    sent = 0
+
+    def cut_in_the_middle(count: int) -> None:
+        nonlocal sent
+        before, sent = sent, sent + count
+        if before < 20_000_000 <= sent:
+            sshd.cut()
+
     with pytest.raises(ConnectionCut):
-        sshd.device.send(large, "there")
-    cutter.join()
+        sshd.device.send(large, "there", cut_in_the_middle)
     assert not (sshd.home / "there").exists()
     kept = part.stat().st_size
     assert 0 < kept < large.stat().st_size
@@ -67,12 +70,6 @@ def test_a_cut_connection_continues_where_it_stopped(sshd: Sshd, tmp_path: Path)
     assert steps[0] == kept
     assert sum(steps) == large.stat().st_size
     assert file_digest(sshd.home / "there") == file_digest(large)
-
-
-def cut_when_there_is(path: Path, size: int, sshd: Sshd) -> None:
-    while not path.exists() or path.stat().st_size < size:
-        time.sleep(0.002)
-    sshd.cut()
 
 
 def test_a_damaged_part_is_sent_again_from_the_beginning(sshd: Sshd, file: Path) -> None:

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from targets.base import CHECKS, Origin
-from targets.errors import EngineError
+from targets.errors import EngineError, TargetUnavailable
 from targets.reach import emulator
 from targets.registry import find_target
+from targets.runtime.cpu import why_not
 from targets.tvm import oracle
-from targets.tvm.cpu_target import host_isa
+from targets.tvm.cpu_target import HostTarget, host_isa
 from targets.tvm.importer import import_graph
+from targets.tvm.isa import ISAS
 from tests.calibration.conftest import pictures
 from tests.targets.needs import or_skip
 from tests.targets.tvm.qdq import QdqModel
@@ -63,3 +65,23 @@ def test_with_the_emulator_the_self_test_is_in_the_report(model: Path, tmp_path:
     assert check["outcome"] == "passed"
     assert "cortex-a76, self-test: pass: 3 images" in check["message"]
     assert target.origin is Origin.EMULATOR
+
+
+def test_a_machine_can_be_told_to_build_as_for_a_lesser_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = [isa.name for isa in ISAS.values() if why_not(isa.name) is None]
+    if not here:
+        pytest.skip("Engines have no instruction set for this machine.")
+    for name in here:
+        monkeypatch.setenv("EDGEC_ISA", name)
+        assert host_isa().name == name
+        assert HostTarget().device().endswith(f"limited to {name} by EDGEC_ISA")
+        assert f" / {name} / " in HostTarget().fingerprint()
+
+
+def test_it_never_claims_more_than_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*(isa.name for isa in ISAS.values() if why_not(isa.name)), "avx3"]:
+        monkeypatch.setenv("EDGEC_ISA", name)
+        with pytest.raises(
+            TargetUnavailable, match=f"EDGEC_ISA is '{name}'; this machine's instruction sets"
+        ):
+            HostTarget().check()

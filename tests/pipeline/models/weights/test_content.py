@@ -86,21 +86,25 @@ def packed(name: str) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (oldest_format(), r"the format of torch before 0\.1\.10.*weights_only=False"),
-        (gzip.compress(b"weights"), "packed with gzip. Unpack it"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS.*git lfs pull"),
-        (b"<!DOCTYPE html><title>Sign in</title>", "a web page, not weights"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(80), r"a Keras file; give its name the ending \.h5"),
-        (packed("photos/a.jpg"), "a zip without weights of torch in it"),
-        (b"\x00\x00\x00\x00TFL3" + bytes(80), "is a network, not weights"),
-        (b"\x93NUMPY" + bytes(80), "a NumPy array"),
-        (b"", "truncated or no torch file"),
-    ],
-)
-def test_other_kinds_of_files_are_told_what_they_are(content: bytes, told: str, tmp_path: Path) -> None:
+OTHERS = {
+    "torch's oldest": (oldest_format(), r"the format of torch before 0\.1\.10.*weights_only=False"),
+    "gzip": (gzip.compress(b"weights"), "packed with gzip. Unpack it"),
+    "Git LFS": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "a pointer of Git LFS.*lfs pull",
+    ),
+    "a web page": (b"<!DOCTYPE html><title>Sign in</title>", "a web page, not weights"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(80), r"a Keras file; give its name the ending \.h5"),
+    "a zip of pictures": (packed("photos/a.jpg"), "a zip without weights of torch in it"),
+    "tflite": (b"\x00\x00\x00\x00TFL3" + bytes(80), "is a network, not weights"),
+    "NumPy": (b"\x93NUMPY" + bytes(80), "a NumPy array"),
+    "nothing": (b"", "truncated or no torch file"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_kinds_of_files_are_told_what_they_are(name: str, tmp_path: Path) -> None:
+    content, told = OTHERS[name]
     path = tmp_path / "weights.pt"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=told):

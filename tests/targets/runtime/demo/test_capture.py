@@ -13,6 +13,8 @@ from targets.runtime.demo.capture import Capture
 from targets.runtime.demo.sources.source import Ended, Source, SourceError
 
 Pictures = Iterator[NDArray[np.uint8] | None]
+PATIENCE = 300
+"""Seconds after which something hangs, on the busiest machine."""
 
 
 def numbered(number: int) -> NDArray[np.uint8]:
@@ -34,7 +36,7 @@ def test_a_slow_reader_gets_the_newest_picture_and_the_others_are_dropped() -> N
         time.sleep(60)
 
     with Capture(Source("film", pictures, live=True)) as capture:
-        assert shown.wait(10)
+        assert shown.wait(PATIENCE)
         frame = capture.newest(0, 1)
         assert frame is not None
         assert frame.number == frame.image[0, 0, 0] == 100
@@ -52,7 +54,7 @@ def test_no_picture_is_given_twice_and_none_out_of_order() -> None:
     seen = []
     with Capture(Source("film", pictures, live=False)) as capture:
         number = 0
-        while (frame := capture.newest(number, 5)) is not None:
+        while (frame := capture.newest(number, PATIENCE)) is not None:
             number = frame.number
             seen.append(number)
     assert seen == sorted(set(seen))
@@ -72,9 +74,9 @@ def test_a_camera_that_was_unplugged_is_opened_again_until_it_is_there() -> None
             time.sleep(60)
 
     with Capture(Source("camera", pictures, live=True)) as capture:
-        first = capture.newest(0, 5)
+        first = capture.newest(0, PATIENCE)
         assert first is not None
-        second = capture.newest(first.number, 5)
+        second = capture.newest(first.number, PATIENCE)
         assert second is not None
         assert second.image[0, 0, 0] == 5
         assert capture.state.reconnects == 4
@@ -86,8 +88,8 @@ def test_a_lost_camera_is_called_lost_with_the_reason() -> None:
         raise SourceError("there is no camera /dev/video0")
 
     with Capture(Source("camera", nothing, live=True)) as capture:
-        assert capture.newest(0, 0.2) is None
-        assert capture.state.status == "lost"
+        while capture.state.status != "lost":
+            assert capture.newest(0, 0.01) is None
         assert "no camera" in capture.state.text
 
 
@@ -97,7 +99,8 @@ def test_damaged_pictures_are_counted_and_passed_over() -> None:
         raise Ended("over")
 
     with Capture(Source("camera", pictures, live=True)) as capture:
-        while capture.newest(0, 5) is None or capture.state.status != "ended":
+        assert capture.newest(0, PATIENCE) is not None
+        while capture.state.status != "ended":
             time.sleep(0.01)
         assert (capture.state.captured, capture.state.damaged) == (2, 3)
 
@@ -108,5 +111,5 @@ def test_a_driver_that_hangs_does_not_keep_the_program() -> None:
         time.sleep(60)
 
     with Capture(Source("camera", pictures, live=True)) as capture:
-        assert capture.newest(0, 5) is not None
+        assert capture.newest(0, PATIENCE) is not None
     # leaving the block has not waited for the driver: the test ends

@@ -1,0 +1,125 @@
+"""Looking after a store: what is in it and for which builds, what is damaged, and what can go."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.cache.product import KEY_LETTERS, Damaged, read_stored
+from pipeline.cache.store import BUILDS, IN_USE, LOCKS, PRODUCTS, SCRATCH, remove, writing
+from pipeline.errors import StorageError, UsageError
+
+DAYS = 30.0
+"""Products that no build has used for longer are pruned, unless another number is given."""
+LIMIT_GIB = 20.0
+"""What is left after pruning is at most this much, unless another number is given."""
+DAY_S = 86_400
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class StoredProduct:
+    """A product in the store: the stage, the folder, its bytes, and when a build last used it (s, epoch)."""
+
+    stage: str
+    folder: Path
+    size: int
+    used: float
+
+    @property
+    def name(self) -> str:
+        """How the records of builds call it."""
+        return f"{self.stage}/{self.folder.name}"
+
+
+@dataclass(frozen=True)
+class DamagedEntry:
+    """An entry that is not what was stored, and what is wrong with it."""
+
+    folder: Path
+    reason: str
+
+
+def entries(root: Path) -> list[StoredProduct]:
+    """Return what is in the store at `root`, the longest unused first. Raises UsageError if there is none."""
+    if not (root / PRODUCTS).is_dir():
+        raise UsageError(f"There is no store at {root}. Give the --out of a build.")
+    folders = [
+        folder for stage in (root / PRODUCTS).iterdir() if stage.is_dir() for folder in stage.iterdir()
+    ]
+    used = {lock.name[:KEY_LETTERS]: lock.stat().st_mtime for lock in (root / LOCKS).iterdir()}
+    found = [
+        StoredProduct(
+            folder.parent.name, folder, _size(folder), used.get(folder.name, folder.lstat().st_mtime)
+        )
+        for folder in folders
+    ]
+    return sorted(found, key=lambda entry: (entry.used, entry.name))
+
+
+def by_build(root: Path) -> dict[str, list[StoredProduct]]:
+    """Return the entries of each build by its name; one that several use is with all of them."""
+    known = {entry.name: entry for entry in entries(root)}
+    records = sorted((root / BUILDS).iterdir()) if (root / BUILDS).is_dir() else []
+    return {
+        record.name: [known[name] for name in record.read_text().split() if name in known]
+        for record in records
+    }
+
+
+def verify(root: Path) -> list[DamagedEntry]:
+    """Compare every byte in the store with what was stored, and return what is damaged."""
+    found = []
+    for entry in entries(root):
+        try:
+            read_stored(entry.stage, entry.folder)
+        except Damaged as damage:
+            found.append(DamagedEntry(entry.folder, str(damage)))
+    return found
+
+
+def prune(root: Path, days: float, limit: int) -> list[StoredProduct]:
+    """Remove what no build used for `days`, then the longest unused until at most `limit` bytes are left.
+
+    Returns what was removed. Raises StorageError while a build uses the store: nothing that a build in
+    progress uses is ever removed.
+    """
+    found = entries(root)
+    with writing(root), _alone(root):
+        oldest = time.time() - days * DAY_S
+        left = sum(entry.size for entry in found)
+        removed = []
+        for entry in found:
+            if entry.used < oldest or left > limit:
+                _remove(root, entry)
+                removed.append(entry)
+                left -= entry.size
+        return removed
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Keep builds from beginning meanwhile. Raises StorageError if one has begun."""
+    with (root / IN_USE).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(f"A build is using {root}. Prune when it has ended.") from None
+        yield
+
+
+def _remove(root: Path, entry: StoredProduct) -> None:
+    """Take an entry out of its place whole, then remove it: a kill in between leaves nothing half there."""
+    aside = root / SCRATCH / entry.folder.name
+    remove(aside)
+    entry.folder.rename(aside)
+    remove(aside)
+    for lock in (root / LOCKS).glob(f"{entry.folder.name}*"):
+        lock.unlink()
+
+
+def _size(folder: Path) -> int:
+    files = [folder, *folder.rglob("*")] if not folder.is_symlink() else [folder]
+    return sum(path.lstat().st_size for path in files if path.is_symlink() or path.is_file())

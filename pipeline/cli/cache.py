@@ -1,0 +1,98 @@
+"""edgec cache: what the store of finished stages holds, whether it is sound, and what of it can go."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.cache import upkeep
+from pipeline.cli import options
+from pipeline.errors import UsageError
+
+app = typer.Typer(invoke_without_command=True)
+Days = Annotated[float, typer.Option("--days", help="Remove what no build used for so many days.")]
+Limit = Annotated[float, typer.Option("--limit", help="GiB that may stay; the longest unused goes first.")]
+
+
+@app.callback()
+def cache(context: typer.Context, out: options.Out = None, as_json: options.Json = False) -> None:
+    """Show what builds have stored, by build; verify it; prune it.
+
+    Example: edgec cache --out out
+    """
+    if context.invoked_subcommand is not None:
+        if out is not None or as_json:
+            raise UsageError(
+                f"Give the options after the command: edgec cache {context.invoked_subcommand} ..."
+            )
+        return
+    root = _root(out)
+    found, now = upkeep.entries(root), time.time()
+    total = sum(entry.size for entry in found)
+    rows = [
+        (
+            name,
+            len(used),
+            sum(each.size for each in used),
+            min(now - each.used for each in used) / upkeep.DAY_S,
+        )
+        for name, used in upkeep.by_build(root).items()
+        if used
+    ]
+    if as_json:
+        builds = [dict(zip(("build", "products", "bytes", "days_unused"), row, strict=True)) for row in rows]
+        typer.echo(json.dumps({"store": str(root), "bytes": total, "products": len(found), "builds": builds}))
+        return
+    table = Table("build", "products", "MiB", "days unused")
+    for name, products, size, days in rows:
+        table.add_row(name, str(products), f"{size / 2**20:.1f}", f"{days:.1f}")
+    Console().print(table)
+    typer.echo(f"{root}: {len(found)} products, {total / 2**20:.1f} MiB; builds may share some of them")
+
+
+@app.command()
+def verify(out: options.Out = None, as_json: options.Json = False) -> None:
+    """Compare every stored byte with what was stored. Exit code 1 if something is damaged.
+
+    Example: edgec cache verify
+    """
+    root = _root(out)
+    damaged = upkeep.verify(root)
+    if as_json:
+        typer.echo(json.dumps([{"folder": str(one.folder), "reason": one.reason} for one in damaged]))
+    else:
+        for one in damaged:
+            typer.echo(f"{one.folder}: {one.reason}")
+        typer.echo(f"{root}: {len(damaged)} of {len(upkeep.entries(root))} products are damaged")
+    if damaged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def prune(
+    days: Days = upkeep.DAYS,
+    limit: Limit = upkeep.LIMIT_GIB,
+    out: options.Out = None,
+    as_json: options.Json = False,
+) -> None:
+    """Remove what was not used for long, and the longest unused down to a limit; never during a build.
+
+    Example: edgec cache prune --days 7 --limit 5
+    """
+    if not (days >= 0 and limit >= 0):
+        raise UsageError("--days and --limit have to be 0 or more.")
+    root = _root(out)
+    removed = upkeep.prune(root, days, int(min(limit, 2**30) * upkeep.GIB))
+    freed = sum(entry.size for entry in removed)
+    if as_json:
+        typer.echo(json.dumps({"removed": [entry.name for entry in removed], "bytes": freed}))
+    else:
+        typer.echo(f"{root}: {len(removed)} products removed, {freed / 2**20:.1f} MiB")
+
+
+def _root(out: Path | None) -> Path:
+    return (out or Path("out")) / "store"

@@ -1,0 +1,34 @@
+"""The order of classes whose names are numbers: as numbers, or as text. Nobody can see which one is meant."""
+
+from typing import Literal
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.relabel import relabelled
+from pipeline.errors import UsageError
+
+ClassOrder = Literal["numbers", "text"]
+
+
+def in_order(dataset: Dataset, order: ClassOrder | None) -> Dataset:
+    """Return the data set with its classes in the order that is asked for.
+
+    Raises UsageError if the classes are numbers, the two orders differ, and nobody said which: networks
+    trained with torchvision's ImageFolder have 0, 1, 10, 11, 2, most label files 0, 1, 2, ... 10.
+    """
+    as_text = tuple(sorted(dataset.classes))
+    if dataset.classes != as_text or not all(name.isdecimal() for name in as_text):
+        return dataset
+    as_numbers = tuple(sorted(as_text, key=lambda name: (int(name), name)))
+    if as_numbers == as_text or order == "text":
+        return dataset
+    if order is None:
+        raise UsageError(
+            f"The classes of {dataset.location} are numbers, and as numbers their order is"
+            f" {_begin(as_numbers)}, as text {_begin(as_text)}. Say which one the network was trained with:"
+            ' class_order = "numbers", or class_order = "text" (torchvision\'s ImageFolder).'
+        )
+    return relabelled(dataset, as_numbers, dataset.location)
+
+
+def _begin(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

@@ -1,0 +1,106 @@
+"""The files that an ONNX file keeps its weights in, where they do not lie in itself.
+
+https://onnx.ai/onnx/repo-docs/ExternalData.html: each tensor names a path relative to the ONNX file's folder.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
+
+from pipeline.cache.digest import InputFile
+from pipeline.errors import CheckpointError
+
+
+def external_files(path: Path) -> tuple[Path, ...]:
+    """Return the data files of the ONNX file at `path`, each once, in the order of their names.
+
+    Raises CheckpointError for a file that is no ONNX model, and for a data file that is missing, shorter than
+    the tensors in it, or outside of the ONNX file's folder, be it by a link.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (OSError, DecodeError, ValueError) as error:
+        raise CheckpointError(f"{path} is no ONNX model: {str(error).splitlines()[0]}") from error
+    ends: dict[str, int] = {}
+    for tensor in tensors(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            location, end = _place(path, tensor)
+            ends[location] = max(end, ends.get(location, 0))
+    return tuple(_file(path, location, end) for location, end in sorted(ends.items()))
+
+
+def input_onnx(path: Path) -> InputFile:
+    """Return the ONNX file at `path` and its data files as one input. Raises as `external_files` does."""
+    return InputFile.at(path, external_files(path))
+
+
+def tensors(model: ModelProto) -> Iterator[TensorProto]:
+    """Yield every constant of a model: those of graphs within nodes and of functions, too."""
+    yield from _of_graph(model.graph)
+    for function in model.functions:
+        yield from _of_nodes(function.node)
+
+
+def _of_graph(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    yield from _of_sparse(graph.sparse_initializer)
+    yield from _of_nodes(graph.node)
+
+
+def _of_nodes(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            yield from _of_attribute(attribute)
+
+
+def _of_attribute(attribute: AttributeProto) -> Iterator[TensorProto]:
+    yield from (attribute.t, *attribute.tensors)
+    yield from _of_sparse((attribute.sparse_tensor, *attribute.sparse_tensors))
+    for graph in (attribute.g, *attribute.graphs):
+        yield from _of_graph(graph)
+
+
+def _of_sparse(sparse: Iterable[SparseTensorProto]) -> Iterator[TensorProto]:
+    for tensor in sparse:
+        yield from (tensor.values, tensor.indices)
+
+
+def _place(path: Path, tensor: TensorProto) -> tuple[str, int]:
+    """Return the data file that a tensor names, and where in it the tensor ends, as far as it says so."""
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    try:
+        offset, length = (int(said.get(key) or 0) for key in ("offset", "length"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: the place of the tensor {tensor.name!r} is no number.") from error
+    location = said.get("location", "")
+    if offset < 0 or length < 0 or not PurePosixPath(location).parts or "\0" in location:
+        raise CheckpointError(
+            f"{path}: the tensor {tensor.name!r} has the place {offset} + {length} in the data file"
+            f" {location!r}. Export the model again."
+        )
+    return location, offset + length
+
+
+def _file(path: Path, location: str, end: int) -> Path:
+    named = PurePosixPath(location)
+    file = path.parent / named
+    outside = named.is_absolute() or ".." in named.parts
+    if outside or not file.resolve().is_relative_to(path.parent.resolve()):
+        raise CheckpointError(
+            f"{path} keeps weights in {location}, which leads out of its folder; nothing was read from there."
+            " Put the data file beside the model, and no link to it, or export the model as one file."
+        )
+    if not file.is_file():
+        raise CheckpointError(
+            f"{path} keeps weights in {file}, which is not there. Copy that file too; the model is worth"
+            " nothing without it."
+        )
+    size = file.stat().st_size
+    if size < end:
+        raise CheckpointError(
+            f"{path} keeps weights in {file}, which has {size:,} bytes of at least {end:,}. Copy it again."
+        )
+    return file

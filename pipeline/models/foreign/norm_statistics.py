@@ -1,0 +1,145 @@
+"""Which normalisation a network was trained with, from what its batch norms remember of their inputs.
+
+A norm holds the mean and variance that its input had in training. With the right normalisation pictures give
+it the same again, with another they do not: no label is needed. Exporters often fold norms into convolutions;
+then nothing is left to compare with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from calibration.onnx_graph import attribute
+from pipeline.diagnosis.input_form import InputForm
+from pipeline.models.foreign.description import ForeignModel
+from pipeline.models.foreign.normal_form.read_normal import read_normal
+from pipeline.models.foreign.original import refusals
+
+NORMS = 4
+"""So many from the input on: later ones remember less of the input."""
+FEWEST_PICTURES = 8
+"""One picture's own brightness and contrast differ as much as normalisations do."""
+RESAMPLES = 1000
+CLOSE = 0.25
+"""Nats: the right normalisation was at 0.01 or below with 40 pictures, wrong ones at 0.3 and above."""
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How far the inputs of norms are from what the norms remember, with each form."""
+
+    distances: tuple[float, ...]
+    """Nats, one a form: the divergence of normal distributions, mean over channels."""
+    support: tuple[float, ...]
+    """The share of draws of pictures in which each form is the nearest."""
+    pictures: int
+
+    @property
+    def nearest(self) -> int:
+        """Return the place of the nearest form."""
+        return int(np.argmin(self.distances))
+
+    @property
+    def clear(self) -> bool:
+        """Whether the nearest form is near, and the nearest in 99 of 100 draws of enough pictures."""
+        nearest = self.nearest
+        return (
+            self.pictures >= FEWEST_PICTURES
+            and self.distances[nearest] < CLOSE
+            and self.support[nearest] >= 0.99
+        )
+
+
+def weigh(
+    model: ForeignModel, forms: Sequence[InputForm], pictures: Sequence[NDArray[np.uint8]]
+) -> Evidence | None:
+    """Compare forms on preprocessed pictures uint8 [H, W, C]; None where the graph has no norms left.
+
+    Pictures are drawn with replacement to see how much the answer depends on which there are (Efron 1979).
+    """
+    probe = _Probe(model)
+    if not probe.norms:
+        return None
+    moments = np.stack([[probe.moments(form, picture) for picture in pictures] for form in forms])
+    remembered = np.stack(probe.remembered())
+    every = np.full((1, len(pictures)), 1 / len(pictures))
+    draws = np.random.default_rng(0).multinomial(len(pictures), every[0], RESAMPLES) / len(pictures)
+    distances = np.stack([_distance(one, remembered, every)[0] for one in moments])
+    drawn = np.stack([_distance(one, remembered, draws) for one in moments])  # [form, draw]
+    support = np.bincount(drawn.argmin(0), minlength=len(forms)) / RESAMPLES
+    return Evidence(tuple(distances.tolist()), tuple(support.tolist()), len(pictures))
+
+
+def _distance(moments: Values, remembered: Values, weights: Values) -> Values:
+    """Return KL(pictures || remembered) for each row of weights [draw, picture], mean over channels.
+
+    `moments` [picture, 2, channel] are means and mean squares, `remembered` [2, channel] mean and variance.
+    """
+    mean, square = (weights @ moments[:, kind] for kind in (0, 1))
+    expected, spread = remembered
+    variance = np.maximum(square - mean**2, 0) + 1e-6 * spread
+    return np.asarray(
+        0.5 * ((variance + (mean - expected) ** 2) / spread - 1 - np.log(variance / spread)).mean(1)
+    )
+
+
+class _Probe:
+    """The network up to its first norms, with their inputs as outputs."""
+
+    def __init__(self, model: ForeignModel) -> None:
+        import onnxruntime
+
+        self._model = model
+        graph_model = read_normal(model.path)
+        graph = graph_model.graph
+        weights = {one.name: one for one in graph.initializer}
+        found = [
+            node
+            for node in graph.node
+            if node.op_type == "BatchNormalization" and {node.input[3], node.input[4]} <= weights.keys()
+        ]
+        self.norms = found[:NORMS]
+        self._weights = {
+            name: numpy_helper.to_array(weights[name]) for n in self.norms for name in n.input[3:]
+        }
+        if not self.norms:
+            return
+        self._names = list(dict.fromkeys(node.input[0] for node in self.norms))
+        del graph.output[:]
+        graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in self._names)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = 1
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        with refusals(model.path):
+            self._session = onnxruntime.InferenceSession(
+                graph_model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+
+    def remembered(self) -> tuple[Values, Values]:
+        """Return the means and variances of all channels, float64 [channel]."""
+        means = [self._weights[node.input[3]].astype(np.float64) for node in self.norms]
+        variances = [
+            self._weights[node.input[4]].astype(np.float64) + float(attribute(node, "epsilon", 1e-5))
+            for node in self.norms
+        ]
+        return np.concatenate(means), np.concatenate(variances)
+
+    def moments(self, form: InputForm, picture: NDArray[np.uint8]) -> Values:
+        """Return the mean and mean square of each channel for one picture, float64 [2, channel]."""
+        told = replace(self._model, mean=form.mean, std=form.std, colors=form.colors)
+        (source,) = self._session.get_inputs()
+        fed = told.normalised(picture)
+        if isinstance(source.shape[0], int) and source.shape[0] > 1:
+            fed = np.repeat(fed, source.shape[0], axis=0)
+        with refusals(self._model.path):
+            outputs = dict(zip(self._names, self._session.run(self._names, {source.name: fed}), strict=True))
+        values = [outputs[node.input[0]].astype(np.float64)[0] for node in self.norms]
+        flat = [one.reshape(len(one), -1) for one in values]
+        return np.stack([np.concatenate([(one**power).mean(1) for one in flat]) for power in (1, 2)])

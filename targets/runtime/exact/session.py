@@ -1,0 +1,114 @@
+"""Opening sessions of quantised graphs: the fastest settings whose answers to the canary are right."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .canary import SCHEMES, canary
+
+# onnxruntime since 1.29 reports sessions and models to its maker, unless told before it is first imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+QUANTISED = (b"QuantizeLinear", b"QLinear", b"ConvInteger", b"MatMulInteger")
+"""Names of operators one of which every quantised graph has (DequantizeLinear ends like the first)."""
+ROUNDING = 1
+"""Steps by which an exact answer may differ: one half is rounded in float32, either way."""
+
+
+class NotExactError(ValueError):
+    """onnxruntime computes quantised graphs wrongly on this processor with all settings that edgec knows."""
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """How onnxruntime runs a quantised graph. `level` is the name of a GraphOptimizationLevel."""
+
+    words: str
+    level: str
+    precise: bool = False
+
+    def options(self, threads: int) -> onnxruntime.SessionOptions:
+        """Return the session's options; `threads` threads run an operator, 0 as many as there are cores."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, self.level)
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; warnings speak of onnxruntime's own choices
+        if self.precise:
+            options.add_session_config_entry("session.x64quantprecision", "1")
+        return options
+
+
+LADDER = (
+    SessionSettings("all optimisations", "ORT_ENABLE_ALL"),
+    SessionSettings("all optimisations, session.x64quantprecision=1", "ORT_ENABLE_ALL", precise=True),
+    SessionSettings("basic optimisations: quantised layers computed in float", "ORT_ENABLE_BASIC"),
+    SessionSettings("no optimisation: quantised layers computed in float", "ORT_DISABLE_ALL"),
+)
+"""The fastest first. The last two multiply in float32, where these sums are exact up to 2^24."""
+AS_WRITTEN = LADDER[-1]
+"""Every operator by itself, in the order of the file."""
+ALL_CORES = 0
+"""onnxruntime's word for as many threads as there are cores."""
+
+
+def open_session(
+    source: str | Path | bytes, threads: int = 1, settings: SessionSettings | None = None
+) -> onnxruntime.InferenceSession:
+    """Open a model from its path or bytes: a quantised one with exact settings, a float one with the usual.
+
+    `settings` are taken as they are where they are given. Raises NotExactError if no settings are exact here,
+    and onnxruntime's exceptions for what it refuses.
+    """
+    import onnxruntime
+
+    given = source if isinstance(source, bytes) else str(source)
+    if settings is None:
+        settings = exact_settings(threads) if is_quantised(source) else LADDER[0]
+    return onnxruntime.InferenceSession(given, settings.options(threads), providers=["CPUExecutionProvider"])
+
+
+def is_quantised(source: str | Path | bytes) -> bool:
+    """Whether a model has quantised operators; files are searched for their names."""
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    return any(name in content for name in QUANTISED)
+
+
+@lru_cache(maxsize=None)
+def exact_settings(threads: int = 1) -> SessionSettings:
+    """Return the first of LADDER that is exact on this processor. Raises NotExactError if none is."""
+    import onnxruntime
+
+    wrong: list[str] = []
+    for settings in LADDER:
+        wrong = wrong_layers(settings, threads)
+        if not wrong:
+            return settings
+    raise NotExactError(
+        f"onnxruntime {onnxruntime.__version__} computes quantised layers wrongly on this processor, with"
+        f" and without optimisation ({', '.join(wrong)}). Use another version of onnxruntime."
+    )
+
+
+def wrong_layers(settings: SessionSettings, threads: int) -> list[str]:
+    """Return the layers of the canary that come out wrong with some settings, each with its scheme."""
+    wrong = []
+    for element, zero in SCHEMES:
+        bird = canary(element, zero)
+        session = open_session(bird.model, threads, settings)
+        names = list(bird.expected)
+        for name, answer in zip(names, session.run(names, bird.inputs)):
+            if np.abs(np.asarray(answer, np.int64) - bird.expected[name]).max() > ROUNDING:
+                wrong.append(f"{name[:-2]} of {element}")
+    return wrong

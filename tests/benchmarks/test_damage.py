@@ -1,0 +1,11 @@
+"""Whatever happens to a stored file or to an input: the bytes are right, or an error says what is wrong."""
+
+from pathlib import Path
+
+from benchmarks.damage import trials
+
+
+def test_a_few_dozen_edits_lead_to_right_bytes_or_a_named_error(tmp_path: Path) -> None:
+    ends = list(trials(tmp_path, edits=24, seed=1))
+    assert [(done, end) for done, end in ends if end.startswith("WRONG")] == []
+    assert "right bytes" in {end for _, end in ends}

@@ -1,0 +1,75 @@
+"""Folders as people have them: what is a picture is found by content, and nothing is left out in silence."""
+
+import logging
+import unicodedata
+from pathlib import Path
+
+import cv2
+import pytest
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.open import open_dataset
+from pipeline.errors import DataError
+from tests.pipeline.data.pictures import png, random_pixels, write_folder
+
+PNG = png(random_pixels(1)[0])
+
+
+def pictures(*names: str, folder: Path) -> Dataset:
+    return open_dataset(write_folder(folder / "data", dict.fromkeys(names, PNG)))
+
+
+def evaluated(dataset: Dataset) -> int:
+    return len(dataset.split("evaluation"))
+
+
+def test_litter_of_archives_servers_and_desktops_is_no_class(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    litter = ["@eaDir/cat/thumb.jpg", "__MACOSX/cat/x.jpg", ".ipynb_checkpoints/a.jpg", "dog/.hidden.png"]
+    with caplog.at_level(logging.WARNING):
+        found = pictures(
+            *("train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/1.png"),
+            *(f"test/{name}" for name in litter),
+            folder=tmp_path,
+        )
+    assert found.classes == ("cat", "dog")
+    assert evaluated(found) == 2
+    assert "4 hidden files and what systems leave behind" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".bmp", ".tif", ".JPG", ".jpg.bak", ""])
+def test_every_picture_that_opencv_reads_counts_whatever_it_is_called(suffix: str, tmp_path: Path) -> None:
+    kind = suffix if suffix in (".ppm", ".bmp", ".tif") else ".jpg"
+    coded = cv2.imencode(kind, random_pixels(1)[0])[1].tobytes()
+    names = [f"{split}/{name}/1{suffix}" for split in ("train", "test") for name in "ab"]
+    found = open_dataset(write_folder(tmp_path / "data", dict.fromkeys(names, coded)))
+    assert found.classes == ("a", "b")
+    assert evaluated(found) == 2
+    assert found.split("evaluation").images.decode(0, 3).shape[2] == 3
+
+
+def test_what_is_no_picture_is_counted_by_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = {"train/a/1.png": PNG, "test/a/1.png": PNG, "test/a/notes.txt": b"hello", "test/list.csv": b"a,b"}
+    with caplog.at_level(logging.WARNING):
+        open_dataset(write_folder(tmp_path / "data", files))
+    assert "1 .txt files that are no pictures" in caplog.text
+    assert "1 files beside the classes' folders" in caplog.text
+
+
+def test_classes_are_the_same_in_both_of_unicodes_forms(tmp_path: Path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "Äpfel") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    found = pictures(f"train/{composed}/1.png", f"test/{decomposed}/1.png", folder=tmp_path)
+    assert found.classes == (composed,)
+
+
+def test_classes_that_differ_in_case_alone_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'Cat' in train and 'cat' in test: two classes, or one spelled"):
+        pictures("train/Cat/1.png", "test/cat/1.png", "test/dog/1.png", folder=tmp_path)
+
+
+def test_a_class_that_a_split_lacks_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        pictures("train/cat/1.png", "train/dog/1.png", "test/cat/1.png", folder=tmp_path)
+    assert "no pictures in test of dog" in caplog.text

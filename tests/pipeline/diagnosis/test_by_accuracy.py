@@ -1,0 +1,83 @@
+"""What a network was made for is found, by labels or by what its norms remember; or it is left open."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.diagnosis.by_accuracy import choose_by_accuracy
+from pipeline.diagnosis.input_form import InputForm, usual_forms
+from pipeline.models.foreign.description import described
+from pipeline.models.foreign.guess import guess
+from tests.conftest import Edgec
+from tests.pipeline.diagnosis.colours import COLOURS, folder, pictures, write
+
+FORMS = tuple(usual_forms(3))
+each_form = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+SHOWN = [one for made in pictures(4, seed=3).values() for one in made]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder(tmp_path_factory.mktemp("colours") / "data")
+
+
+def same(found: InputForm, wanted: InputForm) -> bool:
+    """0 to 255 in BGR and in RGB differ only in the order, which counts."""
+    return (
+        found.colors == wanted.colors
+        and np.allclose(found.mean, wanted.mean, atol=1e-6)
+        and np.allclose(found.std, wanted.std, rtol=1e-5)
+    )
+
+
+@each_form
+@pytest.mark.parametrize("norms", [True, False], ids=["norms", "folded"])
+def test_labelled_images_find_every_form_or_leave_it_open(
+    form: InputForm, norms: bool, data: Path, tmp_path: Path
+) -> None:
+    net = write(tmp_path / "net.onnx", form, norms=norms)
+    base = guess(net, [])
+    choice = choose_by_accuracy(described(net, base.description), data)
+    assert any(f"{form.name}: right on" in line for line in choice.lines)
+    if choice.form is None:
+        assert "not shown to be worse" in choice.lines[-1]
+    else:
+        assert same(choice.form, form)
+
+
+@each_form
+def test_what_norms_remember_never_misleads(form: InputForm, tmp_path: Path) -> None:
+    found = guess(write(tmp_path / "net.onnx", form), SHOWN)
+    if found.clear:
+        d = found.description
+        assert same(InputForm("", d.mean, d.std, d.colors), form)
+
+
+def test_what_norms_remember_finds_imagenets_form_without_labels(tmp_path: Path) -> None:
+    many = [one for made in pictures(20, seed=3).values() for one in made]
+    found = guess(write(tmp_path / "net.onnx", FORMS[0]), many)
+    assert found.clear
+    assert "gives the batch norms what they remember" in found.reasons[-1]
+    assert "mean = [0.485, 0.456, 0.406]" in found.toml()
+
+
+def test_one_picture_and_folded_norms_leave_it_open(tmp_path: Path) -> None:
+    assert not guess(write(tmp_path / "net.onnx", FORMS[0]), SHOWN[:1]).clear
+    assert not guess(write(tmp_path / "folded.onnx", FORMS[0], norms=False), SHOWN).clear
+
+
+def test_the_doctor_writes_what_labelled_images_show(edgec: Edgec, data: Path, tmp_path: Path) -> None:
+    net = write(tmp_path / "net.onnx", FORMS[0], norms=False)
+    done = edgec("doctor", net, "--data", data, "--write")
+    assert done.returncode == 0, done.stderr
+    assert "shown to be right most often" in done.stdout
+    assert "mean = [0.485, 0.456, 0.406]" in (tmp_path / "net.toml").read_text()
+
+
+def test_images_of_other_classes_are_refused(edgec: Edgec, data: Path, tmp_path: Path) -> None:
+    net = write(tmp_path / "net.onnx", FORMS[0])
+    (tmp_path / "net.toml").write_text("size = [32, 32]\nlabels = " + str([*COLOURS][:5]).replace("'", '"'))
+    done = edgec("doctor", net, "--data", data)
+    assert done.returncode == 1
+    assert "has classes that net does not name: snow" in done.stderr

@@ -1,0 +1,211 @@
+"""Quantised graphs run with settings that were seen to be exact on the processor at hand."""
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calibration.metrics import logits
+from targets.errors import TargetUnavailable
+from targets.reference import ReferenceTarget
+from targets.runtime.exact import session
+from targets.runtime.exact.canary import LAYERS, SCHEMES, canary
+from targets.runtime.exact.session import (
+    AS_WRITTEN,
+    LADDER,
+    NotExactError,
+    exact_settings,
+    is_quantised,
+    wrong_layers,
+)
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize(("element", "zero"), SCHEMES)
+def test_the_canary_is_a_valid_model(element: str, zero: int) -> None:
+    model = onnx.load_model_from_string(canary(element, zero).model)
+    onnx.checker.check_model(model, full_check=True)
+    assert len(model.graph.output) == len(LAYERS)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_settings_that_are_taken_are_exact_here(threads: int) -> None:
+    assert wrong_layers(exact_settings(threads), threads) == []
+
+
+def test_as_written_is_exact_on_every_processor() -> None:
+    assert wrong_layers(AS_WRITTEN, 1) == []
+
+
+@given(a=st.integers(170, 255), b=st.integers(170, 255))
+def test_the_canary_sees_a_sum_of_two_products_that_saturates(a: int, b: int) -> None:
+    """vpmaddubsw: uint8 times int8, two products added in int16. Weights of one sign are too large for it."""
+    bird = canary("uint8", 0)
+    weights = {
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for tensor in onnx.load_model_from_string(bird.model).graph.initializer
+    }["gemm_w"].astype(int)
+    exact = a * weights[::2] + b * weights[1::2]
+    assert (np.clip(exact, -32768, 32767) != exact).any()
+
+
+class Inexact:
+    """Stands for onnxruntime on a processor where all sums of products saturate."""
+
+    def __init__(self, inexact: set[str]) -> None:
+        self.inexact = inexact
+
+    def __call__(self, settings: session.SessionSettings, threads: int) -> list[str]:
+        return ["conv3x3 of uint8"] if settings.words in self.inexact else []
+
+
+@pytest.mark.parametrize("fast", range(len(LADDER)))
+def test_the_next_slower_settings_are_taken_until_one_is_exact(
+    fast: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "wrong_layers", Inexact({one.words for one in LADDER[:fast]}))
+    assert exact_settings.__wrapped__(1) == LADDER[fast]
+
+
+def test_a_target_whose_graphs_are_never_exact_is_not_available(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "wrong_layers", Inexact({one.words for one in LADDER}))
+    with pytest.raises(NotExactError, match=r"computes quantised layers wrongly.*conv3x3 of uint8"):
+        exact_settings.__wrapped__(1)
+    monkeypatch.setattr("targets.reference.exact_settings", exact_settings.__wrapped__)
+    with pytest.raises(TargetUnavailable, match="Use another version of onnxruntime"):
+        ReferenceTarget().fingerprint()
+    monkeypatch.setattr("targets.runtime.exact.session.exact_settings", exact_settings.__wrapped__)
+    (tmp_path / "model.int8.onnx").write_bytes(canary("uint8", 0).model)
+    with pytest.raises(TargetUnavailable, match="Use another version of onnxruntime"), ExitStack() as opened:
+        opened.enter_context(ReferenceTarget().open(tmp_path / "model.int8.onnx"))
+
+
+def test_the_report_names_the_settings() -> None:
+    assert ReferenceTarget().fingerprint().endswith(f"exact with {exact_settings(1).words}")
+
+
+def test_float_graphs_keep_onnxruntimes_own_settings(tmp_path: Path) -> None:
+    bird = canary("uint8", 0)
+    assert is_quantised(bird.model)
+    (tmp_path / "q.onnx").write_bytes(bird.model)
+    assert is_quantised(tmp_path / "q.onnx")
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    value = [onnx.helper.make_tensor_value_info(name, 1, [1]) for name in "xy"]
+    graph = onnx.helper.make_graph([node], "float", value[:1], value[1:])
+    assert not is_quantised(onnx.helper.make_model(graph).SerializeToString())
+
+
+EMULATED = """
+import sys
+from targets.runtime.exact.session import LADDER, exact_settings, wrong_layers
+print(len(wrong_layers(LADDER[0], 1)) > 0, LADDER.index(exact_settings(1)))
+"""
+
+
+@pytest.mark.parametrize("processor", ["Haswell", "EPYC-Rome"])
+def test_on_x86_without_vnni_the_fastest_settings_are_wrong_and_not_taken(processor: str) -> None:
+    """The genuine onnxruntime, on a processor with AVX2 alone, in the emulator."""
+    emulator = shutil.which("qemu-x86_64")
+    if emulator is None or os.uname().machine != "x86_64":
+        pytest.skip("needs qemu-x86_64 (Debian's qemu-user) and x86-64's onnxruntime")
+    command = [emulator, "-cpu", processor, sys.executable, "-c", EMULATED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "1"]
+
+
+@pytest.mark.parametrize("processor", ["Haswell"])
+def test_calibration_judges_a_quantised_graph_exactly_there_too(processor: str, tmp_path: Path) -> None:
+    """One layer with the largest weights: its logits are those of the graph as it is written."""
+    emulator = shutil.which("qemu-x86_64")
+    if emulator is None or os.uname().machine != "x86_64":
+        pytest.skip("needs qemu-x86_64 (Debian's qemu-user) and x86-64's onnxruntime")
+    path = _one_layer(tmp_path)
+    image = np.full((1, 8, 8, 4), 255, np.uint8)
+    np.save(tmp_path / "image.npy", image)
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from calibration.metrics import logits;"
+        "print(*logits(Path(sys.argv[1]), [np.load(sys.argv[2])]).ravel())"
+    )
+    command = [
+        emulator,
+        "-cpu",
+        processor,
+        sys.executable,
+        "-c",
+        code,
+        str(path),
+        str(tmp_path / "image.npy"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    expected = logits(path, [image], as_written=True)
+    np.testing.assert_allclose(np.array(done.stdout.split(), np.float32), expected.ravel(), rtol=1e-6)
+
+
+def _one_layer(folder: Path) -> Path:
+    """Image, convolution of 4 channels with weights of 127, mean: a model of edgec's form."""
+    make, tensor = onnx.helper.make_node, onnx.numpy_helper.from_array
+    constants: dict[str, Any] = {
+        "s": np.float32(1 / 16),
+        "z": np.uint8(0),
+        "w": np.full((8, 4, 3, 3), 127, np.int8),
+        "ws": np.full(8, 1 / 16, np.float32),
+        "wz": np.zeros(8, np.int8),
+        "ys": np.float32(32),
+    }
+    nodes = [
+        make("Transpose", ["image"], ["x"], perm=[0, 3, 1, 2]),
+        make("DequantizeLinear", ["x", "s", "z"], ["xf"]),
+        make("DequantizeLinear", ["w", "ws", "wz"], ["wf"], axis=0),
+        make("Conv", ["xf", "wf"], ["yf"]),
+        make("QuantizeLinear", ["yf", "ys", "z"], ["y"]),
+        make("DequantizeLinear", ["y", "ys", "z"], ["yd"]),
+        make("GlobalAveragePool", ["yd"], ["mean"]),
+        make("Flatten", ["mean"], ["logits"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "one",
+        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["N", 8, 8, 4])],
+        [onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", 8])],
+        [tensor(value, name) for name, value in constants.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def test_a_session_is_opened_in_one_place() -> None:
+    """Elsewhere a quantised graph could run with settings that nobody proved exact."""
+    places = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("pipeline", "targets", "calibration", "benchmarks")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if "InferenceSession(" in path.read_text()
+    }
+    assert places == {
+        "targets/runtime/exact/session.py",
+        "pipeline/models/foreign/normal_form/known_shapes.py",  # shapes, no values
+        "pipeline/models/foreign/simplify.py",  # folds constants of float graphs, runs nothing
+        "pipeline/models/foreign/original.py",  # the user's float network as it came
+        "pipeline/models/foreign/norm_statistics.py",  # what float batch norms read
+        *PEERS,
+    }
+
+
+PEERS = {
+    "benchmarks/peers/run_onnxruntime.py",  # as its users run it
+    "benchmarks/peers/run_on_arm.py",  # the same
+    "benchmarks/calibration_cost.py",  # the time that onnxruntime's own calibration takes
+    "benchmarks/residual.py",  # a float graph
+}
