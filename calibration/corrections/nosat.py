@@ -20,7 +20,7 @@ class UnsaturatedRounding(WeightRounding):
     summary = "weights that cannot saturate in engines that add in 16 bits; rounds as obq does"
     needs = frozenset({Need.IMAGES, Need.MOMENTS, Need.COVARIANCES})
     undone_by_training = "training moves one weight of a pair without regard to the other"
-    conflicts: ClassVar = {"ada": undone_by_training}
+    conflicts: ClassVar = {"ada": undone_by_training, "obq": "nosat rounds by second order itself"}
 
     def round(
         self, layer: "LayerWeights", scales: NDArray[np.float32], moments: "InputMoments"

@@ -103,7 +103,7 @@ def _recommendation(found: Recommendation) -> FigureTable:
 def _checks(checks: tuple[ToolchainCheck, ...]) -> FigureTable:
     table = FigureTable("Checked", "")
     for check in checks:
-        style = "yellow" if check.outcome == "skipped" else "green"
+        style = "green" if check.outcome == "passed" else "yellow"
         table.add_row(Text(check.outcome, style=style), check.message)
     return table
 

@@ -32,6 +32,7 @@ from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, LayerTimes, MixedPrecision
 from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
 from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.portability import sixteen_bit_sums
 from pipeline.report.recommend import recommend
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.attribute import Sensitivities
@@ -190,6 +191,7 @@ class WriteReport(Stage):
 
     def _checks(self) -> Iterator[ToolchainCheck]:
         yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
+        yield sixteen_bit_sums(self.int8_model.file("model.int8.onnx"))
         yield from self._measured.findings()
 
     @property

@@ -16,6 +16,7 @@ def test_a_name_decodes_to_the_recipe_it_came_from(
     scheme: Scheme, observer: ObserverName, corrections: frozenset[str]
 ) -> None:
     assume(scheme is Scheme.SYM or not corrections & {"pix", "ctr"})
+    assume("nosat" not in corrections or not corrections & {"ada", "obq"})
     recipe = QuantRecipe(scheme, observer, corrections)
     assert QuantRecipe.parse(recipe.name) == recipe
 
@@ -39,6 +40,8 @@ def test_default_parts_may_be_spelled_out() -> None:
         ("w8a8_asym_bc_bc", "a correction twice"),
         ("w8a8_asym_pix", "always takes pixels without loss"),
         ("w8a8_asym_ctr", "uses all 8 bits already"),
+        ("w8a8_asym_nosat_ada", "cannot be combined: training moves one weight of a pair"),
+        ("w8a8_asym_obq_nosat", "cannot be combined: nosat rounds by second order itself"),
         ("", "It has to start with w8a8_sym, w8a8_asym"),
     ],
 )

@@ -68,10 +68,10 @@ class Machine(Record):
 
 
 class ToolchainCheck(Record):
-    """What a toolchain said about the graph without the device."""
+    """What a toolchain said about the graph without the device. What is noted is no fault here."""
 
     name: str
-    outcome: Literal["passed", "skipped"]
+    outcome: Literal["passed", "skipped", "noted"]
     message: str
 
 
