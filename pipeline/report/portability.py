@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from calibration.weight_pairs import count_pairs
 from pipeline.report.model.build_report import ToolchainCheck
 
 
 def sixteen_bit_sums(model: Path) -> ToolchainCheck:
     """Count the pairs of weights of a Q/DQ ONNX file that can saturate there. Raises ModelError."""
+    from calibration.weight_pairs import count_pairs
+
     layers = count_pairs(model)
     pairs = sum(one.pairs for one in layers)
     saturating = sum(one.saturating for one in layers)

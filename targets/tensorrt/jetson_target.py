@@ -73,7 +73,7 @@ class JetsonTarget:
 
         files = write_onnx_files(model, float_model, engine)
         placed = Check("placement", "passed", "Q/DQ stands where TensorRT can fuse it")
-        checks = [placed, *self._compiled(files)]
+        checks = [placed, *self._compiled(files), ReferenceTarget(self.threads).exactness()]
         text = json.dumps([asdict(check) for check in checks], indent=1)
         engine.with_name(CHECKS).write_text(text + "\n")
 

@@ -84,7 +84,7 @@ def test_a_target_whose_graphs_are_never_exact_is_not_available(
         exact_settings.__wrapped__(1)
     monkeypatch.setattr("targets.reference.exact_settings", exact_settings.__wrapped__)
     with pytest.raises(TargetUnavailable, match="Use another version of onnxruntime"):
-        ReferenceTarget().fingerprint()
+        ReferenceTarget().exactness()
     monkeypatch.setattr("targets.runtime.exact.session.exact_settings", exact_settings.__wrapped__)
     (tmp_path / "model.int8.onnx").write_bytes(canary("uint8", 0).model)
     with pytest.raises(TargetUnavailable, match="Use another version of onnxruntime"), ExitStack() as opened:
@@ -92,7 +92,7 @@ def test_a_target_whose_graphs_are_never_exact_is_not_available(
 
 
 def test_the_report_names_the_settings() -> None:
-    assert ReferenceTarget().fingerprint().endswith(f"exact with {exact_settings(1).words}")
+    assert exact_settings(1).words in ReferenceTarget().exactness().message
 
 
 def test_float_graphs_keep_onnxruntimes_own_settings(tmp_path: Path) -> None:
