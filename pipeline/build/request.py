@@ -102,7 +102,12 @@ class Request:
         """What the gates judge."""
         accuracy, latency = self.config.validation, self.config.latency
         return GateLimits(
-            accuracy.max_drop, accuracy.min_ratio, latency.p50_ms, latency.p90_ms, latency.p99_ms
+            accuracy.max_drop,
+            accuracy.min_ratio,
+            latency.p50_ms,
+            latency.p90_ms,
+            latency.p99_ms,
+            latency.min_ratio,
         )
 
     @property
