@@ -11,6 +11,7 @@ from pipeline.report.model.accuracy import Accuracy, Robustness
 from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, MixedPrecision
 from pipeline.report.model.performance import (
+    ComparedRun,
     Instructions,
     Latency,
     MeasuredLatency,
@@ -114,6 +115,8 @@ class Report(Record):
     latency_fp32: MeasuredLatency
     latency_int8: MeasuredLatency
     speed: SpeedRatio | None = None  # INT8's time over FP32's; None: they were not measured alternately
+    compared: tuple[ComparedRun, ...] = ()  # what was timed in alternation with INT8
+    no_peer: str | None = None  # why onnxruntime's own INT8 is not among them
     recommendation: Recommendation | None = None  # None: there was only one engine to choose from
     instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory
