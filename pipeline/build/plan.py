@@ -277,6 +277,7 @@ class Build(Request):
             threads=self.config.latency.threads,
             limits=self.limits,
             evaluation=self.evaluation,
+            preprocessing=self.model.preprocessing,
             calibration=self.calibration,
             checkpoint=self.checkpoint,
             float_model=self.float_model,

@@ -4,7 +4,7 @@ import json
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,10 @@ from pipeline.stages.own_graph import OwnGraph
 from targets.errors import TargetError
 from targets.peers.prepared_input import PreparedNetwork
 
-CALIBRATED_WITH, COMPARED_ON = 32, 256
+if TYPE_CHECKING:
+    from targets.runtime.exact.session import SessionSettings
+
+CALIBRATED_WITH, COMPARED_ON = 32, 128
 """Images: few, because the peer is a reading beside the build's own figures."""
 INT8, FACTS = "onnxruntime.int8.onnx", "peer.json"
 
@@ -93,31 +96,43 @@ class QuantizeElsewhere(Stage):
 
     def _compared(self, network: PreparedNetwork, int8: Path) -> PeerFacts:
         """Let both classify the evaluation images."""
-        from targets.peers.prepared_input import EXACT, default_session
+        from targets.peers.prepared_input import default_session
+        from targets.runtime.exact.session import LADDER, open_session
 
-        sessions = [
-            default_session(network.file, 1),
-            default_session(int8, 1),
-            default_session(int8, 1, EXACT),
-        ]
-        same, total, images = np.zeros(2), 0, 0
+        sessions = [default_session(network.file, 1), default_session(int8, 1)]
+        exact = _exact_settings()
+        if exact is not None and exact is not LADDER[0]:
+            sessions.append(open_session(int8, settings=exact))
+        same, total, images = np.zeros(len(sessions) - 1), 0, 0
         for batch in self.evaluation.readable(1):
             values = network.prepared(batch.images, floats=True)
             fp32, *found = (session.run(None, {"image": values})[0] for session in sessions)
             same += [float((_top1(fp32) == _top1(one)).sum()) for one in found]
             total += _top1(fp32).size
             images += len(batch.images)
-        shares = same / max(1, total)
+        by_default, *exactly = (same / max(1, total)).tolist()
+        if exact is LADDER[0]:
+            exactly = [by_default]
         return PeerFacts(
-            None,
-            len(self.calibration),
-            images,
-            float(shares[0]),
-            float(shares[1]),
-            network.scale,
-            network.offset,
+            refused=None,
+            calibration_images=len(self.calibration),
+            images=images,
+            agreement=by_default,
+            agreement_exactly=exactly[0] if exactly else None,
+            scale=network.scale,
+            offset=network.offset,
         )
 
 
 def _top1(logits: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.asarray(logits.argmax(1))
+
+
+def _exact_settings() -> "SessionSettings | None":
+    """Return the settings that are exact on this processor; None if there are none."""
+    from targets.runtime.exact.session import NotExactError, exact_settings
+
+    try:
+        return exact_settings()
+    except NotExactError:
+        return None

@@ -16,6 +16,7 @@ from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.diagnosis.diagnosis_record import Diagnosis
 from pipeline.progress import Progress
+from pipeline.report.fitting import fitting
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.limits import GateLimits
 from pipeline.report.model.accuracy import Accuracy, Robustness
@@ -29,7 +30,13 @@ from pipeline.report.model.build_report import (
     overall,
 )
 from pipeline.report.model.certainty import NotMeasured
-from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, LayerTimes, MixedPrecision
+from pipeline.report.model.layer_costs import (
+    Coverage,
+    LayerSensitivity,
+    LayerTimes,
+    MixedPrecision,
+    slowest_in_float,
+)
 from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
 from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.race import Race
@@ -42,9 +49,10 @@ from pipeline.stages.diagnose import FILE as DIAGNOSIS
 from pipeline.stages.measure_latency import INT8, PIXELS, Measurements
 from pipeline.stages.peer import Peer
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
-from targets.base import BuildState, Origin
+from targets.base import BuildState, NamesFloatLayers, Origin
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement
+from targets.runtime.preprocess import Preprocessing
 
 TOOLS = ("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
 """What all targets have in common. Toolchains name their own."""
@@ -74,6 +82,7 @@ class WriteReport(Stage):
     threads: int
     limits: GateLimits
     evaluation: Split
+    preprocessing: Preprocessing
     calibration: Split
     checkpoint: InputFile
     float_model: Product
@@ -114,6 +123,7 @@ class WriteReport(Stage):
             latency_fp32=self._latency(compared.baseline, ReferenceTarget.origin),
             latency_int8=latency_int8,
             speed=compared.speed(compared.baseline),
+            fitting=fitting(self.evaluation, self.preprocessing),
             compared=compared.rows() if fp32 else (),
             no_peer=compared.no_peer() if fp32 else None,
             recommendation=self._recommendation(accuracy, origin),
@@ -172,11 +182,14 @@ class WriteReport(Stage):
         from calibration.coverage import coverage
 
         found = coverage(self.int8_model.file("model.int8.onnx"))
+        target, times = self.engine.where, self._layer_times()
+        in_float = found.float_layers
+        if times is not None:
+            in_float = slowest_in_float(times)
+        elif isinstance(target, NamesFloatLayers):
+            in_float = target.float_layers(self.engine.path)
         return Coverage(
-            int8_macs=found.int8_macs,
-            total_macs=found.total_macs,
-            float_layers=found.float_layers,
-            times=self._layer_times(),
+            int8_macs=found.int8_macs, total_macs=found.total_macs, float_layers=in_float, times=times
         )
 
     def _layer_times(self) -> LayerTimes | None:

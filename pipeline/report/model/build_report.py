@@ -60,6 +60,25 @@ AnyAccuracy = Annotated[
 ]
 
 
+class FittedPicture(Record):
+    """One evaluation picture as it is stored, and as the network sees it: PNG, base64, at most 160 pixels."""
+
+    name: str
+    stored: tuple[PositiveInt, PositiveInt]  # height, width
+    seen: tuple[PositiveInt, PositiveInt]
+    before: str
+    after: str
+
+
+class Fitting(Record):
+    """What resize and crop do."""
+
+    words: str
+    looked_at: NonNegativeInt  # evaluation pictures, evenly drawn
+    untouched: NonNegativeInt  # of them: every pixel as it is stored
+    picture: FittedPicture | None = None  # one that was changed, if one was; None: none could be read
+
+
 class Machine(Record):
     """Where one of the two networks ran."""
 
@@ -117,6 +136,7 @@ class Report(Record):
     speed: SpeedRatio | None = None  # INT8's time over FP32's; None: they were not measured alternately
     compared: tuple[ComparedRun, ...] = ()  # what was timed in alternation with INT8
     no_peer: str | None = None  # why onnxruntime's own INT8 is not among them
+    fitting: Fitting | None = None
     recommendation: Recommendation | None = None  # None: there was only one engine to choose from
     instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory
