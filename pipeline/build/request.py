@@ -105,7 +105,7 @@ class Request:
             p50_ms=latency.p50_ms,
             p90_ms=latency.p90_ms,
             p99_ms=latency.p99_ms,
-            speed_ratio=latency.min_ratio,
+            min_speedup=latency.min_speedup,
         )
 
     @property

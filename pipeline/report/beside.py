@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.report import figures
-from pipeline.report.model.build_report import Fitting, Report
+from pipeline.report.model.build_report import PictureFitting, Report
 from pipeline.report.model.layer_costs import Coverage
 from pipeline.report.model.performance import ComparedRun
 
@@ -45,7 +45,7 @@ def int8_is(report: Report) -> str:
     return f"INT8: {report.subject.target}'s engine from uint8 pixels to logits, normalisation included"
 
 
-def fitting_line(fitting: Fitting) -> str:
+def fitting_line(fitting: PictureFitting) -> str:
     """Say what resize and crop do, and to how many pictures nothing."""
     looked_at = figures.plural(fitting.looked_at, "picture")
     return f"{fitting.words}; {figures.count(fitting.untouched)} of {looked_at} looked at are not changed"

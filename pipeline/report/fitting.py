@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.data.split import Split
-from pipeline.report.model.build_report import FittedPicture, Fitting
+from pipeline.report.model.build_report import FittedPicture, PictureFitting
 from pipeline.report.thumbnails import png_base64, shrink
 from targets.runtime.preprocess import MARGIN, ImageError, Preprocessing
 
@@ -11,7 +11,7 @@ LOOKED_AT = 64
 LONGEST_SIDE = 160
 
 
-def fitting(split: Split, preprocessing: Preprocessing) -> Fitting:
+def fitting(split: Split, preprocessing: Preprocessing) -> PictureFitting:
     """Look at a few pictures of a split, evenly drawn, and show one that is changed, if one is."""
     shown: FittedPicture | None = None
     looked_at = untouched = 0
@@ -33,7 +33,7 @@ def fitting(split: Split, preprocessing: Preprocessing) -> Fitting:
             )
         looked_at += 1
         untouched += same
-    return Fitting(words=words(preprocessing), looked_at=looked_at, untouched=untouched, picture=shown)
+    return PictureFitting(words=words(preprocessing), looked_at=looked_at, untouched=untouched, picture=shown)
 
 
 def words(preprocessing: Preprocessing) -> str:

@@ -26,7 +26,7 @@ class GateLimits:
     p50_ms: float | None = None
     p90_ms: float | None = None
     p99_ms: float | None = None
-    speed_ratio: float = 0.0
+    min_speedup: float = 0.0
     """FP32's time over INT8's; 0 is no gate."""
 
     def judge(
@@ -39,7 +39,7 @@ class GateLimits:
         """Yield the gates that are set, with their verdicts."""
         yield from self.judge_accuracy(accuracy, origin)
         yield from latency_gates(latency, self.p50_ms, self.p90_ms, self.p99_ms)
-        yield from race_gates(race, self.speed_ratio)
+        yield from race_gates(race, self.min_speedup)
 
     def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:
         """Yield those of them that are about accuracy."""

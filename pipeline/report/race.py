@@ -11,7 +11,7 @@ from pipeline.report.model.layer_costs import TimedLayer
 from pipeline.report.model.performance import SpeedRatio
 from targets.base import Origin
 
-GATE = "latency.min_ratio"
+GATE = "min_speedup"
 NAMED_LAYERS = 3
 
 
@@ -28,22 +28,22 @@ class Race:
     layers: Sequence[TimedLayer] = ()
 
 
-def race_gates(race: Race | NotMeasured, min_ratio: float) -> Iterator[Gate]:
-    """Yield the gate on (time without INT8) / (time with it), if there is one; a `min_ratio` of 0 is none.
+def race_gates(race: Race | NotMeasured, min_speedup: float) -> Iterator[Gate]:
+    """Yield the gate on (time without INT8) / (time with it), if there is one; a `min_speedup` of 0 is none.
 
     Up to 1 it guards against shipping something slower: it fails where INT8 is shown to be slower, and passes
     where nothing is shown, so that a noisy machine fails no build. More than 1 is a promise, which has to be
     shown. Without a measurement a promise is inconclusive, and there is nothing to guard.
     """
-    if not min_ratio:
+    if not min_speedup:
         return
     if isinstance(race, Race):
-        yield _judged(race, min_ratio)
-    elif min_ratio > 1:
+        yield _judged(race, min_speedup)
+    elif min_speedup > 1:
         yield Gate(
             name=GATE,
-            claim=_claim("FP32", min_ratio),
-            limit=min_ratio,
+            claim=_claim("FP32", min_speedup),
+            limit=min_speedup,
             value=None,
             interval=None,
             unit="times",
@@ -53,12 +53,12 @@ def race_gates(race: Race | NotMeasured, min_ratio: float) -> Iterator[Gate]:
         )
 
 
-def _judged(race: Race, min_ratio: float) -> Gate:
+def _judged(race: Race, min_speedup: float) -> Gate:
     interval = faster_by(race.speed)
-    verdict = verdict_above(interval, min_ratio)
-    message = explain(interval, min_ratio, "times", verdict)
+    verdict = verdict_above(interval, min_speedup)
+    message = explain(interval, min_speedup, "times", verdict)
     match verdict:
-        case Verdict.INCONCLUSIVE if min_ratio <= 1:
+        case Verdict.INCONCLUSIVE if min_speedup <= 1:
             verdict, message = Verdict.PASS, f"not shown to be slower: {message}"
         case Verdict.INCONCLUSIVE:
             message += f"; {race.speed.rounds} rounds do not decide, more rounds or a quieter machine may"
@@ -68,8 +68,8 @@ def _judged(race: Race, min_ratio: float) -> Gate:
             pass
     return Gate(
         name=GATE,
-        claim=_claim(race.against, min_ratio),
-        limit=min_ratio,
+        claim=_claim(race.against, min_speedup),
+        limit=min_speedup,
         value=1 / race.speed.ratio,
         interval=interval,
         unit="times",
@@ -98,7 +98,7 @@ def slowest(layers: Sequence[TimedLayer]) -> str:
     return f"; most of INT8's time: {', '.join(named)}; in float altogether {figures.percent(in_float)}"
 
 
-def _claim(against: str, min_ratio: float) -> str:
-    if min_ratio == 1:
+def _claim(against: str, min_speedup: float) -> str:
+    if min_speedup == 1:
         return f"INT8 is not slower than {against}"
-    return f"INT8 is at least {min_ratio:g} times as fast as {against}"
+    return f"INT8 is at least {min_speedup:g} times as fast as {against}"

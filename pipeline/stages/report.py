@@ -62,6 +62,7 @@ OUTSIDE = NotMeasured(
     reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
 )
 """In place of what a clock or the memory of a process says."""
+NOTHING_SHIPS = NotMeasured(reason="the reference judges accuracy, with settings that are exact and not fast")
 NO_FLOAT_THERE = NotMeasured(reason="the float network does not run where the engine does")
 
 
@@ -162,6 +163,8 @@ class WriteReport(Stage):
 
     def _race(self, compared: Compared, origin: Origin) -> Race | NotMeasured:
         """Return INT8 against what would run without it: FP32 here, FP16 on a device that has it."""
+        if self.engine.target == ReferenceTarget.name:
+            return NOTHING_SHIPS
         int8, fp16 = self._measured.runs(INT8), self._measured.runs("fp16")
         layers = self._measured.layers()
         if int8 and fp16:

@@ -88,7 +88,7 @@ class PreparedRunner:
         return found
 
 
-class Preparation:
+class PreparationRunner:
     """Times what `PreparedRunner` leaves out."""
 
     def __init__(self, runner: PreparedRunner) -> None:

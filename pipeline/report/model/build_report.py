@@ -70,7 +70,7 @@ class FittedPicture(Record):
     after: str
 
 
-class Fitting(Record):
+class PictureFitting(Record):
     """What resize and crop do."""
 
     words: str
@@ -136,7 +136,7 @@ class Report(Record):
     speed: SpeedRatio | None = None  # INT8's time over FP32's; None: they were not measured alternately
     compared: tuple[ComparedRun, ...] = ()  # what was timed in alternation with INT8
     no_peer: str | None = None  # why onnxruntime's own INT8 is not among them
-    fitting: Fitting | None = None
+    fitting: PictureFitting | None = None
     recommendation: Recommendation | None = None  # None: there was only one engine to choose from
     instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory

@@ -22,10 +22,10 @@ def test_fp32_itself_and_the_drop_are_always_judged() -> None:
 
 def test_every_limit_that_is_set_is_a_gate() -> None:
     milliseconds = {"p50_ms": 1e6, "p90_ms": 1e6, "p99_ms": 1e-9}
-    limits = GateLimits(max_drop=50.0, min_ratio=0.5, min_top1=60.0, speed_ratio=1.0, **milliseconds)
+    limits = GateLimits(max_drop=50.0, min_ratio=0.5, min_top1=60.0, min_speedup=1.0, **milliseconds)
     verdicts = judged(limits)
     accuracy = ["plausible", "max_drop", "min_ratio", "min_top1"]
-    assert list(verdicts) == [*accuracy, *milliseconds, "latency.min_ratio"]
+    assert list(verdicts) == [*accuracy, *milliseconds, "min_speedup"]
     assert verdicts["max_drop"] is verdicts["min_ratio"] is verdicts["p50_ms"] is Verdict.PASS
     assert verdicts["p99_ms"] is Verdict.FAIL
 
