@@ -32,6 +32,8 @@ STAGES = [
     *("export", "calibrate", "quantize", "compile", "validate", "report", "sample", "bundle"),
     *("measure", "report"),
 ]
+FIRST = [*STAGES[:-2], "peer", *STAGES[-2:]]
+"""Of a first build: onnxruntime's own INT8 follows from the float model alone, and is not made again."""
 
 
 def build_command(config: Path, out: Path, *more: str) -> list[str]:
@@ -134,7 +136,7 @@ def test_kill_nine_at_any_moment_leaves_a_state_from_which_the_next_build_succee
         builder.kill()
         builder.wait()
     result = rebuilt(edgec, tmp_path / "out", "--config", quick)
-    assert [step["stage"] for step in result["steps"]] == STAGES
+    assert [step["stage"] for step in result["steps"]] == FIRST
     assert list((tmp_path / "out" / "store" / "scratch").iterdir()) == []
 
 
@@ -176,7 +178,7 @@ def test_two_builds_at_once_agree_and_do_each_stage_once(quick: Path, tmp_path: 
     builders = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     results = [json.loads(builder.communicate()[0]) for builder in builders]
     assert results[0]["report"] == results[1]["report"]
-    assert sorted(ran(results[0]) + ran(results[1])) == sorted(STAGES)
+    assert sorted(ran(results[0]) + ran(results[1])) == sorted(FIRST)
 
 
 @pytest.mark.slow
