@@ -9,8 +9,8 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ImagesError, ModelError
-from calibration.exact.session import ALL_CORES, open_session
 from calibration.onnx_graph import IMAGE, OnnxGraph
+from calibration.onnx_session import open_model
 
 CHUNK_BYTES = 64 << 20
 """Observed values held at once, whatever the batch size of the caller."""
@@ -27,7 +27,7 @@ class InstrumentedModel:
         with NamedTemporaryFile(suffix=".onnx") as file:  # read from there, it is not in memory twice
             _write_with_outputs(graph, tensors, Path(file.name))
             try:
-                self._session = open_session(file.name, ALL_CORES)
+                self._session = open_model(file.name)
             except onnxruntime.capi.onnxruntime_pybind11_state.Fail as error:
                 raise ModelError(f"onnxruntime cannot load the model: {error}") from error
         self._images_a_run = self.shape[0] or 1

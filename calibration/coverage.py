@@ -1,5 +1,6 @@
-"""How much of a Q/DQ graph's arithmetic is integer: multiply-accumulates between 8-bit operands."""
+"""How much of a Q/DQ graph's arithmetic is integer: multiply-accumulates of 8-bit operands, and the rest."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,17 @@ import onnx
 
 from calibration.onnx_graph import OnnxGraph, node_label
 
+LAYERS = ("Conv", "Gemm", "ConvTranspose", "MatMul")
+
 
 @dataclass(frozen=True)
 class Int8Coverage:
-    """Multiply-accumulates of one image in layers with weights; the layers not in INT8, by name."""
+    """Multiply-accumulates of one image in layers with weights; what is not in INT8, by name.
+
+    float_layers: first the layers with weights, then what else computes in float, such as a norm that is
+    written as Sub, Mul and Add. The normalisation of the pixels in front of the first quantised tensor is not
+    among them.
+    """
 
     int8_macs: int
     total_macs: int
@@ -26,10 +34,61 @@ def coverage(model: Path) -> Int8Coverage:
     graph = OnnxGraph.load(model)
     macs = layer_macs(graph)
     in_float = [node for node in graph.nodes if node.name in macs and not _is_int8(graph, node)]
+    others = [node for node in _computed_in_float(graph) if node.name not in macs]
     total = sum(macs.values())
     return Int8Coverage(
-        total - sum(macs[node.name] for node in in_float), total, tuple(node_label(node) for node in in_float)
+        total - sum(macs[node.name] for node in in_float),
+        total,
+        tuple(node_label(node) for node in (*in_float, *others)),
     )
+
+
+MOVES = frozenset(
+    {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Split", "Gather", "Pad"}
+    | {"Concat", "Shape", "Constant", "ConstantOfShape", "Cast", "Dropout", "Expand", "Tile", "DepthToSpace"}
+    | {"SpaceToDepth", "QuantizeLinear", "DequantizeLinear"}
+)
+"""What computes nothing."""
+FUSED = frozenset({"Relu", "Clip"})
+"""What an engine does as it writes the result of an integer layer."""
+ON_INTEGERS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "Resize"})
+"""What an engine does to integers where its input is quantised."""
+
+
+def _computed_in_float(graph: OnnxGraph) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes that neither move values nor belong to an integer layer, but for those before any."""
+    quantised, known = _behind_quantisation(graph), set[str]()
+    for node in graph.nodes:
+        values = [name for name in node.input if name and graph.constant(name) is None]
+        integers = bool(values) and all(_dequantised(graph, name) or name in known for name in values)
+        in_pairs = (
+            node.op_type == "Add"
+            and len(values) == 2
+            and all(_dequantised(graph, name) or name in known for name in values)
+        )
+        of_layer = node.op_type in LAYERS and _is_int8(graph, node)
+        if of_layer or in_pairs or (integers and node.op_type in FUSED | ON_INTEGERS):
+            known.update(node.output)
+        elif node.op_type not in MOVES and node.op_type not in LAYERS and node.output[0] in quantised:
+            yield node
+
+
+def _behind_quantisation(graph: OnnxGraph) -> set[str]:
+    """Return the tensors that come from a quantised one, or from the image where nothing is quantised."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        between = node.op_type in ("QuantizeLinear", "DequantizeLinear")
+        starts = between and graph.constant(node.input[0]) is None  # it quantises values, not weights
+        if starts or found & set(node.input):
+            found.update(node.output)
+    return found or {name for node in graph.nodes for name in node.output}
+
+
+def _dequantised(graph: OnnxGraph, name: str) -> bool:
+    producer = graph.producer(name)
+    while producer is not None and producer.op_type in MOVES - {"DequantizeLinear", "QuantizeLinear"}:
+        producer = graph.producer(producer.input[0]) if producer.input else None
+    return producer is not None and producer.op_type == "DequantizeLinear"
 
 
 def layer_macs(graph: OnnxGraph) -> dict[str, int]:
@@ -39,7 +98,7 @@ def layer_macs(graph: OnnxGraph) -> dict[str, int]:
     shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in known}
     macs: dict[str, int] = {}
     for node in graph.nodes:
-        if node.op_type in ("Conv", "Gemm", "ConvTranspose", "MatMul"):
+        if node.op_type in LAYERS:
             macs[node.name] = _weights(graph, node.input[1]) * _positions(node, shapes)
     return macs
 

@@ -9,8 +9,8 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ImagesError
-from calibration.exact.session import ALL_CORES, AS_WRITTEN, open_session
 from calibration.onnx_graph import IMAGE
+from calibration.onnx_session import open_model
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def logits(
     some convolutions to int32. `batches` are uint8 [n, H, W, C]. Raises ImagesError if there are none.
     """
     source = model if isinstance(model, Path) else model.SerializeToString()
-    session = open_session(source, ALL_CORES, AS_WRITTEN if as_written else None)
+    session = open_model(source, as_written)
     size = session.get_inputs()[0].shape[0]
     found = []
     for batch in batches:

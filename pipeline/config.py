@@ -88,6 +88,13 @@ class LatencyConfig(Section):
     """Largest acceptable median; no gate if absent."""
     p90_ms: float | None = Field(default=None, gt=0)
     p99_ms: float | None = Field(default=None, gt=0)
+    min_speedup: float = Field(default=1.0, ge=0)
+    """Smallest acceptable FP32 time / INT8 time, measured in alternation; 0 leaves the gate out.
+
+    Up to 1 the gate fails where less is shown; more than 1 has to be shown itself.
+    """
+    peer: bool = True
+    """Whether onnxruntime's own static INT8 is made and timed beside, where the target is this machine."""
 
 
 class BuildConfig(Section):

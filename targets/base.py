@@ -170,6 +170,15 @@ class TimesLayers(Protocol):
 
 
 @runtime_checkable
+class NamesFloatLayers(Protocol):
+    """A target whose engines say what they compute in float."""
+
+    def float_layers(self, engine: Path) -> tuple[str, ...]:
+        """Return the layers that an engine computes in float. Raises EngineError."""
+        ...
+
+
+@runtime_checkable
 class HasFp16(Protocol):
     """A device that has an FP16 engine too, for INT8 to compete with."""
 

@@ -28,6 +28,8 @@ from pipeline.stages.diagnose import Diagnose
 from pipeline.stages.export import Export
 from pipeline.stages.measure_latency import Measure
 from pipeline.stages.mix import Mix
+from pipeline.stages.own_graph import OwnGraph
+from pipeline.stages.peer import CALIBRATED_WITH, COMPARED_ON, Peer, QuantizeElsewhere
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
 from pipeline.stages.report import WriteReport, read_accuracy
@@ -162,6 +164,19 @@ class Build(Request):
             )
         )
 
+    @property
+    def _own(self) -> OwnGraph:
+        return OwnGraph(self.model, self.checkpoint, self.float_model)
+
+    @cached_property
+    def peer(self) -> Peer | None:
+        """onnxruntime's own INT8, where it is what would run on this machine without edgec."""
+        if not (self.config.latency.peer and self.target.runs_here):
+            return None
+        calibration = self.seen(self.calibration.stratified(CALIBRATED_WITH, seed=0))
+        compared = self.seen(self.evaluation.stratified(COMPARED_ON, seed=0))
+        return Peer(self._make(QuantizeElsewhere(self._own, calibration, compared)))
+
     @cached_property
     def diagnosis(self) -> Product | None:
         """diagnosis.json: why FP32 does no better than guessing; None where it does, or for pixels."""
@@ -179,7 +194,9 @@ class Build(Request):
         return self._make(
             Measure(
                 float_model=self.float_model,
+                own=self._own,
                 engine=self.engine,
+                peer=self.peer,
                 images=self.seen(self.evaluation),
                 settings=self.latency_settings,
                 threads=self.config.latency.threads,
@@ -260,6 +277,7 @@ class Build(Request):
             threads=self.config.latency.threads,
             limits=self.limits,
             evaluation=self.evaluation,
+            preprocessing=self.model.preprocessing,
             calibration=self.calibration,
             checkpoint=self.checkpoint,
             float_model=self.float_model,
@@ -267,6 +285,7 @@ class Build(Request):
             engine=self.engine,
             toolchain={package: version(package) for package in self.target.packages},
             accuracy=self.accuracy,
+            peer=self.peer if measurements is not None else None,
             measurements=measurements,
             sensitivity=self.sensitivity,
             robustness=self.robustness,

@@ -105,6 +105,7 @@ class Request:
             p50_ms=latency.p50_ms,
             p90_ms=latency.p90_ms,
             p99_ms=latency.p99_ms,
+            min_speedup=latency.min_speedup,
         )
 
     @property

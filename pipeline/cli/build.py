@@ -82,7 +82,7 @@ def validate(
     _exit(report)
 
 
-@with_build_options(without=("target", "recipe", "quantized"))
+@with_build_options(without=("target", "recipe", "quantized", "peer"))
 def export(
     chosen: BuildConfig,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],

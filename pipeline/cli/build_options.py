@@ -22,9 +22,10 @@ OPTIONS = {
     "out": options.Out,
     "recipe": options.Recipe,
     "quantized": options.Quantized,
+    "peer": options.Peer,
 }
 """By parameter name, in the order of --help."""
-KEYS = {"recipe": "calibration.recipe", "quantized": "calibration.quantized"}
+KEYS = {"recipe": "calibration.recipe", "quantized": "calibration.quantized", "peer": "latency.peer"}
 """Where in the configuration an option goes, if not at the top under its own name."""
 
 

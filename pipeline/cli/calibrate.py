@@ -18,7 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.report.study_page import CalibrationStudy, conclusion, study_html
 
 
-@with_build_options(without=("quantized",))
+@with_build_options(without=("quantized", "peer"))
 def calibrate(
     chosen: BuildConfig,
     output: Annotated[

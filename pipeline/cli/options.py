@@ -40,6 +40,10 @@ Recipe = Annotated[
 Quantized = Annotated[
     Path | None, typer.Option(help="A Q/DQ ONNX to compile as it is, such as one of edgec train --qat.")
 ]
+Peer = Annotated[
+    bool | None,
+    typer.Option("--peer/--no-peer", help="Time onnxruntime's own static INT8 beside, too. Default: yes."),
+]
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")]
 Markdown = Annotated[Path | None, typer.Option(help="Write a summary for a pull request.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and no progress.")]

@@ -143,6 +143,7 @@ class FromPixels(nn.Module):
     def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.network = network
+        self._gray = len(mean) == 1
         self.register_buffer("offset", torch.tensor([255 * m for m in mean]), persistent=False)
         self.register_buffer("scale", torch.tensor([1 / (255 * s) for s in std]), persistent=False)
         self.offset: Tensor
@@ -151,7 +152,7 @@ class FromPixels(nn.Module):
     def normalised(self, image: Tensor) -> Tensor:
         """Return float [N, C, H, W] for uint8 [N, H, W, C]; in memory the channels stay last."""
         pixels = image.to(self.offset.dtype)
-        if len(self.offset) == 1:
+        if self._gray:
             return ((pixels - self.offset) * self.scale).permute(0, 3, 1, 2)
         # onnxruntime takes ten times as long for a value a channel where the channels are last
         offset, scale = (values[:, None, None] for values in (self.offset, self.scale))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.report import figures, image_page, mixed_words, pixel_page, plots
+from pipeline.report import beside, figures, image_page, mixed_words, pixel_page, plots
 from pipeline.report.corruption_loss import conclusion, severities, stands_out
 from pipeline.report.model.accuracy import Accuracy, CorruptedAccuracy, PairedRate, Robustness
 from pipeline.report.model.build_report import Report
@@ -49,6 +49,7 @@ def render_html(report: Report) -> str:
         "report.html.j2",
         report=report,
         mixed=mixed_words,
+        beside=beside,
         pixels=isinstance(accuracy, PixelAccuracy),
         tiles=tiles(report),
         rates=rates(accuracy),

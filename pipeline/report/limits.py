@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pipeline.report.gates import accuracy_gates, latency_gates
 from pipeline.report.model.accuracy import Accuracy
 from pipeline.report.model.build_report import Gate
+from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.performance import MeasuredLatency
 from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.race import Race, race_gates
 from targets.base import Origin
 
 
@@ -24,13 +26,20 @@ class GateLimits:
     p50_ms: float | None = None
     p90_ms: float | None = None
     p99_ms: float | None = None
+    min_speedup: float = 0.0
+    """FP32's time over INT8's; 0 is no gate."""
 
     def judge(
-        self, accuracy: Accuracy | PixelAccuracy, latency: MeasuredLatency, origin: Origin
+        self,
+        accuracy: Accuracy | PixelAccuracy,
+        latency: MeasuredLatency,
+        origin: Origin,
+        race: Race | NotMeasured,
     ) -> Iterator[Gate]:
         """Yield the gates that are set, with their verdicts."""
         yield from self.judge_accuracy(accuracy, origin)
         yield from latency_gates(latency, self.p50_ms, self.p90_ms, self.p99_ms)
+        yield from race_gates(race, self.min_speedup)
 
     def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:
         """Yield those of them that are about accuracy."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from pipeline.report import figures
+from pipeline.report.beside import beside, fitting_line, in_float, int8_is
 from pipeline.report.comparison import Comparison
 from pipeline.report.corruption_loss import conclusion
 from pipeline.report.model.build_report import Gate, Report
@@ -37,9 +38,27 @@ def report_summary(report: Report) -> str:
             *_gates(report.gates),
             *([] if report.diagnosis is None else [escape(report.diagnosis.conclusion) + "\n"]),
             *_table(("", "FP32", "INT8"), rows),
+            *_beside(report),
             *([] if report.robustness is None else [escape(conclusion(report.robustness)) + "\n"]),
         ]
     )
+
+
+def _beside(report: Report) -> list[str]:
+    """Write what was timed in alternation, what computes in float, and what becomes of pictures."""
+    lines = []
+    if report.compared:
+        head = ("timed in alternation", "p50", "INT8 is", "same top-1 as FP32", "what it is")
+        rows = [(r.name, r.p50, r.int8_is, r.agreement, "; ".join(r.details)) for r in beside(report)]
+        lines += _table(head, rows)
+        lines.append(escape(int8_is(report)) + "\n")
+    if report.no_peer is not None:
+        lines.append(f"onnxruntime's own INT8 not measured: {escape(report.no_peer)}\n")
+    if report.coverage is not None:
+        lines.append(f"INT8: {escape(in_float(report.coverage))}\n")
+    if report.fitting is not None:
+        lines.append(f"Pictures: {escape(fitting_line(report.fitting))}\n")
+    return lines
 
 
 def comparison_summary(comparison: Comparison) -> str:

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from pipeline.diagnosis.diagnosis_record import Diagnosis
 from pipeline.report import figures, mixed_words
+from pipeline.report.beside import beside, fitting_line, in_float, int8_is
 from pipeline.report.comparison import Comparison
 from pipeline.report.corruption_loss import conclusion, mean_top1, severities
 from pipeline.report.model.accuracy import Accuracy, PairedRate, Robustness
@@ -170,7 +171,23 @@ def _latency(report: Report) -> RenderableType:
         notes.append(Text(f"INT8 executes {figures.instructions(report.instructions_int8)}"))
     if report.speed is not None:
         notes.insert(0, Text(f"INT8 is {figures.speed_up(report.speed)}"))
-    return Group(table, *[Padding(note, (0, 0, 0, 1)) for note in notes])
+    if report.no_peer is not None:
+        notes.append(Text(f"onnxruntime's own INT8 not measured: {report.no_peer}", style="dim"))
+    if report.coverage is not None:
+        notes.append(Text(f"INT8: {in_float(report.coverage)}", style="dim"))
+    if report.fitting is not None:
+        notes.append(Text(f"pictures: {fitting_line(report.fitting)}", style="dim"))
+    beside_table = [_beside(report)] if report.compared else []
+    return Group(table, *beside_table, *[Padding(note, (0, 0, 0, 1)) for note in notes])
+
+
+def _beside(report: Report) -> RenderableType:
+    table = FigureTable("Timed in alternation", "p50", "INT8 is", "same top-1 as FP32")
+    rows = beside(report)
+    for row in rows:
+        table.add_row(row.name, row.p50, row.int8_is, row.agreement)
+    told = [f"{row.name}: {'; '.join(row.details)}" for row in rows] + [int8_is(report)]
+    return Group(table, *[Padding(Text(line, style="dim"), (0, 0, 0, 1)) for line in told])
 
 
 def _quantile(latency: Latency | NotMeasured, name: str) -> str:

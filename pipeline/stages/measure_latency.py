@@ -1,6 +1,7 @@
-"""Engine -> fp32.json and int8.json: latency of both in alternation, and the peak memory of each alone."""
+"""Engine -> int8.json, and what it is compared with: latency in alternation, peak memory of each alone."""
 
 import json
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ from pipeline.report.model.build_report import ToolchainCheck
 from pipeline.report.model.layer_costs import TimedLayer
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
+from pipeline.stages.own_graph import OwnGraph
+from pipeline.stages.peer import Peer
 from targets.base import HasFp16, OnDevice, TimesLayers
 from targets.measure_apart import measure_in_child
 from targets.reference import ReferenceTarget
@@ -23,6 +26,14 @@ from targets.runtime.measure import Measurement, Settings, from_json, to_json
 IMAGES = 64
 """Different images that the measured runs take in turn."""
 FINDINGS, INSTRUCTIONS, LAYERS = "findings.json", "instructions.json", "layers.json"
+OWN_GRAPH = "own_graph.json"
+PIXELS, OWN, INT8, PEER, PREPARATION = "fp32", "own", "int8", "peer", "preparation"
+"""What is measured: model.onnx from pixels on, the network as its user runs it, the engine, onnxruntime's own
+INT8, and what the user's network needs before it runs."""
+RUNNER = "targets.peers.prepared_input"
+PREPARATION_RUNS = Settings(min_runs=200, max_runs=200, max_seconds=2.0, max_warmup_seconds=0.5)
+MOST_ALTERNATING = 3
+"""Engines that get the time that was asked for; more of them share that of so many."""
 MEMORY_RUNS = Settings(min_runs=5, max_runs=5, max_warmup_seconds=0.2)
 
 
@@ -34,23 +45,23 @@ class Measure(Stage):
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: Product
+    own: OwnGraph
     engine: CompiledEngine
+    peer: Peer | None
     images: ModelImages
     settings: Settings
     threads: int
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write fp32.json and, if the target is this machine or a device, int8.json: latency, then memory.
+        """Write fp32.json and own.json and, if the target is this machine or a device, int8.json.
 
-        Where an emulator runs the engine, instructions.json has what one inference executes; where layers can
-        be timed one by one, layers.json has what each takes; where FP16 competes, fp16.json has its latency.
+        Of a target that is this machine, peer.json has the latency of onnxruntime's own INT8. Where an
+        emulator runs the engine, instructions.json has what one inference executes; where layers can be timed
+        one by one, layers.json has what each takes; where FP16 competes, fp16.json has its latency.
 
-        Where both run here they alternate, so that a drift of the machine hits both.
+        What runs here alternates, so that a drift of the machine hits all.
         """
-        engines = {"fp32": (ReferenceTarget.runner, self.float_model.file("model.onnx"))}
         target = self.engine.heard(progress)
-        if target.runs_here:
-            engines["int8"] = (target.runner, self.engine.path)
         images = first_images(self.images, self.settings.batch)
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
@@ -59,21 +70,52 @@ class Measure(Stage):
             times = [asdict(layer) for layer in target.layer_times(self.engine.path, images[0])]
             (output / LAYERS).write_text(json.dumps(times))
         if isinstance(target, OnDevice):
-            with progress.task(f"measure on {self.engine.device}", None):
-                there = target.measure(self.engine.path, images, self.settings, self.threads)
-            (output / "int8.json").write_text(to_json([there, there]))  # alone in its process: memory too
-            fp16 = target.fp16_latency() if isinstance(target, HasFp16) else None
-            if fp16:
-                (output / "fp16.json").write_text(to_json([fp16]))
-            (output / FINDINGS).write_text(json.dumps([asdict(one) for one in target.findings()]))
-        memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
-        with progress.task("measure", 1 + len(engines)) as advance:
-            latency = measure_in_child(list(engines.values()), images, self.settings, self.threads)
+            self._on_device(target, images, output, progress)
+        with tempfile.TemporaryDirectory(prefix="edgec-measure-") as scratch:
+            self._here(Path(scratch), images, output, progress)
+
+    def _on_device(
+        self, target: OnDevice, images: NDArray[np.uint8], output: Path, progress: Progress
+    ) -> None:
+        with progress.task(f"measure on {self.engine.device}", None):
+            there = target.measure(self.engine.path, images, self.settings, self.threads)
+        (output / "int8.json").write_text(to_json([there, there]))  # alone in its process: memory too
+        fp16 = target.fp16_latency() if isinstance(target, HasFp16) else None
+        if fp16:
+            (output / "fp16.json").write_text(to_json([fp16]))
+        (output / FINDINGS).write_text(json.dumps([asdict(one) for one in target.findings()]))
+
+    def _here(self, scratch: Path, images: NDArray[np.uint8], output: Path, progress: Progress) -> None:
+        """Measure all that runs on this machine."""
+        own, words = self.own.as_it_came(scratch)
+        (output / OWN_GRAPH).write_text(json.dumps(words))
+        prepared = str(own.save(scratch / "own.json"))
+        engines = {
+            PIXELS: (ReferenceTarget.runner, self.float_model.file("model.onnx")),
+            OWN: (RUNNER, Path(prepared)),
+        }
+        if self.engine.where.runs_here:
+            engines[INT8] = (self.engine.where.runner, self.engine.path)
+        network = self.peer.network if self.peer is not None else None
+        if network is not None:
+            engines[PEER] = (RUNNER, network.save(scratch / "peer.json"))
+        alone = [name for name in (PIXELS, INT8) if name in engines]
+        with progress.task("measure", 2 + len(alone)) as advance:
+            share = MOST_ALTERNATING * self.settings.max_seconds / max(MOST_ALTERNATING, len(engines))
+            settings = replace(self.settings, max_seconds=share)
+            latency = measure_in_child(list(engines.values()), images, settings, self.threads)
             advance(1)
-            for (precision, engine), runs in zip(engines.items(), latency, strict=True):
-                alone = measure_in_child([engine], images, memory_runs, self.threads)
-                (output / f"{precision}.json").write_text(to_json([runs, *alone]))
+            found = {name: [runs] for name, runs in zip(engines, latency, strict=True)}
+            memory_runs = replace(MEMORY_RUNS, batch=self.settings.batch)
+            for name in alone:
+                found[name] += measure_in_child([engines[name]], images, memory_runs, self.threads)
                 advance(1)
+            preparation = [("targets.peers.preparation", Path(prepared))]
+            runs = replace(PREPARATION_RUNS, batch=self.settings.batch)
+            found[PREPARATION] = measure_in_child(preparation, images, runs)
+            advance(1)
+        for name, runs_found in found.items():
+            (output / f"{name}.json").write_text(to_json(runs_found))
 
 
 def first_images(images: ModelImages, batch_size: int) -> NDArray[np.uint8]:
@@ -93,6 +135,10 @@ class Measurements:
         """Return the measurement of latency, and the one of memory; neither if none was made."""
         name = f"{precision}.json"
         return from_json(self._text(name)) if self._has(name) else []
+
+    def own_graph(self) -> str:
+        """Return what the user's own network is, in words."""
+        return str(json.loads(self._text(OWN_GRAPH)))
 
     def layers(self) -> tuple[TimedLayer, ...]:
         """Return the time of each layer; none where they cannot be timed one by one."""

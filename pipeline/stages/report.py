@@ -16,6 +16,7 @@ from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.diagnosis.diagnosis_record import Diagnosis
 from pipeline.progress import Progress
+from pipeline.report.fitting import fitting
 from pipeline.report.latency import latency_of, memory_of
 from pipeline.report.limits import GateLimits
 from pipeline.report.model.accuracy import Accuracy, Robustness
@@ -29,20 +30,30 @@ from pipeline.report.model.build_report import (
     overall,
 )
 from pipeline.report.model.certainty import NotMeasured
-from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, LayerTimes, MixedPrecision
+from pipeline.report.model.layer_costs import (
+    Coverage,
+    LayerSensitivity,
+    LayerTimes,
+    MixedPrecision,
+    slowest_in_float,
+)
 from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
 from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.portability import sixteen_bit_sums
+from pipeline.report.race import Race
 from pipeline.report.recommend import recommend
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.attribute import Sensitivities
+from pipeline.stages.compared import Compared
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.diagnose import FILE as DIAGNOSIS
-from pipeline.stages.measure_latency import Measurements
+from pipeline.stages.measure_latency import INT8, PIXELS, Measurements
+from pipeline.stages.peer import Peer
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
-from targets.base import BuildState, Origin
+from targets.base import BuildState, NamesFloatLayers, Origin
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement
+from targets.runtime.preprocess import Preprocessing
 
 TOOLS = ("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
 """What all targets have in common. Toolchains name their own."""
@@ -51,6 +62,8 @@ OUTSIDE = NotMeasured(
     reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
 )
 """In place of what a clock or the memory of a process says."""
+NOTHING_SHIPS = NotMeasured(reason="the reference judges accuracy, with settings that are exact and not fast")
+NO_FLOAT_THERE = NotMeasured(reason="the float network does not run where the engine does")
 
 
 def read_accuracy(path: Path) -> Accuracy | PixelAccuracy:
@@ -71,6 +84,7 @@ class WriteReport(Stage):
     threads: int
     limits: GateLimits
     evaluation: Split
+    preprocessing: Preprocessing
     calibration: Split
     checkpoint: InputFile
     float_model: Product
@@ -79,6 +93,7 @@ class WriteReport(Stage):
     toolchain: dict[str, str]
     """The versions of its packages."""
     accuracy: Product
+    peer: Peer | None
     measurements: Product | None
     """None leaves out what is not the same every time it is measured: latency and memory."""
     sensitivity: Product | None
@@ -97,17 +112,22 @@ class WriteReport(Stage):
     def _report(self) -> Report:
         accuracy = self._accuracy(ACCURACY)
         origin = self.engine.where.origin
-        fp32, int8 = self._measured.runs("fp32"), self._measured.runs("int8")
+        fp32, int8 = self._measured.runs(PIXELS), self._measured.runs(INT8)
+        compared = Compared(self._measured, self.peer, origin, self.threads)
         latency_int8, memory_int8 = self._latency(int8, origin), self._memory(int8, origin)
-        gates = tuple(self.limits.judge(accuracy, latency_int8, origin))
+        race = self._race(compared, origin)
+        gates = tuple(self.limits.judge(accuracy, latency_int8, origin, race))
         return Report(
             verdict=overall(gates),
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=self._latency(fp32, ReferenceTarget.origin),
+            latency_fp32=self._latency(compared.baseline, ReferenceTarget.origin),
             latency_int8=latency_int8,
-            speed=speed_ratio(fp32[0], int8[0]) if fp32 and int8 and origin is Origin.HOST else None,
+            speed=compared.speed(compared.baseline),
+            fitting=fitting(self.evaluation, self.preprocessing),
+            compared=compared.rows() if fp32 else (),
+            no_peer=compared.no_peer() if fp32 else None,
             recommendation=self._recommendation(accuracy, origin),
             instructions_int8=self._instructions(origin),
             memory_fp32=self._memory(fp32, ReferenceTarget.origin),
@@ -141,6 +161,20 @@ class WriteReport(Stage):
     def _latency(self, measured: list[Measurement], origin: Origin) -> MeasuredLatency:
         return latency_of(measured[0], origin, self.threads) if measured else self._not_measured()
 
+    def _race(self, compared: Compared, origin: Origin) -> Race | NotMeasured:
+        """Return INT8 against what would run without it: FP32 here, FP16 on a device that has it."""
+        if self.engine.target == ReferenceTarget.name:
+            return NOTHING_SHIPS
+        int8, fp16 = self._measured.runs(INT8), self._measured.runs("fp16")
+        layers = self._measured.layers()
+        if int8 and fp16:
+            return Race("FP16", speed_ratio(fp16[0], int8[0]), origin, layers)
+        speed = compared.speed(compared.baseline)
+        if speed is not None:
+            return Race("FP32", speed, origin, layers)
+        missing = self._latency(int8, origin)
+        return missing if isinstance(missing, NotMeasured) else NO_FLOAT_THERE
+
     def _memory(self, measured: list[Measurement], origin: Origin) -> MeasuredMemory:
         if not measured:
             return self._not_measured()
@@ -152,11 +186,14 @@ class WriteReport(Stage):
         from calibration.coverage import coverage
 
         found = coverage(self.int8_model.file("model.int8.onnx"))
+        target, times = self.engine.where, self._layer_times()
+        in_float = found.float_layers
+        if times is not None:
+            in_float = slowest_in_float(times)
+        elif isinstance(target, NamesFloatLayers):
+            in_float = target.float_layers(self.engine.path)
         return Coverage(
-            int8_macs=found.int8_macs,
-            total_macs=found.total_macs,
-            float_layers=found.float_layers,
-            times=self._layer_times(),
+            int8_macs=found.int8_macs, total_macs=found.total_macs, float_layers=in_float, times=times
         )
 
     def _layer_times(self) -> LayerTimes | None:

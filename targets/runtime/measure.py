@@ -208,7 +208,11 @@ def _infer_in_turn(runner: Runner, images: NDArray[np.uint8], batch: int) -> Cal
     if len(images) < batch:
         raise ValueError(f"{len(images)} images cannot fill a batch of {batch}")
     starts = range(0, len(images) - batch + 1, batch)
-    turn = itertools.cycle([np.ascontiguousarray(images[i : i + batch]) for i in starts])
+    prepare = getattr(runner, "prepare", None)  # of a runner whose input is not pixels, and not timed
+    if prepare is None:
+        turn = itertools.cycle([np.ascontiguousarray(images[i : i + batch]) for i in starts])
+    else:
+        turn = itertools.cycle([prepare(images[i : i + batch]) for i in starts])
     return lambda: runner.infer(next(turn))
 
 

@@ -15,6 +15,6 @@ def find_runner(name: str) -> Any:
     try:
         return importlib.import_module(beside)
     except ModuleNotFoundError as error:
-        if error.name != beside:
+        if not f"{beside}.".startswith(f"{error.name}."):  # it is there, and lacks something
             raise
     return importlib.import_module(name)

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from calibration.recipe import QuantRecipe
 from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, require_engine
 from targets.devices import CpuBoard
-from targets.errors import TargetUnavailable
+from targets.errors import EngineError, TargetUnavailable
 from targets.processor import LIMIT, cpu_flags, cpu_name
 from targets.reach import emulator
 from targets.reach.emulator import CheckedRunner, EmulatedRunner, read_metadata
 from targets.reach.instructions import instructions_per_inference
 from targets.reach.local import open_local
 from targets.runtime.cpu import NEEDED
-from targets.runtime.native_runner import LayerTime
+from targets.runtime.native_runner import LayerTime, read_engine
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.tuning.database import digest
 
@@ -47,6 +47,14 @@ class IntegerTarget:
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
         """Count the instructions of one inference where an emulator runs it. Nothing counts them here."""
         return None
+
+    def float_layers(self, engine: Path) -> tuple[str, ...]:
+        """Return the layers that an engine computes in float. Raises EngineError."""
+        try:
+            layers = read_engine(engine)[0]["layers"]
+        except ValueError as error:
+            raise EngineError(str(error)) from error
+        return tuple(dict.fromkeys(layer["node"] for layer in layers if not layer["int8"]))
 
 
 class HostTarget(IntegerTarget):

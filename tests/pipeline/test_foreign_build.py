@@ -1,20 +1,33 @@
 """MODEL=path/to/model.onnx builds, validates and bundles like a known model."""
 
+import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from rich.console import Console
 
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.progress import Silent
+from pipeline.report.html import render_html
+from pipeline.report.markdown import report_summary
+from pipeline.report.model.build_report import Report
+from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.performance import Latency
+from pipeline.report.terminal import render_terminal
+from targets.runtime.measure import Measurement
+from targets.tvm.cpu_target import host_isa
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, random_pixels, write_folder, write_idx_set
 from tests.pipeline.models.foreign.networks import SEGMENTERS, MobileNetLike, VggLike, export, make
+from tests.pipeline.report.samples import measurement
+from tests.targets.needs import or_skip
 
 
 @pytest.fixture
@@ -34,6 +47,12 @@ def build(net: Path, **options: object) -> Build:
         "latency.seconds": 0.1,
     }
     return Build(load_config(BuildConfig, None, chosen | options), Silent())
+
+
+def terminal(report: Report) -> str:
+    told = io.StringIO()
+    render_terminal(report, Console(file=told, width=300))
+    return told.getvalue()
 
 
 def test_a_foreign_model_goes_the_whole_way(net: Path) -> None:
@@ -151,3 +170,68 @@ def test_doctor_names_what_it_cannot_read(net: Path, edgec: Edgec, tmp_path: Pat
         assert done.returncode != 0
         assert told in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_fp32_is_the_users_own_file_and_every_comparison_says_what_it_is(net: Path) -> None:
+    made = build(net)
+    report = Report.load(made.report.file("report.json"))
+    own, pixels, peer = report.compared
+    assert own.graph == "net.onnx as it came"
+    assert "model.onnx" in pixels.graph
+    assert "quantize_static" in peer.graph
+    assert (peer.agreement is not None, peer.agreement_images) == (True, 20)
+    fastest = min((own, pixels), key=lambda run: run.p50.ms)
+    assert [run.baseline for run in (own, pixels, peer)] == [fastest is own, fastest is pixels, False]
+    assert isinstance(report.latency_fp32, Latency)
+    assert report.latency_fp32.p50.ms == fastest.p50.ms
+    assert report.speed == fastest.speed
+    assert all("1 thread" in run.engine and "CPUExecutionProvider" in run.engine for run in report.compared)
+    for shown in (render_html(report), report_summary(report).replace("\\", ""), terminal(report)):
+        assert "net.onnx as it came" in shown
+        assert "quantize_static" in shown
+        assert "looked at are not changed" in shown
+    lasting = Report.load(made.lasting_report.file("report.json"))
+    assert lasting.compared == ()
+
+
+def test_the_peer_can_be_left_out_and_is_then_said_to_be(net: Path, edgec: Edgec) -> None:
+    made = build(net, **{"latency.peer": False})
+    report = Report.load(made.report.file("report.json"))
+    assert len(report.compared) == 2
+    assert "latency.peer" in str(report.no_peer)
+    assert "peer" not in [step.stage for step in made.steps]
+    assert "--no-peer" in edgec("build", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("int8_ms", "min_speedup", "verdict"),
+    [
+        (10.0, None, Verdict.FAIL),
+        (10.0, 0, None),
+        (0.5, None, Verdict.PASS),
+    ],
+)
+def test_what_is_shown_to_be_slower_fails_unless_min_speedup_says_otherwise(
+    int8_ms: float,
+    min_speedup: float | None,
+    verdict: Verdict | None,
+    net: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The clock is made up: the user's file takes 1 ms, model.onnx 1.2, the engine so many."""
+    or_skip(host_isa)
+    times = {"own.json": 1.0, "model.onnx": 1.2, "peer.json": 0.8, "model.engine": int8_ms}
+
+    def made_up(engines: list[tuple[str, Path]], *_: object) -> list[Measurement]:
+        block = 5 if len(engines) > 1 else 0
+        runs = [measurement(times[path.name], runs=200, seed=n) for n, (_, path) in enumerate(engines)]
+        return [replace(one, block=block) for one in runs]
+
+    monkeypatch.setattr("pipeline.stages.measure_latency.measure_in_child", made_up)
+    made = build(net, **{"latency.min_speedup": min_speedup, "target": "host"})
+    gates = {gate.name: gate for gate in Report.load(made.report.file("report.json")).gates}
+    assert ("latency.min_speedup" in gates) == (verdict is not None)
+    if verdict is not None:
+        gate = gates["latency.min_speedup"]
+        assert gate.value == pytest.approx(1 / int8_ms, rel=0.02)
+        assert gate.verdict is verdict

@@ -11,6 +11,7 @@ from pipeline.report.model.accuracy import Accuracy, Robustness
 from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, MixedPrecision
 from pipeline.report.model.performance import (
+    ComparedRun,
     Instructions,
     Latency,
     MeasuredLatency,
@@ -57,6 +58,25 @@ def _kind(accuracy: object) -> str:
 AnyAccuracy = Annotated[
     Annotated[Accuracy, Tag("of images")] | Annotated[PixelAccuracy, Tag("of pixels")], Discriminator(_kind)
 ]
+
+
+class FittedPicture(Record):
+    """One evaluation picture as it is stored, and as the network sees it: PNG, base64, at most 160 pixels."""
+
+    name: str
+    stored: tuple[PositiveInt, PositiveInt]  # height, width
+    seen: tuple[PositiveInt, PositiveInt]
+    before: str
+    after: str
+
+
+class PictureFitting(Record):
+    """What resize and crop do."""
+
+    words: str
+    looked_at: NonNegativeInt  # evaluation pictures, evenly drawn
+    untouched: NonNegativeInt  # of them: every pixel as it is stored
+    picture: FittedPicture | None = None  # one that was changed, if one was; None: none could be read
 
 
 class Machine(Record):
@@ -114,6 +134,9 @@ class Report(Record):
     latency_fp32: MeasuredLatency
     latency_int8: MeasuredLatency
     speed: SpeedRatio | None = None  # INT8's time over FP32's; None: they were not measured alternately
+    compared: tuple[ComparedRun, ...] = ()  # what was timed in alternation with INT8
+    no_peer: str | None = None  # why onnxruntime's own INT8 is not among them
+    fitting: PictureFitting | None = None
     recommendation: Recommendation | None = None  # None: there was only one engine to choose from
     instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory

@@ -47,8 +47,14 @@ class Coverage(Record):
 
     int8_macs: NonNegativeInt
     total_macs: PositiveInt
-    float_layers: tuple[str, ...]
+    float_layers: tuple[str, ...]  # all that computes in float, with weights or not; the slowest first
     times: LayerTimes | None = None  # where layers can be timed one by one
+
+
+def slowest_in_float(times: LayerTimes) -> tuple[str, ...]:
+    """Return what computes in float, what takes longest first."""
+    in_float = [layer for layer in times.layers if not layer.int8]
+    return tuple(layer.layer for layer in sorted(in_float, key=lambda layer: -layer.microseconds))
 
 
 class FloatLayer(Record):

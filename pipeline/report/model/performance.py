@@ -62,6 +62,21 @@ class SpeedRatio(Record):
     effective_rounds: float  # independent rounds that would say as much
 
 
+class ComparedRun(Record):
+    """Another way to run the network on the same machine, timed in alternation with INT8."""
+
+    name: str
+    graph: str  # which network, and where it begins
+    engine: str  # what runs it, with its version and settings
+    input: str  # what it gets, and what is not in its time
+    p50: Quantile
+    speed: SpeedRatio | None  # INT8's time over this one's; None: INT8 does not run on this machine
+    baseline: bool = False  # what this report calls FP32
+    agreement: float | None = None  # share of images with the same top-1 as FP32; None: not compared
+    agreement_images: NonNegativeInt = 0
+    note: str = ""
+
+
 class Memory(Record):
     """Peak resident memory of a process that opened the engine and ran it."""
 

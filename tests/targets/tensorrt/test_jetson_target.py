@@ -76,7 +76,7 @@ def test_without_rtx_its_check_is_skipped_and_never_passed(
     target = find_target("jetson")
     assert "TensorRT-RTX not installed" in target.fingerprint()
     target.build(int8_model, tmp_path / target.engine_name)
-    assert checks(tmp_path) == {"placement": "passed", "TensorRT-RTX": "skipped"}
+    assert checks(tmp_path) == {"placement": "passed", "TensorRT-RTX": "skipped", "exactness": "passed"}
 
 
 def test_a_graph_for_cpus_is_refused_with_the_recipe_that_is_needed(

@@ -1,0 +1,66 @@
+"""onnxruntime's own static quantisation: what people use on a CPU where they do not use edgec."""
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import EngineError
+from targets.peers.prepared_input import PreparedNetwork
+
+SETTINGS = "quantize_static: Q/DQ, uint8 activations, int8 weights, a scale a channel, MinMax"
+
+
+def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]], file: Path) -> None:
+    """Quantise a float network as onnxruntime's documentation has it for CPUs, and write `file`.
+
+    images: batches of pixels [N, H, W, C]. Raises EngineError where onnxruntime cannot.
+    """
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc] # the package has no types
+        def __init__(self) -> None:
+            self._inputs = _inputs(network, images)
+
+        def get_next(self) -> dict[str, NDArray[np.generic]] | None:
+            return next(self._inputs, None)
+
+    with tempfile.TemporaryDirectory(prefix="edgec-peer-") as scratch, _quiet():
+        prepared = Path(scratch) / "prepared.onnx"
+        try:
+            quant_pre_process(str(network.file), str(prepared), skip_symbolic_shape=True)
+            quantization.quantize_static(
+                str(prepared),
+                str(file),
+                Reader(),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+            )
+        except Exception as error:  # whatever its own code raises: no figure is no reason to stop a build
+            said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise EngineError(f"onnxruntime's quantize_static refuses the network: {said}") from error
+
+
+def _inputs(
+    network: PreparedNetwork, images: Iterable[NDArray[np.uint8]]
+) -> Iterator[dict[str, NDArray[np.generic]]]:
+    for batch in images:
+        for n in range(len(batch)):
+            yield {"image": network.prepared(batch[n : n + 1], floats=True)}
+
+
+class _quiet:  # noqa: N801 - a context manager
+    """Keep onnxruntime's advice on its own pre-processing to itself."""
+
+    def __enter__(self) -> None:
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *_: Any) -> None:  # noqa: ANN401 - an exception, or none
+        logging.disable(logging.NOTSET)
