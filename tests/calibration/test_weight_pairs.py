@@ -13,8 +13,9 @@ from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from calibration.weight_pairs import can_saturate, count_pairs, neighbours
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported, export
-from tests.calibration.test_moments import SIZE, Separable
+from tests.calibration.networks import Exported, Separable, export
+
+SIZE = (16, 16, 3)
 
 
 def counted_by_hand(weight: NDArray[np.int8], groups: int) -> tuple[int, int]:
