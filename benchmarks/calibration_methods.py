@@ -56,6 +56,8 @@ RECIPES = (
     "w8a8_asym_mse_wmse_bc",
     "w8a8_asym_mse_wmse_obq_bc",
     "w8a8_asym_mse_eq_wmse_obq_bc",
+    "w8a8_asym_mse_nosat_bc",
+    "w8a8_asym_mse_eq_wmse_nosat_bc",
 )
 PEERS = {
     "onnxruntime min-max symmetric": (CalibrationMethod.MinMax, True),

@@ -74,16 +74,11 @@ def neighbours(shape: tuple[int, ...], groups: int = 1) -> NDArray[np.intp]:
     if groups > 1 and channels == 1 and outputs == groups:
         return np.empty((0, 2), np.intp)
     numbers = np.moveaxis(np.arange(int(np.prod(shape[1:]))).reshape(channels, *kernel), 0, -1)
+    orders = [numbers.ravel(), *numbers.reshape(-1, channels)]
     found = {
-        (int(a), int(b))
-        for order in (numbers.ravel(), *numbers.reshape(-1, channels))
-        for a, b in _twos(order)
+        pair for order in orders for pair in zip(order[0::2].tolist(), order[1::2].tolist(), strict=False)
     }
     return np.array(sorted(found), np.intp).reshape(-1, 2)
-
-
-def _twos(order: NDArray[np.intp]) -> Iterator[tuple[np.intp, np.intp]]:
-    return zip(order[0::2], order[1::2], strict=False)
 
 
 def can_saturate(weight: NDArray[np.int8], pairs: NDArray[np.intp]) -> NDArray[np.bool_]:

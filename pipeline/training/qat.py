@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from calibration.correction import Correction
 from calibration.fake_quant import FakeQuantized, Rates
 from calibration.metrics import closeness, logits
 from calibration.onnx_graph import OnnxGraph
@@ -81,6 +82,7 @@ def train_quantized(config: QatConfig, output: Path, progress: Progress = SILENT
     CalibrationError for settings, images or a folder that cannot be used.
     """
     build = Build(_start_of(config, output), progress)
+    _check_trainable(build.recipe)
     subject = QatStart.of(build)
     split = build.dataset.split("train")
     images, labels = held_in_memory(split, build.model, progress)
@@ -110,6 +112,16 @@ def train_quantized(config: QatConfig, output: Path, progress: Progress = SILENT
         checked = sum(map(len, seen))
         folder.write("qat.json", json.dumps({"agreement": agreement, "images": checked}))
     return QatResult(quantized, tuple(history), agreement, checked)
+
+
+def _check_trainable(recipe: QuantRecipe) -> None:
+    """Raise UsageError for a recipe whose result training would not keep."""
+    for one in recipe.of_kind(Correction):
+        if one.undone_by_training:
+            raise UsageError(
+                f"{recipe.name} cannot be trained on: {one.undone_by_training}. "
+                f"Leave '{one.word}' out of the recipe."
+            )
 
 
 class QatTrainer:

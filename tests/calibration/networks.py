@@ -55,6 +55,33 @@ class TinyResNet(nn.Module):
         return logits
 
 
+class Separable(nn.Module):
+    """A depthwise, dilated and strided convolution, and one in two groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.depthwise = nn.Conv2d(8, 8, 3, stride=2, padding=2, dilation=2, groups=8)
+        self.grouped = nn.Conv2d(8, 6, (3, 1), padding=(1, 0), groups=2)
+        self.linear = nn.Linear(6, 4)
+
+    def layers(self, image: Tensor) -> dict[str, tuple[nn.Conv2d, Tensor]]:
+        """Each convolution with what it reads."""
+        x = ((image.float() - 120) * 0.02).permute(0, 3, 1, 2)
+        y = self.stem(x).relu()
+        return {
+            "stem": (self.stem, x),
+            "depthwise": (self.depthwise, y),
+            "grouped": (self.grouped, self.depthwise(y).relu()),
+        }
+
+    def forward(self, image: Tensor) -> Tensor:
+        last, x = self.layers(image)["grouped"]
+        logits: Tensor = self.linear(last(x).relu().mean((2, 3)))
+        return logits
+
+
 @dataclass(frozen=True)
 class Exported:
     """A float ONNX file and the shape of one of its images."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import unfold
 
 from calibration.collect import collect
@@ -14,36 +14,9 @@ from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import export
+from tests.calibration.networks import Separable, export
 
 SIZE = (16, 16, 3)
-
-
-class Separable(nn.Module):
-    """A depthwise, dilated and strided convolution, and one in two groups."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.stem = nn.Conv2d(3, 8, 3, padding=1)
-        self.depthwise = nn.Conv2d(8, 8, 3, stride=2, padding=2, dilation=2, groups=8)
-        self.grouped = nn.Conv2d(8, 6, (3, 1), padding=(1, 0), groups=2)
-        self.linear = nn.Linear(6, 4)
-
-    def layers(self, image: Tensor) -> dict[str, tuple[nn.Conv2d, Tensor]]:
-        """Each convolution with what it reads."""
-        x = ((image.float() - 120) * 0.02).permute(0, 3, 1, 2)
-        y = self.stem(x).relu()
-        return {
-            "stem": (self.stem, x),
-            "depthwise": (self.depthwise, y),
-            "grouped": (self.grouped, self.depthwise(y).relu()),
-        }
-
-    def forward(self, image: Tensor) -> Tensor:
-        last, x = self.layers(image)["grouped"]
-        logits: Tensor = self.linear(last(x).relu().mean((2, 3)))
-        return logits
 
 
 def test_corrected_biases_give_each_layer_the_mean_output_of_the_float_one(tmp_path: Path) -> None:

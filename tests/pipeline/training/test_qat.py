@@ -120,3 +120,8 @@ def test_a_build_takes_the_trained_graph_and_refuses_what_it_cannot_do_with_it(
     assert "calibration.recipe cannot be done" in refused.stderr
     again = edgec(*asked, "--json")
     assert all(step["cached"] for step in json.loads(again.stdout)["steps"])
+
+
+def test_a_recipe_that_training_would_undo_is_refused(settings: QatConfig, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"training moves one weight .* Leave 'nosat' out"):
+        train_quantized(settings.model_copy(update={"recipe": "w8a8_asym_nosat"}), tmp_path / "run")
