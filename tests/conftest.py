@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
@@ -13,6 +14,12 @@ from pipeline.progress import Silent
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+
+# What `make test` says depends on the code alone: every run tries the same examples. New ones are looked
+# for with `make test ARGS=--hypothesis-profile=search`; what that finds becomes an @example or a test.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=2000, deadline=None)
+settings.load_profile("same")
 
 Edgec = Callable[..., "subprocess.CompletedProcess[str]"]
 

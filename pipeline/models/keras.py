@@ -6,7 +6,9 @@ expects other pixels.
 
 import io
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,7 +53,16 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
         with h5py.File(_unpacked(path)) as file:
             file.visititems(visit)
-    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        EOFError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise CheckpointError(f"{path} is damaged or no HDF5 file ({error}).") from error
     if "conv2d/0" in values:
         values = _named(values, path)

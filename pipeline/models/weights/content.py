@@ -6,6 +6,7 @@ import re
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,16 +22,21 @@ ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safe
 DAMAGE = (
     pickle.UnpicklingError,
     struct.error,
+    tarfile.TarError,
     zipfile.BadZipFile,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
+    zlib.error,
+    ArithmeticError,
     AssertionError,
     AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
     TypeError,
+    ValueError,
 )
-"""What torch.load raises on truncated and scrambled files."""
+"""What zipfile, tarfile and torch.load raise on truncated and scrambled files."""
 
 KINDS = (
     (b"\x89HDF\r\n\x1a\n", "a Keras file; give its name the ending .h5"),
@@ -60,11 +66,14 @@ def read_content(path: Path) -> Mapping[object, object]:
     for magic, told in KINDS:
         if begin.startswith(magic):
             raise CheckpointError(f"{path} is {told}.")
-    if zipfile.is_zipfile(path):
-        return _read_zip(path)
-    if tarfile.is_tarfile(path):
-        raise CheckpointError(_of_tar(path))
-    return _read_torch(path)
+    try:
+        if zipfile.is_zipfile(path):
+            return _read_zip(path)
+        if tarfile.is_tarfile(path):
+            raise CheckpointError(_of_tar(path))
+        return _read_torch(path)
+    except DAMAGE as error:
+        raise CheckpointError(f"{path} is truncated or no torch file ({_first_sentence(error)}).") from error
 
 
 def _is_safetensors(begin: bytes) -> bool:
@@ -83,17 +92,14 @@ def _read_safetensors(path: Path) -> Mapping[object, object]:
 
 def _read_zip(path: Path) -> Mapping[object, object]:
     """Read torch's present format, or TorchScript, which is a zip with source code in it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, *DAMAGE) as error:
-        raise CheckpointError(f"{path} is damaged ({_first_sentence(error)}).") from error
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
     if any(name.endswith("config.json") for name in names) and any(name.endswith(".h5") for name in names):
         raise CheckpointError(f"{path} is a Keras file; give its name the ending .keras.")
     if any(name.endswith("/constants.pkl") for name in names):
         try:
             return read_torchscript(path)
-        except DAMAGE as error:
+        except pickle.UnpicklingError as error:
             raise CheckpointError(f"{path} is damaged TorchScript ({_first_sentence(error)}).") from error
     if not any(name.endswith("data.pkl") for name in names):
         raise CheckpointError(
@@ -124,8 +130,6 @@ def _read_torch(path: Path) -> Mapping[object, object]:
             f"{path} is damaged, or holds Python objects that could run code when loaded; nothing of it was"
             f" run ({_refused(error)}). {ADVICE}"
         ) from error
-    except DAMAGE as error:
-        raise CheckpointError(f"{path} is truncated or no torch file ({_first_sentence(error)}).") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by name. {ADVICE}")
     return content

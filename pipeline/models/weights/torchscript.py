@@ -64,7 +64,9 @@ class _Unpickler(pickle.Unpickler):
 def read_torchscript(path: Path) -> dict[object, object]:
     """Return parameters and buffers by name, as state_dict() would. Raises what unpickling raises."""
     with zipfile.ZipFile(path) as archive:
-        pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+        if pickled is None:
+            raise pickle.UnpicklingError("it has no data.pkl")
         root = _Unpickler(archive, pickled).load()
     return dict(_tensors(root, ""))
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import pickle
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -86,6 +87,12 @@ def packed(name: str) -> bytes:
     return out.getvalue()
 
 
+def of_several_disks() -> bytes:
+    """Return a zip that says it goes on in another file (APPNOTE.TXT, 4.3.15)."""
+    zipped, locator = packed("net/data.pkl"), struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 2)
+    return zipped[:-22] + locator + zipped[-22:]
+
+
 OTHERS = {
     "torch's oldest": (oldest_format(), r"the format of torch before 0\.1\.10.*weights_only=False"),
     "gzip": (gzip.compress(b"weights"), "packed with gzip. Unpack it"),
@@ -96,6 +103,7 @@ OTHERS = {
     "a web page": (b"<!DOCTYPE html><title>Sign in</title>", "a web page, not weights"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(80), r"a Keras file; give its name the ending \.h5"),
     "a zip of pictures": (packed("photos/a.jpg"), "a zip without weights of torch in it"),
+    "a zip of several disks": (of_several_disks(), "truncated or no torch file .*span multiple disks"),
     "tflite": (b"\x00\x00\x00\x00TFL3" + bytes(80), "is a network, not weights"),
     "NumPy": (b"\x93NUMPY" + bytes(80), "a NumPy array"),
     "nothing": (b"", "truncated or no torch file"),
