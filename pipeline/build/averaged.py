@@ -20,7 +20,6 @@ from pipeline.report.ensemble_page import Combination, EnsembleReport
 from pipeline.report.paired import paired_images
 from pipeline.report.plausibility import judge_answers
 from pipeline.report.stats import wilson_interval
-from pipeline.stages.measure_latency import Measurements
 from pipeline.task import Task
 from targets.base import EngineRunner
 from targets.reference import ReferenceTarget
@@ -93,7 +92,7 @@ def _ask(builds: Sequence[Build], evaluation: Split, progress: Progress) -> Answ
     labels: list[NDArray[np.int64]] = []
     for number, build in enumerate(builds):
         with ExitStack() as stack:
-            float_model = build.float_model.file("model.onnx")
+            float_model = build.float_model.path
             fp32_runner: EngineRunner = stack.enter_context(ReferenceTarget().open(float_model))
             int8_runner = stack.enter_context(build.target.open(build.engine.path))
             advance = stack.enter_context(progress.task(f"validate {build.model.name}", len(evaluation)))
@@ -121,7 +120,7 @@ class _Cost:
 
 def _cost(build: Build) -> _Cost:
     """Read a member's median latencies, and what an emulator counted."""
-    measured = Measurements(build.measurements)
+    measured = build.measurements
 
     def milliseconds(precision: str) -> float | None:
         runs = measured.runs(precision)

@@ -25,8 +25,8 @@ def publish(build: Build, label: str = "") -> Path:
     """
     packed = build.bundle
     found = () if build.brought is not None else (build.ranges,)
-    parts = (build.float_model, *found, build.int8_model, build.engine.product, build.report)
-    files = {file: product for product in parts for file in product.digests}
+    parts = (build.float_model, *found, build.int8_model, build.engine, build.report)
+    files = {file: part.product for part in parts for file in part.product.digests}
     out = build.config.out
     name = build.name + label
     folder, bundle = out / name, out / f"{name}.edgec"
@@ -35,7 +35,7 @@ def publish(build: Build, label: str = "") -> Path:
         with _held(folder):
             for file, product in files.items():
                 place(product, file, folder / file)
-            place(packed, f"{build.name}.edgec", bundle)
+            place(packed.product, packed.path.name, bundle)
     return bundle
 
 

@@ -37,8 +37,7 @@ def rebuild(bundle: Path, inputs: Mapping[str, str | Path | None], progress: Pro
         given = {name: place for name, place in inputs.items() if place is not None}
         options = {**settings, **given, "out": Path(scratch)}
         build = Build(load_config(BuildConfig, None, options), progress)
-        (name,) = build.bundle.digests
-        again = build.bundle.file(name)
+        again = build.bundle.path
         different = tuple(_differences(manifest, verify(again).manifest))
         reasons = tuple(_reasons(_report(bundle), _report(again))) if different else ()
         return Rebuilt(bundle.read_bytes() == again.read_bytes(), different, reasons)

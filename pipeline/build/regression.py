@@ -22,7 +22,7 @@ def save_baseline(build: Build, folder: Path) -> Path:
 
     Raises MeaninglessError if FP32 does no better than guessing.
     """
-    report = _report(build)
+    report = build.report.load()
     refuse_guesses(report)
     baseline = baseline_of(report)
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def compare_with_baseline(build: Build, folder: Path, limits: Limits, old_bundle
     With `old_bundle` its engine and the build's run alternately in one process, and speed is judged; without,
     the stored latency only warns. Raises ReportError if there is no baseline, or it is of something else.
     """
-    report = _report(build)
+    report = build.report.load()
     path = folder / baseline_of(report).file_name
     if not path.exists():
         raise ReportError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
@@ -71,7 +71,3 @@ def _race(build: Build, old_bundle: Path) -> SpeedRatio:
         with build.progress.task("race the old engine", None):
             before, after = measure_in_child(engines, images, build.latency_settings, threads)
     return speed_ratio(before, after)
-
-
-def _report(build: Build) -> Report:
-    return Report.load(build.report.file("report.json"))

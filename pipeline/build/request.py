@@ -5,25 +5,20 @@ from functools import cached_property
 from pathlib import Path
 
 from calibration.recipe import QuantRecipe
-from pipeline.build.rules import check_brought
+from pipeline.build.rules import check_brought, check_task
 from pipeline.bundle.signing import public_half
 from pipeline.cache.digest import InputFile, RememberedDigests
 from pipeline.config import BuildConfig, ExportConfig
-from pipeline.data.dataset import Dataset
 from pipeline.data.left_over import left_over
-from pipeline.data.masks import open_for_segmentation
-from pipeline.data.numbered_classes import in_order
-from pipeline.data.open import NAMED, open_dataset
-from pipeline.data.relabel import relabelled
+from pipeline.data.open import NAMED
 from pipeline.data.split import Split
 from pipeline.errors import DataError, UsageError
 from pipeline.known_devices import find_device
 from pipeline.models.foreign.description import ForeignModel, description_file, is_foreign, read_foreign
-from pipeline.models.zoo import KnownModel, find_model, find_weights
+from pipeline.models.zoo import KnownModel, find_model
 from pipeline.progress import Progress
 from pipeline.report.limits import GateLimits
 from pipeline.stages.image_set import ModelImages
-from pipeline.task import Task
 from targets.base import Target
 from targets.registry import find_target
 from targets.runtime.measure import Settings
@@ -39,7 +34,7 @@ class Request:
         self.progress = progress
         self.model: KnownModel | ForeignModel = _find(config)
         self.device = None if config.device is None else str(find_device(config.device))
-        self.model.task.check(config)
+        check_task(self.model.task, config)
         self.target: Target = find_target(config.target, self.device)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
@@ -47,10 +42,12 @@ class Request:
         self.target.check()
         self.kept = config.out / "store"
         self.digests = RememberedDigests(self.kept / "digests.json")
-        self.checkpoint = self._weights()
+        self.checkpoint = self.model.weights_file(config.checkpoint, config.data)
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
-        self.dataset = self._dataset()
+        self.dataset = self.model.open_images(
+            self._location(), config.labels, config.class_order, self.digests
+        )
         self.classes = self._classes()
 
     @property
@@ -114,28 +111,12 @@ class Request:
         location = self._location()
         return next((name for name, place in NAMED.items() if place == location), location.resolve().name)
 
-    def _weights(self) -> InputFile:
-        if isinstance(self.model, ForeignModel):
-            from pipeline.models.foreign.external_data import input_onnx
-
-            return input_onnx(self.model.path)
-        return InputFile.at(find_weights(self.model, self.config.checkpoint, self.config.data))
-
     def _classes(self) -> int:
         names = self.dataset.classes
         try:
             return self.model.classes_for(len(names))
         except DataError as error:
             raise DataError(f"{error} The data set's are {', '.join(names[:40])}.") from error
-
-    def _dataset(self) -> Dataset:
-        model, labels = self.model, self.config.labels
-        if isinstance(model, ForeignModel) and model.task is Task.SEGMENT:
-            return open_for_segmentation(self._location(), labels, model.named_labels, self.digests)
-        dataset = open_dataset(self._location(), labels, self.digests)
-        if isinstance(model, ForeignModel) and model.labels is not None:
-            return relabelled(dataset, model.labels, model.name)
-        return in_order(dataset, self.config.class_order)
 
     def _location(self) -> Path:
         location = self.config.data or self.model.data

@@ -1,7 +1,27 @@
-"""What a build cannot do with a quantised model that the user brings."""
+"""Settings that cannot be combined: with a task, or with a quantised model that the user brings."""
 
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
+from pipeline.task import Task
+
+
+def check_task(task: Task, config: BuildConfig) -> None:
+    """Raise UsageError naming a setting that only means something for another task."""
+    if task is Task.CLASSIFY:
+        return
+    unwanted = {
+        "calibration.max_drop": config.calibration.max_drop,
+        "calibration.quantized": config.calibration.quantized,
+        "validation.min_ratio": config.validation.min_ratio,
+        "validation.min_top1": config.validation.min_top1,
+        "validation.robustness": config.validation.robustness,
+    }
+    for name, value in unwanted.items():
+        if value:
+            raise UsageError(
+                f"{name} counts images that are classified correctly; {config.model} classifies each pixel."
+                " Leave it out: validation.max_drop is the limit for segmentation."
+            )
 
 
 def check_brought(config: BuildConfig) -> None:

@@ -20,7 +20,6 @@ from pipeline.errors import UsageError
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.terminal import render_terminal
-from pipeline.stages import parity
 
 
 @with_build_options()
@@ -37,7 +36,7 @@ def build(
         return
     one = Build(chosen, make_progress(as_json))
     bundle = publish(one)
-    report = Report.load(one.report.file("report.json"))
+    report = one.report.load()
     if as_json:
         _print_json({"bundle": str(bundle), **_result(one, report)})
     else:
@@ -73,7 +72,7 @@ def validate(
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
     one = Build(chosen, make_progress(as_json))
-    report = Report.load(one.report.file("report.json"))
+    report = one.report.load()
     if as_json:
         _print_json(_result(one, report))
     else:
@@ -95,12 +94,12 @@ def export(
     if not output.name:
         raise UsageError("--output names no file. Give one, such as model.onnx.")
     one = Build(chosen, make_progress(as_json))
-    product = one.float_model
-    found = parity.Parity.load(product.file(parity.FILE))
+    model = one.float_model
+    found = model.parity
     with writing(output.parent, "--output"):
-        place(product, "model.onnx", output)
+        place(model.product, model.file_name, output)
     if as_json:
-        _print_json({"model": str(output), "sha256": product.digests["model.onnx"], **asdict(found)})
+        _print_json({"model": str(output), "sha256": model.file_digest, **asdict(found)})
     else:
         typer.echo(
             f"{output} ({output.stat().st_size / 2**20:.2f} MiB), largest difference from torch "

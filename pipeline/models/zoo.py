@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibration.errors import did_you_mean
-from pipeline.cache.digest import value_digest
+from pipeline.cache.digest import InputFile, value_digest
 from pipeline.data.embedded import EMBEDDED
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.architecture import Architecture
@@ -43,6 +43,14 @@ class KnownModel(Model):
                 " set the model was made for, or a model whose classes follow the data set, such as resnet18."
             )
         return found
+
+    def weights_file(self, checkpoint: Path | None, data: Path | None) -> InputFile:
+        """Return `checkpoint`, or else the model's own file. Raises as `find_weights` does."""
+        return InputFile.at(find_weights(self, checkpoint, data))
+
+    def network_as_given(self, weights: Path) -> None:  # noqa: ARG002
+        """Return None: checkpoints are no ONNX files."""
+        return
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

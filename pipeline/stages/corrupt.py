@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.data.corruptions import CORRUPTIONS, parameters_of
 from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
+from pipeline.report.model.accuracy import Robustness
+from pipeline.stages.artifacts import Artifact, FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.validate import TOOLS
@@ -19,6 +20,17 @@ from targets.reference import ReferenceTarget
 
 BATCH = 32
 SEVERITIES = (1, 3, 5)
+
+
+@dataclass(frozen=True)
+class RobustnessFile(Artifact):
+    """What `Corrupt` wrote."""
+
+    file_name: ClassVar[str] = "robustness.json"
+
+    def load(self) -> Robustness:
+        """Read it."""
+        return Robustness.model_validate_json(self.path.read_text())
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,7 @@ class Corrupt(Stage):
     name: ClassVar[str] = "robustness"
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    float_model: Product
+    float_model: FloatModel
     engine: CompiledEngine
     images: ModelImages
     seed: int
@@ -40,9 +52,9 @@ class Corrupt(Stage):
         """Write robustness.json; images that cannot be read take no part, validation has named them."""
         corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
         tally = RobustnessTally(list(corruptions))
-        target = self.engine.heard(progress)
+        target = self.engine.target_reporting_to(progress)
         with (
-            ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
+            ReferenceTarget().open(self.float_model.path) as fp32,
             target.open(self.engine.path) as int8,
             progress.task("robustness", len(self.images)) as advance,
         ):
@@ -58,4 +70,4 @@ class Corrupt(Stage):
         found = tally.robustness(
             ReferenceTarget.origin, target.origin, parameters, self.seed, self.images.split.digest
         )
-        found.save(output / "robustness.json")
+        found.save(output / RobustnessFile.file_name)

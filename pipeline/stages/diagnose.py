@@ -11,14 +11,24 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.diagnosis.causes import diagnose
-from pipeline.diagnosis.diagnosis_record import EXPORT
+from pipeline.diagnosis.diagnosis_record import EXPORT, Diagnosis
 from pipeline.diagnosis.input_form import InputForm
 from pipeline.diagnosis.trial import BATCH, Answers, Pixels, TriedNetwork
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
+from pipeline.stages.artifacts import Artifact
 
-FILE = "diagnosis.json"
+
+@dataclass(frozen=True)
+class DiagnosisFile(Artifact):
+    """What `Diagnose` wrote."""
+
+    file_name: ClassVar[str] = "diagnosis.json"
+
+    def load(self) -> Diagnosis:
+        """Read it."""
+        return Diagnosis.model_validate_json(self.path.read_text())
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Diagnose(Stage):
         with progress.task("look for what makes FP32 guess", None):
             subject, where = subject_of(self.model, self.file.path, self.weights, len(self.images.classes))
             found = diagnose(subject, self.images, where, self.images.classes)
-        found.save(output / FILE)
+        found.save(output / DiagnosisFile.file_name)
         progress.say(f"diagnose: {found.conclusion}")
 
 

@@ -1,7 +1,7 @@
 """Checkpoint -> model.onnx: opset 17, pixels in, logits out, checked against torch on real images."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,62 +10,36 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cache.digest import InputFile
-from pipeline.cache.stage import Stage
-from pipeline.data.split import Split
-from pipeline.errors import CheckpointError, DataError
 from pipeline.models.opset import OPSET
 from pipeline.models.zoo import KnownModel
-from pipeline.progress import Progress
-from pipeline.stages.parity import Compared, Parity
+from pipeline.stages.checked_export import CheckedExport
+from pipeline.stages.parity import Compared
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class Export(Stage):
-    """Write model.onnx with batch normalisation folded into the convolutions, and parity.json."""
+class Export(CheckedExport):
+    """Write a network that edgec knows, with batch normalisation folded into the convolutions."""
 
     name: ClassVar[str] = "export"
     tools: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime")
+    compared_with: ClassVar[str] = "torch"
 
     model: KnownModel
-    classes: int
-    checkpoint: InputFile
     weights: str | None
-    check_images: Split
-    dynamic_batch: bool
-    max_difference: float
 
-    def run(self, output: Path, progress: Progress) -> None:
-        """Export and compare.
-
-        Raises CheckpointError if the weights do not fit or the logits differ, and DataError if no image that
-        they could differ on can be read.
-        """
+    def write(self, path: Path, say: Callable[[str], None]) -> Iterator[Compared]:
+        """Load and export, and yield what both give for the same images."""
         from pipeline.models.checkpoint import load_model
         from pipeline.models.resnet import take_rgb
 
-        with progress.task("export", None):
-            network = load_model(self.model, self.checkpoint.path, self.classes, self.weights, progress.say)
-            if self.model.colors == "BGR":
-                take_rgb(network)
-            path = output / "model.onnx"
-            write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
-            parity = Parity.of(self._compared(network, path))
-        parity.save(output)
-        progress.say(
-            f"export: largest difference of a logit from torch {parity.max_difference:.1e} "
-            f"on {parity.images} images (allowed: {self.max_difference:g})"
-        )
-        if not parity.images:
-            raise DataError("None of the evaluation images drawn to check the export can be read.")
-        if not parity.max_difference <= self.max_difference:
-            raise CheckpointError(
-                f"The exported model differs from torch by {parity.max_difference:.2e} in a logit; "
-                f"allowed is {self.max_difference:g} (export.max_difference). Extreme weights do this."
-            )
+        network = load_model(self.model, self.file.path, self.classes, self.weights, say)
+        if self.model.colors == "BGR":
+            take_rgb(network)
+        write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
+        yield from self._compared(network, path)
 
     def _on_pixels(self, network: "nn.Module") -> "nn.Module":
         from pipeline.models.resnet import FromPixels
@@ -82,7 +56,7 @@ class Export(Stage):
         with open_engine(path) as runner, torch.inference_mode():
             for batch in self.check_images.readable(self.model.preprocessing, batch_size=8):
                 for part in _parts(batch.images, one_by_one=not self.dynamic_batch):
-                    yield on_pixels(torch.from_numpy(part)).numpy(), runner.infer(part)
+                    yield Compared(on_pixels(torch.from_numpy(part)).numpy(), runner.infer(part))
 
 
 def _parts(images: NDArray[np.uint8], one_by_one: bool) -> list[NDArray[np.uint8]]:

@@ -10,7 +10,7 @@ from pipeline.data.split import Batch, Split
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 16
-JUDGE_EVERY = 4
+HELD_OUT_EVERY = 4
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class ModelImages:
         """Return the images at these positions, in this order."""
         return replace(self, split=self.split.subset(positions))
 
-    def judges_apart(self) -> tuple["ModelImages", "ModelImages"]:
-        """Return the images to quantise on, and those that judge what comes of it: one in JUDGE_EVERY."""
-        everyone = range(len(self))
-        return self.at([i for i in everyone if i % JUDGE_EVERY]), self.at(everyone[::JUDGE_EVERY])
+    def hold_out(self) -> tuple["ModelImages", "ModelImages"]:
+        """Return the images to quantise with, and those to judge the result on: one in HELD_OUT_EVERY."""
+        every = range(len(self))
+        return self.at([i for i in every if i % HELD_OUT_EVERY]), self.at(every[::HELD_OUT_EVERY])
 
     def stratified(self, count: int) -> "ModelImages":
         """Return `count` of the images, drawn evenly from all classes. Raises DataError for less than one."""

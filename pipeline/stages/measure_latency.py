@@ -14,6 +14,7 @@ from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.model.build_report import ToolchainCheck
 from pipeline.report.model.layer_costs import TimedLayer
+from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph
@@ -44,7 +45,7 @@ class Measure(Stage):
     name: ClassVar[str] = "measure"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
-    float_model: Product
+    float_model: FloatModel
     own: OwnGraph
     engine: CompiledEngine
     peer: Peer | None
@@ -61,7 +62,7 @@ class Measure(Stage):
 
         What runs here alternates, so that a drift of the machine hits all.
         """
-        target = self.engine.heard(progress)
+        target = self.engine.target_reporting_to(progress)
         images = first_images(self.images, self.settings.batch)
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
@@ -91,11 +92,11 @@ class Measure(Stage):
         (output / OWN_GRAPH).write_text(json.dumps(words))
         prepared = str(own.save(scratch / "own.json"))
         engines = {
-            PIXELS: (ReferenceTarget.runner, self.float_model.file("model.onnx")),
+            PIXELS: (ReferenceTarget.runner, self.float_model.path),
             OWN: (RUNNER, Path(prepared)),
         }
-        if self.engine.where.runs_here:
-            engines[INT8] = (self.engine.where.runner, self.engine.path)
+        if self.engine.target.runs_here:
+            engines[INT8] = (self.engine.target.runner, self.engine.path)
         network = self.peer.network if self.peer is not None else None
         if network is not None:
             engines[PEER] = (RUNNER, network.save(scratch / "peer.json"))
@@ -162,3 +163,6 @@ class Measurements:
     def _text(self, name: str) -> str:
         assert self.product is not None  # noqa: S101 - asked for only where it is there
         return self.product.file(name).read_text()
+
+
+NO_MEASUREMENTS = Measurements(None)

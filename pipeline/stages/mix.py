@@ -13,6 +13,7 @@ from pipeline.report.mixed_words import conclusion, reason
 from pipeline.report.model.certainty import Interval
 from pipeline.report.model.layer_costs import FloatLayer, MixedPrecision
 from pipeline.report.stats import difference_interval
+from pipeline.stages.artifacts import QuantizedModel
 from pipeline.stages.attribute import NO_NOISE_DB
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
@@ -51,7 +52,7 @@ class Mix(Stage):
         goal = Goal(self.tuning.batches, labels, _interval, self.max_drop / 100)
         with progress.task("choose layers to leave in float", None) as advance:
             found = quantize_within(
-                produced, self.network.recipe, goal, alone, output / "model.int8.onnx", advance
+                produced, self.network.recipe, goal, alone, output / QuantizedModel.file_name, advance
             )
         mixed = MixedPrecision(
             max_drop_points=self.max_drop,
@@ -72,7 +73,7 @@ class Mix(Stage):
             all_float=_points(found.all_float),
             passes=found.passes,
         )
-        mixed.save(output / "mixed.json")
+        mixed.save(output / QuantizedModel.mixed_file)
         progress.say(f"mix: {conclusion(mixed)}")
         for layer in mixed.layers:
             progress.say(f"mix: {layer.layer}: {reason(layer)}")

@@ -3,42 +3,35 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.cache.digest import InputFile, value_digest
-from pipeline.cache.product import Product
-from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.model import Model
+from pipeline.stages.artifacts import FloatModel
 from targets.peers.prepared_input import PreparedNetwork
 
 
 @dataclass(frozen=True)
 class OwnGraph:
-    """`weights` is the file of a `ForeignModel`. `float_model` has model.onnx: pixels in, logits out."""
+    """A model with its `weights`, the user's ONNX file or a checkpoint, and the float model made of them."""
 
     model: Model
     weights: InputFile
-    float_model: Product
+    float_model: FloatModel
 
     @property
     def digest(self) -> str:
         """Changes with all that decides the graph and its input."""
-        return value_digest([self.model, self.weights, self.float_model.digests["model.onnx"]])
+        return value_digest([self.model, self.weights, self.float_model.file_digest])
 
     def as_it_came(self, scratch: Path) -> tuple[PreparedNetwork, str]:
         """Return the network, and what it is in words; `scratch` is for the file of one that has none."""
-        model = self.model
-        if not isinstance(model, ForeignModel):
-            return self.behind_pixels(
-                scratch
-            ), "the network as torch exports it: float32 NCHW, normalised before"
-        std, mean = np.array(model.std), np.array(model.mean)
-        scale, offset = 1 / (255 * std), -mean / std
-        network = PreparedNetwork(self.weights.path, model.layout, tuple(scale), tuple(offset))
-        return network, f"{model.path.name} as it came"
+        given = self.model.network_as_given(self.weights.path)
+        if given is not None:
+            return given, f"{self.weights.path.name} as it came"
+        exported = self.behind_pixels(scratch)
+        return exported, "the network as torch exports it: float32 NCHW, normalised before"
 
     def behind_pixels(self, scratch: Path) -> PreparedNetwork:
         """Write model.onnx without the normalisation in front of it, and return it. Raises ModelError."""
         from targets.peers.behind_pixels import write_behind_pixels
 
-        return write_behind_pixels(self.float_model.file("model.onnx"), scratch / "behind_pixels.onnx")
+        return write_behind_pixels(self.float_model.path, scratch / "behind_pixels.onnx")

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Batch
 from pipeline.progress import Progress
 from pipeline.report.pixel_tally import at_size
+from pipeline.stages.artifacts import Artifact, FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
@@ -34,22 +34,34 @@ def sample_size(preprocessing: Preprocessing, task: Task, classes: int) -> int:
 
 
 @dataclass(frozen=True)
+class Samples(Artifact):
+    """What `TakeSamples` wrote."""
+
+    file_name: ClassVar[str] = EVALUATION
+
+    def logits_shape(self) -> tuple[int, ...]:
+        """Return the shape of the engine's logits: [N, classes], or [N, classes, height, width]."""
+        with np.load(self.path, allow_pickle=False) as held:
+            return tuple(held["int8"].shape)
+
+
+@dataclass(frozen=True)
 class TakeSamples(Stage):
     """Let the float model and the engine classify a few images, so that a device can compare."""
 
     name: ClassVar[str] = "sample"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python")
 
-    float_model: Product
+    float_model: FloatModel
     engine: CompiledEngine
     images: ModelImages
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write evaluation.npz; `targets.runtime.selftest` says what is in it."""
         images, labels, fp32_logits, int8_logits = [], [], [], []
-        target = self.engine.heard(progress)
+        target = self.engine.target_reporting_to(progress)
         with (
-            ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
+            ReferenceTarget().open(self.float_model.path) as fp32,
             target.open(self.engine.path) as int8,
             progress.task("sample", len(self.images)) as advance,
         ):
@@ -62,7 +74,7 @@ class TakeSamples(Stage):
                 advance(len(batch.images))
         picture, preprocessing = _picture(), self.images.preprocessing
         np.savez_compressed(
-            output / EVALUATION,
+            output / Samples.file_name,
             images=np.concatenate(images),
             labels=np.concatenate(labels),
             fp32=np.concatenate(fp32_logits),

@@ -68,9 +68,9 @@ class QatStart:
     @classmethod
     def of(cls, build: Build) -> "QatStart":
         """Take a build's quantised model."""
-        graph = OnnxGraph.load(build.prepared_model.file("model.onnx"))
+        graph = OnnxGraph.load(build.prepared_model.path)
         placement = place(graph, build.recipe)
-        start = read_parameters(build.quantized_model.file(QUANTIZED), graph, placement)
+        start = read_parameters(build.quantized_model.path, graph, placement)
         return cls(graph, placement, build.recipe, start)
 
 

@@ -23,18 +23,24 @@ Nothing here imports onnx.
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from pipeline.cache.digest import value_digest
+from pipeline.cache.digest import InputFile, value_digest
 from pipeline.config import Section, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.model import Model
 from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from pipeline.data.dataset import Dataset
+    from pipeline.data.numbered_classes import ClassOrder
+    from pipeline.data.tree import FileDigest
+    from targets.peers.prepared_input import PreparedNetwork
 
 CHANNELS = (1, 3)
 AUTO = 0
@@ -90,6 +96,33 @@ class ForeignModel(Model):
         shape = (-1, 1, 1) if self.layout == "NCHW" else (-1,)
         mean, std = (np.array(values, np.float32).reshape(shape) for values in (self.mean, self.std))
         return np.asarray((self.fed(image) / np.float32(255) - mean) / std, np.float32)
+
+    def weights_file(self, checkpoint: Path | None, data: Path | None) -> InputFile:  # noqa: ARG002
+        """Return the model's own file, and the files that it keeps weights in."""
+        from pipeline.models.foreign.external_data import input_onnx
+
+        return input_onnx(self.path)
+
+    def network_as_given(self, weights: Path) -> "PreparedNetwork":
+        """Return the model's own file and the input that it takes."""
+        from targets.peers.prepared_input import PreparedNetwork
+
+        std, mean = np.array(self.std), np.array(self.mean)
+        return PreparedNetwork(weights, self.layout, tuple(1 / (255 * std)), tuple(-mean / std))
+
+    def open_images(
+        self, location: Path, labels: str | None, class_order: "ClassOrder | None", digest: "FileDigest"
+    ) -> "Dataset":
+        """Open the data set at `location`, its classes in the order of the model's labels, if it has any."""
+        from pipeline.data.masks import open_for_segmentation
+        from pipeline.data.open import open_dataset
+        from pipeline.data.relabel import relabelled
+
+        if self.task is Task.SEGMENT:
+            return open_for_segmentation(location, labels, self.named_labels, digest)
+        if self.labels is None:
+            return super().open_images(location, labels, class_order, digest)
+        return relabelled(open_dataset(location, labels, digest), self.labels, self.name)
 
     @property
     def named_labels(self) -> tuple[str, ...]:
