@@ -23,7 +23,7 @@ def check_brought(
         raise ModelError(f"{model} takes images {_by(shape)}; the model's are {_by(image_shape)}.")
     (*_, last) = [dim.dim_value for dim in graph.model.graph.output[0].type.tensor_type.shape.dim] or [0]
     if last not in (0, classes):
-        raise ModelError(f"{model} tells {last} classes apart, the data set has {classes}.")
+        raise ModelError(f"{model} has {last} classes; the data set has {classes}.")
     layers = [node for node in graph.nodes if node.op_type in ("Conv", "Gemm")]
     in_float = [node.name for node in layers if not _quantized(graph, node.input[1])]
     if len(in_float) == len(layers):

@@ -68,7 +68,7 @@ def _labelled(model: ForeignModel, data: Path) -> Split:
     classes, found = read_output(model.path)[-1], len(dataset.classes)
     if classes not in (None, found):
         raise DataError(
-            f"{model.path} tells {classes} classes apart, {data} has {found}. Name the network's classes, in"
+            f"{model.path} has {classes} classes; {data} has {found}. Name the network's classes, in"
             f" the order of its outputs, under labels in {description_file(model.path)}."
         )
     return dataset.split("evaluation")

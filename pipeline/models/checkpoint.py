@@ -1,6 +1,7 @@
 """Weights from files that may be missing, damaged, unsafe or made for another network."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from pipeline.models.weights.state_dicts import (
     state_dicts,
     unreadable_averages,
     without_prefix,
+    without_shared_prefix,
 )
 from pipeline.models.zoo import KNOWN_MODELS, KnownModel
 
@@ -32,48 +34,37 @@ def load_model(
     classes: int,
     weights: str | None = None,
     say: Say = lambda _: None,
+    *,
+    new_head: bool = False,
 ) -> nn.Module:
     """Build `model` for `classes` classes and load its weights, float32, in evaluation mode.
 
-    weights: which of several sets in the file, see `choose`; `say` hears what was taken. Raises
+    weights: which of several sets in the file, see `choose`; `say` is called with what was taken. new_head:
+    leave the classifier as it was initialised, so that the checkpoint may have other classes. Raises
     CheckpointError if the file is damaged, unsafe or does not fit; the text says which keys or shapes differ
     and which known model the file would fit.
     """
+
+    def classes_in(shapes: Shapes) -> int:
+        return (_classes(shapes) or classes) if new_head else classes
+
+    def fits(shapes: Shapes) -> bool:
+        return shapes == _expected(model, classes_in(shapes))
+
+    found = _weights_for(model, checkpoint, fits, weights, say)
+    shapes = _shapes(found)
+    _check_fit(model, checkpoint, classes_in(shapes), shapes, _expected(model, classes_in(shapes)))
     network = resnet.build(model.architecture, model.channels, classes)
-    wanted = _shapes(network.state_dict())
-    found = _weights_for(model, checkpoint, lambda shapes: shapes == wanted, weights, say)
-    _check_fit(model, checkpoint, classes, _shapes(found), wanted)
-    # strict: only num_batches_tracked, which counts training steps, may be absent
-    network.load_state_dict(found, strict=False)
+    kept = _without_classifier(network, found) if new_head else found
+    # not strict: num_batches_tracked, which counts training steps, is absent; `_check_fit` compared the rest
+    network.load_state_dict(kept, strict=False)
     return network.eval()
 
 
-def load_backbone(
-    model: KnownModel,
-    checkpoint: Path,
-    classes: int,
-    weights: str | None = None,
-    say: Say = lambda _: None,
-) -> nn.Module:
-    """Build `model` for `classes` classes with a checkpoint's weights in all layers but the classifier.
-
-    The checkpoint's classes may be others. The network is left in training mode. `weights` and `say` are as
-    for `load_model`. Raises CheckpointError as it does.
-    """
-
-    def fits(shapes: Shapes) -> bool:
-        return shapes == _expected(model, _classes(shapes) or classes)
-
-    taken = _weights_for(model, checkpoint, fits, weights, say)
-    found = _shapes(taken)
-    old = _classes(found) or classes
-    _check_fit(model, checkpoint, old, found, _expected(model, old))
-    network = resnet.build(model.architecture, model.channels, classes)
+def _without_classifier(network: nn.Module, weights: Weights) -> Weights:
     head = resnet.classifier(network)
     own = next(name for name, module in network.named_modules() if module is head)
-    kept = {key: value for key, value in taken.items() if not key.startswith(f"{own}.")}
-    network.load_state_dict(kept, strict=False)
-    return network
+    return {key: value for key, value in weights.items() if not key.startswith(f"{own}.")}
 
 
 def _weights_for(
@@ -128,9 +119,8 @@ def _as_it_is(found: StateDict, content: Mapping[object, object], path: Path) ->
         for key, value in content.items():
             if not isinstance(key, str) or not isinstance(value, Tensor):
                 raise CheckpointError(_no_weights({key: value}, path))
-    *_, (kept, left_out) = [one for one in without_prefix(found.tensors) if not one[1]]
-    assert not left_out  # noqa: S101 - only what all keys share is taken off
-    return renamed({key: _checked(value, key, path) for key, value in _without_counters(kept).items()})
+    kept = _without_counters(without_shared_prefix(found.tensors))
+    return renamed({key: _checked(value, key, path) for key, value in kept.items()})
 
 
 def _without_counters(tensors: Mapping[str, Tensor]) -> Weights:
@@ -194,6 +184,7 @@ def _classes(found: Shapes) -> int | None:
     return next((found[key][0] for key in ("fc.bias", "linear.bias") if len(found.get(key, ())) == 1), None)
 
 
+@cache
 def _expected(model: KnownModel, classes: int) -> Shapes:
     with torch.device("meta"):
         return _shapes(resnet.build(model.architecture, model.channels, classes).state_dict())

@@ -39,7 +39,7 @@ class KnownModel(Model):
         """Return `found`. Raises DataError if the model was made for another number of classes."""
         if self.classes not in (None, found):
             raise DataError(
-                f"{self.name} tells {self.classes} classes apart, the data set has {found}. Use the data"
+                f"{self.name} has {self.classes} classes; the data set has {found}. Use the data"
                 " set the model was made for, or a model whose classes follow the data set, such as resnet18."
             )
         return found

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pipeline.errors import UsageError
 from pipeline.models import resnet
-from pipeline.models.checkpoint import load_backbone, load_model
+from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Advance
 from pipeline.training import augment
@@ -157,8 +157,9 @@ def _initial(config: TrainConfig, model: KnownModel, classes: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_seed(config.seed, 0))
         if config.initial is not None:
-            load = load_backbone if config.new_head else load_model
-            return load(model, config.initial, classes, config.weights)
+            return load_model(
+                model, config.initial, classes, config.weights, new_head=config.new_head
+            ).train()
         network = resnet.build(model.architecture, model.channels, classes)
     if config.silent_branches:
         resnet.silence_branches(network)

@@ -118,7 +118,7 @@ def test_labels_reorder_the_data_sets_classes(tmp_path: Path) -> None:
     assert sorted(set(made.evaluation.labels.tolist())) == [8, 9]
     assert made.float_model.path.is_file()
     (tmp_path / "net.toml").write_text('fit = "stretch"\n')
-    with pytest.raises(DataError, match=r"tells 10 classes apart, the data set has 2\. Name its classes"):
+    with pytest.raises(DataError, match=r"has 10 classes; the data set has 2\. Name its classes"):
         _ = build(net, data=data).float_model
 
 

@@ -218,5 +218,5 @@ def test_labels_are_needed_and_have_to_be_as_many_as_the_outputs(tmp_path: Path)
     with pytest.raises(UsageError, match=r"unet\.toml names no labels"):
         build(model, data)
     (tmp_path / "unet.toml").write_text('task = "segment"\nfit = "stretch"\nlabels = ["a", "b"]\n')
-    with pytest.raises(DataError, match="tells 4 classes apart, its labels name 2"):
+    with pytest.raises(DataError, match="has 4 classes; its labels name 2"):
         _ = build(model, data).float_model

@@ -143,7 +143,7 @@ class ForeignModel(Model):
     def classes_for(self, found: int) -> int:
         """Return `found`. Raises DataError if there are labels, and not so many."""
         if self.labels is not None and len(self.labels) != found:
-            raise DataError(f"{self.name} tells {len(self.labels)} classes apart, the data set has {found}.")
+            raise DataError(f"{self.name} has {len(self.labels)} classes; the data set has {found}.")
         return found
 
 

@@ -56,7 +56,11 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 def read_input(path: Path) -> Input:
     """Return the input of a file. Raises CheckpointError unless it is one tensor of four dimensions."""
-    model = read_onnx(path)
+    return image_input(read_onnx(path), path)
+
+
+def image_input(model: onnx.ModelProto, path: Path) -> Input:
+    """Return the input of a model that was read from `path`. Raises CheckpointError as `read_input` does."""
     found = _input(model)
     if found is None:
         named = ", ".join(value.name for value in model.graph.input) or "none"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from torch import Tensor
@@ -119,6 +120,14 @@ def without_prefix(tensors: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, Te
         if 2 * len(kept) < len(tensors):
             return
         yield kept, tuple(key for key in tensors if not key.startswith(prefix))
+
+
+def without_shared_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under names without the parts, up to a point, that all of them begin with."""
+    first, last = min(tensors).split("."), max(tensors).split(".")  # what these two share, all share
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(first[:-1], last[:-1], strict=False))
+    prefix = "".join(f"{part}." for part, _ in shared)
+    return {key.removeprefix(prefix): value for key, value in tensors.items()}
 
 
 def _is_meant(one: StateDict, wanted: str) -> bool:

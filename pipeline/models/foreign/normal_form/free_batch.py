@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from pipeline.models.foreign.normal_form.known_shapes import Shapes, shapes
+from pipeline.models.foreign.normal_form.known_shapes import Shapes, add_constant, shapes
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
@@ -45,7 +45,7 @@ def _free_reshape(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -
     """Keep all dimensions but the first, which follows: images, or images times something, stay first."""
     shape = known.get(node.output[0])
     if shape and 0 not in shape:
-        node.input[1] = _constant(model, f"{node.output[0]}/shape", np.array([-1, *shape[1:]], np.int64))
+        node.input[1] = add_constant(model, f"{node.output[0]}/shape", np.array([-1, *shape[1:]], np.int64))
 
 
 def _free_expand(
@@ -55,7 +55,7 @@ def _free_expand(
     shape = numpy_helper.to_array(constants[node.input[1]]).copy()
     if shape.size:
         shape[0] = 1
-        node.input[1] = _constant(model, f"{node.output[0]}/shape", shape)
+        node.input[1] = add_constant(model, f"{node.output[0]}/shape", shape)
 
 
 def _free_resize(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -> None:
@@ -65,14 +65,14 @@ def _free_resize(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) ->
         return
     if all(there % here == 0 for here, there in zip(before, after, strict=True)):
         scales = np.array([there / here for here, there in zip(before, after, strict=True)], np.float32)
-        node.input[2] = _constant(model, f"{node.output[0]}/scales", scales)
+        node.input[2] = add_constant(model, f"{node.output[0]}/scales", scales)
         del node.input[3:]
         return
     name = node.output[0]
     ends = [
-        _constant(model, f"{name}/{word}", np.array([k], np.int64)) for word, k in (("from", 0), ("to", 1))
+        add_constant(model, f"{name}/{word}", np.array([k], np.int64)) for word, k in (("from", 0), ("to", 1))
     ]
-    sides = _constant(model, f"{name}/sides", np.array(after[1:], np.int64))
+    sides = add_constant(model, f"{name}/sides", np.array(after[1:], np.int64))
     added = [
         helper.make_node("Shape", [node.input[0]], [f"{name}/here"]),
         helper.make_node("Slice", [f"{name}/here", *ends], [f"{name}/images"]),
@@ -82,10 +82,3 @@ def _free_resize(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) ->
     place = list(model.graph.node).index(node)
     for offset, new in enumerate(added):
         model.graph.node.insert(place + offset, new)
-
-
-def _constant(
-    model: onnx.ModelProto, name: str, value: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
-) -> str:
-    model.graph.initializer.append(numpy_helper.from_array(value, name))
-    return name

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 Shapes = dict[str, tuple[int, ...]]
@@ -37,9 +38,13 @@ def write_computed_shapes(model: onnx.ModelProto) -> None:
     for node, name in zip(open_ones, names, strict=True):
         shape = _same(for_one[name], for_two[name], 1 if node.op_type == "Expand" else -1)
         if shape is not None:
-            node.input[1] = f"{name}/shape"
-            tensor = numpy_helper.from_array(np.array(shape, np.int64), node.input[1])
-            model.graph.initializer.append(tensor)
+            node.input[1] = add_constant(model, f"{name}/shape", np.array(shape, np.int64))
+
+
+def add_constant(model: onnx.ModelProto, name: str, value: NDArray[np.generic]) -> str:
+    """Add a constant to the graph, and return its name."""
+    model.graph.initializer.append(numpy_helper.from_array(value, name))
+    return name
 
 
 def shapes(model: onnx.ModelProto, names: Sequence[str], images: int) -> Shapes:
