@@ -1,7 +1,7 @@
-"""Which of our own source files decide what a module does: what it imports, and what that imports.
+"""The source files of this project that a module depends on: its imports, and their imports.
 
-A stage's key counts them. They are found in the text, since an import within a function counts as well and
-nothing shall be loaded for it.
+They are part of a stage's key. Imports are found in the source text: imports within functions count too, and
+no module has to be loaded.
 """
 
 import re
@@ -15,12 +15,12 @@ from pipeline.cache.digest import file_digest, value_digest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pipeline", "targets", "calibration")
 DATA = (".toml", ".json", ".c", ".h", ".j2", ".css", ".html", ".js")
-"""Files that code reads from beside it: sources, templates, tables, kernels tuned before."""
+"""Files beside the code that it reads: sources, templates, tables, tuned kernels."""
 
 WITHOUT_EFFECT = {
-    "pipeline/cache": "decides when a stage runs, never what it writes",
-    "pipeline/progress.py": "tells how far a stage is",
-    "pipeline/errors.py": "a stage that raises leaves no output",
+    "pipeline/cache": "decides when a stage runs, not what it writes",
+    "pipeline/progress.py": "reports progress",
+    "pipeline/errors.py": "a stage that raises has no output",
 }
 """Files and folders that stages import and that are in no key, with the reason."""
 
@@ -42,7 +42,7 @@ def code_digest(places: tuple[Path, ...]) -> str:
 
 @cache
 def reached(place: Path) -> frozenset[Path]:
-    """Return our files that decide what a file does, or all in a folder: sources, and data beside them.
+    """Return the files that a file, or every file in a folder, depends on: sources, and data beside them.
 
     Raises FileNotFoundError if there is no source file at `place`.
     """
@@ -62,14 +62,14 @@ def reached(place: Path) -> frozenset[Path]:
 
 @cache
 def imported(path: Path) -> frozenset[Path]:
-    """Return our files that a source file imports, wherever in it: modules, and the packages they are in."""
+    """Return the files of this project that a source file imports anywhere: modules and their packages."""
     package = ".".join(path.parent.relative_to(ROOT).parts) if path.is_relative_to(ROOT) else ""
     names = (package, *_names(path.read_text(encoding="utf-8"), package))
     return frozenset(file for name in names for file in _files(name))
 
 
 def _names(text: str, package: str) -> Iterator[str]:
-    """Yield the absolute names of what may be modules."""
+    """Yield the absolute names of imports; some are names within a module."""
     for match in _IMPORT.finditer(text):
         yield from (part.split()[0] for part in match[1].partition("#")[0].split(",") if part.split())
     for match in _FROM.finditer(text):
@@ -100,10 +100,10 @@ def _sources(place: Path) -> tuple[Path, ...]:
 
 @cache
 def _data_of(folder: Path) -> tuple[Path, ...]:
-    """Return the data files in a folder, and in those below it that hold no code of their own."""
-    here = [path for path in folder.iterdir() if path.suffix in DATA]
-    below = [path for path in folder.iterdir() if path.is_dir() and not any(path.glob("*.py"))]
-    return (*here, *(file for each in below for file in _data_of(each)))
+    """Return the data files in a folder, and in its subfolders without code."""
+    files = [path for path in folder.iterdir() if path.suffix in DATA]
+    folders = [path for path in folder.iterdir() if path.is_dir() and not any(path.glob("*.py"))]
+    return (*files, *(file for each in folders for file in _data_of(each)))
 
 
 def _without_effect(path: Path) -> bool:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FOOTER = struct.Struct("<9Q8s")
 MAGIC = b"EDGEC\0\0\1"
+EXACT = True
+"""Logits are the same on every machine, to the last bit."""
 
 
 _ROUNDS = 7

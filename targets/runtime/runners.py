@@ -1,4 +1,7 @@
-"""Finding a runner by its name: a module with `open_engine(path, threads)`, imported when it is needed."""
+"""Finding a runner by its name: a module with `open_engine(path, threads)`, imported when it is needed.
+
+A runner whose logits are the same on every machine, to the last bit, says so: `EXACT = True`.
+"""
 
 from __future__ import annotations
 
@@ -18,3 +21,8 @@ def find_runner(name: str) -> Any:
         if not f"{beside}.".startswith(f"{error.name}."):  # it is there, and lacks something
             raise
     return importlib.import_module(name)
+
+
+def is_exact(runner: Any) -> bool:
+    """Whether a runner says that its logits are the same on every machine, to the last bit."""
+    return bool(getattr(runner, "EXACT", False))

@@ -16,14 +16,12 @@ import numpy as np
 
 from .bundle.manifest import Manifest, ManifestError
 from .preprocess import Preprocessing, decode
-from .runners import find_runner
+from .runners import find_runner, is_exact
 
 EVALUATION = "evaluation.npz"
 """images uint8 [N, H, W, C], labels int64 [N], fp32 and int8: logits float32 [N, classes] of the float model
 and the engine; labels [N, h, w] and logits [N, classes, h, w] where pixels are classified. picture uint8: a
 PNG file; preprocessed uint8 [H, W, C]: what became of it."""
-EXACT_RUNNERS = ("native_runner",)
-"""Runners whose logits are the same on every machine, to the last bit."""
 AGREEMENT = 0.9
 """Share of images whose class must be the same where logits may differ in rounding."""
 
@@ -77,7 +75,7 @@ def check(folder: Path, threads: int = 1) -> dict[str, Any]:
         )
     with module.open_engine(folder / manifest.engine, threads) as runner:
         logits = np.asarray(runner.infer(golden["images"])).reshape(golden["int8"].shape)
-    exact = manifest.runner in EXACT_RUNNERS
+    exact = is_exact(module)
     same = logits.argmax(1) == golden["int8"].argmax(1)
     differing = (logits.view(np.int32) != golden["int8"].view(np.int32)).reshape(len(logits), -1).any(axis=1)
     if exact and differing.any():

@@ -202,7 +202,8 @@ class TestDeployingWhatIsBuiltThere:
         with pytest.raises(BundleError) as error:
             deploy(device.device, jetson, (), Silent())
         assert str(error.value) == (
-            f"{device.address} did not install it: building the engine here failed, so nothing was switched: "
+            f"{device.address} did not install the bundle: building the engine here failed, so nothing was"
+            " switched: "
             "build_on_device: no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself"
         )
         assert current(device) == first

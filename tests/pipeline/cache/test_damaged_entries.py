@@ -1,4 +1,4 @@
-"""Whatever happens to an entry of the store, it is named and made anew."""
+"""A damaged entry of the store is named, and its stage runs again."""
 
 import json
 import os
@@ -77,24 +77,24 @@ NO_FILES: tuple[object, ...] = (
     {MANIFEST: "0" * 64},
 )
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a flipped bit": (flip_a_bit, "note.txt has other bytes"),
-    "cut": (lambda entry: os.truncate(entry / "note.txt", 2), "note.txt has other bytes"),
-    "emptied": (lambda entry: os.truncate(entry / "note.txt", 0), "note.txt has other bytes"),
+    "a flipped bit": (flip_a_bit, "note.txt differs"),
+    "cut": (lambda entry: os.truncate(entry / "note.txt", 2), "note.txt differs"),
+    "emptied": (lambda entry: os.truncate(entry / "note.txt", 0), "note.txt differs"),
     "removed": (lambda entry: (entry / "note.txt").unlink(), "note.txt is missing"),
     "one too many": (lambda entry: (entry / "more.txt").touch(), "more.txt does not belong there"),
-    "a link": (link_out, "note.txt is no file"),
+    "a link": (link_out, "note.txt is not a regular file"),
     "the entry a link": (link_the_entry_out, "it is a link"),
-    "the entry a file": (be_a_file, "it is no folder"),
+    "the entry a file": (be_a_file, "it is not a folder"),
     "no manifest": (lambda entry: (entry / MANIFEST).unlink(), "product.json cannot be read"),
     "a folder in its place": (be_no_manifest, "product.json cannot be read"),
-    "another product": (be_another_product, "it is another product, of the stage note"),
+    "another product": (be_another_product, "it holds another product, of the stage note"),
     **{
         f"manifest {content[:12]}": (with_manifest(content), told)
         for content, told in (
-            ("", "is no JSON"),
-            ("{", "is no JSON"),
-            ("\x00", "is no JSON"),
-            ("[" * 100_000, "is no JSON"),
+            ("", "is not valid JSON"),
+            ("{", "is not valid JSON"),
+            ("\x00", "is not valid JSON"),
+            ("[" * 100_000, "is not valid JSON"),
             ("{}", "lists no files"),
             ("[]", "lists no files"),
             ("null", "lists no files"),
@@ -117,7 +117,7 @@ class Listener(Silent):
 
 
 @pytest.mark.parametrize(("damage", "told"), DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_entry_is_named_and_made_anew(
+def test_a_damaged_entry_is_named_and_replaced(
     store: Store, damage: Callable[[Path], None], told: str
 ) -> None:
     entry = store.make(Note(), Silent()).folder
