@@ -16,19 +16,20 @@ from pipeline.data.open import training_digest
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
-from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.plausibility import judged_to_know
+from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.artifacts import BroughtModel, ExportedModel, FloatModel, QuantizedModel, RangesFile
-from pipeline.stages.attribute import Attribute, SensitivityFile
+from pipeline.stages.attribute import Attribute
 from pipeline.stages.bring import Bring
 from pipeline.stages.bundle import Bundle, PackedBundle
 from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.checked_export import CheckedExport
 from pipeline.stages.choose import Choose, ChosenRecipe
 from pipeline.stages.compile import Compile, CompiledEngine
-from pipeline.stages.corrupt import Corrupt, RobustnessFile
-from pipeline.stages.diagnose import Diagnose, DiagnosisFile
+from pipeline.stages.corrupt import Corrupt
+from pipeline.stages.diagnose import Diagnose
 from pipeline.stages.export import Export
 from pipeline.stages.measure_latency import NO_MEASUREMENTS, Measure, Measurements
 from pipeline.stages.mix import Mix
@@ -37,10 +38,10 @@ from pipeline.stages.peer import CALIBRATED_WITH, COMPARED_ON, Peer, QuantizeEls
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
 from pipeline.stages.report import WriteReport
-from pipeline.stages.report_files import ReportFiles
+from pipeline.stages.report_files import ReportFiles, ReportPart
 from pipeline.stages.sample import Samples, TakeSamples, sample_size
 from pipeline.stages.study import Study, StudyFile
-from pipeline.stages.validate import AccuracyFiles, TrainingImages, Validate
+from pipeline.stages.validate import TrainingImages, Validate
 from targets.base import BuildState
 from targets.registry import find_target
 
@@ -182,14 +183,14 @@ class Build(Request):
         return Peer(self._make(QuantizeElsewhere(self._own, calibration, compared)))
 
     @cached_property
-    def diagnosis(self) -> DiagnosisFile | None:
+    def diagnosis(self) -> ReportPart | None:
         """Why FP32 does no better than guessing; None where it does, or for pixels."""
         found = self.accuracy.load()
         one_class = len(set(self.evaluation.labels.tolist())) == 1
         if isinstance(found, PixelAccuracy) or one_class or judged_to_know(found):
             return None
         diagnose = Diagnose(self.model, self.checkpoint, self.config.weights, self.evaluation)
-        return DiagnosisFile(self._make(diagnose))
+        return ReportPart(self._make(diagnose))
 
     @cached_property
     def measurements(self) -> Measurements:
@@ -211,13 +212,13 @@ class Build(Request):
         )
 
     @cached_property
-    def sensitivity(self) -> SensitivityFile | None:
+    def sensitivity(self) -> ReportPart | None:
         """What each layer costs, if asked for."""
         wanted = self.config.validation.sensitivity
         if not wanted:
             return None
         images = self.seen(self.evaluation.stratified(wanted, seed=0))
-        return SensitivityFile(self._make(Attribute(self._quantized, images)))
+        return ReportPart(self._make(Attribute(self._quantized, images)))
 
     def study(self, draws: int) -> StudyFile:
         """How many calibration images are enough, by so many random draws of each number."""
@@ -226,12 +227,12 @@ class Build(Request):
         return StudyFile(self._make(Study(*subject, self.recipe, self.config.calibration.images, draws)))
 
     @cached_property
-    def robustness(self) -> RobustnessFile | None:
+    def robustness(self) -> ReportPart | None:
         """Accuracy on corrupted images, if it is wanted."""
         wanted = self.config.validation.robustness
         if not wanted:
             return None
-        return RobustnessFile(
+        return ReportPart(
             self._make(
                 Corrupt(
                     float_model=self.float_model,
@@ -298,9 +299,9 @@ class Build(Request):
             accuracy=self.accuracy,
             peer=self.peer if measurements.product is not None else None,
             measurements=measurements,
-            sensitivity=self.sensitivity,
-            robustness=self.robustness,
-            diagnosis=self.diagnosis,
+            parts=tuple(
+                part for part in (self.sensitivity, self.robustness, self.diagnosis) if part is not None
+            ),
         )
 
     @property

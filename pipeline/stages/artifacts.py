@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from calibration.recipe import QuantRecipe
 from pipeline.cache.product import Product
-from pipeline.report.model.layer_costs import MixedPrecision
 from pipeline.stages.parity import FILE as PARITY
 from pipeline.stages.parity import Parity
 
@@ -73,14 +72,6 @@ class QuantizedModel(Artifact):
     """A network in Q/DQ form: the last portable one."""
 
     file_name: ClassVar[str] = "model.int8.onnx"
-    mixed_file: ClassVar[str] = "mixed.json"
-
-    @property
-    def mixed(self) -> MixedPrecision | None:
-        """Which layers were left in float to keep the drop small; None if that was not asked for."""
-        if self.mixed_file not in self.product.digests:
-            return None
-        return MixedPrecision.model_validate_json(self.product.file(self.mixed_file).read_text())
 
 
 @dataclass(frozen=True)

@@ -8,26 +8,14 @@ from pydantic import TypeAdapter
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.model.layer_costs import LayerSensitivity
-from pipeline.stages.artifacts import Artifact
+from pipeline.report.sections.layer_sensitivity import LayerSensitivity
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.quantize import QuantizedNetwork
 
+Sensitivities = TypeAdapter(tuple[LayerSensitivity, ...])
 NO_NOISE_DB = 200.0
 """Stands for a layer that changes no logit: float32 itself carries about 140 dB."""
-
-
-@dataclass(frozen=True)
-class SensitivityFile(Artifact):
-    """What `Attribute` wrote."""
-
-    file_name: ClassVar[str] = "sensitivity.json"
-    rows: ClassVar[TypeAdapter[tuple[LayerSensitivity, ...]]] = TypeAdapter(tuple[LayerSensitivity, ...])
-
-    def load(self) -> tuple[LayerSensitivity, ...]:
-        """Read what each layer costs."""
-        return self.rows.validate_json(self.path.read_bytes())
 
 
 @dataclass(frozen=True)
@@ -56,4 +44,4 @@ class Attribute(Stage):
             )
             for row in rows
         )
-        (output / SensitivityFile.file_name).write_bytes(SensitivityFile.rows.dump_json(table, indent=1))
+        (output / "sensitivity.json").write_bytes(Sensitivities.dump_json(table, indent=1))

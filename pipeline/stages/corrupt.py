@@ -11,8 +11,7 @@ from pipeline.cache.stage import Stage
 from pipeline.data.corruptions import CORRUPTIONS, parameters_of
 from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
-from pipeline.report.model.accuracy import Robustness
-from pipeline.stages.artifacts import Artifact, FloatModel
+from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.validate import TOOLS
@@ -20,17 +19,6 @@ from targets.reference import ReferenceTarget
 
 BATCH = 32
 SEVERITIES = (1, 3, 5)
-
-
-@dataclass(frozen=True)
-class RobustnessFile(Artifact):
-    """What `Corrupt` wrote."""
-
-    file_name: ClassVar[str] = "robustness.json"
-
-    def load(self) -> Robustness:
-        """Read it."""
-        return Robustness.model_validate_json(self.path.read_text())
 
 
 @dataclass(frozen=True)
@@ -70,4 +58,4 @@ class Corrupt(Stage):
         found = tally.robustness(
             ReferenceTarget.origin, target.origin, parameters, self.seed, self.images.split.digest
         )
-        found.save(output / RobustnessFile.file_name)
+        found.save(output / "robustness.json")

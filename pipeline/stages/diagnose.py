@@ -11,24 +11,12 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.diagnosis.causes import diagnose
-from pipeline.diagnosis.diagnosis_record import EXPORT, Diagnosis
 from pipeline.diagnosis.input_form import InputForm
 from pipeline.diagnosis.trial import BATCH, Answers, Pixels, TriedNetwork
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
-from pipeline.stages.artifacts import Artifact
-
-
-@dataclass(frozen=True)
-class DiagnosisFile(Artifact):
-    """What `Diagnose` wrote."""
-
-    file_name: ClassVar[str] = "diagnosis.json"
-
-    def load(self) -> Diagnosis:
-        """Read it."""
-        return Diagnosis.model_validate_json(self.path.read_text())
+from pipeline.report.sections.diagnosis import EXPORT
 
 
 @dataclass(frozen=True)
@@ -49,7 +37,7 @@ class Diagnose(Stage):
         with progress.task("look for what makes FP32 guess", None):
             subject, where = subject_of(self.model, self.file.path, self.weights, len(self.images.classes))
             found = diagnose(subject, self.images, where, self.images.classes)
-        found.save(output / DiagnosisFile.file_name)
+        found.save(output / "diagnosis.json")
         progress.say(f"diagnose: {found.conclusion}")
 
 

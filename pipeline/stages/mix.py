@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.mixed_words import conclusion, reason
 from pipeline.report.model.certainty import Interval
-from pipeline.report.model.layer_costs import FloatLayer, MixedPrecision
+from pipeline.report.sections.int8_coverage import FloatLayer, MixedPrecision, conclusion, reason
 from pipeline.report.stats import difference_interval
 from pipeline.stages.artifacts import QuantizedModel
 from pipeline.stages.attribute import NO_NOISE_DB
@@ -19,6 +18,7 @@ from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.quantize import QuantizedNetwork
 
+MIXED = "mixed.json"
 RANKING_IMAGES = 128
 """Tuning images on which the layers are put in order; all of them judge the choice."""
 
@@ -73,10 +73,17 @@ class Mix(Stage):
             all_float=_points(found.all_float),
             passes=found.passes,
         )
-        mixed.save(output / QuantizedModel.mixed_file)
+        mixed.save(output / MIXED)
         progress.say(f"mix: {conclusion(mixed)}")
         for layer in mixed.layers:
             progress.say(f"mix: {layer.layer}: {reason(layer)}")
+
+
+def mixed_precision(model: QuantizedModel) -> MixedPrecision | None:
+    """Return which layers were left in float to keep the drop small; None if that was not asked for."""
+    if MIXED not in model.product.digests:
+        return None
+    return MixedPrecision.model_validate_json(model.product.file(MIXED).read_text())
 
 
 def _interval(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float]:

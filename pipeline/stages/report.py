@@ -13,39 +13,31 @@ from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.progress import Progress
 from pipeline.report.fitting import fitting
-from pipeline.report.latency import latency_of, memory_of
+from pipeline.report.from_measurement import latency_of, memory_of
 from pipeline.report.limits import GateLimits
-from pipeline.report.model.accuracy import Accuracy
-from pipeline.report.model.build_report import (
-    Machine,
-    Recommendation,
-    Report,
-    Subject,
-    ToolchainCheck,
-    overall,
-)
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
-from pipeline.report.model.layer_costs import (
-    Coverage,
-    LayerTimes,
-    slowest_in_float,
-)
-from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
-from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.gate import overall
 from pipeline.report.portability import sixteen_bit_sums
 from pipeline.report.race import Race
 from pipeline.report.recommend import recommend
+from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.int8_coverage import Coverage, LayerTimes, slowest_in_float
+from pipeline.report.sections.latency import Instructions, MeasuredLatency
+from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.report.sections.provenance import Machine, Subject
+from pipeline.report.sections.recommendation import Recommendation
+from pipeline.report.sections.sizes import MeasuredMemory, Sizes
+from pipeline.report.sections.toolchain_checks import ToolchainCheck
 from pipeline.report.speed import speed_ratio
+from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.artifacts import FloatModel, QuantizedModel
-from pipeline.stages.attribute import SensitivityFile
 from pipeline.stages.compared import Compared
 from pipeline.stages.compile import CompiledEngine
-from pipeline.stages.corrupt import RobustnessFile
-from pipeline.stages.diagnose import DiagnosisFile
 from pipeline.stages.measure_latency import INT8, PIXELS, Measurements
+from pipeline.stages.mix import mixed_precision
 from pipeline.stages.peer import Peer
-from pipeline.stages.report_files import ReportFiles
-from pipeline.stages.validate import AccuracyFiles
+from pipeline.stages.report_files import ReportFiles, ReportPart
 from targets.base import BuildState, NamesFloatLayers, Origin
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement
@@ -86,9 +78,8 @@ class WriteReport(Stage):
     peer: Peer | None
     measurements: Measurements
     """Empty where the report leaves out what differs from run to run: latency and memory."""
-    sensitivity: SensitivityFile | None
-    robustness: RobustnessFile | None
-    diagnosis: DiagnosisFile | None
+    parts: tuple[ReportPart, ...]
+    """Fields of the report that other stages measured."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
@@ -125,13 +116,11 @@ class WriteReport(Stage):
             sizes=self._sizes(),
             machines=self._machines(origin),
             coverage=self._coverage(),
-            mixed=self.int8_model.mixed,
-            sensitivity=self.sensitivity.load() if self.sensitivity else None,
+            mixed=mixed_precision(self.int8_model),
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}, **self.toolchain},
-            robustness=self.robustness.load() if self.robustness else None,
             state=self._state,
-            diagnosis=self.diagnosis.load() if self.diagnosis else None,
             checks=tuple(self._checks()),
+            **{part.field: part.load() for part in self.parts},
         )
 
     def _recommendation(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Recommendation | None:

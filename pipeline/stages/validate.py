@@ -17,11 +17,9 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.split import Batch, Sample
 from pipeline.progress import Progress
 from pipeline.report.image_tally import AccuracyTally
-from pipeline.report.model.accuracy import Accuracy
-from pipeline.report.model.build_report import AnyAccuracy, SkippedImage
-from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.pixel_tally import PixelTally
-from pipeline.stages.artifacts import Artifact, FloatModel
+from pipeline.report.sections.provenance import SkippedImage
+from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
@@ -34,33 +32,9 @@ TALLIES: dict[Task, type[AccuracyTally | PixelTally]] = {
 }
 BATCHES = {Task.CLASSIFY: 32, Task.SEGMENT: 4}
 """Images at a time; the logits of their pixels take much memory."""
+ACCURACY, ACCURACY_FP16, SKIPPED = "accuracy.json", "accuracy_fp16.json", "skipped.json"
 TOOLS = ("onnxruntime", "numpy", "opencv-python", "scipy")
-
-
-@dataclass(frozen=True)
-class AccuracyFiles(Artifact):
-    """What `Validate` wrote."""
-
-    file_name: ClassVar[str] = "accuracy.json"
-    fp16_file: ClassVar[str] = "accuracy_fp16.json"
-    skipped_file: ClassVar[str] = "skipped.json"
-    either: ClassVar[TypeAdapter[Accuracy | PixelAccuracy]] = TypeAdapter(AnyAccuracy)
-    images: ClassVar[TypeAdapter[tuple[SkippedImage, ...]]] = TypeAdapter(tuple[SkippedImage, ...])
-
-    def load(self) -> Accuracy | PixelAccuracy:
-        """Read the accuracy of FP32 and INT8."""
-        return self._read(self.file_name)
-
-    def load_fp16(self) -> Accuracy | PixelAccuracy | None:
-        """Read that of FP32 and FP16; None where FP16 does not compete."""
-        return self._read(self.fp16_file) if self.fp16_file in self.product.digests else None
-
-    def skipped(self) -> tuple[SkippedImage, ...]:
-        """Read which images could not be decoded."""
-        return self.images.validate_json(self.product.file(self.skipped_file).read_bytes())
-
-    def _read(self, name: str) -> Accuracy | PixelAccuracy:
-        return self.either.validate_json(self.product.file(name).read_bytes())
+SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
 
 
 @dataclass(frozen=True)
@@ -106,9 +80,9 @@ class Validate(Stage):
         target = self.engine.target_reporting_to(progress)
         with ExitStack() as opened:
             fp32 = opened.enter_context(ReferenceTarget().open(self.float_model.path))
-            engines = {AccuracyFiles.file_name: opened.enter_context(target.open(self.engine.path))}
+            engines = {ACCURACY: opened.enter_context(target.open(self.engine.path))}
             if isinstance(target, HasFp16):
-                engines[AccuracyFiles.fp16_file] = opened.enter_context(target.open_fp16(self.engine.path))
+                engines[ACCURACY_FP16] = opened.enter_context(target.open_fp16(self.engine.path))
             tallies = {name: TALLIES[self.task](len(self.images.split.classes)) for name in engines}
             advance = opened.enter_context(progress.task("validate", len(self.images)))
             for batch in self.images.split.batches(self.images.preprocessing, BATCHES[self.task], skip):
@@ -118,7 +92,7 @@ class Validate(Stage):
                 advance(len(batch.samples))
         for name, tally in tallies.items():
             tally.accuracy(ReferenceTarget.origin, target.origin).save(output / name)
-        (output / AccuracyFiles.skipped_file).write_bytes(AccuracyFiles.images.dump_json(tuple(skipped)))
+        (output / SKIPPED).write_bytes(SkippedImages.dump_json(tuple(skipped)))
 
 
 def count(
