@@ -30,7 +30,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Answers:
-    """What all members say of all readable images: float32 [member, image, class] twice, and labels."""
+    """Logits of all members for all readable images, float32 [member, image, class], and labels [image]."""
 
     fp32: Logits
     int8: Logits
@@ -40,11 +40,11 @@ class Answers:
 def validate_together(
     builds: Sequence[Build], progress: Progress, names: Sequence[str] | None = None
 ) -> EnsembleReport:
-    """Validate the members alone, and the first two, three, ... of them with their logits averaged.
+    """Validate each member alone, and ensembles of the first two, three, ... with averaged logits.
 
-    `names` tells members apart that are the same model with other weights; None: they go by their models'.
-    Raises UsageError for fewer than two members, DataError if they are not validated on the same images in
-    the same classes, on one target.
+    names: one for each member, for members that are the same model with other weights; None: the models'
+    names. Raises UsageError for fewer than two members, and DataError if members differ in their target,
+    their evaluation images or their classes.
     """
     if len(builds) < 2:
         raise UsageError("An ensemble needs at least two models.")
@@ -86,7 +86,7 @@ def _common(builds: Sequence[Build]) -> Split:
 
 
 def _ask(builds: Sequence[Build], evaluation: Split, progress: Progress) -> Answers:
-    """Run every member on every image; a picture that cannot be read is left out for all alike."""
+    """Run every member on every image; an image that cannot be read is left out for all members."""
     fp32: list[list[Logits]] = [[] for _ in builds]
     int8: list[list[Logits]] = [[] for _ in builds]
     labels: list[NDArray[np.int64]] = []
@@ -119,7 +119,7 @@ class _Cost:
 
 
 def _cost(build: Build) -> _Cost:
-    """Read a member's median latencies, and what an emulator counted."""
+    """Return a member's median latencies, and the instructions that an emulator counted."""
     measured = build.measurements
 
     def milliseconds(precision: str) -> float | None:
@@ -161,6 +161,6 @@ def _combination(
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
-    """Add costs up; None if one was not measured."""
+    """Return the sum of the costs; None if one of them was not measured."""
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None

@@ -51,19 +51,19 @@ CHECK_IMAGES = 32
 
 @dataclass(frozen=True)
 class StageRun:
-    """What became of one stage."""
+    """How one stage ended: from the cache or run, and in what time."""
 
     stage: str
     cached: bool
     seconds: float
     damage: str = ""
-    """What was wrong with the stored result, if it had to be made anew."""
+    """What was wrong with the stored result, if the stage had to run again."""
 
 
 class Build(Request):
-    """One build: what is asked for is checked when it is created, a product is made when asked for.
+    """One build. The request is checked when this is created; a product is made when its property is read.
 
-    Each product asks for the ones it is made from, so asking for the last runs every stage in order.
+    Each product reads the products that it is made from, so that reading the last one runs every stage.
     """
 
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
@@ -90,7 +90,7 @@ class Build(Request):
 
     @cached_property
     def recipe(self) -> QuantRecipe:
-        """How to quantise: as asked for, as the target prefers, or as trying shows to be best."""
+        """The recipe: the one of the configuration, the target's own, or with "auto" the best of several."""
         name = self.config.calibration.recipe
         if self.brought is not None:
             return self.brought.recipe
@@ -148,7 +148,9 @@ class Build(Request):
         """The target's engine."""
         target = self.target
         models = self.float_model, self.int8_model
-        toolchain = find_target(target.name).fingerprint()  # one engine for all devices of a kind
+        toolchain = find_target(
+            target.name
+        ).fingerprint()  # without the device: all devices of a kind share one engine
         stage = Compile(*models, target.name, toolchain, target.engine_name)
         return CompiledEngine(
             self._make(stage), stage.file_name, target.name, target.fingerprint(), self.device
@@ -175,7 +177,7 @@ class Build(Request):
 
     @cached_property
     def peer(self) -> Peer | None:
-        """onnxruntime's own INT8, where it is what would run on this machine without edgec."""
+        """onnxruntime's own static INT8, if the target is this machine; None if it is not compared."""
         if not (self.config.latency.peer and self.target.runs_here):
             return None
         calibration = self.seen(self.calibration.stratified(CALIBRATED_WITH, seed=0))
@@ -184,7 +186,7 @@ class Build(Request):
 
     @cached_property
     def diagnosis(self) -> ReportPart | None:
-        """Why FP32 does no better than guessing; None where it does, or for pixels."""
+        """Why FP32 does no better than guessing; None if it does better, or for segmentation."""
         found = self.accuracy.load()
         one_class = len(set(self.evaluation.labels.tolist())) == 1
         if isinstance(found, PixelAccuracy) or one_class or judged_to_know(found):

@@ -1,4 +1,4 @@
-"""A build against its baseline, with the old engine raced against the new one where there is one."""
+"""Compares a build with its baseline; with the old bundle, both engines are timed in alternation."""
 
 import tempfile
 from pathlib import Path
@@ -18,7 +18,7 @@ from targets.measure_apart import measure_in_child
 
 
 def save_baseline(build: Build, folder: Path) -> Path:
-    """Write what the build is worth into `folder`, one file for each model, target and device.
+    """Write the build's accuracy and latency to `folder`, one file for each model, target and device.
 
     Raises MeaninglessError if FP32 does no better than guessing.
     """
@@ -34,8 +34,9 @@ def save_baseline(build: Build, folder: Path) -> Path:
 def compare_with_baseline(build: Build, folder: Path, limits: Limits, old_bundle: Path | None) -> Comparison:
     """Compare the build with its baseline in `folder`.
 
-    With `old_bundle` its engine and the build's run alternately in one process, and speed is judged; without,
-    the stored latency only warns. Raises ReportError if there is no baseline, or it is of something else.
+    With `old_bundle`, its engine and the build's are timed in alternation in one process, and the speed is
+    judged. Without it, a difference from the stored latency is only a warning. Raises ReportError if there is
+    no baseline, or if it is of another model, target or data set.
     """
     report = build.report.load()
     path = folder / baseline_of(report).file_name

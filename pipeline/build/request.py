@@ -1,4 +1,4 @@
-"""What a build is asked for: model, weights, images, target and limits, checked before any work."""
+"""The request of a build: model, weights, images, target and limits, checked before any work."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -27,7 +27,7 @@ AUTO = "auto"
 
 
 class Request:
-    """What a configuration names. Raises errors that say what is wrong with it when it is created."""
+    """The objects that a configuration names. Creating it raises an error if one is missing or wrong."""
 
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
         self.config = config
@@ -37,7 +37,7 @@ class Request:
         check_task(self.model.task, config)
         self.target: Target = find_target(config.target, self.device)
         if config.calibration.recipe not in (None, AUTO):
-            QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
+            QuantRecipe.parse(config.calibration.recipe)  # a wrong name is refused before any work
         check_brought(config)
         self.target.check()
         self.kept = config.out / "store"
@@ -52,18 +52,18 @@ class Request:
 
     @property
     def name(self) -> str:
-        """What the results are called."""
+        """The name of the results."""
         return f"{self.model.name}-{self.target.name}"
 
     @cached_property
     def evaluation(self) -> Split:
-        """The images that accuracy is stated for."""
+        """The images that accuracy is measured on."""
         whole, wanted = self.dataset.split("evaluation"), self.config.validation.images
         return whole.stratified(wanted, seed=0) if wanted else whole
 
     @cached_property
     def calibration(self) -> Split:
-        """The images that ranges are found from, none of them an evaluation image."""
+        """The images to calibrate with; none of them is an evaluation image."""
         settings = self.config.calibration
         split = self.dataset.split("calibration").stratified(settings.images, settings.seed)
         if len(split) < settings.images:
@@ -84,16 +84,16 @@ class Request:
 
     @cached_property
     def calibration_images(self) -> ModelImages:
-        """The calibration images as the model sees them."""
+        """The calibration images with the model's preprocessing."""
         return self.seen(self.calibration)
 
     def seen(self, split: Split) -> ModelImages:
-        """Return images as the model sees them."""
+        """Return images with the model's preprocessing."""
         return ModelImages(split, self.model.preprocessing)
 
     @property
     def limits(self) -> GateLimits:
-        """What the gates judge."""
+        """The limits of the gates."""
         accuracy, latency = self.config.validation, self.config.latency
         return GateLimits(
             max_drop=accuracy.max_drop,
@@ -107,7 +107,7 @@ class Request:
 
     @property
     def data_name(self) -> str:
-        """What to call the data set in a report: its known name, or else its folder's or file's."""
+        """The data set's name in reports: its known name, or the name of its folder or file."""
         location = self._location()
         return next((name for name, place in NAMED.items() if place == location), location.resolve().name)
 
@@ -116,26 +116,26 @@ class Request:
         try:
             return self.model.classes_for(len(names))
         except DataError as error:
-            raise DataError(f"{error} The data set's are {', '.join(names[:40])}.") from error
+            raise DataError(f"{error} The data set has the classes {', '.join(names[:40])}.") from error
 
     def _location(self) -> Path:
         location = self.config.data or self.model.data
         if location is None:
             raise DataError(
-                f"{self.model.name} comes without images. Name a data set with --data (DATA= in make): a "
+                f"{self.model.name} comes without images. Give a data set with --data (DATA= in make): a "
                 "folder <split>/<class>/*.jpg, a folder or .zip with labels.csv, or CIFAR-10."
             )
         return location
 
 
 def _find(config: BuildConfig) -> KnownModel | ForeignModel:
-    """Return the model by its name, or by its file. Raises UsageError if it cannot have a checkpoint."""
+    """Return the model by name or file. Raises UsageError for settings that an ONNX file cannot have."""
     if not is_foreign(config.model):
         return normalised_as(find_model(config.model), config.export)
     if config.export.normalises:
         raise UsageError(
-            f"{config.model} is described in {description_file(Path(config.model))}: say mean, std and colors"
-            " there, not under [export]."
+            f"{config.model} is described in {description_file(Path(config.model))}: give mean, std and"
+            " colors there, not under [export]."
         )
     if config.checkpoint is not None:
         raise UsageError(f"{config.model} holds its own weights; leave the checkpoint out.")
@@ -145,7 +145,7 @@ def _find(config: BuildConfig) -> KnownModel | ForeignModel:
 
 
 def normalised_as(model: KnownModel, wanted: ExportConfig) -> KnownModel:
-    """Return the model with what its checkpoint was trained with. Raises UsageError for a wrong number."""
+    """Return the model with the normalisation of [export]. Raises UsageError for a wrong number of values."""
     if not wanted.normalises:
         return model
     values = {"mean": wanted.mean or model.mean, "std": wanted.std or model.std}

@@ -6,7 +6,7 @@ from pipeline.task import Task
 
 
 def check_task(task: Task, config: BuildConfig) -> None:
-    """Raise UsageError naming a setting that only means something for another task."""
+    """Raise UsageError naming a setting that has no meaning for this task."""
     if task is Task.CLASSIFY:
         return
     unwanted = {
@@ -25,7 +25,7 @@ def check_task(task: Task, config: BuildConfig) -> None:
 
 
 def check_brought(config: BuildConfig) -> None:
-    """Raise UsageError if a quantised model is brought and missing, or asked for what only ours can have."""
+    """Raise UsageError if the user's quantised model is missing, or combined with settings for our own."""
     settings = config.calibration
     if settings.quantized is None:
         return
@@ -39,6 +39,6 @@ def check_brought(config: BuildConfig) -> None:
     asked = [name for name, value in unwanted.items() if value]
     if asked:
         raise UsageError(
-            f"{settings.quantized} is compiled as it is, so {', '.join(asked)} cannot be done. Leave out"
-            " either that or calibration.quantized (--quantized)."
+            f"{settings.quantized} is compiled as it is, so {', '.join(asked)} cannot be used. Leave out"
+            " either those or calibration.quantized (--quantized)."
         )

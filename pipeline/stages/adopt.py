@@ -1,4 +1,4 @@
-"""Any ONNX network -> model.onnx in the form of exported models, checked against the original."""
+"""Any ONNX network -> model.onnx in the form that `Export` writes, checked against the original."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,21 +11,21 @@ import numpy as np
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.stages.checked_export import CheckedExport
-from pipeline.stages.parity import Compared
+from pipeline.stages.parity import ComparedOutputs
 
 if TYPE_CHECKING:
     from pipeline.models.foreign.original import Original
 
-TOGETHER = (1, 2, 5)
-"""How many images at once model.onnx is tried with, where it is to take any number."""
+BATCH_SIZES = (1, 2, 5)
+"""Batch sizes that model.onnx is checked with, if its batch dimension is dynamic."""
 HALF_ROUNDING = 2.0**-6
-"""How far, as a share of the largest output, a network in half precision may be from the same in float32:
-its values have 11 bits, and their rounding adds up over some tens of layers."""
+"""Allowed difference between a network in half precision and the same in float32, as a share of the largest
+output. Half precision has 11 bits, and rounding errors add up over some tens of layers."""
 
 
 @dataclass(frozen=True)
 class Adopt(CheckedExport):
-    """Rewrite the ONNX file of a network that edgec does not know, and compare with the file as it is."""
+    """Rewrite the ONNX file of a network that edgec does not know, and compare with the original."""
 
     name: ClassVar[str] = "adopt"
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
@@ -33,8 +33,8 @@ class Adopt(CheckedExport):
 
     model: ForeignModel
 
-    def write(self, path: Path, say: Callable[[str], None]) -> Iterator[Compared]:
-        """Rewrite the file, and yield what both give for the same images, in each number of TOGETHER."""
+    def write(self, path: Path, say: Callable[[str], None]) -> Iterator[ComparedOutputs]:
+        """Rewrite the file, and yield the outputs of both for the same images, in batches of each size."""
         import onnx
 
         from pipeline.models.foreign.original import Original
@@ -54,36 +54,36 @@ class Adopt(CheckedExport):
                 " set may have fewer."
             )
 
-    def _compared(self, original: "Original", path: Path) -> Iterator[Compared]:
+    def _compared(self, original: "Original", path: Path) -> Iterator[ComparedOutputs]:
         from targets.runtime.reference_runner import open_engine
 
-        together = TOGETHER if self.dynamic_batch else TOGETHER[:1]
+        sizes = BATCH_SIZES if self.dynamic_batch else BATCH_SIZES[:1]
         rounded_by = HALF_ROUNDING if original.is_half else 0.0
         with open_engine(path) as runner:
-            for batch in self.check_images.readable(self.model.preprocessing, batch_size=TOGETHER[-1]):
+            for batch in self.check_images.readable(self.model.preprocessing, batch_size=BATCH_SIZES[-1]):
                 expected = [original.infer(image) for image in batch.images]
-                for number in together:
-                    with _taking(number, self.model.path):
-                        parts = range(0, len(expected), number)
-                        logits = np.concatenate([runner.infer(batch.images[i : i + number]) for i in parts])
+                for size in sizes:
+                    with _batches_of(size, self.model.path):
+                        starts = range(0, len(expected), size)
+                        logits = np.concatenate([runner.infer(batch.images[i : i + size]) for i in starts])
                     found = [
                         original.ending(one, outputs.size).astype(np.float32)
                         for one, outputs in zip(logits, expected, strict=True)
                     ]
                     rows = np.stack([outputs.ravel() for outputs in expected])
-                    yield Compared(rows, np.stack(found), rounded_by)
+                    yield ComparedOutputs(rows, np.stack(found), rounded_by)
 
 
 @contextmanager
-def _taking(number: int, path: Path) -> Iterator[None]:
-    """Raise CheckpointError where the freed graph runs with one image, but not with several at once."""
+def _batches_of(size: int, path: Path) -> Iterator[None]:
+    """Raise CheckpointError if the rewritten graph takes one image, but not `size` at once."""
     try:
         yield
     except Exception as error:  # onnxruntime's exceptions have no public base class
-        if number == 1 or not type(error).__module__.startswith("onnxruntime"):
+        if size == 1 or not type(error).__module__.startswith("onnxruntime"):
             raise
         raise CheckpointError(
-            f"{path} was exported for a fixed number of images, and cannot take {number} at once"
-            f" ({str(error).splitlines()[0]}). Say dynamic_batch = false under [export] in the settings, or"
-            " export it with a free batch dimension."
+            f"{path} was exported for a fixed batch size, and cannot take {size} images at once"
+            f" ({str(error).splitlines()[0]}). Set dynamic_batch = false under [export] in the configuration,"
+            " or export the network with a dynamic batch dimension."
         ) from error

@@ -1,4 +1,4 @@
-"""A Q/DQ graph that somebody brings -> model.int8.onnx, checked."""
+"""A Q/DQ graph from the user -> model.int8.onnx, checked."""
 
 import json
 import shutil
@@ -16,9 +16,9 @@ from pipeline.stages.calibrate import TOOLS
 
 @dataclass(frozen=True)
 class Bring(Stage):
-    """Take a quantised model as it is: from `edgec train --qat`, or made elsewhere.
+    """Take a quantised model as it is: from `edgec train --qat`, or made by another tool.
 
-    Its layers that are not in 8 bits are left so: the report's coverage names them.
+    Layers that are not in 8 bits stay in float; the report's coverage names them.
     """
 
     name: ClassVar[str] = "bring"

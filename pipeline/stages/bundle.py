@@ -40,7 +40,7 @@ class PackedBundle(Artifact):
 
 @dataclass(frozen=True)
 class Bundle(Stage):
-    """Write <model>-<target>.edgec: a gzipped tar whose bytes depend on the contents alone."""
+    """Write <model>-<target>.edgec: a gzipped tar whose bytes depend only on the contents."""
 
     name: ClassVar[str] = "bundle"
     code: ClassVar[tuple[str, ...]] = ("targets/runtime",)

@@ -12,7 +12,7 @@ from pipeline.data.split import Split
 from pipeline.errors import CheckpointError, DataError
 from pipeline.progress import Progress
 from pipeline.stages.artifacts import FloatModel
-from pipeline.stages.parity import Compared, Parity
+from pipeline.stages.parity import ComparedOutputs, Parity
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class CheckedExport(Stage):
     """Write model.onnx and parity.json: outputs on `check_images` differ by `max_difference` at most."""
 
     compared_with: ClassVar[str]
-    """What the logits are compared with, as messages call it."""
+    """The reference that outputs are compared with, as messages name it."""
 
     classes: int
     file: InputFile
@@ -29,7 +29,7 @@ class CheckedExport(Stage):
     max_difference: float
 
     @abstractmethod
-    def write(self, path: Path, say: Callable[[str], None]) -> Iterator[Compared]:
+    def write(self, path: Path, say: Callable[[str], None]) -> Iterator[ComparedOutputs]:
         """Write model.onnx to `path`, then yield the outputs of both networks for the same images.
 
         Raises CheckpointError if the network cannot be written.

@@ -1,4 +1,4 @@
-"""recipe=auto: try recipes on part of the calibration images, judge them on the rest."""
+"""recipe=auto: recipes are tried with some calibration images and judged on the others."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -54,7 +54,7 @@ class Choose(Stage):
                 f"{trial.closeness.agreement:.2%} of {len(held_out)} images, {trial.seconds:.0f} s"
             )
         for skipped in choice.skipped:
-            progress.say(f"choose: {skipped.name}: no time for it in {self.budget_seconds:g} s")
+            progress.say(f"choose: {skipped.name}: not tried, the {self.budget_seconds:g} s were used up")
         trials = [{**asdict(trial), "recipe": trial.recipe.name} for trial in choice.trials]
         record = {"recipe": choice.recipe.name, "trials": trials}
         (output / ChosenRecipe.file_name).write_text(json.dumps(record, indent=1))

@@ -16,7 +16,7 @@ from targets.registry import find_target
 
 @dataclass(frozen=True)
 class CompiledEngine:
-    """What `Compile` made, for what, and where it runs."""
+    """An engine made by `Compile`, with its target and the device that it runs on."""
 
     product: Product
     file_name: str
@@ -51,7 +51,7 @@ class CompiledEngine:
 
     @property
     def digest(self) -> str:
-        """Changes with the engine's bytes, the toolchain and the device, also among boards of a kind."""
+        """The SHA-256 over the engine's bytes, the toolchain and the very device."""
         return value_digest(
             [self.product.digests, self.file_name, self.target_name, self.fingerprint, self.device]
         )
@@ -59,7 +59,7 @@ class CompiledEngine:
 
 @dataclass(frozen=True)
 class Compile(Stage):
-    """Let the target's toolchain build the engine."""
+    """Build the engine with the target's toolchain."""
 
     name: ClassVar[str] = "compile"
 

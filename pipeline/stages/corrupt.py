@@ -25,7 +25,7 @@ SEVERITIES = (1, 3, 5)
 class Corrupt(Stage):
     """Corrupt preprocessed images in every way and run the float model and the engine on them.
 
-    Every corruption and severity sees all of `images`; what is noise in them follows from `seed`.
+    Each corruption at each severity is applied to all of `images`; `seed` decides random noise.
     """
 
     name: ClassVar[str] = "robustness"
@@ -37,7 +37,7 @@ class Corrupt(Stage):
     seed: int
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write robustness.json; images that cannot be read take no part, validation has named them."""
+        """Write robustness.json; images that cannot be read are left out, as validation has reported them."""
         corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
         tally = RobustnessTally(list(corruptions))
         target = self.engine.target_reporting_to(progress)
@@ -50,8 +50,8 @@ class Corrupt(Stage):
                 clean = batch.images
                 tally.add(None, fp32.infer(clean), int8.infer(clean), batch.labels)
                 for condition, corruption in corruptions.items():
-                    seen = np.stack([corruption(image, condition[1], self.seed) for image in clean])
-                    tally.add(condition, fp32.infer(seen), int8.infer(seen), batch.labels)
+                    corrupted = np.stack([corruption(image, condition[1], self.seed) for image in clean])
+                    tally.add(condition, fp32.infer(corrupted), int8.infer(corrupted), batch.labels)
                 advance(len(batch.labels))
         preprocessing = self.images.preprocessing
         parameters = parameters_of(preprocessing.height, preprocessing.width)

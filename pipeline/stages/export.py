@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.models.opset import OPSET
 from pipeline.models.zoo import KnownModel
 from pipeline.stages.checked_export import CheckedExport
-from pipeline.stages.parity import Compared
+from pipeline.stages.parity import ComparedOutputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,8 +30,8 @@ class Export(CheckedExport):
     model: KnownModel
     weights: str | None
 
-    def write(self, path: Path, say: Callable[[str], None]) -> Iterator[Compared]:
-        """Load and export, and yield what both give for the same images."""
+    def write(self, path: Path, say: Callable[[str], None]) -> Iterator[ComparedOutputs]:
+        """Load and export the network, and yield the outputs of both for the same images."""
         from pipeline.models.checkpoint import load_model
         from pipeline.models.resnet import take_rgb
 
@@ -47,7 +47,7 @@ class Export(CheckedExport):
         rgb = slice(None, None, -1 if self.model.colors == "BGR" else 1)
         return FromPixels(network, self.model.mean[rgb], self.model.std[rgb]).eval()
 
-    def _compared(self, network: "nn.Module", path: Path) -> Iterator[Compared]:
+    def _compared(self, network: "nn.Module", path: Path) -> Iterator[ComparedOutputs]:
         import torch
 
         from targets.runtime.reference_runner import open_engine
@@ -56,7 +56,7 @@ class Export(CheckedExport):
         with open_engine(path) as runner, torch.inference_mode():
             for batch in self.check_images.readable(self.model.preprocessing, batch_size=8):
                 for part in _parts(batch.images, one_by_one=not self.dynamic_batch):
-                    yield Compared(on_pixels(torch.from_numpy(part)).numpy(), runner.infer(part))
+                    yield ComparedOutputs(on_pixels(torch.from_numpy(part)).numpy(), runner.infer(part))
 
 
 def _parts(images: NDArray[np.uint8], one_by_one: bool) -> list[NDArray[np.uint8]]:
@@ -78,13 +78,13 @@ def write_onnx(
             output_names=["logits"],
             opset_version=OPSET,
             dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}} if dynamic_batch else None,
-            dynamo=False,  # the other exporter writes opset 18 at least, and absolute paths into the file
+            dynamo=False,  # the dynamo exporter needs opset 18, and writes absolute paths into the file
         )
     _drop_identities(path)
 
 
 def _drop_identities(path: Path) -> None:
-    """Let nodes read what Identity nodes copy: torch writes equal weights once, and copies of them."""
+    """Remove Identity nodes: torch writes equal weights once, and copies them with Identity."""
     import onnx
 
     model = onnx.load(path)
@@ -100,7 +100,7 @@ def _drop_identities(path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch's advice to use its newer exporter, and that it leaves strided slices alone."""
+    """Silence torch's warnings about the old exporter, and about strided slices that it does not fold."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", "Constant folding")

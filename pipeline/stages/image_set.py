@@ -1,4 +1,4 @@
-"""Images of a data set as a network sees them: what most stages are given."""
+"""Images of a data set with a network's preprocessing: the input of most stages."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ HELD_OUT_EVERY = 4
 
 @dataclass(frozen=True)
 class ModelImages:
-    """A split, and the preprocessing of the network that it is shown to."""
+    """A split, and the preprocessing that turns its images into a network's input."""
 
     split: Split
     preprocessing: Preprocessing
@@ -45,5 +45,5 @@ class ModelImages:
         return (batch.images for batch in self.split.batches(self.preprocessing, BATCH))
 
     def readable(self, batch_size: int) -> Iterator[Batch]:
-        """Yield batches, labels and all, of whatever can be read; validation counts the damage."""
+        """Yield batches of the images that can be read; validation counts the others."""
         return self.split.readable(self.preprocessing, batch_size)

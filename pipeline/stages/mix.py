@@ -1,4 +1,4 @@
-"""model.int8.onnx + labelled images -> the same, with the fewest layers in float that keep the drop small."""
+"""model.int8.onnx + labelled images -> the same, with as few layers in float as keep the drop small."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipeline.stages.quantize import QuantizedNetwork
 
 MIXED = "mixed.json"
 RANKING_IMAGES = 128
-"""Tuning images on which the layers are put in order; all of them judge the choice."""
+"""How many tuning images rank the layers; the choice is judged on all of them."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Mix(Stage):
     """Leave layers in float until the paired interval of the drop on `tuning` ends within `max_drop`.
 
     `max_drop` is in percentage points. `tuning` are neither calibration nor evaluation images. `precision` is
-    the type in which the target runs what stays in float.
+    the type in which the target runs layers in float.
     """
 
     name: ClassVar[str] = "mix"

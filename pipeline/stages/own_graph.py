@@ -1,4 +1,4 @@
-"""The float network as its user runs it: the file it came in, or what torch would have exported."""
+"""The float network as its user runs it: the user's ONNX file, or what torch would export."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,14 @@ class OwnGraph:
 
     @property
     def digest(self) -> str:
-        """Changes with all that decides the graph and its input."""
+        """The SHA-256 over everything that decides the graph and its input."""
         return value_digest([self.model, self.weights, self.float_model.file_digest])
 
-    def as_it_came(self, scratch: Path) -> tuple[PreparedNetwork, str]:
-        """Return the network, and what it is in words; `scratch` is for the file of one that has none."""
+    def as_given(self, scratch: Path) -> tuple[PreparedNetwork, str]:
+        """Return the network and its description; `scratch` is for the file of a network that has none."""
         given = self.model.network_as_given(self.weights.path)
         if given is not None:
-            return given, f"{self.weights.path.name} as it came"
+            return given, f"{self.weights.path.name}, unchanged"
         exported = self.behind_pixels(scratch)
         return exported, "the network as torch exports it: float32 NCHW, normalised before"
 

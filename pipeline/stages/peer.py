@@ -1,4 +1,4 @@
-"""The float network -> what onnxruntime's own static quantisation makes of it, and how close that is."""
+"""The float network -> onnxruntime's own static quantisation of it, and how closely that agrees."""
 
 import json
 import tempfile
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from targets.runtime.exact.session import SessionSettings
 
 CALIBRATED_WITH, COMPARED_ON = 32, 128
-"""Images: few, because the peer is a reading beside the build's own figures."""
+"""Numbers of images: few, since the peer is only compared with the build's own figures."""
 
 
 @dataclass(frozen=True)
 class PeerFacts:
-    """What became of the quantisation. `agreement`: the share of images (pixels) of the same top-1 as FP32.
+    """The result of the quantisation. `agreement`: the share of images (pixels) with the same top-1 as FP32.
 
     refused: why there is no INT8 network; the other fields are 0 then.
     """
@@ -44,14 +44,14 @@ class PeerFacts:
 
 @dataclass(frozen=True)
 class Peer(Artifact):
-    """What `QuantizeElsewhere` wrote, read again."""
+    """What `QuantizeElsewhere` wrote."""
 
     file_name: ClassVar[str] = "peer.json"
     model_file: ClassVar[str] = "onnxruntime.int8.onnx"
 
     @property
     def facts(self) -> PeerFacts:
-        """Return how it went."""
+        """Return the result."""
         fields = json.loads(self.path.read_text())
         return PeerFacts(**{**fields, "scale": tuple(fields["scale"]), "offset": tuple(fields["offset"])})
 
@@ -90,7 +90,7 @@ class QuantizeElsewhere(Stage):
         (output / Peer.file_name).write_text(json.dumps(asdict(facts)))
 
     def _compared(self, network: PreparedNetwork, int8: Path) -> PeerFacts:
-        """Let both classify the evaluation images."""
+        """Classify the evaluation images with both networks."""
         from targets.peers.prepared_input import default_session
         from targets.runtime.exact.session import LADDER, open_session
 

@@ -1,4 +1,4 @@
-"""model.onnx + calibration images -> the same network, rewritten so that 8 bits disturb it least."""
+"""model.onnx + calibration images -> the same network, rewritten to lose less accuracy in 8 bits."""
 
 from dataclasses import dataclass
 from pathlib import Path

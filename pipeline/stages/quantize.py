@@ -1,4 +1,4 @@
-"""model.onnx + ranges.json -> model.int8.onnx, the last portable form."""
+"""model.onnx + ranges.json -> model.int8.onnx, the last form that is portable."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class QuantizedNetwork:
 
 @dataclass(frozen=True)
 class Quantize(Stage):
-    """Place quantisation into the graph and quantise the weights.
+    """Insert Q/DQ nodes into the graph and quantise the weights.
 
     `images` is None for a recipe that needs only ranges.
     """

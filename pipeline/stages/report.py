@@ -1,4 +1,4 @@
-"""What was measured, and what it was measured on -> report.json and report.html."""
+"""All measurements, and what they were made on -> report.json and report.html."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -44,18 +44,18 @@ from targets.runtime.measure import Measurement
 from targets.runtime.preprocess import Preprocessing
 
 TOOLS = ("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
-"""What all targets have in common. Toolchains name their own."""
+"""The tools of every target. Toolchains name further ones."""
 OUTSIDE = NotMeasured(
     reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
 )
-"""In place of what a clock or the memory of a process says."""
+"""Stands for latency and memory."""
 NOTHING_SHIPS = NotMeasured(reason="the reference judges accuracy, with settings that are exact and not fast")
 NO_FLOAT_THERE = NotMeasured(reason="the float network does not run where the engine does")
 
 
 @dataclass(frozen=True)
 class WriteReport(Stage):
-    """Judge the figures by the gates and write everything down."""
+    """Judge the figures by the gates and write the report."""
 
     name: ClassVar[str] = "report"
     tools: ClassVar[tuple[str, ...]] = TOOLS
@@ -138,7 +138,7 @@ class WriteReport(Stage):
         return latency_of(measured[0], origin, self.threads) if measured else self._not_measured()
 
     def _race(self, compared: Compared, origin: Origin) -> Race | NotMeasured:
-        """Return INT8 against what would run without it: FP32 here, FP16 on a device that has it."""
+        """Return INT8's speed against that of FP32, or on a device with FP16 against FP16."""
         if self.engine.target_name == ReferenceTarget.name:
             return NOTHING_SHIPS
         int8, fp16 = self.measurements.runs(INT8), self.measurements.runs("fp16")
@@ -155,7 +155,7 @@ class WriteReport(Stage):
         if not measured:
             return self._not_measured()
         if measured[1].memory is None:
-            return NotMeasured(reason="this system does not tell a process its peak memory")
+            return NotMeasured(reason="this system does not report a process's peak memory")
         return memory_of(measured[1].memory, origin)
 
     def _coverage(self) -> Coverage:
@@ -225,7 +225,7 @@ class WriteReport(Stage):
         )
 
     def _machines(self, origin: Origin) -> tuple[Machine, Machine]:
-        """Describe what ran FP32, and what ran the engine."""
+        """Describe the machine that ran FP32 and the one that ran the engine."""
         reference, device = ReferenceTarget(), self.engine.target.device()
         return (
             Machine(

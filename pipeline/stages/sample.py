@@ -23,11 +23,11 @@ from targets.runtime.selftest import EVALUATION
 BATCH = 32
 MOST_IMAGES = 256
 MOST_BYTES = 8 << 20
-"""Of images and the logits of pixels: the bundle has to travel."""
+"""Limit for images and the logits of pixels, since the bundle is sent over networks."""
 
 
 def sample_size(preprocessing: Preprocessing, task: Task, classes: int) -> int:
-    """Return how many images to send along, with the logits of their pixels if these are classified."""
+    """Return how many images to ship, given the size of their logits."""
     pixels = preprocessing.height * preprocessing.width
     logits = 2 * np.float32().nbytes * classes if task is Task.SEGMENT else 0
     return max(1, min(MOST_IMAGES, MOST_BYTES // (pixels * (preprocessing.channels + logits))))
@@ -47,7 +47,7 @@ class Samples(Artifact):
 
 @dataclass(frozen=True)
 class TakeSamples(Stage):
-    """Let the float model and the engine classify a few images, so that a device can compare."""
+    """Classify a few images with the float model and the engine, for the device to compare with."""
 
     name: ClassVar[str] = "sample"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python")
@@ -85,15 +85,15 @@ class TakeSamples(Stage):
 
 
 def _of_pixels(batch: Batch, fp32: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the labels of pixels, int64 [N, h, w]; what the float model says where nobody labelled them."""
+    """Return the labels of pixels, int64 [N, h, w]; the float model's classes if there are no masks."""
     if batch.masks is None:
-        said: NDArray[np.int64] = fp32.argmax(1)
-        return said
+        classes: NDArray[np.int64] = fp32.argmax(1)
+        return classes
     return np.stack([at_size(mask, fp32.shape[2:]) for mask in batch.masks]).astype(np.int64)
 
 
 def _picture() -> NDArray[np.uint8]:
-    """Return a PNG file, which all decoders read alike: ramps, edges and noise, larger than most inputs."""
+    """Return a PNG file, which all decoders decode alike: ramps, edges and noise, larger than most inputs."""
     y, x = np.indices((311, 407))
     noise = np.random.default_rng(0).integers(0, 64, x.shape)
     planes = [x * 255 // 406, y * 255 // 310, (x // 9 + y // 7) % 2 * 191 + noise]

@@ -1,6 +1,6 @@
 """Engine + evaluation images -> accuracy.json: FP32 and INT8 on the same pixels.
 
-A device on which FP16 competes with INT8 gives accuracy_fp16.json too, with FP16 in INT8's place.
+If FP16 competes with INT8 on the device, accuracy_fp16.json has FP32 and FP16 as well.
 """
 
 from contextlib import ExitStack
@@ -31,7 +31,7 @@ TALLIES: dict[Task, type[AccuracyTally | PixelTally]] = {
     Task.SEGMENT: PixelTally,
 }
 BATCHES = {Task.CLASSIFY: 32, Task.SEGMENT: 4}
-"""Images at a time; the logits of their pixels take much memory."""
+"""Batch sizes; the logits of pixels take much memory."""
 ACCURACY, ACCURACY_FP16, SKIPPED = "accuracy.json", "accuracy_fp16.json", "skipped.json"
 TOOLS = ("onnxruntime", "numpy", "opencv-python", "scipy")
 SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
@@ -39,14 +39,14 @@ SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """The other images of the data set that is validated on: an evaluation image among them is an error."""
+    """The training images of the data set: an evaluation image among them is an error."""
 
     dataset: Dataset
     digest: str
-    """Of the training images, or of the files that they are packed in."""
+    """The digest of the training images, or of the files that they are packed in."""
 
     def refuse_leak(self) -> None:
-        """Raise DataError naming what is in both."""
+        """Raise DataError naming images that are in both splits."""
         self.dataset.refuse_leak()
 
 

@@ -176,7 +176,7 @@ def test_fp32_is_the_users_own_file_and_every_comparison_says_what_it_is(net: Pa
     made = build(net)
     report = made.report.load()
     own, pixels, peer = report.compared
-    assert own.graph == "net.onnx as it came"
+    assert own.graph == "net.onnx, unchanged"
     assert "model.onnx" in pixels.graph
     assert "quantize_static" in peer.graph
     assert (peer.agreement is not None, peer.agreement_images) == (True, 20)
@@ -187,7 +187,7 @@ def test_fp32_is_the_users_own_file_and_every_comparison_says_what_it_is(net: Pa
     assert report.speed == fastest.speed
     assert all("1 thread" in run.engine and "CPUExecutionProvider" in run.engine for run in report.compared)
     for shown in (render_html(report), report_summary(report).replace("\\", ""), terminal(report)):
-        assert "net.onnx as it came" in shown
+        assert "net.onnx, unchanged" in shown
         assert "quantize_static" in shown
         assert "looked at are not changed" in shown
     lasting = made.lasting_report.load()

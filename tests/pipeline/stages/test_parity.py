@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.stages.parity import FILE, Compared, Parity
+from pipeline.stages.parity import FILE, ComparedOutputs, Parity
 
 
 def test_the_largest_difference_of_any_batch_counts(tmp_path: Path) -> None:
     zeros = np.zeros((2, 3), np.float32)
     found = Parity.of(
-        [Compared(zeros, zeros + 1), Compared(zeros, zeros - 4), Compared(zeros[:1], zeros[:1])]
+        [
+            ComparedOutputs(zeros, zeros + 1),
+            ComparedOutputs(zeros, zeros - 4),
+            ComparedOutputs(zeros[:1], zeros[:1]),
+        ]
     )
     assert found == Parity(images=5, max_difference=4.0)
     found.save(tmp_path)
@@ -23,6 +27,8 @@ def test_the_largest_difference_of_any_batch_counts(tmp_path: Path) -> None:
 def test_logits_that_are_not_finite_are_never_within_a_limit(nonsense: float) -> None:
     whole = np.zeros((1, 3), np.float32)
     broken = np.array([[0, nonsense, 0]], np.float32)
-    found = Parity.of([Compared(whole, whole), Compared(broken, broken), Compared(whole, whole)])
+    found = Parity.of(
+        [ComparedOutputs(whole, whole), ComparedOutputs(broken, broken), ComparedOutputs(whole, whole)]
+    )
     assert math.isnan(found.max_difference)
     assert not found.max_difference <= 1e9
