@@ -70,7 +70,7 @@ def _without_classifier(network: nn.Module, weights: Weights) -> Weights:
 def _weights_for(
     model: KnownModel, checkpoint: Path, fits: Callable[[Shapes], bool], wanted: str | None, say: Say
 ) -> Weights:
-    """Read weights in the form that `model` has: Keras' depend on the normalisation."""
+    """Read weights for `model`; those of Keras are converted to the model's normalisation."""
     if checkpoint.suffix in (".h5", ".keras") and checkpoint.is_file():
         found = from_keras(read_keras(checkpoint), model.mean, model.std)
         return {key: _checked(value, key, checkpoint) for key, value in found.items()}
@@ -85,9 +85,9 @@ def read_weights(
 ) -> Weights:
     """Read a file of safetensors, torch or TorchScript into float32 tensors by key.
 
-    They may lie in dictionaries such as {'state_dict': ...}, several sets beside each other, and have names
-    with first parts such as DataParallel's `module.`: a set that `fits` is taken (see `choose`, also for
-    `wanted` and `say`). Without one, the first is returned as it is. num_batches_tracked is left out. Raises
+    The file may hold several sets, nested in dictionaries such as {'state_dict': ...}, with prefixes such as
+    DataParallel's `module.`. A set that `fits` is taken; `choose` decides between several, and documents
+    `wanted` and `say`. If none fits, the first set is returned. num_batches_tracked is left out. Raises
     CheckpointError for a file that is missing, damaged, holds no weights, or holds NaN or infinity.
     """
     if not path.is_file():
@@ -98,7 +98,7 @@ def read_weights(
         raise CheckpointError(_no_weights(content, path))
     fitting = [one for one in (_fitting(found, fits) for found in sets) if one is not None]
     if not fitting:
-        return _as_it_is(sets[0], content, path)
+        return _not_fitting(sets[0], content, path)
     unusable = unreadable_averages(content)
     unusable += [one.place for one in sets if one.averaged and one not in [f.source for f in fitting]]
     taken = choose(fitting, unusable, wanted, path, say)
@@ -113,8 +113,8 @@ def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> Fitting
     return None
 
 
-def _as_it_is(found: StateDict, content: Mapping[object, object], path: Path) -> Weights:
-    """Return weights that fit nothing, for a message that says what differs."""
+def _not_fitting(found: StateDict, content: Mapping[object, object], path: Path) -> Weights:
+    """Return weights that do not fit, for an error message that lists the differences."""
     if not found.place:
         for key, value in content.items():
             if not isinstance(key, str) or not isinstance(value, Tensor):
@@ -138,7 +138,7 @@ def _checked(tensor: Tensor, key: str, path: Path) -> Tensor:
     if not tensor.is_floating_point() or tensor.layout != torch.strided:
         raise CheckpointError(f"{path}: {key} is {tensor.dtype}, not floating-point weights.")
     if tensor.is_meta or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
-        raise CheckpointError(f"{path}: {key} claims {tensor.numel():,} values and holds fewer.")
+        raise CheckpointError(f"{path}: {key} declares {tensor.numel():,} values but holds fewer.")
     tensor = tensor.float()
     if not tensor.isfinite().all():
         bad = int((~tensor.isfinite()).sum())
@@ -153,13 +153,13 @@ def _shapes(weights: Mapping[str, Tensor]) -> Shapes:
 
 
 def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wanted: Shapes) -> None:
-    """Raise CheckpointError with what differs, the class count first: it is the most common difference."""
+    """Raise CheckpointError with the differences; a different number of classes has its own message."""
     if found == wanted:
         return
     in_file = _classes(found)
     if in_file is not None and in_file != classes and found == _expected(model, in_file):
         raise CheckpointError(
-            f"{path} has weights for {in_file} classes, the data set has {classes}. Use the data set it was"
+            f"{path} has weights for {in_file} classes; the data set has {classes}. Use the data set it was"
             " trained on, a checkpoint with as many classes, or train a new head (edgec train --new-head)."
         )
     differences = {
@@ -171,16 +171,18 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
             if key in found and found[key] != shape
         ],
     }
-    told = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in differences.items() if keys)
+    parts = [f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in differences.items() if keys]
     convolutions = sum(len(shape) == 4 for shape in found.values())
     near = [known for known in KNOWN_MODELS if known.architecture.convolutions == convolutions]
     fitting = [known.name for known in near if in_file and found == _expected(known, in_file)]
     fits = f"would fit {' or '.join(fitting)} with {in_file} classes" if fitting else "fits no known model"
-    raise CheckpointError(f"{path} does not fit {model.name} with {classes} classes. Keys {told}. It {fits}.")
+    raise CheckpointError(
+        f"{path} does not fit {model.name} with {classes} classes. Keys {'; '.join(parts)}. It {fits}."
+    )
 
 
 def _classes(found: Shapes) -> int | None:
-    """Read the class count off the classifier, if the file has one."""
+    """Return the number of classes of the classifier; None if the file has none."""
     return next((found[key][0] for key in ("fc.bias", "linear.bias") if len(found.get(key, ())) == 1), None)
 
 

@@ -1,4 +1,4 @@
-"""A network together with the images it takes, wherever it comes from. Nothing here imports torch or onnx."""
+"""The base class of networks, known or foreign, with the images that they take. Imports no torch or onnx."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipeline.cache.digest import InputFile
 from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
-if TYPE_CHECKING:  # what lists of models need not load
+if TYPE_CHECKING:  # not needed to list models, so not loaded
     from pipeline.data.dataset import Dataset
     from pipeline.data.numbered_classes import ClassOrder
     from pipeline.data.tree import FileDigest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # what lists of models need not load
 
 @dataclass(frozen=True, kw_only=True)
 class Model(ABC):
-    """What every stage asks of a network.
+    """What stages need to know about a network.
 
     mean and std normalise pixels divided by 255, one value a channel. colors is the order of the network's
     own channels, "RGB" or "BGR", and of mean and std; pixels are RGB everywhere else. data is where the
@@ -40,7 +40,7 @@ class Model(ABC):
 
     @property
     def normalisation(self) -> tuple[object, ...]:
-        """Return what is done to pixels, as it counts for digests; RGB is not mentioned."""
+        """Return the normalisation as it enters digests; the default RGB is left out."""
         return (self.mean, self.std) if self.colors == "RGB" else (self.mean, self.std, self.colors)
 
     @property
