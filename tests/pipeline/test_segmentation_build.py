@@ -215,7 +215,7 @@ def test_labels_are_needed_and_have_to_be_as_many_as_the_outputs(tmp_path: Path)
     pictures = {f"{split}/a/0.png": png(picture(len(split))) for split in ("train", "test")}
     data = write_folder(tmp_path / "data", pictures)
     (tmp_path / "unet.toml").write_text('task = "segment"\nfit = "stretch"\n')
-    with pytest.raises(UsageError, match=r"unet\.toml names no labels"):
+    with pytest.raises(UsageError, match=r"unet\.toml has no labels"):
         build(model, data)
     (tmp_path / "unet.toml").write_text('task = "segment"\nfit = "stretch"\nlabels = ["a", "b"]\n')
     with pytest.raises(DataError, match="has 4 classes; its labels name 2"):

@@ -31,7 +31,7 @@ def test_the_description_is_read_from_beside_the_model(tmp_path: Path) -> None:
         ('layout = "NHWC"', UsageError, "that would be 32 channels"),
         ("mean = [1.0, 2.0]", UsageError, "mean has 2 values for 3 channels"),
         ("std = [0.0]", UsageError, "all have to be positive"),
-        ('labels = ["a", "b", "a"]', DataError, "name 'a' twice"),
+        ('labels = ["a", "b", "a"]', DataError, "contain 'a' twice"),
         ('labels = "none.txt"', CheckpointError, "cannot be read"),
         ("resize = 8", UsageError, "smaller than the crop"),
         ("resize = 0", UsageError, 'a number of pixels, the shorter side\'s, or "auto"'),
@@ -61,7 +61,7 @@ def test_pictures_of_the_networks_size_are_not_touched_unless_resize_says_so(
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"\x08\x01nonsense")
-    with pytest.raises(CheckpointError, match="is no ONNX model"):
+    with pytest.raises(CheckpointError, match="is not a valid ONNX model"):
         read_foreign(tmp_path / "net.onnx")
-    with pytest.raises(CheckpointError, match="is no ONNX model"):
+    with pytest.raises(CheckpointError, match="is not a valid ONNX model"):
         read_foreign(tmp_path / "missing.onnx")
