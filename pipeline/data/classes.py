@@ -8,7 +8,7 @@ from pipeline.errors import DataError
 def read_classes(folder: Path) -> tuple[str, ...] | None:
     """Return the lines of classes.txt in `folder`, or None if there is no such file.
 
-    Raises DataError if a name is empty or is there twice, or if the file is not UTF-8.
+    Raises DataError if a name is empty or repeated, or if the file is not UTF-8.
     """
     path = folder / "classes.txt"
     if not path.is_file():
@@ -19,5 +19,5 @@ def read_classes(folder: Path) -> tuple[str, ...] | None:
         raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
     for line, name in enumerate(names, start=1):
         if not name or name in names[: line - 1]:
-            raise DataError(f"{path}, line {line}: {name!r} is empty or there twice. One name a line.")
+            raise DataError(f"{path}, line {line}: {name!r} is empty or repeated. Write one name per line.")
     return names
