@@ -12,7 +12,7 @@ from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Comparison, Limits, compare
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.performance import SpeedRatio
+from pipeline.report.sections.latency import SpeedRatio
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.measure_latency import first_images
 from targets.measure_apart import measure_in_child
