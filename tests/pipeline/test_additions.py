@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.build.plan import Build
-from pipeline.bundle.contents import read_manifest
+from pipeline.bundle.contents import verify
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
 from pipeline.report.sections.latency import Latency
@@ -82,7 +82,7 @@ def test_a_toolchain_is_built_measured_and_bundled_like_the_others(
     assert report.coverage.times is not None
     assert [layer.layer for layer in report.coverage.times.layers] == ["everything"]
     assert isinstance(report.latency_int8, Latency)
-    assert read_manifest(build.bundle.path).runner == "acme"
+    assert verify(build.bundle.path).manifest.runner == "acme"
     sys.modules.pop("acme")
 
 
