@@ -1,4 +1,4 @@
-"""Taking a Q/DQ graph that was made elsewhere, or by quantisation-aware training."""
+"""Checks a Q/DQ graph that was made by another tool or by quantisation-aware training."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from calibration.recipe import QuantRecipe, Scheme
 def check_brought(
     model: Path, default: Scheme, image_shape: tuple[int, int, int], classes: int
 ) -> QuantRecipe:
-    """Return the recipe that the Q/DQ ONNX `model` says it was made by, or just its scheme.
+    """Return the recipe in the metadata of the Q/DQ ONNX `model`, or a recipe with only its scheme.
 
-    A graph that says nothing is taken for `default`. Layers without any Q/DQ may stay in float. Raises
-    ModelError if it is no quantised model for images of `image_shape` [H, W, C] and so many `classes`,
-    LintError if it breaks a rule of `lint`, and RecipeError if it names a recipe that does not decode.
+    A graph without metadata is taken to have the scheme `default`. Layers without any Q/DQ may stay in float.
+    Raises ModelError if it is not a quantised model for images of `image_shape` [H, W, C] and so many
+    `classes`, LintError if it breaks a rule of `lint`, and RecipeError if its recipe cannot be parsed.
     """
     graph = OnnxGraph.load(model)
     shape = tuple(dim.dim_value for dim in graph.image().type.tensor_type.shape.dim)[1:]
@@ -34,8 +34,8 @@ def check_brought(
     recipe = QuantRecipe.parse(said) if said else QuantRecipe(default)
     findings = lint_graph(graph, recipe.scheme, in_float)
     if findings:
-        told = "\n".join(map(str, findings))
-        raise LintError(f"{model} breaks rules of placement under {recipe.scheme}:\n{told}")
+        broken = "\n".join(map(str, findings))
+        raise LintError(f"{model} breaks rules of placement under {recipe.scheme}:\n{broken}")
     return recipe
 
 
