@@ -10,7 +10,7 @@ from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.artifacts import FloatModel, QuantizedModel
-from targets.base import CHECKS, Check, Talkative, Target
+from targets.base import CHECKS, Check, ReportsProgress, Target
 from targets.registry import find_target
 
 
@@ -33,7 +33,7 @@ class CompiledEngine:
     def target_reporting_to(self, progress: Progress) -> Target:
         """Return the target, which passes on to `progress` what a device reports while it works."""
         target = self.target
-        if isinstance(target, Talkative):
+        if isinstance(target, ReportsProgress):
             target.say = progress.say
         return target
 
