@@ -102,7 +102,7 @@ def test_a_training_image_that_becomes_an_evaluation_image_is_noticed_later_too(
     calibrated = {sample.name for sample in first.calibration.samples}
     left = next(name for name in names if name.startswith("train") and name not in calibrated)
     (data / left).write_bytes((data / "test/a/0.png").read_bytes())
-    with pytest.raises(DataError, match="evaluation images too"):
+    with pytest.raises(DataError, match="also evaluation images"):
         _ = build(net, data=data, **{"calibration.images": 1}).accuracy
 
 

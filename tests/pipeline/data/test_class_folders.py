@@ -53,7 +53,7 @@ def test_what_is_no_picture_is_counted_by_reason(tmp_path: Path, caplog: pytest.
     files = {"train/a/1.png": PNG, "test/a/1.png": PNG, "test/a/notes.txt": b"hello", "test/list.csv": b"a,b"}
     with caplog.at_level(logging.WARNING):
         open_dataset(write_folder(tmp_path / "data", files))
-    assert "1 .txt files that are no pictures" in caplog.text
+    assert "1 .txt files that are not pictures" in caplog.text
     assert "1 files beside the classes' folders" in caplog.text
 
 

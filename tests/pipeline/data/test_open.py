@@ -16,7 +16,7 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not 
 
 def test_what_is_not_there_is_refused_with_what_is_understood(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"There is no data set .*none.*idx files.*labels\.csv.*fashion-mnist"
+        DataError, match=r"There is not a data set .*none.*idx files.*labels\.csv.*fashion-mnist"
     ):
         open_dataset(tmp_path / "none")
 
@@ -46,7 +46,7 @@ def test_an_archive_that_is_no_data_set_is_described(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         archive.writestr("wrapped/train/ash/1.png", b"")
         archive.writestr("notes.txt", b"")
-    with pytest.raises(DataError, match=r"set\.zip is no data set .*: it holds notes\.txt, wrapped\."):
+    with pytest.raises(DataError, match=r"set\.zip is not a data set .*: it holds notes\.txt, wrapped\."):
         open_dataset(tmp_path / "set.zip")
 
 
