@@ -186,7 +186,7 @@ def test_choosing_by_the_evaluation_images_is_refused() -> None:
 def test_a_gpu_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    with pytest.raises(UsageError, match=r'no CUDA device here .* Set device = "cpu"'):
+    with pytest.raises(UsageError, match=r'no CUDA device on this machine\. Set device = "cpu"'):
         train(small(data, device="cuda"), tmp_path / "run")
 
 
