@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
-# A few bytes of file can claim a picture that fills the memory. OpenCV reads its limit once, when it loads.
+# A tiny file can declare a picture that fills the memory. OpenCV reads its limit once, when it loads.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 
 import cv2
@@ -25,19 +25,22 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 
 FITS = ("pad", "crop", "stretch")
 LONGEST = 16  # sides; see Preprocessing
-MARGIN = (256, 224)  # what large pictures shrink to, and what is cut out of that: as networks for ImageNet do
-VOID = 255  # in a mask: a pixel that nobody labelled
+MARGIN = (
+    256,
+    224,
+)  # large pictures are scaled to the first, and the second is cut out, as usual for ImageNet
+VOID = 255  # in a mask: a pixel without a label
 MARKER = re.compile(b"\xff[\x01\xc0-\xcf\xd8-\xfe]")  # of a JPEG segment; not RSTn, nor FF 00 within a scan
 
 
 class ImageError(ValueError):
-    """A picture that cannot be decoded. The text says why, not which: the caller knows its name."""
+    """A picture that cannot be decoded. The message says why; the caller adds the name."""
 
 
 def decode(encoded: bytes, channels: int) -> Image:
     """Decode a JPEG, PNG, BMP, WebP or other still picture into uint8 [H, W, channels], RGB or gray.
 
-    The orientation in EXIF is applied. Raises ImageError if the bytes are no complete picture: decoders fill
+    The orientation in EXIF is applied. Raises ImageError if the picture is not complete: decoders fill
     the missing part of a truncated JPEG with grey and report success, so its end is looked for here.
     """
     if encoded[:2] == b"\xff\xd8" and not _has_end(encoded):
@@ -126,7 +129,7 @@ class Preprocessing:
         if self.resize:
             by_height = height < width
             side = self.resize
-        else:  # the side that is short, relative to the input's
+        else:  # the shorter side, relative to the input's
             by_height = height * self.width < width * self.height
             here, there = (height, self.height) if by_height else (width, self.width)
             side = min(max(here, there), _rounded(there * MARGIN[0], MARGIN[1]))

@@ -10,15 +10,15 @@ from typing import Any
 
 
 def find_runner(name: str) -> Any:
-    """Return the module `name` beside this one (`native_runner`, `tensorrt.runner`), or else from anywhere.
+    """Return the runtime's module `name` (`native_runner`, `tensorrt.runner`), or else a module elsewhere.
 
-    Raises ModuleNotFoundError for it, or for what it needs.
+    Raises ModuleNotFoundError for it, or for a module that it imports.
     """
     beside = f"{__package__}.{name}"
     try:
         return importlib.import_module(beside)
     except ModuleNotFoundError as error:
-        if not f"{beside}.".startswith(f"{error.name}."):  # it is there, and lacks something
+        if not f"{beside}.".startswith(f"{error.name}."):  # it exists, and one of its imports is missing
             raise
     return importlib.import_module(name)
 

@@ -117,7 +117,7 @@ def test_a_kind_of_label_that_is_not_there_is_corrected(tmp_path: Path) -> None:
         ),
         (
             "path,split,x_id,x_name\na/1.png,train,1,x\na/2.png,test,2,x\n",
-            "numbers the class 'x' in more than one",
+            "gives the class 'x' more than one",
         ),
         ("path,split,label\na/1.png,train,x\na/9.png,test,x\n", r"files that do not exist: a/9\.png\."),
         ("path,split,label\n../../etc/passwd,train,x\n", r"not exist: \.\./\.\./etc/passwd"),

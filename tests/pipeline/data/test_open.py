@@ -16,7 +16,7 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not 
 
 def test_what_is_not_there_is_refused_with_what_is_understood(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"There is not a data set .*none.*idx files.*labels\.csv.*fashion-mnist"
+        DataError, match=r"There is no data set .*none.*idx files.*labels\.csv.*fashion-mnist"
     ):
         open_dataset(tmp_path / "none")
 

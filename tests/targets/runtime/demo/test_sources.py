@@ -131,7 +131,7 @@ def test_a_program_ends_when_nobody_looks_any_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("nothing", "is no camera, stream, file or folder"),
+        ("nothing", "is not a camera, stream, file or folder"),
         ("", "is no camera"),
         ("csi:x", "is no camera"),
         ("gst:", "is no camera"),
