@@ -292,7 +292,7 @@ def test_names_are_kept_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert find_device("ssh://other") == SshAddress("other")
     with pytest.raises(UsageError, match="Did you mean 'nano'"):
         find_device("nanno")
-    with pytest.raises(UsageError, match="small letters"):
+    with pytest.raises(UsageError, match="lower-case letters"):
         add_device("My Pi", SshAddress("x"))
     (tmp_path / "edgec" / "devices.toml").write_text("nano = 3")
     with pytest.raises(UsageError, match=r"devices\.toml cannot be used"):

@@ -30,12 +30,12 @@ def test_the_description_is_read_from_beside_the_model(tmp_path: Path) -> None:
         ("sise = [1, 2]", UsageError, "sise is unknown. Did you mean 'size'"),
         ('layout = "NHWC"', UsageError, "that would be 32 channels"),
         ("mean = [1.0, 2.0]", UsageError, "mean has 2 values for 3 channels"),
-        ("std = [0.0]", UsageError, "all have to be positive"),
+        ("std = [0.0]", UsageError, "all values have to be positive"),
         ('labels = ["a", "b", "a"]', DataError, "contain 'a' twice"),
         ('labels = "none.txt"', CheckpointError, "cannot be read"),
         ("resize = 8", UsageError, "smaller than the crop"),
-        ("resize = 0", UsageError, 'a number of pixels, the shorter side\'s, or "auto"'),
-        ('resize = "none"', UsageError, 'a number of pixels, the shorter side\'s, or "auto"'),
+        ("resize = 0", UsageError, 'the shorter side in pixels, or "auto"'),
+        ('resize = "none"', UsageError, 'the shorter side in pixels, or "auto"'),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(

@@ -152,7 +152,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     [
         (lambda _: "77", "no camera /dev/video77"),
         (lambda _: "pipe:/nowhere/camera", "cannot be started"),
-        (lambda folder: str(folder / "notes.txt"), "no video"),
+        (lambda folder: str(folder / "notes.txt"), "not a video"),
         (lambda _: "rtsp://me:secret@127.0.0.1:9/live", r"rtsp://\.\.\.@127.0.0.1:9/live cannot be opened"),
     ],
 )
