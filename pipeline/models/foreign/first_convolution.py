@@ -1,7 +1,8 @@
 """One ordinary convolution reads the pixels: later stages fold the normalisation into it.
 
-Padding in front of it becomes its own, another order of channels that of its weights. Where a network begins
-with something else, or with several layers side by side, a 1 x 1 convolution that changes nothing comes first.
+Padding in front of it becomes its own, another order of channels that of its weights. Where a network
+begins with something else, or with several layers side by side, a 1 x 1 convolution that changes nothing is
+put first.
 """
 
 from collections.abc import Callable

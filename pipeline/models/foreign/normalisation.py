@@ -1,7 +1,8 @@
 """What a graph does to pixels before its first convolution: found, and written as exported models have it.
 
 Networks come with their normalisation inside (TensorFlow's converters write it into the graph) or outside
-(the description then says mean and std), in NCHW or NHWC. All of that is a scale and an offset a channel, an order of channels, and a border.
+(the description then says mean and std), in NCHW or NHWC. All of that is a scale and an offset a channel, an
+order of channels, and a border.
 """
 
 from dataclasses import dataclass, field, replace
@@ -153,28 +154,31 @@ class _Step:
 
 def _step(node: onnx.NodeProto, start: Start, constants: dict[str, NDArray[np.generic]]) -> _Step | None:
     """Return what a node that reads the start does; None if it is not a step of a normalisation."""
-    channels = len(start.order)
     given = [constants.get(name) for name in node.input if name != start.tensor and name]
     if any(value is None for value in given):
         return None
     values = [value for value in given if value is not None]
-    match node.op_type:
-        case "Cast" | "Identity":
-            return _Step()
-        case "Transpose":
-            turned = start.nhwc and attribute(node, "perm", []) == [0, 3, 1, 2]
-            return _Step(to_nchw=True) if turned else None
-        case "Reshape":  # of one channel it is a Transpose: TensorFlow's converter writes it so
-            turned = start.nhwc and channels == 1 and values[0].size == 4 and values[0].ravel()[1] == 1
-            return _Step(to_nchw=True) if turned else None
-        case "Pad":
-            border = _border(node, start, values) if start.border is None else None
-            return None if border is None else _Step(border=border)
-        case "Gather" | "Slice":
-            order = _order(node, start, values)
-            return None if order is None else _Step(order=order)
+    if node.op_type in ("Cast", "Identity"):
+        return _Step()
+    if node.op_type in ("Transpose", "Reshape"):
+        return _Step(to_nchw=True) if _turns(node, start, values) else None
+    if node.op_type == "Pad":
+        border = _border(node, start, values) if start.border is None else None
+        return None if border is None else _Step(border=border)
+    if node.op_type in ("Gather", "Slice"):
+        order = _order(node, start, values)
+        return None if order is None else _Step(order=order)
     value = _per_channel(values[0], start.nhwc) if len(values) == 1 else None
     return None if value is None else _arithmetic(node.op_type, node.input[0] == start.tensor, value)
+
+
+def _turns(node: onnx.NodeProto, start: Start, values: list[NDArray[np.generic]]) -> bool:
+    """Whether a node turns NHWC to NCHW. Of one channel TensorFlow's converter writes that as a Reshape."""
+    if not start.nhwc:
+        return False
+    if node.op_type == "Transpose":
+        return bool(attribute(node, "perm", []) == [0, 3, 1, 2])
+    return len(start.order) == 1 and values[0].size == 4 and int(values[0].ravel()[1]) == 1
 
 
 def _border(node: onnx.NodeProto, start: Start, values: list[NDArray[np.generic]]) -> Border | None:
@@ -190,9 +194,7 @@ def _border(node: onnx.NodeProto, start: Start, values: list[NDArray[np.generic]
     return Border(pads, np.array(values[1] if len(values) > 1 else 0.0, np.float64).reshape(-1)[:1])
 
 
-def _order(
-    node: onnx.NodeProto, start: Start, values: list[NDArray[np.generic]]
-) -> tuple[int, ...] | None:
+def _order(node: onnx.NodeProto, start: Start, values: list[NDArray[np.generic]]) -> tuple[int, ...] | None:
     """Return which channel each one becomes, where a node only moves them: RGB to BGR, mostly."""
     channels, place = len(start.order), 3 if start.nhwc else 1
     numbers = [value.astype(np.int64).ravel().tolist() for value in values]

@@ -1,6 +1,5 @@
 """What a node pads by itself is written down, and onnxruntime computes the same from it."""
 
-
 import numpy as np
 import onnx
 import pytest
@@ -52,7 +51,7 @@ def test_dilated_convolutions_pad_as_their_undilated_form(
         helper.make_node("Conv", ["x", "w"], ["y"], auto_pad=automatic, dilations=[step, step])
         for step in (dilation, 1)
     )
-    shape = ["N", 3, h + 8, w + 8]
+    shape: list[int | str] = ["N", 3, h + 8, w + 8]
     x = floats(2, 3, h + 8, w + 8)
     made = run(padded_by_hand(graph([node], {"w": weights}, shape=shape)), x)
     np.testing.assert_allclose(made, run(graph([judge], {"w": spread}, shape=shape), x), atol=1e-5)
@@ -65,9 +64,7 @@ def test_pools(
     operator: str, automatic: str, h: int, w: int, kernel: tuple[int, int], stride: tuple[int, int]
 ) -> None:
     stride = (min(stride[0], kernel[0]), min(stride[1], kernel[1]))  # onnxruntime runs no pool with gaps
-    node = helper.make_node(
-        operator, ["x"], ["y"], auto_pad=automatic, kernel_shape=kernel, strides=stride
-    )
+    node = helper.make_node(operator, ["x"], ["y"], auto_pad=automatic, kernel_shape=kernel, strides=stride)
     model = graph([node], shape=["N", 3, h, w])
     x = floats(2, 3, h, w)
     np.testing.assert_allclose(run(padded_by_hand(model), x), run(model, x), atol=1e-5)
