@@ -1,6 +1,6 @@
 """The float network as its user runs it: the user's ONNX file, or what torch would export."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.cache.digest import InputFile, value_digest
@@ -25,13 +25,27 @@ class OwnGraph:
     def as_given(self, scratch: Path) -> tuple[PreparedNetwork, str]:
         """Return the network and its description; `scratch` is for the file of a network that has none."""
         given = self.model.network_as_given(self.weights.path)
-        if given is not None:
-            return given, f"{self.weights.path.name}, unchanged"
-        exported = self.behind_pixels(scratch)
-        return exported, "the network as torch exports it: float32 NCHW, normalised before"
+        if given is None:
+            exported = self.behind_pixels(scratch)
+            return exported, "the network as torch exports it: float32 NCHW, normalised before"
+        changed = self._changed(given.layout)
+        if changed is None:
+            return given, f"{given.file.name}, unchanged"
+        (scratch / given.file.name).write_bytes(changed)
+        network = replace(given, file=scratch / given.file.name)
+        return network, f"{given.file.name}, with names and padding that onnxruntime accepts"
 
     def behind_pixels(self, scratch: Path) -> PreparedNetwork:
         """Write model.onnx without the normalisation in front of it, and return it. Raises ModelError."""
         from targets.peers.behind_pixels import write_behind_pixels
 
         return write_behind_pixels(self.float_model.path, scratch / "behind_pixels.onnx")
+
+    def _changed(self, layout: str) -> bytes | None:
+        """Return the user's ONNX file as onnxruntime loads it; None if it loads the file itself."""
+        import onnx
+
+        from pipeline.models.foreign.original import loadable
+
+        file = onnx.load(self.weights.path, load_external_data=False)
+        return loadable(self.weights.path, layout, self.model.input_shape, file)
