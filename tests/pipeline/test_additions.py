@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.build.plan import Build
-from pipeline.bundle.contents import read_manifest
+from pipeline.bundle.contents import verify
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
@@ -84,7 +84,7 @@ def test_a_toolchain_is_built_measured_and_bundled_like_the_others(
     assert [layer.layer for layer in report.coverage.times.layers] == ["everything"]
     assert isinstance(report.latency_int8, Latency)
     (name,) = build.bundle.digests
-    assert read_manifest(build.bundle.file(name)).runner == "acme"
+    assert verify(build.bundle.file(name)).manifest.runner == "acme"
     sys.modules.pop("acme")
 
 
