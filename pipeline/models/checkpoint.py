@@ -1,7 +1,6 @@
 """Weights from files that may be missing, damaged, unsafe or made for another network."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -44,27 +43,29 @@ def load_model(
     CheckpointError if the file is damaged, unsafe or does not fit; the text says which keys or shapes differ
     and which known model the file would fit.
     """
+    network = resnet.build(model.architecture, model.channels, classes)
+    own = _shapes(network.state_dict())
+    head = _classifier_keys(network)
 
     def classes_in(shapes: Shapes) -> int:
         return (_classes(shapes) or classes) if new_head else classes
 
-    def fits(shapes: Shapes) -> bool:
-        return shapes == _expected(model, classes_in(shapes))
+    def wanted(shapes: Shapes) -> Shapes:
+        return {key: (classes_in(shapes), *shape[1:]) if key in head else shape for key, shape in own.items()}
 
-    found = _weights_for(model, checkpoint, fits, weights, say)
+    found = _weights_for(model, checkpoint, lambda shapes: shapes == wanted(shapes), weights, say)
     shapes = _shapes(found)
-    _check_fit(model, checkpoint, classes_in(shapes), shapes, _expected(model, classes_in(shapes)))
-    network = resnet.build(model.architecture, model.channels, classes)
-    kept = _without_classifier(network, found) if new_head else found
+    _check_fit(model, checkpoint, classes_in(shapes), shapes, wanted(shapes))
+    kept = {key: value for key, value in found.items() if key not in head} if new_head else found
     # not strict: num_batches_tracked, which counts training steps, is absent; `_check_fit` compared the rest
     network.load_state_dict(kept, strict=False)
     return network.eval()
 
 
-def _without_classifier(network: nn.Module, weights: Weights) -> Weights:
+def _classifier_keys(network: nn.Module) -> frozenset[str]:
     head = resnet.classifier(network)
-    own = next(name for name, module in network.named_modules() if module is head)
-    return {key: value for key, value in weights.items() if not key.startswith(f"{own}.")}
+    (prefix,) = (name for name, module in network.named_modules() if module is head)
+    return frozenset(f"{prefix}.{key}" for key in head.state_dict())
 
 
 def _weights_for(
@@ -186,7 +187,6 @@ def _classes(found: Shapes) -> int | None:
     return next((found[key][0] for key in ("fc.bias", "linear.bias") if len(found.get(key, ())) == 1), None)
 
 
-@cache
 def _expected(model: KnownModel, classes: int) -> Shapes:
     with torch.device("meta"):
         return _shapes(resnet.build(model.architecture, model.channels, classes).state_dict())

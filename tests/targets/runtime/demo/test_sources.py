@@ -132,9 +132,9 @@ def test_a_program_ends_when_nobody_looks_any_more(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("nothing", "is not a camera, stream, file or folder"),
-        ("", "is no camera"),
-        ("csi:x", "is no camera"),
-        ("gst:", "is no camera"),
+        ("", "is not a camera"),
+        ("csi:x", "is not a camera"),
+        ("gst:", "is not a camera"),
     ],
 )
 def test_what_is_no_source_is_refused(text: str, reason: str, tmp_path: Path) -> None:
