@@ -101,16 +101,16 @@ def test_another_site_cannot_show_the_pictures_or_take_the_places_of_viewers(pat
     with page() as made:
         made.board.post(moment(1))
         for site in ("cross-site", "same-site"):
-            assert refused(made, path, **{"Sec-Fetch-Site": site, "Sec-Fetch-Dest": "image"})[0] == 403
+            assert refused(made, path, None, **{"Sec-Fetch-Site": site, "Sec-Fetch-Dest": "image"})[0] == 403
         for site in ("same-origin", "none"):
-            assert ask(made, path, **{"Sec-Fetch-Site": site}).status == 200
+            assert ask(made, path, None, **{"Sec-Fetch-Site": site}).status == 200
 
 
 def test_another_site_may_link_to_the_page_and_not_put_it_into_a_frame() -> None:
     with page() as made:
         link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
-        assert ask(made, "/", **link).status == 200
-        assert refused(made, "/", **{**link, "Sec-Fetch-Dest": "iframe"})[0] == 403
+        assert ask(made, "/", None, **link).status == 200
+        assert refused(made, "/", None, **{**link, "Sec-Fetch-Dest": "iframe"})[0] == 403
         assert "frame-ancestors 'none'" in ask(made, "/").headers["Content-Security-Policy"]
 
 
