@@ -1,8 +1,5 @@
 """Fills an HTML template: everything is escaped, a misspelt name is an error, the style sheet is inside."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from pipeline.report import figures
 from pipeline.report.model.certainty import Verdict
 
@@ -11,6 +8,9 @@ VERDICT_WORDS = {verdict: verdict.capitalize() for verdict in Verdict}
 
 def render_page(template: str, **content: object) -> str:
     """Return the complete HTML document of a template in `templates/`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
     loader = PackageLoader("pipeline.report", "templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
