@@ -43,12 +43,12 @@ def demo(
             f"{one.target.name} is not this machine. Deploy the bundle, and use `./run camera` there; or"
             " leave --target out."
         )
-    from pipeline.bundle.contents import read_manifest
+    from pipeline.bundle.contents import verify
     from targets.reference import ReferenceTarget
     from targets.runtime.demo import camera
     from targets.runtime.demo.recogniser import Engine
 
-    manifest = read_manifest(one.bundle.file(f"{one.name}.edgec"))
+    manifest = verify(one.bundle.file(f"{one.name}.edgec")).manifest
     engines = {
         "int8": Engine(one.target.runner, one.engine.path),
         "fp32": Engine(ReferenceTarget.runner, one.float_model.file("model.onnx")),

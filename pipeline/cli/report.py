@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.console import write_text
+from pipeline.cli.verify import keys_to_trust
 
 if TYPE_CHECKING:
     from pipeline.report.model.build_report import Report
@@ -81,7 +82,8 @@ def _load(path: Path) -> "Report":
     from pipeline.report.model.build_report import Report
 
     if path.suffix == ".edgec" and not path.is_dir():
-        from pipeline.bundle.contents import read_entry
+        from pipeline.bundle.contents import opened
 
-        return Report.parse(read_entry(path, "report.json"), f"{path}: report.json")
+        with opened(path, keys_to_trust(None)) as held:
+            return Report.parse(held.read("report.json"), f"{path}: report.json")
     return Report.load(path / "report.json" if path.is_dir() else path)
