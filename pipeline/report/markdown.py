@@ -37,6 +37,7 @@ def report_summary(report: Report) -> str:
             drop + f"{figures.plural(first.images, 'image')}.\n",
             *_gates(report.gates),
             *([] if report.diagnosis is None else [escape(report.diagnosis.conclusion) + "\n"]),
+            *([] if report.fp32_is is None else [f"FP32 here is {escape(report.fp32_is)}\n"]),
             *_table(("", "FP32", "INT8"), rows),
             *_beside(report),
             *([] if report.robustness is None else [escape(conclusion(report.robustness)) + "\n"]),

@@ -67,6 +67,8 @@ def _headline(report: Report) -> Text:
             style="dim",
         ),
     ]
+    if report.fp32_is is not None:
+        lines.append(Text(f"FP32 here is {report.fp32_is}", style="yellow"))
     if skipped:
         names = ", ".join(image.name for image in subject.skipped_images[:3]) + (
             ", ..." if skipped > 3 else ""

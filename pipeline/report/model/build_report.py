@@ -151,6 +151,9 @@ class Report(Record):
     state: BuildState = BuildState.BUILT
     diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified
     checks: tuple[ToolchainCheck, ...] = ()
+    fp32_is: str | None = (
+        None  # what stands for FP32 where the network came quantised; None: the float network
+    )
 
     @model_validator(mode="after")
     def _verdict_follows_from_gates(self) -> Self:
