@@ -17,7 +17,7 @@ from pipeline.data.split import Split
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
-from pipeline.report.model.build_report import ToolchainCheck
+from pipeline.report.sections.toolchain_checks import ToolchainCheck
 from pipeline.stages.bring import BROUGHT
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.parity import Compared, Parity

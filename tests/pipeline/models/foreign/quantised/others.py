@@ -39,7 +39,7 @@ def normalised(images: NDArray[np.uint8]) -> Floats:
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2), np.float32)
 
 
-class _Calibration(CalibrationDataReader):
+class _Calibration(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no types
     def __init__(self) -> None:
         self.images: Iterator[Floats] = iter(normalised(pictures(8, seed=1)))
 
@@ -53,7 +53,7 @@ def by_onnxruntime(kind: type[nn.Module], folder: Path, opset: int = 17, **setti
     logging.getLogger().setLevel(logging.ERROR)  # it warns of what it does by itself
     export(make(kind), folder / "float.onnx", opset)
     quant_pre_process(str(folder / "float.onnx"), str(folder / "before.onnx"), skip_symbolic_shape=True)
-    quantize_static(folder / "before.onnx", folder / "theirs.onnx", _Calibration(), **settings)  # type: ignore[arg-type]
+    quantize_static(folder / "before.onnx", folder / "theirs.onnx", _Calibration(), **settings)
     return folder / "theirs.onnx"
 
 
