@@ -12,9 +12,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.models.foreign.channel_order import take_rgb
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.foreign.onnx_file import Input
+from pipeline.models.foreign.quantised.rgb_weights import take_rgb
 
 PLAIN = 1e-6
 """How far 255 times a deviation may be from 1, as a share, to mean pixels as they are."""

@@ -12,6 +12,7 @@ from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.ending import FUNCTIONS, Ending, ending
 from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
+from pipeline.models.foreign.normal_form.explicit_padding import write_padding_down
 from pipeline.models.foreign.normal_form.free_batch import free_the_batch
 from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
@@ -76,6 +77,7 @@ def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str
     with refusals(source.path):
         free_the_batch(model)
         write_computed_shapes(model)
+        write_padding_down(model)
     _drop_rounding_of_functions(model)
     last = ending(model, model.graph.output[0].name)
     drop_ending(model, say)

@@ -1,4 +1,4 @@
-"""Networks that take BGR, as OpenCV and Caffe have it: their first convolutions are turned to take RGB."""
+"""Quantised networks that take BGR: the stored weights of their first convolutions are turned to take RGB."""
 
 from pathlib import Path
 
