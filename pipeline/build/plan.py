@@ -20,6 +20,7 @@ from pipeline.report.plausibility import judged_to_know
 from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt import Adopt
+from pipeline.stages.adopt_quantised import UNROUNDED, AdoptQuantised
 from pipeline.stages.artifacts import BroughtModel, ExportedModel, FloatModel, QuantizedModel, RangesFile
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bring import Bring
@@ -77,6 +78,8 @@ class Build(Request):
         model, classes, checkpoint = self.model, self.classes, self.checkpoint
         images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
         wanted = self.config.export
+        if self.is_quantised and self.brought is not None:
+            return ExportedModel(self.brought.product)
         checked = (classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
         stage: CheckedExport
         match model:
@@ -103,15 +106,24 @@ class Build(Request):
 
     @cached_property
     def brought(self) -> BroughtModel | None:
-        """The quantised model, if the user brings one."""
-        path = self.config.calibration.quantized
+        """The quantised model, if the user brings one: as the model itself, or besides it."""
+        scheme, shape = self.target.recipe.scheme, self.model.input_shape
+        images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
+        path, batch = self.config.calibration.quantized, self.config.export.dynamic_batch
+        if self.is_quantised and isinstance(self.model, ForeignModel):
+            adopt = AdoptQuantised(self.model, self.checkpoint, scheme, self.classes, images, batch, True)
+            return BroughtModel(self._make(adopt))
         if path is None:
             return None
         from pipeline.models.foreign.external_data import input_onnx
+        from pipeline.models.foreign.quantised.beside_float import described_by, is_ours
 
         quantized = input_onnx(path)
-        scheme, shape = self.target.recipe.scheme, self.model.input_shape
-        return BroughtModel(self._make(Bring(quantized, scheme, shape, self.classes)))
+        if is_ours(path):
+            return BroughtModel(self._make(Bring(quantized, scheme, shape, self.classes)))
+        theirs = described_by(path, self.model)
+        adopt = AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False)
+        return BroughtModel(self._make(adopt))
 
     @cached_property
     def prepared_model(self) -> FloatModel:
@@ -173,12 +185,12 @@ class Build(Request):
 
     @property
     def _own(self) -> OwnGraph:
-        return OwnGraph(self.model, self.checkpoint, self.float_model)
+        return OwnGraph(self.model, self.checkpoint, self.float_model, self.is_quantised)
 
     @cached_property
     def peer(self) -> Peer | None:
         """onnxruntime's own static INT8, if the target is this machine; None if it is not compared."""
-        if not (self.config.latency.peer and self.target.runs_here):
+        if not (self.config.latency.peer and self.target.runs_here) or self.is_quantised:
             return None
         calibration = self.seen(self.calibration.stratified(CALIBRATED_WITH, seed=0))
         compared = self.seen(self.evaluation.stratified(COMPARED_ON, seed=0))
@@ -304,6 +316,7 @@ class Build(Request):
             parts=tuple(
                 part for part in (self.sensitivity, self.robustness, self.diagnosis) if part is not None
             ),
+            fp32_is=UNROUNDED if self.is_quantised else None,
         )
 
     @property

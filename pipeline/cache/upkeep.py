@@ -11,10 +11,6 @@ from pipeline.cache.product import KEY_LETTERS, Damaged, read_stored
 from pipeline.cache.store import BUILDS, IN_USE, LOCKS, PRODUCTS, SCRATCH, remove, writing
 from pipeline.errors import StorageError, UsageError
 
-DAYS = 30.0
-"""Default age: products that no build has used for so many days are pruned."""
-LIMIT_GIB = 20.0
-"""Default limit: how large the store may be after pruning."""
 DAY_S = 86_400
 GIB = 2**30
 

@@ -1,4 +1,4 @@
-"""A Q/DQ graph from the user -> model.int8.onnx, checked."""
+"""A Q/DQ graph that edgec made -> model.int8.onnx, checked."""
 
 import json
 import shutil
@@ -13,10 +13,13 @@ from pipeline.progress import Progress
 from pipeline.stages.artifacts import BroughtModel
 from pipeline.stages.calibrate import TOOLS
 
+BROUGHT = "brought.json"
+"""Which recipe a quantised model was made by."""
+
 
 @dataclass(frozen=True)
 class Bring(Stage):
-    """Take a quantised model as it is: from `edgec train --qat`, or made by another tool.
+    """Take a quantised model of edgec's own as it is, such as from `edgec train --qat`.
 
     Layers that are not in 8 bits stay in float; the report's coverage names them.
     """

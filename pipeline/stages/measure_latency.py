@@ -94,10 +94,9 @@ class Measure(Stage):
         own, description = self.own.as_given(scratch)
         (output / OWN_GRAPH).write_text(json.dumps(description))
         prepared = str(own.save(scratch / "own.json"))
-        engines = {
-            PIXELS: (ReferenceTarget.runner, self.float_model.path),
-            OWN: (RUNNER, Path(prepared)),
-        }
+        engines = {OWN: (RUNNER, Path(prepared))}
+        if not self.own.is_quantised:
+            engines = {PIXELS: (ReferenceTarget.runner, self.float_model.path), **engines}
         if self.engine.target.runs_here:
             engines[INT8] = (self.engine.target.runner, self.engine.path)
         network = self.peer.network if self.peer is not None else None

@@ -11,11 +11,15 @@ from targets.peers.prepared_input import PreparedNetwork
 
 @dataclass(frozen=True)
 class OwnGraph:
-    """A model with its `weights`, the user's ONNX file or a checkpoint, and the float model made of them."""
+    """A model with its `weights`, the user's ONNX file or a checkpoint, and the float model made of them.
+
+    is_quantised: the user's model is in 8 bits, and the float model is only derived from it.
+    """
 
     model: Model
     weights: InputFile
     float_model: FloatModel
+    is_quantised: bool = False
 
     @property
     def digest(self) -> str:

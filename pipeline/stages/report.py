@@ -31,10 +31,11 @@ from pipeline.report.sections.sizes import MeasuredMemory, Sizes
 from pipeline.report.sections.toolchain_checks import ToolchainCheck
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.accuracy_files import AccuracyFiles
+from pipeline.stages.adopt_quantised import notes_of
 from pipeline.stages.artifacts import FloatModel, QuantizedModel
 from pipeline.stages.compared import Compared
 from pipeline.stages.compile import CompiledEngine
-from pipeline.stages.measure_latency import INT8, PIXELS, Measurements
+from pipeline.stages.measure_latency import INT8, OWN, PIXELS, Measurements
 from pipeline.stages.mix import mixed_precision
 from pipeline.stages.peer import Peer
 from pipeline.stages.report_files import ReportFiles, ReportPart
@@ -50,6 +51,7 @@ OUTSIDE = NotMeasured(
 )
 """Stands for latency and memory."""
 NOTHING_SHIPS = NotMeasured(reason="the reference judges accuracy, with settings that are exact and not fast")
+CAME_QUANTISED = NotMeasured(reason="the network came quantised; the float one is not known")
 NO_FLOAT_THERE = NotMeasured(reason="the float network does not run where the engine does")
 
 
@@ -80,6 +82,8 @@ class WriteReport(Stage):
     """Empty where the report leaves out what differs from run to run: latency and memory."""
     parts: tuple[ReportPart, ...]
     """Fields of the report that other stages measured."""
+    fp32_is: str | None = None
+    """What stands for FP32, where no float network is known."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
@@ -103,15 +107,19 @@ class WriteReport(Stage):
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=self._latency(compared.baseline, ReferenceTarget.origin),
+            latency_fp32=CAME_QUANTISED
+            if compared.came_quantised
+            else self._latency(compared.baseline, ReferenceTarget.origin),
             latency_int8=latency_int8,
             speed=compared.speed(compared.baseline),
             fitting=fitting(self.evaluation, self.preprocessing),
-            compared=compared.rows() if fp32 else (),
-            no_peer=compared.no_peer() if fp32 else None,
+            compared=compared.rows() if fp32 or compared.came_quantised else (),
+            no_peer=compared.no_peer() if fp32 or compared.came_quantised else None,
             recommendation=self._recommendation(accuracy, origin),
             instructions_int8=self._instructions(origin),
-            memory_fp32=self._memory(fp32, ReferenceTarget.origin),
+            memory_fp32=CAME_QUANTISED
+            if compared.came_quantised
+            else self._memory(fp32, ReferenceTarget.origin),
             memory_int8=memory_int8,
             sizes=self._sizes(),
             machines=self._machines(origin),
@@ -120,6 +128,7 @@ class WriteReport(Stage):
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}, **self.toolchain},
             state=self._state,
             checks=tuple(self._checks()),
+            fp32_is=self.fp32_is,
             **{part.field: part.load() for part in self.parts},
         )
 
@@ -143,6 +152,9 @@ class WriteReport(Stage):
             return NOTHING_SHIPS
         int8, fp16 = self.measurements.runs(INT8), self.measurements.runs("fp16")
         layers = self.measurements.layers()
+        if compared.came_quantised:
+            speed = compared.speed(self.measurements.runs(OWN))
+            return CAME_QUANTISED if speed is None else Race("it is as it came", speed, origin, layers)
         if int8 and fp16:
             return Race("FP16", speed_ratio(fp16[0], int8[0]), origin, layers)
         speed = compared.speed(compared.baseline)
@@ -183,6 +195,7 @@ class WriteReport(Stage):
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
 
     def _checks(self) -> Iterator[ToolchainCheck]:
+        yield from notes_of(self.int8_model)
         yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
         yield sixteen_bit_sums(self.int8_model.path)
         yield from self.measurements.findings()
