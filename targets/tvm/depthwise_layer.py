@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
 from targets.tvm.integer_graph import Conv
 from targets.tvm.isa import Isa
-from targets.tvm.kernels.depthwise import Block, Window, choose_block, chunks, window_plan
+from targets.tvm.kernels.depthwise import TapBlock, TapWindow, choose_block, chunks, window_plan
 from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.kernels.tap_plan import NO_TAP
 from targets.tvm.kernels.tap_step import register_order, tap_step
 from targets.tvm.layout import Layout, stored_channels
-from targets.tvm.packed import PackedConv, stored_bias, stored_multiplier
 from targets.tvm.tile import cut
 
 _MOST_INPUTS = 8
@@ -23,8 +23,8 @@ _MOST_INPUTS = 8
 class DepthwiseLayer:
     """How such a convolution is computed. `before`: what gives output channels their inputs, if needed."""
 
-    window: Window
-    block: Block
+    window: TapWindow
+    block: TapBlock
     before: SpreadKernel | None
 
 
@@ -37,7 +37,7 @@ def depthwise_layer(op: Conv, x: Layout, isa: Isa, waste: float) -> DepthwiseLay
     outputs = count // op.groups
     if op.groups == 1 or op.real or inputs > _MOST_INPUTS or waste < _WORTH:
         return None
-    window = Window(op.window.kernel, op.window.stride, op.window.dilation, inputs)
+    window = TapWindow(op.window.kernel, op.window.stride, op.window.dilation, inputs)
     block = choose_block(window, op.output.height, op.output.width, isa)
     if block is None:
         return None
@@ -83,7 +83,7 @@ def _by_tap(op: Conv, channels: int) -> NDArray[np.int8]:
     return found
 
 
-def _chunk(weights: NDArray[np.int8], window: Window, rows: int, isa: Isa) -> NDArray[np.int8]:
+def _chunk(weights: NDArray[np.int8], window: TapWindow, rows: int, isa: Isa) -> NDArray[np.int8]:
     """Weights [channels, taps, columns] of one vector of channels, for blocks of `rows` rows."""
     step = tap_step(isa, len(weights))
     ordered = weights[register_order(len(weights))]

@@ -97,7 +97,7 @@ class _Lowering:
         pad_rows, pad_columns = op.window.pad
         x = place.pixels(op.input) - pad_rows * layout.strides.row - pad_columns * layout.strides.pixel
         if how.before:
-            yield Step(f"{op.node}: inputs in order", how.before, x=x, y=place.prepared(op))
+            yield Step(f"{op.node}: {how.before.written}", how.before, x=x, y=place.prepared(op))
             x = place.prepared(op)
         kernel: ConvKernel | DepthwiseKernel
         if isinstance(how, DepthwiseLayer):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
 from targets.tvm.integer_graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
@@ -16,7 +17,6 @@ from targets.tvm.kernels.requantise import SCALARS, ResultRange, Scalar
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.layout import Layout, stored_channels
-from targets.tvm.packed import PackedConv, stored_bias, stored_multiplier
 from targets.tvm.schedule import choose, reading_order
 from targets.tvm.tile import ConvShape, Tile
 

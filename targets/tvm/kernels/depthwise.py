@@ -26,7 +26,7 @@ _MOST_OF_ONE_RESULT = 2500
 
 
 @dataclass(frozen=True)
-class Window:
+class TapWindow:
     """Kernel size, stride and dilation, each (rows, columns); `planes` inputs of each output channel.
 
     Planes lie beside each other in every pixel, each with all output channels.
@@ -39,7 +39,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Block:
+class TapBlock:
     """Largest number of rows and columns of results that are computed together."""
 
     rows: int
@@ -68,8 +68,8 @@ class DepthwiseKernel:
     height: int
     width: int
     channels: int
-    window: Window
-    block: Block
+    window: TapWindow
+    block: TapBlock
     limits: ResultRange
     x: Strides
     y: Strides
@@ -133,7 +133,7 @@ class DepthwiseKernel:
                 for columns in cut(self.width, self.block.columns):
                     with k.loop(columns.count) as m:
                         column = k.let(m * columns.size + columns.first)
-                        sizes = Block(rows, columns.size)
+                        sizes = TapBlock(rows, columns.size)
                         _Block(self, k, chunk.size, sizes, row, column, channel, w).emit()
 
 
@@ -144,7 +144,7 @@ class _Block:
     kernel: DepthwiseKernel
     k: Emitter
     channels: int
-    size: Block
+    size: TapBlock
     row: Expr
     column: Expr
     channel: Expr
@@ -236,7 +236,7 @@ class _Block:
         return [requantise.addend(k, part) for part in parts]
 
 
-def columns_read(window: Window, columns: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+def columns_read(window: TapWindow, columns: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
     """Columns of pixels that are read for `columns` results, each with pairs (result, kernel's column)."""
     kw, sx, dw = window.kernel[1], window.stride[1], window.dilation[1]
     for column in range((columns - 1) * sx + (kw - 1) * dw + 1):
@@ -245,17 +245,17 @@ def columns_read(window: Window, columns: int) -> Iterator[tuple[int, list[tuple
             yield column, uses
 
 
-def window_plan(window: Window, rows: int, isa: Isa) -> TapPlan:
+def window_plan(window: TapWindow, rows: int, isa: Isa) -> TapPlan:
     """How `rows` rows of results are multiplied."""
     together = tap_step(isa, 4 * isa.lanes).together
     return tap_plan(rows, window.kernel[0], window.stride[0], window.dilation[0], window.planes, together)
 
 
-def choose_block(window: Window, height: int, width: int, isa: Isa) -> Block | None:
+def choose_block(window: TapWindow, height: int, width: int, isa: Isa) -> TapBlock | None:
     """The block with the fewest estimated instructions for each result; None if the kernel is too large."""
     step = tap_step(isa, 4 * isa.lanes)
     sizes = [
-        Block(rows, columns)
+        TapBlock(rows, columns)
         for rows in range(1, min(height, step.rows) + 1)
         for columns in range(1, min(width, step.columns) + 1)
     ]
@@ -265,12 +265,12 @@ def choose_block(window: Window, height: int, width: int, isa: Isa) -> Block | N
     return sizes[0] if _written_out(window, sizes[0], isa) <= _MOST_OF_ONE_RESULT else None
 
 
-def _written_out(window: Window, size: Block, isa: Isa) -> int:
+def _written_out(window: TapWindow, size: TapBlock, isa: Isa) -> int:
     """Multiplications of a block in the code."""
     return window_plan(window, size.rows, isa).products * window.kernel[1] * size.columns * PARTS
 
 
-def _cost(window: Window, size: Block, isa: Isa) -> float:
+def _cost(window: TapWindow, size: TapBlock, isa: Isa) -> float:
     """Estimated instructions of a vector of results."""
     step, plan = tap_step(isa, 4 * isa.lanes), window_plan(window, size.rows, isa)
     rows = sum(len(group) for group in plan.groups)

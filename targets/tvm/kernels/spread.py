@@ -7,7 +7,7 @@ output channel the j-th input of its group. What follows is a depthwise convolut
 
 from dataclasses import dataclass
 from math import gcd
-from typing import Any
+from typing import Any, ClassVar
 
 from tvm import tirx
 
@@ -31,6 +31,7 @@ class SpreadKernel(RowKernel):
     outputs: int
     count: int
     channels: int
+    written: ClassVar[str] = "channels in lanes"
 
     @property
     def pixel(self) -> int:
