@@ -28,7 +28,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], Callable[[str], DeviceError], str], ...]
         ("Permission denied (", "Too many authentication failures", "no mutual signature"),
         AuthenticationFailed,
         "it accepts none of your keys: {message}. Set one up with `ssh-copy-id {destination}`, and load it"
-        " an agent if it has a passphrase.",
+        " into an agent if it has a passphrase.",
     ),
     (
         (
