@@ -164,5 +164,5 @@ def _end(number: int, _: FrameType | None) -> None:
 
 def _fail(message: str, code: int) -> int:
     if message:  # a group of commands without a command prints its help
-        sys.stderr.write(f"edgec: {message}\n")
+        sys.stderr.write(f"edgec: {without_control_characters(message)}\n")
     return code
