@@ -57,7 +57,7 @@ ON_INTEGERS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "Resize"
 
 
 NORMS = AFFINE | {"BatchNormalization"}
-"""Operators that an engine computes on a quantised tensor or a Concat, with a factor and an addend a channel."""
+"""Operators that an engine computes on a quantised tensor or a Concat, channel by channel."""
 
 
 def _computed_in_float(graph: OnnxGraph) -> Iterator[onnx.NodeProto]:
