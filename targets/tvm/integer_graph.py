@@ -172,7 +172,7 @@ class Lookup:
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Neighbours:
     """Between which two rows (or columns) of the input each of the output is. Shares are in parts."""
 
     first: Int32s
@@ -199,8 +199,8 @@ class Interpolate:
     node: str
     input: Tensor
     output: Tensor
-    rows: Samples
-    columns: Samples
+    rows: Neighbours
+    columns: Neighbours
     multiplier: float
     clip: Clip = Clip()
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.addresses import Addresses
-from targets.tvm.integer_graph import Clip, Int32s, Interpolate, Nearest, Resize, Samples
+from targets.tvm.integer_graph import Clip, Int32s, Interpolate, Nearest, Neighbours, Resize
 from targets.tvm.kernels.requantise import ResultRange
 from targets.tvm.kernels.resampling import InterpolateKernel, NearestKernel
 from targets.tvm.program import Step
@@ -68,7 +68,7 @@ def _interpolate(op: Interpolate, place: Addresses) -> Step:
     )
 
 
-def _bytes(samples: Samples, stride: int) -> tuple[Int32s, ...]:
+def _bytes(samples: Neighbours, stride: int) -> tuple[Int32s, ...]:
     return samples.first * stride, samples.second * stride, samples.share
 
 

@@ -22,12 +22,12 @@ from targets.tvm.integer_graph import (
     MaxPool,
     Multiply,
     Nearest,
+    Neighbours,
     Operator,
     Pointwise,
     Quantise,
     Residual,
     Resize,
-    Samples,
     Tensor,
 )
 
@@ -196,7 +196,7 @@ def _interpolate(op: Interpolate, x: Bytes) -> Bytes:
     return _store(total.astype(np.float32) * np.float32(op.multiplier), op.output, op.clip)
 
 
-def _between(x: NDArray[np.int32], samples: Samples, axis: int) -> NDArray[np.int32]:
+def _between(x: NDArray[np.int32], samples: Neighbours, axis: int) -> NDArray[np.int32]:
     share = samples.share.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
     first, second = np.take(x, samples.first, axis), np.take(x, samples.second, axis)
     found: NDArray[np.int32] = first * (samples.parts - share) + second * share

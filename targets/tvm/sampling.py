@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from targets.errors import NoIntegerForm
-from targets.tvm.integer_graph import Floats, Int32s, Samples
+from targets.tvm.integer_graph import Floats, Int32s, Neighbours
 
 _LARGEST_PARTS = 1 << 10
 """Shares with a larger denominator have no integer form."""
@@ -24,7 +24,7 @@ def nearest(mode: str, rounding: str, length: int, count: int, scale: float) -> 
     return np.clip(places, 0, length - 1).astype(np.int32)
 
 
-def linear(mode: str, length: int, count: int, scale: float) -> Samples:
+def linear(mode: str, length: int, count: int, scale: float) -> Neighbours:
     """Between which two of `length` rows each of `count` is, exactly.
 
     Raises NoIntegerForm for a mode that is not known and a scale that is no ratio of small numbers.
@@ -39,7 +39,7 @@ def linear(mode: str, length: int, count: int, scale: float) -> Samples:
         raise NoIntegerForm(f"It lies between rows or columns in {parts} parts.")
     first = np.array([int(at) for at in places], np.int32)
     share = np.array([int((at - int(at)) * parts) for at in places], np.int32)
-    return Samples(first, np.minimum(first + 1, length - 1).astype(np.int32), share, parts)
+    return Neighbours(first, np.minimum(first + 1, length - 1).astype(np.int32), share, parts)
 
 
 def _coordinates(mode: str, length: int, count: int, scale: float) -> Floats:

@@ -20,9 +20,9 @@ from targets.tvm.integer_graph import (
     MaxPool,
     Multiply,
     Nearest,
+    Neighbours,
     Piece,
     Residual,
-    Samples,
     SlidingWindow,
     Tensor,
 )
@@ -180,11 +180,11 @@ class NetworkBuilder:
         count = self.draw(st.integers(1, max(1, min(2 * length, 20))))
         return self.random.integers(0, length, count).astype(np.int32)
 
-    def samples(self, length: int) -> Samples:
+    def samples(self, length: int) -> Neighbours:
         first, parts = self.places(length), self.draw(st.sampled_from([1, 4, 3, 255]))
         second = self.random.integers(0, length, len(first)).astype(np.int32)
         share = self.random.integers(0, parts + 1, len(first)).astype(np.int32)
-        return Samples(first, second, share, parts)
+        return Neighbours(first, second, share, parts)
 
     def assemble(self) -> None:
         """Two copies of a strided slice beside each other, with a gap."""
