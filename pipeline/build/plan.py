@@ -35,6 +35,7 @@ from pipeline.stages.quantize import Quantize, QuantizedNetwork
 from pipeline.stages.report import WriteReport, read_accuracy
 from pipeline.stages.sample import TakeSamples, sample_size
 from pipeline.stages.study import Study
+from pipeline.stages.time_pictures import TimePictures
 from pipeline.stages.validate import ACCURACY, TrainingImages, Validate
 from targets.base import BuildState
 from targets.registry import find_target
@@ -204,6 +205,16 @@ class Build(Request):
         )
 
     @cached_property
+    def end_to_end(self) -> Product | None:
+        """end_to_end.json, if the target is this machine: what pictures take from their files on."""
+        if not self.target.runs_here:
+            return None
+        latency = self.config.latency
+        return self._make(
+            TimePictures(self.engine, self.seen(self.evaluation), latency.threads, latency.seconds)
+        )
+
+    @cached_property
     def sensitivity(self) -> Product | None:
         """sensitivity.json, if asked for."""
         wanted = self.config.validation.sensitivity
@@ -287,10 +298,13 @@ class Build(Request):
             accuracy=self.accuracy,
             peer=self.peer if measurements is not None else None,
             measurements=measurements,
-            parts=tuple(
-                part for part in (self.sensitivity, self.robustness, self.diagnosis) if part is not None
-            ),
+            parts=self._parts(timed=measurements is not None),
         )
+
+    def _parts(self, timed: bool) -> tuple[Product, ...]:
+        """Return what stages of their own measured of the report, with times or without."""
+        found = (self.sensitivity, self.robustness, self.diagnosis, self.end_to_end if timed else None)
+        return tuple(part for part in found if part is not None)
 
     @property
     def _quantized(self) -> QuantizedNetwork:

@@ -53,9 +53,10 @@ class Measure(Stage):
     threads: int
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write fp32.json and own.json and, if the target is this machine or a device, int8.json.
+        """Write int8.json, if the target is this machine or a device, and what it is compared with.
 
-        Of a target that is this machine, peer.json has the latency of onnxruntime's own INT8. Where an
+        That is only of a target that is this machine: FP32 in fp32.json and own.json, and onnxruntime's own
+        INT8 in peer.json. What another processor takes for FP32 says nothing about the target. Where an
         emulator runs the engine, instructions.json has what one inference executes; where layers can be timed
         one by one, layers.json has what each takes; where FP16 competes, fp16.json has its latency.
 
@@ -71,8 +72,9 @@ class Measure(Stage):
             (output / LAYERS).write_text(json.dumps(times))
         if isinstance(target, OnDevice):
             self._on_device(target, images, output, progress)
-        with tempfile.TemporaryDirectory(prefix="edgec-measure-") as scratch:
-            self._here(Path(scratch), images, output, progress)
+        if target.runs_here:
+            with tempfile.TemporaryDirectory(prefix="edgec-measure-") as scratch:
+                self._here(Path(scratch), images, output, progress)
 
     def _on_device(
         self, target: OnDevice, images: NDArray[np.uint8], output: Path, progress: Progress
@@ -93,13 +95,12 @@ class Measure(Stage):
         engines = {
             PIXELS: (ReferenceTarget.runner, self.float_model.file("model.onnx")),
             OWN: (RUNNER, Path(prepared)),
+            INT8: (self.engine.where.runner, self.engine.path),
         }
-        if self.engine.where.runs_here:
-            engines[INT8] = (self.engine.where.runner, self.engine.path)
         network = self.peer.network if self.peer is not None else None
         if network is not None:
             engines[PEER] = (RUNNER, network.save(scratch / "peer.json"))
-        alone = [name for name in (PIXELS, INT8) if name in engines]
+        alone = (PIXELS, INT8)
         with progress.task("measure", 2 + len(alone)) as advance:
             share = MOST_ALTERNATING * self.settings.max_seconds / max(MOST_ALTERNATING, len(engines))
             settings = replace(self.settings, max_seconds=share)

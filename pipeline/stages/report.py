@@ -109,7 +109,7 @@ class WriteReport(Stage):
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=self._latency(compared.baseline, ReferenceTarget.origin),
+            latency_fp32=self._float_latency(compared.baseline),
             latency_int8=latency_int8,
             speed=compared.speed(compared.baseline),
             fitting=fitting(self.evaluation, self.preprocessing),
@@ -117,7 +117,7 @@ class WriteReport(Stage):
             no_peer=compared.no_peer() if fp32 else None,
             recommendation=self._recommendation(accuracy, origin),
             instructions_int8=self._instructions(origin),
-            memory_fp32=self._memory(fp32, ReferenceTarget.origin),
+            memory_fp32=self._memory(fp32, ReferenceTarget.origin) if fp32 else self._no_float(),
             memory_int8=memory_int8,
             sizes=self._sizes(),
             machines=self._machines(origin),
@@ -145,6 +145,17 @@ class WriteReport(Stage):
 
     def _latency(self, measured: list[Measurement], origin: Origin) -> MeasuredLatency:
         return latency_of(measured[0], origin, self.threads) if measured else self._not_measured()
+
+    def _float_latency(self, measured: list[Measurement]) -> MeasuredLatency:
+        return self._latency(measured, ReferenceTarget.origin) if measured else self._no_float()
+
+    def _no_float(self) -> NotMeasured:
+        """Say why the float network was not timed: it is where the engine runs, or nowhere."""
+        if self.measurements is None:
+            return self._not_measured()
+        return NotMeasured(
+            reason=f"the float network runs on the build machine, which is not {self.engine.target}"
+        )
 
     def _race(self, compared: Compared, origin: Origin) -> Race | NotMeasured:
         """Return INT8 against what would run without it: FP32 here, FP16 on a device that has it."""
