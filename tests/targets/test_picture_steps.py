@@ -13,7 +13,7 @@ from targets.picture_steps import DECODE, FIT, INFER, WHOLE, PictureSteps, open_
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing
 
-PREPROCESSING = {"height": 32, "width": 32, "channels": 3, "fit": "crop", "resize": 0}
+PREPROCESSING = Preprocessing(32, 32, 3, "crop")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,9 @@ def photos() -> list[NDArray[np.uint8]]:
 
 def steps(folder: Path, engine: Path, stored: list[NDArray[np.uint8]], encoded: bool) -> PictureSteps:
     np.savez(folder / "pictures.npz", *stored)
-    return PictureSteps(folder / "pictures.npz", encoded, PREPROCESSING, ReferenceTarget.runner, engine)
+    return PictureSteps(
+        folder / "pictures.npz", encoded, PREPROCESSING.as_dict(), ReferenceTarget.runner, engine
+    )
 
 
 def done(made: PictureSteps, step: str, runs: int, folder: Path) -> list[Any]:
@@ -50,7 +52,7 @@ def test_the_steps_are_those_of_the_bundle(
     """PNG keeps every pixel, so that each step can be compared with what is known."""
     files = [np.asarray(cv2.imencode(".png", photo[:, :, ::-1])[1], np.uint8).ravel() for photo in photos]
     made = steps(tmp_path, engine, files if encoded else photos, encoded)
-    preprocessed = [Preprocessing(**PREPROCESSING)(photo) for photo in photos]
+    preprocessed = [PREPROCESSING(photo) for photo in photos]
     for found, photo in zip(done(made, DECODE, 3, tmp_path), [*photos, photos[0]], strict=True):
         np.testing.assert_array_equal(found, photo)  # the first comes again after the last
     for found, pixels in zip(done(made, FIT, 2, tmp_path), preprocessed, strict=True):
