@@ -43,7 +43,8 @@ class Request:
         self.target: Target = find_target(config.target, self.device)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
-        check_brought(config)
+        self.is_quantised = isinstance(self.model, ForeignModel) and is_quantised_file(self.model.path)
+        check_brought(config, Path(config.model) if self.is_quantised else None)
         self.target.check()
         self.kept = config.out / "store"
         self.digests = RememberedDigests(self.kept / "digests.json")
@@ -66,7 +67,12 @@ class Request:
 
     @cached_property
     def calibration(self) -> Split:
-        """The images that ranges are found from, none of them an evaluation image."""
+        """The images that ranges are found from, none of them an evaluation image.
+
+        None at all where the model came quantised.
+        """
+        if self.is_quantised:
+            return self.evaluation.none("calibration")
         settings = self.config.calibration
         split = self.dataset.split("calibration").stratified(settings.images, settings.seed)
         if len(split) < settings.images:
@@ -161,6 +167,13 @@ def _find(config: BuildConfig) -> KnownModel | ForeignModel:
     if config.weights is not None:
         raise UsageError(f"{config.model} holds one set of weights; leave `weights` out.")
     return read_foreign(Path(config.model))
+
+
+def is_quantised_file(path: Path) -> bool:
+    """Whether an ONNX file quantises its activations. Raises CheckpointError if it cannot be read."""
+    from pipeline.models.foreign.quantised.read_quantised import is_quantised_file as found
+
+    return found(path)
 
 
 def normalised_as(model: KnownModel, wanted: ExportConfig) -> KnownModel:

@@ -20,6 +20,7 @@ DATA = (".toml", ".json", ".c", ".h", ".j2", ".css", ".html", ".js")
 WITHOUT_EFFECT = {
     "pipeline/cache": "decides when a stage runs, never what it writes",
     "pipeline/progress.py": "tells how far a stage is",
+    "pipeline/plain_file.py": "it hands on a file's bytes, which have a digest, or raises",
     "pipeline/errors.py": "a stage that raises leaves no output",
 }
 """Files and folders that stages import and that are in no key, with the reason."""

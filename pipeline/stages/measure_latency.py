@@ -92,15 +92,13 @@ class Measure(Stage):
         own, words = self.own.as_it_came(scratch)
         (output / OWN_GRAPH).write_text(json.dumps(words))
         prepared = str(own.save(scratch / "own.json"))
-        engines = {
-            PIXELS: (ReferenceTarget.runner, self.float_model.file("model.onnx")),
-            OWN: (RUNNER, Path(prepared)),
-            INT8: (self.engine.where.runner, self.engine.path),
-        }
+        engines = {OWN: (RUNNER, Path(prepared)), INT8: (self.engine.where.runner, self.engine.path)}
+        if not self.own.is_quantised:
+            engines = {PIXELS: (ReferenceTarget.runner, self.float_model.file("model.onnx")), **engines}
         network = self.peer.network if self.peer is not None else None
         if network is not None:
             engines[PEER] = (RUNNER, network.save(scratch / "peer.json"))
-        alone = (PIXELS, INT8)
+        alone = [name for name in (PIXELS, INT8) if name in engines]
         with progress.task("measure", 2 + len(alone)) as advance:
             share = MOST_ALTERNATING * self.settings.max_seconds / max(MOST_ALTERNATING, len(engines))
             settings = replace(self.settings, max_seconds=share)

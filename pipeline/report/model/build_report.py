@@ -15,6 +15,7 @@ from pipeline.report.sections.class_accuracy import ClassAccuracySection
 from pipeline.report.sections.compared_runs import ComparedRun, ComparedRunSection
 from pipeline.report.sections.diagnosis import Diagnosis, DiagnosisSection
 from pipeline.report.sections.end_to_end import EndToEnd, EndToEndSection
+from pipeline.report.sections.float_stand_in import FloatStandInSection
 from pipeline.report.sections.int8_coverage import Coverage, Int8CoverageSection, MixedPrecision
 from pipeline.report.sections.latency import (
     Instructions,
@@ -75,6 +76,7 @@ class Report(Record):
     state: BuildState = BuildState.BUILT
     diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified
     checks: tuple[ToolchainCheck, ...] = ()
+    fp32_is: str | None = None  # what stands for it where the network came quantised; None: the float network
 
     @model_validator(mode="after")
     def _verdict_follows_from_gates(self) -> Self:
@@ -102,6 +104,7 @@ class Report(Record):
 
 
 SECTIONS: tuple[ReportSection[Report], ...] = (
+    FloatStandInSection(),
     DiagnosisSection(),
     SkippedImageSection(),
     RecommendationSection(),
