@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from calibration.errors import did_you_mean
-from pipeline.data.open import NAMED
+from pipeline.data.embedded import NAMED
 from pipeline.errors import UsageError
 from pipeline.plain_file import SETTINGS_LIMIT, read_plain
 

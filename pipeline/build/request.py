@@ -10,10 +10,11 @@ from pipeline.bundle.signing import public_half
 from pipeline.cache.digest import InputFile, RememberedDigests
 from pipeline.config import BuildConfig, ExportConfig
 from pipeline.data.dataset import Dataset
+from pipeline.data.embedded import NAMED
 from pipeline.data.left_over import left_over
 from pipeline.data.masks import open_for_segmentation
 from pipeline.data.numbered_classes import in_order
-from pipeline.data.open import NAMED, open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
 from pipeline.errors import DataError, UsageError
