@@ -51,11 +51,11 @@ BELOW: dict[str, tuple[Stroke, ...]] = {
 """The same from the middle of a letter's lower edge."""
 
 
-class Mark(NamedTuple):
-    """An accent of the letter at `place` of a text."""
+class Accent(NamedTuple):
+    """One of the letter at `place` of a text, as a combining character."""
 
     place: int
-    accent: str
+    character: str
 
 
 def write(
@@ -65,32 +65,32 @@ def write(
     if all_letters:
         cv2.putText(image, text, (x, y), FONT, size, WHITE, 1, cv2.LINE_AA)
         return
-    letters, marks = in_ascii(text)
+    letters, accents = in_ascii(text)
     cv2.putText(image, letters, (x, y), FONT, size, WHITE, 1, cv2.LINE_AA)
-    for mark in marks:
-        before, whole = (_width(letters[:end], size) for end in (mark.place, mark.place + 1))
-        _accent(image, mark.accent, letters[mark.place], x + (before + whole) / 2, y, size)
+    for accent in accents:
+        before, whole = (_width(letters[:end], size) for end in (accent.place, accent.place + 1))
+        _draw(image, accent.character, letters[accent.place], x + (before + whole) / 2, y, size)
 
 
-def in_ascii(text: str) -> tuple[str, list[Mark]]:
+def in_ascii(text: str) -> tuple[str, list[Accent]]:
     """Return a text in ASCII, and the accents that its letters lack."""
     letters = ""
-    marks = []
+    accents = []
     for sign in unicodedata.normalize("NFD", "".join(SPELLED.get(one, one) for one in text)):
         if sign.isascii():
             letters += sign
         elif letters and (sign in ABOVE or sign in BELOW):
-            marks.append(Mark(len(letters) - 1, sign))
+            accents.append(Accent(len(letters) - 1, sign))
         elif not unicodedata.combining(sign):
             letters += "?"
-    return letters, marks
+    return letters, accents
 
 
 def _width(text: str, size: float) -> int:
     return int(cv2.getTextSize(text, FONT, size, 1)[0][0])
 
 
-def _accent(image: NDArray[np.uint8], accent: str, letter: str, x: float, y: float, size: float) -> None:
+def _draw(image: NDArray[np.uint8], accent: str, letter: str, x: float, y: float, size: float) -> None:
     if accent in ABOVE:
         y -= size * ((CAPITAL if letter.isupper() or letter in "bdfhklt" else SMALL) + 3)
     for stroke in ABOVE.get(accent) or BELOW[accent]:

@@ -33,7 +33,7 @@ def test_an_accent_is_drawn_at_its_letter_and_leaves_the_letters_alone(letter: s
     assert len(changed_rows) > 0
     assert (accented >= plain).all()
     assert changed_columns.max() < 40  # within the first letter
-    below = in_ascii(letter)[1][0].accent in "\u0326\u0327\u0328"
+    below = in_ascii(letter)[1][0].character in "\u0326\u0327\u0328"
     assert (changed_rows.min() >= 49) if below else (changed_rows.max() < 42)
 
 
