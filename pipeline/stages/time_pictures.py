@@ -51,7 +51,7 @@ class TimePictures(Stage):
             found = measure_in_child(engines, nothing, settings, self.threads)
         times = {name: _step(runs) for name, runs in zip(names, found, strict=True)}
         EndToEnd(
-            origin=self.engine.where.origin,
+            origin=self.engine.target.origin,
             pictures=len(sizes),
             smallest=min(sizes, key=np.prod),
             largest=max(sizes, key=np.prod),
@@ -83,7 +83,7 @@ class TimePictures(Stage):
                 pictures=scratch / "pictures.npz",
                 encoded=encoded,
                 preprocessing=asdict(self.images.preprocessing),
-                runner=self.engine.where.runner,
+                runner=self.engine.target.runner,
                 engine=self.engine.path.absolute(),
             ),
             sizes,

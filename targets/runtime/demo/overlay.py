@@ -1,4 +1,4 @@
-"""What is drawn into the picture."""
+"""Draws the results into the picture."""
 
 from __future__ import annotations
 
