@@ -56,6 +56,10 @@ def test_latency_stands_beside_the_bundle_not_in_it(out: Path) -> None:
     assert isinstance(beside.latency_int8, Latency)
     assert isinstance(inside.latency_int8, NotMeasured)
     assert isinstance(inside.memory_fp32, NotMeasured)
+    assert beside.end_to_end is not None
+    assert beside.end_to_end.decode is None  # Fashion-MNIST is stored as pixels
+    assert beside.end_to_end.whole.runs == beside.end_to_end.fit.runs > 0
+    assert inside.end_to_end is None
     assert (inside.accuracy, inside.subject) == (beside.accuracy, beside.subject)
 
 
