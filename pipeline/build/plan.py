@@ -37,7 +37,7 @@ from pipeline.stages.report import WriteReport, read_accuracy
 from pipeline.stages.sample import TakeSamples, sample_size
 from pipeline.stages.study import Study
 from pipeline.stages.validate import ACCURACY, TrainingImages, Validate
-from targets.base import BuildState
+from targets.base import BuildState, LimitsWeights
 from targets.registry import find_target
 
 CHECK_IMAGES = 32
@@ -108,9 +108,10 @@ class Build(Request):
         scheme, shape = self.target.recipe.scheme, self.model.input_shape
         images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
         path, batch = self.config.calibration.quantized, self.config.export.dynamic_batch
+        lowest = self.target.lowest_weight if isinstance(self.target, LimitsWeights) else -128
         if self.is_quantised and isinstance(self.model, ForeignModel):
             return self._make(
-                AdoptQuantised(self.model, self.checkpoint, scheme, self.classes, images, batch, True)
+                AdoptQuantised(self.model, self.checkpoint, scheme, self.classes, images, batch, True, lowest)
             )
         if path is None:
             return None
@@ -121,7 +122,9 @@ class Build(Request):
         if is_ours(path):
             return self._make(Bring(quantized, scheme, shape, self.classes))
         theirs = described_by(path, self.model)
-        return self._make(AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False))
+        return self._make(
+            AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False, lowest)
+        )
 
     @cached_property
     def prepared_model(self) -> Product:

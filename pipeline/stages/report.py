@@ -53,6 +53,7 @@ OUTSIDE = NotMeasured(
 """In place of what a clock or the memory of a process says."""
 NOTHING_SHIPS = NotMeasured(reason="the reference judges accuracy, with settings that are exact and not fast")
 CAME_QUANTISED = NotMeasured(reason="the network came quantised; the float one is not known")
+AS_IT_CAME = "the file as it came, in onnxruntime"
 NO_FLOAT_THERE = NotMeasured(reason="the float network does not run where the engine does")
 
 
@@ -163,7 +164,7 @@ class WriteReport(Stage):
         layers = self._measured.layers()
         if compared.came_quantised:
             speed = compared.speed(self._measured.runs(OWN))
-            return CAME_QUANTISED if speed is None else Race("it is as it came", speed, origin, layers)
+            return CAME_QUANTISED if speed is None else Race(AS_IT_CAME, speed, origin, layers)
         if int8 and fp16:
             return Race("FP16", speed_ratio(fp16[0], int8[0]), origin, layers)
         speed = compared.speed(compared.baseline)

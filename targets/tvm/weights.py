@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.errors import EngineError
 from targets.tvm.integer_graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
@@ -146,6 +147,12 @@ def _distances(op: Conv, x: Layout, pairs: PairKernel | None) -> tuple[Strides, 
 def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     """Pack weights, and fold the stored zero points into the bias: sum((x - zx) w) = sum(x w) - sum(zx w)."""
     count, per_group = op.weight.shape[:2]
+    if op.weight.min() < isa.lowest_weight:
+        raise EngineError(
+            f"{op.node}: its weights hold {op.weight.min()}; the kernels for {isa.name} take"
+            f" {isa.lowest_weight} and more. Build the engine from the float network, or from the file that"
+            " its quantiser wrote: such weights are then split."
+        )
     channels = stored_channels(count)
     dense = _windowed(op, geometry, channels)
     inner = inner_step(isa)
