@@ -2,25 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from pipeline.build.plan import Build
-from pipeline.build.publish import place
-from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
-from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from pipeline.report.study_page import CalibrationStudy, conclusion, study_html
+
+if TYPE_CHECKING:
+    from pipeline.build.plan import Build
+    from pipeline.config import BuildConfig
+    from pipeline.stages.artifacts import Artifact
 
 
 @with_build_options(without=("quantized", "peer"))
 def calibrate(
-    chosen: BuildConfig,
+    chosen: "BuildConfig",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: calibrated/<model>.")
     ] = None,
@@ -42,37 +41,40 @@ def calibrate(
     """
     if chosen.calibration.quantized is not None:
         raise UsageError("calibration.quantized is quantised already. Leave it out to calibrate.")
+    from pipeline.build.plan import Build
+
     one = Build(chosen, make_progress(as_json))
     folder = output or Path("calibrated") / one.model.name
     (_study if study else _calibrate)(one, folder, draws, as_json)
 
 
-def _calibrate(one: Build, folder: Path, _: int, as_json: bool) -> None:
-    from calibration.ranges import Ranges
+def _calibrate(one: "Build", folder: Path, _: int, as_json: bool) -> None:
     from calibration.recipe import Scheme
     from calibration.tensorrt_cache import save_calibration_cache
+    from pipeline.build.publish import place
+    from pipeline.cache.store import writing
 
-    ranges, quantized = one.ranges, one.int8_model
-    files = {
-        "model.onnx": one.prepared_model,
-        "ranges.json": ranges,
-        "model.int8.onnx": quantized,
-    }
+    artifacts: tuple[Artifact, ...] = (one.prepared_model, one.ranges, one.int8_model)
+    written = [artifact.file_name for artifact in artifacts]
     with writing(folder, "--output"):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, product in files.items():
-            place(product, name, folder / name)
+        for artifact in artifacts:
+            place(artifact.product, artifact.file_name, folder / artifact.file_name)
         if one.recipe.scheme is Scheme.SYM:
-            save_calibration_cache(Ranges.load(ranges.file("ranges.json")), folder / "calibration.cache")
-    written = sorted([*files, *(["calibration.cache"] if one.recipe.scheme is Scheme.SYM else [])])
+            save_calibration_cache(one.ranges.load(), folder / "calibration.cache")
+            written.append("calibration.cache")
+    written.sort()
     if as_json:
         typer.echo(json.dumps({"folder": str(folder), "recipe": one.recipe.name, "files": written}))
         return
     typer.echo(f"{one.recipe.name}, {len(one.calibration)} images: {', '.join(written)} in {folder}")
 
 
-def _study(one: Build, folder: Path, draws: int, as_json: bool) -> None:
-    found = CalibrationStudy.model_validate_json(one.study(draws).file("study.json").read_text())
+def _study(one: "Build", folder: Path, draws: int, as_json: bool) -> None:
+    from pipeline.cache.store import writing
+    from pipeline.report.study_page import conclusion, study_html
+
+    found = one.study(draws).load()
     with writing(folder, "--output"):
         folder.mkdir(parents=True, exist_ok=True)
         found.save(folder / "study.json")
@@ -80,6 +82,8 @@ def _study(one: Build, folder: Path, draws: int, as_json: bool) -> None:
     if as_json:
         typer.echo(found.to_json())
         return
+    from rich.console import Console
+
     from pipeline.report.table import FigureTable
 
     table = FigureTable("Images", "SQNR, mean", "lowest", "highest", "same top-1, mean")

@@ -97,7 +97,7 @@ def test_tiles_that_no_longer_fit_are_not_used(users: Path) -> None:
 def test_a_damaged_file_is_named(users: Path, content: str) -> None:
     users.mkdir()
     (users / "i8mm-any.json").write_text(content)
-    with pytest.raises(EngineError, match=r"i8mm-any.json is no file of edgec tune"):
+    with pytest.raises(EngineError, match=r"i8mm-any.json is not a file of edgec tune"):
         database.find(SHAPE, ISAS["i8mm"])
 
 
@@ -181,7 +181,7 @@ def test_candidates_are_timed_on_a_device_that_is_reached_over_ssh(
 ) -> None:
     isa = or_skip(host_isa)
     board = replace(boards()["rpi5"], isa=isa.name)  # the device is this machine
-    monkeypatch.setattr("pipeline.cli.tune.boards", lambda: {"rpi5": board})
+    monkeypatch.setattr("targets.devices.boards", lambda: {"rpi5": board})
     with running_sshd(tmp_path / "sshd", monkeypatch) as server:
         device = ["--device", str(server.address), "--milliseconds", "100", "--tiles", "1"]
         result = CliRunner().invoke(app, ["tune", str(model), "--target", "rpi5", *device])
