@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import EngineError
 from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
 from targets.tvm.integer_graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
@@ -176,13 +175,7 @@ def _distances(op: Conv, x: Layout, pairs: PairKernel | None) -> tuple[Strides, 
 
 
 def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
-    """Pack weights by blocks of channels. Raises EngineError for weights that the kernels do not take."""
-    if op.weight.min() < isa.lowest_weight:
-        raise EngineError(
-            f"{op.node}: its weights hold {op.weight.min()}; the kernels for {isa.name} take"
-            f" {isa.lowest_weight} and more. Build the engine from the float network, or from the file that"
-            " its quantiser wrote: such weights are then split."
-        )
+    """Pack weights by blocks of channels."""
     channels = stored_channels(op.weight.shape[0])
     dense = _windowed(op, geometry, channels)
     inner = inner_step(isa)
