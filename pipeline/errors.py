@@ -40,6 +40,12 @@ class ReportError(PipelineError):
     """A report or baseline that cannot be read, or measurements that no report can be made of."""
 
 
+class NothingToCompareError(ReportError):
+    """There is no baseline yet."""
+
+    exit_code = 4
+
+
 class MeaninglessError(PipelineError):
     """Something was asked of a network that does no better than guessing."""
 

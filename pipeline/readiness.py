@@ -4,13 +4,13 @@ import os
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline.cache.own_code import ROOT
-from pipeline.data.embedded import EMBEDDED
+from pipeline.data.embedded import EMBEDDED, WITH_US
 from pipeline.models.zoo import KNOWN_MODELS
 from targets.errors import TargetUnavailable
 from targets.processor import LIMIT, cpu_flags, cpu_name
@@ -19,6 +19,8 @@ from targets.registry import find_target, names
 
 INT8_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx2", "i8mm", "asimddp")
 FREE_GIB = 1.0
+OLDEST, NEWEST = (3, 11), (3, 14)
+"""The versions of Python that all pinned packages have wheels for, on x86_64 and aarch64."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,18 @@ def findings(out: Path) -> list[Finding]:
 
 
 def _python() -> Finding:
-    fine = platform.python_version_tuple()[:2] == ("3", "11")
-    return Finding("Python", platform.python_version(), fine, "" if fine else "the pins are for Python 3.11")
+    fine = OLDEST <= sys.version_info[:2] <= NEWEST
+    known = f"the pinned packages are for Python {_dotted(OLDEST)} to {_dotted(NEWEST)}"
+    return Finding("Python", platform.python_version(), fine, "" if fine else known)
+
+
+def _dotted(python: tuple[int, int]) -> str:
+    return ".".join(map(str, python))
 
 
 def _packages() -> Iterator[Finding]:
     """Compare what is installed with constraints.txt; only what differs is worth a line each."""
-    pins = re.findall(r"^([\w.-]+)==([\w.+-]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    pins = re.findall(r"^([\w.-]+)==([\w.+-]+)", (WITH_US / "constraints.txt").read_text(), re.MULTILINE)
     wrong = []
     for name, pinned in pins:
         try:

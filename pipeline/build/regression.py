@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.build.plan import Build
 from pipeline.bundle.contents import opened
-from pipeline.errors import MeaninglessError, ReportError
+from pipeline.errors import MeaninglessError, NothingToCompareError, ReportError
 from pipeline.report import plausibility
 from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Comparison, compare
@@ -45,12 +45,12 @@ def compare_with_baseline(
 
     With `old_bundle` its engine and the build's run alternately in one process, and speed is judged; without,
     the stored latency only warns. Nothing of an old bundle runs before it was verified, with the `trusted`
-    keys. Raises ReportError if there is no baseline, or it is of something else.
+    keys. Raises NothingToCompareError if there is no baseline, ReportError if it is of something else.
     """
     report = _report(build)
     path = folder / baseline_of(report).file_name
     if not path.exists():
-        raise ReportError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
+        raise NothingToCompareError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
     speed = None if old_bundle is None else _race(build, old_bundle, trusted)
     return compare(Baseline.load(path), report, limits, speed)
 

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-EMBEDDED = Path(__file__).resolve().parents[2] / "data"
+_HOME = Path(__file__).resolve().parents[2]
+WITH_US = _HOME / "edgec" if (_HOME / "edgec" / "data").is_dir() else _HOME
+"""Where the files that come with the code lie: in a checkout its root, in an installed wheel a package."""
+EMBEDDED = WITH_US / "data"
 """Fashion-MNIST's test images, its calibration images, and weights trained on the rest."""
 
 NAMED = {"fashion-mnist": EMBEDDED}
