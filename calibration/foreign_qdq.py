@@ -1,6 +1,6 @@
-"""Taking a Q/DQ graph that was made elsewhere, or by quantisation-aware training."""
+"""Checks a Q/DQ graph that was made by another tool or by quantisation-aware training."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import onnx
@@ -23,11 +23,11 @@ def is_ours(model: onnx.ModelProto) -> bool:
 def check_brought(
     model: Path, default: Scheme, image_shape: tuple[int, int, int], classes: int
 ) -> QuantRecipe:
-    """Return the recipe that the Q/DQ ONNX `model` says it was made by, or just its scheme.
+    """Return the recipe in the metadata of the Q/DQ ONNX `model`, or a recipe with only its scheme.
 
-    A graph that says nothing is taken for `default`. Layers without any Q/DQ may stay in float. Raises
-    ModelError if it is no quantised model for images of `image_shape` [H, W, C] and so many `classes`,
-    LintError if it breaks a rule of `lint`, and RecipeError if it names a recipe that does not decode.
+    A graph without metadata is taken to have the scheme `default`. Layers without any Q/DQ may stay in float.
+    Raises ModelError if it is not a quantised model for images of `image_shape` [H, W, C] and so many
+    `classes`, LintError if it breaks a rule of `lint`, and RecipeError if its recipe cannot be parsed.
     """
     graph = OnnxGraph.load(model)
     shape = tuple(dim.dim_value for dim in graph.image().type.tensor_type.shape.dim)[1:]
@@ -35,19 +35,19 @@ def check_brought(
         raise ModelError(f"{model} takes images {_by(shape)}; the model's are {_by(image_shape)}.")
     (*_, last) = [dim.dim_value for dim in graph.model.graph.output[0].type.tensor_type.shape.dim] or [0]
     if last not in (0, classes):
-        raise ModelError(f"{model} tells {last} classes apart, the data set has {classes}.")
+        raise ModelError(f"{model} has {last} classes; the data set has {classes}.")
     layers = [node for node in graph.nodes if node.op_type in ("Conv", "Gemm")]
     in_float = [node.name for node in layers if not _quantized(graph, node.input[1])]
     if len(in_float) == len(layers):
         raise ModelError(
             f"{model} has no layer with int8 weights behind a DequantizeLinear. Quantise it first."
         )
-    said = {p.key: p.value for p in graph.model.metadata_props}.get(RECIPE)
-    recipe = QuantRecipe.parse(said) if said else QuantRecipe(default)
+    recorded = {p.key: p.value for p in graph.model.metadata_props}.get(RECIPE)
+    recipe = QuantRecipe.parse(recorded) if recorded else QuantRecipe(default)
     findings = lint_graph(graph, recipe.scheme, in_float)
     if findings:
-        told = "\n".join(map(str, findings))
-        raise LintError(f"{model} breaks rules of placement under {recipe.scheme}:\n{told}")
+        broken = "\n".join(map(str, findings))
+        raise LintError(f"{model} breaks rules of placement under {recipe.scheme}:\n{broken}")
     return recipe
 
 
@@ -61,14 +61,22 @@ def check_written_anew(
     findings = lint_graph(OnnxGraph(model), scheme, in_float)
     broken = [finding for finding in findings if not finding.costs_time]
     if broken:
-        told = "\n".join(map(str, broken[:NAMED]))
-        more = f"\n... and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        by_rule: dict[str, list[LintFinding]] = {}
+        for finding in broken:
+            by_rule.setdefault(finding.why, []).append(finding)
+        told = "\n".join(_first_of(found) for found in by_rule.values())
         advice = ADVICE[scheme]
-        raise LintError(f"{name} cannot be compiled as it is under {scheme}:\n{told}{more}\n{advice}")
+        raise LintError(f"{name} cannot be compiled as it is under {scheme}:\n{told}\n{advice}")
     return tuple(findings)
 
 
-NAMED = 8
+def _first_of(found: Sequence[LintFinding]) -> str:
+    """Say what broke a rule first, and how many nodes did."""
+    first, others = found[0], len(found) - 1
+    more = f" ({others} more nodes do that)" if others else ""
+    return f"{first.node}: {first.what}. {first.why}{more}"
+
+
 ADVICE = {
     Scheme.SYM: "Quantise it symmetrically (onnxruntime: activation_type=QInt8, ActivationSymmetric=True),"
     " build for a target that takes zero points (host, arm, reference), or give edgec the float network.",

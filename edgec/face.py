@@ -32,7 +32,7 @@ def build(config: BuildConfig | Path | str | None = None, **options: object) -> 
         chosen = load_config(BuildConfig, Path(config) if config is not None else None, options)
     one = Build(chosen, Silent())
     publish(one)
-    return Report.load(one.report.file("report.json"))
+    return one.report.load()
 
 
 def quantize(

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Do the pins hold for the Pythons and machines that the tests do not run on? Asks the package index; installs nothing.
+# other_pythons.sh [PYTHON [MACHINE]]: 3.14 aarch64; without, all of them
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,17 +17,22 @@ print(*(line for line in wanted if not line.startswith(("torch==", "edgec["))), 
 PYTHON
 torch=$(sed -n 's/^torch==//p' constraints.txt)
 
-resolves() { # PYTHON MACHINE WHAT...: is there a wheel of each for that Python on that machine?
+index() { # PYTHON MACHINE COMMAND...: ask pip about wheels for that Python on that machine
     local platforms=()
     for glibc in 5 12 17 24 26 27 28 31 34; do platforms+=(--platform "manylinux_2_${glibc}_$2"); done
     for name in manylinux1 manylinux2010 manylinux2014; do platforms+=(--platform "${name}_$2"); done
-    .venv/bin/python -m pip install --quiet --quiet --dry-run --disable-pip-version-check --only-binary=:all: --implementation cp \
-        --python-version "$1" "${platforms[@]}" --target unused --constraint constraints.txt "${@:3}"
+    .venv/bin/python -m pip "${@:3}" --disable-pip-version-check --only-binary=:all: --implementation cp \
+        --python-version "$1" "${platforms[@]}"
 }
 
-for machine in x86_64 aarch64; do
-    for python in 3.11 3.12 3.13 3.14; do
-        if resolves "$python" "$machine" --requirement "$list" && resolves "$python" "$machine" --no-deps "torch==$torch"; then
+resolves() { # PYTHON MACHINE
+    index "$1" "$2" install --quiet --quiet --dry-run --target unused --constraint constraints.txt --requirement "$list" &&
+        index "$1" "$2" index versions torch 2>/dev/null | grep -qE "[ ,(]$torch(\+[a-z0-9]+)?([,) ]|$)"
+}
+
+for machine in ${2:-x86_64 aarch64}; do
+    for python in ${1:-3.11 3.12 3.13 3.14}; do
+        if resolves "$python" "$machine"; then
             echo "Python $python on $machine: all pinned packages have wheels"
         else
             echo "Python $python on $machine: not all pinned packages have wheels (see above)"

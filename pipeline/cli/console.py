@@ -1,6 +1,6 @@
 """How the command line shows progress and results.
 
-What a command needs is imported when it runs: showing help and refusing a wrong word load none of it.
+A command imports what it needs when it runs, so that help and usage errors are fast.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from pipeline.progress import Progress, Silent
 
 
 def make_progress(as_json: bool) -> Progress:
-    """Return where progress goes: to stderr, or nowhere if a machine reads."""
+    """Return a progress display on stderr, or none if the output is for machines."""
     if as_json:
         return Silent()
     from rich.console import Console
@@ -27,12 +27,21 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(*headings)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(without_control_characters, row))
     Console().print(table)
 
 
+def without_control_characters(text: str) -> str:
+    r"""Return text as a terminal shows it and does nothing else: ESC becomes \x1b. Lines stay lines."""
+    return "".join(c if c in "\n\t" or not _is_control(c) else f"\\x{ord(c):02x}" for c in text)
+
+
+def _is_control(character: str) -> bool:
+    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+
+
 def write_text(file: Path, text: str, option: str) -> None:
-    """Write a file that the user named with `option`. Raises StorageError if that cannot be done."""
+    """Write a file that the user chose with `option`. Raises StorageError if that fails."""
     from pipeline.cache.atomic import replacing
     from pipeline.cache.store import writing
 

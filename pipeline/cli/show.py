@@ -1,4 +1,4 @@
-"""edgec targets, models and recipes: show what is there."""
+"""edgec targets, models and recipes: list them."""
 
 import json
 
@@ -9,7 +9,7 @@ from pipeline.cli.console import print_table
 
 
 def targets(as_json: options.Json = False) -> None:
-    """List the targets, what each runs, and whether it can be used here.
+    """List the targets, what each runs, and whether it can be used on this machine.
 
     Example: edgec targets --json
     """
@@ -31,6 +31,16 @@ def targets(as_json: options.Json = False) -> None:
         return
     cells = [(*words, problem or "ready") for *words, problem in rows]
     print_table(("target", "what it is", "recipe", "here"), cells)
+
+
+def settings() -> None:
+    """Print all keys of a settings file with their defaults, as Markdown.
+
+    Example: edgec settings
+    """
+    from pipeline.settings_page import settings_page
+
+    typer.echo(settings_page(), nl=False)
 
 
 def models(as_json: options.Json = False) -> None:

@@ -1,4 +1,4 @@
-"""Labelled pictures as a format stores them: one class for each way to store, one interface to read them."""
+"""Stored labelled pictures: one interface, and one class for each way to store them."""
 
 import hashlib
 from typing import Protocol, runtime_checkable
@@ -10,7 +10,7 @@ from targets.runtime.preprocess import decode
 
 
 class Images(Protocol):
-    """Pictures by index, as stored. Nothing is decoded before it is asked for."""
+    """Pictures by index, as stored. A picture is decoded when it is read."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -18,7 +18,7 @@ class Images(Protocol):
         ...
 
     def name(self, index: int) -> str:
-        """Return what to call a picture in a message: its path, or its file and position."""
+        """Return the picture's name in messages: its path, or its file and position."""
         ...
 
     def digest(self, index: int) -> str:
@@ -29,10 +29,14 @@ class Images(Protocol):
         """Return uint8 [H, W, C] in its own size. Raises ImageError for a damaged picture."""
         ...
 
+    def encoded(self, index: int) -> bytes | None:
+        """Return the file of a picture; None where pixels are stored. Raises ImageError."""
+        ...
+
 
 @runtime_checkable
 class HasMasks(Protocol):
-    """Pictures of which every pixel has a label."""
+    """Pictures with a label for every pixel."""
 
     def mask(self, index: int) -> NDArray[np.uint8]:
         """Return the class numbers, uint8 [H, W] in the mask's own size. Raises ImageError."""
@@ -56,9 +60,12 @@ class PixelImages:
         return hashlib.sha256(self._pixels[index].tobytes()).hexdigest()
 
     def decode(self, index: int, channels: int) -> NDArray[np.uint8]:  # noqa: ARG002 -- stored decoded
-        """Return the pixels as they are stored; preprocessing makes gray of RGB and the reverse."""
+        """Return the stored pixels; preprocessing converts between gray and RGB."""
         picture: NDArray[np.uint8] = self._pixels[index]
         return picture
+
+    def encoded(self, index: int) -> None:
+        """Return None: pixels are stored."""
 
 
 class PackedImages:
@@ -78,11 +85,12 @@ class PackedImages:
 
     def digest(self, index: int) -> str:
         """Return the sha256 of the encoded picture."""
-        return hashlib.sha256(self._encoded(index)).hexdigest()
+        return hashlib.sha256(self.encoded(index)).hexdigest()
 
     def decode(self, index: int, channels: int) -> NDArray[np.uint8]:
         """Return the decoded picture. Raises ImageError."""
-        return decode(self._encoded(index), channels)
+        return decode(self.encoded(index), channels)
 
-    def _encoded(self, index: int) -> bytes:
+    def encoded(self, index: int) -> bytes:
+        """Return the encoded picture."""
         return self._data[self._offsets[index] : self._offsets[index + 1]].tobytes()

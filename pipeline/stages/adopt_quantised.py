@@ -11,21 +11,20 @@ from numpy.typing import NDArray
 
 from calibration.recipe import Scheme
 from pipeline.cache.digest import InputFile
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
 from pipeline.report.sections.toolchain_checks import ToolchainCheck
-from pipeline.stages.bring import BROUGHT
+from pipeline.stages.artifacts import BroughtModel, FloatModel, QuantizedModel
 from pipeline.stages.calibrate import TOOLS
-from pipeline.stages.parity import Compared, Parity
+from pipeline.stages.parity import ComparedOutputs, Parity
 from targets.base import EngineRunner
 
 if TYPE_CHECKING:
     from calibration.lint import LintFinding
-    from pipeline.models.foreign.ending import Ending
+    from pipeline.models.foreign.quantised.read_quantised import QuantisedNetwork
     from pipeline.models.foreign.quantised.write_canonical import Written
 
 CLOSE_DB = 20.0
@@ -48,7 +47,7 @@ class AdoptQuantised(Stage):
     """Write model.int8.onnx in the form that all targets compile, parity.json and notes.json.
 
     `file` is that of `model`, which says how it wants its input. stands_for_float: also write model.onnx, the
-    network without its roundings.
+    network without its roundings. lowest_weight: of those that the target's kernels take.
     """
 
     name: ClassVar[str] = "adopt_quantised"
@@ -61,6 +60,7 @@ class AdoptQuantised(Stage):
     check_images: Split
     dynamic_batch: bool
     stands_for_float: bool
+    lowest_weight: int
 
     def run(self, output: Path, progress: Progress) -> None:
         """Read, write and compare.
@@ -80,31 +80,32 @@ class AdoptQuantised(Stage):
                     f"{self.model.path} has no layer whose input and weights are both quantised. Quantise it"
                     " first, or give edgec the float network."
                 )
-            written = network.quantised(self.scheme)
+            written = network.quantised(self.scheme, self.lowest_weight)
             costs = check_written_anew(written.model, self.model.path.name, self.scheme, written.in_float)
             self._check_classes(written.model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
-            path = output / "model.int8.onnx"
+            path = output / BroughtModel.file_name
             onnx.save(written.model, path)
             if self.stands_for_float:
-                onnx.save(network.unrounded(), output / "model.onnx")
-            notes = [*_changes(written, costs), self._compared(path, network.ending, output)]
+                onnx.save(network.unrounded(), output / FloatModel.file_name)
+            notes = [*_changes(written, costs), self._compared(path, network, output)]
         (output / NOTES).write_text(json.dumps([note.model_dump() for note in notes]))
-        (output / BROUGHT).write_text(json.dumps({"recipe": self.scheme.value}))
+        (output / BroughtModel.recipe_file).write_text(json.dumps({"recipe": self.scheme.value}))
         for note in notes:
             progress.say(f"adopt: {note.message}")
 
     def _check_classes(self, found: int) -> None:
         if found != self.classes:
-            there = "its labels name" if self.model.labels else "the data set has"
-            raise DataError(f"{self.model.path} tells {found} classes apart, {there} {self.classes}.")
+            other = "its labels name" if self.model.labels else "the data set has"
+            raise DataError(f"{self.model.path} has {found} classes; {other} {self.classes}.")
 
-    def _compared(self, path: Path, ending: "Ending", output: Path) -> ToolchainCheck:
+    def _compared(self, path: Path, network: "QuantisedNetwork", output: Path) -> ToolchainCheck:
         """Let the file and model.int8.onnx see the same images. Raises CheckpointError if they differ."""
-        pairs = list(self._pairs(path, ending))
+        pairs = list(self._pairs(path, network))
         Parity.of(pairs).save(output)
         if not pairs:
             raise DataError("None of the evaluation images drawn to check the model can be read.")
-        expected, found = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        expected = np.concatenate([pair.expected for pair in pairs])
+        found = np.concatenate([pair.found for pair in pairs])
         distance = noise_db(expected, found)
         if not distance >= CLOSE_DB:
             raise CheckpointError(
@@ -113,13 +114,13 @@ class AdoptQuantised(Stage):
             )
         same = int((_top1(expected, self.classes) == _top1(found, self.classes)).all(axis=1).sum())
         apart = "equal" if distance == np.inf else f"{distance:.0f} dB apart"
-        told = (
+        message = (
             f"model.int8.onnx computes what {self.model.path.name} does: the same class for {same} of"
             f" {len(expected)} images, outputs {apart}"
         )
-        return ToolchainCheck(name="as it came", outcome="passed", message=told)
+        return ToolchainCheck(name="as it came", outcome="passed", message=message)
 
-    def _pairs(self, path: Path, ending: "Ending") -> Iterator[Compared]:
+    def _pairs(self, path: Path, network: "QuantisedNetwork") -> Iterator[ComparedOutputs]:
         from pipeline.models.foreign.original import Original
         from targets.runtime.reference_runner import open_engine
 
@@ -128,10 +129,9 @@ class AdoptQuantised(Stage):
             for batch in self.check_images.readable(self.model.preprocessing, batch_size=TOGETHER):
                 expected = [original.infer(image) for image in batch.images]
                 found = _inferred(runner, batch.images, together=self.dynamic_batch)
-                ended = [ending(one, wanted.size) for one, wanted in zip(found, expected, strict=True)]
-                yield (
-                    np.stack([outputs.ravel() for outputs in expected]),
-                    np.stack(ended).astype(np.float32),
+                ended = [network.ended(one, wanted.size) for one, wanted in zip(found, expected, strict=True)]
+                yield ComparedOutputs(
+                    np.stack([outputs.ravel() for outputs in expected]), np.stack(ended).astype(np.float32)
                 )
 
 
@@ -162,8 +162,8 @@ def _changes(written: "Written", costs: "Sequence[LintFinding]") -> Iterator[Too
     if written.split:
         yield _noted(
             "wide weights",
-            f"the weights of {_named(written.split)} reach beyond 8 bits around zero (uint8 with a zero"
-            " point, or -128): they are split into two or three products, exactly, and take that much longer",
+            f"the weights of {_named(written.split)} reach beyond what one product holds (uint8 with a zero"
+            " point, or -128 on this target): they are split into two or three, exactly, and take longer",
         )
     if written.rounded_biases:
         layers = "1 layer" if written.rounded_biases == 1 else f"{written.rounded_biases} layers"
@@ -189,8 +189,8 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def notes_of(product: Product) -> tuple[ToolchainCheck, ...]:
-    """Return what was said of a network that somebody else quantised; nothing of others."""
-    if NOTES not in product.digests:
+def notes_of(model: QuantizedModel) -> tuple[ToolchainCheck, ...]:
+    """Return the notes about a network that another tool quantised; none for others."""
+    if NOTES not in model.product.digests:
         return ()
-    return tuple(ToolchainCheck(**fields) for fields in json.loads(product.file(NOTES).read_text()))
+    return tuple(ToolchainCheck(**fields) for fields in json.loads(model.product.file(NOTES).read_text()))

@@ -1,4 +1,4 @@
-"""onnxruntime's own static quantisation: what people use on a CPU where they do not use edgec."""
+"""onnxruntime's own static quantisation, which is usual for CPUs."""
 
 import logging
 import tempfile
@@ -16,7 +16,7 @@ SETTINGS = "quantize_static: Q/DQ, uint8 activations, int8 weights, a scale a ch
 
 
 def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]], file: Path) -> None:
-    """Quantise a float network as onnxruntime's documentation has it for CPUs, and write `file`.
+    """Quantise a float network as onnxruntime's documentation recommends for CPUs, and write `file`.
 
     images: batches of pixels [N, H, W, C]. Raises EngineError where onnxruntime cannot.
     """
@@ -44,8 +44,8 @@ def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]
                 weight_type=quantization.QuantType.QInt8,
             )
         except Exception as error:  # whatever its own code raises: no figure is no reason to stop a build
-            said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise EngineError(f"onnxruntime's quantize_static refuses the network: {said}") from error
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise EngineError(f"onnxruntime's quantize_static refuses the network: {reason}") from error
 
 
 def _inputs(
@@ -57,7 +57,7 @@ def _inputs(
 
 
 class _quiet:  # noqa: N801 - a context manager
-    """Keep onnxruntime's advice on its own pre-processing to itself."""
+    """Silences onnxruntime's advice on its own pre-processing."""
 
     def __enter__(self) -> None:
         logging.disable(logging.WARNING)

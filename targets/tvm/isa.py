@@ -1,4 +1,4 @@
-"""What the kernel generator has to know about an instruction set."""
+"""Instruction sets, as the kernel generator sees them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,6 +35,11 @@ class Isa:
     def signed(self) -> bool:
         """Whether activations are stored as int8, 128 below their uint8 value: ARM multiplies int8."""
         return self.triple.startswith("aarch64")
+
+    @property
+    def lowest_weight(self) -> int:
+        """Twice -128 * -128 leaves the 16 bits in which SMULL adds two products."""
+        return -127 if self.dot is DotInstruction.SMULL else -128
 
     @property
     def stored(self) -> str:

@@ -5,7 +5,9 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from targets.errors import EngineError
 from targets.tvm.addresses import Addresses
+from targets.tvm.depthwise_layer import DepthwiseLayer, pack_depthwise
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
 from targets.tvm.integer_graph import (
     Add,
@@ -16,21 +18,28 @@ from targets.tvm.integer_graph import (
     Dequantise,
     Image,
     IntegerGraph,
+    Interpolate,
     Island,
+    Lookup,
     MaxPool,
+    Multiply,
+    Nearest,
     Operator,
     Piece,
     Quantise,
 )
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
-from targets.tvm.kernels.elementwise import AddKernel, CopyKernel, ImageKernel
+from targets.tvm.kernels.depthwise import DepthwiseKernel
+from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import stored_channels
+from targets.tvm.lower_pointwise import pointwise
+from targets.tvm.lower_resize import resize
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
-from targets.tvm.weights import limits, pack_conv
+from targets.tvm.weights import ConvGeometry, limits, pack_conv
 
 
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
@@ -65,12 +74,12 @@ class _Lowering:
                 yield self._image(op)
             case Conv():
                 yield from self._conv(op)
-            case MaxPool():
-                yield self._max_pool(op)
-            case AveragePool():
-                yield self._average_pool(op)
-            case Add():
-                yield self._add(op)
+            case MaxPool() | AveragePool():
+                yield self._pooling(op)
+            case Add() | Multiply() | Lookup():
+                yield pointwise(op, self.place)
+            case Nearest() | Interpolate():
+                yield resize(op, self.place)
             case Assemble():
                 yield from self._assemble(op)
             case Dequantise():
@@ -90,26 +99,24 @@ class _Lowering:
         return Step("image", kernel, x=IMAGE, y=place.pixels(t), fill=place.fill(t))
 
     def _conv(self, op: Conv) -> Iterator[Step]:
-        place = self.place
-        layout, geometry = place.layouts[op.input.name], place.geometries[op.node]
+        if op.weight.min() < self.isa.lowest_weight:
+            raise EngineError(
+                f"{op.node}: its weights hold {op.weight.min()}; the kernels for {self.isa.name} take"
+                f" {self.isa.lowest_weight} and more. Build the engine from the float network, or from the"
+                " file that its quantiser wrote: such weights are then split."
+            )
+        place, how = self.place, self.place.convolutions[op.node]
+        layout = place.layouts[op.input.name]
         pad_rows, pad_columns = op.window.pad
         x = place.pixels(op.input) - pad_rows * layout.strides.row - pad_columns * layout.strides.pixel
-        if pairs := geometry.windows.pairs:
-            yield Step(f"{op.node}: pairs of rows", pairs, x=x, y=place.pairs(op))
-            x = place.pairs(op)
-        packed = pack_conv(op, geometry, self.isa)
-        kernel = ConvKernel(
-            isa=self.isa,
-            height=op.output.height,
-            width=op.output.width,
-            channels=len(packed.bias),
-            windows=geometry.windows,
-            tile=geometry.tile,
-            limits=limits(op, op.output, op.clip),
-            y=place.strides(op.output),
-            residual=None if op.residual is None else place.strides(op.residual.tensor),
-            logits=op.real,
-        )
+        if how.before:
+            yield Step(f"{op.node}: {how.before.written}", how.before, x=x, y=place.prepared(op))
+            x = place.prepared(op)
+        kernel: ConvKernel | DepthwiseKernel
+        if isinstance(how, DepthwiseLayer):
+            kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, self.isa)
+        else:
+            kernel, packed = self._dense(op, how), pack_conv(op, how, self.isa)
         yield Step(
             op.node,
             kernel,
@@ -120,6 +127,35 @@ class _Lowering:
             y=place.start(op.output) if op.real else place.pixels(op.output),
             fill=None if op.real else place.fill(op.output),
             macs=op.output.height * op.output.width * op.weight.size,
+        )
+
+    def _dense(self, op: Conv, geometry: ConvGeometry) -> ConvKernel:
+        return ConvKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=stored_channels(op.output.channels),
+            windows=geometry.windows,
+            tile=geometry.tile,
+            limits=limits(op, op.output, op.clip),
+            y=self.place.strides(op.output),
+            residual=None if op.residual is None else self.place.strides(op.residual.tensor),
+            logits=op.real,
+        )
+
+    def _depthwise(self, op: Conv, layer: DepthwiseLayer) -> DepthwiseKernel:
+        spread = layer.before
+        return DepthwiseKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=stored_channels(op.output.channels),
+            window=layer.window,
+            block=layer.block,
+            limits=limits(op, op.output, op.clip),
+            x=Strides(spread.row, spread.pixel) if spread else self.place.strides(op.input),
+            y=self.place.strides(op.output),
+            residual=None if op.residual is None else self.place.strides(op.residual.tensor),
         )
 
     def _pool(self, kind: type[PoolKernel], op: MaxPool | AveragePool) -> PoolKernel:
@@ -133,6 +169,9 @@ class _Lowering:
             x=self.place.strides(op.input),
             y=self.place.strides(op.output),
         )
+
+    def _pooling(self, op: MaxPool | AveragePool) -> Step:
+        return self._max_pool(op) if isinstance(op, MaxPool) else self._average_pool(op)
 
     def _max_pool(self, op: MaxPool) -> Step:
         kernel = self._pool(MaxPoolKernel, op)
@@ -149,29 +188,6 @@ class _Lowering:
             p=self.place.parameters(offsets, op.multipliers, op.output, op.clip, None),
             y=self.place.pixels(op.output),
             fill=self.place.fill(op.output),
-        )
-
-    def _add(self, op: Add) -> Step:
-        place = self.place
-        kernel = AddKernel(
-            isa=self.isa,
-            height=op.output.height,
-            width=op.output.width,
-            channels=place.layouts[op.output.name].channels,
-            x=place.strides(op.input),
-            r=place.strides(op.residual.tensor),
-            y=place.strides(op.output),
-            limits=limits(op, op.output, op.clip),
-        )
-        bias, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
-        return Step(
-            op.node,
-            kernel,
-            x=place.pixels(op.input),
-            p=place.parameters(bias, multiplier, op.output, op.clip, op.residual),
-            r=place.pixels(op.residual.tensor),
-            y=place.pixels(op.output),
-            fill=place.fill(op.output),
         )
 
     def _assemble(self, op: Assemble) -> Iterator[Step]:

@@ -28,11 +28,11 @@ STRUCTURES = {
 }
 RANGES = "74ffe18cdaaa9ba348f8ce3191b3070a944d00b8359c10b0ba8dc69c62ea89af"
 ENGINES = {
-    "avx512vnni": "f4d462f7daa0e376a81648bdab5f2afce767d34b0eb171ca1c04e163058bebfc",
-    "avx2": "68869d3f605719e7a5754e43a57e269a815d9f16c30a66dd0b7b5a391cb98ebb",
-    "i8mm": "dbd104679220b97602f90578d0bebe2cc4b0e7a4026d6aaf0ef447a434575ce1",
-    "dotprod": "58337de8272f02c7968106ed97020986effd0b6b9d8b79a2888c31b124378a88",
-    "neon": "3147bc4266290edc2f1ce490a172b6a40f0a83af845aef4513ba89cefc0ed2fc",
+    "avx512vnni": "8afa3478419f6152be6df7bd75ebb0a2f1740eb9d3afd29467285323a5040a57",
+    "avx2": "5e9e10aba380ba5ad243ffd6a64dd23cee37ff6f8f267825f12736cbd7f9b913",
+    "i8mm": "1502269144aab41ae015d4e71286414154b31af05e815ddbbea5fdf860488471",
+    "dotprod": "6d7f203866b47ad4b91a219fea5a7dc953378cf82fb98fbbce413ffecb79ac73",
+    "neon": "3bd83b38c416f62b74c6064eec848094a1551c757b677c0a46c134afeb6efe60",
 }
 
 
@@ -73,12 +73,12 @@ def structure(model: onnx.ModelProto) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_the_default_build_writes_the_graphs_that_it_wrote(name: str, build: Build) -> None:
-    product = build.float_model if name == "model.onnx" else build.int8_model
-    assert text_digest(structure(onnx.load(product.file(name)))) == STRUCTURES[name]
+    model = build.float_model if name == "model.onnx" else build.int8_model
+    assert text_digest(structure(onnx.load(model.path))) == STRUCTURES[name]
 
 
 def test_it_observes_the_tensors_that_it_observed(build: Build) -> None:
-    found = json.loads(build.ranges.file("ranges.json").read_text())
+    found = json.loads(build.ranges.path.read_text())
     assert text_digest(iter(found["tensors"])) == RANGES
 
 

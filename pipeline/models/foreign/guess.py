@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.diagnosis.form_choice import FormChoice
-from pipeline.diagnosis.input_form import InputForm, usual_forms
 from pipeline.models.foreign.description import CHANNELS, Description, described
 from pipeline.models.foreign.norm_statistics import CLOSE, FEWEST_PICTURES, weigh
 from pipeline.models.foreign.normalisation import normalises_itself
 from pipeline.models.foreign.onnx_file import Input, read_input, read_output
 from pipeline.models.foreign.original import Original
+from pipeline.models.form_choice import FormChoice
+from pipeline.models.input_form import InputForm, usual_forms
 from pipeline.task import Task
 
 USUAL_SIDE = 224

@@ -42,7 +42,9 @@ class Original:
         self._model = model
         file = onnx.load(model.path, load_external_data=False)
         with refusals(model.path):
-            self._session = open_session(loadable(model, file) or str(model.path))
+            whole = loadable(model.path, model.layout, model.input_shape, file)
+            self._source = whole or str(model.path)
+            self._session = open_session(self._source)
         self._output = model.output or file.graph.output[0].name
         self.ending = ending(file, self._output)
         self.is_half = is_half(file)
@@ -60,7 +62,19 @@ class Original:
         if isinstance(source.shape[0], int) and source.shape[0] > 1:
             fed = np.repeat(fed, source.shape[0], axis=0)
         with refusals(model.path):
-            return np.asarray(self._session.run([self._output], {source.name: fed})[0][0], np.float32)
+            return np.asarray(self._run(source.name, fed)[0], np.float32)
+
+    def _run(self, name: str, fed: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Run it; as it is written, where onnxruntime's own optimisation makes a graph that it cannot run."""
+        from targets.runtime.exact.session import AS_WRITTEN, is_quantised, open_session
+
+        try:
+            return np.asarray(self._session.run([self._output], {name: fed})[0])
+        except Exception as error:  # onnxruntime's exceptions have no public base class
+            if not type(error).__module__.startswith("onnxruntime") or not is_quantised(self._source):
+                raise
+            self._session = open_session(self._source, settings=AS_WRITTEN)
+            return np.asarray(self._session.run([self._output], {name: fed})[0])
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return what `infer` says as shares of 1, [classes]; of a value a pixel, the mean over pixels."""
@@ -69,19 +83,19 @@ class Original:
         return np.asarray(shares.mean(1))
 
 
-def loadable(model: ForeignModel, file: onnx.ModelProto) -> bytes | None:
-    """Return the network in words that onnxruntime takes; None if it takes the file as it is.
+def loadable(path: Path, layout: str, size: tuple[int, int, int], file: onnx.ModelProto) -> bytes | None:
+    """Return the network at `path` in a form that onnxruntime accepts; None if it accepts the file itself.
 
-    `file` is the file without its external data. Two nodes of one name are named apart, and padding that
-    onnxruntime does not work out is written down.
+    `file` is the model without its external data; layout and size are those of its images. Nodes with the
+    same name are renamed, and padding that onnxruntime does not compute is written out.
     """
     names = [node.name for node in file.graph.node if node.name]
     pads = pads_unlike_onnxruntime(file)
     if len(set(names)) == len(names) and not pads:
         return None
-    changed = onnx.load(model.path)
+    changed = onnx.load(path)
     name_every_node(changed)
     if pads:
-        fix_the_size(changed, model.layout, model.input_shape)
+        fix_the_size(changed, layout, size)
         write_padding_down(changed)
     return bytes(changed.SerializeToString())

@@ -1,11 +1,11 @@
-"""Putting rows of pixels that are multiplied together beside each other, for ARM's matrix product.
+"""Interleaves rows of pixels that are multiplied together, for ARM's matrix product.
 
 `smmla` takes 8 channels of each of two pixels, but a load brings 16 of one: convolutions join halves of two
 loads, again for each block of output channels. Here that is done once for all of them.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tvm import tirx
 
@@ -41,6 +41,7 @@ class PairKernel:
     period: int
     taken: int
     last: int
+    written: ClassVar[str] = "pairs of rows"
 
     @property
     def items(self) -> int:
