@@ -14,6 +14,7 @@ from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.spread import SpreadKernel
+from targets.tvm.kernels.widen import WidenKernel
 from targets.tvm.program import Fill, Step
 
 ALL = -1
@@ -76,7 +77,7 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
             )
         case ImageKernel() as kernel:
             found = Touched((), (_rows(step.y, items, kernel.stride, kernel.row),))
-        case PairKernel() | SpreadKernel() as kernel:
+        case PairKernel() | SpreadKernel() | WidenKernel() as kernel:
             read, written = kernel.reads(items), range(items.start * kernel.row, items.stop * kernel.row)
             found = Touched((_moved(read, step.x),), (_moved(written, step.y),))
         case _:
