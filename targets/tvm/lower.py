@@ -5,6 +5,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from targets.errors import EngineError
 from targets.tvm.addresses import Addresses
 from targets.tvm.depthwise_layer import DepthwiseLayer, pack_depthwise
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
@@ -98,6 +99,12 @@ class _Lowering:
         return Step("image", kernel, x=IMAGE, y=place.pixels(t), fill=place.fill(t))
 
     def _conv(self, op: Conv) -> Iterator[Step]:
+        if op.weight.min() < self.isa.lowest_weight:
+            raise EngineError(
+                f"{op.node}: its weights hold {op.weight.min()}; the kernels for {self.isa.name} take"
+                f" {self.isa.lowest_weight} and more. Build the engine from the float network, or from the"
+                " file that its quantiser wrote: such weights are then split."
+            )
         place, how = self.place, self.place.convolutions[op.node]
         layout = place.layouts[op.input.name]
         pad_rows, pad_columns = op.window.pad
