@@ -7,15 +7,15 @@ import numpy as np
 from pipeline.data.open import open_dataset
 from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
-from pipeline.diagnosis.form_choice import FormChoice
+from pipeline.diagnosis.foreign_answers import foreign_answers
 from pipeline.diagnosis.trial import InputTrial, Trials, TriedNetwork, few, try_fits, try_forms
 from pipeline.errors import DataError, UsageError
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.onnx_file import read_input, read_output
+from pipeline.models.form_choice import FormChoice
 from pipeline.report import figures
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.plausibility import judge_answers
-from pipeline.stages.diagnose import foreign_answers
 from pipeline.task import Task
 from targets.base import Origin
 

@@ -1,4 +1,4 @@
-"""A network that somebody else has quantised -> model.int8.onnx, checked against the file it came in."""
+"""A network that another tool quantised -> model.int8.onnx, checked against the user's file."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ CLOSE_DB = 20.0
 """Ratio of signal to difference of the outputs that a graph written anew has to keep. The order of float
 operations moves a few values in a thousand by one step, which leaves 35 dB and more; a fault leaves a few."""
 TOGETHER = 8
-"""Images that both are given at a time."""
+"""Batch size of the comparison."""
 NAMED = 3
 NOTES = "notes.json"
 UNROUNDED = (
@@ -46,7 +46,7 @@ UNROUNDED = (
 class AdoptQuantised(Stage):
     """Write model.int8.onnx in the form that all targets compile, parity.json and notes.json.
 
-    `file` is that of `model`, which says how it wants its input. stands_for_float: also write model.onnx, the
+    `file` is that of `model`, which describes its input. stands_for_float: also write model.onnx, the
     network without its roundings. lowest_weight: of those that the target's kernels take.
     """
 
@@ -65,7 +65,7 @@ class AdoptQuantised(Stage):
     def run(self, output: Path, progress: Progress) -> None:
         """Read, write and compare.
 
-        Raises CheckpointError naming the node that no exact form has, or if the logits change; LintError for
+        Raises CheckpointError naming a node without an exact form, or if the logits change; LintError for
         what the scheme does not allow; DataError for other classes than the data set's.
         """
         import onnx
@@ -99,7 +99,7 @@ class AdoptQuantised(Stage):
             raise DataError(f"{self.model.path} has {found} classes; {other} {self.classes}.")
 
     def _compared(self, path: Path, network: "QuantisedNetwork", output: Path) -> ToolchainCheck:
-        """Let the file and model.int8.onnx see the same images. Raises CheckpointError if they differ."""
+        """Run the file and model.int8.onnx on the same images. Raises CheckpointError if they differ."""
         pairs = list(self._pairs(path, network))
         Parity.of(pairs).save(output)
         if not pairs:
@@ -149,7 +149,7 @@ def _top1(outputs: NDArray[np.float32], classes: int) -> NDArray[np.int64]:
 
 
 def noise_db(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    """Return the ratio of signal to difference; inf where there is none, NaN where a value is no number."""
+    """Return the ratio of signal to difference; inf where there is none, NaN where a value is NaN."""
     signal = float(np.square(expected - expected.mean(), dtype=np.float64).sum())
     noise = float(np.square(expected - found, dtype=np.float64).sum())
     if noise == 0:
@@ -158,7 +158,7 @@ def noise_db(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float
 
 
 def _changes(written: "Written", costs: "Sequence[LintFinding]") -> Iterator[ToolchainCheck]:
-    """Say what was written otherwise than it came, and what that costs."""
+    """Report what was rewritten, and the cost of that."""
     if written.split:
         yield _noted(
             "wide weights",
@@ -169,7 +169,7 @@ def _changes(written: "Written", costs: "Sequence[LintFinding]") -> Iterator[Too
         layers = "1 layer" if written.rounded_biases == 1 else f"{written.rounded_biases} layers"
         yield _noted(
             "float biases",
-            f"the biases of {layers} are no whole steps of the sums that they are added to, and were"
+            f"the biases of {layers} are not multiples of their sums' steps, and were"
             " rounded to them, as integer engines add them",
         )
     if costs:

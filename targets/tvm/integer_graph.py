@@ -1,4 +1,4 @@
-"""The integer graph: what the engine computes, with nothing left to interpretation.
+"""The integer graph: an exact definition of what the engine computes.
 
 Every activation is a uint8 on a per-tensor grid `real = scale * (q - zero_point)` (an int8 tensor of the Q/DQ
 graph is stored 128 higher). The arithmetic of each operator is the numeric contract:

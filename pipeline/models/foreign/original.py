@@ -1,4 +1,4 @@
-"""A foreign model as it came, in onnxruntime, fed as its description says."""
+"""Runs a foreign model's own file in onnxruntime, with the input that its description defines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def refusals(path: Path) -> Iterator[None]:
 
 
 class Original:
-    """Runs one image at a time; a file that takes a fixed number gets that many copies of it."""
+    """Runs one image at a time; a file with a fixed batch size gets copies of the image."""
 
     def __init__(self, model: ForeignModel) -> None:
         """Load the file. Raises CheckpointError if onnxruntime refuses it."""
@@ -65,7 +65,7 @@ class Original:
             return np.asarray(self._run(source.name, fed)[0], np.float32)
 
     def _run(self, name: str, fed: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Run it; as it is written, where onnxruntime's own optimisation makes a graph that it cannot run."""
+        """Run it, without optimisation if onnxruntime's optimised graph cannot run."""
         from targets.runtime.exact.session import AS_WRITTEN, is_quantised, open_session
 
         try:
@@ -77,7 +77,7 @@ class Original:
             return np.asarray(self._session.run([self._output], {name: fed})[0])
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return what `infer` says as shares of 1, [classes]; of a value a pixel, the mean over pixels."""
+        """Return probabilities [classes] from `infer`; for segmentation, the mean over pixels."""
         found = self.infer(image)
         shares = self.ending.probabilities(found.reshape(len(found), -1))
         return np.asarray(shares.mean(1))

@@ -1,4 +1,4 @@
-"""An ONNX file from anywhere, made into the form that every later stage reads.
+"""Rewrites any ONNX file into the form that every later stage reads.
 
 That form: opset 17, input `image` uint8 [N, H, W, C], Cast, Transpose, Sub, Mul, then the network with batch
 norms folded into convolutions, output `logits` float32 [N, classes]; of pixels, [N, classes, height, width].
@@ -25,9 +25,9 @@ from pipeline.models.foreign.simplify import drop_unused, folded, write_reshapes
 
 
 def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None]) -> onnx.ModelProto:
-    """Return the model in the form described above; `say` hears what was changed beyond that.
+    """Return the model in the form described above; `say` is called with other changes.
 
-    Raises CheckpointError for a graph that cannot take that form.
+    Raises CheckpointError for a graph that cannot be rewritten.
     """
     model = read_onnx(source.path)
     found = image_input(model, source.path)
@@ -36,7 +36,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     take_output(model, source)
     fix_the_size(model, source.layout, source.input_shape)
     if fixed_batch(model) is not None:
-        model = folded(model, source.path)  # shapes that it computes from the fixed number become constants
+        model = folded(model, source.path)  # shapes computed from the fixed batch size become constants
     with refusals(source.path):
         free_the_batch(model)
     model = folded(model, source.path)

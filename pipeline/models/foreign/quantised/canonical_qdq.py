@@ -21,19 +21,19 @@ from pipeline.models.foreign.quantised.weighted_layer import (
 
 Array = NDArray[Any]
 MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
-"""What stored integers may pass through and stay integers."""
+"""Operators through which stored integers stay integers."""
 FOLDED = MOVES | {
     *("Concat", "Slice", "Gather", "Cast", "ConstantOfShape", "Expand", "Range", "Where", "Equal"),
     *("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Reciprocal", "Pow", "Floor", "Min", "Max", "Clip", "Abs"),
 }
-"""What is computed here where all its inputs are constants."""
+"""Operators that are folded if all inputs are constants."""
 
 
 ON_THE_GRID = MOVES | {
     *("MaxPool", "GlobalMaxPool", "Relu", "Slice", "Split", "Gather", "Dropout", "Tile", "Expand"),
     *("DepthToSpace", "SpaceToDepth"),
 }
-"""What picks among the values of its first input, and zero: they stay on its grid."""
+"""Operators that only pick values of their first input, and zero: the values stay on its grid."""
 
 
 @dataclass(frozen=True)

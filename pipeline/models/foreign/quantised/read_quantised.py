@@ -1,4 +1,4 @@
-"""A network that somebody else has quantised, from its file to the form that every target compiles."""
+"""Reads a network that another tool quantised into the form that every target compiles."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ from pipeline.models.foreign.simplify import drop_unused, write_reshapes_as_flat
 
 @dataclass(frozen=True)
 class QuantisedNetwork:
-    """What was read.
+    """A network that was read.
 
     ending: what the file does to the logits at its end. probabilities: the grid that it rounds that to.
     """
@@ -81,7 +81,7 @@ def is_quantised_file(path: Path) -> bool:
 
 
 def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None]) -> QuantisedNetwork:
-    """Read a network; `say` hears what was changed.
+    """Read a network; `say` is called with the changes.
 
     Raises CheckpointError naming the node that cannot be compiled as it is.
     """
