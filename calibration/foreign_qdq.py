@@ -1,6 +1,6 @@
 """Checks a Q/DQ graph that was made by another tool or by quantisation-aware training."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import onnx
@@ -42,8 +42,8 @@ def check_brought(
         raise ModelError(
             f"{model} has no layer with int8 weights behind a DequantizeLinear. Quantise it first."
         )
-    said = {p.key: p.value for p in graph.model.metadata_props}.get(RECIPE)
-    recipe = QuantRecipe.parse(said) if said else QuantRecipe(default)
+    recorded = {p.key: p.value for p in graph.model.metadata_props}.get(RECIPE)
+    recipe = QuantRecipe.parse(recorded) if recorded else QuantRecipe(default)
     findings = lint_graph(graph, recipe.scheme, in_float)
     if findings:
         broken = "\n".join(map(str, findings))
@@ -61,14 +61,22 @@ def check_written_anew(
     findings = lint_graph(OnnxGraph(model), scheme, in_float)
     broken = [finding for finding in findings if not finding.costs_time]
     if broken:
-        told = "\n".join(map(str, broken[:NAMED]))
-        more = f"\n... and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        by_rule: dict[str, list[LintFinding]] = {}
+        for finding in broken:
+            by_rule.setdefault(finding.why, []).append(finding)
+        told = "\n".join(_first_of(found) for found in by_rule.values())
         advice = ADVICE[scheme]
-        raise LintError(f"{name} cannot be compiled as it is under {scheme}:\n{told}{more}\n{advice}")
+        raise LintError(f"{name} cannot be compiled as it is under {scheme}:\n{told}\n{advice}")
     return tuple(findings)
 
 
-NAMED = 8
+def _first_of(found: Sequence[LintFinding]) -> str:
+    """Say what broke a rule first, and how many nodes did."""
+    first, others = found[0], len(found) - 1
+    more = f" ({others} more nodes do that)" if others else ""
+    return f"{first.node}: {first.what}. {first.why}{more}"
+
+
 ADVICE = {
     Scheme.SYM: "Quantise it symmetrically (onnxruntime: activation_type=QInt8, ActivationSymmetric=True),"
     " build for a target that takes zero points (host, arm, reference), or give edgec the float network.",

@@ -1,4 +1,4 @@
-"""Is everything here that a build needs?"""
+"""Checks whether this machine has everything that a build needs."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ FREE_GIB = 1.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `fine` is None where it is only worth knowing."""
+    """The result of a check. `fine` is None if it is only information."""
 
     what: str
     found: str
@@ -32,7 +32,7 @@ class Finding:
 
 
 def findings(out: Path) -> list[Finding]:
-    """Look at Python, packages, targets, data, the disk that `out` is on, and the processor."""
+    """Check Python, packages, targets, data, the disk of `out`, and the processor."""
     return [_python(), *_packages(), *_targets(), _data(), _disk(out), _processor(), _exactness()]
 
 
@@ -42,7 +42,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Iterator[Finding]:
-    """Compare what is installed with constraints.txt; only what differs is worth a line each."""
+    """Compare installed packages with constraints.txt; each difference has a line."""
     pins = re.findall(r"^([\w.-]+)==([\w.+-]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     wrong = []
     for name, pinned in pins:
@@ -94,7 +94,7 @@ def _processor() -> Finding:
 
 
 def _exactness() -> Finding:
-    """Say how onnxruntime runs quantised graphs exactly on this processor."""
+    """Return the settings with which onnxruntime is exact on this processor."""
     try:
         settings = ReferenceTarget().settings()
     except TargetUnavailable as error:

@@ -42,8 +42,9 @@ from pipeline.stages.report import WriteReport
 from pipeline.stages.report_files import ReportFiles, ReportPart
 from pipeline.stages.sample import Samples, TakeSamples, sample_size
 from pipeline.stages.study import Study, StudyFile
+from pipeline.stages.time_pictures import TimePictures
 from pipeline.stages.validate import TrainingImages, Validate
-from targets.base import BuildState
+from targets.base import BuildState, LimitsWeights
 from targets.registry import find_target
 
 CHECK_IMAGES = 32
@@ -110,8 +111,11 @@ class Build(Request):
         scheme, shape = self.target.recipe.scheme, self.model.input_shape
         images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
         path, batch = self.config.calibration.quantized, self.config.export.dynamic_batch
+        lowest = self.target.lowest_weight if isinstance(self.target, LimitsWeights) else -128
         if self.is_quantised and isinstance(self.model, ForeignModel):
-            adopt = AdoptQuantised(self.model, self.checkpoint, scheme, self.classes, images, batch, True)
+            adopt = AdoptQuantised(
+                self.model, self.checkpoint, scheme, self.classes, images, batch, True, lowest
+            )
             return BroughtModel(self._make(adopt))
         if path is None:
             return None
@@ -122,7 +126,7 @@ class Build(Request):
         if is_ours(path):
             return BroughtModel(self._make(Bring(quantized, scheme, shape, self.classes)))
         theirs = described_by(path, self.model)
-        adopt = AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False)
+        adopt = AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False, lowest)
         return BroughtModel(self._make(adopt))
 
     @cached_property
@@ -226,6 +230,16 @@ class Build(Request):
         )
 
     @cached_property
+    def end_to_end(self) -> ReportPart | None:
+        """What pictures take from their files on, if the target is this machine."""
+        if not self.target.runs_here:
+            return None
+        latency = self.config.latency
+        images = self.seen(self.evaluation)
+        stage = TimePictures(self.engine, images, self.classes, latency.threads, latency.seconds)
+        return ReportPart(self._make(stage))
+
+    @cached_property
     def sensitivity(self) -> ReportPart | None:
         """What each layer costs, if asked for."""
         wanted = self.config.validation.sensitivity
@@ -313,11 +327,14 @@ class Build(Request):
             accuracy=self.accuracy,
             peer=self.peer if measurements.product is not None else None,
             measurements=measurements,
-            parts=tuple(
-                part for part in (self.sensitivity, self.robustness, self.diagnosis) if part is not None
-            ),
+            parts=self._parts(timed=measurements.product is not None),
             fp32_is=UNROUNDED if self.is_quantised else None,
         )
+
+    def _parts(self, timed: bool) -> tuple[ReportPart, ...]:
+        """Return what stages of their own measured of the report, with times or without."""
+        found = (self.sensitivity, self.robustness, self.diagnosis, self.end_to_end if timed else None)
+        return tuple(part for part in found if part is not None)
 
     @property
     def _quantized(self) -> QuantizedNetwork:

@@ -52,6 +52,7 @@ OUTSIDE = NotMeasured(
 """Stands for latency and memory."""
 NOTHING_SHIPS = NotMeasured(reason="the reference judges accuracy, with settings that are exact and not fast")
 CAME_QUANTISED = NotMeasured(reason="the network came quantised; the float one is not known")
+AS_IT_CAME = "the file as it came, in onnxruntime"
 NO_FLOAT_THERE = NotMeasured(reason="the float network does not run where the engine does")
 
 
@@ -107,9 +108,7 @@ class WriteReport(Stage):
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=CAME_QUANTISED
-            if compared.came_quantised
-            else self._latency(compared.baseline, ReferenceTarget.origin),
+            latency_fp32=self._float_latency(compared.baseline),
             latency_int8=latency_int8,
             speed=compared.speed(compared.baseline),
             fitting=fitting(self.evaluation, self.preprocessing),
@@ -117,9 +116,7 @@ class WriteReport(Stage):
             no_peer=compared.no_peer() if fp32 or compared.came_quantised else None,
             recommendation=self._recommendation(accuracy, origin),
             instructions_int8=self._instructions(origin),
-            memory_fp32=CAME_QUANTISED
-            if compared.came_quantised
-            else self._memory(fp32, ReferenceTarget.origin),
+            memory_fp32=self._memory(fp32, ReferenceTarget.origin) if fp32 else self._no_float(),
             memory_int8=memory_int8,
             sizes=self._sizes(),
             machines=self._machines(origin),
@@ -146,6 +143,20 @@ class WriteReport(Stage):
     def _latency(self, measured: list[Measurement], origin: Origin) -> MeasuredLatency:
         return latency_of(measured[0], origin, self.threads) if measured else self._not_measured()
 
+    def _float_latency(self, measured: list[Measurement]) -> MeasuredLatency:
+        there_is = bool(measured) and self.fp32_is is None
+        return self._latency(measured, ReferenceTarget.origin) if there_is else self._no_float()
+
+    def _no_float(self) -> NotMeasured:
+        """Say why the float network was not timed: it is where the engine runs, or nowhere."""
+        if self.measurements.product is None:
+            return self._not_measured()
+        if self.fp32_is is not None:
+            return CAME_QUANTISED
+        return NotMeasured(
+            reason=f"the float network runs on the build machine, which is not {self.engine.target_name}"
+        )
+
     def _race(self, compared: Compared, origin: Origin) -> Race | NotMeasured:
         """Return INT8's speed against that of FP32, or on a device with FP16 against FP16."""
         if self.engine.target_name == ReferenceTarget.name:
@@ -154,7 +165,7 @@ class WriteReport(Stage):
         layers = self.measurements.layers()
         if compared.came_quantised:
             speed = compared.speed(self.measurements.runs(OWN))
-            return CAME_QUANTISED if speed is None else Race("it is as it came", speed, origin, layers)
+            return CAME_QUANTISED if speed is None else Race(AS_IT_CAME, speed, origin, layers)
         if int8 and fp16:
             return Race("FP16", speed_ratio(fp16[0], int8[0]), origin, layers)
         speed = compared.speed(compared.baseline)

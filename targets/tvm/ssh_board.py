@@ -41,6 +41,11 @@ class BoardTarget(IntegerTarget):
         """The board's description, and its address."""
         return f"{self.board.summary}, at {self.reached.address}"
 
+    @property
+    def lowest_weight(self) -> int:
+        """Of those that the board's kernels take."""
+        return ISAS[self.board.isa].lowest_weight
+
     def check(self) -> None:
         """Raise TargetUnavailable if the toolchain is missing here or the board lacks what engines need."""
         check_toolchain()

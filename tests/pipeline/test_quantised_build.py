@@ -88,7 +88,7 @@ def test_as_the_model_it_is_built_without_a_float_network_and_the_report_says_so
         assert "the quantised network itself without its roundings" in text
     said = {check.name: check.message for check in report.checks}
     assert "the same class for" in said["as it came"]
-    assert "are split into two or three products, exactly" in said["wide weights"]
+    assert "they are split into two or three, exactly" in said["wide weights"]
 
 
 def test_what_stands_for_float_has_its_weights_and_its_bounds(folder: Path) -> None:

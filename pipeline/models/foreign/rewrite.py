@@ -1,4 +1,4 @@
-"""An ONNX file from anywhere, made into the form that every later stage reads.
+"""Rewrites any ONNX file into the form that every later stage reads.
 
 That form: opset 17, input `image` uint8 [N, H, W, C], Cast, Transpose, Sub, Mul, then the network with batch
 norms folded into convolutions, output `logits` float32 [N, classes]; of pixels, [N, classes, height, width].
@@ -17,6 +17,7 @@ from pipeline.models.foreign.normal_form.free_batch import fixed_batch, free_the
 from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
 from pipeline.models.foreign.normal_form.read_normal import in_normal_form
+from pipeline.models.foreign.normal_form.transposed import write_transposed_as_convolutions
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
 from pipeline.models.foreign.normalisation import begin_with_pixels, take_normalisation
 from pipeline.models.foreign.onnx_file import Input, image_input, read_onnx
@@ -25,9 +26,9 @@ from pipeline.models.foreign.simplify import drop_unused, folded, write_reshapes
 
 
 def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None]) -> onnx.ModelProto:
-    """Return the model in the form described above; `say` hears what was changed beyond that.
+    """Return the model in the form described above; `say` is called with other changes.
 
-    Raises CheckpointError for a graph that cannot take that form.
+    Raises CheckpointError for a graph that cannot be rewritten.
     """
     model = read_onnx(source.path)
     found = image_input(model, source.path)
@@ -36,7 +37,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     take_output(model, source)
     fix_the_size(model, source.layout, source.input_shape)
     if fixed_batch(model) is not None:
-        model = folded(model, source.path)  # shapes that it computes from the fixed number become constants
+        model = folded(model, source.path)  # shapes computed from the fixed batch size become constants
     with refusals(source.path):
         free_the_batch(model)
     model = folded(model, source.path)
@@ -46,6 +47,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     drop_ending(model, say)
     write_means_as_pooling(model)
     write_reshapes_as_flatten(model)
+    write_transposed_as_convolutions(model)
     drop_unused(model)
     start = begin_with_a_convolution(model.graph, take_normalisation(model, source, found), say)
     begin_with_pixels(model, source, start, dynamic_batch)
@@ -58,7 +60,10 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
 def _check_shape(source: ForeignModel, found: Input) -> None:
     height, width, channels = source.input_shape
     sides = found.sides(source.layout)
-    if any(there not in (None, said) for there, said in zip(sides, source.input_shape, strict=True)):
+    if any(
+        in_graph not in (None, described)
+        for in_graph, described in zip(sides, source.input_shape, strict=True)
+    ):
         raise CheckpointError(
             f"{source.path}: its input {found.name!r} is {found}; {description_file(source.path)} says"
             f" {source.layout} with height {height}, width {width} and {channels} channels."
