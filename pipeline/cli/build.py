@@ -103,6 +103,7 @@ def export(
     from pipeline.cache.store import writing
 
     one = Build(chosen, make_progress(as_json))
+    one.require_float("write")
     model = one.float_model
     found = model.parity
     with writing(output.parent, "--output"):
