@@ -51,8 +51,8 @@ def _dotted(python: tuple[int, int]) -> str:
 def _packages() -> Iterator[Finding]:
     """Compare installed packages with constraints.txt; each difference has a line.
 
-    In a checkout a difference is wrong: `make setup` puts it right. Beside an installed wheel it is only worth
-    knowing, and packages for tests alone may be missing.
+    In a checkout a difference is wrong: `make setup` puts it right. Beside an installed wheel it is only
+    worth knowing, and packages for tests alone may be missing.
     """
     pins = re.findall(r"^([\w.-]+)==([\w.+-]+)", (WITH_US / "constraints.txt").read_text(), re.MULTILINE)
     different = []
