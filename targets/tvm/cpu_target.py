@@ -130,8 +130,9 @@ class ArmTarget(IntegerTarget):
         return f"{cpu_name()} (nothing emulated)"
 
     def fingerprint(self) -> str:
-        """Name the instruction set, what is emulated, and the tools."""
-        return f"{self.board.isa} / {self.device()} / {tools()} / tiles {digest(ISAS[self.board.isa])}"
+        """Name the instruction set, what is emulated, what is compiled beside it for here, and the tools."""
+        tiles = f"tiles {digest(ISAS[self.board.isa])} and {host_isa().name} {digest(host_isa())}"
+        return f"{self.board.isa} / {self.device()} / {tools()} / {tiles}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""
