@@ -26,8 +26,8 @@ from pipeline.progress import Silent
 from pipeline.report import figures
 from pipeline.report.gates import drop_gate
 from pipeline.report.image_tally import AccuracyTally
-from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.gate import Gate
 from pipeline.report.speed import judge_speed, speed_ratio
 from targets.base import EngineRunner, Origin
 from targets.reference import ReferenceTarget

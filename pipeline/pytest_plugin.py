@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # loaded by every pytest run: what it needs is imported when 
     from collections.abc import Callable
     from pathlib import Path
 
-    from pipeline.report.model.build_report import Gate, Report
+    from pipeline.report.model.build_report import Report
+    from pipeline.report.model.gate import Gate
 
 
 @pytest.fixture(scope="session")

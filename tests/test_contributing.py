@@ -14,6 +14,7 @@ MOST = {
     "A correction of recipes": 2,
     "An operator of the integer compiler": 5,
     "An instruction set": 4,
+    "A section of the report": 4,
     "An option of all commands that build": 3,
 }
 

@@ -14,8 +14,8 @@ from pipeline.config import BuildConfig, recorded
 from pipeline.data.open import training_digest
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
-from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.plausibility import judged_to_know
+from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bring import Bring, brought_recipe
@@ -287,9 +287,9 @@ class Build(Request):
             accuracy=self.accuracy,
             peer=self.peer if measurements is not None else None,
             measurements=measurements,
-            sensitivity=self.sensitivity,
-            robustness=self.robustness,
-            diagnosis=self.diagnosis,
+            parts=tuple(
+                part for part in (self.sensitivity, self.robustness, self.diagnosis) if part is not None
+            ),
         )
 
     @property

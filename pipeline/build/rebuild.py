@@ -3,16 +3,17 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.build.plan import Build
-from pipeline.bundle.contents import read_entry, verify
+from pipeline.bundle.contents import opened
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import BundleError
 from pipeline.progress import Progress
 from pipeline.report.model.build_report import Report
 from pipeline.stages.bundle import SETTINGS
+from targets.runtime.bundle.archive import OpenBundle
 from targets.runtime.bundle.manifest import Manifest
 
 
@@ -31,22 +32,28 @@ def rebuild(bundle: Path, inputs: Mapping[str, str | Path | None], progress: Pro
     inputs say where "model" (if it is a file), "data", "checkpoint" and "calibration.quantized" lie now, None
     for what the model comes with. Raises BundleError if the bundle is damaged, and whatever a build raises.
     """
-    manifest = verify(bundle).manifest
-    settings = _settings(bundle)
+    with opened(bundle) as held:
+        return _rebuilt(held, bundle, inputs, progress)
+
+
+def _rebuilt(
+    held: OpenBundle, bundle: Path, inputs: Mapping[str, str | Path | None], progress: Progress
+) -> Rebuilt:
+    settings = _settings(held, bundle)
     with tempfile.TemporaryDirectory(prefix="edgec-rebuild-") as scratch:
         given = {name: place for name, place in inputs.items() if place is not None}
         options = {**settings, **given, "out": Path(scratch)}
         build = Build(load_config(BuildConfig, None, options), progress)
         (name,) = build.bundle.digests
-        again = build.bundle.file(name)
-        different = tuple(_differences(manifest, verify(again).manifest))
-        reasons = tuple(_reasons(_report(bundle), _report(again))) if different else ()
-        return Rebuilt(bundle.read_bytes() == again.read_bytes(), different, reasons)
+        with opened(build.bundle.file(name)) as again:
+            different = tuple(_differences(held.manifest, again.manifest))
+            reasons = tuple(_reasons(_report(held, bundle), _report(again, bundle))) if different else ()
+            return Rebuilt(held.digest() == again.digest(), different, reasons)
 
 
-def _settings(bundle: Path) -> dict[str, object]:
+def _settings(held: OpenBundle, bundle: Path) -> dict[str, object]:
     try:
-        found = json.loads(read_entry(bundle, SETTINGS))
+        found = json.loads(held.read(SETTINGS))
     except ValueError as error:
         raise BundleError(f"{bundle}: {SETTINGS} is no JSON: {error}.") from error
     if not isinstance(found, dict):
@@ -54,11 +61,12 @@ def _settings(bundle: Path) -> dict[str, object]:
     return found
 
 
-def _report(bundle: Path) -> Report:
-    return Report.parse(read_entry(bundle, "report.json"), f"{bundle}: report.json")
+def _report(held: OpenBundle, bundle: Path) -> Report:
+    return Report.parse(held.read("report.json"), f"{bundle}: report.json")
 
 
 def _differences(before: Manifest, after: Manifest) -> list[str]:
+    before = replace(before, release=after.release, expires=after.expires)  # they are given when it is signed
     files = sorted(before.files.keys() | after.files.keys())
     changed = [name for name in files if before.files.get(name) != after.files.get(name)]
     return changed + (["manifest.json"] if before != after and not changed else [])

@@ -1,20 +1,22 @@
 """A build against its baseline, with the old engine raced against the new one where there is one."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.build.plan import Build
-from pipeline.bundle.contents import read_entry, read_manifest
+from pipeline.bundle.contents import opened
 from pipeline.errors import MeaninglessError, ReportError
 from pipeline.report import plausibility
 from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Comparison, Limits, compare
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.performance import SpeedRatio
+from pipeline.report.sections.latency import SpeedRatio
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.measure_latency import first_images
 from targets.measure_apart import measure_in_child
+from targets.runtime.bundle.signature import PublicKey
 
 
 def save_baseline(build: Build, folder: Path) -> Path:
@@ -31,17 +33,24 @@ def save_baseline(build: Build, folder: Path) -> Path:
     return path
 
 
-def compare_with_baseline(build: Build, folder: Path, limits: Limits, old_bundle: Path | None) -> Comparison:
+def compare_with_baseline(
+    build: Build,
+    folder: Path,
+    limits: Limits,
+    old_bundle: Path | None,
+    trusted: Sequence[PublicKey] = (),
+) -> Comparison:
     """Compare the build with its baseline in `folder`.
 
     With `old_bundle` its engine and the build's run alternately in one process, and speed is judged; without,
-    the stored latency only warns. Raises ReportError if there is no baseline, or it is of something else.
+    the stored latency only warns. Nothing of an old bundle runs before it was verified, with the `trusted`
+    keys. Raises ReportError if there is no baseline, or it is of something else.
     """
     report = _report(build)
     path = folder / baseline_of(report).file_name
     if not path.exists():
         raise ReportError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
-    speed = None if old_bundle is None else _race(build, old_bundle)
+    speed = None if old_bundle is None else _race(build, old_bundle, trusted)
     return compare(Baseline.load(path), report, limits, speed)
 
 
@@ -55,8 +64,9 @@ def refuse_guesses(report: Report) -> None:
             )
 
 
-def _race(build: Build, old_bundle: Path) -> SpeedRatio:
-    manifest = read_manifest(old_bundle)
+def _race(build: Build, old_bundle: Path, trusted: Sequence[PublicKey]) -> SpeedRatio:
+    with opened(old_bundle, trusted) as held:
+        manifest, engine = held.manifest, held.read(held.manifest.engine)
     if (manifest.model, manifest.target) != (build.model.name, build.target.name):
         raise ReportError(
             f"{old_bundle} holds {manifest.model} for {manifest.target}; the build is {build.model.name} for "
@@ -64,7 +74,7 @@ def _race(build: Build, old_bundle: Path) -> SpeedRatio:
         )
     with tempfile.TemporaryDirectory(prefix="edgec-race-") as scratch:
         old = Path(scratch) / build.target.engine_name
-        old.write_bytes(read_entry(old_bundle, manifest.engine))
+        old.write_bytes(engine)
         engines = [(build.target.runner, old), (build.target.runner, build.engine.path)]
         images = first_images(build.seen(build.evaluation), build.latency_settings.batch)
         threads = build.config.latency.threads

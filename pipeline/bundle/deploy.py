@@ -1,8 +1,10 @@
 """Bringing a bundle onto a device over SSH: sent, checked there, tested there, and only then switched to."""
 
 import json
+import secrets
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,13 @@ from targets.runtime.bundle.signature import PublicKey
 
 FOLDER = "edgec"
 """On the device, relative to the home folder."""
+_TAKE = """
+ln -- "$1" "$2" || cp -- "$1" "$2" || exit 1
+rm -f -- "$1"
+find "$(dirname -- "$1")" -name '*.edgec*' -mtime +1 -exec rm -f -- {} + 2>/dev/null
+true
+"""
+"""Gives what was sent a name of its own, and removes what cut connections left days ago."""
 SPARE = 2
 """A bundle needs room packed and unpacked."""
 
@@ -32,7 +41,14 @@ class Deployed:
     selftest: dict[str, object]
 
 
-def deploy(device: SshDevice, bundle: Path, trusted: Sequence[PublicKey], progress: Progress) -> Deployed:
+def deploy(
+    device: SshDevice,
+    bundle: Path,
+    trusted: Sequence[PublicKey],
+    progress: Progress,
+    *,
+    allow_downgrade: bool = False,
+) -> Deployed:
     """Install `bundle` on `device`, or leave there what was in use.
 
     The bundle is checked here and again on the device, by code that comes from here and not from the bundle,
@@ -51,22 +67,37 @@ def deploy(device: SshDevice, bundle: Path, trusted: Sequence[PublicKey], progre
             f" {SPARE * size / 2**20:.0f} MiB. Free some."
         )
     folder = f"{FOLDER}/{manifest.model}-{manifest.target}"
-    incoming = f"{FOLDER}/incoming/{file_digest(bundle)[:16]}.edgec"
-    with progress.task(f"send to {device.address}", size) as advance:
-        device.send(bundle, incoming, advance)
-    with progress.task(f"check, test and switch on {device.address}", None):
-        deployed = _run_installer(device, folder, [incoming], trusted)
-    device.run(["rm", "-f", "--", incoming])
-    return deployed
+    incoming = _sent(device, bundle, size, progress)
+    try:
+        with progress.task(f"check, test and switch on {device.address}", None):
+            words = [incoming, "--allow-downgrade"] if allow_downgrade else [incoming]
+            return _run_installer(device, folder, words, trusted)
+    finally:
+        with suppress(DeviceError):
+            device.run(["rm", "-f", "--", incoming])
 
 
-def roll_back(device: SshDevice, name: str, progress: Progress) -> Deployed:
-    """Switch `name` on the device back to the version before, if it still passes its self-test.
+def _sent(device: SshDevice, bundle: Path, size: int, progress: Progress) -> str:
+    """Send a bundle and return its place on the device, a name that nobody else uses and removes."""
+    shared = f"{FOLDER}/incoming/{file_digest(bundle)[:16]}.edgec"
+    own = shared.replace(".edgec", f".{secrets.token_hex(8)}.edgec")
+    for _ in range(2):  # who sends the same bundle may remove the shared one in between
+        with progress.task(f"send to {device.address}", size) as advance:
+            device.send(bundle, shared, advance)
+        taken = device.run(["sh", "-c", _TAKE, "edgec", shared, own])
+        if not taken.returncode:
+            return own
+    raise DeviceError(f"{device.address} did not keep {shared}: {taken.stderr.strip()}")
 
-    Raises BundleError if it does not, and a DeviceError if the device cannot be reached.
+
+def roll_back(device: SshDevice, name: str, trusted: Sequence[PublicKey], progress: Progress) -> Deployed:
+    """Switch `name` on the device back to the version before, if that is sound and passes its self-test.
+
+    It has to be signed with one of the `trusted` keys or of the device's own, if there are any. Raises
+    BundleError if it does not, and a DeviceError if the device cannot be reached.
     """
     with progress.task(f"test and switch back on {device.address}", None):
-        return _run_installer(device, f"{FOLDER}/{name}", ["--rollback"], ())
+        return _run_installer(device, f"{FOLDER}/{name}", ["--rollback"], trusted)
 
 
 def _run_installer(

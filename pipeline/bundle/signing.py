@@ -1,15 +1,17 @@
 """Making keys, and signing bundles with them: Ed25519 by the `cryptography` package."""
 
 import os
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
-from pipeline.bundle.contents import verify
+from pipeline.bundle.contents import opened, verify
 from pipeline.bundle.pack import pack
 from pipeline.cache.atomic import replacing
 from pipeline.cache.store import writing
-from pipeline.errors import BundleError, UsageError
-from targets.runtime.bundle import archive, signature
-from targets.runtime.bundle.manifest import NAME
+from pipeline.errors import UsageError
+from targets.runtime.bundle import signature
+from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.bundle.signature import CONTEXT, PublicKey, Signature
 
 
@@ -66,16 +68,20 @@ def sign_manifest(manifest: bytes, private: Path) -> bytes:
     return Signature(public, key.sign(CONTEXT + manifest)).to_json().encode()
 
 
-def sign_bundle(bundle: Path, private: Path) -> None:
-    """Put a signature into a bundle, in place of any it has. Raises BundleError for one that is not sound."""
-    try:
-        files = archive.contents(bundle)
-        files.pop(signature.NAME, None)
-        top = archive.top_folder(bundle)
-    except archive.ArchiveError as error:
-        raise BundleError(str(error)) from error
-    if NAME not in files:
-        raise BundleError(f"{bundle} holds no {NAME}. Build it again with `edgec build`.")
+def sign_bundle(bundle: Path, private: Path, release: int | None = None, expires: date | None = None) -> None:
+    """Put a signature into a bundle, in place of any it has. Raises BundleError for one that is not sound.
+
+    release and expires become part of the manifest, and stay as they are if None.
+    """
+    with opened(bundle) as held:
+        files, top, manifest = held.contents(), held.top, held.manifest
+    files.pop(signature.NAME, None)
+    if release is not None:
+        manifest = replace(manifest, release=release)
+    if expires is not None:
+        manifest = replace(manifest, expires=expires.isoformat())
+    if manifest != Manifest.parse(files[NAME].decode()):
+        files[NAME] = manifest.to_json().encode()
     files[signature.NAME] = sign_manifest(files[NAME], private)
     with writing(bundle.parent, "another folder"), replacing(bundle) as scratch:
         pack(files, scratch, top)

@@ -12,6 +12,7 @@ from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress, write_text
+from pipeline.cli.verify import Keys, keys_to_trust
 from pipeline.config import BuildConfig
 from pipeline.report.comparison import Limits
 from pipeline.report.junit import junit_xml
@@ -46,6 +47,7 @@ def compare(
     old: Annotated[
         Path | None, typer.Option(help="The earlier bundle: its engine is raced against the new one.")
     ] = None,
+    key: Keys = None,
     max_drop: Annotated[
         float, typer.Option(min=0, help="Largest loss of INT8's top-1, in points.")
     ] = Limits.max_drop,
@@ -62,7 +64,7 @@ def compare(
     """
     build = Build(chosen, make_progress(as_json))
     limits = Limits(max_drop=max_drop, max_latency_ratio=max_latency)
-    comparison = compare_with_baseline(build, folder, limits, old)
+    comparison = compare_with_baseline(build, folder, limits, old, keys_to_trust(key))
     if junit:
         write_text(junit, junit_xml(build.name, comparison.gates), "--junit")
     if markdown:

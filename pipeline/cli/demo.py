@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.build.plan import Build
-from pipeline.bundle.contents import read_manifest
+from pipeline.bundle.contents import verify
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
 from pipeline.config import BuildConfig
@@ -45,7 +45,7 @@ def demo(
     from targets.runtime.demo import camera  # it loads OpenCV
     from targets.runtime.demo.recogniser import Engine
 
-    manifest = read_manifest(one.bundle.file(f"{one.name}.edgec"))
+    manifest = verify(one.bundle.file(f"{one.name}.edgec")).manifest
     engines = {
         "int8": Engine(one.target.runner, one.engine.path),
         "fp32": Engine(ReferenceTarget.runner, one.float_model.file("model.onnx")),

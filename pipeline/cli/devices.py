@@ -34,6 +34,9 @@ def deploy(
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Switch back to the version before, sending nothing.")
     ] = False,
+    allow_downgrade: Annotated[
+        bool, typer.Option("--allow-downgrade", help="A lower release than the device has had is taken.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Install a bundle on a device over SSH: sent, checked there, tested there, then switched to.
@@ -43,9 +46,10 @@ def deploy(
     reached = SshDevice(find_device(device))
     progress = make_progress(as_json)
     if rollback:
-        done = roll_back(reached, bundle.name.removesuffix(".edgec"), progress)
+        done = roll_back(reached, bundle.name.removesuffix(".edgec"), keys_to_trust(key), progress)
     else:
-        done = deploy_bundle(reached, bundle, keys_to_trust(key), progress)
+        trusted = keys_to_trust(key)
+        done = deploy_bundle(reached, bundle, trusted, progress, allow_downgrade=allow_downgrade)
     if as_json:
         typer.echo(json.dumps(asdict(done)))
         return

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline.bundle.contents import read_entry
+from pipeline.bundle.contents import opened
 from pipeline.cli import options
 from pipeline.cli.console import write_text
+from pipeline.cli.verify import keys_to_trust
 from pipeline.report.junit import junit_xml
 from pipeline.report.markdown import report_summary
 from pipeline.report.model.build_report import Report
@@ -71,5 +72,6 @@ def compare(
 
 def _load(path: Path) -> Report:
     if path.suffix == ".edgec" and not path.is_dir():
-        return Report.parse(read_entry(path, "report.json"), f"{path}: report.json")
+        with opened(path, keys_to_trust(None)) as held:
+            return Report.parse(held.read("report.json"), f"{path}: report.json")
     return Report.load(path / "report.json" if path.is_dir() else path)

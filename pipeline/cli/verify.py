@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -86,13 +87,21 @@ def keygen(
 
 
 def sign(
-    bundle: Bundle, key: Annotated[Path, typer.Option(help="The private key, as of `edgec keygen`.")]
+    bundle: Bundle,
+    key: Annotated[Path, typer.Option(help="The private key, as of `edgec keygen`.")],
+    release: Annotated[
+        int | None, typer.Option(min=0, help="A number that rises: devices take no lower one afterwards.")
+    ] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The last day (UTC) on which devices install it."),
+    ] = None,
 ) -> None:
     """Sign a bundle; a signature it has is replaced.
 
-    Example: edgec sign out/resnet20-fashion-host.edgec --key release.key
+    Example: edgec sign out/resnet20-fashion-host.edgec --key release.key --release 7
     """
-    sign_bundle(bundle, key)
+    sign_bundle(bundle, key, release, expires and expires.date())
     typer.echo(f"{bundle}: signed with {public_half(key).name}")
 
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from pipeline.data.split import Split
 from pipeline.diagnosis.class_order import find_class_order
-from pipeline.diagnosis.diagnosis_record import ClassOrder, Diagnosis
 from pipeline.diagnosis.trial import InputTrial, Trials, TriedNetwork, pictures, try_forms, with_fits
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.plausibility import judge_answers
+from pipeline.report.sections.diagnosis import ClassOrder, Diagnosis
 from targets.base import Origin
 
 PER_CLASS, MOST = 20, 2000

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.diagnosis.diagnosis_record import ClassOrder
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.plausibility import judge_answers
+from pipeline.report.sections.diagnosis import ClassOrder
 from pipeline.report.stats import difference_interval
 from targets.base import Origin
 

@@ -11,13 +11,15 @@ from pipeline.errors import ReportError
 from pipeline.report import figures
 from pipeline.report.baseline import Baseline, StoredLatency, baseline_of
 from pipeline.report.gates import drop_gate, explain, verdict_below
-from pipeline.report.model.accuracy import PairedRate
-from pipeline.report.model.build_report import Gate, Report, overall
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.performance import Quantile, SpeedRatio
+from pipeline.report.model.gate import Gate, overall
+from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.paired import paired_images, unpack_bits
 from pipeline.report.plausibility import plausibility_gate
 from pipeline.report.record import Record
+from pipeline.report.sections.latency import Quantile, SpeedRatio
+from pipeline.report.sections.sizes import memory
 from targets.base import Origin
 
 
@@ -85,8 +87,8 @@ def compare(
             _size_moved(before.engine_bytes, after.engine_bytes),
             Moved(
                 name="peak memory",
-                before=figures.memory(before.memory),
-                after=figures.memory(after.memory),
+                before=memory(before.memory),
+                after=memory(after.memory),
                 note="",
             ),
             *_tools_moved(before.tools, after.tools),

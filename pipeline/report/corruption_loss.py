@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
-from pipeline.report import figures
-from pipeline.report.model.accuracy import CorruptedAccuracy, ExtraLoss, Robustness
 from pipeline.report.paired import paired_images
+from pipeline.report.sections.robustness import CorruptedAccuracy, ExtraLoss, Robustness
 from pipeline.report.stats import LEVEL, holm, mean_interval, sign_flip_exact
 from targets.base import Origin
 
@@ -107,47 +106,3 @@ def _corrupted(
         )
         for (condition, extra), p in zip(extras.items(), corrected, strict=True)
     )
-
-
-def conclusion(found: Robustness) -> str:
-    """Say whether INT8 loses more than FP32 under corruption, and whether that is more than noise."""
-    extra, tests = found.extra, len(found.corrupted)
-    high = extra.interval.high
-    clear = extra.p < 1 - LEVEL and (extra.interval.low > 0 or (high is not None and high < 0))
-    noise = "more than noise" if clear else "no more than noise"
-    if extra.points == 0:
-        amount = "exactly as much as"
-    else:
-        amount = f"{abs(extra.points):.2f} points {'more' if extra.points > 0 else 'less'} than"
-    whole = (
-        f"Under corruption FP32 loses {found.fp32_loss_points:.2f} points of top-1 and INT8 "
-        f"{found.int8_loss_points:.2f}: INT8 loses {amount} FP32, {noise} (difference "
-        f"{figures.points(extra.points)} {figures.interval(extra.interval)} with 95 % confidence)."
-    )
-    worse = [
-        f"{one.corruption} {one.severity}"
-        for one in found.corrupted
-        if stands_out(one) and one.extra.points > 0
-    ]
-    if not worse:
-        return f"{whole} Not one of {tests} conditions alone shows INT8 losing more, after Holm's correction."
-    return (
-        f"{whole} After Holm's correction for {tests} conditions, INT8 loses more under {', '.join(worse)}."
-    )
-
-
-def mean_top1(found: Robustness, corruption: str) -> tuple[float, float]:
-    """Return the mean share that FP32 and INT8 get right under a corruption, over its severities."""
-    rates = [one.top1 for one in found.corrupted if one.corruption == corruption]
-    return sum(rate.fp32 for rate in rates) / len(rates), sum(rate.int8 for rate in rates) / len(rates)
-
-
-def severities(found: Robustness) -> str:
-    """Name the severities tested: 1, 3 and 5."""
-    *before, last = sorted({one.severity for one in found.corrupted})
-    return f"{', '.join(map(str, before))} and {last}" if before else str(last)
-
-
-def stands_out(one: CorruptedAccuracy) -> bool:
-    """Tell whether a condition's extra loss is more than noise, corrected for all conditions together."""
-    return one.holm_p < 1 - LEVEL

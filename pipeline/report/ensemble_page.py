@@ -3,8 +3,8 @@
 from html import escape
 
 from pipeline.report.lines import LineChart, Points
-from pipeline.report.model.accuracy import PairedRate
 from pipeline.report.model.certainty import Interval, Verdict
+from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.record import Record
 
 

@@ -1,7 +1,6 @@
 """How figures are written, the same in the terminal, in HTML and in Markdown."""
 
-from pipeline.report.model.certainty import Interval, NotMeasured
-from pipeline.report.model.performance import Instructions, Latency, MachineConditions, Memory, SpeedRatio
+from pipeline.report.model.certainty import Interval
 
 NOT_MEASURED = "not measured"
 
@@ -75,68 +74,6 @@ def decibels(value: float | None) -> str:
     return "identical" if value is None else f"{value:.1f} dB"
 
 
-def speed_up(speed: SpeedRatio, than: str = "FP32") -> str:
-    """Write how fast INT8 is against FP32: 3.12 [3.11, 3.13] times as fast."""
-    fastest = f"{1 / speed.interval.low:.2f}" if speed.interval.low > 0 else "unbounded"
-    slowest = 0.0 if speed.interval.high is None else 1 / speed.interval.high
-    return f"{1 / speed.ratio:.2f} [{slowest:.2f}, {fastest}] times as fast as {than}"
-
-
-def circumstances(latency: Latency) -> str:
-    """Write how a latency was measured: host, batch 1, 2 threads, 600 runs after 60 of warm-up."""
-    threads = (
-        "threads as the runner decides" if latency.threads is None else plural(latency.threads, "thread")
-    )
-    runs = f"{plural(len(latency.runs_ns), 'run')} after {count(latency.warmup_runs)} of warm-up"
-    return f"{latency.origin}, batch {latency.batch}, {threads}, {runs}"
-
-
-def stopping(latency: Latency) -> str:
-    """Write why no more runs were made."""
-    reasons = {
-        "precise": "stopped when the median was known as precisely as asked",
-        "max_runs": "stopped at the most runs allowed",
-        "max_seconds": "stopped when the time allowed was up",
-    }
-    return reasons[latency.stopped]
-
-
-def memory(measured: Memory | NotMeasured) -> str:
-    """Write peak memory: 79.2 MiB, or not measured."""
-    return NOT_MEASURED if isinstance(measured, NotMeasured) else size(measured.peak_bytes)
-
-
 def plural(number: int, noun: str) -> str:
     """Write a count with its noun: 1 image, 2 images."""
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
-
-
-def machine_state(latency: Latency) -> str:
-    """Write the state of the machine before and after measuring, as far as it could be read."""
-    before, after = latency.before, latency.after
-    pairs: tuple[tuple[str, float | None, float | None, str], ...] = (
-        ("slowest clock", _slowest(before), _slowest(after), "MHz"),
-        ("temperature", before.temperature_c, after.temperature_c, "°C"),
-        ("throttling events", before.throttle_events, after.throttle_events, ""),
-        ("load", before.load_average, after.load_average, ""),
-    )
-    known = [f"governor {', '.join(before.governors)}"] if before.governors else []
-    unknown = [] if before.governors else ["governor"]
-    for name, first, last, unit in pairs:
-        if first is None or last is None:
-            unknown.append(name)
-        else:
-            change = f"{first:.4g}" if first == last else f"{first:.4g} to {last:.4g}"
-            known.append(f"{name} {change} {unit}".strip())
-    said = f"The machine before and after: {', '.join(known)}." if known else ""
-    missing = f"This system does not tell: {', '.join(unknown)}." if unknown else ""
-    return f"{said} {missing}".strip()
-
-
-def _slowest(state: MachineConditions) -> float | None:
-    return min(state.frequencies_mhz, default=None)
-
-
-def instructions(counted: Instructions) -> str:
-    """Say how many instructions an inference executes, and where that was counted."""
-    return f"{count(counted.per_inference)} instructions an inference ({counted.origin}: {counted.machine})"

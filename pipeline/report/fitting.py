@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.data.split import Split
-from pipeline.report.model.build_report import FittedPicture, PictureFitting
+from pipeline.report.sections.picture_fitting import FittedPicture, PictureFitting
 from pipeline.report.thumbnails import png_base64, shrink
 from targets.runtime.preprocess import MARGIN, ImageError, Preprocessing
 

@@ -5,12 +5,13 @@ from typing import Literal
 
 from pipeline.errors import ReportError
 from pipeline.report import figures
-from pipeline.report.model.accuracy import Accuracy, PairedRate
-from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
-from pipeline.report.model.performance import Latency
-from pipeline.report.model.pixels import PairedScore, PixelAccuracy
+from pipeline.report.model.gate import Gate
+from pipeline.report.model.paired_figures import PairedRate, PairedScore
 from pipeline.report.plausibility import compared, plausibility_gate
+from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.latency import Latency
+from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.stats import (
     difference_score,
     images_to_decide,

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.gate import Gate
 
 TAGS = {Verdict.FAIL: "failure", Verdict.INCONCLUSIVE: "error", Verdict.MEANINGLESS: "error"}
 

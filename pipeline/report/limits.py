@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.report.gates import accuracy_gates, latency_gates
-from pipeline.report.model.accuracy import Accuracy
-from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import NotMeasured
-from pipeline.report.model.performance import MeasuredLatency
-from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.gate import Gate
 from pipeline.report.race import Race, race_gates
+from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.latency import MeasuredLatency
+from pipeline.report.sections.pixels import PixelAccuracy
 from targets.base import Origin
 
 

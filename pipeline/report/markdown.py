@@ -1,15 +1,14 @@
 """Summaries in GitHub-flavoured Markdown, for a pull request or a CI job's page."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
-from pipeline.report import figures
-from pipeline.report.beside import beside, fitting_line, in_float, int8_is
 from pipeline.report.comparison import Comparison
-from pipeline.report.corruption_loss import conclusion
-from pipeline.report.model.build_report import Gate, Report
-from pipeline.report.model.certainty import NotMeasured, Verdict
-from pipeline.report.model.performance import Latency
+from pipeline.report.model.build_report import SECTIONS, Report
+from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.gate import Gate
+from pipeline.report.section import MarkdownTable, ReportSection
 
 SIGNS = {
     Verdict.PASS: "✅ pass",
@@ -19,46 +18,21 @@ SIGNS = {
 }
 
 
-def report_summary(report: Report) -> str:
+def report_summary(report: Report, sections: Sequence[ReportSection[Report]] = SECTIONS) -> str:
     """Summarise a build: verdict, gates and the main figures."""
-    rates, latencies = report.accuracy.rates, (report.latency_fp32, report.latency_int8)
-    first = rates[0][1]
-    rows = [
-        *((name, figures.percent(rate.fp32), figures.percent(rate.int8)) for name, rate in rates),
-        ("latency p50", *(_quantile(latency) for latency in latencies)),
-        ("peak memory", figures.memory(report.memory_fp32), figures.memory(report.memory_int8)),
-        ("ONNX", figures.size(report.sizes.model), figures.size(report.sizes.int8_model)),
-        ("engine", "", figures.size(report.sizes.engine)),
-    ]
-    drop = f"Drop {figures.points(first.drop_points)} points {figures.interval(first.drop_interval)} on "
+    lead = chain.from_iterable(section.markdown_lead(report) for section in sections)
+    figures = chain.from_iterable(section.markdown_rows(report) for section in sections)
+    rows = [(figure.name, figure.fp32, figure.int8) for figure in figures]
+    content = chain.from_iterable(section.markdown(report) for section in sections)
     return "\n".join(
         [
             _title(report.verdict, report.subject.model, report.subject.target),
-            drop + f"{figures.plural(first.images, 'image')}.\n",
+            *(_paragraph(text) for text in lead),
             *_gates(report.gates),
-            *([] if report.diagnosis is None else [escape(report.diagnosis.conclusion) + "\n"]),
             *_table(("", "FP32", "INT8"), rows),
-            *_beside(report),
-            *([] if report.robustness is None else [escape(conclusion(report.robustness)) + "\n"]),
+            *_content(content),
         ]
     )
-
-
-def _beside(report: Report) -> list[str]:
-    """Write what was timed in alternation, what computes in float, and what becomes of pictures."""
-    lines = []
-    if report.compared:
-        head = ("timed in alternation", "p50", "INT8 is", "same top-1 as FP32", "what it is")
-        rows = [(r.name, r.p50, r.int8_is, r.agreement, "; ".join(r.details)) for r in beside(report)]
-        lines += _table(head, rows)
-        lines.append(escape(int8_is(report)) + "\n")
-    if report.no_peer is not None:
-        lines.append(f"onnxruntime's own INT8 not measured: {escape(report.no_peer)}\n")
-    if report.coverage is not None:
-        lines.append(f"INT8: {escape(in_float(report.coverage))}\n")
-    if report.fitting is not None:
-        lines.append(f"Pictures: {escape(fitting_line(report.fitting))}\n")
-    return lines
 
 
 def comparison_summary(comparison: Comparison) -> str:
@@ -95,7 +69,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [*lines, ""]
 
 
-def _quantile(latency: Latency | NotMeasured) -> str:
-    if isinstance(latency, NotMeasured):
-        return figures.NOT_MEASURED
-    return f"{figures.milliseconds(latency.p50.ms)} ({latency.origin})"
+def _content(content: Iterable[str | MarkdownTable]) -> Iterator[str]:
+    for one in content:
+        if isinstance(one, str):
+            yield _paragraph(one)
+        else:
+            yield from _table(one.head, one.rows)
+
+
+def _paragraph(text: str) -> str:
+    return escape(text) + "\n"

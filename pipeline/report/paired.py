@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
-from pipeline.report.model.accuracy import PairedRate
-from pipeline.report.model.pixels import PairedScore
+from pipeline.report.model.paired_figures import PairedRate, PairedScore
 from pipeline.report.stats import difference_interval, mcnemar_exact, mean_interval
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
 from pipeline.report.logit_distance import LogitNoise, refuse_not_finite
-from pipeline.report.model.pixels import PairedScore, PixelAccuracy, PixelClass, PixelPicture
+from pipeline.report.model.paired_figures import PairedScore
 from pipeline.report.paired import paired_scores
+from pipeline.report.sections.pixels import PixelAccuracy, PixelClass, PixelPicture
 from pipeline.report.thumbnails import png_base64, shrink
 from targets.base import Origin
 from targets.runtime.preprocess import VOID

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report import figures
-from pipeline.report.model.accuracy import Accuracy
-from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Interval, Verdict
-from pipeline.report.model.pixels import PairedScore, PixelAccuracy
+from pipeline.report.model.gate import Gate
+from pipeline.report.model.paired_figures import PairedScore
+from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.stats import (
     difference_interval,
     difference_score,

@@ -4,7 +4,7 @@ Percentages instead of a view box keep text and strokes at their size on every s
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from pipeline.report import figures
 from pipeline.report.model.certainty import Interval
-from pipeline.report.model.performance import Latency
 
 BINS = 48
 SLICES = 120
@@ -127,9 +126,9 @@ class LatencyPlot:
     medians: list[tuple[float, float, float]]  # of each slice: x, width, y
 
 
-def latency_plot(latency: Latency) -> LatencyPlot:
-    """Draw a latency record; the axis ends soon after p99, so that an outlier does not flatten the rest."""
-    ms = np.array(latency.runs_ns) / 1e6
+def latency_plot(runs_ns: Sequence[int]) -> LatencyPlot:
+    """Draw runs; the axis ends soon after p99, so that an outlier does not flatten the rest."""
+    ms = np.array(runs_ns) / 1e6
     fastest, slow = float(ms.min()), float(np.quantile(ms, 0.99))
     room = 0.06 * (slow - fastest) or 0.01 * slow
     axis = Axis(fastest - room, slow + 3 * room)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.report.model.build_report import ToolchainCheck
+from pipeline.report.sections.toolchain_checks import ToolchainCheck
 
 
 def sixteen_bit_sums(model: Path) -> ToolchainCheck:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from pipeline.report import figures
 from pipeline.report.gates import explain, verdict_above
-from pipeline.report.model.build_report import Gate
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
-from pipeline.report.model.layer_costs import TimedLayer
-from pipeline.report.model.performance import SpeedRatio
+from pipeline.report.model.gate import Gate
+from pipeline.report.sections.int8_coverage import TimedLayer
+from pipeline.report.sections.latency import SpeedRatio
 from targets.base import Origin
 
 GATE = "min_speedup"

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from pipeline.report import figures
-from pipeline.report.model.accuracy import PairedRate
-from pipeline.report.model.build_report import Gate, Recommendation, overall
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.performance import SpeedRatio
-from pipeline.report.model.pixels import PairedScore
+from pipeline.report.model.gate import Gate, overall
+from pipeline.report.model.paired_figures import PairedRate, PairedScore
+from pipeline.report.sections.latency import SpeedRatio, speed_up
+from pipeline.report.sections.recommendation import Recommendation
 
 
 def recommend(
@@ -33,7 +32,7 @@ def recommend(
 
 
 def _choose(int8: Verdict, fp16: Verdict, speed: SpeedRatio) -> tuple[Literal["INT8", "FP16"] | None, str]:
-    said = f"INT8 is {figures.speed_up(speed, than='FP16')}"
+    said = f"INT8 is {speed_up(speed, than='FP16')}"
     if int8 is not Verdict.PASS and fp16 is not Verdict.PASS:
         return None, f"neither passes the accuracy gates: INT8 {int8}, FP16 {fp16}; {said}"
     if int8 is not Verdict.PASS:

@@ -9,13 +9,15 @@ from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.errors import ReportError
-from pipeline.report import figures, plots
-from pipeline.report.model.accuracy import Accuracy, ExtraLoss, PairedRate
+from pipeline.report import figures, paired_words, plots
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
-from pipeline.report.model.performance import Latency, Quantile
-from pipeline.report.model.pixels import PairedScore, PixelAccuracy
 from pipeline.report.paired import paired_images, paired_scores, unpack_bits
+from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.latency import Latency, quantile, throughput
+from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.report.sections.robustness import ExtraLoss
+from pipeline.report.sections.sizes import memory
 from pipeline.report.table import FigureTable
 from pipeline.report.template import VERDICT_WORDS, render_page
 
@@ -63,22 +65,22 @@ def side_by_side(reports: Sequence[Report]) -> tuple[Group, ...]:
     accuracy = (
         row(f"FP32 {counted}", lambda r: figures.percent(r.accuracy.rates[0][1].fp32)),
         row(f"INT8 {counted}", lambda r: figures.percent(r.accuracy.rates[0][1].int8)),
-        row("drop, points", lambda r: _drop(r.accuracy.rates[0][1])),
+        row("drop, points", lambda r: paired_words.drop(r.accuracy.rates[0][1])),
         row("INT8 behind A's", lambda r: _behind(reports[0], r)),
         row("same class", lambda r: figures.percent(r.accuracy.agreement)),
         row("SQNR", lambda r: figures.decibels(r.accuracy.sqnr_db)),
         row("more when corrupted", lambda r: "" if r.robustness is None else _loss(r.robustness.extra)),
     )
     latency = (
-        *(row(name, lambda r, n=name: _latency(r, n)) for name in ("p50", "p90", "p99")),  # type: ignore[misc]
-        row("throughput", _throughput),
+        *(row(name, lambda r, n=name: quantile(r.latency_int8, n)) for name in ("p50", "p90", "p99")),  # type: ignore[misc]
+        row("throughput", lambda r: throughput(r.latency_int8)),
         row("times FP32's speed", lambda r: "" if r.speed is None else f"{1 / r.speed.ratio:.2f}"),
         row("measured on", _origin),
         row("noise", _noise),
     )
     size = (
         row("engine", lambda r: figures.size(r.sizes.engine)),
-        row("peak memory", lambda r: figures.memory(r.memory_int8)),
+        row("peak memory", lambda r: memory(r.memory_int8)),
     )
     groups = {"Build": build, "Accuracy": accuracy, "INT8 latency": latency, "Size and memory": size}
     return tuple(Group(name, tuple(r for r in rows if any(r.cells))) for name, rows in groups.items())
@@ -117,10 +119,6 @@ def side_by_side_html(reports: Sequence[Report]) -> str:
     )
 
 
-def _drop(rate: PairedRate | PairedScore) -> str:
-    return f"{figures.points(rate.drop_points)} {figures.interval(rate.drop_interval)}"
-
-
 def _loss(extra: ExtraLoss) -> str:
     return f"{figures.points(extra.points)} {figures.interval(extra.interval)}"
 
@@ -135,25 +133,10 @@ def _behind(first: Report, other: Report) -> str:
         return "other images"
     if isinstance(a, Accuracy) and isinstance(b, Accuracy):
         bits = [unpack_bits(each.int8_right, each.top1.images) for each in (a, b)]
-        return _drop(paired_images(bits[0], bits[1]))
+        return paired_words.drop(paired_images(bits[0], bits[1]))
     if isinstance(a, PixelAccuracy) and isinstance(b, PixelAccuracy) and a.labelled:
-        return _drop(paired_scores(np.array(a.int8_scores), np.array(b.int8_scores)))
+        return paired_words.drop(paired_scores(np.array(a.int8_scores), np.array(b.int8_scores)))
     return "no labels"
-
-
-def _latency(report: Report, name: str) -> str:
-    latency = report.latency_int8
-    if isinstance(latency, NotMeasured):
-        return figures.NOT_MEASURED
-    quantile: Quantile = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}[name]
-    return f"{figures.milliseconds(quantile.ms)} {figures.milliseconds_interval(quantile.interval)}"
-
-
-def _throughput(report: Report) -> str:
-    latency = report.latency_int8
-    if isinstance(latency, NotMeasured):
-        return figures.NOT_MEASURED
-    return f"{figures.significant(latency.throughput_per_s)} images/s"
 
 
 def _origin(report: Report) -> str:

@@ -1,4 +1,6 @@
-"""Fills an HTML template: everything is escaped, a misspelt name is an error, the style sheet is inside."""
+"""Fills HTML templates: everything is escaped, a misspelt name is an error, the style sheet is inside."""
+
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -11,14 +13,26 @@ VERDICT_WORDS = {verdict: verdict.capitalize() for verdict in Verdict}
 
 def render_page(template: str, **content: object) -> str:
     """Return the complete HTML document of a template in `templates/`."""
-    loader = PackageLoader("pipeline.report", "templates")
+    environment = _environment()
+    assert environment.loader is not None  # noqa: S101 - set below
+    css, _, _ = environment.loader.get_source(environment, "report.css")
+    style = Markup(css)  # noqa: S704 - our own file, nothing of a report is in it
+    return environment.get_template(template).render(css=style, **content)
+
+
+def render_part(template: str, **content: object) -> Markup:
+    """Return a part of a document, which a page holds as it is."""
+    return Markup(_environment().get_template(template).render(**content).strip())  # noqa: S704 - was escaped
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("pipeline.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    css, _, _ = loader.get_source(environment, "report.css")
-    return environment.get_template(template).render(
-        css=Markup(css),  # noqa: S704 - our own file, nothing of a report is in it
-        f=figures,
-        verdict_words=VERDICT_WORDS,
-        **content,
-    )
+    environment.globals.update(f=figures, verdict_words=VERDICT_WORDS)
+    return environment

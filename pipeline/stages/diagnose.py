@@ -11,12 +11,12 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.diagnosis.causes import diagnose
-from pipeline.diagnosis.diagnosis_record import EXPORT
 from pipeline.diagnosis.input_form import InputForm
 from pipeline.diagnosis.trial import BATCH, Answers, Pixels, TriedNetwork
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
+from pipeline.report.sections.diagnosis import EXPORT
 
 FILE = "diagnosis.json"
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.model.build_report import ToolchainCheck
-from pipeline.report.model.layer_costs import TimedLayer
+from pipeline.report.sections.int8_coverage import TimedLayer
+from pipeline.report.sections.toolchain_checks import ToolchainCheck
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph

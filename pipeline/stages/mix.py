@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.mixed_words import conclusion, reason
 from pipeline.report.model.certainty import Interval
-from pipeline.report.model.layer_costs import FloatLayer, MixedPrecision
+from pipeline.report.sections.int8_coverage import FloatLayer, MixedPrecision, conclusion, reason
 from pipeline.report.stats import difference_interval
 from pipeline.stages.attribute import NO_NOISE_DB
 from pipeline.stages.calibrate import TOOLS

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
@@ -14,39 +14,27 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
-from pipeline.diagnosis.diagnosis_record import Diagnosis
 from pipeline.progress import Progress
 from pipeline.report.fitting import fitting
-from pipeline.report.latency import latency_of, memory_of
+from pipeline.report.from_measurement import latency_of, memory_of
 from pipeline.report.limits import GateLimits
-from pipeline.report.model.accuracy import Accuracy, Robustness
-from pipeline.report.model.build_report import (
-    AnyAccuracy,
-    Machine,
-    Recommendation,
-    Report,
-    Subject,
-    ToolchainCheck,
-    overall,
-)
+from pipeline.report.model.build_report import AnyAccuracy, Report
 from pipeline.report.model.certainty import NotMeasured
-from pipeline.report.model.layer_costs import (
-    Coverage,
-    LayerSensitivity,
-    LayerTimes,
-    MixedPrecision,
-    slowest_in_float,
-)
-from pipeline.report.model.performance import Instructions, MeasuredLatency, MeasuredMemory, Sizes
-from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.gate import overall
 from pipeline.report.portability import sixteen_bit_sums
 from pipeline.report.race import Race
 from pipeline.report.recommend import recommend
+from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.int8_coverage import Coverage, LayerTimes, MixedPrecision, slowest_in_float
+from pipeline.report.sections.latency import Instructions, MeasuredLatency
+from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.report.sections.provenance import Machine, Subject
+from pipeline.report.sections.recommendation import Recommendation
+from pipeline.report.sections.sizes import MeasuredMemory, Sizes
+from pipeline.report.sections.toolchain_checks import ToolchainCheck
 from pipeline.report.speed import speed_ratio
-from pipeline.stages.attribute import Sensitivities
 from pipeline.stages.compared import Compared
 from pipeline.stages.compile import CompiledEngine
-from pipeline.stages.diagnose import FILE as DIAGNOSIS
 from pipeline.stages.measure_latency import INT8, PIXELS, Measurements
 from pipeline.stages.peer import Peer
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
@@ -96,9 +84,8 @@ class WriteReport(Stage):
     peer: Peer | None
     measurements: Product | None
     """None leaves out what is not the same every time it is measured: latency and memory."""
-    sensitivity: Product | None
-    robustness: Product | None
-    diagnosis: Product | None
+    parts: tuple[Product, ...]
+    """Of stages that each measure a field of report.json: a JSON file called like that field."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
@@ -136,12 +123,10 @@ class WriteReport(Stage):
             machines=self._machines(origin),
             coverage=self._coverage(),
             mixed=self._mixed(),
-            sensitivity=self._sensitivity(),
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}, **self.toolchain},
-            robustness=self._robustness(),
             state=self._state,
-            diagnosis=self._diagnosis(),
             checks=tuple(self._checks()),
+            **dict(self._parts()),
         )
 
     def _accuracy(self, name: str) -> Accuracy | PixelAccuracy:
@@ -205,20 +190,13 @@ class WriteReport(Stage):
             return None
         return MixedPrecision.model_validate_json(self.int8_model.file("mixed.json").read_text())
 
-    def _robustness(self) -> Robustness | None:
-        if self.robustness is None:
-            return None
-        return Robustness.model_validate_json(self.robustness.file("robustness.json").read_text())
-
-    def _diagnosis(self) -> Diagnosis | None:
-        if self.diagnosis is None:
-            return None
-        return Diagnosis.model_validate_json(self.diagnosis.file(DIAGNOSIS).read_text())
-
-    def _sensitivity(self) -> tuple[LayerSensitivity, ...] | None:
-        if self.sensitivity is None:
-            return None
-        return Sensitivities.validate_json(self.sensitivity.file("sensitivity.json").read_bytes())
+    def _parts(self) -> Iterator[tuple[str, Any]]:
+        """Yield what other stages measured, each with its field."""
+        for part in self.parts:
+            for file in part.digests:
+                field = Path(file).stem
+                kind = TypeAdapter(Report.model_fields[field].rebuild_annotation())
+                yield field, kind.validate_json(part.file(file).read_bytes())
 
     def _instructions(self, origin: Origin) -> Instructions | None:
         counted = self._measured.instructions()

@@ -1,6 +1,7 @@
 """Copying files to and from a device so that they are there whole or not at all.
 
-Only what a busybox has is needed there: sh, cat, mv, wc, sha256sum.
+Only what a busybox has is needed there: sh, cat, dd, mv, wc, sha256sum. Files on their way are named by their
+digest and written by offset: two that send the same file at once write the same bytes to the same places.
 """
 
 import hashlib
@@ -21,7 +22,8 @@ if [ -f "$1" ] && echo "$2  $1" | sha256sum -c >/dev/null 2>&1; then
 fi
 if [ -f "$1.$2.part" ]; then wc -c <"$1.$2.part"; else echo 0; fi
 """
-_APPEND = 'cat >>"$1"'
+_WRITE = 'dd of="$1" obs="$2" seek="$3" conv=notrunc'
+BLOCK = 1 << 16
 _FINISH = """
 echo "$2  $1.$2.part" | sha256sum -c >/dev/null 2>&1 || { rm -f -- "$1.$2.part"; echo changed; exit; }
 chmod "$3" -- "$1.$2.part" || exit 1
@@ -52,11 +54,12 @@ def send(device: Device, local: Path, remote: str, on_bytes: Callable[[int], Non
         if begun == "there":
             advance(size)
             return
-        offset = int(begun)
-        advance(min(offset, size))
+        blocks = min(int(begun), size) // BLOCK
+        advance(blocks * BLOCK)
         with local.open("rb") as file:
-            file.seek(offset)
-            _script(device, _APPEND, f"{remote}.{digest}.part", stdin=_Counted(file, advance))
+            file.seek(blocks * BLOCK)
+            part = f"{remote}.{digest}.part"
+            _script(device, _WRITE, part, str(BLOCK), str(blocks), stdin=_Counted(file, advance))
         if _script(device, _FINISH, remote, digest, mode) == "done":
             return
         advance(-size)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.bundle.contents import read_entry, verify
+from pipeline.bundle.contents import opened, verify
 from pipeline.bundle.pack import pack
 from pipeline.errors import BundleError
 from targets.runtime.bundle.manifest import NAME
@@ -25,7 +25,8 @@ def sound(tmp_path: Path) -> Path:
 
 def test_a_sound_bundle_is_accepted(sound: Path) -> None:
     assert verify(sound).manifest.model == "m"
-    assert read_entry(sound, "engine") == ENGINE
+    with opened(sound) as held:
+        assert held.read("engine") == ENGINE
 
 
 def test_packing_twice_gives_the_same_bytes(sound: Path, tmp_path: Path) -> None:

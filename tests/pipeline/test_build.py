@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.bundle.contents import read_entry
+from pipeline.bundle.contents import opened
 from pipeline.data.embedded import EMBEDDED
 from pipeline.data.open import open_dataset
 from pipeline.report.model.build_report import Report
@@ -191,7 +191,8 @@ def test_two_builds_with_other_settings_at_once_publish_one_of_the_two(
     assert [builder.wait() for builder in builders] == [0, 0]
     folder = copy / "resnet20-fashion-reference"
     report = Report.load(folder / "report.json")
-    packed = Report.parse(read_entry(copy / "resnet20-fashion-reference.edgec", "report.json"), "bundle")
+    with opened(copy / "resnet20-fashion-reference.edgec") as bundle:
+        packed = Report.parse(bundle.read("report.json"), "bundle")
     model = hashlib.sha256((folder / "model.int8.onnx").read_bytes()).hexdigest()
     assert (packed.subject, packed.accuracy) == (report.subject, report.accuracy)
     assert report.subject.int8_model_digest == model

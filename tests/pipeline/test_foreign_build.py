@@ -19,7 +19,7 @@ from pipeline.report.html import render_html
 from pipeline.report.markdown import report_summary
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.performance import Latency
+from pipeline.report.sections.latency import Latency
 from pipeline.report.terminal import render_terminal
 from targets.runtime.measure import Measurement
 from targets.tvm.cpu_target import host_isa

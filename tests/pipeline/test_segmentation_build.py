@@ -20,8 +20,8 @@ from pipeline.progress import Silent
 from pipeline.report.baseline import baseline_of
 from pipeline.report.html import render_html
 from pipeline.report.model.build_report import Report
-from pipeline.report.model.pixels import PixelAccuracy
 from pipeline.report.pixel_tally import at_size
+from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.side_by_side import side_by_side
 from targets.reference import ReferenceTarget
 from targets.registry import find_target

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
-from pipeline.report.model.accuracy import Accuracy
 from pipeline.report.model.build_report import Report
+from pipeline.report.sections.accuracy import Accuracy
 from targets import registry
 from targets.base import Check, EngineRunner, Origin
 from targets.measure_apart import measure_in_child

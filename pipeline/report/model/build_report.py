@@ -1,53 +1,38 @@
-"""report.json as a whole: what was built, where it ran, the gates and their verdict."""
+"""report.json as a whole: what was built, where it ran, the gates and their verdict; and its sections."""
 
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, NonNegativeInt, PositiveInt, Tag, model_validator
+from pydantic import Discriminator, Tag, model_validator
 
-from pipeline.diagnosis.diagnosis_record import Diagnosis
-from pipeline.report.model.accuracy import Accuracy, Robustness
-from pipeline.report.model.certainty import Interval, Verdict
-from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, MixedPrecision
-from pipeline.report.model.performance import (
-    ComparedRun,
+from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.gate import Gate, overall
+from pipeline.report.record import Record, load_record, parse_record
+from pipeline.report.section import ReportSection
+from pipeline.report.sections.accuracy import Accuracy, AccuracySection
+from pipeline.report.sections.class_accuracy import ClassAccuracySection
+from pipeline.report.sections.compared_runs import ComparedRun, ComparedRunSection
+from pipeline.report.sections.diagnosis import Diagnosis, DiagnosisSection
+from pipeline.report.sections.int8_coverage import Coverage, Int8CoverageSection, MixedPrecision
+from pipeline.report.sections.latency import (
     Instructions,
     Latency,
+    LatencySection,
     MeasuredLatency,
-    MeasuredMemory,
-    Sizes,
     SpeedRatio,
 )
-from pipeline.report.model.pixels import PixelAccuracy
-from pipeline.report.record import Record, Sha256, load_record, parse_record
-from targets.base import BuildState, Origin
-
-
-class SkippedImage(Record):
-    """An evaluation or calibration image that could not be read."""
-
-    name: str
-    reason: str
-
-
-class Subject(Record):
-    """What was built, and from what."""
-
-    model: str
-    target: str
-    recipe: str
-    dataset: str
-    classes: tuple[str, ...]
-    checkpoint_digest: Sha256
-    model_digest: Sha256  # the float ONNX
-    int8_model_digest: Sha256  # the Q/DQ ONNX
-    engine_digest: Sha256
-    evaluation_digest: Sha256  # Split.digest of the evaluation images
-    calibration_digest: Sha256
-    evaluation_images: PositiveInt
-    calibration_images: NonNegativeInt
-    skipped_images: tuple[SkippedImage, ...] = ()
+from pipeline.report.sections.layer_sensitivity import LayerSensitivity, LayerSensitivitySection
+from pipeline.report.sections.picture_fitting import PictureFitting, PictureFittingSection
+from pipeline.report.sections.pixel_classes import PixelClassSection
+from pipeline.report.sections.pixels import PixelAccuracy, PixelSection
+from pipeline.report.sections.provenance import Machine, ProvenanceSection, Subject
+from pipeline.report.sections.recommendation import Recommendation, RecommendationSection
+from pipeline.report.sections.robustness import Robustness, RobustnessSection
+from pipeline.report.sections.sizes import MeasuredMemory, Sizes, SizeSection
+from pipeline.report.sections.skipped_images import SkippedImageSection
+from pipeline.report.sections.toolchain_checks import ToolchainCheck, ToolchainCheckSection
+from targets.base import BuildState
 
 
 def _kind(accuracy: object) -> str:
@@ -58,69 +43,6 @@ def _kind(accuracy: object) -> str:
 AnyAccuracy = Annotated[
     Annotated[Accuracy, Tag("of images")] | Annotated[PixelAccuracy, Tag("of pixels")], Discriminator(_kind)
 ]
-
-
-class FittedPicture(Record):
-    """One evaluation picture as it is stored, and as the network sees it: PNG, base64, at most 160 pixels."""
-
-    name: str
-    stored: tuple[PositiveInt, PositiveInt]  # height, width
-    seen: tuple[PositiveInt, PositiveInt]
-    before: str
-    after: str
-
-
-class PictureFitting(Record):
-    """What resize and crop do."""
-
-    words: str
-    looked_at: NonNegativeInt  # evaluation pictures, evenly drawn
-    untouched: NonNegativeInt  # of them: every pixel as it is stored
-    picture: FittedPicture | None = None  # one that was changed, if one was; None: none could be read
-
-
-class Machine(Record):
-    """Where one of the two networks ran."""
-
-    origin: Origin
-    description: str  # the processor, module or emulator
-    fingerprint: str  # the same with the tools and their versions: all that can change a figure
-
-
-class ToolchainCheck(Record):
-    """What a toolchain said about the graph without the device. What is noted is no fault here."""
-
-    name: str
-    outcome: Literal["passed", "skipped", "noted"]
-    message: str
-
-
-class Gate(Record):
-    """A limit that was asked for, and whether what was measured stays within it."""
-
-    name: str  # the configuration key, e.g. max_drop
-    claim: str  # the claim judged, in words: "top-1 drop below 1.00 points"
-    limit: float
-    value: float | None  # None: not measured
-    interval: Interval | None
-    unit: str
-    origin: Origin | None  # where the value was measured; None: not measured
-    verdict: Verdict
-    message: str  # why, and for an inconclusive gate what would decide it
-    images_to_decide: PositiveInt | None = None  # None: not needed, or no number of images would
-
-
-class Recommendation(Record):
-    """Which of two engines on a device to ship: the faster one whose accuracy passes; a tie goes to FP16."""
-
-    ship: Literal["INT8", "FP16"] | None  # None: neither is shown to pass the accuracy gates
-    why: str
-    fp16_top1: float  # share of all evaluation images that FP16 got right on the device
-    fp16_drop_points: float  # from FP32 to FP16, percentage points
-    fp16_drop_interval: Interval
-    int8_accuracy: Verdict  # of all accuracy gates together
-    fp16_accuracy: Verdict
-    speed: SpeedRatio  # INT8's time over FP16's, end to end, timed alternately
 
 
 class Report(Record):
@@ -177,8 +99,22 @@ class Report(Record):
         return parse_record(cls, content, source, "report", version=1)
 
 
-def overall(gates: tuple[Gate, ...]) -> Verdict:
-    """Return the verdict of all gates together: meaningless beats fail beats inconclusive beats pass."""
-    verdicts = {gate.verdict for gate in gates}
-    worst_first = (Verdict.MEANINGLESS, Verdict.FAIL, Verdict.INCONCLUSIVE)
-    return next((verdict for verdict in worst_first if verdict in verdicts), Verdict.PASS)
+SECTIONS: tuple[ReportSection[Report], ...] = (
+    DiagnosisSection(),
+    SkippedImageSection(),
+    RecommendationSection(),
+    ToolchainCheckSection(),
+    AccuracySection(),
+    PixelSection(),
+    PictureFittingSection(),
+    LatencySection(),
+    ComparedRunSection(),
+    SizeSection(),
+    ClassAccuracySection(),
+    PixelClassSection(),
+    Int8CoverageSection(),
+    LayerSensitivitySection(),
+    RobustnessSection(),
+    ProvenanceSection(),
+)
+"""In the order in which every form of the report shows them."""

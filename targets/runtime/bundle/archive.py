@@ -1,25 +1,33 @@
-"""Reads a bundle without running anything in it: checks it, and writes out what it holds."""
+"""Reads a bundle without running anything in it: checks it, and writes out what it holds.
+
+There is one way in, `opened`: the file is opened once and checked whole. What is read from it afterwards
+comes from the same open file and is compared with the manifest again, so that a file exchanged or changed
+in between is found.
+"""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import tarfile
+import os
+import stat
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Iterator, Sequence
+from typing import BinaryIO, Iterator, Sequence
 
-from . import signature
-from .manifest import NAME, Manifest, ManifestError
+from . import signature, ustar
+from .manifest import CONTROL, NAME, Manifest, ManifestError
 from .signature import PublicKey, SignatureError
+from .ustar import TarEntry, TarError
 
 MAX_BYTES = 1 << 30
 """Larger entries are refused: a small archive can unpack to anything."""
 MAX_TOTAL = 4 << 30
 MAX_FILES = 1000
-MAX_TEXT = 16 << 20
-"""Of the manifest and the signature, which are read into memory."""
+MAX_TEXT = 2 << 20
+"""Of the manifest and the signature, which are read into memory, and become about twenty times that there."""
 CHUNK = 1 << 20
 UNLISTED = (NAME, signature.NAME)
 """What the manifest cannot hold the digest of: itself, and what is signed after it."""
@@ -31,74 +39,191 @@ class ArchiveError(ValueError):
 
 @dataclass(frozen=True)
 class Verified:
-    """A bundle whose every byte was checked. signer is None if no key is trusted here or it is not signed."""
+    """What a bundle is whose every byte was checked.
+
+    signer is the origin of the trusted key that signed it; None if no key is trusted here.
+    """
 
     manifest: Manifest
     signed: bool
     signer: str | None
 
 
-def read_entry(bundle: Path, name: str) -> bytes:
-    """Return the file `name`, relative to the bundle's top folder. Raises ArchiveError."""
-    content = _read(bundle, (name,)).get(name)
-    if content is None:
-        raise ArchiveError(f"{bundle} holds no {name}. Build it again with `edgec build`.")
-    return content
+@contextmanager
+def opened(bundle: Path, trusted: Sequence[PublicKey] = ()) -> Iterator[OpenBundle]:
+    """Open and verify a bundle: its signature first, then every file against the manifest's sha256.
 
-
-def read_manifest(bundle: Path) -> Manifest:
-    """Return the bundle's manifest. Raises ArchiveError."""
-    return _parsed(bundle, read_entry(bundle, NAME))
+    With `trusted` keys one of them must have signed it. Nothing is written or run. Raises ArchiveError naming
+    what is wrong: the first file that is missing, changed, or not in the manifest.
+    """
+    with _file(bundle) as file:
+        yield OpenBundle(bundle, file, trusted)
 
 
 def verify(bundle: Path, trusted: Sequence[PublicKey] = ()) -> Verified:
-    """Check the signature, then compare every file with the manifest's sha256; nothing is written or run.
-
-    Raises ArchiveError naming what is wrong: the first file that is missing, changed, or not in the manifest.
-    """
-    texts = _read(bundle, UNLISTED)
-    if NAME not in texts:
-        raise ArchiveError(f"{bundle} holds no {NAME}. Build it again with `edgec build`.")
-    signed = texts.get(signature.NAME)
-    try:
-        signer = signature.check(texts[NAME], signed, trusted)
-    except SignatureError as error:
-        raise ArchiveError(f"{bundle} is refused: {error}.") from error
-    manifest = _parsed(bundle, texts[NAME])
-    found: set[str] = set()
-    with _opened(bundle) as tar:
-        for inside, entry in _entries(tar, bundle):
-            if inside in found:
-                raise ArchiveError(f"{bundle} holds {inside} twice.")
-            found.add(inside)
-            if inside not in UNLISTED and _digest(tar, entry) != manifest.files.get(inside):
-                known = "was changed" if inside in manifest.files else "is not in the manifest"
-                raise ArchiveError(f"{bundle}: {inside} {known}. Get the bundle again from its builder.")
-        _read_to_the_end(tar, bundle)
-    missing = sorted({*manifest.files, manifest.engine} - found)
-    if missing:
-        raise ArchiveError(f"{bundle} is incomplete: {missing[0]} is missing. Get it again.")
-    return Verified(manifest, signed is not None, signer)
-
-
-def unpack(bundle: Path, folder: Path) -> None:
-    """Write a verified bundle's files, without its top folder, into `folder`. Raises ArchiveError."""
-    with _opened(bundle) as tar:
-        for inside, entry in _entries(tar, bundle):
-            _write(tar, entry, folder / inside)
+    """Check a bundle as `opened` does."""
+    with opened(bundle, trusted) as held:
+        return held.verified
 
 
 def contents(bundle: Path) -> dict[str, bytes]:
-    """Return all files of a bundle, by their path below its top folder. Raises ArchiveError."""
-    return _read(bundle, None)
+    """Return all files of a sound bundle, by their path below its top folder. Raises ArchiveError."""
+    with opened(bundle) as held:
+        return held.contents()
 
 
 def top_folder(bundle: Path) -> str:
-    """Return the folder that all files of the bundle are in. Raises ArchiveError."""
-    with _opened(bundle) as tar:
-        for _, entry in _entries(tar, bundle):
-            return PurePosixPath(entry.name).parts[0]
-    raise ArchiveError(f"{bundle} is empty.")
+    """Return the folder that all files of a sound bundle are in. Raises ArchiveError."""
+    with opened(bundle) as held:
+        return held.top
+
+
+class OpenBundle:
+    """A verified bundle. Whatever is read from it is compared with its manifest once more."""
+
+    def __init__(self, path: Path, file: BinaryIO, trusted: Sequence[PublicKey]) -> None:
+        """Verify the bundle. Raises ArchiveError."""
+        self._path = path
+        self._archive = file
+        texts = self._texts()
+        if NAME not in texts:
+            raise ArchiveError(f"{path} holds no {NAME}. Build it again with `edgec build`.")
+        signed = texts.get(signature.NAME)
+        try:
+            signer = signature.check(texts[NAME], signed, trusted)
+        except SignatureError as error:
+            raise ArchiveError(f"{path} is refused: {error}.") from error
+        self._unlisted = texts
+        self.verified = Verified(_parsed(path, texts[NAME]), signed is not None, signer)
+        self.top = ""
+        self._check()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle holds."""
+        return self.verified.manifest
+
+    def digest(self) -> str:
+        """Return the sha256 of the file itself, in hex."""
+        digest = hashlib.sha256()
+        self._archive.seek(0)
+        for chunk in iter(lambda: self._archive.read(CHUNK), b""):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """Return the file `name`, relative to the top folder. Raises ArchiveError."""
+        for inside, entry in self._entries():
+            if inside == name:
+                return self._compared(inside, entry)
+        raise ArchiveError(f"{self._path} holds no {name}. Build it again with `edgec build`.")
+
+    def contents(self) -> dict[str, bytes]:
+        """Return all files, by their path below the top folder. Raises ArchiveError."""
+        return {inside: self._compared(inside, entry) for inside, entry in self._entries()}
+
+    def unpack(self, folder: Path) -> None:
+        """Write the files, without the top folder, into `folder`, which is empty. Raises ArchiveError."""
+        for inside, entry in self._entries():
+            path = folder / inside
+            if inside in UNLISTED:
+                _write(path, [self._compared(inside, entry)], executable=False)
+                continue
+            digest = hashlib.sha256()
+            _write(path, _hashed(entry, digest), entry.executable)
+            if digest.hexdigest() != self.manifest.files.get(inside):
+                raise ArchiveError(self._changed(inside))
+
+    def _texts(self) -> dict[str, bytes]:
+        """Return the manifest and the signature."""
+        found: dict[str, bytes] = {}
+        for inside, entry in self._entries():
+            if inside in UNLISTED and inside not in found:
+                if entry.size > MAX_TEXT:
+                    raise ArchiveError(f"{self._path} claims {inside} of {entry.size} bytes: refused.")
+                found[inside] = entry.content.read(entry.size)
+                if len(found) == len(UNLISTED):
+                    break
+        return found
+
+    def _check(self) -> None:
+        """Compare every file with the manifest."""
+        found: set[str] = set()
+        for inside, entry in self._entries():
+            if inside in found:
+                raise ArchiveError(f"{self._path} holds {inside} twice.")
+            found.add(inside)
+            self.top = PurePosixPath(entry.name).parts[0]
+            if inside in UNLISTED:
+                self._compared(inside, entry)
+                continue
+            digest = hashlib.sha256()
+            for _ in _hashed(entry, digest):
+                pass
+            if digest.hexdigest() != self.manifest.files.get(inside):
+                raise ArchiveError(self._changed(inside))
+        missing = sorted({*self.manifest.files, self.manifest.engine} - found)
+        if missing:
+            raise ArchiveError(f"{self._path} is incomplete: {missing[0]} is missing. Get it again.")
+
+    def _compared(self, inside: str, entry: TarEntry) -> bytes:
+        """Return an entry's content if it is what was verified."""
+        if inside in UNLISTED:
+            wanted = self._unlisted.get(inside, b"")
+            content = entry.content.read(len(wanted) + 1)
+            sound = content == wanted
+        else:
+            content = entry.content.read(entry.size)
+            sound = hashlib.sha256(content).hexdigest() == self.manifest.files.get(inside)
+        if not sound:
+            raise ArchiveError(self._changed(inside))
+        return content
+
+    def _changed(self, inside: str) -> str:
+        known = "was changed" if inside in (*self.manifest.files, *UNLISTED) else "is not in the manifest"
+        return f"{self._path}: {inside} {known}. Get the bundle again from its builder."
+
+    def _entries(self) -> Iterator[tuple[str, TarEntry]]:
+        """Yield every file and its path below the top folder.
+
+        Raises ArchiveError for what edgec never writes.
+        """
+        self._archive.seek(0)
+        total = 0
+        try:
+            with gzip.GzipFile(fileobj=self._archive, mode="rb") as stream:
+                for count, entry in enumerate(ustar.entries(stream)):  # type: ignore[arg-type]  # it has read()
+                    total += entry.size
+                    if entry.size > MAX_BYTES or total > MAX_TOTAL or count >= MAX_FILES:
+                        raise ArchiveError(
+                            f"{self._path} claims {entry.name!r} of {entry.size} bytes,"
+                            f" file {count + 1}: refused."
+                        )
+                    yield self._inside(entry.name), entry
+        except TarError as error:
+            raise ArchiveError(f"{self._path} is no bundle of edgec: {error}: refused.") from error
+        except (OSError, EOFError, zlib.error) as error:
+            raise ArchiveError(f"{self._path} is no bundle that can be read: {error}.") from error
+
+    def _inside(self, name: str) -> str:
+        parts = name.split("/")
+        if len(parts) < 2 or {"", ".", ".."} & set(parts) or CONTROL.search(name):
+            raise ArchiveError(f"{self._path} holds {name!r}, which is no file below one folder: refused.")
+        return "/".join(parts[1:])
+
+
+@contextmanager
+def _file(bundle: Path) -> Iterator[BinaryIO]:
+    """Open a plain file for reading, without waiting for one that is none."""
+    try:
+        descriptor = os.open(str(bundle), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ArchiveError(f"{bundle} cannot be read: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ArchiveError(f"{bundle} is no file. A bundle is a file whose name ends in .edgec.")
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
 
 
 def _parsed(bundle: Path, text: bytes) -> Manifest:
@@ -108,75 +233,19 @@ def _parsed(bundle: Path, text: bytes) -> Manifest:
         raise ArchiveError(f"{bundle}: {error}") from error
 
 
-def _read(bundle: Path, names: tuple[str, ...] | None) -> dict[str, bytes]:
-    """Return the files of these names, the first of each; all files without names."""
-    found: dict[str, bytes] = {}
-    with _opened(bundle) as tar:
-        for inside, entry in _entries(tar, bundle):
-            if inside in found or (names is not None and inside not in names):
-                continue
-            if inside in UNLISTED and entry.size > MAX_TEXT:
-                raise ArchiveError(f"{bundle} claims {inside} of {entry.size} bytes: refused.")
-            file = tar.extractfile(entry)
-            if file:
-                found[inside] = file.read()
-            if names is not None and len(found) == len(names):
-                break
-    return found
-
-
-@contextmanager
-def _opened(bundle: Path) -> Iterator[tarfile.TarFile]:
-    try:
-        with tarfile.open(str(bundle), "r:gz") as tar:
-            yield tar
-    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
-        raise ArchiveError(f"{bundle} is no bundle that can be read: {error}.") from error
-
-
-def _entries(tar: tarfile.TarFile, bundle: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    """Yield every file and its path below the top folder. Raises ArchiveError for what edgec never writes."""
-    total = 0
-    for count, entry in enumerate(tar):
-        path = PurePosixPath(entry.name)
-        if not entry.isreg() or path.is_absolute() or ".." in path.parts or len(path.parts) < 2:
-            raise ArchiveError(f"{bundle} holds {entry.name!r}, which is no file below one folder: refused.")
-        total += entry.size
-        if entry.size > MAX_BYTES or total > MAX_TOTAL or count >= MAX_FILES:
-            raise ArchiveError(
-                f"{bundle} claims {entry.name} of {entry.size} bytes, file {count + 1}: refused."
-            )
-        yield PurePosixPath(*path.parts[1:]).as_posix(), entry
-
-
-def _read_to_the_end(tar: tarfile.TarFile, bundle: Path) -> None:
-    """Read what follows the last entry: gzip's checksum stands at the very end, and is compared there."""
-    if tar.fileobj and len(tar.fileobj.read(CHUNK)) == CHUNK:
-        raise ArchiveError(f"{bundle} goes on after its end: refused.")
-
-
-def _write(tar: tarfile.TarFile, entry: tarfile.TarInfo, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as output:
-            for chunk in _chunks(tar, entry):
-                output.write(chunk)
-        path.chmod(0o755 if entry.mode & 0o100 else 0o644)
-    except OSError as error:
-        raise ArchiveError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _chunks(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[bytes]:
-    file = tar.extractfile(entry)
-    while file:
-        chunk = file.read(CHUNK)
-        if not chunk:
-            return
+def _hashed(entry: TarEntry, digest: hashlib._Hash) -> Iterator[bytes]:
+    """Yield the content in parts, which the digest then has too."""
+    for chunk in iter(lambda: entry.content.read(CHUNK), b""):
+        digest.update(chunk)
         yield chunk
 
 
-def _digest(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> str:
-    digest = hashlib.sha256()
-    for chunk in _chunks(tar, entry):
-        digest.update(chunk)
-    return digest.hexdigest()
+def _write(path: Path, chunks: Iterator[bytes] | Sequence[bytes], executable: bool) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as output:
+            for chunk in chunks:
+                output.write(chunk)
+        path.chmod(0o755 if executable else 0o644)
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be written: {error.strerror}.") from error

@@ -11,22 +11,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from .archive import ArchiveError, unpack, verify
-from .manifest import Manifest, ManifestError
+from . import history, signature
+from .archive import ArchiveError, OpenBundle, Verified, opened
+from .history import HistoryError, Switch
+from .manifest import NAME, Manifest, ManifestError
 from .signature import PublicKey, SignatureError, trusted_keys
 
 KEPT = 3
 """Versions that stay on the disk."""
+WAIT_SECONDS = 60.0
 SELFTEST_SECONDS = 600.0
 BUILD_SECONDS = 3600.0
 BUILT = "built"
@@ -46,80 +50,129 @@ def main(arguments: list[str] | None = None) -> int:
         "--key", type=Path, action="append", help="public key (PEM) to trust besides this machine's"
     )
     parser.add_argument("--rollback", action="store_true", help="switch back to the previous version instead")
+    parser.add_argument(
+        "--allow-downgrade", action="store_true", help="take a lower release than this device has had"
+    )
     options = parser.parse_args(arguments)
     if (options.bundle is None) != options.rollback:
         parser.error("give a bundle, or --rollback")
     try:
         with _held(options.into):
+            keys = [*trusted_keys(), *(PublicKey.read(path) for path in options.key or ())]
             if options.rollback:
-                done = rollback(options.into)
+                done = rollback(options.into, keys)
             else:
-                keys = [*trusted_keys(), *(PublicKey.read(path) for path in options.key or ())]
-                done = install(options.bundle, options.into, keys)
-    except (InstallError, ArchiveError, SignatureError, OSError) as error:
+                done = install(options.bundle, options.into, keys, options.allow_downgrade)
+    except (InstallError, ArchiveError, HistoryError, SignatureError, OSError) as error:
         sys.stderr.write(f"edgec-install: {error}\n")
         return 1
     sys.stdout.write(json.dumps(done) + "\n")
     return 0
 
 
-def install(bundle: Path, into: Path, trusted: Sequence[PublicKey] = ()) -> dict[str, Any]:
+def install(
+    bundle: Path, into: Path, trusted: Sequence[PublicKey] = (), allow_downgrade: bool = False
+) -> dict[str, Any]:
     """Check, unpack, test and switch to `bundle`; return what was installed.
 
-    Raises ArchiveError for a bundle that is not sound or not trusted, InstallError if its self-test fails
-    here; in both cases the version in use stays.
+    Raises ArchiveError for a bundle that is not sound or not trusted, InstallError if it is too old or its
+    self-test fails here, HistoryError if nobody can tell how old it is; the version in use stays.
     """
-    verified = verify(bundle, trusted)
-    version = into / "versions" / _digest(bundle)[:16]
-    if version.exists() and not _is_whole(version):
-        shutil.rmtree(str(version))
-    new = not version.exists()
-    if new:
-        scratch = version.with_name(f".{version.name}")
-        shutil.rmtree(str(scratch), ignore_errors=True)
-        try:
-            scratch.mkdir(parents=True)
-            unpack(bundle, scratch)
-            os.sync()
-            scratch.rename(version)
-        finally:
-            shutil.rmtree(str(scratch), ignore_errors=True)
+    with opened(bundle, trusted) as held:
+        manifest = held.manifest
+        _refuse_expired(manifest)
+        lower = manifest.release < history.highest_release(into)
+        if lower and not allow_downgrade:
+            raise InstallError(
+                f"{bundle} is release {manifest.release}, and this device has had release"
+                f" {history.highest_release(into)}. To go back on purpose: --allow-downgrade"
+            )
+        version = into / "versions" / held.digest()[:16]
+        new = _unpacked(held, version)
     try:
-        if verified.manifest.state != BUILT:
+        if manifest.state != BUILT:
             _build(version)
         tested = run_selftest(version)
     except InstallError:
         if new:
             shutil.rmtree(str(version), ignore_errors=True)
         raise
-    _switch(into, version)
+    _switch(into, version, held.verified, history.DOWNGRADE if lower else history.INSTALL)
     _forget(into)
     return {
-        "model": verified.manifest.model,
-        "target": verified.manifest.target,
+        "model": manifest.model,
+        "target": manifest.target,
         "version": version.name,
-        "signer": verified.signer,
+        "signer": held.verified.signer,
         "selftest": tested,
     }
 
 
-def _is_whole(version: Path) -> bool:
+def _refuse_expired(manifest: Manifest) -> None:
+    today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+    if manifest.expires is not None and today > manifest.expires:
+        raise InstallError(f"this bundle was to be installed until {manifest.expires}, and today is {today}")
+
+
+def _unpacked(held: OpenBundle, version: Path) -> bool:
+    """Unpack into a private folder and give it its name when it is whole; return whether it was not there."""
+    if version.exists():
+        if _is_whole(version, held.manifest):
+            return False
+        shutil.rmtree(str(version))
+    scratch = version.with_name(f".{version.name}")
+    shutil.rmtree(str(scratch), ignore_errors=True)
     try:
-        Manifest.read(version).check(version)
-    except ManifestError:
-        return False
+        scratch.parent.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(mode=0o700)
+        held.unpack(scratch)
+        held.manifest.check(scratch)
+        scratch.chmod(0o755)
+        os.sync()
+        scratch.rename(version)
+    except ManifestError as error:
+        raise InstallError(f"what was unpacked is not what was verified: {error}") from error
+    finally:
+        shutil.rmtree(str(scratch), ignore_errors=True)
     return True
 
 
-def rollback(into: Path) -> dict[str, Any]:
-    """Switch to the previous version, which must pass its self-test. Raises InstallError."""
+def _is_whole(version: Path, manifest: Manifest) -> bool:
+    """Say whether what lies there is what the verified manifest says."""
+    try:
+        manifest.check(version)
+        return Manifest.read(version) == manifest
+    except ManifestError:
+        return False
+
+
+def rollback(into: Path, trusted: Sequence[PublicKey] = ()) -> dict[str, Any]:
+    """Switch to the previous version, which must be as it was verified and pass its self-test.
+
+    Raises SignatureError if nobody trusted here signed it, InstallError if it was changed or its self-test
+    fails.
+    """
     previous = into / "previous"
     if not previous.exists():
         raise InstallError(f"there is no previous version in {into}")
     version = previous.resolve()
+    verified = _verified(version, trusted)
     tested = run_selftest(version)
-    _switch(into, version)
+    _switch(into, version, verified, history.ROLLBACK)
     return {"version": version.name, "selftest": tested}
+
+
+def _verified(version: Path, trusted: Sequence[PublicKey]) -> Verified:
+    """Check an unpacked version as its bundle was checked."""
+    signed = version / signature.NAME
+    try:
+        text = (version / NAME).read_bytes()
+        signer = signature.check(text, signed.read_bytes() if signed.exists() else None, trusted)
+        manifest = Manifest.parse(text.decode())
+        manifest.check(version)
+    except (ManifestError, UnicodeDecodeError) as error:
+        raise InstallError(f"the previous version is not switched to: {error}") from error
+    return Verified(manifest, signed.exists(), signer)
 
 
 def _build(version: Path) -> None:
@@ -147,12 +200,13 @@ def _run(command: Sequence[str], seconds: float, what: str) -> str:
     return done.stdout
 
 
-def _switch(into: Path, version: Path) -> None:
-    """Let `current` be the version, and `previous` what was current."""
+def _switch(into: Path, version: Path, verified: Verified, how: str) -> None:
+    """Let `current` be the version, and `previous` what was current; the history has it before it is so."""
     current = into / "current"
     before = current.resolve() if current.is_symlink() else None
     if before == version.resolve():
         return
+    history.record(into, Switch(version.name, verified.manifest.release, how, verified.signer))
     if before is not None and before.exists():
         _link(into / "previous", before)
     _link(current, version)
@@ -178,19 +232,16 @@ def _forget(into: Path) -> None:
 
 @contextlib.contextmanager
 def _held(into: Path) -> Iterator[None]:
-    """Let one installation at a time work on a folder."""
+    """Let one installation at a time work on a folder; the next one waits."""
     into.mkdir(parents=True, exist_ok=True)
     with (into / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InstallError(f"another installation into {into} is under way") from None
+        end = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise InstallError(f"another installation into {into} is under way") from None
+                time.sleep(0.1)
         yield
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

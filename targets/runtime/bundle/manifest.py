@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 NAME = "manifest.json"
 FORMAT = "edgec-bundle"
 VERSION = 1
+NEWER_FIELDS = {"release": 0, "expires": None}
+"""Fields that version 1 did not have from the beginning, and what their absence means: not written then."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What moves a terminal's cursor or worse, and stands in no name."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
+CHUNK = 1 << 20
 
 
 class ManifestError(ValueError):
@@ -33,27 +41,58 @@ class Manifest:
     files: dict[str, str]
     pixels: tuple[int, int] | None = None  # height and width of the output if it has a class for each pixel
     state: str = "built"  # or "not built on device": the engine's place holds what a device builds it from
+    release: int = 0  # a device takes no lower one than it has had
+    expires: str | None = None  # the last day, as YYYY-MM-DD in UTC, on which a device installs it
 
     def to_json(self) -> str:
         """Return the JSON text."""
-        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1) + "\n"
+        fields = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in NEWER_FIELDS or value != NEWER_FIELDS[name]
+        }
+        return json.dumps({"format": FORMAT, "version": VERSION, **fields}, indent=1) + "\n"
 
     @classmethod
     def parse(cls, text: str) -> Manifest:
-        """Read the JSON text. Raises ManifestError."""
+        """Read the JSON text and check every field. Raises ManifestError."""
         try:
             found = json.loads(text)
             form = found.pop("format"), found.pop("version")
             if form != (FORMAT, VERSION):
-                raise ManifestError(f"it is {form[0]} version {form[1]}, not {FORMAT} version {VERSION}")
-            pixels = found.get("pixels")
+                raise ManifestError(f"it is {form[0]!r} version {form[1]!r}, not {FORMAT} version {VERSION}")
             lists = {
                 "classes": tuple(found["classes"]),
-                "pixels": pixels and (int(pixels[0]), int(pixels[1])),
+                "pixels": found.get("pixels") and tuple(found["pixels"]),
             }
-            return cls(**{**found, **lists})
+            manifest = cls(**{**found, **lists})
+            manifest._check_fields()
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ManifestError(f"the manifest cannot be used: {error}") from error
+        return manifest
+
+    def _check_fields(self) -> None:
+        """Raise ValueError or TypeError for a field of another kind, or a name that is no name."""
+        for field in ("model", "target"):
+            _check_name(field, getattr(self, field))
+        for field in ("fingerprint", "runner", "state"):
+            _check_text(field, getattr(self, field))
+        if not isinstance(self.preprocessing, dict) or not isinstance(self.files, dict):
+            raise TypeError("preprocessing and files have to be objects")
+        for name in self.classes:
+            _check_text("classes", name)
+        for path, digest in self.files.items():
+            _check_path("files", path)
+            if not isinstance(digest, str) or not SHA256.fullmatch(digest):
+                raise ValueError(f"the sha256 of {path!r} is {digest!r}")
+        _check_path("engine", self.engine)
+        if self.pixels and (len(self.pixels) != 2 or not all(_is_count(side) for side in self.pixels)):
+            raise ValueError(f"pixels is {self.pixels!r}, not a height and a width")
+        if not _is_count(self.release):
+            raise ValueError(f"release is {self.release!r}, not a number from 0 on")
+        if self.expires is not None:
+            _check_text("expires", self.expires)
+            datetime.datetime.strptime(self.expires, "%Y-%m-%d")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -69,5 +108,37 @@ class Manifest:
             path = folder / name
             if not path.is_file():
                 raise ManifestError(f"the bundle is incomplete: {name} is missing")
-            if hashlib.sha256(path.read_bytes()).hexdigest() != wanted:
+            if _digest(path) != wanted:
                 raise ManifestError(f"the bundle was changed: {name} is not the file that was validated")
+
+
+def _check_text(field: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{field} has {value!r}, which is no text")
+    if CONTROL.search(value):
+        raise ValueError(f"{field} has control characters: {value!r}")
+
+
+def _check_name(field: str, value: object) -> None:
+    """Check what becomes the name of a folder and an argument of programs."""
+    _check_text(field, value)
+    if not value or "/" in str(value) or str(value).startswith((".", "-")) or len(str(value).encode()) > 200:
+        raise ValueError(f"{field} is {value!r}, which cannot be the name of a folder")
+
+
+def _check_path(field: str, value: object) -> None:
+    _check_text(field, value)
+    if {"", ".", ".."} & set(str(value).split("/")):
+        raise ValueError(f"{field} has {value!r}, which is no path below the bundle's folder")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for chunk in iter(lambda: file.read(CHUNK), b""):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.bundle.contents import read_entry, read_manifest
+from pipeline.bundle.contents import opened
 from pipeline.bundle.pack import pack
 from pipeline.data.embedded import EMBEDDED
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
-from pipeline.report.model.performance import Latency
+from pipeline.report.sections.latency import Latency
 from pipeline.stages.bundle import SETTINGS
 from targets.runtime.bundle.manifest import NAME
 from tests.conftest import Edgec
@@ -51,7 +51,8 @@ def test_a_signed_bundle_differs_in_nothing_but_the_signature(
 
 def test_latency_stands_beside_the_bundle_not_in_it(out: Path) -> None:
     beside = Report.load(out / "resnet20-fashion-reference" / "report.json")
-    inside = Report.parse(read_entry(out / BUNDLE, "report.json"), BUNDLE)
+    with opened(out / BUNDLE) as bundle:
+        inside = Report.parse(bundle.read("report.json"), BUNDLE)
     assert isinstance(beside.latency_int8, Latency)
     assert isinstance(inside.latency_int8, NotMeasured)
     assert isinstance(inside.memory_fp32, NotMeasured)
@@ -84,8 +85,8 @@ def test_settings_that_cannot_be_read_are_refused(
 
 def with_settings(bundle: Path, folder: Path, settings: bytes) -> Path:
     """Return a copy of a bundle with other settings, and a manifest that agrees."""
-    manifest = read_manifest(bundle)
-    files = {name: read_entry(bundle, name) for name in manifest.files} | {SETTINGS: settings}
+    with opened(bundle) as held:
+        manifest, files = held.manifest, held.contents() | {SETTINGS: settings}
     manifest.files[SETTINGS] = hashlib.sha256(settings).hexdigest()
     files[NAME] = manifest.to_json().encode()
     pack(files, folder / "changed.edgec", top="x")

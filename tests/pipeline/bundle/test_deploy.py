@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from targets.errors import ConnectionCut, DeviceError
 from targets.reach.probe import probe
 from targets.reach.ssh import SshAddress
 from targets.runtime.bundle import archive, install
+from targets.runtime.bundle.history import switches
 from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.bundle.signature import PublicKey
 from targets.runtime.selftest import EVALUATION
@@ -105,7 +107,7 @@ class TestDeploying:
         first = deploy(device.device, bundle, (), Silent()).version
         second = deploy(device.device, another_version(bundle), (), Silent()).version
         assert current(device) == second != first
-        assert roll_back(device.device, "resnet20-fashion-reference", Silent()).version == first
+        assert roll_back(device.device, "resnet20-fashion-reference", (), Silent()).version == first
         assert current(device) == first
 
     def test_a_version_that_fails_its_test_is_not_switched_to(self, device: Sshd, bundle: Path) -> None:
@@ -136,6 +138,28 @@ class TestDeploying:
             deploy(device.device, second, (), Cutting())
         assert current(device) == first
         assert deploy(device.device, second, (), Silent()).version == current(device) != first
+
+    def test_two_at_once_both_end_well(self, device: Sshd, bundle: Path) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            both = [pool.submit(deploy, device.device, bundle, (), Silent()) for _ in range(2)]
+        assert {one.result().version for one in both} == {current(device)}
+        assert not list((device.home / "edgec" / "incoming").glob("*.edgec*"))
+
+    def test_a_lower_release_is_taken_only_on_purpose(
+        self, device: Sshd, bundle: Path, tmp_path: Path
+    ) -> None:
+        make_keys(tmp_path / "release.key")
+        newer = another_version(bundle)
+        for path, release in ((bundle, 6), (newer, 7)):
+            sign_bundle(path, tmp_path / "release.key", release=release)
+        deploy(device.device, newer, (), Silent())
+        with pytest.raises(BundleError, match=r"is release 6, .* has had release 7\. .*--allow-downgrade"):
+            deploy(device.device, bundle, (), Silent())
+        deploy(device.device, bundle, (), Silent(), allow_downgrade=True)
+        assert [(each.release, each.how) for each in switches(device.home / FOLDER)] == [
+            (7, "install"),
+            (6, "downgrade"),
+        ]
 
     def test_the_device_refuses_what_its_own_keys_did_not_sign(
         self, device: Sshd, bundle: Path, tmp_path: Path

@@ -10,25 +10,22 @@ from rich.console import Console
 from benchmarks.latency_false_alarms import interleaved, quiet
 from pipeline.data.idx import FASHION_MNIST_CLASSES as CLASSES
 from pipeline.report.corruption_loss import RobustnessTally
+from pipeline.report.from_measurement import latency_of, memory_of
 from pipeline.report.gates import accuracy_gates, drop_gate, latency_gate
 from pipeline.report.image_tally import AccuracyTally
-from pipeline.report.latency import latency_of, memory_of
-from pipeline.report.model.accuracy import Accuracy, Robustness
-from pipeline.report.model.build_report import (
-    Gate,
-    Machine,
-    Recommendation,
-    Report,
-    SkippedImage,
-    Subject,
-    overall,
-)
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Interval, NotMeasured
-from pipeline.report.model.performance import Sizes, SpeedRatio
-from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.gate import Gate, overall
 from pipeline.report.paired import paired_rate
 from pipeline.report.pixel_tally import PixelTally
 from pipeline.report.recommend import recommend
+from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.latency import SpeedRatio
+from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.report.sections.provenance import Machine, SkippedImage, Subject
+from pipeline.report.sections.recommendation import Recommendation
+from pipeline.report.sections.robustness import Robustness
+from pipeline.report.sections.sizes import Sizes
 from pipeline.report.speed import speed_ratio
 from pipeline.report.terminal import render_terminal
 from targets.base import Origin

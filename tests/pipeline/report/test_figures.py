@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from pipeline.report import figures
 from pipeline.report.model.certainty import Interval
-from pipeline.report.model.performance import Latency, MachineConditions, SpeedRatio
+from pipeline.report.sections.latency import Latency, MachineConditions, SpeedRatio, machine_state, speed_up
 from tests.pipeline.report.samples import report
 
 
@@ -40,9 +40,9 @@ def test_an_interval_without_an_upper_end_says_so() -> None:
 
 def test_speed_up_is_the_ratio_turned_over() -> None:
     speed = SpeedRatio(ratio=0.5, interval=Interval(low=0.4, high=0.8), rounds=50, effective_rounds=50.0)
-    assert figures.speed_up(speed) == "2.00 [1.25, 2.50] times as fast as FP32"
+    assert speed_up(speed) == "2.00 [1.25, 2.50] times as fast as FP32"
     unknown = speed.replace(interval=Interval(low=0.0, high=None))
-    assert figures.speed_up(unknown) == "2.00 [0.00, unbounded] times as fast as FP32"
+    assert speed_up(unknown) == "2.00 [0.00, unbounded] times as fast as FP32"
 
 
 def test_the_state_of_the_machine_says_what_changed_and_what_cannot_be_known() -> None:
@@ -57,11 +57,11 @@ def test_the_state_of_the_machine_says_what_changed_and_what_cannot_be_known() -
         cores=2,
     )
     hot = cool.replace(frequencies_mhz=(1500.0, 2400.0), temperature_c=82.0, throttle_events=3)
-    assert figures.machine_state(found.replace(before=cool, after=hot)) == (
+    assert machine_state(found.replace(before=cool, after=hot)) == (
         "The machine before and after: governor schedutil, slowest clock 2400 to 1500 MHz, "
         "temperature 48.5 to 82 °C, throttling events 0 to 3, load 0.1."
     )
     unknown = MachineConditions(cores=2)
-    assert figures.machine_state(found.replace(before=unknown, after=unknown)) == (
+    assert machine_state(found.replace(before=unknown, after=unknown)) == (
         "This system does not tell: governor, slowest clock, temperature, throttling events, load."
     )

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from pipeline.data.open import open_dataset
-from pipeline.report.beside import fitting_line
 from pipeline.report.fitting import fitting, words
+from pipeline.report.sections.picture_fitting import fitting_line
 from targets.runtime.preprocess import Preprocessing
 from tests.pipeline.data.pictures import png, random_pixels, write_folder
 

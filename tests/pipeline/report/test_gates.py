@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from pipeline.report.from_measurement import latency_of
 from pipeline.report.gates import drop_gate, latency_gate, ratio_gate
-from pipeline.report.latency import latency_of
-from pipeline.report.model.accuracy import PairedRate
 from pipeline.report.model.certainty import NotMeasured, Verdict
+from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.paired import paired_rate
 from targets.base import Origin
 from tests.pipeline.report.samples import measurement

@@ -10,7 +10,8 @@ import pytest
 import pipeline.report.html as report_html
 from pipeline.report.html import render_html
 from pipeline.report.model.build_report import Report
-from pipeline.report.model.layer_costs import Coverage, LayerSensitivity, LayerTimes, TimedLayer
+from pipeline.report.sections.int8_coverage import Coverage, LayerTimes, TimedLayer
+from pipeline.report.sections.layer_sensitivity import LayerSensitivity
 from targets.base import Origin
 from tests.pipeline.report.browser import Page, barriers, browse, dimensions, in_a_browser
 from tests.pipeline.report.samples import advised, pixel_accuracy, pixel_report, report, robustness

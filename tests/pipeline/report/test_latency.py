@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.report.latency import latency_of, memory_of, noise
+from pipeline.report.from_measurement import latency_of, memory_of, noise
 from targets.base import Origin
 from tests.pipeline.report.samples import QUIET, measurement
 

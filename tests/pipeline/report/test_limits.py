@@ -2,8 +2,8 @@
 
 from pipeline.report.limits import GateLimits
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
-from pipeline.report.model.performance import SpeedRatio
 from pipeline.report.race import Race
+from pipeline.report.sections.latency import SpeedRatio
 from targets.base import Origin
 from tests.pipeline.report.samples import report as sample_report
 

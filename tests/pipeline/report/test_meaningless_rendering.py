@@ -14,8 +14,9 @@ from pipeline.report.html import render_html
 from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.junit import junit_xml
 from pipeline.report.markdown import comparison_summary, report_summary
-from pipeline.report.model.build_report import Report, overall
+from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.gate import overall
 from pipeline.report.side_by_side import side_by_side_html
 from targets.base import Origin
 from tests.pipeline.report.samples import printed, report

@@ -9,12 +9,12 @@ from statsmodels.stats.proportion import proportions_ztest
 
 from pipeline.report.gates import accuracy_gates
 from pipeline.report.image_tally import AccuracyTally
-from pipeline.report.model.accuracy import Accuracy
-from pipeline.report.model.build_report import Gate, overall
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.pixels import PixelAccuracy
+from pipeline.report.model.gate import Gate, overall
 from pipeline.report.pixel_tally import PixelTally
 from pipeline.report.plausibility import gains_over_guesses, plausibility_gate
+from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.stats import wilson_interval, wilson_score
 from targets.base import Origin
 

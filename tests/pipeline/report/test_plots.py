@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report.latency import latency_of
+from pipeline.report.from_measurement import latency_of
 from pipeline.report.model.certainty import Interval
 from pipeline.report.plots import Axis, axis_around, latency_plot, span
 from targets.base import Origin
@@ -39,7 +39,7 @@ def test_an_open_interval_reaches_the_end_of_the_axis() -> None:
 @pytest.mark.parametrize("runs", [1, 2, 100, 5000])
 def test_every_run_is_in_the_histogram_or_counted_beyond_it(runs: int) -> None:
     latency = latency_of(measurement(milliseconds=2.0, runs=runs), Origin.HOST, 1)
-    plot = latency_plot(latency)
+    plot = latency_plot(latency.runs_ns)
     tallest = max(bar.height for bar in plot.bars)
     assert tallest == 100
     inside = sum(1 for ns in latency.runs_ns if ns / 1e6 <= plot.axis.high)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from benchmarks.latency_false_alarms import Noise, interleaved, phases, quiet
-from pipeline.report.model.build_report import Gate, overall
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
-from pipeline.report.model.layer_costs import TimedLayer
-from pipeline.report.model.performance import SpeedRatio
+from pipeline.report.model.gate import Gate, overall
 from pipeline.report.race import Race, race_gates
+from pipeline.report.sections.int8_coverage import TimedLayer
+from pipeline.report.sections.latency import SpeedRatio
 from pipeline.report.speed import speed_ratio
 from targets.base import Origin
 

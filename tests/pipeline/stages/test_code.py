@@ -53,7 +53,7 @@ for module in list(sys.modules.values()):
         ("compile", ["targets/devices.toml", "targets/runtime/cpu.py"]),
         ("export", ["pipeline/data/split.py", "pipeline/models/resnet.py"]),
         ("adopt", ["calibration/onnx_graph.py", "pipeline/models/foreign/normal_form/pooling.py"]),
-        ("mix", ["calibration/explore/mixed_precision.py", "pipeline/report/mixed_words.py"]),
+        ("mix", ["calibration/explore/mixed_precision.py", "pipeline/report/sections/int8_coverage.py"]),
         ("report", ["calibration/coverage.py"]),
         ("bundle", ["targets/runtime/run.py", "pipeline/bundle/signing.py"]),
     ],

@@ -1,9 +1,13 @@
-"""What a report shows of images that were classified: classes, their confusion, and images that flipped."""
+"""What lies behind the accuracy of images: classes, their confusion, and images that flipped."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from pipeline.report import figures, plots
-from pipeline.report.model.accuracy import Accuracy, ClassAccuracy, NegativeFlip, PairedRate
+from pipeline.report import plots
+from pipeline.report.section import ReportSection
+from pipeline.report.sections.accuracy import Accuracy, ClassAccuracy, NegativeFlip
+from pipeline.report.sections.provenance import Subject
 
 MATRIX_CLASSES = 24  # a larger confusion matrix is shown as its most frequent confusions
 CLASS_ROWS = 40
@@ -34,31 +38,41 @@ class Cell:
     shade: float  # 0 to 1, of the largest wrong cell
 
 
-def content(accuracy: Accuracy, names: tuple[str, ...]) -> dict[str, object]:
-    """Return what the templates `accuracy` and `classes` need."""
-    return {
-        "headline": headline(accuracy.top1),
-        "classes": class_rows(accuracy, names),
-        "class_axis": class_axis(accuracy),
-        "matrix": matrix(accuracy, names) if len(names) <= MATRIX_CLASSES else None,
-        "confusions": frequent_confusions(accuracy, names),
-        "pictured": [flip for flip in accuracy.negative_flips if flip.thumbnail_png],
-        "unpictured": [flip for flip in accuracy.negative_flips if not flip.thumbnail_png],
-        "flip_words": lambda flip: flip_words(flip, names),
-    }
+class ClassifiedImages(Protocol):
+    """What the section reads of report.json."""
+
+    @property
+    def accuracy(self) -> object:
+        """Of images or of pixels."""
+        ...
+
+    @property
+    def subject(self) -> Subject:
+        """It has the names of the classes."""
+        ...
 
 
-def headline(top1: PairedRate) -> str:
-    """Say in one sentence what quantisation did to top-1."""
-    change = "loses" if top1.drop_points > 0 else "gains" if top1.drop_points < 0 else "keeps"
-    amount = "all" if change == "keeps" else f"{abs(top1.drop_points):.2f} points"
-    high = top1.drop_interval.high
-    assert high is not None  # noqa: S101 - a difference of proportions is bounded
-    return (
-        f"INT8 {change} {amount} of top-1 on {figures.plural(top1.images, 'image')}: "
-        f"{figures.percent(top1.fp32)} becomes {figures.percent(top1.int8)}. "
-        f"With 95 % confidence the true drop lies between {top1.drop_interval.low:.2f} and {high:.2f} points."
-    )
+class ClassAccuracySection(ReportSection[ClassifiedImages]):
+    """Each class, what it is confused with, and the images that FP32 alone gets right."""
+
+    name = "class_accuracy"
+
+    def html(self, report: ClassifiedImages) -> Mapping[str, object] | None:
+        """Return rows, the confusion matrix or the most frequent confusions, and the images."""
+        accuracy, names = report.accuracy, report.subject.classes
+        if not isinstance(accuracy, Accuracy):
+            return None
+        return {
+            "accuracy": accuracy,
+            "subject": report.subject,
+            "classes": class_rows(accuracy, names),
+            "class_axis": class_axis(accuracy),
+            "matrix": matrix(accuracy, names) if len(names) <= MATRIX_CLASSES else None,
+            "confusions": frequent_confusions(accuracy, names),
+            "pictured": [flip for flip in accuracy.negative_flips if flip.thumbnail_png],
+            "unpictured": [flip for flip in accuracy.negative_flips if not flip.thumbnail_png],
+            "flip_words": lambda flip: flip_words(flip, names),
+        }
 
 
 def class_axis(accuracy: Accuracy) -> plots.Axis:

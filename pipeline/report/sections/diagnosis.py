@@ -1,8 +1,13 @@
 """What was tried on labelled images because FP32 does no better than guessing, and what came of it."""
 
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
 from pydantic import NonNegativeInt, PositiveInt
 
 from pipeline.report.record import Record
+from pipeline.report.section import ReportSection
+from pipeline.report.table import FigureTable
 
 EXPORT = "[export]"
 """Where a known model's normalisation is said: in a table of the build's own settings."""
@@ -68,3 +73,38 @@ class Diagnosis(Record):
         """Return the line of TOML that puts the classes right."""
         assert self.class_order is not None  # noqa: S101 - who asks has looked
         return f"labels = {list(self.class_order.labels)}".replace("'", '"')
+
+
+class Diagnosed(Protocol):
+    """What the section reads of report.json."""
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """None: FP32 does better than guessing, or pixels are classified."""
+        ...
+
+
+class DiagnosisSection(ReportSection[Diagnosed]):
+    """What was found, and all that was tried."""
+
+    name = "diagnosis"
+
+    def html(self, report: Diagnosed) -> Mapping[str, object] | None:
+        """Return the diagnosis."""
+        return None if report.diagnosis is None else {"diagnosis": report.diagnosis}
+
+    def terminal(self, report: Diagnosed) -> Iterator[FigureTable]:
+        """Yield what was tried, with what was found below it."""
+        found = report.diagnosis
+        if found is None:
+            return
+        table = FigureTable("Why FP32 guesses", "right", caption=found.conclusion)
+        table.add_row("as described", f"{found.right_as_told} of {found.images}")
+        for one in found.tried:
+            table.add_row(one.name, f"{one.right} of {found.images}")
+        yield table
+
+    def markdown_lead(self, report: Diagnosed) -> Iterator[str]:
+        """Yield what was found."""
+        if report.diagnosis is not None:
+            yield report.diagnosis.conclusion

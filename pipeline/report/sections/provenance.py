@@ -1,0 +1,73 @@
+"""Where every figure comes from: what was built from what, the machines, the tools, and the methods."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from pipeline.report.record import Record, Sha256
+from pipeline.report.section import ReportSection
+from targets.base import Origin
+
+
+class SkippedImage(Record):
+    """An evaluation or calibration image that could not be read."""
+
+    name: str
+    reason: str
+
+
+class Subject(Record):
+    """What was built, and from what."""
+
+    model: str
+    target: str
+    recipe: str
+    dataset: str
+    classes: tuple[str, ...]
+    checkpoint_digest: Sha256
+    model_digest: Sha256  # the float ONNX
+    int8_model_digest: Sha256  # the Q/DQ ONNX
+    engine_digest: Sha256
+    evaluation_digest: Sha256  # Split.digest of the evaluation images
+    calibration_digest: Sha256
+    evaluation_images: PositiveInt
+    calibration_images: NonNegativeInt
+    skipped_images: tuple[SkippedImage, ...] = ()
+
+
+class Machine(Record):
+    """Where one of the two networks ran."""
+
+    origin: Origin
+    description: str  # the processor, module or emulator
+    fingerprint: str  # the same with the tools and their versions: all that can change a figure
+
+
+class Provenance(Protocol):
+    """What the section reads of report.json."""
+
+    @property
+    def subject(self) -> Subject:
+        """What was built."""
+        ...
+
+    @property
+    def machines(self) -> tuple[Machine, Machine]:
+        """Of FP32, and of INT8."""
+        ...
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """Name -> version."""
+        ...
+
+
+class ProvenanceSection(ReportSection[Provenance]):
+    """Machines, images, digests and tools. What sections say of their methods stands at its end."""
+
+    name = "provenance"
+
+    def html(self, report: Provenance) -> Mapping[str, object]:
+        """Return all of it."""
+        return {"subject": report.subject, "machines": report.machines, "tools": report.tools}

@@ -1,0 +1,56 @@
+"""What was installed into a folder, in order: a device takes no release lower than the highest it has had."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+NAME = "history.jsonl"
+INSTALL, DOWNGRADE, ROLLBACK = "install", "downgrade", "rollback"
+
+
+class HistoryError(ValueError):
+    """A history that cannot be read: without it nobody knows which releases are old."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One version that was switched to, and why."""
+
+    version: str
+    release: int
+    how: str  # INSTALL, DOWNGRADE or ROLLBACK
+    signer: str | None
+
+
+def switches(into: Path) -> list[Switch]:
+    """Return all switches, the oldest first. Raises HistoryError."""
+    path = into / NAME
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [Switch(**json.loads(line)) for line in lines]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise HistoryError(
+            f"{path} cannot be read: {error}. It says which releases this device has had. Look at it;"
+            " removing it lets older ones in."
+        ) from error
+
+
+def highest_release(into: Path) -> int:
+    """Return the highest release that was ever switched to; 0 if there was none. Raises HistoryError."""
+    return max((switch.release for switch in switches(into)), default=0)
+
+
+def record(into: Path, switch: Switch) -> None:
+    """Add a switch, so that a power cut leaves the history with it or without it."""
+    lines = [json.dumps(asdict(each)) + "\n" for each in (*switches(into), switch)]
+    scratch = into / f".{NAME}"
+    with scratch.open("w", encoding="utf-8") as file:
+        file.write("".join(lines))
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(into / NAME)
