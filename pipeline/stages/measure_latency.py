@@ -18,7 +18,7 @@ from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph
 from pipeline.stages.peer import Peer
-from targets.base import HasFp16, OnDevice, TimesLayers
+from targets.base import HasFp16, OnDevice, RacesFloat, TimesLayers
 from targets.measure_apart import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement, Settings, from_json, to_json
@@ -27,6 +27,8 @@ IMAGES = 64
 """Different images that the measured runs take in turn."""
 FINDINGS, INSTRUCTIONS, LAYERS = "findings.json", "instructions.json", "layers.json"
 OWN_GRAPH = "own_graph.json"
+RACE = "race_there"
+"""FP32 and INT8 in alternation on a device, in this order."""
 PIXELS, OWN, INT8, PEER, PREPARATION = "fp32", "own", "int8", "peer", "preparation"
 """What is measured: model.onnx from pixels on, the network as its user runs it, the engine, onnxruntime's own
 INT8, and what the user's network needs before it runs."""
@@ -57,7 +59,8 @@ class Measure(Stage):
 
         Of a target that is this machine, peer.json has the latency of onnxruntime's own INT8. Where an
         emulator runs the engine, instructions.json has what one inference executes; where layers can be timed
-        one by one, layers.json has what each takes; where FP16 competes, fp16.json has its latency.
+        one by one, layers.json has what each takes; where FP16 competes, fp16.json has its latency. Where a
+        device runs FP32 too, race_there.json has both.
 
         What runs here alternates, so that a drift of the machine hits all.
         """
@@ -83,6 +86,12 @@ class Measure(Stage):
         fp16 = target.fp16_latency() if isinstance(target, HasFp16) else None
         if fp16:
             (output / "fp16.json").write_text(to_json([fp16]))
+        if isinstance(target, RacesFloat):
+            with progress.task(f"race FP32 and INT8 on {self.engine.device}", None):
+                fp32 = self.float_model.file("model.onnx")
+                raced = target.race(self.engine.path, fp32, images, self.settings, self.threads)
+            if raced is not None:
+                (output / f"{RACE}.json").write_text(to_json(raced))
         (output / FINDINGS).write_text(json.dumps([asdict(one) for one in target.findings()]))
 
     def _here(self, scratch: Path, images: NDArray[np.uint8], output: Path, progress: Progress) -> None:

@@ -35,7 +35,7 @@ from pipeline.report.sections.toolchain_checks import ToolchainCheck
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.compared import Compared
 from pipeline.stages.compile import CompiledEngine
-from pipeline.stages.measure_latency import INT8, PIXELS, Measurements
+from pipeline.stages.measure_latency import INT8, PIXELS, RACE, Measurements
 from pipeline.stages.peer import Peer
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
 from targets.base import BuildState, NamesFloatLayers, Origin
@@ -154,6 +154,9 @@ class WriteReport(Stage):
         layers = self._measured.layers()
         if int8 and fp16:
             return Race("FP16", speed_ratio(fp16[0], int8[0]), origin, layers)
+        raced = self._measured.runs(RACE)
+        if raced:
+            return Race("FP32", speed_ratio(raced[0], raced[1]), origin, layers)
         speed = compared.speed(compared.baseline)
         if speed is not None:
             return Race("FP32", speed, origin, layers)

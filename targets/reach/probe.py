@@ -33,14 +33,14 @@ print(json.dumps(dict(
     cpu_parts=sorted(set(told("CPU part"))),
     cpu_flags=sorted(set(" ".join(told("flags", "Features")).split())),
     cores=len(os.sched_getaffinity(0)), memory_bytes=memory, free_bytes=disk.f_bavail * disk.f_frsize,
-    numpy=version("numpy"), opencv=version("cv2"),
+    numpy=version("numpy"), opencv=version("cv2"), onnxruntime=version("onnxruntime"),
 )))
 """
 
 
 @dataclass(frozen=True)
 class BoardFacts:
-    """A device, as it describes itself. numpy and opencv are versions, None where they are missing."""
+    """A device, as it describes itself. numpy, opencv and onnxruntime are versions, None where missing."""
 
     python: tuple[int, ...]
     machine: str
@@ -53,6 +53,7 @@ class BoardFacts:
     free_bytes: int
     numpy: str | None
     opencv: str | None
+    onnxruntime: str | None
 
     @property
     def identity(self) -> str:
