@@ -5,6 +5,7 @@ from itertools import chain
 
 from pipeline.report.model.build_report import SECTIONS, Report
 from pipeline.report.section import ReportSection
+from pipeline.report.sections.provenance import ran_on
 from pipeline.report.template import render_page, render_part
 
 
@@ -14,6 +15,7 @@ def render_html(report: Report, sections: Sequence[ReportSection[Report]] = SECT
     return render_page(
         "report.html.j2",
         report=report,
+        ran_on=ran_on(report.machines),
         lead=list(chain.from_iterable(section.html_lead(report) for section in sections)),
         tiles=list(chain.from_iterable(section.tiles(report) for section in sections)),
         sections=[

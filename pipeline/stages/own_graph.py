@@ -34,7 +34,7 @@ class OwnGraph:
             ), "the network as torch exports it: float32 NCHW, normalised before"
         std, mean = np.array(model.std), np.array(model.mean)
         scale, offset = 1 / (255 * std), -mean / std
-        network = PreparedNetwork(self.weights.path, model.layout, tuple(scale), tuple(offset))
+        network = PreparedNetwork(self._file(model, scratch), model.layout, tuple(scale), tuple(offset))
         return network, f"{model.path.name} as it came"
 
     def behind_pixels(self, scratch: Path) -> PreparedNetwork:
@@ -42,3 +42,15 @@ class OwnGraph:
         from targets.peers.behind_pixels import write_behind_pixels
 
         return write_behind_pixels(self.float_model.file("model.onnx"), scratch / "behind_pixels.onnx")
+
+    def _file(self, model: ForeignModel, scratch: Path) -> Path:
+        """Return the file as it came, or, where onnxruntime does not load it, the copy that it loads."""
+        import onnx
+
+        from pipeline.models.foreign.original import loadable
+
+        changed = loadable(model, onnx.load(self.weights.path, load_external_data=False))
+        if changed is None:
+            return self.weights.path
+        (scratch / model.path.name).write_bytes(changed)
+        return scratch / model.path.name

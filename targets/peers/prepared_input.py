@@ -20,6 +20,13 @@ from targets.runtime.exact.session import LADDER, open_session
 if TYPE_CHECKING:
     import onnxruntime
 
+ELEMENTS: dict[str, type[np.generic]] = {
+    "tensor(uint8)": np.uint8,
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+}
+"""What onnxruntime calls the elements of inputs."""
+
 
 @dataclass(frozen=True)
 class PreparedNetwork:
@@ -73,17 +80,25 @@ class PreparedRunner:
         self._network, self._session = network, session
         (source,) = session.get_inputs()
         self._name = source.name
-        self._floats = source.type == "tensor(float)"
-        self._one_by_one = isinstance(source.shape[0], int)
+        self._element = ELEMENTS[source.type]
+        self._together = source.shape[0] if isinstance(source.shape[0], int) else None
 
     def prepare(self, images: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
-        """Return the inputs for images [N, H, W, C]: one for all, or one each where the graph takes one."""
-        values = self._network.prepared(images, self._floats)
-        return [values[n : n + 1] for n in range(len(values))] if self._one_by_one else [values]
+        """Return the inputs for images [N, H, W, C]: one for all, or one each where the graph has a number.
+
+        A graph that takes several at once gets each image so many times.
+        """
+        values = self._network.prepared(images, self._element is not np.uint8)
+        values = values.astype(self._element, copy=False)
+        if self._together is None:
+            return [values]
+        return [np.repeat(one[None], self._together, axis=0) for one in values]
 
     def infer(self, inputs: list[NDArray[np.generic]]) -> NDArray[np.float32]:
         """Return the first output for what `prepare` returned, [N, ...]."""
         parts = [self._session.run(None, {self._name: one})[0] for one in inputs]
+        if self._together is not None:
+            parts = [part[:1] for part in parts]
         found: NDArray[np.float32] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return found
 

@@ -7,7 +7,6 @@ bit-exact bilinear resize, so the same picture gives the same bytes on every mac
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -16,6 +15,8 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 
 import cv2
 import numpy as np
+
+from .damage import listening, what_is_damaged
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
@@ -27,7 +28,6 @@ FITS = ("pad", "crop", "stretch")
 LONGEST = 16  # sides; see Preprocessing
 MARGIN = (256, 224)  # what large pictures shrink to, and what is cut out of that: as networks for ImageNet do
 VOID = 255  # in a mask: a pixel that nobody labelled
-MARKER = re.compile(b"\xff[\x01\xc0-\xcf\xd8-\xfe]")  # of a JPEG segment; not RSTn, nor FF 00 within a scan
 
 
 class ImageError(ValueError):
@@ -37,34 +37,24 @@ class ImageError(ValueError):
 def decode(encoded: bytes, channels: int) -> Image:
     """Decode a JPEG, PNG, BMP, WebP or other still picture into uint8 [H, W, channels], RGB or gray.
 
-    The orientation in EXIF is applied. Raises ImageError if the bytes are no complete picture: decoders fill
-    the missing part of a truncated JPEG with grey and report success, so its end is looked for here.
+    The orientation in EXIF is applied. Raises ImageError if the bytes are no complete picture, also where
+    the decoder would fill in what is missing.
     """
-    if encoded[:2] == b"\xff\xd8" and not _has_end(encoded):
-        raise ImageError("the JPEG is cut off: its end marker is missing")
+    damage = what_is_damaged(encoded)
+    if damage is not None:
+        raise ImageError(damage)
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag) if encoded else None
+        with listening(encoded) as heard:
+            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag) if encoded else None
     except cv2.error as error:  # a picture larger than OpenCV's own limit
         raise ImageError("the decoder refuses it: " + str(error).strip().splitlines()[-1]) from None
+    if heard:
+        raise ImageError(f"the JPEG is damaged: {heard[0]}")
     if image is None:
         raise ImageError("not a picture that OpenCV can decode" if encoded else "the file is empty")
     pixels = np.asarray(image, np.uint8)
     return pixels[:, :, None] if channels == 1 else np.ascontiguousarray(pixels[:, :, ::-1])
-
-
-def _has_end(jpeg: bytes) -> bool:
-    """Follow the segments to the end marker (ITU-T T.81, B.1.1); phones append films to pictures."""
-    place = 2
-    while True:
-        marker = MARKER.search(jpeg, place)
-        if marker is None or marker.group() == b"\xff\xd9":
-            return marker is not None
-        alone = marker.group() in (
-            b"\xff\x01",
-            b"\xff\xd8",
-        )  # TEM and SOI; all others begin with their length
-        place = marker.end() + (0 if alone else int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big"))
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ def link_functions(objects: Path, isa: Isa, output: Path) -> None:
 
 def link_program(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -> None:
     """Link a static command-line program that needs nothing on the board."""
-    sources = [table, *(NATIVE / name for name in ("run.c", "pool.c", "main.c", "png.c", "inflate.c"))]
+    native = ("run.c", "pool.c", "main.c", "png.c", "png_pixels.c", "inflate.c")
+    sources = [table, *(NATIVE / name for name in native)]
     machine = isa.triple.split("-")[0]
     _zig(["-target", f"{machine}-linux-musl", *STATIC], sources, objects, output)
 

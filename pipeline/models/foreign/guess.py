@@ -159,7 +159,7 @@ def _by_the_shapes(path: Path, found: Input) -> tuple[Description, list[str]]:
     if height is None or width is None:
         reasons.append(f"size: the graph takes any; {USUAL_SIDE} is usual")
     output = read_output(path)
-    of_pixels = len(output) == 4
+    of_pixels = len(output) == 4 and output[2:] != (1, 1)
     if of_pixels:
         reasons.append(f"task: the output has {len(output)} dimensions, so it classifies pixels")
     description = Description(

@@ -1,10 +1,11 @@
 """What a graph does to pixels before its first convolution: found, and written as exported models have it.
 
 Networks come with their normalisation inside (TensorFlow's converters write it into the graph) or outside
-(the description then says mean and std), in NCHW or NHWC. All of that is a scale and an offset a channel.
+(the description then says mean and std), in NCHW or NHWC. All of that is a scale and an offset a channel, an
+order of channels, and a border.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.onnx_graph import attribute
-from pipeline.errors import CheckpointError
-from pipeline.models.foreign.channel_order import take_rgb
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.foreign.normal_form.read_normal import read_normal
 from pipeline.models.foreign.onnx_file import Input, read_input
@@ -23,51 +22,80 @@ from targets.runtime.preprocess import Preprocessing
 
 
 @dataclass(frozen=True)
+class Border:
+    """Constant pixels around the images: top, left, bottom, right; their value a channel, float64 [C]."""
+
+    pads: tuple[int, int, int, int]
+    value: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Start:
-    """Where the network proper begins: a tensor NCHW that is pixel * scale + offset, both float64 [C]."""
+    """Where the network proper begins: a tensor of which each channel is pixel * scale + offset.
+
+    scale and offset: float64 [C], in the order of the tensor's own channels; order: which channel of RGB
+    pixels each one is. nhwc: whether the network wants its channels last. border: what it pads first.
+    """
 
     tensor: str
     scale: NDArray[np.float64]
     offset: NDArray[np.float64]
+    order: tuple[int, ...]
+    nhwc: bool = False
+    border: Border | None = None
+
+    def behind(self, tensor: str, step: "_Step") -> "Start":
+        """Return the start behind a node that does this step."""
+        order = self.order if step.order is None else tuple(self.order[k] for k in step.order)
+        scale, offset = (
+            values if step.order is None else np.broadcast_to(values, len(order))[list(step.order)]
+            for values in (self.scale, self.offset)
+        )
+        border = step.border or self.border
+        if step.border is None and border is not None:
+            value = border.value
+            if step.order is not None:
+                value = np.broadcast_to(value, len(order))[list(step.order)]
+            border = replace(border, value=value * step.factor + step.shift)
+        return Start(
+            tensor,
+            scale * step.factor,
+            offset * step.factor + step.shift,
+            order,
+            self.nhwc and not step.to_nchw,
+            border,
+        )
 
 
 def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Input) -> Start:
-    """Take normalisation and layout out of the beginning of the graph, and return what is now its start.
+    """Take normalisation, layout and padding out of the beginning of the graph, and return what is left.
 
-    Where the graph's input is float, the description's mean and std come first. Where its channels are BGR
-    the first convolutions are turned to RGB. Raises CheckpointError if an NHWC input is used before it is
-    turned to NCHW, or BGR by something else than a convolution.
+    Where the graph's input is float, the description's mean and std come first, and its order of channels.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     std, mean = np.array(source.std), np.array(source.mean)
     described = found.takes_floats
-    scale = 1 / (255 * std) if described else np.ones(source.channels)
-    offset = -mean / std if described else np.zeros(source.channels)
-    tensor, nhwc = model.graph.input[0].name, source.layout == "NHWC"
+    order = tuple(range(source.channels))
+    start = Start(
+        model.graph.input[0].name,
+        1 / (255 * std) if described else np.ones(source.channels),
+        -mean / std if described else np.zeros(source.channels),
+        order[::-1] if source.colors == "BGR" else order,
+        source.layout == "NHWC",
+    )
     while True:
-        readers = [node for node in model.graph.node if tensor in node.input]
-        step = _step(readers[0], tensor, constants, nhwc) if len(readers) == 1 else None
-        if step is None or (step.to_nchw and not nhwc):
-            break
-        scale, offset = scale * step.factor, offset * step.factor + step.shift
-        nhwc = nhwc and not step.to_nchw
-        tensor = readers[0].output[0]
+        readers = [node for node in model.graph.node if start.tensor in node.input]
+        step = _step(readers[0], start, constants) if len(readers) == 1 else None
+        if step is None:
+            return start
+        start = start.behind(readers[0].output[0], step)
         model.graph.node.remove(readers[0])
-    if nhwc:
-        raise CheckpointError(
-            f"{source.path}: its NHWC input is used by {readers[0].op_type if readers else 'nothing'} before"
-            " a Transpose to NCHW; ONNX convolutions are NCHW."
-        )
-    if source.colors == "BGR":
-        take_rgb(model.graph, tensor, source.path)
-        scale, offset = (np.broadcast_to(values, source.channels)[::-1] for values in (scale, offset))
-    return Start(tensor, scale, offset)
 
 
 def normalises_itself(path: Path, layout: str, channels: int) -> bool:
     """Whether the graph begins with a normalisation, so that its float input is plain pixels.
 
-    Raises CheckpointError for a file that cannot be read, or an NHWC input that is not turned to NCHW.
+    Raises CheckpointError for a file that cannot be read.
     """
     model, found = read_normal(path), read_input(path)
     pixels = Preprocessing(1, 1, channels, fit="pad")
@@ -115,25 +143,71 @@ def begin_with_pixels(
 
 @dataclass(frozen=True)
 class _Step:
-    """What a node does to each value, x * factor + shift, both [1] or [C], or to the layout."""
+    """What a node does: to each value, x * factor + shift, both [1] or [C]; or to layout, order, border."""
 
-    factor: NDArray[np.float64]
-    shift: NDArray[np.float64]
+    factor: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
+    shift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
     to_nchw: bool = False
+    order: tuple[int, ...] | None = None
+    border: Border | None = None
 
 
-def _step(
-    node: onnx.NodeProto, tensor: str, constants: dict[str, NDArray[np.generic]], nhwc: bool
-) -> _Step | None:
-    """Return what a node that reads `tensor` does; None if it is not a step of a normalisation."""
+def _step(node: onnx.NodeProto, start: Start, constants: dict[str, NDArray[np.generic]]) -> _Step | None:
+    """Return what a node that reads the start does; None if it is not a step of a normalisation."""
+    given = [constants.get(name) for name in node.input if name != start.tensor and name]
+    if any(value is None for value in given):
+        return None
+    values = [value for value in given if value is not None]
     if node.op_type in ("Cast", "Identity"):
-        return _Step(np.ones(1), np.zeros(1))
+        return _Step()
+    if node.op_type in ("Transpose", "Reshape"):
+        return _Step(to_nchw=True) if _turns(node, start, values) else None
+    if node.op_type == "Pad":
+        border = _border(node, start, values) if start.border is None else None
+        return None if border is None else _Step(border=border)
+    if node.op_type in ("Gather", "Slice"):
+        order = _order(node, start, values)
+        return None if order is None else _Step(order=order)
+    value = _per_channel(values[0], start.nhwc) if len(values) == 1 else None
+    return None if value is None else _arithmetic(node.op_type, node.input[0] == start.tensor, value)
+
+
+def _turns(node: onnx.NodeProto, start: Start, values: list[NDArray[np.generic]]) -> bool:
+    """Whether a node turns NHWC to NCHW. Of one channel TensorFlow's converter writes that as a Reshape."""
+    if not start.nhwc:
+        return False
     if node.op_type == "Transpose":
-        turned = attribute(node, "perm", []) == [0, 3, 1, 2]
-        return _Step(np.ones(1), np.zeros(1), to_nchw=True) if turned else None
-    other = [name for name in node.input if name != tensor]
-    value = _per_channel(constants[other[0]], nhwc) if len(other) == 1 and other[0] in constants else None
-    return None if value is None else _arithmetic(node.op_type, node.input[0] == tensor, value)
+        return bool(attribute(node, "perm", []) == [0, 3, 1, 2])
+    return len(start.order) == 1 and values[0].size == 4 and int(values[0].ravel()[1]) == 1
+
+
+def _border(node: onnx.NodeProto, start: Start, values: list[NDArray[np.generic]]) -> Border | None:
+    """Return what a Pad of constant pixels in front of height and width adds."""
+    if attribute(node, "mode", b"constant") != b"constant" or not values or values[0].size != 8:
+        return None
+    begin, end = values[0].astype(np.int64).reshape(2, 4)
+    height, width = (1, 2) if start.nhwc else (2, 3)
+    others = [axis for axis in range(4) if axis not in (height, width)]
+    if begin[others].any() or end[others].any() or min(*begin, *end) < 0:
+        return None
+    pads = (int(begin[height]), int(begin[width]), int(end[height]), int(end[width]))
+    return Border(pads, np.array(values[1] if len(values) > 1 else 0.0, np.float64).reshape(-1)[:1])
+
+
+def _order(node: onnx.NodeProto, start: Start, values: list[NDArray[np.generic]]) -> tuple[int, ...] | None:
+    """Return which channel each one becomes, where a node only moves them: RGB to BGR, mostly."""
+    channels, place = len(start.order), 3 if start.nhwc else 1
+    numbers = [value.astype(np.int64).ravel().tolist() for value in values]
+    if node.op_type == "Gather":
+        if int(attribute(node, "axis", 0)) % 4 != place or values[0].ndim != 1:
+            return None
+        found = [index % channels for index in numbers[0]]
+    else:  # Slice has starts, ends, axes and steps
+        if len(numbers) != 4 or [axis % 4 for axis in numbers[2]] != [place]:
+            return None
+        ends = None if numbers[1][0] < -channels else numbers[1][0]
+        found = list(range(channels))[slice(numbers[0][0], ends, numbers[3][0])]
+    return tuple(found) if sorted(found) == list(range(channels)) else None
 
 
 def _arithmetic(operator: str, first: bool, value: NDArray[np.float64]) -> _Step | None:

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.foreign.ending import ending
+from pipeline.models.foreign.normal_form.explicit_padding import (
+    pads_unlike_onnxruntime,
+    write_padding_down,
+)
 from pipeline.models.foreign.normal_form.half_precision import is_half
+from pipeline.models.foreign.normal_form.known_shapes import fix_the_size
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
+from targets.peers.prepared_input import ELEMENTS
 
 
 @contextmanager
@@ -41,7 +47,7 @@ class Original:
         file = onnx.load(model.path, load_external_data=False)
         with refusals(model.path):
             self._session = onnxruntime.InferenceSession(
-                _loadable(model.path, file), options, providers=providers
+                loadable(model, file) or str(model.path), options, providers=providers
             )
         self._output = model.output or file.graph.output[0].name
         self.ending = ending(file, self._output)
@@ -56,7 +62,7 @@ class Original:
         model, (source, *_) = self._model, self._session.get_inputs()
         pixels = source.type == "tensor(uint8)"
         fed: NDArray[np.generic] = model.fed(image) if pixels else model.normalised(image)
-        fed = fed.astype(_ELEMENTS[source.type], copy=False)
+        fed = fed.astype(ELEMENTS[source.type], copy=False)
         if isinstance(source.shape[0], int) and source.shape[0] > 1:
             fed = np.repeat(fed, source.shape[0], axis=0)
         with refusals(model.path):
@@ -69,14 +75,19 @@ class Original:
         return np.asarray(shares.mean(1))
 
 
-def _loadable(path: Path, file: onnx.ModelProto) -> str | bytes:
-    """Return what onnxruntime loads: the file, or a copy where two nodes have one name."""
+def loadable(model: ForeignModel, file: onnx.ModelProto) -> bytes | None:
+    """Return the network in words that onnxruntime takes; None if it takes the file as it is.
+
+    `file` is the file without its external data. Two nodes of one name are named apart, and padding that
+    onnxruntime does not work out is written down.
+    """
     names = [node.name for node in file.graph.node if node.name]
-    if len(set(names)) == len(names):
-        return str(path)
-    model = onnx.load(path)
-    name_every_node(model)
-    return bytes(model.SerializeToString())
-
-
-_ELEMENTS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+    pads = pads_unlike_onnxruntime(file)
+    if len(set(names)) == len(names) and not pads:
+        return None
+    changed = onnx.load(model.path)
+    name_every_node(changed)
+    if pads:
+        fix_the_size(changed, model.layout, model.input_shape)
+        write_padding_down(changed)
+    return bytes(changed.SerializeToString())

@@ -10,7 +10,9 @@ import onnx
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
+from pipeline.models.foreign.first_convolution import begin_with_a_convolution
 from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
+from pipeline.models.foreign.normal_form.explicit_padding import write_padding_down
 from pipeline.models.foreign.normal_form.free_batch import fixed_batch, free_the_batch
 from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
@@ -39,11 +41,13 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     model = folded(model, source.path)
     with refusals(source.path):
         write_computed_shapes(model)
+        write_padding_down(model)
     drop_ending(model, say)
     write_means_as_pooling(model)
     write_reshapes_as_flatten(model)
     drop_unused(model)
-    begin_with_pixels(model, source, take_normalisation(model, source, found), dynamic_batch)
+    start = begin_with_a_convolution(model.graph, take_normalisation(model, source, found), say)
+    begin_with_pixels(model, source, start, dynamic_batch)
     end_with_logits(model, source, say)
     name_every_node(model)
     onnx.checker.check_model(model, full_check=True)

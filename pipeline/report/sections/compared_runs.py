@@ -12,11 +12,11 @@ from rich.text import Text
 from pipeline.report import figures
 from pipeline.report.record import Record
 from pipeline.report.section import MarkdownTable, ReportSection
-from pipeline.report.sections.latency import Quantile, SpeedRatio, speed_up
+from pipeline.report.sections.latency import Quantile, SpeedRatio, times_as_fast
 from pipeline.report.sections.provenance import Subject
 from pipeline.report.table import FigureTable
 
-HEAD = ("Timed in alternation", "p50", "INT8 is", "same top-1 as FP32")
+HEAD = ("Timed in alternation", "p50", "INT8, times as fast", "same top-1 as FP32")
 
 
 class ComparedRun(Record):
@@ -40,7 +40,7 @@ class ComparedRow:
 
     name: str
     p50: str
-    int8_is: str
+    times_as_fast: str
     agreement: str
     details: tuple[str, ...]
 
@@ -85,7 +85,7 @@ class ComparedRunSection(ReportSection[TimedBeside]):
         if rows:
             table = FigureTable(*HEAD)
             for row in rows:
-                table.add_row(row.name, row.p50, row.int8_is, row.agreement)
+                table.add_row(row.name, row.p50, row.times_as_fast, row.agreement)
             yield table
         for line in _notes(report, [f"{row.name}: {'; '.join(row.details)}" for row in rows]):
             yield Padding(Text(line, style="dim"), (0, 0, 0, 1))
@@ -94,7 +94,7 @@ class ComparedRunSection(ReportSection[TimedBeside]):
         """Yield the rows, which say what each of them is."""
         rows = compared_rows(report.compared)
         if rows:
-            cells = [(r.name, r.p50, r.int8_is, r.agreement, "; ".join(r.details)) for r in rows]
+            cells = [(r.name, r.p50, r.times_as_fast, r.agreement, "; ".join(r.details)) for r in rows]
             yield MarkdownTable((HEAD[0].lower(), *HEAD[1:], "what it is"), tuple(cells))
         yield from _notes(report)
 
@@ -119,7 +119,7 @@ def _row(run: ComparedRun) -> ComparedRow:
     return ComparedRow(
         name=f"{run.name} (this report's FP32)" if run.baseline else run.name,
         p50=f"{figures.milliseconds(run.p50.ms)} {figures.milliseconds_interval(run.p50.interval)}",
-        int8_is="" if run.speed is None else speed_up(run.speed, than="this"),
+        times_as_fast="" if run.speed is None else times_as_fast(run.speed),
         agreement=agreement,
         details=tuple(details),
     )

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pydantic import NonNegativeInt, PositiveInt
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.report import figures
@@ -112,7 +113,7 @@ class Int8CoverageSection(ReportSection[Covered]):
     def terminal(self, report: Covered) -> Iterator[RenderableType]:
         """Yield what computes in float, and the layers that were left there on purpose."""
         if report.coverage is not None:
-            yield Text(f"\n INT8: {in_float(report.coverage)}", style="dim")
+            yield Padding(Text(f"INT8: {in_float(report.coverage)}", style="dim"), (1, 0, 0, 1))
         found = report.mixed
         if found is None:
             return

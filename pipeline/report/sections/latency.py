@@ -1,6 +1,7 @@
 """Latency of FP32 and INT8, with the state of the machine, or the instructions that an emulator counts."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt
@@ -112,7 +113,9 @@ class LatencySection(ReportSection[Timed]):
 
     def html(self, report: Timed) -> Mapping[str, object]:
         """Return each network's latency with its drawing, and what describes them."""
+        shared = shared_circumstances(report)
         return {
+            "shared": shared,
             "latencies": [
                 (name, latency, latency_plot(latency.runs_ns) if isinstance(latency, Latency) else None)
                 for name, latency in _both(report)
@@ -125,6 +128,7 @@ class LatencySection(ReportSection[Timed]):
             "circumstances": circumstances,
             "stopping": stopping,
             "machine_state": machine_state,
+            "own_noise": lambda latency: own_noise(latency, shared),
         }
 
     def terminal(self, report: Timed) -> Iterator[RenderableType]:
@@ -160,6 +164,31 @@ class LatencySection(ReportSection[Timed]):
         yield "Latency intervals lie between order statistics, widened for autocorrelation."
 
 
+@dataclass(frozen=True)
+class SharedCircumstances:
+    """What is true of FP32's latency and INT8's, and so is said once."""
+
+    noisy: tuple[str, ...] = ()
+    state: str = ""
+
+
+def shared_circumstances(report: Timed) -> SharedCircumstances:
+    """Return the reasons for noise, and the state of the machine, that both latencies have."""
+    fp32, int8 = report.latency_fp32, report.latency_int8
+    if isinstance(fp32, NotMeasured) or isinstance(int8, NotMeasured):
+        return SharedCircumstances()
+    state = machine_state(fp32)
+    return SharedCircumstances(
+        noisy=tuple(reason for reason in fp32.noisy if reason in int8.noisy),
+        state=state if state == machine_state(int8) else "",
+    )
+
+
+def own_noise(latency: Latency, shared: SharedCircumstances) -> tuple[str, ...]:
+    """Return the reasons for noise that only this latency has."""
+    return tuple(reason for reason in latency.noisy if reason not in shared.noisy)
+
+
 def quantile(latency: Latency | NotMeasured, name: str) -> str:
     """Write p50, p90 or p99 with its interval."""
     if isinstance(latency, NotMeasured):
@@ -177,9 +206,14 @@ def throughput(latency: Latency | NotMeasured) -> str:
 
 def speed_up(speed: SpeedRatio, than: str = "FP32") -> str:
     """Write how fast INT8 is against FP32: 3.12 [3.11, 3.13] times as fast."""
+    return f"{times_as_fast(speed)} times as fast as {than}"
+
+
+def times_as_fast(speed: SpeedRatio) -> str:
+    """Write the factor alone: 3.12 [3.11, 3.13]."""
     fastest = f"{1 / speed.interval.low:.2f}" if speed.interval.low > 0 else "unbounded"
     slowest = 0.0 if speed.interval.high is None else 1 / speed.interval.high
-    return f"{1 / speed.ratio:.2f} [{slowest:.2f}, {fastest}] times as fast as {than}"
+    return f"{1 / speed.ratio:.2f} [{slowest:.2f}, {fastest}]"
 
 
 def circumstances(latency: Latency) -> str:
@@ -244,12 +278,16 @@ def _both(report: Timed) -> tuple[tuple[str, MeasuredLatency], ...]:
 def _notes(report: Timed) -> Iterator[Text]:
     if report.speed is not None:
         yield Text(f"INT8 is {speed_up(report.speed)}")
+    shared = shared_circumstances(report)
+    if shared.noisy:
+        yield Text(f"FP32 and INT8 are noisy: {'; '.join(shared.noisy)}", style="yellow")
     for name, latency in _both(report):
         if isinstance(latency, NotMeasured):
             yield Text(f"{name} not measured: {latency.reason}", style="yellow")
         else:
             yield Text(f"{name}: {circumstances(latency)}", style="dim")
-            yield from (Text(f"{name} is noisy: {reason}", style="yellow") for reason in latency.noisy)
+            if noisy := own_noise(latency, shared):
+                yield Text(f"{name} is noisy: {'; '.join(noisy)}", style="yellow")
     if report.instructions_int8 is not None:
         yield Text(f"INT8 executes {instructions(report.instructions_int8)}")
 

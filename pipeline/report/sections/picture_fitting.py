@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from pydantic import NonNegativeInt, PositiveInt
+from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.report import figures
@@ -50,10 +51,11 @@ class PictureFittingSection(ReportSection[Fitted]):
             return None
         return {"line": fitting_line(report.fitting), "picture": report.fitting.picture}
 
-    def terminal(self, report: Fitted) -> Iterator[Text]:
+    def terminal(self, report: Fitted) -> Iterator[Padding]:
         """Yield the rule in words."""
         if report.fitting is not None:
-            yield Text(f"\n pictures: {fitting_line(report.fitting)}", style="dim")
+            line = Text(f"pictures: {fitting_line(report.fitting)}", style="dim")
+            yield Padding(line, (1, 0, 0, 1))
 
     def markdown(self, report: Fitted) -> Iterator[str]:
         """Yield the rule in words."""

@@ -1,9 +1,10 @@
 """Where every figure comes from: what was built from what, the machines, the tools, and the methods."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from pydantic import NonNegativeInt, PositiveInt
+from rich.text import Text
 
 from pipeline.report.record import Record, Sha256
 from pipeline.report.section import ReportSection
@@ -71,3 +72,22 @@ class ProvenanceSection(ReportSection[Provenance]):
     def html(self, report: Provenance) -> Mapping[str, object]:
         """Return all of it."""
         return {"subject": report.subject, "machines": report.machines, "tools": report.tools}
+
+    def terminal_lead(self, report: Provenance) -> Iterator[Text]:
+        """Yield the processors."""
+        yield from (Text(line, style="dim") for line in ran_on(report.machines))
+
+    def markdown_lead(self, report: Provenance) -> Iterator[str]:
+        """Yield the processors."""
+        yield f"{'; '.join(ran_on(report.machines))}."
+
+
+def ran_on(machines: tuple[Machine, Machine]) -> tuple[str, ...]:
+    """Name the processors that FP32 and INT8 ran on: once if it is the same."""
+    fp32, int8 = machines
+    if (fp32.origin, fp32.description) == (int8.origin, int8.description):
+        return (f"ran on {fp32.origin}: {fp32.description}",)
+    return tuple(
+        f"{name} ran on {machine.origin}: {machine.description}"
+        for name, machine in (("INT8", int8), ("FP32", fp32))
+    )

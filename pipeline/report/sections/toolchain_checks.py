@@ -40,7 +40,7 @@ class ToolchainCheckSection(ReportSection[CheckedByToolchain]):
         """Yield a table of them."""
         if not report.checks:
             return
-        table = FigureTable("CheckedByToolchain", "")
+        table = FigureTable("Checked", "")
         for check in report.checks:
             style = "green" if check.outcome == "passed" else "yellow"
             table.add_row(Text(check.outcome, style=style), check.message)

@@ -145,6 +145,16 @@ static void dynamic(stream *s) {
   else compressed(s, &literals, &distances);
 }
 
+/* RFC 1950, 8: the Adler-32 of what was packed, behind the data. */
+static int is_sum(const uint8_t *told, const uint8_t *data, size_t size) {
+  uint32_t a = 1, b = 0;
+  for (size_t i = 0; i < size; i++) {
+    a = (a + data[i]) % 65521;
+    b = (b + a) % 65521;
+  }
+  return told[0] == b >> 8 && told[1] == (b & 255) && told[2] == a >> 8 && told[3] == (a & 255);
+}
+
 int edgec_inflate(const uint8_t *packed, size_t packed_size, uint8_t *out, size_t size) {
   if (packed_size < 6 || (packed[0] & 15) != 8 || (packed[0] * 256 + packed[1]) % 31 || packed[1] & 32) return -1;
   stream s = {.in = packed, .in_size = packed_size, .in_at = 2, .out = out, .out_size = size};
@@ -157,5 +167,5 @@ int edgec_inflate(const uint8_t *packed, size_t packed_size, uint8_t *out, size_
     default: s.failed = 1;
     }
   }
-  return s.failed || s.out_at != size ? -1 : 0;
+  return s.failed || s.out_at != size || s.in_at + 4 > s.in_size || !is_sum(s.in + s.in_at, out, size) ? -1 : 0;
 }

@@ -1,107 +1,130 @@
-/* PNG (ISO/IEC 15948). Checksums are not checked: inflate and the size of the result catch damage. */
+/* PNG files (ISO/IEC 15948): their chunks and checksums, and the orientation that eXIf may say. */
 #include "png.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRAY = 0, RGB = 2, PALETTE = 3, GRAY_ALPHA = 4, RGB_ALPHA = 6, LARGEST_SIDE = 16384, LARGEST_FILE = 1 << 28 };
+enum { LARGEST_SIDE = 16384, LARGEST_FILE = 1 << 28, ORIENTATION = 0x0112, SHORT = 3, ENTRY = 12 };
 
 typedef struct {
-  int height, width, kind, samples; /* samples of a pixel in the file */
-  uint8_t palette[256 * 3];
-  uint8_t *packed;
+  edgec_png png;
+  uint8_t *packed; /* image data */
   size_t packed_size;
-} png;
+  int has_palette;
+} contents;
 
 static uint32_t big_endian(const uint8_t *b) { return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]; }
 
-static const char *header(png *p, const uint8_t *data, uint32_t size) {
-  static const int samples[] = {[GRAY] = 1, [RGB] = 3, [PALETTE] = 1, [GRAY_ALPHA] = 2, [RGB_ALPHA] = 4};
-  if (size != 13) return "the PNG header is damaged";
+/* Annex D. */
+static uint32_t checksum(const uint8_t *data, size_t size) {
+  static uint32_t table[256];
+  if (!table[1])
+    for (uint32_t n = 0; n < 256; n++) {
+      table[n] = n;
+      for (int bit = 0; bit < 8; bit++) table[n] = table[n] & 1 ? 0xedb88320u ^ (table[n] >> 1) : table[n] >> 1;
+    }
+  uint32_t crc = 0xffffffffu;
+  for (size_t i = 0; i < size; i++) crc = table[(crc ^ data[i]) & 255] ^ (crc >> 8);
+  return ~crc;
+}
+
+static int depth_fits(int kind, int depth) {
+  switch (kind) {
+  case PNG_GRAY: return depth == 1 || depth == 2 || depth == 4 || depth == 8 || depth == 16;
+  case PNG_PALETTE: return depth == 1 || depth == 2 || depth == 4 || depth == 8;
+  case PNG_RGB:
+  case PNG_GRAY_ALPHA:
+  case PNG_RGB_ALPHA: return depth == 8 || depth == 16;
+  default: return 0;
+  }
+}
+
+static const char *header(edgec_png *p, const uint8_t *data, uint32_t size) {
+  static const int samples[] = {[PNG_GRAY] = 1, [PNG_RGB] = 3, [PNG_PALETTE] = 1, [PNG_GRAY_ALPHA] = 2, [PNG_RGB_ALPHA] = 4};
+  if (size != 13 || p->width || !depth_fits(data[9], data[8]) || data[10] || data[11] || data[12] > 1)
+    return "the PNG header is damaged";
   uint32_t width = big_endian(data), height = big_endian(data + 4);
   if (!width || !height || width > LARGEST_SIDE || height > LARGEST_SIDE) return "the picture's size is out of range";
-  if (data[8] != 8 || data[9] > RGB_ALPHA || data[9] == 1 || data[9] == 5) return "only PNG with 8 bits a channel can be read";
-  if (data[10] || data[11] || data[12]) return "interlaced PNG cannot be read";
   p->width = (int)width;
   p->height = (int)height;
+  p->depth = data[8];
   p->kind = data[9];
   p->samples = samples[p->kind];
+  p->interlaced = data[12];
   return NULL;
 }
 
-/* Walk the chunks; image data is moved together at the front of the file's buffer. */
-static const char *chunks(png *p, uint8_t *file, size_t size) {
+/* TIFF 6.0, section 2: numbers in the byte order that the first two bytes name; the first directory's entries. */
+static int orientation(const uint8_t *data, uint32_t size) {
+  if (size < 8) return 1;
+  int little = data[0] == 'I';
+#define TWO(at) (uint32_t)(little ? data[at] | data[(at) + 1] << 8 : data[at] << 8 | data[(at) + 1])
+#define FOUR(at) (little ? TWO(at) | TWO((at) + 2) << 16 : TWO(at) << 16 | TWO((at) + 2))
+  if (memcmp(data, little ? "II*\0" : "MM\0*", 4)) return 1;
+  uint64_t at = FOUR(4);
+  if (at + 2 > size) return 1;
+  uint64_t entries = TWO(at);
+  at += 2;
+  for (; entries && at + ENTRY <= size; entries--, at += ENTRY)
+    if (TWO(at) == ORIENTATION && TWO(at + 2) == SHORT) return TWO(at + 8) >= 1 && TWO(at + 8) <= 8 ? (int)TWO(at + 8) : 1;
+  return 1;
+#undef FOUR
+#undef TWO
+}
+
+/* Take one chunk; image data is moved together at the front of the file's buffer. */
+static const char *take(contents *c, const uint8_t *kind, const uint8_t *data, uint32_t length) {
+  if (!memcmp(kind, "IHDR", 4)) return header(&c->png, data, length);
+  if (!c->png.width) return "the PNG header is damaged";
+  if (!memcmp(kind, "PLTE", 4)) {
+    memcpy(c->png.palette, data, length < sizeof c->png.palette ? length : sizeof c->png.palette);
+    c->has_palette = 1;
+  } else if (!memcmp(kind, "IDAT", 4)) {
+    memmove(c->packed + c->packed_size, data, length);
+    c->packed_size += length;
+  } else if (!memcmp(kind, "eXIf", 4)) {
+    if (!c->png.orientation) c->png.orientation = orientation(data, length); /* the first counts */
+  } else if (!(kind[0] & 32)) return "the PNG file has a part of a kind that is not known";
+  return NULL;
+}
+
+static const char *chunks(contents *c, uint8_t *file, size_t size) {
   static const uint8_t signature[8] = {137, 'P', 'N', 'G', 13, 10, 26, 10};
-  if (size < 8 || memcmp(file, signature, 8)) return "this is no PNG file";
-  p->packed = file;
+  if (size < 8 || memcmp(file, signature, 8))
+    return "this is no PNG file. Convert it to PNG, or use the bundle's ./run, which reads others too";
+  c->packed = file;
   for (size_t at = 8; at + 12 <= size;) {
     uint32_t length = big_endian(file + at);
     const uint8_t *kind = file + at + 4, *data = file + at + 8;
-    if (length > size - at - 12) return "the PNG file is cut off";
-    const char *error = NULL;
-    if (!memcmp(kind, "IHDR", 4)) error = header(p, data, length);
-    else if (!memcmp(kind, "PLTE", 4)) memcpy(p->palette, data, length < sizeof p->palette ? length : sizeof p->palette);
-    else if (!memcmp(kind, "IDAT", 4)) {
-      memmove(p->packed + p->packed_size, data, length);
-      p->packed_size += length;
-    } else if (!memcmp(kind, "IEND", 4)) return p->width && p->packed_size ? NULL : "the PNG file holds no picture";
+    if (length > size - at - 12) break;
+    if (checksum(kind, (size_t)length + 4) != big_endian(data + length)) return "the PNG file is damaged: a checksum is wrong";
+    if (!memcmp(kind, "IEND", 4)) {
+      if (c->png.kind == PNG_PALETTE && !c->has_palette) return "the PNG file has no palette";
+      return c->packed_size ? NULL : "the PNG file holds no picture";
+    }
+    const char *error = take(c, kind, data, length);
     if (error) return error;
     at += 12 + (size_t)length;
   }
   return "the PNG file is cut off";
 }
 
-static uint8_t paeth(int a, int b, int c) {
-  int p = a + b - c, pa = abs(p - a), pb = abs(p - b), pc = abs(p - c);
-  return (uint8_t)(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
-}
-
-/* Undo the filters of section 9 in place; rows begin with their filter's number. */
-static int unfilter(const png *p, uint8_t *raw) {
-  size_t row = (size_t)p->width * (size_t)p->samples, step = (size_t)p->samples;
-  for (int y = 0; y < p->height; y++) {
-    uint8_t *line = raw + (size_t)y * (row + 1) + 1;
-    const uint8_t *above = y ? line - row - 1 : NULL;
-    int filter = line[-1];
-    if (filter > 4) return -1;
-    for (size_t i = 0; i < row; i++) {
-      int left = i >= step ? line[i - step] : 0, up = above ? above[i] : 0, corner = above && i >= step ? above[i - step] : 0;
-      int add = filter == 1 ? left : filter == 2 ? up : filter == 3 ? (left + up) / 2 : filter == 4 ? paeth(left, up, corner) : 0;
-      line[i] = (uint8_t)(line[i] + add);
-    }
-  }
-  return 0;
-}
-
-static void convert(const png *p, const uint8_t *raw, int channels, uint8_t *out) {
-  for (int y = 0; y < p->height; y++) {
-    const uint8_t *from = raw + (size_t)y * ((size_t)p->width * (size_t)p->samples + 1) + 1;
-    for (int x = 0; x < p->width; x++, from += p->samples) {
-      const uint8_t *rgb = p->kind == PALETTE ? p->palette + 3 * from[0] : from;
-      int gray = p->kind == GRAY || p->kind == GRAY_ALPHA;
-      for (int c = 0; c < channels; c++) {
-        int luma = gray ? rgb[0] : (299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] + 500) / 1000; /* BT.601 */
-        *out++ = (uint8_t)(channels == 1 ? luma : gray ? rgb[0] : rgb[c]);
-      }
-    }
-  }
-}
-
 static const char *decode(uint8_t *file, size_t size, int channels, edgec_picture *picture) {
-  png p = {0};
-  const char *error = chunks(&p, file, size);
+  contents c = {0};
+  const char *error = chunks(&c, file, size);
   if (error) return error;
-  size_t raw_size = (size_t)p.height * ((size_t)p.width * (size_t)p.samples + 1);
+  const edgec_png *p = &c.png;
+  size_t raw_size = edgec_png_raw_size(p);
   uint8_t *raw = malloc(raw_size);
-  picture->pixels = malloc((size_t)p.height * (size_t)p.width * (size_t)channels);
+  picture->pixels = malloc((size_t)p->height * (size_t)p->width * (size_t)channels);
   if (!raw || !picture->pixels) error = "not enough memory";
-  else if (edgec_inflate(p.packed, p.packed_size, raw, raw_size) || unfilter(&p, raw)) error = "the PNG file is damaged";
-  else convert(&p, raw, channels, picture->pixels);
+  else if (edgec_inflate(c.packed, c.packed_size, raw, raw_size) || edgec_png_pixels(p, raw, channels, picture->pixels))
+    error = "the PNG file is damaged";
   free(raw);
   if (error) free(picture->pixels);
-  picture->height = p.height;
-  picture->width = p.width;
+  picture->height = p->orientation > 4 ? p->width : p->height;
+  picture->width = p->orientation > 4 ? p->height : p->width;
   return error;
 }
 

@@ -1,4 +1,4 @@
-/* PNG pictures: 8 bits a channel, gray, RGB, palette, with or without alpha (ignored), not interlaced. */
+/* PNG pictures of every kind, as OpenCV decodes them: the same pixels, or the file is refused. */
 #ifndef EDGEC_PNG_H
 #define EDGEC_PNG_H
 
@@ -10,8 +10,24 @@ typedef struct {
   uint8_t *pixels; /* [height][width][channels]; the caller frees it */
 } edgec_picture;
 
+enum { PNG_GRAY = 0, PNG_RGB = 2, PNG_PALETTE = 3, PNG_GRAY_ALPHA = 4, PNG_RGB_ALPHA = 6 };
+
+typedef struct {
+  int height, width, kind, samples; /* samples of a pixel in the file */
+  int depth, interlaced;            /* bits of a sample; whether there are Adam7's seven passes */
+  int orientation;                  /* EXIF's, 1 to 8 */
+  uint8_t palette[256 * 3];
+} edgec_png;
+
 /* Read a picture with 1 (gray) or 3 (RGB) channels. NULL, or what is wrong with the file. */
 const char *edgec_read_png(const char *path, int channels, edgec_picture *picture);
+
+/* How many bytes the unpacked rows of all passes have, each behind the number of its filter. */
+size_t edgec_png_raw_size(const edgec_png *png);
+
+/* Undo the filters of unpacked rows, in place, and write pixels [height][width][channels], turned upright.
+   0, or -1 if a filter is none. */
+int edgec_png_pixels(const edgec_png *png, uint8_t *raw, int channels, uint8_t *pixels);
 
 /* RFC 1950 and 1951: unpack a zlib stream into exactly `size` bytes. 0, or -1 if the stream is damaged. */
 int edgec_inflate(const uint8_t *packed, size_t packed_size, uint8_t *out, size_t size);

@@ -10,11 +10,12 @@ import pytest
 import pipeline.report.html as report_html
 from pipeline.report.html import render_html
 from pipeline.report.model.build_report import Report
+from pipeline.report.sections.accuracy import Accuracy
 from pipeline.report.sections.int8_coverage import Coverage, LayerTimes, TimedLayer
 from pipeline.report.sections.layer_sensitivity import LayerSensitivity
 from targets.base import Origin
 from tests.pipeline.report.browser import Page, barriers, browse, dimensions, in_a_browser
-from tests.pipeline.report.samples import advised, pixel_accuracy, pixel_report, report, robustness
+from tests.pipeline.report.samples import CPU, advised, pixel_accuracy, pixel_report, report, robustness
 
 
 def everything() -> Report:
@@ -52,9 +53,48 @@ CASES: dict[str, Callable[[], Report]] = {
 
 def test_coverage_is_by_arithmetic_and_by_measured_time() -> None:
     page = render_html(everything())
-    assert "98.64" in page
-    assert "of 40,551,424 MAC" in page
-    assert "75.00 % of the time in layers (host)" in page
+    text = Page(page).text
+    section = text[text.index("INT8 coverage") :]
+    assert section.index("Arithmetic 98.64 %") < section.index("Time in layers 75.00 %")
+    assert "of 40,551,424 MAC and of the time in layers (host)" in section
+    assert "INT8 98.64" not in section
+
+
+def test_what_each_layer_takes_is_folded() -> None:
+    page = render_html(everything())
+    folded = page[page.index('id="coverage"') :]
+    folded = folded[folded.index("<details>") : folded.index("</details>")]
+    assert "Time in each of 2 layers" in folded
+    assert "Gemm &#39;linear&#39;" in folded
+    assert "750 µs" in folded
+
+
+def test_the_processor_is_named_before_the_verdict() -> None:
+    text = Page(render_html(report())).text
+    assert text.index(f"ran on host: {CPU}") < text.index("INT8 loses")
+
+
+def test_a_reason_for_noise_that_both_have_is_said_once() -> None:
+    shown, reason = report(), "load average was 4.0 on 2 cores before the first run"
+    fp32, int8 = (one.replace(noisy=(reason,)) for one in (shown.latency_fp32, shown.latency_int8))
+    text = Page(render_html(shown.replace(latency_fp32=fp32, latency_int8=int8))).text
+    assert text.count(reason) == 1
+    assert text.count("The machine before and after") == 1
+
+
+def test_a_loss_has_one_sign_for_the_whole_and_for_each_class() -> None:
+    """What INT8 loses is a drop above zero; no table turns it around and calls it a change."""
+    shown = report(noise=0.6)
+    assert isinstance(shown.accuracy, Accuracy)
+    assert shown.accuracy.top1.drop_points > 0
+    page = Page(render_html(shown)).text
+    for one in shown.accuracy.per_class:
+        lost = 100 * (one.fp32_correct - one.int8_correct) / one.images
+        assert f"{shown.subject.classes[one.label]} {one.images:,} " in page
+        assert f" % {lost:+.2f} {one.worse} {one.better} " in page
+    for whole in (page, Page(render_html(pixel_report())).text):
+        assert "Change, points" not in whole
+        assert "Drop, points" in whole[whole.index("Class") :]
 
 
 @pytest.fixture(params=CASES, scope="module")
@@ -191,6 +231,44 @@ def test_a_report_of_pixels_fits_a_phone_and_has_no_barrier(tmp_path: Path) -> N
     console, scroll_width, client_width, _ = dimensions(page, 375, tmp_path)
     assert (console, scroll_width) == ("", client_width)
     assert barriers(page, 375, tmp_path) == ""
+
+
+COLUMNS = """<!doctype html><meta charset="utf-8"><style>body{{margin:0}}iframe{{border:0}}</style>
+<iframe width="{width}" height="{height}" srcdoc="{page}"></iframe>
+<script>onload = () => {{
+  const page = frames[0].document, width = page.documentElement.clientWidth;
+  page.querySelectorAll('details').forEach(each => {{ each.open = true; }});
+  const hidden = [...page.querySelectorAll('table')].filter(table => {{
+    const scroll = table.parentElement, cells = table.querySelectorAll('tbody tr:first-child > *');
+    if (cells[1].getBoundingClientRect().right > width) return true;
+    scroll.scrollLeft = 9999;
+    return Math.round(cells[cells.length - 1].getBoundingClientRect().right) > width
+      || cells[0].getBoundingClientRect().left < 0;
+  }});
+  document.title = `hidden: ${{hidden.map(table => table.parentElement.ariaLabel).join('; ')}}`;
+}}</script>"""
+
+
+@in_a_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 390])
+def test_on_a_phone_each_table_shows_a_figure_beside_the_name_and_scrolls_to_the_last(
+    width: int, tmp_path: Path
+) -> None:
+    """The name stays in sight meanwhile, and does not take the room of the figures."""
+    shown = everything()
+    assert shown.coverage is not None
+    assert shown.coverage.times is not None
+    long = shown.coverage.times.layers[0].replace(
+        layer="Conv '/network/layer3/layer3.2/downsample/very/long/name/conv2/Conv'"
+    )
+    times = shown.coverage.times.replace(layers=(long, *shown.coverage.times.layers[1:]))
+    shown = shown.replace(coverage=shown.coverage.replace(times=times))
+    for page in (render_html(shown), render_html(pixel_report())):
+        output = browse(page, width, 900, tmp_path, "--dump-dom", frame=COLUMNS)
+        found = re.search("<title>hidden: (.*?)</title>", output)
+        assert found
+        assert found[1] == ""
 
 
 @in_a_browser

@@ -1,6 +1,7 @@
 import pytest
 
-from tests.pipeline.report.samples import pixel_report, printed, report, robustness
+from targets.base import Origin
+from tests.pipeline.report.samples import CPU, pixel_report, printed, report, robustness
 
 
 @pytest.mark.parametrize("measured", [True, False])
@@ -74,3 +75,26 @@ def test_names_cannot_style_the_terminal() -> None:
     subject = shown.subject.replace(model="[bold red]x[/]", target="[link=http://a]y")
     text = printed(shown.replace(subject=subject), width=120)
     assert "[bold red]x[/] for [link=http://a]y" in text
+
+
+def test_a_reason_for_noise_that_both_have_is_said_once() -> None:
+    shown = report()
+    common, own = "load average was 4.0 on 2 cores before the first run", "p90 is 40% above the median"
+    shown = shown.replace(
+        latency_fp32=shown.latency_fp32.replace(noisy=(common,)),
+        latency_int8=shown.latency_int8.replace(noisy=(own, common)),
+    )
+    text = " ".join(printed(shown).split())
+    assert text.count(common) == text.count(own) == 1
+    assert f"FP32 and INT8 are noisy: {common}" in text
+    assert f"INT8 is noisy: {own} " in text
+
+
+def test_the_processor_is_named_before_the_first_table() -> None:
+    text = printed(report())
+    assert f"ran on host: {CPU}" in text.split("Gates")[0]
+    shown = report()
+    emulated = shown.machines[1].replace(origin=Origin.EMULATOR, description="qemu-aarch64 -cpu cortex-a76")
+    apart = printed(shown.replace(machines=(shown.machines[0], emulated))).split("Gates")[0]
+    assert "INT8 ran on emulator: qemu-aarch64 -cpu cortex-a76" in apart
+    assert f"FP32 ran on host: {CPU}" in apart

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 from torch import nn
 
 from calibration.errors import ModelError
@@ -16,6 +17,7 @@ from targets.peers.preparation import open_engine as open_preparation
 from targets.peers.prepared_input import PreparedNetwork, open_engine
 from targets.reference import ReferenceTarget
 from tests.pipeline.models.foreign.networks import MobileNetLike, export, make, nhwc_network, pixels
+from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
 
 USUAL = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -79,3 +81,25 @@ def test_what_does_not_begin_with_a_normalisation_is_refused(tmp_path: Path) -> 
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(ModelError, match="not normalised as edgec does it"):
         write_behind_pixels(tmp_path / "model.onnx", tmp_path / "cut.onnx")
+
+
+@pytest.mark.parametrize(
+    ("element", "images"), [(TensorProto.FLOAT16, "N"), (TensorProto.FLOAT, 3), (TensorProto.FLOAT, 1)]
+)
+def test_half_precision_and_a_fixed_number_of_images_are_fed_as_they_want(
+    element: int, images: int | str, tmp_path: Path
+) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("GlobalAveragePool", ["a"], ["b"]),
+        helper.make_node("Flatten", ["b"], ["y"]),
+    ]
+    weights = {"w": floats(4, 3, 3, 3).astype(helper.tensor_dtype_to_np_dtype(element))}
+    made = save(graph(nodes, weights, shape=[images, 3, 32, 32], element=element), tmp_path)
+    source = described(made, USUAL)
+    std, mean = np.array(source.std), np.array(source.mean)
+    network = PreparedNetwork(made, "NCHW", tuple(1 / (255 * std)), tuple(-mean / std))
+    told = np.stack([Original(source).infer(image) for image in pixels()])
+    with open_engine(network.save(tmp_path / "net.json")) as runner:
+        found = runner.infer(runner.prepare(pixels()))
+    np.testing.assert_allclose(found, told, rtol=1e-2, atol=1e-2 if images == "N" else 1e-5)

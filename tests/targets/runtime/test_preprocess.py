@@ -1,5 +1,9 @@
 """Preprocessing gives the same bytes everywhere; decoding accepts whole pictures only."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -200,3 +204,48 @@ def test_a_mask_is_never_blended() -> None:
     assert set(np.unique(Preprocessing(24, 20, 3, "crop", 26).mask(mask))) == {0, 100, 200}
     same = Preprocessing(61, 47, 3, "stretch").mask(mask)
     np.testing.assert_array_equal(same, mask)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "settings", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 1]]
+)
+@pytest.mark.parametrize("side", [8, 33, 70])
+@pytest.mark.parametrize("lacking", [2, 3, 10, 100, 2000])
+def test_a_jpeg_that_lacks_data_in_front_of_its_end_is_refused(
+    settings: list[int], channels: int, lacking: int, side: int
+) -> None:
+    """OpenCV decodes it, grey or coarse where data lacks. Of progressive ones the last scan is cut."""
+    image = cv2.resize(picture(9, 9, 3), (side, side), interpolation=cv2.INTER_CUBIC)
+    jpeg = cv2.imencode(".jpg", image, settings)[1].tobytes()
+    scan = jpeg.rindex(b"\xff\xda")
+    begin = scan + 2 + int.from_bytes(jpeg[scan + 2 : scan + 4], "big")
+    whole = decode(jpeg, channels)
+    cut = jpeg[: max(begin, len(jpeg) - 2 - lacking)].rstrip(b"\xff") + b"\xff\xd9"
+    with pytest.raises(ImageError, match="the JPEG is damaged"):
+        decode(cut, channels)
+    assert np.array_equal(decode(jpeg[:-2] + bytes(lacking) + jpeg[-2:], channels), whole)
+
+
+def test_what_others_write_while_a_jpeg_is_decoded_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    from targets.runtime.damage import listening
+
+    with listening(b"\xff\xd8") as heard:
+        os.write(2, b"a camera is gone\nCorrupt JPEG data: premature end of data segment\n")
+        os.write(2, b"Corrupt JPEG data: 9 extraneous bytes before marker 0xd9\n")
+    assert heard == ["Corrupt JPEG data: premature end of data segment"]
+    told = capfd.readouterr().err.split("\n")
+    assert [line for line in told if line] == [
+        "a camera is gone",
+        "Corrupt JPEG data: 9 extraneous bytes before marker 0xd9",
+    ]
+
+
+def test_a_jpeg_is_decoded_where_standard_error_is_closed() -> None:
+    jpeg = encoded(picture(8, 8, 3))
+    code = (
+        "import os, sys; from targets.runtime.preprocess import decode; os.close(2);"
+        f" print(decode(bytes.fromhex({jpeg.hex()!r}), 3).sum()); os.fstat(2)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(found.stdout) == decode(jpeg, 3).sum()

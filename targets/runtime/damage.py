@@ -1,0 +1,100 @@
+"""Damage in pictures' files that OpenCV does not report: it fills in what is missing, and that is all."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+import zlib
+from contextlib import contextmanager
+from typing import Iterator
+
+MARKER = re.compile(b"\xff[\x01\xc0-\xcf\xd8-\xfe]")  # of a JPEG segment; not RSTn, nor FF 00 within a scan
+PNG = b"\x89PNG\r\n\x1a\n"
+HEARD = re.compile(
+    rb"^(Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG|Inconsistent progression).*$",
+    re.MULTILINE,
+)
+"""What libjpeg says of data that is missing or cannot be decoded (jerror.h). Bytes too many harm nothing."""
+_STDERR = 2
+_MOST = 1 << 20  # bytes
+_LOCK = threading.Lock()
+
+
+def what_is_damaged(encoded: bytes) -> str | None:
+    """Return what is wrong with the container of a JPEG or PNG; None if it is whole, or of another format."""
+    if encoded[:2] == b"\xff\xd8" and not _has_end(encoded):
+        return "the JPEG is cut off: its end marker is missing"
+    return _wrong_chunk(encoded) if encoded[:8] == PNG else None
+
+
+@contextmanager
+def listening(encoded: bytes) -> Iterator[list[str]]:
+    """Collect what libjpeg says of damage while a JPEG is decoded: the list is filled at the end.
+
+    It writes to the standard error stream of the process, and OpenCV passes on nothing of it. What others
+    write there meanwhile is written after all.
+    """
+    heard: list[str] = []
+    if encoded[:2] != b"\xff\xd8":
+        yield heard
+        return
+    with _LOCK:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        kept = _kept()
+        written = os.memfd_create("libjpeg")
+        os.dup2(written, _STDERR)
+        try:
+            yield heard
+        finally:
+            os.dup2(kept, _STDERR)
+            os.close(kept)
+            said = os.pread(written, _MOST, 0)
+            os.close(written)
+            if said:
+                heard += [match.group().decode("ascii", "replace") for match in HEARD.finditer(said)]
+                rest = HEARD.sub(b"", said).strip()
+                if rest:
+                    os.write(_STDERR, rest + b"\n")
+
+
+def _kept() -> int:
+    """Return a copy of the standard error stream, or of nothing where it is closed."""
+    try:
+        return os.dup(_STDERR)
+    except OSError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, _STDERR)  # else whatever file is opened next would be written to
+        return nothing if nothing != _STDERR else os.dup(_STDERR)
+
+
+def _has_end(jpeg: bytes) -> bool:
+    """Follow the segments to the end marker (ITU-T T.81, B.1.1); phones append films to pictures."""
+    place = 2
+    while True:
+        marker = MARKER.search(jpeg, place)
+        if marker is None or marker.group() == b"\xff\xd9":
+            return marker is not None
+        alone = marker.group() in (
+            b"\xff\x01",
+            b"\xff\xd8",
+        )  # TEM and SOI; all others begin with their length
+        place = marker.end() + (0 if alone else int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big"))
+
+
+def _wrong_chunk(png: bytes) -> str | None:
+    """Compare the checksums (ISO/IEC 15948, 5.3): OpenCV decodes without a part whose checksum is wrong."""
+    place = len(PNG)
+    while place + 12 <= len(png):
+        end = place + 12 + int.from_bytes(png[place : place + 4], "big")
+        kind = png[place + 4 : place + 8]
+        if end > len(png):
+            break
+        if zlib.crc32(png[place + 4 : end - 4]) != int.from_bytes(png[end - 4 : end], "big"):
+            return f"the PNG is damaged: the checksum of its {kind.decode('ascii', 'replace')} is wrong"
+        if kind == b"IEND":
+            return None
+        place = end
+    return "the PNG is cut off: its end is missing"

@@ -1,0 +1,117 @@
+"""The static program reads a PNG as OpenCV does, or refuses it: never another picture."""
+
+import subprocess
+import zlib
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from targets.runtime.preprocess import ImageError, decode
+from targets.tvm.link import NATIVE, STATIC, run_zig
+from tests.targets.runtime.native.png_files import DEPTHS, GRAY, PALETTE, RGB, Kind, chunk, exif, png
+
+PARTS = [NATIVE / name for name in ("png.c", "png_pixels.c", "inflate.c")]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("png") / "print_pixels"
+    source = Path(__file__).with_name("print_pixels.c")
+    options = ["-target", "x86_64-linux-musl", *STATIC, "-std=c11", "-Wall", "-Wextra", "-Werror"]
+    result = run_zig([*options, f"-I{NATIVE}", str(source), *map(str, PARTS), "-o", str(made)])
+    assert result.returncode == 0, result.stderr
+    return made
+
+
+def read(program: Path, channels: int, files: Sequence[bytes], folder: Path) -> list[str]:
+    paths = []
+    for number, content in enumerate(files):
+        path = folder / f"{number}.png"
+        path.write_bytes(content)
+        paths.append(str(path))
+    result = subprocess.run(
+        [str(program), str(channels), *paths], capture_output=True, text=True, check=True, timeout=60
+    )
+    return result.stdout.splitlines()
+
+
+def by_opencv(content: bytes, channels: int) -> str | None:
+    try:
+        pixels = decode(content, channels)
+    except ImageError:
+        return None
+    height, width, _ = pixels.shape
+    return f"{height} x {width}: {' '.join(map(str, pixels.ravel().tolist()))}"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_kind_of_picture_is_read_as_opencv_reads_it(
+    program: Path, channels: int, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(channels)
+    kinds = [Kind(color, depth) for color, depths in DEPTHS.items() for depth in depths]
+    kinds += [Kind(one.color, one.depth, interlaced=True) for one in kinds]
+    sizes = [(1, 1), (3, 5), (8, 8), (13, 17)]
+    files = [png(kind, *size, rng) for kind, size in product(kinds, sizes)]
+    found = read(program, channels, files, tmp_path)
+    assert found == [by_opencv(content, channels) for content in files]
+
+
+def test_pictures_are_turned_upright(program: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    turned = [
+        Kind(RGB, 8, interlaced, orientation, big_endian, late)
+        for orientation in range(10)
+        for interlaced, big_endian, late in product([False, True], repeat=3)
+    ]
+    files = [png(kind, 4, 7, rng) for kind in turned]
+    found = read(program, 3, files, tmp_path)
+    assert found == [by_opencv(content, 3) for content in files]
+    assert {line.partition(":")[0] for line in found} == {"4 x 7", "7 x 4"}
+
+
+def changed(content: bytes, name: bytes, to: bytes | None) -> bytes:
+    """Return a file with a byte changed in the first chunk of a name, or with another chunk in its place."""
+    at = content.index(name)
+    length = int.from_bytes(content[at - 4 : at], "big")
+    if to is not None:
+        return content[: at - 4] + to + content[at + 8 + length :]
+    place = at + 4 + length // 2
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def test_what_opencv_refuses_is_refused(program: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    plain, turned = (png(Kind(RGB, 8, orientation=o), 6, 6, rng) for o in (None, 6))
+    palette, gray = png(Kind(PALETTE, 4), 6, 6, rng), png(Kind(GRAY, 8), 6, 6, rng)
+    note = chunk(b"tEXt", b"Title\0picture")
+    noted = changed(plain, b"IEND", note + chunk(b"IEND", b""))
+    files = {
+        "a checksum of pixels": changed(plain, b"IDAT", None),
+        "a checksum of eXIf": changed(turned, b"eXIf", None),
+        "a checksum of a note": changed(noted, b"tEXt", None),
+        "a checksum of the end": plain[:-1] + bytes([plain[-1] ^ 1]),
+        "no palette": changed(palette, b"PLTE", b""),
+        "no end": plain[: plain.index(b"IEND") - 4],
+        "half of it": plain[: len(plain) // 2],
+        "half of the pixels": changed(plain, b"IDAT", b""),
+        "an unknown part": changed(plain, b"IEND", chunk(b"ABCD", b"x") + chunk(b"IEND", b"")),
+        "two headers": changed(plain, b"IDAT", plain[8:33] + chunk(b"IDAT", b"")),
+        "no picture": b"JFIF",
+        "other sums": changed(gray, b"IDAT", chunk(b"IDAT", zlib.compress(b"\0" * 42)[:-4] + b"abcd")),
+    }
+    told = read(program, 3, list(files.values()), tmp_path)
+    for (what, content), line in zip(files.items(), told, strict=True):
+        assert " x " not in line, what
+        assert by_opencv(content, 3) is None, what
+    assert by_opencv(noted, 3) == by_opencv(plain, 3) is not None
+
+
+def test_of_two_orientations_the_first_counts(program: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    turned = png(Kind(RGB, 8, orientation=6), 4, 7, rng)
+    twice = changed(turned, b"IEND", chunk(b"eXIf", exif(1)) + chunk(b"IEND", b""))
+    assert read(program, 3, [twice], tmp_path) == [by_opencv(twice, 3)]
