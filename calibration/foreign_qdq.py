@@ -1,11 +1,23 @@
 """Taking a Q/DQ graph that was made elsewhere, or by quantisation-aware training."""
 
+from collections.abc import Collection
 from pathlib import Path
 
+import onnx
+
 from calibration.errors import LintError, ModelError
-from calibration.lint import lint_graph
-from calibration.onnx_graph import OnnxGraph
+from calibration.lint import LintFinding, lint_graph
+from calibration.onnx_graph import IMAGE, OnnxGraph
 from calibration.recipe import QuantRecipe, Scheme
+
+RECIPE = "edgec.recipe"
+"""The metadata with the recipe that a graph was quantised by."""
+
+
+def is_ours(model: onnx.ModelProto) -> bool:
+    """Whether a graph says that edgec quantised it: by its recipe, and by its input."""
+    named = any(p.key == RECIPE for p in model.metadata_props)
+    return named and [value.name for value in model.graph.input] == [IMAGE]
 
 
 def check_brought(
@@ -30,13 +42,38 @@ def check_brought(
         raise ModelError(
             f"{model} has no layer with int8 weights behind a DequantizeLinear. Quantise it first."
         )
-    said = {p.key: p.value for p in graph.model.metadata_props}.get("edgec.recipe")
+    said = {p.key: p.value for p in graph.model.metadata_props}.get(RECIPE)
     recipe = QuantRecipe.parse(said) if said else QuantRecipe(default)
     findings = lint_graph(graph, recipe.scheme, in_float)
     if findings:
         told = "\n".join(map(str, findings))
         raise LintError(f"{model} breaks rules of placement under {recipe.scheme}:\n{told}")
     return recipe
+
+
+def check_written_anew(
+    model: onnx.ModelProto, name: str, scheme: Scheme, in_float: Collection[str]
+) -> tuple[LintFinding, ...]:
+    """Check a foreign graph that was written anew for `scheme`; return what only costs time.
+
+    `name` is the file that it came from. Raises LintError for what the scheme's targets cannot compute.
+    """
+    findings = lint_graph(OnnxGraph(model), scheme, in_float)
+    broken = [finding for finding in findings if not finding.costs_time]
+    if broken:
+        told = "\n".join(map(str, broken[:NAMED]))
+        more = f"\n... and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        advice = ADVICE[scheme]
+        raise LintError(f"{name} cannot be compiled as it is under {scheme}:\n{told}{more}\n{advice}")
+    return tuple(findings)
+
+
+NAMED = 8
+ADVICE = {
+    Scheme.SYM: "Quantise it symmetrically (onnxruntime: activation_type=QInt8, ActivationSymmetric=True),"
+    " build for a target that takes zero points (host, arm, reference), or give edgec the float network.",
+    Scheme.ASYM: "Give edgec the float network: it quantises by itself.",
+}
 
 
 def _quantized(graph: OnnxGraph, tensor: str) -> bool:

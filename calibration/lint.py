@@ -17,11 +17,15 @@ INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger"})
 
 @dataclass(frozen=True)
 class LintFinding:
-    """One broken rule: at which node, what was found, and why it matters."""
+    """One broken rule: at which node, what was found, and why it matters.
+
+    costs_time: nothing but that; the answer is the same.
+    """
 
     node: str
     what: str
     why: str
+    costs_time: bool = False
 
     def __str__(self) -> str:
         return f"{self.node}: {self.what}. {self.why}"
@@ -54,7 +58,7 @@ def lint_graph(graph: OnnxGraph, scheme: Scheme, float_layers: Collection[str] =
         elif node.op_type in ("Conv", "Gemm"):
             findings += _layer_rules(graph, node, scheme, node.name in float_layers)
         elif node.op_type in POOLS and not _is_dequantized(graph, node.input[0]):
-            findings.append(_finding(node, "its input is not quantised", "The pooling would run in float."))
+            findings.append(_slower(node, "its input is not quantised", "The pooling would run in float."))
         elif is_residual_add(graph, node) and follows_convolution(graph, node):
             findings += _add_rules(graph, node)
         elif node.op_type.startswith("QLinear") or node.op_type in INTEGER_OPERATORS:
@@ -65,6 +69,10 @@ def lint_graph(graph: OnnxGraph, scheme: Scheme, float_layers: Collection[str] =
 
 def _finding(node: onnx.NodeProto, what: str, why: str) -> LintFinding:
     return LintFinding(node_label(node), what, why)
+
+
+def _slower(node: onnx.NodeProto, what: str, why: str) -> LintFinding:
+    return LintFinding(node_label(node), what, why, costs_time=True)
 
 
 def _is_dequantized(graph: OnnxGraph, tensor: str) -> bool:
@@ -183,12 +191,12 @@ def _add_rules(graph: OnnxGraph, node: onnx.NodeProto) -> Iterator[LintFinding]:
     quantized = [_is_dequantized(graph, name) for name in node.input]
     if all(quantized):
         why = "With Q/DQ between the main branch's Conv and the Add, Conv+Add+ReLU is not one kernel."
-        yield _finding(node, "both of its branches are quantised", why)
+        yield _slower(node, "both of its branches are quantised", why)
         return
     identity = identity_slot(graph, node)
     if quantized[1 - identity]:
         why = "The main branch's Conv has to reach the Add directly, or Conv+Add+ReLU is not one kernel."
-        yield _finding(node, "its main branch is quantised instead of the identity", why)
+        yield _slower(node, "its main branch is quantised instead of the identity", why)
     elif not quantized[identity]:
         why = "The fused convolution would read a float residual and give a float output."
-        yield _finding(node, "its identity branch is not quantised", why)
+        yield _slower(node, "its identity branch is not quantised", why)

@@ -14,7 +14,9 @@ from calibration.placement import Placement
 from calibration.recipe import QuantRecipe, Scheme
 
 FLOAT_LAYERS = "edgec.float_layers"
-"""The metadata with the names of Conv nodes left in float on purpose, one a line."""
+"""The metadata with the names of Conv and Gemm nodes left in float on purpose, one a line."""
+BROUGHT = "edgec.brought"
+"""The metadata of a graph that somebody else quantised: rules that only cost time do not bind it."""
 SOURCES = frozenset({"Constant", "Identity"})
 """What may be left without a reader once weights are replaced."""
 

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from calibration.errors import did_you_mean
-from pipeline.data.open import NAMED
+from pipeline.data.embedded import NAMED
 from pipeline.errors import UsageError
+from pipeline.plain_file import SETTINGS_LIMIT, read_plain
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
@@ -168,10 +169,10 @@ def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, 
 def _read(file: Path, kind: type[BaseModel]) -> dict[str, Any]:
     """Return the file's values; its top-level paths become relative to its folder."""
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_plain(file, SETTINGS_LIMIT).decode())
     except OSError as error:
         raise UsageError(f"The configuration {file} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no text, a number of thousands of digits
         raise UsageError(f"The configuration {file} is no TOML: {error}.") from error
     for key, field in kind.model_fields.items():
         if field.annotation in (Path, Path | None) and isinstance(values.get(key), str):

@@ -9,6 +9,7 @@ from pathlib import Path
 from calibration.errors import did_you_mean
 from pipeline.cache.store import writing
 from pipeline.errors import UsageError
+from pipeline.plain_file import SETTINGS_LIMIT, read_plain
 from targets.errors import DeviceAddressError
 from targets.reach.ssh import SshAddress
 
@@ -30,14 +31,14 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
     """Return all named devices. Raises UsageError for a file that was damaged by hand."""
     path = file or devices_file()
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_plain(path, SETTINGS_LIMIT).decode())
         return {name: KnownDevice(name, SshAddress.parse(table["address"])) for name, table in tables.items()}
     except FileNotFoundError:
         return {}
     except (
         OSError,
-        UnicodeDecodeError,
-        tomllib.TOMLDecodeError,
+        ValueError,
+        RecursionError,
         KeyError,
         TypeError,
         DeviceAddressError,

@@ -17,6 +17,7 @@ from pipeline.progress import Progress
 from pipeline.report.plausibility import judged_to_know
 from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.stages.adopt import Adopt
+from pipeline.stages.adopt_quantised import UNROUNDED, AdoptQuantised
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bring import Bring, brought_recipe
 from pipeline.stages.bundle import Bundle
@@ -71,6 +72,8 @@ class Build(Request):
         model, classes, checkpoint = self.model, self.classes, self.checkpoint
         images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
         wanted = self.config.export
+        if self.is_quantised and self.brought is not None:
+            return self.brought
         if isinstance(model, ForeignModel):
             return self._make(
                 Adopt(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
@@ -101,15 +104,24 @@ class Build(Request):
 
     @cached_property
     def brought(self) -> Product | None:
-        """model.int8.onnx, if the user brings one."""
-        path = self.config.calibration.quantized
+        """model.int8.onnx, if the user brings one; with model.onnx beside it, if it is the model itself."""
+        scheme, shape = self.target.recipe.scheme, self.model.input_shape
+        images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
+        path, batch = self.config.calibration.quantized, self.config.export.dynamic_batch
+        if self.is_quantised and isinstance(self.model, ForeignModel):
+            return self._make(
+                AdoptQuantised(self.model, self.checkpoint, scheme, self.classes, images, batch, True)
+            )
         if path is None:
             return None
         from pipeline.models.foreign.external_data import input_onnx
+        from pipeline.models.foreign.quantised.beside_float import described_by, is_ours
 
         quantized = input_onnx(path)
-        scheme, shape = self.target.recipe.scheme, self.model.input_shape
-        return self._make(Bring(quantized, scheme, shape, self.classes))
+        if is_ours(path):
+            return self._make(Bring(quantized, scheme, shape, self.classes))
+        theirs = described_by(path, self.model)
+        return self._make(AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False))
 
     @cached_property
     def prepared_model(self) -> Product:
@@ -166,12 +178,12 @@ class Build(Request):
 
     @property
     def _own(self) -> OwnGraph:
-        return OwnGraph(self.model, self.checkpoint, self.float_model)
+        return OwnGraph(self.model, self.checkpoint, self.float_model, self.is_quantised)
 
     @cached_property
     def peer(self) -> Peer | None:
         """onnxruntime's own INT8, where it is what would run on this machine without edgec."""
-        if not (self.config.latency.peer and self.target.runs_here):
+        if not (self.config.latency.peer and self.target.runs_here) or self.is_quantised:
             return None
         calibration = self.seen(self.calibration.stratified(CALIBRATED_WITH, seed=0))
         compared = self.seen(self.evaluation.stratified(COMPARED_ON, seed=0))
@@ -290,6 +302,7 @@ class Build(Request):
             parts=tuple(
                 part for part in (self.sensitivity, self.robustness, self.diagnosis) if part is not None
             ),
+            fp32_is=UNROUNDED if self.is_quantised else None,
         )
 
     @property

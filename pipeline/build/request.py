@@ -10,10 +10,11 @@ from pipeline.bundle.signing import public_half
 from pipeline.cache.digest import InputFile, RememberedDigests
 from pipeline.config import BuildConfig, ExportConfig
 from pipeline.data.dataset import Dataset
+from pipeline.data.embedded import NAMED
 from pipeline.data.left_over import left_over
 from pipeline.data.masks import open_for_segmentation
 from pipeline.data.numbered_classes import in_order
-from pipeline.data.open import NAMED, open_dataset
+from pipeline.data.open import open_dataset
 from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
 from pipeline.errors import DataError, UsageError
@@ -43,7 +44,8 @@ class Request:
         self.target: Target = find_target(config.target, self.device)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is an error before any work
-        check_brought(config)
+        self.is_quantised = isinstance(self.model, ForeignModel) and is_quantised_file(self.model.path)
+        check_brought(config, Path(config.model) if self.is_quantised else None)
         self.target.check()
         self.kept = config.out / "store"
         self.digests = RememberedDigests(self.kept / "digests.json")
@@ -66,7 +68,12 @@ class Request:
 
     @cached_property
     def calibration(self) -> Split:
-        """The images that ranges are found from, none of them an evaluation image."""
+        """The images that ranges are found from, none of them an evaluation image.
+
+        None at all where the model came quantised.
+        """
+        if self.is_quantised:
+            return self.evaluation.none("calibration")
         settings = self.config.calibration
         split = self.dataset.split("calibration").stratified(settings.images, settings.seed)
         if len(split) < settings.images:
@@ -161,6 +168,13 @@ def _find(config: BuildConfig) -> KnownModel | ForeignModel:
     if config.weights is not None:
         raise UsageError(f"{config.model} holds one set of weights; leave `weights` out.")
     return read_foreign(Path(config.model))
+
+
+def is_quantised_file(path: Path) -> bool:
+    """Whether an ONNX file quantises its activations. Raises CheckpointError if it cannot be read."""
+    from pipeline.models.foreign.quantised.read_quantised import is_quantised_file as found
+
+    return found(path)
 
 
 def normalised_as(model: KnownModel, wanted: ExportConfig) -> KnownModel:

@@ -11,12 +11,15 @@ from typing import Any
 
 from pipeline.cache.atomic import replacing
 from pipeline.errors import DataError
+from pipeline.plain_file import plain_chunks
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 of a plain file's bytes, in hex. Raises OSError for what is none."""
+    digest = hashlib.sha256()
+    for chunk in plain_chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def folder_digests(folder: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ A stage's key counts them. They are found in the text, since an import within a 
 nothing shall be loaded for it.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -20,6 +21,7 @@ DATA = (".toml", ".json", ".c", ".h", ".j2", ".css", ".html", ".js")
 WITHOUT_EFFECT = {
     "pipeline/cache": "decides when a stage runs, never what it writes",
     "pipeline/progress.py": "tells how far a stage is",
+    "pipeline/plain_file.py": "it hands on a file's bytes, which have a digest, or raises",
     "pipeline/errors.py": "a stage that raises leaves no output",
 }
 """Files and folders that stages import and that are in no key, with the reason."""
@@ -37,34 +39,49 @@ _IMPORT = re.compile(r"^[ \t]*import[ \t]+([^\n]+)", re.MULTILINE)
 
 def code_digest(places: tuple[Path, ...]) -> str:
     """Return the SHA-256 over the source files that the files and folders at `places` are or import."""
-    return _digest(frozenset().union(*map(reached, places)))
+    return _digest(frozenset().union(*(_reached(str(place)) for place in places)))
 
 
-@cache
 def reached(place: Path) -> frozenset[Path]:
     """Return our files that decide what a file does, or all in a folder: sources, and data beside them.
 
     Raises FileNotFoundError if there is no source file at `place`.
     """
-    found: set[Path] = set()
+    return frozenset(map(Path, _reached(str(place))))
+
+
+def imported(path: Path) -> frozenset[Path]:
+    """Return our files that a source file imports, wherever in it: modules, and the packages they are in."""
+    return frozenset(map(Path, _imported(str(path))))
+
+
+# Below, paths are strings: this runs before each stage, for hundreds of files, also where nothing is to do.
+
+_ROOT = str(ROOT)
+
+
+@cache
+def _reached(place: str) -> frozenset[str]:
+    found: set[str] = set()
     waiting = list(_sources(place))
     while waiting:
         path = waiting.pop()
         if path in found or _without_effect(path):
             continue
         found.add(path)
-        waiting += imported(path)
-        waiting += _sources(ROOT / named) if (named := BY_NAME.get(_name(path))) else ()
-    for folder in {path.parent for path in found if path.is_relative_to(ROOT)}:
+        waiting += _imported(path)
+        if named := BY_NAME.get(_name(path)):
+            waiting += _sources(os.path.join(_ROOT, named))
+    for folder in {os.path.dirname(path) for path in found if _is_ours(path)}:
         found.update(_data_of(folder))
     return frozenset(found)
 
 
 @cache
-def imported(path: Path) -> frozenset[Path]:
-    """Return our files that a source file imports, wherever in it: modules, and the packages they are in."""
-    package = ".".join(path.parent.relative_to(ROOT).parts) if path.is_relative_to(ROOT) else ""
-    names = (package, *_names(path.read_text(encoding="utf-8"), package))
+def _imported(path: str) -> frozenset[str]:
+    package = os.path.dirname(_name(path)).replace("/", ".") if _is_ours(path) else ""
+    with open(path, encoding="utf-8") as file:
+        names = {package, *_names(file.read(), package)}
     return frozenset(file for name in names for file in _files(name))
 
 
@@ -82,41 +99,55 @@ def _names(text: str, package: str) -> Iterator[str]:
 
 
 @cache
-def _files(name: str) -> tuple[Path, ...]:
+def _files(name: str) -> tuple[str, ...]:
     parts = name.split(".")
     if parts[0] not in PACKAGES:
         return ()
-    packages = [ROOT.joinpath(*parts[: i + 1]) / "__init__.py" for i in range(len(parts))]
-    return tuple(path for path in (*packages, ROOT.joinpath(*parts).with_suffix(".py")) if path.is_file())
+    folders = [os.path.join(_ROOT, *parts[: i + 1]) for i in range(len(parts))]
+    files = [*(os.path.join(folder, "__init__.py") for folder in folders), f"{folders[-1]}.py"]
+    return tuple(filter(os.path.isfile, files))
 
 
 @cache
-def _sources(place: Path) -> tuple[Path, ...]:
-    found = (place,) if place.is_file() else tuple(place.rglob("*.py"))
+def _sources(place: str) -> tuple[str, ...]:
+    found = (place,) if os.path.isfile(place) else tuple(map(str, Path(place).rglob("*.py")))
     if not found:
         raise FileNotFoundError(f"no source files at {place}; a stage's `code` names it")
     return found
 
 
 @cache
-def _data_of(folder: Path) -> tuple[Path, ...]:
+def _data_of(folder: str) -> tuple[str, ...]:
     """Return the data files in a folder, and in those below it that hold no code of their own."""
-    here = [path for path in folder.iterdir() if path.suffix in DATA]
-    below = [path for path in folder.iterdir() if path.is_dir() and not any(path.glob("*.py"))]
+    entries = list(os.scandir(folder))
+    here = [entry.path for entry in entries if os.path.splitext(entry.name)[1] in DATA]
+    below = [entry.path for entry in entries if entry.is_dir() and not _holds_code(entry.path)]
     return (*here, *(file for each in below for file in _data_of(each)))
 
 
-def _without_effect(path: Path) -> bool:
-    return any(path.is_relative_to(ROOT / place) for place in WITHOUT_EFFECT)
-
-
-def _name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.as_posix()
+def _holds_code(folder: str) -> bool:
+    return any(name.endswith(".py") for name in os.listdir(folder))
 
 
 @cache
-def _digest(files: frozenset[Path]) -> str:
+def _without_effect(path: str) -> bool:
+    name = _name(path)
+    return any(name == place or name.startswith(f"{place}/") for place in WITHOUT_EFFECT)
+
+
+def _is_ours(path: str) -> bool:
+    return path.startswith(f"{_ROOT}/")
+
+
+def _name(path: str) -> str:
+    return path.removeprefix(f"{_ROOT}/")
+
+
+@cache
+def _digest(files: frozenset[str]) -> str:
     return value_digest({_name(path): _file_digest(path) for path in files})
 
 
-_file_digest = cache(file_digest)
+@cache
+def _file_digest(path: str) -> str:
+    return file_digest(Path(path))

@@ -5,7 +5,7 @@ import platform
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -49,10 +49,17 @@ class Stage(ABC):
     def key(self) -> str:
         """Return the SHA-256 that names the output."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        tools = {tool: version(tool) for tool in self.tools}
+        tools = {tool: _version(tool) for tool in self.tools}
         return value_digest(
             [self.name, code_digest(self.sources()), platform.python_version(), tools, values]
         )
+
+
+@cache
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
 
 
 @runtime_checkable

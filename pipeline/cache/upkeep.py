@@ -11,10 +11,6 @@ from pipeline.cache.product import KEY_LETTERS, Damaged, read_stored
 from pipeline.cache.store import BUILDS, IN_USE, LOCKS, PRODUCTS, SCRATCH, remove, writing
 from pipeline.errors import StorageError, UsageError
 
-DAYS = 30.0
-"""Products that no build has used for longer are pruned, unless another number is given."""
-LIMIT_GIB = 20.0
-"""What is left after pruning is at most this much, unless another number is given."""
 DAY_S = 86_400
 GIB = 2**30
 

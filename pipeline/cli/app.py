@@ -4,11 +4,14 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Annotated
 
 import typer
+import typer.core
+import typer.main
 
 from calibration.errors import CalibrationError
 from pipeline.cli import (
@@ -31,7 +34,6 @@ from targets.errors import TargetError, UnknownTarget
 
 app = typer.Typer(
     name="edgec",
-    help="Compile a ResNet into INT8 for an edge device, and prove what was shipped.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a bug keeps its plain traceback
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -60,27 +62,85 @@ app.add_typer(baseline.app, name="baseline")
 app.add_typer(devices.app, name="devices")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+        from platform import machine, python_version
+
+        typer.echo(f"edgec {version('edgec')}, Python {python_version()}, {machine()}")
+        raise typer.Exit
+
+
+@app.callback()
+def edgec(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version, and Python's."
+        ),
+    ] = False,
+) -> None:
+    """Compile a ResNet into INT8 for an edge device, and prove what was shipped."""
+
+
+def program() -> typer.core.TyperGroup:
+    """Return all commands, as typer runs them."""
+    return typer.main.get_group(app)
+
+
 def main() -> None:
     """Run the program. Errors the user can put right are one paragraph on stderr, without a traceback."""
     signal.signal(signal.SIGTERM, _end)
+    sys.exit(run())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, by default this program's own, and return its exit code.
+
+    Errors the user can put right are printed on stderr. Anything else is our bug and is raised.
+    """
     try:
         try:
-            app()
+            code = app(arguments, prog_name="edgec", standalone_mode=False)
         finally:
             sys.stdout.flush()  # a full disk is noticed here, not when the interpreter has no words left
-    except PipelineError as error:
-        _fail(error, error.exit_code)
-    except UnknownTarget as error:
-        _fail(error, 2)
-    except (TargetError, CalibrationError) as error:
-        _fail(error, 1)
+    except typer.TyperException as error:
+        return _fail(_refusal(error), error.exit_code)
+    except typer.Abort:  # a question was asked, and its answer was the end of the input
+        return _fail("Aborted.", 1)
+    except (PipelineError, TargetError, CalibrationError) as error:
+        return _fail(str(error), _code(error))
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            _fail(f"{Path(error.filename).name[:40]}...: {error.strerror}. Give a shorter one.", 2)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename:
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write is lost
-        _fail(f"What it prints cannot be written: {error.strerror}.", 1)
+        return _fail(*_refused_by_the_system(error))
+    return code if isinstance(code, int) else 0
+
+
+def _refusal(error: typer.TyperException) -> str:
+    """Say what was wrong with a command line, and which help says what is right."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if context is None or not message:
+        return message
+    if near := getattr(error, "possibilities", None):
+        message = f"{error.message}. Did you mean {' or '.join(near)}?"
+    stop = "" if message.endswith((".", "?")) else "."
+    return f"{message}{stop} `{context.command_path} --help` says what there is."
+
+
+def _code(error: PipelineError | TargetError | CalibrationError) -> int:
+    if isinstance(error, PipelineError):
+        return error.exit_code
+    return 2 if isinstance(error, UnknownTarget) else 1
+
+
+def _refused_by_the_system(error: OSError) -> tuple[str, int]:
+    """Say what to do about a name that is too long, or output that finds no space. Raises any other error."""
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{Path(error.filename).name[:40]}...: {error.strerror}. Give a shorter one.", 2
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename:
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write is lost
+    return f"What it prints cannot be written: {error.strerror}.", 1
 
 
 def _end(number: int, _: FrameType | None) -> None:
@@ -88,6 +148,7 @@ def _end(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _fail(error: Exception | str, code: int) -> NoReturn:
-    sys.stderr.write(f"edgec: {error}\n")
-    sys.exit(code)
+def _fail(message: str, code: int) -> int:
+    if message:  # a group of commands alone is answered with its help
+        sys.stderr.write(f"edgec: {message}\n")
+    return code

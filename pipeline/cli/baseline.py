@@ -1,23 +1,18 @@
 """edgec baseline save and compare: has this build become worse than the one that was committed?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from pipeline.build.plan import Build
-from pipeline.build.regression import compare_with_baseline, save_baseline
-from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress, write_text
 from pipeline.cli.verify import Keys, keys_to_trust
-from pipeline.config import BuildConfig
-from pipeline.report.comparison import Limits
-from pipeline.report.junit import junit_xml
-from pipeline.report.markdown import comparison_summary
-from pipeline.report.terminal import render_comparison
+from pipeline.report.regression_limits import Limits
+
+if TYPE_CHECKING:
+    from pipeline.config import BuildConfig
 
 app = typer.Typer(no_args_is_help=True, help="Keep what a build is worth, and compare later builds with it.")
 
@@ -28,13 +23,17 @@ BASELINES = Path("baselines")
 @app.command()
 @with_build_options()
 def save(
-    chosen: BuildConfig,
+    chosen: "BuildConfig",
     folder: Folder = BASELINES,
 ) -> None:
     """Build if needed, and write the baseline of this model, target and device.
 
     Example: edgec baseline save --model resnet20-fashion --target reference
     """
+    from pipeline.build.plan import Build
+    from pipeline.build.regression import save_baseline
+    from pipeline.cache.store import writing
+
     with writing(folder, "--folder"):
         typer.echo(save_baseline(Build(chosen, make_progress(as_json=False)), folder))
 
@@ -42,7 +41,7 @@ def save(
 @app.command()
 @with_build_options()
 def compare(
-    chosen: BuildConfig,
+    chosen: "BuildConfig",
     folder: Folder = BASELINES,
     old: Annotated[
         Path | None, typer.Option(help="The earlier bundle: its engine is raced against the new one.")
@@ -62,15 +61,26 @@ def compare(
 
     Example: edgec baseline compare --old release.edgec --junit gates.xml
     """
+    from pipeline.build.plan import Build
+    from pipeline.build.regression import compare_with_baseline
+
     build = Build(chosen, make_progress(as_json))
     limits = Limits(max_drop=max_drop, max_latency_ratio=max_latency)
     comparison = compare_with_baseline(build, folder, limits, old, keys_to_trust(key))
     if junit:
+        from pipeline.report.junit import junit_xml
+
         write_text(junit, junit_xml(build.name, comparison.gates), "--junit")
     if markdown:
+        from pipeline.report.markdown import comparison_summary
+
         write_text(markdown, comparison_summary(comparison), "--markdown")
     if as_json:
         typer.echo(comparison.to_json(), nl=False)
     else:
+        from rich.console import Console
+
+        from pipeline.report.terminal import render_comparison
+
         render_comparison(comparison, Console())
     raise typer.Exit(comparison.exit_code)

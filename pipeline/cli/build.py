@@ -3,35 +3,35 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from pipeline.build.fleet import build_on_all, devices_of, exit_code
-from pipeline.build.plan import Build
-from pipeline.build.publish import place, publish
-from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
-from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from pipeline.report.model.build_report import Report
-from pipeline.report.model.certainty import Verdict
-from pipeline.report.terminal import render_terminal
-from pipeline.stages import parity
+
+if TYPE_CHECKING:
+    from pipeline.build.plan import Build
+    from pipeline.config import BuildConfig
+    from pipeline.report.model.build_report import Report
 
 
 @with_build_options()
 def build(
-    chosen: BuildConfig,
+    chosen: "BuildConfig",
     as_json: options.Json = False,
 ) -> None:
     """Build, validate and bundle a model for a target. Exit code 1 if a gate fails, 5 if FP32 only guesses.
 
     Example: edgec build --model resnet20-cifar10 --data cifar-10-batches-py
     """
+    from pipeline.build.fleet import devices_of
+    from pipeline.build.plan import Build
+    from pipeline.build.publish import publish
+    from pipeline.report.model.build_report import Report
+
     if len(devices := devices_of(chosen)) > 1:
         _build_on_all(chosen, devices, as_json)
         return
@@ -41,15 +41,18 @@ def build(
     if as_json:
         _print_json({"bundle": str(bundle), **_result(one, report)})
     else:
-        render_terminal(report, Console())
+        _show(report)
         _say_steps(one)
         typer.echo(f"report  {chosen.out / one.name / 'report.html'}")
         typer.echo(f"bundle  {bundle} ({bundle.stat().st_size / 2**20:.2f} MiB)")
     _exit(report)
 
 
-def _build_on_all(chosen: BuildConfig, devices: list[str], as_json: bool) -> None:
+def _build_on_all(chosen: "BuildConfig", devices: list[str], as_json: bool) -> None:
     """Build for several devices at once, and say what became of each."""
+    from pipeline.build.fleet import build_on_all, exit_code
+    from pipeline.report.model.build_report import Report
+
     outcomes = build_on_all(chosen, devices, make_progress(as_json))
     if as_json:
         typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], default=str))
@@ -57,7 +60,7 @@ def _build_on_all(chosen: BuildConfig, devices: list[str], as_json: bool) -> Non
         if outcome.report is None:
             typer.echo(f"{outcome.device}: {outcome.error}", err=True)
             continue
-        render_terminal(Report.load(outcome.report), Console())
+        _show(Report.load(outcome.report))
         typer.echo(f"{outcome.device}: report  {outcome.report.with_suffix('.html')}")
     if code := max(exit_code(outcome) for outcome in outcomes):
         raise typer.Exit(code)
@@ -65,26 +68,29 @@ def _build_on_all(chosen: BuildConfig, devices: list[str], as_json: bool) -> Non
 
 @with_build_options()
 def validate(
-    chosen: BuildConfig,
+    chosen: "BuildConfig",
     as_json: options.Json = False,
 ) -> None:
     """Validate a model on a target without bundling it. Exit code 1 if a gate fails, 5 if FP32 only guesses.
 
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
+    from pipeline.build.plan import Build
+    from pipeline.report.model.build_report import Report
+
     one = Build(chosen, make_progress(as_json))
     report = Report.load(one.report.file("report.json"))
     if as_json:
         _print_json(_result(one, report))
     else:
-        render_terminal(report, Console())
+        _show(report)
         _say_steps(one)
     _exit(report)
 
 
 @with_build_options(without=("target", "recipe", "quantized", "peer"))
 def export(
-    chosen: BuildConfig,
+    chosen: "BuildConfig",
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     as_json: options.Json = False,
 ) -> None:
@@ -94,6 +100,11 @@ def export(
     """
     if not output.name:
         raise UsageError("--output names no file. Give one, such as model.onnx.")
+    from pipeline.build.plan import Build
+    from pipeline.build.publish import place
+    from pipeline.cache.store import writing
+    from pipeline.stages import parity
+
     one = Build(chosen, make_progress(as_json))
     product = one.float_model
     found = parity.Parity.load(product.file(parity.FILE))
@@ -108,7 +119,15 @@ def export(
         )
 
 
-def _result(one: Build, report: Report) -> dict[str, object]:
+def _show(report: "Report") -> None:
+    from rich.console import Console
+
+    from pipeline.report.terminal import render_terminal
+
+    render_terminal(report, Console())
+
+
+def _result(one: "Build", report: "Report") -> dict[str, object]:
     steps = [asdict(step) for step in one.steps]
     return {"steps": steps, "report": report.model_dump(mode="json")}
 
@@ -117,13 +136,15 @@ def _print_json(result: dict[str, object]) -> None:
     typer.echo(json.dumps(result))
 
 
-def _say_steps(one: Build) -> None:
+def _say_steps(one: "Build") -> None:
     """Say in one line what ran and what was known already."""
     ran = [f"{step.stage} {step.seconds:.1f} s" for step in one.steps if not step.cached]
     known = len(one.steps) - len(ran)
     typer.echo("stages  " + (", ".join(ran) or "nothing to do") + (f" ({known} up to date)" if known else ""))
 
 
-def _exit(report: Report) -> None:
+def _exit(report: "Report") -> None:
+    from pipeline.report.model.certainty import Verdict
+
     if report.verdict in (Verdict.FAIL, Verdict.MEANINGLESS):
         raise typer.Exit(report.verdict.exit_code)

@@ -3,10 +3,12 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from pipeline.cli import options
-from pipeline.config import BuildConfig, load_config
+
+if TYPE_CHECKING:
+    from pipeline.config import BuildConfig
 
 P = ParamSpec("P")
 
@@ -31,7 +33,7 @@ KEYS = {"recipe": "calibration.recipe", "quantized": "calibration.quantized", "p
 
 def with_build_options(
     *, without: tuple[str, ...] = ()
-) -> Callable[[Callable[Concatenate[BuildConfig, P], None]], Callable[..., None]]:
+) -> Callable[[Callable[Concatenate["BuildConfig", P], None]], Callable[..., None]]:
     """Give a command the options of a build, but for those it has no use for.
 
     The command gets what they, and the file named by --config, ask for as its first argument. Raises
@@ -39,9 +41,11 @@ def with_build_options(
     """
     names = [name for name in OPTIONS if name not in without]
 
-    def decorate(command: Callable[Concatenate[BuildConfig, P], None]) -> Callable[..., None]:
+    def decorate(command: Callable[Concatenate["BuildConfig", P], None]) -> Callable[..., None]:
         @wraps(command)
         def run(*args: P.args, **given: P.kwargs) -> None:
+            from pipeline.config import BuildConfig, load_config
+
             chosen = {name: given.pop(name) for name in names}
             file = chosen.pop("config")
             asked = {KEYS.get(name, name): value for name, value in chosen.items()}
@@ -53,7 +57,9 @@ def with_build_options(
             for name in names
         ]
         parameters = [*shared, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own)]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what typer reads
+        # what typer reads: the names and the types, none of which need the configuration
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
         return run
 
     return decorate

@@ -1,16 +1,14 @@
 """edgec cache: what the store of finished stages holds, whether it is sound, and what of it can go."""
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from pipeline.cache import upkeep
+from pipeline.cache.keeping import DAYS, LIMIT_GIB
 from pipeline.cli import options
+from pipeline.cli.console import print_table
 from pipeline.errors import UsageError
 
 app = typer.Typer(invoke_without_command=True)
@@ -30,6 +28,10 @@ def cache(context: typer.Context, out: options.Out = None, as_json: options.Json
                 f"Give the options after the command: edgec cache {context.invoked_subcommand} ..."
             )
         return
+    import time
+
+    from pipeline.cache import upkeep
+
     root = _root(out)
     found, now = upkeep.entries(root), time.time()
     total = sum(entry.size for entry in found)
@@ -47,10 +49,10 @@ def cache(context: typer.Context, out: options.Out = None, as_json: options.Json
         builds = [dict(zip(("build", "products", "bytes", "days_unused"), row, strict=True)) for row in rows]
         typer.echo(json.dumps({"store": str(root), "bytes": total, "products": len(found), "builds": builds}))
         return
-    table = Table("build", "products", "MiB", "days unused")
-    for name, products, size, days in rows:
-        table.add_row(name, str(products), f"{size / 2**20:.1f}", f"{days:.1f}")
-    Console().print(table)
+    cells = [
+        (name, str(products), f"{size / 2**20:.1f}", f"{days:.1f}") for name, products, size, days in rows
+    ]
+    print_table(("build", "products", "MiB", "days unused"), cells)
     typer.echo(f"{root}: {len(found)} products, {total / 2**20:.1f} MiB; builds may share some of them")
 
 
@@ -60,6 +62,8 @@ def verify(out: options.Out = None, as_json: options.Json = False) -> None:
 
     Example: edgec cache verify
     """
+    from pipeline.cache import upkeep
+
     root = _root(out)
     damaged = upkeep.verify(root)
     if as_json:
@@ -74,8 +78,8 @@ def verify(out: options.Out = None, as_json: options.Json = False) -> None:
 
 @app.command()
 def prune(
-    days: Days = upkeep.DAYS,
-    limit: Limit = upkeep.LIMIT_GIB,
+    days: Days = DAYS,
+    limit: Limit = LIMIT_GIB,
     out: options.Out = None,
     as_json: options.Json = False,
 ) -> None:
@@ -85,6 +89,8 @@ def prune(
     """
     if not (days >= 0 and limit >= 0):
         raise UsageError("--days and --limit have to be 0 or more.")
+    from pipeline.cache import upkeep
+
     root = _root(out)
     removed = upkeep.prune(root, days, int(min(limit, 2**30) * upkeep.GIB))
     freed = sum(entry.size for entry in removed)

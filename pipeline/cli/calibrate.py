@@ -2,25 +2,23 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from pipeline.build.plan import Build
-from pipeline.build.publish import place
-from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
-from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from pipeline.report.study_page import CalibrationStudy, conclusion, study_html
+
+if TYPE_CHECKING:
+    from pipeline.build.plan import Build
+    from pipeline.config import BuildConfig
 
 
 @with_build_options(without=("quantized", "peer"))
 def calibrate(
-    chosen: BuildConfig,
+    chosen: "BuildConfig",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: calibrated/<model>.")
     ] = None,
@@ -42,15 +40,19 @@ def calibrate(
     """
     if chosen.calibration.quantized is not None:
         raise UsageError("calibration.quantized is quantised already. Leave it out to calibrate.")
+    from pipeline.build.plan import Build
+
     one = Build(chosen, make_progress(as_json))
     folder = output or Path("calibrated") / one.model.name
     (_study if study else _calibrate)(one, folder, draws, as_json)
 
 
-def _calibrate(one: Build, folder: Path, _: int, as_json: bool) -> None:
+def _calibrate(one: "Build", folder: Path, _: int, as_json: bool) -> None:
     from calibration.ranges import Ranges
     from calibration.recipe import Scheme
     from calibration.tensorrt_cache import save_calibration_cache
+    from pipeline.build.publish import place
+    from pipeline.cache.store import writing
 
     ranges, quantized = one.ranges, one.int8_model
     files = {
@@ -71,7 +73,10 @@ def _calibrate(one: Build, folder: Path, _: int, as_json: bool) -> None:
     typer.echo(f"{one.recipe.name}, {len(one.calibration)} images: {', '.join(written)} in {folder}")
 
 
-def _study(one: Build, folder: Path, draws: int, as_json: bool) -> None:
+def _study(one: "Build", folder: Path, draws: int, as_json: bool) -> None:
+    from pipeline.cache.store import writing
+    from pipeline.report.study_page import CalibrationStudy, conclusion, study_html
+
     found = CalibrationStudy.model_validate_json(one.study(draws).file("study.json").read_text())
     with writing(folder, "--output"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +85,8 @@ def _study(one: Build, folder: Path, draws: int, as_json: bool) -> None:
     if as_json:
         typer.echo(found.to_json())
         return
+    from rich.console import Console
+
     from pipeline.report.table import FigureTable
 
     table = FigureTable("Images", "SQNR, mean", "lowest", "highest", "same top-1, mean")

@@ -1,57 +1,40 @@
-"""How the command line shows progress and results."""
+"""How the command line shows progress and results.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+What a command needs is imported when it runs: showing help and refusing a wrong word load none of it.
+"""
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bars
-
-from pipeline.cache.atomic import replacing
-from pipeline.cache.store import writing
-from pipeline.progress import Advance, Progress, Silent
-
-
-class ShownProgress:
-    """Bars while work runs, on a terminal; elsewhere a line when it begins. Lines that are said stay."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    @contextmanager
-    def task(self, what: str, total: int | None) -> Iterator[Advance]:
-        """Show a bar, or without a total a spinner, until the context ends."""
-        if not self._console.is_terminal:
-            self.say(f"{what} ..." if total is None else f"{what} ({total}) ...")
-            yield lambda _: None
-            return
-        columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
-        if total is not None:
-            columns[2:] = [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-        with Bars(*columns, console=self._console, transient=True) as bars:
-            task = bars.add_task(escape(what), total=total)
-            yield lambda done: bars.advance(task, done)
-
-    def say(self, line: str) -> None:
-        """Print a line."""
-        self._console.print(escape(line), highlight=False, soft_wrap=True)
+from pipeline.progress import Progress, Silent
 
 
 def make_progress(as_json: bool) -> Progress:
     """Return where progress goes: to stderr, or nowhere if a machine reads."""
-    return Silent() if as_json else ShownProgress(Console(stderr=True))
+    if as_json:
+        return Silent()
+    from rich.console import Console
+
+    from pipeline.cli.shown_progress import ShownProgress
+
+    return ShownProgress(Console(stderr=True))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of cells under their headings. A cell may hold rich's markup."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*headings)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def write_text(file: Path, text: str, option: str) -> None:
     """Write a file that the user named with `option`. Raises StorageError if that cannot be done."""
+    from pipeline.cache.atomic import replacing
+    from pipeline.cache.store import writing
+
     with writing(file.parent, option), replacing(file) as scratch:
         scratch.write_text(text, encoding="utf-8")

@@ -1,22 +1,21 @@
 """edgec demo: classify what a camera sees, on this machine, with the code that ships to devices."""
 
 import gc
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.build.plan import Build
-from pipeline.bundle.contents import verify
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
-from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
-from targets.reference import ReferenceTarget
+
+if TYPE_CHECKING:
+    from pipeline.config import BuildConfig
 
 
 @with_build_options()
 def demo(
-    chosen: BuildConfig,
+    chosen: "BuildConfig",
     source: Annotated[
         str,
         typer.Option(help="A camera (0, csi), a stream (rtsp://...), a video file, or a folder of pictures."),
@@ -36,13 +35,17 @@ def demo(
 
     Example: edgec demo --source film.mp4
     """
+    from pipeline.build.plan import Build
+
     one = Build(chosen, make_progress(as_json))
     if not one.target.runs_here:
         raise UsageError(
             f"{one.target.name} is not this machine. Deploy the bundle, and use `./run camera` there; or"
             " leave --target out."
         )
-    from targets.runtime.demo import camera  # it loads OpenCV
+    from pipeline.bundle.contents import verify
+    from targets.reference import ReferenceTarget
+    from targets.runtime.demo import camera
     from targets.runtime.demo.recogniser import Engine
 
     manifest = verify(one.bundle.file(f"{one.name}.edgec")).manifest

@@ -10,8 +10,10 @@ import typer
 from numpy.typing import NDArray
 
 from pipeline.cache.store import writing
+from pipeline.data.tree import FILE_LIMIT
 from pipeline.errors import DataError, UsageError
 from pipeline.models.foreign.description import described, description_file, is_foreign, read_foreign
+from pipeline.plain_file import read_plain
 from targets.runtime.preprocess import ImageError, decode
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def _files(images: Iterable[Path]) -> Iterator[Path]:
 
 def _decoded(image: Path) -> NDArray[np.uint8]:
     try:
-        return decode(image.read_bytes(), channels=3)
+        return decode(read_plain(image, FILE_LIMIT), channels=3)
     except OSError as error:
         raise DataError(f"The picture {image} cannot be read: {error.strerror}.") from error
     except ImageError as error:

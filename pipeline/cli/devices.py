@@ -6,21 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from pipeline.bundle.deploy import deploy as deploy_bundle
-from pipeline.bundle.deploy import installer as make_installer
-from pipeline.bundle.deploy import roll_back
-from pipeline.cache.store import writing
 from pipeline.cli import options
-from pipeline.cli.console import make_progress
+from pipeline.cli.console import make_progress, print_table
 from pipeline.cli.verify import Keys, keys_to_trust
 from pipeline.errors import UsageError
-from pipeline.known_devices import add_device, find_device, known_devices
-from targets.errors import DeviceError
-from targets.reach.probe import probe
-from targets.reach.ssh import SshAddress, SshDevice
 
 app = typer.Typer(no_args_is_help=True, help="Name devices, and see what they are and lack.")
 
@@ -43,13 +33,17 @@ def deploy(
 
     Example: edgec deploy out/resnet20-fashion-rpi5.edgec --device ssh://pi@raspberrypi.local
     """
+    from pipeline.bundle import deploy as deployment
+    from pipeline.known_devices import find_device
+    from targets.reach.ssh import SshDevice
+
     reached = SshDevice(find_device(device))
     progress = make_progress(as_json)
     if rollback:
-        done = roll_back(reached, bundle.name.removesuffix(".edgec"), keys_to_trust(key), progress)
+        done = deployment.roll_back(reached, bundle.name.removesuffix(".edgec"), keys_to_trust(key), progress)
     else:
         trusted = keys_to_trust(key)
-        done = deploy_bundle(reached, bundle, trusted, progress, allow_downgrade=allow_downgrade)
+        done = deployment.deploy(reached, bundle, trusted, progress, allow_downgrade=allow_downgrade)
     if as_json:
         typer.echo(json.dumps(asdict(done)))
         return
@@ -64,6 +58,9 @@ def installer(
 
     Example: edgec installer; then on the device: python3 edgec-install.pyz model.edgec --into model
     """
+    from pipeline.bundle.deploy import installer as make_installer
+    from pipeline.cache.store import writing
+
     with writing(output.parent, "another folder"):
         output.write_bytes(make_installer())
     typer.echo(f"{output}   copy it to the device once: python3 {output.name} BUNDLE --into FOLDER")
@@ -75,6 +72,8 @@ def list_devices(as_json: options.Json = False) -> None:
 
     Example: edgec devices list
     """
+    from pipeline.known_devices import known_devices
+
     devices = known_devices()
     if as_json:
         typer.echo(json.dumps({name: str(device.address) for name, device in devices.items()}))
@@ -94,6 +93,9 @@ def add(
 
     Example: edgec devices add pi5 ssh://pi@raspberrypi.local
     """
+    from pipeline.known_devices import add_device
+    from targets.reach.ssh import SshAddress
+
     typer.echo(f"{name} is in {add_device(name, SshAddress.parse(address))}")
 
 
@@ -108,6 +110,8 @@ def check(
 
     Example: edgec devices check pi5
     """
+    from pipeline.known_devices import known_devices
+
     wanted = device or list(known_devices())
     if not wanted:
         raise UsageError("No device has a name yet. Give one as ssh://user@host.")
@@ -115,15 +119,17 @@ def check(
     if as_json:
         typer.echo(json.dumps(rows))
     else:
-        table = Table("device", "what it is", "has", "lacks")
-        for row in rows:
-            table.add_row(*(str(row[key]) for key in ("device", "what", "has", "lacks")))
-        Console().print(table)
+        print_table(("device", "what it is", "has", "lacks"), [tuple(row.values()) for row in rows])
     if any(row["lacks"] for row in rows):
         raise typer.Exit(1)
 
 
 def _checked(name: str) -> dict[str, str]:
+    from pipeline.known_devices import find_device
+    from targets.errors import DeviceError
+    from targets.reach.probe import probe
+    from targets.reach.ssh import SshDevice
+
     try:
         facts = probe(SshDevice(find_device(name)))
     except DeviceError as error:

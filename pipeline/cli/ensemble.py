@@ -5,11 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
-from pipeline.config import BuildConfig, load_config
-from pipeline.report.model.certainty import Verdict
 
 
 def ensemble(
@@ -31,8 +28,11 @@ def ensemble(
     """
     from pipeline.build.averaged import validate_together
     from pipeline.build.plan import Build
+    from pipeline.cache.store import writing
+    from pipeline.config import BuildConfig, load_config
     from pipeline.report.ensemble_page import html as page
     from pipeline.report.ensemble_page import markdown
+    from pipeline.report.model.certainty import Verdict
 
     progress = make_progress(as_json)
     given = {"target": target, "data": data, "out": out}

@@ -2,20 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from pipeline.bundle.contents import opened
 from pipeline.cli import options
 from pipeline.cli.console import write_text
 from pipeline.cli.verify import keys_to_trust
-from pipeline.report.junit import junit_xml
-from pipeline.report.markdown import report_summary
-from pipeline.report.model.build_report import Report
-from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
-from pipeline.report.terminal import render_terminal
+
+if TYPE_CHECKING:
+    from pipeline.report.model.build_report import Report
 
 app = typer.Typer(no_args_is_help=True, help="Show the report of a build, or several builds side by side.")
 
@@ -41,12 +37,20 @@ def show(
 
         write_text(html, render_html(found), "--html")
     if junit:
+        from pipeline.report.junit import junit_xml
+
         write_text(junit, junit_xml(f"{found.subject.model}-{found.subject.target}", found.gates), "--junit")
     if markdown:
+        from pipeline.report.markdown import report_summary
+
         write_text(markdown, report_summary(found), "--markdown")
     if as_json:
         typer.echo(found.to_json(), nl=False)
     else:
+        from rich.console import Console
+
+        from pipeline.report.terminal import render_terminal
+
         render_terminal(found, Console())
 
 
@@ -60,6 +64,8 @@ def compare(
 
     Example: edgec report compare out/resnet20-fashion-host out/resnet20-fashion-rpi5 --html both.html
     """
+    from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
+
     found = [_load(path) for path in paths]
     side_by_side(found)  # too few or too many are refused before anything is written
     if html:
@@ -67,11 +73,17 @@ def compare(
     if as_json:
         typer.echo(json.dumps([report.model_dump(mode="json") for report in found]))
     else:
+        from rich.console import Console
+
         render_side_by_side(found, Console())
 
 
-def _load(path: Path) -> Report:
+def _load(path: Path) -> "Report":
+    from pipeline.report.model.build_report import Report
+
     if path.suffix == ".edgec" and not path.is_dir():
+        from pipeline.bundle.contents import opened
+
         with opened(path, keys_to_trust(None)) as held:
             return Report.parse(held.read("report.json"), f"{path}: report.json")
     return Report.load(path / "report.json" if path.is_dir() else path)

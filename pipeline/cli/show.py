@@ -3,16 +3,9 @@
 import json
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from calibration.correction import Correction
-from calibration.corrections import CORRECTIONS
-from calibration.scheme import ObserverName, Scheme
 from pipeline.cli import options
-from pipeline.models.zoo import KNOWN_MODELS
-from targets.errors import TargetUnavailable
-from targets.registry import find_target, names
+from pipeline.cli.console import print_table
 
 
 def targets(as_json: options.Json = False) -> None:
@@ -20,7 +13,10 @@ def targets(as_json: options.Json = False) -> None:
 
     Example: edgec targets --json
     """
-    rows = []
+    from targets.errors import TargetUnavailable
+    from targets.registry import find_target, names
+
+    rows: list[tuple[str, str, str, str | None]] = []
     for name in names():
         target = find_target(name)
         try:
@@ -28,16 +24,13 @@ def targets(as_json: options.Json = False) -> None:
             problem = None
         except TargetUnavailable as error:
             problem = str(error)
-        rows.append(
-            {"name": name, "summary": target.summary, "recipe": target.recipe.name, "problem": problem}
-        )
+        rows.append((name, target.summary, target.recipe.name, problem))
     if as_json:
-        typer.echo(json.dumps(rows))
+        keys = "name", "summary", "recipe", "problem"
+        typer.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
         return
-    table = Table("target", "what it is", "recipe", "here")
-    for row in rows:
-        table.add_row(row["name"], row["summary"], row["recipe"], row["problem"] or "ready")
-    Console().print(table)
+    cells = [(*words, problem or "ready") for *words, problem in rows]
+    print_table(("target", "what it is", "recipe", "here"), cells)
 
 
 def models(as_json: options.Json = False) -> None:
@@ -45,6 +38,8 @@ def models(as_json: options.Json = False) -> None:
 
     Example: edgec models
     """
+    from pipeline.models.zoo import KNOWN_MODELS
+
     if as_json:
         rows = [
             {"name": m.name, "summary": m.summary, "input": m.input_shape, "classes": m.classes}
@@ -52,15 +47,16 @@ def models(as_json: options.Json = False) -> None:
         ]
         typer.echo(json.dumps(rows))
         return
-    table = Table("model", "what it is", "input", "classes")
-    for model in KNOWN_MODELS:
-        classes = "as the data set" if model.classes is None else str(model.classes)
-        table.add_row(model.name, model.summary, " x ".join(map(str, model.input_shape)), classes)
-    Console().print(table)
-
-
-def _needs(one: Correction) -> str:
-    return ", ".join(sorted(one.needs))
+    cells = [
+        (
+            model.name,
+            model.summary,
+            " x ".join(map(str, model.input_shape)),
+            "as the data set" if model.classes is None else str(model.classes),
+        )
+        for model in KNOWN_MODELS
+    ]
+    print_table(("model", "what it is", "input", "classes"), cells)
 
 
 def recipes(as_json: options.Json = False) -> None:
@@ -68,17 +64,20 @@ def recipes(as_json: options.Json = False) -> None:
 
     Example: edgec recipes
     """
+    from calibration.corrections import CORRECTIONS
+    from calibration.scheme import ObserverName, Scheme
+
     rows = [
         *(("scheme", str(one), one.summary, "", "") for one in Scheme),
         *(("range", str(one), one.summary, "", "") for one in ObserverName),
-        *(("correction", one.word, one.summary, one.runs, _needs(one)) for one in CORRECTIONS),
+        *(
+            ("correction", one.word, one.summary, one.runs, ", ".join(sorted(one.needs)))
+            for one in CORRECTIONS
+        ),
     ]
     if as_json:
         names = "kind", "word", "summary", "runs", "needs"
         typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
         return
-    table = Table("", "word", "what it does", "runs", "needs")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    print_table(("", "word", "what it does", "runs", "needs"), rows)
     typer.echo("A recipe joins one of each with _, and any corrections: w8a8_asym_mse_eq_wmse_obq_bc")

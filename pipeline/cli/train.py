@@ -8,9 +8,7 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
-from pipeline.config import load_config
 from pipeline.errors import UsageError
-from pipeline.training.settings import QatConfig, TrainConfig
 
 if TYPE_CHECKING:
     from pipeline.training.loop import TrainResult
@@ -65,8 +63,11 @@ def train(
         return
     if recipe is not None:
         raise UsageError("--recipe says how to quantise; without --qat nothing is quantised in training.")
+    from pipeline.config import load_config
+    from pipeline.training.settings import TrainConfig
+
     settings = load_config(TrainConfig, config, chosen)
-    from pipeline.training.loop import train as run_training
+    from pipeline.training.loop import train as run_training  # a wrong setting is said before torch is loaded
 
     result = run_training(settings, output or Path("runs") / settings.model, make_progress(as_json))
     if as_json:
@@ -105,6 +106,9 @@ def _train_quantized(
         raise UsageError(
             "--qat goes on from whole weights; --new-head takes a part of them. Drop one of both."
         )
+    from pipeline.config import load_config
+    from pipeline.training.settings import QatConfig
+
     settings = load_config(QatConfig, config, {**chosen, "recipe": recipe})
     from pipeline.training.qat import train_quantized
 

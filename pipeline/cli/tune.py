@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cache.store import writing
 from pipeline.cli import options
 from pipeline.errors import UsageError
-from targets.devices import boards
-from targets.reach.ssh import SshAddress
 
 if TYPE_CHECKING:
     from targets.tvm.isa import Isa
@@ -36,6 +33,7 @@ def tune(
 
     Example: edgec tune out/resnet20-fashion-rpi5/model.int8.onnx --target rpi5 --device ssh://pi@raspberrypi
     """
+    from pipeline.cache.store import writing
     from targets.tvm.importer import import_graph
     from targets.tvm.tuning import database
     from targets.tvm.tuning.search import convolutions, tune
@@ -55,11 +53,13 @@ def tune(
 
 def _device(target: str, address: str | None, milliseconds: int) -> "tuple[Isa, Cost]":
     """The instruction set of a target, and the way its candidates are compared. Raises UsageError."""
+    from targets import devices
+    from targets.reach.ssh import SshAddress
     from targets.tvm.cpu_target import host_isa
     from targets.tvm.isa import ISAS
     from targets.tvm.tuning.cost import Counted, TimedHere, TimedOnDevice
 
-    known = boards()
+    known = devices.boards()
     if target == "host":
         if address is not None:
             raise UsageError("--device needs the target of that board, such as --target rpi5.")

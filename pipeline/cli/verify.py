@@ -4,18 +4,17 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.build.rebuild import Rebuilt
-from pipeline.build.rebuild import rebuild as rebuild_bundle
-from pipeline.bundle.contents import verify as verify_bundle
-from pipeline.bundle.signing import make_keys, public_half, sign_bundle
 from pipeline.cli import options
 from pipeline.cli.console import make_progress
 from pipeline.errors import UsageError, listed
-from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
+
+if TYPE_CHECKING:
+    from pipeline.build.rebuild import Rebuilt
+    from targets.runtime.bundle.signature import PublicKey
 
 Bundle = Annotated[Path, typer.Argument(help="The .edgec file.")]
 Keys = Annotated[
@@ -43,10 +42,16 @@ def verify(
 
     Example: edgec verify out/resnet20-fashion-host.edgec --key release.pub
     """
-    found = verify_bundle(bundle, keys_to_trust(key))
+    from pipeline.bundle import contents
+
+    found = contents.verify(bundle, keys_to_trust(key))
     manifest = found.manifest
     inputs = {"model": model, "data": data, "checkpoint": checkpoint, "calibration.quantized": quantized}
-    again = rebuild_bundle(bundle, inputs, make_progress(as_json)) if rebuild else None
+    again = None
+    if rebuild:
+        from pipeline.build.rebuild import rebuild as rebuild_bundle
+
+        again = rebuild_bundle(bundle, inputs, make_progress(as_json))
     if as_json:
         what = {"model": manifest.model, "target": manifest.target, "files": manifest.files}
         checked = {"signed": found.signed, "signer": found.signer, "rebuilt": again and asdict(again)}
@@ -63,7 +68,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _outcome(again: Rebuilt) -> str:
+def _outcome(again: "Rebuilt") -> str:
     if again.same_bytes:
         return "built again from nothing: the same bytes"
     if not again.different:
@@ -79,6 +84,8 @@ def keygen(
 
     Example: edgec keygen release.key
     """
+    from pipeline.bundle.signing import make_keys
+
     public = make_keys(private)
     typer.echo(
         f"private  {private}   keep it secret; sign with `edgec sign`, or signing_key in the configuration"
@@ -101,12 +108,16 @@ def sign(
 
     Example: edgec sign out/resnet20-fashion-host.edgec --key release.key --release 7
     """
+    from pipeline.bundle.signing import public_half, sign_bundle
+
     sign_bundle(bundle, key, release, expires and expires.date())
     typer.echo(f"{bundle}: signed with {public_half(key).name}")
 
 
-def keys_to_trust(paths: list[Path] | None) -> list[PublicKey]:
+def keys_to_trust(paths: list[Path] | None) -> "list[PublicKey]":
     """Return the keys named, or else all that this machine trusts. Raises UsageError for one that is none."""
+    from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
+
     try:
         return [PublicKey.read(path) for path in paths] if paths else trusted_keys()
     except SignatureError as error:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.errors import DataError
+from pipeline.plain_file import NAMES_LIMIT, read_plain
 
 
 def read_classes(folder: Path) -> tuple[str, ...] | None:
@@ -14,10 +15,15 @@ def read_classes(folder: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+        text = read_plain(path, NAMES_LIMIT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    names = tuple(line.strip() for line in text.splitlines())
+    seen: set[str] = set()
     for line, name in enumerate(names, start=1):
-        if not name or name in names[: line - 1]:
+        if not name or name in seen:
             raise DataError(f"{path}, line {line}: {name!r} is empty or there twice. One name a line.")
+        seen.add(name)
     return names

@@ -4,3 +4,6 @@ from pathlib import Path
 
 EMBEDDED = Path(__file__).resolve().parents[2] / "data"
 """Fashion-MNIST's test images, its calibration images, and weights trained on the rest."""
+
+NAMED = {"fashion-mnist": EMBEDDED}
+"""Data sets that come with the project."""

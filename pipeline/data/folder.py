@@ -6,6 +6,7 @@ labels.csv has a header and the columns path, split, and one or more columns of 
 
 import csv
 import io
+import re
 from functools import partial
 from typing import NamedTuple
 
@@ -91,6 +92,9 @@ def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:
     return entries
 
 
+NUMBER = re.compile(r"\d{1,18}")
+
+
 def _label_columns(columns: list[str], kind: str | None, where: str) -> tuple[str, str | None]:
     """Return the columns of the class's name and, if there is one, of its number."""
     for needed in ("path", "split"):
@@ -110,7 +114,7 @@ def _label_columns(columns: list[str], kind: str | None, where: str) -> tuple[st
 
 def _entry(line: dict[str, str | None], name: str, number: str | None, where: str) -> Entry:
     path, split, label, order = (line[c] if c else "0" for c in ("path", "split", name, number))
-    if not path or not split or not label or not order or not order.isdecimal():
+    if not path or not split or not label or not order or not NUMBER.fullmatch(order):
         raise DataError(f"{where} lacks a path, split or label, or its number is none.")
     if split not in SPLIT_NAMES:
         hint = did_you_mean(split, sorted(SPLIT_NAMES))

@@ -5,12 +5,9 @@ from pathlib import Path
 from pipeline.cache.digest import file_digest, value_digest
 from pipeline.data import cifar, folder, idx, packed
 from pipeline.data.dataset import Dataset
-from pipeline.data.embedded import EMBEDDED
+from pipeline.data.embedded import NAMED
 from pipeline.data.tree import FileDigest, FolderTree, ZipTree
 from pipeline.errors import DataError, UsageError, listed
-
-NAMED = {"fashion-mnist": EMBEDDED}
-"""Data sets that come with the project."""
 
 UNDERSTOOD = (
     "a folder of idx files (train-images-idx3-ubyte, plain or .gz), of <split>_jpeg.npz packs, or of"

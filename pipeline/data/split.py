@@ -76,6 +76,10 @@ class Split:
         """Yield batches of whatever can be read, to try a network on; who judges it counts the damage."""
         return self.batches(preprocessing, batch_size, on_damaged=lambda *_: None, damaged_share=1.0)
 
+    def none(self, role: Role) -> "Split":
+        """Return no picture, to play a role that nothing is needed for."""
+        return replace(self, role=role, indices=self.indices[:0])
+
     @cached_property
     def digest(self) -> str:
         """The sha256, in hex, of the class names and of each sample's content and label, in order."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.cache.digest import file_digest
 from pipeline.errors import DataError
+from pipeline.plain_file import read_plain
 from targets.runtime.preprocess import ImageError, decode
 
 FILE_LIMIT = 64 * 2**20
@@ -83,7 +84,7 @@ class FolderTree:
         with _readable():
             if path.stat().st_size > FILE_LIMIT:
                 raise ImageError(f"the file is longer than {FILE_LIMIT:,} bytes")
-            return path.read_bytes()
+            return read_plain(path, FILE_LIMIT)
 
     def digest(self, name: str) -> str:
         """Return a file's sha256, by the function given: the same as long as this object lasts."""

@@ -34,6 +34,10 @@ ARCHIVED = "model.weights.h5"
 """The member of a .keras file, which is a zip, that has the weights."""
 
 
+LARGEST = 1 << 28
+"""Numbers in a file, with room for an optimizer's."""
+
+
 def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
     """Read an .h5, .weights.h5 or .keras file of one of those networks: "layer/kernel" and so on.
 
@@ -47,6 +51,7 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
         if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
             if item.external or item.is_virtual:
                 raise CheckpointError(f"{path} keeps {name} in another file. Save the weights as one file.")
+            _check_numbers(path, name, item.dtype.kind, sum(v.size for v in values.values()) + item.size)
             *_, layer, variable = name.removesuffix(":0").replace("/vars/", "/").split("/")
             values[f"{layer}/{variable}"] = np.asarray(item, np.float32)
 
@@ -73,10 +78,19 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
     return values
 
 
+def _check_numbers(path: Path, name: str, kind: str, count: int) -> None:
+    """Refuse what no such network has: HDF5 and zip make a small file as large as it says it is."""
+    if kind not in "fiu":
+        raise CheckpointError(f"{path} has {name}, which is not an array of numbers.")
+    if count > LARGEST:
+        raise CheckpointError(f"{path} claims {count:,} numbers; the largest of {NAMES} has 60 million.")
+
+
 def _unpacked(path: Path) -> Path | io.BytesIO:
     if path.suffix != ".keras":
         return path
     with zipfile.ZipFile(path) as archive:
+        _check_numbers(path, ARCHIVED, "f", archive.getinfo(ARCHIVED).file_size // 4)
         return io.BytesIO(archive.read(ARCHIVED))
 
 

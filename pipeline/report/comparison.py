@@ -5,7 +5,6 @@ ran interleaved in one session; a stored latency came from another day and only 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pipeline.errors import ReportError
 from pipeline.report import figures
@@ -18,18 +17,12 @@ from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.paired import paired_images, unpack_bits
 from pipeline.report.plausibility import plausibility_gate
 from pipeline.report.record import Record
+from pipeline.report.regression_limits import Limits
 from pipeline.report.sections.latency import Quantile, SpeedRatio
 from pipeline.report.sections.sizes import memory
 from targets.base import Origin
 
-
-@dataclass(frozen=True)
-class Limits:
-    """How much worse than its baseline a build may be."""
-
-    max_drop: float = 0.5  # percentage points of INT8's top-1
-    max_latency_ratio: float = 1.02
-    max_size_ratio: float = 1.05
+LIMITS = Limits()
 
 
 class Moved(Record):
@@ -59,7 +52,7 @@ class Comparison(Record):
 
 
 def compare(
-    before: Baseline, report: Report, limits: Limits = Limits(), speed: SpeedRatio | None = None
+    before: Baseline, report: Report, limits: Limits = LIMITS, speed: SpeedRatio | None = None
 ) -> Comparison:
     """Compare a build with its baseline; `speed` if both engines were measured interleaved.
 

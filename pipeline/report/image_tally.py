@@ -25,7 +25,8 @@ THUMBNAILS = 24
 class AccuracyTally:
     """Counts of one validation. Feed every batch to `add`, then ask for `accuracy`.
 
-    Keeps counts, two bits an image and thumbnails of negative flips; no images and no logits.
+    Keeps counts, three classes an image and thumbnails of negative flips; no images, no logits and nothing
+    that grows with the square of the classes.
     """
 
     def __init__(self, classes: int) -> None:
@@ -35,12 +36,8 @@ class AccuracyTally:
         self._kl_sum = 0.0
         self._noise = LogitNoise()
         self._outcomes = np.zeros((2, 2, 2), np.int64)  # [top-1 or top-5, FP32 right, INT8 right]
-        self._fp32_confusion = np.zeros((classes, classes), np.int64)  # [label, prediction]
-        self._int8_confusion = np.zeros((classes, classes), np.int64)
-        self._worse = np.zeros(classes, np.int64)
-        self._better = np.zeros(classes, np.int64)
+        self._answers: list[NDArray[np.int64]] = []  # [label, FP32's class, INT8's; image] of every batch
         self._flips: list[tuple[NegativeFlip, NDArray[np.uint8]]] = []
-        self._right: list[NDArray[np.bool_]] = []  # [FP32 or INT8, image] of every batch
 
     def add(
         self,
@@ -57,11 +54,7 @@ class AccuracyTally:
         self._refuse_nonsense(fp32, int8, labels, names)
         top = np.stack([fp32.argmax(1), int8.argmax(1)])
         right = top == labels
-        self._right.append(right)
-        np.add.at(self._fp32_confusion, (labels, top[0]), 1)
-        np.add.at(self._int8_confusion, (labels, top[1]), 1)
-        np.add.at(self._worse, labels[right[0] & ~right[1]], 1)
-        np.add.at(self._better, labels[~right[0] & right[1]], 1)
+        self._answers.append(np.stack([labels, *top]))
         ranks = label_rank(fp32, labels), label_rank(int8, labels)
         for i, k in enumerate((1, 5)):
             np.add.at(self._outcomes[i], ((ranks[0] < k).astype(int), (ranks[1] < k).astype(int)), 1)
@@ -83,7 +76,8 @@ class AccuracyTally:
         """Return the record of everything counted. Raises ReportError if nothing was."""
         if not self.images:
             raise ReportError("no evaluation image was counted: accuracy needs at least one")
-        fp32_right, int8_right = np.concatenate(self._right, axis=1)
+        labels, fp32, int8 = np.concatenate(self._answers, axis=1)
+        fp32_right, int8_right = fp32 == labels, int8 == labels
         return Accuracy(
             fp32_origin=fp32_origin,
             int8_origin=int8_origin,
@@ -93,8 +87,8 @@ class AccuracyTally:
             agreement_interval=wilson_interval(self._agreeing, self.images),
             kl_nats=self._kl_sum / self.images,
             sqnr_db=self._noise.sqnr_db,
-            per_class=self._per_class(),
-            confusion=self._confusion(),
+            per_class=self._per_class(labels, fp32_right, int8_right),
+            confusion=self._confusion(labels, fp32, int8),
             negative_flips=self._negative_flips(),
             fp32_right=pack_bits(fp32_right),
             int8_right=pack_bits(int8_right),
@@ -115,23 +109,28 @@ class AccuracyTally:
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
             raise ReportError(f"labels reach {labels.max()}, but the model has {self.classes} classes")
 
-    def _per_class(self) -> tuple[ClassAccuracy, ...]:
+    def _per_class(
+        self, labels: NDArray[np.int64], fp32: NDArray[np.bool_], int8: NDArray[np.bool_]
+    ) -> tuple[ClassAccuracy, ...]:
+        counts = [
+            np.bincount(labels[chosen], minlength=self.classes).tolist()
+            for chosen in (np.ones_like(fp32), fp32, int8, fp32 & ~int8, ~fp32 & int8)
+        ]
         return tuple(
-            ClassAccuracy(
-                label=k,
-                images=int(self._fp32_confusion[k].sum()),
-                fp32_correct=int(self._fp32_confusion[k, k]),
-                int8_correct=int(self._int8_confusion[k, k]),
-                worse=int(self._worse[k]),
-                better=int(self._better[k]),
-            )
-            for k in range(self.classes)
+            ClassAccuracy(label=k, images=images, fp32_correct=a, int8_correct=b, worse=worse, better=better)
+            for k, (images, a, b, worse, better) in enumerate(zip(*counts, strict=True))
         )
 
-    def _confusion(self) -> tuple[tuple[int, int, int, int], ...]:
-        label, prediction = np.nonzero(self._fp32_confusion + self._int8_confusion)
-        cells = self._fp32_confusion[label, prediction], self._int8_confusion[label, prediction]
-        return tuple(zip(label.tolist(), prediction.tolist(), *(c.tolist() for c in cells), strict=True))
+    def _confusion(
+        self, labels: NDArray[np.int64], fp32: NDArray[np.int64], int8: NDArray[np.int64]
+    ) -> tuple[tuple[int, int, int, int], ...]:
+        """Return label, class said, and how often by FP32 and by INT8, for the pairs that occur."""
+        cells, place = np.unique(
+            np.stack([labels, labels]) * self.classes + [fp32, int8], return_inverse=True
+        )
+        of_fp32, of_int8 = (np.bincount(p, minlength=len(cells)) for p in place.reshape(2, -1))
+        columns = (*np.divmod(cells, self.classes), of_fp32, of_int8)
+        return tuple(zip(*(column.tolist() for column in columns), strict=True))
 
     def _negative_flips(self) -> tuple[NegativeFlip, ...]:
         worst_first = sorted(self._flips, key=lambda flip: (-flip[0].fp32_margin, flip[0].name))

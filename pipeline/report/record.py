@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import ReportError
+from pipeline.plain_file import REPORT_LIMIT, read_plain
 
 AnyRecord = TypeVar("AnyRecord", bound="Record")
 Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
@@ -40,7 +41,7 @@ class Record(BaseModel):
 def load_record(record: type[AnyRecord], path: Path, what: str, version: int) -> AnyRecord:
     """Read a file that holds a record. Raises ReportError as `parse_record` does, or if it cannot be read."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path, REPORT_LIMIT)
     except OSError as error:
         raise ReportError(f"cannot read the {what} {path}: {error.strerror or error}") from error
     return parse_record(record, content, str(path), what, version)

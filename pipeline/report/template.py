@@ -1,18 +1,22 @@
 """Fills HTML templates: everything is escaped, a misspelt name is an error, the style sheet is inside."""
 
 from functools import cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from typing import TYPE_CHECKING
 
 from pipeline.report import figures
 from pipeline.report.model.certainty import Verdict
+
+if TYPE_CHECKING:  # loaded when a page is written: an unchanged build writes none
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 VERDICT_WORDS = {verdict: verdict.capitalize() for verdict in Verdict}
 
 
 def render_page(template: str, **content: object) -> str:
     """Return the complete HTML document of a template in `templates/`."""
+    from markupsafe import Markup
+
     environment = _environment()
     assert environment.loader is not None  # noqa: S101 - set below
     css, _, _ = environment.loader.get_source(environment, "report.css")
@@ -20,13 +24,17 @@ def render_page(template: str, **content: object) -> str:
     return environment.get_template(template).render(css=style, **content)
 
 
-def render_part(template: str, **content: object) -> Markup:
+def render_part(template: str, **content: object) -> "Markup":
     """Return a part of a document, which a page holds as it is."""
+    from markupsafe import Markup
+
     return Markup(_environment().get_template(template).render(**content).strip())  # noqa: S704 - was escaped
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("pipeline.report", "templates"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""A Q/DQ graph that somebody brings -> model.int8.onnx, checked."""
+"""A Q/DQ graph that edgec made -> model.int8.onnx, checked."""
 
 import json
 import shutil
@@ -13,10 +13,13 @@ from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.calibrate import TOOLS
 
+BROUGHT = "brought.json"
+"""Which recipe a quantised model was made by."""
+
 
 @dataclass(frozen=True)
 class Bring(Stage):
-    """Take a quantised model as it is: from `edgec train --qat`, or made elsewhere.
+    """Take a quantised model of edgec's own as it is, such as from `edgec train --qat`.
 
     Its layers that are not in 8 bits are left so: the report's coverage names them.
     """
@@ -41,9 +44,9 @@ class Bring(Stage):
             onnx.save(onnx.load(self.quantized.path), output / "model.int8.onnx")  # as one file
         else:
             shutil.copyfile(self.quantized.path, output / "model.int8.onnx")
-        (output / "brought.json").write_text(json.dumps({"recipe": recipe.name}))
+        (output / BROUGHT).write_text(json.dumps({"recipe": recipe.name}))
 
 
 def brought_recipe(product: Product) -> QuantRecipe:
     """Return the recipe of the model that was brought."""
-    return QuantRecipe.parse(json.loads(product.file("brought.json").read_text())["recipe"])
+    return QuantRecipe.parse(json.loads(product.file(BROUGHT).read_text())["recipe"])

@@ -19,6 +19,7 @@ from targets.processor import cpu_flags
 from targets.runtime.measure import Measurement
 
 VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
+AS_IT_CAME = "INT8, the network as it came"
 SAME = 0.002
 """Shares of images that are no further apart count as the same."""
 
@@ -41,6 +42,11 @@ class Compared:
         pixels, own = self.measured.runs(PIXELS), self.measured.runs(OWN)
         return [own[0], *pixels[1:]] if self._own_is_faster() else pixels
 
+    @property
+    def came_quantised(self) -> bool:
+        """Whether the network came in 8 bits: there is no FP32 to time."""
+        return bool(self.measured.runs(OWN)) and not self.measured.runs(PIXELS)
+
     def speed(self, runs: list[Measurement]) -> SpeedRatio | None:
         """Return INT8's time over that of `runs`; None unless both were measured here, in alternation."""
         int8 = self.measured.runs(INT8)
@@ -54,6 +60,8 @@ class Compared:
 
     def no_peer(self) -> str | None:
         """Return why onnxruntime's own INT8 was not timed; None if it was."""
+        if self.came_quantised:
+            return "the network came quantised: onnxruntime runs it as it came"
         if self.measured.runs(PEER):
             return None
         if self.peer is None:
@@ -62,10 +70,21 @@ class Compared:
 
     def _own_is_faster(self) -> bool:
         pixels, own = self.measured.runs(PIXELS), self.measured.runs(OWN)
-        return bool(own) and float(np.median(own[0].runs_ns)) <= float(np.median(pixels[0].runs_ns))
+        if not own or not pixels:
+            return False
+        return float(np.median(own[0].runs_ns)) <= float(np.median(pixels[0].runs_ns))
 
     def _rows(self) -> Iterator[ComparedRun]:
         pixels, own, peer = (self.measured.runs(name) for name in (PIXELS, OWN, PEER))
+        if self.came_quantised:
+            yield self._row(
+                AS_IT_CAME,
+                own,
+                graph=self.measured.own_graph(),
+                engine=self._onnxruntime(),
+                input=f"its own input, made before timing: {self._preparation()}",
+            )
+            return
         own_is_faster = self._own_is_faster()
         yield self._row(
             "FP32, the user's own network",

@@ -99,10 +99,9 @@ class Measure(Stage):
         own, words = self.own.as_it_came(scratch)
         (output / OWN_GRAPH).write_text(json.dumps(words))
         prepared = str(own.save(scratch / "own.json"))
-        engines = {
-            PIXELS: (ReferenceTarget.runner, self.float_model.file("model.onnx")),
-            OWN: (RUNNER, Path(prepared)),
-        }
+        engines = {OWN: (RUNNER, Path(prepared))}
+        if not self.own.is_quantised:
+            engines = {PIXELS: (ReferenceTarget.runner, self.float_model.file("model.onnx")), **engines}
         if self.engine.where.runs_here:
             engines[INT8] = (self.engine.where.runner, self.engine.path)
         network = self.peer.network if self.peer is not None else None

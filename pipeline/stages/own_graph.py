@@ -14,11 +14,15 @@ from targets.peers.prepared_input import PreparedNetwork
 
 @dataclass(frozen=True)
 class OwnGraph:
-    """`weights` is the file of a `ForeignModel`. `float_model` has model.onnx: pixels in, logits out."""
+    """`weights` is the file of a `ForeignModel`. `float_model` has model.onnx: pixels in, logits out.
+
+    is_quantised: it came in 8 bits, and model.onnx is only derived from it.
+    """
 
     model: Model
     weights: InputFile
     float_model: Product
+    is_quantised: bool = False
 
     @property
     def digest(self) -> str:

@@ -33,9 +33,10 @@ from pipeline.report.sections.recommendation import Recommendation
 from pipeline.report.sections.sizes import MeasuredMemory, Sizes
 from pipeline.report.sections.toolchain_checks import ToolchainCheck
 from pipeline.report.speed import speed_ratio
+from pipeline.stages.adopt_quantised import notes_of
 from pipeline.stages.compared import Compared
 from pipeline.stages.compile import CompiledEngine
-from pipeline.stages.measure_latency import INT8, PIXELS, RACE, Measurements
+from pipeline.stages.measure_latency import INT8, OWN, PIXELS, RACE, Measurements
 from pipeline.stages.peer import Peer
 from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SkippedImages
 from targets.base import BuildState, NamesFloatLayers, Origin
@@ -51,6 +52,7 @@ OUTSIDE = NotMeasured(
 )
 """In place of what a clock or the memory of a process says."""
 NOTHING_SHIPS = NotMeasured(reason="the reference judges accuracy, with settings that are exact and not fast")
+CAME_QUANTISED = NotMeasured(reason="the network came quantised; the float one is not known")
 NO_FLOAT_THERE = NotMeasured(reason="the float network does not run where the engine does")
 
 
@@ -86,6 +88,8 @@ class WriteReport(Stage):
     """None leaves out what is not the same every time it is measured: latency and memory."""
     parts: tuple[Product, ...]
     """Of stages that each measure a field of report.json: a JSON file called like that field."""
+    fp32_is: str | None = None
+    """What stands for FP32, where no float network is known."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
@@ -109,15 +113,19 @@ class WriteReport(Stage):
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=self._latency(compared.baseline, ReferenceTarget.origin),
+            latency_fp32=CAME_QUANTISED
+            if compared.came_quantised
+            else self._latency(compared.baseline, ReferenceTarget.origin),
             latency_int8=latency_int8,
             speed=compared.speed(compared.baseline),
             fitting=fitting(self.evaluation, self.preprocessing),
-            compared=compared.rows() if fp32 else (),
-            no_peer=compared.no_peer() if fp32 else None,
+            compared=compared.rows() if fp32 or compared.came_quantised else (),
+            no_peer=compared.no_peer() if fp32 or compared.came_quantised else None,
             recommendation=self._recommendation(accuracy, origin),
             instructions_int8=self._instructions(origin),
-            memory_fp32=self._memory(fp32, ReferenceTarget.origin),
+            memory_fp32=CAME_QUANTISED
+            if compared.came_quantised
+            else self._memory(fp32, ReferenceTarget.origin),
             memory_int8=memory_int8,
             sizes=self._sizes(),
             machines=self._machines(origin),
@@ -126,6 +134,7 @@ class WriteReport(Stage):
             tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}, **self.toolchain},
             state=self._state,
             checks=tuple(self._checks()),
+            fp32_is=self.fp32_is,
             **dict(self._parts()),
         )
 
@@ -152,6 +161,9 @@ class WriteReport(Stage):
             return NOTHING_SHIPS
         int8, fp16 = self._measured.runs(INT8), self._measured.runs("fp16")
         layers = self._measured.layers()
+        if compared.came_quantised:
+            speed = compared.speed(self._measured.runs(OWN))
+            return CAME_QUANTISED if speed is None else Race("it is as it came", speed, origin, layers)
         if int8 and fp16:
             return Race("FP16", speed_ratio(fp16[0], int8[0]), origin, layers)
         raced = self._measured.runs(RACE)
@@ -208,6 +220,7 @@ class WriteReport(Stage):
         return Instructions(origin=origin, per_inference=counted, machine=self.engine.fingerprint)
 
     def _checks(self) -> Iterator[ToolchainCheck]:
+        yield from notes_of(self.int8_model)
         yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
         yield sixteen_bit_sums(self.int8_model.file("model.int8.onnx"))
         yield from self._measured.findings()

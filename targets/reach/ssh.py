@@ -60,6 +60,8 @@ class SshAddress:
         wrong = DeviceAddressError(
             f"{text!r} is no device. Expected: ssh://user@host or ssh://user@host:port"
         )
+        if not text.isprintable():
+            raise wrong  # urlsplit would leave some of it out
         try:
             parts = urlsplit(text)
             host, port = parts.hostname, parts.port
@@ -72,7 +74,7 @@ class SshAddress:
         rest = parts.path.strip("/") or parts.query or parts.fragment
         if parts.scheme != "ssh" or host is None or rest:
             raise wrong
-        if not re.fullmatch(r"[\w.][\w.:%-]*", host) or not re.fullmatch(
+        if not re.fullmatch(r"[\w.][\w.:%-]*", host, re.ASCII) or not re.fullmatch(
             r"[\w.][\w.-]*|", parts.username or ""
         ):
             raise wrong  # one that begins with - would be an option

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class NoAnswer(ValueError):
+    """Logits that are not numbers: whatever class stands first among them means nothing."""
+
+
 def main(folder: Path, arguments: list[str] | None = None) -> int:
     """Print the likeliest classes of each picture, or those of most of its pixels.
 
@@ -74,6 +78,11 @@ def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.
         print(f"run: {picture}: {error}", file=sys.stderr)
         return False
     logits = runner.infer(image[None])[0]
+    try:
+        check_finite(logits)
+    except NoAnswer as error:
+        print(f"run: {picture}: {error}", file=sys.stderr)
+        return False
     if manifest.pixels:
         found = logits.reshape(-1, *manifest.pixels).argmax(0)
         if options.masks:
@@ -84,8 +93,19 @@ def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.
     return True
 
 
+def check_finite(logits: NDArray[np.float32]) -> None:
+    """Raise NoAnswer unless every logit is a number."""
+    wrong = int((~np.isfinite(logits)).sum())
+    if wrong:
+        raise NoAnswer(f"the engine gave {wrong} of {logits.size} logits that are no numbers, so no class")
+
+
 def likeliest(logits: NDArray[np.float32], classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:
-    """Return the `top` classes of one picture with their softmax probabilities, likeliest first."""
+    """Return the `top` classes of one picture with their softmax probabilities, likeliest first.
+
+    Raises NoAnswer for logits that are not numbers.
+    """
+    check_finite(logits)
     shifted = logits.astype(np.float64) - logits.max()
     probabilities = np.exp(shifted) / np.exp(shifted).sum()
     order = np.argsort(-probabilities, kind="stable")[:top]

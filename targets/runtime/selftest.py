@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .bundle.manifest import Manifest, ManifestError
+from .classify import check_finite
 from .preprocess import Preprocessing, decode
 from .runners import find_runner
 
@@ -77,6 +78,7 @@ def check(folder: Path, threads: int = 1) -> dict[str, Any]:
         )
     with module.open_engine(folder / manifest.engine, threads) as runner:
         logits = np.asarray(runner.infer(golden["images"])).reshape(golden["int8"].shape)
+    check_finite(logits)
     exact = manifest.runner in EXACT_RUNNERS
     same = logits.argmax(1) == golden["int8"].argmax(1)
     differing = (logits.view(np.int32) != golden["int8"].view(np.int32)).reshape(len(logits), -1).any(axis=1)

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from calibration.errors import ModelError
 from calibration.lint import LintFinding, lint
-from calibration.qdq_writer import FLOAT_LAYERS
+from calibration.qdq_writer import BROUGHT, FLOAT_LAYERS
 from calibration.recipe import QuantRecipe, Scheme
 from targets.errors import EngineError
 from targets.tensorrt.half import float_layers_to_half, to_half
@@ -57,12 +57,17 @@ def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> 
 
 
 def check_placement(int8_model: Path) -> None:
-    """Raise EngineError with all that breaks TensorRT's rules of placement: at least one line a finding."""
+    """Raise EngineError with all that breaks TensorRT's rules of placement: at least one line a finding.
+
+    A graph that somebody else quantised may break those that only cost time.
+    """
     model = _load(int8_model)
     try:
         findings = lint(int8_model, Scheme.SYM, _left_in_float(model))
     except ModelError as error:
         raise EngineError(str(error)) from error
+    if any(p.key == BROUGHT for p in model.metadata_props):
+        findings = [finding for finding in findings if not finding.costs_time]
     if findings:
         raise EngineError(f"TensorRT would not run this graph as INT8:\n{_told(findings)}{_advice(model)}")
 

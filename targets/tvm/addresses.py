@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.arena import Lifetime, plan
+from targets.tvm.depthwise_layer import DepthwiseLayer, depthwise_layer
 from targets.tvm.integer_graph import (
     Clip,
     Conv,
@@ -23,11 +24,16 @@ from targets.tvm.isa import Isa
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout, layouts
 from targets.tvm.program import Fill
-from targets.tvm.weights import Blob, ConvGeometry, conv_geometry, parameters
+from targets.tvm.weights import Blob, ConvGeometry, conv_geometry, dense_waste, parameters
 
 _FLOAT = 4  # bytes of a float32
 _SMALL = 1 << 16
 """A tensor of so few bytes stays for a step more, and no thread waits before it writes in its place."""
+
+
+def convolution(op: Conv, x: Layout, isa: Isa) -> ConvGeometry | DepthwiseLayer:
+    """How a convolution is computed: as channels times taps, or as runs of bytes."""
+    return depthwise_layer(op, x, isa, dense_waste(op, x, isa)) or conv_geometry(op, x, isa)
 
 
 class Addresses:
@@ -36,11 +42,12 @@ class Addresses:
     def __init__(self, graph: IntegerGraph, isa: Isa) -> None:
         self.isa = isa
         self.layouts = layouts(graph)
-        convolutions = [op for op in graph.operators if isinstance(op, Conv)]
-        self.geometries = {
-            op.node: conv_geometry(op, self.layouts[op.input.name], isa) for op in convolutions
+        self.convolutions = {
+            op.node: convolution(op, self.layouts[op.input.name], isa)
+            for op in graph.operators
+            if isinstance(op, Conv)
         }
-        self.arena = plan(list(_lifetimes(graph, self.layouts, self.geometries)))
+        self.arena = plan(list(_lifetimes(graph, self.layouts, self.convolutions)))
         self.constants = Blob()
 
     def start(self, tensor: Tensor | Dense) -> int:
@@ -51,9 +58,9 @@ class Addresses:
         """Where a tensor's first pixel is in the arena."""
         return self.start(tensor) + self.layouts[tensor.name].origin
 
-    def pairs(self, op: Conv) -> int:
-        """Where the pairs of rows that a convolution reads are in the arena."""
-        return self.arena.offsets[_pairs(op)]
+    def prepared(self, op: Conv) -> int:
+        """Where what a convolution reads, brought into another order, is in the arena."""
+        return self.arena.offsets[_prepared(op)]
 
     def buffer(self, island: Island, name: str) -> int:
         """Where a buffer that only an island's functions use is in the arena."""
@@ -101,12 +108,12 @@ def _inside(island: Island, buffer: str) -> str:
     return f"{island.outputs[0].name} / {buffer}"
 
 
-def _pairs(op: Conv) -> str:
-    return f"{op.node} / pairs"
+def _prepared(op: Conv) -> str:
+    return f"{op.node} / prepared"
 
 
 def _lifetimes(
-    graph: IntegerGraph, found: dict[str, Layout], geometries: dict[str, ConvGeometry]
+    graph: IntegerGraph, found: dict[str, Layout], convolutions: dict[str, ConvGeometry | DepthwiseLayer]
 ) -> Iterator[Lifetime]:
     """Tensors live from the operator that writes them to the last that reads them, or to one more."""
     last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in inputs(op)}
@@ -117,8 +124,8 @@ def _lifetimes(
             yield Lifetime(tensor.name, size, i, last.get(tensor.name, i) + (size <= _SMALL))
         if isinstance(op, Island):
             yield from _buffers(op, i)
-        if isinstance(op, Conv) and (pairs := geometries[op.node].windows.pairs):
-            yield Lifetime(_pairs(op), pairs.size, i, i + (pairs.size <= _SMALL))
+        if isinstance(op, Conv) and (kernel := convolutions[op.node].before):
+            yield Lifetime(_prepared(op), kernel.size, i, i + (kernel.size <= _SMALL))
 
 
 def _buffers(op: Island, position: int) -> Iterator[Lifetime]:

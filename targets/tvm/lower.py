@@ -6,6 +6,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from targets.tvm.addresses import Addresses
+from targets.tvm.depthwise_layer import DepthwiseLayer, pack_depthwise
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
 from targets.tvm.integer_graph import (
     Add,
@@ -24,13 +25,14 @@ from targets.tvm.integer_graph import (
 )
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import AddKernel, CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import stored_channels
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
-from targets.tvm.weights import limits, pack_conv
+from targets.tvm.weights import ConvGeometry, limits, pack_conv
 
 
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
@@ -90,26 +92,18 @@ class _Lowering:
         return Step("image", kernel, x=IMAGE, y=place.pixels(t), fill=place.fill(t))
 
     def _conv(self, op: Conv) -> Iterator[Step]:
-        place = self.place
-        layout, geometry = place.layouts[op.input.name], place.geometries[op.node]
+        place, how = self.place, self.place.convolutions[op.node]
+        layout = place.layouts[op.input.name]
         pad_rows, pad_columns = op.window.pad
         x = place.pixels(op.input) - pad_rows * layout.strides.row - pad_columns * layout.strides.pixel
-        if pairs := geometry.windows.pairs:
-            yield Step(f"{op.node}: pairs of rows", pairs, x=x, y=place.pairs(op))
-            x = place.pairs(op)
-        packed = pack_conv(op, geometry, self.isa)
-        kernel = ConvKernel(
-            isa=self.isa,
-            height=op.output.height,
-            width=op.output.width,
-            channels=len(packed.bias),
-            windows=geometry.windows,
-            tile=geometry.tile,
-            limits=limits(op, op.output, op.clip),
-            y=place.strides(op.output),
-            residual=None if op.residual is None else place.strides(op.residual.tensor),
-            logits=op.real,
-        )
+        if how.before:
+            yield Step(f"{op.node}: {how.before.written}", how.before, x=x, y=place.prepared(op))
+            x = place.prepared(op)
+        kernel: ConvKernel | DepthwiseKernel
+        if isinstance(how, DepthwiseLayer):
+            kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, self.isa)
+        else:
+            kernel, packed = self._dense(op, how), pack_conv(op, how, self.isa)
         yield Step(
             op.node,
             kernel,
@@ -120,6 +114,35 @@ class _Lowering:
             y=place.start(op.output) if op.real else place.pixels(op.output),
             fill=None if op.real else place.fill(op.output),
             macs=op.output.height * op.output.width * op.weight.size,
+        )
+
+    def _dense(self, op: Conv, geometry: ConvGeometry) -> ConvKernel:
+        return ConvKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=stored_channels(op.output.channels),
+            windows=geometry.windows,
+            tile=geometry.tile,
+            limits=limits(op, op.output, op.clip),
+            y=self.place.strides(op.output),
+            residual=None if op.residual is None else self.place.strides(op.residual.tensor),
+            logits=op.real,
+        )
+
+    def _depthwise(self, op: Conv, layer: DepthwiseLayer) -> DepthwiseKernel:
+        spread = layer.before
+        return DepthwiseKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=stored_channels(op.output.channels),
+            window=layer.window,
+            block=layer.block,
+            limits=limits(op, op.output, op.clip),
+            x=Strides(spread.row, spread.pixel) if spread else self.place.strides(op.input),
+            y=self.place.strides(op.output),
+            residual=None if op.residual is None else self.place.strides(op.residual.tensor),
         )
 
     def _pool(self, kind: type[PoolKernel], op: MaxPool | AveragePool) -> PoolKernel:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from itertools import permutations, product
 
 from targets.tvm.kernels.conv import ConvKernel
+from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.pair import PairKernel
+from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.program import Fill, Step
 
 ALL = -1
@@ -65,7 +67,7 @@ def independent(step: Step, following: Step, items: int, threads: int) -> bool:
 def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
     """What a thread touches that computes these items, with `fills` also around them; None if not known."""
     match step.kernel:
-        case ConvKernel(logits=False) as kernel:
+        case DepthwiseKernel() | ConvKernel(logits=False) as kernel:
             found = _by_convolution(step, kernel, items)
         case CopyKernel() as kernel:
             found = Touched(
@@ -74,7 +76,7 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
             )
         case ImageKernel() as kernel:
             found = Touched((), (_rows(step.y, items, kernel.stride, kernel.row),))
-        case PairKernel() as kernel:
+        case PairKernel() | SpreadKernel() as kernel:
             read, written = kernel.reads(items), range(items.start * kernel.row, items.stop * kernel.row)
             found = Touched((_moved(read, step.x),), (_moved(written, step.y),))
         case _:
@@ -92,9 +94,9 @@ def pitch(step: Step) -> int:
     return second.writes[0].start - first.writes[0].start if first and second else 0
 
 
-def _by_convolution(step: Step, kernel: ConvKernel, items: range) -> Touched:
+def _by_convolution(step: Step, kernel: ConvKernel | DepthwiseKernel, items: range) -> Touched:
     rows = kernel.rows(items)
-    reads = [_rows(step.x, rows, kernel.windows.next.row, kernel.reach)]
+    reads = [_rows(step.x, rows, kernel.row_step, kernel.reach)]
     if kernel.residual:
         wide = (kernel.width - 1) * kernel.residual.pixel + kernel.channels
         reads.append(_rows(step.r, rows, kernel.residual.row, wide))

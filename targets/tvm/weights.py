@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
 from targets.tvm.integer_graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
@@ -46,44 +47,74 @@ class Blob:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Which input channels a block of output channels reads: the groups' that it needs, and maybe others.
+
+    `block`: output channels that share their `inputs` input channels. `step`: (outputs, inputs) of a group;
+    a block reads from its first group on, the last ones from `last` on, so that nothing beyond is read.
+    """
+
+    block: int
+    inputs: int
+    step: tuple[int, int]
+    last: int
+
+    def first(self, channel: int) -> int:
+        """The first input channel that the block of an output channel reads."""
+        outputs, inputs = self.step
+        return min(channel // self.block * self.block // outputs * inputs, self.last)
+
+
+@dataclass(frozen=True)
 class ConvGeometry:
     """How a convolution is blocked: how its windows are read, by blocks of which size.
 
-    `order`: the columns of the kernel that are read together, in the order in which they are. `inputs`: the
-    number of input channels that a block sees.
+    `order`: the columns of the kernel that are read together, in the order in which they are.
     """
 
     windows: WindowRuns
     order: tuple[int, ...]
-    inputs: int
+    groups: Groups
     tile: Tile
     shape: ConvShape
 
+    @property
+    def before(self) -> PairKernel | None:
+        """What brings the input into another order first, if anything does."""
+        return self.windows.pairs
 
-@dataclass(frozen=True, eq=False)
-class PackedConv:
-    """Weights as the kernel reads them; bias with the zero point's share, multipliers, both padded."""
 
-    weight: NDArray[np.int8]
-    bias: NDArray[np.int64]
-    multiplier: NDArray[np.float32]
+def _groups(op: Conv, x: Layout, isa: Isa) -> Groups:
+    count, inputs = op.weight.shape[:2]
+    outputs, channels = count // op.groups, stored_channels(count)
+    if op.groups == 1:
+        return Groups(channels, x.channels, (channels, 0), 0)
+    block = isa.lanes
+    if outputs % block == 0 and channels % outputs == 0:
+        block = outputs
+    spans = [
+        (min(first + block, count) - 1) // outputs - first // outputs + 1 for first in range(0, count, block)
+    ]
+    window = max(spans) * inputs
+    return Groups(block, window, (outputs, inputs), op.groups * inputs - window)
+
+
+def dense_waste(op: Conv, x: Layout, isa: Isa) -> float:
+    """How many products a convolution takes in runs of bytes, for each that is wanted."""
+    granule = inner_step(isa).granule
+    read: int = -(-_groups(op, x, isa).inputs // granule) * granule
+    return read / int(op.weight.shape[1])
 
 
 def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
     """Decide how a convolution is blocked.
 
     Groups: a block of output channels reads the window of input channels that its groups need, with zero
-    weights for channels of other groups. Where windows do not line up with blocks, the window is everything.
+    weights for channels of other groups.
     """
     (kh, kw), (dh, dw) = op.window.kernel, op.window.dilation
-    count, per_group = op.weight.shape[:2]
-    outputs = count // op.groups
-    channels = stored_channels(count)
-    shared, window = channels, x.channels
-    if op.groups > 1 and channels == count:
-        block = max(outputs, isa.lanes)
-        if block % outputs == 0 and block % isa.lanes == 0 and count % block == 0:
-            shared, window = block, block // outputs * per_group
+    groups = _groups(op, x, isa)
+    channels, window = stored_channels(op.weight.shape[0]), groups.inputs
     inner = inner_step(isa)
     pairs = _pairs(op, x, isa)
     between, following = _distances(op, x, pairs)
@@ -101,7 +132,7 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         taps=taps,
         tap_step=tap_step,
         run=run,
-        group=(shared, 0 if shared == channels else shared // outputs * per_group),
+        group=(*groups.step, groups.last),
         spread=tuple(column * tap_step[1] for column in order),
         gather=gather,
         pairs=pairs,
@@ -112,13 +143,13 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         channels=channels,
         granules=-(-run // inner.granule),
         runs=windows.count,
-        group=shared,
+        group=groups.block,
         overlap=-(-len(order) // op.window.stride[1]),
         stride=op.window.stride[1],
         residual=op.residual is not None,
         paired=pairs is not None,
     )
-    return ConvGeometry(windows, order, window, choose(shape, isa), shape)
+    return ConvGeometry(windows, order, groups, choose(shape, isa), shape)
 
 
 def _pairs(op: Conv, x: Layout, isa: Isa) -> PairKernel | None:
@@ -144,9 +175,8 @@ def _distances(op: Conv, x: Layout, pairs: PairKernel | None) -> tuple[Strides, 
 
 
 def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
-    """Pack weights, and fold the stored zero points into the bias: sum((x - zx) w) = sum(x w) - sum(zx w)."""
-    count, per_group = op.weight.shape[:2]
-    channels = stored_channels(count)
+    """Pack weights by blocks of channels."""
+    channels = stored_channels(op.weight.shape[0])
     dense = _windowed(op, geometry, channels)
     inner = inner_step(isa)
     if len(geometry.order) > 1:
@@ -157,25 +187,19 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
             (channels, geometry.windows.count, -(-run // inner.granule) * inner.granule), np.int8
         )
         padded[:, :, :run] = dense.reshape(*padded.shape[:2], run)
-    zeros = np.broadcast_to(np.array(op.input.zero_point) - (128 if isa.signed else 0), op.input.channels)
-    by_output = np.repeat(zeros.reshape(op.groups, per_group), count // op.groups, axis=0)
-    correction = (op.weight.astype(np.int64).sum(axis=(2, 3)) * by_output).sum(axis=1)
-    bias = np.zeros(channels, np.int64)
-    bias[:count] = op.bias - correction
-    multiplier = np.zeros(channels, np.float32)
-    multiplier[:count] = op.multiplier
     block = geometry.tile.vectors * isa.lanes
-    return PackedConv(pack(padded, block, inner.granule), bias, multiplier)
+    return PackedConv(
+        pack(padded, block, inner.granule), stored_bias(op, channels, isa), stored_multiplier(op, channels)
+    )
 
 
 def _windowed(op: Conv, geometry: ConvGeometry, channels: int) -> NDArray[np.int8]:
     """Weights [stored K, R, S, window]: each output channel's own inputs at their place in its window."""
     count, per_group, kh, kw = op.weight.shape
     outputs = count // op.groups
-    dense = np.zeros((channels, kh, kw, geometry.inputs), np.int8)
-    shared, distance = geometry.windows.group
+    dense = np.zeros((channels, kh, kw, geometry.groups.inputs), np.int8)
     for k in range(count):
-        first = (k // outputs) * per_group - (k // shared * distance)
+        first = (k // outputs) * per_group - geometry.groups.first(k)
         dense[k, :, :, first : first + per_group] = op.weight[k].transpose(1, 2, 0)
     return dense
 

@@ -37,18 +37,12 @@ class Original:
 
     def __init__(self, model: ForeignModel) -> None:
         """Load the file. Raises CheckpointError if onnxruntime refuses it."""
-        import onnxruntime
+        from targets.runtime.exact.session import open_session
 
         self._model = model
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = 1
-        providers = ["CPUExecutionProvider"]
         file = onnx.load(model.path, load_external_data=False)
         with refusals(model.path):
-            self._session = onnxruntime.InferenceSession(
-                loadable(model, file) or str(model.path), options, providers=providers
-            )
+            self._session = open_session(loadable(model, file) or str(model.path))
         self._output = model.output or file.graph.output[0].name
         self.ending = ending(file, self._output)
         self.is_half = is_half(file)

@@ -38,6 +38,9 @@ DAMAGE = (
 )
 """What zipfile, tarfile and torch.load raise on truncated and scrambled files."""
 
+MOST_PACKED = 20
+"""Times its size that a file may unpack to; torch itself does not pack, and weights pack badly."""
+
 KINDS = (
     (b"\x89HDF\r\n\x1a\n", "a Keras file; give its name the ending .h5"),
     (b"\x1f\x8b", "packed with gzip. Unpack it and name the file of weights in it"),
@@ -85,7 +88,7 @@ def _read_safetensors(path: Path) -> Mapping[object, object]:
     content: dict[object, object] = {}
     try:
         content.update(safetensors.torch.load_file(path))
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    except (safetensors.SafetensorError, *DAMAGE) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file ({error}).") from error
     return content
 
@@ -94,6 +97,9 @@ def _read_zip(path: Path) -> Mapping[object, object]:
     """Read torch's present format, or TorchScript, which is a zip with source code in it."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+        claimed = sum(member.file_size for member in archive.infolist())
+    if claimed > MOST_PACKED * max(path.stat().st_size, 1 << 20):
+        raise CheckpointError(f"{path} unpacks to {claimed:,} bytes, which weights do not. Save it again.")
     if any(name.endswith("config.json") for name in names) and any(name.endswith(".h5") for name in names):
         raise CheckpointError(f"{path} is a Keras file; give its name the ending .keras.")
     if any(name.endswith("/constants.pkl") for name in names):

@@ -14,6 +14,7 @@ from pipeline.report.sections.accuracy import Accuracy, AccuracySection
 from pipeline.report.sections.class_accuracy import ClassAccuracySection
 from pipeline.report.sections.compared_runs import ComparedRun, ComparedRunSection
 from pipeline.report.sections.diagnosis import Diagnosis, DiagnosisSection
+from pipeline.report.sections.float_stand_in import FloatStandInSection
 from pipeline.report.sections.int8_coverage import Coverage, Int8CoverageSection, MixedPrecision
 from pipeline.report.sections.latency import (
     Instructions,
@@ -73,6 +74,7 @@ class Report(Record):
     state: BuildState = BuildState.BUILT
     diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified
     checks: tuple[ToolchainCheck, ...] = ()
+    fp32_is: str | None = None  # what stands for it where the network came quantised; None: the float network
 
     @model_validator(mode="after")
     def _verdict_follows_from_gates(self) -> Self:
@@ -100,6 +102,7 @@ class Report(Record):
 
 
 SECTIONS: tuple[ReportSection[Report], ...] = (
+    FloatStandInSection(),
     DiagnosisSection(),
     SkippedImageSection(),
     RecommendationSection(),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 import numpy as np
 
 from ..bundle.manifest import Manifest, ManifestError
+from ..classify import NoAnswer
 from ..machine import read_state
 from ..preprocess import Preprocessing
 from .board import Board, Moment
@@ -168,7 +169,13 @@ class Loop:
                     return
                 continue
             seen, last = frame.number, frame.image
-            found = self._recogniser(frame.image)
+            try:
+                found = self._recogniser(frame.image)
+            except NoAnswer as error:
+                unclear = replace(state, status="no answer", text=str(error))
+                shown = draw(frame.image, [], [unclear.text])
+                self.board.post(Moment(number, shown, self._record(unclear)))
+                continue
             self._done += 1
             self._finished.append(time.monotonic())
             record = {**self._record(state), **self._findings(frame, found)}

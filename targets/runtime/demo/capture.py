@@ -88,6 +88,9 @@ class Capture:
                 return
             except SourceError as error:
                 reason = str(error)
+            except Exception as error:  # a fault of ours: said on the page, and its traceback on the terminal
+                self._now("ended", f"{self._source.name} is not read any more: {error!r}")
+                raise
             if not self._source.live:
                 self._now("ended", reason)
                 return

@@ -15,9 +15,10 @@ import hmac
 import ipaddress
 import json
 import secrets
+import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,7 +41,13 @@ LONGEST_BODY = 100
 PICTURES_PER_SECOND, EVENTS_PER_SECOND = 15, 10
 """For people; the loop that classifies is not slowed down by more."""
 MOST_VIEWERS = 20
-POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'"
+MOST_CONNECTIONS = 100
+REQUEST_SECONDS = 20.0
+"""From the beginning of a request to the end of its headers."""
+POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self';"
+    " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 
 
 class PageError(Exception):
@@ -97,10 +104,37 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _host_name(header: str) -> str:
+    """Return the name in a Host header, without its port. Raises ValueError for what is no host."""
+    parts = urlsplit("//" + header)
+    if parts.netloc != header or parts.username is not None or parts.hostname is None:
+        raise ValueError(header)
+    _ = parts.port  # raises for a port that is no number
+    return parts.hostname
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a viewer that hangs must not keep the program
     page: Page
+
+    def __init__(self, *arguments: Any) -> None:
+        self._connections = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection; there are only so many at once."""
+        if self._connections.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, in a thread of its own."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Let go of viewers that go away, whenever they do."""
@@ -122,9 +156,38 @@ class _Request(BaseHTTPRequestHandler):
         found: Page = server.page
         return found
 
+    def handle_one_request(self) -> None:
+        """Answer one request. Its headers may not take longer than REQUEST_SECONDS, however they drip in."""
+        self._deadline = threading.Timer(REQUEST_SECONDS, self._hang_up)
+        self._deadline.daemon = True
+        self._deadline.start()
+        try:
+            super().handle_one_request()
+        finally:
+            self._deadline.cancel()
+
+    def parse_request(self) -> bool:
+        """Read the headers. Refuse an address or a name of this machine that is none."""
+        parsed = super().parse_request()
+        self._deadline.cancel()
+        if not parsed:
+            return False
+        try:
+            self.target = urlsplit(self.path)
+            self.host = _host_name(self.headers.get("Host", ""))
+            self.origin = urlsplit(self.headers.get("Origin", "")).netloc
+        except ValueError:
+            self._answer(400, b"This is no address.\n")
+            return False
+        return True
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
     def do_GET(self) -> None:
         """Answer with the page, a file of it, pictures or records."""
-        path = urlsplit(self.path).path
+        path = self.target.path
         if not self._is_allowed():
             return
         if path == "/" and self.page.token and "token=" in self.path:
@@ -145,7 +208,7 @@ class _Request(BaseHTTPRequestHandler):
         if not self._is_allowed():
             return
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > LONGEST_BODY or urlsplit(self.path).path != "/precision":
+        if not length.isdecimal() or int(length) > LONGEST_BODY or self.target.path != "/precision":
             self._answer(400, b"Expected: POST /precision with int8 or fp32.\n")
             return
         try:
@@ -157,23 +220,31 @@ class _Request(BaseHTTPRequestHandler):
 
     def _is_allowed(self) -> bool:
         """Refuse who has no token and, where none is needed, who speaks through another site."""
-        origin = self.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != self.headers.get("Host"):
+        if self._is_of_another_site():
             self._answer(403, b"Not from another site.\n")
             return False
         if self.page.token is None:
-            name = urlsplit("//" + self.headers.get("Host", "")).hostname or ""
-            if not is_loopback(name):
+            if not is_loopback(self.host):
                 self._answer(
                     403, b"This page is for this machine alone: open it as 127.0.0.1 or localhost.\n"
                 )
                 return False
             return True
-        given = parse_qs(urlsplit(self.path).query).get("token", [""])[0] or self._cookie()
+        given = parse_qs(self.target.query).get("token", [""])[0] or self._cookie()
         if hmac.compare_digest(given.encode(), self.page.token.encode()):
             return True
         self._answer(403, b"The token is missing or wrong: open the address that the program printed.\n")
         return False
+
+    def _is_of_another_site(self) -> bool:
+        """Say whether a page of another site asks: it may link to the page, and have nothing else.
+
+        Browsers say so in Sec-Fetch-Site (W3C Fetch Metadata), and in Origin where a script asks.
+        """
+        if "Origin" in self.headers and self.origin != self.headers.get("Host"):
+            return True
+        linked = self.target.path == "/" and self.headers.get("Sec-Fetch-Dest") == "document"
+        return self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not linked
 
     def _cookie(self) -> str:
         try:
@@ -201,6 +272,7 @@ class _Request(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.end_headers()
 
     def _stream(self, kind: str, part: Callable[[Any], bytes], per_second: int, begin: bytes = b"") -> None:

@@ -77,9 +77,14 @@ class ConvKernel:
         return cut(self.height, self.tile.rows, 2 if self.windows.pairs else 1)
 
     @property
+    def row_step(self) -> int:
+        """Bytes between the windows of a row of results and those of the next."""
+        return self.windows.next.row
+
+    @property
     def reach(self) -> int:
         """Bytes from the first that the windows of a row of results read to the one after the last."""
-        return self.windows.reach(self.width, self.channels)
+        return self.windows.reach(self.width)
 
     def rows(self, items: range) -> range:
         """The rows of results that work items belong to, and maybe more between them."""
@@ -224,7 +229,8 @@ class ConvKernel:
 
     def _window(self, channel: Expr) -> Expr:
         """Where the input channels of an output channel's group begin."""
-        per_group, distance = self.windows.group
-        if not distance:
+        outputs, inputs, last = self.windows.group
+        if not last:
             return tirx.const(0, "int64")
-        return tirx.floordiv(channel, tirx.const(per_group, "int64")) * distance
+        first = tirx.floordiv(channel, tirx.const(outputs, "int64")) * inputs
+        return tirx.min(first, tirx.const(last, "int64"))

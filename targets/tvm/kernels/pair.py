@@ -5,7 +5,7 @@ loads, again for each block of output channels. Here that is done once for all o
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tvm import tirx
 
@@ -41,6 +41,7 @@ class PairKernel:
     period: int
     taken: int
     last: int
+    written: ClassVar[str] = "pairs of rows"
 
     @property
     def items(self) -> int:

@@ -53,6 +53,8 @@ class Requantise:
     channels: int
     limits: ResultRange = ResultRange()
     per_channel: bool = True
+    packed_order: bool = False
+    """Channels are in registers in the order from which x86 packs bytes into their own."""
 
     def scalar(self, k: Emitter, which: Scalar, lanes: int) -> Expr:
         """One of the scalars, in every lane."""
@@ -145,6 +147,8 @@ class Requantise:
             return k.call("int32x4", "llvm.aarch64.neon.fcvtns.v4i32.v4f32", value)
         if self.limits.guard:
             value = tirx.min(value, splat(tirx.const(_LARGEST, "float32"), lanes))
+        if lanes == 4:
+            return k.call("int32x4", "llvm.x86.sse2.cvtps2dq", value)
         if lanes == 8:
             return k.call("int32x8", "llvm.x86.avx.cvt.ps2dq.256", value)
         nothing, everything = splat(tirx.const(0, "int32"), 16), tirx.const(0xFFFF, "uint16")
@@ -154,16 +158,18 @@ class Requantise:
     def _narrow(self, k: Emitter, rounded: Sequence[Expr]) -> Expr:
         """x86: pack to int16, add the zero point, pack to uint8, saturating; then undo the interleaving."""
         lanes = self.isa.lanes
-        bits = "avx512" if lanes == 16 else "avx2"
-        suffix = ".512" if lanes == 16 else ""
-        pack16, pack8 = f"llvm.x86.{bits}.packssdw{suffix}", f"llvm.x86.{bits}.packuswb{suffix}"
+        kind, suffix = {4: ("sse2", ".128"), 8: ("avx2", ""), 16: ("avx512", ".512")}[lanes]
+        pack16, pack8 = f"llvm.x86.{kind}.packssdw{suffix}", f"llvm.x86.{kind}.packuswb{suffix}"
         shorts = [k.call(f"int16x{2 * lanes}", pack16, a, b) for a, b in _pairs(rounded)]
         if not self.limits.from_zero:
             shift = self.scalar(k, Scalar.ZERO, 2 * lanes).astype(f"int16x{2 * lanes}")
             shorts = [
                 k.call(f"int16x{2 * lanes}", f"llvm.sadd.sat.v{2 * lanes}i16", v, shift) for v in shorts
             ]
-        packed = k.let(tirx.reinterpret(f"int32x{lanes}", k.call(f"uint8x{4 * lanes}", pack8, *shorts)))
+        bytes_ = k.call(f"uint8x{4 * lanes}", pack8, *shorts)
+        if self.packed_order:
+            return self._clipped(k, bytes_, 4 * lanes)
+        packed = k.let(tirx.reinterpret(f"int32x{lanes}", bytes_))
         order = [part * 4 + vector for vector in range(4) for part in range(lanes // 4)]
         stored = tirx.reinterpret(f"uint8x{4 * lanes}", tirx.Shuffle([packed], order))
         return self._clipped(k, stored, 4 * lanes)

@@ -15,15 +15,15 @@ class WindowRuns:
     begin a run, `run` its bytes, `tap_step` the bytes between runs. `spread`: where runs begin that are read
     together, a chunk of each in turn, so that activations which several taps need are loaded once. `gather`:
     the whole window is brought together first, and is one run; a work item then is all channels of a block of
-    rows. `pairs`: what put rows beside each other, if they lie so. `group`: output channels that share an
-    input window, and bytes between windows; one group has (channels, 0).
+    rows. `pairs`: what put rows beside each other, if they lie so. `group`: output and input channels of a
+    group, and the last input channel from which on a block reads; one group has (channels, 0, 0).
     """
 
     next: Strides
     taps: tuple[int, int]
     tap_step: tuple[int, int]
     run: int
-    group: tuple[int, int]
+    group: tuple[int, int, int]
     spread: tuple[int, ...] = (0,)
     gather: Gather | None = None
     pairs: PairKernel | None = None
@@ -38,7 +38,7 @@ class WindowRuns:
         """See MatrixStep: 0 where rows do not lie beside each other."""
         return self.pairs.chunk if self.pairs else 0
 
-    def reach(self, width: int, channels: int) -> int:
+    def reach(self, width: int) -> int:
         """Bytes from the first that `width` windows of a row read to the one after the last."""
         wide = (width - 1) * self.next.pixel
         if self.gather:
@@ -46,6 +46,5 @@ class WindowRuns:
         (rows, columns), (down, right) = self.taps, self.tap_step
         if self.pairs:
             return (rows - 1) * down + self.pairs.row
-        per_group, distance = self.group
-        wide += (columns - 1) * right + max(self.spread) + self.run + channels // per_group * distance
+        wide += (columns - 1) * right + max(self.spread) + self.run + self.group[2]
         return wide + (rows - 1) * down

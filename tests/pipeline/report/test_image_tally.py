@@ -1,5 +1,6 @@
 import base64
 import json
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -144,3 +145,17 @@ def test_nonsense_is_refused_by_name() -> None:
         AccuracyTally(3).add(fp32, int8, np.full(4, 9), pixels, names)
     with pytest.raises(ReportError, match="at least one"):
         AccuracyTally(3).accuracy(Origin.HOST, Origin.HOST)
+
+
+def test_memory_does_not_grow_with_the_square_of_the_classes() -> None:
+    classes, images = 20_000, 4
+    logits = np.random.default_rng(0).normal(size=(images, classes)).astype(np.float32)
+    labels = np.arange(images)
+    tracemalloc.start()
+    try:
+        found = AccuracyTally(classes)
+        found.add(logits, logits, labels, np.zeros((images, 4, 4, 3), np.uint8), list("abcd"))
+        assert len(found.accuracy(Origin.HOST, Origin.HOST).per_class) == classes
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20  # a table of all pairs takes 3 GiB
+    finally:
+        tracemalloc.stop()

@@ -25,7 +25,10 @@ from tests.targets.tvm.qdq import QdqModel
 
 
 def residual_network(height: int, width: int, folder: Path) -> IntegerGraph:
-    """Two stages as in ResNet-20, the second behind a stride and a shortcut of slices and padding."""
+    """Two stages as in ResNet-20, the second behind a stride and a shortcut of slices and padding.
+
+    Then a 1x1, a depthwise and a grouped convolution.
+    """
     m = QdqModel(height, width, 3)
     x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3)), 0.5, 0)
     for _ in range(3):
@@ -36,8 +39,8 @@ def residual_network(height: int, width: int, folder: Path) -> IntegerGraph:
     channels = m.constant(np.array([0, 8, 0, 0, 0, 8, 0, 0], np.int64))
     short = m.node("Pad", m.node("Slice", x, *bounds), channels)
     x = m.quantized(m.node("Relu", m.node("Add", m.conv(y, 32, 32), m.quantized(short, 8.0, 0))), 8.0, 0)
-    for _ in range(2):
-        y = m.quantized(m.node("Relu", m.conv(x, 32, 32, kernel=1)), 4.0, 0)
+    for kernel, group in ((1, 1), (3, 32), (3, 16)):
+        y = m.quantized(m.node("Relu", m.conv(x, 32, 32 // group, kernel, group=group)), 4.0, 0)
         x = m.quantized(m.node("Relu", m.node("Add", m.conv(y, 32, 32), x)), 8.0, 0)
     x = m.quantized(m.node("GlobalAveragePool", x), 4.0, 0)
     return import_graph(m.save(m.gemm(m.node("Flatten", x), 7, 32), folder / "model.onnx"))

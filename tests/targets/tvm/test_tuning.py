@@ -181,7 +181,7 @@ def test_candidates_are_timed_on_a_device_that_is_reached_over_ssh(
 ) -> None:
     isa = or_skip(host_isa)
     board = replace(boards()["rpi5"], isa=isa.name)  # the device is this machine
-    monkeypatch.setattr("pipeline.cli.tune.boards", lambda: {"rpi5": board})
+    monkeypatch.setattr("targets.devices.boards", lambda: {"rpi5": board})
     with running_sshd(tmp_path / "sshd", monkeypatch) as server:
         device = ["--device", str(server.address), "--milliseconds", "100", "--tiles", "1"]
         result = CliRunner().invoke(app, ["tune", str(model), "--target", "rpi5", *device])

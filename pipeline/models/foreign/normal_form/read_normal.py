@@ -1,4 +1,4 @@
-"""An ONNX file of any age, read into one form: opset 17, float32, weights apart from inputs."""
+"""An ONNX file of any age, read into one form: opset 17, float32, weights apart from inputs, Q/DQ."""
 
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from pipeline.models.foreign.normal_form.half_precision import widen
 from pipeline.models.foreign.normal_form.newer_operators import NotInOpset, write_in_opset_17
 from pipeline.models.foreign.normal_form.unique_names import free_our_names, name_every_node
 from pipeline.models.foreign.onnx_file import read_onnx
+from pipeline.models.foreign.quantised.integer_moves import write_moves_as_qdq
+from pipeline.models.foreign.quantised.integer_operators import write_as_qdq
 from pipeline.models.opset import OPSET
 
 
@@ -30,6 +32,8 @@ def read_normal(path: Path) -> onnx.ModelProto:
     write_constants_as_weights(model)
     refuse_training_mode(model, path)
     widen(model)
+    write_as_qdq(model)
+    write_moves_as_qdq(model)
     model = _at_opset(model, path)
     free_our_names(model)
     name_every_node(model)

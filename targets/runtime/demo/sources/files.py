@@ -63,8 +63,11 @@ def _picture(path: Path) -> Image | None:
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures of a folder by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    """Return the pictures of a folder by name. Raises SourceError if it cannot be read (any more)."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    except OSError as error:
+        raise SourceError(f"the pictures in {folder} cannot be read: {error.strerror}") from error
 
 
 def _paced(items: Iterator[Any], seconds: float) -> Iterator[Any]:

@@ -93,6 +93,13 @@ def of_several_disks() -> bytes:
     return zipped[:-22] + locator + zipped[-22:]
 
 
+def bomb() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data.pkl", bytes(100 << 20))
+    return out.getvalue()
+
+
 OTHERS = {
     "torch's oldest": (oldest_format(), r"the format of torch before 0\.1\.10.*weights_only=False"),
     "gzip": (gzip.compress(b"weights"), "packed with gzip. Unpack it"),
@@ -104,6 +111,7 @@ OTHERS = {
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(80), r"a Keras file; give its name the ending \.h5"),
     "a zip of pictures": (packed("photos/a.jpg"), "a zip without weights of torch in it"),
     "a zip of several disks": (of_several_disks(), "truncated or no torch file .*span multiple disks"),
+    "a zip bomb": (bomb(), "unpacks to 104,857,600 bytes"),
     "tflite": (b"\x00\x00\x00\x00TFL3" + bytes(80), "is a network, not weights"),
     "NumPy": (b"\x93NUMPY" + bytes(80), "a NumPy array"),
     "nothing": (b"", "truncated or no torch file"),

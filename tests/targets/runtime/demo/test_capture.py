@@ -1,15 +1,19 @@
 """The newest picture, whatever the speed of who asks; and cameras that come and go."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from targets.runtime.demo import capture as capture_module
 from targets.runtime.demo.capture import Capture
+from targets.runtime.demo.sources.find import find_source
 from targets.runtime.demo.sources.source import Ended, Source, SourceError
 
 Pictures = Iterator[NDArray[np.uint8] | None]
@@ -42,6 +46,34 @@ def test_a_slow_reader_gets_the_newest_picture_and_the_others_are_dropped() -> N
         assert frame.number == frame.image[0, 0, 0] == 100
         assert capture.newest(frame.number, 0.01) is None
         assert capture.state.captured == 100
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_in_a_source_is_said_and_does_not_end_the_thread_silently() -> None:
+    def pictures() -> Pictures:
+        yield numbered(1)
+        raise ZeroDivisionError("a bug")
+
+    with Capture(Source("film", pictures, live=True)) as capture:
+        while capture.newest(1, PATIENCE) is not None:
+            pass
+        assert capture.state.status == "ended"
+        assert "film is not read any more: ZeroDivisionError" in capture.state.text
+
+
+def test_a_folder_that_goes_away_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    source = find_source(str(folder), loop=True, pace=False)
+    with Capture(source) as capture:
+        assert capture.newest(0, PATIENCE) is not None
+        shutil.rmtree(folder)
+        number = 0
+        while (frame := capture.newest(number, PATIENCE)) is not None:
+            number = frame.number
+        assert capture.state.status == "ended"
+        assert "cannot be read: No such file" in capture.state.text
 
 
 def test_no_picture_is_given_twice_and_none_out_of_order() -> None:

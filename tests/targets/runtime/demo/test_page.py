@@ -1,16 +1,18 @@
 """The page's server: who may look, and that it lets go of everybody in the end."""
 
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import pytest
 
+from targets.runtime.demo import page as page_module
 from targets.runtime.demo.board import Board, Moment
 from targets.runtime.demo.page import MOST_VIEWERS, Page, PageError
 
@@ -92,6 +94,51 @@ def test_another_site_cannot_speak_through_the_browser_of_who_looks() -> None:
         assert refused(made, "/precision", b"int8", Origin="http://evil.example")[0] == 403
         own = f"http://127.0.0.1:{made.port}"
         assert ask(made, "/precision", b"int8", Origin=own).read() == b"ok\n"
+
+
+@pytest.mark.parametrize("path", ["/picture.mjpg", "/events", "/page.js"])
+def test_another_site_cannot_show_the_pictures_or_take_the_places_of_viewers(path: str) -> None:
+    with page() as made:
+        made.board.post(moment(1))
+        for site in ("cross-site", "same-site"):
+            assert refused(made, path, None, **{"Sec-Fetch-Site": site, "Sec-Fetch-Dest": "image"})[0] == 403
+        for site in ("same-origin", "none"):
+            assert ask(made, path, None, **{"Sec-Fetch-Site": site}).status == 200
+
+
+def test_another_site_may_link_to_the_page_and_not_put_it_into_a_frame() -> None:
+    with page() as made:
+        link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
+        assert ask(made, "/", None, **link).status == 200
+        assert refused(made, "/", None, **{**link, "Sec-Fetch-Dest": "iframe"})[0] == 403
+        assert "frame-ancestors 'none'" in ask(made, "/").headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("host", ["[", "evil@127.0.0.1", "127.0.0.1/x", "", "[::1", "127.0.0.1:80:80"])
+def test_a_host_that_is_none_is_refused_without_a_word_on_the_terminal(
+    host: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with page() as made:
+        assert refused(made, "/", Host=host)[0] in (400, 403)
+        assert refused(made, "/", Origin="http://[")[0] == 400
+    assert capfd.readouterr().err == ""
+
+
+def test_there_are_only_so_many_connections_and_none_stays_for_headers_that_never_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page_module, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(page_module, "REQUEST_SECONDS", 1.0)
+    with page() as made:
+        waiting = [socket.create_connection(("127.0.0.1", made.port), 30) for _ in range(8)]
+        for one in waiting:
+            with suppress(OSError):  # some were closed at once
+                one.sendall(b"GET / HTTP/1.1\r\nX: ")
+        for one in waiting:
+            with suppress(OSError):
+                assert one.recv(1) == b""  # all of them in the end
+            one.close()
+        assert ask(made, "/").status == 200
 
 
 def test_other_machines_need_the_token_and_keep_it_in_a_cookie() -> None:

@@ -1,0 +1,31 @@
+"""A quantised file that is brought beside its float model: whose it is, and how it wants its input."""
+
+from pathlib import Path
+
+from calibration import foreign_qdq
+from pipeline.models.foreign.description import ForeignModel, description_file, read_foreign
+from pipeline.models.foreign.onnx_file import read_onnx
+from pipeline.models.model import Model
+
+
+def is_ours(path: Path) -> bool:
+    """Whether edgec made it. Raises CheckpointError if it cannot be read."""
+    return foreign_qdq.is_ours(read_onnx(path))
+
+
+def described_by(path: Path, model: Model) -> ForeignModel:
+    """Return the file with its own description, if one lies beside it, or else with the float model's."""
+    if description_file(path).is_file():
+        return read_foreign(path)
+    foreign = model if isinstance(model, ForeignModel) else None
+    return ForeignModel(
+        name=path.stem,
+        path=path,
+        layout=foreign.layout if foreign else "NCHW",
+        preprocessing=model.preprocessing,
+        mean=model.mean,
+        std=model.std,
+        colors=model.colors,
+        labels=foreign.labels if foreign else None,
+        task=model.task,
+    )

@@ -1,0 +1,69 @@
+"""Constants that are stored as integers: weights and biases behind a DequantizeLinear."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from calibration.onnx_graph import attribute
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredIntegers:
+    """A constant that is integers * scales. The zero point is taken off; both have one shape."""
+
+    integers: NDArray[np.int32]
+    scales: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, values: Array, scale: Array, zero: Array, axis: int) -> Self:
+        """Read what DequantizeLinear does to `values`; scale and zero point: one, or one along `axis`."""
+        shape = [1] * values.ndim
+        if scale.size > 1:
+            shape[axis] = scale.size
+        scales, zeros = (
+            np.broadcast_to(part.reshape(shape), values.shape) for part in (scale, _as(zero, scale))
+        )
+        return cls(values.astype(np.int32) - zeros.astype(np.int32), scales.astype(np.float32, copy=False))
+
+    @property
+    def value(self) -> NDArray[np.float32]:
+        """The numbers that it stands for."""
+        return np.asarray(self.integers.astype(np.float32) * self.scales, np.float32)
+
+    def moved(self, how: Callable[[Array], Array]) -> "StoredIntegers":
+        """Return it after what moves values without looking at them."""
+        return StoredIntegers(how(self.integers), how(self.scales))
+
+    def by_first_axis(self) -> NDArray[np.float32] | None:
+        """Return a scale for each place along the first axis; None where it varies along others too."""
+        rows = self.scales.reshape(len(self.scales), -1)
+        return rows[:, 0].copy() if (rows == rows[:, :1]).all() else None
+
+
+def _as(zero: Array, scale: Array) -> Array:
+    """Return a zero point for each scale."""
+    return np.broadcast_to(zero.ravel(), scale.size)
+
+
+def quantised(node: onnx.NodeProto, values: Array, scale: Array, zero: Array) -> Array:
+    """Return what a QuantizeLinear makes of a constant: saturate(round_half_even(x / scale) + zero)."""
+    shape = [1] * values.ndim
+    if scale.size > 1:
+        shape[attribute(node, "axis", 1)] = scale.size
+    limits = np.iinfo(zero.dtype)
+    steps = np.rint(values.astype(np.float32) / scale.astype(np.float32).reshape(shape))
+    shifted = steps + _as(zero, scale).astype(np.float32).reshape(shape)
+    return np.asarray(np.clip(shifted, limits.min, limits.max).astype(zero.dtype))
+
+
+def evaluated(node: onnx.NodeProto, values: dict[str, Array]) -> Array:
+    """Return the one result of a node whose inputs are known."""
+    (result,) = ReferenceEvaluator(node).run(None, values)
+    return np.asarray(result)

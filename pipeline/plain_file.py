@@ -1,0 +1,50 @@
+"""Reading files that others gave: plain ones only, and no more of them than is expected."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+CHUNK = 1 << 18
+SETTINGS_LIMIT = 1 << 20
+"""Bytes of a TOML file."""
+NAMES_LIMIT = 16 << 20
+"""Bytes of a file of names or labels."""
+REPORT_LIMIT = 256 << 20
+"""Bytes of a report, which has its pictures in it."""
+
+
+def plain_chunks(path: Path) -> Iterator[bytes]:
+    """Yield a file's bytes in parts without ever waiting for them.
+
+    Raises OSError as opening and reading do, and also for what is not a plain file: a pipe, a device, a file
+    of the kernel that makes its readers wait.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - it is open already
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not a plain file", str(path))
+        while chunk := file.read(CHUNK):
+            yield chunk
+        if chunk is None:
+            raise OSError(errno.EAGAIN, "it makes its reader wait, so it is not a plain file", str(path))
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """Return a file's bytes. Raises OSError as plain_chunks does, and for more than `limit` bytes."""
+    content = bytearray()
+    for chunk in plain_chunks(path):  # the kernel's files say that they are empty, and are not
+        content += chunk
+        if len(content) > limit:
+            raise OSError(errno.EFBIG, f"it is longer than {limit:,} bytes", str(path))
+    return bytes(content)
+
+
+def check_plain(path: Path) -> None:
+    """Raise OSError for what exists and is not a plain file, before a library opens it and waits."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a plain file", str(path))

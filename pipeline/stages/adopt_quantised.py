@@ -1,0 +1,196 @@
+"""A network that somebody else has quantised -> model.int8.onnx, checked against the file it came in."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.recipe import Scheme
+from pipeline.cache.digest import InputFile
+from pipeline.cache.product import Product
+from pipeline.cache.stage import Stage
+from pipeline.data.split import Split
+from pipeline.errors import CheckpointError, DataError
+from pipeline.models.foreign.description import ForeignModel
+from pipeline.progress import Progress
+from pipeline.report.sections.toolchain_checks import ToolchainCheck
+from pipeline.stages.bring import BROUGHT
+from pipeline.stages.calibrate import TOOLS
+from pipeline.stages.parity import Compared, Parity
+from targets.base import EngineRunner
+
+if TYPE_CHECKING:
+    from calibration.lint import LintFinding
+    from pipeline.models.foreign.ending import Ending
+    from pipeline.models.foreign.quantised.write_canonical import Written
+
+CLOSE_DB = 20.0
+"""Ratio of signal to difference of the outputs that a graph written anew has to keep. The order of float
+operations moves a few values in a thousand by one step, which leaves 35 dB and more; a fault leaves a few."""
+TOGETHER = 8
+"""Images that both are given at a time."""
+NAMED = 3
+NOTES = "notes.json"
+UNROUNDED = (
+    "the quantised network itself without its roundings: its weights as they are stored, activations bounded"
+    " and not rounded. The float network that it was made from is not known, so what the rounding of weights"
+    " cost is not in these figures. To compare with it, give it as the model, and this one with --quantized."
+)
+"""What stands for FP32 where a network came quantised."""
+
+
+@dataclass(frozen=True)
+class AdoptQuantised(Stage):
+    """Write model.int8.onnx in the form that all targets compile, parity.json and notes.json.
+
+    `file` is that of `model`, which says how it wants its input. stands_for_float: also write model.onnx, the
+    network without its roundings.
+    """
+
+    name: ClassVar[str] = "adopt_quantised"
+    tools: ClassVar[tuple[str, ...]] = TOOLS
+
+    model: ForeignModel
+    file: InputFile
+    scheme: Scheme
+    classes: int
+    check_images: Split
+    dynamic_batch: bool
+    stands_for_float: bool
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Read, write and compare.
+
+        Raises CheckpointError naming the node that no exact form has, or if the logits change; LintError for
+        what the scheme does not allow; DataError for other classes than the data set's.
+        """
+        import onnx
+
+        from calibration.foreign_qdq import check_written_anew
+        from pipeline.models.foreign.quantised.read_quantised import read_quantised
+
+        with progress.task("adopt the quantised network", None):
+            network = read_quantised(self.model, self.dynamic_batch, progress.say)
+            if not network.layers:
+                raise CheckpointError(
+                    f"{self.model.path} has no layer whose input and weights are both quantised. Quantise it"
+                    " first, or give edgec the float network."
+                )
+            written = network.quantised(self.scheme)
+            costs = check_written_anew(written.model, self.model.path.name, self.scheme, written.in_float)
+            self._check_classes(written.model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
+            path = output / "model.int8.onnx"
+            onnx.save(written.model, path)
+            if self.stands_for_float:
+                onnx.save(network.unrounded(), output / "model.onnx")
+            notes = [*_changes(written, costs), self._compared(path, network.ending, output)]
+        (output / NOTES).write_text(json.dumps([note.model_dump() for note in notes]))
+        (output / BROUGHT).write_text(json.dumps({"recipe": self.scheme.value}))
+        for note in notes:
+            progress.say(f"adopt: {note.message}")
+
+    def _check_classes(self, found: int) -> None:
+        if found != self.classes:
+            there = "its labels name" if self.model.labels else "the data set has"
+            raise DataError(f"{self.model.path} tells {found} classes apart, {there} {self.classes}.")
+
+    def _compared(self, path: Path, ending: "Ending", output: Path) -> ToolchainCheck:
+        """Let the file and model.int8.onnx see the same images. Raises CheckpointError if they differ."""
+        pairs = list(self._pairs(path, ending))
+        Parity.of(pairs).save(output)
+        if not pairs:
+            raise DataError("None of the evaluation images drawn to check the model can be read.")
+        expected, found = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        distance = noise_db(expected, found)
+        if not distance >= CLOSE_DB:
+            raise CheckpointError(
+                f"The rewritten model differs from {self.model.path}: the difference of its outputs is"
+                f" {-distance:.1f} dB of their size on {len(expected)} images; {-CLOSE_DB:g} dB is allowed."
+            )
+        same = int((_top1(expected, self.classes) == _top1(found, self.classes)).all(axis=1).sum())
+        apart = "equal" if distance == np.inf else f"{distance:.0f} dB apart"
+        told = (
+            f"model.int8.onnx computes what {self.model.path.name} does: the same class for {same} of"
+            f" {len(expected)} images, outputs {apart}"
+        )
+        return ToolchainCheck(name="as it came", outcome="passed", message=told)
+
+    def _pairs(self, path: Path, ending: "Ending") -> Iterator[Compared]:
+        from pipeline.models.foreign.original import Original
+        from targets.runtime.reference_runner import open_engine
+
+        original = Original(self.model)
+        with open_engine(path) as runner:
+            for batch in self.check_images.readable(self.model.preprocessing, batch_size=TOGETHER):
+                expected = [original.infer(image) for image in batch.images]
+                found = _inferred(runner, batch.images, together=self.dynamic_batch)
+                ended = [ending(one, wanted.size) for one, wanted in zip(found, expected, strict=True)]
+                yield (
+                    np.stack([outputs.ravel() for outputs in expected]),
+                    np.stack(ended).astype(np.float32),
+                )
+
+
+def _inferred(runner: EngineRunner, images: NDArray[np.uint8], together: bool) -> NDArray[np.float32]:
+    if together:
+        return runner.infer(images)
+    return np.concatenate([runner.infer(image[None]) for image in images])
+
+
+def _top1(outputs: NDArray[np.float32], classes: int) -> NDArray[np.int64]:
+    """Return the class of each place, [N, places]; of one output for two classes its sign."""
+    if outputs.shape[1] < classes:
+        return np.asarray(outputs > np.median(outputs), np.int64)
+    return np.asarray(outputs.reshape(len(outputs), classes, -1).argmax(1))
+
+
+def noise_db(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    """Return the ratio of signal to difference; inf where there is none, NaN where a value is no number."""
+    signal = float(np.square(expected - expected.mean(), dtype=np.float64).sum())
+    noise = float(np.square(expected - found, dtype=np.float64).sum())
+    if noise == 0:
+        return float("inf")
+    return float(10 * np.log10(signal / noise)) if signal > 0 else -float("inf")
+
+
+def _changes(written: "Written", costs: "Sequence[LintFinding]") -> Iterator[ToolchainCheck]:
+    """Say what was written otherwise than it came, and what that costs."""
+    if written.split:
+        yield _noted(
+            "wide weights",
+            f"the weights of {_named(written.split)} reach beyond 8 bits around zero (uint8 with a zero"
+            " point, or -128): they are split into two or three products, exactly, and take that much longer",
+        )
+    if written.rounded_biases:
+        layers = "1 layer" if written.rounded_biases == 1 else f"{written.rounded_biases} layers"
+        yield _noted(
+            "float biases",
+            f"the biases of {layers} are no whole steps of the sums that they are added to, and were"
+            " rounded to them, as integer engines add them",
+        )
+    if costs:
+        by_rule: dict[str, list[str]] = {}
+        for one in costs:
+            by_rule.setdefault(f"{one.what}. {one.why}", []).append(one.node)
+        for rule, nodes in by_rule.items():
+            yield _noted("placement", f"{_named(nodes)}: {rule} Only time is lost.")
+
+
+def _noted(name: str, message: str) -> ToolchainCheck:
+    return ToolchainCheck(name=name, outcome="noted", message=message)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def notes_of(product: Product) -> tuple[ToolchainCheck, ...]:
+    """Return what was said of a network that somebody else quantised; nothing of others."""
+    if NOTES not in product.digests:
+        return ()
+    return tuple(ToolchainCheck(**fields) for fields in json.loads(product.file(NOTES).read_text()))

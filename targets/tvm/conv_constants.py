@@ -1,0 +1,36 @@
+"""What all convolutions have in common as kernels read them: biases and multipliers of stored channels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.tvm.integer_graph import Conv
+from targets.tvm.isa import Isa
+
+
+@dataclass(frozen=True, eq=False)
+class PackedConv:
+    """Weights as the kernel reads them; bias with the zero point's share, multipliers, both padded."""
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int64]
+    multiplier: NDArray[np.float32]
+
+
+def stored_bias(op: Conv, channels: int, isa: Isa) -> NDArray[np.int64]:
+    """Biases with the stored zero points folded in: sum((x - zx) w) = sum(x w) - sum(zx w)."""
+    count, per_group = op.weight.shape[:2]
+    zeros = np.broadcast_to(np.array(op.input.zero_point) - (128 if isa.signed else 0), op.input.channels)
+    by_output = np.repeat(zeros.reshape(op.groups, per_group), count // op.groups, axis=0)
+    correction = (op.weight.astype(np.int64).sum(axis=(2, 3)) * by_output).sum(axis=1)
+    bias = np.zeros(channels, np.int64)
+    bias[:count] = op.bias - correction
+    return bias
+
+
+def stored_multiplier(op: Conv, channels: int) -> NDArray[np.float32]:
+    """Multipliers; zero for channels that are only stored."""
+    multiplier = np.zeros(channels, np.float32)
+    multiplier[: len(op.multiplier)] = op.multiplier
+    return multiplier

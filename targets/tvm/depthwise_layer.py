@@ -1,0 +1,105 @@
+"""Which convolutions are computed as a vector of channels times taps, and their weights in that order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
+from targets.tvm.integer_graph import Conv
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.depthwise import TapBlock, TapWindow, choose_block, chunks, window_plan
+from targets.tvm.kernels.spread import SpreadKernel
+from targets.tvm.kernels.tap_plan import NO_TAP
+from targets.tvm.kernels.tap_step import register_order, tap_step
+from targets.tvm.layout import Layout, stored_channels
+from targets.tvm.tile import cut
+
+_MOST_INPUTS = 8
+"""Groups of more input channels are multiplied as runs of bytes."""
+
+
+@dataclass(frozen=True)
+class DepthwiseLayer:
+    """How such a convolution is computed. `before`: what gives output channels their inputs, if needed."""
+
+    window: TapWindow
+    block: TapBlock
+    before: SpreadKernel | None
+
+
+def depthwise_layer(op: Conv, x: Layout, isa: Isa, waste: float) -> DepthwiseLayer | None:
+    """Decide it; None where it is better multiplied as runs of bytes.
+
+    `waste`: how many products that takes for each that is wanted.
+    """
+    count, inputs = op.weight.shape[:2]
+    outputs = count // op.groups
+    if op.groups == 1 or op.real or inputs > _MOST_INPUTS or waste < _WORTH:
+        return None
+    window = TapWindow(op.window.kernel, op.window.stride, op.window.dilation, inputs)
+    block = choose_block(window, op.output.height, op.output.width, isa)
+    if block is None:
+        return None
+    height, width = op.window.reach(op.output.height, op.output.width)
+    spread = SpreadKernel(
+        isa=isa,
+        height=height,
+        width=width,
+        x_row=x.strides.row,
+        x_pixel=x.strides.pixel,
+        inputs=inputs,
+        outputs=outputs,
+        count=count,
+        channels=stored_channels(count),
+    )
+    return DepthwiseLayer(window, block, None if inputs == outputs == 1 else spread)
+
+
+_WORTH = 2.0
+
+
+def pack_depthwise(op: Conv, layer: DepthwiseLayer, isa: Isa) -> PackedConv:
+    """Weights for each size of a block's rows, then as `kernels.depthwise` goes over them."""
+    channels = stored_channels(op.weight.shape[0])
+    kernel = _by_tap(op, channels)
+    parts = [
+        _chunk(kernel[first : first + chunk.size], layer.window, piece.size, isa)
+        for piece in cut(op.output.height, layer.block.rows)
+        for chunk in chunks(channels, isa)
+        for first in range(chunk.first, chunk.first + chunk.count * chunk.size, chunk.size)
+    ]
+    order = _order(channels, isa)
+    return PackedConv(
+        np.concatenate(parts), stored_bias(op, channels, isa)[order], stored_multiplier(op, channels)[order]
+    )
+
+
+def _by_tap(op: Conv, channels: int) -> NDArray[np.int8]:
+    """Weights [stored K, kernel row * planes + plane, kernel column], and a tap of zeros at the end."""
+    count, inputs, kh, kw = op.weight.shape
+    found = np.zeros((channels, kh * inputs + 1, kw), np.int8)
+    found[:count, :-1] = op.weight.transpose(0, 2, 1, 3).reshape(count, kh * inputs, kw)
+    return found
+
+
+def _chunk(weights: NDArray[np.int8], window: TapWindow, rows: int, isa: Isa) -> NDArray[np.int8]:
+    """Weights [channels, taps, columns] of one vector of channels, for blocks of `rows` rows."""
+    step = tap_step(isa, len(weights))
+    ordered = weights[register_order(len(weights))]
+    parts = []
+    for uses in window_plan(window, rows, isa).uses:
+        for use in uses:
+            taps = [*use.taps, *[NO_TAP] * (step.together - len(use.taps))]
+            parts += [step.pack(ordered[:, :, taps, column]) for column in range(window.kernel[1])]
+    return np.concatenate(parts)
+
+
+def _order(channels: int, isa: Isa) -> NDArray[np.int64]:
+    """The channels in the order of registers."""
+    parts = [
+        first + register_order(chunk.size).reshape(-1)
+        for chunk in chunks(channels, isa)
+        for first in range(chunk.first, chunk.first + chunk.count * chunk.size, chunk.size)
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,68 @@
+"""Help, the version and a mistyped word are answered at once: nothing heavy is loaded for them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.cli.app import program
+from tests.conftest import ROOT
+
+HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "cv2", "pydantic", "scipy", "tvm", "jinja2", "cryptography")
+"""What no command loads before it is known that it has something to do."""
+
+MISTYPED = (
+    ["biuld"],
+    ["build", "--modle", "x"],
+    ["build", "--target"],
+    ["report", "shwo"],
+    ["verify"],
+    ["cache", "prune", "--days", "soon"],
+    ["baseline", "compare", "--max-drop", "-1"],
+)
+
+
+def commands() -> list[list[str]]:
+    """Every command, and every group of them, by the words that call it."""
+    found: list[list[str]] = [[]]
+    for name, command in program().commands.items():
+        found.append([name])
+        found += [[name, inner] for inner in getattr(command, "commands", ())]
+    return found
+
+
+def loaded(command_lines: list[list[str]]) -> dict[str, list[str]]:
+    """Run command lines in one fresh Python, and return which of HEAVY each was the first to load."""
+    code = f"""
+import contextlib, io, json, sys
+from pipeline.cli.app import run
+found, before = {{}}, set()
+for words in {command_lines!r}:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        run(words)
+    now = set({HEAVY!r}) & set(sys.modules)
+    found[" ".join(words)] = sorted(now - before)
+    before = now
+print(json.dumps(found))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return found
+
+
+def test_the_commands_are_found_here() -> None:
+    assert {("build",), ("report",), ("report", "compare")} <= set(map(tuple, commands()))
+
+
+@pytest.mark.parametrize(
+    "command_lines",
+    [[*([*words, "--help"] for words in commands()), ["--version"]], [*MISTYPED]],
+    ids=["help", "mistyped"],
+)
+def test_it_loads_nothing_heavy(command_lines: list[list[str]]) -> None:
+    assert {words: heavy for words, heavy in loaded(command_lines).items() if heavy} == {}
+
+
+def test_what_is_looked_for_is_found_where_it_is_loaded() -> None:
+    assert "pydantic" in loaded([["build", "--config", "nowhere.toml"]])["build --config nowhere.toml"]
