@@ -74,9 +74,7 @@ def as_built(model: str, data: Path | None, count: int, folder: Path) -> Subject
     build = Build(BuildConfig(model=model, data=data, out=folder / "out", target="host"), Silent())
     images = build.evaluation.stratified(count, seed=0)
     pixels = np.concatenate([batch.images for batch in images.batches(build.model.preprocessing, 32)])
-    return Subject(
-        f"{build.model.name}, {build.recipe.name}", build.int8_model.file("model.int8.onnx"), pixels
-    )
+    return Subject(f"{build.model.name}, {build.recipe.name}", build.int8_model.path, pixels)
 
 
 def write_model(depth: int, photos: Images, folder: Path) -> Path:

@@ -120,7 +120,7 @@ def methods(
     build: Build, calibration: Images, folder: Path, python: Path | None, more: Sequence[str]
 ) -> Iterator[tuple[str, Callable[[], Path]]]:
     """Name each method, with what quantises by it and returns the file."""
-    model = build.float_model.file("model.onnx")
+    model = build.float_model.path
     output = folder / "peer.onnx"
 
     def by_peer(method: CalibrationMethod, symmetric: bool) -> Path:
@@ -167,7 +167,7 @@ def main() -> None:
         )
         build = Build(config, Silent())
         evaluation, calibration = batches_of(build.evaluation, build), batches_of(build.calibration, build)
-        reference = logits(build.float_model.file("model.onnx"), evaluation())
+        reference = logits(build.float_model.path, evaluation())
         labels = build.evaluation.labels
         print(f"{chosen.model}, {chosen.images} images, seed {chosen.seed}")
         print(f"float top-1 {_share(reference, labels)} %")

@@ -89,7 +89,7 @@ def outcome(folder: Path, out: Path) -> bytes | str:
     }
     try:
         build = Build(load_config(BuildConfig, None, options), Silent())
-        return build.bundle.file(f"{build.name}.edgec").read_bytes()
+        return build.bundle.path.read_bytes()
     except NAMED as error:
         return type(error).__name__
 

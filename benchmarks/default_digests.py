@@ -15,21 +15,15 @@ from pathlib import Path
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
-from targets.registry import find_target
 
 
 def digests(target: str, out: Path) -> dict[str, str]:
     """Build with all defaults for `target`; return the digests of the models, the ranges and the engine."""
     build = Build(load_config(BuildConfig, None, {"target": target, "out": out}), Silent())
-    files = {
-        "model.onnx": build.float_model,
-        "ranges.json": build.ranges,
-        "model.int8.onnx": build.int8_model,
-        find_target(target).engine_name: build.engine.product,
-    }
+    artifacts = (build.float_model, build.ranges, build.int8_model, build.engine)
     return {
-        f"{target} {name}": sha256(product.file(name).read_bytes()).hexdigest()
-        for name, product in files.items()
+        f"{target} {artifact.file_name}": sha256(artifact.path.read_bytes()).hexdigest()
+        for artifact in artifacts
     }
 
 

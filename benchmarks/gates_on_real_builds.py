@@ -53,7 +53,7 @@ class Case:
 @contextmanager
 def opened(build: Build, case: Case) -> Iterator[tuple[EngineRunner, EngineRunner]]:
     """Calibrate, quantise, and open both networks."""
-    model, recipe = build.float_model.file("model.onnx"), QuantRecipe.parse(case.recipe)
+    model, recipe = build.float_model.path, QuantRecipe.parse(case.recipe)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         batches = case.calibration.batches(build.model.preprocessing, 16)
         seen = (batch.images // case.darkened for batch in batches)
@@ -112,7 +112,7 @@ def race(build: Build) -> None:
             calls = [lambda: engine.infer(image), slowed(lambda: engine.infer(image), share)]
             say(f"engine slowed by {share:.0%}", calls)
     with ExitStack() as stack:
-        model = build.float_model.file("model.onnx")
+        model = build.float_model.path
         two, one = (stack.enter_context(ReferenceTarget(threads).open(model)) for threads in (2, 1))
         calls = [lambda: two.infer(batch.images), lambda: one.infer(batch.images)]
         say("8 images on two threads, then on one", calls)

@@ -3,4 +3,4 @@
 import os
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-"""onnxruntime since 1.29 reports sessions and models to its maker, unless told so before its first import."""
+"""Disables telemetry: since 1.29, onnxruntime reports sessions and models, unless set before its import."""

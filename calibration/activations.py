@@ -13,7 +13,7 @@ from calibration.onnx_graph import IMAGE, OnnxGraph
 from calibration.onnx_session import open_model
 
 CHUNK_BYTES = 64 << 20
-"""Observed values held at once, whatever the batch size of the caller."""
+"""The most bytes of observed values held at once, for any batch size of the caller."""
 
 
 class InstrumentedModel:
@@ -24,7 +24,9 @@ class InstrumentedModel:
 
         self.tensors = tensors
         self.shape = [d.dim_value or None for d in graph.image().type.tensor_type.shape.dim]
-        with NamedTemporaryFile(suffix=".onnx") as file:  # read from there, it is not in memory twice
+        with NamedTemporaryFile(
+            suffix=".onnx"
+        ) as file:  # loaded from the file, so that the model is not in memory twice
             _write_with_outputs(graph, tensors, Path(file.name))
             try:
                 self._session = open_model(file.name)

@@ -1,8 +1,8 @@
-"""The first activation, shifted so that the symmetric grid's negative half holds values too.
+"""Shifts the first activation, so that it also uses the negative half of the symmetric grid.
 
-What a ReLU gives is never negative: of int8 around zero it uses half, seven bits. The first one is the
-largest single source of noise of a small residual network, as its noise passes through every layer. Here it
-is shifted by half its range, x' = relu(x) - c, and what reads it takes the shift back in its bias:
+The output of a ReLU is never negative: it uses only half of the int8 grid around zero, seven bits. The first
+activation is the largest single source of noise in a small residual network, since its noise passes through
+every layer. Here it is shifted by half its range, x' = relu(x) - c, and the biases of its readers compensate:
 
     conv(x) = conv(x') + c sum(w)            (the border, zero in x, is -c in x': padded before, in float)
     main(...) + x = (main(...) + c) + x'     (the bias of the convolution that ends the main branch)
@@ -73,9 +73,9 @@ def first_activation(graph: OnnxGraph) -> str:
 
 
 def centred_ranges(graph: OnnxGraph) -> dict[str, Range]:
-    """The ranges of the tensors that a model owes to centring: [-c, c], whatever was observed.
+    """The ranges of the tensors that centring adds to a model: [-c, c], independent of the images.
 
-    Then the least value of the grid, -127, is x = 0, which most values of a ReLU are, without error.
+    The lowest value of the grid, -127, is then exactly x = 0, the most frequent output of a ReLU.
     """
     found: dict[str, Range] = {}
     for node in graph.nodes:
@@ -89,7 +89,7 @@ def centred_ranges(graph: OnnxGraph) -> dict[str, Range]:
 
 
 class _Shifted:
-    """The graph with `tensor` replaced by itself minus `shift`, and what reads it made good."""
+    """The graph with `tensor` replaced by itself minus `shift`, and its readers compensated."""
 
     def __init__(self, graph: OnnxGraph, tensor: str, shift: np.float32) -> None:
         self.graph = graph

@@ -1,4 +1,4 @@
-"""Which channels of which tensors have to be scaled alike for the network to compute the same function.
+"""Which channels have to be scaled by the same factor for the network to compute the same function.
 
 Relu and max pooling commute with a positive factor a channel; a convolution can undo the factors of its input
 and make those of its output. An Add ties the channels of its operands together, so a whole residual stream
@@ -40,7 +40,7 @@ class ChannelGroups:
             weight = graph.constant(inputs[1])
             self._ids[output] = [self._new() for _ in range(0 if weight is None else len(weight))]
         elif node.op_type == "Gemm" and known:
-            pass  # undoes its input's factors and makes none
+            pass  # compensates its input's factors and adds none
         elif known and (node.op_type in ELEMENTWISE or _keeps_channels(graph, node)):
             self._ids[output] = self._ids[x]
         elif known and node.op_type == "Pad" and (grown := _grown_channels(graph, node)) is not None:

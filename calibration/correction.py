@@ -1,4 +1,4 @@
-"""What a correction is: its word in recipes, when it runs, and what it has to see.
+"""The base classes of corrections: their word in recipes, when they run, and what they need.
 
 When it runs is the class it derives from. In the order in which they run:
 
@@ -9,8 +9,8 @@ When it runs is the class it derives from. In the order in which they run:
     BiasCorrection    chooses a layer's bias, once its weights are rounded
     Learning          improves all numbers of the network together
 
-A correction is one file in `corrections/` and one line in its registry. The file stays light: what it
-computes with is imported where it runs, since whoever decodes a recipe's name reads all of them.
+A correction is one file in `corrections/` and one line in its registry. The file must import quickly, since
+all of them are loaded to parse a recipe's name: it imports its implementation when it runs.
 """
 
 from abc import ABC, abstractmethod
@@ -41,37 +41,37 @@ OnBatch = Callable[[int], None]
 
 
 class Need(StrEnum):
-    """What a correction has to see besides the float model and the ranges."""
+    """What a correction needs besides the float model and the ranges."""
 
     IMAGES = "images"
     MOMENTS = "moments"
-    """The means of what each layer reads, before and after quantisation."""
+    """The means of each layer's input, before and after quantisation."""
     COVARIANCES = "covariances"
-    """How the inputs of each layer vary together, besides the means."""
+    """The covariance of each layer's input, besides the means."""
     GRADIENTS = "gradients"
-    """Derivatives: every operator of the network has to be one that `replay` knows."""
+    """Gradients: `replay` has to support every operator of the network."""
 
 
 class Correction(ABC):
-    """What is done about the error of plain rounding."""
+    """A method to reduce the error of plain rounding."""
 
     word: ClassVar[str]
-    """What recipes call it."""
+    """Its word in recipes."""
     summary: ClassVar[str]
     """One line for lists and messages."""
     runs: ClassVar[str]
-    """When, in a word or two; its kind says so."""
+    """When it runs, in a word or two; each kind of correction sets it."""
     needs: ClassVar[frozenset[Need]] = frozenset()
     pointless: ClassVar[Mapping[Scheme, str]] = {}
-    """The schemes under which it has nothing to do, each with the reason."""
+    """The schemes for which it has no effect, each with the reason."""
     conflicts: ClassVar[Mapping[str, str]] = {}
     """Other corrections, by word, that it cannot be combined with, each with the reason."""
     undone_by_training: ClassVar[str] = ""
-    """Why training the quantised network afterwards would lose what it gives; empty if it would not."""
+    """Why training the quantised network afterwards would undo it; empty if it would not."""
 
 
 class Preparation(Correction):
-    """Rewrites the float model before ranges are collected, in a pass over the images of its own."""
+    """Rewrites the float model before ranges are collected, in its own pass over the images."""
 
     runs = "before ranges"
 
@@ -82,7 +82,7 @@ class Preparation(Correction):
         """Return a model that computes the same logits. Raises ModelError and ImagesError."""
 
     def known_ranges(self, graph: "OnnxGraph") -> "dict[str, Range]":  # noqa: ARG002 -- for those that have some
-        """Return the ranges that tensors of a model so rewritten have, whatever is observed."""
+        """Return the ranges of tensors in the rewritten model that do not depend on the images."""
         return {}
 
 
@@ -93,7 +93,7 @@ class PixelReading(Correction):
 
 
 class _OfALayer(Correction):
-    """Looks at one layer and at what it reads, so at moments at least."""
+    """Works on one layer, given the moments of its input."""
 
     needs = frozenset({Need.IMAGES, Need.MOMENTS})
 
@@ -109,7 +109,7 @@ class WeightScaling(_OfALayer):
 
 
 class WeightRounding(_OfALayer):
-    """Chooses the integers of a layer's weights. Of several in a recipe the last rounds, for all of them."""
+    """Chooses the integers of a layer's weights. If a recipe has several, the last one is used."""
 
     runs = "rounding"
 
@@ -133,7 +133,7 @@ class BiasCorrection(_OfALayer):
 
 
 class Learning(Correction):
-    """Improves all numbers of the network together, from images that are held in memory."""
+    """Improves all parameters of the network together, with images that are held in memory."""
 
     runs = "at the end"
 
@@ -146,7 +146,7 @@ class Learning(Correction):
         images: ImageBatches,
         on_batch: OnBatch,
     ) -> "Parameters":
-        """Return better numbers than `start`. Raises ModelError and ImagesError."""
+        """Return parameters improved from `start`. Raises ModelError and ImagesError."""
 
     @abstractmethod
     def images_read(self, images: int) -> int:

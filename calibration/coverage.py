@@ -1,4 +1,4 @@
-"""How much of a Q/DQ graph's arithmetic is integer: multiply-accumulates of 8-bit operands, and the rest."""
+"""The share of a Q/DQ graph's multiply-accumulates that have 8-bit operands."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,15 +48,15 @@ MOVES = frozenset(
     | {"Concat", "Shape", "Constant", "ConstantOfShape", "Cast", "Dropout", "Expand", "Tile", "DepthToSpace"}
     | {"SpaceToDepth", "QuantizeLinear", "DequantizeLinear"}
 )
-"""What computes nothing."""
+"""Operators that compute nothing."""
 FUSED = frozenset({"Relu", "Clip"})
-"""What an engine does as it writes the result of an integer layer."""
+"""Operators that an engine fuses into the output of an integer layer."""
 ON_INTEGERS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "Resize"})
-"""What an engine does to integers where its input is quantised."""
+"""Operators that an engine computes with integers if their input is quantised."""
 
 
 def _computed_in_float(graph: OnnxGraph) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes that neither move values nor belong to an integer layer, but for those before any."""
+    """Yield nodes behind the first quantised tensor that compute in float."""
     quantised, known = _behind_quantisation(graph), set[str]()
     for node in graph.nodes:
         values = [name for name in node.input if name and graph.constant(name) is None]

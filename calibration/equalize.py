@@ -1,4 +1,4 @@
-"""Rescaling channels so that quantisation noise disturbs the logits least; the network computes the same.
+"""Rescales channels to minimise quantisation noise in the logits; the network computes the same.
 
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (ICCV 2019), section
 4.1, uses that a Relu commutes with positive factors to move ranges from one convolution to the next. Here the

@@ -1,19 +1,19 @@
-"""Errors that the command line reports without a traceback, and the hint that all packages give."""
+"""Errors that the command line reports without a traceback, and the "Did you mean" hint."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class CalibrationError(Exception):
-    """Something about the calibration images, the ranges or the graph that the user can put right."""
+    """An error in the calibration images, the ranges or the graph that the user can fix."""
 
 
 class RecipeError(CalibrationError):
-    """A recipe name that does not decode."""
+    """A recipe name that cannot be parsed."""
 
 
 class ModelError(CalibrationError):
-    """A model that cannot be read, or whose graph is not one that can be quantised."""
+    """A model that cannot be read, or whose graph cannot be quantised."""
 
 
 class ImagesError(CalibrationError):
@@ -29,7 +29,7 @@ class LintError(CalibrationError):
 
 
 def did_you_mean(found: str, allowed: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the name meant most likely, or "" if none is like it."""
+    """Return " Did you mean 'x'?" for the most similar name, or "" if there is none."""
     names = list(allowed)
     longer = [name for name in names if name.startswith(found)]
     close = longer or get_close_matches(found, names, n=1, cutoff=0.5)

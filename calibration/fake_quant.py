@@ -1,6 +1,6 @@
 """The quantised network in torch, differentiable: what learned rounding and QAT train.
 
-Rounding is passed by the straight-through estimator (Bengio et al., "Estimating or Propagating Gradients
+Gradients pass rounding by the straight-through estimator (Bengio et al., "Estimating or Propagating Gradients
 Through Stochastic Neurons", 2013). Activation scales are learned as in LSQ (Esser et al., "Learned Step Size
 Quantization", ICLR 2020), by their logarithm.
 """
@@ -34,8 +34,8 @@ class Rates:
 class FakeQuantized(nn.Module):
     """A Q/DQ network whose integers, biases and activation scales are parameters.
 
-    `limit` is how many steps a weight may move from where it starts; None is no limit. Its numbers begin as
-    `start` has them, and then it computes what `write_qdq` of them computes in onnxruntime.
+    `limit` is how many steps a weight may move from its start; None is no limit. The parameters start from
+    `start`, and it computes what the graph that `write_qdq` writes of them computes in onnxruntime.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class FakeQuantized(nn.Module):
         return logits, {name: x for name, x in self._cache.items() if name in self._sources}
 
     def found(self) -> Parameters:
-        """Return what was learned, as numbers to write."""
+        """Return the learned parameters."""
         grids = {}
         for tensor, grid in self.start.grids.items():
             scale = np.float32(np.exp(self._log_scale(tensor).item()))

@@ -1,4 +1,4 @@
-"""Finding the numbers of a quantised model, layer by layer, and then all together if the recipe says so."""
+"""Finds the parameters of a quantised model layer by layer, and then all together if the recipe says so."""
 
 from collections.abc import Callable, Iterable
 
@@ -30,7 +30,7 @@ def find_parameters(
     images: Iterable[NDArray[np.uint8]] = (),
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> Parameters:
-    """Decide every number. `images` are read if `recipe.needs_images`; errors as `qdq.quantize`."""
+    """Decide all parameters. `images` are read if `recipe.needs_images`; errors as `qdq.quantize`."""
     found = {source: ranges.tensors[source] for source in placement.observed}
     grids = {
         tensor: activation_grid(found[source].low, found[source].high, recipe.scheme)
@@ -38,7 +38,7 @@ def find_parameters(
     }
     learning = recipe.of_kind(Learning)
     if learning:
-        images = list(images)  # read again; they stay small as uint8
+        images = list(images)  # kept as uint8, since they are read again
     moments: dict[int, InputMoments] = {}
     if recipe.needs_moments:
         moments = collect_moments(graph, placement, grids, images, on_batch, recipe.needs_covariance)

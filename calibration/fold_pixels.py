@@ -1,4 +1,4 @@
-"""The normalisation in front of the first convolution, folded in: pixels are the quantised input, lossless.
+"""Folds the normalisation into the first convolution, so that pixels are its quantised input, without loss.
 
 Under w8a8_asym the convolution reads uint8 pixels whose zero point is each channel's rounded mean, and pads
 with it. Under w8a8_sym with the correction `pix` it reads pixel - 128, which is int8 at scale 1 and zero

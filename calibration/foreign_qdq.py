@@ -1,4 +1,4 @@
-"""Taking a Q/DQ graph that was made elsewhere, or by quantisation-aware training."""
+"""Checks a Q/DQ graph that was made by another tool or by quantisation-aware training."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -23,11 +23,11 @@ def is_ours(model: onnx.ModelProto) -> bool:
 def check_brought(
     model: Path, default: Scheme, image_shape: tuple[int, int, int], classes: int
 ) -> QuantRecipe:
-    """Return the recipe that the Q/DQ ONNX `model` says it was made by, or just its scheme.
+    """Return the recipe in the metadata of the Q/DQ ONNX `model`, or a recipe with only its scheme.
 
-    A graph that says nothing is taken for `default`. Layers without any Q/DQ may stay in float. Raises
-    ModelError if it is no quantised model for images of `image_shape` [H, W, C] and so many `classes`,
-    LintError if it breaks a rule of `lint`, and RecipeError if it names a recipe that does not decode.
+    A graph without metadata is taken to have the scheme `default`. Layers without any Q/DQ may stay in float.
+    Raises ModelError if it is not a quantised model for images of `image_shape` [H, W, C] and so many
+    `classes`, LintError if it breaks a rule of `lint`, and RecipeError if its recipe cannot be parsed.
     """
     graph = OnnxGraph.load(model)
     shape = tuple(dim.dim_value for dim in graph.image().type.tensor_type.shape.dim)[1:]
@@ -35,7 +35,7 @@ def check_brought(
         raise ModelError(f"{model} takes images {_by(shape)}; the model's are {_by(image_shape)}.")
     (*_, last) = [dim.dim_value for dim in graph.model.graph.output[0].type.tensor_type.shape.dim] or [0]
     if last not in (0, classes):
-        raise ModelError(f"{model} tells {last} classes apart, the data set has {classes}.")
+        raise ModelError(f"{model} has {last} classes; the data set has {classes}.")
     layers = [node for node in graph.nodes if node.op_type in ("Conv", "Gemm")]
     in_float = [node.name for node in layers if not _quantized(graph, node.input[1])]
     if len(in_float) == len(layers):
@@ -46,8 +46,8 @@ def check_brought(
     recipe = QuantRecipe.parse(said) if said else QuantRecipe(default)
     findings = lint_graph(graph, recipe.scheme, in_float)
     if findings:
-        told = "\n".join(map(str, findings))
-        raise LintError(f"{model} breaks rules of placement under {recipe.scheme}:\n{told}")
+        broken = "\n".join(map(str, findings))
+        raise LintError(f"{model} breaks rules of placement under {recipe.scheme}:\n{broken}")
     return recipe
 
 

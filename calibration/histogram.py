@@ -1,4 +1,4 @@
-"""A histogram that streams and merges exactly: its bins are powers of two wide, so widening loses nothing."""
+"""A histogram that can be streamed and merged exactly, since its bin widths are powers of two."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 BINS = 8192
 """Bins on each side of zero."""
 VALUES_AN_IMAGE = 1 << 16
-"""Of a larger tensor, every k-th value is counted, k odd; the extremes are those of all values."""
+"""In a larger tensor every k-th value is counted, k odd; the extremes are those of all values."""
 
 
 @dataclass
 class Histogram:
     """Counts of values, int64 [2 * BINS]: bin i holds those in [(i - BINS) * width, (i - BINS + 1) * width).
 
-    `width` is the smallest power of two at which the largest magnitude seen has a bin: it depends on that
-    magnitude alone, and two adjacent bins make one of twice the width. So neither the order of the values nor
-    how they were divided between histograms shows in the counts. Exact zeros, which any grid represents
-    exactly, are counted apart.
+    `width` is the smallest power of two at which the largest magnitude so far has a bin. It depends only on
+    that magnitude, and two adjacent bins merge into one of twice the width. So the counts depend neither on
+    the order of values nor on how they were split between histograms. Exact zeros, which every grid
+    represents exactly, are counted separately.
     """
 
     low: float = 0.0

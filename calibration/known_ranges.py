@@ -1,4 +1,4 @@
-"""Ranges that follow from the model alone, whatever calibration images happen to show."""
+"""Ranges that follow from the model and not from calibration images."""
 
 from calibration.correction import Preparation
 from calibration.errors import ModelError
@@ -9,7 +9,7 @@ from calibration.recipe import QuantRecipe, Scheme
 
 
 def known_ranges(graph: OnnxGraph, recipe: QuantRecipe) -> dict[str, Range]:
-    """The range of the normalised image, and of what the recipe's preparations know; of no other tensor.
+    """Return the ranges of the normalised image and of tensors that the recipe's preparations know.
 
     An image's background may put half of all pixels on one value: an observer that looks for a threshold, as
     entropy calibration does, then clips the rest of the image.
@@ -21,10 +21,10 @@ def known_ranges(graph: OnnxGraph, recipe: QuantRecipe) -> dict[str, Range]:
 
 
 def _normalized_image(graph: OnnxGraph) -> dict[str, Range]:
-    """What the grey levels 0 and 255 become, in the channel that reaches furthest."""
+    """The normalised values of the grey levels 0 and 255, over all channels."""
     try:
         pixels = find_pixel_input(graph, Scheme.SYM)
-    except ModelError:  # no such chain: the input is a tensor like any other
+    except ModelError:  # no normalisation: the input is observed like other tensors
         return {}
     ends = [(level - pixels.mean) * pixels.scale for level in (0.0, 255.0)]
     low, high = float(min(end.min() for end in ends)), float(max(end.max() for end in ends))

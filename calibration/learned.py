@@ -1,8 +1,8 @@
 """Learned rounding: train integers, biases and activation scales to follow the float network.
 
 No labels are needed. The loss compares the two networks' logits and the activations between their blocks,
-each as squared error over squared signal, on calibration images and their mirror images. Rounding is passed
-by the straight-through estimator; a weight may move one step from where it starts. This is AdaRound's aim
+each as squared error over squared signal, on calibration images and their mirror images. Gradients pass
+rounding by the straight-through estimator; a weight may move one step from its start. This is AdaRound's aim
 (Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization", ICML 2020) with the
 optimisation of AdaQuant (Hubara et al., "Accurate Post Training Quantization With Small Calibration Sets",
 ICML 2021), over the network instead of layer by layer, and with activation scales learned as in LSQ (Esser et
@@ -26,7 +26,7 @@ from calibration.replay import Replay
 BATCH = 32
 LEARN_EPOCHS = 12
 LEARN_FROM = 1024
-"""At most so many images are learned from; they are held in memory."""
+"""The most images to learn from; they are held in memory."""
 RATES = Rates()
 
 

@@ -32,7 +32,7 @@ class LintFinding:
 
 
 def lint(model: Path, scheme: Scheme, float_layers: Collection[str] = ()) -> list[LintFinding]:
-    """Check the Q/DQ ONNX `model` and return what breaks a rule, in graph order; empty when it is fine.
+    """Check the Q/DQ ONNX `model` and return the broken rules, in graph order.
 
     `float_layers` names Conv and Gemm nodes left in float on purpose. Raises ModelError if the file cannot be
     read.

@@ -1,4 +1,4 @@
-"""Collecting what the layers of a float model read, before and after quantisation of the activations."""
+"""Collects moments of the inputs of a float model's layers, before and after their quantisation."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ PATCHES_AN_IMAGE = 64
 
 @dataclass(frozen=True)
 class InputMoments:
-    """What is known of a layer's input patches: D = C / G * R * S values in each of the G groups.
+    """Moments of a layer's input patches: D = C / G * R * S values in each of the G groups.
 
-    `covariance` float32 [G, D, D] of the quantised patches x', None if nobody needs it; `float_mean` and
+    `covariance` float32 [G, D, D] of the quantised patches x', None if it is not needed; `float_mean` and
     `quantized_mean` float64 [G * D].
     """
 
@@ -107,7 +107,7 @@ class _Sums:
         self.products = np.zeros((groups, width, width), np.float32) if covariance else None
 
     def add(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> None:
-        """Take in the layer's float input and the same after quantisation."""
+        """Add the layer's float input, and the same after quantisation."""
         windows = self._windows(after)
         self.count += windows.shape[0] * windows.shape[2] * windows.shape[3]
         self.float_sum += _position_sums(self._windows(before))

@@ -1,4 +1,4 @@
-"""A model of how quantisation noise reaches the logits, and the channel factors that let the least through.
+"""A model of how quantisation noise reaches the logits, and the channel factors that minimise it.
 
 Rounding at a step d adds noise of variance d^2 / 12 to each value. For a tensor with channel factors e (the
 network holds x_c / e_c) and channel extremes r_c, the step is max(r_c / e_c) / levels, and the noise reaches

@@ -1,4 +1,4 @@
-"""Running a float model over images and showing observers what it computes."""
+"""Runs a float model on images and passes its tensors to observers."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -17,7 +17,7 @@ def observe(
     batches: Iterable[NDArray[np.uint8]],
     on_batch: Callable[[int], None],
 ) -> int:
-    """Show each tensor's observer its values on `batches`, uint8 [n, H, W, C]; return the number of images.
+    """Update each tensor's observer on `batches`, uint8 [n, H, W, C]; return the number of images.
 
     Each image is run once and forgotten; `on_batch` is called after each batch with its number of images.
     Raises ImagesError for images that do not fit the model's input and values that are not finite.

@@ -1,4 +1,4 @@
-"""Observers: what is remembered of a tensor's values, image after image, and the range that follows from it.
+"""Observers: statistics of a tensor's values over images, and the range that follows from them.
 
 All stream: memory does not grow with the images. All merge: observers fed with parts, merged, equal one fed
 with the whole, exactly and in any order.
@@ -170,7 +170,7 @@ def least_squares(histogram: Histogram, scheme: Scheme) -> Range:
 
 
 def make_observer(name: ObserverName, scheme: Scheme) -> Observer:
-    """An observer for the grid of `scheme`, having seen nothing."""
+    """Return a new observer for the grid of `scheme`."""
     match name:
         case ObserverName.MINMAX:
             return MinMax()

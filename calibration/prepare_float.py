@@ -13,10 +13,10 @@ from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import QuantRecipe
 
 Images = Callable[[], Iterable[NDArray[np.uint8]]]
-"""Gives the calibration images anew each time it is called: batches of uint8 [n, H, W, C]."""
+"""Returns an iterator over the calibration images at each call: batches of uint8 [n, H, W, C]."""
 
 MARK = "edgec.prepared"
-"""The metadata that says for which scheme and by which corrections a float model was rewritten."""
+"""The metadata key of the scheme and corrections for which a float model was rewritten."""
 
 
 def prepare(
@@ -40,7 +40,7 @@ def prepare(
 
 
 def check_prepared(graph: OnnxGraph, recipe: QuantRecipe) -> None:
-    """Raise ModelError if `recipe` asks for a rewriting that the model has not gone through."""
+    """Raise ModelError if the model lacks a rewriting that `recipe` needs."""
     wanted = _mark(recipe)
     marked = {p.key: p.value for p in graph.model.metadata_props}.get(MARK)
     if recipe.prepares and marked != wanted:

@@ -1,4 +1,4 @@
-"""All of it, in order: prepare the float model if the recipe says so, collect ranges, quantise."""
+"""The whole quantisation: prepare the float model if the recipe says so, collect ranges, quantise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from calibration.recipe import QuantRecipe
 
 @dataclass(frozen=True)
 class Produced:
-    """What came out: the float model (rewritten or as given), its ranges, the Q/DQ model."""
+    """The results: the float model (rewritten or as given), its ranges, and the Q/DQ model."""
 
     float_model: Path
     ranges: Ranges

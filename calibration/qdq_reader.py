@@ -1,4 +1,4 @@
-"""Reading a quantised model's numbers back: what `write` put into the graph."""
+"""Reads the parameters of a quantised model that `write_qdq` wrote."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Writing a Q/DQ graph: the float graph, a placement and the numbers to put there."""
+"""Writes a Q/DQ graph from the float graph, a placement and the parameters."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ FLOAT_LAYERS = "edgec.float_layers"
 BROUGHT = "edgec.brought"
 """The metadata of a graph that somebody else quantised: rules that only cost time do not bind it."""
 SOURCES = frozenset({"Constant", "Identity"})
-"""What may be left without a reader once weights are replaced."""
+"""Operators that may have no reader left after weights are replaced."""
 
 
 def write_qdq(
@@ -42,7 +42,7 @@ def write_qdq(
 
 
 def constants_of(graph: OnnxGraph, index: int) -> str:
-    """What the names of a layer's constants begin with; layers that share their weights have their own."""
+    """The prefix of the names of a layer's constants; layers that share weights have separate constants."""
     node = graph.nodes[index]
     name = str(node.input[1])
     return name if len(graph.consumers(name)) < 2 else f"{name}/{node_label(node)}"

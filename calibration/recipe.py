@@ -1,4 +1,4 @@
-"""Quantisation recipes. A name decodes: `w8a8_asym_mse_bc` is scheme, then observer, then corrections."""
+"""Quantisation recipes. The name `w8a8_asym_mse_bc` has the scheme, then the observer, then corrections."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

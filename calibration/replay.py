@@ -14,7 +14,7 @@ from calibration.onnx_graph import IMAGE, OnnxGraph, attribute, node_label
 
 
 class Replay:
-    """A float graph whose every tensor can be seen and differentiated; the operators of residual networks."""
+    """A float graph in torch whose tensors can be read and differentiated, for residual networks."""
 
     def __init__(self, graph: OnnxGraph) -> None:
         self.graph = graph
@@ -29,7 +29,7 @@ class Replay:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the logits for uint8 images [n, H, W, C], and the tensors named in `keep`.
 
-        `override` is asked to compute each node first, and may decline by returning None.
+        `override` is called for each node first, and may return None to leave it to the default.
         """
         values: dict[str, Tensor] = {IMAGE: torch.from_numpy(np.ascontiguousarray(images))}
         kept: dict[str, Tensor] = {}

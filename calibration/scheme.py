@@ -1,4 +1,4 @@
-"""What a recipe says besides its corrections: the integer grid, and how ranges are found."""
+"""The parts of a recipe besides corrections: the integer grid, and how ranges are found."""
 
 from enum import StrEnum
 from typing import Protocol
@@ -43,7 +43,7 @@ class ObserverName(StrEnum):
 
 
 class RecipeBase(Protocol):
-    """A recipe as far as placement and corrections need to know it: what they do hangs on nothing else."""
+    """The part of a recipe that placement and corrections depend on."""
 
     @property
     def scheme(self) -> Scheme:

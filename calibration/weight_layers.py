@@ -1,4 +1,4 @@
-"""Conv and Gemm layers as an integer engine sees them: output channel first, pixels folded in."""
+"""Weights of Conv and Gemm layers in the form of integer engines: output channel first, pixels folded in."""
 
 from dataclasses import dataclass
 

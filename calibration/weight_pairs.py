@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from calibration.onnx_graph import OnnxGraph, attribute, node_label
 
 PAIR_LIMIT = 128
-"""What the positive weights of a pair may add up to, and the negative ones: 255 * 128 < 2^15 < 255 * 129."""
+"""Limit of the sum of a pair's positive weights, and of its negative ones: 255 * 128 < 2^15 < 255 * 129."""
 
 
 @dataclass(frozen=True)

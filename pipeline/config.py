@@ -1,4 +1,4 @@
-"""What a build can be told, in a TOML file or on the command line."""
+"""The settings of a build, in a TOML file or on the command line."""
 
 import os
 import tomllib
@@ -18,7 +18,7 @@ AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A table of the file. Frozen; unknown keys are refused, and so are inf and nan."""
+    """A table of the file. Unknown keys, inf and nan are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -31,14 +31,14 @@ class ExportConfig(Section):
     max_difference: float = Field(default=1e-3, gt=0)
     """Largest allowed difference of a logit between torch and the exported model."""
     mean: tuple[float, ...] | None = None
-    """What a known model's checkpoint was trained with, of pixels divided by 255; its usual one if absent."""
+    """Normalisation of the checkpoint's training, of pixels / 255; the model's usual one if absent."""
     std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     colors: Literal["RGB", "BGR"] | None = None
-    """The order of its channels, and of mean and std; RGB if absent."""
+    """The channel order of the checkpoint, and of mean and std; RGB if absent."""
 
     @property
     def normalises(self) -> bool:
-        """Whether it says how pixels are normalised."""
+        """Whether a setting about the normalisation is given."""
         return (self.mean, self.std, self.colors) != (None, None, None)
 
 
@@ -53,11 +53,11 @@ class CalibrationConfig(Section):
     auto_seconds: float = Field(default=120.0, gt=0)
     """How long "auto" may try recipes."""
     max_drop: float | None = Field(default=None, gt=0)
-    """Leave layers in float until top-1 drops at most this many points on tuning images, provably."""
+    """Leave layers in float until top-1 is shown to drop at most so many points on the tuning images."""
     quantized: Path | None = None
     """A Q/DQ ONNX to compile as it is, such as one of `edgec train --qat`, instead of quantising."""
     tuning_images: int = Field(default=2048, ge=1)
-    """At most so many images to judge `max_drop` on: set aside for calibration, but not calibrated with."""
+    """Most images to judge `max_drop` on: from the calibration split, but not calibrated with."""
 
 
 class ValidationConfig(Section):
@@ -83,7 +83,7 @@ class LatencyConfig(Section):
     threads: int = Field(default=1, ge=1, le=1024)
     batch: int = Field(default=1, ge=1, le=4096)
     precision: float = Field(default=0.01, gt=0, lt=1)
-    """Stop when the median is known to this share of itself, or after `seconds`."""
+    """Stop when the median's confidence interval is this narrow, relative to it, or after `seconds`."""
     seconds: float = Field(default=10.0, gt=0)
     p50_ms: float | None = Field(default=None, gt=0)
     """Largest acceptable median; no gate if absent."""
@@ -92,14 +92,14 @@ class LatencyConfig(Section):
     min_speedup: float = Field(default=1.0, ge=0)
     """Smallest acceptable FP32 time / INT8 time, measured in alternation; 0 leaves the gate out.
 
-    Up to 1 the gate fails where less is shown; more than 1 has to be shown itself.
+    Up to 1, the gate fails if the ratio is shown to be smaller; above 1, the ratio has to be shown.
     """
     peer: bool = True
-    """Whether onnxruntime's own static INT8 is made and timed beside, where the target is this machine."""
+    """Whether onnxruntime's own static INT8 is made and timed too, if the target is this machine."""
 
 
 class BuildConfig(Section):
-    """Everything that decides a build. Paths in a file are relative to that file."""
+    """All settings of a build. Paths in a file are relative to that file."""
 
     model: str = "resnet20-fashion"
     target: str = "host"
@@ -131,9 +131,9 @@ RECORDED = {
 
 
 def recorded(config: BuildConfig, recipe: str) -> str:
-    """Return as JSON all that decides a build besides its files, with the recipe that was used in the end.
+    """Return the settings of a build as JSON, with the recipe that was used.
 
-    What is a file is named without its folder: where it lay is nobody's business.
+    Files are recorded by name only, so that no local path is disclosed.
     """
     file = config.calibration.quantized
     named = {"recipe": recipe, "quantized": file and Path(file.name)}
@@ -145,9 +145,9 @@ def recorded(config: BuildConfig, recipe: str) -> str:
 def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, object]) -> AnyConfig:
     """Read a TOML file, if any, and let `options` that are not None take precedence.
 
-    The key of an option may be dotted: "calibration.recipe" is recipe in the table [calibration]. A path that
-    begins with ~ begins in a home folder. Raises UsageError for a file that is missing or no TOML, an unknown
-    key, or a value not allowed.
+    The key of an option may be dotted: "calibration.recipe" is recipe in the table [calibration]. A leading ~
+    in a path is the home folder. Raises UsageError for a file that is missing or not valid TOML, an unknown
+    key, or a value that is not allowed.
     """
     values = _read(file, kind) if file else {}
     for key, value in options.items():
@@ -172,8 +172,8 @@ def _read(file: Path, kind: type[BaseModel]) -> dict[str, Any]:
         values = tomllib.loads(read_plain(file, SETTINGS_LIMIT).decode())
     except OSError as error:
         raise UsageError(f"The configuration {file} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # no TOML, no text, a number of thousands of digits
-        raise UsageError(f"The configuration {file} is no TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:  # not TOML, not text, a number of thousands of digits
+        raise UsageError(f"The configuration {file} is not valid TOML: {error}.") from error
     for key, field in kind.model_fields.items():
         if field.annotation in (Path, Path | None) and isinstance(values.get(key), str):
             path = file.parent / _expanded(values[key])

@@ -1,14 +1,14 @@
-"""What the command line reports without a traceback, and with which exit code."""
+"""Errors that the command line reports without a traceback, and their exit codes."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 
 class PipelineError(Exception):
-    """Something the user can put right. The text says what was found, what is allowed and what to do.
+    """An error that the user can fix. The message says what was found, what is allowed and what to do.
 
-    Anything that is neither one of these nor a `targets.errors.TargetError` or
-    `calibration.errors.CalibrationError` is our own bug and keeps its traceback.
+    An exception that is none of these, no `targets.errors.TargetError` and no
+    `calibration.errors.CalibrationError` is a bug in edgec and keeps its traceback.
     """
 
     exit_code: ClassVar[int] = 1
@@ -33,15 +33,15 @@ class StorageError(PipelineError):
 
 
 class BundleError(PipelineError):
-    """A bundle that cannot be read, or is not what its manifest says."""
+    """A bundle that cannot be read, or that differs from its manifest."""
 
 
 class ReportError(PipelineError):
-    """A report or baseline that cannot be read, or measurements that no report can be made of."""
+    """A report or baseline that cannot be read, or measurements that give no report."""
 
 
 class MeaninglessError(PipelineError):
-    """Something was asked of a network that does no better than guessing."""
+    """A request that makes no sense for a network that does no better than guessing."""
 
     exit_code = 5
 

@@ -1,4 +1,4 @@
-"""The devices a user gave names to: one TOML file with a table each."""
+"""The devices that the user has named: a TOML file with one table for each."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from targets.reach.ssh import SshAddress
 
 
 def devices_file() -> Path:
-    """Return where the names are kept."""
+    """Return the path of that file."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgec" / "devices.toml"
 
 
@@ -28,7 +28,7 @@ class KnownDevice:
 
 
 def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
-    """Return all named devices. Raises UsageError for a file that was damaged by hand."""
+    """Return all named devices. Raises UsageError if the file is not valid."""
     path = file or devices_file()
     try:
         tables = tomllib.loads(read_plain(path, SETTINGS_LIMIT).decode())
@@ -49,12 +49,12 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
 
 
 def add_device(name: str, address: SshAddress, file: Path | None = None) -> Path:
-    """Name a device, or give a name another address; return the file it is kept in.
+    """Add a named device, or change its address; return the path of the file.
 
-    Raises UsageError for a name of other characters, and for a file that was damaged by hand.
+    Raises UsageError for a name with other characters, and if the file is not valid.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-        raise UsageError(f"{name!r} is no name for a device: use small letters, digits, - and _.")
+        raise UsageError(f"{name!r} cannot be the name of a device: use lower-case letters, digits, - and _.")
     path = file or devices_file()
     devices = {**known_devices(path), name: KnownDevice(name, address)}
     with writing(path.parent, "XDG_CONFIG_HOME"):
@@ -68,7 +68,7 @@ def add_device(name: str, address: SshAddress, file: Path | None = None) -> Path
 
 
 def find_device(text: str) -> SshAddress:
-    """Return the address of a name, or the one that ssh://... says. Raises UsageError, DeviceAddressError."""
+    """Return the address of a named device or of an ssh:// URL. Raises UsageError, DeviceAddressError."""
     if "://" in text:
         return SshAddress.parse(text)
     devices = known_devices()

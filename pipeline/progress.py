@@ -1,4 +1,4 @@
-"""How long-running work tells how far it is, without knowing who listens."""
+"""The interface through which long-running work reports its progress."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,14 +9,14 @@ Advance = Callable[[int], None]
 
 
 class Progress(Protocol):
-    """A listener to long-running work."""
+    """Receives the progress of long-running work."""
 
     def task(self, what: str, total: int | None) -> AbstractContextManager[Advance]:
         """Open a task of `total` units (None: unknown), to be advanced until the context ends."""
         ...
 
     def say(self, line: str) -> None:
-        """Show one line that stays."""
+        """Show a line of text that stays on the screen."""
         ...
 
 

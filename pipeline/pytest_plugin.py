@@ -35,10 +35,8 @@ def edgec_build() -> Callable[..., Report]:
         from pipeline.build.plan import Build
         from pipeline.config import BuildConfig, load_config
         from pipeline.progress import Silent
-        from pipeline.report.model.build_report import Report
 
-        one = Build(load_config(BuildConfig, config, options), Silent())
-        return Report.load(one.report.file("report.json"))
+        return Build(load_config(BuildConfig, config, options), Silent()).report.load()
 
     return build
 

@@ -1,4 +1,4 @@
-"""What every target offers. The conformance suite runs on all that are registered."""
+"""The interface of targets. The conformance suite runs on all that are registered."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -25,16 +25,16 @@ class Origin(StrEnum):
 
 
 class BuildState(StrEnum):
-    """Whether there is an engine yet. Without one nothing can be said about latency."""
+    """Whether there is an engine yet. Without one there is no latency."""
 
     BUILT = "built"
     NOT_BUILT = "not built on device"
-    ON_DEVICE = "built on the device"  # and left there: it runs nowhere else
+    ON_DEVICE = "built on the device"  # and kept there, since it runs nowhere else
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a toolchain said about the graph. One that fails is an EngineError instead."""
+    """A check of the graph by a toolchain. A failed one is an EngineError instead."""
 
     name: str
     outcome: Literal["passed", "skipped"]
@@ -122,11 +122,11 @@ class Target(Protocol):
         ...
 
     def device(self) -> str:
-        """Name the machine the engine runs on, and no tool: a baseline outlives an upgrade of the tools."""
+        """Name the machine that the engine runs on, without tools, so that baselines survive upgrades."""
         ...
 
     def fingerprint(self) -> str:
-        """Name all of the device and toolchain that can change an engine or a latency."""
+        """Name everything about the device and toolchain that can change an engine or a latency."""
         ...
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:
@@ -156,7 +156,7 @@ class OnDevice(Protocol):
         ...
 
     def findings(self) -> tuple[Check, ...]:
-        """What else the last `measure` saw, in sentences for the report."""
+        """Return other findings of the last `measure`, as sentences for the report."""
         ...
 
 
@@ -190,7 +190,7 @@ class TimesLayers(Protocol):
 
 @runtime_checkable
 class NamesFloatLayers(Protocol):
-    """A target whose engines say what they compute in float."""
+    """A target whose engines record which layers they compute in float."""
 
     def float_layers(self, engine: Path) -> tuple[str, ...]:
         """Return the layers that an engine computes in float. Raises EngineError."""
@@ -211,8 +211,8 @@ class HasFp16(Protocol):
 
 
 @runtime_checkable
-class Talkative(Protocol):
-    """A target whose device works for minutes, and says how far it is."""
+class ReportsProgress(Protocol):
+    """A target whose device works for minutes and reports its progress."""
 
     say: Callable[[str], None]
     """Called with each of its lines."""

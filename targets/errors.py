@@ -4,7 +4,7 @@ from calibration.errors import did_you_mean
 
 
 class TargetError(Exception):
-    """Something about a target that the user can put right."""
+    """An error of a target that the user can fix."""
 
 
 class UnknownTarget(TargetError):
@@ -16,7 +16,7 @@ class UnknownTarget(TargetError):
 
 
 class TargetUnavailable(TargetError):
-    """The toolchain or device is not here. The text says what is missing and how to get it."""
+    """The toolchain or device is missing. The message says what, and how to get it."""
 
 
 class EngineError(TargetError):
@@ -24,15 +24,15 @@ class EngineError(TargetError):
 
 
 class NoIntegerForm(EngineError):
-    """An operator cannot be computed with integers as it stands in the graph; it may be in float."""
+    """An operator that cannot be computed with integers in this graph, but may be in float."""
 
 
 class DeviceError(TargetError):
-    """Something about a device reached over a network."""
+    """An error of a device that is reached over a network."""
 
 
 class DeviceAddressError(DeviceError):
-    """What was given is no address of a device."""
+    """A text that is not the address of a device."""
 
 
 class DeviceUnreachable(DeviceError):
@@ -40,11 +40,11 @@ class DeviceUnreachable(DeviceError):
 
 
 class HostKeyUnknown(DeviceError):
-    """The device's host key is not in known_hosts: nobody has yet said that this is the right machine."""
+    """The device's host key is not in known_hosts: the user has not confirmed this machine yet."""
 
 
 class HostKeyChanged(DeviceError):
-    """The device's host key is not the one in known_hosts: set up again, or another machine."""
+    """The device's host key differs from the one in known_hosts: reinstalled, or another machine."""
 
 
 class AuthenticationFailed(DeviceError):
@@ -60,12 +60,12 @@ class DeviceTimeout(DeviceError):
 
 
 class DeviceThrottled(DeviceError):
-    """The device slowed itself down while it was measured: what was measured is no result."""
+    """The device throttled while it was measured, so the measurement is not valid."""
 
 
 class DeviceDiskFull(DeviceError):
-    """There is no room left on the device."""
+    """No space left on the device."""
 
 
 class DeviceCommandFailed(DeviceError):
-    """A command on the device failed; the text says which, and what it said."""
+    """A command on the device failed; the message has the command and its output."""

@@ -1,4 +1,4 @@
-"""Measure engines in a clean child process, where nothing else of ours allocates, imports or runs."""
+"""Measures engines in a new child process, in which nothing else runs."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from targets.errors import EngineError
 from targets.runtime.measure import Measurement, Settings, from_json
 
 ROOT = Path(__file__).resolve().parents[1]
-"""Where the child starts: it must find our modules, not a user's folder that is called `targets` too."""
+"""The child's working directory: it must import our modules, not a user's folder named `targets`."""
 
 
 def measure_in_child(
@@ -27,9 +27,9 @@ def measure_in_child(
 ) -> list[Measurement]:
     """Time engines, each given as (runner module, engine file), on images [M, H, W, C].
 
-    One engine alone also has its peak memory measured; several are timed alternately, for comparing. A
+    For a single engine, peak memory is measured too; several engines are timed in alternation. A
     runner module has `open_engine(path, threads)`; `environment` replaces the child's, None keeps ours.
-    Raises EngineError with the child's last words.
+    Raises EngineError with the child's last output.
     """
     with tempfile.TemporaryDirectory(prefix="edgec-measure-") as scratch:
         file = Path(scratch) / "images.npy"
@@ -46,4 +46,4 @@ def measure_in_child(
         raise EngineError(
             f"measuring {names} failed with exit code {child.returncode}:\n{child.stderr[-2000:]}"
         )
-    return from_json(child.stdout.splitlines()[-1])  # a toolchain may have printed before
+    return from_json(child.stdout.splitlines()[-1])  # a toolchain may have printed other lines before

@@ -1,4 +1,4 @@
-"""What machine this is, in the words of its own processor."""
+"""Describes this machine's processor."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 LIMIT = "EDGEC_ISA"
-"""The environment variable that makes this machine build engines as for a lesser one, such as avx2."""
+"""The environment variable that limits engines for this machine to an instruction set, such as avx2."""
 
 
 @cache

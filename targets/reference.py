@@ -22,7 +22,7 @@ from targets.runtime.reference_runner import open_engine
 
 
 class ReferenceTarget:
-    """The portable graph in a runtime we did not write, with settings that are exact on this processor."""
+    """The portable graph in onnxruntime, with settings that are exact on this processor."""
 
     name: ClassVar[str] = "reference"
     summary: ClassVar[str] = (
@@ -42,14 +42,14 @@ class ReferenceTarget:
         self.threads = threads
 
     def check(self) -> None:
-        """Raise TargetUnavailable if onnxruntime is missing. Whether it is exact here shows in its use."""
+        """Raise TargetUnavailable if onnxruntime is missing. Exactness is checked when it is used."""
         if find_spec("onnxruntime") is None:
             raise TargetUnavailable("onnxruntime is not installed. It comes with edgec: run `make setup`.")
 
     def settings(self) -> SessionSettings:
-        """Return how quantised graphs are run, as a test on this processor found exact.
+        """Return the settings that a test on this processor found exact.
 
-        Raises TargetUnavailable if nothing is.
+        Raises TargetUnavailable if there are none.
         """
         try:
             return exact_settings(self.threads)
@@ -68,18 +68,18 @@ class ReferenceTarget:
         return f"{cpu_name()} / onnxruntime {version('onnxruntime')}"
 
     def exactness(self) -> Check:
-        """Say with which settings quantised graphs are exact here. Raises TargetUnavailable if with none."""
-        told = f"onnxruntime runs quantised graphs with {self.settings().words}: seen to be exact here"
-        return Check("exactness", "passed", told)
+        """Return the settings that are exact here as a check. Raises TargetUnavailable if there are none."""
+        message = f"onnxruntime runs quantised graphs with {self.settings().words}: seen to be exact here"
+        return Check("exactness", "passed", message)
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
-        """Check that onnxruntime loads `model` and is exact, and keep it as it is."""
+        """Check that onnxruntime loads `model` and is exact, and copy the model."""
         with self.open(model):
             shutil.copyfile(model, engine)
         engine.with_name(CHECKS).write_text(json.dumps([asdict(self.exactness())], indent=1))
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
-        """Nothing counts them here."""
+        """Return None: there is no emulator that counts them."""
         return None
 
     @contextmanager

@@ -24,7 +24,7 @@ REACHED: dict[str, Callable[[SshDevice], Target]] = {
     **{name: partial(BoardTarget, board) for name, board in boards().items()},
     **{name: partial(JetsonOnDevice, module) for name, module in jetsons().items()},
 }
-"""Targets that can be on a device."""
+"""Targets that can be devices over SSH."""
 
 
 def names() -> list[str]:

@@ -20,4 +20,4 @@ CORRECTIONS: list[Correction] = [
     MeanBiasCorrection(),
     LearnedRounding(),
 ]
-"""In the order in which a recipe's name has them, and in which those of one kind are done."""
+"""In the order of recipe names; corrections of one kind run in this order too."""

@@ -31,7 +31,7 @@ class LearnedRounding(Learning):
         return learn(graph, placement, start, images, on_batch)
 
     def images_read(self, images: int) -> int:
-        """Each epoch sees all that are held."""
+        """Each epoch uses all images that are held in memory."""
         from calibration.learned import LEARN_EPOCHS, LEARN_FROM
 
         return LEARN_EPOCHS * min(images, LEARN_FROM)

@@ -1,1 +1,1 @@
-"""What costs how much, and what would be better: recipes, layers and numbers of images, tried out."""
+"""Experiments: which recipes, layers and numbers of images give which accuracy."""

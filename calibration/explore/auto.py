@@ -1,4 +1,4 @@
-"""recipe=auto: try recipes, cheap to thorough, within a time budget; keep the closest to the float model."""
+"""recipe=auto: tries recipes, from cheap to expensive, within a time budget, and keeps the closest one."""
 
 import time
 from collections.abc import Callable
@@ -37,7 +37,7 @@ LADDER: dict[Scheme, tuple[tuple[str, float], ...]] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """A recipe that was tried: how close it came on held-out images, in how many seconds."""
+    """A recipe that was tried: its closeness to the float model on held-out images, and its time in s."""
 
     recipe: QuantRecipe
     closeness: Closeness

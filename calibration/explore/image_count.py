@@ -1,4 +1,4 @@
-"""How many calibration images are enough: closeness to the float model against their number, over draws."""
+"""How many calibration images are enough: closeness to the float model by their number, in several draws."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class StudyPoint:
-    """What `images` calibration images give, one result a draw."""
+    """The results with `images` calibration images, one per draw."""
 
     images: int
     draws: tuple[Closeness, ...]
@@ -94,7 +94,7 @@ def study(
 def enough(points: Sequence[StudyPoint], tolerance_db: float = ENOUGH_DB) -> int | None:
     """The smallest count from which every draw is at most `tolerance_db` under the largest count's mean SQNR.
 
-    None if only the largest count is, so that nobody can say whether more would help.
+    None if only the largest count is: more images might then still help.
     """
     target = points[-1].mean_sqnr_db - tolerance_db
     good = [all(draw.sqnr_db >= target for draw in point.draws) for point in points]

@@ -1,4 +1,4 @@
-"""Accuracy-aware quantisation: leave the fewest layers in float for which the drop in accuracy passes."""
+"""Accuracy-aware quantisation: leaves as few layers in float as the allowed drop in accuracy needs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,10 +39,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class KeptInFloat:
-    """A layer left in float: why and what it costs.
+    """A layer left in float, with the reason and the cost.
 
-    Why: the SQNR of the logits with it alone in 8 bits, in dB, and how much higher the drop's interval would
-    end, in [0, 1], if it went to 8 bits too. What it costs: its share of the multiply-accumulates.
+    The reason: the SQNR in dB of the logits with only this layer in 8 bits, and by how much the end of the
+    drop's interval, in [0, 1], would rise with this layer in 8 bits. The cost: its share of the MACs.
     """
 
     layer: str
@@ -53,10 +53,10 @@ class KeptInFloat:
 
 @dataclass(frozen=True)
 class PrecisionMix:
-    """Which layers stay in float, the drop's interval on the tuning images then, and whether it passes.
+    """The layers in float, the resulting interval of the drop on the tuning images, and whether it passes.
 
-    `all_int8` is the interval with every layer in 8 bits, `all_float` with none: what the search began from,
-    and the best that these images can show.
+    `all_int8` is the interval with every layer in 8 bits, from which the search starts; `all_float` the one
+    with none, the best that these images can show.
     """
 
     layers: tuple[KeptInFloat, ...]

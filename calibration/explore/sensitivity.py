@@ -1,4 +1,4 @@
-"""Which layer costs how much: the logits with only that layer in 8 bits, and with all but it."""
+"""The cost of each layer: the logits with only that layer in 8 bits, and with all others in 8 bits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def noise_alone(
 ) -> dict[str, float]:
     """The SQNR in dB of the logits with only one layer in 8 bits, for every layer by its node's name.
 
-    Half the work of `sensitivity`, and all that a ranking needs. Arguments and errors as there.
+    Half the work of `sensitivity`, and sufficient for a ranking. Arguments and errors are the same.
     """
     comparison = _Comparison(produced, recipe, evaluation)
     found = {}

@@ -1,1 +1,1 @@
-"""A build from what was asked to what is published: requests, rules, the plan, and builds of several."""
+"""Building: the request and its rules, the plan of stages, publishing, and builds for several devices."""

@@ -20,7 +20,6 @@ from pipeline.report.ensemble_page import Combination, EnsembleReport
 from pipeline.report.paired import paired_images
 from pipeline.report.plausibility import judge_answers
 from pipeline.report.stats import wilson_interval
-from pipeline.stages.measure_latency import Measurements
 from pipeline.task import Task
 from targets.base import EngineRunner
 from targets.reference import ReferenceTarget
@@ -31,7 +30,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Answers:
-    """What all members say of all readable images: float32 [member, image, class] twice, and labels."""
+    """Logits of all members for all readable images, float32 [member, image, class], and labels [image]."""
 
     fp32: Logits
     int8: Logits
@@ -41,11 +40,11 @@ class Answers:
 def validate_together(
     builds: Sequence[Build], progress: Progress, names: Sequence[str] | None = None
 ) -> EnsembleReport:
-    """Validate the members alone, and the first two, three, ... of them with their logits averaged.
+    """Validate each member alone, and ensembles of the first two, three, ... with averaged logits.
 
-    `names` tells members apart that are the same model with other weights; None: they go by their models'.
-    Raises UsageError for fewer than two members, DataError if they are not validated on the same images in
-    the same classes, on one target.
+    names: one for each member, for members that are the same model with other weights; None: the models'
+    names. Raises UsageError for fewer than two members, and DataError if members differ in their target,
+    their evaluation images or their classes.
     """
     if len(builds) < 2:
         raise UsageError("An ensemble needs at least two models.")
@@ -87,13 +86,13 @@ def _common(builds: Sequence[Build]) -> Split:
 
 
 def _ask(builds: Sequence[Build], evaluation: Split, progress: Progress) -> Answers:
-    """Run every member on every image; a picture that cannot be read is left out for all alike."""
+    """Run every member on every image; an image that cannot be read is left out for all members."""
     fp32: list[list[Logits]] = [[] for _ in builds]
     int8: list[list[Logits]] = [[] for _ in builds]
     labels: list[NDArray[np.int64]] = []
     for number, build in enumerate(builds):
         with ExitStack() as stack:
-            float_model = build.float_model.file("model.onnx")
+            float_model = build.float_model.path
             fp32_runner: EngineRunner = stack.enter_context(ReferenceTarget().open(float_model))
             int8_runner = stack.enter_context(build.target.open(build.engine.path))
             advance = stack.enter_context(progress.task(f"validate {build.model.name}", len(evaluation)))
@@ -120,8 +119,8 @@ class _Cost:
 
 
 def _cost(build: Build) -> _Cost:
-    """Read a member's median latencies, and what an emulator counted."""
-    measured = Measurements(build.measurements)
+    """Return a member's median latencies, and the instructions that an emulator counted."""
+    measured = build.measurements
 
     def milliseconds(precision: str) -> float | None:
         runs = measured.runs(precision)
@@ -162,6 +161,6 @@ def _combination(
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
-    """Add costs up; None if one was not measured."""
+    """Return the sum of the costs; None if one of them was not measured."""
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None

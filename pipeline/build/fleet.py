@@ -20,7 +20,7 @@ from targets.errors import TargetError
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a build on one device: where its bundle and report are, or why there are none."""
+    """The result of a build on one device: its bundle and report, or the error."""
 
     device: str
     bundle: Path | None = None

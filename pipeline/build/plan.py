@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from time import perf_counter
+from typing import assert_never
 
 from calibration.recipe import QuantRecipe
 from pipeline.build.request import AUTO, Request
@@ -13,30 +14,35 @@ from pipeline.cache.store import Store, writing
 from pipeline.config import BuildConfig, recorded
 from pipeline.data.open import training_digest
 from pipeline.models.foreign.description import ForeignModel
+from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
 from pipeline.report.plausibility import judged_to_know
 from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.adopt_quantised import UNROUNDED, AdoptQuantised
+from pipeline.stages.artifacts import BroughtModel, ExportedModel, FloatModel, QuantizedModel, RangesFile
 from pipeline.stages.attribute import Attribute
-from pipeline.stages.bring import Bring, brought_recipe
-from pipeline.stages.bundle import Bundle
+from pipeline.stages.bring import Bring
+from pipeline.stages.bundle import Bundle, PackedBundle
 from pipeline.stages.calibrate import Calibrate
-from pipeline.stages.choose import Choose, chosen
+from pipeline.stages.checked_export import CheckedExport
+from pipeline.stages.choose import Choose, ChosenRecipe
 from pipeline.stages.compile import Compile, CompiledEngine
 from pipeline.stages.corrupt import Corrupt
 from pipeline.stages.diagnose import Diagnose
 from pipeline.stages.export import Export
-from pipeline.stages.measure_latency import Measure
+from pipeline.stages.measure_latency import NO_MEASUREMENTS, Measure, Measurements
 from pipeline.stages.mix import Mix
 from pipeline.stages.own_graph import OwnGraph
 from pipeline.stages.peer import CALIBRATED_WITH, COMPARED_ON, Peer, QuantizeElsewhere
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
-from pipeline.stages.report import WriteReport, read_accuracy
-from pipeline.stages.sample import TakeSamples, sample_size
-from pipeline.stages.study import Study
-from pipeline.stages.validate import ACCURACY, TrainingImages, Validate
+from pipeline.stages.report import WriteReport
+from pipeline.stages.report_files import ReportFiles, ReportPart
+from pipeline.stages.sample import Samples, TakeSamples, sample_size
+from pipeline.stages.study import Study, StudyFile
+from pipeline.stages.validate import TrainingImages, Validate
 from targets.base import BuildState
 from targets.registry import find_target
 
@@ -46,19 +52,19 @@ CHECK_IMAGES = 32
 
 @dataclass(frozen=True)
 class StageRun:
-    """What became of one stage."""
+    """How one stage ended: from the cache or run, and in what time."""
 
     stage: str
     cached: bool
     seconds: float
     damage: str = ""
-    """What was wrong with the stored result, if it had to be made anew."""
+    """What was wrong with the stored result, if the stage had to run again."""
 
 
 class Build(Request):
-    """One build: what is asked for is checked when it is created, a product is made when asked for.
+    """One build. The request is checked when this is created; a product is made when its property is read.
 
-    Each product asks for the ones it is made from, so asking for the last runs every stage in order.
+    Each product reads the products that it is made from, so that reading the last one runs every stage.
     """
 
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
@@ -67,51 +73,46 @@ class Build(Request):
         self.store = Store(self.kept)
 
     @cached_property
-    def float_model(self) -> Product:
-        """model.onnx."""
+    def float_model(self) -> ExportedModel:
+        """The float network as ONNX."""
         model, classes, checkpoint = self.model, self.classes, self.checkpoint
         images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
         wanted = self.config.export
         if self.is_quantised and self.brought is not None:
-            return self.brought
-        if isinstance(model, ForeignModel):
-            return self._make(
-                Adopt(model, classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
-            )
-        return self._make(
-            Export(
-                model,
-                classes,
-                checkpoint,
-                self.config.weights,
-                images,
-                wanted.dynamic_batch,
-                wanted.max_difference,
-            )
-        )
+            return ExportedModel(self.brought.product)
+        checked = (classes, checkpoint, images, wanted.dynamic_batch, wanted.max_difference)
+        stage: CheckedExport
+        match model:
+            case ForeignModel():
+                stage = Adopt(*checked, model)
+            case KnownModel():
+                stage = Export(*checked, model, self.config.weights)
+            case _:
+                assert_never(model)
+        return ExportedModel(self._make(stage))
 
     @cached_property
     def recipe(self) -> QuantRecipe:
-        """How to quantise: as asked for, as the target prefers, or as trying shows to be best."""
+        """The recipe: the one of the configuration, the target's own, or with "auto" the best of several."""
         name = self.config.calibration.recipe
         if self.brought is not None:
-            return brought_recipe(self.brought)
+            return self.brought.recipe
         if name != AUTO:
             return QuantRecipe.parse(name) if name else self.target.recipe
         seconds = self.config.calibration.auto_seconds
         scheme = self.target.recipe.scheme
-        return chosen(self._make(Choose(self.float_model, self.calibration_images, scheme, seconds)))
+        choose = Choose(self.float_model, self.calibration_images, scheme, seconds)
+        return ChosenRecipe(self._make(choose)).recipe
 
     @cached_property
-    def brought(self) -> Product | None:
-        """model.int8.onnx, if the user brings one; with model.onnx beside it, if it is the model itself."""
+    def brought(self) -> BroughtModel | None:
+        """The quantised model, if the user brings one: as the model itself, or besides it."""
         scheme, shape = self.target.recipe.scheme, self.model.input_shape
         images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
         path, batch = self.config.calibration.quantized, self.config.export.dynamic_batch
         if self.is_quantised and isinstance(self.model, ForeignModel):
-            return self._make(
-                AdoptQuantised(self.model, self.checkpoint, scheme, self.classes, images, batch, True)
-            )
+            adopt = AdoptQuantised(self.model, self.checkpoint, scheme, self.classes, images, batch, True)
+            return BroughtModel(self._make(adopt))
         if path is None:
             return None
         from pipeline.models.foreign.external_data import input_onnx
@@ -119,60 +120,66 @@ class Build(Request):
 
         quantized = input_onnx(path)
         if is_ours(path):
-            return self._make(Bring(quantized, scheme, shape, self.classes))
+            return BroughtModel(self._make(Bring(quantized, scheme, shape, self.classes)))
         theirs = described_by(path, self.model)
-        return self._make(AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False))
+        adopt = AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False)
+        return BroughtModel(self._make(adopt))
 
     @cached_property
-    def prepared_model(self) -> Product:
+    def prepared_model(self) -> FloatModel:
         """The float model that is quantised: rewritten if the recipe says so."""
         if not self.recipe.prepares:
             return self.float_model
-        return self._make(Prepare(self.float_model, self.calibration_images, self.recipe))
+        return FloatModel(self._make(Prepare(self.float_model, self.calibration_images, self.recipe)))
 
     @cached_property
-    def ranges(self) -> Product:
-        """ranges.json."""
-        return self._make(Calibrate(self.prepared_model, self.calibration_images, self.recipe))
+    def ranges(self) -> RangesFile:
+        """The range of each tensor on the calibration images."""
+        return RangesFile(self._make(Calibrate(self.prepared_model, self.calibration_images, self.recipe)))
 
     @cached_property
-    def quantized_model(self) -> Product:
-        """model.int8.onnx with all layers in 8 bits."""
+    def quantized_model(self) -> QuantizedModel:
+        """The quantised model with all layers in 8 bits."""
         images = self.calibration_images if self.recipe.needs_images else None
-        return self._make(Quantize(self.prepared_model, self.ranges, self.recipe, images))
+        return QuantizedModel(self._make(Quantize(self.prepared_model, self.ranges, self.recipe, images)))
 
     @cached_property
-    def int8_model(self) -> Product:
-        """model.int8.onnx as it is compiled, with layers left in float if `calibration.max_drop` needs it."""
+    def int8_model(self) -> QuantizedModel:
+        """The quantised model that is compiled: with layers in float if `calibration.max_drop` needs it."""
         max_drop = self.config.calibration.max_drop
         if self.brought is not None:
             return self.brought
         if max_drop is None:
             return self.quantized_model
         tuning = self.seen(self.tuning)
-        return self._make(Mix(self._quantized, tuning, max_drop, self.target.float_precision))
+        mix = Mix(self._quantized, tuning, max_drop, self.target.float_precision)
+        return QuantizedModel(self._make(mix))
 
     @cached_property
     def engine(self) -> CompiledEngine:
         """The target's engine."""
         target = self.target
         models = self.float_model, self.int8_model
-        toolchain = find_target(target.name).fingerprint()  # one engine for all devices of a kind
+        toolchain = find_target(
+            target.name
+        ).fingerprint()  # without the device: all devices of a kind share one engine
         stage = Compile(*models, target.name, toolchain, target.engine_name)
         return CompiledEngine(
-            self._make(stage), stage.file_name, stage.target, target.fingerprint(), self.device
+            self._make(stage), stage.file_name, target.name, target.fingerprint(), self.device
         )
 
     @cached_property
-    def accuracy(self) -> Product:
-        """accuracy.json and skipped.json."""
-        return self._make(
-            Validate(
-                float_model=self.float_model,
-                engine=self.engine,
-                images=self.seen(self.evaluation),
-                training=TrainingImages(self.dataset, training_digest(self.dataset, self.digests)),
-                task=self.model.task,
+    def accuracy(self) -> AccuracyFiles:
+        """How often FP32 and INT8 are right on the evaluation images."""
+        return AccuracyFiles(
+            self._make(
+                Validate(
+                    float_model=self.float_model,
+                    engine=self.engine,
+                    images=self.seen(self.evaluation),
+                    training=TrainingImages(self.dataset, training_digest(self.dataset, self.digests)),
+                    task=self.model.task,
+                )
             )
         )
 
@@ -182,7 +189,7 @@ class Build(Request):
 
     @cached_property
     def peer(self) -> Peer | None:
-        """onnxruntime's own INT8, where it is what would run on this machine without edgec."""
+        """onnxruntime's own static INT8, if the target is this machine; None if it is not compared."""
         if not (self.config.latency.peer and self.target.runs_here) or self.is_quantised:
             return None
         calibration = self.seen(self.calibration.stratified(CALIBRATED_WITH, seed=0))
@@ -190,98 +197,105 @@ class Build(Request):
         return Peer(self._make(QuantizeElsewhere(self._own, calibration, compared)))
 
     @cached_property
-    def diagnosis(self) -> Product | None:
-        """diagnosis.json: why FP32 does no better than guessing; None where it does, or for pixels."""
-        found = read_accuracy(self.accuracy.file(ACCURACY))
+    def diagnosis(self) -> ReportPart | None:
+        """Why FP32 does no better than guessing; None if it does better, or for segmentation."""
+        found = self.accuracy.load()
         one_class = len(set(self.evaluation.labels.tolist())) == 1
         if isinstance(found, PixelAccuracy) or one_class or judged_to_know(found):
             return None
-        return self._make(Diagnose(self.model, self.checkpoint, self.config.weights, self.evaluation))
+        diagnose = Diagnose(self.model, self.checkpoint, self.config.weights, self.evaluation)
+        return ReportPart(self._make(diagnose))
 
     @cached_property
-    def measurements(self) -> Product | None:
-        """fp32.json and, if the target is this machine, int8.json; None if there is no engine yet."""
+    def measurements(self) -> Measurements:
+        """Latency and memory of FP32 and, where it can run, of INT8; empty if there is no engine yet."""
         if self.target.state is BuildState.NOT_BUILT:
-            return None
-        return self._make(
-            Measure(
-                float_model=self.float_model,
-                own=self._own,
-                engine=self.engine,
-                peer=self.peer,
-                images=self.seen(self.evaluation),
-                settings=self.latency_settings,
-                threads=self.config.latency.threads,
+            return NO_MEASUREMENTS
+        return Measurements(
+            self._make(
+                Measure(
+                    float_model=self.float_model,
+                    own=self._own,
+                    engine=self.engine,
+                    peer=self.peer,
+                    images=self.seen(self.evaluation),
+                    settings=self.latency_settings,
+                    threads=self.config.latency.threads,
+                )
             )
         )
 
     @cached_property
-    def sensitivity(self) -> Product | None:
-        """sensitivity.json, if asked for."""
+    def sensitivity(self) -> ReportPart | None:
+        """What each layer costs, if asked for."""
         wanted = self.config.validation.sensitivity
         if not wanted:
             return None
         images = self.seen(self.evaluation.stratified(wanted, seed=0))
-        return self._make(Attribute(self._quantized, images))
+        return ReportPart(self._make(Attribute(self._quantized, images)))
 
-    def study(self, draws: int) -> Product:
-        """study.json: how many calibration images are enough, by so many random draws of each number."""
+    def study(self, draws: int) -> StudyFile:
+        """How many calibration images are enough, by so many random draws of each number."""
         whole = self.seen(self.dataset.split("calibration"))
         subject = self.model.name, self.data_name, self.float_model, whole
-        return self._make(Study(*subject, self.recipe, self.config.calibration.images, draws))
+        return StudyFile(self._make(Study(*subject, self.recipe, self.config.calibration.images, draws)))
 
     @cached_property
-    def robustness(self) -> Product | None:
-        """robustness.json, if it is wanted."""
+    def robustness(self) -> ReportPart | None:
+        """Accuracy on corrupted images, if it is wanted."""
         wanted = self.config.validation.robustness
         if not wanted:
             return None
-        return self._make(
-            Corrupt(
-                float_model=self.float_model,
-                engine=self.engine,
-                images=self.seen(self.evaluation.stratified(wanted, seed=0)),
-                seed=0,
+        return ReportPart(
+            self._make(
+                Corrupt(
+                    float_model=self.float_model,
+                    engine=self.engine,
+                    images=self.seen(self.evaluation.stratified(wanted, seed=0)),
+                    seed=0,
+                )
             )
         )
 
     @cached_property
-    def report(self) -> Product:
-        """report.json and report.html: everything that was measured."""
-        return self._make(self._report(self.measurements))
+    def report(self) -> ReportFiles:
+        """Everything that was measured."""
+        return ReportFiles(self._make(self._report(self.measurements)))
 
     @cached_property
-    def lasting_report(self) -> Product:
-        """The same without latency and memory, which are never the same again: what a bundle holds."""
-        return self._make(self._report(None))
+    def lasting_report(self) -> ReportFiles:
+        """The same without latency and memory, which differ from run to run: what a bundle holds."""
+        return ReportFiles(self._make(self._report(NO_MEASUREMENTS)))
 
     @cached_property
-    def samples(self) -> Product:
-        """evaluation.npz."""
+    def samples(self) -> Samples:
+        """Evaluation images with the logits that they should give, for the device's self-test."""
         size = sample_size(self.model.preprocessing, self.model.task, self.classes)
         images = self.seen(self.evaluation.stratified(size, seed=0))
-        return self._make(TakeSamples(self.float_model, self.engine, images))
+        return Samples(self._make(TakeSamples(self.float_model, self.engine, images)))
 
     @cached_property
-    def bundle(self) -> Product:
-        """<model>-<target>.edgec."""
-        return self._make(
-            Bundle(
-                model=self.model.name,
-                engine=self.engine,
-                runner=self.target.runner,
-                report=self.lasting_report,
-                state=self.target.state,
-                shipped=self.target.shipped,
-                samples=self.samples,
-                classes=self.dataset.classes,
-                preprocessing=self.model.preprocessing,
-                settings=recorded(self.config, self.recipe.name),
-                signing_key=self.signing_key,
+    def bundle(self) -> PackedBundle:
+        """<model>-<target>.edgec: everything that a device needs."""
+        return PackedBundle(
+            self._make(
+                Bundle(
+                    model=self.model.name,
+                    engine=self.engine,
+                    runner=self.target.runner,
+                    report=self.lasting_report,
+                    state=self.target.state,
+                    shipped=self.target.shipped,
+                    samples=self.samples,
+                    classes=self.dataset.classes,
+                    preprocessing=self.model.preprocessing,
+                    settings=recorded(self.config, self.recipe.name),
+                    signing_key=self.signing_key,
+                )
             )
         )
 
-    def _report(self, measurements: Product | None) -> WriteReport:
+    def _report(self, measurements: Measurements) -> WriteReport:
         return WriteReport(
             model=self.model.name,
             recipe=self.recipe,
@@ -297,7 +311,7 @@ class Build(Request):
             engine=self.engine,
             toolchain={package: version(package) for package in self.target.packages},
             accuracy=self.accuracy,
-            peer=self.peer if measurements is not None else None,
+            peer=self.peer if measurements.product is not None else None,
             measurements=measurements,
             parts=tuple(
                 part for part in (self.sensitivity, self.robustness, self.diagnosis) if part is not None

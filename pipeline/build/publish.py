@@ -1,4 +1,4 @@
-"""Puts what a build made where its user looks: out/<name>/ and out/<name>.edgec."""
+"""Copies the products of a build to out/<name>/ and out/<name>.edgec."""
 
 import fcntl
 import os
@@ -16,17 +16,16 @@ from pipeline.errors import StorageError
 
 
 def publish(build: Build, label: str = "") -> Path:
-    """Place the products of a whole build below its output folder and return the bundle's path.
+    """Copy the products of a build below its output folder and return the bundle's path.
 
-    label is added to their names, where there are several of them.
-
-    Each file appears complete or not at all; files that are already there are left alone. Builds of the same
-    name with other settings publish one after the other, so that what lies there in the end is of one.
+    label is appended to the name, for builds on several devices. Each file is written atomically; a file that
+    already has the right bytes is left alone. Builds of the same name publish one after the other, so that
+    all files in the folder are of the same build.
     """
     packed = build.bundle
     found = () if build.brought is not None else (build.ranges,)
-    parts = (build.float_model, *found, build.int8_model, build.engine.product, build.report)
-    files = {file: product for product in parts for file in product.digests}
+    parts = (build.float_model, *found, build.int8_model, build.engine, build.report)
+    files = {file: part.product for part in parts for file in part.product.digests}
     out = build.config.out
     name = build.name + label
     folder, bundle = out / name, out / f"{name}.edgec"
@@ -35,13 +34,13 @@ def publish(build: Build, label: str = "") -> Path:
         with _held(folder):
             for file, product in files.items():
                 place(product, file, folder / file)
-            place(packed, f"{build.name}.edgec", bundle)
+            place(packed.product, packed.path.name, bundle)
     return bundle
 
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Lock a folder, even one on a disk that can only be read. Waits for whoever holds it."""
+    """Lock a folder, waiting for other processes; works on read-only disks too."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -51,9 +50,9 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def place(product: Product, name: str, destination: Path) -> None:
-    """Copy a product's file, completely or not at all, unless those bytes are there already.
+    """Copy a product's file to `destination` atomically, unless the same bytes are already there.
 
-    What was copied is digested before it takes its place. Raises StorageError if it is not what was made.
+    The copy's digest is checked. Raises StorageError if it differs from the product's.
     """
     wanted = product.digests[name]
     if destination.is_file() and file_digest(destination) == wanted:
@@ -63,5 +62,5 @@ def place(product: Product, name: str, destination: Path) -> None:
         if file_digest(scratch) != wanted:
             raise StorageError(
                 f"{product.file(name)} was damaged before it could be copied to {destination}. Build again:"
-                " it is then made anew."
+                " the damaged result is then replaced."
             )

@@ -1,4 +1,4 @@
-"""Builds a bundle again from the settings in it, and compares every file."""
+"""Rebuilds a bundle from the settings that it holds, and compares every file."""
 
 import json
 import tempfile
@@ -19,18 +19,18 @@ from targets.runtime.bundle.manifest import Manifest
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What building again gave."""
+    """The result of a rebuild."""
 
     same_bytes: bool
-    different: tuple[str, ...]  # files, and what else of the manifest, that are not the same
-    reasons: tuple[str, ...]  # inputs and tools that are not those the bundle was built from
+    different: tuple[str, ...]  # files that differ, and manifest.json if other entries of it differ
+    reasons: tuple[str, ...]  # inputs, tools and machines that differ from those of the first build
 
 
 def rebuild(bundle: Path, inputs: Mapping[str, str | Path | None], progress: Progress) -> Rebuilt:
-    """Build what `bundle` holds once more, from nothing and in a temporary folder, and compare.
+    """Build `bundle` again in an empty temporary folder, and compare.
 
-    inputs say where "model" (if it is a file), "data", "checkpoint" and "calibration.quantized" lie now, None
-    for what the model comes with. Raises BundleError if the bundle is damaged, and whatever a build raises.
+    inputs: the paths of "model" (if it is a file), "data", "checkpoint" and "calibration.quantized"; None for
+    the model's own. Raises BundleError if the bundle is damaged, and whatever a build raises.
     """
     with opened(bundle) as held:
         return _rebuilt(held, bundle, inputs, progress)
@@ -44,8 +44,7 @@ def _rebuilt(
         given = {name: place for name, place in inputs.items() if place is not None}
         options = {**settings, **given, "out": Path(scratch)}
         build = Build(load_config(BuildConfig, None, options), progress)
-        (name,) = build.bundle.digests
-        with opened(build.bundle.file(name)) as again:
+        with opened(build.bundle.path) as again:
             different = tuple(_differences(held.manifest, again.manifest))
             reasons = tuple(_reasons(_report(held, bundle), _report(again, bundle))) if different else ()
             return Rebuilt(held.digest() == again.digest(), different, reasons)
@@ -55,9 +54,9 @@ def _settings(held: OpenBundle, bundle: Path) -> dict[str, object]:
     try:
         found = json.loads(held.read(SETTINGS))
     except ValueError as error:
-        raise BundleError(f"{bundle}: {SETTINGS} is no JSON: {error}.") from error
+        raise BundleError(f"{bundle}: {SETTINGS} is not valid JSON: {error}.") from error
     if not isinstance(found, dict):
-        raise BundleError(f"{bundle}: {SETTINGS} holds no settings.")
+        raise BundleError(f"{bundle}: {SETTINGS} is not a JSON object of settings.")
     return found
 
 
@@ -73,7 +72,7 @@ def _differences(before: Manifest, after: Manifest) -> list[str]:
 
 
 def _reasons(before: Report, after: Report) -> list[str]:
-    """Say which inputs, tools and machines are not the ones of the first build."""
+    """Name the inputs, tools and machines that differ from those of the first build."""
     inputs = {
         "checkpoint": "checkpoint_digest",
         "evaluation images": "evaluation_digest",
@@ -94,5 +93,5 @@ def _reasons(before: Report, after: Report) -> list[str]:
     ]
     if before.machines != after.machines:
         then, now = (", ".join(m.description for m in one.machines) for one in (before, after))
-        found.append(f"the machine was {then} and is {now}")
+        found.append(f"the machine was {then} and is now {now}")
     return found

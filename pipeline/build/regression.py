@@ -1,4 +1,4 @@
-"""A build against its baseline, with the old engine raced against the new one where there is one."""
+"""Compares a build with its baseline; with the old bundle, both engines are timed in alternation."""
 
 import tempfile
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from targets.runtime.bundle.signature import PublicKey
 
 
 def save_baseline(build: Build, folder: Path) -> Path:
-    """Write what the build is worth into `folder`, one file for each model, target and device.
+    """Write the build's accuracy and latency to `folder`, one file for each model, target and device.
 
     Raises MeaninglessError if FP32 does no better than guessing.
     """
-    report = _report(build)
+    report = build.report.load()
     refuse_guesses(report)
     baseline = baseline_of(report)
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,11 +43,12 @@ def compare_with_baseline(
 ) -> Comparison:
     """Compare the build with its baseline in `folder`.
 
-    With `old_bundle` its engine and the build's run alternately in one process, and speed is judged; without,
-    the stored latency only warns. Nothing of an old bundle runs before it was verified, with the `trusted`
-    keys. Raises ReportError if there is no baseline, or it is of something else.
+    With `old_bundle`, its engine and the build's are timed in alternation in one process, and the speed is
+    judged; the bundle is verified first, with the `trusted` keys. Without it, a difference from the stored
+    latency is only a warning. Raises ReportError if there is no baseline, or if it is of another model,
+    target or data set.
     """
-    report = _report(build)
+    report = build.report.load()
     path = folder / baseline_of(report).file_name
     if not path.exists():
         raise ReportError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
@@ -82,7 +83,3 @@ def _race(build: Build, old_bundle: Path, trusted: Sequence[PublicKey]) -> Speed
         with build.progress.task("race the old engine", None):
             before, after = measure_in_child(engines, images, build.latency_settings, threads)
     return speed_ratio(before, after)
-
-
-def _report(build: Build) -> Report:
-    return Report.load(build.report.file("report.json"))

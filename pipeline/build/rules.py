@@ -1,13 +1,33 @@
-"""What a build cannot do with a quantised model that the user brings."""
+"""Settings that cannot be combined: with a task, or with a quantised model that the user brings."""
 
 from pathlib import Path
 
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
+from pipeline.task import Task
+
+
+def check_task(task: Task, config: BuildConfig) -> None:
+    """Raise UsageError naming a setting that has no meaning for this task."""
+    if task is Task.CLASSIFY:
+        return
+    unwanted = {
+        "calibration.max_drop": config.calibration.max_drop,
+        "calibration.quantized": config.calibration.quantized,
+        "validation.min_ratio": config.validation.min_ratio,
+        "validation.min_top1": config.validation.min_top1,
+        "validation.robustness": config.validation.robustness,
+    }
+    for name, value in unwanted.items():
+        if value:
+            raise UsageError(
+                f"{name} counts images that are classified correctly; {config.model} classifies each pixel."
+                " Leave it out: validation.max_drop is the limit for segmentation."
+            )
 
 
 def check_brought(config: BuildConfig, model: Path | None) -> None:
-    """Raise UsageError if a quantised model is brought and missing, or asked for what only ours can have.
+    """Raise UsageError if the user's quantised model is missing, or combined with settings for our own.
 
     `model`: the file of the model itself, if that is quantised.
     """
@@ -29,7 +49,7 @@ def check_brought(config: BuildConfig, model: Path | None) -> None:
     }
     asked = [name for name, value in unwanted.items() if value]
     if asked:
-        instead = "Leave that out, or give edgec the float network."
+        instead = "Leave those out, or give edgec the float network."
         if settings.quantized is not None:
-            instead = "Leave out either that or calibration.quantized (--quantized)."
-        raise UsageError(f"{brought} is compiled as it is, so {', '.join(asked)} cannot be done. {instead}")
+            instead = "Leave out either those or calibration.quantized (--quantized)."
+        raise UsageError(f"{brought} is compiled as it is, so {', '.join(asked)} cannot be used. {instead}")

@@ -1,1 +1,1 @@
-"""Bundles on the build machine: packed, signed, read back, and sent to devices."""
+"""Bundles on the build machine: packing, signing, reading, and deploying to devices."""

@@ -1,4 +1,4 @@
-"""Bundles as the build machine sees them: read and checked by the code that does it on devices."""
+"""Reading and checking bundles on the build machine, with the code that runs on devices."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Bringing a bundle onto a device over SSH: sent, checked there, tested there, and only then switched to."""
+"""Deploying a bundle to a device over SSH: send it, check and test it there, then switch to it."""
 
 import json
 import secrets
@@ -19,21 +19,21 @@ from targets.reach.zip_program import program
 from targets.runtime.bundle.signature import PublicKey
 
 FOLDER = "edgec"
-"""On the device, relative to the home folder."""
+"""The folder on the device, relative to the home folder."""
 _TAKE = """
 ln -- "$1" "$2" || cp -- "$1" "$2" || exit 1
 rm -f -- "$1"
 find "$(dirname -- "$1")" -name '*.edgec*' -mtime +1 -exec rm -f -- {} + 2>/dev/null
 true
 """
-"""Gives what was sent a name of its own, and removes what cut connections left days ago."""
+"""Moves the received file to its own name, and removes leftovers of interrupted transfers after a day."""
 SPARE = 2
 """A bundle needs room packed and unpacked."""
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """What now is in use on a device; `selftest` is what its self-test said, as it said it."""
+    """The version in use on a device after deploying; `selftest` is the output of its self-test."""
 
     device: str
     folder: str
@@ -49,11 +49,12 @@ def deploy(
     *,
     allow_downgrade: bool = False,
 ) -> Deployed:
-    """Install `bundle` on `device`, or leave there what was in use.
+    """Install `bundle` on `device`. If anything fails, the version in use stays in use.
 
-    The bundle is checked here and again on the device, by code that comes from here and not from the bundle,
-    with the `trusted` keys and those of the device. Its self-test runs there before the switch. A connection
-    that is cut leaves the version in use; the same call again continues. Raises BundleError or a DeviceError.
+    The bundle is checked on this machine and again on the device, with the `trusted` keys and those of the
+    device; the checking code comes from this machine, not from the bundle. The self-test runs on the device
+    before the switch. If the connection is lost, calling this again resumes. Raises BundleError or a
+    DeviceError.
     """
     manifest = verify(bundle, trusted).manifest
     facts = probe(device)
@@ -116,12 +117,12 @@ def _run_installer(
             keys += ["--key", remote]
     done = device.run(["python3", program, *arguments, "--into", folder, *keys])
     if done.returncode:
-        said = done.stderr.strip().removeprefix("edgec-install: ") or f"exit code {done.returncode}"
-        raise BundleError(f"{device.address} did not install it: {said}")
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Deployed(str(device.address), folder, told["version"], told["selftest"])
+        reason = done.stderr.strip().removeprefix("edgec-install: ") or f"exit code {done.returncode}"
+        raise BundleError(f"{device.address} did not install the bundle: {reason}")
+    result = json.loads(done.stdout.splitlines()[-1])
+    return Deployed(str(device.address), folder, result["version"], result["selftest"])
 
 
 def installer() -> bytes:
-    """Return edgec-install.pyz: what checks and installs bundles, as one file for any Python from 3.8 on."""
+    """Return edgec-install.pyz: one file that checks and installs bundles, for Python 3.8 or later."""
     return program("bundle.install")

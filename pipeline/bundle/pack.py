@@ -1,4 +1,4 @@
-"""Writes archives whose bytes depend on the contents alone."""
+"""Writes archives whose bytes depend only on the contents."""
 
 import gzip
 import io
@@ -9,11 +9,11 @@ from pathlib import Path
 PROGRAM = "run"
 """The program at the top of a bundle."""
 BUILDER = "build_on_device.py"
-"""Where there is no engine yet, this one makes it on the device."""
+"""The program that builds the engine on the device, where the bundle has none."""
 
 
 def pack(files: Mapping[str, bytes], archive: Path, top: str) -> None:
-    """Write `files` below the folder `top` of a tar.gz without times, owners or any order but by name."""
+    """Write `files` below the folder `top` of a tar.gz without times or owners, sorted by name."""
     with (
         archive.open("wb") as raw,
         gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,

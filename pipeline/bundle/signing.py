@@ -1,4 +1,4 @@
-"""Making keys, and signing bundles with them: Ed25519 by the `cryptography` package."""
+"""Making Ed25519 keys and signing bundles with them, by the `cryptography` package."""
 
 import os
 from dataclasses import replace
@@ -16,9 +16,9 @@ from targets.runtime.bundle.signature import CONTEXT, PublicKey, Signature
 
 
 def make_keys(private: Path) -> Path:
-    """Write a new private key, readable by its owner alone, and the public one beside it (.pub).
+    """Write a new private key, readable only by its owner, and the public key beside it (.pub).
 
-    Both are PEM files that openssl reads too. No key is replaced: UsageError if there is one already.
+    Both are PEM files, as openssl reads them. Raises UsageError if one of the files exists.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
@@ -32,7 +32,8 @@ def make_keys(private: Path) -> Path:
     for path in (private, public):
         if path.exists() or path == private.with_suffix(""):
             raise UsageError(
-                f"{path} exists already. No key is replaced: give another name, such as release.key."
+                f"{path} already exists, and keys are never overwritten. Give another name, such as"
+                " release.key."
             )
     key = Ed25519PrivateKey.generate()
     with writing(private.parent, "the key's name"):
@@ -56,22 +57,22 @@ def sign_manifest(manifest: bytes, private: Path) -> bytes:
         raise UsageError(f"The key {private} cannot be read: {error.strerror}.") from error
     except TypeError:
         raise UsageError(
-            f"The key {private} has a passphrase. Take it off: openssl pkey -in {private} -out open.key"
+            f"The key {private} has a passphrase. Remove it: openssl pkey -in {private} -out open.key"
         ) from None
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(
-            f"{private} is no private key (PEM): {error}. Make one with `edgec keygen`."
+            f"{private} is not a private key in PEM format: {error}. Make one with `edgec keygen`."
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise UsageError(f"{private} is a private key, but none of Ed25519. Make one with `edgec keygen`.")
+        raise UsageError(f"{private} is not an Ed25519 private key. Make one with `edgec keygen`.")
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return Signature(public, key.sign(CONTEXT + manifest)).to_json().encode()
 
 
 def sign_bundle(bundle: Path, private: Path, release: int | None = None, expires: date | None = None) -> None:
-    """Put a signature into a bundle, in place of any it has. Raises BundleError for one that is not sound.
+    """Sign a bundle, replacing any signature. Raises BundleError for a damaged bundle.
 
-    release and expires become part of the manifest, and stay as they are if None.
+    release and expires become part of the manifest; None keeps what it has.
     """
     with opened(bundle) as held:
         files, top, manifest = held.contents(), held.top, held.manifest
@@ -89,5 +90,5 @@ def sign_bundle(bundle: Path, private: Path, release: int | None = None, expires
 
 
 def public_half(private: Path) -> PublicKey:
-    """Return the public key of a private one, for checking what was just signed."""
+    """Return the public key that belongs to a private key."""
     return PublicKey(Signature.parse(sign_manifest(b"", private)).key, str(private))

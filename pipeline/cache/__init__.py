@@ -1,1 +1,1 @@
-"""What is already computed is not computed again: stages, their keys, and the one store of their outputs."""
+"""The cache of a build: stages, their keys, and the store that keeps their outputs."""

@@ -1,4 +1,4 @@
-"""Files that appear completely or not at all, whatever happens while they are written."""
+"""Atomic writes: a file appears completely or not at all, even if the process is killed."""
 
 import hashlib
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 @contextmanager
 def replacing(destination: Path) -> Iterator[Path]:
-    """Give a path to write to, beside `destination`; it takes its place if the context ends well.
+    """Yield a temporary path to write to; the file there replaces `destination` when the context ends.
 
-    Else what was written is removed. The bytes are on the disk before the name is, and the name before this
-    returns: after a power failure there is the old file or the new one, and never half of it.
+    If the context raises, the temporary file is removed. The bytes are flushed before the file is renamed,
+    and the folder afterwards: after a power failure there is the old file or the new one, never half of it.
     """
-    # not the destination's own name with something added: that could be longer than a name may be
+    # a hash, since the destination's name with a suffix could be longer than a file name may be
     name = hashlib.sha256(os.fsencode(destination.name)).hexdigest()[:16]
     scratch = destination.with_name(f".{name}.{os.getpid()}")
     try:
@@ -27,7 +27,7 @@ def replacing(destination: Path) -> Iterator[Path]:
 
 
 def flush(path: Path) -> None:
-    """Bring a file's bytes, or the names in a folder, onto the disk."""
+    """Flush a file's bytes, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

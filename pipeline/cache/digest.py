@@ -31,8 +31,8 @@ def folder_digests(folder: Path) -> dict[str, str]:
 def value_digest(value: object) -> str:
     """Return the SHA-256 of a value's canonical JSON.
 
-    An object with a `digest` stands for the bytes it names, so its path does not count. Raises TypeError for
-    what has no canonical form, such as a path without a digest: a key must not depend on where a file lies.
+    An object with a `digest` counts by that digest, not by its path. Raises TypeError for a value without a
+    canonical form, such as a path: a key must not depend on where a file is stored.
     """
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
@@ -63,10 +63,9 @@ Identity = tuple[int, ...]
 
 
 def identity(path: Path) -> Identity:
-    """Return what the file system changes whenever it knows that a file's bytes changed.
+    """Return the file's device, inode, size and times, which change when its bytes change.
 
-    The time of the last status change (ctime) cannot be set back by a program, as that of the last
-    modification can.
+    A program can set the time of the last modification back, but not that of the last status change (ctime).
     """
     status = path.stat()
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
@@ -74,9 +73,9 @@ def identity(path: Path) -> Identity:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file that a stage reads, known by its bytes, and the files that it names and cannot be read without.
+    """A file that a stage reads, identified by its bytes, with the files that it refers to.
 
-    Its digest is always taken from its bytes, never from memory.
+    The digest is always computed from the bytes, never taken from `RememberedDigests`.
     """
 
     path: Path
@@ -84,11 +83,11 @@ class InputFile:
     """SHA-256 of the file's own bytes."""
     parts: tuple["InputFile", ...] = ()
     seen: Identity | None = field(default=None, compare=False)
-    """What the file system said when it was digested; None if nobody shall look again."""
+    """The file's identity when it was digested; None: `refuse_change` does not check it."""
 
     @classmethod
     def at(cls, path: Path, parts: Iterable[Path] = ()) -> "InputFile":
-        """Digest the file at `path`, and the `parts` that it names in their order.
+        """Digest the file at `path`, and the files `parts` that it refers to, in this order.
 
         Raises DataError if one of them cannot be read.
         """
@@ -111,7 +110,7 @@ class InputFile:
         return self.path.stat().st_size + sum(part.size for part in self.parts)
 
     def refuse_change(self) -> None:
-        """Raise DataError unless the bytes are the ones that were digested."""
+        """Raise DataError if the bytes are no longer the ones that were digested."""
         if self.seen is not None:
             try:
                 same = identity(self.path) == self.seen and file_digest(self.path) == self.content
@@ -127,11 +126,11 @@ class InputFile:
 
 
 class RememberedDigests:
-    """Digests of files by path, device, inode, size and both times: an unchanged picture is not read again.
+    """Digests of files by path, device, inode, size and both times, so that unchanged images are not reread.
 
-    A file changed within RACY_NS of being read is not remembered. It could change again without the file
-    system telling: its clock may be coarse (FAT counts 2 s), and what a program writes through a memory map
-    shows in the times only when the kernel cleans the page, after 35 s by default.
+    A file that changed within RACY_NS before it was read is not remembered. It could change again with the
+    same times: the file system's clock may be coarse (FAT: 2 s), and writes through a memory map change the
+    times only when the kernel writes the page back, after 35 s by default.
     """
 
     RACY_NS = 60_000_000_000
@@ -140,7 +139,7 @@ class RememberedDigests:
         self._path = path
         self._known: dict[str, list[object]] = {}
         self._changed = False
-        with suppress(OSError, ValueError, TypeError):  # lost or damaged: only remembered, so read again
+        with suppress(OSError, ValueError, TypeError):  # if lost or damaged, everything is read again
             checksum, known = json.loads(path.read_text())
             if isinstance(known, dict) and checksum == value_digest(known):
                 self._known = known
@@ -160,7 +159,7 @@ class RememberedDigests:
         return digest
 
     def save(self) -> None:
-        """Write what was learned, completely or not at all."""
+        """Write the digests to the file, atomically."""
         if self._changed:
             with replacing(self._path) as scratch:
                 scratch.write_text(json.dumps([value_digest(self._known), self._known]))

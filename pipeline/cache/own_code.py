@@ -1,7 +1,7 @@
-"""Which of our own source files decide what a module does: what it imports, and what that imports.
+"""The source files of this project that a module depends on: its imports, and their imports.
 
-A stage's key counts them. They are found in the text, since an import within a function counts as well and
-nothing shall be loaded for it.
+They are part of a stage's key. Imports are found in the source text: imports within functions count too, and
+no module has to be loaded.
 """
 
 import os
@@ -16,13 +16,13 @@ from pipeline.cache.digest import file_digest, value_digest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pipeline", "targets", "calibration")
 DATA = (".toml", ".json", ".c", ".h", ".j2", ".css", ".html", ".js")
-"""Files that code reads from beside it: sources, templates, tables, kernels tuned before."""
+"""Files beside the code that it reads: sources, templates, tables, tuned kernels."""
 
 WITHOUT_EFFECT = {
-    "pipeline/cache": "decides when a stage runs, never what it writes",
-    "pipeline/progress.py": "tells how far a stage is",
-    "pipeline/plain_file.py": "it hands on a file's bytes, which have a digest, or raises",
-    "pipeline/errors.py": "a stage that raises leaves no output",
+    "pipeline/cache": "decides when a stage runs, not what it writes",
+    "pipeline/progress.py": "reports progress",
+    "pipeline/plain_file.py": "returns a file's bytes, which have a digest, or raises",
+    "pipeline/errors.py": "a stage that raises has no output",
 }
 """Files and folders that stages import and that are in no key, with the reason."""
 
@@ -43,7 +43,7 @@ def code_digest(places: tuple[Path, ...]) -> str:
 
 
 def reached(place: Path) -> frozenset[Path]:
-    """Return our files that decide what a file does, or all in a folder: sources, and data beside them.
+    """Return the files that a file, or every file in a folder, depends on: sources, and data beside them.
 
     Raises FileNotFoundError if there is no source file at `place`.
     """
@@ -86,7 +86,7 @@ def _imported(path: str) -> frozenset[str]:
 
 
 def _names(text: str, package: str) -> Iterator[str]:
-    """Yield the absolute names of what may be modules."""
+    """Yield the absolute names of imports; some are names within a module."""
     for match in _IMPORT.finditer(text):
         yield from (part.split()[0] for part in match[1].partition("#")[0].split(",") if part.split())
     for match in _FROM.finditer(text):
@@ -118,11 +118,11 @@ def _sources(place: str) -> tuple[str, ...]:
 
 @cache
 def _data_of(folder: str) -> tuple[str, ...]:
-    """Return the data files in a folder, and in those below it that hold no code of their own."""
+    """Return the data files in a folder, and in its subfolders without code."""
     entries = list(os.scandir(folder))
-    here = [entry.path for entry in entries if os.path.splitext(entry.name)[1] in DATA]
-    below = [entry.path for entry in entries if entry.is_dir() and not _holds_code(entry.path)]
-    return (*here, *(file for each in below for file in _data_of(each)))
+    files = [entry.path for entry in entries if os.path.splitext(entry.name)[1] in DATA]
+    folders = [entry.path for entry in entries if entry.is_dir() and not _holds_code(entry.path)]
+    return (*files, *(file for each in folders for file in _data_of(each)))
 
 
 def _holds_code(folder: str) -> bool:

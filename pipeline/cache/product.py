@@ -1,4 +1,4 @@
-"""What a stage wrote: a folder of files and a list of their digests, checked whenever it is used."""
+"""The output of a stage: a folder of files and a list of their digests, checked whenever it is used."""
 
 import json
 import re
@@ -12,19 +12,19 @@ from pipeline.errors import StorageError
 
 MANIFEST = "product.json"
 KEY_LETTERS = 32
-"""How much of a key names an entry's folder."""
+"""An entry's folder is named by so many letters of its key."""
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Damaged(Exception):
-    """An entry of the store is not what was stored there; the text says in what."""
+    """An entry of the store is not what was stored there; the message says what differs."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """What a stage wrote, known by its bytes.
+    """The output of a stage, identified by its bytes.
 
-    damage says what was wrong with the stored one that it replaces; it is empty if there was none.
+    damage: what was wrong with the stored output that this one replaces; empty if there was none.
     """
 
     stage: str
@@ -35,7 +35,7 @@ class Product:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 over all names and bytes: equal output is equal input to what follows."""
+        """The SHA-256 over all names and bytes: later stages run again only if it changes."""
         return value_digest(dict(self.digests))
 
     def file(self, name: str) -> Path:
@@ -50,13 +50,13 @@ class Product:
             compare(self.folder, self.digests)
         except Damaged as damage:
             raise StorageError(
-                f"{self.folder} was damaged while the build used it: {damage}. Nothing was kept of what was"
-                " made from it. Build again: it is then made anew."
+                f"{self.folder} was damaged while the build used it: {damage}. Nothing that was made from it"
+                " was kept. Build again: the damaged result is then replaced."
             ) from damage
 
 
 def write_manifest(folder: Path, stage: str, key: str) -> dict[str, str]:
-    """List the files of `folder` in it, with the stage and key they belong to, and return their digests.
+    """Write the manifest of `folder`: its files, the stage and the key. Return the files' digests.
 
     Raises RuntimeError if there are none: a stage that writes nothing is a bug.
     """
@@ -80,27 +80,27 @@ def read_product(stage: str, key: str, folder: Path) -> Product | None:
 def read_stored(stage: str, folder: Path, key: str | None = None) -> Product:
     """Return what is stored in `folder`, after comparing every byte. Raises Damaged.
 
-    key is the one that it has to have; None: any that the folder is named after.
+    key: the key that the entry must have; None: any key that matches the folder's name.
     """
     if folder.is_symlink():
         raise Damaged("it is a link to another place")
     if not folder.is_dir():
-        raise Damaged("it is no folder")
-    name, whose, digests = _listed(folder / MANIFEST)
-    if name != stage or whose[:KEY_LETTERS] != folder.name or key not in (None, whose):
-        raise Damaged(f"it is another product, of the stage {name}")
+        raise Damaged("it is not a folder")
+    name, found_key, digests = _listed(folder / MANIFEST)
+    if name != stage or found_key[:KEY_LETTERS] != folder.name or key not in (None, found_key):
+        raise Damaged(f"it holds another product, of the stage {name}")
     compare(folder, digests)
     return Product(stage, folder, digests, cached=True)
 
 
 def compare(folder: Path, digests: Mapping[str, str]) -> None:
-    """Raise Damaged, saying which, unless `folder` holds these files, with these digests, and no others."""
+    """Raise Damaged unless `folder` holds exactly these files, with these digests."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
     found.pop(MANIFEST, None)
     for name, path in found.items():
         kind = path.lstat().st_mode
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-            raise Damaged(f"{name} is no file")
+            raise Damaged(f"{name} is not a regular file")
         if stat.S_ISREG(kind) and name not in digests:
             raise Damaged(f"{name} does not belong there")
     for name, digest in digests.items():
@@ -111,7 +111,7 @@ def compare(folder: Path, digests: Mapping[str, str]) -> None:
         except OSError as error:
             raise Damaged(f"{name} cannot be read: {error.strerror}") from error
         if not same:
-            raise Damaged(f"{name} has other bytes than were stored")
+            raise Damaged(f"{name} differs from what was stored")
 
 
 def _listed(manifest: Path) -> tuple[str, str, dict[str, str]]:
@@ -119,15 +119,15 @@ def _listed(manifest: Path) -> tuple[str, str, dict[str, str]]:
     try:
         if manifest.is_symlink():
             raise Damaged(f"{MANIFEST} is a link")
-        told = json.loads(manifest.read_text(encoding="utf-8"))
+        content = json.loads(manifest.read_text(encoding="utf-8"))
     except OSError as error:
         raise Damaged(f"{MANIFEST} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise Damaged(f"{MANIFEST} is no JSON") from error
-    match told:
-        case {"stage": str(name), "key": str(whose), "files": dict(files), **rest} if files and not rest:
+        raise Damaged(f"{MANIFEST} is not valid JSON") from error
+    match content:
+        case {"stage": str(name), "key": str(key), "files": dict(files), **rest} if files and not rest:
             if all(map(_plausible, files.items())):
-                return name, whose, files
+                return name, key, files
     raise Damaged(f"{MANIFEST} lists no files with their digests")
 
 

@@ -1,4 +1,4 @@
-"""A stage: one step of a build, whose fields are all that can change its output."""
+"""A stage: one step of a build, whose output depends on its fields, code and tools only."""
 
 import inspect
 import platform
@@ -16,27 +16,27 @@ from pipeline.progress import Progress
 
 @dataclass(frozen=True)
 class Stage(ABC):
-    """A frozen dataclass whose fields are configuration values, or inputs that carry a `digest`.
+    """A frozen dataclass whose fields are configuration values, or inputs with a `digest`.
 
-    Everything that can change what `run` writes is a field, a byte of the source files that its module
-    imports or that `code` names, or the version of one of the `tools`. The store runs a stage only if it has
-    no output for that combination.
+    Whatever can change the output of `run` is a field, part of a source file (those that the module imports,
+    and those named by `code`), or the version of one of the `tools`. The store runs a stage only if it has no
+    output for that combination yet.
     """
 
     name: ClassVar[str]
     """A verb, also the folder's name in the store."""
     code: ClassVar[tuple[str, ...]] = ()
-    """Our own files and folders, from the checkout's root, that the output holds or that are read as text.
-    What the stage's module imports, and what that imports, need not be named."""
+    """Files and folders of this project, relative to its root, that are read as text or copied to the output.
+    Imported modules need not be named."""
     tools: ClassVar[tuple[str, ...]] = ()
     """Installed packages whose version can change the output."""
 
     @abstractmethod
     def run(self, output: Path, progress: Progress) -> None:
-        """Write the output into the empty folder `output`; the store keeps it only if this returns."""
+        """Write the output into the empty folder `output`. If this raises, nothing is kept."""
 
     def inputs(self) -> Iterator["Checked"]:
-        """Yield the files and products among the fields, and what those hold."""
+        """Yield the files and products among the fields, nested ones included."""
         yield from _checked([getattr(self, field.name) for field in fields(self)])
 
     @classmethod
@@ -64,10 +64,10 @@ def _version(package: str) -> str:
 
 @runtime_checkable
 class Checked(Protocol):
-    """An input that lies on the disk, and can say whether it is still what the key names."""
+    """An input on the disk that can check that it has not changed since its digest was taken."""
 
     def refuse_change(self) -> None:
-        """Raise PipelineError if it was changed."""
+        """Raise PipelineError if the input has changed."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The one place that caches: what stages wrote, by key. Kills, full disks and parallel builds do no harm."""
+"""The store of stage outputs, by key. It survives kills, full disks and parallel builds."""
 
 import errno
 import fcntl
@@ -15,21 +15,21 @@ from pipeline.errors import StorageError
 from pipeline.progress import Progress
 
 IN_USE = "in_use"
-"""A file that every build locks together with the others while it lasts, and pruning alone."""
+"""A lock file: builds hold a shared lock while they run, pruning an exclusive one."""
 PRODUCTS, LOCKS, SCRATCH = "products", "locks", "scratch"
 BUILDS = "builds"
-"""A file for each build, named like it: the products it has used, one a line."""
+"""One file for each build, under its name: the products that it has used, one per line."""
 
 
 class Store:
-    """Products below one folder. Any number of processes may use it at once."""
+    """Products below one folder. Any number of processes may use the same folder at once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         with writing(root):
             for folder in (LOCKS, SCRATCH, PRODUCTS, BUILDS):
                 (root / folder).mkdir(parents=True, exist_ok=True)
-            self._in_use = (root / IN_USE).open("a")  # held until this object is gone: pruning waits for it
+            self._in_use = (root / IN_USE).open("a")  # stays open with this object: pruning is refused
             fcntl.flock(self._in_use, fcntl.LOCK_SH)
             self._sweep()
 
@@ -48,7 +48,7 @@ class Store:
         try:
             found = read_product(stage.name, key, place)
         except Damaged:
-            found = None  # said below, by whoever makes it anew
+            found = None  # reported by `_find_or_run`, which replaces it
         if found is None:
             with writing(self.root), self._locked(stage, key, progress):
                 found = self._find_or_run(stage, key, place, progress)
@@ -59,19 +59,19 @@ class Store:
         try:
             found = read_product(stage.name, key, place)
         except Damaged as damage:
-            progress.say(f"{stage.name}: the stored result {place} is damaged: {damage}; it is made anew")
+            progress.say(f"{stage.name}: the stored result {place} is damaged ({damage}); running it again")
             return self._run(stage, key, place, progress, str(damage))
         # another build may have made it while this one waited
         return found or self._run(stage, key, place, progress)
 
     def _run(self, stage: Stage, key: str, place: Path, progress: Progress, damage: str = "") -> Product:
         scratch = self.root / SCRATCH / key
-        shutil.rmtree(scratch, ignore_errors=True)  # of a build that was killed while this one waited
+        shutil.rmtree(scratch, ignore_errors=True)  # left by a build that was killed while this one waited
         scratch.mkdir()
         try:
             stage.run(scratch, progress)
             for source in stage.inputs():
-                source.refuse_change()  # what was read is what the key names, to the end
+                source.refuse_change()  # the inputs are still those that the key was computed from
             digests = write_manifest(scratch, stage.name, key)
             for path in (*scratch.rglob("*"), scratch):
                 flush(path)
@@ -92,20 +92,20 @@ class Store:
 
     @contextmanager
     def _locked(self, stage: Stage, key: str, progress: Progress) -> Iterator[None]:
-        """Hold the key's lock. The kernel drops it when a process dies, however it dies."""
+        """Hold the key's lock. The kernel releases it when the process ends, even by a kill."""
         with (self.root / LOCKS / key).open("w") as file:
             if not _taken(file):
-                progress.say(f"{stage.name}: another build is at it; waiting for its result")
+                progress.say(f"{stage.name}: another build is running this stage; waiting for its result")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _mark_as_used(self, key: str) -> None:
-        """Let the time of the lock's last modification be that of the product's last use, for pruning."""
-        with suppress(OSError):  # a store that can only be read
+        """Record the time of use as the modification time of the lock file; pruning reads it."""
+        with suppress(OSError):  # a read-only store
             (self.root / LOCKS / key).touch()
 
     def _sweep(self) -> None:
-        """Remove what killed builds left: whoever holds a key's lock owns its scratch folder."""
+        """Remove scratch folders of killed builds: those whose key is locked by no process."""
         for scratch in (self.root / SCRATCH).iterdir():
             with (self.root / LOCKS / scratch.name).open("w") as file:
                 if _taken(file):
@@ -113,7 +113,7 @@ class Store:
 
 
 def _taken(file: IO[str]) -> bool:
-    """Lock a file until it is closed, unless another process has."""
+    """Try to lock a file until it is closed; False if another process holds the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -122,7 +122,7 @@ def _taken(file: IO[str]) -> bool:
 
 
 def remove(place: Path) -> None:
-    """Remove an entry, whatever lies in its place; what a link leads to stays."""
+    """Remove a file, folder or link; the target of a link stays."""
     if place.is_symlink() or place.is_file():
         place.unlink()
     elif place.exists():
@@ -133,19 +133,19 @@ REFUSALS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG),
 )
-"""What the operating system says of a place that cannot be written."""
+"""Errors of the operating system for a place that cannot be written."""
 
 
 @contextmanager
 def writing(place: Path, option: str = "--out") -> Iterator[None]:
-    """Turn what the operating system says of a full disk or an unusable `place` into a StorageError.
+    """Raise StorageError where the disk is full or `place` cannot be written.
 
-    option is how the user chooses the place.
+    option: the command-line option that chooses the place.
     """
     try:
         yield
     except OSError as error:
-        where = error.filename2 or error.filename or place  # of a copy, the second is its destination
+        where = error.filename2 or error.filename or place  # for a copy, filename2 is the destination
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(_existing(place)).free / 2**20
             raise StorageError(

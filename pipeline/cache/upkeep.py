@@ -1,4 +1,4 @@
-"""Looking after a store: what is in it and for which builds, what is damaged, and what can go."""
+"""Inspecting and pruning a store: its entries by build, damaged entries, and what can be removed."""
 
 import fcntl
 import time
@@ -17,7 +17,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class StoredProduct:
-    """A product in the store: the stage, the folder, its bytes, and when a build last used it (s, epoch)."""
+    """A product in the store: stage, folder, size in bytes, and time of last use (s, epoch)."""
 
     stage: str
     folder: Path
@@ -26,7 +26,7 @@ class StoredProduct:
 
     @property
     def name(self) -> str:
-        """How the records of builds call it."""
+        """Its name in the records of builds."""
         return f"{self.stage}/{self.folder.name}"
 
 
@@ -39,7 +39,10 @@ class DamagedEntry:
 
 
 def entries(root: Path) -> list[StoredProduct]:
-    """Return what is in the store at `root`, the longest unused first. Raises UsageError if there is none."""
+    """Return the entries of the store at `root`, the least recently used first.
+
+    Raises UsageError if there is no store.
+    """
     if not (root / PRODUCTS).is_dir():
         raise UsageError(f"There is no store at {root}. Give the --out of a build.")
     folders = [
@@ -56,7 +59,7 @@ def entries(root: Path) -> list[StoredProduct]:
 
 
 def by_build(root: Path) -> dict[str, list[StoredProduct]]:
-    """Return the entries of each build by its name; one that several use is with all of them."""
+    """Return the entries that each build uses, by the build's name; several builds may share an entry."""
     known = {entry.name: entry for entry in entries(root)}
     records = sorted((root / BUILDS).iterdir()) if (root / BUILDS).is_dir() else []
     return {
@@ -77,10 +80,9 @@ def verify(root: Path) -> list[DamagedEntry]:
 
 
 def prune(root: Path, days: float, limit: int) -> list[StoredProduct]:
-    """Remove what no build used for `days`, then the longest unused until at most `limit` bytes are left.
+    """Remove entries unused for `days`, then the least recently used until at most `limit` bytes are left.
 
-    Returns what was removed. Raises StorageError while a build uses the store: nothing that a build in
-    progress uses is ever removed.
+    Returns the removed entries. Raises StorageError while a build is using the store.
     """
     found = entries(root)
     with writing(root), _alone(root):
@@ -97,17 +99,17 @@ def prune(root: Path, days: float, limit: int) -> list[StoredProduct]:
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Keep builds from beginning meanwhile. Raises StorageError if one has begun."""
+    """Hold the exclusive lock, so that no build starts. Raises StorageError if one is running."""
     with (root / IN_USE).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StorageError(f"A build is using {root}. Prune when it has ended.") from None
+            raise StorageError(f"A build is using {root}. Prune after it has finished.") from None
         yield
 
 
 def _remove(root: Path, entry: StoredProduct) -> None:
-    """Take an entry out of its place whole, then remove it: a kill in between leaves nothing half there."""
+    """Move an entry aside, then remove it: a kill in between leaves no partial entry."""
     aside = root / SCRATCH / entry.folder.name
     remove(aside)
     entry.folder.rename(aside)

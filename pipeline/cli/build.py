@@ -30,14 +30,13 @@ def build(
     from pipeline.build.fleet import devices_of
     from pipeline.build.plan import Build
     from pipeline.build.publish import publish
-    from pipeline.report.model.build_report import Report
 
     if len(devices := devices_of(chosen)) > 1:
         _build_on_all(chosen, devices, as_json)
         return
     one = Build(chosen, make_progress(as_json))
     bundle = publish(one)
-    report = Report.load(one.report.file("report.json"))
+    report = one.report.load()
     if as_json:
         _print_json({"bundle": str(bundle), **_result(one, report)})
     else:
@@ -76,10 +75,9 @@ def validate(
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
     from pipeline.build.plan import Build
-    from pipeline.report.model.build_report import Report
 
     one = Build(chosen, make_progress(as_json))
-    report = Report.load(one.report.file("report.json"))
+    report = one.report.load()
     if as_json:
         _print_json(_result(one, report))
     else:
@@ -103,15 +101,14 @@ def export(
     from pipeline.build.plan import Build
     from pipeline.build.publish import place
     from pipeline.cache.store import writing
-    from pipeline.stages import parity
 
     one = Build(chosen, make_progress(as_json))
-    product = one.float_model
-    found = parity.Parity.load(product.file(parity.FILE))
+    model = one.float_model
+    found = model.parity
     with writing(output.parent, "--output"):
-        place(product, "model.onnx", output)
+        place(model.product, model.file_name, output)
     if as_json:
-        _print_json({"model": str(output), "sha256": product.digests["model.onnx"], **asdict(found)})
+        _print_json({"model": str(output), "sha256": model.file_digest, **asdict(found)})
     else:
         typer.echo(
             f"{output} ({output.stat().st_size / 2**20:.2f} MiB), largest difference from torch "

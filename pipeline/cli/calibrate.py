@@ -14,6 +14,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from pipeline.build.plan import Build
     from pipeline.config import BuildConfig
+    from pipeline.stages.artifacts import Artifact
 
 
 @with_build_options(without=("quantized", "peer"))
@@ -48,25 +49,21 @@ def calibrate(
 
 
 def _calibrate(one: "Build", folder: Path, _: int, as_json: bool) -> None:
-    from calibration.ranges import Ranges
     from calibration.recipe import Scheme
     from calibration.tensorrt_cache import save_calibration_cache
     from pipeline.build.publish import place
     from pipeline.cache.store import writing
 
-    ranges, quantized = one.ranges, one.int8_model
-    files = {
-        "model.onnx": one.prepared_model,
-        "ranges.json": ranges,
-        "model.int8.onnx": quantized,
-    }
+    artifacts: tuple[Artifact, ...] = (one.prepared_model, one.ranges, one.int8_model)
+    written = [artifact.file_name for artifact in artifacts]
     with writing(folder, "--output"):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, product in files.items():
-            place(product, name, folder / name)
+        for artifact in artifacts:
+            place(artifact.product, artifact.file_name, folder / artifact.file_name)
         if one.recipe.scheme is Scheme.SYM:
-            save_calibration_cache(Ranges.load(ranges.file("ranges.json")), folder / "calibration.cache")
-    written = sorted([*files, *(["calibration.cache"] if one.recipe.scheme is Scheme.SYM else [])])
+            save_calibration_cache(one.ranges.load(), folder / "calibration.cache")
+            written.append("calibration.cache")
+    written.sort()
     if as_json:
         typer.echo(json.dumps({"folder": str(folder), "recipe": one.recipe.name, "files": written}))
         return
@@ -75,9 +72,9 @@ def _calibrate(one: "Build", folder: Path, _: int, as_json: bool) -> None:
 
 def _study(one: "Build", folder: Path, draws: int, as_json: bool) -> None:
     from pipeline.cache.store import writing
-    from pipeline.report.study_page import CalibrationStudy, conclusion, study_html
+    from pipeline.report.study_page import conclusion, study_html
 
-    found = CalibrationStudy.model_validate_json(one.study(draws).file("study.json").read_text())
+    found = one.study(draws).load()
     with writing(folder, "--output"):
         folder.mkdir(parents=True, exist_ok=True)
         found.save(folder / "study.json")

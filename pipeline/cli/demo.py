@@ -48,10 +48,10 @@ def demo(
     from targets.runtime.demo import camera
     from targets.runtime.demo.recogniser import Engine
 
-    manifest = verify(one.bundle.file(f"{one.name}.edgec")).manifest
+    manifest = verify(one.bundle.path).manifest
     engines = {
         "int8": Engine(one.target.runner, one.engine.path),
-        "fp32": Engine(ReferenceTarget.runner, one.float_model.file("model.onnx")),
+        "fp32": Engine(ReferenceTarget.runner, one.float_model.path),
     }
     values = {"--source": source, "--host": host, "--port": port, "--threads": chosen.latency.threads}
     flags = {"--once": once, "--no-window": no_window, "--unpaced": unpaced, "--json": as_json}

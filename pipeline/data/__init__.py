@@ -1,1 +1,1 @@
-"""Labelled images from the formats people have, in three disjoint roles, read as a stream; no torch here."""
+"""Labelled images in common formats, in three disjoint roles, read as a stream. Imports no torch."""

@@ -1,7 +1,7 @@
 """CIFAR-10's own python batches: https://www.cs.toronto.edu/~kriz/cifar.html.
 
-They are pickles, which can run any code when loaded. Only dictionaries, lists, bytes, numbers and arrays of
-uint8 are let through, and the arrays are put together here, not by NumPy's unpickler.
+They are pickles, which can run any code when loaded. The unpickler here allows only dictionaries, lists,
+bytes, numbers and arrays of uint8, and builds the arrays itself instead of NumPy's unpickler.
 """
 
 import io
@@ -23,7 +23,7 @@ TRAIN = tuple(f"data_batch_{n}" for n in range(1, 6))
 TEST = ("test_batch",)
 ROW = 3 * 32 * 32
 DAMAGE = (EOFError, ValueError, LookupError, TypeError, AttributeError, MemoryError, struct.error)
-"""What an unpickler raises on scrambled bytes, besides UnpicklingError."""
+"""What an unpickler raises for damaged bytes, besides UnpicklingError."""
 
 
 def find_batches(folder: Path) -> Path | None:
@@ -56,7 +56,7 @@ def _read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     if not isinstance(array, _Array) or not isinstance(labels, list):
         raise DataError(f"{path} has no array `data` and list `labels`.")
     if not all(type(label) is int and 0 <= label < 256 for label in labels):
-        raise DataError(f"{path} has labels that are no small whole numbers.")
+        raise DataError(f"{path} has labels that are not integers from 0 to 255.")
     rows = array.rows(path)
     if rows.shape != (len(labels), ROW):
         raise DataError(
@@ -71,7 +71,7 @@ def _load(path: Path) -> dict[Any, Any]:
     try:
         content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
     except pickle.UnpicklingError as error:
-        raise DataError(f"{path} is no batch of CIFAR-10 that can be read safely: {error}.") from error
+        raise DataError(f"{path} is not a batch of CIFAR-10 that can be read safely: {error}.") from error
     except DAMAGE as error:
         raise DataError(f"{path} is damaged: {error}. Copy or download it again.") from error
     if not isinstance(content, dict):
@@ -80,17 +80,17 @@ def _load(path: Path) -> dict[Any, Any]:
 
 
 class _Dtype:
-    """Stands for numpy.dtype while unpickling."""
+    """Replaces numpy.dtype while unpickling."""
 
     def __init__(self, name: object, *_: object) -> None:
         self.name = name
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and alignment mean nothing for single bytes."""
+        """Ignore byte order and alignment, which do not matter for single bytes."""
 
 
 class _Array:
-    """Stands for an array while unpickling; keeps what NumPy would have been told."""
+    """Replaces an array while unpickling; keeps the state that NumPy's array would get."""
 
     state: tuple[object, ...] = ()
 
@@ -98,7 +98,7 @@ class _Array:
         self.state = state
 
     def rows(self, path: Path) -> NDArray[np.uint8]:
-        """Return uint8 [height, width]. Raises DataError if it is no array of bytes that fill its shape."""
+        """Return uint8 [height, width]. Raises DataError for another type or length."""
         match self.state:
             case (
                 _,
@@ -109,13 +109,14 @@ class _Array:
             ):
                 if height * width == len(data) and height >= 0 <= width:
                     return np.frombuffer(data, np.uint8).reshape(height, width)
-        raise DataError(f"{path}: `data` is no uint8 array whose bytes fill its shape.")
+        raise DataError(f"{path}: `data` is not a uint8 array whose bytes fill its shape.")
 
 
 class _Unpickler(pickle._Unpickler):
-    """Refuses every name but those an array of bytes needs.
+    """Refuses every name except those that an array of bytes needs.
 
-    The one written in Python: the one in C fills gigabytes for ten bytes that say so (LONG_BINPUT).
+    Uses the unpickler written in Python: for ten malicious bytes (LONG_BINPUT), the one in C allocates
+    gigabytes.
     """
 
     ALLOWED: dict[tuple[str, str], Callable[..., object]] = {  # noqa: RUF012 -- never written to
@@ -127,7 +128,7 @@ class _Unpickler(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:
-        """Return our stand-in for an allowed name. Raises UnpicklingError for any other."""
+        """Return the replacement of an allowed name. Raises UnpicklingError for any other."""
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which was not run")
         return self.ALLOWED[module, name]

@@ -1,4 +1,4 @@
-"""Pictures in `<split>/<class>/`: which files are pictures, what classes are called, what is left out."""
+"""Finds pictures in `<split>/<class>/`, their class names, and the files to leave out."""
 
 import logging
 import unicodedata
@@ -14,12 +14,16 @@ from targets.runtime.preprocess import ImageError
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".bmp", ".dib", ".webp", ".gif", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".pxm", ".ras", ".sr", ".hdr", ".pic", ".exr"),
-    *(".avif", ".heic", ".heif"),  # not decodable everywhere, but better named as damaged than left out
+    *(
+        ".avif",
+        ".heic",
+        ".heif",
+    ),  # cannot be decoded everywhere; reporting them as damaged is better than ignoring them
 }
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
-"""How pictures begin, for files whose name does not say what they are."""
+"""First bytes of pictures, for files without a known suffix."""
 LITTER = {"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini"}
-"""What archives, file servers and desktops leave in folders."""
+"""Files that archives, file servers and desktops leave in folders."""
 
 
 class ClassFile(NamedTuple):
@@ -31,17 +35,17 @@ class ClassFile(NamedTuple):
 
 
 def find_pictures(tree: Tree, splits: Sequence[str]) -> list[ClassFile]:
-    """Read split and class off paths; what is deeper than the class's folder belongs to the class.
+    """Return the pictures with the split and class of their paths; subfolders of a class belong to it.
 
-    Names of classes are compared in Unicode's form NFC: file systems differ in how they write an umlaut. What
-    is left out is logged, counted by reason, and so is a class that one split lacks. Raises DataError if
-    names of classes differ in nothing but case.
+    Names of classes are compared in Unicode's form NFC, since file systems encode umlauts differently. Files
+    that are left out are logged, counted by reason, and so are classes that a split lacks. Raises DataError
+    if names of classes differ only in case.
     """
     left_out: Counter[str] = Counter()
     found = list(_pictures(tree, splits, left_out))
     if left_out:
-        told = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
-        _warn(f"Left out of {tree.location}: {told}")
+        counts = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+        _warn(f"Left out of {tree.location}: {counts}")
     _refuse_case(tree, found)
     _warn_of_missing(tree, found)
     return found
@@ -52,13 +56,13 @@ def _pictures(tree: Tree, splits: Sequence[str], left_out: Counter[str]) -> Iter
         for name in tree.below(split):
             path = PurePosixPath(name)
             if any(part.startswith(".") or part in LITTER for part in path.parts):
-                left_out["hidden files and what systems leave behind"] += 1
+                left_out["hidden and system files"] += 1
             elif len(path.parts) == 2:
                 left_out["files beside the classes' folders"] += 1
             elif path.suffix.lower() in SUFFIXES or _looks_like_one(tree, name):
                 yield ClassFile(name, split, unicodedata.normalize("NFC", path.parts[1]))
             else:
-                left_out[f"{path.suffix or 'nameless'} files that are no pictures"] += 1
+                left_out[f"{path.suffix or 'nameless'} files that are not pictures"] += 1
 
 
 def _looks_like_one(tree: Tree, name: str) -> bool:

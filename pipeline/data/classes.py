@@ -9,7 +9,7 @@ from pipeline.plain_file import NAMES_LIMIT, read_plain
 def read_classes(folder: Path) -> tuple[str, ...] | None:
     """Return the lines of classes.txt in `folder`, or None if there is no such file.
 
-    Raises DataError if a name is empty or is there twice, or if the file is not UTF-8.
+    Raises DataError if a name is empty or repeated, or if the file is not UTF-8.
     """
     path = folder / "classes.txt"
     if not path.is_file():
@@ -24,6 +24,6 @@ def read_classes(folder: Path) -> tuple[str, ...] | None:
     seen: set[str] = set()
     for line, name in enumerate(names, start=1):
         if not name or name in seen:
-            raise DataError(f"{path}, line {line}: {name!r} is empty or there twice. One name a line.")
+            raise DataError(f"{path}, line {line}: {name!r} is empty or repeated. Write one name per line.")
         seen.add(name)
     return names

@@ -1,11 +1,11 @@
-"""Camera corruptions of preprocessed images, in five severities: what a worse camera would have seen.
+"""Camera corruptions of preprocessed images, in five severities.
 
 Kinds and parameters are those of ImageNet-C, for small images those of CIFAR-10-C: Hendrycks & Dietterich
 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", and the programs
-published with it, make_imagenet_c.py and make_cifar_c.py. Written anew on NumPy and OpenCV, with these
-differences: levels are rounded to the nearest, not down, so that nothing darkens by half a level; noise comes
-from a seed and the image; underexposure and low light, which the paper does not have, are derived from its
-tables as said below.
+published with it, make_imagenet_c.py and make_cifar_c.py. Reimplemented with NumPy and OpenCV, with these
+differences: levels are rounded to the nearest, not down, which would darken images by half a level; noise
+depends on a seed and the image; underexposure and low light, which the paper does not have, are derived from
+its tables as noted below.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ Parameters = tuple[float, ...]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 CIFAR_UP_TO = 84
-"""Shorter side up to which images take CIFAR-10-C's parameters: nearer, as a ratio, to 32 than to 224."""
+"""Images with a shorter side up to this use CIFAR-10-C's parameters: the geometric mean of 32 and 224."""
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One kind of damage, with its parameters at severities 1 to 5 for large and for small images."""
+    """A kind of corruption, with its parameters at severities 1 to 5 for large and for small images."""
 
     name: str
     imagenet: tuple[Parameters, ...]
@@ -36,7 +36,7 @@ class Corruption:
     apply: Callable[[Light, Parameters, Random], Light]
 
     def __call__(self, image: Image, severity: int, seed: int) -> Image:
-        """Return the image, uint8 [H, W, C], as damaged; the same bytes for the same pixels and seed.
+        """Return the corrupted image, uint8 [H, W, C]; the same bytes for the same pixels and seed.
 
         Raises ValueError for a severity other than 1 to 5.
         """
@@ -48,18 +48,18 @@ class Corruption:
         return np.rint(255 * np.clip(light, 0, 1)).astype(np.uint8)
 
     def _random(self, image: Image, seed: int) -> Random:
-        """Return the image's own stream: it depends on no other image, nor on the order of images."""
+        """Return a generator for the image that does not depend on other images or their order."""
         key = hashlib.sha256(f"{self.name} {seed} {image.shape} ".encode() + image.tobytes()).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
 
 
 def parameters_of(height: int, width: int) -> str:
-    """Return whose parameters images of a size take: CIFAR-10-C or ImageNet-C."""
+    """Return the set of parameters for images of a size: CIFAR-10-C or ImageNet-C."""
     return "CIFAR-10-C" if min(height, width) <= CIFAR_UP_TO else "ImageNet-C"
 
 
 def gaussian_blur(light: Light, parameters: Parameters, _: Random) -> Light:
-    """Blur with a Gaussian of `sigma` pixels, cut off after four of them; the border is repeated outward."""
+    """Blur with a Gaussian of `sigma` pixels, truncated at four sigma; the border is replicated."""
     (sigma,) = parameters
     side = 2 * int(4 * sigma + 0.5) + 1
     return _shaped(cv2.GaussianBlur(light, (side, side), sigma, borderType=cv2.BORDER_REPLICATE), light)
@@ -101,13 +101,13 @@ def gaussian_noise(light: Light, parameters: Parameters, random: Random) -> Ligh
 
 
 def shot_noise(light: Light, parameters: Parameters, random: Random) -> Light:
-    """Count photons, of which `full_scale` make white: Poisson noise."""
+    """Apply Poisson noise, as if `full_scale` photons made white."""
     (full_scale,) = parameters
     return (random.poisson(light * full_scale) / full_scale).astype(np.float32)
 
 
 def low_light(light: Light, parameters: Parameters, random: Random) -> Light:
-    """Let only a `share` of the light in, and count its photons as `shot_noise` does; no gain is applied."""
+    """Reduce the light to `share` and apply Poisson noise as `shot_noise` does; no gain is applied."""
     share, full_scale = parameters
     return shot_noise(share * light, (full_scale,), random)
 
@@ -134,7 +134,7 @@ def jpeg(light: Light, parameters: Parameters, _: Random) -> Light:
 
 
 def _shaped(image: NDArray[np.generic], like: Light) -> Light:
-    """Give back the channel that OpenCV drops from images with one."""
+    """Restore the channel dimension that OpenCV drops from images with one channel."""
     return np.asarray(image, np.float32).reshape(like.shape)
 
 
@@ -145,7 +145,7 @@ def _each(*values: float) -> tuple[Parameters, ...]:
 PHOTONS = {"imagenet": (60.0, 25.0, 12.0, 5.0, 3.0), "cifar": (500.0, 250.0, 100.0, 75.0, 50.0)}
 BRIGHTNESS = {"imagenet": (0.1, 0.2, 0.3, 0.4, 0.5), "cifar": (0.05, 0.1, 0.15, 0.2, 0.3)}
 LIGHT_LEFT = (0.7, 0.5, 0.35, 0.25, 0.15)
-"""Shares of the light at severities 1 to 5 of low light: ours, from half a stop to almost three stops."""
+"""Share of the light at severities 1 to 5 of low light, our choice: half a stop to almost three less."""
 
 CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption("gaussian blur", _each(1, 2, 3, 4, 6), _each(0.4, 0.6, 0.7, 0.8, 1), gaussian_blur),
@@ -168,7 +168,7 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         gaussian_noise,
     ),
     Corruption("shot noise", _each(*PHOTONS["imagenet"]), _each(*PHOTONS["cifar"]), shot_noise),
-    Corruption(  # ours: ImageNet-C's shot noise in a share of the light
+    Corruption(  # our addition: ImageNet-C's shot noise with less light
         "low light",
         tuple(zip(LIGHT_LEFT, PHOTONS["imagenet"], strict=True)),
         tuple(zip(LIGHT_LEFT, PHOTONS["cifar"], strict=True)),
@@ -177,7 +177,7 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(  # "brightness" in the paper
         "overexposure", _each(*BRIGHTNESS["imagenet"]), _each(*BRIGHTNESS["cifar"]), exposure
     ),
-    Corruption(  # ours: ImageNet-C's brightness the other way
+    Corruption(  # our addition: ImageNet-C's brightness with the opposite sign
         "underexposure",
         _each(*(-shift for shift in BRIGHTNESS["imagenet"])),
         _each(*(-shift for shift in BRIGHTNESS["cifar"])),

@@ -1,4 +1,4 @@
-"""A data set: its classes, and its pictures in three roles that share none."""
+"""A data set: its classes, and its pictures in three disjoint roles."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,23 +11,22 @@ from pipeline.errors import DataError, listed
 
 CALIBRATION_IMAGES = 2048
 CALIBRATION_SHARE = 0.1
-"""Training images set aside for calibration: so many, but no more than this share of them."""
+"""Training images set aside for calibration: at most this number, and this share of them."""
 
 STORED_AS: Mapping[Role, tuple[str, ...]] = {
     "train": ("train", "training"),
     "calibration": ("calibration", "calib"),
     "evaluation": ("evaluation", "eval", "test", "val", "valid", "validation"),
 }
-"""The names a split may have in a data set, by role; the first that is there is taken."""
+"""Names of splits in data sets, by role; the first that exists is used."""
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Classes, and stored splits that are opened when a role first needs them.
 
-    Evaluation is what is stored as such. Calibration is a stored split of that name, or else a stratified
-    draw from the training images, always the same. Training is what is then left. A picture is known by the
-    digest of its bytes.
+    Evaluation is the stored split of that role. Calibration is a stored split, or else a fixed stratified
+    sample of the training images. Training is the rest. A picture is identified by the digest of its bytes.
     """
 
     location: str
@@ -37,13 +36,13 @@ class Dataset:
     _splits: dict[Role, Split] = field(default_factory=dict, repr=False, compare=False)
 
     def has(self, role: Role) -> bool:
-        """Tell whether there is something to play `role`, without opening it."""
+        """Whether there are images for `role`; opens nothing."""
         return self._stored(role) is not None or (role == "calibration" and self.has("train"))
 
     def split(self, role: Role) -> Split:
-        """Return the images for `role`; those for training and calibration are compared with evaluation's.
+        """Return the images for `role`; if not for evaluation, they are compared with the evaluation images.
 
-        Raises DataError if there are none, or if some of them are evaluation images too.
+        Raises DataError if there are none, or if some are also evaluation images.
         """
         if role not in self._splits:
             make = {"train": self._train, "calibration": self._calibration, "evaluation": self._evaluation}
@@ -56,7 +55,7 @@ class Dataset:
         return self._splits[role]
 
     def refuse_leak(self) -> None:
-        """Raise DataError if training images, as far as there are any here, are evaluation images too."""
+        """Raise DataError if any training images are also evaluation images."""
         if self._stored("train") is not None:
             _refuse_overlap(self._whole("train"), self.split("evaluation"))
 
@@ -80,7 +79,7 @@ class Dataset:
         return whole.subset([i for i, sample in enumerate(whole.samples) if sample.digest not in taken])
 
     def _whole(self, stored_role: Role, for_role: Role | None = None) -> Split:
-        """Return everything stored for one role, to be played as `for_role`."""
+        """Return everything stored for one role, for use in the role `for_role`."""
         name = self._stored(stored_role)
         if name is None:
             raise DataError(
@@ -94,7 +93,7 @@ class Dataset:
             found = f"{images.labels.min()} to {images.labels.max()}"
             raise DataError(
                 f"{self.location}: {name} labels run from {found}; there are {len(self.classes)} classes."
-                " Put the labels or the class names right."
+                " Correct the labels or the class names."
             )
         return Split(for_role or stored_role, self.classes, images, np.arange(len(images.labels)))
 
@@ -107,8 +106,8 @@ def _refuse_overlap(split: Split, evaluation: Split) -> None:
     evaluated = {sample.digest: sample.name for sample in evaluation.samples}
     shared = [sample for sample in split.samples if sample.digest in evaluated]
     if shared:
-        told = listed([f"{sample.name} = {evaluated[sample.digest]}" for sample in shared])
+        names = listed([f"{sample.name} = {evaluated[sample.digest]}" for sample in shared])
         raise DataError(
-            f"{len(shared)} {split.role} images are evaluation images too, so accuracy would be flattered:"
-            f" {told}. Remove them from one of the two."
+            f"{len(shared)} {split.role} images are also evaluation images, so the accuracy would be too"
+            f" high: {names}. Remove them from one of the two."
         )

@@ -1,4 +1,4 @@
-"""Where the images and weights that come with the project lie."""
+"""The folder of the images and weights that come with the project."""
 
 from pathlib import Path
 

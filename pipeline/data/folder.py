@@ -21,12 +21,12 @@ from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"
 REST = "\0"
-"""Stands for the column of values that have none; no header can name it."""
+"""The key of surplus values in a line, which no header can contain."""
 SPLIT_NAMES = {name for names in STORED_AS.values() for name in names}
 
 
 class Entry(NamedTuple):
-    """One picture as its path or a line of labels.csv describes it; order is the given place of its class."""
+    """One picture, from its path or a line of labels.csv; order is the number that is given for its class."""
 
     path: str
     split: str
@@ -35,10 +35,10 @@ class Entry(NamedTuple):
 
 
 def open_tree(tree: Tree, labels: str | None) -> Dataset | None:
-    """Open the pictures of `tree`; None if it has neither labels.csv nor pictures in a split's folder.
+    """Open the pictures of `tree`; None if it has neither labels.csv nor pictures in folders of splits.
 
-    labels is the kind of label to use where labels.csv has several, such as `coarse`; None takes the first.
-    Raises UsageError for a kind that is not there, and DataError for a labels.csv that cannot be used.
+    labels is the kind of label to use if labels.csv has several, such as `coarse`; None takes the first.
+    Raises UsageError for a kind that does not exist, and DataError for a labels.csv that cannot be used.
     """
     if tree.holds(LABELS):
         entries = _from_csv(tree, labels)
@@ -53,7 +53,7 @@ def open_tree(tree: Tree, labels: str | None) -> Dataset | None:
     classes = tuple(name for _, name in sorted({(entry.order, entry.label) for entry in entries}))
     if len(set(classes)) != len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
-        raise DataError(f"{tree.location}: {LABELS} numbers the class {twice!r} in more than one way.")
+        raise DataError(f"{tree.location}: {LABELS} gives the class {twice!r} more than one number.")
     splits = sorted({entry.split for entry in entries})
     stored = {
         name: partial(_images, tree, [e for e in entries if e.split == name], classes) for name in splits
@@ -88,7 +88,7 @@ def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:
         raise DataError(f"{where} is damaged: {error}.") from error
     missing = [entry.path for entry in entries if not tree.holds(entry.path)]
     if missing:
-        raise DataError(f"{where} names files that are not there: {listed(missing)}.")
+        raise DataError(f"{where} names files that do not exist: {listed(missing)}.")
     return entries
 
 
@@ -115,7 +115,7 @@ def _label_columns(columns: list[str], kind: str | None, where: str) -> tuple[st
 def _entry(line: dict[str, str | None], name: str, number: str | None, where: str) -> Entry:
     path, split, label, order = (line[c] if c else "0" for c in ("path", "split", name, number))
     if not path or not split or not label or not order or not NUMBER.fullmatch(order):
-        raise DataError(f"{where} lacks a path, split or label, or its number is none.")
+        raise DataError(f"{where} lacks a path, split or label, or its class number is not an integer.")
     if split not in SPLIT_NAMES:
         hint = did_you_mean(split, sorted(SPLIT_NAMES))
         raise DataError(f"{where}: unknown split {split!r}.{hint} Allowed: {', '.join(sorted(SPLIT_NAMES))}.")

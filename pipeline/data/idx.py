@@ -19,11 +19,11 @@ from pipeline.data.images import PixelImages
 from pipeline.errors import DataError
 
 SPLITS = {"train": "train", "t10k": "test", "calibration": "calibration"}
-"""Beginnings of file names, and the split each one is."""
+"""Prefixes of file names, and the split of each."""
 
 UNSIGNED_BYTE = 0x08
 UNPACKED_LIMIT = 2**31
-"""Bytes a gzipped file may unpack to in memory; larger ones are read unpacked, through the file system."""
+"""The most bytes that a gzipped file may unpack to in memory; larger files have to be unpacked first."""
 
 FASHION_MNIST_TEST_LABELS = "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9"
 """The sha256 of Fashion-MNIST's 10,000 test labels: MNIST's files have the same names."""
@@ -54,7 +54,7 @@ def find_splits(folder: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def open_idx(folder: Path) -> Dataset:
-    """Open the idx files in `folder`; classes are named by classes.txt, or known, or else numbered."""
+    """Open the idx files in `folder`; class names are those of classes.txt, known ones, or numbers."""
     splits = find_splits(folder)
     stored = {split: partial(_read_split, *files) for split, files in splits.items()}
     return Dataset(str(folder), _classes(folder, splits), stored)
@@ -69,8 +69,8 @@ def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read uint8 [N, ...] with so many dimensions; unpacked files are memory-mapped.
 
-    Raises DataError for a missing or damaged file, another element type, or a length that is not what the
-    header announces.
+    Raises DataError for a missing or damaged file, another element type, or a length that differs from the
+    header.
     """
     if not path.is_file():
         raise DataError(f"{path} is missing, plain or as .gz.")
@@ -101,7 +101,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 def _shape(header: bytes, dimensions: int, path: Path) -> tuple[int, ...]:
     if len(header) < 4 + 4 * dimensions or header[:4] != bytes((0, 0, UNSIGNED_BYTE, dimensions)):
         raise DataError(
-            f"{path} is no idx file of unsigned bytes in {dimensions} dimensions: it begins"
+            f"{path} is not an idx file of unsigned bytes in {dimensions} dimensions: it begins"
             f" {header[:4].hex(' ')}, expected 00 00 08 {dimensions:02x}."
         )
     return struct.unpack(f">{dimensions}I", header[4:])
@@ -110,7 +110,10 @@ def _shape(header: bytes, dimensions: int, path: Path) -> tuple[int, ...]:
 def _check_length(found: int, announced: int, path: Path) -> None:
     if found != announced:
         held = "more" if found > announced else f"only {found:,}"
-        raise DataError(f"{path} announces {announced:,} bytes and holds {held}. Copy or download it again.")
+        raise DataError(
+            f"{path} should have {announced:,} bytes according to its header, and has {held}. Copy or"
+            " download it again."
+        )
 
 
 def _read_split(images_file: Path, labels_file: Path) -> PixelImages:
@@ -121,7 +124,7 @@ def _read_split(images_file: Path, labels_file: Path) -> PixelImages:
 
 
 def _classes(folder: Path, splits: dict[str, tuple[Path, Path]]) -> tuple[str, ...]:
-    """Name the classes by classes.txt, by what is known of Fashion-MNIST, or by their numbers."""
+    """Return class names from classes.txt, those of Fashion-MNIST, or numbers."""
     named = read_classes(folder)
     if named is not None:
         return named
@@ -134,5 +137,5 @@ def _classes(folder: Path, splits: dict[str, tuple[Path, Path]]) -> tuple[str, .
 
 
 def _either(plain: Path) -> Path | None:
-    """Return the plain file or the gzipped one, whichever is there."""
+    """Return the plain file or the gzipped one, whichever exists."""
     return next((path for path in (plain, plain.with_name(plain.name + ".gz")) if path.is_file()), None)

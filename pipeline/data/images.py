@@ -1,4 +1,4 @@
-"""Labelled pictures as a format stores them: one class for each way to store, one interface to read them."""
+"""Stored labelled pictures: one interface, and one class for each way to store them."""
 
 import hashlib
 from typing import Protocol, runtime_checkable
@@ -10,7 +10,7 @@ from targets.runtime.preprocess import decode
 
 
 class Images(Protocol):
-    """Pictures by index, as stored. Nothing is decoded before it is asked for."""
+    """Pictures by index, as stored. A picture is decoded when it is read."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -18,7 +18,7 @@ class Images(Protocol):
         ...
 
     def name(self, index: int) -> str:
-        """Return what to call a picture in a message: its path, or its file and position."""
+        """Return the picture's name in messages: its path, or its file and position."""
         ...
 
     def digest(self, index: int) -> str:
@@ -32,7 +32,7 @@ class Images(Protocol):
 
 @runtime_checkable
 class HasMasks(Protocol):
-    """Pictures of which every pixel has a label."""
+    """Pictures with a label for every pixel."""
 
     def mask(self, index: int) -> NDArray[np.uint8]:
         """Return the class numbers, uint8 [H, W] in the mask's own size. Raises ImageError."""
@@ -56,7 +56,7 @@ class PixelImages:
         return hashlib.sha256(self._pixels[index].tobytes()).hexdigest()
 
     def decode(self, index: int, channels: int) -> NDArray[np.uint8]:  # noqa: ARG002 -- stored decoded
-        """Return the pixels as they are stored; preprocessing makes gray of RGB and the reverse."""
+        """Return the stored pixels; preprocessing converts between gray and RGB."""
         picture: NDArray[np.uint8] = self._pixels[index]
         return picture
 

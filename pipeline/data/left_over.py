@@ -1,4 +1,4 @@
-"""Labelled images that nobody has drawn yet."""
+"""Labelled images that are not used for calibration or evaluation."""
 
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Split
@@ -6,7 +6,7 @@ from pipeline.errors import DataError
 
 
 def left_over(dataset: Dataset, drawn: Split) -> Split:
-    """Return the images set aside for calibration without those `drawn`, or else the training images.
+    """Return the calibration images except for those `drawn`, or else the training images.
 
     None of them is an evaluation image. Raises DataError if there are none.
     """

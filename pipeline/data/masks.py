@@ -1,7 +1,7 @@
-"""Pictures for segmentation: `<split>/images/` with class numbers of the same names in `<split>/masks/`.
+"""Pictures for segmentation: `<split>/images/`, with masks of the same names in `<split>/masks/`.
 
-A mask is a PNG, gray or with a palette, whose values are class numbers, 255 where nobody labelled the pixel.
-A data set without masks does too: its labels are then left aside.
+A mask is a PNG, gray or with a palette, whose values are class numbers; 255 marks pixels without a label. A
+data set without masks can be used too; its labels are then ignored.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from targets.runtime.preprocess import VOID, ImageError
 
 
 class MaskedImages(TreeImages):
-    """Pictures that are files of a tree, each with a mask beside it. Their one label is 0."""
+    """Pictures that are files of a tree, each with a mask. Their class label is always 0."""
 
     def __init__(self, tree: Tree, names: tuple[str, ...], masks: tuple[str, ...], classes: int) -> None:
         super().__init__(tree, names, np.zeros(len(names), np.int64))
@@ -33,7 +33,7 @@ class MaskedImages(TreeImages):
         self._classes = classes
 
     def digest(self, index: int) -> str:
-        """Return what identifies the picture together with its mask."""
+        """Return a digest of the picture and its mask."""
         return value_digest([super().digest(index), self._tree.digest(self._masks[index])])
 
     def mask(self, index: int) -> NDArray[np.uint8]:
@@ -43,7 +43,7 @@ class MaskedImages(TreeImages):
         largest = int(mask[mask != VOID].max(initial=0))
         if largest >= self._classes:
             raise DataError(
-                f"{self._tree.location}: the mask {name} holds the class {largest}; the model has 0 to"
+                f"{self._tree.location}: the mask {name} has the class {largest}; the model has 0 to"
                 f" {self._classes - 1}, and {VOID} stands for no label."
             )
         return mask
@@ -56,17 +56,17 @@ def read_mask(encoded: bytes, what: str) -> NDArray[np.uint8]:
     """
     found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
     if found is None:
-        raise ImageError(f"{what} is no picture that OpenCV can decode")
+        raise ImageError(f"{what} is not a picture that OpenCV can decode")
     if found.ndim == 2 and found.dtype == np.uint8:
         return np.asarray(found, np.uint8)
     palette = _palette(encoded)
     if found.ndim == 3 and palette is not None and len(set(palette.tolist())) == len(palette):
-        order = np.argsort(palette)  # OpenCV puts colours in the place of indices
+        order = np.argsort(palette)  # OpenCV replaces indices by colours
         return order[
             np.searchsorted(palette[order], _packed(np.asarray(found, np.uint8)[:, :, 2::-1]))
         ].astype(np.uint8)
     raise DataError(
-        f"{what} is a picture in colours. Write masks as 8-bit gray PNGs, or with a palette of different"
+        f"{what} is a colour picture. Write masks as 8-bit gray PNGs, or with a palette of different"
         " colours: the values are class numbers."
     )
 
@@ -92,7 +92,7 @@ def _packed(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
 def open_for_segmentation(
     location: Path, labels: str | None, classes: tuple[str, ...], digest: FileDigest
 ) -> Dataset:
-    """Open a data set for a model with these classes of pixels, with masks where it has them.
+    """Open a data set for a segmentation model with these classes, with masks if it has them.
 
     Raises DataError for a picture without its mask, and as `open_dataset` does.
     """
@@ -138,7 +138,7 @@ def _with_masks(tree: Tree, classes: int) -> dict[str, Callable[[], Images]]:
 
 
 def _stem(name: str) -> str:
-    """Return the path below images/ or masks/, without its ending."""
+    """Return the path below images/ or masks/, without its suffix."""
     return str(PurePosixPath(*PurePosixPath(name).parts[2:]).with_suffix(""))
 
 

@@ -1,4 +1,4 @@
-"""The order of classes whose names are numbers: as numbers, or as text. Nobody can see which one is meant."""
+"""The order of classes whose names are numbers: numeric or alphabetic. The user has to say which."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ ClassOrder = Literal["numbers", "text"]
 
 
 def in_order(dataset: Dataset, order: ClassOrder | None) -> Dataset:
-    """Return the data set with its classes in the order that is asked for.
+    """Return the data set with its classes in the given order.
 
-    Raises UsageError if the classes are numbers, the two orders differ, and nobody said which: networks
-    trained with torchvision's ImageFolder have 0, 1, 10, 11, 2, most label files 0, 1, 2, ... 10.
+    Raises UsageError if the classes are numbers, the two orders differ, and `order` is None: networks trained
+    with torchvision's ImageFolder have 0, 1, 10, 11, 2, most label files 0, 1, 2, ... 10.
     """
     as_text = tuple(sorted(dataset.classes))
     if dataset.classes != as_text or not all(name.isdecimal() for name in as_text):

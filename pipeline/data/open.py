@@ -1,4 +1,4 @@
-"""Recognise what format a data set is in."""
+"""Recognises the format of a data set."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def open_dataset(
     """Open the data set at a path, or the embedded one by its name, `fashion-mnist`.
 
     labels chooses among the label columns of a labels.csv. digest returns the sha256 of a picture's file, in
-    hex; give one that remembers to save reading large folders again. Raises DataError, saying what was found
-    and what is understood.
+    hex; with `RememberedDigests`, unchanged files are not read again. Raises DataError, saying what was found
+    and which formats are supported.
     """
     path = Path(location)
     named = NAMED.get(str(location))
@@ -32,7 +32,7 @@ def open_dataset(
     dataset = _of_folder(path, labels, digest) if path.is_dir() else _of_file(path, labels)
     if dataset is None:
         raise DataError(
-            f"{path} is no data set that edgec understands: {_found(path)}. Understood: {UNDERSTOOD}."
+            f"{path} is not a data set that edgec can read: {_found(path)}. Supported: {UNDERSTOOD}."
         )
     return dataset
 
@@ -40,7 +40,7 @@ def open_dataset(
 def training_digest(dataset: Dataset, digest: FileDigest) -> str:
     """Return the SHA-256 over the training images, or over the files that they are packed in.
 
-    `digest` is that of `open_dataset`: with one that remembers, unchanged files are not read again.
+    `digest` is as for `open_dataset`.
     """
     place = Path(dataset.location)
     if place.is_file():
@@ -68,12 +68,12 @@ def _of_folder(path: Path, labels: str | None, digest: FileDigest) -> Dataset | 
     else:
         return folder.open_tree(FolderTree(path, digest), labels)
     if labels is not None:
-        raise UsageError(f"{path} has one kind of labels. Leave out {labels!r}.")
+        raise UsageError(f"{path} has only one kind of labels. Leave out {labels!r}.")
     return found
 
 
 def _found(path: Path) -> str:
-    """Say briefly what is at a path."""
+    """Describe briefly what is at a path."""
     if path.is_dir():
         names = sorted(entry.name for entry in path.iterdir())
     elif path.suffix == ".zip":

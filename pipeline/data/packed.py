@@ -1,7 +1,7 @@
 """Encoded pictures packed into `<split>_jpeg.npz`.
 
 Arrays: data (uint8, all files end to end), offsets (int64 [N + 1]), labels (integers [N]). Class names are in
-classes.txt. NumPy's own loader would allocate whatever a header claims, so sizes are checked here first.
+classes.txt. NumPy's own loader allocates whatever a header declares, so sizes are checked here first.
 """
 
 import zipfile
@@ -20,7 +20,7 @@ from pipeline.errors import DataError
 
 ENDING = "_jpeg.npz"
 SIZE_LIMIT = 2**33
-"""Bytes one array may take in memory."""
+"""The most bytes that an array may take in memory."""
 
 
 def find_packs(folder: Path) -> dict[str, Path]:
@@ -33,7 +33,7 @@ def open_packs(folder: Path) -> Dataset:
     classes = read_classes(folder)
     if classes is None:
         raise DataError(
-            f"{folder} has packs of images but no classes.txt. Write the class names, one a line."
+            f"{folder} has packs of images but no classes.txt. Write the class names there, one per line."
         )
     stored = {split: partial(_read_pack, path) for split, path in find_packs(folder).items()}
     return Dataset(str(folder), classes, stored)
@@ -64,7 +64,7 @@ def _read_pack(path: Path) -> PackedImages:
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[np.generic]:
-    """Read a one-dimensional array whose header tells the truth about its size."""
+    """Read a one-dimensional array, after checking its header against its size."""
     try:
         member = archive.getinfo(f"{name}.npy")
     except KeyError:
@@ -76,11 +76,11 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[np.g
             read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
             shape, _, dtype = read_header(file)
         except (ValueError, KeyError) as error:
-            raise DataError(f"{path}: {name} is no npy array ({error}).") from error
+            raise DataError(f"{path}: {name} is not an npy array ({error}).") from error
         size = member.file_size - file.tell()
         if len(shape) != 1 or dtype.hasobject or shape[0] * dtype.itemsize != size or size > SIZE_LIMIT:
             raise DataError(
-                f"{path}: {name} claims to be {dtype} {list(shape)} and has {size:,} bytes;"
+                f"{path}: {name} is declared as {dtype} {list(shape)} and has {size:,} bytes;"
                 f" expected one dimension of numbers, and at most {SIZE_LIMIT:,} bytes."
             )
         return np.frombuffer(file.read(), dtype)

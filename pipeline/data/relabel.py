@@ -1,4 +1,4 @@
-"""A data set seen with the classes of a model: in the order of its outputs, and perhaps more of them."""
+"""A data set with the classes of a model, which may be more than its own, in the model's order."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -12,18 +12,18 @@ from pipeline.errors import DataError, listed
 
 
 class Relabelled:
-    """The same pictures with labels mapped to other numbers."""
+    """Pictures whose labels are mapped to other numbers."""
 
     def __init__(self, images: Images, numbers: NDArray[np.int64]) -> None:
         self._images = images
         self.labels: NDArray[np.int64] = numbers[images.labels]
 
     def name(self, index: int) -> str:
-        """Return what to call a picture."""
+        """Return the picture's name."""
         return self._images.name(index)
 
     def digest(self, index: int) -> str:
-        """Return the picture's identity."""
+        """Return the picture's digest."""
         return self._images.digest(index)
 
     def decode(self, index: int, channels: int) -> NDArray[np.uint8]:

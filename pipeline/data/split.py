@@ -1,4 +1,4 @@
-"""The part of a data set that plays one role, read as a stream."""
+"""The images of a data set for one role, read as a stream."""
 
 import hashlib
 import logging
@@ -17,7 +17,7 @@ from targets.runtime.preprocess import ImageError, Preprocessing
 Role = Literal["train", "calibration", "evaluation"]
 
 DAMAGED_SHARE = 0.01
-"""More damaged pictures than this share of a split are an error: the rest may not stand for the whole."""
+"""A larger share of damaged pictures is an error: the rest may not be representative."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """Preprocessed pictures: images uint8 [N, H, W, C], labels int64 [N], and where they came from.
+    """Preprocessed pictures: images uint8 [N, H, W, C], labels int64 [N], and their samples.
 
-    masks: the class of each pixel, uint8 [N, H, W], if the data set has them; VOID where nobody labelled it.
+    masks: the class of each pixel, uint8 [N, H, W], if the data set has them; VOID where there is no label.
     """
 
     images: NDArray[np.uint8]
@@ -49,7 +49,7 @@ def log_damaged(sample: Sample, reason: str) -> None:
 
 @dataclass(frozen=True)
 class Split:
-    """The pictures `indices` of a store, in that order, playing one role."""
+    """The pictures `indices` of a store, in this order, for one role."""
 
     role: Role
     classes: tuple[str, ...]
@@ -66,14 +66,14 @@ class Split:
 
     @cached_property
     def samples(self) -> Sequence[Sample]:
-        """All samples in order. The first use reads every stored byte once, to digest it."""
+        """All samples in order. The first use reads every picture once, to compute digests."""
         images = self.images
         return tuple(
             Sample(images.name(i), images.digest(i), int(images.labels[i])) for i in map(int, self.indices)
         )
 
     def readable(self, preprocessing: Preprocessing, batch_size: int) -> Iterator[Batch]:
-        """Yield batches of whatever can be read, to try a network on; who judges it counts the damage."""
+        """Yield batches of the pictures that can be read, without counting the damaged ones."""
         return self.batches(preprocessing, batch_size, on_damaged=lambda *_: None, damaged_share=1.0)
 
     def none(self, role: Role) -> "Split":
@@ -95,7 +95,7 @@ class Split:
     def stratified(self, count: int, seed: int = 0) -> "Split":
         """Return `count` samples drawn so that classes keep their proportions; all if there are fewer.
 
-        A smaller draw with the same seed is contained in a larger one. Samples keep their order. Raises
+        A smaller sample with the same seed is contained in a larger one. Samples keep their order. Raises
         DataError if none are asked for.
         """
         if count < 1:
@@ -151,18 +151,18 @@ class Split:
 
     def _refuse_if_too_many(self, damaged: list[tuple[Sample, str]], share: float) -> None:
         if len(damaged) > share * len(self):
-            told = listed([f"{sample.name} ({reason})" for sample, reason in damaged])
+            names = listed([f"{sample.name} ({reason})" for sample, reason in damaged])
             raise DataError(
                 f"At least {len(damaged)} of the {len(self)} {self.role} images are damaged, more than the"
-                f" {share:.0%} that are skipped. First: {told}. Restore or remove them."
+                f" {share:.0%} that are skipped. First: {names}. Restore or remove them."
             )
 
 
 def stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return a permutation of the positions of `labels` any beginning of which has the classes in proportion.
+    """Return a permutation of the positions of `labels`; each prefix of it has the classes in proportion.
 
-    Within a class the order is random. Only a bit generator's raw stream is used, which NumPy promises to
-    keep (NEP 19), so that the same seed gives the same draw in every version.
+    Within a class the order is random. Only a bit generator's raw stream is used, which NumPy keeps stable
+    (NEP 19), so that a seed gives the same sample in every version.
     """
     random = np.random.Philox(key=seed).random_raw(len(labels))
     by_class = np.lexsort((random, labels))

@@ -1,4 +1,4 @@
-"""Files by relative path, in a folder or in a .zip that stays packed."""
+"""Files by relative path, in a folder or in a .zip that is not unpacked."""
 
 import hashlib
 import lzma
@@ -20,7 +20,7 @@ from pipeline.plain_file import read_plain
 from targets.runtime.preprocess import ImageError, decode
 
 FILE_LIMIT = 64 * 2**20
-"""Bytes of one encoded picture; a longer file is counted as damaged, whatever it may unpack to."""
+"""The most bytes of an encoded picture; a longer file counts as damaged."""
 
 ZIP_DAMAGE = (
     zipfile.BadZipFile,
@@ -28,11 +28,11 @@ ZIP_DAMAGE = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    OSError,  # an offset before the beginning
+    OSError,  # a negative offset
     ValueError,
-    RuntimeError,  # encryption or compression that is not known
+    RuntimeError,  # unknown encryption or compression
 )
-"""What zipfile raises on scrambled archives."""
+"""What zipfile raises for damaged archives."""
 
 FileDigest = Callable[[Path], str]
 
@@ -43,11 +43,11 @@ class Tree(Protocol):
     location: str
 
     def holds(self, name: str) -> bool:
-        """Tell whether there is a file of that path; never for one that leads out of the tree."""
+        """Whether a file of that path exists; False for a path that leads out of the tree."""
         ...
 
     def below(self, top: str) -> list[str]:
-        """Return the paths of all files in the folder `top` and below it, sorted."""
+        """Return the paths of all files in and below the folder `top`, sorted."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -69,7 +69,7 @@ class FolderTree:
         self._digests: dict[str, str] = {}
 
     def holds(self, name: str) -> bool:
-        """Tell whether the folder has such a file."""
+        """Whether the folder has such a file."""
         path = PurePosixPath(name)
         return not path.is_absolute() and ".." not in path.parts and (self._folder / path).is_file()
 
@@ -87,7 +87,7 @@ class FolderTree:
             return read_plain(path, FILE_LIMIT)
 
     def digest(self, name: str) -> str:
-        """Return a file's sha256, by the function given: the same as long as this object lasts."""
+        """Return a file's sha256, by the given function; the same for as long as this object exists."""
         if name not in self._digests:
             with _readable():
                 self._digests[name] = self._file_digest(self._folder / name)
@@ -95,30 +95,30 @@ class FolderTree:
 
 
 class ZipTree:
-    """The members of a .zip, read where they are: nothing is unpacked onto the disk."""
+    """The members of a .zip, which are never unpacked to the disk."""
 
     def __init__(self, path: Path) -> None:
         self.location = str(path)
         try:
             self._archive = zipfile.ZipFile(path)
         except ZIP_DAMAGE as error:
-            raise DataError(f"{path} is damaged or no .zip: {error}. Copy it again.") from error
+            raise DataError(f"{path} is damaged, or not a .zip file: {error}. Copy it again.") from error
         members = [member for member in self._archive.infolist() if not member.filename.endswith("/")]
         if any(member.flag_bits & 1 for member in members):
-            raise DataError(f"{path} is encrypted. Unpack it and name the folder.")
+            raise DataError(f"{path} is encrypted. Unpack it and give the folder.")
         self._names = {member.filename for member in members}
         self._digests: dict[str, str] = {}
 
     def top(self) -> list[str]:
-        """Return the files and folders that lie in no other folder, sorted."""
+        """Return the files and folders at the top level, sorted."""
         return sorted({name.partition("/")[0] for name in self._names})
 
     def holds(self, name: str) -> bool:
-        """Tell whether there is a member of that name, whatever it looks like: none is ever unpacked."""
+        """Whether a member of that name exists. Any name is allowed, since none is unpacked."""
         return name in self._names
 
     def below(self, top: str) -> list[str]:
-        """Return the members whose names begin with a folder's, sorted."""
+        """Return the members below a folder, sorted."""
         return sorted(name for name in self._names if name.startswith(f"{top}/"))
 
     def read(self, name: str) -> bytes:
@@ -131,9 +131,9 @@ class ZipTree:
             raise ImageError(f"the archive is damaged there: {error}") from error
 
     def digest(self, name: str) -> str:
-        """Return a member's sha256, the same as long as this object lasts.
+        """Return a member's sha256; the same for as long as this object exists.
 
-        For a damaged one, which never reaches a model, it is that of its checksum.
+        For a damaged member, which is never used, it is computed from its checksum.
         """
         if name not in self._digests:
             try:
@@ -166,9 +166,9 @@ class TreeImages:
 
 
 def read_unchanged(tree: Tree, name: str) -> bytes:
-    """Return the bytes of a file, which have the digest that it is known by: what is read is in the key.
+    """Return the bytes of a file, after comparing them with the digest that entered the stage's key.
 
-    Raises ImageError if they are damaged, DataError if they are other bytes.
+    Raises ImageError if they are damaged, DataError if they differ from the digest.
     """
     content = tree.read(name)
     if hashlib.sha256(content).hexdigest() != tree.digest(name):
@@ -189,7 +189,7 @@ def _files_below(folder: Path, top: str) -> Iterator[str]:
         if (status.st_dev, status.st_ino) in entered:
             continue
         entered.add((status.st_dev, status.st_ino))
-        with os.scandir(folder / place) as entries:  # it knows most kinds without asking the disk again
+        with os.scandir(folder / place) as entries:  # the entry knows most file types without another call
             for entry in entries:
                 if entry.is_dir():
                     waiting.append(f"{place}/{entry.name}")
@@ -199,7 +199,7 @@ def _files_below(folder: Path, top: str) -> Iterator[str]:
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Turn what the operating system says of a file that cannot be read into a DataError."""
+    """Raise DataError where the operating system cannot read a file."""
     try:
         yield
     except OSError as error:

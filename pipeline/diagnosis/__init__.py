@@ -1,1 +1,1 @@
-"""What is wrong with a network that does no better than guessing: usual causes, tried on labelled images."""
+"""Finds why a network does no better than guessing, by trying usual causes on labelled images."""

@@ -1,4 +1,4 @@
-"""Which normalisation an ONNX network was trained with, chosen by accuracy on labelled images."""
+"""Finds the normalisation that an ONNX network was trained with, by accuracy on labelled images."""
 
 from pathlib import Path
 
@@ -20,15 +20,15 @@ from pipeline.task import Task
 from targets.base import Origin
 
 MOST = 2000
-"""Images to tell apart what a few do not."""
+"""How many images are used if fewer do not decide."""
 
 
 def choose_by_accuracy(model: ForeignModel, data: Path) -> FormChoice:
     """Try every usual form on the evaluation images of a data set.
 
-    One is clear if it does better than guessing, and better than each other by more than a paired interval.
-    What a few images leave open is tried again on more. Raises DataError for images of other classes than the
-    network's, and UsageError for a network that classifies pixels.
+    A form is chosen if it does better than guessing, and better than each other form by more than a paired
+    interval. If a few images do not decide, more are used. Raises DataError for images of other classes than
+    the network's, and UsageError for a network that classifies pixels.
     """
     split = _labelled(model, data)
     subject = TriedNetwork(
@@ -47,15 +47,17 @@ def choose_by_accuracy(model: ForeignModel, data: Path) -> FormChoice:
         best = trials.best_other
         rivals = trials.rivals(best)
     if not _knows(trials, best, len(split.classes)):
-        return FormChoice(None, (*lines, "normalisation: nothing that was tried does better than guessing"))
+        return FormChoice(
+            None, (*lines, "normalisation: none of those that were tried does better than guessing")
+        )
     if rivals:
         names = ", ".join(one.name for one in rivals)
         why = f"normalisation: {best.name} is right most often; not shown to be worse: {names}"
         return FormChoice(None, (*lines, why))
     fit = _better_fit(subject, split, best)
-    said = [f"size: {'; '.join(fit)}, shown to be better"] if fit else []
+    fit_line = [f"size: {'; '.join(fit)}, shown to be better"] if fit else []
     return FormChoice(
-        best.form, (*lines, f"normalisation: {best.name}, shown to be right most often", *said), fit
+        best.form, (*lines, f"normalisation: {best.name}, shown to be right most often", *fit_line), fit
     )
 
 
@@ -68,7 +70,7 @@ def _labelled(model: ForeignModel, data: Path) -> Split:
     classes, found = read_output(model.path)[-1], len(dataset.classes)
     if classes not in (None, found):
         raise DataError(
-            f"{model.path} tells {classes} classes apart, {data} has {found}. Name the network's classes, in"
+            f"{model.path} has {classes} classes; {data} has {found}. Name the network's classes, in"
             f" the order of its outputs, under labels in {description_file(model.path)}."
         )
     return dataset.split("evaluation")
@@ -76,23 +78,23 @@ def _labelled(model: ForeignModel, data: Path) -> Split:
 
 def _told(trials: Trials) -> tuple[str, ...]:
     total = figures.plural(len(trials.labels), "labelled image")
-    shown = trials.others or (trials.told,)
+    shown = trials.others or (trials.as_described,)
     return tuple(f"  {one.name}: right on {int(one.right.sum())} of {total}" for one in shown)
 
 
 def _knows(trials: Trials, best: InputTrial, classes: int) -> bool:
-    there, right = (
+    total, right = (
         np.bincount(labels, minlength=classes) for labels in (trials.labels, trials.labels[best.right])
     )
-    return judge_answers(there, right, Origin.HOST).verdict is Verdict.PASS
+    return judge_answers(total, right, Origin.HOST).verdict is Verdict.PASS
 
 
 def _better_fit(subject: TriedNetwork, split: Split, best: InputTrial) -> tuple[str, ...]:
-    """Return the lines of TOML of another fit that is shown to be better with the same form."""
+    """Return the TOML lines of a fit that is shown to be better with the same form."""
     assert best.form is not None  # noqa: S101 - every form that was tried is one
-    told = try_forms(subject, few(split), (best.form,))
-    (base,) = told.others
+    trials = try_forms(subject, few(split), (best.form,))
+    (base,) = trials.others
     fits = try_fits(subject, split, base)
     top = max((base, *fits), key=lambda one: int(one.right.sum()))
-    shown = top is not base and told.shown_better(top, base, len(fits))
+    shown = top is not base and trials.shown_better(top, base, len(fits))
     return tuple(line for line in top.lines if line.startswith(("fit", "resize"))) if shown else ()

@@ -1,4 +1,4 @@
-"""Usual causes of a network that only guesses, tried in order on a few labelled images."""
+"""Tries usual causes of a network that only guesses, in order, on a few labelled images."""
 
 from collections.abc import Sequence
 
@@ -13,21 +13,21 @@ from pipeline.report.sections.diagnosis import ClassOrder, Diagnosis
 from targets.base import Origin
 
 PER_CLASS, MOST = 20, 2000
-"""Images to look for an order of classes on: so many of each class, and no more than that."""
+"""Images for finding an order of classes: so many of each class, up to so many in all."""
 
 
 def diagnose(subject: TriedNetwork, split: Split, where: str, names: Sequence[str]) -> Diagnosis:
     """Try normalisation, order of channels, fit, and then the order of the classes `names`.
 
-    A cause is found if it makes the network better than guessing, and better than it was told by more than an
-    interval that holds for everything tried. `where` says which file and table the advice belongs in.
+    A cause is found if its correction makes the network better than guessing, and better than as described by
+    more than an interval that is corrected for the number of trials. `where`: the file or table to change.
     """
     trials = with_fits(try_forms(subject, split), subject, split)
     best = trials.best
-    found = best is not trials.told and _explains(trials, best, len(names))
+    found = best is not trials.as_described and _explains(trials, best, len(names))
     return Diagnosis(
         images=len(trials.labels),
-        right_as_told=int(trials.told.right.sum()),
+        right_as_told=int(trials.as_described.right.sum()),
         tried=tuple(trial.shown() for trial in trials.others),
         best=best.shown() if found else None,
         rivals=tuple(rival.name for rival in trials.rivals(best)) if found else (),
@@ -41,7 +41,9 @@ def _explains(trials: Trials, best: InputTrial, classes: int) -> bool:
         np.bincount(labels, minlength=classes) for labels in (trials.labels, trials.labels[best.right])
     )
     plausible = judge_answers(there, right, Origin.HOST)
-    return plausible.verdict is Verdict.PASS and trials.shown_better(best, trials.told, len(trials.others))
+    return plausible.verdict is Verdict.PASS and trials.shown_better(
+        best, trials.as_described, len(trials.others)
+    )
 
 
 def _class_order(subject: TriedNetwork, split: Split, names: Sequence[str]) -> ClassOrder | None:

@@ -1,4 +1,4 @@
-"""Are the classes only in another order? Looked for on half of the images, judged on the other half."""
+"""Finds classes in another order: on half of the images, and checks it on the other half."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ from targets.base import Origin
 def find_class_order(
     answers: NDArray[np.int64], labels: NDArray[np.int64], names: Sequence[str]
 ) -> ClassOrder | None:
-    """Return the order of `names` that the outputs [N] are in, for labels [N]; None if none is shown to be.
+    """Return the order of `names` that fits the outputs [N] and labels [N]; None if none is shown to fit.
 
-    The order that makes most of every second image right is an assignment of outputs to classes (Kuhn 1955).
-    It holds if it does better than guessing on the other images, and better than the order that was told.
+    The order that is right on most of every second image is an assignment problem (Kuhn 1955). It is accepted
+    if it does better than guessing on the other images, and better than the configured order.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -1,4 +1,4 @@
-"""What labelled images say about how a network wants its input."""
+"""The result of trying input forms on labelled images."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from pipeline.diagnosis.input_form import InputForm
 
 @dataclass(frozen=True)
 class FormChoice:
-    """The form that labelled images are clear about, and what was tried, in words."""
+    """The form that was chosen, and lines of text about what was tried."""
 
     form: InputForm | None
-    """None: nothing is clear, or the graph takes pixels and there is nothing to choose."""
+    """None: no form is shown to be best, or the graph takes pixels and needs none."""
     lines: tuple[str, ...]
     fit_lines: tuple[str, ...] = ()
-    """Of TOML: how else pictures should get their size, shown to be better than as described."""
+    """TOML lines of a fit that is shown to be better than the described one."""

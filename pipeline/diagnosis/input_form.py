@@ -1,4 +1,4 @@
-"""How networks usually want pixels: the normalisations and orders of channels that they are trained with."""
+"""The usual normalisations and channel orders that networks are trained with."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ NORMALISATIONS: dict[str, tuple[Numbers, Numbers]] = {
     "-1 to 1 (TensorFlow, MobileNet)": ((0.5,), (0.5,)),
     "0 to 255": ((0.0,), (1 / 255,)),
 }
-"""What networks are trained with, as mean and std of pixels divided by 255."""
+"""Usual normalisations: mean and std of pixels divided by 255."""
 CAFFE = (103.939 / 255, 116.779 / 255, 123.68 / 255), (1 / 255,)
-"""Of BGR: the means that Caffe's networks subtract from 0 to 255, Keras' VGG and ResNet too."""
+"""In BGR: the means that Caffe's networks, and Keras' VGG and ResNet, subtract from 0 to 255."""
 
 
 @dataclass(frozen=True)
 class InputForm:
-    """One way to turn a picture into what a network takes; mean and std are in the order of `colors`."""
+    """A normalisation and channel order; mean and std are in the order of `colors`."""
 
     name: str
     mean: Numbers
@@ -30,7 +30,7 @@ class InputForm:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Return the lines of TOML that say so."""
+        """Return the TOML lines that configure it."""
         written = (
             f"{name} = [{', '.join(f'{value:.7g}' for value in values)}]"
             for name, values in (("mean", self.mean), ("std", self.std))
@@ -55,22 +55,22 @@ def _wide(values: Numbers, channels: int) -> Numbers:
 
 @dataclass(frozen=True)
 class Fit:
-    """One way to bring a picture to the network's size."""
+    """A way to bring a picture to the network's size."""
 
     name: str
     preprocessing: Preprocessing
     lines: tuple[str, ...]
 
 
-def usual_fits(told: Preprocessing) -> Iterator[Fit]:
-    """Yield the usual ways other than the one that was told."""
-    large = round(max(told.height, told.width) * 256 / 224)
+def usual_fits(configured: Preprocessing) -> Iterator[Fit]:
+    """Yield the usual ways, except for the configured one."""
+    large = round(max(configured.height, configured.width) * 256 / 224)
     for name, fit, resize, lines in (
         ("both sides scaled", "stretch", 0, ('fit = "stretch"',)),
         ("the middle cut out, as is", "crop", 0, ('fit = "crop"', 'resize = "auto"')),
         (f"scaled to {large}, the middle cut out", "crop", large, ('fit = "crop"', f"resize = {large}")),
         ("centred on black", "pad", 0, ('fit = "pad"',)),
     ):
-        preprocessing = replace(told, fit=fit, resize=resize)
-        if preprocessing != told:
+        preprocessing = replace(configured, fit=fit, resize=resize)
+        if preprocessing != configured:
             yield Fit(name, preprocessing, lines)

@@ -1,4 +1,4 @@
-"""Try usual ways to prepare pictures on labelled images, and see with which the network is right."""
+"""Tries usual ways to prepare pictures, and counts with which the network is right on labelled images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from pipeline.report.stats import LEVEL, difference_interval
 from targets.runtime.preprocess import Preprocessing
 
 IMAGES = 200
-"""Labelled images to try on at most; their classes keep their proportions."""
+"""The most labelled images to try on, stratified by class."""
 BATCH = 32
 
 Answers = NDArray[np.int64]
@@ -22,13 +22,13 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class TriedNetwork:
-    """A network, and how it was told to see pictures."""
+    """A network, and the preprocessing that is configured for it."""
 
     answers: Callable[[InputForm | None, Pixels], Answers]
-    """Returns the class of each picture uint8 [N, H, W, C]; without a form, of the network as it was told."""
+    """Returns the class of each picture uint8 [N, H, W, C]; None is the configured form."""
     preprocessing: Preprocessing
     takes_normalised: bool
-    """Whether mean and std are said outside; a graph that takes pixels has its own."""
+    """Whether mean and std are configured outside the graph; a graph that takes pixels has its own."""
 
     can_fit: bool
     """Whether there is a setting for how pictures get their size."""
@@ -40,7 +40,7 @@ class TriedNetwork:
 
 @dataclass(frozen=True)
 class InputTrial:
-    """One way to prepare pictures, and which images [N] the network then gets right."""
+    """A way to prepare pictures, and which images [N] the network then classifies correctly."""
 
     name: str
     lines: tuple[str, ...]
@@ -48,53 +48,53 @@ class InputTrial:
     form: InputForm | None = None
 
     def shown(self) -> TriedInput:
-        """Return what a report says of it."""
+        """Return its record in the report."""
         return TriedInput(name=self.name, right=int(self.right.sum()), lines=self.lines)
 
 
 @dataclass(frozen=True)
 class Trials:
-    """All that was tried on the same images of these labels [N]; the first is what was told."""
+    """All trials on the same images, which have these labels [N]."""
 
-    told: InputTrial
+    as_described: InputTrial
     others: tuple[InputTrial, ...]
     labels: Answers
 
     @property
     def best(self) -> InputTrial:
-        """Return the one with most images right, of equal ones the first."""
-        return max((self.told, *self.others), key=lambda trial: int(trial.right.sum()))
+        """Return the trial with most correct images; of equal ones the first."""
+        return max((self.as_described, *self.others), key=lambda trial: int(trial.right.sum()))
 
     @property
     def best_other(self) -> InputTrial:
-        """Return the best of those that were tried; there has to be one."""
+        """Return the best of `others`, which must not be empty."""
         return max(self.others, key=lambda trial: int(trial.right.sum()))
 
     def shown_better(self, one: InputTrial, than: InputTrial, comparisons: int = 1) -> bool:
-        """Whether the paired interval of the gain is above zero, corrected for so many (Bonferroni)."""
+        """Whether the gain's paired interval is above zero, with Bonferroni's correction."""
         won, lost = int((one.right & ~than.right).sum()), int((than.right & ~one.right).sum())
         return difference_interval(won, lost, len(one.right), 1 - (1 - LEVEL) / comparisons).low > 0
 
     def rivals(self, best: InputTrial) -> tuple[InputTrial, ...]:
-        """Return what is not shown to be worse than the best."""
+        """Return the trials that are not shown to be worse than the best."""
         return tuple(one for one in self.others if one is not best and not self.shown_better(best, one))
 
 
 def try_forms(subject: TriedNetwork, split: Split, forms: Sequence[InputForm] | None = None) -> Trials:
-    """Try every usual form on a few images of the split, or these on all; fit stays as it was told."""
+    """Try every usual form on a few images of the split, or the given forms on all; the fit stays."""
     chosen = few(split) if forms is None else split
     pixels, labels = pictures(chosen, subject.preprocessing)
-    told = InputTrial("as described", (), subject.answers(None, pixels) == labels)
+    as_described = InputTrial("as described", (), subject.answers(None, pixels) == labels)
     forms = subject.forms() if forms is None else forms
     return Trials(
-        told,
+        as_described,
         tuple(InputTrial(one.name, one.lines, subject.answers(one, pixels) == labels, one) for one in forms),
         labels,
     )
 
 
 def try_fits(subject: TriedNetwork, split: Split, base: InputTrial) -> tuple[InputTrial, ...]:
-    """Try every other way to bring pictures to size that changes a pixel, with the best form."""
+    """Try, with the best form, every other way to resize pictures that changes a pixel."""
     before, labels = pictures(few(split), subject.preprocessing)
     found = []
     for fit in usual_fits(subject.preprocessing):
@@ -110,7 +110,7 @@ def few(split: Split) -> Split:
 
 
 def pictures(split: Split, preprocessing: Preprocessing) -> tuple[Pixels, Answers]:
-    """Return what can be read of a split: uint8 [N, H, W, C], and int64 [N]."""
+    """Return the readable images of a split: uint8 [N, H, W, C], and labels int64 [N]."""
     batches = list(split.readable(preprocessing, BATCH))
     images, labels = ([getattr(batch, kind) for batch in batches] for kind in ("images", "labels"))
     return np.concatenate(images), np.concatenate(labels)
@@ -123,7 +123,7 @@ def _fitted(subject: TriedNetwork, fit: Fit, base: InputTrial, pixels: Pixels, l
 
 
 def with_fits(trials: Trials, subject: TriedNetwork, split: Split) -> Trials:
-    """Add the ways to bring pictures to size, tried with the best form."""
+    """Add trials of other ways to resize pictures, with the best form."""
     if not subject.can_fit:
         return trials
     return replace(trials, others=(*trials.others, *try_fits(subject, split, trials.best)))

@@ -1,1 +1,1 @@
-"""The networks edgec knows, and the files their weights come from."""
+"""The networks that edgec knows, foreign ONNX files, and reading weights from files."""

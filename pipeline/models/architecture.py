@@ -21,7 +21,7 @@ BOTTLENECKS_FROM = 50
 
 @dataclass(frozen=True)
 class Architecture:
-    """Which network to build, apart from its first and last layer. ValueError for a depth that none has.
+    """A network's parameters, apart from its first and last layer. Raises ValueError for a wrong depth.
 
     family: "cifar" is section 4.2 of He et al. 2015, "Deep Residual Learning for Image Recognition", with
     6n+2 layers; "imagenet" is its table 1.
@@ -32,10 +32,10 @@ class Architecture:
     Residual Networks").
     width: factor on the channels of the stages, or of a bottleneck's 3x3 convolution (Zagoruyko and Komodakis
     2016, "Wide Residual Networks"; torchvision's wide_resnet50_2 has 2).
-    narrow: divisor of all channels, the first layer's too: a fourth of the work for each factor of 2.
-    keras: a pre-activation network as Keras' ResNet50V2 and its kin: a stage strides in its last block, whose
-    shortcut takes every second pixel; convolutions that no norm follows have biases; zeros surround the first
-    pooling.
+    narrow: divisor of all channels, also the first layer's: a fourth of the MACs for each factor of 2.
+    keras: a pre-activation network like Keras' ResNet50V2: a stage strides in its last block, whose shortcut
+    takes every second pixel; convolutions that no norm follows have biases; the first pooling is padded with
+    zeros.
     stride_first: whether a bottleneck strides in its first 1x1 convolution ("v1": the paper, Caffe, Keras)
     and not in its 3x3 ("v1.5": torchvision, timm).
     """

@@ -45,7 +45,7 @@ class Block(nn.Module):
 
 
 class PreActivationBlock(Block):
-    """The same with norm and ReLU before each convolution, and nothing after the addition.
+    """A block with norm and ReLU before each convolution, and nothing after the addition.
 
     He et al. 2016, "Identity Mappings in Deep Residual Networks", figure 4e. A shortcut that changes the
     channels reads its input after the first norm and ReLU.
@@ -98,7 +98,7 @@ def _shortcut(a: Architecture, width_in: int, width: int, stride: int) -> nn.Mod
         return nn.MaxPool2d(1, stride)
     if a.connection == "A":
         return PadShortcut(width_in, width, stride)
-    if a.preactivation:  # its input is normalised already (He et al. 2016)
+    if a.preactivation:  # its input is already normalised (He et al. 2016)
         return nn.Sequential(convolution(width_in, width, kernel=1, stride=stride, bias=a.keras))
     return ProjectionShortcut(width_in, width, stride)
 

@@ -18,6 +18,7 @@ from pipeline.models.weights.state_dicts import (
     state_dicts,
     unreadable_averages,
     without_prefix,
+    without_shared_prefix,
 )
 from pipeline.models.zoo import KNOWN_MODELS, KnownModel
 
@@ -32,54 +33,45 @@ def load_model(
     classes: int,
     weights: str | None = None,
     say: Say = lambda _: None,
+    *,
+    new_head: bool = False,
 ) -> nn.Module:
     """Build `model` for `classes` classes and load its weights, float32, in evaluation mode.
 
-    weights: which of several sets in the file, see `choose`; `say` hears what was taken. Raises
+    weights: which of several sets in the file, see `choose`; `say` is called with what was taken. new_head:
+    leave the classifier as it was initialised, so that the checkpoint may have other classes. Raises
     CheckpointError if the file is damaged, unsafe or does not fit; the text says which keys or shapes differ
     and which known model the file would fit.
     """
     network = resnet.build(model.architecture, model.channels, classes)
-    wanted = _shapes(network.state_dict())
-    found = _weights_for(model, checkpoint, lambda shapes: shapes == wanted, weights, say)
-    _check_fit(model, checkpoint, classes, _shapes(found), wanted)
-    # strict: only num_batches_tracked, which counts training steps, may be absent
-    network.load_state_dict(found, strict=False)
+    own = _shapes(network.state_dict())
+    head = _classifier_keys(network)
+
+    def classes_in(shapes: Shapes) -> int:
+        return (_classes(shapes) or classes) if new_head else classes
+
+    def wanted(shapes: Shapes) -> Shapes:
+        return {key: (classes_in(shapes), *shape[1:]) if key in head else shape for key, shape in own.items()}
+
+    found = _weights_for(model, checkpoint, lambda shapes: shapes == wanted(shapes), weights, say)
+    shapes = _shapes(found)
+    _check_fit(model, checkpoint, classes_in(shapes), shapes, wanted(shapes))
+    kept = {key: value for key, value in found.items() if key not in head} if new_head else found
+    # not strict: num_batches_tracked, which counts training steps, is absent; `_check_fit` compared the rest
+    network.load_state_dict(kept, strict=False)
     return network.eval()
 
 
-def load_backbone(
-    model: KnownModel,
-    checkpoint: Path,
-    classes: int,
-    weights: str | None = None,
-    say: Say = lambda _: None,
-) -> nn.Module:
-    """Build `model` for `classes` classes with a checkpoint's weights in all layers but the classifier.
-
-    The checkpoint's classes may be others. The network is left in training mode. `weights` and `say` are as
-    for `load_model`. Raises CheckpointError as it does.
-    """
-
-    def fits(shapes: Shapes) -> bool:
-        return shapes == _expected(model, _classes(shapes) or classes)
-
-    taken = _weights_for(model, checkpoint, fits, weights, say)
-    found = _shapes(taken)
-    old = _classes(found) or classes
-    _check_fit(model, checkpoint, old, found, _expected(model, old))
-    network = resnet.build(model.architecture, model.channels, classes)
+def _classifier_keys(network: nn.Module) -> frozenset[str]:
     head = resnet.classifier(network)
-    own = next(name for name, module in network.named_modules() if module is head)
-    kept = {key: value for key, value in taken.items() if not key.startswith(f"{own}.")}
-    network.load_state_dict(kept, strict=False)
-    return network
+    (prefix,) = (name for name, module in network.named_modules() if module is head)
+    return frozenset(f"{prefix}.{key}" for key in head.state_dict())
 
 
 def _weights_for(
     model: KnownModel, checkpoint: Path, fits: Callable[[Shapes], bool], wanted: str | None, say: Say
 ) -> Weights:
-    """Read weights in the form that `model` has: Keras' depend on the normalisation."""
+    """Read weights for `model`; those of Keras are converted to the model's normalisation."""
     if checkpoint.suffix in (".h5", ".keras") and checkpoint.is_file():
         found = from_keras(read_keras(checkpoint), model.mean, model.std)
         return {key: _checked(value, key, checkpoint) for key, value in found.items()}
@@ -94,9 +86,9 @@ def read_weights(
 ) -> Weights:
     """Read a file of safetensors, torch or TorchScript into float32 tensors by key.
 
-    They may lie in dictionaries such as {'state_dict': ...}, several sets beside each other, and have names
-    with first parts such as DataParallel's `module.`: a set that `fits` is taken (see `choose`, also for
-    `wanted` and `say`). Without one, the first is returned as it is. num_batches_tracked is left out. Raises
+    The file may hold several sets, nested in dictionaries such as {'state_dict': ...}, with prefixes such as
+    DataParallel's `module.`. A set that `fits` is taken; `choose` decides between several, and documents
+    `wanted` and `say`. If none fits, the first set is returned. num_batches_tracked is left out. Raises
     CheckpointError for a file that is missing, damaged, holds no weights, or holds NaN or infinity.
     """
     if not path.is_file():
@@ -107,7 +99,7 @@ def read_weights(
         raise CheckpointError(_no_weights(content, path))
     fitting = [one for one in (_fitting(found, fits) for found in sets) if one is not None]
     if not fitting:
-        return _as_it_is(sets[0], content, path)
+        return _not_fitting(sets[0], content, path)
     unusable = unreadable_averages(content)
     unusable += [one.place for one in sets if one.averaged and one not in [f.source for f in fitting]]
     taken = choose(fitting, unusable, wanted, path, say)
@@ -122,15 +114,14 @@ def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> Fitting
     return None
 
 
-def _as_it_is(found: StateDict, content: Mapping[object, object], path: Path) -> Weights:
-    """Return weights that fit nothing, for a message that says what differs."""
+def _not_fitting(found: StateDict, content: Mapping[object, object], path: Path) -> Weights:
+    """Return weights that do not fit, for an error message that lists the differences."""
     if not found.place:
         for key, value in content.items():
             if not isinstance(key, str) or not isinstance(value, Tensor):
                 raise CheckpointError(_no_weights({key: value}, path))
-    *_, (kept, left_out) = [one for one in without_prefix(found.tensors) if not one[1]]
-    assert not left_out  # noqa: S101 - only what all keys share is taken off
-    return renamed({key: _checked(value, key, path) for key, value in _without_counters(kept).items()})
+    kept = _without_counters(without_shared_prefix(found.tensors))
+    return renamed({key: _checked(value, key, path) for key, value in kept.items()})
 
 
 def _without_counters(tensors: Mapping[str, Tensor]) -> Weights:
@@ -148,7 +139,7 @@ def _checked(tensor: Tensor, key: str, path: Path) -> Tensor:
     if not tensor.is_floating_point() or tensor.layout != torch.strided:
         raise CheckpointError(f"{path}: {key} is {tensor.dtype}, not floating-point weights.")
     if tensor.is_meta or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
-        raise CheckpointError(f"{path}: {key} claims {tensor.numel():,} values and holds fewer.")
+        raise CheckpointError(f"{path}: {key} declares {tensor.numel():,} values but holds fewer.")
     tensor = tensor.float()
     if not tensor.isfinite().all():
         bad = int((~tensor.isfinite()).sum())
@@ -163,13 +154,13 @@ def _shapes(weights: Mapping[str, Tensor]) -> Shapes:
 
 
 def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wanted: Shapes) -> None:
-    """Raise CheckpointError with what differs, the class count first: it is the most common difference."""
+    """Raise CheckpointError with the differences; a different number of classes has its own message."""
     if found == wanted:
         return
     in_file = _classes(found)
     if in_file is not None and in_file != classes and found == _expected(model, in_file):
         raise CheckpointError(
-            f"{path} has weights for {in_file} classes, the data set has {classes}. Use the data set it was"
+            f"{path} has weights for {in_file} classes; the data set has {classes}. Use the data set it was"
             " trained on, a checkpoint with as many classes, or train a new head (edgec train --new-head)."
         )
     differences = {
@@ -181,16 +172,18 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
             if key in found and found[key] != shape
         ],
     }
-    told = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in differences.items() if keys)
+    parts = [f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in differences.items() if keys]
     convolutions = sum(len(shape) == 4 for shape in found.values())
     near = [known for known in KNOWN_MODELS if known.architecture.convolutions == convolutions]
     fitting = [known.name for known in near if in_file and found == _expected(known, in_file)]
     fits = f"would fit {' or '.join(fitting)} with {in_file} classes" if fitting else "fits no known model"
-    raise CheckpointError(f"{path} does not fit {model.name} with {classes} classes. Keys {told}. It {fits}.")
+    raise CheckpointError(
+        f"{path} does not fit {model.name} with {classes} classes. Keys {'; '.join(parts)}. It {fits}."
+    )
 
 
 def _classes(found: Shapes) -> int | None:
-    """Read the class count off the classifier, if the file has one."""
+    """Return the number of classes of the classifier; None if the file has none."""
     return next((found[key][0] for key in ("fc.bias", "linear.bias") if len(found.get(key, ())) == 1), None)
 
 

@@ -1,7 +1,7 @@
-"""Weights under the names that other libraries give them, brought under ours.
+"""Renames weights of other libraries to the names that edgec's networks have.
 
-torchvision's names, and timm's for its `resnet*`, are ours. timm's `resnetv2_*` (pre-activation) are renamed
-here; for Keras' see `keras.py`.
+torchvision's names, and those of timm's `resnet*`, need no change. timm's `resnetv2_*` (pre-activation) are
+renamed here; for Keras' see `keras.py`.
 """
 
 import re
@@ -23,7 +23,7 @@ HEAD_IN_SEQUENTIAL = re.compile(r"^(fc|linear)\.\d+\.(weight|bias)$")
 
 
 def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return timm's `resnetv2_*`, and a classifier inside Sequential, under our names; others as they are."""
+    """Rename weights of timm's `resnetv2_*` and of a classifier inside Sequential; keep the others."""
     heads = {key for key in weights if HEAD_IN_SEQUENTIAL.match(key)}
     if len(heads) == 2:
         weights = {HEAD_IN_SEQUENTIAL.sub(r"\1.\2", key): value for key, value in weights.items()}

@@ -1,4 +1,4 @@
-"""Weights of Keras' applications: ResNet50, -101, -152, and their pre-activation kin ResNet50V2 and so on.
+"""Weights of Keras' applications: ResNet50, -101 and -152, and the pre-activation ResNet50V2 and so on.
 
 Keras stores convolutions in another order of dimensions, has biases before norms, another epsilon, and
 expects other pixels.
@@ -22,12 +22,12 @@ from pipeline.errors import CheckpointError
 Arrays = Mapping[str, NDArray[np.float32]]
 
 MEAN = (123.68, 116.779, 103.939)
-"""What Keras subtracts for ResNet50 and its kin, of RGB in grey levels; they take the channels as BGR."""
+"""The mean that Keras subtracts for ResNet50, -101 and -152: RGB in grey levels; they take BGR."""
 EPSILON = 1.001e-5
 OUR_EPSILON = 1e-5
 
 BLOCKS = {53: (3, 4, 6, 3), 104: (3, 4, 23, 3), 155: (3, 8, 36, 3)}
-"""Blocks a stage of 50, 101 and 152 layers by the number of convolutions."""
+"""Blocks per stage of 50, 101 and 152 layers, by the number of convolutions."""
 
 NAMES = "ResNet50, ResNet101, ResNet152, ResNet50V2, ResNet101V2 and ResNet152V2"
 ARCHIVED = "model.weights.h5"
@@ -41,7 +41,7 @@ LARGEST = 1 << 28
 def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
     """Read an .h5, .weights.h5 or .keras file of one of those networks: "layer/kernel" and so on.
 
-    Nothing but numbers is read. Raises CheckpointError for a file that is damaged, or no such network.
+    Only numbers are read. Raises CheckpointError for a file that is damaged, or of another network.
     """
     import h5py
 
@@ -68,7 +68,7 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise CheckpointError(f"{path} is damaged or no HDF5 file ({error}).") from error
+        raise CheckpointError(f"{path} is damaged, or not an HDF5 file ({error}).") from error
     if "conv2d/0" in values:
         values = _named(values, path)
     if "conv1_conv/kernel" not in values:
@@ -147,8 +147,8 @@ def from_keras(values: Arrays, mean: tuple[float, ...], std: tuple[float, ...]) 
     """Return weights under our names for inputs normalised with `mean` and `std`.
 
     The difference of epsilons moves into the norms, and so do the biases of convolutions that a norm follows.
-    The first convolution takes our normalisation; what differs from Keras' mean becomes a shift of what it
-    gives. That is exact where the kernel lies inside the image. On the padded border Keras' zero is up to
+    The first convolution is adapted to our normalisation; the difference to Keras' mean becomes a shift of
+    its output. That is exact where the kernel is inside the image. On the padded border, Keras' zero is up to
     half a grey level from ours for ResNet50; for ResNet50V2 it is the same with a mean of 0.5.
     """
     preactivation = "post_bn/gamma" in values

@@ -1,16 +1,24 @@
-"""A network together with the images it takes, wherever it comes from. Nothing here imports torch or onnx."""
+"""The base class of networks, known or foreign, with the images that they take. Imports no torch or onnx."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipeline.cache.digest import InputFile
 from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
+
+if TYPE_CHECKING:  # not needed to list models, so not loaded
+    from pipeline.data.dataset import Dataset
+    from pipeline.data.numbered_classes import ClassOrder
+    from pipeline.data.tree import FileDigest
+    from targets.peers.prepared_input import PreparedNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model(ABC):
-    """What every stage asks of a network.
+    """What stages need to know about a network.
 
     mean and std normalise pixels divided by 255, one value a channel. colors is the order of the network's
     own channels, "RGB" or "BGR", and of mean and std; pixels are RGB everywhere else. data is where the
@@ -32,7 +40,7 @@ class Model(ABC):
 
     @property
     def normalisation(self) -> tuple[object, ...]:
-        """Return what is done to pixels, as it counts for digests; RGB is not mentioned."""
+        """Return the normalisation as it enters digests; the default RGB is left out."""
         return (self.mean, self.std) if self.colors == "RGB" else (self.mean, self.std, self.colors)
 
     @property
@@ -48,3 +56,27 @@ class Model(ABC):
     @abstractmethod
     def classes_for(self, found: int) -> int:
         """Return the classes to build for a data set of `found`. Raises DataError if they disagree."""
+
+    @abstractmethod
+    def weights_file(self, checkpoint: Path | None, data: Path | None) -> InputFile:
+        """Return the file with the weights: `checkpoint`, if the model takes one, or the model's own.
+
+        data is where the user's images are: weights may lie beside them. Raises CheckpointError for a file
+        that is missing or cannot be read.
+        """
+
+    @abstractmethod
+    def network_as_given(self, weights: Path) -> "PreparedNetwork | None":
+        """Return the user's own ONNX file and the input that it takes; None if the user has no such file."""
+
+    def open_images(
+        self, location: Path, labels: str | None, class_order: "ClassOrder | None", digest: "FileDigest"
+    ) -> "Dataset":
+        """Open the data set at `location`, its classes in the order of the model's outputs.
+
+        labels, class_order and digest are those of `open_dataset` and `in_order`. Raises their errors.
+        """
+        from pipeline.data.numbered_classes import in_order
+        from pipeline.data.open import open_dataset
+
+        return in_order(open_dataset(location, labels, digest), class_order)

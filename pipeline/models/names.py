@@ -1,4 +1,4 @@
-"""A model's name says how it is built, so that every member of the family has one.
+"""Parses model names: a name describes how a network is built, so every member of the family has one.
 
 resnet50            resnet, plain (no shortcuts), preresnet (pre-activation) and the number of layers: 18,
                     34, 50, 101 and 152 are the ImageNet form, 6n+2 the CIFAR form (50 is both: ImageNet)
@@ -28,7 +28,7 @@ LARGEST_SIDE = 4096
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a name says. images: one of IMAGES or None; side: pixels, or None for the usual."""
+    """A parsed name. images: one of IMAGES or None; side: in pixels, or None for the usual."""
 
     architecture: Architecture
     images: str | None
@@ -36,7 +36,7 @@ class Parsed:
 
 
 def parse(name: str) -> Parsed | None:
-    """Take a name apart; None if it is none. Raises ValueError, with the reason, for impossible networks."""
+    """Parse a name; None if it is not a model's. Raises ValueError for networks that cannot exist."""
     network = NETWORK.match(name)
     if network is None or name[network.end() : network.end() + 1] not in ("", "-"):
         return None

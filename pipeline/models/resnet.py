@@ -1,4 +1,4 @@
-"""Residual networks in torch: He et al. 2015, "Deep Residual Learning for Image Recognition", and kin.
+"""Residual networks in torch: He et al. 2015, "Deep Residual Learning for Image Recognition", and variants.
 
 `Architecture` has the parameters; both forms share the blocks and differ in stem and widths. The networks
 take normalised float images [N, C, H, W].
@@ -93,7 +93,7 @@ class ImageNetResNet(nn.Module):
 
 
 def _stage(a: Architecture, stage: int, width_in: int, width: int, planes: int) -> nn.Sequential:
-    """Blocks in a row; the first changes the width and, after the first stage, the resolution.
+    """Consecutive blocks; the first changes the width and, after the first stage, the resolution.
 
     In Keras' form the last block halves the resolution, except in the last stage.
     """
@@ -108,7 +108,7 @@ def _stage(a: Architecture, stage: int, width_in: int, width: int, planes: int) 
 
 
 def _initialise(network: nn.Module) -> None:
-    """He et al. 2015, "Delving Deep into Rectifiers", equation 14; the rest keeps torch's defaults."""
+    """He et al. 2015, "Delving Deep into Rectifiers", equation 14; other parameters keep torch's defaults."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -131,7 +131,7 @@ def silence_branches(network: nn.Module) -> None:
 
 
 def take_rgb(network: nn.Module) -> None:
-    """Turn the planes of the first convolution: a network trained on BGR then takes RGB."""
+    """Reverse the input channels of the first convolution: a network trained on BGR then takes RGB."""
     first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     with torch.no_grad():
         first.weight.copy_(first.weight.flip(1))
@@ -154,7 +154,7 @@ class FromPixels(nn.Module):
         pixels = image.to(self.offset.dtype)
         if self._gray:
             return ((pixels - self.offset) * self.scale).permute(0, 3, 1, 2)
-        # onnxruntime takes ten times as long for a value a channel where the channels are last
+        # onnxruntime broadcasts a value per channel ten times slower if the channels are last
         offset, scale = (values[:, None, None] for values in (self.offset, self.scale))
         return (pixels.permute(0, 3, 1, 2) - offset) * scale
 

@@ -1,6 +1,6 @@
-"""The models edgec knows by name. Nothing here imports torch.
+"""The models that edgec knows by name. Imports no torch.
 
-A name of the residual family is taken apart by `names`; `KNOWN_MODELS` lists the published members. A new
+A name of the residual family is parsed by `names`; `KNOWN_MODELS` lists the published members. A new
 family is one more file beside `resnet.py`.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibration.errors import did_you_mean
-from pipeline.cache.digest import value_digest
+from pipeline.cache.digest import InputFile, value_digest
 from pipeline.data.embedded import EMBEDDED
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.architecture import Architecture
@@ -20,7 +20,7 @@ from targets.runtime.preprocess import Preprocessing
 
 @dataclass(frozen=True, kw_only=True)
 class KnownModel(Model):
-    """A network that edgec can build, together with the images it was made for.
+    """A network that edgec can build, and the images that it was made for.
 
     classes is None where the data set decides. weights is the name of the file that `find_weights` looks for.
     """
@@ -39,10 +39,18 @@ class KnownModel(Model):
         """Return `found`. Raises DataError if the model was made for another number of classes."""
         if self.classes not in (None, found):
             raise DataError(
-                f"{self.name} tells {self.classes} classes apart, the data set has {found}. Use the data"
+                f"{self.name} has {self.classes} classes; the data set has {found}. Use the data"
                 " set the model was made for, or a model whose classes follow the data set, such as resnet18."
             )
         return found
+
+    def weights_file(self, checkpoint: Path | None, data: Path | None) -> InputFile:
+        """Return `checkpoint`, or else the model's own file. Raises as `find_weights` does."""
+        return InputFile.at(find_weights(self, checkpoint, data))
+
+    def network_as_given(self, weights: Path) -> None:  # noqa: ARG002
+        """Return None: a checkpoint is not an ONNX file."""
+        return
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -77,11 +85,11 @@ IMAGES = {
     "fashion": (" for Fashion-MNIST", 10),
     "grocery": (" for groceries", 43),
 }
-"""What a name says of its images: a few words, and how many classes they have."""
+"""Images that a name can refer to: a description, and their number of classes."""
 
 
 def _known(name: str) -> KnownModel | None:
-    """Return the model that a name describes. Raises UsageError for a network that cannot be."""
+    """Return the model that a name describes. Raises UsageError for a network that cannot exist."""
     try:
         parsed = parse(name)
     except ValueError as error:
@@ -136,8 +144,8 @@ KNOWN_MODELS: tuple[KnownModel, ...] = tuple(find_model(name) for name in LISTED
 def find_weights(model: KnownModel, checkpoint: Path | None = None, data: Path | None = None) -> Path:
     """Return the file of weights to load: `checkpoint`, or else the model's own file.
 
-    The model's own is looked for in the embedded data/, in `data`, and in the folder `weights` beside `data`.
-    Raises CheckpointError naming every place looked at.
+    The model's own file is searched in the embedded data/, in `data`, and in the folder `weights` beside
+    `data`. Raises CheckpointError naming all these folders.
     """
     if checkpoint is not None:
         if not (checkpoint.is_file() and os.access(checkpoint, os.R_OK)):
@@ -149,7 +157,7 @@ def find_weights(model: KnownModel, checkpoint: Path | None = None, data: Path |
         return checkpoint
     if model.weights is None:
         raise CheckpointError(
-            f"{model.name} has no weights of its own. Name a .safetensors, .pt or .pth file with --checkpoint"
+            f"{model.name} has no weights of its own. Give a .safetensors, .pt or .pth file with --checkpoint"
             " (CHECKPOINT= in make), or train some with `edgec train`."
         )
     folders = [EMBEDDED] if data is None else [EMBEDDED, data, data.absolute().parent / "weights"]
@@ -158,5 +166,5 @@ def find_weights(model: KnownModel, checkpoint: Path | None = None, data: Path |
             return folder / model.weights
     raise CheckpointError(
         f"The weights of {model.name}, {model.weights}, are in none of {', '.join(map(str, folders))}."
-        " Name a file with --checkpoint (CHECKPOINT= in make)."
+        " Give a file with --checkpoint (CHECKPOINT= in make)."
     )

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from calibration.recipe import Scheme
 from pipeline.cache.digest import InputFile
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
 from pipeline.report.sections.toolchain_checks import ToolchainCheck
-from pipeline.stages.bring import BROUGHT
+from pipeline.stages.artifacts import BroughtModel, FloatModel, QuantizedModel
 from pipeline.stages.calibrate import TOOLS
-from pipeline.stages.parity import Compared, Parity
+from pipeline.stages.parity import ComparedOutputs, Parity
 from targets.base import EngineRunner
 
 if TYPE_CHECKING:
@@ -83,20 +82,20 @@ class AdoptQuantised(Stage):
             written = network.quantised(self.scheme)
             costs = check_written_anew(written.model, self.model.path.name, self.scheme, written.in_float)
             self._check_classes(written.model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
-            path = output / "model.int8.onnx"
+            path = output / BroughtModel.file_name
             onnx.save(written.model, path)
             if self.stands_for_float:
-                onnx.save(network.unrounded(), output / "model.onnx")
+                onnx.save(network.unrounded(), output / FloatModel.file_name)
             notes = [*_changes(written, costs), self._compared(path, network.ending, output)]
         (output / NOTES).write_text(json.dumps([note.model_dump() for note in notes]))
-        (output / BROUGHT).write_text(json.dumps({"recipe": self.scheme.value}))
+        (output / BroughtModel.recipe_file).write_text(json.dumps({"recipe": self.scheme.value}))
         for note in notes:
             progress.say(f"adopt: {note.message}")
 
     def _check_classes(self, found: int) -> None:
         if found != self.classes:
-            there = "its labels name" if self.model.labels else "the data set has"
-            raise DataError(f"{self.model.path} tells {found} classes apart, {there} {self.classes}.")
+            other = "its labels name" if self.model.labels else "the data set has"
+            raise DataError(f"{self.model.path} has {found} classes; {other} {self.classes}.")
 
     def _compared(self, path: Path, ending: "Ending", output: Path) -> ToolchainCheck:
         """Let the file and model.int8.onnx see the same images. Raises CheckpointError if they differ."""
@@ -104,7 +103,8 @@ class AdoptQuantised(Stage):
         Parity.of(pairs).save(output)
         if not pairs:
             raise DataError("None of the evaluation images drawn to check the model can be read.")
-        expected, found = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        expected = np.concatenate([pair.expected for pair in pairs])
+        found = np.concatenate([pair.found for pair in pairs])
         distance = noise_db(expected, found)
         if not distance >= CLOSE_DB:
             raise CheckpointError(
@@ -119,7 +119,7 @@ class AdoptQuantised(Stage):
         )
         return ToolchainCheck(name="as it came", outcome="passed", message=told)
 
-    def _pairs(self, path: Path, ending: "Ending") -> Iterator[Compared]:
+    def _pairs(self, path: Path, ending: "Ending") -> Iterator[ComparedOutputs]:
         from pipeline.models.foreign.original import Original
         from targets.runtime.reference_runner import open_engine
 
@@ -129,9 +129,8 @@ class AdoptQuantised(Stage):
                 expected = [original.infer(image) for image in batch.images]
                 found = _inferred(runner, batch.images, together=self.dynamic_batch)
                 ended = [ending(one, wanted.size) for one, wanted in zip(found, expected, strict=True)]
-                yield (
-                    np.stack([outputs.ravel() for outputs in expected]),
-                    np.stack(ended).astype(np.float32),
+                yield ComparedOutputs(
+                    np.stack([outputs.ravel() for outputs in expected]), np.stack(ended).astype(np.float32)
                 )
 
 
@@ -189,8 +188,8 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def notes_of(product: Product) -> tuple[ToolchainCheck, ...]:
-    """Return what was said of a network that somebody else quantised; nothing of others."""
-    if NOTES not in product.digests:
+def notes_of(model: QuantizedModel) -> tuple[ToolchainCheck, ...]:
+    """Return the notes about a network that another tool quantised; none for others."""
+    if NOTES not in model.product.digests:
         return ()
-    return tuple(ToolchainCheck(**fields) for fields in json.loads(product.file(NOTES).read_text()))
+    return tuple(ToolchainCheck(**fields) for fields in json.loads(model.product.file(NOTES).read_text()))

@@ -1,4 +1,4 @@
-"""Which layer costs how much: sensitivity.json."""
+"""How much the quantisation of each layer costs: sensitivity.json."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from pipeline.stages.quantize import QuantizedNetwork
 
 Sensitivities = TypeAdapter(tuple[LayerSensitivity, ...])
 NO_NOISE_DB = 200.0
-"""Stands for a layer that changes no logit: float32 itself carries about 140 dB."""
+"""The SQNR recorded for a layer that changes no logit: that of float32 itself is about 140 dB."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from calibration.recipe import QuantRecipe, Scheme
+from calibration.recipe import Scheme
 from pipeline.cache.digest import InputFile
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.stages.artifacts import BroughtModel
 from pipeline.stages.calibrate import TOOLS
 
 BROUGHT = "brought.json"
@@ -21,7 +21,7 @@ BROUGHT = "brought.json"
 class Bring(Stage):
     """Take a quantised model of edgec's own as it is, such as from `edgec train --qat`.
 
-    Its layers that are not in 8 bits are left so: the report's coverage names them.
+    Layers that are not in 8 bits stay in float; the report's coverage names them.
     """
 
     name: ClassVar[str] = "bring"
@@ -38,15 +38,11 @@ class Bring(Stage):
 
         with progress.task("check the quantised model", None):
             recipe = check_brought(self.quantized.path, self.scheme, self.image_shape, self.classes)
+        written = output / BroughtModel.file_name
         if self.quantized.parts:
             import onnx
 
-            onnx.save(onnx.load(self.quantized.path), output / "model.int8.onnx")  # as one file
+            onnx.save(onnx.load(self.quantized.path), written)  # as one file
         else:
-            shutil.copyfile(self.quantized.path, output / "model.int8.onnx")
-        (output / BROUGHT).write_text(json.dumps({"recipe": recipe.name}))
-
-
-def brought_recipe(product: Product) -> QuantRecipe:
-    """Return the recipe of the model that was brought."""
-    return QuantRecipe.parse(json.loads(product.file(BROUGHT).read_text())["recipe"])
+            shutil.copyfile(self.quantized.path, written)
+        (output / BroughtModel.recipe_file).write_text(json.dumps({"recipe": recipe.name}))

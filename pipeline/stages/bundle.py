@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from pipeline.bundle.pack import BUILDER, PROGRAM, pack
 from pipeline.bundle.signing import sign_manifest
 from pipeline.cache.digest import InputFile
 from pipeline.cache.own_code import ROOT
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.stages.artifacts import Artifact
 from pipeline.stages.compile import CompiledEngine
+from pipeline.stages.report_files import ReportFiles
+from pipeline.stages.sample import Samples
 from targets.base import BuildState
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.manifest import NAME, Manifest
@@ -28,8 +28,19 @@ SETTINGS = "build.json"
 
 
 @dataclass(frozen=True)
+class PackedBundle(Artifact):
+    """What `Bundle` wrote: one archive, named after the model and the target."""
+
+    @property
+    def path(self) -> Path:
+        """The archive."""
+        (name,) = self.product.digests
+        return self.product.file(name)
+
+
+@dataclass(frozen=True)
 class Bundle(Stage):
-    """Write <model>-<target>.edgec: a gzipped tar whose bytes depend on the contents alone."""
+    """Write <model>-<target>.edgec: a gzipped tar whose bytes depend only on the contents."""
 
     name: ClassVar[str] = "bundle"
     code: ClassVar[tuple[str, ...]] = ("targets/runtime",)
@@ -39,8 +50,8 @@ class Bundle(Stage):
     runner: str
     state: BuildState
     shipped: tuple[str, ...]
-    report: Product
-    samples: Product
+    report: ReportFiles
+    samples: Samples
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     settings: str
@@ -50,7 +61,7 @@ class Bundle(Stage):
     @property
     def top(self) -> str:
         """The folder that the archive unpacks to."""
-        return f"{self.model}-{self.engine.target}"
+        return f"{self.model}-{self.engine.target_name}"
 
     @property
     def file_name(self) -> str:
@@ -63,7 +74,7 @@ class Bundle(Stage):
             files = self._files()
             manifest = Manifest(
                 model=self.model,
-                target=self.engine.target,
+                target=self.engine.target_name,
                 fingerprint=self.engine.fingerprint,
                 engine=f"engine/{self.engine.file_name}",
                 runner=self.runner,
@@ -79,9 +90,8 @@ class Bundle(Stage):
             pack(files, output / self.file_name, top=self.top)
 
     def _pixels(self) -> tuple[int, int] | None:
-        with np.load(self.samples.file(EVALUATION), allow_pickle=False) as held:
-            shape = held["int8"].shape
-        return (int(shape[2]), int(shape[3])) if len(shape) == 4 else None
+        shape = self.samples.logits_shape()
+        return (shape[2], shape[3]) if len(shape) == 4 else None
 
     def _programs(self) -> dict[str, bytes]:
         programs = {PROGRAM: (RUNTIME / "run.py").read_bytes()}
@@ -93,12 +103,12 @@ class Bundle(Stage):
         return {
             **{f"engine/{name}": self.engine.product.file(name).read_bytes() for name in self.shipped},
             **self._programs(),
-            EVALUATION: self.samples.file(EVALUATION).read_bytes(),
+            EVALUATION: self.samples.path.read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),
             "preprocessing.json": (json.dumps(self.preprocessing.as_dict(), indent=1) + "\n").encode(),
             SETTINGS: self.settings.encode(),
-            "report.json": self.report.file("report.json").read_bytes(),
-            "report.html": self.report.file("report.html").read_bytes(),
+            ReportFiles.file_name: self.report.path.read_bytes(),
+            ReportFiles.page: self.report.html.read_bytes(),
             **{
                 f"runtime/{path.relative_to(RUNTIME).as_posix()}": path.read_bytes()
                 for path in sorted(RUNTIME.rglob("*"))

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.stages.artifacts import FloatModel, RangesFile
 from pipeline.stages.image_set import ModelImages
 
 TOOLS = ("onnx", "onnxruntime", "numpy", "opencv-python")
@@ -20,7 +20,7 @@ class Calibrate(Stage):
     name: ClassVar[str] = "calibrate"
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    float_model: Product
+    float_model: FloatModel
     images: ModelImages
     recipe: QuantRecipe
 
@@ -29,6 +29,6 @@ class Calibrate(Stage):
         from calibration.collect import collect
 
         with progress.task("calibrate", len(self.images)) as advance:
-            source = self.float_model.file("model.onnx")
+            source = self.float_model.path
             ranges = collect(source, self.images.batches(), self.recipe, advance)
-        ranges.save(output / "ranges.json")
+        ranges.save(output / RangesFile.file_name)

@@ -1,4 +1,4 @@
-"""recipe=auto: try recipes on part of the calibration images, judge them on the rest."""
+"""recipe=auto: recipes are tried with some calibration images and judged on the others."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,11 +7,23 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe, Scheme
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.stages.artifacts import Artifact, FloatModel
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
+
+
+@dataclass(frozen=True)
+class ChosenRecipe(Artifact):
+    """What `Choose` wrote."""
+
+    file_name: ClassVar[str] = "choice.json"
+
+    @property
+    def recipe(self) -> QuantRecipe:
+        """The recipe that was chosen."""
+        return QuantRecipe.parse(json.loads(self.path.read_text())["recipe"])
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,7 @@ class Choose(Stage):
     name: ClassVar[str] = "choose"
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    float_model: Product
+    float_model: FloatModel
     images: ModelImages
     scheme: Scheme
     budget_seconds: float
@@ -30,8 +42,8 @@ class Choose(Stage):
         """Write choice.json. Raises calibration's errors for a model or images that cannot be used."""
         from calibration.explore.auto import pick_recipe
 
-        shown, held_out = self.images.judges_apart()
-        source = self.float_model.file("model.onnx")
+        shown, held_out = self.images.hold_out()
+        source = self.float_model.path
         with TemporaryDirectory(dir=output) as scratch, progress.task("choose a recipe", None):
             choice = pick_recipe(
                 source, self.scheme, shown.batches, held_out.batches, self.budget_seconds, Path(scratch)
@@ -42,12 +54,7 @@ class Choose(Stage):
                 f"{trial.closeness.agreement:.2%} of {len(held_out)} images, {trial.seconds:.0f} s"
             )
         for skipped in choice.skipped:
-            progress.say(f"choose: {skipped.name}: no time for it in {self.budget_seconds:g} s")
+            progress.say(f"choose: {skipped.name}: not tried, the {self.budget_seconds:g} s were used up")
         trials = [{**asdict(trial), "recipe": trial.recipe.name} for trial in choice.trials]
         record = {"recipe": choice.recipe.name, "trials": trials}
-        (output / "choice.json").write_text(json.dumps(record, indent=1))
-
-
-def chosen(product: Product) -> QuantRecipe:
-    """Return the recipe that `Choose` wrote."""
-    return QuantRecipe.parse(json.loads(product.file("choice.json").read_text())["recipe"])
+        (output / ChosenRecipe.file_name).write_text(json.dumps(record, indent=1))

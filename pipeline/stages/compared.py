@@ -1,4 +1,4 @@
-"""What was timed in alternation with INT8, in words: which graph, in which engine, from which input on."""
+"""Describes what was timed in alternation with INT8: the graph, the engine and the input."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from targets.runtime.measure import Measurement
 VNNI = ("avx512_vnni", "avx_vnni", "amx_int8")
 AS_IT_CAME = "INT8, the network as it came"
 SAME = 0.002
-"""Shares of images that are no further apart count as the same."""
+"""Shares of images that differ by less count as equal."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The measurements that `Measure` made beside the engine's."""
+    """The measurements that the engine's are compared with."""
 
     measured: Measurements
     peer: Peer | None
@@ -35,9 +35,9 @@ class Compared:
 
     @property
     def baseline(self) -> list[Measurement]:
-        """The faster of the user's own network and of model.onnx: what FP32 means. Empty if not measured.
+        """The FP32 baseline: the faster of the user's own network and model.onnx. Empty if not measured.
 
-        Memory is always model.onnx's.
+        The second measurement, of memory, is always that of model.onnx.
         """
         pixels, own = self.measured.runs(PIXELS), self.measured.runs(OWN)
         return [own[0], *pixels[1:]] if self._own_is_faster() else pixels
@@ -129,7 +129,7 @@ class Compared:
         return f"{figures.significant(microseconds)} µs by NumPy and OpenCV, on one thread"
 
     def _saturation(self) -> str:
-        """Say whether the peer's sums saturate on this processor, and what that costs."""
+        """Describe whether the peer's 16-bit sums saturate on this processor, and the effect."""
         assert self.peer is not None  # noqa: S101 - asked for only where there is one
         facts = self.peer.facts
         if facts.agreement_exactly is None:

@@ -9,30 +9,31 @@ from pipeline.cache.digest import value_digest
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from targets.base import CHECKS, Check, Talkative, Target
+from pipeline.stages.artifacts import FloatModel, QuantizedModel
+from targets.base import CHECKS, Check, ReportsProgress, Target
 from targets.registry import find_target
 
 
 @dataclass(frozen=True)
 class CompiledEngine:
-    """What `Compile` made, for what, and where it runs."""
+    """An engine made by `Compile`, with its target and the device that it runs on."""
 
     product: Product
     file_name: str
-    target: str
+    target_name: str
     fingerprint: str
     device: str | None = None
-    """ssh://... if it runs on a device; what that is, is in the fingerprint."""
+    """ssh://... if it runs on a device; the fingerprint says which hardware that is."""
 
     @property
-    def where(self) -> Target:
-        """What opens the engine, at its device if there is one."""
-        return find_target(self.target, self.device)
+    def target(self) -> Target:
+        """The target that opens the engine, on its device if there is one."""
+        return find_target(self.target_name, self.device)
 
-    def heard(self, progress: Progress) -> Target:
-        """As `where`, with `progress` saying what a device says while it works."""
-        target = self.where
-        if isinstance(target, Talkative):
+    def target_reporting_to(self, progress: Progress) -> Target:
+        """Return the target, which passes on to `progress` what a device reports while it works."""
+        target = self.target
+        if isinstance(target, ReportsProgress):
             target.say = progress.say
         return target
 
@@ -43,27 +44,27 @@ class CompiledEngine:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """What the toolchain said while it was built."""
+        """What the toolchain reported while it built the engine."""
         if CHECKS not in self.product.digests:
             return ()
         return tuple(Check(**fields) for fields in json.loads(self.product.file(CHECKS).read_text()))
 
     @property
     def digest(self) -> str:
-        """Changes with the engine's bytes, the toolchain and the device, also among boards of a kind."""
+        """The SHA-256 over the engine's bytes, the toolchain and the very device."""
         return value_digest(
-            [self.product.digests, self.file_name, self.target, self.fingerprint, self.device]
+            [self.product.digests, self.file_name, self.target_name, self.fingerprint, self.device]
         )
 
 
 @dataclass(frozen=True)
 class Compile(Stage):
-    """Let the target's toolchain build the engine."""
+    """Build the engine with the target's toolchain."""
 
     name: ClassVar[str] = "compile"
 
-    float_model: Product
-    int8_model: Product
+    float_model: FloatModel
+    int8_model: QuantizedModel
     target: str
     fingerprint: str
     file_name: str
@@ -71,5 +72,5 @@ class Compile(Stage):
     def run(self, output: Path, progress: Progress) -> None:
         """Write the engine. Raises EngineError."""
         with progress.task(f"compile for {self.target}", None):
-            models = self.int8_model.file("model.int8.onnx"), self.float_model.file("model.onnx")
+            models = self.int8_model.path, self.float_model.path
             find_target(self.target).build(models[0], output / self.file_name, float_model=models[1])

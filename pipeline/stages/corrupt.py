@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.data.corruptions import CORRUPTIONS, parameters_of
 from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
+from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.validate import TOOLS
@@ -25,24 +25,24 @@ SEVERITIES = (1, 3, 5)
 class Corrupt(Stage):
     """Corrupt preprocessed images in every way and run the float model and the engine on them.
 
-    Every corruption and severity sees all of `images`; what is noise in them follows from `seed`.
+    Each corruption at each severity is applied to all of `images`; `seed` decides random noise.
     """
 
     name: ClassVar[str] = "robustness"
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    float_model: Product
+    float_model: FloatModel
     engine: CompiledEngine
     images: ModelImages
     seed: int
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write robustness.json; images that cannot be read take no part, validation has named them."""
+        """Write robustness.json; images that cannot be read are left out, as validation has reported them."""
         corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
         tally = RobustnessTally(list(corruptions))
-        target = self.engine.heard(progress)
+        target = self.engine.target_reporting_to(progress)
         with (
-            ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
+            ReferenceTarget().open(self.float_model.path) as fp32,
             target.open(self.engine.path) as int8,
             progress.task("robustness", len(self.images)) as advance,
         ):
@@ -50,8 +50,8 @@ class Corrupt(Stage):
                 clean = batch.images
                 tally.add(None, fp32.infer(clean), int8.infer(clean), batch.labels)
                 for condition, corruption in corruptions.items():
-                    seen = np.stack([corruption(image, condition[1], self.seed) for image in clean])
-                    tally.add(condition, fp32.infer(seen), int8.infer(seen), batch.labels)
+                    corrupted = np.stack([corruption(image, condition[1], self.seed) for image in clean])
+                    tally.add(condition, fp32.infer(corrupted), int8.infer(corrupted), batch.labels)
                 advance(len(batch.labels))
         preprocessing = self.images.preprocessing
         parameters = parameters_of(preprocessing.height, preprocessing.width)

@@ -1,4 +1,4 @@
-"""Network + labelled images -> diagnosis.json: why FP32 does no better than guessing, if it shows."""
+"""Network + labelled images -> diagnosis.json: why FP32 does no better than guessing, if a cause is found."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,12 +18,10 @@ from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
 from pipeline.report.sections.diagnosis import EXPORT
 
-FILE = "diagnosis.json"
-
 
 @dataclass(frozen=True)
 class Diagnose(Stage):
-    """Try the usual causes on the network as it came, before anything of edgec's is done to it."""
+    """Try the usual causes on the user's network, before edgec changes it."""
 
     name: ClassVar[str] = "diagnose"
     tools: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
@@ -36,17 +34,17 @@ class Diagnose(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write diagnosis.json."""
-        with progress.task("look for what makes FP32 guess", None):
+        with progress.task("look for the cause of FP32's guesses", None):
             subject, where = subject_of(self.model, self.file.path, self.weights, len(self.images.classes))
             found = diagnose(subject, self.images, where, self.images.classes)
-        found.save(output / FILE)
+        found.save(output / "diagnosis.json")
         progress.say(f"diagnose: {found.conclusion}")
 
 
 def subject_of(
     model: KnownModel | ForeignModel, file: Path, weights: str | None, classes: int
 ) -> tuple[TriedNetwork, str]:
-    """Return what to try forms on, and where the lines belong that say which is right."""
+    """Return the network to try input forms on, and the file and table where the right form is configured."""
     if isinstance(model, ForeignModel):
         from pipeline.models.foreign.onnx_file import read_input
 
@@ -60,14 +58,14 @@ def subject_of(
 
 
 def foreign_answers(model: ForeignModel) -> Callable[[InputForm | None, Pixels], Answers]:
-    """Return what says the class of each picture, by the file as it is."""
+    """Return a function that classifies images with the user's file, in a given input form."""
     from pipeline.models.foreign.original import Original
 
     def answers(form: InputForm | None, pixels: Pixels) -> Answers:
-        told = model
+        described = model
         if form is not None:
-            told = replace(model, mean=form.mean, std=form.std, colors=form.colors)
-        original = Original(told)
+            described = replace(model, mean=form.mean, std=form.std, colors=form.colors)
+        original = Original(described)
         return np.array([int(original.infer(image).argmax()) for image in pixels], np.int64)
 
     return answers
@@ -84,12 +82,12 @@ def _known(
     network = load_model(model, file, classes, weights)
 
     def answers(form: InputForm | None, pixels: Pixels) -> Answers:
-        told = model if form is None else form
-        eyes = FromPixels(network, told.mean, told.std).eval()
-        turned = pixels[..., ::-1] if told.colors == "BGR" else pixels
+        tried = model if form is None else form
+        on_pixels = FromPixels(network, tried.mean, tried.std).eval()
+        ordered = pixels[..., ::-1] if tried.colors == "BGR" else pixels
         with torch.inference_mode():
-            whole = torch.from_numpy(np.ascontiguousarray(turned))
-            found = [eyes(whole[i : i + BATCH]).argmax(1) for i in range(0, len(whole), BATCH)]
+            images = torch.from_numpy(np.ascontiguousarray(ordered))
+            found = [on_pixels(images[i : i + BATCH]).argmax(1) for i in range(0, len(images), BATCH)]
             return np.asarray(torch.cat(found).numpy(), np.int64)
 
     return answers

@@ -1,7 +1,7 @@
 """Checkpoint -> model.onnx: opset 17, pixels in, logits out, checked against torch on real images."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,62 +10,36 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cache.digest import InputFile
-from pipeline.cache.stage import Stage
-from pipeline.data.split import Split
-from pipeline.errors import CheckpointError, DataError
 from pipeline.models.opset import OPSET
 from pipeline.models.zoo import KnownModel
-from pipeline.progress import Progress
-from pipeline.stages.parity import Compared, Parity
+from pipeline.stages.checked_export import CheckedExport
+from pipeline.stages.parity import ComparedOutputs
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class Export(Stage):
-    """Write model.onnx with batch normalisation folded into the convolutions, and parity.json."""
+class Export(CheckedExport):
+    """Write a network that edgec knows, with batch normalisation folded into the convolutions."""
 
     name: ClassVar[str] = "export"
     tools: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime")
+    compared_with: ClassVar[str] = "torch"
 
     model: KnownModel
-    classes: int
-    checkpoint: InputFile
     weights: str | None
-    check_images: Split
-    dynamic_batch: bool
-    max_difference: float
 
-    def run(self, output: Path, progress: Progress) -> None:
-        """Export and compare.
-
-        Raises CheckpointError if the weights do not fit or the logits differ, and DataError if no image that
-        they could differ on can be read.
-        """
+    def write(self, path: Path, say: Callable[[str], None]) -> Iterator[ComparedOutputs]:
+        """Load and export the network, and yield the outputs of both for the same images."""
         from pipeline.models.checkpoint import load_model
         from pipeline.models.resnet import take_rgb
 
-        with progress.task("export", None):
-            network = load_model(self.model, self.checkpoint.path, self.classes, self.weights, progress.say)
-            if self.model.colors == "BGR":
-                take_rgb(network)
-            path = output / "model.onnx"
-            write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
-            parity = Parity.of(self._compared(network, path))
-        parity.save(output)
-        progress.say(
-            f"export: largest difference of a logit from torch {parity.max_difference:.1e} "
-            f"on {parity.images} images (allowed: {self.max_difference:g})"
-        )
-        if not parity.images:
-            raise DataError("None of the evaluation images drawn to check the export can be read.")
-        if not parity.max_difference <= self.max_difference:
-            raise CheckpointError(
-                f"The exported model differs from torch by {parity.max_difference:.2e} in a logit; "
-                f"allowed is {self.max_difference:g} (export.max_difference). Extreme weights do this."
-            )
+        network = load_model(self.model, self.file.path, self.classes, self.weights, say)
+        if self.model.colors == "BGR":
+            take_rgb(network)
+        write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)
+        yield from self._compared(network, path)
 
     def _on_pixels(self, network: "nn.Module") -> "nn.Module":
         from pipeline.models.resnet import FromPixels
@@ -73,7 +47,7 @@ class Export(Stage):
         rgb = slice(None, None, -1 if self.model.colors == "BGR" else 1)
         return FromPixels(network, self.model.mean[rgb], self.model.std[rgb]).eval()
 
-    def _compared(self, network: "nn.Module", path: Path) -> Iterator[Compared]:
+    def _compared(self, network: "nn.Module", path: Path) -> Iterator[ComparedOutputs]:
         import torch
 
         from targets.runtime.reference_runner import open_engine
@@ -82,7 +56,7 @@ class Export(Stage):
         with open_engine(path) as runner, torch.inference_mode():
             for batch in self.check_images.readable(self.model.preprocessing, batch_size=8):
                 for part in _parts(batch.images, one_by_one=not self.dynamic_batch):
-                    yield on_pixels(torch.from_numpy(part)).numpy(), runner.infer(part)
+                    yield ComparedOutputs(on_pixels(torch.from_numpy(part)).numpy(), runner.infer(part))
 
 
 def _parts(images: NDArray[np.uint8], one_by_one: bool) -> list[NDArray[np.uint8]]:
@@ -104,13 +78,13 @@ def write_onnx(
             output_names=["logits"],
             opset_version=OPSET,
             dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}} if dynamic_batch else None,
-            dynamo=False,  # the other exporter writes opset 18 at least, and absolute paths into the file
+            dynamo=False,  # the dynamo exporter needs opset 18, and writes absolute paths into the file
         )
     _drop_identities(path)
 
 
 def _drop_identities(path: Path) -> None:
-    """Let nodes read what Identity nodes copy: torch writes equal weights once, and copies of them."""
+    """Remove Identity nodes: torch writes equal weights once, and copies them with Identity."""
     import onnx
 
     model = onnx.load(path)
@@ -126,7 +100,7 @@ def _drop_identities(path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence torch's advice to use its newer exporter, and that it leaves strided slices alone."""
+    """Silence torch's warnings about the old exporter, and about strided slices that it does not fold."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", "Constant folding")

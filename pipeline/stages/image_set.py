@@ -1,4 +1,4 @@
-"""Images of a data set as a network sees them: what most stages are given."""
+"""Images of a data set with a network's preprocessing: the input of most stages."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from pipeline.data.split import Batch, Split
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 16
-JUDGE_EVERY = 4
+HELD_OUT_EVERY = 4
 
 
 @dataclass(frozen=True)
 class ModelImages:
-    """A split, and the preprocessing of the network that it is shown to."""
+    """A split, and the preprocessing that turns its images into a network's input."""
 
     split: Split
     preprocessing: Preprocessing
@@ -27,10 +27,10 @@ class ModelImages:
         """Return the images at these positions, in this order."""
         return replace(self, split=self.split.subset(positions))
 
-    def judges_apart(self) -> tuple["ModelImages", "ModelImages"]:
-        """Return the images to quantise on, and those that judge what comes of it: one in JUDGE_EVERY."""
-        everyone = range(len(self))
-        return self.at([i for i in everyone if i % JUDGE_EVERY]), self.at(everyone[::JUDGE_EVERY])
+    def hold_out(self) -> tuple["ModelImages", "ModelImages"]:
+        """Return the images to quantise with, and those to judge the result on: one in HELD_OUT_EVERY."""
+        every = range(len(self))
+        return self.at([i for i in every if i % HELD_OUT_EVERY]), self.at(every[::HELD_OUT_EVERY])
 
     def stratified(self, count: int) -> "ModelImages":
         """Return `count` of the images, drawn evenly from all classes. Raises DataError for less than one."""
@@ -45,5 +45,5 @@ class ModelImages:
         return (batch.images for batch in self.split.batches(self.preprocessing, BATCH))
 
     def readable(self, batch_size: int) -> Iterator[Batch]:
-        """Yield batches, labels and all, of whatever can be read; validation counts the damage."""
+        """Yield batches of the images that can be read; validation counts the others."""
         return self.split.readable(self.preprocessing, batch_size)

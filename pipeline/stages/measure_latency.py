@@ -1,4 +1,4 @@
-"""Engine -> int8.json, and what it is compared with: latency in alternation, peak memory of each alone."""
+"""Engine -> int8.json, and other runs to compare with: latency in alternation, peak memory of each alone."""
 
 import json
 import tempfile
@@ -14,6 +14,7 @@ from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.sections.int8_coverage import TimedLayer
 from pipeline.report.sections.toolchain_checks import ToolchainCheck
+from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph
@@ -24,29 +25,29 @@ from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement, Settings, from_json, to_json
 
 IMAGES = 64
-"""Different images that the measured runs take in turn."""
+"""How many different images the measured runs use in turn."""
 FINDINGS, INSTRUCTIONS, LAYERS = "findings.json", "instructions.json", "layers.json"
 OWN_GRAPH = "own_graph.json"
 RACE = "race_there"
 """FP32 and INT8 in alternation on a device, in this order."""
 PIXELS, OWN, INT8, PEER, PREPARATION = "fp32", "own", "int8", "peer", "preparation"
-"""What is measured: model.onnx from pixels on, the network as its user runs it, the engine, onnxruntime's own
-INT8, and what the user's network needs before it runs."""
+"""The names of what is measured: model.onnx from pixels on, the network as its user runs it, the engine,
+onnxruntime's own INT8, and the preparation of the input for the user's network."""
 RUNNER = "targets.peers.prepared_input"
 PREPARATION_RUNS = Settings(min_runs=200, max_runs=200, max_seconds=2.0, max_warmup_seconds=0.5)
 MOST_ALTERNATING = 3
-"""Engines that get the time that was asked for; more of them share that of so many."""
+"""Up to so many engines get the configured time each; more of them share the time of so many."""
 MEMORY_RUNS = Settings(min_runs=5, max_runs=5, max_warmup_seconds=0.2)
 
 
 @dataclass(frozen=True)
 class Measure(Stage):
-    """Let clean processes run the code that ships, on the machine that the target names."""
+    """Measure in new processes, with the code that ships, on the target's machine."""
 
     name: ClassVar[str] = "measure"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
-    float_model: Product
+    float_model: FloatModel
     own: OwnGraph
     engine: CompiledEngine
     peer: Peer | None
@@ -57,14 +58,14 @@ class Measure(Stage):
     def run(self, output: Path, progress: Progress) -> None:
         """Write fp32.json and own.json and, if the target is this machine or a device, int8.json.
 
-        Of a target that is this machine, peer.json has the latency of onnxruntime's own INT8. Where an
-        emulator runs the engine, instructions.json has what one inference executes; where layers can be timed
-        one by one, layers.json has what each takes; where FP16 competes, fp16.json has its latency. Where a
-        device runs FP32 too, race_there.json has both.
+        If the target is this machine, peer.json has the latency of onnxruntime's own INT8. If an emulator
+        runs the engine, instructions.json has the number of instructions of one inference. If layers can be
+        timed one by one, layers.json has their times. If FP16 competes, fp16.json has its latency.
+        If a device runs FP32 too, race_there.json has both.
 
-        What runs here alternates, so that a drift of the machine hits all.
+        Everything on this machine is timed in alternation, so that a drift affects all alike.
         """
-        target = self.engine.heard(progress)
+        target = self.engine.target_reporting_to(progress)
         images = first_images(self.images, self.settings.batch)
         counted = target.instructions(self.engine.path, images)
         if counted is not None:
@@ -75,35 +76,39 @@ class Measure(Stage):
         if isinstance(target, OnDevice):
             self._on_device(target, images, output, progress)
         with tempfile.TemporaryDirectory(prefix="edgec-measure-") as scratch:
-            self._here(Path(scratch), images, output, progress)
+            self._on_this_machine(Path(scratch), images, output, progress)
 
     def _on_device(
         self, target: OnDevice, images: NDArray[np.uint8], output: Path, progress: Progress
     ) -> None:
         with progress.task(f"measure on {self.engine.device}", None):
-            there = target.measure(self.engine.path, images, self.settings, self.threads)
-        (output / "int8.json").write_text(to_json([there, there]))  # alone in its process: memory too
+            measured = target.measure(self.engine.path, images, self.settings, self.threads)
+        # it ran alone in its process, so the same measurement has the memory
+        (output / "int8.json").write_text(to_json([measured, measured]))
         fp16 = target.fp16_latency() if isinstance(target, HasFp16) else None
         if fp16:
             (output / "fp16.json").write_text(to_json([fp16]))
         if isinstance(target, RacesFloat):
             with progress.task(f"race FP32 and INT8 on {self.engine.device}", None):
-                fp32 = self.float_model.file("model.onnx")
-                raced = target.race(self.engine.path, fp32, images, self.settings, self.threads)
+                raced = target.race(
+                    self.engine.path, self.float_model.path, images, self.settings, self.threads
+                )
             if raced is not None:
                 (output / f"{RACE}.json").write_text(to_json(raced))
         (output / FINDINGS).write_text(json.dumps([asdict(one) for one in target.findings()]))
 
-    def _here(self, scratch: Path, images: NDArray[np.uint8], output: Path, progress: Progress) -> None:
-        """Measure all that runs on this machine."""
-        own, words = self.own.as_it_came(scratch)
-        (output / OWN_GRAPH).write_text(json.dumps(words))
+    def _on_this_machine(
+        self, scratch: Path, images: NDArray[np.uint8], output: Path, progress: Progress
+    ) -> None:
+        """Measure everything that runs on this machine."""
+        own, description = self.own.as_given(scratch)
+        (output / OWN_GRAPH).write_text(json.dumps(description))
         prepared = str(own.save(scratch / "own.json"))
         engines = {OWN: (RUNNER, Path(prepared))}
         if not self.own.is_quantised:
-            engines = {PIXELS: (ReferenceTarget.runner, self.float_model.file("model.onnx")), **engines}
-        if self.engine.where.runs_here:
-            engines[INT8] = (self.engine.where.runner, self.engine.path)
+            engines = {PIXELS: (ReferenceTarget.runner, self.float_model.path), **engines}
+        if self.engine.target.runs_here:
+            engines[INT8] = (self.engine.target.runner, self.engine.path)
         network = self.peer.network if self.peer is not None else None
         if network is not None:
             engines[PEER] = (RUNNER, network.save(scratch / "peer.json"))
@@ -135,7 +140,7 @@ def first_images(images: ModelImages, batch_size: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Measurements:
-    """What `Measure` wrote, read again; nothing where it did not run."""
+    """The files that `Measure` wrote; none if it did not run."""
 
     product: Product | None
 
@@ -145,7 +150,7 @@ class Measurements:
         return from_json(self._text(name)) if self._has(name) else []
 
     def own_graph(self) -> str:
-        """Return what the user's own network is, in words."""
+        """Return a description of the user's own network."""
         return str(json.loads(self._text(OWN_GRAPH)))
 
     def layers(self) -> tuple[TimedLayer, ...]:
@@ -157,7 +162,7 @@ class Measurements:
         return json.loads(self._text(INSTRUCTIONS)) if self._has(INSTRUCTIONS) else None
 
     def findings(self) -> tuple[ToolchainCheck, ...]:
-        """Return what a device saw besides latency."""
+        """Return a device's findings besides latency."""
         return tuple(ToolchainCheck(**fields) for fields in self._list(FINDINGS))
 
     def _has(self, name: str) -> bool:
@@ -168,5 +173,8 @@ class Measurements:
         return found
 
     def _text(self, name: str) -> str:
-        assert self.product is not None  # noqa: S101 - asked for only where it is there
+        assert self.product is not None  # noqa: S101 - callers check `_has`
         return self.product.file(name).read_text()
+
+
+NO_MEASUREMENTS = Measurements(None)

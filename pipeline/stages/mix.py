@@ -1,4 +1,4 @@
-"""model.int8.onnx + labelled images -> the same, with the fewest layers in float that keep the drop small."""
+"""model.int8.onnx + labelled images -> the same, with as few layers in float as keep the drop small."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,15 @@ from pipeline.progress import Progress
 from pipeline.report.model.certainty import Interval
 from pipeline.report.sections.int8_coverage import FloatLayer, MixedPrecision, conclusion, reason
 from pipeline.report.stats import difference_interval
+from pipeline.stages.artifacts import QuantizedModel
 from pipeline.stages.attribute import NO_NOISE_DB
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.quantize import QuantizedNetwork
 
+MIXED = "mixed.json"
 RANKING_IMAGES = 128
-"""Tuning images on which the layers are put in order; all of them judge the choice."""
+"""How many tuning images rank the layers; the choice is judged on all of them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Mix(Stage):
     """Leave layers in float until the paired interval of the drop on `tuning` ends within `max_drop`.
 
     `max_drop` is in percentage points. `tuning` are neither calibration nor evaluation images. `precision` is
-    the type in which the target runs what stays in float.
+    the type in which the target runs layers in float.
     """
 
     name: ClassVar[str] = "mix"
@@ -50,7 +52,7 @@ class Mix(Stage):
         goal = Goal(self.tuning.batches, labels, _interval, self.max_drop / 100)
         with progress.task("choose layers to leave in float", None) as advance:
             found = quantize_within(
-                produced, self.network.recipe, goal, alone, output / "model.int8.onnx", advance
+                produced, self.network.recipe, goal, alone, output / QuantizedModel.file_name, advance
             )
         mixed = MixedPrecision(
             max_drop_points=self.max_drop,
@@ -71,10 +73,17 @@ class Mix(Stage):
             all_float=_points(found.all_float),
             passes=found.passes,
         )
-        mixed.save(output / "mixed.json")
+        mixed.save(output / MIXED)
         progress.say(f"mix: {conclusion(mixed)}")
         for layer in mixed.layers:
             progress.say(f"mix: {layer.layer}: {reason(layer)}")
+
+
+def mixed_precision(model: QuantizedModel) -> MixedPrecision | None:
+    """Return which layers were left in float to keep the drop small; None if that was not asked for."""
+    if MIXED not in model.product.digests:
+        return None
+    return MixedPrecision.model_validate_json(model.product.file(MIXED).read_text())
 
 
 def _interval(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""How closely model.onnx follows the network that it was written from, on real images: parity.json."""
+"""How closely model.onnx matches the network that it was written from, on real images: parity.json."""
 
 import json
 from collections.abc import Iterable
@@ -11,8 +11,19 @@ from numpy.typing import NDArray
 
 FILE = "parity.json"
 
-Compared = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""What the network and model.onnx say of the same images, of one shape: an image a row."""
+
+@dataclass(frozen=True)
+class ComparedOutputs:
+    """The outputs of a network and of model.onnx for the same images, of one shape: an image a row."""
+
+    expected: NDArray[np.float32]
+    found: NDArray[np.float32]
+    rounded_by: float = 0.0
+    """The rounding error of the network's own precision, as a share of the largest output."""
+
+    def rounding(self) -> float:
+        """Return the largest difference that the network's own precision explains."""
+        return self.rounded_by * float(np.abs(self.expected).max(initial=0.0)) if self.rounded_by else 0.0
 
 
 @dataclass(frozen=True)
@@ -23,13 +34,13 @@ class Parity:
     max_difference: float
 
     @classmethod
-    def of(cls, compared: Iterable[Compared]) -> Self:
-        """Compare batch by batch; without any there are no images."""
+    def of(cls, compared: Iterable[ComparedOutputs]) -> Self:
+        """Compare batch by batch."""
         images, largest = 0, 0.0
-        for expected, found in compared:
+        for batch in compared:
             with np.errstate(invalid="ignore"):  # inf - inf: NaN, which no limit allows
-                largest = float(np.maximum(largest, np.abs(expected - found).max()))
-            images += len(expected)
+                largest = float(np.maximum(largest, np.abs(batch.expected - batch.found).max()))
+            images += len(batch.expected)
         return cls(images, largest)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The float network -> what onnxruntime's own static quantisation makes of it, and how close that is."""
+"""The float network -> onnxruntime's own static quantisation of it, and how closely that agrees."""
 
 import json
 import tempfile
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.stages.artifacts import Artifact
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph
 from targets.errors import TargetError
@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from targets.runtime.exact.session import SessionSettings
 
 CALIBRATED_WITH, COMPARED_ON = 32, 128
-"""Images: few, because the peer is a reading beside the build's own figures."""
-INT8, FACTS = "onnxruntime.int8.onnx", "peer.json"
+"""Numbers of images: few, since the peer is only compared with the build's own figures."""
 
 
 @dataclass(frozen=True)
 class PeerFacts:
-    """What became of the quantisation. `agreement`: the share of images (pixels) of the same top-1 as FP32.
+    """The result of the quantisation. `agreement`: the share of images (pixels) with the same top-1 as FP32.
 
     refused: why there is no INT8 network; the other fields are 0 then.
     """
@@ -44,15 +43,16 @@ class PeerFacts:
 
 
 @dataclass(frozen=True)
-class Peer:
-    """What `QuantizeElsewhere` wrote, read again."""
+class Peer(Artifact):
+    """What `QuantizeElsewhere` wrote."""
 
-    product: Product
+    file_name: ClassVar[str] = "peer.json"
+    model_file: ClassVar[str] = "onnxruntime.int8.onnx"
 
     @property
     def facts(self) -> PeerFacts:
-        """Return how it went."""
-        fields = json.loads(self.product.file(FACTS).read_text())
+        """Return the result."""
+        fields = json.loads(self.path.read_text())
         return PeerFacts(**{**fields, "scale": tuple(fields["scale"]), "offset": tuple(fields["offset"])})
 
     @property
@@ -61,12 +61,7 @@ class Peer:
         facts = self.facts
         if facts.refused is not None:
             return None
-        return PreparedNetwork(self.product.file(INT8), "NCHW", facts.scale, facts.offset)
-
-    @property
-    def digest(self) -> str:
-        """Changes with the network and what is known of it."""
-        return self.product.digest
+        return PreparedNetwork(self.product.file(self.model_file), "NCHW", facts.scale, facts.offset)
 
 
 @dataclass(frozen=True)
@@ -87,15 +82,15 @@ class QuantizeElsewhere(Stage):
         with progress.task("onnxruntime's own INT8", None), tempfile.TemporaryDirectory() as scratch:
             try:
                 network = self.own.behind_pixels(Path(scratch))
-                quantize_static(network, self.calibration.batches(), output / INT8)
-                facts = self._compared(network, output / INT8)
+                quantize_static(network, self.calibration.batches(), output / Peer.model_file)
+                facts = self._compared(network, output / Peer.model_file)
             except (TargetError, CalibrationError) as error:
-                (output / INT8).unlink(missing_ok=True)
+                (output / Peer.model_file).unlink(missing_ok=True)
                 facts = PeerFacts(str(error))
-        (output / FACTS).write_text(json.dumps(asdict(facts)))
+        (output / Peer.file_name).write_text(json.dumps(asdict(facts)))
 
     def _compared(self, network: PreparedNetwork, int8: Path) -> PeerFacts:
-        """Let both classify the evaluation images."""
+        """Classify the evaluation images with both networks."""
         from targets.peers.prepared_input import default_session
         from targets.runtime.exact.session import LADDER, open_session
 

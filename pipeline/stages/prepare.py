@@ -1,13 +1,13 @@
-"""model.onnx + calibration images -> the same network, rewritten so that 8 bits disturb it least."""
+"""model.onnx + calibration images -> the same network, rewritten to lose less accuracy in 8 bits."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 
@@ -19,7 +19,7 @@ class Prepare(Stage):
     name: ClassVar[str] = "prepare"
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    float_model: Product
+    float_model: FloatModel
     images: ModelImages
     recipe: QuantRecipe
 
@@ -28,5 +28,5 @@ class Prepare(Stage):
         from calibration.prepare_float import prepare
 
         with progress.task("prepare", None) as advance:
-            source = self.float_model.file("model.onnx")
-            prepare(source, self.images.batches, self.recipe, output / "model.onnx", advance)
+            source = self.float_model.path
+            prepare(source, self.images.batches, self.recipe, output / FloatModel.file_name, advance)

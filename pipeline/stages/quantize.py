@@ -1,13 +1,13 @@
-"""model.onnx + ranges.json -> model.int8.onnx, the last portable form."""
+"""model.onnx + ranges.json -> model.int8.onnx, the last form that is portable."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from calibration.recipe import QuantRecipe
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.stages.artifacts import FloatModel, QuantizedModel, RangesFile
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 
@@ -19,26 +19,21 @@ if TYPE_CHECKING:
 class QuantizedNetwork:
     """A network in 8 bits, and what it was made from."""
 
-    float_model: Product
-    ranges: Product
-    int8_model: Product
+    float_model: FloatModel
+    ranges: RangesFile
+    int8_model: QuantizedModel
     recipe: QuantRecipe
 
     def produced(self) -> "Produced":
         """Return its files, with the ranges read."""
         from calibration.produce import Produced
-        from calibration.ranges import Ranges
 
-        return Produced(
-            self.float_model.file("model.onnx"),
-            Ranges.load(self.ranges.file("ranges.json")),
-            self.int8_model.file("model.int8.onnx"),
-        )
+        return Produced(self.float_model.path, self.ranges.load(), self.int8_model.path)
 
 
 @dataclass(frozen=True)
 class Quantize(Stage):
-    """Place quantisation into the graph and quantise the weights.
+    """Insert Q/DQ nodes into the graph and quantise the weights.
 
     `images` is None for a recipe that needs only ranges.
     """
@@ -46,8 +41,8 @@ class Quantize(Stage):
     name: ClassVar[str] = "quantize"
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    float_model: Product
-    ranges: Product
+    float_model: FloatModel
+    ranges: RangesFile
     recipe: QuantRecipe
     images: ModelImages | None
 
@@ -55,11 +50,10 @@ class Quantize(Stage):
         """Write model.int8.onnx. Raises calibration's errors if the graph breaks a rule of placement."""
         from calibration.find_parameters import images_read
         from calibration.qdq import quantize
-        from calibration.ranges import Ranges
 
         total = images_read(self.recipe, len(self.images)) if self.images else None
         with progress.task("quantize", total) as advance:
-            ranges = Ranges.load(self.ranges.file("ranges.json"))
+            ranges = self.ranges.load()
             images = self.images.batches() if self.images else ()
-            source = self.float_model.file("model.onnx")
-            quantize(source, ranges, self.recipe, output / "model.int8.onnx", images, advance)
+            source = self.float_model.path
+            quantize(source, ranges, self.recipe, output / QuantizedModel.file_name, images, advance)

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Batch
 from pipeline.progress import Progress
 from pipeline.report.pixel_tally import at_size
+from pipeline.stages.artifacts import Artifact, FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
@@ -23,33 +23,45 @@ from targets.runtime.selftest import EVALUATION
 BATCH = 32
 MOST_IMAGES = 256
 MOST_BYTES = 8 << 20
-"""Of images and the logits of pixels: the bundle has to travel."""
+"""Limit for images and the logits of pixels, since the bundle is sent over networks."""
 
 
 def sample_size(preprocessing: Preprocessing, task: Task, classes: int) -> int:
-    """Return how many images to send along, with the logits of their pixels if these are classified."""
+    """Return how many images to ship, given the size of their logits."""
     pixels = preprocessing.height * preprocessing.width
     logits = 2 * np.float32().nbytes * classes if task is Task.SEGMENT else 0
     return max(1, min(MOST_IMAGES, MOST_BYTES // (pixels * (preprocessing.channels + logits))))
 
 
 @dataclass(frozen=True)
+class Samples(Artifact):
+    """What `TakeSamples` wrote."""
+
+    file_name: ClassVar[str] = EVALUATION
+
+    def logits_shape(self) -> tuple[int, ...]:
+        """Return the shape of the engine's logits: [N, classes], or [N, classes, height, width]."""
+        with np.load(self.path, allow_pickle=False) as held:
+            return tuple(held["int8"].shape)
+
+
+@dataclass(frozen=True)
 class TakeSamples(Stage):
-    """Let the float model and the engine classify a few images, so that a device can compare."""
+    """Classify a few images with the float model and the engine, for the device to compare with."""
 
     name: ClassVar[str] = "sample"
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python")
 
-    float_model: Product
+    float_model: FloatModel
     engine: CompiledEngine
     images: ModelImages
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write evaluation.npz; `targets.runtime.selftest` says what is in it."""
         images, labels, fp32_logits, int8_logits = [], [], [], []
-        target = self.engine.heard(progress)
+        target = self.engine.target_reporting_to(progress)
         with (
-            ReferenceTarget().open(self.float_model.file("model.onnx")) as fp32,
+            ReferenceTarget().open(self.float_model.path) as fp32,
             target.open(self.engine.path) as int8,
             progress.task("sample", len(self.images)) as advance,
         ):
@@ -62,7 +74,7 @@ class TakeSamples(Stage):
                 advance(len(batch.images))
         picture, preprocessing = _picture(), self.images.preprocessing
         np.savez_compressed(
-            output / EVALUATION,
+            output / Samples.file_name,
             images=np.concatenate(images),
             labels=np.concatenate(labels),
             fp32=np.concatenate(fp32_logits),
@@ -73,15 +85,15 @@ class TakeSamples(Stage):
 
 
 def _of_pixels(batch: Batch, fp32: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the labels of pixels, int64 [N, h, w]; what the float model says where nobody labelled them."""
+    """Return the labels of pixels, int64 [N, h, w]; the float model's classes if there are no masks."""
     if batch.masks is None:
-        said: NDArray[np.int64] = fp32.argmax(1)
-        return said
+        classes: NDArray[np.int64] = fp32.argmax(1)
+        return classes
     return np.stack([at_size(mask, fp32.shape[2:]) for mask in batch.masks]).astype(np.int64)
 
 
 def _picture() -> NDArray[np.uint8]:
-    """Return a PNG file, which all decoders read alike: ramps, edges and noise, larger than most inputs."""
+    """Return a PNG file, which all decoders decode alike: ramps, edges and noise, larger than most inputs."""
     y, x = np.indices((311, 407))
     noise = np.random.default_rng(0).integers(0, 64, x.shape)
     planes = [x * 255 // 406, y * 255 // 310, (x // 9 + y // 7) % 2 * 191 + noise]

@@ -6,12 +6,23 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.study_page import CalibrationStudy, Count, Draw
+from pipeline.stages.artifacts import Artifact, FloatModel
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
+
+
+@dataclass(frozen=True)
+class StudyFile(Artifact):
+    """What `Study` wrote."""
+
+    file_name: ClassVar[str] = "study.json"
+
+    def load(self) -> CalibrationStudy:
+        """Read it."""
+        return CalibrationStudy.model_validate_json(self.path.read_text())
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,7 @@ class Study(Stage):
 
     model: str
     dataset: str
-    float_model: Product
+    float_model: FloatModel
     images: ModelImages
     recipe: QuantRecipe
     most: int
@@ -33,19 +44,19 @@ class Study(Stage):
         """Write study.json. Raises calibration's errors for a model or images that cannot be used."""
         from calibration.explore.image_count import ENOUGH_DB, Design, Pool, enough, study
 
-        pool, judges = self.images.judges_apart()
+        pool, held_out = self.images.hold_out()
         counts = tuple(2**k for k in range(3, 20) if 2**k <= min(self.most, len(pool)))
         design = Design(counts or (min(self.most, len(pool)),), tuple(range(self.draws)))
         total = len(design.counts) * self.draws
         source = Pool(len(pool), lambda chosen: pool.at(chosen).batches())
         with TemporaryDirectory(dir=output) as scratch, progress.task("study", total) as advance:
-            model = self.float_model.file("model.onnx")
-            points = study(model, self.recipe, source, judges.batches, Path(scratch), design, advance)
+            model = self.float_model.path
+            points = study(model, self.recipe, source, held_out.batches, Path(scratch), design, advance)
         found = CalibrationStudy(
             model=self.model,
             recipe=self.recipe.name,
             dataset=self.dataset,
-            judged_on=len(judges),
+            judged_on=len(held_out),
             counts=tuple(
                 Count(
                     images=point.images,
@@ -59,4 +70,4 @@ class Study(Stage):
             tolerance_db=ENOUGH_DB,
             enough=enough(points),
         )
-        found.save(output / "study.json")
+        found.save(output / StudyFile.file_name)

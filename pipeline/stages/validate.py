@@ -1,6 +1,6 @@
 """Engine + evaluation images -> accuracy.json: FP32 and INT8 on the same pixels.
 
-A device on which FP16 competes with INT8 gives accuracy_fp16.json too, with FP16 in INT8's place.
+If FP16 competes with INT8 on the device, accuracy_fp16.json has FP32 and FP16 as well.
 """
 
 from contextlib import ExitStack
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.data.dataset import Dataset
 from pipeline.data.split import Batch, Sample
@@ -20,6 +19,7 @@ from pipeline.progress import Progress
 from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.pixel_tally import PixelTally
 from pipeline.report.sections.provenance import SkippedImage
+from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
@@ -31,22 +31,22 @@ TALLIES: dict[Task, type[AccuracyTally | PixelTally]] = {
     Task.SEGMENT: PixelTally,
 }
 BATCHES = {Task.CLASSIFY: 32, Task.SEGMENT: 4}
-"""Images at a time; the logits of their pixels take much memory."""
-ACCURACY, ACCURACY_FP16 = "accuracy.json", "accuracy_fp16.json"
+"""Batch sizes; the logits of pixels take much memory."""
+ACCURACY, ACCURACY_FP16, SKIPPED = "accuracy.json", "accuracy_fp16.json", "skipped.json"
 TOOLS = ("onnxruntime", "numpy", "opencv-python", "scipy")
 SkippedImages = TypeAdapter(tuple[SkippedImage, ...])
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """The other images of the data set that is validated on: an evaluation image among them is an error."""
+    """The training images of the data set: an evaluation image among them is an error."""
 
     dataset: Dataset
     digest: str
-    """Of the training images, or of the files that they are packed in."""
+    """The digest of the training images, or of the files that they are packed in."""
 
     def refuse_leak(self) -> None:
-        """Raise DataError naming what is in both."""
+        """Raise DataError naming images that are in both splits."""
         self.dataset.refuse_leak()
 
 
@@ -57,7 +57,7 @@ class Validate(Stage):
     name: ClassVar[str] = "validate"
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
-    float_model: Product
+    float_model: FloatModel
     engine: CompiledEngine
     images: ModelImages
     training: TrainingImages | None = None
@@ -77,9 +77,9 @@ class Validate(Stage):
             skipped.append(SkippedImage(name=sample.name, reason=reason))
             progress.say(f"validate: skipped {sample.name}: {reason}")
 
-        target = self.engine.heard(progress)
+        target = self.engine.target_reporting_to(progress)
         with ExitStack() as opened:
-            fp32 = opened.enter_context(ReferenceTarget().open(self.float_model.file("model.onnx")))
+            fp32 = opened.enter_context(ReferenceTarget().open(self.float_model.path))
             engines = {ACCURACY: opened.enter_context(target.open(self.engine.path))}
             if isinstance(target, HasFp16):
                 engines[ACCURACY_FP16] = opened.enter_context(target.open_fp16(self.engine.path))
@@ -92,7 +92,7 @@ class Validate(Stage):
                 advance(len(batch.samples))
         for name, tally in tallies.items():
             tally.accuracy(ReferenceTarget.origin, target.origin).save(output / name)
-        (output / "skipped.json").write_bytes(SkippedImages.dump_json(tuple(skipped)))
+        (output / SKIPPED).write_bytes(SkippedImages.dump_json(tuple(skipped)))
 
 
 def count(

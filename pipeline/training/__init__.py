@@ -1,1 +1,1 @@
-"""Training on this machine's CPU: one recipe, resumable to the bit."""
+"""Training on this machine: one recipe; a resumed run gives the same bits."""

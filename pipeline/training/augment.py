@@ -1,4 +1,4 @@
-"""Random changes of a batch; crops and flips on uint8 tensors: a fourth of the memory traffic of floats."""
+"""Random augmentations of a batch. Crops and flips work on uint8, with a fourth of the memory traffic."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def random_crop(images: Tensor, margin: int, random: torch.Generator) -> Tensor:
-    """Shift each of uint8 [N, H, W, C] by up to `margin` pixels each way; black comes in from outside."""
+    """Shift each image of uint8 [N, H, W, C] by up to `margin` pixels each way; the border becomes black."""
     n, height, width, _ = images.shape
     padded = functional.pad(images, (0, 0, margin, margin, margin, margin))
     top, left = torch.randint(0, 2 * margin + 1, (2, n, 1), generator=random)

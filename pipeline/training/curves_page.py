@@ -1,4 +1,4 @@
-"""training.html: the curves of a run while it runs, and its confusion matrix when it is done."""
+"""training.html: the curves of a run, and its confusion matrix when it has finished."""
 
 from collections.abc import Sequence
 from html import escape
@@ -30,7 +30,7 @@ def render(
     judgement: Judgement | None,
     finished: bool,
 ) -> str:
-    """Return the page; until the run is finished, a browser reads it again every few seconds."""
+    """Return the page; until the run has finished, browsers reload it every few seconds."""
     refresh = "" if finished else f'<meta http-equiv="refresh" content="{REFRESH_S}">'
     state = "finished" if finished else "running"
     parts = [
@@ -45,7 +45,7 @@ def render(
 
 
 def curves(history: Sequence[EpochRecord]) -> list[LineChart]:
-    """Return the charts of loss and of error over epochs; the watched images' too where there are some."""
+    """Return the charts of loss and error over epochs, also those of watched images if there are any."""
     loss: dict[str, Points] = {"as learned": [(r.epoch, r.loss) for r in history]}
     error: dict[str, Points] = {"as learned": [(r.epoch, 100 * (1 - r.accuracy)) for r in history]}
     watched = [(r.epoch, r.watched) for r in history if r.watched is not None]
@@ -67,23 +67,23 @@ def _judged(judgement: Judgement, classes: Sequence[str]) -> list[str]:
         f" {judgement.balanced_accuracy:.2%}, in float32</p>",
         "<h3>Most frequent confusions</h3><ul>",
         *(
-            f"<li>{escape(classes[true])} taken for {escape(classes[told])}:"
+            f"<li>{escape(classes[true])} taken for {escape(classes[predicted])}:"
             f" {n} of {confusion[true].sum()}</li>"
-            for true, told, n in most_confused(confusion)
+            for true, predicted, n in most_confused(confusion)
         ),
-        '</ul><h3>Confusion matrix</h3><p>Rows: the class, columns: what was said.</p><div class="wide">',
+        '</ul><h3>Confusion matrix</h3><p>Rows: true class, columns: predicted class.</p><div class="wide">',
         _table(confusion, classes),
         "</div>",
     ]
 
 
 def most_confused(confusion: NDArray[np.int64], limit: int = WORST) -> list[tuple[int, int, int]]:
-    """Return the largest counts beside the diagonal: true class, predicted class, images."""
+    """Return the largest counts off the diagonal: true class, predicted class, images."""
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     pairs = [(int(i // len(wrong)), int(i % len(wrong))) for i in order]
-    return [(true, told, int(wrong[true, told])) for true, told in pairs if wrong[true, told]]
+    return [(i, j, int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
 
 
 def _table(confusion: NDArray[np.int64], classes: Sequence[str]) -> str:

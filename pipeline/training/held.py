@@ -1,4 +1,4 @@
-"""Training images, decoded once and held in memory."""
+"""Training images, decoded once and kept in memory."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from pipeline.models.model import Model
 from pipeline.progress import Progress
 
 HELD_LIMIT = 8 * 2**30
-"""Bytes of decoded training images."""
+"""The most bytes of decoded training images."""
 
 
 def held_in_memory(split: Split, model: Model, progress: Progress) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What a float network gets right and wrong on a split."""
+"""The accuracy and confusions of a float network on a split."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Judgement:
 
     @property
     def right(self) -> int:
-        """Images whose class was told."""
+        """Images that are classified correctly."""
         return int(np.trace(self.confusion))
 
     @property
@@ -41,14 +41,14 @@ class Judgement:
 
     @property
     def balanced_accuracy(self) -> float:
-        """The mean over classes of the share that was told: rare ones count as much as common ones."""
+        """The mean over classes of the share of correct images: all classes have the same weight."""
         per_class = self.confusion.sum(1)
         there = per_class > 0
         return float(np.mean(np.diag(self.confusion)[there] / per_class[there])) if there.any() else 0.0
 
 
 def judge(network: nn.Module, model: KnownModel, split: Split, advance: Advance) -> Judgement:
-    """Classify all readable images of `split` in float32. The network keeps the mode it is in."""
+    """Classify all readable images of `split` in float32. The network's mode is restored."""
     batches = split.batches(model.preprocessing, BATCH)
     return judge_batches(network, model, batches, len(split.classes), advance)
 
@@ -56,7 +56,7 @@ def judge(network: nn.Module, model: KnownModel, split: Split, advance: Advance)
 def judge_batches(
     network: nn.Module, model: KnownModel, batches: Iterable[Batch], classes: int, advance: Advance
 ) -> Judgement:
-    """As `judge`, on batches that may be kept and judged again."""
+    """As `judge`, on batches that may be reused."""
     device = next(network.parameters()).device
     training = {module: module.training for module in network.modules()}
     eyes = FromPixels(network, model.mean, model.std).eval().to(device)

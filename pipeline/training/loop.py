@@ -1,4 +1,4 @@
-"""Train a network on a data set, from the start or from where a killed run stopped."""
+"""Trains a network on a data set, from the start or from where an earlier run stopped."""
 
 import json
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ SILENT = Silent()
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The final weights, and what they do on the evaluation images; None without such images."""
+    """The final weights, and their accuracy on the evaluation images; None if there are none."""
 
     weights: Path
     history: tuple[EpochRecord, ...]
@@ -38,14 +38,14 @@ class TrainResult:
 def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> TrainResult:
     """Train as `config` says into the folder `output`, or resume the run that is in it.
 
-    A run that was killed and resumed ends with the same bits as one that was not, on the same CPU. Unless
-    they are watched, the evaluation images are used once, after the last epoch. Raises PipelineError for
-    settings, images or a folder that cannot be used.
+    On the same CPU, a run that was killed and resumed ends with the same bits as an uninterrupted one. The
+    evaluation images are used only once, after the last epoch, unless they are watched. Raises PipelineError
+    for settings, images or a folder that cannot be used.
     """
     model = find_model(config.model)
     location = config.data or model.data
     if location is None:
-        raise UsageError(f"{model.name} has no data set of its own. Name one with --data.")
+        raise UsageError(f"{model.name} has no data set of its own. Give one with --data.")
     dataset = in_order(open_dataset(location, config.labels), config.class_order)
     classes = model.classes_for(len(dataset.classes))
     split, watch = learned_and_watched(config, dataset, model)
@@ -73,7 +73,7 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
 
 @dataclass(frozen=True)
 class Run:
-    """The epochs of one run, and what is kept and shown of them."""
+    """The epochs of one run; saves and shows their results."""
 
     trainer: Trainer
     folder: RunFolder
@@ -82,7 +82,7 @@ class Run:
     progress: Progress
 
     def epochs(self, images: Tensor, labels: Tensor) -> list[EpochRecord]:
-        """Train the epochs that the folder does not have yet, keeping each; return the whole history."""
+        """Train and save the epochs that the folder does not have yet; return the whole history."""
         trainer, config = self.trainer, self.trainer.config
         history = self.folder.restore(trainer)
         if history:
@@ -105,7 +105,7 @@ class Run:
         return history
 
     def best(self) -> nn.Module:
-        """Return the network to keep: of the best epoch where there is patience, else of the last."""
+        """Return the network of the best epoch if `patience` is set, else of the last."""
         network = self.trainer.outcome
         if self.trainer.config.patience:
             network.load_state_dict(read_weights(self.folder.best), strict=False)
@@ -141,7 +141,7 @@ def _told_to_machines(judgement: Judgement, classes: tuple[str, ...]) -> dict[st
 
 
 def _decide(trainer: Trainer, images: Tensor, labels: Tensor, digest: str) -> Decisions:
-    """Settle at the start of a run what later parts of it must do the same way."""
+    """Make the decisions that all parts of a run must share, at its start."""
     config = trainer.config
     trainer.move(find_device(config.device))
     threads = config.threads or torch.get_num_threads()
@@ -157,15 +157,13 @@ def _decide(trainer: Trainer, images: Tensor, labels: Tensor, digest: str) -> De
 
 
 def _follow(decisions: Decisions, trainer: Trainer, digest: str) -> None:
-    """Compute as decided. Raises UsageError where that would not give the same bits."""
+    """Apply the decisions. Raises UsageError if this machine would not give the same bits."""
     for what, begun, now in (
         ("torch", decisions.torch, torch.__version__),
         ("training images", decisions.data_digest, digest),
     ):
         if begun != now:
-            raise UsageError(
-                f"The run was begun with {what} {begun}, now there is {now}. Use another folder."
-            )
+            raise UsageError(f"The run began with {what} {begun}, and now it is {now}. Use another folder.")
     torch.set_num_threads(decisions.threads)
     trainer.move(find_device(decisions.device))
     trainer.bf16 = decisions.bf16

@@ -9,8 +9,8 @@ from pipeline.training.settings import TrainConfig
 def make_optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.SGD:
     """Make SGD with Nesterov momentum; weight decay only on convolutions and matrices.
 
-    Decay on batch norm's scales and on biases only hurts: Goyal et al. 2017, "Accurate, Large Minibatch SGD",
-    section 5.1; He et al. 2019, "Bag of Tricks", section 3.1.
+    Decay on batch norm's scales and on biases reduces accuracy: Goyal et al. 2017, "Accurate, Large Minibatch
+    SGD", section 5.1; He et al. 2019, "Bag of Tricks", section 3.1.
     """
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
@@ -27,7 +27,7 @@ def make_optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.SGD:
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
-    """Return the rate for one step of `steps`: linear up in the warm-up, then linear to zero or in drops."""
+    """Return the rate for one step of `steps`: linear warm-up, then a linear decay to zero, or drops."""
     done = (step + 1) / (steps + 1)  # never exactly zero
     if done < config.warm_up:
         return config.peak_learning_rate * done / config.warm_up
@@ -37,7 +37,7 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
 
 
 def class_weights(labels: Tensor, classes: int, how: str) -> Tensor | None:
-    """Return float [classes] for the loss, 1 on average over the images `labels`; None for "equal".
+    """Return the classes' weights in the loss, float [classes], 1 on average over `labels`; None for "equal".
 
     "balanced" is proportional to 1 / count: every class adds as much to the loss. "root" is the square root
     of that, between both (Mahajan et al. 2018, section 2.2). A class without images counts 0.

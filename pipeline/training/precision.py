@@ -1,4 +1,4 @@
-"""Where to compute, and whether bf16 is faster than fp32 there: on a CPU it takes AVX512-BF16 or AMX."""
+"""Chooses the device, and bf16 if it is faster than fp32 there: CPUs need AVX512-BF16 or AMX for that."""
 
 import copy
 import time
@@ -13,10 +13,10 @@ ROUNDS = 3
 
 
 def find_device(wanted: str) -> torch.device:
-    """Return the device for "auto", "cpu" or "cuda". Raises UsageError if it is not there."""
+    """Return the device for "auto", "cpu" or "cuda". Raises UsageError if it does not exist."""
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
-        raise UsageError('There is no CUDA device here that torch can use. Set device = "cpu" or "auto".')
+        raise UsageError('torch finds no CUDA device on this machine. Set device = "cpu" or "auto".')
     return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 

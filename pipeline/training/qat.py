@@ -1,7 +1,7 @@
-"""Quantisation-aware fine-tuning: train the quantised network itself, from a quantised model's numbers.
+"""Quantisation-aware fine-tuning of a quantised model.
 
 The network that learns is the Q/DQ graph (`calibration.fake_quant`), so what is exported computes what was
-trained. The loss is the cross-entropy of the labels, and the KL divergence from the float network's answers
+trained. The loss is the cross-entropy of the labels, and the KL divergence from the float network's outputs
 (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, at temperature 1).
 """
 
@@ -48,7 +48,7 @@ SILENT = Silent()
 
 @dataclass(frozen=True)
 class QatResult:
-    """The trained Q/DQ graph, and how often onnxruntime gives the trained network's answer for it."""
+    """The trained Q/DQ graph, and how often its top-1 in onnxruntime is that of the trained network."""
 
     quantized: Path
     history: tuple[EpochRecord, ...]
@@ -58,7 +58,7 @@ class QatResult:
 
 @dataclass(frozen=True)
 class QatStart:
-    """What is trained: a float graph, where it is quantised, and the numbers to begin with."""
+    """What training starts from: a float graph, its placement of quantisation, and its parameters."""
 
     graph: OnnxGraph
     placement: Placement
@@ -67,18 +67,18 @@ class QatStart:
 
     @classmethod
     def of(cls, build: Build) -> "QatStart":
-        """Take a build's quantised model."""
-        graph = OnnxGraph.load(build.prepared_model.file("model.onnx"))
+        """Start from a build's quantised model."""
+        graph = OnnxGraph.load(build.prepared_model.path)
         placement = place(graph, build.recipe)
-        start = read_parameters(build.quantized_model.file(QUANTIZED), graph, placement)
+        start = read_parameters(build.quantized_model.path, graph, placement)
         return cls(graph, placement, build.recipe, start)
 
 
 def train_quantized(config: QatConfig, output: Path, progress: Progress = SILENT) -> QatResult:
     """Train as `config` says into the folder `output`, or resume the run that is in it.
 
-    Writes model.int8.onnx, a Q/DQ graph with the nodes of the quantised model it began as, and qat.json. The
-    evaluation images decide nothing: some check that onnxruntime agrees. Raises PipelineError or
+    Writes model.int8.onnx, a Q/DQ graph with the nodes of the quantised model that it started from, and
+    qat.json. Evaluation images are only used to check that onnxruntime agrees. Raises PipelineError or
     CalibrationError for settings, images or a folder that cannot be used.
     """
     build = Build(_start_of(config, output), progress)
@@ -100,10 +100,10 @@ def train_quantized(config: QatConfig, output: Path, progress: Progress = SILENT
             with progress.task(f"epoch {number} of {config.epochs}", trainer.steps(len(images))) as advance:
                 history.append(trainer.epoch(number, images, labels, advance))
             folder.save(trainer, history)
-            told = history[-1]
+            last = history[-1]
             progress.say(
-                f"epoch {number} of {config.epochs}  loss {told.loss:.4f}  training accuracy "
-                f"{told.accuracy:.2%} in INT8  {told.seconds:.0f} s"
+                f"epoch {number} of {config.epochs}  loss {last.loss:.4f}  training accuracy "
+                f"{last.accuracy:.2%} in INT8  {last.seconds:.0f} s"
             )
         quantized = trainer.export(output / QUANTIZED)
         check = build.evaluation.stratified(CHECK_IMAGES, seed=0)
@@ -115,7 +115,7 @@ def train_quantized(config: QatConfig, output: Path, progress: Progress = SILENT
 
 
 def _check_trainable(recipe: QuantRecipe) -> None:
-    """Raise UsageError for a recipe whose result training would not keep."""
+    """Raise UsageError for a recipe whose correction training would undo."""
     for one in recipe.of_kind(Correction):
         if one.undone_by_training:
             raise UsageError(
@@ -127,7 +127,7 @@ def _check_trainable(recipe: QuantRecipe) -> None:
 class QatTrainer:
     """Trains a fake-quantised network on images uint8 [N, H, W, C] and labels int64 [N] held in memory.
 
-    All that is random follows from the seed and the number of the epoch.
+    Randomness depends only on the seed and the number of the epoch.
     """
 
     def __init__(self, config: QatConfig, subject: QatStart) -> None:
@@ -139,16 +139,16 @@ class QatTrainer:
         self._rates = [group["lr"] for group in self.optimiser.param_groups]
 
     def state(self) -> dict[str, Any]:
-        """Return all that an epoch changes."""
+        """Return everything that an epoch changes."""
         return {"model": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
         self.network.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
 
     def steps(self, images: int) -> int:
-        """Return the steps of an epoch."""
+        """Return the number of steps in an epoch."""
         return -(-images // self.config.batch_size)
 
     def epoch(self, number: int, images: Tensor, labels: Tensor, advance: Advance) -> EpochRecord:
@@ -174,7 +174,7 @@ class QatTrainer:
         )
 
     def step(self, batch: NDArray[np.uint8], wanted: Tensor) -> tuple[float, int]:
-        """Take one optimiser step; return its loss and how many were right."""
+        """Take one optimiser step; return the loss and the number of correct images."""
         with torch.no_grad():
             target, _ = self.teacher.run(batch)
         found = self.network(batch)
@@ -197,7 +197,7 @@ class QatTrainer:
         return path
 
     def agreement(self, quantized: Path, batches: list[NDArray[np.uint8]]) -> float:
-        """Return the share of images for which the exported graph, as written, gives the network's answer."""
+        """Return the share of images for which the exported graph has the network's top-1."""
         with torch.no_grad():
             trained = np.concatenate([self.network(batch).numpy() for batch in batches])
         return closeness(trained, logits(quantized, batches, as_written=True)).agreement
@@ -210,13 +210,13 @@ class QatTrainer:
         return np.ascontiguousarray(changed.numpy())
 
     def _set_rates(self, done: float) -> None:
-        """Let the learning rates fall as half a cosine."""
+        """Set the learning rates of a cosine decay."""
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _start_of(config: QatConfig, output: Path) -> BuildConfig:
-    """The build whose quantised model is trained on."""
+    """The configuration of the build whose quantised model is trained."""
     return BuildConfig.model_validate(
         {
             "model": config.model,

@@ -1,4 +1,4 @@
-"""What can be chosen about a training run."""
+"""The settings of training runs."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TrainConfig(BaseModel):
-    """Everything that decides the weights, apart from the machine. The defaults train ResNet-20 well.
+    """All settings that decide the weights, apart from the machine. The defaults suit ResNet-20.
 
     The recipe: SGD with Nesterov momentum, the learning rate rising linearly to its peak and falling
     linearly to zero, label smoothing, random crops and flips, smaller images in the first epochs. To
@@ -22,10 +22,12 @@ class TrainConfig(BaseModel):
     class_order: Literal["numbers", "text"] | None = None  # of classes that are numbers: 2 or 10 first
     initial: Path | None = None  # weights to start from; None: random ones
     weights: str | None = None  # which of its weights: ema, raw, or a place in it
-    new_head: bool = False  # take all but the classifier from `initial`: its classes may be others
-    thaw: float = Field(default=0, ge=0, le=1)  # share of epochs: stages learn one by one, the head first
+    new_head: bool = False  # take all but the classifier from `initial`, whose classes may differ
+    thaw: float = Field(
+        default=0, ge=0, le=1
+    )  # share of epochs in which stages are unfrozen one by one, the head first
     silent_branches: bool = False  # zero the last norm's scale in each block (Goyal et al. 2017, 5.1)
-    images: int | None = Field(default=None, ge=2)  # learn from so many, evenly of all classes; None: all
+    images: int | None = Field(default=None, ge=2)  # train on so many images, stratified by class; None: all
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)  # batch normalisation needs two
@@ -70,10 +72,10 @@ class TrainConfig(BaseModel):
 
 
 class QatConfig(BaseModel):
-    """Everything that decides quantisation-aware fine-tuning, apart from the machine.
+    """All settings of quantisation-aware fine-tuning, apart from the machine.
 
-    It begins as the model quantised by `recipe`, with the ranges of that, and goes on by Adam, whose rates
-    fall as half a cosine. Rates are in steps of the weights' grids, in mean biases, in logarithms of scales.
+    It starts from the model quantised by `recipe`, with its ranges, and uses Adam with a cosine decay of the
+    learning rates. Rates are in steps of the weights' grids, in mean biases, in logarithms of scales.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

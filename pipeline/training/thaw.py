@@ -1,6 +1,6 @@
-"""Fine-tuning by stages: the head learns first, then the stages join in, from the last to the stem.
+"""Gradual unfreezing: the head is trained first, then the stages join in, from the last to the stem.
 
-Early stages hold what every picture has in common and need to change least (Yosinski et al. 2014, "How
+Early stages extract features that most images share, and need the least change (Yosinski et al. 2014, "How
 transferable are features in deep neural networks?"; Howard and Ruder 2018, "gradual unfreezing").
 """
 
@@ -12,10 +12,10 @@ from pipeline.models.resnet import classifier
 
 
 def thawed(network: nn.Module, epoch: int, epochs: int, share: float) -> int:
-    """Let the right stages learn in `epoch` of `epochs`, and return how many.
+    """Unfreeze the stages that are trained in `epoch` of `epochs`, and return their number.
 
-    Over the first `share` of the epochs they thaw one by one. A frozen stage has no gradients, and its norms
-    keep their statistics.
+    Over the first `share` of the epochs they are unfrozen one by one. A frozen stage has no gradients, and
+    its norms keep their statistics.
     """
     stages = stages_from_the_head(network)
     through = (epoch - 1) / (share * epochs) if share else 1.0

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pipeline.errors import UsageError
 from pipeline.models import resnet
-from pipeline.models.checkpoint import load_backbone, load_model
+from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Advance
 from pipeline.training import augment
@@ -26,8 +26,8 @@ from pipeline.training.training_run import EpochRecord
 class Trainer:
     """Trains one network on images uint8 [N, H, W, C] and labels int64 [N] that are held in memory.
 
-    All that is random follows from the seed and the number of the epoch, so an epoch needs nothing of the
-    ones before it but their state.
+    Randomness depends only on the seed and the number of the epoch, so that a run can resume from the state
+    after any epoch.
     """
 
     def __init__(self, config: TrainConfig, model: KnownModel, classes: int) -> None:
@@ -47,9 +47,9 @@ class Trainer:
         self._pixels = resnet.FromPixels(self.network, model.mean, model.std)
 
     def move(self, device: torch.device) -> None:
-        """Compute on `device` from now on."""
+        """Move everything to `device`."""
         self.device = device
-        self._pixels.to(device)  # the network is a part of it
+        self._pixels.to(device)  # it includes the network
         if self.average is not None:
             self.average.to(device)
         if self.class_weights is not None:
@@ -57,23 +57,23 @@ class Trainer:
 
     @property
     def outcome(self) -> nn.Module:
-        """The network to be judged and kept: the average, where there is one."""
+        """The network to evaluate and save: the average, if there is one."""
         return self.network if self.average is None else self.average.module
 
     def state(self) -> dict[str, Any]:
-        """Return all that an epoch changes."""
+        """Return everything that an epoch changes."""
         state = {"model": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
         return state if self.average is None else state | {"average": self.average.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
         self.network.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
     def steps(self, images: int) -> int:
-        """Return the steps of an epoch; images after the last full batch wait for another epoch's order."""
+        """Return the number of steps in an epoch; images after the last full batch are left out of it."""
         return max(1, images // self.config.batch_size)
 
     def epoch(self, number: int, images: Tensor, labels: Tensor, advance: Advance) -> EpochRecord:
@@ -106,7 +106,7 @@ class Trainer:
     def step(
         self, batch: Tensor, wanted: Tensor, side: int, rate: float, random: torch.Generator
     ) -> tuple[float, int]:
-        """Take one optimiser step on uint8 [N, H, W, C]; return its loss and how many were right."""
+        """Take one optimiser step on uint8 [N, H, W, C]; return the loss and the number of correct images."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         inputs, wanted = self._inputs(batch.to(self.device), side, random), wanted.to(self.device)
@@ -157,8 +157,9 @@ def _initial(config: TrainConfig, model: KnownModel, classes: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_seed(config.seed, 0))
         if config.initial is not None:
-            load = load_backbone if config.new_head else load_model
-            return load(model, config.initial, classes, config.weights)
+            return load_model(
+                model, config.initial, classes, config.weights, new_head=config.new_head
+            ).train()
         network = resnet.build(model.architecture, model.channels, classes)
     if config.silent_branches:
         resnet.silence_branches(network)
@@ -166,7 +167,7 @@ def _initial(config: TrainConfig, model: KnownModel, classes: int) -> nn.Module:
 
 
 def _moved(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Average with a decay that grows to `decay`, so that the first weights do not count for long.
+    """Return an averaging function with a decay that grows to `decay`, so that early weights fade soon.
 
     min(decay, (1 + n) / (10 + n)), as in TensorFlow's ExponentialMovingAverage.
     """

@@ -8,7 +8,7 @@ best.safetensors     weights of the epoch with the lowest held-out loss, if `pat
 weights.safetensors  the final weights; there once the run is finished
 evaluation.json      what they get right on the evaluation images
 
-Each file is written beside its place and renamed into it, so that a kill leaves the old one or the new one.
+Each file is replaced atomically, so that a kill leaves the old one or the new one.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ from pipeline.training.settings import QatConfig, TrainConfig
 
 
 class Decisions(BaseModel):
-    """What was found on this machine, kept so that a resumed run computes the same bits."""
+    """Decisions made on this machine, saved so that a resumed run computes the same bits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +54,7 @@ class RunRecord(BaseModel):
 
 
 class Watched(BaseModel):
-    """What the weights after an epoch do on images that are not learned from."""
+    """Loss and accuracy after an epoch on images that are not trained on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,7 +64,7 @@ class Watched(BaseModel):
 
 
 class EpochRecord(BaseModel):
-    """One line of the history; loss and accuracy are of the augmented images as they were learned."""
+    """One line of the history; loss and accuracy are those of the augmented training images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,20 +78,20 @@ class EpochRecord(BaseModel):
 
 
 class Kept(Protocol):
-    """What a run's state is made of."""
+    """A part of a run's state."""
 
     def state(self) -> dict[str, Any]:
         """Return tensors and plain values by name."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
         ...
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run is kept."""
+    """The folder of a run."""
 
     path: Path
 
@@ -107,19 +107,23 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folder and keep other training out of it. Raises UsageError if there is some already."""
+        """Create and lock the folder. Raises UsageError if another training holds the lock."""
         with writing(self.path, "--output"):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("w")
         with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however it ends
+                fcntl.flock(
+                    lock, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # the lock ends with the process, also by a kill
             except BlockingIOError:
-                raise UsageError(f"Another training runs in {self.path}. Give another folder.") from None
+                raise UsageError(
+                    f"Another training is running in {self.path}. Give another folder."
+                ) from None
             yield
 
     def begin(self, config: TrainConfig | QatConfig, decide: Callable[[], Decisions]) -> RunRecord:
-        """Return the record of the run in this folder, or write that of a new one.
+        """Return the record of the run in this folder, or write one for a new run.
 
         Raises UsageError if the folder holds a run with other settings, CheckpointError for a damaged record.
         """
@@ -144,7 +148,7 @@ class RunFolder:
         return record
 
     def save(self, kept: Kept, history: list[EpochRecord]) -> None:
-        """Keep the state after the last epoch of `history`."""
+        """Save the state after the last epoch of `history`."""
         lines = [record.model_dump_json() for record in history]
         buffer = io.BytesIO()
         torch.save(kept.state() | {"history": lines}, buffer)
@@ -152,7 +156,7 @@ class RunFolder:
         _replace(self.path / "history.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
     def restore(self, kept: Kept) -> list[EpochRecord]:
-        """Load the last state into `kept`; return its history, empty if there is none.
+        """Load the last state into `kept`; return the history, empty for a new run.
 
         Raises CheckpointError if the file is damaged.
         """
@@ -167,7 +171,7 @@ class RunFolder:
             raise CheckpointError(f"{path} is damaged. Remove {self.path} to start again.") from error
 
     def keep_best(self, network: nn.Module) -> None:
-        """Keep the weights of the best epoch so far."""
+        """Save the weights of the best epoch so far."""
         _replace(self.best, _encoded(network))
 
     def finish(self, network: nn.Module) -> Path:
@@ -176,7 +180,7 @@ class RunFolder:
         return self.weights
 
     def write(self, name: str, text: str) -> None:
-        """Write one of the files for people."""
+        """Write a file of text."""
         _replace(self.path / name, text.encode())
 
 
@@ -190,6 +194,6 @@ def _encoded(network: nn.Module) -> bytes:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write `path` completely or not at all. Raises StorageError if the system refuses."""
+    """Write `path` atomically. Raises StorageError if that fails."""
     with writing(path.parent, "--output"), replacing(path) as scratch:
         scratch.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Images that are not learned from, and looked at after each epoch: for curves, and to stop in time."""
+"""Images that are not trained on and are evaluated after each epoch, for curves and early stopping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pipeline.training.training_run import EpochRecord, Watched
 
 @dataclass(frozen=True)
 class Watch:
-    """Looks at one split, decoded once and kept."""
+    """Evaluates one split, which is decoded once and kept."""
 
     images: Literal["held_out", "evaluation"]
     split: Split
@@ -30,7 +30,7 @@ class Watch:
         return list(self.split.batches(self.model.preprocessing, BATCH))
 
     def look(self, network: nn.Module) -> Watched:
-        """Judge the network as it is."""
+        """Evaluate the network."""
         classes = len(self.split.classes)
         found = judge_batches(network, self.model, self._batches, classes, lambda _: None)
         return Watched(images=self.images, loss=found.loss, accuracy=found.accuracy)
@@ -39,7 +39,7 @@ class Watch:
 def learned_and_watched(
     config: TrainConfig, dataset: Dataset, model: KnownModel
 ) -> tuple[Split, Watch | None]:
-    """Return the images to learn from, and what to watch. Raises DataError if one of them would be empty."""
+    """Return the images to train on, and what to watch. Raises DataError if one of them would be empty."""
     whole = dataset.split("train")
     if config.images is not None:
         whole = whole.stratified(config.images, config.seed)
@@ -52,9 +52,7 @@ def learned_and_watched(
     held = whole.stratified(max(1, round(config.hold_out * len(whole))), config.seed)
     taken = np.isin(whole.indices, held.indices)
     if taken.all():
-        raise DataError(
-            f"Holding out {config.hold_out:.0%} of {len(whole)} images leaves none to learn from."
-        )
+        raise DataError(f"Holding out {config.hold_out:.0%} of {len(whole)} images leaves none to train on.")
     return whole.subset(np.flatnonzero(~taken)), Watch("held_out", held, model)
 
 
@@ -65,6 +63,6 @@ def best_epoch(history: Sequence[EpochRecord]) -> int | None:
 
 
 def out_of_patience(history: Sequence[EpochRecord], patience: int) -> bool:
-    """Whether the last `patience` epochs brought no lower watched loss; never if `patience` is 0."""
+    """Whether the watched loss has not improved for `patience` epochs; never if `patience` is 0."""
     best = best_epoch(history)
     return bool(patience) and best is not None and history[-1].epoch - best >= patience

@@ -1,4 +1,4 @@
-"""A runner that only makes a network's input from pixels: what `prepared_input` leaves out of its time."""
+"""A runner that only prepares a network's input from pixels, which `prepared_input` does not time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""onnxruntime's own static quantisation: what people use on a CPU where they do not use edgec."""
+"""onnxruntime's own static quantisation, which is usual for CPUs."""
 
 import logging
 import tempfile
@@ -16,7 +16,7 @@ SETTINGS = "quantize_static: Q/DQ, uint8 activations, int8 weights, a scale a ch
 
 
 def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]], file: Path) -> None:
-    """Quantise a float network as onnxruntime's documentation has it for CPUs, and write `file`.
+    """Quantise a float network as onnxruntime's documentation recommends for CPUs, and write `file`.
 
     images: batches of pixels [N, H, W, C]. Raises EngineError where onnxruntime cannot.
     """
@@ -57,7 +57,7 @@ def _inputs(
 
 
 class _quiet:  # noqa: N801 - a context manager
-    """Keep onnxruntime's advice on its own pre-processing to itself."""
+    """Silences onnxruntime's advice on its own pre-processing."""
 
     def __enter__(self) -> None:
         logging.disable(logging.WARNING)

@@ -1,1 +1,1 @@
-"""Getting an engine to run where it belongs: on this machine, in an emulator, on a board."""
+"""Running an engine on this machine, in an emulator, or on a board over SSH."""

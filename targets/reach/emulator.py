@@ -1,4 +1,4 @@
-"""Running an engine for aarch64 under qemu-user: exact, and never a latency."""
+"""Runs engines for aarch64 under qemu-user. Results are exact; latency is not measured."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ QEMU = "qemu-aarch64"
 
 
 def is_installed() -> bool:
-    """Whether qemu-user is here."""
+    """Whether qemu-user is installed."""
     return shutil.which(QEMU) is not None
 
 
@@ -32,7 +32,7 @@ class EmulatedRunner:
 
     engine: Path
     cpu: str
-    """What qemu emulates, as in `qemu-aarch64 -cpu`."""
+    """The processor to emulate, as in `qemu-aarch64 -cpu`."""
     threads: int = 1
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -71,7 +71,7 @@ class EmulatedRunner:
 
 @dataclass
 class CheckedRunner:
-    """The host's engine for speed; the first images also in the emulator, where every bit has to agree."""
+    """Runs the host's engine, and checks the bits of the first images' logits in the emulator."""
 
     emulated: EngineRunner
     host: EngineRunner

@@ -1,4 +1,4 @@
-"""What became of a command on a device."""
+"""The result of a command on a device."""
 
 from dataclasses import dataclass
 

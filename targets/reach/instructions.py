@@ -1,4 +1,4 @@
-"""Counting the instructions an engine executes per inference: a cost that is the same on every machine.
+"""Counts the instructions that an engine executes per inference: a cost that is the same on every machine.
 
 The number is exact and repeatable, and is never called a latency: a processor executes several instructions a
 cycle, or waits for memory.
@@ -54,6 +54,6 @@ def count_executed(cpu: str, plugin: Path, command: Sequence[str], data: bytes =
     done = subprocess.run(emulated, input=data, capture_output=True, check=False)
     said = re.search(rb"instructions (\d+)", done.stderr)
     if done.returncode or not said:
-        told = done.stderr.decode(errors="replace")[-500:] or f"exit code {done.returncode}"
-        raise EngineError(f"counting the instructions of {command} under {QEMU} -cpu {cpu} failed: {told}")
+        reason = done.stderr.decode(errors="replace")[-500:] or f"exit code {done.returncode}"
+        raise EngineError(f"counting the instructions of {command} under {QEMU} -cpu {cpu} failed: {reason}")
     return int(said[1]), done.stdout

@@ -1,4 +1,4 @@
-"""Running an engine with its own machine code on the build machine."""
+"""Runs an engine of machine code on the build machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

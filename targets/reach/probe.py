@@ -1,4 +1,4 @@
-"""What a device is and has, in one connection."""
+"""Asks a device for its hardware and software, in one connection."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from targets.errors import DeviceError
 from targets.reach.ssh import SshDevice
 
 PYTHON = (3, 8)
-"""The oldest that the runtime is written for."""
+"""The oldest Python that the runtime supports."""
 
 _FACTS = """
 import json, os, platform, shutil, sys
@@ -40,7 +40,7 @@ print(json.dumps(dict(
 
 @dataclass(frozen=True)
 class BoardFacts:
-    """A device, as it describes itself. numpy, opencv and onnxruntime are versions, None where missing."""
+    """Facts that a device reports. numpy, opencv and onnxruntime are versions, or None if not installed."""
 
     python: tuple[int, ...]
     machine: str
@@ -57,11 +57,11 @@ class BoardFacts:
 
     @property
     def identity(self) -> str:
-        """What of it can change an engine's latency: for fingerprints."""
+        """The facts that can change an engine's latency, for fingerprints."""
         return f"{self.board} ({self.machine} {' '.join(self.cpu_parts)}, {self.cores} cores) / {self.system}"
 
     def missing(self, opencv: bool = True) -> list[str]:
-        """Return what the runtime needs and this device lacks, with how to get it; the demo needs OpenCV."""
+        """Return what the device lacks for the runtime, and how to install it; the demo needs OpenCV."""
         lacks = []
         if self.python < PYTHON:
             lacks.append(f"Python {'.'.join(map(str, self.python))} is too old: 3.8 or later is needed")
@@ -73,7 +73,7 @@ class BoardFacts:
 
 
 def probe(device: SshDevice) -> BoardFacts:
-    """Ask a device what it is. Raises a DeviceError if it cannot be reached or has no Python at all."""
+    """Return the facts of a device. Raises a DeviceError if it cannot be reached or has no Python."""
     done = device.run(["python3", "-c", _FACTS], timeout_s=300)
     if done.returncode == 127:
         raise DeviceError(f"{device.address} has no python3. Install it: apt install python3")

@@ -1,4 +1,4 @@
-"""An engine of the integer compiler on a board over SSH: its static program for logits, Python for time."""
+"""Runs an engine on a board over SSH: its static program gives the logits, Python measures the time."""
 
 import json
 import subprocess
@@ -22,14 +22,14 @@ from targets.runtime.measure import Measurement, Settings, from_json
 from targets.runtime.native_runner import read_engine
 
 FOLDER = "edgec/measured"
-"""On the device: engines and images by digest, so that nothing is sent twice."""
+"""The folder on the device for engines and images by digest, so that nothing is sent twice."""
 AT_ONCE = 16
-"""Images on their way at a time: few enough for the pipes, many enough not to wait for the network."""
+"""Images in transit at a time: few enough for the pipes, many enough to hide the network's latency."""
 TRIES, COOLING_SECONDS = 3, 30.0
 
 
 def sent(device: SshDevice, file: Path) -> str:
-    """Copy a file to the device unless it is there; return where it is."""
+    """Copy a file to the device if it is not there yet; return its path there."""
     remote = f"{FOLDER}/{file_digest(file)[:16]}-{file.name}"
     device.send(file, remote)
     return remote
@@ -56,7 +56,7 @@ def open_remote(device: SshDevice, engine: Path, threads: int) -> Iterator[Engin
 
 @dataclass
 class StreamRunner:
-    """A program on the device, kept running: pixels go into its stdin, logits come out, image by image."""
+    """A running program on the device: pixels go to its stdin, logits come from its stdout."""
 
     device: SshDevice
     command: Sequence[str]
@@ -65,7 +65,7 @@ class StreamRunner:
     _child: "subprocess.Popen[bytes] | None" = None
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return logits [N, classes] for images [N, H, W, C]. A cut connection is made again, a few times."""
+        """Return logits [N, classes] for images [N, H, W, C]. A lost connection is restored, a few times."""
         if images.dtype != np.uint8 or images.shape[1:] != self.image:
             raise EngineError(
                 f"The images are {images.dtype} {images.shape}; the engine needs uint8 [N, {self.image}]."
@@ -112,10 +112,10 @@ class StreamRunner:
 def measure_remote(
     device: SshDevice, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int
 ) -> Measurement:
-    """Time the engine on images [M, H, W, C] on the device, with the code that measures here.
+    """Time the engine on images [M, H, W, C] on the device, with the same code as on this machine.
 
-    A device that throttles gets time to cool, and is measured again. Raises DeviceThrottled if it always
-    does, EngineError if the measuring fails.
+    If the device throttles, it gets time to cool and is measured again. Raises DeviceThrottled if it always
+    throttles, EngineError if the measurement fails.
     """
     (measured,) = _measured(device, [("native_runner", engine)], images, settings, threads)
     return measured
@@ -154,7 +154,7 @@ def _measured(
 
 
 def measure_unthrottled(device: SshDevice, command: Sequence[str]) -> list[Measurement]:
-    """Run a command that prints measurements, again while the device throttles.
+    """Run a command that prints measurements, and repeat it while the device throttles.
 
     Raises DeviceThrottled after TRIES measurements, EngineError if the command fails.
     """

@@ -1,7 +1,7 @@
 """Running commands and copying files on a device over SSH, with the openssh client of this machine.
 
-That program does it, so keys, agents, known_hosts, jump hosts and ~/.ssh/config count as everywhere else;
-no question is ever asked. EDGEC_SSH_CONFIG names a file to use in place of ~/.ssh/config.
+The client's keys, agents, known_hosts, jump hosts and ~/.ssh/config apply as usual, and it never asks a
+question. EDGEC_SSH_CONFIG names a file to use instead of ~/.ssh/config.
 """
 
 import contextlib
@@ -31,9 +31,9 @@ from targets.reach.streams import Readable, follow
 
 CONNECT_SECONDS = 10
 SILENT_SECONDS, SILENT_TIMES = 10, 3
-"""A device that says nothing for so long, so many times, is gone: a pulled cable ends in an error."""
+"""The interval and number of keep-alive messages without an answer after which a device counts as lost."""
 SSH_FAILED = 255
-"""What ssh exits with if it failed itself; anything else is of the command."""
+"""The exit code of ssh if it failed itself; others are those of the command."""
 
 _WATCHED = (
     'exec 3<&0; "$@" </dev/null 3<&- & command=$!; '
@@ -41,14 +41,14 @@ _WATCHED = (
     "wait $command; status=$?; kill $watcher 2>/dev/null; "
     "[ $status = 255 ] && echo edgec-exit-255 >&2; exit $status"
 )
-"""Runs a command that ends with the connection. sshd alone lets it run on when the client is killed."""
+"""Runs a command that ends with the connection. sshd alone lets it run on if the client is killed."""
 ITS_OWN = "edgec-exit-255\n"
-"""Says that 255 is the command's exit code, and not what ssh ends with if the connection did."""
+"""Marks 255 as the command's exit code, since ssh uses it for a lost connection."""
 
 
 @dataclass(frozen=True)
 class SshAddress:
-    """Where a device is: a host name, IP address or alias of ~/.ssh/config. None is what ssh decides."""
+    """The address of a device: host name, IP address or alias of ~/.ssh/config. None: ssh's default."""
 
     host: str
     user: str | None = None
@@ -58,7 +58,7 @@ class SshAddress:
     def parse(cls, text: str) -> Self:
         """Read ssh://user@host:port, where user and port may be missing. Raises DeviceAddressError."""
         wrong = DeviceAddressError(
-            f"{text!r} is no device. Expected: ssh://user@host or ssh://user@host:port"
+            f"{text!r} is not the address of a device. Expected: ssh://user@host or ssh://user@host:port"
         )
         if not text.isprintable():
             raise wrong  # urlsplit would leave some of it out
@@ -88,13 +88,13 @@ class SshAddress:
 
     @property
     def destination(self) -> str:
-        """What ssh calls it: user@host."""
+        """The destination as ssh takes it: user@host."""
         return f"{self.user}@{self.host}" if self.user else self.host
 
 
 @dataclass(frozen=True)
 class SshDevice:
-    """A device that answers to SSH. Each call is a connection, unless ~/.ssh/config shares them."""
+    """A device with an SSH server. Each call is a connection, unless ~/.ssh/config shares them."""
 
     address: SshAddress
 
@@ -106,10 +106,10 @@ class SshDevice:
         on_line: Callable[[str], None] | None = None,
         timeout_s: float | None = None,
     ) -> Finished:
-        """Run a command, its arguments untouched by any shell, and return what became of it.
+        """Run a command without a shell interpreting its arguments, and return the result.
 
-        stdin is what the command reads: bytes, or a file from its position on; without it the command reads
-        nothing, and ends with the connection or when this process is interrupted. on_line is called with each
+        stdin is the command's input: bytes, or a file from its position on. Without it the command has no
+        input, and ends with the connection or when this process is interrupted. on_line is called with each
         line of stdout as it arrives. Raises a DeviceError if the command could not be run to its end.
         """
         command = list(argv) if stdin is not None else ["sh", "-c", _WATCHED, "edgec", *argv]
@@ -135,14 +135,14 @@ class SshDevice:
     def send(self, local: Path, remote: str, on_bytes: Callable[[int], None] | None = None) -> None:
         """Copy a file to the device: `remote` is absolute or relative to the home folder there.
 
-        It appears complete, with the digest checked on the device, or not at all. What an earlier, cut
-        connection has sent of the same file is not sent again; a file that is there already is left alone.
-        on_bytes is called with the number of bytes that need no more sending. Raises a DeviceError.
+        The file appears only when it is complete and its digest was checked on the device. Parts that an
+        interrupted call has sent are not sent again, nor a file that already exists. on_bytes is called with
+        the number of bytes that are done. Raises a DeviceError.
         """
         transfer.send(self, local, remote, on_bytes)
 
     def fetch(self, remote: str, local: Path) -> None:
-        """Copy a file from the device; it appears complete, with its digest checked, or not at all."""
+        """Copy a file from the device; it appears only when it is complete and its digest was checked."""
         transfer.fetch(self, remote, local)
 
     def read(self, argv: Sequence[str]) -> bytes:
@@ -154,18 +154,18 @@ class SshDevice:
         return stdout
 
     def start(self, argv: Sequence[str]) -> "subprocess.Popen[bytes]":
-        """Start a command to talk to through its stdin and stdout. `why_ended` says what became of it."""
+        """Start a command with open stdin and stdout. `why_ended` returns the error if it ends."""
         return subprocess.Popen(
             [*self._client(), shlex.join(argv)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C"},  # its messages are read
-            start_new_session=True,  # Ctrl-C is ours to pass on
+            env={**os.environ, "LC_ALL": "C"},  # its messages are parsed
+            start_new_session=True,  # so that Ctrl-C does not reach it directly
         )
 
     def why_ended(self, child: "subprocess.Popen[bytes]") -> DeviceError:
-        """Return the error that says why a command that was started has ended too early."""
+        """Return the error with the reason why a started command has ended."""
         with contextlib.suppress(BrokenPipeError):
             _, stderr = child.communicate()
         said = stderr.decode(errors="replace")
@@ -193,7 +193,7 @@ class SshDevice:
         return child.returncode, stdout, said.removesuffix(ITS_OWN)
 
     def _failed(self, said: str) -> DeviceError:
-        """Return the error for ssh's last words; it says nothing where the server's process was killed."""
+        """Return the error for ssh's last output, which is empty if the server's process was killed."""
         found = diagnose(said, self.address.destination, str(self.address))
         return found or ConnectionCut(
             f"{self.address}: the connection was cut. {said.strip()[-500:]}".strip()
@@ -221,6 +221,6 @@ class SshDevice:
 
 
 def _told(command: Sequence[str]) -> str:
-    """Return a command as its user knows it: without what watches it, and not more than a line of it."""
+    """Return a command for messages: without the wrapper, and shortened to one line."""
     own = command[4:] if command[2:3] == [_WATCHED] else command
     return shlex.join(own).partition("\n")[0][:200]

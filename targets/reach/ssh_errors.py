@@ -1,4 +1,4 @@
-"""What ssh says when it fails, as errors that tell the user what to do."""
+"""Turns messages of ssh into errors that say what to do."""
 
 from collections.abc import Callable
 
@@ -55,11 +55,11 @@ _MEANINGS: tuple[tuple[tuple[str, ...], Callable[[str], DeviceError], str], ...]
         "the connection was cut: {said}. Try again; files continue where they stopped.",
     ),
 )
-"""Words of the message, the first that fit count; the error; its text."""
+"""Parts of ssh's message, of which the first match decides; the error; its text."""
 
 
 def diagnose(stderr: str, destination: str, address: str) -> DeviceError | None:
-    """Return the error that ssh's last words stand for; None if they are not known."""
+    """Return the error for ssh's last output; None if it is not known."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     for words, error, text in _MEANINGS:
         said = next((line for line in lines if any(word in line for word in words)), None)

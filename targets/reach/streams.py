@@ -1,4 +1,4 @@
-"""Feeding a child process and reading it at the same time, line by line if wanted."""
+"""Writes to and reads from a child process at the same time, line by line if wanted."""
 
 import subprocess
 import threading
@@ -10,7 +10,7 @@ CHUNK = 1 << 16
 
 
 class Readable(Protocol):
-    """A file, as far as feeding needs one."""
+    """A readable file."""
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes, none at the end."""
@@ -25,8 +25,8 @@ def follow(
 ) -> tuple[bytes, bytes] | None:
     """Wait for a child with three pipes; return its stdout and stderr, or None if it took too long.
 
-    Without stdin the pipe stays open until the child ends: what it talks to can tell that we are alive.
-    However this ends, so does the child.
+    Without stdin the pipe stays open until the child ends, which shows the other side that this process is
+    alive. The child is always ended.
     """
     assert child.stdin is not None and child.stdout is not None and child.stderr is not None  # noqa: S101, PT018
     said: list[bytes] = []
@@ -42,7 +42,7 @@ def follow(
 
 
 def _feed(pipe: IO[bytes], data: bytes | Readable) -> None:
-    """Write everything; a child that ends before it has read it has its reasons, and says them."""
+    """Write everything; if the child ends before it has read all, its exit code and messages say why."""
     try:
         with pipe:
             if isinstance(data, bytes):

@@ -1,7 +1,7 @@
-"""Copying files to and from a device so that they are there whole or not at all.
+"""Copies files to and from a device; a file appears only when it is complete.
 
-Only what a busybox has is needed there: sh, cat, dd, mv, wc, sha256sum. Files on their way are named by their
-digest and written by offset: two that send the same file at once write the same bytes to the same places.
+The device needs only what busybox has: sh, cat, dd, mv, wc, sha256sum. Partial files are named by their
+digest and written by offset, so that two senders of the same file write the same bytes to the same places.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ BLOCK = 1 << 16
 _FINISH = """
 echo "$2  $1.$2.part" | sha256sum -c >/dev/null 2>&1 || { rm -f -- "$1.$2.part"; echo changed; exit; }
 chmod "$3" -- "$1.$2.part" || exit 1
-sync "$1.$2.part" 2>/dev/null || sync # power may fail: no name without its bytes
+sync "$1.$2.part" 2>/dev/null || sync # after a power failure the name must not exist without its bytes
 mv -f -- "$1.$2.part" "$1" && echo done
 """
 
 
 class Device(Protocol):
-    """What copying needs of a device; `targets.reach.ssh.SshDevice` is one."""
+    """The part of a device that copying needs, such as `targets.reach.ssh.SshDevice`."""
 
     def run(self, argv: Sequence[str], *, stdin: bytes | Readable | None = None) -> Finished:
         """Run a command."""
@@ -49,7 +49,7 @@ def send(device: Device, local: Path, remote: str, on_bytes: Callable[[int], Non
     advance = on_bytes or (lambda _: None)
     digest, size = file_digest(local), local.stat().st_size
     mode = "755" if os.access(local, os.X_OK) else "644"
-    for _ in range(2):  # what an earlier try left may be damaged: then once more from the beginning
+    for _ in range(2):  # a partial file of an earlier try may be damaged: then again from the beginning
         begun = _script(device, _BEGIN, remote, digest, mode)
         if begun == "there":
             advance(size)
@@ -106,7 +106,7 @@ def _script(device: Device, script: str, *arguments: str, stdin: Readable | None
 
 
 class _Counted:
-    """A file that tells how much of it was read."""
+    """A file that reports how many bytes were read."""
 
     def __init__(self, file: IO[bytes], advance: Callable[[int], None]) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Parts of the runtime as one file that any Python on a device runs: python3 program.pyz ..."""
+"""Packs parts of the runtime into one file that any Python on a device runs: python3 program.pyz ..."""
 
 import ast
 import io
@@ -12,8 +12,8 @@ RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
 def program(main: str, *found_by_name: str) -> bytes:
     """Return a program that calls `main()` of one module of the runtime, such as "tensorrt.device_steps".
 
-    It holds all that this imports, also within functions; `found_by_name` are modules that it imports by a
-    name it is told. The same sources give the same bytes.
+    It contains everything that the module imports, also within functions; `found_by_name` are modules that
+    it imports by a name given at run time. The same sources give the same bytes.
     """
     parts = _parts(main, *found_by_name)
     files = {f"runtime/{path.relative_to(RUNTIME).as_posix()}": path.read_bytes() for path in parts}
@@ -26,7 +26,7 @@ def program(main: str, *found_by_name: str) -> bytes:
 
 
 def _parts(*modules: str) -> set[Path]:
-    """The files of modules of the runtime and of all that they import from it, packages' own among them."""
+    """The files of runtime modules and of everything that they import from the runtime."""
     found: set[Path] = set()
     waiting = [_file(RUNTIME, module) for module in modules]
     while waiting:

@@ -1,1 +1,1 @@
-"""What is copied verbatim onto a device: Python >= 3.8, NumPy, OpenCV, and nothing of ours from outside."""
+"""Everything that is copied to a device: needs Python 3.8, NumPy and OpenCV, and no other code of ours."""

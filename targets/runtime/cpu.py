@@ -1,4 +1,4 @@
-"""Which instructions this machine's processor has, and which an engine needs."""
+"""The instruction set extensions that this processor has, and those that an engine needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 
 MACHINES = {"avx512vnni": "x86_64", "avxvnni": "x86_64", "avx2": "x86_64"}
-"""By an engine's instruction set; the others are for aarch64."""
+"""Machines by an engine's instruction set; others are for aarch64."""
 NEEDED = {
     "avx512vnni": {"avx512_vnni", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
     "avxvnni": {"avx_vnni", "avx2", "fma"},
@@ -16,14 +16,14 @@ NEEDED = {
     "dotprod": {"asimddp"},
     "neon": {"asimd"},
 }
-"""Flags of the kernel without which an instruction set does not run; the fastest of a family first."""
+"""The kernel's flags that an instruction set needs; the fastest of a family first."""
 
 HWCAPS = ((16, {"asimd": 1 << 1, "asimddp": 1 << 20}), (26, {"i8mm": 1 << 13}))
 """Entries of the auxiliary vector (AT_HWCAP, AT_HWCAP2) and their bits: Linux, arm64 uapi/asm/hwcap.h."""
 
 
 def why_not(isa: str) -> str | None:
-    """Say why this machine cannot run an engine of an instruction set; None if it can."""
+    """Return why this machine cannot run an engine of an instruction set; None if it can."""
     wanted = MACHINES.get(isa, "aarch64")
     if platform.machine() != wanted:
         return f"it is for {wanted} ({isa}), and this machine is {platform.machine()}"
@@ -36,8 +36,8 @@ def why_not(isa: str) -> str | None:
 def flags() -> set[str]:
     """Return the flags of this processor, of those in NEEDED.
 
-    On ARM the kernel tells them in the auxiliary vector, which an emulator fills too; /proc/cpuinfo there is
-    the host's.
+    On ARM they come from the auxiliary vector, which emulators provide too; /proc/cpuinfo under an emulator
+    is the host's.
     """
     if platform.machine() == "aarch64":
         getauxval = ctypes.CDLL(None).getauxval

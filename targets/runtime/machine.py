@@ -1,4 +1,4 @@
-"""What can disturb a measurement: clocks, heat, load; and how much memory this process has used (Linux)."""
+"""Reads what can disturb a measurement (clocks, heat, load) and this process's memory use, on Linux."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ class MachineState(NamedTuple):
     """The state of the machine at one moment; empty or None where it cannot be read."""
 
     governors: tuple[str, ...]
-    frequencies_mhz: tuple[float, ...]  # one a core
+    frequencies_mhz: tuple[float, ...]  # one per core
     temperature_c: float | None  # the hottest sensor
     throttle_events: int | None  # counted by the kernel since boot
     load_average: float | None  # runnable processes over the last minute
     cores: int  # that this process may use
-    limits: tuple[str, ...] = ()  # what holds the clocks down at this moment
-    limits_since_boot: tuple[str, ...] = ()  # what did at some time since the machine was switched on
+    limits: tuple[str, ...] = ()  # causes that throttle the clocks now
+    limits_since_boot: tuple[str, ...] = ()  # causes that have throttled them since boot
 
 
 RASPBERRY_PI = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
-"""Bits of its firmware's get_throttled; 16 higher the same since boot (its documentation, vcgencmd)."""
+"""Bits of the Raspberry Pi's get_throttled; 16 bits higher: since boot (documentation of vcgencmd)."""
 
 
 class PeakMemory(NamedTuple):
@@ -53,7 +53,7 @@ def read_state(root: Path = Path("/")) -> MachineState:
 
 
 def throttling(before: MachineState, after: MachineState) -> tuple[str, ...]:
-    """Say what held the clocks down between two moments; nothing too where the machine does not tell."""
+    """Return what throttled the clocks between two moments; empty also if the machine does not report it."""
     found = {*before.limits, *after.limits, *(set(after.limits_since_boot) - set(before.limits_since_boot))}
     events = (after.throttle_events or 0) - (before.throttle_events or 0)
     if events > 0:
@@ -71,7 +71,7 @@ def _pi_limits(root: Path, shift: int) -> tuple[str, ...]:
 
 
 def _cooling(root: Path) -> tuple[str, ...]:
-    """Name what the kernel slows down against heat now: cooling devices that are CPUs or GPUs and in use."""
+    """Name the CPUs and GPUs that the kernel throttles now against heat: its active cooling devices."""
     found = []
     for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
         kind = _text(device / "type")
@@ -84,7 +84,7 @@ def _cooling(root: Path) -> tuple[str, ...]:
 
 
 def reset_peak(process: Path = Path("/proc/self")) -> bool:
-    """Make the kernel forget this process's peak memory; False if it does not let us."""
+    """Reset this process's peak memory in the kernel; False if that is not permitted."""
     try:
         (process / "clear_refs").write_text("5")
     except OSError:

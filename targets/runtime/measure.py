@@ -1,4 +1,4 @@
-"""Time engines: warm up, then run until the median is known well enough. Also a program, for a clean process:
+"""Times engines: warms up, then runs until the median is precise enough. Also a program, for a new process:
 
     python -m targets.runtime.measure --engine reference_runner model.int8.onnx --images images.npy
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
 
 
-Stopped = Literal["precise", "max_runs", "max_seconds"]  # why no more runs were made
+Stopped = Literal["precise", "max_runs", "max_seconds"]  # why the measurement ended
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How precisely to measure, and where to give up."""
+    """The precision of a measurement, and its limits."""
 
     batch: int = 1
     precision: float = 0.01  # wanted half-width of the median's 95 % interval, relative to the median
@@ -47,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All runs of one engine in the order they were made, and the circumstances."""
+    """All runs of one engine in their order, and the conditions."""
 
     runs_ns: tuple[int, ...]
     batch: int
@@ -71,7 +71,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What happened before timing."""
+    """The warm-up before timing."""
 
     runs: int
     stable: bool
@@ -152,7 +152,7 @@ def _rounds(
             if all(is_precise(own, settings.precision) for own in runs):
                 stopped: Stopped = "precise"
                 break
-            next_look = done + max(block, done // 4)  # rarely: every look is a chance to stop by luck
+            next_look = done + max(block, done // 4)  # rarely, since every check is a chance to stop by luck
         if done >= settings.max_runs:
             stopped = "max_runs"
             break
@@ -163,7 +163,7 @@ def _rounds(
 
 
 def is_precise(runs: list[int], precision: float) -> bool:
-    """Say whether half of the median's 95 % interval is at most `precision` of the median."""
+    """Return whether half of the median's 95 % interval is at most `precision` of the median."""
     median = quantile(np.array(runs, np.int64), 0.5)
     return median.high is not None and (median.high - median.low) / 2 <= precision * median.value
 
@@ -208,7 +208,7 @@ def _infer_in_turn(runner: Runner, images: NDArray[np.uint8], batch: int) -> Cal
     if len(images) < batch:
         raise ValueError(f"{len(images)} images cannot fill a batch of {batch}")
     starts = range(0, len(images) - batch + 1, batch)
-    prepare = getattr(runner, "prepare", None)  # of a runner whose input is not pixels, and not timed
+    prepare = getattr(runner, "prepare", None)  # a runner that prepares its input without being timed
     if prepare is None:
         turn = itertools.cycle([np.ascontiguousarray(images[i : i + batch]) for i in starts])
     else:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FOOTER = struct.Struct("<9Q8s")
 MAGIC = b"EDGEC\0\0\1"
+EXACT = True
+"""Logits are the same on every machine, to the last bit."""
 
 
 _ROUNDS = 7
@@ -32,7 +34,7 @@ _SECONDS_A_ROUND = 0.0005
 
 @dataclass(frozen=True)
 class LayerTime:
-    """What one layer takes on one thread: the median of a few rounds, each long enough for the clock."""
+    """The time of one layer on one thread: the median of a few rounds, each long enough for the clock."""
 
     layer: str
     int8: bool
@@ -49,7 +51,7 @@ class NativeRunner:
         self._library = library
         self._image = tuple(metadata["image"])
         self._logits = np.empty(int(metadata["classes"]), np.float32)
-        self._logits_at = self._logits.ctypes.data  # asked once: NumPy takes a microsecond to answer
+        self._logits_at = self._logits.ctypes.data  # cached: NumPy takes a microsecond for this
         self._busy = threading.Lock()
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -69,17 +71,17 @@ class NativeRunner:
         return logits
 
     def layer_times(self, image: NDArray[np.uint8]) -> list[LayerTime]:
-        """Time every layer alone on an image [H, W, C], repeatedly: its data is in the caches."""
+        """Time every layer alone on an image [H, W, C], repeatedly, so that its data is in the caches."""
         pixels = np.ascontiguousarray(image)[None]
-        self.infer(pixels)  # layers then read what they would in a run
+        self.infer(pixels)  # so that layers read the same values as in a run
         found: dict[str, LayerTime] = {}
         with self._busy:
-            for step, told in enumerate(self.metadata["layers"]):
-                before = found.get(told["node"], LayerTime(told["node"], True, 0, 0.0))
-                found[told["node"]] = LayerTime(
-                    told["node"],
-                    before.int8 and told["int8"],
-                    before.macs + told["macs"],
+            for step, layer in enumerate(self.metadata["layers"]):
+                before = found.get(layer["node"], LayerTime(layer["node"], True, 0, 0.0))
+                found[layer["node"]] = LayerTime(
+                    layer["node"],
+                    before.int8 and layer["int8"],
+                    before.macs + layer["macs"],
                     before.microseconds + self._time(step),
                 )
         return list(found.values())
@@ -109,7 +111,7 @@ def open_engine(engine: Path, threads: int = 1) -> Iterator[NativeRunner]:
             if message:
                 raise ValueError(f"{engine}: {message.decode()}")
             runner = NativeRunner(library, metadata)
-            runner.infer(np.zeros((1, *metadata["image"]), np.uint8))  # finds pages, wakes threads
+            runner.infer(np.zeros((1, *metadata["image"]), np.uint8))  # touches pages, starts threads
             yield runner
         finally:
             library.edgec_close()
@@ -140,7 +142,7 @@ def read_engine(engine: Path) -> tuple[dict[str, Any], bytes]:
         file.seek(size - FOOTER.size)
         numbers = FOOTER.unpack(file.read(FOOTER.size))
         if numbers[-1] != MAGIC:
-            raise ValueError(f"{engine} is no edgec engine of this version, or it was cut off")
+            raise ValueError(f"{engine} is not an edgec engine of this version, or it is truncated")
         parts = []
         for offset, length in ((numbers[7], numbers[8]), (numbers[1], numbers[2])):
             if offset + length > size:

@@ -10,7 +10,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
-# A few bytes of file can claim a picture that fills the memory. OpenCV reads its limit once, when it loads.
+# A tiny file can declare a picture that fills the memory. OpenCV reads its limit once, when it loads.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
 
 import cv2
@@ -26,19 +26,19 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 
 FITS = ("pad", "crop", "stretch")
 LONGEST = 16  # sides; see Preprocessing
-MARGIN = (256, 224)  # what large pictures shrink to, and what is cut out of that: as networks for ImageNet do
-VOID = 255  # in a mask: a pixel that nobody labelled
+MARGIN = (256, 224)  # large pictures are scaled to the first, and the second is cut out: usual for ImageNet
+VOID = 255  # in a mask: a pixel without a label
 
 
 class ImageError(ValueError):
-    """A picture that cannot be decoded. The text says why, not which: the caller knows its name."""
+    """A picture that cannot be decoded. The message says why; the caller adds the name."""
 
 
 def decode(encoded: bytes, channels: int) -> Image:
     """Decode a JPEG, PNG, BMP, WebP or other still picture into uint8 [H, W, channels], RGB or gray.
 
-    The orientation in EXIF is applied. Raises ImageError if the bytes are no complete picture, also where
-    the decoder would fill in what is missing.
+    The orientation in EXIF is applied. Raises ImageError if the picture is not complete, also where the
+    decoder would fill in what is missing.
     """
     damage = what_is_damaged(encoded)
     if damage is not None:
@@ -116,7 +116,7 @@ class Preprocessing:
         if self.resize:
             by_height = height < width
             side = self.resize
-        else:  # the side that is short, relative to the input's
+        else:  # the shorter side, relative to the input's
             by_height = height * self.width < width * self.height
             here, there = (height, self.height) if by_height else (width, self.width)
             side = min(max(here, there), _rounded(there * MARGIN[0], MARGIN[1]))

@@ -17,9 +17,9 @@ class QuantileEstimate(NamedTuple):
     """A quantile and its interval, in the unit of the observations."""
 
     value: float
-    low: float  # 0 where too few observations bound it from below
-    high: float | None  # None: too few observations to bound it from above
-    effective_size: float  # independent observations that would say as much about this quantile
+    low: float  # 0 if there are too few observations for a lower bound
+    high: float | None  # None: too few observations for an upper bound
+    effective_size: float  # the number of independent observations with the same information
 
 
 def quantile(observations: NDArray[Any], probability: float, level: float = LEVEL) -> QuantileEstimate:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 COMMANDS = {"selftest": "selftest", "camera": "demo.camera"}
-"""First arguments that are no picture, and the module of each."""
+"""First arguments that are commands and not pictures, with the module of each."""
 
 if __name__ == "__main__":
     sys.path.insert(0, str(FOLDER))
@@ -21,7 +21,7 @@ if __name__ == "__main__":
         sys.stdout.flush()
     except ModuleNotFoundError as error:
         sys.exit(f"run: the Python module {error.name} is missing on this machine. Install it and try again.")
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader has closed its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)

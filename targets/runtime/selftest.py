@@ -17,20 +17,18 @@ import numpy as np
 from .bundle.manifest import Manifest, ManifestError
 from .classify import check_finite
 from .preprocess import Preprocessing, decode
-from .runners import find_runner
+from .runners import find_runner, is_exact
 
 EVALUATION = "evaluation.npz"
 """images uint8 [N, H, W, C], labels int64 [N], fp32 and int8: logits float32 [N, classes] of the float model
-and the engine; labels [N, h, w] and logits [N, classes, h, w] where pixels are classified. picture uint8: a
-PNG file; preprocessed uint8 [H, W, C]: what became of it."""
-EXACT_RUNNERS = ("native_runner",)
-"""Runners whose logits are the same on every machine, to the last bit."""
+and the engine; for segmentation, labels [N, h, w] and logits [N, classes, h, w]. picture uint8: a PNG file;
+preprocessed uint8 [H, W, C]: the same picture after preprocessing."""
 AGREEMENT = 0.9
 """Share of images whose class must be the same where logits may differ in rounding."""
 
 
 class SelfTestFailed(Exception):
-    """What this machine computes is not what was validated."""
+    """This machine's results differ from those of the validation."""
 
 
 def main(folder: Path, arguments: list[str] | None = None) -> int:
@@ -60,9 +58,9 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
 
 
 def check(folder: Path, threads: int = 1) -> dict[str, Any]:
-    """Check the files, preprocessing and engine of the bundle in `folder`; say on what.
+    """Check the files, preprocessing and engine of the bundle in `folder`; return the figures.
 
-    Raises ManifestError, SelfTestFailed or ValueError with the first thing that is wrong.
+    Raises ManifestError, SelfTestFailed or ValueError for the first error.
     """
     manifest = Manifest.read(folder)
     manifest.check(folder)
@@ -74,12 +72,12 @@ def check(folder: Path, threads: int = 1) -> dict[str, Any]:
     if not np.array_equal(made, golden["preprocessed"]):
         different = int((made != golden["preprocessed"]).sum())
         raise SelfTestFailed(
-            f"preprocessing gives {different} of {made.size} values other than where it was validated"
+            f"preprocessing: {different} of {made.size} values differ from those of the validation"
         )
     with module.open_engine(folder / manifest.engine, threads) as runner:
         logits = np.asarray(runner.infer(golden["images"])).reshape(golden["int8"].shape)
     check_finite(logits)
-    exact = manifest.runner in EXACT_RUNNERS
+    exact = is_exact(module)
     same = logits.argmax(1) == golden["int8"].argmax(1)
     differing = (logits.view(np.int32) != golden["int8"].view(np.int32)).reshape(len(logits), -1).any(axis=1)
     if exact and differing.any():
@@ -88,7 +86,7 @@ def check(folder: Path, threads: int = 1) -> dict[str, Any]:
         )
     if same.mean() < AGREEMENT:
         raise SelfTestFailed(
-            f"only {int(same.sum())} of {same.size} classes are what they were when validated"
+            f"only {int(same.sum())} of {same.size} classes are the same as in the validation"
         )
     return {
         "model": manifest.model,

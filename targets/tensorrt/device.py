@@ -1,6 +1,6 @@
 """TARGET=jetson with DEVICE=ssh://...: engines are built, run and timed on the Jetson itself.
 
-Every step may be cut off and asked for again: what is on the device already is not sent or built again.
+Every step can be repeated after an interruption: nothing on the device is sent or built again.
 """
 
 import json
@@ -30,11 +30,11 @@ from targets.tensorrt.findings import findings
 from targets.tensorrt.jetson_target import JetsonTarget
 
 FOLDER = "edgec/tensorrt"
-"""On the device, relative to the home folder."""
+"""The folder on the device, relative to the home folder."""
 
 
 class JetsonOnDevice(JetsonTarget):
-    """A Jetson that is there: reached over SSH."""
+    """A Jetson that is reached over SSH."""
 
     origin: ClassVar[Origin] = Origin.DEVICE
     state: ClassVar[BuildState] = BuildState.ON_DEVICE
@@ -57,16 +57,16 @@ class JetsonOnDevice(JetsonTarget):
             )
 
     def device(self) -> str:
-        """Name the module, its software and its power mode, as it says itself."""
+        """Name the module, its software and its power mode, as it reports them."""
         return str(module_facts(self.reached))
 
     def fingerprint(self) -> str:
-        """Name the module and its software, and what looked at the graph here."""
+        """Name the module and its software, and the tools that checked the graph here."""
         return f"{self.device()} / {super().fingerprint()}"
 
     @contextmanager
     def open(self, engine: Path) -> Iterator[EngineRunner]:
-        """Build on the device what is not built there, and run INT8. Raises EngineError or a DeviceError."""
+        """Build on the device, if that is not done yet, and run INT8. Raises EngineError or a DeviceError."""
         with self._running(engine, INT8) as runner:
             yield runner
 
@@ -109,7 +109,7 @@ class JetsonOnDevice(JetsonTarget):
         return _end_to_end(self._found, FP16) if self._found else None
 
     def findings(self) -> tuple[Check, ...]:
-        """What `measure` saw besides INT8's latency: FP16's, and what runs in INT8."""
+        """Other findings of `measure`: FP16's latency, and what runs in INT8."""
         return findings(self._found) if self._found else ()
 
     def _prepared(self, engine: Path) -> str:
@@ -134,16 +134,16 @@ def _end_to_end(found: dict[str, Any], precision: str) -> Measurement:
 
 
 def step(device: SshDevice, arguments: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
-    """Let a step of targets.runtime.tensorrt.device_steps run there; returns its answer. Raises EngineError.
+    """Run a step of targets.runtime.tensorrt.device_steps there and return its answer. Raises EngineError.
 
-    `say` is called with what it says meanwhile, as it says it.
+    `say` is called with each line of its output as it arrives.
     """
 
-    def told(line: str) -> None:
+    def on_line(line: str) -> None:
         if not line.startswith("{"):  # the answer
             say(f"{device.address}: {line.rstrip()}")
 
-    done = device.run(["python3", tool(device), *arguments], on_line=told)
+    done = device.run(["python3", tool(device), *arguments], on_line=on_line)
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise EngineError(f"{device.address}: {said[-1]}")
@@ -162,7 +162,7 @@ def tool(device: SshDevice) -> str:
 
 @cache
 def module_facts(device: SshDevice) -> DeviceFacts:
-    """Ask once in a run: a build asks often."""
+    """Return the device's facts, which are cached since a build needs them often."""
     return DeviceFacts(**step(device, ["probe"], lambda _: None))
 
 

@@ -1,4 +1,4 @@
-"""What a Jetson reported about its engines, in sentences for the report."""
+"""Writes a Jetson's reports about its engines as sentences for the report."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ NAMED = 5
 
 
 def findings(found: dict[str, Any]) -> tuple[Check, ...]:
-    """Return what to tell of the answer of `measure` in targets.runtime.tensorrt.device_steps."""
+    """Return the findings in an answer of `measure` of targets.runtime.tensorrt.device_steps."""
     int8, fp16 = found["latency"]["int8"], found["latency"]["fp16"]
     clocks = "clocks locked" if found["clocks_locked"] else "clocks not locked"
     graphs = "as CUDA graphs" if found["cuda_graphs"] else "without CUDA graphs"

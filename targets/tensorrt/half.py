@@ -1,4 +1,4 @@
-"""Moving float layers of an ONNX model to FP16. Nothing is rounded that is quantised afterwards."""
+"""Converts float layers of an ONNX model to FP16, without rounding values that are quantised afterwards."""
 
 from collections.abc import Collection
 
@@ -12,15 +12,15 @@ from targets.errors import EngineError
 
 LARGEST = float(np.finfo(np.float16).max)
 RESIZE_SCALES = 2
-"""The input of Resize that ONNX wants in FP32 whatever is resized."""
+"""The inputs of Resize that ONNX requires in FP32."""
 WEIGHTED = ("Conv", "Gemm")
 
 
 def float_layers_to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a Q/DQ model whose Conv and Gemm nodes with float weights compute in FP16, casts around them.
 
-    Everything that is quantised keeps its FP32 scales, so it computes what was validated, to the bit of its
-    scales. Raises EngineError for weights that FP16 cannot hold.
+    Quantised layers keep their FP32 scales, so they compute what was validated. Raises EngineError for
+    weights that FP16 cannot hold.
     """
     graph = OnnxGraph(model)
     inside = {i for i, node in enumerate(graph.nodes) if _has_float_weights(graph, node)}
@@ -60,7 +60,7 @@ def _ancestors(graph: OnnxGraph, tensor: str) -> set[int]:
 
 
 def _with_half(graph: OnnxGraph, inside: Collection[int]) -> onnx.ModelProto:
-    """Let the nodes `inside` compute in FP16: constants rounded, casts where tensors enter and leave."""
+    """Convert the nodes `inside` to FP16: round constants, and add casts where tensors enter and leave."""
     names = {name for i in inside for name in graph.nodes[i].output}
     outputs = {output.name for output in graph.model.graph.output}
     leaving = {name for name in names if name in outputs or _read_outside(graph, name, inside)}
@@ -99,7 +99,7 @@ def _read_outside(graph: OnnxGraph, name: str, inside: Collection[int]) -> bool:
 
 
 def _half_name(graph: OnnxGraph, name: str, inner: Collection[str], leaving: Collection[str]) -> str:
-    """What an FP16 node reads in place of `name`: itself if it is no float, or is FP16 already."""
+    """The tensor that an FP16 node reads instead of `name`: the same if it is not float, or already FP16."""
     if not name:
         return name
     value = graph.constant(name)
@@ -125,7 +125,7 @@ def _cast(name: str, output: str, to: int) -> onnx.NodeProto:
 def _assembled(
     graph: OnnxGraph, nodes: list[onnx.NodeProto], constants: dict[str, onnx.TensorProto]
 ) -> onnx.ModelProto:
-    """The model with other nodes and further constants; what nobody reads any more is left out."""
+    """The model with new nodes and additional constants; unused constants are left out."""
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
     used = {name for node in nodes for name in node.input}

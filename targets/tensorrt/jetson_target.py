@@ -1,4 +1,4 @@
-"""TARGET=jetson and its relatives: TensorRT on the GPU of a Jetson."""
+"""TARGET=jetson and other modules: TensorRT on the GPU of a Jetson."""
 
 import json
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class JetsonTarget:
         return self.module.summary
 
     def check(self) -> None:
-        """Raise TargetUnavailable for a module without INT8, or if onnxruntime cannot stand in for it."""
+        """Raise TargetUnavailable for a module without INT8, or if onnxruntime cannot run the graph here."""
         if self.module.refused:
             raise TargetUnavailable(
                 f"{self.name} cannot run INT8: {self.module.refused}. For its CPU build --target arm."
@@ -61,7 +61,7 @@ class JetsonTarget:
         return ReferenceTarget().device()
 
     def fingerprint(self) -> str:
-        """Name the module, and the tools that looked at the graph here."""
+        """Name the module, and the tools that checked the graph here."""
         compiler = f"TensorRT-RTX {rtx.installed() or 'not installed'} for {self.module.rtx}"
         return (
             f"sm_{self.module.sm} / {self.state} / {compiler} / {ReferenceTarget(self.threads).fingerprint()}"

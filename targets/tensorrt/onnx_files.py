@@ -1,4 +1,4 @@
-"""The ONNX files that a Jetson builds its engines from, for each way TensorRT types a network."""
+"""The ONNX files that a Jetson builds its engines from, for weakly and strongly typed networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ INT8 = "int8_qdq.onnx"
 INT8_FP16 = "int8_qdq_fp16.onnx"
 """FP16 outside the quantised layers: for the strongly typed networks of TensorRT 10 and 11."""
 FP16 = "fp16.onnx"
-"""The float network in FP16: what INT8 has to beat."""
+"""The float network in FP16, which INT8 competes with."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> 
 
 
 def check_placement(int8_model: Path) -> None:
-    """Raise EngineError with all that breaks TensorRT's rules of placement: at least one line a finding.
+    """Raise EngineError with everything that breaks TensorRT's placement rules, one line or more for each.
 
-    A graph that somebody else quantised may break those that only cost time.
+    A graph that another tool quantised may break rules that only cost time.
     """
     model = _load(int8_model)
     try:
@@ -73,7 +73,7 @@ def check_placement(int8_model: Path) -> None:
 
 
 def _told(findings: Sequence[LintFinding]) -> str:
-    """One line a broken rule, with the nodes that break it: a scale that is wrong is at its Q and its DQ."""
+    """One line for each broken rule, with its nodes: a wrong scale is found at its Q and its DQ."""
     nodes: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
         nodes.setdefault((finding.what, finding.why), []).append(finding.node)
@@ -109,5 +109,5 @@ def _save(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise EngineError(f"{path.name} would be no valid ONNX: {error}") from error
+        raise EngineError(f"{path.name} would not be valid ONNX: {error}") from error
     path.write_bytes(model.SerializeToString(deterministic=True))

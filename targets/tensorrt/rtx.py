@@ -1,7 +1,7 @@
-"""A real compile by an NVIDIA parser and compiler, without a GPU: TensorRT-RTX, of the extra `jetson`.
+"""Compiles by an NVIDIA parser and compiler, without a GPU: TensorRT-RTX, of the extra `jetson`.
 
 It checks that the graph parses, that its types agree, and that every convolution becomes an INT8 kernel. It
-makes no Jetson engine, and says nothing about fusion or speed on one.
+makes no engine for a Jetson, and shows nothing about fusion or speed there.
 """
 
 import json
@@ -18,12 +18,12 @@ from targets.tensorrt.rtx_layers import not_int8, read_layers
 PACKAGE = "tensorrt_rtx_cu13"
 ROOT = Path(__file__).resolve().parents[2]
 HARMLESS = ("CUDA driver", "cudaError", "catchCudaError")
-"""Errors that it logs on every machine without a GPU."""
+"""Errors that TensorRT-RTX logs on every machine without a GPU."""
 TIMEOUT_S = 1800  # 1,202 layers took more than 600 s on a machine that others used too
 
 
 def installed() -> str | None:
-    """Return the version of TensorRT-RTX here; None without."""
+    """Return the version of TensorRT-RTX; None if it is not installed."""
     try:
         return version(PACKAGE)
     except PackageNotFoundError:
@@ -59,7 +59,7 @@ def check_compiles(model: Path, capability: str) -> str:
 
 
 def _compile(model: Path, capability: str, log: Path) -> dict[str, str]:
-    """Run the compiler in a process of its own: a crash of it is an error like others."""
+    """Run the compiler in its own process, so that a crash is an error like others."""
     arguments = [str(model.absolute()), capability, str(log)]
     command = [sys.executable, "-m", "targets.tensorrt.rtx_compile", *arguments]
     try:

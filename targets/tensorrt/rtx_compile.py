@@ -2,7 +2,7 @@
 
     python -m targets.tensorrt.rtx_compile model.onnx SM86 build.log
 
-Writes TensorRT's verbose log and prints one line of JSON: what went wrong, if anything, and in which node.
+Writes TensorRT's verbose log and prints one line of JSON: the errors, if any, and their nodes.
 """
 
 import json

@@ -16,7 +16,7 @@ ONNX_NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 
 @dataclass(frozen=True)
 class BuiltLayer:
-    """One kernel of an engine: the types of what it reads and writes, and the ONNX nodes it came from."""
+    """One kernel of an engine: the types of its inputs and outputs, and the ONNX nodes that it computes."""
 
     name: str
     kind: str

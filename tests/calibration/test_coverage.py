@@ -37,21 +37,21 @@ def build(quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 def test_a_float_model_has_none(build: Build) -> None:
-    found = coverage(build.float_model.file("model.onnx"))
+    found = coverage(build.float_model.path)
     assert (found.int8_macs, found.total_macs) == (0, STEM + sum(STAGES) + CLASSIFIER)
     assert [name.rpartition("/")[2] for name in found.float_layers[:20]] == [*["Conv"] * 19, "Gemm"]
     assert "Add" in {name.rpartition("/")[2] for name in found.float_layers[20:]}
 
 
 def test_all_of_w8a8_asym_is_int8(build: Build) -> None:
-    found = coverage(build.int8_model.file("model.int8.onnx"))
+    found = coverage(build.int8_model.path)
     assert found.int8_macs == found.total_macs == STEM + sum(STAGES) + CLASSIFIER
     assert found.float_layers == ()
 
 
 def test_w8a8_sym_leaves_the_classifier_in_float(quick: Path, tmp_path: Path) -> None:
     build = embedded_build(quick, tmp_path, recipe="w8a8_sym")
-    found = coverage(build.int8_model.file("model.int8.onnx"))
+    found = coverage(build.int8_model.path)
     assert found.total_macs - found.int8_macs == CLASSIFIER
     assert len(found.float_layers) == 1
 

@@ -39,7 +39,7 @@ def test_a_float_model_other_images_and_other_classes_are_refused(quantized: Pat
         check_brought(rgb_model, Scheme.SYM, SHAPE, 10)
     with pytest.raises(ModelError, match="takes images 16x16x3; the model's are 32x32x3"):
         check_brought(quantized, Scheme.SYM, (32, 32, 3), 10)
-    with pytest.raises(ModelError, match="tells 10 classes apart, the data set has 7"):
+    with pytest.raises(ModelError, match="has 10 classes; the data set has 7"):
         check_brought(quantized, Scheme.SYM, SHAPE, 7)
 
 

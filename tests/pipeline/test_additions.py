@@ -14,7 +14,6 @@ from pipeline.build.plan import Build
 from pipeline.bundle.contents import verify
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
-from pipeline.report.model.build_report import Report
 from pipeline.report.sections.latency import Latency
 from targets import registry
 from tests.conftest import ROOT
@@ -76,15 +75,14 @@ def test_a_toolchain_is_built_measured_and_bundled_like_the_others(
     monkeypatch.setitem(registry.TARGETS, "acme", acme.AcmeTarget)
     options = {"target": "acme", "out": tmp_path / "out", "validation.max_drop": 50.0}
     build = Build(load_config(BuildConfig, quick, options), Silent())
-    report = Report.load(build.report.file("report.json"))
+    report = build.report.load()
     assert report.tools["pytest"] == version("pytest")
     assert "apache-tvm" not in report.tools
     assert report.coverage is not None
     assert report.coverage.times is not None
     assert [layer.layer for layer in report.coverage.times.layers] == ["everything"]
     assert isinstance(report.latency_int8, Latency)
-    (name,) = build.bundle.digests
-    assert verify(build.bundle.file(name)).manifest.runner == "acme"
+    assert verify(build.bundle.path).manifest.runner == "acme"
     sys.modules.pop("acme")
 
 

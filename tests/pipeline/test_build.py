@@ -255,7 +255,7 @@ def test_the_bundle_refuses_counts_that_are_none(unpacked: Path, wrong: tuple[st
     command = [sys.executable, str(unpacked / "run"), *wrong, "x.png"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "is no whole number from 1 on" in done.stderr
+    assert "is not an integer from 1 on" in done.stderr
 
 
 def test_a_changed_bundle_is_refused(out: Path, tmp_path: Path) -> None:

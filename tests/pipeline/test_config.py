@@ -70,7 +70,7 @@ def test_an_option_cannot_go_into_a_table_that_is_none(tmp_path: Path) -> None:
         ("[latency]\nseconds = nan", "latency.seconds is nan"),
         ("[latency]\nthreads = 1_000_000", "latency.threads is 1000000"),
         ("[calibration]\nseed = 1_000_000_000_000_000_000_000", "calibration.seed is"),
-        ("model = ", "is no TOML"),
+        ("model = ", "is not valid TOML"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -73,12 +73,12 @@ def structure(model: onnx.ModelProto) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_the_default_build_writes_the_graphs_that_it_wrote(name: str, build: Build) -> None:
-    product = build.float_model if name == "model.onnx" else build.int8_model
-    assert text_digest(structure(onnx.load(product.file(name)))) == STRUCTURES[name]
+    model = build.float_model if name == "model.onnx" else build.int8_model
+    assert text_digest(structure(onnx.load(model.path))) == STRUCTURES[name]
 
 
 def test_it_observes_the_tensors_that_it_observed(build: Build) -> None:
-    found = json.loads(build.ranges.file("ranges.json").read_text())
+    found = json.loads(build.ranges.path.read_text())
     assert text_digest(iter(found["tensors"])) == RANGES
 
 

@@ -57,15 +57,15 @@ def terminal(report: Report) -> str:
 
 def test_a_foreign_model_goes_the_whole_way(net: Path) -> None:
     made = build(net)
-    report = json.loads(made.report.file("report.json").read_text())
+    report = json.loads(made.report.path.read_text())
     assert made.name == "net-reference"
     assert report["accuracy"]["top1"]["images"] == 20
-    assert made.bundle.file("net-reference.edgec").is_file()
+    assert made.bundle.path.is_file()
     assert [step.stage for step in made.steps][:1] == ["adopt"]
     again = build(net)
-    assert again.bundle.cached
+    assert again.bundle.product.cached
     (net.parent / "net.toml").write_text('mean = [0.4]\nstd = [0.25]\nfit = "pad"\n')
-    assert not build(net).float_model.cached
+    assert not build(net).float_model.product.cached
 
 
 def test_weights_in_a_file_of_their_own_are_in_the_key(net: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_training_image_that_becomes_an_evaluation_image_is_noticed_later_too(
     calibrated = {sample.name for sample in first.calibration.samples}
     left = next(name for name in names if name.startswith("train") and name not in calibrated)
     (data / left).write_bytes((data / "test/a/0.png").read_bytes())
-    with pytest.raises(DataError, match="evaluation images too"):
+    with pytest.raises(DataError, match="also evaluation images"):
         _ = build(net, data=data, **{"calibration.images": 1}).accuracy
 
 
@@ -116,9 +116,9 @@ def test_labels_reorder_the_data_sets_classes(tmp_path: Path) -> None:
     made = build(net, data=data)
     assert made.dataset.classes == tuple(order)
     assert sorted(set(made.evaluation.labels.tolist())) == [8, 9]
-    assert made.float_model.file("model.onnx").is_file()
+    assert made.float_model.path.is_file()
     (tmp_path / "net.toml").write_text('fit = "stretch"\n')
-    with pytest.raises(DataError, match=r"tells 10 classes apart, the data set has 2\. Name its classes"):
+    with pytest.raises(DataError, match=r"has 10 classes; the data set has 2\. Name its classes"):
         _ = build(net, data=data).float_model
 
 
@@ -164,7 +164,7 @@ def test_doctor_names_what_it_cannot_read(net: Path, edgec: Edgec, tmp_path: Pat
     for arguments, told in (
         (("doctor", net.with_suffix(".pt")), "is no .onnx file"),
         (("doctor", net, "--image", tmp_path / "none.png"), "none.png cannot be read"),
-        (("doctor", tmp_path / "none.onnx"), "is no ONNX model"),
+        (("doctor", tmp_path / "none.onnx"), "is not a valid ONNX model"),
     ):
         done = edgec(*arguments)
         assert done.returncode != 0
@@ -174,9 +174,9 @@ def test_doctor_names_what_it_cannot_read(net: Path, edgec: Edgec, tmp_path: Pat
 
 def test_fp32_is_the_users_own_file_and_every_comparison_says_what_it_is(net: Path) -> None:
     made = build(net)
-    report = Report.load(made.report.file("report.json"))
+    report = made.report.load()
     own, pixels, peer = report.compared
-    assert own.graph == "net.onnx as it came"
+    assert own.graph == "net.onnx, unchanged"
     assert "model.onnx" in pixels.graph
     assert "quantize_static" in peer.graph
     assert (peer.agreement is not None, peer.agreement_images) == (True, 20)
@@ -187,16 +187,16 @@ def test_fp32_is_the_users_own_file_and_every_comparison_says_what_it_is(net: Pa
     assert report.speed == fastest.speed
     assert all("1 thread" in run.engine and "CPUExecutionProvider" in run.engine for run in report.compared)
     for shown in (render_html(report), report_summary(report).replace("\\", ""), terminal(report)):
-        assert "net.onnx as it came" in shown
+        assert "net.onnx, unchanged" in shown
         assert "quantize_static" in shown
         assert "looked at are not changed" in shown
-    lasting = Report.load(made.lasting_report.file("report.json"))
+    lasting = made.lasting_report.load()
     assert lasting.compared == ()
 
 
 def test_the_peer_can_be_left_out_and_is_then_said_to_be(net: Path, edgec: Edgec) -> None:
     made = build(net, **{"latency.peer": False})
-    report = Report.load(made.report.file("report.json"))
+    report = made.report.load()
     assert len(report.compared) == 2
     assert "latency.peer" in str(report.no_peer)
     assert "peer" not in [step.stage for step in made.steps]
@@ -229,7 +229,7 @@ def test_what_is_shown_to_be_slower_fails_unless_min_speedup_says_otherwise(
 
     monkeypatch.setattr("pipeline.stages.measure_latency.measure_in_child", made_up)
     made = build(net, **{"latency.min_speedup": min_speedup, "target": "host"})
-    gates = {gate.name: gate for gate in Report.load(made.report.file("report.json")).gates}
+    gates = {gate.name: gate for gate in made.report.load().gates}
     assert ("min_speedup" in gates) == (verdict is not None)
     if verdict is not None:
         gate = gates["min_speedup"]

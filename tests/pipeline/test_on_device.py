@@ -86,7 +86,7 @@ def test_accuracy_and_latency_come_from_the_device(
     sshd.give_this_python(tmp_path / "bin")
     options = {"target": here, "device": str(sshd.address), "out": tmp_path / "out"}
     build = Build(load_config(BuildConfig, quick, options), Silent())
-    report = Report.load(build.report.file("report.json"))
+    report = build.report.load()
     assert report.accuracy.int8_origin is Origin.DEVICE
     assert isinstance(report.latency_int8, Latency)
     assert report.latency_int8.origin is Origin.DEVICE
@@ -102,7 +102,7 @@ def test_accuracy_and_latency_come_from_the_device(
     assert bundle.name == "resnet20-fashion-here@board.edgec"
     assert verify(bundle).manifest.target == here
     again = Build(load_config(BuildConfig, quick, options), Silent())
-    assert again.report.cached
+    assert again.report.product.cached
 
 
 def test_several_devices_are_named_with_commas() -> None:

@@ -25,10 +25,13 @@ from pipeline.cache.product import Product
 from pipeline.data.open import open_dataset
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
+from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.measure_latency import first_images
+from pipeline.stages.report_files import ReportFiles
+from pipeline.stages.sample import Samples
 from pipeline.stages.validate import Validate
 from pipeline.task import Task
 from pipeline.training.settings import TrainConfig
@@ -155,7 +158,7 @@ def test_validation_shows_both_networks_the_golden_bytes(
     monkeypatch.setitem(validate_stage.BATCHES, Task.CLASSIFY, 3)
     split = open_dataset(golden_data(tmp_path / "data", "test")).split("evaluation")
     stage = Validate(
-        product(tmp_path, "model.onnx"), made_up_engine(tmp_path), ModelImages(split, CASES[case])
+        FloatModel(product(tmp_path, "model.onnx")), made_up_engine(tmp_path), ModelImages(split, CASES[case])
     )
     (tmp_path / "output").mkdir()
     stage.run(tmp_path / "output", Silent())
@@ -207,8 +210,8 @@ def unpacked_bundle(folder: Path, preprocessing: Preprocessing) -> Path:
         runner="watching_runner",
         state=BuildState.BUILT,
         shipped=(engine.file_name,),
-        report=made_up,
-        samples=made_up,
+        report=ReportFiles(made_up),
+        samples=Samples(made_up),
         classes=("golden",),
         preprocessing=preprocessing,
         settings="{}",

@@ -73,7 +73,7 @@ def terminal(report: Report) -> str:
 
 def test_as_the_model_it_is_built_without_a_float_network_and_the_report_says_so(folder: Path) -> None:
     made = build(folder, "theirs.onnx")
-    report = Report.parse(made.report.file("report.json").read_bytes(), "report.json")
+    report = made.report.load()
     shown = pictures(8, seed=9)
     with made.target.open(made.engine.path) as runner:
         found = runner.infer(shown)
@@ -93,13 +93,13 @@ def test_as_the_model_it_is_built_without_a_float_network_and_the_report_says_so
 
 def test_what_stands_for_float_has_its_weights_and_its_bounds(folder: Path) -> None:
     made = build(folder, "theirs.onnx")
-    model = onnx.load(made.float_model.file("model.onnx"))
+    model = onnx.load(made.float_model.path)
     kinds = {node.op_type for node in model.graph.node}
     assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
     shown = pictures(8, seed=9)
     from targets.runtime.reference_runner import open_engine
 
-    with open_engine(made.float_model.file("model.onnx")) as runner:
+    with open_engine(made.float_model.path) as runner:
         found = runner.infer(shown)
     assert 15 < decibels(as_it_came(folder / "theirs.onnx", normalised(shown)), found) < 60
 
@@ -107,7 +107,7 @@ def test_what_stands_for_float_has_its_weights_and_its_bounds(folder: Path) -> N
 def test_beside_its_float_network_it_is_compared_with_that(folder: Path) -> None:
     (folder / "theirs.toml").unlink()  # then the float network's description counts
     made = build(folder, "float.onnx", **{"calibration.quantized": folder / "theirs.onnx"})
-    report = Report.parse(made.report.file("report.json").read_bytes(), "report.json")
+    report = made.report.load()
     (folder / "theirs.toml").write_text(SAID)
     assert report.fp32_is is None
     shown = pictures(8, seed=9)
@@ -119,7 +119,7 @@ def test_beside_its_float_network_it_is_compared_with_that(folder: Path) -> None
 def test_a_picture_set_without_training_images_is_enough(folder: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "few", {f"test/{i % 10}/{i}.png": png(one) for i, one in enumerate(pictures(20))})
     made = build(folder, "theirs.onnx", data=tmp_path / "few")
-    assert json.loads(made.report.file("report.json").read_text())["subject"]["calibration_images"] == 0
+    assert json.loads(made.report.path.read_text())["subject"]["calibration_images"] == 0
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from pipeline.models.foreign.description import read_foreign
 from pipeline.progress import Silent
 from pipeline.report.baseline import baseline_of
 from pipeline.report.html import render_html
-from pipeline.report.model.build_report import Report
 from pipeline.report.pixel_tally import at_size
 from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.side_by_side import side_by_side
@@ -91,7 +90,7 @@ def said_by_fp32(model: Path, folder: Path, count: int) -> NDArray[np.int64]:
     masked(folder / "first", "test", count)
     made = build(model, folder / "first")
     batches = list(made.evaluation.batches(made.model.preprocessing, count))
-    with ReferenceTarget().open(made.float_model.file("model.onnx")) as runner:
+    with ReferenceTarget().open(made.float_model.path) as runner:
         found: NDArray[np.int64] = runner.infer(batches[0].images).argmax(1)
     return found
 
@@ -104,7 +103,7 @@ def test_against_masks_that_are_what_fp32_says(tmp_path: Path) -> None:
     masked(tmp_path / "data", "train", 8)
     masked(tmp_path / "data", "test", 12, truth)
     made = build(model, tmp_path / "data", **{"validation.max_drop": 50.0})
-    report = Report.load(made.report.file("report.json"))
+    report = made.report.load()
     accuracy = report.accuracy
     assert isinstance(accuracy, PixelAccuracy)
     assert accuracy.labelled
@@ -123,7 +122,7 @@ def test_against_masks_that_are_what_fp32_says(tmp_path: Path) -> None:
         baseline_of(report)
     figures = {row.name: row.cells for group in side_by_side([report, report]) for row in group.rows}
     assert figures["INT8 right pixels"][0] == figures["INT8 right pixels"][1]
-    assert not build(model, tmp_path / "first").accuracy.cached  # other masks on the same pictures
+    assert not build(model, tmp_path / "first").accuracy.product.cached  # other masks on the same pictures
 
 
 def test_without_masks_fp32_is_the_reference(tmp_path: Path) -> None:
@@ -132,7 +131,7 @@ def test_without_masks_fp32_is_the_reference(tmp_path: Path) -> None:
     pictures = {name: png(picture(n)) for n, name in enumerate(names)}
     model, data = net(tmp_path), write_folder(tmp_path / "data", pictures)
     made = build(model, data, **{"validation.max_drop": 50.0})
-    report = Report.load(made.report.file("report.json"))
+    report = made.report.load()
     accuracy = report.accuracy
     assert isinstance(accuracy, PixelAccuracy)
     assert not accuracy.labelled
@@ -140,7 +139,7 @@ def test_without_masks_fp32_is_the_reference(tmp_path: Path) -> None:
     assert accuracy.pixels.int8 == pytest.approx(accuracy.agreement)
     assert accuracy.pixels.drop_interval.low >= 0
     assert [gate.claim for gate in report.gates] == ["drop of pixels with FP32's class below 50.00 points"]
-    with tarfile.open(made.bundle.file("unet-reference.edgec")) as bundle:
+    with tarfile.open(made.bundle.path) as bundle:
         bundle.extractall(tmp_path / "bundle", filter="data")
     folder = tmp_path / "bundle" / "unet-reference"
 
@@ -170,13 +169,13 @@ def test_segmentation_builds_for_boards(target: str, name: str, tmp_path: Path) 
     masked(tmp_path / "data", "train", 8)
     masked(tmp_path / "data", "test", 3)
     made = build(model, tmp_path / "data", target=target, **{"validation.max_drop": 50.0})
-    report = Report.load(made.report.file("report.json"))
+    report = made.report.load()
     assert isinstance(report.accuracy, PixelAccuracy)
     assert report.accuracy.agreement > 0.9
-    assert made.bundle.file(f"unet-{target}.edgec").is_file()
+    assert made.bundle.path.is_file()
     if target != "arm":
         return
-    with np.load(made.samples.file("evaluation.npz")) as held:
+    with np.load(made.samples.path) as held:
         image, logits = held["images"][0], held["int8"][0]
     (tmp_path / "image.png").write_bytes(png(image))
     command = ["qemu-aarch64", str(made.engine.path), "classify", str(tmp_path / "image.png")]
@@ -216,8 +215,8 @@ def test_labels_are_needed_and_have_to_be_as_many_as_the_outputs(tmp_path: Path)
     pictures = {f"{split}/a/0.png": png(picture(len(split))) for split in ("train", "test")}
     data = write_folder(tmp_path / "data", pictures)
     (tmp_path / "unet.toml").write_text('task = "segment"\nfit = "stretch"\n')
-    with pytest.raises(UsageError, match=r"unet\.toml names no labels"):
+    with pytest.raises(UsageError, match=r"unet\.toml has no labels"):
         build(model, data)
     (tmp_path / "unet.toml").write_text('task = "segment"\nfit = "stretch"\nlabels = ["a", "b"]\n')
-    with pytest.raises(DataError, match="tells 4 classes apart, its labels name 2"):
+    with pytest.raises(DataError, match="has 4 classes; its labels name 2"):
         _ = build(model, data).float_model

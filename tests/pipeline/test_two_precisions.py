@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
-from pipeline.report.model.build_report import Report
 from pipeline.report.sections.accuracy import Accuracy
 from targets import registry
 from targets.base import Check, EngineRunner, Origin
@@ -80,9 +79,10 @@ def test_both_are_validated_on_all_images_and_one_is_recommended(
     options = {"device": "ssh://nobody@nowhere", "out": tmp_path / "out", "validation.max_drop": 50.0}
     listening = Listening()
     build = Build(load_config(BuildConfig, quick, options), listening)
-    report = Report.load(build.report.file("report.json"))
-    fp16 = Accuracy.model_validate_json(build.accuracy.file("accuracy_fp16.json").read_text())
+    report = build.report.load()
+    fp16 = build.accuracy.load_fp16()
     assert isinstance(report.accuracy, Accuracy)
+    assert isinstance(fp16, Accuracy)
     assert fp16.top1.images == report.accuracy.top1.images == 300
     assert fp16.int8_origin is Origin.DEVICE
     found = report.recommendation
@@ -91,5 +91,5 @@ def test_both_are_validated_on_all_images_and_one_is_recommended(
     assert (found.ship, found.int8_accuracy, found.fp16_accuracy) == ("INT8", "pass", "fail")
     assert found.speed.ratio > 0
     assert "the device says that it builds" in listening.lines
-    lasting = Report.load(build.lasting_report.file("report.json"))
+    lasting = build.lasting_report.load()
     assert lasting.recommendation is None  # nothing was timed

@@ -82,7 +82,7 @@ def engine(
     """The target's engine, a copy that a test may damage."""
     if target.name not in built:
         folder = tmp_path_factory.mktemp(target.name)
-        model, float_model = build.int8_model.file("model.int8.onnx"), build.float_model.file("model.onnx")
+        model, float_model = build.int8_model.path, build.float_model.path
         target.build(model, folder / target.engine_name, float_model=float_model)
         built[target.name] = folder
     shutil.copytree(built[target.name], tmp_path, dirs_exist_ok=True)
@@ -131,7 +131,7 @@ def test_an_image_does_not_depend_on_its_batch(runner: EngineRunner, pixels: NDA
 def test_it_agrees_with_the_graph_it_was_built_from(
     runner: EngineRunner, pixels: NDArray[np.uint8], build: Build
 ) -> None:
-    with ReferenceTarget().open(build.int8_model.file("model.int8.onnx")) as reference:
+    with ReferenceTarget().open(build.int8_model.path) as reference:
         expected = reference.infer(pixels)
     logits = runner.infer(pixels)
     assert np.mean(logits.argmax(1) == expected.argmax(1)) >= 0.98
@@ -142,7 +142,7 @@ def test_building_twice_gives_the_same_bytes(
     target: Target, engine: Path, build: Build, tmp_path: Path
 ) -> None:
     again = tmp_path / "again"
-    target.build(build.int8_model.file("model.int8.onnx"), again)
+    target.build(build.int8_model.path, again)
     assert again.read_bytes() == engine.read_bytes()
 
 

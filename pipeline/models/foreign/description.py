@@ -1,4 +1,4 @@
-"""Any ONNX network as a model: what a few lines of TOML beside it say about its input and its classes.
+"""Any ONNX file as a model, with a TOML file beside it that describes its input and its classes.
 
 `net.onnx` is described by `net.toml`:
 
@@ -23,13 +23,13 @@ Nothing here imports onnx.
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from pipeline.cache.digest import value_digest
+from pipeline.cache.digest import InputFile, value_digest
 from pipeline.config import Section, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.model import Model
@@ -37,22 +37,28 @@ from pipeline.plain_file import NAMES_LIMIT, read_plain
 from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
+if TYPE_CHECKING:
+    from pipeline.data.dataset import Dataset
+    from pipeline.data.numbered_classes import ClassOrder
+    from pipeline.data.tree import FileDigest
+    from targets.peers.prepared_input import PreparedNetwork
+
 CHANNELS = (1, 3)
 AUTO = 0
 """`resize = "auto"`, as `Preprocessing` has it."""
 
 
 def _resize(value: object) -> object:
-    """Return AUTO for the word. Raises ValueError for what is neither that nor a number of pixels."""
+    """Return AUTO for "auto", or the number of pixels. Raises ValueError for anything else."""
     if value == "auto":
         return AUTO
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError('it has to be a number of pixels, the shorter side\'s, or "auto"')
+        raise ValueError('it has to be the shorter side in pixels, or "auto"')
     return value
 
 
 class Description(Section):
-    """The TOML file beside a model. What is left out is read off the graph, or has its usual value."""
+    """The TOML file beside a model. Missing values are read from the graph, or have defaults."""
 
     size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
@@ -71,9 +77,9 @@ class Description(Section):
 class ForeignModel(Model):
     """A model that is an ONNX file.
 
-    layout is NCHW or NHWC. mean and std count where the graph takes float32. labels: class names in the order
-    of the outputs; None: the data set's, in its order. output: the name of the one with the logits; None: the
-    only one.
+    layout is NCHW or NHWC. mean and std apply if the graph takes float32. labels: class names in the order of
+    the outputs; None: those of the data set, in its order. output: the name of the output with the logits;
+    None: the only output.
     """
 
     path: Path
@@ -82,9 +88,9 @@ class ForeignModel(Model):
     output: str | None = None
 
     def fed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return pixels uint8 [H, W, C] in the network's order of channels and layout, one of a batch."""
-        turned = image[None, :, :, ::-1] if self.colors == "BGR" else image[None]
-        return np.ascontiguousarray(turned.transpose(0, 3, 1, 2) if self.layout == "NCHW" else turned)
+        """Return an image uint8 [H, W, C] as a batch of one, in the network's channel order and layout."""
+        batch = image[None, :, :, ::-1] if self.colors == "BGR" else image[None]
+        return np.ascontiguousarray(batch.transpose(0, 3, 1, 2) if self.layout == "NCHW" else batch)
 
     def normalised(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return `fed`, normalised by mean and std: float32."""
@@ -92,13 +98,40 @@ class ForeignModel(Model):
         mean, std = (np.array(values, np.float32).reshape(shape) for values in (self.mean, self.std))
         return np.asarray((self.fed(image) / np.float32(255) - mean) / std, np.float32)
 
+    def weights_file(self, checkpoint: Path | None, data: Path | None) -> InputFile:  # noqa: ARG002
+        """Return the model's own file, and the files that it keeps weights in."""
+        from pipeline.models.foreign.external_data import input_onnx
+
+        return input_onnx(self.path)
+
+    def network_as_given(self, weights: Path) -> "PreparedNetwork":
+        """Return the model's own file and the input that it takes."""
+        from targets.peers.prepared_input import PreparedNetwork
+
+        std, mean = np.array(self.std), np.array(self.mean)
+        return PreparedNetwork(weights, self.layout, tuple(1 / (255 * std)), tuple(-mean / std))
+
+    def open_images(
+        self, location: Path, labels: str | None, class_order: "ClassOrder | None", digest: "FileDigest"
+    ) -> "Dataset":
+        """Open the data set at `location`, its classes in the order of the model's labels, if it has any."""
+        from pipeline.data.masks import open_for_segmentation
+        from pipeline.data.open import open_dataset
+        from pipeline.data.relabel import relabelled
+
+        if self.task is Task.SEGMENT:
+            return open_for_segmentation(location, labels, self.named_labels, digest)
+        if self.labels is None:
+            return super().open_images(location, labels, class_order, digest)
+        return relabelled(open_dataset(location, labels, digest), self.labels, self.name)
+
     @property
     def named_labels(self) -> tuple[str, ...]:
         """Return the labels. Raises UsageError if there are none."""
         if self.labels is None:
             raise UsageError(
-                f"{description_file(self.path)} names no labels. Segmentation needs them, in the order of the"
-                " outputs: pictures do not say how many classes their pixels have."
+                f"{description_file(self.path)} has no labels. Segmentation needs them, in the order of the"
+                " outputs, since masks do not show how many classes there are."
             )
         return self.labels
 
@@ -109,24 +142,24 @@ class ForeignModel(Model):
         return value_digest(described if self.colors == "RGB" else [*described, self.colors])
 
     def classes_for(self, found: int) -> int:
-        """Return `found`. Raises DataError if there are labels, and not so many."""
+        """Return `found`. Raises DataError if the model has labels, but another number of them."""
         if self.labels is not None and len(self.labels) != found:
-            raise DataError(f"{self.name} tells {len(self.labels)} classes apart, the data set has {found}.")
+            raise DataError(f"{self.name} has {len(self.labels)} classes; the data set has {found}.")
         return found
 
 
 def is_foreign(name: str) -> bool:
-    """Whether the name of a model is a file."""
+    """Whether the name of a model is that of an ONNX file."""
     return name.endswith(".onnx")
 
 
 def description_file(path: Path) -> Path:
-    """Return where the description of a model is."""
+    """Return the path of a model's description."""
     return path.with_suffix(".toml")
 
 
 def read_foreign(path: Path) -> ForeignModel:
-    """Read the description of an ONNX file and what its input says.
+    """Read an ONNX file's description, and its input where the description is not complete.
 
     Raises CheckpointError for a file that cannot be read, UsageError for a description that does not fit it.
     """
@@ -135,9 +168,9 @@ def read_foreign(path: Path) -> ForeignModel:
 
 
 def described(path: Path, description: Description) -> ForeignModel:
-    """Join a description with what the graph of `path` says. Raises as `read_foreign` does.
+    """Complete a description with the input of the graph at `path`. Raises as `read_foreign` does.
 
-    The file is only read where the description leaves size or channels out.
+    The file is only read if the description has no size or no channels.
     """
     size = description.size
     channels: int | None = description.channels
@@ -149,7 +182,9 @@ def described(path: Path, description: Description) -> ForeignModel:
         for name, given in (("mean", description.mean), ("std", description.std))
     )
     if not all(value > 0 for value in values[1]):
-        raise UsageError(f"{description_file(path)}: std is {list(values[1])}; all have to be positive.")
+        raise UsageError(
+            f"{description_file(path)}: std is {list(values[1])}; all values have to be positive."
+        )
     return ForeignModel(
         name=path.stem,
         path=path,
@@ -165,7 +200,7 @@ def described(path: Path, description: Description) -> ForeignModel:
 
 
 def _from_the_graph(path: Path, description: Description) -> tuple[tuple[int, int], int]:
-    """Return height and width, and channels. Raises UsageError where the graph does not say them."""
+    """Return height and width, and channels. Raises UsageError if the graph leaves them open."""
     from pipeline.models.foreign.onnx_file import read_input
 
     found = read_input(path)
@@ -175,14 +210,14 @@ def _from_the_graph(path: Path, description: Description) -> tuple[tuple[int, in
         other = "NHWC" if description.layout == "NCHW" else "NCHW"
         raise UsageError(
             f"{path}: its input {found.name!r} is {found}; as {description.layout} that would be"
-            f" {'any number of' if channels is None else channels} channels, not 1 or 3. Say"
+            f" {'any number of' if channels is None else channels} channels, not 1 or 3. Set"
             f" layout = {other!r} or channels in {description_file(path)};"
-            f" `edgec doctor {path}` guesses."
+            f" `edgec doctor {path}` guesses them."
         )
     height, width = description.size or (height, width)
     if height is None or width is None:
         raise UsageError(
-            f"{path}: its input {found.name!r} is {found}, of any size. Say size = [height, width] in"
+            f"{path}: its input {found.name!r} is {found}, of any size. Set size = [height, width] in"
             f" {description_file(path)}."
         )
     return (height, width), channels
@@ -202,14 +237,14 @@ def _per_channel(path: Path, name: str, values: tuple[float, ...], channels: int
     if len(values) not in (1, channels):
         raise UsageError(
             f"{description_file(path)}: {name} has {len(values)} values for {channels} channels. Give one, or"
-            " one a channel."
+            " one per channel."
         )
     return values * channels if len(values) == 1 else values
 
 
 def _colors(path: Path, colors: str, channels: int) -> str:
     if colors != "RGB" and channels != 3:
-        raise UsageError(f"{description_file(path)}: colors is {colors!r}, but its pictures are gray.")
+        raise UsageError(f"{description_file(path)}: colors is {colors!r}, but its images are gray.")
     return colors
 
 
@@ -225,5 +260,5 @@ def _labels(path: Path, given: Path | tuple[str, ...] | None) -> tuple[str, ...]
     given = tuple(unicodedata.normalize("NFC", name) for name in given)  # as folders are read
     twice = {name for name in given if given.count(name) > 1} if len(set(given)) < len(given) else set()
     if twice:
-        raise DataError(f"The labels of {path.name} name {sorted(twice)[0]!r} twice.")
+        raise DataError(f"The labels of {path.name} contain {sorted(twice)[0]!r} twice.")
     return given

@@ -1,4 +1,4 @@
-"""What stands behind the logits of a classifier: functions that change no order, and another shape."""
+"""The functions that a classifier applies to its logits: they keep the order of classes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calibration.onnx_graph import attribute
 
 SHAPES_ONLY = ("Identity", "Cast", "Squeeze", "Reshape", "Flatten", "Unsqueeze")
-"""Operators that move no value: the function over classes may stand before or behind them."""
+"""Operators that only change the shape: the function over classes may come before or after them."""
 FUNCTIONS = ("Softmax", "LogSoftmax", "Sigmoid")
 
 
@@ -21,9 +21,9 @@ class Ending:
     functions: tuple[str, ...]
 
     def __call__(self, logits: NDArray[np.floating], outputs: int) -> NDArray[np.float64]:
-        """Return what the network gives, flat, for the logits [classes, ...] of one image.
+        """Return the network's outputs, flat, for the logits [classes, ...] of one image.
 
-        outputs: how many values the network gives; one, where it has one for two classes.
+        outputs: how many values the network has; one, if it has one output for two classes.
         """
         values = logits.astype(np.float64)
         if outputs == 1 and len(values) == 2:
@@ -33,7 +33,7 @@ class Ending:
         return values.ravel()
 
     def probabilities(self, outputs: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return shares of 1, [classes, ...], from what the network gives for one image, [outputs, ...]."""
+        """Return probabilities [classes, ...] for the network's outputs [outputs, ...] of one image."""
         values = outputs.astype(np.float64)
         if len(values) == 1:
             positive = values if "Sigmoid" in self.functions else _applied("Sigmoid", values)
@@ -46,7 +46,7 @@ class Ending:
 
 
 def ending(model: onnx.ModelProto, output: str) -> Ending:
-    """Return how a model ends in one of its outputs; the model stays as it is."""
+    """Return the functions that lead to one of a model's outputs; the model is not changed."""
     return Ending(tuple(node.op_type for node in reversed(list(last_functions(model, output)))))
 
 
@@ -63,7 +63,7 @@ def last_functions(model: onnx.ModelProto, output: str) -> Iterator[onnx.NodePro
 
 
 def _over_classes(node: onnx.NodeProto, rank: int) -> bool:
-    """Whether it is over the second dimension, or one by one; an axis that is not said is the last."""
+    """Whether a function is over the second dimension, or element-wise; the default axis is the last."""
     if node.op_type == "Sigmoid":
         return True
     axis = attribute(node, "axis", -1)

@@ -1,4 +1,4 @@
-"""The files that an ONNX file keeps its weights in, where they do not lie in itself.
+"""External data: the files in which an ONNX file stores its weights, if not in itself.
 
 https://onnx.ai/onnx/repo-docs/ExternalData.html: each tensor names a path relative to the ONNX file's folder.
 """
@@ -17,13 +17,13 @@ from pipeline.errors import CheckpointError
 def external_files(path: Path) -> tuple[Path, ...]:
     """Return the data files of the ONNX file at `path`, each once, in the order of their names.
 
-    Raises CheckpointError for a file that is no ONNX model, and for a data file that is missing, shorter than
-    the tensors in it, or outside of the ONNX file's folder, be it by a link.
+    Raises CheckpointError for a file that is not an ONNX model, and for a data file that is missing, shorter
+    than the tensors in it, or outside the ONNX file's folder, also by a link.
     """
     try:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError, ValueError) as error:
-        raise CheckpointError(f"{path} is no ONNX model: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     ends: dict[str, int] = {}
     for tensor in tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -38,7 +38,7 @@ def input_onnx(path: Path) -> InputFile:
 
 
 def tensors(model: ModelProto) -> Iterator[TensorProto]:
-    """Yield every constant of a model: those of graphs within nodes and of functions, too."""
+    """Yield every constant of a model, also those of subgraphs and functions."""
     yield from _of_graph(model.graph)
     for function in model.functions:
         yield from _of_nodes(function.node)
@@ -69,16 +69,18 @@ def _of_sparse(sparse: Iterable[SparseTensorProto]) -> Iterator[TensorProto]:
 
 
 def _place(path: Path, tensor: TensorProto) -> tuple[str, int]:
-    """Return the data file that a tensor names, and where in it the tensor ends, as far as it says so."""
+    """Return the data file of a tensor, and the offset at which the tensor ends; 0 if that is not given."""
     said = {entry.key: entry.value for entry in tensor.external_data}
     try:
         offset, length = (int(said.get(key) or 0) for key in ("offset", "length"))
     except ValueError as error:
-        raise CheckpointError(f"{path}: the place of the tensor {tensor.name!r} is no number.") from error
+        raise CheckpointError(
+            f"{path}: the offset or length of the tensor {tensor.name!r} is not a number."
+        ) from error
     location = said.get("location", "")
     if offset < 0 or length < 0 or not PurePosixPath(location).parts or "\0" in location:
         raise CheckpointError(
-            f"{path}: the tensor {tensor.name!r} has the place {offset} + {length} in the data file"
+            f"{path}: the tensor {tensor.name!r} has the offset {offset} and length {length} in the data file"
             f" {location!r}. Export the model again."
         )
     return location, offset + length

@@ -1,4 +1,4 @@
-"""The output of a foreign graph, made into the `logits` that every later stage reads."""
+"""Turns the output of a foreign graph into the `logits` that every later stage reads."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,11 @@ from pipeline.models.foreign.normal_form.unique_names import our_free_name
 from pipeline.task import Task
 
 MAPS = 4
-"""How many dimensions [N, C, H, W] has."""
+"""The number of dimensions of [N, C, H, W]."""
 
 
 def take_output(model: onnx.ModelProto, source: ForeignModel) -> None:
-    """Leave one output: the described one, or the only one. Raises CheckpointError if that is not clear."""
+    """Keep one output: the described one, or the only one. Raises CheckpointError if that is not clear."""
     outputs = [value.name for value in model.graph.output]
     wanted = our_free_name(source.output) if source.output else None
     if wanted is None and len(outputs) == 1:
@@ -34,9 +34,9 @@ def take_output(model: onnx.ModelProto, source: ForeignModel) -> None:
 
 
 def drop_ending(model: onnx.ModelProto, say: Callable[[str], None]) -> None:
-    """Take off the last functions over classes, and tell `say`: logits have the same order and say more."""
+    """Remove functions after the logits, such as Softmax, and report that: the order of classes is kept."""
     for node in list(last_functions(model, model.graph.output[0].name)):
-        say(f"import: the last {node.op_type} is left out; it does not change which class is first")
+        say(f"import: the last {node.op_type} is left out; it does not change the order of classes")
         model.graph.node.remove(node)
         for reader in model.graph.node:
             reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
@@ -45,7 +45,7 @@ def drop_ending(model: onnx.ModelProto, say: Callable[[str], None]) -> None:
 
 
 def end_with_logits(model: onnx.ModelProto, source: ForeignModel, say: Callable[[str], None]) -> None:
-    """Name the output `logits`. Raises CheckpointError unless it has the shape that the task asks for."""
+    """Name the output `logits`. Raises CheckpointError if its shape does not fit the task."""
     sides = _sides(model)
     if source.task is Task.CLASSIFY and len(sides) == MAPS and sides[2:] == [1, 1]:
         _append(model, "Flatten", axis=1)
@@ -68,7 +68,7 @@ def _sides(model: onnx.ModelProto) -> list[int | str]:
 def _append(
     model: onnx.ModelProto, operator: str, others: tuple[str, ...] = (), axis: int | None = None
 ) -> None:
-    """Put a node behind the output, whose result is the output from then on."""
+    """Append a node to the output; its result becomes the output."""
     output = model.graph.output[0]
     name = f"{output.name}/{operator}"
     model.graph.node.append(helper.make_node(operator, [output.name, *others], [name], name, axis=axis))
@@ -76,7 +76,7 @@ def _append(
 
 
 def _write_one_as_two(model: onnx.ModelProto) -> None:
-    """Give -z/2 and z/2 for z: their softmax is z's sigmoid. A last Gemm takes that in."""
+    """Write the output z as -z/2 and z/2, whose softmax is z's sigmoid. A final Gemm absorbs the factors."""
     halves = np.array([[-0.5], [0.5]], np.float32)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     name = model.graph.output[0].name

@@ -1,8 +1,8 @@
-"""Which normalisation a network was trained with, from what its batch norms remember of their inputs.
+"""Which normalisation a network was trained with, from the statistics in its batch norms.
 
-A norm holds the mean and variance that its input had in training. With the right normalisation pictures give
-it the same again, with another they do not: no label is needed. Exporters often fold norms into convolutions;
-then nothing is left to compare with.
+A batch norm holds the mean and variance that its input had in training. With the right normalisation, images
+give the same statistics again; with another one they do not. No labels are needed. Exporters often fold norms
+into convolutions; then there is nothing to compare with.
 """
 
 import math
@@ -22,9 +22,9 @@ from pipeline.models.foreign.normal_form.read_normal import read_normal
 from pipeline.models.foreign.original import refusals
 
 NORMS = 4
-"""So many from the input on: later ones remember less of the input."""
+"""How many norms are compared, from the input on: later ones depend less on the normalisation."""
 FEWEST_PICTURES = 8
-"""One picture's own brightness and contrast differ as much as normalisations do."""
+"""With fewer, the images' own brightness and contrast differ as much as normalisations do."""
 RESAMPLES = 1000
 SUPPORT = 0.99
 """Share of draws in which a form has to be the nearest."""
@@ -33,19 +33,19 @@ SAME = 1e-9
 CHANCE = 0.8
 """How likely the number of pictures is to decide that is said to be needed."""
 CLOSE = 0.25
-"""Nats: the right normalisation was at 0.01 or below with 40 pictures, wrong ones at 0.3 and above."""
+"""In nats: with 40 images the right normalisation had 0.01 or less, wrong ones 0.3 or more."""
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """How far the inputs of norms are from what the norms remember, with each form."""
+    """How far the inputs of norms are from the statistics in the norms, for each form."""
 
     distances: tuple[float, ...]
-    """Nats, one a form: the divergence of normal distributions, mean over channels."""
+    """One per form, in nats: the divergence of normal distributions, mean over channels."""
     support: tuple[float, ...]
-    """The share of draws of pictures in which each form is the nearest."""
+    """The share of bootstrap samples in which each form is the nearest."""
     pictures: int
     rival: int
     """The place of the form that is hardest to tell from the nearest."""
@@ -54,12 +54,12 @@ class Evidence:
 
     @property
     def nearest(self) -> int:
-        """Return the place of the nearest form."""
+        """Return the index of the nearest form."""
         return int(np.argmin(self.distances))
 
     @property
     def clear(self) -> bool:
-        """Whether the nearest form is near, and the nearest in 99 of 100 draws of enough pictures."""
+        """Whether the nearest form is near enough, and nearest in 99 % of samples of enough images."""
         nearest = self.nearest
         return (
             self.pictures >= FEWEST_PICTURES
@@ -74,7 +74,7 @@ def weigh(
 ) -> Evidence | None:
     """Compare forms on preprocessed pictures uint8 [H, W, C]; None where the graph has no norms left.
 
-    Pictures are drawn with replacement to see how much the answer depends on which there are (Efron 1979).
+    A bootstrap over images shows how much the answer depends on their choice (Efron 1979).
     """
     probe = _Probe(model)
     if not probe.norms:
@@ -167,9 +167,9 @@ class _Probe:
 
     def moments(self, form: InputForm, picture: NDArray[np.uint8]) -> Values:
         """Return the mean and mean square of each channel for one picture, float64 [2, channel]."""
-        told = replace(self._model, mean=form.mean, std=form.std, colors=form.colors)
+        described = replace(self._model, mean=form.mean, std=form.std, colors=form.colors)
         (source,) = self._session.get_inputs()
-        fed = told.normalised(picture)
+        fed = described.normalised(picture)
         if isinstance(source.shape[0], int) and source.shape[0] > 1:
             fed = np.repeat(fed, source.shape[0], axis=0)
         with refusals(self._model.path):

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.onnx_graph import attribute
 from pipeline.models.foreign.description import ForeignModel
-from pipeline.models.foreign.normal_form.read_normal import read_normal
-from pipeline.models.foreign.onnx_file import Input, read_input
+from pipeline.models.foreign.normal_form.read_normal import in_normal_form
+from pipeline.models.foreign.onnx_file import Input, image_input, read_onnx
 from pipeline.models.foreign.simplify import folded
 from targets.runtime.preprocess import Preprocessing
 
@@ -97,7 +97,9 @@ def normalises_itself(path: Path, layout: str, channels: int) -> bool:
 
     Raises CheckpointError for a file that cannot be read.
     """
-    model, found = read_normal(path), read_input(path)
+    model = read_onnx(path)
+    found = image_input(model, path)
+    model = in_normal_form(model, path)
     pixels = Preprocessing(1, 1, channels, fit="pad")
     plain = ForeignModel(
         name=path.stem,

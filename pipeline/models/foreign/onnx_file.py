@@ -1,4 +1,4 @@
-"""Reading an ONNX file from anywhere: what its input and its output are."""
+"""Reads any ONNX file: the model, its input and its output."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from pipeline.models.foreign.external_data import external_files
 from pipeline.models.foreign.normal_form.conventions import write_one_default_domain
 
 Shape = tuple[int | None, ...]
-"""A dimension that the graph leaves open is None."""
+"""The dimensions of a tensor; None if the graph leaves one open."""
 
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
@@ -28,11 +28,11 @@ class Input:
 
     @property
     def takes_floats(self) -> bool:
-        """Whether the values are normalised ones, and not pixels."""
+        """Whether the input takes normalised values, and not pixels."""
         return self.element in FLOATS
 
     def sides(self, layout: str) -> Shape:
-        """Return height, width and channels if the layout is that one, NCHW or NHWC."""
+        """Return height, width and channels for a layout, NCHW or NHWC."""
         return tuple(self.shape[i] for i in ((2, 3, 1) if layout == "NCHW" else (1, 2, 3)))
 
     def __str__(self) -> str:
@@ -41,8 +41,8 @@ class Input:
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read and check a file; the default domain is spelled one way. Raises CheckpointError."""
-    external_files(path)  # says better than what follows what is wrong with them
+    """Read and check a file; the default domain is always spelled "". Raises CheckpointError."""
+    external_files(path)  # its messages about data files are better than those of onnx.load
     try:
         model = onnx.load(path)
         write_one_default_domain(model)
@@ -50,25 +50,29 @@ def read_onnx(path: Path) -> onnx.ModelProto:
             model = shape_inference.infer_shapes(model)  # some exporters leave them out
         onnx.checker.check_model(model)
     except (OSError, DecodeError, onnx.checker.ValidationError, ValueError) as error:
-        raise CheckpointError(f"{path} is no ONNX model: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model
 
 
 def read_input(path: Path) -> Input:
     """Return the input of a file. Raises CheckpointError unless it is one tensor of four dimensions."""
-    model = read_onnx(path)
+    return image_input(read_onnx(path), path)
+
+
+def image_input(model: onnx.ModelProto, path: Path) -> Input:
+    """Return the input of a model that was read from `path`. Raises CheckpointError as `read_input` does."""
     found = _input(model)
     if found is None:
         named = ", ".join(value.name for value in model.graph.input) or "none"
         raise CheckpointError(
-            f"{path} has the inputs {named}; edgec needs one, an image: four dimensions, float32, float16"
-            " or uint8."
+            f"{path} has the inputs {named}; edgec needs a single one, an image with four dimensions in"
+            " float32, float16 or uint8."
         )
     return found
 
 
 def read_output(path: Path) -> Shape:
-    """Return the shape of a file's first output. Raises CheckpointError for a file that is no ONNX model."""
+    """Return the shape of a file's first output. Raises CheckpointError if it is not an ONNX model."""
     return _shape(shape_inference.infer_shapes(read_onnx(path), data_prop=True).graph.output[0])
 
 

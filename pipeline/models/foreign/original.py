@@ -42,7 +42,9 @@ class Original:
         self._model = model
         file = onnx.load(model.path, load_external_data=False)
         with refusals(model.path):
-            self._session = open_session(loadable(model, file) or str(model.path))
+            self._session = open_session(
+                loadable(model.path, model.layout, model.input_shape, file) or str(model.path)
+            )
         self._output = model.output or file.graph.output[0].name
         self.ending = ending(file, self._output)
         self.is_half = is_half(file)
@@ -69,19 +71,19 @@ class Original:
         return np.asarray(shares.mean(1))
 
 
-def loadable(model: ForeignModel, file: onnx.ModelProto) -> bytes | None:
-    """Return the network in words that onnxruntime takes; None if it takes the file as it is.
+def loadable(path: Path, layout: str, size: tuple[int, int, int], file: onnx.ModelProto) -> bytes | None:
+    """Return the network at `path` in a form that onnxruntime accepts; None if it accepts the file itself.
 
-    `file` is the file without its external data. Two nodes of one name are named apart, and padding that
-    onnxruntime does not work out is written down.
+    `file` is the model without its external data; layout and size are those of its images. Nodes with the
+    same name are renamed, and padding that onnxruntime does not compute is written out.
     """
     names = [node.name for node in file.graph.node if node.name]
     pads = pads_unlike_onnxruntime(file)
     if len(set(names)) == len(names) and not pads:
         return None
-    changed = onnx.load(model.path)
+    changed = onnx.load(path)
     name_every_node(changed)
     if pads:
-        fix_the_size(changed, model.layout, model.input_shape)
+        fix_the_size(changed, layout, size)
         write_padding_down(changed)
     return bytes(changed.SerializeToString())

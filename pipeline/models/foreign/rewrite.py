@@ -16,10 +16,10 @@ from pipeline.models.foreign.normal_form.explicit_padding import write_padding_d
 from pipeline.models.foreign.normal_form.free_batch import fixed_batch, free_the_batch
 from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
-from pipeline.models.foreign.normal_form.read_normal import read_normal
+from pipeline.models.foreign.normal_form.read_normal import in_normal_form
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
 from pipeline.models.foreign.normalisation import begin_with_pixels, take_normalisation
-from pipeline.models.foreign.onnx_file import Input, read_input
+from pipeline.models.foreign.onnx_file import Input, image_input, read_onnx
 from pipeline.models.foreign.original import refusals
 from pipeline.models.foreign.simplify import drop_unused, folded, write_reshapes_as_flatten
 
@@ -29,8 +29,9 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
 
     Raises CheckpointError for a graph that cannot take that form.
     """
-    found = read_input(source.path)
-    model = read_normal(source.path)
+    model = read_onnx(source.path)
+    found = image_input(model, source.path)
+    model = in_normal_form(model, source.path)
     _check_shape(source, found)
     take_output(model, source)
     fix_the_size(model, source.layout, source.input_shape)

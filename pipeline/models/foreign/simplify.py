@@ -1,4 +1,4 @@
-"""The same network in fewer operators: constants and batch norms folded, nothing unused."""
+"""Simplifies a graph: folds constants and batch norms, and removes unused nodes."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from pipeline.models.foreign.original import refusals
 
 
 def folded(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """Let onnxruntime fold constants and batch norms; "basic" is what any runtime understands.
+    """Fold constants and batch norms by onnxruntime's "basic" optimisations: standard operators only.
 
     Raises CheckpointError naming `path` if onnxruntime refuses the model.
     """
@@ -49,7 +49,7 @@ def write_reshapes_as_flatten(model: onnx.ModelProto) -> None:
 
 
 def drop_unused(model: onnx.ModelProto) -> None:
-    """Take out the nodes whose results nothing reads, then the initialisers."""
+    """Remove nodes and then initialisers whose results are not used."""
     while unused := [
         node
         for node in model.graph.node

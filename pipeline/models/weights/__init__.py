@@ -1,1 +1,1 @@
-"""Weights out of files: what kind of file it is, where in it the weights lie, and which of them are meant."""
+"""Reading weights: the kind of file, the sets of weights in it, and the choice between them."""

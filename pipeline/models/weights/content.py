@@ -1,4 +1,4 @@
-"""What a file of weights holds, told by its bytes and not by its name. Nothing in it is executed."""
+"""Reads a file of weights; its bytes decide its kind, not its name. Nothing in it is executed."""
 
 import argparse
 import pickle
@@ -36,7 +36,7 @@ DAMAGE = (
     TypeError,
     ValueError,
 )
-"""What zipfile, tarfile and torch.load raise on truncated and scrambled files."""
+"""What zipfile, tarfile and torch.load raise for truncated and damaged files."""
 
 MOST_PACKED = 20
 """Times its size that a file may unpack to; torch itself does not pack, and weights pack badly."""
@@ -50,11 +50,11 @@ KINDS = (
     (b"<", "a web page, not weights: the download was refused or asked for a log-in. Download it again"),
     (b"\x93NUMPY", "a NumPy array, not weights by name"),
 )
-"""How files begin that are often taken for weights, and what to do about each."""
+"""First bytes of files that are often mistaken for weights, and what to do about each."""
 
 
 def read_content(path: Path) -> Mapping[object, object]:
-    """Return what the file holds by name, still as it lies there.
+    """Return the file's content by name, not converted.
 
     Raises CheckpointError for a file that is damaged, could run code, or is of another kind.
     """
@@ -66,9 +66,9 @@ def read_content(path: Path) -> Mapping[object, object]:
         raise CheckpointError(f"{path} is a network, not weights for one. ONNX is built with --model {path}.")
     if path.suffix == ".index" or path.name.endswith(".pb"):
         raise CheckpointError(f"{path} is of TensorFlow; of that, Keras' .h5 and .keras are read.")
-    for magic, told in KINDS:
+    for magic, description in KINDS:
         if begin.startswith(magic):
-            raise CheckpointError(f"{path} is {told}.")
+            raise CheckpointError(f"{path} is {description}.")
     try:
         if zipfile.is_zipfile(path):
             return _read_zip(path)
@@ -76,11 +76,13 @@ def read_content(path: Path) -> Mapping[object, object]:
             raise CheckpointError(_of_tar(path))
         return _read_torch(path)
     except DAMAGE as error:
-        raise CheckpointError(f"{path} is truncated or no torch file ({_first_sentence(error)}).") from error
+        raise CheckpointError(
+            f"{path} is truncated, or not a torch file ({_first_sentence(error)})."
+        ) from error
 
 
 def _is_safetensors(begin: bytes) -> bool:
-    """Whether it begins with the length of a header, and that with a brace (the format's specification)."""
+    """Whether it begins with a header's length and the header with a brace (the format's specification)."""
     return begin[8:9] == b"{" and 0 < int.from_bytes(begin[:8], "little") < 2**27
 
 
@@ -89,7 +91,7 @@ def _read_safetensors(path: Path) -> Mapping[object, object]:
     try:
         content.update(safetensors.torch.load_file(path))
     except (safetensors.SafetensorError, *DAMAGE) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}).") from error
+        raise CheckpointError(f"{path} is damaged, or not a safetensors file ({error}).") from error
     return content
 
 
@@ -121,7 +123,7 @@ def _of_tar(path: Path) -> str:
     if {"storages", "tensors"} <= set(names):
         return (
             f"{path} is in the format of torch before 0.1.10, a tar that cannot be read without running code"
-            " from it. If you trust it, save its tensors anew: torch.save(torch.load(PATH,"
+            " from it. If you trust it, save its tensors again: torch.save(torch.load(PATH,"
             " weights_only=False), NEW_PATH)."
         )
     return f"{path} is a tar of files ({', '.join(names[:3])}). Unpack it and name the file of weights in it."
@@ -142,12 +144,12 @@ def _read_torch(path: Path) -> Mapping[object, object]:
 
 
 def _refused(error: pickle.UnpicklingError) -> str:
-    """Return what torch refused to load, if it says so."""
+    """Return the name that torch refused to load, if its message contains one."""
     name = re.search(r"GLOBAL ([\w.]+)", str(error))
     return f"it names {name[1]}" if name else _first_sentence(error)
 
 
 def _first_sentence(error: BaseException) -> str:
-    """Shorten an error of torch's: they go on for paragraphs."""
+    """Return the first sentence of torch's long messages."""
     lines = str(error).strip().splitlines()
     return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__

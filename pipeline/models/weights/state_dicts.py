@@ -1,8 +1,9 @@
-"""The sets of weights that lie in a training checkpoint, and the choice between them."""
+"""Finds the sets of weights in a training checkpoint, and chooses between them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from torch import Tensor
@@ -12,23 +13,23 @@ from pipeline.errors import CheckpointError, listed
 AVERAGED = re.compile(
     r"(^|[._])(ema|swa|averaged?|teacher|shadow\w*|moving_average)([._]|$)|_ema|ema_", re.IGNORECASE
 )
-"""Names under which trainers keep the average of the weights over training, which is what they validate."""
+"""Names that trainers use for the average of weights over training, which they validate."""
 NOT_WEIGHTS = re.compile(r"optim|sched|scaler|hyper|args|config", re.IGNORECASE)
-"""Parts of a checkpoint whose tensors belong to the training, not to the network."""
+"""Parts of a checkpoint whose tensors are not the network's weights."""
 DEPTH = 4
-"""How deep in dictionaries weights are looked for."""
+"""The depth of nested dictionaries to search."""
 
 
 @dataclass(frozen=True)
 class StateDict:
-    """Tensors by name. place: the keys that lead to it, joined by points; empty for the file itself."""
+    """Tensors by name. place: the keys that lead to them, joined by dots; empty for the file itself."""
 
     place: str
     tensors: Mapping[str, Tensor]
 
     @property
     def averaged(self) -> bool:
-        """Whether its place says that it is an average over training."""
+        """Whether its place is named like an average over training."""
         return AVERAGED.search(self.place) is not None
 
     def __str__(self) -> str:
@@ -38,7 +39,7 @@ class StateDict:
 
 @dataclass(frozen=True)
 class Fitting:
-    """A set of weights under the names that a network has; `left_out` names what else lay beside them."""
+    """A set of weights under a network's names; `left_out`: the names of other tensors in the set."""
 
     source: StateDict
     weights: dict[str, Tensor]
@@ -51,7 +52,7 @@ def state_dicts(content: Mapping[object, object]) -> list[StateDict]:
 
 
 def unreadable_averages(content: Mapping[object, object]) -> list[str]:
-    """Return the places that are named as averages and hold no tensors by name, such as a list of tensors."""
+    """Return places named like averages that hold no tensors by name, but for example a list of tensors."""
     return [
         str(key)
         for key, value in content.items()
@@ -69,11 +70,10 @@ def choose(
     path: Path,
     say: Callable[[str], None],
 ) -> Fitting:
-    """Return the set of weights to take; `say` hears which, where there are several.
+    """Return the set of weights to use; `say` is called with the choice if there are several.
 
-    An average over training is taken before the weights of the last step. `wanted` is "ema", "raw", or a
-    place. unusable: averages that are there and cannot be taken. Raises CheckpointError if none is meant, or
-    if it is not clear which.
+    An average over training is preferred to the weights of the last step. wanted: "ema", "raw", or a place.
+    unusable: averages that cannot be used. Raises CheckpointError if no set matches, or several do.
     """
     places = [f"{one.source}" for one in found]
     if wanted is not None:
@@ -102,15 +102,15 @@ def choose(
         beside = f"; beside them are {'; '.join(others)} (choose with --weights)" if others else ""
         say(f"weights: {taken.source}{beside}")
     if taken.left_out:
-        say(f"weights: left out {listed(list(taken.left_out))}, which are none of the network's")
+        say(f"weights: left out {listed(list(taken.left_out))}, which the network does not have")
     return taken
 
 
 def without_prefix(tensors: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, Tensor], tuple[str, ...]]]:
-    """Yield the tensors under names without a first part, such as `module.`, and the keys that lack it.
+    """Yield tensors without a prefix of their names, such as `module.`, and the keys that lack the prefix.
 
-    First with all keys as they are, then without what DataParallel, torch.compile, Lightning or a wrapper put
-    before the network's.
+    The first has all keys unchanged; others lack a prefix of DataParallel, torch.compile, Lightning or a
+    wrapper.
     """
     yield dict(tensors), ()
     prefixes = {key[: i + 1] for key in tensors for i, letter in enumerate(key) if letter == "."}
@@ -119,6 +119,17 @@ def without_prefix(tensors: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, Te
         if 2 * len(kept) < len(tensors):
             return
         yield kept, tuple(key for key in tensors if not key.startswith(prefix))
+
+
+def without_shared_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors without the prefix that all of their names share, up to a dot."""
+    first, last = (
+        min(tensors).split("."),
+        max(tensors).split("."),
+    )  # a prefix that these two share is shared by all
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(first[:-1], last[:-1], strict=False))
+    prefix = "".join(f"{part}." for part, _ in shared)
+    return {key.removeprefix(prefix): value for key, value in tensors.items()}
 
 
 def _is_meant(one: StateDict, wanted: str) -> bool:

@@ -1,7 +1,7 @@
 """The weights of a TorchScript archive, without loading the program in it.
 
 The archive is a zip: `data.pkl` is a pickle of the tree of modules, whose tensors point at files `data/N`.
-The unpickler here knows a few names and makes an empty box of every module's class.
+The unpickler here knows a few names, and replaces every module's class by an empty one.
 """
 
 import pickle
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class _Module:
-    """Stands for a module of any class: its attributes, as the pickle sets them."""
+    """Replaces a module of any class; has the attributes that the pickle sets."""
 
     def __init__(self, *_: object) -> None:
         self.attributes: dict[str, object] = {}
@@ -26,7 +26,7 @@ class _Module:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes tensors, ordered dictionaries and boxes; refuses every other name."""
+    """Makes tensors, ordered dictionaries and `_Module`s; refuses every other name."""
 
     def __init__(self, archive: zipfile.ZipFile, pickled: str) -> None:
         super().__init__(archive.open(pickled))

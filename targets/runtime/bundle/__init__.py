@@ -1,1 +1,1 @@
-"""What a bundle is, whether it can be trusted, and installing it."""
+"""Bundles on the device: reading, verifying and installing them."""

@@ -1,7 +1,7 @@
-"""Ed25519 signatures, checked with whole numbers of Python alone: a device needs no library for it.
+"""Verifies Ed25519 signatures with Python integers only, so that a device needs no library.
 
-RFC 8032, sections 5.1.2, 5.1.3 and 5.1.7, in extended coordinates (Hisil et al. 2008). What is checked is
-public, so nothing here hides how long it takes. Signing is done elsewhere, by a library.
+RFC 8032, sections 5.1.2, 5.1.3 and 5.1.7, in extended coordinates (Hisil et al. 2008). All inputs are
+public, so the running time may depend on them. Signing is done by a library, on the build machine.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ ZERO: Point = (0, 1, 1, 0)
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Say whether `signature` (64 bytes) of `message` is by the key whose public half is `public` (32).
+    """Return whether `signature` (64 bytes) of `message` is by the key whose public half is `public` (32).
 
-    Stricter than the RFC asks: points must be written in the one shortest way, and keys of small order, with
-    which anybody could sign, are refused.
+    Stricter than the RFC: points must have their canonical encoding, and keys of small order, with which
+    anybody could sign, are refused.
     """
     if len(public) != 32 or len(signature) != 64:
         return False
@@ -60,7 +60,7 @@ def _same(a: Point, b: Point) -> bool:
 
 
 def _decoded(encoded: bytes) -> Point | None:
-    """Return the point of 32 bytes (RFC 8032, 5.1.3); None if there is none."""
+    """Return the point that 32 bytes encode (RFC 8032, 5.1.3); None if they encode none."""
     number = int.from_bytes(encoded, "little")
     sign, y = number >> 255, number & (1 << 255) - 1
     if y >= P:

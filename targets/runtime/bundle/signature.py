@@ -20,14 +20,14 @@ NAME = "signature.json"
 FORMAT = "edgec-signature"
 VERSION = 1
 CONTEXT = b"edgec bundle manifest, version 1\n"
-"""Signed before the manifest, so that no signature made for another purpose fits."""
+"""Prefix of the signed bytes, so that no signature made for another purpose is valid."""
 PEM_BEGIN, PEM_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 PREFIX = bytes.fromhex("302a300506032b6570032100")
-"""What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410)."""
+"""The bytes before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410)."""
 
 
 class SignatureError(ValueError):
-    """A bundle that is not from whom it should be, or a key that is none."""
+    """A bundle that is not signed with a trusted key, or a file that is not a key."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class PublicKey:
                 raise ValueError
             encoded = base64.b64decode("".join(line.strip() for line in lines[1:-1]), validate=True)
         except (ValueError, IndexError, binascii.Error):
-            raise SignatureError(f"{origin} is no public key: expected a PEM file, {PEM_BEGIN} ...") from None
+            raise SignatureError(
+                f"{origin} is not a public key: expected a PEM file, {PEM_BEGIN} ..."
+            ) from None
         if len(encoded) != len(PREFIX) + 32 or not encoded.startswith(PREFIX):
             raise SignatureError(
                 f"{origin} is a public key, but none of Ed25519. Make one with `edgec keygen`."
@@ -68,7 +70,7 @@ class PublicKey:
 
     @property
     def name(self) -> str:
-        """The key itself, short enough to compare by eye."""
+        """The key in a form that is short enough to compare by eye."""
         return base64.b64encode(self.key).decode().rstrip("=")
 
 
@@ -97,14 +99,14 @@ class Signature:
 
 
 def trusted_keys(home: Path | None = None, system: Path = Path("/etc/edgec/keys")) -> list[PublicKey]:
-    """Return the keys this machine trusts. Raises SignatureError for a file that is none."""
+    """Return the keys that this machine trusts. Raises SignatureError for a file that is not a key."""
     own = os.environ.get("XDG_CONFIG_HOME") or str((home or Path.home()) / ".config")
     folders = (Path(own) / "edgec" / "keys", system)
     return [PublicKey.read(path) for folder in folders for path in sorted(folder.glob("*.pub"))]
 
 
 def check(manifest: bytes, signature: bytes | None, trusted: Sequence[PublicKey]) -> str | None:
-    """Return who signed the manifest's bytes: the origin of a trusted key; None if nobody is trusted.
+    """Return the origin of the trusted key that signed the manifest; None if no key is trusted.
 
     signature is the content of signature.json, None if there is no such file. A signature that is there must
     be right even where no key is trusted. Raises SignatureError.

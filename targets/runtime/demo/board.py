@@ -1,4 +1,4 @@
-"""What the demo knows at this moment, handed from the loop that classifies to whoever shows it."""
+"""The newest result of the demo, passed from the loop that classifies to the outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Moment:
 
 
 class Board:
-    """The newest moment. Readers that are slow miss some; nobody waits for them."""
+    """Holds the newest moment. Slow readers miss some; nothing waits for them."""
 
     def __init__(self) -> None:
         self._news = threading.Condition()
@@ -38,7 +38,7 @@ class Board:
             self._news.notify_all()
 
     def close(self) -> None:
-        """Let all readers go."""
+        """Release all readers."""
         with self._news:
             self._closed = True
             self._news.notify_all()

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 WAIT_SECONDS = 0.5
-"""Without a new picture for so long, the page is told how things are."""
+"""The page gets the state of the source after so long without a new picture."""
 STATE_SECONDS = 2.0
-RATE_SECONDS = 3.0  # over which pictures a second are counted
+RATE_SECONDS = 3.0  # the interval over which pictures per second are counted
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Demo:
     manifest: Manifest
     engines: Mapping[str, Engine]
     missing: Mapping[str, str]
-    """Precisions that there are no engines for, and why."""
+    """Precisions without an engine, and the reason."""
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -132,11 +132,11 @@ def run(demo: Demo, options: argparse.Namespace) -> int:
 
 
 QUIET_SECONDS = 2.0
-"""A source that gives nothing for so long is no longer called running."""
+"""A source that gives no picture for so long no longer counts as running."""
 
 
 class Loop:
-    """Takes the newest picture, classifies it, tells everybody, and again."""
+    """Repeats: takes the newest picture, classifies it, and passes the result to all outputs."""
 
     def __init__(self, demo: Demo, recogniser: Recogniser, source: str, stop: threading.Event) -> None:
         self.board = Board()
@@ -191,7 +191,7 @@ class Loop:
                 listener.tell(moment)
 
     def _judged(self, state: CaptureState, frame: Frame | None) -> CaptureState:
-        """Say of a source that hangs that it does; its thread cannot."""
+        """Return the state of the source, marking one that hangs, which its thread cannot report."""
         if frame is not None:
             self._arrived = frame.arrived
         quiet = time.monotonic() - self._arrived
@@ -212,7 +212,7 @@ class Loop:
         }
 
     def _record(self, state: CaptureState) -> dict[str, Any]:
-        """Say how things are, whether or not there is a new picture."""
+        """Pass on the state of the source, with or without a new picture."""
         now = time.monotonic()
         if now - self._looked > STATE_SECONDS:
             self._looked, self._device = now, _device()
@@ -237,7 +237,7 @@ class Loop:
         }
 
     def _tell(self, state: CaptureState) -> None:
-        """Say on the terminal when the source is lost or found again."""
+        """Print to the terminal when the source is lost or found again."""
         said = f"{state.status}  {state.text}"
         if said != self._told:
             self._told = said
@@ -245,7 +245,7 @@ class Loop:
 
 
 def _device() -> dict[str, Any]:
-    """Return the state of this machine in words, None where it does not tell."""
+    """Return the state of this machine as text; None for what it does not report."""
     state = read_state()
     clocks = state.frequencies_mhz
     return {
@@ -258,7 +258,7 @@ def _device() -> dict[str, Any]:
 
 
 class _stopping:  # noqa: N801 - used like a function
-    """Sets an event on Ctrl-C and SIGTERM, a second Ctrl-C ends at once."""
+    """Sets an event on Ctrl-C and SIGTERM; a second Ctrl-C ends the program at once."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
@@ -282,7 +282,7 @@ class _stopping:  # noqa: N801 - used like a function
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text} is no size such as 1280x720")
+        raise argparse.ArgumentTypeError(f"{text} is not a size such as 1280x720")
     return int(width), int(height)
 
 

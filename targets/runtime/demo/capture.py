@@ -1,4 +1,4 @@
-"""A thread that reads a source as fast as it gives pictures and keeps only the newest: nothing queues up."""
+"""A thread that reads a source as fast as it can and keeps only the newest picture, without a queue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 """Waits before a lost source is opened again; the last one repeats."""
 LEAVE_SECONDS = 0.5
-"""How long the thread is waited for in the end: a driver that hangs must not keep the program."""
+"""How long the program waits for the thread at its end, since a driver may hang."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class CaptureState:
-    """How the source is doing. status: "opening", "running", "lost" or "ended"; text says why."""
+    """The state of the source. status: "opening", "running", "lost" or "ended"; text: the reason."""
 
     status: str
     text: str
@@ -40,7 +40,7 @@ class CaptureState:
 
 
 class Capture:
-    """The newest picture of a source. Lost cameras are opened again for as long as it takes.
+    """The newest picture of a source. A lost camera is reopened until that works.
 
     A context manager: the thread runs inside it.
     """
@@ -63,7 +63,7 @@ class Capture:
 
     @property
     def state(self) -> CaptureState:
-        """How the source is doing now."""
+        """The state of the source now."""
         with self._news:
             return self._state
 
@@ -100,7 +100,7 @@ class Capture:
             self._stop.wait(wait)
 
     def _read(self, frames: Iterator[NDArray[np.uint8] | None]) -> bool:
-        """Keep the newest picture until there are no more; say whether there was any."""
+        """Keep the newest picture until there are no more; return whether there was any."""
         some = False
         try:
             for image in frames:

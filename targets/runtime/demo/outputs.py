@@ -1,4 +1,4 @@
-"""Where the demo shows what it found, besides the page: lines for other programs, and a window."""
+"""Outputs of the demo besides the page: lines for other programs, and a window."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WINDOW = "edgec: q ends"
 
 
 class Lines:
-    """Writes records to stdout in a thread of its own: a slow reader misses some, and delays nothing."""
+    """Writes records to stdout in its own thread: a slow reader misses some and delays nothing."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
@@ -32,10 +32,10 @@ class Lines:
 
     def __exit__(self, *_: object) -> None:
         self._board.close()
-        self._thread.join(timeout=0.5)  # a reader that reads no more must not keep the program
+        self._thread.join(timeout=0.5)  # a reader that has stopped must not block the program
 
     def tell(self, moment: Moment) -> None:
-        """Write this next, in place of what was not yet written."""
+        """Write this record next, instead of one that was not written yet."""
         self._board.post(moment)
 
     def _run(self) -> None:
@@ -48,7 +48,7 @@ class Lines:
             try:
                 sys.stdout.write(json.dumps(moment.record) + "\n")
                 sys.stdout.flush()
-            except BrokenPipeError:  # whoever read has seen enough
+            except BrokenPipeError:  # the reader has closed its end
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 self._stop.set()
                 return

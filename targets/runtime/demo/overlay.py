@@ -1,4 +1,4 @@
-"""What is drawn into the picture."""
+"""Draws the results into the picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def draw(
 ) -> NDArray[np.uint8]:
     """Return a smaller copy of a picture uint8 [H, W, 3] with the classes, their bars, and lines of text.
 
-    OpenCV's letters are ASCII; others become question marks here, and are right on the page.
+    OpenCV draws ASCII only; other letters become question marks here, but not on the page.
     """
     scale = min(1.0, WIDEST / max(image.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])

@@ -5,8 +5,8 @@
     /events         the records, as server-sent events
     /precision      POST int8 or fp32: what to classify with
 
-Bound to this machine alone it needs no password, but answers only to its own name: no other site's script can
-reach it. Bound to anything else it wants a token, given once as ?token=... and then kept in a cookie.
+If it is bound to this machine only, it needs no token, but answers only requests to its own name, so that no
+other site's script can reach it. Otherwise it needs a token, given once as ?token=... and kept in a cookie.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BOUNDARY = b"--picture\r\n"
 COOKIE = "edgec-token"
 LONGEST_BODY = 100
 PICTURES_PER_SECOND, EVENTS_PER_SECOND = 15, 10
-"""For people; the loop that classifies is not slowed down by more."""
+"""The rate for people; more would not slow down the loop that classifies."""
 MOST_VIEWERS = 20
 MOST_CONNECTIONS = 100
 REQUEST_SECONDS = 20.0
@@ -51,7 +51,7 @@ POLICY = (
 
 
 class PageError(Exception):
-    """The page cannot be served. The text says why."""
+    """The page cannot be served. The message says why."""
 
 
 class Page:
@@ -76,13 +76,13 @@ class Page:
 
     @property
     def address(self) -> str:
-        """What to open in a browser."""
+        """The URL to open in a browser."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Serve in threads of its own."""
+        """Serve in separate threads."""
         thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
         )
@@ -97,7 +97,7 @@ class Page:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address can be reached from this machine alone."""
+    """Return whether an address can be reached only from this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -115,7 +115,7 @@ def _host_name(header: str) -> str:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # a viewer that hangs must not keep the program
+    block_on_close = False  # a viewer that hangs must not block the program
     page: Page
 
     def __init__(self, *arguments: Any) -> None:
@@ -137,7 +137,7 @@ class _Server(ThreadingHTTPServer):
             self._connections.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Let go of viewers that go away, whenever they do."""
+        """Ignore viewers that disconnect."""
         import sys
 
         if not isinstance(sys.exc_info()[1], OSError):
@@ -148,7 +148,7 @@ class _Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "edgec"
     sys_version = ""
-    timeout = 20.0  # of a viewer that takes nothing
+    timeout = 20.0  # seconds until a viewer that reads nothing is dropped
 
     @property
     def page(self) -> Page:
@@ -186,7 +186,7 @@ class _Request(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_GET(self) -> None:
-        """Answer with the page, a file of it, pictures or records."""
+        """Answer with the page, one of its files, pictures or records."""
         path = self.target.path
         if not self._is_allowed():
             return
@@ -219,7 +219,7 @@ class _Request(BaseHTTPRequestHandler):
         self._answer(200, b"ok\n")
 
     def _is_allowed(self) -> bool:
-        """Refuse who has no token and, where none is needed, who speaks through another site."""
+        """Refuse requests without the token or, where none is needed, those through another site."""
         if self._is_of_another_site():
             self._answer(403, b"Not from another site.\n")
             return False
@@ -276,7 +276,7 @@ class _Request(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _stream(self, kind: str, part: Callable[[Any], bytes], per_second: int, begin: bytes = b"") -> None:
-        """Send a part for the newest moment, again and again, until the viewer or the program goes."""
+        """Send a part for each newest moment, until the viewer or the program ends."""
         if not self.page.viewers.acquire(blocking=False):
             self._answer(503, b"Too many viewers.\n")
             return
@@ -315,4 +315,4 @@ class _Request(BaseHTTPRequestHandler):
         return b"data: " + json.dumps(moment.record).encode() + b"\n\n"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Say nothing: the terminal is for the demo."""
+        """Log nothing: the terminal is for the demo."""

@@ -1,4 +1,4 @@
-"""Classifies pictures with one of several engines, and says how long it took."""
+"""Classifies pictures with one of several engines, and measures the time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recognition:
-    """The likeliest classes of one picture with their probabilities, and the milliseconds of each step."""
+    """The most likely classes of a picture with their probabilities, and the milliseconds of each step."""
 
     classes: list[tuple[str, float]]
     precision: str
@@ -41,7 +41,7 @@ class Engine:
 class Recogniser:
     """Engines by precision, such as "int8" and "fp32"; one of them is in use. A context manager.
 
-    An engine other than the first may turn out not to run here; `unavailable` then has the reason.
+    An engine other than the first may not run on this machine; `unavailable` then has the reason.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class Recogniser:
 
     @property
     def precisions(self) -> list[str]:
-        """What can be switched to."""
+        """The precisions to switch between."""
         return list(self._runners)
 
     def use(self, precision: str) -> None:
-        """Switch. Raises ValueError for a precision that is not there."""
+        """Switch to a precision. Raises ValueError if it has no usable engine."""
         if precision not in self._runners:
             reason = self.unavailable.get(precision, "there is no such engine")
             raise ValueError(f"{precision} cannot be used: {reason}")

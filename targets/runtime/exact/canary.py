@@ -1,6 +1,6 @@
-"""A graph of small quantised layers, and what it has to answer where onnxruntime is exact.
+"""A graph of small quantised layers with known results, to test whether onnxruntime is exact.
 
-The right answers come from integer arithmetic in NumPy, never from onnxruntime.
+The known results come from integer arithmetic in NumPy, never from onnxruntime.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .canary_layer import ActivationType, CanaryLayer
 
 TOLERANCE = 0.75
-"""Steps of the answer's scale. A right answer is rounded to whole steps, so it is off by one half at most;
-the rest is for float32's own roundings of a mean."""
+"""Tolerance in steps of the result's scale. A correct result is rounded to whole steps, an error of one half
+at most; the rest is for float32's own rounding of means."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One small quantised layer: what it reads, its nodes, and its answer from integer arithmetic."""
+"""One small quantised layer: its inputs, its nodes, and its result by integer arithmetic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 SCALE = 2.0**-4
-"""Of what layers read: a power of two, so that float32 holds every value exactly."""
+"""The scale of layers' inputs: a power of two, so that float32 represents every value exactly."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class ActivationType:
 
 
 ACTIVATIONS = (ActivationType("uint8", 0), ActivationType("uint8", 128), ActivationType("int8", 0))
-"""What stands behind ReLU, values around zero, and symmetric ones."""
+"""For outputs of ReLU, for values around zero, and for symmetric ones."""
 
 
 class LayerEnd(Enum):
-    """What follows a layer."""
+    """The operators that follow a layer."""
 
     QUANTISED = "quantised"
     RELU = "ReLU, then quantised"
@@ -64,7 +64,7 @@ class CanaryLayer:
 
     @property
     def exact(self) -> NDArray[np.float64]:
-        """Return the right answer, before it is rounded to steps."""
+        """Return the correct result before it is rounded to steps."""
         answer = np.maximum(self.answer, 0) if self.end is LayerEnd.RELU else self.answer
         return np.asarray(answer * self.unit, np.float64)
 
@@ -74,7 +74,7 @@ class CanaryLayer:
         return float(2.0 ** np.ceil(np.log2(np.abs(self.exact).max() / 120)))
 
     def feed(self) -> dict[str, Floats]:
-        """Return what the graph's inputs get."""
+        """Return the values of the graph's inputs."""
         return {f"{self.name}_{i}_in": (x * SCALE).astype(np.float32) for i, x in enumerate(self.operands)}
 
     def graph(self, activation: ActivationType) -> CanaryNodes:

@@ -40,7 +40,7 @@ class ProductLayer:
 
     @property
     def read(self) -> tuple[int, ...]:
-        """Return the shape of what it reads."""
+        """Return the shape of its input."""
         return (self.rows, self.channels) if self.rows else (self.images, self.channels, self.side, self.side)
 
     @property

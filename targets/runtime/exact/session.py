@@ -1,4 +1,4 @@
-"""Opening sessions of quantised graphs: the fastest settings whose answers to the canary are right."""
+"""Opens sessions of quantised graphs with the fastest settings for which the canary's results are correct."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from .canary import canary
 from .canary_layer import ACTIVATIONS
 
-# onnxruntime since 1.29 reports sessions and models to its maker, unless told before it is first imported.
+# Disables telemetry: since 1.29, onnxruntime reports sessions and models, unless set before its import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     import onnxruntime
 
 QUANTISED = (b"uantizeLinear", b"QLinear", b"ConvInteger", b"MatMulInteger", b"QGemm", b"QAttention")
-"""Parts of names of operators, one of which every quantised graph has: Quantize-, Dequantize-, ..."""
+"""Parts of operator names of which every quantised graph has one: Quantize-, Dequantize-, ..."""
 
 
 class NotExactError(ValueError):
@@ -55,17 +55,17 @@ LADDER = (
 )
 """The fastest first. The last two multiply in float32, where these sums are exact up to 2^24."""
 AS_WRITTEN = LADDER[-1]
-"""Every operator by itself, in the order of the file."""
+"""No fusion: every operator separately, in the order of the file."""
 ALL_CORES = 0
-"""onnxruntime's word for as many threads as there are cores."""
+"""onnxruntime's value for as many threads as cores."""
 
 
 def open_session(
     source: str | Path | bytes, threads: int = 1, settings: SessionSettings | None = None
 ) -> onnxruntime.InferenceSession:
-    """Open a model from its path or bytes: a quantised one with exact settings, a float one with the usual.
+    """Open a model from its path or bytes: a quantised one with exact settings, a float one with defaults.
 
-    `settings` are taken as they are where they are given. Raises NotExactError if no settings are exact here,
+    `settings`, if given, are used without a test. Raises NotExactError if no settings are exact here,
     and onnxruntime's exceptions for what it refuses.
     """
     import onnxruntime
@@ -99,7 +99,7 @@ def exact_settings(threads: int = 1) -> SessionSettings:
 
 
 def wrong_layers(settings: SessionSettings, threads: int) -> list[str]:
-    """Return the layers of the canary that come out wrong with some settings, each with its activation."""
+    """Return the layers of the canary that are wrong with given settings, each with its activation."""
     wrong = []
     for activation in ACTIVATIONS:
         bird = canary(activation)

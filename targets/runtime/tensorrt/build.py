@@ -1,4 +1,4 @@
-"""Building engines on the device by TensorRT's Python API, with any version from 8.5 to 11."""
+"""Builds engines on the device with TensorRT's Python API, versions 8.5 to 11."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def onnx_name(precision: str, version: str) -> str:
 
 
 def make_logger(trt: Any) -> Any:
-    """Return a logger that keeps errors in its list `errors` and is silent."""
+    """Return a silent logger that collects errors in its list `errors`."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
-        """Keeps what went wrong."""
+        """Collects errors."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -77,7 +77,7 @@ def make_logger(trt: Any) -> Any:
 def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, cache: Path, say: Say) -> bytes:
     """Build an engine with the module `tensorrt` and return it, serialised.
 
-    Tactics that were timed once are kept in the file `cache`. Raises EngineProblem with TensorRT's own words.
+    Timed tactics are kept in the file `cache`. Raises EngineProblem with TensorRT's messages.
     """
     strong = is_strongly_typed(trt.__version__)
     logger = make_logger(trt)
@@ -102,7 +102,7 @@ def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, ca
             config.set_flag(trt.BuilderFlag.INT8)
     _add_profile(builder, network, config, options)
     known = config.create_timing_cache(cache.read_bytes()) if cache.is_file() else None
-    if known is None:  # there is none, or not of this TensorRT
+    if known is None:  # there is no cache, or one of another TensorRT
         known = config.create_timing_cache(b"")
     config.set_timing_cache(known, True)
     with heartbeat(f"building {onnx.name}", say):
@@ -133,7 +133,7 @@ def _add_profile(builder: Any, network: Any, config: Any, options: BuildOptions)
 
 @contextmanager
 def heartbeat(what: str, say: Say) -> Iterator[None]:
-    """Say how long something takes, every few seconds while it runs and at its end."""
+    """Report the elapsed time of something every few seconds while it runs, and at its end."""
     start, over = time.monotonic(), threading.Event()
 
     def beat() -> None:

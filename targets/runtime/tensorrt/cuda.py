@@ -1,4 +1,4 @@
-"""The part of the CUDA runtime that inference needs, by ctypes: JetPack brings no Python binding of it."""
+"""The part of the CUDA runtime that inference needs, by ctypes, since JetPack has no Python binding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 LIBRARIES = ("libcudart.so", "libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0")
 TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
 MAJOR, MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and Minor
-CAPTURE_THREAD_LOCAL = 1  # cudaStreamCaptureModeThreadLocal: only what this thread does is looked at
+CAPTURE_THREAD_LOCAL = 1  # cudaStreamCaptureModeThreadLocal: captures only this thread's calls
 
 
 class CudaError(RuntimeError):
@@ -61,7 +61,7 @@ class Cuda:
         return cls(found[0])
 
     def call(self, name: str, *arguments: object) -> None:
-        """Call a function of the runtime. Raises CudaError with its own words."""
+        """Call a function of the runtime. Raises CudaError with its message."""
         code = getattr(self._library, name)(*arguments)
         if code:
             said = self._library.cudaGetErrorString(code) or b"unknown error"
@@ -110,7 +110,7 @@ class Cuda:
         self.call("cudaMemcpyAsync", host.ctypes.data, device, size, TO_HOST, stream)
 
     def synchronize(self, stream: int) -> None:
-        """Wait until all that was put into the stream is done."""
+        """Wait until all work in the stream is done."""
         self.call("cudaStreamSynchronize", stream)
 
     def _new(self, name: str, *arguments: object) -> int:
@@ -127,7 +127,7 @@ def _library(name: str) -> ctypes.CDLL | None:
 
 
 class Graph:
-    """What was put into a stream between `begin` and `end`, to be launched again as a whole."""
+    """The work put into a stream between `begin` and `end`, which can be launched again as a whole."""
 
     def __init__(self, cuda: Cuda, stream: int) -> None:
         self._cuda, self._stream = cuda, stream
@@ -149,11 +149,11 @@ class Graph:
         self._executable = executable.value or 0
 
     def launch(self) -> None:
-        """Put all that was recorded into the stream."""
+        """Put all recorded work into the stream."""
         self._cuda.call("cudaGraphLaunch", self._executable, self._stream)
 
     def abandon(self) -> None:
-        """Give up recording: the stream runs again what is put into it."""
+        """Stop recording and discard it; the stream runs work directly again."""
         if self._recording:
             with suppress(CudaError):  # this is what ends a recording that failed
                 self.end()

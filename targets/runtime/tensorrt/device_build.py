@@ -1,6 +1,6 @@
-"""./build_on_device.py: build the engines here, prove what they compute, time them, and choose one.
+"""./build_on_device.py: builds the engines here, checks their accuracy, times them, and chooses one.
 
-Steps that were done before for the same ONNX files, TensorRT and device are not done again.
+Steps that were done for the same ONNX files, TensorRT and device are not repeated.
 """
 
 from __future__ import annotations

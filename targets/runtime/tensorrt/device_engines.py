@@ -1,4 +1,4 @@
-"""The engines of a bundle on this device: whether it can build them, building them, and which can be used."""
+"""Checks whether this device can build a bundle's engines, builds them, and finds those that can be used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 
 def check(facts: DeviceFacts) -> None:
-    """Raise EngineProblem with one line that says why nothing can be built on this device."""
+    """Raise EngineProblem with the reason if nothing can be built on this device."""
     if not facts.sm:
         raise EngineProblem("no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself")
     if int(facts.sm) < NO_INT8:
@@ -41,7 +41,7 @@ def _builds_with(facts: DeviceFacts) -> str:
 def make_engines(
     engines: Path, facts: DeviceFacts, options: building.BuildOptions, say: Say
 ) -> dict[str, EngineKey]:
-    """Build the engines that are not there yet, or are for something else, and return what they are for."""
+    """Build the engines that are missing or outdated, and return their keys."""
     write(engines / OPTIONS, json.dumps(asdict(options)).encode())
     keys = {precision: _key(engines, precision, facts, options) for precision in (INT8, FP16)}
     for precision, key in keys.items():
@@ -68,7 +68,7 @@ def _key(engines: Path, precision: str, facts: DeviceFacts, options: building.Bu
 
 
 def usable(engines: Path, precision: str) -> Path:
-    """Return the engine of a precision. Raises EngineProblem if there is none for this device as it is."""
+    """Return the engine of a precision. Raises EngineProblem if there is none for this device now."""
     try:
         options = building.BuildOptions(**json.loads((engines / OPTIONS).read_text()))
     except (OSError, ValueError, TypeError):

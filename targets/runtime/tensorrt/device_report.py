@@ -1,4 +1,4 @@
-"""What the engines compute and how long they take on this device, and which one is worth shipping."""
+"""Measures accuracy and time of the engines on this device, and chooses one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def measured(
     max_drop: float,
     say: Say,
 ) -> dict[str, Any]:
-    """Check and time the engines of INT8 and FP16 on evaluation.npz; the answer is ready for JSON."""
+    """Check and time the INT8 and FP16 engines on evaluation.npz; the result is ready for JSON."""
     with np.load(str(evaluation), allow_pickle=False) as data:
         images, labels, expected = data["images"], data["labels"], data["int8"]
     accuracy = {}
@@ -74,7 +74,7 @@ def timed(
 def choose(
     accuracy: Mapping[str, Mapping[str, Any]], latency: Mapping[str, Mapping[str, Any]], max_drop: float
 ) -> tuple[str, str]:
-    """Return the faster precision whose accuracy passes, and why. A tie goes to FP16: it loses nothing."""
+    """Return the faster precision whose accuracy passes, and why. In a tie, FP16 loses no accuracy."""
     drop = 100 * (accuracy[FP16]["top1"] - accuracy[INT8]["top1"])
     int8, fp16 = (latency[precision]["end_to_end"]["p50_ms"] for precision in (INT8, FP16))
     if drop > max_drop:

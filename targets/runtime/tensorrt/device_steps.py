@@ -1,4 +1,4 @@
-"""The steps of building on a device, each to be asked for over SSH: the answer is the last line, as JSON.
+"""The steps of building on a device, each started over SSH; the last line of output is the result as JSON.
 
 python3 program.pyz probe
 python3 program.pyz engines FOLDER      build what is not built yet; FOLDER/engine has the ONNX files
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def end_politely() -> None:
-    """Let a cut connection, which ends this program by SIGTERM, run what restores the clocks."""
+    """Turn SIGTERM, which a lost connection causes, into an exception, so that the clocks are restored."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 

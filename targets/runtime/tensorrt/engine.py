@@ -1,4 +1,4 @@
-"""An engine's place on the device, and the key that says for what it was built."""
+"""An engine's files on the device, and the key that records what it was built for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ CHOICE = "chosen.json"  # which precision `run` uses, written by the build on th
 
 
 class EngineProblem(ValueError):
-    """An engine that is missing, damaged, or built for something else. The text says what to do."""
+    """An engine that is missing, damaged, or built for something else. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """Everything that decides whether a built engine may be used here."""
+    """Everything that decides whether a built engine can be used here."""
 
     onnx: str  # sha256
     tensorrt: str
@@ -31,7 +31,7 @@ class EngineKey:
     options: str
 
     def differences(self, built: EngineKey) -> list[str]:
-        """Say what is another than when `built` was the key: "TensorRT is 10.7.0, was 10.3.0"."""
+        """Describe the differences from the key `built`: "TensorRT is 10.7.0, was 10.3.0"."""
         names = {"onnx": "the ONNX file", "tensorrt": "TensorRT", "sm": "the GPU", "l4t": "L4T"}
         found = []
         for field in fields(self):
@@ -53,7 +53,7 @@ def digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class EnginePlace:
-    """Where a precision's engine lies, below the bundle's folder `engine`."""
+    """The files of a precision's engine, below the bundle's folder `engine`."""
 
     folder: Path
     precision: str
@@ -65,18 +65,18 @@ class EnginePlace:
 
     @property
     def key_file(self) -> Path:
-        """What it was built for, and its digest."""
+        """The engine's key and digest."""
         return self.folder / (f"{self.precision}.plan.json")
 
     def store(self, plan: bytes, key: EngineKey) -> None:
-        """Write engine and key, the key last: an engine without its key is none."""
+        """Write engine and key, the key last: an engine without a key does not count."""
         self.key_file.unlink(missing_ok=True)
         write(self.plan, plan)
         record = {"key": asdict(key), "sha256": hashlib.sha256(plan).hexdigest()}
         write(self.key_file, json.dumps(record, indent=1).encode())
 
     def problem(self, key: EngineKey) -> str:
-        """Say why there is no engine for `key` here; empty if there is one."""
+        """Return why there is no engine for `key` here; empty if there is one."""
         if not self.key_file.is_file() or not self.plan.is_file():
             return "not built on this device yet"
         try:
@@ -91,7 +91,7 @@ class EnginePlace:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file that is there as a whole or not at all, also after a power cut."""
+    """Write a file atomically, also in case of a power failure."""
     scratch = path.with_name(path.name + ".part")
     try:
         with scratch.open("wb") as file:

@@ -1,4 +1,4 @@
-"""What device this is: the module, L4T, JetPack, TensorRT, GPU, memory and power mode; and its clocks."""
+"""Reads facts of this device (module, L4T, JetPack, TensorRT, GPU, memory, power mode), and locks clocks."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MODE = re.compile(r"NV Power Mode: *(\S.*)")
 
 
 class DeviceProblem(RuntimeError):
-    """Something about this device that its owner can put right."""
+    """A problem of this device that its owner can fix."""
 
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """A device as it describes itself; empty or 0 where it does not say."""
+    """Facts that the device reports; empty or 0 where it does not."""
 
     module: str
     l4t: str
@@ -60,7 +60,7 @@ class DeviceFacts:
 
 
 def read_facts(root: Path = Path("/")) -> DeviceFacts:
-    """Ask this machine what it is. Files are read below `root`."""
+    """Return the facts of this machine. Files are read below `root`."""
     release = RELEASE.search(_text(root / "etc/nv_tegra_release"))
     memory = re.search(r"MemTotal: *(\d+) kB", _text(root / "proc/meminfo"))
     sm, cuda = _gpu()
@@ -95,7 +95,7 @@ def _module(root: Path) -> str:
 
 
 def _jetpack() -> str:
-    """The version of the meta-package, which not every Jetson has installed."""
+    """Return the version of the meta-package, which is not installed on every Jetson."""
     return _output(["dpkg-query", "-W", "-f", "${Version}", "nvidia-jetpack"]).strip()
 
 
@@ -117,10 +117,10 @@ def _gpu() -> tuple[str, str]:
 
 @contextmanager
 def locked_clocks(memory: Path, say: Say) -> Iterator[bool]:
-    """Hold a Jetson's clocks at their highest, and give them back as they were, also after a failure.
+    """Lock a Jetson's clocks at their maximum, and restore them, also after a failure.
 
-    The clocks found are kept in the file `memory` until they are restored: after a power cut the next run
-    finds it and restores them first. Yields whether the clocks are held; that needs root.
+    The previous clocks are kept in the file `memory` until they are restored: after a power failure the next
+    run finds the file and restores them first. Yields whether the clocks are locked; that needs root.
     """
     if memory.exists():
         say("restoring the clocks that an interrupted run left locked")

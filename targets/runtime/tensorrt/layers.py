@@ -1,4 +1,4 @@
-"""What runs in INT8 in an engine, from TensorRT's own inspector and profiler."""
+"""Which layers of an engine run in INT8, from TensorRT's inspector and profiler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 TYPES = (("int8", "INT8"), ("fp16", "FP16"), ("half", "FP16"), ("fp32", "FP32"), ("float", "FP32"))
-"""What a format of the inspector contains, and the type it means. Their words changed between versions."""
+"""Parts of the inspector's formats, and the type of each. The formats changed between versions."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Precisions:
 
 
 def read_layers(text: str) -> list[Layer]:
-    """Return the layers of the inspector's JSON. Raises ValueError if it holds none."""
+    """Return the layers of the inspector's JSON. Raises ValueError if it has none."""
     try:
         layers = json.loads(text)["Layers"]
     except (KeyError, TypeError) as error:
@@ -60,7 +60,7 @@ def precisions(layers: Sequence[Layer], times_ms: Mapping[str, float]) -> Precis
 
 
 def profile(trt: Any, runner: TensorRTRunner, batch: int, runs: int = 20) -> dict[str, float]:
-    """Return each layer's mean time in ms. Profiled layers run one by one: their sum is no latency."""
+    """Return each layer's mean time in ms. Profiled layers run one by one, so their sum is not a latency."""
     times: dict[str, float] = {}
 
     class Profiler(trt.IProfiler):  # type: ignore[misc]
@@ -78,7 +78,7 @@ def profile(trt: Any, runner: TensorRTRunner, batch: int, runs: int = 20) -> dic
 
 
 def _layer(described: Any) -> Layer:
-    if isinstance(described, str):  # an engine without detailed profiling names its layers, no more
+    if isinstance(described, str):  # without detailed profiling an engine only has the layers' names
         return Layer(described, UNKNOWN, UNKNOWN, "reformat" in described.lower())
     kind, name = str(described.get("LayerType", UNKNOWN)), str(described.get("Name", ""))
     inputs = described.get("Inputs") or [{}]

@@ -29,7 +29,7 @@ class OnnxInput:
 
     @classmethod
     def read(cls, onnx: Path) -> OnnxInput:
-        """Read a file. Raises EngineProblem if it is no ONNX file with a shaped input."""
+        """Read a file. Raises EngineProblem if it is not an ONNX file with an input of known shape."""
         try:
             value = _first(_first(memoryview(onnx.read_bytes()), GRAPH), INPUT)
             name = bytes(_first(value, NAME)).decode()
@@ -53,7 +53,7 @@ def _first(message: memoryview, wanted: int) -> memoryview:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, int]]:
-    """Yield number, bytes and integer of each field; what the wire type has not is empty or 0."""
+    """Yield number, bytes and integer of each field; empty or 0 if the wire type does not have one."""
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)

@@ -1,4 +1,4 @@
-"""Run an engine that TensorRT built on this device: pixels in, logits out, by tensor names alone."""
+"""Runs an engine that TensorRT built on this device: pixels in, logits out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TensorRTRunner:
         largest = shape if self.is_static else tuple(engine.get_tensor_profile_shape(IMAGE, 0)[2])
         self.largest_batch = largest[0]
         self._image = shape[1:]
-        classes = int(np.prod(tuple(engine.get_tensor_shape(LOGITS))[1:]))  # of all pixels, if it is of these
+        classes = int(np.prod(tuple(engine.get_tensor_shape(LOGITS))[1:]))  # of all pixels, for segmentation
         self.context = engine.create_execution_context()
         if self.context is None:
             raise EngineProblem("there is too little GPU memory for it")
@@ -69,9 +69,9 @@ class TensorRTRunner:
         return logits
 
     def run(self, batch: int, copies: bool = True) -> None:
-        """Run the first `batch` images of `pixels`; without `copies` those that are on the GPU already.
+        """Run the first `batch` images of `pixels`; without `copies`, those that are already on the GPU.
 
-        From the second time on, all of it is one CUDA graph, if CUDA can record it.
+        From the second time on it runs as one CUDA graph, if CUDA can record it.
         """
         key = batch, copies
         if batch != self._batch:
@@ -88,7 +88,7 @@ class TensorRTRunner:
 
     @property
     def uses_graphs(self) -> bool:
-        """Whether what ran more than once runs as CUDA graphs."""
+        """Whether repeated runs use CUDA graphs."""
         return bool(self._graphs) and all(graph is not None for graph in self._graphs.values())
 
     def enqueue(self, batch: int, copies: bool) -> None:
@@ -102,7 +102,7 @@ class TensorRTRunner:
             self._cuda.copy_to_host(self.logits, logits, batch * self.logits[0].nbytes, self.stream)
 
     def synchronize(self) -> None:
-        """Wait for what was put into the stream."""
+        """Wait for the work in the stream."""
         self._cuda.synchronize(self.stream)
 
     def inspect(self, trt: Any) -> str:
@@ -130,7 +130,7 @@ class TensorRTRunner:
         except (
             CudaError,
             EngineProblem,
-        ):  # a layer that cannot be recorded: runs enter the stream one by one
+        ):  # a layer cannot be recorded, so runs are enqueued one by one
             graph.abandon()
             return None
         return graph

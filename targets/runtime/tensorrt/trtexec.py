@@ -1,4 +1,4 @@
-"""Building engines by NVIDIA's program trtexec, on devices whose Python has no TensorRT."""
+"""Builds engines with NVIDIA's program trtexec, on devices whose Python has no TensorRT."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def trtexec_version(program: str) -> str:
     _, said = _run([program, "--help"])
     found = re.search(r"TensorRT v(\d+)", said)
     if not found:
-        raise EngineProblem(f"{program} does not say which TensorRT it is of")
+        raise EngineProblem(f"{program} does not print the version of its TensorRT")
     number = int(found.group(1))
     major, rest = divmod(number, 10000) if number >= 100000 else divmod(number, 1000)
     minor, patch = divmod(rest, 100)
@@ -35,13 +35,13 @@ def trtexec_version(program: str) -> str:
 def arguments(
     version: str, onnx: Path, precision: str, options: BuildOptions, cache: Path, plan: Path
 ) -> list[str]:
-    """Return what trtexec of this version has to be told to build what `build_engine` builds.
+    """Return the arguments with which trtexec of this version builds the same as `build_engine`.
 
     The names and their versions are those of samples/common/sampleOptions.cpp in NVIDIA's TensorRT:
     --buildOnly became --skipInference in 8.6, which also brought --maxAuxStreams; 11 dropped --fp16.
     """
     since_8_6 = tuple(int(part) for part in version.split(".")[:2]) >= (8, 6)
-    told = [
+    found = [
         f"--onnx={onnx}",
         f"--saveEngine={plan}",
         f"--timingCacheFile={cache}",
@@ -50,12 +50,12 @@ def arguments(
         "--skipInference" if since_8_6 else "--buildOnly",
     ]
     if since_8_6:
-        told.append("--maxAuxStreams=0")
+        found.append("--maxAuxStreams=0")
     if is_strongly_typed(version):
-        told.append("--stronglyTyped")
+        found.append("--stronglyTyped")
     else:
-        told += ["--fp16", *(["--int8"] if precision == INT8 else [])]
-    return told + _profile(OnnxInput.read(onnx), options)
+        found += ["--fp16", *(["--int8"] if precision == INT8 else [])]
+    return found + _profile(OnnxInput.read(onnx), options)
 
 
 def _profile(image: OnnxInput, options: BuildOptions) -> list[str]:
@@ -75,7 +75,7 @@ def build_with_trtexec(
     cache: Path,
     say: Say,
 ) -> bytes:
-    """As `build_engine`. Raises EngineProblem with the errors that trtexec reported, or its last words."""
+    """As `build_engine`. Raises EngineProblem with the errors that trtexec reported, or its last output."""
     with tempfile.TemporaryDirectory(prefix="edgec-trtexec-") as scratch:
         plan = Path(scratch) / "plan"
         with heartbeat(f"building {onnx.name} with trtexec", say):
@@ -95,7 +95,7 @@ def _run(command: list[str]) -> tuple[int, str]:
 
 
 def _errors(said: str) -> str:
-    """The last lines marked [E], without their time; of a program that marked none, its last line."""
+    """Return the last lines marked [E], without their time, or the last line if none is marked."""
     lines = said.strip().splitlines()
     errors = [line.partition("[E] ")[2] for line in lines if "[E] " in line]
     return "; ".join(errors[-3:] or lines[-1:])

@@ -226,7 +226,8 @@ class TestDeployingWhatIsBuiltThere:
         with pytest.raises(BundleError) as error:
             deploy(device.device, jetson, (), Silent())
         assert str(error.value) == (
-            f"{device.address} did not install it: building the engine here failed, so nothing was switched: "
+            f"{device.address} did not install the bundle: building the engine here failed, so nothing was"
+            " switched: "
             "build_on_device: no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself"
         )
         assert current(device) == first
@@ -291,7 +292,7 @@ def test_names_are_kept_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert find_device("ssh://other") == SshAddress("other")
     with pytest.raises(UsageError, match="Did you mean 'nano'"):
         find_device("nanno")
-    with pytest.raises(UsageError, match="small letters"):
+    with pytest.raises(UsageError, match="lower-case letters"):
         add_device("My Pi", SshAddress("x"))
     (tmp_path / "edgec" / "devices.toml").write_text("nano = 3")
     with pytest.raises(UsageError, match=r"devices\.toml cannot be used"):

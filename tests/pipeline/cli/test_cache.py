@@ -80,7 +80,7 @@ def test_it_verifies_every_byte(edgec: Edgec, tmp_path: Path) -> None:
     damaged.write_bytes(b"-" + damaged.read_bytes()[1:])
     done = edgec("cache", "verify", "--out", tmp_path)
     assert done.returncode == 1
-    assert f"{damaged.parent}: note.txt has other bytes than were stored" in done.stdout
+    assert f"{damaged.parent}: note.txt differs from what was stored" in done.stdout
     (one,) = json.loads(edgec("cache", "verify", "--out", tmp_path, "--json").stdout)
     assert one["folder"] == str(damaged.parent)
 

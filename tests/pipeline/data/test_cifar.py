@@ -79,10 +79,10 @@ def test_code_in_a_batch_is_never_run(name: str, folder: Path, tmp_path: Path) -
         ({b"data": rows(2, 0)}, "no array `data` and list `labels`"),
         ({b"data": b"bytes", b"labels": [1]}, "no array `data`"),
         ({b"data": rows(2, 0), b"labels": [1, 2, 3]}, r"shape \[2, 3072\]; expected 3 labels"),
-        ({b"data": rows(2, 0), b"labels": [1, -1]}, "no small whole numbers"),
-        ({b"data": rows(2, 0), b"labels": [1, b"x"]}, "no small whole numbers"),
-        ({b"data": rows(2, 0).astype(np.float32), b"labels": [1, 2]}, "no uint8 array"),
-        ({b"data": rows(2, 0)[0], b"labels": [1, 2]}, "no uint8 array"),
+        ({b"data": rows(2, 0), b"labels": [1, -1]}, "not integers from 0 to 255"),
+        ({b"data": rows(2, 0), b"labels": [1, b"x"]}, "not integers from 0 to 255"),
+        ({b"data": rows(2, 0).astype(np.float32), b"labels": [1, 2]}, "not a uint8 array"),
+        ({b"data": rows(2, 0)[0], b"labels": [1, 2]}, "not a uint8 array"),
     ],
 )
 def test_content_of_another_kind_is_described(content: object, told: str, folder: Path) -> None:
@@ -96,7 +96,7 @@ def test_an_array_whose_shape_lies_is_refused(folder: Path) -> None:
     height = honest.index(b"K\x02M\x00\x0c")  # the shape: 2, 3072
     for lie in (b"K\xff", b"K\x00"):
         (folder / "test_batch").write_bytes(honest[:height] + lie + honest[height + 2 :])
-        with pytest.raises(DataError, match="no uint8 array whose bytes fill its shape"):
+        with pytest.raises(DataError, match="not a uint8 array whose bytes fill its shape"):
             open_dataset(folder).split("evaluation")
 
 

@@ -95,7 +95,7 @@ def test_images_that_are_evaluated_too_are_named(role: Role, tmp_path: Path) -> 
     dataset = open_dataset(write_folder(tmp_path, files))
     with pytest.raises(DataError) as error:
         dataset.split(role)
-    assert f"8 {role} images are evaluation images too" in str(error.value)
+    assert f"8 {role} images are also evaluation images" in str(error.value)
     assert f"{stored}/ash/copy0.png = test/ash/000.png" in str(error.value)
     assert "and 3 more" in str(error.value)
 

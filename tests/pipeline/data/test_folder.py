@@ -111,14 +111,17 @@ def test_a_kind_of_label_that_is_not_there_is_corrected(tmp_path: Path) -> None:
         ("path,split,label\na/1.png,trian,x\n", r"line 2: unknown split 'trian'. Did you mean 'train'\?"),
         ("path,split,label\na/1.png,train,\n", "line 2 lacks a path, split or label"),
         ("path,split,label\na/1.png\n", "line 2 lacks a path, split or label"),
-        ("path,split,x_id,x_name\na/1.png,train,one,x\n", "line 2 lacks .* or its number is none"),
+        (
+            "path,split,x_id,x_name\na/1.png,train,one,x\n",
+            "line 2 lacks .* or its class number is not an integer",
+        ),
         (
             "path,split,x_id,x_name\na/1.png,train,1,x\na/2.png,test,2,x\n",
-            "numbers the class 'x' in more than one",
+            "gives the class 'x' more than one",
         ),
-        ("path,split,label\na/1.png,train,x\na/9.png,test,x\n", r"files that are not there: a/9\.png\."),
-        ("path,split,label\n../../etc/passwd,train,x\n", r"not there: \.\./\.\./etc/passwd"),
-        ("path,split,label\n/etc/passwd,train,x\n", "not there: /etc/passwd"),
+        ("path,split,label\na/1.png,train,x\na/9.png,test,x\n", r"files that do not exist: a/9\.png\."),
+        ("path,split,label\n../../etc/passwd,train,x\n", r"not exist: \.\./\.\./etc/passwd"),
+        ("path,split,label\n/etc/passwd,train,x\n", "not exist: /etc/passwd"),
         (
             "path,split,label\na/1.png,train,mango, ripe\n",
             "line 2 has more values than columns. Quote commas",

@@ -85,7 +85,7 @@ def test_a_picture_without_a_mask_is_named(folder: Path) -> None:
 
 def test_a_class_that_the_model_has_not_is_named(folder: Path) -> None:
     with pytest.raises(
-        DataError, match=r"holds the class 2; the model has 0 to 1, and 255 stands for no label"
+        DataError, match=r"has the class 2; the model has 0 to 1, and 255 stands for no label"
     ):
         list(opened(folder, ("a", "b")).split("evaluation").batches(AS_IS, 4))
 
@@ -120,12 +120,12 @@ def test_a_mask_with_a_palette_is_its_indices() -> None:
     numbers = random.choice(np.array([*range(21), 255], np.uint8), (30, 40))
     np.testing.assert_array_equal(read_mask(with_palette(numbers, palette), "a mask"), numbers)
     palette[7] = palette[8]
-    with pytest.raises(DataError, match="a mask is a picture in colours"):
+    with pytest.raises(DataError, match="a mask is a colour picture"):
         read_mask(with_palette(numbers, palette), "a mask")
 
 
 def test_colours_are_no_mask() -> None:
-    with pytest.raises(DataError, match="a mask is a picture in colours"):
+    with pytest.raises(DataError, match="a mask is a colour picture"):
         read_mask(png(random_pixels(1)[0]), "a mask")
-    with pytest.raises(ImageError, match="a mask is no picture"):
+    with pytest.raises(ImageError, match="a mask is not a picture"):
         read_mask(b"", "a mask")

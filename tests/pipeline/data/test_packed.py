@@ -53,8 +53,8 @@ def test_packs_are_splits(folder: Path) -> None:
         ({"offsets": np.array([-1, 4, 10])}, "do not rise"),
         ({"offsets": np.array([0, 7, 4])}, "do not rise"),
         ({"labels": np.array([0, 9], np.uint8)}, "labels run from 0 to 9; there are 2 classes"),
-        ({"data": np.zeros((2, 5), np.uint8)}, r"claims to be uint8 \[2, 5\]"),
-        ({"data": np.array([print, open])}, "claims to be object"),
+        ({"data": np.zeros((2, 5), np.uint8)}, r"is declared as uint8 \[2, 5\]"),
+        ({"data": np.array([print, open])}, "is declared as object"),
     ],
 )
 def test_arrays_that_do_not_fit_together_are_refused(
@@ -85,13 +85,13 @@ def test_a_size_that_lies_is_refused_before_memory_is_taken(shape: tuple[int, ..
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
     with zipfile.ZipFile(folder / "test_jpeg.npz", "w") as archive:
         archive.writestr("data.npy", buffer.getvalue() + bytes(10))
-    refused(folder, r"claims to be uint8 .* and has 10 bytes")
+    refused(folder, r"is declared as uint8 .* and has 10 bytes")
 
 
 def test_what_is_no_array_or_no_archive_is_refused(folder: Path) -> None:
     with zipfile.ZipFile(folder / "test_jpeg.npz", "w") as archive:
         archive.writestr("data.npy", b"not an array")
-    refused(folder, "data is no npy array")
+    refused(folder, "data is not an npy array")
     (folder / "test_jpeg.npz").write_bytes(b"not a zip")
     refused(folder, r"test_jpeg\.npz is damaged")
 

@@ -41,7 +41,7 @@ def built(net: Path, data: Path) -> Report:
         "export.max_difference": 1.0,  # logits of wrong inputs are large
     }
     made = Build(load_config(BuildConfig, None, options), Silent())
-    return Report.load(made.report.file("report.json"))
+    return made.report.load()
 
 
 def test_following_the_advice_makes_a_sound_network_of_it(data: Path, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_known_models_checkpoint_is_told_what_to_put_under_export(quick: Path,
 
     def report(**options: object) -> Report:
         made = Build(load_config(BuildConfig, quick, wrong | options), Silent())
-        return Report.load(made.report.file("report.json"))
+        return made.report.load()
 
     found = report()
     assert found.verdict == "meaningless"

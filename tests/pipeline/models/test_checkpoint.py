@@ -112,7 +112,7 @@ def test_missing_and_unexpected_keys_are_named_and_counted(
 
 
 def test_a_wrong_class_count_says_both_numbers(weights: dict[str, Tensor], tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="weights for 10 classes, the data set has 43"):
+    with pytest.raises(CheckpointError, match="weights for 10 classes; the data set has 43"):
         load_model(FASHION, saved(weights, tmp_path / "w.safetensors"), classes=43)
 
 
@@ -136,8 +136,8 @@ def test_weights_that_are_not_finite_are_named(
         ({}, "holds no weights"),
         ({"weight": torch.zeros(2, dtype=torch.int8)}, "torch.int8, not floating-point"),
         ({"weight": torch.zeros(2).to_sparse()}, "not floating-point"),
-        ({"weight": torch.zeros(1).expand(10**12)}, "claims 1,000,000,000,000 values"),
-        ({"weight": torch.zeros(2, device="meta")}, "claims 2 values"),
+        ({"weight": torch.zeros(1).expand(10**12)}, "declares 1,000,000,000,000 values"),
+        ({"weight": torch.zeros(2, device="meta")}, "declares 2 values"),
         ({"bn1.running_var": torch.tensor([-1.0])}, "negative variances"),
     ],
 )

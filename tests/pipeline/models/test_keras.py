@@ -139,7 +139,7 @@ def test_away_from_the_border_keras_weights_are_exact(values: Arrays, tmp_path: 
 
 def test_keras_weights_that_do_not_fit_say_so(values: Arrays, tmp_path: Path) -> None:
     path = save_named(values, tmp_path / "w.h5")
-    with pytest.raises(CheckpointError, match="weights for 7 classes, the data set has 10"):
+    with pytest.raises(CheckpointError, match="weights for 7 classes; the data set has 10"):
         load_model(MODEL, path, 10)
     with pytest.raises(CheckpointError, match="does not fit resnet34-64px"):
         load_model(find_model("resnet34-64px"), path, CLASSES)
@@ -151,8 +151,8 @@ def test_keras_weights_that_do_not_fit_say_so(values: Arrays, tmp_path: Path) ->
     for name, told in (
         ("another.h5", "none of Keras' ResNet50"),
         ("cut.h5", "damaged"),
-        ("other.h5", "no HDF5 file"),
-        ("other.keras", "damaged or no HDF5 file"),
+        ("other.h5", "not an HDF5 file"),
+        ("other.keras", "damaged, or not an HDF5 file"),
     ):
         with pytest.raises(CheckpointError, match=told):
             load_model(MODEL, tmp_path / name, CLASSES)

@@ -29,7 +29,7 @@ def test_a_misspelt_name_is_corrected() -> None:
 
 def test_a_fixed_class_count_must_be_the_data_sets() -> None:
     assert FASHION.classes_for(10) == 10
-    with pytest.raises(DataError, match=r"tells 10 classes apart, the data set has 43"):
+    with pytest.raises(DataError, match=r"has 10 classes; the data set has 43"):
         FASHION.classes_for(43)
 
 

@@ -93,7 +93,7 @@ def brought_graph(work: Path) -> Options:
     make_input(work)
     wanted: Options = {"model": str(work / "net.onnx"), "data": work / "data"}
     first = build(wanted | {"out": work / "out" / "first"})
-    shutil.copy(first.int8_model.file("model.int8.onnx"), work / "brought.onnx")
+    shutil.copy(first.int8_model.path, work / "brought.onnx")
     return {**wanted, "calibration.quantized": work / "brought.onnx"}
 
 

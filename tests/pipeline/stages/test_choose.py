@@ -6,7 +6,6 @@ import pytest
 
 from calibration.recipe import Scheme
 from pipeline.build.plan import Build
-from pipeline.report.model.build_report import Report
 from tests.conftest import embedded_build
 
 
@@ -30,7 +29,7 @@ def test_the_chosen_recipe_is_the_closest_that_was_tried(build: Build) -> None:
 
 
 def test_sensitivity_and_coverage_reach_the_report(build: Build) -> None:
-    report = Report.load(build.report.file("report.json"))
+    report = build.report.load()
     assert report.coverage is not None
     assert report.coverage.int8_macs == report.coverage.total_macs
     assert report.sensitivity is not None

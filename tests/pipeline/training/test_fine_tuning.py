@@ -13,7 +13,7 @@ from pipeline.data.open import open_dataset
 from pipeline.errors import CheckpointError, UsageError
 from pipeline.models import resnet
 from pipeline.models.architecture import Architecture
-from pipeline.models.checkpoint import load_backbone, read_weights
+from pipeline.models.checkpoint import load_model, read_weights
 from pipeline.models.zoo import find_model
 from pipeline.training.curves_page import curves, most_confused, render
 from pipeline.training.judge import Judgement
@@ -37,7 +37,8 @@ def saved(made: nn.Module, path: Path) -> Path:
 
 def test_a_new_head_keeps_every_other_weight(tmp_path: Path) -> None:
     old = network(classes=7).state_dict()
-    new = load_backbone(find_model("resnet8-fashion"), saved(network(7), tmp_path / "w.safetensors"), 10)
+    path = saved(network(7), tmp_path / "w.safetensors")
+    new = load_model(find_model("resnet8-fashion"), path, 10, new_head=True)
     for key, value in new.state_dict().items():
         if key.startswith("linear"):
             assert value.shape[0] == 10
@@ -48,7 +49,7 @@ def test_a_new_head_keeps_every_other_weight(tmp_path: Path) -> None:
 def test_a_new_head_is_no_excuse_for_another_network(tmp_path: Path) -> None:
     path = saved(network(7), tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="does not fit resnet14-fashion with 7 classes"):
-        load_backbone(find_model("resnet14-fashion"), path, 10)
+        load_model(find_model("resnet14-fashion"), path, 10, new_head=True)
 
 
 def test_a_checkpoint_of_other_classes_can_be_fine_tuned(data: Path, tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_choosing_by_the_evaluation_images_is_refused() -> None:
 def test_a_gpu_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    with pytest.raises(UsageError, match=r'no CUDA device here .* Set device = "cpu"'):
+    with pytest.raises(UsageError, match=r'no CUDA device on this machine\. Set device = "cpu"'):
         train(small(data, device="cuda"), tmp_path / "run")
 
 

@@ -180,12 +180,15 @@ def test_a_folder_with_another_run_is_left_alone(data: Path, tmp_path: Path) -> 
 def test_a_run_whose_images_have_changed_is_not_resumed(data: Path, tmp_path: Path) -> None:
     train(small(data, epochs=1), tmp_path / "run")
     write_idx_set(data, t10k=60, train=61)
-    with pytest.raises(UsageError, match="begun with training images"):
+    with pytest.raises(UsageError, match="began with training images"):
         train(small(data, epochs=1), tmp_path / "run")
 
 
 def test_two_runs_never_share_a_folder(data: Path, tmp_path: Path) -> None:
-    with RunFolder(tmp_path / "run").held(), pytest.raises(UsageError, match="Another training runs in"):
+    with (
+        RunFolder(tmp_path / "run").held(),
+        pytest.raises(UsageError, match="Another training is running in"),
+    ):
         train(small(data, epochs=1), tmp_path / "run")
     train(small(data, epochs=1), tmp_path / "run")
 

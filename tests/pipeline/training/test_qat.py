@@ -48,7 +48,7 @@ def test_the_exported_graph_answers_as_the_trained_network_and_is_the_one_it_beg
     fresh = build.evaluation.stratified(1000).batches(build.model.preprocessing, 100)
     batches = [batch.images for batch in fresh]
     assert trainer.agreement(path, batches) >= 0.999
-    start = build.quantized_model.file("model.int8.onnx")
+    start = build.quantized_model.path
     assert _graph(path) == _graph(start)
     assert path.read_bytes() != start.read_bytes()
     with torch.no_grad():
@@ -64,7 +64,7 @@ def test_training_begins_as_the_quantised_model(tmp_path: Path) -> None:
     build = _build(tmp_path / "out", "w8a8_asym_mse_bc")
     trainer = QatTrainer(QatConfig(), QatStart.of(build))
     path = trainer.export(tmp_path / "qat.onnx")
-    start = onnx.load(build.quantized_model.file("model.int8.onnx"))
+    start = onnx.load(build.quantized_model.path)
     for before, after in zip(start.graph.initializer, onnx.load(path).graph.initializer, strict=True):
         assert before.name == after.name
         ours, theirs = onnx.numpy_helper.to_array(before), onnx.numpy_helper.to_array(after)

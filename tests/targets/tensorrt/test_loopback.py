@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from pipeline.report.speed import speed_ratio
-from targets.base import BuildState, HasFp16, Origin, Talkative
+from targets.base import BuildState, HasFp16, Origin, ReportsProgress
 from targets.devices import jetsons
 from targets.errors import DeviceError, EngineError, TargetUnavailable
 from targets.runtime.measure import Settings
@@ -106,7 +106,7 @@ def test_engines_are_built_run_and_timed_there(
 def test_what_the_device_says_is_heard_while_it_works(target: JetsonOnDevice, engine: Path) -> None:
     said: list[str] = []
     target.say = said.append
-    assert isinstance(target, Talkative)
+    assert isinstance(target, ReportsProgress)
     assert isinstance(target, HasFp16)
     with target.open(engine):
         pass

@@ -1,4 +1,4 @@
-"""One form for every ONNX file: what exporters of all ages write differently is written one way here.
+"""One normal form for every ONNX file: what exporters write in different ways is written in one way here.
 
-Each file does one thing to a model, in place. `read_normal` puts them in order.
+Each file makes one change to a model, in place. `read_normal` puts them in order.
 """

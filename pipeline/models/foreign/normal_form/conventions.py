@@ -1,4 +1,4 @@
-"""Conventions that changed with ONNX's age: how the default domain, weights and functions are written."""
+"""Conventions that changed between versions of ONNX: the default domain, weights and functions."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from pipeline.errors import CheckpointError
 DEFAULT = ("", "ai.onnx")
 """Both spellings of the domain of standard operators."""
 FIRST_IR_WITH_WEIGHTS_APART = 4
-"""Before, every initialiser had to be listed as an input."""
+"""Before this IR version, every initialiser had to be listed as an input."""
 IR_OF_OPSET_17 = 8
 
 
 def write_one_default_domain(model: onnx.ModelProto) -> None:
-    """Spell the default domain as "", and import it once, in the newest version that is named."""
+    """Spell the default domain as "", and import it once, in the newest version that the model names."""
     versions = [opset.version for opset in model.opset_import if opset.domain in DEFAULT]
     others = [opset for opset in model.opset_import if opset.domain not in DEFAULT]
     del model.opset_import[:]
@@ -27,7 +27,7 @@ def write_one_default_domain(model: onnx.ModelProto) -> None:
 
 
 def take_weights_out_of_the_inputs(model: onnx.ModelProto) -> None:
-    """List only what the caller has to give as inputs: a weight may not be given another value."""
+    """Remove weights from the list of inputs, so that a caller cannot replace them."""
     weights = {tensor.name for tensor in model.graph.initializer}
     given = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
@@ -36,7 +36,7 @@ def take_weights_out_of_the_inputs(model: onnx.ModelProto) -> None:
 
 
 def write_constants_as_weights(model: onnx.ModelProto) -> None:
-    """Write Constant nodes, whichever way they say their value, as initialisers."""
+    """Write Constant nodes as initialisers, whichever attribute holds their value."""
     for node in [node for node in model.graph.node if node.op_type == "Constant"]:
         value = _value(node)
         if value is not None:
@@ -61,7 +61,7 @@ def _value(node: onnx.NodeProto) -> onnx.TensorProto | None:
 
 
 def refuse_training_mode(model: onnx.ModelProto, path: Path) -> None:
-    """Raise CheckpointError if batch norms use the statistics of the batch at hand."""
+    """Raise CheckpointError if batch norms use the statistics of the current batch."""
     for node in model.graph.node:
         if node.op_type == "BatchNormalization" and any(
             attribute.name == "training_mode" and attribute.i for attribute in node.attribute

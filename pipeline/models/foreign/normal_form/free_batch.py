@@ -1,24 +1,24 @@
-"""Graphs that were exported for a fixed number of images, made to take any number.
+"""Makes the batch dimension dynamic in graphs that were exported for a fixed batch size.
 
-The export wrote that number into shapes: Reshape to [1, 58, 2, 28, 28], Expand, sizes of Resize. Whether the
-freed graph computes the same for any number of images is tried out afterwards, on images.
+The export wrote the batch size into shapes: Reshape to [1, 58, 2, 28, 28], Expand, sizes of Resize. Whether
+the new graph computes the same for other batch sizes is checked afterwards, on images.
 """
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from pipeline.models.foreign.normal_form.known_shapes import Shapes, shapes
+from pipeline.models.foreign.normal_form.known_shapes import Shapes, add_constant, shapes
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
-    """Return how many images the graph's input takes; None if any number."""
+    """Return the batch size that the graph's input has; None if it is dynamic."""
     dimensions = model.graph.input[0].type.tensor_type.shape.dim
     return int(dimensions[0].dim_value) if dimensions and dimensions[0].HasField("dim_value") else None
 
 
 def free_the_batch(model: onnx.ModelProto) -> None:
-    """Let the first dimension of the input and of the outputs be any, and what repeats it follow."""
+    """Make the first dimension of the input and outputs dynamic, and the shapes that repeat it."""
     images = fixed_batch(model)
     if images is not None:
         known = shapes(model, _of_interest(model), images)
@@ -42,37 +42,37 @@ def _of_interest(model: onnx.ModelProto) -> list[str]:
 
 
 def _free_reshape(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -> None:
-    """Keep all dimensions but the first, which follows: images, or images times something, stay first."""
+    """Write -1 for the first dimension: the batch size, or a multiple of it, stays first."""
     shape = known.get(node.output[0])
     if shape and 0 not in shape:
-        node.input[1] = _constant(model, f"{node.output[0]}/shape", np.array([-1, *shape[1:]], np.int64))
+        node.input[1] = add_constant(model, f"{node.output[0]}/shape", np.array([-1, *shape[1:]], np.int64))
 
 
 def _free_expand(
     model: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
 ) -> None:
-    """A dimension of 1 leaves the tensor's own."""
+    """Write 1 for the first dimension: Expand then keeps the tensor's own."""
     shape = numpy_helper.to_array(constants[node.input[1]]).copy()
     if shape.size:
         shape[0] = 1
-        node.input[1] = _constant(model, f"{node.output[0]}/shape", shape)
+        node.input[1] = add_constant(model, f"{node.output[0]}/shape", shape)
 
 
 def _free_resize(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -> None:
-    """Say by how much instead of to what size, where that is exact; else join the size behind the images."""
+    """Write scales instead of sizes if they are exact; else compute the sizes from the batch size."""
     before, after = known.get(node.input[0]), known.get(node.output[0])
     if before is None or after is None:
         return
-    if all(there % here == 0 for here, there in zip(before, after, strict=True)):
-        scales = np.array([there / here for here, there in zip(before, after, strict=True)], np.float32)
-        node.input[2] = _constant(model, f"{node.output[0]}/scales", scales)
+    if all(new % old == 0 for old, new in zip(before, after, strict=True)):
+        scales = np.array([new / old for old, new in zip(before, after, strict=True)], np.float32)
+        node.input[2] = add_constant(model, f"{node.output[0]}/scales", scales)
         del node.input[3:]
         return
     name = node.output[0]
     ends = [
-        _constant(model, f"{name}/{word}", np.array([k], np.int64)) for word, k in (("from", 0), ("to", 1))
+        add_constant(model, f"{name}/{word}", np.array([k], np.int64)) for word, k in (("from", 0), ("to", 1))
     ]
-    sides = _constant(model, f"{name}/sides", np.array(after[1:], np.int64))
+    sides = add_constant(model, f"{name}/sides", np.array(after[1:], np.int64))
     added = [
         helper.make_node("Shape", [node.input[0]], [f"{name}/here"]),
         helper.make_node("Slice", [f"{name}/here", *ends], [f"{name}/images"]),
@@ -82,10 +82,3 @@ def _free_resize(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) ->
     place = list(model.graph.node).index(node)
     for offset, new in enumerate(added):
         model.graph.node.insert(place + offset, new)
-
-
-def _constant(
-    model: onnx.ModelProto, name: str, value: np.ndarray[tuple[int, ...], np.dtype[np.generic]]
-) -> str:
-    model.graph.initializer.append(numpy_helper.from_array(value, name))
-    return name

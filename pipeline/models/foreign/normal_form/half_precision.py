@@ -1,4 +1,4 @@
-"""Float16 and bfloat16 graphs, widened: every value of theirs is a float32 too, so nothing is lost."""
+"""Widens float16 and bfloat16 graphs to float32, which holds each of their values exactly."""
 
 import numpy as np
 import onnx
@@ -8,7 +8,7 @@ HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def is_half(model: onnx.ModelProto) -> bool:
-    """Whether some weight or some cast is in half precision."""
+    """Whether any weight or cast is in half precision."""
     weights = any(tensor.data_type in HALVES for tensor in model.graph.initializer)
     return weights or any(_narrows(attribute) for node in model.graph.node for attribute in node.attribute)
 

@@ -1,13 +1,14 @@
-"""Shapes that a graph computes, written down: all that is left open of a shape is the number of images.
+"""Replaces shapes that a graph computes by constants, except for the batch dimension.
 
-The graph is run with one image and with two. What is the same in both is a constant; what differs is the
-place of the images.
+The graph is run with one image and with two. Dimensions that are the same in both are constants; the one that
+differs is the batch dimension.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 Shapes = dict[str, tuple[int, ...]]
@@ -23,7 +24,7 @@ def fix_the_size(model: onnx.ModelProto, layout: str, size: tuple[int, int, int]
 
 
 def write_computed_shapes(model: onnx.ModelProto) -> None:
-    """Give Reshape and Expand constant shapes wherever all but the number of images follows from the size."""
+    """Give Reshape and Expand constant shapes if only the batch dimension varies."""
     constants = {tensor.name for tensor in model.graph.initializer}
     open_ones = [
         node
@@ -37,15 +38,19 @@ def write_computed_shapes(model: onnx.ModelProto) -> None:
     for node, name in zip(open_ones, names, strict=True):
         shape = _same(for_one[name], for_two[name], 1 if node.op_type == "Expand" else -1)
         if shape is not None:
-            node.input[1] = f"{name}/shape"
-            tensor = numpy_helper.from_array(np.array(shape, np.int64), node.input[1])
-            model.graph.initializer.append(tensor)
+            node.input[1] = add_constant(model, f"{name}/shape", np.array(shape, np.int64))
+
+
+def add_constant(model: onnx.ModelProto, name: str, value: NDArray[np.generic]) -> str:
+    """Add a constant to the graph, and return its name."""
+    model.graph.initializer.append(numpy_helper.from_array(value, name))
+    return name
 
 
 def shapes(model: onnx.ModelProto, names: Sequence[str], images: int) -> Shapes:
-    """Return the shapes of tensors as they are when the model runs on so many images.
+    """Return the shapes of tensors when the model runs on a batch of `images`.
 
-    Raises onnxruntime's exceptions for a model that it refuses, or that cannot take so many.
+    Raises onnxruntime's exceptions for a model that it refuses, or that does not take this batch size.
     """
     import onnxruntime
 
@@ -71,7 +76,7 @@ def shapes(model: onnx.ModelProto, names: Sequence[str], images: int) -> Shapes:
 
 
 def _same(one: tuple[int, ...], two: tuple[int, ...], images: int) -> list[int] | None:
-    """Return what both have, with `images` where they differ; None if that is in more than one place."""
+    """Return the common shape, with `images` where they differ; None if several dimensions differ."""
     if len(one) != len(two):
         return None
     shape = [a if a == b else images for a, b in zip(one, two, strict=True)]

@@ -1,8 +1,8 @@
-"""Operators of opsets after 17, written with those of opset 17.
+"""Rewrites operators of opsets after 17 in opset 17.
 
-ONNX's own converter goes down only for few operators. What changed is in the operators' schemas: attributes
-became inputs, new attributes have defaults that mean what was there before, and new operators are defined by
-older ones (ONNX Operators.md and Changelog.md).
+ONNX's own converter supports this for few operators only. The operators' schemas show the changes: attributes
+became inputs, new attributes have defaults with the old meaning, and new operators are defined by older ones
+(ONNX Operators.md and Changelog.md).
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from pipeline.models.opset import OPSET
 
 
 class NotInOpset(Exception):
-    """An operator, or a setting of one, that opset 17 has no words for; its text says which."""
+    """An operator or attribute that opset 17 cannot express; the message says which."""
 
 
 class _GraphFacts:
@@ -93,13 +93,13 @@ def _write_rms_norms(model: onnx.ModelProto) -> None:
 
 
 def _inlined(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
-    """Return the model with operators that opset 17 lacks replaced by what their schemas say they mean."""
+    """Return the model with operators that opset 17 lacks replaced by the definitions in their schemas."""
     used = {node.op_type for node in model.graph.node if node.domain == ""}
     lacking = [("", name) for name in sorted(used) if defs.has(name, version) and not defs.has(name, OPSET)]
     lacking += [("", "GroupNormalization")] if "GroupNormalization" in used else []
     if not lacking:
         return model
-    typed = shape_inference.infer_shapes(model)  # some meanings depend on types, those of weights too
+    typed = shape_inference.infer_shapes(model)  # some definitions depend on types, also on those of weights
     typed.graph.value_info.extend(
         helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims)
         for weight in typed.graph.initializer
@@ -122,7 +122,7 @@ def _write_node(node: onnx.NodeProto, version: int, facts: _GraphFacts) -> None:
 
 
 def _drop_defaults(node: onnx.NodeProto, version: int) -> None:
-    """Drop attributes that are new since opset 17 and say what was meant before."""
+    """Drop attributes that are newer than opset 17 and have their default, which is the old meaning."""
     old = defs.get_schema(node.op_type, OPSET).attributes
     new = defs.get_schema(node.op_type, version).attributes
     kept = [given for given in node.attribute if given.name in old]
@@ -150,7 +150,7 @@ def _take(node: onnx.NodeProto, name: str) -> onnx.AttributeProto | None:
 
 
 def _reduce(node: onnx.NodeProto, facts: _GraphFacts) -> None:
-    """Opset 18: axes became an input; none means all, or nothing at all if noop_with_empty_axes says so."""
+    """Opset 18: axes became an input; none means all axes, or no reduction with noop_with_empty_axes."""
     axes = facts.constant(node, 1, "axes")
     noop = _take(node, "noop_with_empty_axes")
     if node.op_type == "ReduceSum":
@@ -164,7 +164,7 @@ def _reduce(node: onnx.NodeProto, facts: _GraphFacts) -> None:
 
 
 def _pad(node: onnx.NodeProto, facts: _GraphFacts) -> None:
-    """Opset 18: pads may be of some axes only."""
+    """Opset 18: pads may be given for some axes only."""
     axes = facts.constant(node, 3, "axes")
     if axes is not None:
         rank = facts.rank(node)
@@ -177,7 +177,7 @@ def _pad(node: onnx.NodeProto, facts: _GraphFacts) -> None:
 
 
 def _resize(node: onnx.NodeProto, facts: _GraphFacts) -> None:
-    """Opset 18: sizes or scales may be of some axes only."""
+    """Opset 18: sizes or scales may be given for some axes only."""
     axes = _take(node, "axes")
     if axes is None:
         return
@@ -201,9 +201,9 @@ _RULES: dict[str, _Rule] = {
 
 
 _SAYS_NOTHING = {
-    "Cast": ("saturate", "round_mode"),  # about floats of 8 bits alone
+    "Cast": ("saturate", "round_mode"),  # concerns 8-bit floats only
     "CastLike": ("saturate", "round_mode"),
-    "Split": ("num_outputs",),  # before, as many as there were outputs
+    "Split": ("num_outputs",),  # before opset 18: as many as outputs
 }
 
 

@@ -1,4 +1,4 @@
-"""Means over all of a map, written as the pooling that they are."""
+"""Writes means over a whole feature map as global average pooling."""
 
 import onnx
 from onnx import helper, shape_inference
@@ -10,7 +10,7 @@ SIDES = (2, 3)
 
 
 def write_means_as_pooling(model: onnx.ModelProto) -> None:
-    """Write ReduceMean over height and width as GlobalAveragePool, and Flatten where it dropped both."""
+    """Write ReduceMean over height and width as GlobalAveragePool, with Flatten if it drops both."""
     graph = shape_inference.infer_shapes(model, data_prop=True).graph
     ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in [*graph.value_info, *graph.input]}
     nodes = []

@@ -21,11 +21,18 @@ from pipeline.models.opset import OPSET
 
 
 def read_normal(path: Path) -> onnx.ModelProto:
-    """Return the model in the form described above.
+    """Return the model at `path` in the form described above.
 
     Raises CheckpointError for a file that cannot be read, or has operators that this form lacks.
     """
-    model = read_onnx(path)
+    return in_normal_form(read_onnx(path), path)
+
+
+def in_normal_form(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Bring a model that was read from `path` into the form described above; `model` is used up.
+
+    Raises CheckpointError for operators that this form lacks.
+    """
     take_weights_out_of_the_inputs(model)
     if model.functions:
         model = inliner.inline_local_functions(model)

@@ -1,16 +1,16 @@
-"""Names that are there, that are different, and that are not edgec's own."""
+"""Gives every node a unique name, and renames what has one of edgec's own names."""
 
 from collections.abc import Callable
 
 import onnx
 
 OURS = ("image", "logits")
-"""What edgec calls its input, its output, and, with an underscore and a word behind, tensors in between."""
+"""edgec's names of its input and output; with an underscore and a suffix, of tensors in between."""
 THEIRS = "their_"
 
 
 def free_our_names(model: onnx.ModelProto) -> None:
-    """Rename tensors and nodes that are called as edgec calls its own."""
+    """Rename tensors and nodes that have one of edgec's own names."""
     taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
     taken |= {value.name for value in [*model.graph.input, *model.graph.output, *model.graph.initializer]}
     if any(_is_ours(name) for name in taken):
@@ -20,12 +20,12 @@ def free_our_names(model: onnx.ModelProto) -> None:
 
 
 def our_free_name(name: str) -> str:
-    """Return the name that `free_our_names` leaves a tensor or node. No two names become one."""
+    """Return the name of a tensor or node after `free_our_names`. Different names stay different."""
     return f"{THEIRS}{name}" if _is_ours(name) else name
 
 
 def name_every_node(model: onnx.ModelProto) -> None:
-    """Give each node a name of its own: kept where it is the only one, else the operator's and a number."""
+    """Give each node a unique name: its own if no other node has it, else the operator's with a number."""
     taken: set[str] = set()
     for node in model.graph.node:
         node.name = _unused(node.name or node.op_type, taken)
@@ -33,7 +33,7 @@ def name_every_node(model: onnx.ModelProto) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether it is one of ours, or one of theirs that reads as if it had been renamed already."""
+    """Whether a name is one of edgec's, or looks like one that `free_our_names` has changed."""
     return name in OURS or name.startswith(THEIRS) or name.startswith(tuple(f"{ours}_" for ours in OURS))
 
 

@@ -1,4 +1,4 @@
-"""Cameras and streams: of the kernel, on a ribbon cable, of the network, of GStreamer."""
+"""Cameras and streams: V4L2, ribbon cable, network, GStreamer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator
 
-# A camera that was unplugged is found out after this many seconds; OpenCV's own limit is 10.
+# An unplugged camera is noticed after so many seconds; OpenCV's default is 10.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 
 import cv2
@@ -27,12 +27,14 @@ TIMEOUT_MS = 5000  # of opening and reading a stream
 
 
 def open_v4l2(text: str, wish: Wish) -> Iterator[Image | None]:
-    """Open a camera of the kernel by its number or file."""
+    """Open a V4L2 camera by its number or file."""
     device = f"/dev/video{text}" if text.isdecimal() else text
     if not Path(device).exists():
         raise SourceError(f"there is no camera {device}")
     capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
-    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # raw video fills a USB bus at 10 fps
+    capture.set(
+        cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")
+    )  # raw video saturates a USB bus at 10 fps
     for what, value in (("WIDTH", wish.width), ("HEIGHT", wish.height)):
         capture.set(getattr(cv2, f"CAP_PROP_FRAME_{what}"), value)
     capture.set(cv2.CAP_PROP_FPS, wish.fps)
@@ -41,8 +43,8 @@ def open_v4l2(text: str, wish: Wish) -> Iterator[Image | None]:
 
 
 def open_stream(url: str) -> Iterator[Image | None]:
-    """Open a camera or stream of the network."""
-    # UDP loses parts of pictures
+    """Open a network camera or stream."""
+    # over UDP, parts of pictures get lost
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
@@ -50,7 +52,7 @@ def open_stream(url: str) -> Iterator[Image | None]:
 
 
 def open_gstreamer(pipeline: str) -> Iterator[Image | None]:
-    """Run a pipeline that has no sink yet."""
+    """Run a GStreamer pipeline without a sink."""
     if "GStreamer:                   NO" in cv2.getBuildInformation():
         raise SourceError(
             "this OpenCV was built without GStreamer; give pipe:gst-launch-1.0 ... ! jpegenc ! fdsink"
@@ -62,7 +64,7 @@ def open_gstreamer(pipeline: str) -> Iterator[Image | None]:
 
 
 def open_ribbon(number: int, wish: Wish) -> Iterator[Image | None]:
-    """Open a camera on a ribbon cable, by the program that the board's maker has for it."""
+    """Open a camera on a ribbon cable, with the board maker's program."""
     size = ["--width", str(wish.width), "--height", str(wish.height), "--framerate", str(wish.fps)]
     for program in ("rpicam-vid", "libcamera-vid"):
         if shutil.which(program):
@@ -85,6 +87,6 @@ def open_ribbon(number: int, wish: Wish) -> Iterator[Image | None]:
 
 
 def without_password(url: str) -> str:
-    """Return an address as it may be shown."""
+    """Return an address without its password."""
     before, at, after = url.partition("@")
     return f"{before.partition('://')[0]}://...@{after}" if at else url

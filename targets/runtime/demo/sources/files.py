@@ -25,7 +25,7 @@ def open_film(path: Path, loop: bool, pace: bool) -> Iterator[Image | None]:
     """Open a video file."""
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
-        raise SourceError(f"{path} is no video that OpenCV can read")
+        raise SourceError(f"{path} is not a video that OpenCV can read")
     fps = capture.get(cv2.CAP_PROP_FPS)
     capture.release()
     seconds = 1 / fps if pace and 0 < fps <= 1000 else 0.0
@@ -71,7 +71,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def _paced(items: Iterator[Any], seconds: float) -> Iterator[Any]:
-    """Give an item every so many seconds; one that is late does not make the others hurry."""
+    """Yield an item every so many seconds; a late one does not make the next ones faster."""
     due = time.monotonic()
     for item in items:
         time.sleep(max(0.0, due - time.monotonic()))

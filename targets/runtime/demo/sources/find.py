@@ -1,4 +1,4 @@
-"""Where pictures come from: cameras, streams, video files, folders. Each gives frames until it fails or ends.
+"""Finds sources of pictures: cameras, streams, video files, folders.
 
 0, /dev/video0              a camera of the kernel (V4L2)
 csi, csi:1                  a ribbon camera: rpicam-vid on a Raspberry Pi, nvarguscamerasrc on a Jetson
@@ -23,17 +23,17 @@ STREAMS = ("rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://")
 
 
 def find_source(text: str, wish: Wish = ANY, loop: bool = True, pace: bool = True) -> Source:
-    """Return the source that `text` names; see the beginning of this file.
+    """Return the source that `text` names, as listed at the top of this file.
 
-    Files begin again at their end if `loop`, and are as slow as they should be if `pace`; a folder shows a
-    picture a second. Raises SourceError for what is nothing of all that.
+    Files repeat if `loop`, and play at their own speed if `pace`; a folder shows a picture per second. Raises
+    SourceError for any other text.
     """
     found = _camera(text, wish) or (_file(Path(text), loop, pace) if text else None)
     if found:
         return found
     raise SourceError(
-        f"{text} is no camera, stream, file or folder. Expected: 0 or /dev/video0, csi, rtsp://..., a video"
-        " file, or a folder of pictures"
+        f"{text} is not a camera, stream, file or folder. Expected: 0 or /dev/video0, csi, rtsp://..., a"
+        " video file, or a folder of pictures"
     )
 
 

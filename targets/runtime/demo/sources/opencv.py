@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 
 
 def read_frames(capture: Any, name: str, advice: str) -> Iterator[Image | None]:
-    """Read until nothing comes any more."""
+    """Read until there are no more frames."""
     if not capture.isOpened():
         raise SourceError(f"{name} cannot be opened: {advice}")
 
@@ -37,7 +37,7 @@ def read_frames(capture: Any, name: str, advice: str) -> Iterator[Image | None]:
 
 
 def _rgb(frame: NDArray[np.uint8] | None) -> Image | None:
-    """Return OpenCV's BGR or gray picture as RGB; None if it is no picture."""
+    """Return OpenCV's BGR or gray picture as RGB; None if it is not a picture."""
     if frame is None or frame.size == 0 or frame.dtype != np.uint8 or frame.ndim not in (2, 3):
         return None
     code = cv2.COLOR_GRAY2RGB if frame.ndim == 2 else cv2.COLOR_BGR2RGB

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     Image = NDArray[np.uint8]
 
 CHUNK = 1 << 16
-MAX_JPEG = 32 << 20  # bytes of one picture from a pipe; what is longer is no JPEG
+MAX_JPEG = 32 << 20  # the most bytes of a picture from a pipe; longer data is not a JPEG
 
 
 def open_pipe(command: list[str]) -> Iterator[Image | None]:
@@ -32,10 +32,10 @@ def open_pipe(command: list[str]) -> Iterator[Image | None]:
 
     def end() -> None:
         child.kill()
-        with suppress(subprocess.TimeoutExpired):  # one that the kernel cannot end is left to it
+        with suppress(subprocess.TimeoutExpired):  # a process that cannot be killed is abandoned
             child.wait(1.0)
 
-    atexit.register(end)  # also if the thread that reads is stuck, and never comes to the end below
+    atexit.register(end)  # also if the reading thread is stuck and never reaches the end below
 
     def frames() -> Iterator[Image | None]:
         assert child.stdout is not None  # noqa: S101 - it is a pipe
@@ -65,7 +65,7 @@ def split_pictures(data: bytes) -> list[bytes]:
     """
     parts = data.split(b"\xff\xd9")
     if len(parts) == 1 and len(data) > MAX_JPEG:
-        return [data, b""]  # nothing a picture could be: handed on as a damaged one
+        return [data, b""]  # not a picture: passed on as a damaged one
     return [*(part + b"\xff\xd9" for part in parts[:-1]), parts[-1]]
 
 

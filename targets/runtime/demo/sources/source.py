@@ -1,4 +1,4 @@
-"""What a source of pictures is, and how it fails."""
+"""The interface of sources of pictures, and their errors."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 
 
 class SourceError(Exception):
-    """A source that cannot be used. The text says what was found, and what to do."""
+    """A source that cannot be used. The message says what was found, and what to do."""
 
 
 class Ended(Exception):
-    """There are no more pictures, and there will be none."""
+    """The source has ended for good."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a camera is asked for; it may give something else."""
+    """The format requested from a camera, which may give another one."""
 
     width: int = 1280
     height: int = 720
@@ -31,10 +31,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class Source:
-    """How to open a source, and whether it is worth opening again after it failed.
+    """How to open a source, and whether to reopen it after it failed.
 
     `open` returns an iterator of pictures uint8 [H, W, 3] RGB, None where one was damaged. It raises
-    SourceError if the source cannot be opened; that it stops means it was lost, Ended that there are none.
+    SourceError if the source cannot be opened, and Ended at its end; if it just stops, the source was lost.
     """
 
     name: str

@@ -30,12 +30,12 @@ def test_the_description_is_read_from_beside_the_model(tmp_path: Path) -> None:
         ("sise = [1, 2]", UsageError, "sise is unknown. Did you mean 'size'"),
         ('layout = "NHWC"', UsageError, "that would be 32 channels"),
         ("mean = [1.0, 2.0]", UsageError, "mean has 2 values for 3 channels"),
-        ("std = [0.0]", UsageError, "all have to be positive"),
-        ('labels = ["a", "b", "a"]', DataError, "name 'a' twice"),
+        ("std = [0.0]", UsageError, "all values have to be positive"),
+        ('labels = ["a", "b", "a"]', DataError, "contain 'a' twice"),
         ('labels = "none.txt"', CheckpointError, "cannot be read"),
         ("resize = 8", UsageError, "smaller than the crop"),
-        ("resize = 0", UsageError, 'a number of pixels, the shorter side\'s, or "auto"'),
-        ('resize = "none"', UsageError, 'a number of pixels, the shorter side\'s, or "auto"'),
+        ("resize = 0", UsageError, 'the shorter side in pixels, or "auto"'),
+        ('resize = "none"', UsageError, 'the shorter side in pixels, or "auto"'),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(
@@ -61,7 +61,7 @@ def test_pictures_of_the_networks_size_are_not_touched_unless_resize_says_so(
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"\x08\x01nonsense")
-    with pytest.raises(CheckpointError, match="is no ONNX model"):
+    with pytest.raises(CheckpointError, match="is not a valid ONNX model"):
         read_foreign(tmp_path / "net.onnx")
-    with pytest.raises(CheckpointError, match="is no ONNX model"):
+    with pytest.raises(CheckpointError, match="is not a valid ONNX model"):
         read_foreign(tmp_path / "missing.onnx")

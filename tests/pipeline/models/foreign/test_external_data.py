@@ -121,7 +121,7 @@ def test_places_that_are_none_are_refused(net: Path, location: str, place: dict[
 
 def test_a_file_that_is_no_onnx_is_named(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"no protobuf")
-    with pytest.raises(CheckpointError, match=r"net\.onnx is no ONNX model"):
+    with pytest.raises(CheckpointError, match=r"net\.onnx is not a valid ONNX model"):
         external_files(tmp_path / "net.onnx")
 
 

@@ -110,11 +110,11 @@ OTHERS = {
     "a web page": (b"<!DOCTYPE html><title>Sign in</title>", "a web page, not weights"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(80), r"a Keras file; give its name the ending \.h5"),
     "a zip of pictures": (packed("photos/a.jpg"), "a zip without weights of torch in it"),
-    "a zip of several disks": (of_several_disks(), "truncated or no torch file .*span multiple disks"),
+    "a zip of several disks": (of_several_disks(), "truncated, or not a torch file .*span multiple disks"),
     "a zip bomb": (bomb(), "unpacks to 104,857,600 bytes"),
     "tflite": (b"\x00\x00\x00\x00TFL3" + bytes(80), "is a network, not weights"),
     "NumPy": (b"\x93NUMPY" + bytes(80), "a NumPy array"),
-    "nothing": (b"", "truncated or no torch file"),
+    "nothing": (b"", "truncated, or not a torch file"),
 }
 
 

@@ -83,7 +83,7 @@ def test_what_wrappers_put_before_names_is_taken_off(prefix: str, tmp_path: Path
     content = {"state_dict": {**prefixed(prefix, RAW), "criterion.weight": torch.ones(10)}}
     network, told = loaded(content, tmp_path)
     assert is_one(network, RAW)
-    assert told == ["weights: left out criterion.weight, which are none of the network's"]
+    assert told == ["weights: left out criterion.weight, which the network does not have"]
 
 
 def test_a_classifier_inside_a_sequential_is_found(tmp_path: Path) -> None:

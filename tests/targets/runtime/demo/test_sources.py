@@ -131,10 +131,10 @@ def test_a_program_ends_when_nobody_looks_any_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("nothing", "is no camera, stream, file or folder"),
-        ("", "is no camera"),
-        ("csi:x", "is no camera"),
-        ("gst:", "is no camera"),
+        ("nothing", "is not a camera, stream, file or folder"),
+        ("", "is not a camera"),
+        ("csi:x", "is not a camera"),
+        ("gst:", "is not a camera"),
     ],
 )
 def test_what_is_no_source_is_refused(text: str, reason: str, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     [
         (lambda _: "77", "no camera /dev/video77"),
         (lambda _: "pipe:/nowhere/camera", "cannot be started"),
-        (lambda folder: str(folder / "notes.txt"), "no video"),
+        (lambda folder: str(folder / "notes.txt"), "not a video"),
         (lambda _: "rtsp://me:secret@127.0.0.1:9/live", r"rtsp://\.\.\.@127.0.0.1:9/live cannot be opened"),
     ],
 )

@@ -109,7 +109,7 @@ def test_it_says_its_version(tmp_path: Path, number: int) -> None:
 
 
 def test_a_program_that_says_no_version_is_an_error() -> None:
-    with pytest.raises(EngineProblem, match="/bin/true does not say which TensorRT"):
+    with pytest.raises(EngineProblem, match="/bin/true does not print the version of its TensorRT"):
         trtexec.trtexec_version("/bin/true")
 
 

@@ -1,0 +1,36 @@
+"""The files of a validation, as later stages read them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import TypeAdapter
+
+from pipeline.report.model.build_report import AnyAccuracy
+from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.report.sections.provenance import SkippedImage
+from pipeline.stages.artifacts import Artifact
+from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SKIPPED, SkippedImages
+
+EitherAccuracy: TypeAdapter[Accuracy | PixelAccuracy] = TypeAdapter(AnyAccuracy)
+
+
+@dataclass(frozen=True)
+class AccuracyFiles(Artifact):
+    """What `Validate` wrote."""
+
+    file_name: ClassVar[str] = ACCURACY
+
+    def load(self) -> Accuracy | PixelAccuracy:
+        """Read the accuracy of FP32 and INT8."""
+        return EitherAccuracy.validate_json(self.path.read_bytes())
+
+    def load_fp16(self) -> Accuracy | PixelAccuracy | None:
+        """Read the accuracy of FP32 and FP16; None where FP16 does not compete."""
+        if ACCURACY_FP16 not in self.product.digests:
+            return None
+        return EitherAccuracy.validate_json(self.product.file(ACCURACY_FP16).read_bytes())
+
+    def skipped(self) -> tuple[SkippedImage, ...]:
+        """Read which images could not be decoded."""
+        return SkippedImages.validate_json(self.product.file(SKIPPED).read_bytes())
