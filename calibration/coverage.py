@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from calibration.onnx_graph import OnnxGraph, node_label
+from calibration.pointwise import AFFINE, FUNCTIONS, Elementwise
 
 LAYERS = ("Conv", "Gemm", "ConvTranspose", "MatMul")
 
@@ -55,9 +56,14 @@ ON_INTEGERS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "Resize"
 """Operators that an engine computes with integers if their input is quantised."""
 
 
+NORMS = AFFINE | {"BatchNormalization"}
+"""Operators that an engine computes on a quantised tensor or a Concat, channel by channel."""
+
+
 def _computed_in_float(graph: OnnxGraph) -> Iterator[onnx.NodeProto]:
     """Yield nodes behind the first quantised tensor that compute in float."""
-    quantised, known = _behind_quantisation(graph), set[str]()
+    quantised, known, numbers = _behind_quantisation(graph), set[str](), set[str]()
+    elementwise = Elementwise(graph)
     for node in graph.nodes:
         values = [name for name in node.input if name and graph.constant(name) is None]
         integers = bool(values) and all(_dequantised(graph, name) or name in known for name in values)
@@ -67,10 +73,32 @@ def _computed_in_float(graph: OnnxGraph) -> Iterator[onnx.NodeProto]:
             and all(_dequantised(graph, name) or name in known for name in values)
         )
         of_layer = node.op_type in LAYERS and _is_int8(graph, node)
-        if of_layer or in_pairs or (integers and node.op_type in FUSED | ON_INTEGERS):
+        if _on_numbers(graph, node, elementwise, numbers) and _is_rounded(graph, node.output[0]):
+            numbers.update(node.output)
+        on_integers = of_layer or in_pairs or node.output[0] in numbers
+        if on_integers or (integers and node.op_type in FUSED | ON_INTEGERS):
             known.update(node.output)
         elif node.op_type not in MOVES and node.op_type not in LAYERS and node.output[0] in quantised:
             yield node
+
+
+def _on_numbers(graph: OnnxGraph, node: onnx.NodeProto, functions: Elementwise, numbers: set[str]) -> bool:
+    """Whether a node is a function of one quantised tensor, a norm of it, or a product of two."""
+    values = functions.computed(node)
+    if node.op_type in NORMS and len(values) == 1 and values[0] in numbers:
+        return True
+    if _dequantised(graph, functions.source.get(node.output[0], "")):
+        return True
+    return node.op_type in NORMS and all(_dequantised(graph, name) for name in values)
+
+
+def _is_rounded(graph: OnnxGraph, tensor: str) -> bool:
+    """Whether what is computed from a tensor, number by number, ends in a QuantizeLinear."""
+    readers = [graph.nodes[edge.node] for edge in graph.consumers(tensor)]
+    if any(reader.op_type == "QuantizeLinear" for reader in readers):
+        return True
+    more = [reader for reader in readers if reader.op_type in FUNCTIONS | NORMS | MOVES]
+    return any(_is_rounded(graph, reader.output[0]) for reader in more)
 
 
 def _behind_quantisation(graph: OnnxGraph) -> set[str]:

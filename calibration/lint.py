@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from calibration.onnx_graph import IMAGE, QDQ, OnnxGraph, attribute, node_label, undequantized
 from calibration.placement import POOLS, follows_convolution, identity_slot, is_residual_add
+from calibration.pointwise import Elementwise
 from calibration.scheme import Scheme
 
 INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger"})
@@ -43,6 +44,7 @@ def lint(model: Path, scheme: Scheme, float_layers: Collection[str] = ()) -> lis
 def lint_graph(graph: OnnxGraph, scheme: Scheme, float_layers: Collection[str] = ()) -> list[LintFinding]:
     """As `lint`, on a graph in memory."""
     findings: list[LintFinding] = []
+    looked_up = Elementwise(graph).source if scheme is Scheme.ASYM else {}
     for node in graph.nodes:
         if node.domain not in ("", "ai.onnx"):
             why = "TensorRT and this compiler know the operators of ONNX only."
@@ -59,6 +61,8 @@ def lint_graph(graph: OnnxGraph, scheme: Scheme, float_layers: Collection[str] =
             findings += _layer_rules(graph, node, scheme, node.name in float_layers)
         elif node.op_type in POOLS and not _is_dequantized(graph, node.input[0]):
             findings.append(_slower(node, "its input is not quantised", "The pooling would run in float."))
+        elif node.output[0] in looked_up:
+            pass  # a sum of functions of one tensor is one function
         elif is_residual_add(graph, node) and follows_convolution(graph, node):
             findings += _add_rules(graph, node)
         elif node.op_type.startswith("QLinear") or node.op_type in INTEGER_OPERATORS:

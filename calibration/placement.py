@@ -9,12 +9,15 @@ The rules, which keep Conv+Add+ReLU one kernel for an integer engine and for Ten
 - at an Add, the identity branch only, never the value between the main branch's Conv and the Add. The main
   branch is the one that ends in a Conv; where both do, the one with more convolutions behind it, and the
   other (a downsampling convolution) is the identity;
-- max pooling, slicing and padding with zero pick values without computing new ones, so they commute with
-  quantisation: such a node reads an 8-bit tensor, and what it gives is quantised again with *the same* scale
-  and zero point, which changes no value. Shortcut A (Slice, Pad, Add: a branch without a convolution)
-  therefore starts at the Q/DQ that the next convolution reads too, and ends in one right before the Add. An
-  engine sees pure data movement between two equal scales, the Add sees an 8-bit tensor with a known scale,
-  and every rule can be checked node by node;
+- max pooling, slicing, resizing to the nearest pixels and padding with zero pick values without computing
+  new ones, so they commute with quantisation: such a node reads an 8-bit tensor, and what it gives is
+  quantised again with *the same* scale and zero point, which changes no value. Shortcut A (Slice, Pad, Add: a
+  branch without a convolution) therefore starts at the Q/DQ that the next convolution reads too, and ends in
+  one right before the Add. An engine sees pure data movement between two equal scales, the Add sees an 8-bit
+  tensor with a known scale, and every rule can be checked node by node;
+- under w8a8_asym what elementwise operators and linear Resize read, but for the bounds that an engine applies
+  to a sum: see `pointwise`. Under w8a8_sym they stay between the convolution and its Q, where TensorRT fuses
+  them;
 - under w8a8_asym, and w8a8_sym with `pix`, the first convolution reads the pixels themselves (see `pixels`).
 
 A tensor that several nodes read, such as a ReLU output that feeds a Conv and an Add, is quantised once.
@@ -28,10 +31,11 @@ import onnx
 from calibration.errors import ModelError
 from calibration.fold_pixels import PixelInput, find_pixel_input
 from calibration.onnx_graph import Edge, OnnxGraph, attribute, node_label, undequantized
+from calibration.pointwise import Elementwise
 from calibration.scheme import RecipeBase, Scheme
 
 POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})
-SAME_SCALE = frozenset({"MaxPool", "Slice", "Pad"})
+SAME_SCALE = frozenset({"MaxPool", "Slice", "Pad", "Resize"})
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,19 @@ def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = 
     pixels = find_pixel_input(graph, recipe.scheme) if recipe.lossless_pixels else None
     if pixels and pixels.conv not in layers:
         pixels = None
+    elementwise, looked_up = Elementwise(graph), recipe.scheme is Scheme.ASYM
     edges = [Edge(i) for i in layers if not (pixels and i == pixels.conv)]
     edges += [Edge(i) for i, node in enumerate(graph.nodes) if node.op_type in POOLS]
     edges += _joined(graph)
     edges += [
         Edge(i, identity_slot(graph, node))
         for i, node in enumerate(graph.nodes)
-        if is_residual_add(graph, node) and follows_convolution(graph, node)
+        if is_residual_add(graph, node)
+        and follows_convolution(graph, node)
+        and not (looked_up and node.output[0] in elementwise.source)
     ]
+    if looked_up:
+        edges += elementwise.needed(edges)
     edges += [start for edge in edges if (start := _chain_start(graph, _tensor(graph, edge)))]
     edges = sorted(set(edges), key=lambda e: (e.node, e.slot))
     position = {name: i for i, node in enumerate(graph.nodes) for name in node.output}
@@ -160,6 +169,8 @@ def _keeps_scale(graph: OnnxGraph, node: onnx.NodeProto | None) -> bool:
     """Whether a node only picks among its input's values and zero."""
     if node is None or node.op_type not in SAME_SCALE:
         return False
+    if node.op_type == "Resize":
+        return bool(attribute(node, "mode", b"nearest") == b"nearest")
     if node.op_type != "Pad" or len(node.input) < 3 or not node.input[2]:
         return True
     value = graph.constant(node.input[2])

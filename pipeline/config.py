@@ -20,7 +20,7 @@ AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 class Section(BaseModel):
     """A table of the file. Unknown keys, inf and nan are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ExportConfig(Section):
@@ -33,6 +33,7 @@ class ExportConfig(Section):
     mean: tuple[float, ...] | None = None
     """Normalisation of the checkpoint's training, of pixels / 255; the model's usual one if absent."""
     std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    """The standard deviations that go with mean."""
     colors: Literal["RGB", "BGR"] | None = None
     """The channel order of the checkpoint, and of mean and std; RGB if absent."""
 
@@ -48,6 +49,7 @@ class CalibrationConfig(Section):
     images: int = Field(default=512, ge=1)
     """Images to calibrate with, drawn evenly from all classes."""
     seed: int = Field(default=0, ge=0, lt=2**64)
+    """Which images are drawn."""
     recipe: str | None = None
     """Name of a quantisation recipe, such as w8a8_asym; "auto" tries several; the target's own if absent."""
     auto_seconds: float = Field(default=120.0, gt=0)
@@ -81,14 +83,19 @@ class LatencyConfig(Section):
     """[latency]"""
 
     threads: int = Field(default=1, ge=1, le=1024)
+    """Threads of an engine."""
     batch: int = Field(default=1, ge=1, le=4096)
+    """Images in one inference."""
     precision: float = Field(default=0.01, gt=0, lt=1)
     """Stop when the median's confidence interval is this narrow, relative to it, or after `seconds`."""
     seconds: float = Field(default=10.0, gt=0)
+    """Longest time to measure an engine for."""
     p50_ms: float | None = Field(default=None, gt=0)
     """Largest acceptable median; no gate if absent."""
     p90_ms: float | None = Field(default=None, gt=0)
+    """Largest acceptable 90th percentile; no gate if absent."""
     p99_ms: float | None = Field(default=None, gt=0)
+    """Largest acceptable 99th percentile; no gate if absent."""
     min_speedup: float = Field(default=1.0, ge=0)
     """Smallest acceptable FP32 time / INT8 time, measured in alternation; 0 leaves the gate out.
 
@@ -102,7 +109,9 @@ class BuildConfig(Section):
     """All settings of a build. Paths in a file are relative to that file."""
 
     model: str = "resnet20-fashion"
+    """A name of `edgec models`, or an .onnx file."""
     target: str = "host"
+    """A name of `edgec targets`."""
     data: Path | None = None
     """Folder or file with images; the model's own data set if absent."""
     labels: str | None = None
@@ -116,12 +125,17 @@ class BuildConfig(Section):
     device: str | None = None
     """Where the target is: ssh://user@host:port, or a name of `edgec devices`; commas between several."""
     out: Path = Path("out")
+    """Folder of everything that a build writes."""
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""
     export: ExportConfig = ExportConfig()
+    """How the float network is written as ONNX."""
     calibration: CalibrationConfig = CalibrationConfig()
+    """How ranges are found, and what is quantised."""
     validation: ValidationConfig = ValidationConfig()
+    """What accuracy is asked for, and what else is looked at."""
     latency: LatencyConfig = LatencyConfig()
+    """How time is measured, and what is asked for."""
 
 
 RECORDED = {

@@ -29,6 +29,7 @@ from pipeline.cli import (
     tune,
     verify,
 )
+from pipeline.cli.console import without_control_characters
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
 
@@ -52,6 +53,7 @@ app.command("sign")(verify.sign)
 app.command("targets")(show.targets)
 app.command("models")(show.models)
 app.command("recipes")(show.recipes)
+app.command("settings")(show.settings)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("deploy")(devices.deploy)
@@ -90,8 +92,20 @@ def program() -> typer.core.TyperGroup:
 
 def main() -> None:
     """Run the program. Errors the user can put right are one paragraph on stderr, without a traceback."""
+    _open_closed_streams()
     signal.signal(signal.SIGTERM, _end)
     sys.exit(run())
+
+
+def _open_closed_streams() -> None:
+    """Give what was started without stdin, stdout or stderr one that leads nowhere.
+
+    Otherwise the next file that is opened becomes stdout, and what is printed is written into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -137,7 +151,7 @@ def _refused_by_the_system(error: OSError) -> tuple[str, int]:
     """Say what to do about a name that is too long, or output that finds no space. Raises any other error."""
     if error.errno == errno.ENAMETOOLONG:
         return f"{Path(error.filename).name[:40]}...: {error.strerror}. Give a shorter one.", 2
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or error.filename:
         raise error
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write is lost
     return f"What it prints cannot be written: {error.strerror}.", 1
@@ -150,5 +164,5 @@ def _end(number: int, _: FrameType | None) -> None:
 
 def _fail(message: str, code: int) -> int:
     if message:  # a group of commands alone is answered with its help
-        sys.stderr.write(f"edgec: {message}\n")
+        sys.stderr.write(f"edgec: {without_control_characters(message)}\n")
     return code

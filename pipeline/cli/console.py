@@ -27,8 +27,17 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(*headings)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(without_control_characters, row))
     Console().print(table)
+
+
+def without_control_characters(text: str) -> str:
+    r"""Return text as a terminal shows it and does nothing else: ESC becomes \x1b. Lines stay lines."""
+    return "".join(c if c in "\n\t" or not _is_control(c) else f"\\x{ord(c):02x}" for c in text)
+
+
+def _is_control(character: str) -> bool:
+    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
 
 
 def write_text(file: Path, text: str, option: str) -> None:

@@ -33,6 +33,16 @@ def targets(as_json: options.Json = False) -> None:
     print_table(("target", "what it is", "recipe", "here"), cells)
 
 
+def settings() -> None:
+    """Print all keys of a settings file with their defaults, as Markdown.
+
+    Example: edgec settings
+    """
+    from pipeline.settings_page import settings_page
+
+    typer.echo(settings_page(), nl=False)
+
+
 def models(as_json: options.Json = False) -> None:
     """List the models that edgec knows by name.
 

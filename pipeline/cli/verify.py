@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,8 +100,8 @@ def sign(
         int | None, typer.Option(min=0, help="A number that rises: devices take no lower one afterwards.")
     ] = None,
     expires: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="The last day (UTC) on which devices install it."),
+        str | None,
+        typer.Option(metavar="YYYY-MM-DD", help="The last day (UTC) on which devices install it."),
     ] = None,
 ) -> None:
     """Sign a bundle; a signature it has is replaced.
@@ -110,8 +110,17 @@ def sign(
     """
     from pipeline.bundle.signing import public_half, sign_bundle
 
-    sign_bundle(bundle, key, release, expires and expires.date())
+    sign_bundle(bundle, key, release, None if expires is None else _day(expires))
     typer.echo(f"{bundle}: signed with {public_half(key).name}")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"--expires {text} is not a day. Expected: YYYY-MM-DD, such as 2027-06-30."
+        ) from None
 
 
 def keys_to_trust(paths: list[Path] | None) -> "list[PublicKey]":

@@ -1,4 +1,4 @@
-"""Where everything of a program lies: activations in the arena, weights and parameters in the constants."""
+"""Addresses of a program: activations in the arena, weights and parameters in the constants."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ from targets.tvm.weights import Blob, ConvGeometry, conv_geometry, dense_waste, 
 
 _FLOAT = 4  # bytes of a float32
 _SMALL = 1 << 16
-"""A tensor of so few bytes stays for a step more, and no thread waits before it writes in its place."""
+"""A tensor of at most so many bytes is kept one step longer, so that no thread waits to overwrite it."""
 
 
 def convolution(op: Conv, x: Layout, isa: Isa) -> ConvGeometry | DepthwiseLayer:
@@ -37,7 +37,7 @@ def convolution(op: Conv, x: Layout, isa: Isa) -> ConvGeometry | DepthwiseLayer:
 
 
 class Addresses:
-    """Of tensors: fixed when it is made; constants are added as steps need them."""
+    """Addresses of tensors, fixed when this is created; constants are added as steps need them."""
 
     def __init__(self, graph: IntegerGraph, isa: Isa) -> None:
         self.isa = isa
@@ -51,11 +51,11 @@ class Addresses:
         self.constants = Blob()
 
     def start(self, tensor: Tensor | Dense) -> int:
-        """Where a tensor's memory begins in the arena, its halo included."""
+        """Return the arena offset of a tensor's memory, its halo included."""
         return self.arena.offsets[tensor.name]
 
     def pixels(self, tensor: Tensor) -> int:
-        """Where a tensor's first pixel is in the arena."""
+        """Return the arena offset of a tensor's first pixel."""
         return self.start(tensor) + self.layouts[tensor.name].origin
 
     def prepared(self, op: Conv) -> int:
@@ -63,7 +63,7 @@ class Addresses:
         return self.arena.offsets[_prepared(op)]
 
     def buffer(self, island: Island, name: str) -> int:
-        """Where a buffer that only an island's functions use is in the arena."""
+        """Return the arena offset of a buffer that only an island's functions use."""
         return self.arena.offsets[_inside(island, name)]
 
     def strides(self, tensor: Tensor) -> Strides:
@@ -75,7 +75,7 @@ class Addresses:
         return value - 128 if self.isa.signed else value
 
     def fill(self, tensor: Tensor, whole: bool = False) -> Fill | None:
-        """What is set around a tensor, or with `whole` everywhere in it; None if there is nothing around."""
+        """Return what fills a tensor's halo, or with `whole` all of it; None if there is no halo."""
         layout = self.layouts[tensor.name]
         if not whole and not layout.has_halo:
             return None
@@ -92,7 +92,7 @@ class Addresses:
         clip: Clip,
         residual: Residual | None,
     ) -> int:
-        """Add the parameters of a kernel that requantises; returns their offset in the constants."""
+        """Add the parameters of a kernel that requantises; return their offset in the constants."""
         zero, low, high = (self.stored(v) for v in (output.zero, clip.low, clip.high))
         other = (0, 0.0) if residual is None else (self.stored(residual.tensor.zero), residual.multiplier)
         return self.constants.add(parameters(bias, multiplier, (zero, low, high), other))
@@ -115,7 +115,7 @@ def _prepared(op: Conv) -> str:
 def _lifetimes(
     graph: IntegerGraph, found: dict[str, Layout], convolutions: dict[str, ConvGeometry | DepthwiseLayer]
 ) -> Iterator[Lifetime]:
-    """Tensors live from the operator that writes them to the last that reads them, or to one more."""
+    """Return lifetimes: from the operator that writes a tensor to the last that reads it, or one more."""
     last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in inputs(op)}
     last[graph.logits.name] = len(graph.operators)
     for i, op in enumerate(graph.operators):

@@ -1,4 +1,4 @@
-"""Where numbers become integers and integers numbers: QuantizeLinear, DequantizeLinear, and the image."""
+"""Boundaries between float and integer tensors: QuantizeLinear, DequantizeLinear, and the image."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,20 +25,20 @@ from targets.tvm.values import (
 
 Array = NDArray[Any]
 BOUNDARIES = frozenset({"Transpose", "QuantizeLinear", "DequantizeLinear"})
-"""ONNX operators that are read here. A Transpose is one of them in front of the image's DequantizeLinear."""
+"""ONNX operators that are read here, Transpose only in front of the image's DequantizeLinear."""
 _CHANNELS_FIRST = [0, 3, 1, 2]
 
 
 class Boundaries:
-    """Reads the boundaries of one model; appends the operators that write what is quantised there."""
+    """Reads the boundaries of a model, and appends the operators that write quantised tensors."""
 
     def __init__(self, image: Tensor, growing: GrowingGraph) -> None:
         self.image, self.growing = image, growing
         self._finished: dict[tuple[int, float, int], tuple[Pending, Quantized]] = {}
-        """By id() of the sum, which is kept so that no other gets its id; step; zero point."""
+        """By id() of the sum, which is kept so that its id stays unique; step; zero point."""
 
     def read(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
-        """What a node gives. Raises NoIntegerForm, or EngineError for a grid that no integer form has."""
+        """Return a node's result. Raises NoIntegerForm, or EngineError for a grid without an integer form."""
         match node.op_type, operands:
             case "Transpose", [Raw(None)] if list(attributes(node).get("perm", [])) == _CHANNELS_FIRST:
                 return Raw(None)
@@ -101,7 +101,7 @@ class Boundaries:
 
 
 def no_integer_form(node: onnx.NodeProto, operands: list[Value]) -> NoIntegerForm:
-    """The reason why a node becomes a float operator, where it has no other."""
+    """Return the error for a node that becomes a float operator."""
     kinds = ", ".join(type(value).__name__.lower() for value in operands)
     return NoIntegerForm(f"{label(node)} has no integer form for its inputs ({kinds}).")
 

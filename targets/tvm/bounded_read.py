@@ -1,4 +1,4 @@
-"""Reading an ONNX file that may be damaged or hostile: one clear error instead of a crash or a full disk."""
+"""Reads ONNX files that may be damaged or hostile: with an error instead of a crash or a full disk."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ _LARGEST_CONSTANT = 1 << 20
 _FOLDED = frozenset(
     {"Constant", "ConstantOfShape", "Concat", "Reshape", "Slice", "Transpose", "Cast", "Gather", "Unsqueeze"}
 )
-"""Operators that exporters put in front of constant attributes such as pads; small, and folded."""
+"""Operators that exporters write for constant attributes such as pads; they are folded."""
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -33,23 +33,24 @@ def read_model(path: Path) -> onnx.ModelProto:
     except OSError as error:
         raise EngineError(f"{path} cannot be read: {error.strerror}.") from error
     except DecodeError as error:
-        raise EngineError(f"{path} is damaged or no ONNX file.") from error
+        raise EngineError(f"{path} is damaged, or not an ONNX file.") from error
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise EngineError(
-                f"{path}: the tensor {tensor.name!r} lies in another file. Save the model with its data."
+                f"{path}: the data of the tensor {tensor.name!r} is in another file. Save the model as one"
+                " file."
             )
     try:
         onnx.checker.check_model(model)
     except UnicodeDecodeError as error:  # the checker's own message, quoting the file
-        raise EngineError(f"{path} is no valid ONNX model: it holds names that are no text.") from error
+        raise EngineError(f"{path} is not a valid ONNX model: it has names that are not text.") from error
     except onnx.checker.ValidationError as error:
-        raise EngineError(f"{path} is no valid ONNX model: {str(error).splitlines()[0]}") from error
+        raise EngineError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model
 
 
 def array(tensor: onnx.TensorProto) -> NDArray[Any]:
-    """An initialiser's value. Raises EngineError where its data does not have the size its shape claims."""
+    """Return an initialiser's value. Raises EngineError if its data does not have the size of its shape."""
     try:
         return numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as error:  # a wrong size, shape or type
@@ -57,7 +58,7 @@ def array(tensor: onnx.TensorProto) -> NDArray[Any]:
 
 
 def fold(node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
-    """The value of a node all of whose inputs are constants; None for nodes that are not folded."""
+    """Return the value of a node with constant inputs; None for nodes that are not folded."""
     if node.op_type not in _FOLDED or not all(name in constants for name in node.input if name):
         return None
     feeds = {name: constants[name] for name in node.input if name}

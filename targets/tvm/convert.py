@@ -129,25 +129,6 @@ def _check_accumulators(
         )
 
 
-def add(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- has none
-    """Add: a residual of the convolution in front of it, or of two quantised tensors."""
-    match operands:
-        case [Pending() as sum_, Quantized() as other] | [Quantized() as other, Pending() as sum_]:
-            if not sum_.fusable or sum_.residual is not None or (sum_.low, sum_.high) != (-inf, inf):
-                raise NoIntegerForm(
-                    f"{node} cannot be joined to {sum_.node}. Quantise the result of {sum_.node}."
-                )
-        case [Quantized() as first, Quantized() as other]:
-            sum_ = copied(node, first)
-        case _:
-            raise NoIntegerForm(
-                f"{node} needs quantised inputs: one at least, where the other is a Conv's result."
-            )
-    if sum_.shape != other.shape:
-        raise NoIntegerForm(f"{node} adds {sum_.shape} and {other.shape}; the shapes have to be equal.")
-    return replace(sum_, residual=other, fusable=False, scalable=False, real=None)
-
-
 def copied(node: str, x: Quantized) -> Pending:
     """x itself, on its way to another grid, to a sum, or to channels scaled."""
     tensor = x.whole(node)
@@ -203,4 +184,4 @@ def quantized(node: str, operands: list[Value]) -> Quantized:
     )
 
 
-READERS: dict[str, Reader] = {"Conv": conv, "Gemm": gemm, "Add": add, "Relu": relu, "Clip": clip}
+READERS: dict[str, Reader] = {"Conv": conv, "Gemm": gemm, "Relu": relu, "Clip": clip}

@@ -29,11 +29,11 @@ from targets.tvm.isa import ISAS, Isa
 from targets.tvm.tuning.database import digest
 
 EMULATED_IMAGES = 256
-"""How many images are compared with the emulator, bit for bit, when no board is given."""
+"""How many images are compared with the emulator, bit for bit, if no board is given."""
 
 
 class IntegerTarget:
-    """What targets of the integer compiler have in common."""
+    """The base class of the integer compiler's targets."""
 
     recipe: ClassVar[QuantRecipe] = QuantRecipe.parse("w8a8_asym_mse_bc")
     float_precision: ClassVar[str] = "fp32"
@@ -45,7 +45,7 @@ class IntegerTarget:
     runner: ClassVar[str] = "native_runner"
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
-        """Count the instructions of one inference where an emulator runs it. Nothing counts them here."""
+        """Return None: without an emulator, instructions are not counted."""
         return None
 
     def float_layers(self, engine: Path) -> tuple[str, ...]:
@@ -69,12 +69,12 @@ class HostTarget(IntegerTarget):
         self.threads = threads
 
     def check(self) -> None:
-        """Raise TargetUnavailable if TVM or ziglang is missing, or the CPU is none of ours."""
+        """Raise TargetUnavailable if TVM or ziglang is missing, or the CPU is not supported."""
         check_toolchain()
         host_isa()
 
     def device(self) -> str:
-        """Name the processor, and what it is limited to."""
+        """Name the processor, and the instruction set that it is limited to."""
         limited = f", limited to {host_isa().name} by {LIMIT}" if os.environ.get(LIMIT) else ""
         return cpu_name() + limited
 
@@ -115,7 +115,7 @@ class ArmTarget(IntegerTarget):
 
     @property
     def origin(self) -> Origin:
-        """The emulator; where it is not installed, this machine's engine of the same integers stands in."""
+        """The emulator, or if it is not installed, this machine, whose engine computes the same integers."""
         return Origin.EMULATOR if emulator.is_installed() else Origin.HOST
 
     def check(self) -> None:
@@ -124,18 +124,18 @@ class ArmTarget(IntegerTarget):
         host_isa()
 
     def device(self) -> str:
-        """Name what is emulated, or what stands in for it."""
+        """Name the emulated processor, or the machine that is used instead."""
         if emulator.is_installed():
             return f"{emulator.QEMU} -cpu {self.board.emulated_cpu}"
         return f"{cpu_name()} (nothing emulated)"
 
     def fingerprint(self) -> str:
-        """Name the instruction set, what is emulated, what is compiled beside it for here, and the tools."""
+        """Name the instruction set, the emulated processor, the host's instruction set, and the tools."""
         tiles = f"tiles {digest(ISAS[self.board.isa])} and {host_isa().name} {digest(host_isa())}"
         return f"{self.board.isa} / {self.device()} / {tools()} / {tiles}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
-        """Compile the Q/DQ ONNX, and for this machine what to check the emulator with. Raises EngineError."""
+        """Compile the Q/DQ ONNX, and an engine for this machine to check against. Raises EngineError."""
         compile_engine(model, ISAS[self.board.isa], engine)
         compile_engine(model, host_isa(), _host_engine(engine))
         if ISAS[self.board.isa].triple.startswith("aarch64"):
@@ -161,13 +161,13 @@ class ArmTarget(IntegerTarget):
 
     @contextmanager
     def open(self, engine: Path) -> Iterator[EngineRunner]:
-        """Run all images on this machine, the first also emulated. Raises EngineError if a bit differs.
+        """Run all images on this machine, and the first also emulated. Raises EngineError if a bit differs.
 
-        Without the emulator, or without this machine's engine, only the other one runs.
+        If there is no emulator, or no engine for this machine, only the other one runs.
         """
         require_engine(engine, self.name)
         if not emulator.is_installed():
-            read_metadata(engine)  # the board's own engine is at least whole
+            read_metadata(engine)  # the board's own engine is at least complete
             with open_local(_host_engine(engine), self.threads, self.name) as host:
                 yield host
             return
@@ -185,9 +185,9 @@ def _host_engine(engine: Path) -> Path:
 
 
 def host_isa() -> Isa:
-    """The fastest instruction set of this machine, or a slower one that EDGEC_ISA names.
+    """Return this machine's fastest instruction set, or the one that EDGEC_ISA names.
 
-    Raises TargetUnavailable if there is none, or if the machine does not have the one that is named.
+    Raises TargetUnavailable if there is none, or if the machine does not have the named one.
     """
     flags, machine = cpu_flags(), platform.machine()
     here = [isa for isa in ISAS.values() if isa.triple.startswith(machine) and NEEDED[isa.name] <= flags]

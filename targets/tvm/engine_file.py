@@ -1,4 +1,4 @@
-"""The engine file: a program that runs by itself, and the library and constants it shares with Python.
+"""The engine file: a stand-alone program, and the library and constants that Python uses too.
 
     static program | shared library | constants | golden images and logits | metadata (JSON) | footer
 
@@ -39,7 +39,7 @@ class EngineLayer:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What an engine says about itself."""
+    """The metadata in an engine file."""
 
     isa: str
     image: tuple[int, int, int]
@@ -91,14 +91,14 @@ _GOLDEN_IMAGES = 3
 
 
 def _golden(graph: IntegerGraph) -> bytes:
-    """Images and the logits that the oracle, not the engine, computes for them."""
+    """Return images and their logits, as computed by the oracle and not by the engine."""
     images = _golden_images(graph)
     pairs = zip(images, oracle.run(graph, images), strict=True)
     return b"".join(image.tobytes() + logits.tobytes() for image, logits in pairs)
 
 
 def _golden_images(graph: IntegerGraph) -> NDArray[np.uint8]:
-    """Noise, a gradient, and both extremes side by side: all grey levels and hard edges occur."""
+    """Return images of noise, a gradient, and alternating extremes: all grey levels and hard edges."""
     shape = (graph.image.height, graph.image.width, graph.image.channels)
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     y, x, c = np.indices(shape)

@@ -1,4 +1,4 @@
-"""The C table that tells the runtime which kernels to call, in which order, on what."""
+"""Generates the C table of steps: which kernels the runtime calls, in which order, with which addresses."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,9 +17,9 @@ _PARAMETERS = (
 
 
 _PIECE = 4096
-"""Dot instructions that a thread takes at a time: about a microsecond, ten times what asking takes."""
+"""Dot instructions that a thread takes at a time: about a microsecond, ten times the cost of asking."""
 _PIECES = 16
-"""A step with fewer of them is divided once and for all."""
+"""A step with fewer of them is divided into equal shares at once."""
 
 
 def kernel_names(program: Program) -> dict[Kernel, str]:

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
-from targets.tvm import convert, joins, pools
+from targets.tvm import arithmetic, channelwise, convert, functions, joins, pools, resizes
 from targets.tvm.boundaries import BOUNDARIES, Boundaries, no_integer_form
 from targets.tvm.bounded_read import array, attributes, fold, label, read_model
 from targets.tvm.integer_graph import (
@@ -29,7 +29,14 @@ Array = NDArray[Any]
 
 _LARGEST_IMAGE = 1 << 26
 
-READERS = {**convert.READERS, **joins.READERS, **pools.READERS}
+READERS = {
+    **convert.READERS,
+    **arithmetic.READERS,
+    **channelwise.READERS,
+    **joins.READERS,
+    **pools.READERS,
+    **resizes.READERS,
+}
 """By ONNX operator: what it becomes in integers. All others run in float, but for those at BOUNDARIES."""
 
 
@@ -102,6 +109,9 @@ class _Importer:
     def _integer(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
         if node.op_type in BOUNDARIES:
             return self.boundaries.read(node, operands)
+        by_name = {name: self.values[name] for name in node.input if name}
+        if (function := functions.read(node, by_name)) is not None:
+            return function
         if node.op_type not in READERS:
             raise no_integer_form(node, operands)
         found = READERS[node.op_type](label(node), operands, attributes(node))

@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+Bytes = NDArray[np.uint8]
 Int8s = NDArray[np.int8]
 Int32s = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -149,6 +150,62 @@ class Add:
 
 
 @dataclass(frozen=True, eq=False)
+class Multiply:
+    """acc = (x - zx) * (r - zr). The factor r has x's shape, or is one pixel that all are multiplied by."""
+
+    node: str
+    input: Tensor
+    factor: Tensor
+    output: Tensor
+    multiplier: float
+    clip: Clip = Clip()
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """y = table[x], uint8 [256]: any function of one number, rounded when the engine is built."""
+
+    node: str
+    input: Tensor
+    output: Tensor
+    table: Bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Between which two rows (or columns) of the input each of the output is. Shares are in parts."""
+
+    first: Int32s
+    second: Int32s
+    share: Int32s
+    parts: int
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The pixel in these rows and columns of the input. The grid does not change."""
+
+    node: str
+    input: Tensor
+    output: Tensor
+    rows: Int32s
+    columns: Int32s
+
+
+@dataclass(frozen=True, eq=False)
+class Interpolate:
+    """acc = sum of the four pixels' x - zx, times their shares in rows and columns: below 2**24."""
+
+    node: str
+    input: Tensor
+    output: Tensor
+    rows: Neighbours
+    columns: Neighbours
+    multiplier: float
+    clip: Clip = Clip()
+
+
+@dataclass(frozen=True, eq=False)
 class Affine:
     """A factor and an addend for each channel, in steps of the output's grid."""
 
@@ -214,7 +271,11 @@ class Quantise:
     scale: float
 
 
-Computed = Conv | MaxPool | AveragePool | Add | Assemble | Dequantise | Quantise
+Pointwise = Add | Multiply | Lookup
+"""Operators that go over tensors of one size, number by number."""
+Resize = Nearest | Interpolate
+"""Operators that make a map larger or smaller."""
+Computed = Conv | MaxPool | AveragePool | Pointwise | Resize | Assemble | Dequantise | Quantise
 """Operators that compute one tensor."""
 Operator = Image | Island | Computed
 """All of them. Each match over them ends in assert_never, so mypy names every file that lacks a new one."""
@@ -259,21 +320,25 @@ class IntegerGraph:
 
 def inputs(op: Operator) -> tuple[Tensor | Dense, ...]:
     """The tensors that `op` reads."""
+    found: tuple[Tensor | Dense, ...] = ()
     match op:
         case Image():
-            return ()
+            pass
         case Conv():
-            return (op.input,) if op.residual is None else (op.input, op.residual.tensor)
+            found = (op.input,) if op.residual is None else (op.input, op.residual.tensor)
         case Add():
-            return (op.input, op.residual.tensor)
+            found = (op.input, op.residual.tensor)
+        case Multiply():
+            found = (op.input, op.factor)
         case Assemble():
-            return tuple(piece.tensor for piece in op.pieces)
+            found = tuple(piece.tensor for piece in op.pieces)
         case Island():
-            return op.inputs
-        case MaxPool() | AveragePool() | Dequantise() | Quantise():
-            return (op.input,)
+            found = op.inputs
+        case MaxPool() | AveragePool() | Lookup() | Nearest() | Interpolate() | Dequantise() | Quantise():
+            found = (op.input,)
         case _:
             assert_never(op)
+    return found
 
 
 def outputs(op: Operator) -> tuple[Tensor | Dense, ...]:

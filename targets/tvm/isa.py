@@ -1,4 +1,4 @@
-"""What the kernel generator has to know about an instruction set."""
+"""Instruction sets, as the kernel generator sees them."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Collecting the float operators of a graph into islands: as few and as large as the order of work allows."""
+"""Collects the float operators of a graph into islands, as few and as large as the order allows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from targets.tvm.bounded_read import array, fold, label
 from targets.tvm.integer_graph import Dense, Island, Operator, Tensor, inputs
 
 _LARGEST = 1 << 26
-"""Elements of one tensor; more is a damaged or hostile shape."""
+"""The most elements of a tensor; more means a damaged or hostile shape."""
 
 
 class Shapes:
@@ -24,7 +24,7 @@ class Shapes:
         for value in single.graph.input:
             value.type.tensor_type.shape.dim[0].dim_value = 1
         for value in single.graph.output:
-            value.type.tensor_type.ClearField("shape")  # they may claim a batch
+            value.type.tensor_type.ClearField("shape")  # they may have a fixed batch
         try:
             inferred = onnx.shape_inference.infer_shapes(single, data_prop=True).graph
         except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What operators that move or scale channels become in integers: concatenation, slices, padding, norms."""
+"""What operators that move channels become in integers: concatenation, slices, padding."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
-from targets.tvm.convert import copied, quantized
+from targets.tvm.convert import quantized
 from targets.tvm.integer_graph import Assemble, Operator, Piece, Tensor
 from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, SameGrid, Value
 
@@ -37,31 +37,6 @@ def concat(node: str, operands: list[Value], attributes: Attributes) -> Value:
 
     shape = (height, width, starts[-1] + tensors[-1].channels)
     return Pending(node, shape, finish, scalable=True)
-
-
-def batch_normalization(node: str, operands: list[Value], attributes: Attributes) -> Value:
-    """BatchNormalization in inference: a factor and an addend for each channel."""
-    match operands:
-        case [Pending() as value, *_] if value.scalable:
-            pass
-        case [Quantized() as x, *_] if not x.flat:
-            value = copied(node, x)
-        case _:
-            raise NoIntegerForm(f"{node} needs a quantised input, or a Concat of quantised inputs.")
-    vectors = [v.value.astype(np.float64).ravel() for v in operands[1:] if isinstance(v, Constant)]
-    if len(vectors) != 4 or any(v.shape != value.shape[2:] for v in vectors):
-        raise NoIntegerForm(f"{node} needs constant scale, bias, mean and variance of its channels.")
-    scale, bias, mean, variance = vectors
-    with np.errstate(all="ignore"):  # looked at below
-        gain = scale / np.sqrt(variance + attributes.get("epsilon", 1e-5))
-        shift = bias - mean * gain
-    if not (np.isfinite(gain).all() and np.isfinite(shift).all()):
-        raise EngineError(
-            f"{node}: its scale, bias, mean or variance is not finite, or a variance is negative."
-        )
-    if value.gain is not None and value.shift is not None:
-        gain, shift = value.gain * gain, value.shift * gain + shift
-    return replace(value, gain=gain, shift=shift, fusable=False)
 
 
 def strided_slice(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- has none
@@ -150,7 +125,6 @@ def identity(node: str, operands: list[Value], attributes: Attributes) -> Value:
 
 
 READERS: dict[str, Reader] = {
-    "BatchNormalization": batch_normalization,
     "Concat": concat,
     "Slice": strided_slice,
     "Pad": pad,

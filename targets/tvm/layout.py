@@ -1,4 +1,4 @@
-"""Where activations lie: rows of pixels of channels, with the halo that convolutions read around them.
+"""The layout of activations: rows of pixels of channels, with the halo that convolutions read.
 
 Rows share their padding: the pixels to the right of one row are those to the left of the next.
 """
@@ -9,7 +9,7 @@ from targets.tvm.integer_graph import Conv, IntegerGraph, Tensor, outputs
 from targets.tvm.kernels.strides import Strides
 
 CHANNEL_ALIGNMENT = 16
-"""Stored channels are a multiple, except the image's; what the extra ones hold never matters."""
+"""The number of stored channels is a multiple of this, except for the image; padding channels are unused."""
 
 _SLACK = 64  # the last loads of a run may reach beyond it
 

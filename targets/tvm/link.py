@@ -1,4 +1,4 @@
-"""Compiling the C runtime and linking engines with zig: no system toolchain, any target."""
+"""Compiles the C runtime and links engines with zig, for any target and without a system toolchain."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ NATIVE = Path(__file__).parent.parent / "runtime" / "native"
 _GLIBC = "2.28"
 """The oldest C library a board may have: Debian 10, JetPack 5, RHEL 8."""
 STATIC = ("-static", "-s", "-O2", "-fno-sanitize=all")
-"""Of all static programs alike: for others zig would compile the C library anew, which takes it a minute."""
+"""The same for all static programs: for other flags zig compiles the C library again, for a minute."""
 
 
 def check() -> None:

@@ -17,8 +17,12 @@ from targets.tvm.integer_graph import (
     Dequantise,
     Image,
     IntegerGraph,
+    Interpolate,
     Island,
+    Lookup,
     MaxPool,
+    Multiply,
+    Nearest,
     Operator,
     Piece,
     Quantise,
@@ -26,11 +30,13 @@ from targets.tvm.integer_graph import (
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
-from targets.tvm.kernels.elementwise import AddKernel, CopyKernel, ImageKernel
+from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import stored_channels
+from targets.tvm.lower_pointwise import pointwise
+from targets.tvm.lower_resize import resize
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import ConvGeometry, limits, pack_conv
 
@@ -67,12 +73,12 @@ class _Lowering:
                 yield self._image(op)
             case Conv():
                 yield from self._conv(op)
-            case MaxPool():
-                yield self._max_pool(op)
-            case AveragePool():
-                yield self._average_pool(op)
-            case Add():
-                yield self._add(op)
+            case MaxPool() | AveragePool():
+                yield self._pooling(op)
+            case Add() | Multiply() | Lookup():
+                yield pointwise(op, self.place)
+            case Nearest() | Interpolate():
+                yield resize(op, self.place)
             case Assemble():
                 yield from self._assemble(op)
             case Dequantise():
@@ -157,6 +163,9 @@ class _Lowering:
             y=self.place.strides(op.output),
         )
 
+    def _pooling(self, op: MaxPool | AveragePool) -> Step:
+        return self._max_pool(op) if isinstance(op, MaxPool) else self._average_pool(op)
+
     def _max_pool(self, op: MaxPool) -> Step:
         kernel = self._pool(MaxPoolKernel, op)
         x, y = self.place.pixels(op.input), self.place.pixels(op.output)
@@ -172,29 +181,6 @@ class _Lowering:
             p=self.place.parameters(offsets, op.multipliers, op.output, op.clip, None),
             y=self.place.pixels(op.output),
             fill=self.place.fill(op.output),
-        )
-
-    def _add(self, op: Add) -> Step:
-        place = self.place
-        kernel = AddKernel(
-            isa=self.isa,
-            height=op.output.height,
-            width=op.output.width,
-            channels=place.layouts[op.output.name].channels,
-            x=place.strides(op.input),
-            r=place.strides(op.residual.tensor),
-            y=place.strides(op.output),
-            limits=limits(op, op.output, op.clip),
-        )
-        bias, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
-        return Step(
-            op.node,
-            kernel,
-            x=place.pixels(op.input),
-            p=place.parameters(bias, multiplier, op.output, op.clip, op.residual),
-            r=place.pixels(op.residual.tensor),
-            y=place.pixels(op.output),
-            fill=place.fill(op.output),
         )
 
     def _assemble(self, op: Assemble) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""Machine code: TIR functions through TVM's passes and LLVM into an object file."""
+"""Compiles TIR functions into an object file, with TVM's passes and LLVM."""
 
 from collections.abc import Sequence
 from pathlib import Path

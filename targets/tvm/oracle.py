@@ -16,11 +16,18 @@ from targets.tvm.integer_graph import (
     Dequantise,
     Image,
     IntegerGraph,
+    Interpolate,
     Island,
+    Lookup,
     MaxPool,
+    Multiply,
+    Nearest,
+    Neighbours,
     Operator,
+    Pointwise,
     Quantise,
     Residual,
+    Resize,
     Tensor,
 )
 
@@ -58,12 +65,16 @@ def _computed(op: Computed, values: Mapping[str, Array]) -> Array:
             result: Array = _assemble(op, values)
         case Conv() if op.real:
             result = _real_sums(op, values)
-        case Conv() | Add():
+        case Conv():
             result = _sums(op, values)
+        case Add() | Multiply() | Lookup():
+            result = _pointwise(op, values)
         case MaxPool():
             result = _max_pool(op, values[op.input.name])
         case AveragePool():
             result = _average_pool(op, values[op.input.name])
+        case Nearest() | Interpolate():
+            result = _resize(op, values[op.input.name])
         case Dequantise():
             result = _dequantise(op, values[op.input.name])
         case Quantise():
@@ -147,6 +158,49 @@ def _store(value: Floats, output: Tensor, clip: Clip) -> Bytes:
         np.uint8
     )
     return stored
+
+
+def _multiply(op: Multiply, x: Bytes, factor: Bytes) -> Bytes:
+    products = (x.astype(np.int32) - op.input.zero) * (factor.astype(np.int32) - op.factor.zero)
+    return _store(products.astype(np.float32) * np.float32(op.multiplier), op.output, op.clip)
+
+
+def _pointwise(op: Pointwise, values: Mapping[str, Array]) -> Bytes:
+    x: Bytes = values[op.input.name]
+    match op:
+        case Add():
+            return _sums(op, values)
+        case Multiply():
+            return _multiply(op, x, values[op.factor.name])
+        case Lookup():
+            found: Bytes = op.table[x]
+            return found
+        case _:
+            assert_never(op)
+
+
+def _resize(op: Resize, x: Bytes) -> Bytes:
+    match op:
+        case Nearest():
+            return x[:, op.rows][:, :, op.columns]
+        case Interpolate():
+            return _interpolate(op, x)
+        case _:
+            assert_never(op)
+
+
+def _interpolate(op: Interpolate, x: Bytes) -> Bytes:
+    centred = x.astype(np.int32) - op.input.zero
+    between_rows = _between(centred, op.rows, axis=1)
+    total = _between(between_rows, op.columns, axis=2)
+    return _store(total.astype(np.float32) * np.float32(op.multiplier), op.output, op.clip)
+
+
+def _between(x: NDArray[np.int32], samples: Neighbours, axis: int) -> NDArray[np.int32]:
+    share = samples.share.reshape([-1 if a == axis else 1 for a in range(x.ndim)])
+    first, second = np.take(x, samples.first, axis), np.take(x, samples.second, axis)
+    found: NDArray[np.int32] = first * (samples.parts - share) + second * share
+    return found
 
 
 def _max_pool(op: MaxPool, x: Bytes) -> Bytes:

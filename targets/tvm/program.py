@@ -1,4 +1,4 @@
-"""What lowering decides and code generation writes down: steps, addresses, constants."""
+"""The program between lowering and code generation: steps, addresses, constants."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,11 +14,11 @@ NOTHING = -2
 
 
 class Kernel(Protocol):
-    """What code generation needs of a kernel."""
+    """The interface of kernels for code generation."""
 
     @property
     def items(self) -> int:
-        """How many work items there are to divide among threads."""
+        """The number of work items to divide among threads."""
         ...
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
@@ -62,7 +62,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Everything code generation writes down."""
+    """Everything that code generation needs."""
 
     isa: Isa
     steps: tuple[Step, ...]

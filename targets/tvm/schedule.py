@@ -1,4 +1,4 @@
-"""Block sizes of a convolution: measured ones where there are, else chosen by counting instructions.
+"""Chooses a convolution's block sizes: measured ones if there are any, else by counting instructions.
 
 A block needs its accumulators, its weights and one activation in registers. Of those that fit, the one
 with the lowest estimate wins: dot instructions, loads, and what blocks of another size cost where sizes do
@@ -14,7 +14,7 @@ from targets.tvm.tuning.database import find
 _TOGETHER = 4
 """The widest kernel whose columns are read together: more would need more registers."""
 _ANOTHER_SIZE = 0.02
-"""What blocks of another size cost besides: more code, and rows that threads share less evenly."""
+"""The additional cost of blocks of another size: more code, and rows that threads share less evenly."""
 
 
 def reading_order(

@@ -12,8 +12,11 @@ from itertools import permutations, product
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
+from targets.tvm.kernels.lookup import LookupKernel
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.spread import SpreadKernel
+from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.two_operands import TwoOperandKernel
 from targets.tvm.program import Fill, Step
 
 ALL = -1
@@ -69,11 +72,13 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
     match step.kernel:
         case DepthwiseKernel() | ConvKernel(logits=False) as kernel:
             found = _by_convolution(step, kernel, items)
-        case CopyKernel() as kernel:
+        case CopyKernel() | LookupKernel() as kernel:
             found = Touched(
-                (_rows(step.x, items, kernel.x.row, kernel.x.pixel * (kernel.width - 1) + kernel.channels),),
-                (_rows(step.y, items, kernel.y.row, kernel.y.pixel * (kernel.width - 1) + kernel.channels),),
+                (_pixels(step.x, items, kernel.x, kernel),), (_pixels(step.y, items, kernel.y, kernel),)
             )
+        case TwoOperandKernel() as kernel:
+            both = (_pixels(step.x, items, kernel.x, kernel), _pixels(step.r, items, kernel.r, kernel))
+            found = Touched(both, (_pixels(step.y, items, kernel.y, kernel),))
         case ImageKernel() as kernel:
             found = Touched((), (_rows(step.y, items, kernel.stride, kernel.row),))
         case PairKernel() | SpreadKernel() as kernel:
@@ -107,6 +112,13 @@ def _by_convolution(step: Step, kernel: ConvKernel | DepthwiseKernel, items: ran
 def _rows(address: int, rows: range, stride: int, size: int) -> Bytes:
     """From the first row to the end of the last, which has `size` bytes."""
     return range(address + rows[0] * stride, address + rows[-1] * stride + size)
+
+
+def _pixels(
+    address: int, rows: range, strides: Strides, kernel: LookupKernel | TwoOperandKernel | CopyKernel
+) -> Bytes:
+    """All of these rows of pixels."""
+    return _rows(address, rows, strides.row, (kernel.width - 1) * strides.pixel + kernel.channels)
 
 
 def _moved(found: Bytes, by: int) -> Bytes:

@@ -22,7 +22,7 @@ from targets.tvm.isa import ISAS
 
 
 class BoardTarget(IntegerTarget):
-    """A board that is there: reached over SSH."""
+    """A board that is reached over SSH."""
 
     origin: ClassVar[Origin] = Origin.DEVICE
 
@@ -39,7 +39,7 @@ class BoardTarget(IntegerTarget):
 
     @property
     def summary(self) -> str:
-        """The board's description, and where it is."""
+        """The board's description, and its address."""
         return f"{self.board.summary}, at {self.reached.address}"
 
     def check(self) -> None:
@@ -60,7 +60,7 @@ class BoardTarget(IntegerTarget):
             raise TargetUnavailable(f"{self.reached.address} cannot be measured: {'; '.join(lacks)}.")
 
     def device(self) -> str:
-        """Name the board, its processor and system, as it says itself."""
+        """Name the board, its processor and system, as the board reports them."""
         return board_facts(self.reached).identity
 
     def fingerprint(self) -> str:
@@ -116,5 +116,5 @@ def _not_raced(why: str) -> Check:
 
 @cache
 def board_facts(reached: SshDevice) -> BoardFacts:
-    """Ask once in a run: a build asks often."""
+    """Return the board's facts, which are cached since a build needs them often."""
     return probe(reached)

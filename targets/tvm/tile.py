@@ -1,4 +1,4 @@
-"""How a convolution is cut into blocks, and the name of one that blocks are looked up by."""
+"""How a convolution is cut into blocks, and its name in tuning databases."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Literal
 class Tile:
     """Largest block sizes: rows and columns of output pixels, vectors of channels, granules unrolled.
 
-    `stay`: what is used again before the next is fetched, a block's weights or a block's rows of pixels.
+    `stay`: what stays in the cache for reuse, a block's weights or a block's rows of pixels.
     """
 
     rows: int
@@ -36,7 +36,7 @@ class Cut:
 def cut(length: int, most: int, unit: int = 1) -> tuple[Cut, ...]:
     """As few pieces of at most `most` as cover `length`; their sizes differ by a `unit`, if at all.
 
-    Where `length` is no multiple of the unit, the last one goes beyond it.
+    If `length` is not a multiple of the unit, the last piece goes beyond it.
     """
     length, most = -(-length // unit), most // unit
     count = -(-length // most)
@@ -61,8 +61,9 @@ def regions(height: int, width: int, tile: Tile, unit: int) -> Iterator[tuple[Cu
 
 @dataclass(frozen=True)
 class ConvShape:
-    """What block sizes depend on. `channels` as stored, `granules` a run, `runs` a pixel.
+    """The facts of a convolution that block sizes depend on.
 
+    `channels` as stored, `granules` a run, `runs` a pixel.
     `group`: output channels that share an input window; a block must not mix windows. `overlap`: how many
     taps that are read together need neighbouring pixels. `paired`: two rows lie beside each other.
     """
@@ -85,7 +86,7 @@ class ConvShape:
 
     @property
     def name(self) -> str:
-        """What databases call it."""
+        """Its name in databases."""
         plain = f"{self.height}x{self.width} k{self.channels} g{self.granules}x{self.runs} s{self.stride}"
         group = "" if self.group == self.channels else f" group{self.group}"
         return plain + group + (" +r" if self.residual else "") + (" paired" if self.paired else "")

@@ -9,7 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import NoIntegerForm
-from targets.tvm.integer_graph import Affine, Assemble, Clip, Conv, Dense, MaxPool, Operator, Residual, Tensor
+from targets.tvm.integer_graph import (
+    Affine,
+    Assemble,
+    Clip,
+    Conv,
+    Dense,
+    MaxPool,
+    Nearest,
+    Operator,
+    Residual,
+    Tensor,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +81,20 @@ class Epilogue:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Function:
+    """A function of each stored value of `source`: float32 [256]."""
+
+    source: Quantized
+    values: NDArray[np.float32]
+
+
 Finish = Callable[[Epilogue], Operator]
 
 
 @dataclass(frozen=True, eq=False)
 class Pending:
-    """An exact int32 sum whose output grid the next QuantizeLinear decides."""
+    """An exact int32 sum, or a function of one tensor, whose output grid the next QuantizeLinear decides."""
 
     node: str
     shape: tuple[int, int, int]
@@ -92,6 +111,8 @@ class Pending:
     """Whether channels can still be multiplied and added to."""
     gain: NDArray[np.float64] | None = None
     shift: NDArray[np.float64] | None = None
+    function: Function | None = None
+    """What it is of each value of one quantised tensor, where it is that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +152,7 @@ class SameGrid:
     """
 
     source: Quantized
-    finish: Callable[[str], MaxPool | Assemble]
+    finish: Callable[[str], MaxPool | Assemble | Nearest]
 
 
 Attributes = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Weights and parameters in the order and form in which kernels read them."""
+"""Packs weights and parameters in the order and form in which kernels read them."""
 
 from dataclasses import dataclass
 from typing import Any

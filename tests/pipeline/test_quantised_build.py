@@ -128,7 +128,7 @@ def test_a_picture_set_without_training_images_is_enough(folder: Path, tmp_path:
     ids=str,
 )
 def test_what_only_our_own_quantisation_can_have_is_refused(folder: Path, asked: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match=r"theirs\.onnx is compiled as it is, so .* cannot be done"):
+    with pytest.raises(UsageError, match=r"theirs\.onnx is compiled as it is, so .* cannot be used"):
         build(folder, "theirs.onnx", **asked)
 
 

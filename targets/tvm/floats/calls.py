@@ -1,11 +1,11 @@
-"""What a step of the engine needs to call a function of a float island."""
+"""Calls of a float island's functions, as steps of the engine."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Base(StrEnum):
-    """What a pointer counts from; the C name of the step's argument that has it."""
+    """The base of a pointer; its value is the C name of the step's argument."""
 
     ARENA = "y"
     CONSTANTS = "w"
@@ -29,5 +29,5 @@ class FloatCall:
 
     @property
     def items(self) -> int:
-        """One: it is not divided among threads."""
+        """Work items: one, since it is not divided among threads."""
         return 1

@@ -1,7 +1,7 @@
-"""Machine code of float functions: LLVM's IR from TVM, compiled so that nothing is fused or re-associated.
+"""Compiles float functions: LLVM IR from TVM, without fusing or re-associating operations.
 
-TVM's own way to machine code lets LLVM fuse any multiplication with an addition, which each instruction set
-does in other places. Its IR says exactly what is computed, so the rest is left to zig's clang, told not to.
+TVM's own code generation lets LLVM fuse multiplications with additions, which differs between instruction
+sets. Its IR defines the arithmetic exactly, so zig's clang compiles that IR with contraction disabled.
 """
 
 import re
@@ -42,7 +42,7 @@ def compile_floats(functions: Mapping[str, Any], isa: Isa, output: Path, plain: 
 
 
 def llvm_ir(functions: Mapping[str, Any], isa: Isa, plain: bool = False) -> str:
-    """LLVM's IR. TIR is lowered as for one instruction set whatever the target, so all compute the same."""
+    """Return LLVM's IR. TIR is lowered for one instruction set, so that all targets compute the same."""
     common = _target(ISAS["avx2"])
     module = tvm.IRModule(
         {

@@ -1,4 +1,4 @@
-"""Islands in the build process, for the oracle: the engine's own TIR, compiled without optimisation."""
+"""Runs islands in the build process, for the oracle: the engine's TIR, compiled without optimisation."""
 
 import ctypes
 import platform

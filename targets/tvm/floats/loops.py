@@ -1,4 +1,4 @@
-"""The order of loops: reductions outside, the result's last dimension inside, so that LLVM can vectorise.
+"""Reorders loops: reductions outside, the result's last dimension inside, so that LLVM can vectorise.
 
 Every sum still adds its terms in the order of the reduction's own loops, one after the other.
 """

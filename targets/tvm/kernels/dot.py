@@ -1,4 +1,4 @@
-"""Which inner step an instruction set has."""
+"""Chooses the inner step of an instruction set."""
 
 from typing import assert_never
 

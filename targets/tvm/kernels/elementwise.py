@@ -1,4 +1,4 @@
-"""Kernels that go over pixels one by one: the image, copies to another place or grid, sums."""
+"""Kernels that go over pixels one by one: the image, copies to another place or grid."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -77,31 +77,3 @@ class CopyKernel(RowKernel):
             addend = k.load(k.view("w", "float32"), channel, lanes) if self.affine else None
             value = requantise.scaled(k, total, requantise.multiplier(k, channel), addend)
             requantise.store(k, y, [0], [value], None if count == lanes else count)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AddKernel(RowKernel):
-    """Two tensors added; `channels` as stored."""
-
-    width: int
-    channels: int
-    x: Strides
-    r: Strides
-    y: Strides
-    limits: ResultRange
-
-    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
-        """Generate the TIR."""
-        k = self.emitter()
-        lanes = self.isa.lanes
-        requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
-        with (
-            k.items() as row,
-            k.loop(self.width) as column,
-            k.loop(self.channels // lanes) as chunk,
-        ):
-            x, r, y = (row * s.row + column * s.pixel + chunk * lanes for s in (self.x, self.r, self.y))
-            total = k.load(k.x, x, lanes).astype(f"int32x{lanes}") + splat(k.load(k.ints, 0), lanes)
-            addend = requantise.addend(k, k.load(k.r, r, lanes))
-            requantise.store(k, y, [0], [requantise.scaled(k, total, requantise.multiplier(k, 0), addend)])
-        return k.function(name)

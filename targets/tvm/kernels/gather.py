@@ -1,4 +1,4 @@
-"""Bringing a pixel's whole window together, for images: rows of three channels fill no vector.
+"""Gathers a pixel's whole window, for images, whose rows of three channels do not fill a vector.
 
 A row of a 7 x 7 kernel on RGB has 21 bytes and is multiplied as 24 or 32; the seven together have 147 and are
 multiplied as 148 to 160. The windows of a block are copied once and used by all output channels.

@@ -1,4 +1,4 @@
-"""What every instruction set's inner step of a convolution has in common.
+"""The interface of inner steps of a convolution, one for each kind of instruction.
 
 A block of accumulators belongs to `pixels` output pixels and `channels` output channels. Weights are packed
 [block][run][granule][channel][byte]: a granule is the bytes of one channel that one instruction takes.
@@ -51,9 +51,9 @@ Reads = Sequence[Sequence[int]]
 
 
 class InnerStep(Protocol):
-    """How one instruction set multiplies and accumulates, and all that follows from it elsewhere.
+    """How an instruction set multiplies and accumulates, and all facts that depend on it.
 
-    Who chooses block sizes, reads assembly or tunes asks here; none of them knows instructions by name.
+    Code that chooses block sizes, reads assembly or tunes uses these facts, and knows no instruction by name.
     """
 
     @property

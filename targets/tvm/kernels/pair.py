@@ -1,4 +1,4 @@
-"""Putting rows of pixels that are multiplied together beside each other, for ARM's matrix product.
+"""Interleaves rows of pixels that are multiplied together, for ARM's matrix product.
 
 `smmla` takes 8 channels of each of two pixels, but a load brings 16 of one: convolutions join halves of two
 loads, again for each block of output channels. Here that is done once for all of them.

@@ -1,4 +1,4 @@
-"""Fetching the weights of the next block of channels while this one is computed.
+"""Prefetches the weights of the next block of channels while a block is computed.
 
 A network's weights do not stay in the level 2 cache from one inference to the next. Weights lie in the order
 of execution, so what follows a block is the next block, or the next layer's first.

@@ -1,4 +1,4 @@
-"""What becomes of a convolution's sums: residuals, rounding, and bytes at their place."""
+"""Writes a convolution's sums: adds residuals, rounds, and stores bytes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What kernels that go over rows have in common: all but convolutions."""
+"""The base class of kernels whose work items are rows: all but convolutions."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How a convolution reads its windows: as runs of bytes, multiplied with weights one after the other."""
+"""How a convolution reads its windows: as runs of bytes that are multiplied with weights in order."""
 
 from dataclasses import dataclass
 

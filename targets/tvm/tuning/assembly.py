@@ -1,4 +1,4 @@
-"""What the compiler made of a kernel: its inner loops, and whether accumulators stay in registers there."""
+"""Reads a kernel's assembly: its inner loops, and whether accumulators stay in registers there."""
 
 import re
 import shutil

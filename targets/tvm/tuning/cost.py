@@ -1,4 +1,4 @@
-"""What a candidate costs: time on a machine that can be reached, or instructions in the emulator."""
+"""The cost of a candidate: time on a machine that can be reached, or instructions in the emulator."""
 
 import subprocess
 import tempfile
@@ -18,7 +18,7 @@ class Cost(Protocol):
 
     @property
     def unit(self) -> str:
-        """What the numbers are."""
+        """The unit of the costs."""
         ...
 
     def __call__(self, program: Path, count: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""Block sizes that were measured to be the fastest: committed with edgec, and the user's own.
+"""Databases of the fastest measured block sizes: those that come with edgec, and the user's own.
 
 One JSON file for each instruction set and processor, "NAME-PROCESSOR.json". `any` is for all processors of an
 instruction set: there, instructions were counted. The user's files come first, then exact ones before `any`.
@@ -24,7 +24,7 @@ ANY = "any"
 
 @dataclass(frozen=True)
 class TunedTile:
-    """The best tile of a convolution, what it cost, and what the one chosen without measuring costs."""
+    """The best tile of a convolution, with its cost and that of the tile chosen without measuring."""
 
     shape: str
     tile: Tile
@@ -40,7 +40,7 @@ def users() -> Path:
 
 
 def processor(isa: Isa) -> str:
-    """What engines of an instruction set made here run on: this processor, or any if they are for another."""
+    """The processor for engines of an instruction set: this one, or `any` if they are for another machine."""
     return cpu_model() if isa.triple.startswith(platform.machine()) else ANY
 
 
@@ -79,7 +79,9 @@ def load(file: Path) -> tuple[TunedTile, ...]:
         rows = json.loads(file.read_text()) if file.is_file() else []
         return tuple(TunedTile(**{**row, "tile": Tile(**row["tile"])}) for row in rows)
     except (ValueError, TypeError, KeyError, OSError) as error:
-        raise EngineError(f"{file} is no file of edgec tune: {error}. Delete it, or tune again.") from error
+        raise EngineError(
+            f"{file} is not a file of edgec tune: {error}. Delete it, or tune again."
+        ) from error
 
 
 def _files(isa: Isa) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Finding the fastest blocks for every convolution of a network, by trying.
+"""Finds the fastest block sizes of every convolution in a network, by trying.
 
 Candidates are the tiles with the lowest estimates, each with either operand staying in the cache. Kernels
 whose inner loops move accumulators to the stack are left out by looking at their assembly; on ARM without a
@@ -25,7 +25,7 @@ from targets.tvm.tuning.harness import build
 from targets.tvm.weights import conv_geometry
 
 TILES = 12
-"""How many of the tiles with the lowest estimates are tried, if not said."""
+"""The default number of tiles to try, of those with the lowest estimates."""
 _FEW = 0.05
 """So many vectors on the stack for each product do not mean that sums are there."""
 _BUSY = 0.97
@@ -55,7 +55,7 @@ def convolutions(graph: IntegerGraph, isa: Isa) -> list[Convolution]:
 def tune(
     wanted: Sequence[Convolution], isa: Isa, cost: Cost, say: Callable[[str], None], tiles: int = TILES
 ) -> Iterator[TunedTile]:
-    """Yield the best of `tiles` tiles for each convolution, and tell of it. Raises EngineError."""
+    """Yield the best of `tiles` tiles for each convolution, and report it. Raises EngineError."""
     for one in wanted:
         tried = _fit(one, isa, tiles)
         kernels = [replace(one.kernel, tile=tile) for tile in tried]

@@ -148,7 +148,7 @@ def test_paths_in_a_zip_that_climb_out_are_only_names(tmp_path: Path) -> None:
 def test_a_zip_that_is_none_or_encrypted_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "set.zip"
     path.write_bytes(b"not a zip")
-    with pytest.raises(DataError, match=r"damaged or no \.zip"):
+    with pytest.raises(DataError, match=r"damaged, or not a \.zip"):
         open_dataset(path)
     content = bytearray(zipped(path, {"test/ash/1.png": b"x"}).read_bytes())
     directory = content.index(b"PK\x01\x02")

@@ -15,14 +15,19 @@ from targets.tvm.integer_graph import (
     Conv,
     Image,
     IntegerGraph,
+    Interpolate,
+    Lookup,
     MaxPool,
+    Multiply,
+    Nearest,
+    Neighbours,
     Piece,
     Residual,
     SlidingWindow,
     Tensor,
 )
 
-Single = Image | Conv | MaxPool | AveragePool | Add | Assemble
+Single = Image | Conv | MaxPool | AveragePool | Add | Multiply | Lookup | Nearest | Interpolate | Assemble
 CHANNELS = st.sampled_from([1, 3, 4, 7, 16, 17, 32, 48])
 ZERO_POINTS = st.sampled_from([0, 1, 100, 128, 254, 255])
 GAINS = st.sampled_from([0.02, 0.5, 3.0, 1000.0])
@@ -131,6 +136,56 @@ class NetworkBuilder:
         output = self.tensor(x.height, x.width, x.channels)
         self.operators.append(Add("add", x, output, self.multiplier(), residual, self.clip()))
 
+    def multiply(self) -> None:
+        """The product of the latest tensor with itself, or with an earlier one of its size."""
+        x = self.at
+        same = [op.output for op in self.operators[1:] if op.output.channels == x.channels]
+        factor = self.draw(st.sampled_from([t for t in same if (t.height, t.width) == (x.height, x.width)]))
+        self.product(x, factor)
+
+    def gate(self) -> None:
+        """Each channel times one number, which is the mean of the channel."""
+        x = self.at
+        window, cells = SlidingWindow((x.height, x.width)), np.arange(1, x.height * x.width + 1)
+        multipliers = (self.multiplier() / cells).astype(np.float32)
+        self.operators.append(
+            AveragePool("mean", x, self.tensor(1, 1, x.channels), window, multipliers, Clip())
+        )
+        self.product(x, self.at)
+
+    def product(self, x: Tensor, factor: Tensor) -> None:
+        multiplier = float(np.float32(self.multiplier() * self.draw(GAINS) / 64))
+        output = self.tensor(x.height, x.width, x.channels)
+        self.operators.append(Multiply("product", x, factor, output, multiplier, self.clip()))
+
+    def lookup(self) -> None:
+        x = self.at
+        table = self.random.integers(0, 256, 256).astype(np.uint8)
+        self.operators.append(Lookup("lookup", x, self.tensor(x.height, x.width, x.channels), table))
+
+    def nearest(self) -> None:
+        x = self.at
+        rows, columns = (self.places(length) for length in (x.height, x.width))
+        output = Tensor(f"t{len(self.operators)}", len(rows), len(columns), x.channels, (x.zero,))
+        self.operators.append(Nearest("nearest", x, output, rows, columns))
+
+    def interpolate(self) -> None:
+        x, (rows, columns) = self.at, (self.samples(length) for length in (self.at.height, self.at.width))
+        multiplier = float(np.float32(self.multiplier() / (rows.parts * columns.parts)))
+        output = self.tensor(len(rows.first), len(columns.first), x.channels)
+        self.operators.append(Interpolate("between", x, output, rows, columns, multiplier, self.clip()))
+
+    def places(self, length: int) -> NDArray[np.int32]:
+        """Rows or columns, in any order, so many that networks stay small."""
+        count = self.draw(st.integers(1, max(1, min(2 * length, 20))))
+        return self.random.integers(0, length, count).astype(np.int32)
+
+    def samples(self, length: int) -> Neighbours:
+        first, parts = self.places(length), self.draw(st.sampled_from([1, 4, 3, 255]))
+        second = self.random.integers(0, length, len(first)).astype(np.int32)
+        share = self.random.integers(0, parts + 1, len(first)).astype(np.int32)
+        return Neighbours(first, second, share, parts)
+
     def assemble(self) -> None:
         """Two copies of a strided slice beside each other, with a gap."""
         x, stride = self.at, (self.draw(st.integers(1, 2)), self.draw(st.integers(1, 2)))
@@ -150,7 +205,8 @@ def networks(draw: st.DrawFn) -> IntegerGraph:
     builder = NetworkBuilder(draw, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
     builder.image()
     builder.conv()
-    kinds = ["conv", "conv", "max_pool", "average_pool", "add", "assemble"]
+    kinds = ["conv", "conv", "conv", "max_pool", "average_pool", "add", "multiply", "gate", "lookup"]
+    kinds += ["nearest", "interpolate", "assemble"]
     for kind in draw(st.lists(st.sampled_from(kinds), max_size=4)):
         getattr(builder, kind)()
     classes = draw(st.integers(1, 20))

@@ -49,7 +49,6 @@ class Case:
         return Task.SEGMENT if self.network in networks.SEGMENTERS.values() else Task.CLASSIFY
 
 
-GATE = frozenset({"Sigmoid", "Sub", "Mul", "Add", "Relu"})
 ENDS = frozenset({"Cast", "Sub", "Mul", "Transpose", "GlobalAveragePool", "Flatten", "Gemm"})
 """What w8a8_sym leaves in float: normalisation and classifier."""
 CASES = [
@@ -58,9 +57,12 @@ CASES = [
     Case(networks.GoogLeNetLike),
     Case(networks.DenseNetLike),
     Case(networks.MobileNetLike),
-    Case(networks.HighwayLike, floats=GATE),
+    Case(networks.HighwayLike),
+    Case(networks.MobileNetV3Like),
+    Case(networks.EfficientNetLike),
+    Case(networks.EfficientNetLiteLike),
     Case(networks.FcnLike, floats=frozenset({"ConvTranspose"})),
-    Case(networks.UNetLike, floats=frozenset({"Relu", "Resize"})),
+    Case(networks.UNetLike),
     Case(networks.DenseNetLike, "w8a8_sym", ENDS),
     Case(networks.MobileNetLike, "w8a8_sym", ENDS),
 ]

@@ -86,7 +86,7 @@ def pooled(m: QdqModel, x: str) -> str:
     x = m.quantized(m.node("Relu", m.conv(x, 16, 3)), 0.5, 0)
     factors = m.constant(np.array([1, 1, 2, 2], np.float32))
     small = m.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
-    x = m.quantized(m.node("Resize", small, "", factors, mode="linear"), 0.5, 0)
+    x = m.quantized(m.node("Resize", small, "", factors, mode="cubic"), 0.5, 0)
     padded = m.node("Pad", x, m.constant(np.array([0, 4, 0, 0, 0, 4, 0, 0])))
     x = m.quantized(m.node("Sigmoid", padded), 1 / 255, 0)
     return head(m, m.quantized(m.conv(x, 16, 24), 0.5, 0), 16)

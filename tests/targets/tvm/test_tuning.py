@@ -97,7 +97,7 @@ def test_tiles_that_no_longer_fit_are_not_used(users: Path) -> None:
 def test_a_damaged_file_is_named(users: Path, content: str) -> None:
     users.mkdir()
     (users / "i8mm-any.json").write_text(content)
-    with pytest.raises(EngineError, match=r"i8mm-any.json is no file of edgec tune"):
+    with pytest.raises(EngineError, match=r"i8mm-any.json is not a file of edgec tune"):
         database.find(SHAPE, ISAS["i8mm"])
 
 

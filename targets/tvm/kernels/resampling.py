@@ -1,0 +1,100 @@
+"""Maps made larger or smaller: by the nearest pixels, or between four of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from targets.tvm.kernels.emitter import Emitter, Expr, splat
+from targets.tvm.kernels.requantise import Requantise, ResultRange
+from targets.tvm.kernels.row_kernel import RowKernel
+from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.vector_blocks import blocks, centred
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestKernel(RowKernel):
+    """Copies pixels. w: int32 bytes from the input's start to each row, then from a row's to each pixel."""
+
+    width: int
+    channels: int
+    y: Strides
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = self.emitter()
+        lanes = next(n for n in (64, 32, 16) if self.channels % n == 0 and n <= 4 * self.isa.lanes)
+        offsets = k.view("w", "int32")
+        with k.items() as row:
+            source = k.let(k.load(offsets, row).astype("int64"))
+            with k.loop(self.width) as column:
+                x = k.let(source + k.load(offsets, column + self.height).astype("int64"))
+                y = k.let(row * self.y.row + column * self.y.pixel)
+                with k.loop(self.channels // lanes) as chunk:
+                    k.store(k.y, y + chunk * lanes, k.load(k.x, x + chunk * lanes, lanes), lanes)
+        return k.function(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterpolateKernel(RowKernel):
+    """Between four pixels, in float32, which holds all sums exactly.
+
+    w: for rows, then for columns, int32 bytes to the first and to the second, and the share of the second.
+    """
+
+    width: int
+    channels: int
+    parts: tuple[int, int]
+    y: Strides
+    limits: ResultRange
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = self.emitter()
+        requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
+        zero = tirx.const(0, "int32") - k.load(k.ints, 0)
+        with k.items() as row:
+            *rows, down = self._sample(k, row, 0, self.height, self.parts[0])
+            for column, channel, vectors in blocks(k, self.width, self.channels, self.isa.lanes):
+                values: list[Expr] = []
+                for places in _pixels(vectors):
+                    *columns, right = self._sample(
+                        k, column + places[0][0], 3 * self.height, self.width, self.parts[1]
+                    )
+                    inside = [channels for _, channels in places]
+                    four = [
+                        centred(k, self.isa, k.x, k.let(r + c + channel), inside, zero)
+                        for r in rows
+                        for c in columns
+                    ]
+                    for a, b, c, d in zip(*four, strict=True):
+                        upper, lower = self._sum(k, a, b, right), self._sum(k, c, d, right)
+                        total = self._sum(k, upper, lower, down)
+                        values.append(total * requantise.multiplier(k, 0))
+                offsets = [pixels * self.y.pixel + channels for pixels, channels in vectors]
+                y = k.let(row * self.y.row + column * self.y.pixel + channel)
+                requantise.store(k, y, offsets, values)
+        return k.function(name)
+
+    def _sum(self, k: Emitter, a: Expr, b: Expr, shares: list[Expr]) -> Expr:
+        """a * shares[0] + b * shares[1], fused as it is exact. TVM fuses what is not, and cannot lower it."""
+        lanes = self.isa.lanes
+        return k.call(f"float32x{lanes}", f"llvm.fma.v{lanes}f32", a, shares[0], b * shares[1])
+
+    def _sample(
+        self, k: Emitter, at: Expr, table: int, count: int, parts: int
+    ) -> tuple[Expr, Expr, list[Expr]]:
+        """Bytes to both rows or columns that number `at` lies between, and the share of each."""
+        offsets = k.view("w", "int32")
+        first, second, share = (k.let(k.load(offsets, at + (table + i * count))) for i in range(3))
+        shares = [(tirx.const(parts, "int32") - share).astype("float32"), share.astype("float32")]
+        return (
+            first.astype("int64"),
+            second.astype("int64"),
+            [k.let(splat(one, self.isa.lanes)) for one in shares],
+        )
+
+
+def _pixels(vectors: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """The vectors of each pixel of a block."""
+    return [[v for v in vectors if v[0] == pixel] for pixel in dict.fromkeys(p for p, _ in vectors)]

@@ -1,0 +1,70 @@
+"""Kernels that join two tensors number by number: sums and products."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.requantise import Requantise, ResultRange, Scalar
+from targets.tvm.kernels.row_kernel import RowKernel
+from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.vector_blocks import blocks, centred
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoOperandKernel(RowKernel):
+    """`channels` as stored; strides of 0 where all pixels are joined to the same one."""
+
+    width: int
+    channels: int
+    x: Strides
+    r: Strides
+    y: Strides
+    limits: ResultRange
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Pixels and channels of a row; one pixel where it is one run of bytes everywhere."""
+        together = {s.pixel for s in (self.x, self.r, self.y)} == {self.channels}
+        return (1, self.width * self.channels) if together else (self.width, self.channels)
+
+    @abstractmethod
+    def value(self, k: Emitter, requantise: Requantise, x: Expr, r: Expr) -> Expr:
+        """The result in its own steps, of float32 x - zx and r - zr."""
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = self.emitter()
+        requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
+        with k.items() as row:
+            zeros = tirx.const(0, "int32") - k.load(k.ints, 0), k.load(k.ints, 2 + Scalar.RESIDUAL_ZERO)
+            for column, channel, vectors in blocks(k, *self._size, self.isa.lanes):
+                x, r, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.r, self.y))
+                places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.r, self.y)]
+                xs = centred(k, self.isa, k.x, x, places[0], zeros[0])
+                rs = centred(k, self.isa, k.r, r, places[1], zeros[1])
+                values = [self.value(k, requantise, *both) for both in zip(xs, rs, strict=True)]
+                requantise.store(k, y, places[2], values)
+        return k.function(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddKernel(TwoOperandKernel):
+    """The sum of both, each in its own steps."""
+
+    def value(self, k: Emitter, requantise: Requantise, x: Expr, r: Expr) -> Expr:
+        """fma(x - zx, m, (r - zr) * mr)."""
+        lanes = self.isa.lanes
+        addend = r * requantise.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
+        return k.call(f"float32x{lanes}", f"llvm.fma.v{lanes}f32", x, requantise.multiplier(k, 0), addend)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiplyKernel(TwoOperandKernel):
+    """The product of both: at most 255 * 255, which float32 holds exactly."""
+
+    def value(self, k: Emitter, requantise: Requantise, x: Expr, r: Expr) -> Expr:
+        """(x - zx) (r - zr) * m."""
+        return (x * r) * requantise.multiplier(k, 0)

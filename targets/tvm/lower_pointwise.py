@@ -1,0 +1,101 @@
+"""The steps of operators that go over tensors number by number."""
+
+from typing import assert_never
+
+import numpy as np
+
+from targets.tvm.addresses import Addresses
+from targets.tvm.integer_graph import Add, Clip, Lookup, Multiply, Pointwise, Residual
+from targets.tvm.kernels.lookup import LookupKernel
+from targets.tvm.kernels.requantise import ResultRange
+from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.two_operands import AddKernel, MultiplyKernel
+from targets.tvm.program import Step
+from targets.tvm.weights import limits
+
+
+def pointwise(op: Pointwise, place: Addresses) -> Step:
+    """The one step of such an operator."""
+    match op:
+        case Add():
+            return _add(op, place)
+        case Multiply():
+            return _multiply(op, place)
+        case Lookup():
+            return _lookup(op, place)
+        case _:
+            assert_never(op)
+
+
+def _add(op: Add, place: Addresses) -> Step:
+    kernel = AddKernel(
+        isa=place.isa,
+        height=op.output.height,
+        width=op.output.width,
+        channels=place.layouts[op.output.name].channels,
+        x=place.strides(op.input),
+        r=place.strides(op.residual.tensor),
+        y=place.strides(op.output),
+        limits=limits(op, op.output, op.clip),
+    )
+    zero, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
+    return Step(
+        op.node,
+        kernel,
+        x=place.pixels(op.input),
+        p=place.parameters(zero, multiplier, op.output, op.clip, op.residual),
+        r=place.pixels(op.residual.tensor),
+        y=place.pixels(op.output),
+        fill=place.fill(op.output),
+    )
+
+
+def _multiply(op: Multiply, place: Addresses) -> Step:
+    one_pixel = (op.factor.height, op.factor.width) != (op.output.height, op.output.width)
+    kernel = MultiplyKernel(
+        isa=place.isa,
+        height=op.output.height,
+        width=op.output.width,
+        channels=place.layouts[op.output.name].channels,
+        x=place.strides(op.input),
+        r=Strides(0, 0) if one_pixel else place.strides(op.factor),
+        y=place.strides(op.output),
+        limits=_product_range(op),
+    )
+    zero, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
+    return Step(
+        op.node,
+        kernel,
+        x=place.pixels(op.input),
+        p=place.parameters(zero, multiplier, op.output, op.clip, Residual(op.factor, 1.0)),
+        r=place.pixels(op.factor),
+        y=place.pixels(op.output),
+        fill=place.fill(op.output),
+    )
+
+
+def _product_range(op: Multiply) -> ResultRange:
+    """What is known of products before they are rounded."""
+    largest, clipped = 255.0 * 255.0 * op.multiplier, op.clip != Clip()
+    return ResultRange(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, op.output.zero_point == (0,))
+
+
+def _lookup(op: Lookup, place: Addresses) -> Step:
+    stored = place.layouts[op.input.name].channels
+    same = stored == place.layouts[op.output.name].channels  # the image's are not padded
+    kernel = LookupKernel(
+        isa=place.isa,
+        height=op.output.height,
+        width=op.output.width,
+        channels=stored if same else op.output.channels,
+        x=place.strides(op.input),
+        y=place.strides(op.output),
+    )
+    return Step(
+        op.node,
+        kernel,
+        x=place.pixels(op.input),
+        w=place.constants.add(kernel.arranged(op.table)),
+        y=place.pixels(op.output),
+        fill=place.fill(op.output),
+    )

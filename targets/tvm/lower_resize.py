@@ -1,0 +1,76 @@
+"""The steps of operators that make maps larger or smaller."""
+
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.tvm.addresses import Addresses
+from targets.tvm.integer_graph import Clip, Int32s, Interpolate, Nearest, Neighbours, Resize
+from targets.tvm.kernels.requantise import ResultRange
+from targets.tvm.kernels.resampling import InterpolateKernel, NearestKernel
+from targets.tvm.program import Step
+
+
+def resize(op: Resize, place: Addresses) -> Step:
+    """The one step of such an operator."""
+    match op:
+        case Nearest():
+            return _nearest(op, place)
+        case Interpolate():
+            return _interpolate(op, place)
+        case _:
+            assert_never(op)
+
+
+def _nearest(op: Nearest, place: Addresses) -> Step:
+    x = place.strides(op.input)
+    kernel = NearestKernel(
+        isa=place.isa,
+        height=op.output.height,
+        width=op.output.width,
+        channels=place.layouts[op.output.name].channels,
+        y=place.strides(op.output),
+    )
+    return Step(
+        op.node,
+        kernel,
+        x=place.pixels(op.input),
+        w=place.constants.add(_joined(op.rows * x.row, op.columns * x.pixel)),
+        y=place.pixels(op.output),
+        fill=place.fill(op.output),
+    )
+
+
+def _interpolate(op: Interpolate, place: Addresses) -> Step:
+    x, parts = place.strides(op.input), op.rows.parts * op.columns.parts
+    largest, clipped = 255.0 * parts * op.multiplier, op.clip != Clip()
+    kernel = InterpolateKernel(
+        isa=place.isa,
+        height=op.output.height,
+        width=op.output.width,
+        channels=place.layouts[op.output.name].channels,
+        parts=(op.rows.parts, op.columns.parts),
+        y=place.strides(op.output),
+        limits=ResultRange(
+            largest >= 1 << 30, largest < (1 << 15) - 1, clipped, op.output.zero_point == (0,)
+        ),
+    )
+    zero, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
+    return Step(
+        op.node,
+        kernel,
+        x=place.pixels(op.input),
+        w=place.constants.add(_joined(*_bytes(op.rows, x.row), *_bytes(op.columns, x.pixel))),
+        p=place.parameters(zero, multiplier, op.output, op.clip, None),
+        y=place.pixels(op.output),
+        fill=place.fill(op.output),
+    )
+
+
+def _bytes(samples: Neighbours, stride: int) -> tuple[Int32s, ...]:
+    return samples.first * stride, samples.second * stride, samples.share
+
+
+def _joined(*tables: NDArray[np.int32]) -> Int32s:
+    return np.concatenate(tables).astype(np.int32)
