@@ -42,8 +42,8 @@ def check_brought(
         raise ModelError(
             f"{model} has no layer with int8 weights behind a DequantizeLinear. Quantise it first."
         )
-    said = {p.key: p.value for p in graph.model.metadata_props}.get(RECIPE)
-    recipe = QuantRecipe.parse(said) if said else QuantRecipe(default)
+    recorded = {p.key: p.value for p in graph.model.metadata_props}.get(RECIPE)
+    recipe = QuantRecipe.parse(recorded) if recorded else QuantRecipe(default)
     findings = lint_graph(graph, recipe.scheme, in_float)
     if findings:
         broken = "\n".join(map(str, findings))

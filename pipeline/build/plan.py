@@ -42,6 +42,7 @@ from pipeline.stages.report import WriteReport
 from pipeline.stages.report_files import ReportFiles, ReportPart
 from pipeline.stages.sample import Samples, TakeSamples, sample_size
 from pipeline.stages.study import Study, StudyFile
+from pipeline.stages.time_pictures import TimePictures
 from pipeline.stages.validate import TrainingImages, Validate
 from targets.base import BuildState
 from targets.registry import find_target
@@ -226,6 +227,15 @@ class Build(Request):
         )
 
     @cached_property
+    def end_to_end(self) -> ReportPart | None:
+        """What pictures take from their files on, if the target is this machine."""
+        if not self.target.runs_here:
+            return None
+        latency = self.config.latency
+        stage = TimePictures(self.engine, self.seen(self.evaluation), latency.threads, latency.seconds)
+        return ReportPart(self._make(stage))
+
+    @cached_property
     def sensitivity(self) -> ReportPart | None:
         """What each layer costs, if asked for."""
         wanted = self.config.validation.sensitivity
@@ -313,11 +323,14 @@ class Build(Request):
             accuracy=self.accuracy,
             peer=self.peer if measurements.product is not None else None,
             measurements=measurements,
-            parts=tuple(
-                part for part in (self.sensitivity, self.robustness, self.diagnosis) if part is not None
-            ),
+            parts=self._parts(timed=measurements.product is not None),
             fp32_is=UNROUNDED if self.is_quantised else None,
         )
+
+    def _parts(self, timed: bool) -> tuple[ReportPart, ...]:
+        """Return what stages of their own measured of the report, with times or without."""
+        found = (self.sensitivity, self.robustness, self.diagnosis, self.end_to_end if timed else None)
+        return tuple(part for part in found if part is not None)
 
     @property
     def _quantized(self) -> QuantizedNetwork:

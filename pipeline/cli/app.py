@@ -91,7 +91,7 @@ def program() -> typer.core.TyperGroup:
 
 
 def main() -> None:
-    """Run the program. Errors the user can put right are one paragraph on stderr, without a traceback."""
+    """Run the program. Errors that the user can fix are one paragraph on stderr, without a traceback."""
     _open_closed_streams()
     signal.signal(signal.SIGTERM, _end)
     sys.exit(run())
@@ -111,16 +111,16 @@ def _open_closed_streams() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default this program's own, and return its exit code.
 
-    Errors the user can put right are printed on stderr. Anything else is our bug and is raised.
+    Errors that the user can fix are printed on stderr. Anything else is a bug and is raised.
     """
     try:
         try:
             code = app(arguments, prog_name="edgec", standalone_mode=False)
         finally:
-            sys.stdout.flush()  # a full disk is noticed here, not when the interpreter has no words left
+            sys.stdout.flush()  # a full disk is noticed here, where an error can still be reported
     except typer.TyperException as error:
         return _fail(_refusal(error), error.exit_code)
-    except typer.Abort:  # a question was asked, and its answer was the end of the input
+    except typer.Abort:  # a prompt got the end of the input for an answer
         return _fail("Aborted.", 1)
     except (PipelineError, TargetError, CalibrationError) as error:
         return _fail(str(error), _code(error))
@@ -130,7 +130,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refusal(error: typer.TyperException) -> str:
-    """Say what was wrong with a command line, and which help says what is right."""
+    """Return the message for a wrong command line, with the help to read."""
     context = getattr(error, "ctx", None)
     message = error.format_message()
     if context is None or not message:
@@ -148,13 +148,13 @@ def _code(error: PipelineError | TargetError | CalibrationError) -> int:
 
 
 def _refused_by_the_system(error: OSError) -> tuple[str, int]:
-    """Say what to do about a name that is too long, or output that finds no space. Raises any other error."""
+    """Report a name that is too long, or output without space on the disk. Raises any other error."""
     if error.errno == errno.ENAMETOOLONG:
-        return f"{Path(error.filename).name[:40]}...: {error.strerror}. Give a shorter one.", 2
+        return f"{Path(error.filename).name[:40]}...: {error.strerror}. Give a shorter name.", 2
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or error.filename:
         raise error
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write is lost
-    return f"What it prints cannot be written: {error.strerror}.", 1
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the output is lost
+    return f"The output cannot be written: {error.strerror}.", 1
 
 
 def _end(number: int, _: FrameType | None) -> None:
@@ -163,6 +163,6 @@ def _end(number: int, _: FrameType | None) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    if message:  # a group of commands alone is answered with its help
+    if message:  # a group of commands without a command prints its help
         sys.stderr.write(f"edgec: {without_control_characters(message)}\n")
     return code

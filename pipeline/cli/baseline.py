@@ -1,4 +1,4 @@
-"""edgec baseline save and compare: has this build become worse than the one that was committed?"""
+"""edgec baseline save and compare: compares a build with the one whose figures were committed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,9 @@ from pipeline.report.regression_limits import Limits
 if TYPE_CHECKING:
     from pipeline.config import BuildConfig
 
-app = typer.Typer(no_args_is_help=True, help="Keep what a build is worth, and compare later builds with it.")
+app = typer.Typer(
+    no_args_is_help=True, help="Save a build's accuracy and latency, and compare later builds with them."
+)
 
 Folder = Annotated[Path, typer.Option(help="Where baselines are kept, one small JSON file each.")]
 BASELINES = Path("baselines")
@@ -44,7 +46,8 @@ def compare(
     chosen: "BuildConfig",
     folder: Folder = BASELINES,
     old: Annotated[
-        Path | None, typer.Option(help="The earlier bundle: its engine is raced against the new one.")
+        Path | None,
+        typer.Option(help="The earlier bundle: its engine and the new one are timed in alternation."),
     ] = None,
     key: Keys = None,
     max_drop: Annotated[

@@ -48,7 +48,7 @@ def build(
 
 
 def _build_on_all(chosen: "BuildConfig", devices: list[str], as_json: bool) -> None:
-    """Build for several devices at once, and say what became of each."""
+    """Build for several devices at once, and show the result of each."""
     from pipeline.build.fleet import build_on_all, exit_code
     from pipeline.report.model.build_report import Report
 
@@ -134,7 +134,7 @@ def _print_json(result: dict[str, object]) -> None:
 
 
 def _say_steps(one: "Build") -> None:
-    """Say in one line what ran and what was known already."""
+    """Print one line with the stages that ran, and the number that were up to date."""
     ran = [f"{step.stage} {step.seconds:.1f} s" for step in one.steps if not step.cached]
     known = len(one.steps) - len(ran)
     typer.echo("stages  " + (", ".join(ran) or "nothing to do") + (f" ({known} up to date)" if known else ""))

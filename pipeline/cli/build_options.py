@@ -28,16 +28,16 @@ OPTIONS = {
 }
 """By parameter name, in the order of --help."""
 KEYS = {"recipe": "calibration.recipe", "quantized": "calibration.quantized", "peer": "latency.peer"}
-"""Where in the configuration an option goes, if not at the top under its own name."""
+"""The configuration keys of options that are not top-level keys of the same name."""
 
 
 def with_build_options(
     *, without: tuple[str, ...] = ()
 ) -> Callable[[Callable[Concatenate["BuildConfig", P], None]], Callable[..., None]]:
-    """Give a command the options of a build, but for those it has no use for.
+    """Add the options of a build to a command, except for those in `without`.
 
-    The command gets what they, and the file named by --config, ask for as its first argument. Raises
-    UsageError when it is run with values that are not allowed.
+    The command gets the configuration, made of these options and the file given by --config, as its first
+    argument. Raises UsageError when it is run with values that are not allowed.
     """
     names = [name for name in OPTIONS if name not in without]
 

@@ -1,4 +1,4 @@
-"""edgec cache: what the store of finished stages holds, whether it is sound, and what of it can go."""
+"""edgec cache: shows, verifies and prunes the store of finished stages."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,12 @@ from pipeline.cli.console import print_table
 from pipeline.errors import UsageError
 
 app = typer.Typer(invoke_without_command=True)
-Days = Annotated[float, typer.Option("--days", help="Remove what no build used for so many days.")]
-Limit = Annotated[float, typer.Option("--limit", help="GiB that may stay; the longest unused goes first.")]
+Days = Annotated[
+    float, typer.Option("--days", help="Remove entries that no build has used for so many days.")
+]
+Limit = Annotated[
+    float, typer.Option("--limit", help="Limit in GiB; the least recently used entries are removed first.")
+]
 
 
 @app.callback()
@@ -58,7 +62,7 @@ def cache(context: typer.Context, out: options.Out = None, as_json: options.Json
 
 @app.command()
 def verify(out: options.Out = None, as_json: options.Json = False) -> None:
-    """Compare every stored byte with what was stored. Exit code 1 if something is damaged.
+    """Check every entry against its digests. Exit code 1 if one is damaged.
 
     Example: edgec cache verify
     """
@@ -83,7 +87,7 @@ def prune(
     out: options.Out = None,
     as_json: options.Json = False,
 ) -> None:
-    """Remove what was not used for long, and the longest unused down to a limit; never during a build.
+    """Remove old entries, and then the least recently used down to a limit. Refused during a build.
 
     Example: edgec cache prune --days 7 --limit 5
     """

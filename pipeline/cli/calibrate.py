@@ -40,7 +40,7 @@ def calibrate(
     Example: edgec calibrate --study --model resnet20-fashion
     """
     if chosen.calibration.quantized is not None:
-        raise UsageError("calibration.quantized is quantised already. Leave it out to calibrate.")
+        raise UsageError("calibration.quantized is already quantised. Leave it out to calibrate.")
     from pipeline.build.plan import Build
 
     one = Build(chosen, make_progress(as_json))

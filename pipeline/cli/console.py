@@ -1,6 +1,6 @@
 """How the command line shows progress and results.
 
-What a command needs is imported when it runs: showing help and refusing a wrong word load none of it.
+A command imports what it needs when it runs, so that help and usage errors are fast.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from pipeline.progress import Progress, Silent
 
 
 def make_progress(as_json: bool) -> Progress:
-    """Return where progress goes: to stderr, or nowhere if a machine reads."""
+    """Return a progress display on stderr, or none if the output is for machines."""
     if as_json:
         return Silent()
     from rich.console import Console
@@ -41,7 +41,7 @@ def _is_control(character: str) -> bool:
 
 
 def write_text(file: Path, text: str, option: str) -> None:
-    """Write a file that the user named with `option`. Raises StorageError if that cannot be done."""
+    """Write a file that the user chose with `option`. Raises StorageError if that fails."""
     from pipeline.cache.atomic import replacing
     from pipeline.cache.store import writing
 

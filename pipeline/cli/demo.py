@@ -20,16 +20,18 @@ def demo(
         str,
         typer.Option(help="A camera (0, csi), a stream (rtsp://...), a video file, or a folder of pictures."),
     ] = "0",
-    host: Annotated[str, typer.Option(help="Where the page is served; others get a token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8090,
-    once: Annotated[
-        bool, typer.Option("--once", help="End with the file; it begins again otherwise.")
-    ] = False,
+    host: Annotated[
+        str, typer.Option(help="Address of the page; others than 127.0.0.1 need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8090,
+    once: Annotated[bool, typer.Option("--once", help="End with the file, instead of repeating it.")] = False,
     no_window: Annotated[
         bool, typer.Option("--no-window", help="No window, even if there is a screen.")
     ] = False,
-    unpaced: Annotated[bool, typer.Option("--unpaced", help="Files as fast as they can be read.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture on stdout.")] = False,
+    unpaced: Annotated[
+        bool, typer.Option("--unpaced", help="Read files as fast as possible, not at their own speed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per picture.")] = False,
 ) -> None:
     """Build if needed, then classify what a camera sees, and show it on a page. Ctrl-C ends it.
 
@@ -58,5 +60,5 @@ def demo(
     words = [str(word) for option in values.items() for word in option]
     words += [flag for flag, given in flags.items() if given]
     parsed = camera.parser("edgec demo").parse_args(words)
-    gc.freeze()  # the toolchain's modules are not searched for garbage again: at the end that took a second
+    gc.freeze()  # excludes the toolchain's modules from garbage collection, which took a second at the end
     raise typer.Exit(camera.run(camera.Demo(manifest, engines, {}), parsed))

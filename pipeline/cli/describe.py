@@ -1,4 +1,4 @@
-"""edgec doctor MODEL: how an ONNX file wants its input, found on labelled images or shown on pictures."""
+"""edgec doctor MODEL: guesses an ONNX file's input format, with labelled images or pictures."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,28 +21,30 @@ if TYPE_CHECKING:
 
 
 def describe(path: Path, images: Sequence[Path], data: Path | None, write: bool, as_json: bool) -> None:
-    """Print the description that is there, or the guessed one.
+    """Print the model's description if there is one, else a guess.
 
-    Raises UsageError and CheckpointError, and DataError where something is to be written that is not clear.
+    Raises UsageError and CheckpointError, and DataError if a guess is to be written that is not clear.
     """
     if not is_foreign(path.name):
-        raise UsageError(f"{path} is no .onnx file. Known models need no doctor; see `edgec models`.")
+        raise UsageError(
+            f"{path} is not an .onnx file. Known models need no description; see `edgec models`."
+        )
     from pipeline.models.foreign.guess import Tried, guess
     from pipeline.models.foreign.original import Original
 
     file = description_file(path)
     pictures = [_decoded(image) for image in _files(images)]
     found = guess(path, pictures)
-    told = read_foreign(path) if file.is_file() else None
+    existing = read_foreign(path) if file.is_file() else None
     tried = list(found.tried)
-    if told is not None and pictures:
-        probabilities = Original(told).probabilities(told.preprocessing(pictures[0]))
+    if existing is not None and pictures:
+        probabilities = Original(existing).probabilities(existing.preprocessing(pictures[0]))
         tried.append(Tried(f"as {file.name} says", probabilities))
     if data is not None:
         from pipeline.diagnosis.by_accuracy import choose_by_accuracy
 
-        found = found.decided(choose_by_accuracy(told or described(path, found.description), data))
-    names = dict(enumerate((told and told.labels) or ()))
+        found = found.decided(choose_by_accuracy(existing or described(path, found.description), data))
+    names = dict(enumerate((existing and existing.labels) or ()))
     if as_json:
         shown = {t.name: {names.get(i, str(i)): t.probabilities[i] for i in t.best} for t in tried}
         answer = {"guess": found.toml(), "clear": found.clear, "reasons": found.reasons, "tried": shown}
@@ -57,7 +59,7 @@ def describe(path: Path, images: Sequence[Path], data: Path | None, write: bool,
 
 
 def _files(images: Iterable[Path]) -> Iterator[Path]:
-    """Yield the pictures named, and those in folders that are named."""
+    """Yield the given pictures, and those in given folders."""
     for image in images:
         if image.is_dir():
             yield from sorted(one for one in image.rglob("*") if one.is_file())
@@ -75,14 +77,14 @@ def _decoded(image: Path) -> NDArray[np.uint8]:
 
 
 def _offer(file: Path, found: "Guess", write: bool) -> None:
-    """Show the description that is there; else write the guessed one, or show it.
+    """Show the existing description; else write the guess, or show it.
 
-    Raises DataError where it is to be written and is not clear: a wrong one would go unnoticed.
+    Raises DataError if it is to be written but is not clear, since a wrong one would go unnoticed.
     """
     if file.is_file():
         typer.echo(f"\n{file} says:\n\n{file.read_text(encoding='utf-8')}")
         if found.clear:
-            typer.echo(f"What was found here:\n\n{found.toml()}")
+            typer.echo(f"The guess:\n\n{found.toml()}")
     elif write and not found.clear:
         typer.echo(f"\n{found.toml()}")
         raise DataError(
@@ -96,4 +98,4 @@ def _offer(file: Path, found: "Guess", write: bool) -> None:
             file.write_text(found.toml(), encoding="utf-8")
         typer.echo(f"\nWritten to {file}.")
     else:
-        typer.echo(f"\n{file} does not exist. This guess can be put there (--write does):\n\n{found.toml()}")
+        typer.echo(f"\n{file} does not exist. Write this guess to it, or use --write:\n\n{found.toml()}")

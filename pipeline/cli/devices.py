@@ -12,7 +12,7 @@ from pipeline.cli.console import make_progress, print_table
 from pipeline.cli.verify import Keys, keys_to_trust
 from pipeline.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Name devices, and see what they are and lack.")
+app = typer.Typer(no_args_is_help=True, help="Name devices, and check their hardware and software.")
 
 Device = Annotated[str, typer.Option(help="ssh://user@host:port, or a name from `edgec devices`.")]
 
@@ -22,14 +22,15 @@ def deploy(
     device: Device,
     key: Keys = None,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Switch back to the version before, sending nothing.")
+        bool,
+        typer.Option("--rollback", help="Switch back to the previous version, without sending anything."),
     ] = False,
     allow_downgrade: Annotated[
-        bool, typer.Option("--allow-downgrade", help="A lower release than the device has had is taken.")
+        bool, typer.Option("--allow-downgrade", help="Accept a lower release than the device has had.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Install a bundle on a device over SSH: sent, checked there, tested there, then switched to.
+    """Install a bundle on a device over SSH: send it, check and test it there, then switch to it.
 
     Example: edgec deploy out/resnet20-fashion-rpi5.edgec --device ssh://pi@raspberrypi.local
     """
@@ -54,7 +55,7 @@ def deploy(
 def installer(
     output: Annotated[Path, typer.Argument(help="The file to write.")] = Path("edgec-install.pyz"),
 ) -> None:
-    """Write the program that checks and installs bundles on a device without SSH. It needs Python alone.
+    """Write a program that checks and installs bundles on a device without SSH. It only needs Python.
 
     Example: edgec installer; then on the device: python3 edgec-install.pyz model.edgec --into model
     """
@@ -86,10 +87,10 @@ def list_devices(as_json: options.Json = False) -> None:
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="What to call it, such as pi5.")],
+    name: Annotated[str, typer.Argument(help="The name, such as pi5.")],
     address: Annotated[str, typer.Argument(help="ssh://user@host:port")],
 ) -> None:
-    """Name a device. Nothing is sent to it.
+    """Give a device a name. Nothing is sent to it.
 
     Example: edgec devices add pi5 ssh://pi@raspberrypi.local
     """
@@ -106,7 +107,7 @@ def check(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """See what devices are and lack. Exit code 1 if one cannot be reached or used.
+    """Show the hardware of devices, and what they lack. Exit code 1 if one cannot be reached or used.
 
     Example: edgec devices check pi5
     """

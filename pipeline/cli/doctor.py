@@ -1,4 +1,4 @@
-"""edgec doctor: is everything here that a build needs?"""
+"""edgec doctor: checks whether this machine has everything that a build needs."""
 
 import json
 from dataclasses import asdict
@@ -13,23 +13,25 @@ from pipeline.cli.console import print_table
 
 def doctor(
     model: Annotated[
-        Path | None, typer.Argument(help="An .onnx file: guess how it wants its input instead.")
+        Path | None, typer.Argument(help="An .onnx file: guess its input format instead.")
     ] = None,
     image: Annotated[
         list[Path] | None,
-        typer.Option(help="A picture to show the guess on, or a folder of them; may be given several times."),
+        typer.Option(help="A picture or a folder of them to try the guess on; may be given several times."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="A labelled data set: the guess is chosen by accuracy.")
+        Path | None, typer.Option(help="A labelled data set, to choose the guess by accuracy.")
     ] = None,
-    write: Annotated[bool, typer.Option("--write", help="Put the guess beside the model.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the guess to a file beside the model.")
+    ] = False,
     out: options.Out = None,
     as_json: options.Json = False,
 ) -> None:
     """Check Python, packages, targets, data and disk. Exit code 1 if a build would fail.
 
     With an ONNX file: find layout, size and normalisation of its input, by accuracy on labelled images
-    (--data) or by what its batch norms remember (--image). Only what is clear is written.
+    (--data) or by the statistics in its batch norms (--image). Only a clear result is written.
 
     Example: edgec doctor
     """

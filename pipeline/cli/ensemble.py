@@ -1,4 +1,4 @@
-"""edgec ensemble: several models on the same images, their logits averaged."""
+"""edgec ensemble: validates several models with averaged logits."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from pipeline.cli.console import make_progress
 
 def ensemble(
     members: Annotated[
-        list[Path], typer.Argument(help="TOML files, one a member, as for edgec build --config.")
+        list[Path], typer.Argument(help="TOML files, one per member, as for edgec build --config.")
     ],
     target: options.Target = None,
     data: options.Data = None,
@@ -19,9 +19,9 @@ def ensemble(
     html: Annotated[Path | None, typer.Option(help="Write one self-contained page.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Validate several models together: accuracy of averaged logits against what they cost.
+    """Validate several models together: accuracy of their averaged logits, and their cost.
 
-    Each member is built if it has to be. Ensembles are the first two, three, ... members in the order given.
+    Members are built if needed. Ensembles are the first two, three, ... members in the given order.
     Exit code 5 if one of them only guesses in float.
 
     Example: edgec ensemble resnet20.toml resnet56.toml --data cifar-10-batches-py --html ensemble.html

@@ -23,13 +23,13 @@ Labels = Annotated[str | None, typer.Option(help="Column of labels.csv that hold
 Checkpoint = Annotated[Path | None, typer.Option(help="Weights: .safetensors, .pt or .pth.")]
 Weights = Annotated[
     str | None,
-    typer.Option(help="Which weights, where the checkpoint has several: ema, raw, or a place in it."),
+    typer.Option(help="Which weights, if the checkpoint has several: ema, raw, or their place in it."),
 ]
 Config = Annotated[Path | None, typer.Option(help="A TOML file; options given here take precedence.")]
 Device = Annotated[
     str | None,
     typer.Option(
-        help="Where the target is: ssh://user@host, or a name of `edgec devices`. Default: emulated."
+        help="Device of the target: ssh://user@host, or a name from `edgec devices`. Default: emulated."
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for results and cache. Default: out.")]
@@ -42,8 +42,8 @@ Quantized = Annotated[
 ]
 Peer = Annotated[
     bool | None,
-    typer.Option("--peer/--no-peer", help="Time onnxruntime's own static INT8 beside, too. Default: yes."),
+    typer.Option("--peer/--no-peer", help="Also time onnxruntime's own static INT8. Default: yes."),
 ]
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")]
 Markdown = Annotated[Path | None, typer.Option(help="Write a summary for a pull request.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines, and no progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and no progress.")]

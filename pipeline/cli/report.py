@@ -1,4 +1,4 @@
-"""edgec report show and compare: what builds measured, from files or out of bundles."""
+"""edgec report show and compare: reports of builds, from files or bundles."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def show(
     markdown: options.Markdown = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show a report again. The one in a bundle has no latency: that is in the folder beside it.
+    """Show a report. The one in a bundle has no latency; the report in the build's folder has.
 
     Example: edgec report show out/resnet20-fashion-reference --html report.html
     """
@@ -67,7 +67,7 @@ def compare(
     from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
 
     found = [_load(path) for path in paths]
-    side_by_side(found)  # too few or too many are refused before anything is written
+    side_by_side(found)  # a wrong number of reports is refused before anything is written
     if html:
         write_text(html, side_by_side_html(found), "--html")
     if as_json:

@@ -1,4 +1,4 @@
-"""edgec targets, models and recipes: show what is there."""
+"""edgec targets, models and recipes: list them."""
 
 import json
 
@@ -9,7 +9,7 @@ from pipeline.cli.console import print_table
 
 
 def targets(as_json: options.Json = False) -> None:
-    """List the targets, what each runs, and whether it can be used here.
+    """List the targets, what each runs, and whether it can be used on this machine.
 
     Example: edgec targets --json
     """

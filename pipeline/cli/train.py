@@ -1,4 +1,4 @@
-"""edgec train: weights from labelled images."""
+"""edgec train: trains weights on labelled images."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the images. Default: 20, with --qat 3.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides all that is random. Default: 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random. Default: 0.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Weights to start from. Default: random.")] = None,
     weights: options.Weights = None,
     new_head: Annotated[
@@ -41,7 +41,7 @@ def train(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train a model on labelled images. The same command again resumes a run that was stopped.
+    """Train a model on labelled images. Run the same command again to resume a stopped run.
 
     The folder of the run holds training.html: curves while it runs, then the confusion matrix.
 
@@ -62,12 +62,14 @@ def train(
         _train_quantized(output, config, chosen, recipe, as_json)
         return
     if recipe is not None:
-        raise UsageError("--recipe says how to quantise; without --qat nothing is quantised in training.")
+        raise UsageError("--recipe is for quantisation, and training quantises only with --qat.")
     from pipeline.config import load_config
     from pipeline.training.settings import TrainConfig
 
     settings = load_config(TrainConfig, config, chosen)
-    from pipeline.training.loop import train as run_training  # a wrong setting is said before torch is loaded
+    from pipeline.training.loop import (
+        train as run_training,
+    )  # a wrong setting is reported before torch is loaded
 
     result = run_training(settings, output or Path("runs") / settings.model, make_progress(as_json))
     if as_json:
@@ -104,7 +106,7 @@ def _train_quantized(
 ) -> None:
     if chosen.pop("new_head"):
         raise UsageError(
-            "--qat goes on from whole weights; --new-head takes a part of them. Drop one of both."
+            "--qat needs all weights of a network; --new-head replaces some. Leave one of them out."
         )
     from pipeline.config import load_config
     from pipeline.training.settings import QatConfig
@@ -121,6 +123,6 @@ def _train_quantized(
         typer.echo(json.dumps({**found, "history": history}))
         return
     typer.echo(
-        f"agrees   {result.agreement:.2%} of {result.checked} images get the same answer in onnxruntime"
+        f"agrees   {result.agreement:.2%} of {result.checked} images have the same class in onnxruntime"
     )
     typer.echo(f"int8     {result.quantized}; next: edgec build --quantized {result.quantized}")

@@ -1,4 +1,4 @@
-"""edgec tune: find the fastest blocks for a network's convolutions on a device."""
+"""edgec tune: finds the fastest block sizes of a network's convolutions on a device."""
 
 import os
 from pathlib import Path
@@ -39,16 +39,18 @@ def tune(
     from targets.tvm.tuning.search import convolutions, tune
 
     if not model.is_file() or not os.access(model, os.R_OK):
-        raise UsageError(f"{model} is no file that can be read. Give a build's model.int8.onnx.")
+        raise UsageError(f"{model} cannot be read. Give a build's model.int8.onnx.")
     isa, cost = _device(target or "host", device, milliseconds)
     where = database.processor(isa)
     wanted = convolutions(import_graph(model), isa)
     typer.echo(f"{len(wanted)} convolutions, {isa.name}, measured in {cost.unit}")
     place = folder or database.users()
     with writing(place, "--folder"):
-        for entry in tune(wanted, isa, cost, typer.echo, tiles):  # each is kept at once: Ctrl-C loses nothing
+        for entry in tune(
+            wanted, isa, cost, typer.echo, tiles
+        ):  # each is saved at once, so that Ctrl-C loses nothing
             database.add([entry], isa, where, place)
-    typer.echo(f"kept in {place}")
+    typer.echo(f"saved in {place}")
 
 
 def _device(target: str, address: str | None, milliseconds: int) -> "tuple[Isa, Cost]":
@@ -65,7 +67,7 @@ def _device(target: str, address: str | None, milliseconds: int) -> "tuple[Isa, 
             raise UsageError("--device needs the target of that board, such as --target rpi5.")
         return host_isa(), TimedHere(milliseconds)
     if target not in known:
-        raise UsageError(f"{target!r} is no CPU of ours. Tuned are: host, {', '.join(known)}.")
+        raise UsageError(f"{target!r} cannot be tuned. Allowed: host, {', '.join(known)}.")
     board = known[target]
     if address is None:
         return ISAS[board.isa], Counted(board.emulated_cpu)

@@ -1,4 +1,4 @@
-"""edgec verify, keygen and sign: is a bundle what was built, and by whom?"""
+"""edgec verify, keygen and sign: checks a bundle's files and signature, and signs bundles."""
 
 import json
 from dataclasses import asdict
@@ -27,18 +27,18 @@ def verify(
     bundle: Bundle,
     key: Keys = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Also build it again from nothing, and compare the bytes.")
+        bool, typer.Option("--rebuild", help="Also build it again from scratch, and compare the bytes.")
     ] = False,
-    model: Annotated[str | None, typer.Option(help="The .onnx file, where the model is one.")] = None,
+    model: Annotated[str | None, typer.Option(help="The .onnx file, if the model is one.")] = None,
     data: options.Data = None,
     checkpoint: options.Checkpoint = None,
     quantized: options.Quantized = None,
     as_json: options.Json = False,
 ) -> None:
-    """Check every file of a bundle against its manifest, and who signed that. Nothing is unpacked or run.
+    """Check every file of a bundle against its manifest, and the manifest's signature. Nothing is run.
 
-    With --rebuild the same inputs, tools and machine must give the same bytes again; the settings are in the
-    bundle, the options say where its inputs lie now. Exit code 1 if anything differs.
+    With --rebuild, the same inputs, tools and machine must give the same bytes again. The settings are in the
+    bundle; the options give the paths of its inputs. Exit code 1 if anything differs.
 
     Example: edgec verify out/resnet20-fashion-host.edgec --key release.pub
     """
@@ -57,7 +57,9 @@ def verify(
         checked = {"signed": found.signed, "signer": found.signer, "rebuilt": again and asdict(again)}
         typer.echo(json.dumps({**what, **checked}))
     else:
-        signed = "its signature is right, but no key is trusted here" if found.signed else "not signed"
+        signed = (
+            "its signature is valid, but no key is trusted on this machine" if found.signed else "not signed"
+        )
         typer.echo(
             f"{bundle}: {manifest.model} for {manifest.target}, {len(manifest.files)} files as in the "
             "manifest; " + (f"signed with {found.signer}" if found.signer else signed)
@@ -70,11 +72,11 @@ def verify(
 
 def _outcome(again: "Rebuilt") -> str:
     if again.same_bytes:
-        return "built again from nothing: the same bytes"
+        return "built again from scratch: the same bytes"
     if not again.different:
-        return "built again from nothing: the same bytes in every file; only the signature is not there"
+        return "built again from scratch: the same bytes in every file, without the signature"
     reasons = "; ".join(again.reasons) or "inputs, tools and machine are those of the first build"
-    return f"built again from nothing: other bytes in {listed(again.different)} ({reasons})"
+    return f"built again from scratch: different bytes in {listed(again.different)} ({reasons})"
 
 
 def keygen(
@@ -90,14 +92,17 @@ def keygen(
     typer.echo(
         f"private  {private}   keep it secret; sign with `edgec sign`, or signing_key in the configuration"
     )
-    typer.echo(f"public   {public}   copy it to ~/.config/edgec/keys on devices: then they take nothing else")
+    typer.echo(
+        f"public   {public}   copy it to ~/.config/edgec/keys on devices, which then accept nothing else"
+    )
 
 
 def sign(
     bundle: Bundle,
     key: Annotated[Path, typer.Option(help="The private key, as of `edgec keygen`.")],
     release: Annotated[
-        int | None, typer.Option(min=0, help="A number that rises: devices take no lower one afterwards.")
+        int | None,
+        typer.Option(min=0, help="A number that only rises: devices accept no lower one afterwards."),
     ] = None,
     expires: Annotated[
         str | None,
@@ -124,7 +129,7 @@ def _day(text: str) -> date:
 
 
 def keys_to_trust(paths: list[Path] | None) -> "list[PublicKey]":
-    """Return the keys named, or else all that this machine trusts. Raises UsageError for one that is none."""
+    """Return the given keys, or all trusted ones. Raises UsageError for a file that is not a key."""
     from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
 
     try:

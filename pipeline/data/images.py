@@ -29,6 +29,10 @@ class Images(Protocol):
         """Return uint8 [H, W, C] in its own size. Raises ImageError for a damaged picture."""
         ...
 
+    def encoded(self, index: int) -> bytes | None:
+        """Return the file of a picture; None where pixels are stored. Raises ImageError."""
+        ...
+
 
 @runtime_checkable
 class HasMasks(Protocol):
@@ -60,6 +64,9 @@ class PixelImages:
         picture: NDArray[np.uint8] = self._pixels[index]
         return picture
 
+    def encoded(self, index: int) -> None:
+        """Return None: pixels are stored."""
+
 
 class PackedImages:
     """Encoded pictures end to end in one array; picture i is data[offsets[i]:offsets[i + 1]]."""
@@ -78,11 +85,12 @@ class PackedImages:
 
     def digest(self, index: int) -> str:
         """Return the sha256 of the encoded picture."""
-        return hashlib.sha256(self._encoded(index)).hexdigest()
+        return hashlib.sha256(self.encoded(index)).hexdigest()
 
     def decode(self, index: int, channels: int) -> NDArray[np.uint8]:
         """Return the decoded picture. Raises ImageError."""
-        return decode(self._encoded(index), channels)
+        return decode(self.encoded(index), channels)
 
-    def _encoded(self, index: int) -> bytes:
+    def encoded(self, index: int) -> bytes:
+        """Return the encoded picture."""
         return self._data[self._offsets[index] : self._offsets[index + 1]].tobytes()

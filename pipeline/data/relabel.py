@@ -30,6 +30,10 @@ class Relabelled:
         """Return uint8 [H, W, C]. Raises ImageError."""
         return self._images.decode(index, channels)
 
+    def encoded(self, index: int) -> bytes | None:
+        """Return the picture's file, if it has one. Raises ImageError."""
+        return self._images.encoded(index)
+
 
 def relabelled(dataset: Dataset, classes: Sequence[str], source: str) -> Dataset:
     """Return `dataset` with the class names `classes` of the model `source`, which include its own.

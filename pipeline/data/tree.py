@@ -162,7 +162,11 @@ class TreeImages:
 
     def decode(self, index: int, channels: int) -> NDArray[np.uint8]:
         """Return the decoded picture. Raises ImageError, and DataError if the file was changed meanwhile."""
-        return decode(read_unchanged(self._tree, self._names[index]), channels)
+        return decode(self.encoded(index), channels)
+
+    def encoded(self, index: int) -> bytes:
+        """Return the file. Raises ImageError, and DataError if it was changed meanwhile."""
+        return read_unchanged(self._tree, self._names[index])
 
 
 def read_unchanged(tree: Tree, name: str) -> bytes:

@@ -35,7 +35,7 @@ def choose_by_accuracy(model: ForeignModel, data: Path) -> FormChoice:
         foreign_answers(model), model.preprocessing, read_input(model.path).takes_floats, True
     )
     trials = try_forms(subject, split)
-    lines = _told(trials)
+    lines = _lines(trials)
     if not trials.others:
         return FormChoice(None, lines)
     best = trials.best_other
@@ -43,7 +43,7 @@ def choose_by_accuracy(model: ForeignModel, data: Path) -> FormChoice:
     if rivals and len(split) > len(trials.labels):
         forms = tuple(one.form for one in (best, *rivals) if one.form is not None)
         trials = try_forms(subject, split.stratified(min(MOST, len(split))), forms)
-        lines += _told(trials)
+        lines += _lines(trials)
         best = trials.best_other
         rivals = trials.rivals(best)
     if not _knows(trials, best, len(split.classes)):
@@ -76,7 +76,7 @@ def _labelled(model: ForeignModel, data: Path) -> Split:
     return dataset.split("evaluation")
 
 
-def _told(trials: Trials) -> tuple[str, ...]:
+def _lines(trials: Trials) -> tuple[str, ...]:
     total = figures.plural(len(trials.labels), "labelled image")
     shown = trials.others or (trials.as_described,)
     return tuple(f"  {one.name}: right on {int(one.right.sum())} of {total}" for one in shown)

@@ -1,4 +1,7 @@
-"""A report as one HTML file: no script, no request; light and dark, for phone and desktop."""
+"""A report as one HTML file: no request; light and dark, for phone and desktop.
+
+Its one script copies the summary as a picture; all else works without it.
+"""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -6,7 +9,7 @@ from itertools import chain
 from pipeline.report.model.build_report import SECTIONS, Report
 from pipeline.report.section import ReportSection
 from pipeline.report.sections.provenance import ran_on
-from pipeline.report.template import render_page, render_part
+from pipeline.report.template import own_file, render_page, render_part
 
 
 def render_html(report: Report, sections: Sequence[ReportSection[Report]] = SECTIONS) -> str:
@@ -15,6 +18,7 @@ def render_html(report: Report, sections: Sequence[ReportSection[Report]] = SECT
     return render_page(
         "report.html.j2",
         report=report,
+        script=own_file("report.js"),
         ran_on=ran_on(report.machines),
         lead=list(chain.from_iterable(section.html_lead(report) for section in sections)),
         tiles=list(chain.from_iterable(section.tiles(report) for section in sections)),

@@ -1,4 +1,4 @@
-"""Fills HTML templates: everything is escaped, a misspelt name is an error, the style sheet is inside."""
+"""Fills HTML templates: everything is escaped, a misspelt name is an error, style and script are inside."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -15,13 +15,17 @@ VERDICT_WORDS = {verdict: verdict.capitalize() for verdict in Verdict}
 
 def render_page(template: str, **content: object) -> str:
     """Return the complete HTML document of a template in `templates/`."""
+    return _environment().get_template(template).render(css=own_file("report.css"), **content)
+
+
+def own_file(name: str) -> "Markup":
+    """Return a file of `templates/` as it is: style or script, with nothing of a report in it."""
     from markupsafe import Markup
 
     environment = _environment()
     assert environment.loader is not None  # noqa: S101 - set below
-    css, _, _ = environment.loader.get_source(environment, "report.css")
-    style = Markup(css)  # noqa: S704 - our own file, nothing of a report is in it
-    return environment.get_template(template).render(css=style, **content)
+    content, _, _ = environment.loader.get_source(environment, name)
+    return Markup(content)  # noqa: S704 - our own
 
 
 def render_part(template: str, **content: object) -> "Markup":

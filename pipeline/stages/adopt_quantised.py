@@ -113,11 +113,11 @@ class AdoptQuantised(Stage):
             )
         same = int((_top1(expected, self.classes) == _top1(found, self.classes)).all(axis=1).sum())
         apart = "equal" if distance == np.inf else f"{distance:.0f} dB apart"
-        told = (
+        message = (
             f"model.int8.onnx computes what {self.model.path.name} does: the same class for {same} of"
             f" {len(expected)} images, outputs {apart}"
         )
-        return ToolchainCheck(name="as it came", outcome="passed", message=told)
+        return ToolchainCheck(name="as it came", outcome="passed", message=message)
 
     def _pairs(self, path: Path, ending: "Ending") -> Iterator[ComparedOutputs]:
         from pipeline.models.foreign.original import Original

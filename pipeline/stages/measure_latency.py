@@ -56,9 +56,10 @@ class Measure(Stage):
     threads: int
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write fp32.json and own.json and, if the target is this machine or a device, int8.json.
+        """Write int8.json, if the target is this machine or a device, and what it is compared with.
 
-        If the target is this machine, peer.json has the latency of onnxruntime's own INT8. If an emulator
+        That is only done if the target is this machine: FP32 in fp32.json and own.json, and onnxruntime's own
+        INT8 in peer.json. Another processor's time for FP32 says nothing about the target. If an emulator
         runs the engine, instructions.json has the number of instructions of one inference. If layers can be
         timed one by one, layers.json has their times. If FP16 competes, fp16.json has its latency.
         If a device runs FP32 too, race_there.json has both.
@@ -75,8 +76,9 @@ class Measure(Stage):
             (output / LAYERS).write_text(json.dumps(times))
         if isinstance(target, OnDevice):
             self._on_device(target, images, output, progress)
-        with tempfile.TemporaryDirectory(prefix="edgec-measure-") as scratch:
-            self._on_this_machine(Path(scratch), images, output, progress)
+        if target.runs_here:
+            with tempfile.TemporaryDirectory(prefix="edgec-measure-") as scratch:
+                self._on_this_machine(Path(scratch), images, output, progress)
 
     def _on_device(
         self, target: OnDevice, images: NDArray[np.uint8], output: Path, progress: Progress
@@ -104,11 +106,9 @@ class Measure(Stage):
         own, description = self.own.as_given(scratch)
         (output / OWN_GRAPH).write_text(json.dumps(description))
         prepared = str(own.save(scratch / "own.json"))
-        engines = {OWN: (RUNNER, Path(prepared))}
+        engines = {OWN: (RUNNER, Path(prepared)), INT8: (self.engine.target.runner, self.engine.path)}
         if not self.own.is_quantised:
             engines = {PIXELS: (ReferenceTarget.runner, self.float_model.path), **engines}
-        if self.engine.target.runs_here:
-            engines[INT8] = (self.engine.target.runner, self.engine.path)
         network = self.peer.network if self.peer is not None else None
         if network is not None:
             engines[PEER] = (RUNNER, network.save(scratch / "peer.json"))

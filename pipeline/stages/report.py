@@ -107,9 +107,7 @@ class WriteReport(Stage):
             subject=self._subject(),
             gates=gates,
             accuracy=accuracy,
-            latency_fp32=CAME_QUANTISED
-            if compared.came_quantised
-            else self._latency(compared.baseline, ReferenceTarget.origin),
+            latency_fp32=self._float_latency(compared.baseline),
             latency_int8=latency_int8,
             speed=compared.speed(compared.baseline),
             fitting=fitting(self.evaluation, self.preprocessing),
@@ -117,9 +115,7 @@ class WriteReport(Stage):
             no_peer=compared.no_peer() if fp32 or compared.came_quantised else None,
             recommendation=self._recommendation(accuracy, origin),
             instructions_int8=self._instructions(origin),
-            memory_fp32=CAME_QUANTISED
-            if compared.came_quantised
-            else self._memory(fp32, ReferenceTarget.origin),
+            memory_fp32=self._memory(fp32, ReferenceTarget.origin) if fp32 else self._no_float(),
             memory_int8=memory_int8,
             sizes=self._sizes(),
             machines=self._machines(origin),
@@ -145,6 +141,20 @@ class WriteReport(Stage):
 
     def _latency(self, measured: list[Measurement], origin: Origin) -> MeasuredLatency:
         return latency_of(measured[0], origin, self.threads) if measured else self._not_measured()
+
+    def _float_latency(self, measured: list[Measurement]) -> MeasuredLatency:
+        there_is = bool(measured) and self.fp32_is is None
+        return self._latency(measured, ReferenceTarget.origin) if there_is else self._no_float()
+
+    def _no_float(self) -> NotMeasured:
+        """Say why the float network was not timed: it is where the engine runs, or nowhere."""
+        if self.measurements.product is None:
+            return self._not_measured()
+        if self.fp32_is is not None:
+            return CAME_QUANTISED
+        return NotMeasured(
+            reason=f"the float network runs on the build machine, which is not {self.engine.target_name}"
+        )
 
     def _race(self, compared: Compared, origin: Origin) -> Race | NotMeasured:
         """Return INT8's speed against that of FP32, or on a device with FP16 against FP16."""

@@ -59,12 +59,12 @@ def judge_batches(
     """As `judge`, on batches that may be reused."""
     device = next(network.parameters()).device
     training = {module: module.training for module in network.modules()}
-    eyes = FromPixels(network, model.mean, model.std).eval().to(device)
+    on_pixels = FromPixels(network, model.mean, model.std).eval().to(device)
     confusion, loss = np.zeros((classes, classes), np.int64), 0.0
     with torch.inference_mode():
         for batch in batches:
             labels = torch.from_numpy(batch.labels)
-            logits = eyes(torch.from_numpy(batch.images).to(device)).float().cpu()
+            logits = on_pixels(torch.from_numpy(batch.images).to(device)).float().cpu()
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             np.add.at(confusion, (batch.labels, logits.argmax(1).numpy()), 1)
             advance(len(labels))

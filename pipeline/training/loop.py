@@ -66,7 +66,7 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
             evaluation = dataset.split("evaluation")
             with progress.task("evaluate", len(evaluation)) as advance:
                 judgement = judge(network, model, evaluation, advance)
-            folder.write("evaluation.json", json.dumps(_told_to_machines(judgement, dataset.classes)))
+            folder.write("evaluation.json", json.dumps(_as_json(judgement, dataset.classes)))
         run.draw(history, judgement, finished=True)
     return TrainResult(weights, tuple(history), judgement)
 
@@ -101,7 +101,7 @@ class Run:
                 self.folder.keep_best(trainer.outcome)
             self.folder.save(trainer, history)
             self.draw(history, None, finished=False)
-            self.progress.say(_told(record, config.epochs))
+            self.progress.say(_epoch_line(record, config.epochs))
         return history
 
     def best(self) -> nn.Module:
@@ -120,7 +120,7 @@ class Run:
         )
 
 
-def _told(record: EpochRecord, epochs: int) -> str:
+def _epoch_line(record: EpochRecord, epochs: int) -> str:
     watched = record.watched
     seen = f"  {watched.images.replace('_', ' ')} {watched.accuracy:.2%}" if watched else ""
     return (
@@ -129,7 +129,7 @@ def _told(record: EpochRecord, epochs: int) -> str:
     )
 
 
-def _told_to_machines(judgement: Judgement, classes: tuple[str, ...]) -> dict[str, object]:
+def _as_json(judgement: Judgement, classes: tuple[str, ...]) -> dict[str, object]:
     return {
         "right": judgement.right,
         "evaluated": judgement.seen,

@@ -44,8 +44,8 @@ def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]
                 weight_type=quantization.QuantType.QInt8,
             )
         except Exception as error:  # whatever its own code raises: no figure is no reason to stop a build
-            said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-            raise EngineError(f"onnxruntime's quantize_static refuses the network: {said}") from error
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+            raise EngineError(f"onnxruntime's quantize_static refuses the network: {reason}") from error
 
 
 def _inputs(

@@ -62,9 +62,9 @@ class EmulatedRunner:
         ]
         result = subprocess.run(command, input=data, capture_output=True, check=False)
         if result.returncode:
-            said = (result.stdout + result.stderr).decode(errors="replace")[-500:]
+            output = (result.stdout + result.stderr).decode(errors="replace")[-500:]
             raise EngineError(
-                f"{self.engine} failed under {QEMU} -cpu {self.cpu}: {said or result.returncode}"
+                f"{self.engine} failed under {QEMU} -cpu {self.cpu}: {output or result.returncode}"
             )
         return result.stdout
 

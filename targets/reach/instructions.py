@@ -52,8 +52,8 @@ def count_executed(cpu: str, plugin: Path, command: Sequence[str], data: bytes =
     """
     emulated = [QEMU, "-cpu", cpu, "-plugin", str(plugin), *command]
     done = subprocess.run(emulated, input=data, capture_output=True, check=False)
-    said = re.search(rb"instructions (\d+)", done.stderr)
-    if done.returncode or not said:
+    counted = re.search(rb"instructions (\d+)", done.stderr)
+    if done.returncode or not counted:
         reason = done.stderr.decode(errors="replace")[-500:] or f"exit code {done.returncode}"
         raise EngineError(f"counting the instructions of {command} under {QEMU} -cpu {cpu} failed: {reason}")
-    return int(said[1]), done.stdout
+    return int(counted[1]), done.stdout

@@ -23,15 +23,15 @@ def text(path):
     except (IOError, OSError):
         return ""
 cpu = text("/proc/cpuinfo")
-def told(*keys):
+def values_of(*keys):
     return [line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.split(":")[0].strip() in keys]
 disk = os.statvfs(os.path.expanduser("~"))
 memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 print(json.dumps(dict(
     python=list(sys.version_info[:3]), machine=platform.machine(), system=platform.platform(),
-    board=text("/proc/device-tree/model") or (told("model name", "Model") or [""])[0],
-    cpu_parts=sorted(set(told("CPU part"))),
-    cpu_flags=sorted(set(" ".join(told("flags", "Features")).split())),
+    board=text("/proc/device-tree/model") or (values_of("model name", "Model") or [""])[0],
+    cpu_parts=sorted(set(values_of("CPU part"))),
+    cpu_flags=sorted(set(" ".join(values_of("flags", "Features")).split())),
     cores=len(os.sched_getaffinity(0)), memory_bytes=memory, free_bytes=disk.f_bavail * disk.f_frsize,
     numpy=version("numpy"), opencv=version("cv2"), onnxruntime=version("onnxruntime"),
 )))

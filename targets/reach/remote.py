@@ -41,9 +41,9 @@ def open_remote(device: SshDevice, engine: Path, threads: int) -> Iterator[Engin
     remote = sent(device, engine)
     tested = device.run([f"./{remote}", "selftest"], timeout_s=600)
     if tested.returncode:
-        said = (tested.stdout + tested.stderr).strip()[-500:]
+        output = (tested.stdout + tested.stderr).strip()[-500:]
         raise EngineError(
-            f"{device.address}: the engine's self-test failed there: {said or tested.returncode}"
+            f"{device.address}: the engine's self-test failed there: {output or tested.returncode}"
         )
     metadata, _ = read_engine(engine)
     command = [f"./{remote}", "logits", "--threads", str(threads)]

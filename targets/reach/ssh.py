@@ -127,9 +127,9 @@ class SshDevice:
 
     def failure(self, argv: Sequence[str], done: Finished) -> DeviceCommandFailed:
         """Return the error that says how a command failed."""
-        said = (done.stderr.strip() or done.stdout.strip())[-1000:] or "it said nothing"
+        message = (done.stderr.strip() or done.stdout.strip())[-1000:] or "no output"
         return DeviceCommandFailed(
-            f"{self.address}: {_told(argv)} failed with exit code {done.returncode}: {said}"
+            f"{self.address}: {_shown(argv)} failed with exit code {done.returncode}: {message}"
         )
 
     def send(self, local: Path, remote: str, on_bytes: Callable[[int], None] | None = None) -> None:
@@ -168,11 +168,11 @@ class SshDevice:
         """Return the error with the reason why a started command has ended."""
         with contextlib.suppress(BrokenPipeError):
             _, stderr = child.communicate()
-        said = stderr.decode(errors="replace")
+        message = stderr.decode(errors="replace")
         if child.returncode == SSH_FAILED:
-            return self._failed(said)
+            return self._failed(message)
         return DeviceCommandFailed(
-            f"{self.address}: the command ended with code {child.returncode}: {said.strip()[-500:]}"
+            f"{self.address}: the command ended with code {child.returncode}: {message.strip()[-500:]}"
         )
 
     def _ssh(
@@ -185,18 +185,18 @@ class SshDevice:
         child = self.start(command)
         done = follow(child, stdin, on_line, timeout_s)
         if done is None:
-            raise DeviceTimeout(f"{self.address}: {_told(command)} took longer than {timeout_s:g} s.")
+            raise DeviceTimeout(f"{self.address}: {_shown(command)} took longer than {timeout_s:g} s.")
         stdout, stderr = done
-        said = stderr.decode(errors="replace")
-        if child.returncode == SSH_FAILED and not said.endswith(ITS_OWN):
-            raise self._failed(said)
-        return child.returncode, stdout, said.removesuffix(ITS_OWN)
+        message = stderr.decode(errors="replace")
+        if child.returncode == SSH_FAILED and not message.endswith(ITS_OWN):
+            raise self._failed(message)
+        return child.returncode, stdout, message.removesuffix(ITS_OWN)
 
-    def _failed(self, said: str) -> DeviceError:
+    def _failed(self, message: str) -> DeviceError:
         """Return the error for ssh's last output, which is empty if the server's process was killed."""
-        found = diagnose(said, self.address.destination, str(self.address))
+        found = diagnose(message, self.address.destination, str(self.address))
         return found or ConnectionCut(
-            f"{self.address}: the connection was cut. {said.strip()[-500:]}".strip()
+            f"{self.address}: the connection was cut. {message.strip()[-500:]}".strip()
         )
 
     def _client(self) -> list[str]:
@@ -220,7 +220,7 @@ class SshDevice:
         ]
 
 
-def _told(command: Sequence[str]) -> str:
+def _shown(command: Sequence[str]) -> str:
     """Return a command for messages: without the wrapper, and shortened to one line."""
     own = command[4:] if command[2:3] == [_WATCHED] else command
     return shlex.join(own).partition("\n")[0][:200]

@@ -27,8 +27,8 @@ _MEANINGS: tuple[tuple[tuple[str, ...], Callable[[str], DeviceError], str], ...]
     (
         ("Permission denied (", "Too many authentication failures", "no mutual signature"),
         AuthenticationFailed,
-        "it accepts none of your keys: {said}. Set one up with `ssh-copy-id {destination}`, and load it into"
-        " an agent if it has a passphrase.",
+        "it accepts none of your keys: {message}. Set one up with `ssh-copy-id {destination}`, and load it"
+        " into an agent if it has a passphrase.",
     ),
     (
         (
@@ -41,7 +41,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], Callable[[str], DeviceError], str], ...]
             "kex_exchange_identification",
         ),
         DeviceUnreachable,
-        "it cannot be reached: {said}. Is it on, in this network, and does it run an SSH server?",
+        "it cannot be reached: {message}. Is it on, in this network, and does it run an SSH server?",
     ),
     (
         (
@@ -52,7 +52,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], Callable[[str], DeviceError], str], ...]
             "not responding",
         ),
         ConnectionCut,
-        "the connection was cut: {said}. Try again; files continue where they stopped.",
+        "the connection was cut: {message}. Try again; files continue where they stopped.",
     ),
 )
 """Parts of ssh's message, of which the first match decides; the error; its text."""
@@ -62,7 +62,7 @@ def diagnose(stderr: str, destination: str, address: str) -> DeviceError | None:
     """Return the error for ssh's last output; None if it is not known."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     for words, error, text in _MEANINGS:
-        said = next((line for line in lines if any(word in line for word in words)), None)
-        if said is not None:
-            return error(f"{address}: " + text.format(said=said.rstrip("."), destination=destination))
+        message = next((line for line in lines if any(word in line for word in words)), None)
+        if message is not None:
+            return error(f"{address}: " + text.format(message=message.rstrip("."), destination=destination))
     return None

@@ -29,8 +29,8 @@ def follow(
     alive. The child is always ended.
     """
     assert child.stdin is not None and child.stdout is not None and child.stderr is not None  # noqa: S101, PT018
-    said: list[bytes] = []
-    error = threading.Thread(target=lambda pipe: said.append(pipe.read()), args=(child.stderr,))
+    stderr: list[bytes] = []
+    error = threading.Thread(target=lambda pipe: stderr.append(pipe.read()), args=(child.stderr,))
     error.start()
     if stdin is not None:
         threading.Thread(target=_feed, args=(child.stdin, stdin), daemon=True).start()
@@ -38,7 +38,7 @@ def follow(
         output = b"".join(_read(child.stdout, on_line))
         child.wait()
         error.join()
-    return None if expired.is_set() else (output, said[0])
+    return None if expired.is_set() else (output, stderr[0])
 
 
 def _feed(pipe: IO[bytes], data: bytes | Readable) -> None:

@@ -96,12 +96,12 @@ def _script(device: Device, script: str, *arguments: str, stdin: Readable | None
     """Run a shell script with arguments on the device; return what it printed. Raises a DeviceError."""
     done = device.run(["sh", "-c", script, "edgec", *arguments], stdin=stdin)
     if done.returncode or "No space left" in done.stderr:
-        said = done.stderr.strip()[-500:] or f"exit code {done.returncode}"
-        if "No space left" in said or "Disk quota exceeded" in said:
+        reason = done.stderr.strip()[-500:] or f"exit code {done.returncode}"
+        if "No space left" in reason or "Disk quota exceeded" in reason:
             raise DeviceDiskFull(
-                f"The device has no room for {arguments[0]}: {said}. Free some, and try again."
+                f"The device has no room for {arguments[0]}: {reason}. Free some, and try again."
             )
-        raise DeviceCommandFailed(f"{arguments[0]} cannot be copied: {said}")
+        raise DeviceCommandFailed(f"{arguments[0]} cannot be copied: {reason}")
     return done.stdout.strip()
 
 

@@ -145,8 +145,8 @@ def step(device: SshDevice, arguments: Sequence[str], say: Callable[[str], None]
 
     done = device.run(["python3", tool(device), *arguments], on_line=on_line)
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise EngineError(f"{device.address}: {said[-1]}")
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise EngineError(f"{device.address}: {lines[-1]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 

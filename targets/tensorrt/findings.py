@@ -12,13 +12,13 @@ def findings(found: dict[str, Any]) -> tuple[Check, ...]:
     int8, fp16 = found["latency"]["int8"], found["latency"]["fp16"]
     clocks = "clocks locked" if found["clocks_locked"] else "clocks not locked"
     graphs = "as CUDA graphs" if found["cuda_graphs"] else "without CUDA graphs"
-    said = [
+    messages = [
         ("end to end", f"INT8 {_quantiles(int8['end_to_end'])}; FP16 {_quantiles(fp16['end_to_end'])}"),
         ("computing alone", f"INT8 {_quantiles(int8['compute'])}; FP16 {_quantiles(fp16['compute'])}"),
         ("circumstances", f"{clocks}, power mode {found['facts']['power_mode'] or 'unknown'}, {graphs}"),
         ("INT8 engine", _layers(found["layers"]["int8"])),
     ]
-    return tuple(Check(name, "passed", message) for name, message in said)
+    return tuple(Check(name, "passed", message) for name, message in messages)
 
 
 def _quantiles(one: dict[str, Any]) -> str:

@@ -69,10 +69,10 @@ def check_placement(int8_model: Path) -> None:
     if any(p.key == BROUGHT for p in model.metadata_props):
         findings = [finding for finding in findings if not finding.costs_time]
     if findings:
-        raise EngineError(f"TensorRT would not run this graph as INT8:\n{_told(findings)}{_advice(model)}")
+        raise EngineError(f"TensorRT would not run this graph as INT8:\n{_listed(findings)}{_advice(model)}")
 
 
-def _told(findings: Sequence[LintFinding]) -> str:
+def _listed(findings: Sequence[LintFinding]) -> str:
     """One line for each broken rule, with its nodes: a wrong scale is found at its Q and its DQ."""
     nodes: dict[tuple[str, str], list[str]] = {}
     for finding in findings:

@@ -74,8 +74,8 @@ def _compile(model: Path, capability: str, log: Path) -> dict[str, str]:
         )
     outcome: dict[str, str] = json.loads(child.stdout.splitlines()[-1])
     if outcome["stage"] != "built":
-        said = [error for error in outcome["errors"] if not any(word in error for word in HARMLESS)]
+        errors = [error for error in outcome["errors"] if not any(word in error for word in HARMLESS)]
         verb = "read" if outcome["stage"] == "parse" else "compile"
-        reasons = "\n".join(f"  {error}" for error in said[:5]) or "  it did not say why"
+        reasons = "\n".join(f"  {error}" for error in errors[:5]) or "  it did not say why"
         raise EngineError(f"TensorRT-RTX {outcome['version']} cannot {verb} {model.name}:\n{reasons}")
     return outcome

@@ -150,8 +150,8 @@ class ArmTarget(IntegerTarget):
         except TargetUnavailable as error:
             stand_in = "Until then figures are from this machine's engine, compiled from the same integers."
             return Check(name, "skipped", f"Not checked: {error} {stand_in}")
-        said = EmulatedRunner(engine, self.board.emulated_cpu).selftest()
-        return Check(name, "passed", f"{emulator.QEMU} -cpu {self.board.emulated_cpu}, self-test: {said}")
+        output = EmulatedRunner(engine, self.board.emulated_cpu).selftest()
+        return Check(name, "passed", f"{emulator.QEMU} -cpu {self.board.emulated_cpu}, self-test: {output}")
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:
         """Count the instructions of one inference on one thread, emulated. Raises EngineError."""
@@ -190,20 +190,20 @@ def host_isa() -> Isa:
     Raises TargetUnavailable if there is none, or if the machine does not have the named one.
     """
     flags, machine = cpu_flags(), platform.machine()
-    here = [isa for isa in ISAS.values() if isa.triple.startswith(machine) and NEEDED[isa.name] <= flags]
+    available = [isa for isa in ISAS.values() if isa.triple.startswith(machine) and NEEDED[isa.name] <= flags]
     wanted = os.environ.get(LIMIT)
-    if wanted and wanted not in [isa.name for isa in here]:
-        has = ", ".join(isa.name for isa in here) or "none of ours"
+    if wanted and wanted not in [isa.name for isa in available]:
+        has = ", ".join(isa.name for isa in available) or "none of ours"
         raise TargetUnavailable(
             f"{LIMIT} is {wanted!r}; this machine's instruction sets are {has}. Name one of these, or"
             " unset it."
         )
-    if not here:
+    if not available:
         raise TargetUnavailable(
             f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with "
             "AVX2, or 64-bit ARM. Use --target reference."
         )
-    return ISAS[wanted] if wanted else here[0]
+    return ISAS[wanted] if wanted else available[0]
 
 
 def check_toolchain() -> None:

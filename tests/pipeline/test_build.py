@@ -296,5 +296,9 @@ def test_a_board_that_is_not_here_is_emulated_and_gets_no_latency(
     report = rebuilt(edgec, tmp_path / "out", "--config", fewer, "--target", "rpi5")["report"]
     assert report["accuracy"]["int8_origin"] == "emulator"
     assert report["latency_int8"]["kind"] == report["memory_int8"]["kind"] == "not measured"
+    # what this machine takes for FP32 says nothing about a Pi
+    assert report["latency_fp32"]["kind"] == report["memory_fp32"]["kind"] == "not measured"
+    assert report["compared"] == []
+    assert report["end_to_end"] is None
     assert report["instructions_int8"]["per_inference"] > 1_000_000
     assert "cortex-a76" in report["instructions_int8"]["machine"]

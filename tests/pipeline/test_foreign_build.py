@@ -162,7 +162,7 @@ def test_doctor_shows_candidates_on_a_picture_and_writes_none_that_is_not_clear(
 
 def test_doctor_names_what_it_cannot_read(net: Path, edgec: Edgec, tmp_path: Path) -> None:
     for arguments, told in (
-        (("doctor", net.with_suffix(".pt")), "is no .onnx file"),
+        (("doctor", net.with_suffix(".pt")), "is not an .onnx file"),
         (("doctor", net, "--image", tmp_path / "none.png"), "none.png cannot be read"),
         (("doctor", tmp_path / "none.onnx"), "is not a valid ONNX model"),
     ):

@@ -70,14 +70,14 @@ def _of_sparse(sparse: Iterable[SparseTensorProto]) -> Iterator[TensorProto]:
 
 def _place(path: Path, tensor: TensorProto) -> tuple[str, int]:
     """Return the data file of a tensor, and the offset at which the tensor ends; 0 if that is not given."""
-    said = {entry.key: entry.value for entry in tensor.external_data}
+    entries = {entry.key: entry.value for entry in tensor.external_data}
     try:
-        offset, length = (int(said.get(key) or 0) for key in ("offset", "length"))
+        offset, length = (int(entries.get(key) or 0) for key in ("offset", "length"))
     except ValueError as error:
         raise CheckpointError(
             f"{path}: the offset or length of the tensor {tensor.name!r} is not a number."
         ) from error
-    location = said.get("location", "")
+    location = entries.get("location", "")
     if offset < 0 or length < 0 or not PurePosixPath(location).parts or "\0" in location:
         raise CheckpointError(
             f"{path}: the tensor {tensor.name!r} has the offset {offset} and length {length} in the data file"

@@ -58,7 +58,10 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
 def _check_shape(source: ForeignModel, found: Input) -> None:
     height, width, channels = source.input_shape
     sides = found.sides(source.layout)
-    if any(there not in (None, said) for there, said in zip(sides, source.input_shape, strict=True)):
+    if any(
+        in_graph not in (None, described)
+        for in_graph, described in zip(sides, source.input_shape, strict=True)
+    ):
         raise CheckpointError(
             f"{source.path}: its input {found.name!r} is {found}; {description_file(source.path)} says"
             f" {source.layout} with height {height}, width {width} and {channels} channels."

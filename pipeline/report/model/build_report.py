@@ -14,6 +14,7 @@ from pipeline.report.sections.accuracy import Accuracy, AccuracySection
 from pipeline.report.sections.class_accuracy import ClassAccuracySection
 from pipeline.report.sections.compared_runs import ComparedRun, ComparedRunSection
 from pipeline.report.sections.diagnosis import Diagnosis, DiagnosisSection
+from pipeline.report.sections.end_to_end import EndToEnd, EndToEndSection
 from pipeline.report.sections.float_stand_in import FloatStandInSection
 from pipeline.report.sections.int8_coverage import Coverage, Int8CoverageSection, MixedPrecision
 from pipeline.report.sections.latency import (
@@ -60,6 +61,7 @@ class Report(Record):
     compared: tuple[ComparedRun, ...] = ()  # what was timed in alternation with INT8
     no_peer: str | None = None  # why onnxruntime's own INT8 is not among them
     fitting: PictureFitting | None = None
+    end_to_end: EndToEnd | None = None  # None: the engine does not run on the build machine
     recommendation: Recommendation | None = None  # None: there was only one engine to choose from
     instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory
@@ -111,6 +113,7 @@ SECTIONS: tuple[ReportSection[Report], ...] = (
     PixelSection(),
     PictureFittingSection(),
     LatencySection(),
+    EndToEndSection(),
     ComparedRunSection(),
     SizeSection(),
     ClassAccuracySection(),

@@ -182,10 +182,10 @@ def _build(version: Path) -> None:
 
 def run_selftest(version: Path) -> dict[str, Any]:
     """Run the version's own self-test in a process of its own. Raises InstallError with what it said."""
-    said = _run(
+    output = _run(
         [sys.executable, str(version / "run"), "selftest", "--json"], SELFTEST_SECONDS, "the self-test"
     )
-    result: dict[str, Any] = json.loads(said)
+    result: dict[str, Any] = json.loads(output)
     return result
 
 
@@ -195,8 +195,8 @@ def _run(command: Sequence[str], seconds: float, what: str) -> str:
     except subprocess.TimeoutExpired:
         raise InstallError(f"{what} did not end within {seconds:g} s, so nothing was switched") from None
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-1000:] or f"it ended with code {done.returncode}"
-        raise InstallError(f"{what} failed, so nothing was switched: {said}")
+        output = (done.stderr or done.stdout).strip()[-1000:] or f"it ended with code {done.returncode}"
+        raise InstallError(f"{what} failed, so nothing was switched: {output}")
     return done.stdout
 
 

@@ -149,7 +149,7 @@ class Loop:
         self._finished: deque[float] = deque(maxlen=1000)
         self._device: dict[str, Any] = {}
         self._looked = float("-inf")
-        self._told = ""
+        self._printed = ""
         self._arrived = time.monotonic()
 
     def run(self, capture: Capture) -> None:
@@ -238,10 +238,10 @@ class Loop:
 
     def _tell(self, state: CaptureState) -> None:
         """Print to the terminal when the source is lost or found again."""
-        said = f"{state.status}  {state.text}"
-        if said != self._told:
-            self._told = said
-            print(said, file=sys.stderr, flush=True)
+        line = f"{state.status}  {state.text}"
+        if line != self._printed:
+            self._printed = line
+            print(line, file=sys.stderr, flush=True)
 
 
 def _device() -> dict[str, Any]:

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Sequence
 import cv2
 import numpy as np
 
+from .lettering import write
+
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
 
 WIDEST = 960  # pixels of the picture that is shown
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-WHITE, GREEN = (255, 255, 255), (30, 120, 70)
+GREEN = (30, 120, 70)
 
 
 def draw(
     image: NDArray[np.uint8], classes: Sequence[tuple[str, float]], lines: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Return a smaller copy of a picture uint8 [H, W, 3] with the classes, their bars, and lines of text.
-
-    OpenCV draws ASCII only; other letters become question marks here, but not on the page.
-    """
+    """Return a smaller copy of a picture uint8 [H, W, 3] with the classes, their bars, and lines of text."""
     scale = min(1.0, WIDEST / max(image.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     smaller = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else image.copy()
@@ -34,17 +32,12 @@ def draw(
     for name, probability in classes:
         end = round((width - 8) * probability)
         cv2.rectangle(shown, (4, y - step + 8), (4 + end, y + 4), GREEN, thickness=-1)
-        _write(shown, f"{100 * probability:5.1f} %  {name}", y, size)
+        write(shown, f"{100 * probability:5.1f} %  {name}", 8, y, size)
         y += step
     for line in lines:
-        _write(shown, line, y, 0.8 * size)
+        write(shown, line, 8, y, 0.8 * size)
         y += step
     return shown
-
-
-def _write(image: NDArray[np.uint8], text: str, y: int, size: float) -> None:
-    ascii_text = text.encode("ascii", "replace").decode()
-    cv2.putText(image, ascii_text, (8, y), FONT, size, WHITE, 1, cv2.LINE_AA)
 
 
 def jpeg(image: NDArray[np.uint8], quality: int = 80) -> bytes:

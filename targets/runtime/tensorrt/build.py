@@ -108,8 +108,8 @@ def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, ca
     with heartbeat(f"building {onnx.name}", say):
         plan = builder.build_serialized_network(network, config)
     if plan is None:
-        said = "; ".join(logger.errors[-3:]) or "it did not say why"
-        raise EngineProblem(f"TensorRT {trt.__version__} cannot build {onnx.name}: {said}")
+        reason = "; ".join(logger.errors[-3:]) or "it did not say why"
+        raise EngineProblem(f"TensorRT {trt.__version__} cannot build {onnx.name}: {reason}")
     write(cache, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
 

@@ -64,8 +64,8 @@ class Cuda:
         """Call a function of the runtime. Raises CudaError with its message."""
         code = getattr(self._library, name)(*arguments)
         if code:
-            said = self._library.cudaGetErrorString(code) or b"unknown error"
-            raise CudaError(f"{name} failed: {said.decode()} ({code})")
+            message = self._library.cudaGetErrorString(code) or b"unknown error"
+            raise CudaError(f"{name} failed: {message.decode()} ({code})")
 
     def compute_capability(self) -> str:
         """Return the GPU's architecture, such as "87". Raises CudaError without a GPU."""

@@ -143,8 +143,8 @@ def open_plan(plan: Path, trt: Any, cuda: Cuda) -> Iterator[TensorRTRunner]:
     runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
-        said = logger.errors[-1] if logger.errors else f"TensorRT {trt.__version__} refuses it"
-        raise EngineProblem(f"{plan.name} cannot be used here: {said}. Please {REBUILD}")
+        reason = logger.errors[-1] if logger.errors else f"TensorRT {trt.__version__} refuses it"
+        raise EngineProblem(f"{plan.name} cannot be used here: {reason}. Please {REBUILD}")
     try:
         runner = TensorRTRunner(trt, cuda, engine)
     except EngineProblem as error:

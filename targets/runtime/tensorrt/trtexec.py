@@ -22,8 +22,8 @@ def find_trtexec() -> str:
 
 def trtexec_version(program: str) -> str:
     """Return TensorRT's version as trtexec prints it: [TensorRT v100300] is 10.3.0, v8502 is 8.5.2."""
-    _, said = _run([program, "--help"])
-    found = re.search(r"TensorRT v(\d+)", said)
+    _, output = _run([program, "--help"])
+    found = re.search(r"TensorRT v(\d+)", output)
     if not found:
         raise EngineProblem(f"{program} does not print the version of its TensorRT")
     number = int(found.group(1))
@@ -79,9 +79,9 @@ def build_with_trtexec(
     with tempfile.TemporaryDirectory(prefix="edgec-trtexec-") as scratch:
         plan = Path(scratch) / "plan"
         with heartbeat(f"building {onnx.name} with trtexec", say):
-            code, said = _run([program, *arguments(version, onnx, precision, options, cache, plan)])
+            code, output = _run([program, *arguments(version, onnx, precision, options, cache, plan)])
         if code or not plan.is_file():
-            why = _errors(said) or f"exit code {code}"
+            why = _errors(output) or f"exit code {code}"
             raise EngineProblem(f"trtexec of TensorRT {version} cannot build {onnx.name}: {why}")
         return plan.read_bytes()
 
@@ -94,8 +94,8 @@ def _run(command: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def _errors(said: str) -> str:
+def _errors(output: str) -> str:
     """Return the last lines marked [E], without their time, or the last line if none is marked."""
-    lines = said.strip().splitlines()
+    lines = output.strip().splitlines()
     errors = [line.partition("[E] ")[2] for line in lines if "[E] " in line]
     return "; ".join(errors[-3:] or lines[-1:])

@@ -46,7 +46,7 @@ def test_a_signed_bundle_differs_in_nothing_but_the_signature(
     assert edgec("sign", signed, "--key", tmp_path / "release.key").returncode == 0
     done = edgec("verify", signed, "--rebuild", "--key", tmp_path / "release.pub")
     assert done.returncode == 0, done.stderr
-    assert "the same bytes in every file; only the signature is not there" in " ".join(done.stdout.split())
+    assert "the same bytes in every file, without the signature" in " ".join(done.stdout.split())
 
 
 def test_latency_stands_beside_the_bundle_not_in_it(out: Path) -> None:
@@ -56,6 +56,10 @@ def test_latency_stands_beside_the_bundle_not_in_it(out: Path) -> None:
     assert isinstance(beside.latency_int8, Latency)
     assert isinstance(inside.latency_int8, NotMeasured)
     assert isinstance(inside.memory_fp32, NotMeasured)
+    assert beside.end_to_end is not None
+    assert beside.end_to_end.decode is None  # Fashion-MNIST is stored as pixels
+    assert beside.end_to_end.whole.runs == beside.end_to_end.fit.runs > 0
+    assert inside.end_to_end is None
     assert (inside.accuracy, inside.subject) == (beside.accuracy, beside.subject)
 
 
@@ -68,7 +72,7 @@ def test_what_is_not_as_it_was_is_named(edgec: Edgec, out: Path, tmp_path: Path)
     done = edgec("verify", out / BUNDLE, "--rebuild", "--data", data)
     assert done.returncode == 1
     said = " ".join(done.stdout.split())
-    assert "other bytes in engine/model.int8.onnx, " in said
+    assert "different bytes in engine/model.int8.onnx, " in said
     assert "calibration images not the same" in said
     assert "evaluation images" not in said
 

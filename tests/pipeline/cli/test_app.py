@@ -42,7 +42,7 @@ def test_output_that_a_full_disk_does_not_take(arguments: list[str]) -> None:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         1,
-        "edgec: What it prints cannot be written: No space left on device.\n",
+        "edgec: The output cannot be written: No space left on device.\n",
     )
 
 

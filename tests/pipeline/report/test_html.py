@@ -14,6 +14,7 @@ from pipeline.report.sections.accuracy import Accuracy
 from pipeline.report.sections.int8_coverage import Coverage, LayerTimes, TimedLayer
 from pipeline.report.sections.layer_sensitivity import LayerSensitivity
 from targets.base import Origin
+from tests.browser import browser
 from tests.pipeline.report.browser import Page, barriers, browse, dimensions, in_a_browser
 from tests.pipeline.report.samples import CPU, advised, pixel_accuracy, pixel_report, report, robustness
 
@@ -97,6 +98,15 @@ def test_a_loss_has_one_sign_for_the_whole_and_for_each_class() -> None:
         assert "Drop, points" in whole[whole.index("Class") :]
 
 
+SCRIPT = (Path(report_html.__file__).parent / "templates/report.js").read_text().strip()
+
+
+def scripts(page: str) -> list[str]:
+    """What a browser would run."""
+    assert len(Page(page).all("script")) == page.count("<script")
+    return [script.strip() for script in re.findall(r"<script>(.*?)</script>", page, re.DOTALL)]
+
+
 @pytest.fixture(params=CASES, scope="module")
 def page(request: pytest.FixtureRequest) -> str:
     return render_html(CASES[request.param]())
@@ -106,7 +116,11 @@ def test_nothing_is_fetched_from_anywhere(page: str) -> None:
     for _, attributes in Page(page).elements:
         for name in ("src", "href", "srcset", "data", "action", "poster"):
             assert re.match(r"(data:|#)", attributes.get(name) or "#"), attributes
-    assert not re.search(r"url\(|@import|<script|<iframe|<object", page)
+    assert not re.search(r"url\(|@import|<iframe|<object", page)
+    assert scripts(page) == [SCRIPT]
+    assert not re.search(
+        r"fetch|XMLHttpRequest|WebSocket|import\(|https?://(?!www\.w3\.org/2000/svg)", SCRIPT
+    )
 
 
 def test_it_can_be_read_without_seeing_it(page: str) -> None:
@@ -141,7 +155,7 @@ def test_names_are_shown_and_never_interpreted() -> None:
     subject = shown.subject.replace(model=nasty[0], target=nasty[1])
     page = render_html(shown.replace(subject=subject))
     found = Page(page)
-    assert not found.all("script")
+    assert scripts(page) == [SCRIPT]
     assert all((image["src"] or "").startswith("data:image/png;base64,") for image in found.all("img"))
     assert all(name in found.text for name in nasty)
 
@@ -231,6 +245,45 @@ def test_a_report_of_pixels_fits_a_phone_and_has_no_barrier(tmp_path: Path) -> N
     console, scroll_width, client_width, _ = dimensions(page, 375, tmp_path)
     assert (console, scroll_width) == ("", client_width)
     assert barriers(page, 375, tmp_path) == ""
+
+
+@in_a_browser
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_summary_is_copied_as_a_picture_of_what_is_shown(scheme: str, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(render_html(report()), encoding="utf-8")
+    with browser(tmp_path / "profile") as tab:
+        tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        tab.open(file.as_uri())
+        tab.wait_for("!document.getElementById('copy-summary').hidden")
+        size = tab.evaluate(
+            "(({width, height}) => [width, height])(document.querySelector('header').getBoundingClientRect())"
+        )
+        encoded = tab.evaluate(
+            "summaryPicture().then(picture => picture.arrayBuffer())"
+            ".then(bytes => Array.from(new Uint8Array(bytes)))"
+        )
+        tab.evaluate("document.getElementById('copy-summary').click()")
+        told = tab.wait_for("document.getElementById('copied').textContent")
+        assert tab.problems == []
+    assert told in ("Copied.", "Saved as summary.png.")
+    picture = cv2.imdecode(np.array(encoded, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape[1] == 2 * np.ceil(size[0])
+    assert picture.shape[0] >= 2 * size[1]
+    pixels = picture[:, :, ::-1].reshape(-1, 3)
+    css = (Path(report_html.__file__).parent / "templates/report.css").read_text().split(":root {")
+    shown = dict(re.findall(r"--([a-z0-9-]+): #([0-9a-f]{6})", css[1 + (scheme == "dark")].split("}")[0]))
+    for name, share in (
+        ("page", 0.05),
+        ("pass-soft", 0.1),
+        ("raised", 0.05),
+        ("ink", 0.001),
+        ("pass", 0.001),
+    ):
+        colour = [int(shown[name][place : place + 2], 16) for place in (0, 2, 4)]
+        assert (np.abs(pixels.astype(int) - colour).max(axis=1) <= 2).mean() > share, name
 
 
 COLUMNS = """<!doctype html><meta charset="utf-8"><style>body{{margin:0}}iframe{{border:0}}</style>

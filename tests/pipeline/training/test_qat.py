@@ -117,7 +117,7 @@ def test_a_build_takes_the_trained_graph_and_refuses_what_it_cannot_do_with_it(
     assert subject["recipe"] == settings.recipe
     refused = edgec(*asked, "--recipe", "w8a8_asym")
     assert refused.returncode == 2
-    assert "calibration.recipe cannot be done" in refused.stderr
+    assert "calibration.recipe cannot be used" in refused.stderr
     again = edgec(*asked, "--json")
     assert all(step["cached"] for step in json.loads(again.stdout)["steps"])
 

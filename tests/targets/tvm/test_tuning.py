@@ -194,8 +194,8 @@ def test_candidates_are_timed_on_a_device_that_is_reached_over_ssh(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.onnx"], "no file that can be read"),
-        (["MODEL", "--target", "jetson"], "Tuned are: host, "),
+        (["missing.onnx"], "cannot be read"),
+        (["MODEL", "--target", "jetson"], "Allowed: host, "),
         (["MODEL", "--device", "ssh://pi"], "--device needs the target"),
     ],
 )
