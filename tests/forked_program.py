@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -49,7 +48,7 @@ class ForkedProgram:
 
 
 def serve(streams: Sequence[str]) -> None:
-    """Fork for each line of standard input, and answer with an exit code."""
+    """Fork for each line of standard input, and answer with an exit code. The children end by themselves."""
     import importlib
 
     for name in LOADED:
@@ -58,15 +57,14 @@ def serve(streams: Sequence[str]) -> None:
         assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork would lose threads"
         child = os.fork()
         if child == 0:
-            os._exit(_in_the_child(json.loads(line), streams))
+            _be_the_program(json.loads(line), streams)
+            return
         sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
         sys.stdout.flush()
 
 
-def _in_the_child(asked: list[str], streams: Sequence[str]) -> int:
-    """Be `python -m pipeline`; return the exit code."""
-    import atexit
-
+def _be_the_program(asked: Sequence[str], streams: Sequence[str]) -> None:
+    """Be `python -m pipeline` in a folder, with arguments."""
     from pipeline.__main__ import main
 
     os.chdir(asked[0])
@@ -74,17 +72,4 @@ def _in_the_child(asked: list[str], streams: Sequence[str]) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, path in enumerate(streams, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    try:
-        main()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            sys.stderr.write(f"{end.code}\n")
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return code
+    main()

@@ -7,9 +7,11 @@ The hook hears what Python opens, also in C modules that go through it. It does 
 opens in C++: that are model files, whose data files `external_files` has named before.
 """
 
+import importlib
 import json
 import os
 import pickle
+import pkgutil
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -20,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.damage import make_input
+from pipeline import stages
 from pipeline.build.plan import Build
 from pipeline.cache.digest import InputFile
 from pipeline.cache.own_code import ROOT
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
-from pipeline.cache.store import Store
 from pipeline.config import BuildConfig, load_config
 from pipeline.data.split import Split
 from pipeline.models.zoo import find_model
@@ -63,7 +65,7 @@ def zipped_pictures(work: Path) -> Options:
 
 
 def segmentation(work: Path) -> Options:
-    from tests.pipeline.test_segmentation_build import masked, net
+    from tests.pipeline.segmentation import masked, net
 
     path = net(work)
     masked(work / "data", "train", 8)
@@ -172,6 +174,12 @@ LOCATIONS: list[Path] = []
 """Where the data set of the build at hand lies."""
 
 
+def _kinds(kind: type[Stage]) -> Iterator[type[Stage]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _kinds(one)
+
+
 class Listener:
     """Notes what is opened below some folders while a stage runs."""
 
@@ -179,19 +187,23 @@ class Listener:
         self.watched: tuple[Path, ...] = ()
         self.running: list[tuple[str, set[Path]]] = []
         self.heard: list[tuple[str, str, bool]] = []
-        self._run = Store._run
-        listener = self
-
-        def run(store: Store, stage: Stage, *rest: Any) -> Any:  # noqa: ANN401 - as the store calls it
-            values = [getattr(stage, field.name) for field in fields(stage)]
-            listener.running.append((stage.name, {path.resolve() for path in files_of(values)}))
-            try:
-                return listener._run(store, stage, *rest)
-            finally:
-                listener.running.pop()
-
-        Store._run = run  # type: ignore[assignment, method-assign]
+        for module in pkgutil.iter_modules(stages.__path__):
+            importlib.import_module(f"{stages.__name__}.{module.name}")
+        for kind in _kinds(Stage):
+            if "run" in vars(kind):
+                kind.run = self._noting(kind.run)  # type: ignore[method-assign]
         sys.addaudithook(self._hook)
+
+    def _noting(self, run: Callable[..., None]) -> Callable[..., None]:
+        def noted(stage: Stage, *rest: object) -> None:
+            values = [getattr(stage, field.name) for field in fields(stage)]
+            self.running.append((stage.name, {path.resolve() for path in files_of(values)}))
+            try:
+                run(stage, *rest)
+            finally:
+                self.running.pop()
+
+        return noted
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" or not self.running or not isinstance(arguments[0], str | bytes | os.PathLike):
