@@ -225,9 +225,8 @@ def main(folder: Path) -> None:
         listener.watched, listener.heard = (work, EMBEDDED), []
         made = build(options | {"out": work / "out"})
         _ = made.report, made.bundle
-        inputs = [str(file.path.resolve()) for file in (made.checkpoint, *made.checkpoint.parts)]
         found[name] = {
-            "inputs": inputs,
+            "model": str(made.checkpoint.path.resolve()),
             "stages": [step.stage for step in made.steps],
             "heard": listener.heard,
         }

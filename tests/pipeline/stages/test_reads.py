@@ -24,7 +24,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stage_opens_nothing_but_its_inputs(kind: str, builds: dict[str, Any]) -> None:
     heard = builds[kind]["heard"]
-    assert {path for _, path, _ in heard} >= set(builds[kind]["inputs"]), "the hook hears them"
+    assert builds[kind]["model"] in {path for _, path, _ in heard}, "the hook hears"
     assert [(stage, path) for stage, path, is_input in heard if not is_input] == []
 
 
