@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.bundle.contents import verify
 from pipeline.errors import BundleError
 from pipeline.progress import Progress
+from targets.devices import boards
 from targets.errors import DeviceError
 from targets.reach.probe import probe
 from targets.reach.ssh import SshDevice
@@ -58,7 +59,8 @@ def deploy(
     """
     manifest = verify(bundle, trusted).manifest
     facts = probe(device)
-    lacks = facts.missing()
+    board = boards().get(manifest.target)
+    lacks = [*(facts.misfit(board.isa, board.name) if board else ()), *facts.missing()]
     if lacks:
         raise DeviceError(f"{device.address} cannot run a bundle: {'; '.join(lacks)}.")
     size = bundle.stat().st_size
