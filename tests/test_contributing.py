@@ -57,5 +57,7 @@ def test_the_readme_names_the_folders_that_are_there_and_no_others() -> None:
     assert [folder for folder in told if not (ROOT / folder).is_dir()] == []
     packages = ("pipeline", "targets", "calibration")
     folders = [path for package in packages for path in (ROOT / package).iterdir() if path.is_dir()]
-    names = {path.relative_to(ROOT).as_posix() for path in folders if not path.is_symlink()}
-    assert {name for name in names if not name.endswith("__pycache__")} <= {name.rstrip("/") for name in told}
+    existing = {path.relative_to(ROOT).as_posix() for path in folders if not path.is_symlink()}
+    assert {name for name in existing if not name.endswith("__pycache__")} <= {
+        name.rstrip("/") for name in told
+    }
