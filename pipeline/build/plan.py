@@ -235,7 +235,8 @@ class Build(Request):
         if not self.target.runs_here:
             return None
         latency = self.config.latency
-        stage = TimePictures(self.engine, self.seen(self.evaluation), latency.threads, latency.seconds)
+        images = self.seen(self.evaluation)
+        stage = TimePictures(self.engine, images, self.classes, latency.threads, latency.seconds)
         return ReportPart(self._make(stage))
 
     @cached_property

@@ -14,6 +14,7 @@ from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.lookup import LookupKernel
 from targets.tvm.kernels.pair import PairKernel
+from targets.tvm.kernels.rectify import RectifyKernel
 from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.two_operands import TwoOperandKernel
@@ -72,7 +73,7 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
     match step.kernel:
         case DepthwiseKernel() | ConvKernel(logits=False) as kernel:
             found = _by_convolution(step, kernel, items)
-        case CopyKernel() | LookupKernel() as kernel:
+        case CopyKernel() | LookupKernel() | RectifyKernel() as kernel:
             found = Touched(
                 (_pixels(step.x, items, kernel.x, kernel),), (_pixels(step.y, items, kernel.y, kernel),)
             )
@@ -115,7 +116,10 @@ def _rows(address: int, rows: range, stride: int, size: int) -> Bytes:
 
 
 def _pixels(
-    address: int, rows: range, strides: Strides, kernel: LookupKernel | TwoOperandKernel | CopyKernel
+    address: int,
+    rows: range,
+    strides: Strides,
+    kernel: LookupKernel | RectifyKernel | TwoOperandKernel | CopyKernel,
 ) -> Bytes:
     """All of these rows of pixels."""
     return _rows(address, rows, strides.row, (kernel.width - 1) * strides.pixel + kernel.channels)

@@ -18,6 +18,7 @@ from targets.tvm.integer_graph import (
     MaxPool,
     Nearest,
     Operator,
+    PixelShuffle,
     Residual,
     Tensor,
 )
@@ -152,7 +153,7 @@ class SameGrid:
     """
 
     source: Quantized
-    finish: Callable[[str], MaxPool | Assemble | Nearest]
+    finish: Callable[[str], MaxPool | Assemble | Nearest | PixelShuffle]
 
 
 Attributes = dict[str, Any]

@@ -17,6 +17,7 @@ from pipeline.models.foreign.normal_form.free_batch import fixed_batch, free_the
 from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
 from pipeline.models.foreign.normal_form.read_normal import in_normal_form
+from pipeline.models.foreign.normal_form.transposed import write_transposed_as_convolutions
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
 from pipeline.models.foreign.normalisation import begin_with_pixels, take_normalisation
 from pipeline.models.foreign.onnx_file import Input, image_input, read_onnx
@@ -46,6 +47,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     drop_ending(model, say)
     write_means_as_pooling(model)
     write_reshapes_as_flatten(model)
+    write_transposed_as_convolutions(model)
     drop_unused(model)
     start = begin_with_a_convolution(model.graph, take_normalisation(model, source, found), say)
     begin_with_pixels(model, source, start, dynamic_batch)
