@@ -18,6 +18,7 @@ from targets.tvm.kernels.rectify import RectifyKernel
 from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.two_operands import TwoOperandKernel
+from targets.tvm.kernels.widen import WidenKernel
 from targets.tvm.program import Fill, Step
 
 ALL = -1
@@ -82,7 +83,7 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
             found = Touched(both, (_pixels(step.y, items, kernel.y, kernel),))
         case ImageKernel() as kernel:
             found = Touched((), (_rows(step.y, items, kernel.stride, kernel.row),))
-        case PairKernel() | SpreadKernel() as kernel:
+        case PairKernel() | SpreadKernel() | WidenKernel() as kernel:
             read, written = kernel.reads(items), range(items.start * kernel.row, items.stop * kernel.row)
             found = Touched((_moved(read, step.x),), (_moved(written, step.y),))
         case _:
