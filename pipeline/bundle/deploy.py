@@ -81,7 +81,7 @@ def deploy(
 
 
 def _sent(device: SshDevice, bundle: Path, size: int, progress: Progress) -> str:
-    """Send a bundle and return its place on the device, a name that nobody else uses and removes."""
+    """Send a bundle and return its path on the device, a name that no other process uses or removes."""
     shared = f"{FOLDER}/incoming/{file_digest(bundle)[:16]}.edgec"
     own = shared.replace(".edgec", f".{secrets.token_hex(8)}.edgec")
     for _ in range(2):  # who sends the same bundle may remove the shared one in between

@@ -45,12 +45,12 @@ def decode(encoded: bytes, channels: int) -> Image:
         raise ImageError(damage)
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     try:
-        with listening(encoded) as heard:
+        with listening(encoded) as messages:
             image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag) if encoded else None
     except cv2.error as error:  # a picture larger than OpenCV's own limit
         raise ImageError("the decoder refuses it: " + str(error).strip().splitlines()[-1]) from None
-    if heard:
-        raise ImageError(f"the JPEG is damaged: {heard[0]}")
+    if messages:
+        raise ImageError(f"the JPEG is damaged: {messages[0]}")
     if image is None:
         raise ImageError("not a picture that OpenCV can decode" if encoded else "the file is empty")
     pixels = np.asarray(image, np.uint8)
