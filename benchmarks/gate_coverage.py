@@ -11,6 +11,7 @@ Found (summed, not simulated, so the same on every machine): from 1,000 images o
 stays at or below 2.6 %.
 """
 
+import argparse
 import math
 
 import numpy as np
@@ -58,6 +59,7 @@ def coverage(images: int, worse: float, better: float, level: float = 0.95) -> t
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     print(f"{'images':>7} {'worse':>7} {'better':>7} {'drop':>7}   {'tango':>7} {'wrong':>7}   {'wald':>7}")
     for images, worse, better in GRID:
         covered, below, wald = coverage(images, worse, better)

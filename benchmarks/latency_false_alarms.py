@@ -11,7 +11,7 @@ load 4.4: of 20 comparisons of work with itself none failed (9 pass, 11 inconclu
 none passed (14 fail, 6 inconclusive).
 """
 
-import sys
+import argparse
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -135,5 +135,12 @@ def here() -> None:
         print(f"{name}: " + ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict))
 
 
+def main() -> None:
+    """Compare simulated machines, or with --here this one."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--here", action="store_true", help="compare on this machine, instead of simulating")
+    here() if parser.parse_args().here else simulate()
+
+
 if __name__ == "__main__":
-    here() if "--here" in sys.argv else simulate()
+    main()

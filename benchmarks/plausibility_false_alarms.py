@@ -3,6 +3,7 @@
 python -m benchmarks.plausibility_false_alarms
 """
 
+import argparse
 from collections import Counter
 
 import numpy as np
@@ -26,6 +27,7 @@ def simulated(classes: int, images: int, accuracy: float, rng: np.random.Generat
 
 def main() -> None:
     """Print a row for each set and accuracy."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     rng = np.random.default_rng(0)
     print("| classes | images | true accuracy | pass | inconclusive | meaningless |")
     print("|---|---|---|---|---|---|")

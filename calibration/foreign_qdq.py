@@ -1,6 +1,6 @@
 """Checks a Q/DQ graph that was made by another tool or by quantisation-aware training."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import onnx
@@ -54,21 +54,29 @@ def check_brought(
 def check_written_anew(
     model: onnx.ModelProto, name: str, scheme: Scheme, in_float: Collection[str]
 ) -> tuple[LintFinding, ...]:
-    """Check a foreign graph that was written anew for `scheme`; return what only costs time.
+    """Check a foreign graph that was rewritten for `scheme`; return broken rules that only cost time.
 
     `name` is the file that it came from. Raises LintError for what the scheme's targets cannot compute.
     """
     findings = lint_graph(OnnxGraph(model), scheme, in_float)
     broken = [finding for finding in findings if not finding.costs_time]
     if broken:
-        told = "\n".join(map(str, broken[:NAMED]))
-        more = f"\n... and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        by_rule: dict[str, list[LintFinding]] = {}
+        for finding in broken:
+            by_rule.setdefault(finding.why, []).append(finding)
+        lines = "\n".join(_first_of(found) for found in by_rule.values())
         advice = ADVICE[scheme]
-        raise LintError(f"{name} cannot be compiled as it is under {scheme}:\n{told}{more}\n{advice}")
+        raise LintError(f"{name} cannot be compiled as it is under {scheme}:\n{lines}\n{advice}")
     return tuple(findings)
 
 
-NAMED = 8
+def _first_of(found: Sequence[LintFinding]) -> str:
+    """Say what broke a rule first, and how many nodes did."""
+    first, others = found[0], len(found) - 1
+    more = f" ({others} more nodes do that)" if others else ""
+    return f"{first.node}: {first.what}. {first.why}{more}"
+
+
 ADVICE = {
     Scheme.SYM: "Quantise it symmetrically (onnxruntime: activation_type=QInt8, ActivationSymmetric=True),"
     " build for a target that takes zero points (host, arm, reference), or give edgec the float network.",

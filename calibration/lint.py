@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from calibration.onnx_graph import IMAGE, QDQ, OnnxGraph, attribute, node_label, undequantized
 from calibration.placement import POOLS, follows_convolution, identity_slot, is_residual_add
 from calibration.pointwise import Elementwise
+from calibration.qdq_writer import BROUGHT
 from calibration.scheme import Scheme
 
 INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger"})
@@ -152,7 +153,8 @@ def _grid_rules(graph: OnnxGraph, node: onnx.NodeProto, scheme: Scheme) -> Itera
         )
         yield _finding(node, f"its zero point is {zero[zero != 0].ravel()[0]}, not 0", why)
     values = graph.constant(node.input[0]) if is_weight else None
-    if values is not None and values.dtype == np.int8 and (values == -128).any():
+    ours = not any(p.key == BROUGHT for p in graph.model.metadata_props)
+    if ours and values is not None and values.dtype == np.int8 and (values == -128).any():
         yield _finding(
             node, "weights hold -128", "Weights stay in [-127, 127], so that their negatives exist."
         )

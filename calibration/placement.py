@@ -9,12 +9,12 @@ The rules, which keep Conv+Add+ReLU one kernel for an integer engine and for Ten
 - at an Add, the identity branch only, never the value between the main branch's Conv and the Add. The main
   branch is the one that ends in a Conv; where both do, the one with more convolutions behind it, and the
   other (a downsampling convolution) is the identity;
-- max pooling, slicing, resizing to the nearest pixels and padding with zero pick values without computing
-  new ones, so they commute with quantisation: such a node reads an 8-bit tensor, and what it gives is
-  quantised again with *the same* scale and zero point, which changes no value. Shortcut A (Slice, Pad, Add: a
-  branch without a convolution) therefore starts at the Q/DQ that the next convolution reads too, and ends in
-  one right before the Add. An engine sees pure data movement between two equal scales, the Add sees an 8-bit
-  tensor with a known scale, and every rule can be checked node by node;
+- max pooling, slicing, resizing to the nearest pixels, DepthToSpace and padding with zero pick values without
+  computing new ones, so they commute with quantisation: such a node reads an 8-bit tensor, and what it gives
+  is quantised again with *the same* scale and zero point, which changes no value. Shortcut A (Slice, Pad,
+  Add: a branch without a convolution) therefore starts at the Q/DQ that the next convolution reads too, and
+  ends in one right before the Add. An engine sees pure data movement between two equal scales, the Add sees
+  an 8-bit tensor with a known scale, and every rule can be checked node by node;
 - under w8a8_asym what elementwise operators and linear Resize read, but for the bounds that an engine applies
   to a sum: see `pointwise`. Under w8a8_sym they stay between the convolution and its Q, where TensorRT fuses
   them;
@@ -34,8 +34,8 @@ from calibration.onnx_graph import Edge, OnnxGraph, attribute, node_label, undeq
 from calibration.pointwise import Elementwise
 from calibration.scheme import RecipeBase, Scheme
 
-POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})
-SAME_SCALE = frozenset({"MaxPool", "Slice", "Pad", "Resize"})
+POOLS = frozenset({"MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})
+SAME_SCALE = frozenset({"MaxPool", "GlobalMaxPool", "Slice", "Pad", "Resize", "DepthToSpace"})
 
 
 @dataclass(frozen=True)

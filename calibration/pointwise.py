@@ -87,7 +87,8 @@ class Elementwise:
                 yield from self._chain(node.input[0])
                 return
             node = self.graph.producer(node.input[0])
-        if node is not None and node.op_type == "Resize" and attribute(node, "mode") == b"linear":
+        linear = node is not None and node.op_type == "Resize" and attribute(node, "mode") == b"linear"
+        if node is not None and (linear or node.op_type == "PRelu"):
             yield from self._edges(node, [node.input[0]])
         if node is None or node.op_type not in AFFINE:
             return

@@ -1,4 +1,4 @@
-"""Reading files that others gave: plain ones only, and no more of them than is expected."""
+"""Reads untrusted files: regular files only, and up to a size limit."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ REPORT_LIMIT = 256 << 20
 
 
 def plain_chunks(path: Path) -> Iterator[bytes]:
-    """Yield a file's bytes in parts without ever waiting for them.
+    """Yield a file's bytes in parts, without ever blocking.
 
     Raises OSError as opening and reading do, and also for what is not a plain file: a pipe, a device, a file
     of the kernel that makes its readers wait.
@@ -37,7 +37,7 @@ def plain_chunks(path: Path) -> Iterator[bytes]:
 def read_plain(path: Path, limit: int) -> bytes:
     """Return a file's bytes. Raises OSError as plain_chunks does, and for more than `limit` bytes."""
     content = bytearray()
-    for chunk in plain_chunks(path):  # the kernel's files say that they are empty, and are not
+    for chunk in plain_chunks(path):  # files of the kernel have size 0, but are not empty
         content += chunk
         if len(content) > limit:
             raise OSError(errno.EFBIG, f"it is longer than {limit:,} bytes", str(path))

@@ -189,6 +189,16 @@ class TimesLayers(Protocol):
 
 
 @runtime_checkable
+class LimitsWeights(Protocol):
+    """A target some of whose kernels do not take all weights of 8 bits."""
+
+    @property
+    def lowest_weight(self) -> int:
+        """-127 where two products are added in 16 bits, which twice -128 * -128 leaves; else -128."""
+        ...
+
+
+@runtime_checkable
 class NamesFloatLayers(Protocol):
     """A target whose engines record which layers they compute in float."""
 

@@ -33,6 +33,7 @@ class PictureSteps:
     preprocessing: dict[str, Any]
     runner: str
     engine: Path
+    classes: int
     step: str = WHOLE
 
     def save(self, path: Path, step: str) -> Path:
@@ -72,10 +73,11 @@ def open_engine(path: Path, threads: int = 1) -> Iterator[StepRunner]:
     if found.step == FIT:
         yield StepRunner(preprocessing, [decoded(picture) for picture in inputs])
         return
+    names = tuple(map(str, range(found.classes)))
     with find_runner(found.runner).open_engine(Path(found.engine), threads) as engine:
 
         def whole(picture: Any) -> object:  # noqa: ANN401 - as above
-            return _answer(engine.infer(preprocessing(decoded(picture))[None])[0])
+            return _answer(engine.infer(preprocessing(decoded(picture))[None])[0], names)
 
         if found.step == INFER:
             yield StepRunner(engine.infer, [preprocessing(decoded(picture))[None] for picture in inputs])
@@ -83,8 +85,8 @@ def open_engine(path: Path, threads: int = 1) -> Iterator[StepRunner]:
             yield StepRunner(whole, inputs)
 
 
-def _answer(logits: NDArray[np.float32]) -> object:
-    """Return the top-5 of a picture, or the class of each of its pixels."""
-    if logits.ndim > 1:
-        return logits.argmax(0)
-    return likeliest(logits, tuple(map(str, range(len(logits)))), TOP)
+def _answer(logits: NDArray[np.float32], names: tuple[str, ...]) -> object:
+    """Return the top-5 of a picture, or the class of each of its pixels; an engine's logits may be flat."""
+    if logits.size > len(names):
+        return logits.reshape(len(names), -1).argmax(0)
+    return likeliest(logits, names, TOP)

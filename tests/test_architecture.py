@@ -11,12 +11,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = ("pipeline", "targets", "calibration")
+OURS = ("edgec", "pipeline", "targets", "calibration")
 ALLOWED = {
+    "edgec": {"edgec", "pipeline", "targets", "calibration"},
     "pipeline": {"pipeline", "targets", "calibration"},
     "targets": {"targets", "calibration"},
     "calibration": {"calibration"},
 }
+ROOMS: dict[str, set[str]] = {
+    "cache": set(),
+    "data": {"cache"},
+    "bundle": {"cache"},
+    "report": {"data"},
+    "models": {"cache", "data"},
+    "diagnosis": {"data", "models", "report"},
+    "stages": {"bundle", "cache", "data", "diagnosis", "models", "report"},
+    "build": {"bundle", "cache", "data", "models", "report", "stages"},
+    "training": {"build", "cache", "data", "models", "report"},
+    "cli": {"build", "bundle", "cache", "data", "diagnosis", "models", "report", "stages", "training"},
+}
+"""The folders of pipeline, and those that each may import from."""
 ON_DEVICE = {"numpy", "cv2", "onnxruntime", "tensorrt"}
 """What the runtime may import from outside: the last two only inside the runner of their toolchain."""
 SHARED_FILE_NAMES = {
@@ -45,6 +59,17 @@ def test_imports_never_go_upward(package: str) -> None:
         for module, level in imports(path):
             top = module.partition(".")[0]
             assert level or top not in OURS or top in ALLOWED[package], f"{path} imports {module}"
+
+
+def test_the_folders_of_pipeline_build_on_each_other_in_one_direction() -> None:
+    folders = {path.name for path in (ROOT / "pipeline").iterdir() if (path / "__init__.py").is_file()}
+    assert folders == set(ROOMS)
+    assert list(TopologicalSorter(ROOMS).static_order())
+    for room, allowed in ROOMS.items():
+        for path in sources(f"pipeline/{room}"):
+            for module, _ in imports(path):
+                other = module.split(".")[1] if module.startswith("pipeline.") else ""
+                assert other not in ROOMS.keys() - allowed - {room}, f"{path} imports {module}"
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:

@@ -31,9 +31,13 @@ class Case:
     """A network to compare engines on."""
 
     name: str
-    architecture: Architecture
+    architecture: Architecture | str
+    """A residual network, or the name of a MobileNet."""
     side: int
     classes: int
+    agreeing: int = PICTURES
+    """Pictures that every engine has to put into the float network's class. With random weights a MobileNet
+    loses more by quantisation than a trained one, and with each engine's quantiser something else."""
 
 
 CASES = {
@@ -42,6 +46,9 @@ CASES = {
         Case("resnet20", Architecture("cifar", 20), 32, 10),
         Case("resnet18", Architecture("imagenet", 18), 224, 1000),
         Case("resnet50", Architecture("imagenet", 50), 224, 1000),
+        Case("mobilenetv1", "v1", 224, 1000, 6),
+        Case("mobilenetv2", "v2", 224, 1000, 4),
+        Case("mobilenetv3", "v3_small", 224, 1000, 4),
     )
 }
 
@@ -54,10 +61,14 @@ def write(case: Case, folder: Path) -> None:
     """
     import torch
 
+    from benchmarks.peers import mobilenets
     from pipeline.models.resnet import FromPixels, build
 
     torch.manual_seed(0)
-    network = build(case.architecture, 3, case.classes)
+    if isinstance(case.architecture, str):
+        network = mobilenets.build(case.architecture, case.classes)
+    else:
+        network = build(case.architecture, 3, case.classes)
     pixels = pictures(CALIBRATION, case.side)
     inputs = normalised(pixels)
     _train(network, torch.from_numpy(inputs))
@@ -101,7 +112,7 @@ def _train(network: "nn.Module", images: "Tensor") -> None:
     import torch
 
     settle(network, [images])
-    classifier = next(m for m in network.modules() if isinstance(m, torch.nn.Linear))
+    classifier = [m for m in network.modules() if isinstance(m, torch.nn.Linear)][-1]
     seen: list[Tensor] = []
     network.eval()
     with torch.no_grad():

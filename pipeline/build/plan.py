@@ -44,7 +44,7 @@ from pipeline.stages.sample import Samples, TakeSamples, sample_size
 from pipeline.stages.study import Study, StudyFile
 from pipeline.stages.time_pictures import TimePictures
 from pipeline.stages.validate import TrainingImages, Validate
-from targets.base import BuildState
+from targets.base import BuildState, LimitsWeights
 from targets.registry import find_target
 
 CHECK_IMAGES = 32
@@ -111,8 +111,11 @@ class Build(Request):
         scheme, shape = self.target.recipe.scheme, self.model.input_shape
         images = self.evaluation.stratified(CHECK_IMAGES, seed=0)
         path, batch = self.config.calibration.quantized, self.config.export.dynamic_batch
+        lowest = self.target.lowest_weight if isinstance(self.target, LimitsWeights) else -128
         if self.is_quantised and isinstance(self.model, ForeignModel):
-            adopt = AdoptQuantised(self.model, self.checkpoint, scheme, self.classes, images, batch, True)
+            adopt = AdoptQuantised(
+                self.model, self.checkpoint, scheme, self.classes, images, batch, True, lowest
+            )
             return BroughtModel(self._make(adopt))
         if path is None:
             return None
@@ -123,7 +126,7 @@ class Build(Request):
         if is_ours(path):
             return BroughtModel(self._make(Bring(quantized, scheme, shape, self.classes)))
         theirs = described_by(path, self.model)
-        adopt = AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False)
+        adopt = AdoptQuantised(theirs, quantized, scheme, self.classes, images, batch, False, lowest)
         return BroughtModel(self._make(adopt))
 
     @cached_property
@@ -232,7 +235,8 @@ class Build(Request):
         if not self.target.runs_here:
             return None
         latency = self.config.latency
-        stage = TimePictures(self.engine, self.seen(self.evaluation), latency.threads, latency.seconds)
+        images = self.seen(self.evaluation)
+        stage = TimePictures(self.engine, images, self.classes, latency.threads, latency.seconds)
         return ReportPart(self._make(stage))
 
     @cached_property

@@ -1,6 +1,6 @@
-"""How long, and how much, pruning keeps unless told otherwise."""
+"""The defaults of pruning."""
 
 DAYS = 30.0
-"""Products that no build has used for longer are pruned."""
+"""Default age: products that no build has used for so many days are pruned."""
 LIMIT_GIB = 20.0
-"""What is left after pruning is at most this much."""
+"""Default limit: how large the store may be after pruning."""

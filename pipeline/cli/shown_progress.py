@@ -19,7 +19,7 @@ from pipeline.progress import Advance
 
 
 class ShownProgress:
-    """Bars while work runs, on a terminal; elsewhere a line when it begins. Lines that are said stay."""
+    """Bars while work runs on a terminal, elsewhere a line when it begins. Messages stay visible."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -7,15 +7,15 @@ import numpy as np
 from pipeline.data.open import open_dataset
 from pipeline.data.relabel import relabelled
 from pipeline.data.split import Split
-from pipeline.diagnosis.form_choice import FormChoice
+from pipeline.diagnosis.foreign_answers import foreign_answers
 from pipeline.diagnosis.trial import InputTrial, Trials, TriedNetwork, few, try_fits, try_forms
 from pipeline.errors import DataError, UsageError
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.onnx_file import read_input, read_output
+from pipeline.models.form_choice import FormChoice
 from pipeline.report import figures
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.plausibility import judge_answers
-from pipeline.stages.diagnose import foreign_answers
 from pipeline.task import Task
 from targets.base import Origin
 
@@ -67,7 +67,7 @@ def _labelled(model: ForeignModel, data: Path) -> Split:
     dataset = open_dataset(data)
     if model.labels is not None:
         dataset = relabelled(dataset, model.labels, model.name)
-    classes, found = read_output(model.path)[-1], len(dataset.classes)
+    classes, found = read_output(model.path)[1], len(dataset.classes)
     if classes not in (None, found):
         raise DataError(
             f"{model.path} has {classes} classes; {data} has {found}. Name the network's classes, in"
@@ -97,4 +97,4 @@ def _better_fit(subject: TriedNetwork, split: Split, best: InputTrial) -> tuple[
     fits = try_fits(subject, split, base)
     top = max((base, *fits), key=lambda one: int(one.right.sum()))
     shown = top is not base and trials.shown_better(top, base, len(fits))
-    return tuple(line for line in top.lines if line.startswith(("fit", "resize"))) if shown else ()
+    return tuple(line for line in top.lines if line.startswith(("fit", "resize", "border"))) if shown else ()

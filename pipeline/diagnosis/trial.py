@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.split import Split
-from pipeline.diagnosis.input_form import Fit, InputForm, usual_fits, usual_forms
+from pipeline.models.input_form import Fit, InputForm, usual_fits, usual_forms
 from pipeline.report.sections.diagnosis import TriedInput
 from pipeline.report.stats import LEVEL, difference_interval
 from targets.runtime.preprocess import Preprocessing

@@ -1,4 +1,4 @@
-"""A network that somebody else has quantised -> model.int8.onnx, checked against the file it came in."""
+"""A network that another tool quantised -> model.int8.onnx, checked against the user's file."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,14 +24,14 @@ from targets.base import EngineRunner
 
 if TYPE_CHECKING:
     from calibration.lint import LintFinding
-    from pipeline.models.foreign.ending import Ending
+    from pipeline.models.foreign.quantised.read_quantised import QuantisedNetwork
     from pipeline.models.foreign.quantised.write_canonical import Written
 
 CLOSE_DB = 20.0
-"""Ratio of signal to difference of the outputs that a graph written anew has to keep. The order of float
+"""The signal-to-difference ratio of outputs that a rewritten graph has to keep. The order of float
 operations moves a few values in a thousand by one step, which leaves 35 dB and more; a fault leaves a few."""
 TOGETHER = 8
-"""Images that both are given at a time."""
+"""Batch size of the comparison."""
 NAMED = 3
 NOTES = "notes.json"
 UNROUNDED = (
@@ -39,15 +39,15 @@ UNROUNDED = (
     " and not rounded. The float network that it was made from is not known, so what the rounding of weights"
     " cost is not in these figures. To compare with it, give it as the model, and this one with --quantized."
 )
-"""What stands for FP32 where a network came quantised."""
+"""What the report compares with instead of FP32, if the user's network is quantised."""
 
 
 @dataclass(frozen=True)
 class AdoptQuantised(Stage):
     """Write model.int8.onnx in the form that all targets compile, parity.json and notes.json.
 
-    `file` is that of `model`, which says how it wants its input. stands_for_float: also write model.onnx, the
-    network without its roundings.
+    `file` is that of `model`, which describes its input. stands_for_float: also write model.onnx, the
+    network without its roundings. lowest_weight: of those that the target's kernels take.
     """
 
     name: ClassVar[str] = "adopt_quantised"
@@ -60,11 +60,12 @@ class AdoptQuantised(Stage):
     check_images: Split
     dynamic_batch: bool
     stands_for_float: bool
+    lowest_weight: int
 
     def run(self, output: Path, progress: Progress) -> None:
         """Read, write and compare.
 
-        Raises CheckpointError naming the node that no exact form has, or if the logits change; LintError for
+        Raises CheckpointError naming a node without an exact form, or if the logits change; LintError for
         what the scheme does not allow; DataError for other classes than the data set's.
         """
         import onnx
@@ -79,14 +80,14 @@ class AdoptQuantised(Stage):
                     f"{self.model.path} has no layer whose input and weights are both quantised. Quantise it"
                     " first, or give edgec the float network."
                 )
-            written = network.quantised(self.scheme)
+            written = network.quantised(self.scheme, self.lowest_weight)
             costs = check_written_anew(written.model, self.model.path.name, self.scheme, written.in_float)
             self._check_classes(written.model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
             path = output / BroughtModel.file_name
             onnx.save(written.model, path)
             if self.stands_for_float:
                 onnx.save(network.unrounded(), output / FloatModel.file_name)
-            notes = [*_changes(written, costs), self._compared(path, network.ending, output)]
+            notes = [*_changes(written, costs), self._compared(path, network, output)]
         (output / NOTES).write_text(json.dumps([note.model_dump() for note in notes]))
         (output / BroughtModel.recipe_file).write_text(json.dumps({"recipe": self.scheme.value}))
         for note in notes:
@@ -97,9 +98,9 @@ class AdoptQuantised(Stage):
             other = "its labels name" if self.model.labels else "the data set has"
             raise DataError(f"{self.model.path} has {found} classes; {other} {self.classes}.")
 
-    def _compared(self, path: Path, ending: "Ending", output: Path) -> ToolchainCheck:
-        """Let the file and model.int8.onnx see the same images. Raises CheckpointError if they differ."""
-        pairs = list(self._pairs(path, ending))
+    def _compared(self, path: Path, network: "QuantisedNetwork", output: Path) -> ToolchainCheck:
+        """Run the file and model.int8.onnx on the same images. Raises CheckpointError if they differ."""
+        pairs = list(self._pairs(path, network))
         Parity.of(pairs).save(output)
         if not pairs:
             raise DataError("None of the evaluation images drawn to check the model can be read.")
@@ -119,7 +120,7 @@ class AdoptQuantised(Stage):
         )
         return ToolchainCheck(name="as it came", outcome="passed", message=message)
 
-    def _pairs(self, path: Path, ending: "Ending") -> Iterator[ComparedOutputs]:
+    def _pairs(self, path: Path, network: "QuantisedNetwork") -> Iterator[ComparedOutputs]:
         from pipeline.models.foreign.original import Original
         from targets.runtime.reference_runner import open_engine
 
@@ -128,7 +129,7 @@ class AdoptQuantised(Stage):
             for batch in self.check_images.readable(self.model.preprocessing, batch_size=TOGETHER):
                 expected = [original.infer(image) for image in batch.images]
                 found = _inferred(runner, batch.images, together=self.dynamic_batch)
-                ended = [ending(one, wanted.size) for one, wanted in zip(found, expected, strict=True)]
+                ended = [network.ended(one, wanted.size) for one, wanted in zip(found, expected, strict=True)]
                 yield ComparedOutputs(
                     np.stack([outputs.ravel() for outputs in expected]), np.stack(ended).astype(np.float32)
                 )
@@ -148,7 +149,7 @@ def _top1(outputs: NDArray[np.float32], classes: int) -> NDArray[np.int64]:
 
 
 def noise_db(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    """Return the ratio of signal to difference; inf where there is none, NaN where a value is no number."""
+    """Return the ratio of signal to difference; inf where there is none, NaN where a value is NaN."""
     signal = float(np.square(expected - expected.mean(), dtype=np.float64).sum())
     noise = float(np.square(expected - found, dtype=np.float64).sum())
     if noise == 0:
@@ -157,18 +158,18 @@ def noise_db(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float
 
 
 def _changes(written: "Written", costs: "Sequence[LintFinding]") -> Iterator[ToolchainCheck]:
-    """Say what was written otherwise than it came, and what that costs."""
+    """Report what was rewritten, and the cost of that."""
     if written.split:
         yield _noted(
             "wide weights",
-            f"the weights of {_named(written.split)} reach beyond 8 bits around zero (uint8 with a zero"
-            " point, or -128): they are split into two or three products, exactly, and take that much longer",
+            f"the weights of {_named(written.split)} reach beyond what one product holds (uint8 with a zero"
+            " point, or -128 on this target): they are split into two or three, exactly, and take longer",
         )
     if written.rounded_biases:
         layers = "1 layer" if written.rounded_biases == 1 else f"{written.rounded_biases} layers"
         yield _noted(
             "float biases",
-            f"the biases of {layers} are no whole steps of the sums that they are added to, and were"
+            f"the biases of {layers} are not multiples of their sums' steps, and were"
             " rounded to them, as integer engines add them",
         )
     if costs:

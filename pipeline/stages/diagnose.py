@@ -1,7 +1,7 @@
 """Network + labelled images -> diagnosis.json: why FP32 does no better than guessing, if a cause is found."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,9 +11,10 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.diagnosis.causes import diagnose
-from pipeline.diagnosis.input_form import InputForm
+from pipeline.diagnosis.foreign_answers import foreign_answers
 from pipeline.diagnosis.trial import BATCH, Answers, Pixels, TriedNetwork
 from pipeline.models.foreign.description import ForeignModel, description_file
+from pipeline.models.input_form import InputForm
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
 from pipeline.report.sections.diagnosis import EXPORT
@@ -55,20 +56,6 @@ def subject_of(
     return TriedNetwork(
         _known(model, file, weights, classes), model.preprocessing, True, can_fit=False
     ), EXPORT
-
-
-def foreign_answers(model: ForeignModel) -> Callable[[InputForm | None, Pixels], Answers]:
-    """Return a function that classifies images with the user's file, in a given input form."""
-    from pipeline.models.foreign.original import Original
-
-    def answers(form: InputForm | None, pixels: Pixels) -> Answers:
-        described = model
-        if form is not None:
-            described = replace(model, mean=form.mean, std=form.std, colors=form.colors)
-        original = Original(described)
-        return np.array([int(original.infer(image).argmax()) for image in pixels], np.int64)
-
-    return answers
 
 
 def _known(

@@ -52,6 +52,7 @@ OUTSIDE = NotMeasured(
 """Stands for latency and memory."""
 NOTHING_SHIPS = NotMeasured(reason="the reference judges accuracy, with settings that are exact and not fast")
 CAME_QUANTISED = NotMeasured(reason="the network came quantised; the float one is not known")
+AS_IT_CAME = "the file as it came, in onnxruntime"
 NO_FLOAT_THERE = NotMeasured(reason="the float network does not run where the engine does")
 
 
@@ -83,7 +84,7 @@ class WriteReport(Stage):
     parts: tuple[ReportPart, ...]
     """Fields of the report that other stages measured."""
     fp32_is: str | None = None
-    """What stands for FP32, where no float network is known."""
+    """What is compared with instead of FP32, if no float network is known."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
@@ -164,7 +165,7 @@ class WriteReport(Stage):
         layers = self.measurements.layers()
         if compared.came_quantised:
             speed = compared.speed(self.measurements.runs(OWN))
-            return CAME_QUANTISED if speed is None else Race("it is as it came", speed, origin, layers)
+            return CAME_QUANTISED if speed is None else Race(AS_IT_CAME, speed, origin, layers)
         if int8 and fp16:
             return Race("FP16", speed_ratio(fp16[0], int8[0]), origin, layers)
         raced = self.measurements.runs(RACE)

@@ -33,6 +33,7 @@ class TimePictures(Stage):
 
     engine: CompiledEngine
     images: ModelImages
+    classes: int
     threads: int
     seconds: float
     """The most for each step."""
@@ -85,6 +86,7 @@ class TimePictures(Stage):
                 preprocessing=asdict(self.images.preprocessing),
                 runner=self.engine.target.runner,
                 engine=self.engine.path.absolute(),
+                classes=self.classes,
             ),
             sizes,
         )

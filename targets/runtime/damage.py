@@ -1,4 +1,4 @@
-"""Damage in pictures' files that OpenCV does not report: it fills in what is missing, and that is all."""
+"""Finds damage in picture files that OpenCV does not report: it fills in missing parts instead."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEARD = re.compile(
     rb"^(Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG|Inconsistent progression).*$",
     re.MULTILINE,
 )
-"""What libjpeg says of data that is missing or cannot be decoded (jerror.h). Bytes too many harm nothing."""
+"""Messages of libjpeg for missing or undecodable data (jerror.h). Extra bytes do no harm."""
 _STDERR = 2
 _MOST = 1 << 20  # bytes
 _LOCK = threading.Lock()
@@ -31,14 +31,14 @@ def what_is_damaged(encoded: bytes) -> str | None:
 
 @contextmanager
 def listening(encoded: bytes) -> Iterator[list[str]]:
-    """Collect what libjpeg says of damage while a JPEG is decoded: the list is filled at the end.
+    """Collect libjpeg's messages about damage while a JPEG is decoded; the list is filled at the end.
 
-    It writes to the standard error stream of the process, and OpenCV passes on nothing of it. What others
-    write there meanwhile is written after all.
+    libjpeg writes them to the process's standard error stream, and OpenCV does not report them. Other output
+    to that stream is passed on afterwards.
     """
-    heard: list[str] = []
+    messages: list[str] = []
     if encoded[:2] != b"\xff\xd8":
-        yield heard
+        yield messages
         return
     with _LOCK:
         if sys.stderr is not None:
@@ -47,15 +47,15 @@ def listening(encoded: bytes) -> Iterator[list[str]]:
         written = os.memfd_create("libjpeg")
         os.dup2(written, _STDERR)
         try:
-            yield heard
+            yield messages
         finally:
             os.dup2(kept, _STDERR)
             os.close(kept)
-            said = os.pread(written, _MOST, 0)
+            output = os.pread(written, _MOST, 0)
             os.close(written)
-            if said:
-                heard += [match.group().decode("ascii", "replace") for match in HEARD.finditer(said)]
-                rest = HEARD.sub(b"", said).strip()
+            if output:
+                messages += [match.group().decode("ascii", "replace") for match in HEARD.finditer(output)]
+                rest = HEARD.sub(b"", output).strip()
                 if rest:
                     os.write(_STDERR, rest + b"\n")
 

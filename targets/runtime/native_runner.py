@@ -95,7 +95,7 @@ class NativeRunner:
 
 @contextmanager
 def open_engine(engine: Path, threads: int = 1) -> Iterator[NativeRunner]:
-    """Load an engine file, and run it once. Raises ValueError, saying what is wrong with the file."""
+    """Load an engine file. Raises ValueError, saying what is wrong with the file."""
     metadata, code = read_engine(engine)
     reason = why_not(metadata["isa"])
     if reason:
@@ -110,9 +110,7 @@ def open_engine(engine: Path, threads: int = 1) -> Iterator[NativeRunner]:
             message = library.edgec_open(os.fsencode(str(engine)), threads)
             if message:
                 raise ValueError(f"{engine}: {message.decode()}")
-            runner = NativeRunner(library, metadata)
-            runner.infer(np.zeros((1, *metadata["image"]), np.uint8))  # touches pages, starts threads
-            yield runner
+            yield NativeRunner(library, metadata)
         finally:
             library.edgec_close()
             _ctypes.dlclose(library._handle)

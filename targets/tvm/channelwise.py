@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
 from targets.tvm.convert import copied
-from targets.tvm.values import Attributes, Constant, Pending, Quantized, Reader, Value
+from targets.tvm.integer_graph import Operator, Rectify
+from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, Value
 
 Doubles = NDArray[np.float64]
 
@@ -33,6 +34,23 @@ def scaled(node: str, operand: Value, gain: Doubles, shift: Doubles) -> Pending:
     if value.gain is not None and value.shift is not None:
         gain, shift = value.gain * gain, value.shift * gain + shift
     return replace(value, gain=gain, shift=shift, fusable=False)
+
+
+def prelu(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- has none
+    """PRelu with one slope for each channel."""
+    match operands:
+        case [Quantized() as x, Constant(slope)]:
+            tensor, slopes = x.whole(node), per_channel(node, x, slope)
+        case _:
+            raise NoIntegerForm(f"{node} needs a quantised input and constant slopes.")
+    if not np.isfinite(slopes).all():
+        raise EngineError(f"{node}: its slopes are not finite.")
+
+    def finish(end: Epilogue) -> Operator:
+        multiplier, factors = float(np.float32(x.scale / end.scale)), slopes * x.scale / end.scale
+        return Rectify(node, tensor, end.output, multiplier, factors.astype(np.float32), end.clip)
+
+    return Pending(node, x.shape, finish, flat=x.flat)
 
 
 def with_constant(kind: str, node: str, operands: list[Value]) -> Value | None:
@@ -78,4 +96,4 @@ def _scalable(node: str, operand: Value) -> Pending:
     raise NoIntegerForm(f"{node} needs a quantised input, or a Concat of quantised inputs.")
 
 
-READERS: dict[str, Reader] = {"BatchNormalization": batch_normalization}
+READERS: dict[str, Reader] = {"BatchNormalization": batch_normalization, "PRelu": prelu}

@@ -118,6 +118,11 @@ class ArmTarget(IntegerTarget):
         """The emulator, or if it is not installed, this machine, whose engine computes the same integers."""
         return Origin.EMULATOR if emulator.is_installed() else Origin.HOST
 
+    @property
+    def lowest_weight(self) -> int:
+        """Of those that the board's kernels take."""
+        return ISAS[self.board.isa].lowest_weight
+
     def check(self) -> None:
         """Raise TargetUnavailable if TVM or ziglang is missing. Without the emulator less is checked."""
         check_toolchain()

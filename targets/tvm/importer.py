@@ -98,12 +98,15 @@ class _Importer:
             self.values[node.output[0]] = Constant(folded)
             return
         if node.domain not in ("", "ai.onnx"):
-            raise EngineError(f"{label(node)} is no standard operator but one of {node.domain!r}.")
+            raise EngineError(f"{label(node)} is not a standard operator but one of {node.domain!r}.")
         operands = [self.values[name] for name in node.input if name]
         try:
             self.values[node.output[0]] = self._integer(node, operands)
         except NoIntegerForm as reason:
-            self._float(node, reason)
+            if (sums := self._shuffled_sums(node)) is not None:
+                self.floats[node.output[0]] = sums
+            else:
+                self._float(node, reason)
             self.values |= {name: Real(self.floats[name]) for name in node.output if name}
 
     def _integer(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
@@ -165,6 +168,18 @@ class _Importer:
         node = self.producers[name]
         self._float(node, NoIntegerForm(f"{label(node)} is read in float."))
         return self.floats[name]
+
+    def _shuffled_sums(self, node: onnx.NodeProto) -> Dense | None:
+        """Channels become pixels while a convolution's sums become numbers; None for another node."""
+        match self.values.get(node.input[0]) if node.op_type == "DepthToSpace" else None:
+            case Pending(real=real, shape=(height, width, channels)) if real is not None:
+                known, name = attributes(node), node.output[0]
+                block = known["blocksize"]
+                if known.get("mode", b"DCR") == b"DCR" and channels % block**2 == 0:
+                    size = (height * block, width * block, channels // block**2)
+                    sums, dense = self._sums(real, name).output, _planes(name, size, False)
+                    return self._dequantise(Dequantise(name, sums, dense, 1.0, real=True, block=block))
+        return None
 
     def _sums(self, real: Conv, name: str) -> Conv:
         """Append the operator that writes a convolution's sums as numbers, for the tensor `name`."""

@@ -1,4 +1,4 @@
-"""The integer graph: what the engine computes, with nothing left to interpretation.
+"""The integer graph: an exact definition of what the engine computes.
 
 Every activation is a uint8 on a per-tensor grid `real = scale * (q - zero_point)` (an int8 tensor of the Q/DQ
 graph is stored 128 higher). The arithmetic of each operator is the numeric contract:
@@ -162,6 +162,18 @@ class Multiply:
 
 
 @dataclass(frozen=True, eq=False)
+class Rectify:
+    """PRelu: acc = x - zx, and the multiplier is m where acc is 0 or above, else slope[k] of the channel."""
+
+    node: str
+    input: Tensor
+    output: Tensor
+    multiplier: float
+    slopes: Floats
+    clip: Clip = Clip()
+
+
+@dataclass(frozen=True, eq=False)
 class Lookup:
     """y = table[x], uint8 [256]: any function of one number, rounded when the engine is built."""
 
@@ -190,6 +202,21 @@ class Nearest:
     output: Tensor
     rows: Int32s
     columns: Int32s
+
+
+@dataclass(frozen=True, eq=False)
+class PixelShuffle:
+    """Channels become pixels: block x block of them from each pixel of the input. The grid does not change.
+
+    y[r * block + a, c * block + b, k] = x[r, c, channel], which is (a * block + b) * K + k, or with
+    `channels_first` k * block^2 + a * block + b.
+    """
+
+    node: str
+    input: Tensor
+    output: Tensor
+    block: int
+    channels_first: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,13 +266,17 @@ class Assemble:
 
 @dataclass(frozen=True, eq=False)
 class Dequantise:
-    """float32(x - zx) * scale, channels first; of a `real` input the numbers as they are."""
+    """float32(x - zx) * scale, channels first; of a `real` input the numbers as they are.
+
+    With `block` above 1, channels become pixels on the way, as in PixelShuffle.
+    """
 
     node: str
     input: Tensor
     output: Dense
     scale: float
     real: bool = False
+    block: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,9 +302,9 @@ class Quantise:
     scale: float
 
 
-Pointwise = Add | Multiply | Lookup
+Pointwise = Add | Multiply | Rectify | Lookup
 """Operators that go over tensors of one size, number by number."""
-Resize = Nearest | Interpolate
+Resize = Nearest | Interpolate | PixelShuffle
 """Operators that make a map larger or smaller."""
 Computed = Conv | MaxPool | AveragePool | Pointwise | Resize | Assemble | Dequantise | Quantise
 """Operators that compute one tensor."""
@@ -334,7 +365,17 @@ def inputs(op: Operator) -> tuple[Tensor | Dense, ...]:
             found = tuple(piece.tensor for piece in op.pieces)
         case Island():
             found = op.inputs
-        case MaxPool() | AveragePool() | Lookup() | Nearest() | Interpolate() | Dequantise() | Quantise():
+        case (
+            MaxPool()
+            | AveragePool()
+            | Rectify()
+            | Lookup()
+            | Nearest()
+            | Interpolate()
+            | PixelShuffle()
+            | Dequantise()
+            | Quantise()
+        ):
             found = (op.input,)
         case _:
             assert_never(op)

@@ -37,6 +37,11 @@ class Isa:
         return self.triple.startswith("aarch64")
 
     @property
+    def lowest_weight(self) -> int:
+        """Twice -128 * -128 leaves the 16 bits in which SMULL adds two products."""
+        return -127 if self.dot is DotInstruction.SMULL else -128
+
+    @property
     def stored(self) -> str:
         """The type of stored activations."""
         return "int8" if self.signed else "uint8"

@@ -5,6 +5,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from targets.errors import EngineError
 from targets.tvm.addresses import Addresses
 from targets.tvm.depthwise_layer import DepthwiseLayer, pack_depthwise
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
@@ -25,7 +26,9 @@ from targets.tvm.integer_graph import (
     Nearest,
     Operator,
     Piece,
+    PixelShuffle,
     Quantise,
+    Rectify,
 )
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
@@ -44,7 +47,7 @@ from targets.tvm.weights import ConvGeometry, limits, pack_conv
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
     """Choose kernels and block sizes, place activations and pack weights."""
     place = Addresses(graph, isa)
-    lowering = _Lowering(place, graph.pixels)
+    lowering = _Lowering(place, graph)
     steps = tuple(step for op in graph.operators for step in lowering.steps(op))
     image = graph.image
     return Program(
@@ -63,8 +66,8 @@ def lower(graph: IntegerGraph, isa: Isa) -> Program:
 class _Lowering:
     """Lowers operators one after the other: constants lie in the order of execution."""
 
-    def __init__(self, place: Addresses, pixels: str) -> None:
-        self.isa, self.place, self.pixels = place.isa, place, pixels
+    def __init__(self, place: Addresses, graph: IntegerGraph) -> None:
+        self.isa, self.place, self.graph = place.isa, place, graph
         self.floats: dict[str, Any] = {}
 
     def steps(self, op: Operator) -> Iterator[Step]:
@@ -75,9 +78,9 @@ class _Lowering:
                 yield from self._conv(op)
             case MaxPool() | AveragePool():
                 yield self._pooling(op)
-            case Add() | Multiply() | Lookup():
+            case Add() | Multiply() | Rectify() | Lookup():
                 yield pointwise(op, self.place)
-            case Nearest() | Interpolate():
+            case Nearest() | Interpolate() | PixelShuffle():
                 yield resize(op, self.place)
             case Assemble():
                 yield from self._assemble(op)
@@ -98,6 +101,12 @@ class _Lowering:
         return Step("image", kernel, x=IMAGE, y=place.pixels(t), fill=place.fill(t))
 
     def _conv(self, op: Conv) -> Iterator[Step]:
+        if op.weight.min() < self.isa.lowest_weight:
+            raise EngineError(
+                f"{op.node}: its weights hold {op.weight.min()}; the kernels for {self.isa.name} take"
+                f" {self.isa.lowest_weight} and more. Build the engine from the float network, or from the"
+                " file that its quantiser wrote: such weights are then split."
+            )
         place, how = self.place, self.place.convolutions[op.node]
         layout = place.layouts[op.input.name]
         pad_rows, pad_columns = op.window.pad
@@ -231,10 +240,12 @@ class _Lowering:
             channels=tensor.channels,
             x=place.strides(tensor),
             real=op.real,
+            block=op.block,
         )
         p = place.grid(-place.stored(tensor.zero), op.scale)
         x = place.start(tensor) if op.real else place.pixels(tensor)
-        return Step(f"{op.node} to float", kernel, x=x, p=p, y=place.start(op.output), int8=False)
+        last = op.output.name == self.graph.logits.name  # a classifier's last layer needs no step for it
+        return Step(f"{op.node} to float", kernel, x=x, p=p, y=place.start(op.output), int8=last)
 
     def _quantise(self, op: Quantise) -> Step:
         place, tensor = self.place, op.output
@@ -258,9 +269,9 @@ class _Lowering:
         where = {
             name: Pointer(Base.CONSTANTS, place.constants.add(v)) for name, v in island.constants.items()
         }
-        where[self.pixels] = Pointer(Base.IMAGE, 0)
+        where[self.graph.pixels] = Pointer(Base.IMAGE, 0)
         for dense in (*op.inputs, *op.outputs):
-            if dense.name != self.pixels:
+            if dense.name != self.graph.pixels:
                 where[dense.name] = Pointer(Base.ARENA, place.start(dense))
         for buffer in island.buffers:
             where[buffer.name] = Pointer(Base.ARENA, place.buffer(op, buffer.name))

@@ -5,8 +5,9 @@ from typing import assert_never
 import numpy as np
 
 from targets.tvm.addresses import Addresses
-from targets.tvm.integer_graph import Add, Clip, Lookup, Multiply, Pointwise, Residual
+from targets.tvm.integer_graph import Add, Clip, Lookup, Multiply, Pointwise, Rectify, Residual
 from targets.tvm.kernels.lookup import LookupKernel
+from targets.tvm.kernels.rectify import RectifyKernel
 from targets.tvm.kernels.requantise import ResultRange
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.two_operands import AddKernel, MultiplyKernel
@@ -21,6 +22,8 @@ def pointwise(op: Pointwise, place: Addresses) -> Step:
             return _add(op, place)
         case Multiply():
             return _multiply(op, place)
+        case Rectify():
+            return _rectify(op, place)
         case Lookup():
             return _lookup(op, place)
         case _:
@@ -78,6 +81,32 @@ def _product_range(op: Multiply) -> ResultRange:
     """What is known of products before they are rounded."""
     largest, clipped = 255.0 * 255.0 * op.multiplier, op.clip != Clip()
     return ResultRange(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, op.output.zero_point == (0,))
+
+
+def _rectify(op: Rectify, place: Addresses) -> Step:
+    channels = place.layouts[op.output.name].channels
+    largest, clipped = 255.0 * max(op.multiplier, float(np.abs(op.slopes).max())), op.clip != Clip()
+    zero, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
+    kernel = RectifyKernel(
+        isa=place.isa,
+        height=op.output.height,
+        width=op.output.width,
+        channels=channels,
+        x=place.strides(op.input),
+        y=place.strides(op.output),
+        limits=ResultRange(
+            largest >= 1 << 30, largest < (1 << 15) - 1, clipped, op.output.zero_point == (0,)
+        ),
+    )
+    return Step(
+        op.node,
+        kernel,
+        x=place.pixels(op.input),
+        w=place.constants.add(np.pad(op.slopes, (0, channels - len(op.slopes)))),
+        p=place.parameters(zero, multiplier, op.output, op.clip, None),
+        y=place.pixels(op.output),
+        fill=place.fill(op.output),
+    )
 
 
 def _lookup(op: Lookup, place: Addresses) -> Step:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.addresses import Addresses
-from targets.tvm.integer_graph import Clip, Int32s, Interpolate, Nearest, Neighbours, Resize
+from targets.tvm.integer_graph import Clip, Int32s, Interpolate, Nearest, Neighbours, PixelShuffle, Resize
 from targets.tvm.kernels.requantise import ResultRange
-from targets.tvm.kernels.resampling import InterpolateKernel, NearestKernel
+from targets.tvm.kernels.resampling import InterpolateKernel, NearestKernel, PixelShuffleKernel
 from targets.tvm.program import Step
 
 
@@ -19,6 +19,8 @@ def resize(op: Resize, place: Addresses) -> Step:
             return _nearest(op, place)
         case Interpolate():
             return _interpolate(op, place)
+        case PixelShuffle():
+            return _pixel_shuffle(op, place)
         case _:
             assert_never(op)
 
@@ -40,6 +42,21 @@ def _nearest(op: Nearest, place: Addresses) -> Step:
         y=place.pixels(op.output),
         fill=place.fill(op.output),
     )
+
+
+def _pixel_shuffle(op: PixelShuffle, place: Addresses) -> Step:
+    kernel = PixelShuffleKernel(
+        isa=place.isa,
+        height=op.output.height,
+        width=op.output.width,
+        channels=op.output.channels,
+        block=op.block,
+        channels_first=op.channels_first,
+        x=place.strides(op.input),
+        y=place.strides(op.output),
+    )
+    x, y = place.pixels(op.input), place.pixels(op.output)
+    return Step(op.node, kernel, x=x, y=y, fill=place.fill(op.output))
 
 
 def _interpolate(op: Interpolate, place: Addresses) -> Step:

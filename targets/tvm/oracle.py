@@ -24,8 +24,10 @@ from targets.tvm.integer_graph import (
     Nearest,
     Neighbours,
     Operator,
+    PixelShuffle,
     Pointwise,
     Quantise,
+    Rectify,
     Residual,
     Resize,
     Tensor,
@@ -67,13 +69,13 @@ def _computed(op: Computed, values: Mapping[str, Array]) -> Array:
             result = _real_sums(op, values)
         case Conv():
             result = _sums(op, values)
-        case Add() | Multiply() | Lookup():
+        case Add() | Multiply() | Rectify() | Lookup():
             result = _pointwise(op, values)
         case MaxPool():
             result = _max_pool(op, values[op.input.name])
         case AveragePool():
             result = _average_pool(op, values[op.input.name])
-        case Nearest() | Interpolate():
+        case Nearest() | Interpolate() | PixelShuffle():
             result = _resize(op, values[op.input.name])
         case Dequantise():
             result = _dequantise(op, values[op.input.name])
@@ -172,11 +174,18 @@ def _pointwise(op: Pointwise, values: Mapping[str, Array]) -> Bytes:
             return _sums(op, values)
         case Multiply():
             return _multiply(op, x, values[op.factor.name])
+        case Rectify():
+            return _rectify(op, x)
         case Lookup():
             found: Bytes = op.table[x]
             return found
         case _:
             assert_never(op)
+
+
+def _rectify(op: Rectify, x: Bytes) -> Bytes:
+    centred = (x.astype(np.int32) - op.input.zero).astype(np.float32)
+    return _store(centred * np.where(centred < 0, op.slopes, np.float32(op.multiplier)), op.output, op.clip)
 
 
 def _resize(op: Resize, x: Bytes) -> Bytes:
@@ -185,8 +194,18 @@ def _resize(op: Resize, x: Bytes) -> Bytes:
             return x[:, op.rows][:, :, op.columns]
         case Interpolate():
             return _interpolate(op, x)
+        case PixelShuffle():
+            return _pixels_of_channels(x, op.block, op.channels_first)
         case _:
             assert_never(op)
+
+
+def _pixels_of_channels(x: Array, block: int, channels_first: bool = False) -> Array:
+    count, height, width, channels = x.shape
+    size = (channels // block**2, block, block) if channels_first else (block, block, channels // block**2)
+    parts = x.reshape(count, height, width, *size)
+    order = (0, 1, 4, 2, 5, 3) if channels_first else (0, 1, 3, 2, 4, 5)
+    return parts.transpose(order).reshape(count, height * block, width * block, -1)
 
 
 def _interpolate(op: Interpolate, x: Bytes) -> Bytes:
@@ -231,6 +250,7 @@ def _cells(op: MaxPool | AveragePool, x: Bytes, row: int, column: int) -> Bytes:
 def _dequantise(op: Dequantise, x: Array) -> Floats:
     """Channels first, in the shape of the output with all images in front."""
     numbers = x if op.real else (x.astype(np.int32) - op.input.zero).astype(np.float32) * np.float32(op.scale)
+    numbers = _pixels_of_channels(numbers, op.block)
     return np.ascontiguousarray(numbers.transpose(0, 3, 1, 2).reshape(-1, *op.output.shape))
 
 

@@ -59,6 +59,15 @@ def reduce_mean(node: str, operands: list[Value], attributes: Attributes) -> Val
     return replace(pooled, flat=not attributes.get("keepdims", 1))
 
 
+def global_max_pool(node: str, operands: list[Value], attributes: Attributes) -> SameGrid:  # noqa: ARG001 -- has none
+    """GlobalMaxPool: one window over the whole map."""
+    x = quantized(node, operands)
+    tensor = x.whole(node)
+    window_ = SlidingWindow((tensor.height, tensor.width))
+    zero = tensor.zero_point
+    return SameGrid(x, lambda name: MaxPool(node, tensor, Tensor(name, 1, 1, tensor.channels, zero), window_))
+
+
 def _average(
     node: str, x: Quantized, sliding: SlidingWindow, size: tuple[int, int], counts: NDArray[Any]
 ) -> Pending:
@@ -84,6 +93,7 @@ def _pool_window(node: str, x: Tensor, attributes: Attributes) -> tuple[SlidingW
 
 READERS: dict[str, Reader] = {
     "MaxPool": max_pool,
+    "GlobalMaxPool": global_max_pool,
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     "ReduceMean": reduce_mean,

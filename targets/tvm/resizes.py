@@ -7,7 +7,7 @@ import numpy as np
 from targets.errors import EngineError, NoIntegerForm
 from targets.tvm import sampling
 from targets.tvm.convert import quantized
-from targets.tvm.integer_graph import Int32s, Interpolate, Nearest, Operator, Tensor
+from targets.tvm.integer_graph import Int32s, Interpolate, Nearest, Operator, PixelShuffle, Tensor
 from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, SameGrid, Value
 
 _LARGEST_SIDE = 1 << 14
@@ -84,4 +84,20 @@ def _axes(
     return found[0], found[1]
 
 
-READERS: dict[str, Reader] = {"Resize": resize}
+def depth_to_space(node: str, operands: list[Value], attributes: Attributes) -> SameGrid:
+    """DepthToSpace: channels become pixels."""
+    x = quantized(node, operands)
+    tensor, block = x.whole(node), attributes.get("blocksize", 1)
+    if x.flat or block < 1 or tensor.channels % block**2 or len(tensor.zero_point) > 1:
+        raise NoIntegerForm(f"{node} does not fit {tensor.channels} channels.")
+    channels_first = attributes.get("mode", b"DCR") == b"CRD"
+
+    def finish(name: str) -> PixelShuffle:
+        height, width = tensor.height * block, tensor.width * block
+        output = Tensor(name, height, width, tensor.channels // block**2, tensor.zero_point)
+        return PixelShuffle(node, tensor, output, block, channels_first)
+
+    return SameGrid(x, finish)
+
+
+READERS: dict[str, Reader] = {"Resize": resize, "DepthToSpace": depth_to_space}

@@ -14,9 +14,11 @@ from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.lookup import LookupKernel
 from targets.tvm.kernels.pair import PairKernel
+from targets.tvm.kernels.rectify import RectifyKernel
 from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.two_operands import TwoOperandKernel
+from targets.tvm.kernels.widen import WidenKernel
 from targets.tvm.program import Fill, Step
 
 ALL = -1
@@ -72,7 +74,7 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
     match step.kernel:
         case DepthwiseKernel() | ConvKernel(logits=False) as kernel:
             found = _by_convolution(step, kernel, items)
-        case CopyKernel() | LookupKernel() as kernel:
+        case CopyKernel() | LookupKernel() | RectifyKernel() as kernel:
             found = Touched(
                 (_pixels(step.x, items, kernel.x, kernel),), (_pixels(step.y, items, kernel.y, kernel),)
             )
@@ -81,7 +83,7 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
             found = Touched(both, (_pixels(step.y, items, kernel.y, kernel),))
         case ImageKernel() as kernel:
             found = Touched((), (_rows(step.y, items, kernel.stride, kernel.row),))
-        case PairKernel() | SpreadKernel() as kernel:
+        case PairKernel() | SpreadKernel() | WidenKernel() as kernel:
             read, written = kernel.reads(items), range(items.start * kernel.row, items.stop * kernel.row)
             found = Touched((_moved(read, step.x),), (_moved(written, step.y),))
         case _:
@@ -115,7 +117,10 @@ def _rows(address: int, rows: range, stride: int, size: int) -> Bytes:
 
 
 def _pixels(
-    address: int, rows: range, strides: Strides, kernel: LookupKernel | TwoOperandKernel | CopyKernel
+    address: int,
+    rows: range,
+    strides: Strides,
+    kernel: LookupKernel | RectifyKernel | TwoOperandKernel | CopyKernel,
 ) -> Bytes:
     """All of these rows of pixels."""
     return _rows(address, rows, strides.row, (kernel.width - 1) * strides.pixel + kernel.channels)

@@ -1,4 +1,4 @@
-"""What a tensor of the Q/DQ graph stands for: integers, a sum not yet rounded, weights, a constant."""
+"""The values of tensors in the Q/DQ graph: integers, a sum not yet rounded, weights, a constant."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from targets.tvm.integer_graph import (
     MaxPool,
     Nearest,
     Operator,
+    PixelShuffle,
     Residual,
     Tensor,
 )
@@ -152,7 +153,7 @@ class SameGrid:
     """
 
     source: Quantized
-    finish: Callable[[str], MaxPool | Assemble | Nearest]
+    finish: Callable[[str], MaxPool | Assemble | Nearest | PixelShuffle]
 
 
 Attributes = dict[str, Any]

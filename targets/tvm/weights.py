@@ -15,6 +15,7 @@ from targets.tvm.kernels.inner_step import pack
 from targets.tvm.kernels.pair import PairKernel, pair_rows
 from targets.tvm.kernels.requantise import SCALARS, ResultRange, Scalar
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.widen import WidenKernel, widen
 from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.layout import Layout, stored_channels
 from targets.tvm.schedule import choose, reading_order
@@ -79,9 +80,9 @@ class ConvGeometry:
     shape: ConvShape
 
     @property
-    def before(self) -> PairKernel | None:
-        """What brings the input into another order first, if anything does."""
-        return self.windows.pairs
+    def before(self) -> PairKernel | WidenKernel | None:
+        """What brings the input into another order or form first, if anything does."""
+        return self.windows.before
 
 
 def _groups(op: Conv, x: Layout, isa: Isa) -> Groups:
@@ -117,7 +118,8 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
     channels, window = stored_channels(op.weight.shape[0]), groups.inputs
     inner = inner_step(isa)
     pairs = _pairs(op, x, isa)
-    between, following = _distances(op, x, pairs)
+    wide = widen(isa, _size(op), op.window.reach(1, 1), op.window.stride, x, kh * kw * channels)
+    between, following = _distances(op, x, pairs, wide)
     order = reading_order(kw, op.window.stride[1], dw, window, inner)
     contiguous = len(order) == 1 and dw == 1 and window == x.channels and not pairs
     run = kw * x.channels if contiguous else window
@@ -136,6 +138,7 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         spread=tuple(column * tap_step[1] for column in order),
         gather=gather,
         pairs=pairs,
+        widened=wide,
     )
     shape = ConvShape(
         height=op.output.height,
@@ -155,10 +158,10 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
 def _pairs(op: Conv, x: Layout, isa: Isa) -> PairKernel | None:
     if op.groups > 1:
         return None
-    output, strides = (op.output.height, op.output.width), x.strides
+    strides = x.strides
     return pair_rows(
         isa,
-        output,
+        _size(op),
         op.window.reach(1, 1),
         op.window.stride,
         (strides.row, strides.pixel),
@@ -166,9 +169,19 @@ def _pairs(op: Conv, x: Layout, isa: Isa) -> PairKernel | None:
     )
 
 
-def _distances(op: Conv, x: Layout, pairs: PairKernel | None) -> tuple[Strides, Strides]:
-    """Bytes between neighbouring pixels of what is read, and between the windows of neighbouring outputs."""
+def _size(op: Conv) -> tuple[int, int]:
+    return op.output.height, op.output.width
+
+
+def _distances(
+    op: Conv, x: Layout, pairs: PairKernel | None, wide: WidenKernel | None
+) -> tuple[Strides, Strides]:
+    """Elements between neighbouring pixels of what is read, and between windows of neighbouring outputs."""
     (sy, sx), pixel = op.window.stride, x.strides.pixel
+    if wide is not None:
+        if op.window.reach(1, 1) == (1, 1):  # no other pixels have been written
+            sy = sx = 1
+        return wide.strides, Strides(sy * wide.strides.row, sx * wide.strides.pixel)
     if pairs is None:
         return x.strides, Strides(sy * x.strides.row, sx * pixel)
     return Strides(pairs.row, pairs.pixel), Strides(pairs.windows, sx * pairs.pixel)

@@ -1,4 +1,4 @@
-"""Every benchmark can still be started: what they import from the packages moves. Types are mypy's part."""
+"""Every benchmark can still be started: what they import from the packages moves. mypy checks their types."""
 
 import subprocess
 import sys
@@ -10,14 +10,32 @@ ELSEWHERE = "run_"
 """Programs that run in a peer's own environment begin so; `peers/` holds them."""
 
 
-def test_they_import_what_is_there() -> None:
+STARTED = """
+import importlib, os, runpy, sys
+names = sys.argv[1:]
+loaded = {name: importlib.import_module(name) for name in names}
+mains = [name for name in names if hasattr(loaded[name], "main") and ".peers." not in name]
+for name in mains:
+    child = os.fork()
+    if child == 0:  # with all packages loaded, so that each takes no time
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.argv = [name, "--help"]
+        runpy.run_module(name, run_name="__main__")
+        os._exit(1)  # --help has to end it
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"python -m {name} --help failed")
+    print(name, flush=True)
+"""
+
+
+def test_they_import_what_is_there_and_show_their_help() -> None:
     files = [path for path in FOLDER.rglob("*.py") if not path.name.startswith((ELSEWHERE, "__"))]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(files)]
     assert len(names) > 15
-    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
-    command = [sys.executable, "-c", code, *names]
+    command = [sys.executable, "-W", "ignore", "-c", STARTED, *names]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) > 15, "so many have shown their help"
 
 
 def test_those_for_other_environments_are_python() -> None:

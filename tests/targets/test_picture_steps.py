@@ -33,10 +33,17 @@ def photos() -> list[NDArray[np.uint8]]:
     return [random.integers(0, 256, (side, 90, 3), np.uint8) for side in (60, 120)]
 
 
-def steps(folder: Path, engine: Path, stored: list[NDArray[np.uint8]], encoded: bool) -> PictureSteps:
+def steps(
+    folder: Path, engine: Path, stored: list[NDArray[np.uint8]], encoded: bool, classes: int = 10
+) -> PictureSteps:
     np.savez(folder / "pictures.npz", *stored)
     return PictureSteps(
-        folder / "pictures.npz", encoded, PREPROCESSING.as_dict(), ReferenceTarget.runner, engine
+        pictures=folder / "pictures.npz",
+        encoded=encoded,
+        preprocessing=PREPROCESSING.as_dict(),
+        runner=ReferenceTarget.runner,
+        engine=engine,
+        classes=classes,
     )
 
 
@@ -62,3 +69,14 @@ def test_the_steps_are_those_of_the_bundle(
     np.testing.assert_allclose(np.concatenate(done(made, INFER, 2, tmp_path)), logits, rtol=1e-5)
     for best, expected in zip(done(made, WHOLE, 2, tmp_path), logits, strict=True):
         assert [int(name) for name, _ in best] == np.argsort(-expected)[:5].tolist()
+
+
+def test_of_a_network_that_classifies_pixels_the_answer_is_the_class_of_each(
+    engine: Path, photos: list[NDArray[np.uint8]], tmp_path: Path
+) -> None:
+    """Ten logits are two classes of five pixels; an engine gives them flat."""
+    made = steps(tmp_path, engine, photos, encoded=False, classes=2)
+    with ReferenceTarget().open(engine) as runner:
+        logits = runner.infer(np.stack([PREPROCESSING(photo) for photo in photos]))
+    for found, expected in zip(done(made, WHOLE, 2, tmp_path), logits, strict=True):
+        np.testing.assert_array_equal(found, expected.reshape(2, 5).argmax(0))

@@ -1,8 +1,8 @@
-"""One ordinary convolution reads the pixels: later stages fold the normalisation into it.
+"""Ensures that one ordinary convolution reads the pixels, so that later stages can fold the normalisation.
 
-Padding in front of it becomes its own, another order of channels that of its weights. Where a network
-begins with something else, or with several layers side by side, a 1 x 1 convolution that changes nothing is
-put first.
+Padding in front of it becomes the convolution's own, and another channel order is applied to its weights. If
+a network begins with another operator, or with several layers in parallel, a 1 x 1 identity convolution is
+inserted.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ TO_NHWC = (0, 2, 3, 1)
 
 
 def begin_with_a_convolution(graph: onnx.GraphProto, start: Start, say: Callable[[str], None]) -> Start:
-    """Rewrite what reads the start, and return the start of pixels in RGB; `say` hears what was added."""
+    """Rewrite the readers of the start, and return the start in RGB; `say` is called with what was added."""
     if start.nhwc:
         start = _turn_back(graph, start)
     if start.border is not None:
@@ -28,7 +28,7 @@ def begin_with_a_convolution(graph: onnx.GraphProto, start: Start, say: Callable
     first = _only_convolution(graph, start.tensor)
     if first is None:
         readers = sorted({node.op_type for node in graph.node if start.tensor in node.input})
-        say(f"import: a 1 x 1 convolution that changes nothing is put before the first {', '.join(readers)}")
+        say(f"import: a 1 x 1 identity convolution is inserted before the first {', '.join(readers)}")
         first, start = _add_one(graph, start)
     _read_in_rgb(graph, first, start.order)
     place = np.argsort(start.order)
@@ -87,7 +87,7 @@ def _add_to_bias(graph: onnx.GraphProto, node: onnx.NodeProto, value: NDArray[np
 
 
 def _only_convolution(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto | None:
-    """Return what reads the tensor if that is one convolution, and it is no output of the network."""
+    """Return the reader of a tensor if it is a single convolution, and the tensor is not an output."""
     readers = [node for node in graph.node if tensor in node.input]
     is_one = len(readers) == 1 and _is_plain(graph, readers[0])
     return readers[0] if is_one and tensor not in {value.name for value in graph.output} else None
@@ -118,7 +118,7 @@ def _add_one(graph: onnx.GraphProto, start: Start) -> tuple[onnx.NodeProto, Star
 
 
 def _read_in_rgb(graph: onnx.GraphProto, node: onnx.NodeProto, order: tuple[int, ...]) -> None:
-    """Turn the planes of the weights, and write groups as one, if there is anything of that to do."""
+    """Reorder the weights' input channels, and merge groups, where needed."""
     groups = int(attribute(node, "group", 1))
     if groups == 1 and order == tuple(range(len(order))):
         return

@@ -1,4 +1,4 @@
-"""What the description of an ONNX file most likely is: read off the graph, and tried on a picture."""
+"""Guesses the description of an ONNX file: from its graph, and by trying normalisations on pictures."""
 
 import json
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.diagnosis.form_choice import FormChoice
-from pipeline.diagnosis.input_form import InputForm, usual_forms
-from pipeline.models.foreign.description import CHANNELS, Description, described
+from pipeline.models.foreign.description import AUTO, CHANNELS, Description, described
 from pipeline.models.foreign.norm_statistics import CLOSE, FEWEST_PICTURES, Evidence, weigh
 from pipeline.models.foreign.normalisation import normalises_itself
 from pipeline.models.foreign.onnx_file import Input, read_input, read_output
 from pipeline.models.foreign.original import Original
+from pipeline.models.form_choice import FormChoice
+from pipeline.models.input_form import InputForm, usual_forms
 from pipeline.task import Task
 
 USUAL_SIDE = 224
@@ -36,10 +36,10 @@ class Tried:
 
 @dataclass(frozen=True)
 class Guess:
-    """A description, why it is so, and how other normalisations did.
+    """A description, the reasons for it, and the results of other normalisations.
 
-    `clear` is whether mean, std and colors are known: not where candidates are left that pictures alone do
-    not tell apart, for a network is surest of itself with the wrong ones, too.
+    `clear`: whether mean, std and colors are known. They are not if pictures without labels leave several
+    candidates: a network may be most confident with a wrong one.
     """
 
     description: Description
@@ -48,10 +48,10 @@ class Guess:
     clear: bool = True
     candidates: tuple[InputForm, ...] = ()
     fit_lines: tuple[str, ...] = ()
-    """Of TOML, instead of what the description says of fit."""
+    """TOML lines for the fit, instead of the description's."""
 
     def decided(self, choice: FormChoice) -> "Guess":
-        """Return the guess with what labelled images say, which is stronger than anything else."""
+        """Return the guess with the result of labelled images, which takes precedence."""
         if not self.candidates:
             return replace(self, reasons=(*self.reasons, *choice.lines))
         reasons = tuple(one for one in self.reasons if not one.startswith("normalisation"))
@@ -62,19 +62,24 @@ class Guess:
         return replace(found, description=description, fit_lines=choice.fit_lines)
 
     def toml(self) -> str:
-        """Return the text of the file to put beside the model."""
+        """Return the text of the description file."""
         d = self.description
         assert d.size is not None  # noqa: S101 - guess fills it
         lines = [f"size = [{d.size[0]}, {d.size[1]}]", f"channels = {d.channels}", f'layout = "{d.layout}"']
         if self.clear:
             lines += InputForm("", d.mean, d.std, d.colors).lines
         else:
-            lines.append("# What the network was trained with is not known. Keep the lines of one of these:")
+            lines.append("# The normalisation of the training is not known. Keep the lines of one of these:")
             for form in self.candidates:
                 lines += [f"# {form.name}:", *(f"#   {line}" for line in form.lines)]
         lines += self.fit_lines or (f'fit = "{d.fit}"',)
         if d.fit == "crop" and not self.fit_lines:
-            lines.append('resize = "auto"   # or the shorter side before the centre is cut out, such as 256')
+            resize = '"auto"' if d.resize == AUTO else d.resize
+            lines.append(
+                f"resize = {resize}   # or the shorter side before the centre is cut out, such as 256"
+            )
+        if any(d.border) and not self.fit_lines:
+            lines.append(f"border = {list(d.border)}")
         if d.task is Task.SEGMENT:
             lines.append(f'task = "{d.task}"')
         if isinstance(d.labels, tuple):
@@ -85,10 +90,10 @@ class Guess:
 
 
 def guess(path: Path, shown: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None) -> Guess:
-    """Guess how the model at `path` wants its input; `shown`: pictures uint8 [H, W, C] of any size, or one.
+    """Guess the input format of the model at `path`; `shown`: pictures uint8 [H, W, C] of any size.
 
-    Layout and size are what the shape allows. A normalisation that is not in the graph shows only in what its
-    batch norms remember, if an exporter left them there. Raises CheckpointError for a file that cannot be
+    Layout and size follow from the shape. A normalisation outside the graph can only be found by the
+    statistics in its batch norms, if the exporter kept them. Raises CheckpointError for a file that cannot be
     read.
     """
     pictures = () if shown is None else (shown,) if isinstance(shown, np.ndarray) else tuple(shown)
@@ -108,7 +113,7 @@ def guess(path: Path, shown: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | N
 
 
 def with_form(base: Description, form: InputForm) -> Description:
-    """Return the description with what a form says."""
+    """Return the description with a form's values."""
     return base.model_copy(update={"mean": form.mean, "std": form.std, "colors": form.colors})
 
 
@@ -118,13 +123,13 @@ def _by_the_norms(
     forms: Sequence[InputForm],
     pictures: Sequence[NDArray[np.uint8]],
 ) -> tuple[int, str, bool]:
-    """Return the place of the likeliest form, why it is that, and whether it is clear."""
+    """Return the index of the most likely form, the reason, and whether it is clear."""
     if not pictures:
         return 0, "normalisation: not in the graph; give --data, or pictures with --image, to try some", False
     model = described(path, base)
     evidence = weigh(model, forms, [model.preprocessing(picture) for picture in pictures])
     if evidence is None:
-        why = "normalisation: not in the graph, and no batch norm is left in it that would remember one"
+        why = "normalisation: not in the graph, and it has no batch norms whose statistics could show one"
         return 0, why, False
     nearest = evidence.nearest
     near = f"{forms[nearest].name} gives the batch norms what they remember"
@@ -152,7 +157,7 @@ def _not_excluded(evidence: Evidence, forms: Sequence[InputForm]) -> str:
 
 
 def _by_the_shapes(path: Path, found: Input) -> tuple[Description, list[str]]:
-    """Return what the shapes of input and output say, and why: all but mean and std."""
+    """Return what follows from the shapes of input and output, with reasons: all but mean and std."""
     layout, reason = _layout(found)
     reasons = [reason]
     height, width, channels = found.sides(layout)
@@ -166,7 +171,7 @@ def _by_the_shapes(path: Path, found: Input) -> tuple[Description, list[str]]:
         size=(height or USUAL_SIDE, width or USUAL_SIDE),
         channels=1 if channels == 1 else 3,
         layout=layout,
-        fit="stretch" if of_pixels else "crop",  # whole pictures, as masks are
+        fit="stretch" if of_pixels else "crop",  # whole pictures, as for masks
         task=Task.SEGMENT if of_pixels else Task.CLASSIFY,
         labels=tuple(f"class {k}" for k in range(output[1] or 0)) if of_pixels else None,
     )
@@ -187,7 +192,7 @@ def _try(
     forms: Sequence[InputForm],
     pictures: Sequence[NDArray[np.uint8]],
 ) -> tuple[Tried, ...]:
-    """Show what the network says of the first picture with each form."""
+    """Classify the first picture with each form."""
     if not pictures:
         return ()
     tried = []

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from calibration.onnx_graph import attribute
-from pipeline.diagnosis.input_form import InputForm
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.foreign.normal_form.read_normal import read_normal
 from pipeline.models.foreign.original import refusals
+from pipeline.models.input_form import InputForm
 
 NORMS = 4
 """How many norms are compared, from the input on: later ones depend less on the normalisation."""

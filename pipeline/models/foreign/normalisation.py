@@ -1,8 +1,8 @@
-"""What a graph does to pixels before its first convolution: found, and written as exported models have it.
+"""Finds what a graph does to pixels before its first convolution, and writes it as in exported models.
 
 Networks come with their normalisation inside (TensorFlow's converters write it into the graph) or outside
-(the description then says mean and std), in NCHW or NHWC. All of that is a scale and an offset a channel, an
-order of channels, and a border.
+(the description then has mean and std), in NCHW or NHWC. All of that is a scale and an offset per channel, a
+channel order, and a border.
 """
 
 from dataclasses import dataclass, field, replace
@@ -31,10 +31,10 @@ class Border:
 
 @dataclass(frozen=True)
 class Start:
-    """Where the network proper begins: a tensor of which each channel is pixel * scale + offset.
+    """The tensor where the actual network begins: each of its channels is pixel * scale + offset.
 
     scale and offset: float64 [C], in the order of the tensor's own channels; order: which channel of RGB
-    pixels each one is. nhwc: whether the network wants its channels last. border: what it pads first.
+    pixels each one is. nhwc: whether the network takes channels last. border: the padding in front of it.
     """
 
     tensor: str
@@ -68,7 +68,7 @@ class Start:
 
 
 def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Input) -> Start:
-    """Take normalisation, layout and padding out of the beginning of the graph, and return what is left.
+    """Remove normalisation, layout and padding from the beginning of the graph; return where the rest starts.
 
     Where the graph's input is float, the description's mean and std come first, and its order of channels.
     """
@@ -118,8 +118,8 @@ def begin_with_pixels(
 ) -> None:
     """Put the input `image`, Cast, Transpose, Sub and Mul in front, as every exported model has them.
 
-    Each channel lies in one piece before it is normalised: onnxruntime takes ten times as long for a value a
-    channel where the channels are last. The Cast comes first because TensorRT transposes no uint8.
+    The Transpose comes before the normalisation, since onnxruntime broadcasts a value per channel ten times
+    slower if the channels are last. The Cast comes first, since TensorRT does not transpose uint8.
     """
     mean = (-start.offset / start.scale).astype(np.float32).reshape(-1, 1, 1)
     scale = start.scale.astype(np.float32).reshape(-1, 1, 1)

@@ -1,4 +1,4 @@
-"""A foreign model as it came, in onnxruntime, fed as its description says."""
+"""Runs a foreign model's own file in onnxruntime, with the input that its description defines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel
-from pipeline.models.foreign.ending import ending
+from pipeline.models.foreign.ending import ending, turn_to_the_end
 from pipeline.models.foreign.normal_form.explicit_padding import (
     pads_unlike_onnxruntime,
     write_padding_down,
@@ -33,7 +33,7 @@ def refusals(path: Path) -> Iterator[None]:
 
 
 class Original:
-    """Runs one image at a time; a file that takes a fixed number gets that many copies of it."""
+    """Runs one image at a time; a file with a fixed batch size gets copies of the image."""
 
     def __init__(self, model: ForeignModel) -> None:
         """Load the file. Raises CheckpointError if onnxruntime refuses it."""
@@ -42,17 +42,19 @@ class Original:
         self._model = model
         file = onnx.load(model.path, load_external_data=False)
         with refusals(model.path):
-            self._session = open_session(
-                loadable(model.path, model.layout, model.input_shape, file) or str(model.path)
-            )
+            whole = loadable(model.path, model.layout, model.input_shape, file)
+            self._source = whole or str(model.path)
+            self._session = open_session(self._source)
         self._output = model.output or file.graph.output[0].name
         self.ending = ending(file, self._output)
+        self._classes_last = turn_to_the_end(file, self._output) is not None
         self.is_half = is_half(file)
         """Whether it computes in half precision, so that its outputs are rounded."""
 
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the first output, without a batch dimension, for one preprocessed image uint8 [H, W, C].
 
+        Classes of pixels come first, [classes, height, width], where the network has them last, too.
         Raises CheckpointError if onnxruntime refuses to run it.
         """
         model, (source, *_) = self._model, self._session.get_inputs()
@@ -62,10 +64,23 @@ class Original:
         if isinstance(source.shape[0], int) and source.shape[0] > 1:
             fed = np.repeat(fed, source.shape[0], axis=0)
         with refusals(model.path):
-            return np.asarray(self._session.run([self._output], {source.name: fed})[0][0], np.float32)
+            found = np.asarray(self._run(source.name, fed)[0], np.float32)
+        return found.transpose(2, 0, 1) if self._classes_last else found
+
+    def _run(self, name: str, fed: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Run it, without optimisation if onnxruntime's optimised graph cannot run."""
+        from targets.runtime.exact.session import AS_WRITTEN, is_quantised, open_session
+
+        try:
+            return np.asarray(self._session.run([self._output], {name: fed})[0])
+        except Exception as error:  # onnxruntime's exceptions have no public base class
+            if not type(error).__module__.startswith("onnxruntime") or not is_quantised(self._source):
+                raise
+            self._session = open_session(self._source, settings=AS_WRITTEN)
+            return np.asarray(self._session.run([self._output], {name: fed})[0])
 
     def probabilities(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return what `infer` says as shares of 1, [classes]; of a value a pixel, the mean over pixels."""
+        """Return probabilities [classes] from `infer`; for segmentation, the mean over pixels."""
         found = self.infer(image)
         shares = self.ending.probabilities(found.reshape(len(found), -1))
         return np.asarray(shares.mean(1))

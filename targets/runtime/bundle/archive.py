@@ -1,4 +1,4 @@
-"""Reads a bundle without running anything in it: checks it, and writes out what it holds.
+"""Reads, verifies and unpacks a bundle, without running anything in it.
 
 There is one way in, `opened`: the file is opened once and checked whole. What is read from it afterwards
 comes from the same open file and is compared with the manifest again, so that a file exchanged or changed
@@ -23,23 +23,23 @@ from .signature import PublicKey, SignatureError
 from .ustar import TarEntry, TarError
 
 MAX_BYTES = 1 << 30
-"""Larger entries are refused: a small archive can unpack to anything."""
+"""Larger entries are refused, since a small archive can unpack to any size."""
 MAX_TOTAL = 4 << 30
 MAX_FILES = 1000
 MAX_TEXT = 2 << 20
-"""Of the manifest and the signature, which are read into memory, and become about twenty times that there."""
+"""Limit of the manifest and the signature, which take about twenty times their size in memory."""
 CHUNK = 1 << 20
 UNLISTED = (NAME, signature.NAME)
-"""What the manifest cannot hold the digest of: itself, and what is signed after it."""
+"""Files without a digest in the manifest: itself, and the signature."""
 
 
 class ArchiveError(ValueError):
-    """A bundle that cannot be read, or is not what its manifest says, or not from whom it should be."""
+    """A bundle that cannot be read, differs from its manifest, or is not signed with a trusted key."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What a bundle is whose every byte was checked.
+    """The facts of a verified bundle.
 
     signer is the origin of the trusted key that signed it; None if no key is trusted here.
     """
@@ -100,7 +100,7 @@ class OpenBundle:
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle holds."""
+        """The bundle's manifest."""
         return self.verified.manifest
 
     def digest(self) -> str:
@@ -201,27 +201,29 @@ class OpenBundle:
                         )
                     yield self._inside(entry.name), entry
         except TarError as error:
-            raise ArchiveError(f"{self._path} is no bundle of edgec: {error}: refused.") from error
+            raise ArchiveError(f"{self._path} is not a bundle of edgec: {error}: refused.") from error
         except (OSError, EOFError, zlib.error) as error:
-            raise ArchiveError(f"{self._path} is no bundle that can be read: {error}.") from error
+            raise ArchiveError(f"{self._path} cannot be read as a bundle: {error}.") from error
 
     def _inside(self, name: str) -> str:
         parts = name.split("/")
         if len(parts) < 2 or {"", ".", ".."} & set(parts) or CONTROL.search(name):
-            raise ArchiveError(f"{self._path} holds {name!r}, which is no file below one folder: refused.")
+            raise ArchiveError(
+                f"{self._path} holds {name!r}, which is not a file below a single folder: refused."
+            )
         return "/".join(parts[1:])
 
 
 @contextmanager
 def _file(bundle: Path) -> Iterator[BinaryIO]:
-    """Open a plain file for reading, without waiting for one that is none."""
+    """Open a regular file for reading, without blocking on others."""
     try:
         descriptor = os.open(str(bundle), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ArchiveError(f"{bundle} cannot be read: {error.strerror}.") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ArchiveError(f"{bundle} is no file. A bundle is a file whose name ends in .edgec.")
+        raise ArchiveError(f"{bundle} is not a file. A bundle is a file whose name ends in .edgec.")
     with os.fdopen(descriptor, "rb") as file:
         yield file
 

@@ -1,4 +1,4 @@
-"""What was installed into a folder, in order: a device takes no release lower than the highest it has had."""
+"""The history of a folder's installations, so that a device refuses releases lower than it has had."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INSTALL, DOWNGRADE, ROLLBACK = "install", "downgrade", "rollback"
 
 
 class HistoryError(ValueError):
-    """A history that cannot be read: without it nobody knows which releases are old."""
+    """A history that cannot be read; without it, old releases cannot be recognised."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def highest_release(into: Path) -> int:
 
 
 def record(into: Path, switch: Switch) -> None:
-    """Add a switch, so that a power cut leaves the history with it or without it."""
+    """Add a switch atomically."""
     lines = [json.dumps(asdict(each)) + "\n" for each in (*switches(into), switch)]
     scratch = into / f".{NAME}"
     with scratch.open("w", encoding="utf-8") as file:

@@ -1,10 +1,10 @@
-"""Install a bundle: check it, unpack it beside the version in use, test it, and only then switch.
+"""Installs a bundle: checks it, unpacks it beside the version in use, tests it, and then switches to it.
 
     python3 edgec-install.pyz BUNDLE --into FOLDER
 
 FOLDER/current is a link to the version in use and FOLDER/previous to the one before; a switch replaces a
-link, so there is no moment without a version. Nothing of the bundle runs before every byte was checked. Needs
-Python alone; what the self-test needs besides, the bundle's own program says.
+link, so there is always a version. Nothing of the bundle runs before every byte was checked. Needs Python
+only; the bundle's own program reports what the self-test needs in addition.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from .manifest import NAME, Manifest, ManifestError
 from .signature import PublicKey, SignatureError, trusted_keys
 
 KEPT = 3
-"""Versions that stay on the disk."""
+"""The number of versions that stay on the disk."""
 WAIT_SECONDS = 60.0
 SELFTEST_SECONDS = 600.0
 BUILD_SECONDS = 3600.0
 BUILT = "built"
-"""What a manifest says of an engine that is built already."""
+"""The state of an engine in the manifest, if it is already built."""
 
 
 class InstallError(Exception):
-    """The bundle was not installed; the version in use is the one from before."""
+    """The bundle was not installed; the version in use is unchanged."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,7 +76,7 @@ def install(
     """Check, unpack, test and switch to `bundle`; return what was installed.
 
     Raises ArchiveError for a bundle that is not sound or not trusted, InstallError if it is too old or its
-    self-test fails here, HistoryError if nobody can tell how old it is; the version in use stays.
+    self-test fails here, HistoryError if the history cannot be read; the version in use stays.
     """
     with opened(bundle, trusted) as held:
         manifest = held.manifest
@@ -138,7 +138,7 @@ def _unpacked(held: OpenBundle, version: Path) -> bool:
 
 
 def _is_whole(version: Path, manifest: Manifest) -> bool:
-    """Say whether what lies there is what the verified manifest says."""
+    """Return whether the folder has exactly the files of the verified manifest."""
     try:
         manifest.check(version)
         return Manifest.read(version) == manifest
@@ -149,7 +149,7 @@ def _is_whole(version: Path, manifest: Manifest) -> bool:
 def rollback(into: Path, trusted: Sequence[PublicKey] = ()) -> dict[str, Any]:
     """Switch to the previous version, which must be as it was verified and pass its self-test.
 
-    Raises SignatureError if nobody trusted here signed it, InstallError if it was changed or its self-test
+    Raises SignatureError if no key trusted here signed it, InstallError if it was changed or its self-test
     fails.
     """
     previous = into / "previous"
@@ -176,12 +176,12 @@ def _verified(version: Path, trusted: Sequence[PublicKey]) -> Verified:
 
 
 def _build(version: Path) -> None:
-    """Let a version whose engine is built on its device build it. Raises InstallError with what it said."""
+    """Build a version's engine, if that is done on the device. Raises InstallError with the output."""
     _run([sys.executable, str(version / "build_on_device.py")], BUILD_SECONDS, "building the engine here")
 
 
 def run_selftest(version: Path) -> dict[str, Any]:
-    """Run the version's own self-test in a process of its own. Raises InstallError with what it said."""
+    """Run the version's self-test in its own process. Raises InstallError with the output."""
     output = _run(
         [sys.executable, str(version / "run"), "selftest", "--json"], SELFTEST_SECONDS, "the self-test"
     )
@@ -221,7 +221,7 @@ def _link(link: Path, version: Path) -> None:
 
 
 def _forget(into: Path) -> None:
-    """Remove the oldest versions, but none that a link names, and what broken installations left."""
+    """Remove the oldest versions without links to them, and remains of failed installations."""
     used = {(into / name).resolve().name for name in ("current", "previous")}
     versions = sorted((into / "versions").iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     kept = [path.name for path in versions if not path.name.startswith(".")][:KEPT]
@@ -232,7 +232,7 @@ def _forget(into: Path) -> None:
 
 @contextlib.contextmanager
 def _held(into: Path) -> Iterator[None]:
-    """Let one installation at a time work on a folder; the next one waits."""
+    """Lock a folder for one installation at a time; others wait."""
     into.mkdir(parents=True, exist_ok=True)
     with (into / ".lock").open("w") as lock:
         end = time.monotonic() + WAIT_SECONDS

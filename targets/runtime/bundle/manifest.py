@@ -16,9 +16,9 @@ NAME = "manifest.json"
 FORMAT = "edgec-bundle"
 VERSION = 1
 NEWER_FIELDS = {"release": 0, "expires": None}
-"""Fields that version 1 did not have from the beginning, and what their absence means: not written then."""
+"""Fields added to version 1 later, with their defaults; a default is not written."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""What moves a terminal's cursor or worse, and stands in no name."""
+"""Control characters, which are not allowed in names."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
 
@@ -72,7 +72,7 @@ class Manifest:
         return manifest
 
     def _check_fields(self) -> None:
-        """Raise ValueError or TypeError for a field of another kind, or a name that is no name."""
+        """Raise ValueError or TypeError for a field of a wrong type, or an invalid name."""
         for field in ("model", "target"):
             _check_name(field, getattr(self, field))
         for field in ("fingerprint", "runner", "state"):
@@ -114,7 +114,7 @@ class Manifest:
 
 def _check_text(field: str, value: object) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"{field} has {value!r}, which is no text")
+        raise TypeError(f"{field} has {value!r}, which is not text")
     if CONTROL.search(value):
         raise ValueError(f"{field} has control characters: {value!r}")
 
@@ -129,7 +129,7 @@ def _check_name(field: str, value: object) -> None:
 def _check_path(field: str, value: object) -> None:
     _check_text(field, value)
     if {"", ".", ".."} & set(str(value).split("/")):
-        raise ValueError(f"{field} has {value!r}, which is no path below the bundle's folder")
+        raise ValueError(f"{field} has {value!r}, which is not a path below the bundle's folder")
 
 
 def _is_count(value: object) -> bool:

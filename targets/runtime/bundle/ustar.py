@@ -13,7 +13,7 @@ from typing import BinaryIO, Iterator
 
 BLOCK = 512
 RECORD = 10240
-"""Writers fill up the last of these with zeros."""
+"""Tar files are padded to a multiple of this with zeros."""
 MAX_PAX = 4096
 """Of a pax header in bytes: it holds one path."""
 PLAIN, PAX = b"0", b"x"
@@ -67,7 +67,7 @@ def entries(stream: BinaryIO) -> Iterator[TarEntry]:
             name = _path(stream, size)
             continue
         if kind != PLAIN:
-            raise TarError(f"{name or _name(block)!r} is of the kind {kind!r}, which is no plain file")
+            raise TarError(f"{name or _name(block)!r} is of the kind {kind!r}, which is not a regular file")
         entry = TarEntry(
             name or _name(block), size, bool(_octal(block[100:108]) & 0o100), Content(stream, size)
         )

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HUGE_PAGE = 2 << 20, SELDOM = 500000 /* nanoseconds between images */ };
+enum { HUGE_PAGE = 2 << 20, MOSTLY = HUGE_PAGE / 4 * 3, SELDOM = 500000 /* nanoseconds between images */ };
 
 static uint8_t *arena, *constants;
 static const uint8_t *image;
@@ -20,7 +20,9 @@ static uint8_t *allocate(size_t bytes) {
   size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
   if (bytes < HUGE_PAGE / 2) return aligned_alloc(64, (bytes + 63) / 64 * 64);
   uint8_t *memory = aligned_alloc(HUGE_PAGE, rounded);
-  if (memory) madvise(memory, rounded, MADV_HUGEPAGE); /* fewer TLB misses; no harm where it is refused */
+  size_t huge = (bytes + HUGE_PAGE - MOSTLY) / HUGE_PAGE * HUGE_PAGE; /* what is mostly empty is no huge page */
+  if (memory) madvise(memory, huge, MADV_HUGEPAGE); /* fewer TLB misses; no harm where it is refused */
+  if (memory) madvise(memory + huge, rounded - huge, MADV_NOHUGEPAGE);
   return memory;
 }
 

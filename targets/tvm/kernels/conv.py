@@ -70,7 +70,7 @@ class ConvKernel:
     @property
     def inner(self) -> InnerStep:
         """How products are added up."""
-        return inner_step(self.isa, self.windows.chunk)
+        return inner_step(self.isa, self.windows.chunk, wide=self.windows.widened is not None)
 
     @property
     def _rows(self) -> tuple[Cut, ...]:
@@ -79,12 +79,12 @@ class ConvKernel:
     @property
     def row_step(self) -> int:
         """Bytes between the windows of a row of results and those of the next."""
-        return self.windows.next.row
+        return self.windows.next.row * self.windows.element
 
     @property
     def reach(self) -> int:
         """Bytes from the first that the windows of a row of results read to the one after the last."""
-        return self.windows.reach(self.width)
+        return self.windows.reach(self.width) * self.windows.element
 
     def rows(self, items: range) -> range:
         """The rows of results that work items belong to, and maybe more between them."""

@@ -8,8 +8,8 @@ from targets.tvm.kernels.inner_step import InnerStep
 from targets.tvm.kernels.x86 import ByteStep, WordStep
 
 
-def inner_step(isa: Isa, chunk: int = 0) -> InnerStep:
-    """The inner step of an instruction set. `chunk`: see MatrixStep."""
+def inner_step(isa: Isa, chunk: int = 0, *, wide: bool = False) -> InnerStep:
+    """The inner step of an instruction set. `chunk`: see MatrixStep; `wide`: see WordStep."""
     match isa.dot:
         case DotInstruction.SDOT:
             return LaneDot()
@@ -20,6 +20,6 @@ def inner_step(isa: Isa, chunk: int = 0) -> InnerStep:
         case DotInstruction.VPDPBUSD:
             return ByteStep(isa.lanes)
         case DotInstruction.VPMADDWD:
-            return WordStep(isa.lanes)
+            return WordStep(isa.lanes, wide=wide)
         case _:
             assert_never(isa.dot)

@@ -6,10 +6,13 @@ from typing import Any
 from tvm import tirx
 
 from targets.tvm.integer_graph import SlidingWindow
-from targets.tvm.kernels.emitter import Expr, clamp_index, splat
+from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index, splat
 from targets.tvm.kernels.requantise import Requantise
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
+
+_WRITTEN_OUT = 49
+"""As many cells of a window are compared without a loop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class MaxPoolKernel(PoolKernel):
         k = self.emitter()
         (kh, kw), (sh, sw), (ph, pw) = self.window.kernel, self.window.stride, self.window.pad
         lanes = next(n for n in (64, 32, 16) if self.channels % n == 0 and n <= 4 * self.isa.lanes)
+        if kh * kw > _WRITTEN_OUT:
+            return self._looped(k, lanes, name)
         last_row, last_column = self.input_size[0] - 1, self.input_size[1] - 1
         with k.items() as row, k.loop(self.width) as column:
             rows = [k.let(clamp_index(row * sh + (r - ph), 0, last_row) * self.x.row) for r in range(kh)]
@@ -46,6 +51,23 @@ class MaxPoolKernel(PoolKernel):
                         cell = k.load(k.x, r + c + chunk * lanes, lanes)
                         largest = cell if largest is None else k.let(tirx.max(largest, cell))
                 k.store(k.y, row * self.y.row + column * self.y.pixel + chunk * lanes, largest, lanes)
+        return k.function(name)
+
+    def _looped(self, k: Emitter, lanes: int, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """The same with loops over a window so large that it is not written out."""
+        (kh, kw), (sh, sw), (ph, pw) = self.window.kernel, self.window.stride, self.window.pad
+        last_row, last_column = self.input_size[0] - 1, self.input_size[1] - 1
+        largest = k.registers(1, f"{k.element}x{lanes}")
+        least = tirx.const(-128 if self.isa.signed else 0, k.element)
+        with k.items() as row, k.loop(self.width) as column, k.loop(self.channels // lanes) as chunk:
+            k.store(largest, 0, splat(least, lanes))
+            with k.loop(kh) as r, k.loop(kw) as s:
+                y = clamp_index(row * sh + (r - ph), 0, last_row) * self.x.row
+                x = clamp_index(column * sw + (s - pw), 0, last_column) * self.x.pixel
+                cell = k.load(k.x, y + x + chunk * lanes, lanes)
+                k.store(largest, 0, tirx.max(k.load(largest, 0), cell))
+            at = row * self.y.row + column * self.y.pixel + chunk * lanes
+            k.store(k.y, at, k.load(largest, 0), lanes)
         return k.function(name)
 
 

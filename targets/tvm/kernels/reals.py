@@ -21,21 +21,28 @@ class DequantiseKernel(RowKernel):
     channels: int
     x: Strides
     real: bool
+    block: int = 1
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = self.emitter()
         source, planes = k.view("x", "float32") if self.real else k.x, k.view("y", "float32")
+        kept = self.channels // self.block**2
+        width, plane = self.width * self.block, self.height * self.width * self.block**2
         with (
             k.items() as row,
-            k.loop(self.channels) as channel,
+            k.loop(self.block) as down,
+            k.loop(self.block) as right,
+            k.loop(kept) as channel,
             k.loop(self.width) as column,
         ):
-            value = k.load(source, row * self.x.row + column * self.x.pixel + channel)
+            part = (down * self.block + right) * kept
+            value = k.load(source, row * self.x.row + column * self.x.pixel + part + channel)
             if not self.real:
                 centred = value.astype("int32") + k.load(k.ints, 0)
                 value = centred.astype("float32") * k.load(k.floats, 1)
-            k.store(planes, channel * (self.height * self.width) + row * self.width + column, value)
+            at = (row * self.block + down) * width + column * self.block + right
+            k.store(planes, channel * plane + at, value)
         return k.function(name)
 
 

@@ -36,6 +36,38 @@ class NearestKernel(RowKernel):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PixelShuffleKernel(RowKernel):
+    """`channels` of each pixel of the result from a pixel `block` times as small. See PixelShuffle."""
+
+    width: int
+    channels: int
+    block: int
+    channels_first: bool
+    x: Strides
+    y: Strides
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR. Channels that lie together are copied by 16, the last with some beyond them."""
+        k = self.emitter()
+        block = tirx.const(self.block, "int64")
+        with k.items() as row:
+            above = k.let(tirx.floordiv(row, block))
+            down = k.let(row - above * self.block)
+            with k.loop(self.width // self.block) as column, k.loop(self.block) as right:
+                x = k.let(above * self.x.row + column * self.x.pixel)
+                y = k.let(row * self.y.row + (column * self.block + right) * self.y.pixel)
+                part = k.let(down * self.block + right)
+                if self.channels_first:
+                    with k.loop(self.channels) as channel:
+                        k.store(k.y, y + channel, k.load(k.x, x + channel * self.block**2 + part))
+                else:
+                    with k.loop(-(-self.channels // 16)) as chunk:
+                        at = x + part * self.channels + chunk * 16
+                        k.store(k.y, y + chunk * 16, k.load(k.x, at, 16), 16)
+        return k.function(name)
+
+
+@dataclass(frozen=True, kw_only=True)
 class InterpolateKernel(RowKernel):
     """Between four pixels, in float32, which holds all sums exactly.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from targets.tvm.kernels.gather import Gather
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.widen import WidenKernel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +16,9 @@ class WindowRuns:
     begin a run, `run` its bytes, `tap_step` the bytes between runs. `spread`: where runs begin that are read
     together, a chunk of each in turn, so that activations which several taps need are loaded once. `gather`:
     the whole window is brought together first, and is one run; a work item then is all channels of a block of
-    rows. `pairs`: what put rows beside each other, if they lie so. `group`: output and input channels of a
-    group, and the last input channel from which on a block reads; one group has (channels, 0, 0).
+    rows. `pairs`: what put rows beside each other, if they lie so. `widened`: what made int16 of them, if
+    anything did; distances are in elements then. `group`: output and input channels of a group, and the last
+    input channel from which on a block reads; one group has (channels, 0, 0).
     """
 
     next: Strides
@@ -27,6 +29,17 @@ class WindowRuns:
     spread: tuple[int, ...] = (0,)
     gather: Gather | None = None
     pairs: PairKernel | None = None
+    widened: WidenKernel | None = None
+
+    @property
+    def element(self) -> int:
+        """Bytes of what is read."""
+        return 2 if self.widened else 1
+
+    @property
+    def before(self) -> PairKernel | WidenKernel | None:
+        """What brings the input into another order or form first, if anything does."""
+        return self.pairs or self.widened
 
     @property
     def count(self) -> int:

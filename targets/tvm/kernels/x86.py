@@ -95,8 +95,12 @@ class ByteStep(_BroadcastStep):
 
 @dataclass(frozen=True)
 class WordStep(_BroadcastStep):
-    """Without VNNI: 2 products a lane of operands widened to int16, so nothing saturates on the way."""
+    """Without VNNI: 2 products a lane of operands widened to int16, so nothing saturates on the way.
 
+    `wide`: activations have been widened before.
+    """
+
+    wide: bool = False
     granule: int = 2
     mnemonic: str = "vpmaddwd"
     products: int = 2
@@ -110,7 +114,10 @@ class WordStep(_BroadcastStep):
         return k.load(k.w, offset, width).astype(f"int16x{width}")
 
     def _activation(self, k: Emitter, offset: Expr) -> Expr:
-        pair = tirx.reinterpret("int32", k.load(k.source, offset, self.granule).astype("int16x2"))
+        if self.wide:
+            pair = tirx.reinterpret("int32", k.load(k.source, offset * 2, 2 * self.granule))
+        else:
+            pair = tirx.reinterpret("int32", k.load(k.source, offset, self.granule).astype("int16x2"))
         return tirx.reinterpret(f"int16x{self.lanes * 2}", splat(pair, self.lanes))
 
     def _dot(self, k: Emitter, acc: Expr, x: Expr, w: Expr) -> Expr:

@@ -37,7 +37,7 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
     one = kernels[0]
     weights = one.channels * one.windows.count * one.granules * one.inner.granule
     numbers = {
-        "x_size": (one.height - 1) * one.windows.next.row + one.reach + _SLACK,
+        "x_size": (one.height - 1) * one.row_step + one.reach + _SLACK,
         "w_size": weights,
         "w_copies": max(1, _COLD // weights),
         "p_size": 4 * (2 * one.channels + SCALARS),

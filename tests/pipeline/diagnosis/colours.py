@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.diagnosis.input_form import InputForm
+from pipeline.models.input_form import InputForm
 from tests.pipeline.data.pictures import write_folder
 
 COLOURS = {

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pipeline.diagnosis.by_accuracy import choose_by_accuracy
-from pipeline.diagnosis.input_form import InputForm, usual_forms
 from pipeline.models.foreign.description import described
 from pipeline.models.foreign.guess import guess
+from pipeline.models.input_form import InputForm, usual_forms
 from tests.conftest import Edgec
 from tests.pipeline.diagnosis.colours import COLOURS, folder, pictures, write
 

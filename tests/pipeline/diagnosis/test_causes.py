@@ -11,7 +11,7 @@ import pytest
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.diagnosis.class_order import find_class_order
-from pipeline.diagnosis.input_form import InputForm, usual_forms
+from pipeline.models.input_form import InputForm, usual_forms
 from pipeline.progress import Silent
 from pipeline.report.html import render_html
 from pipeline.report.markdown import report_summary

@@ -1,6 +1,6 @@
 """Small random integer graphs: every operator, awkward sizes, zero points at both ends, saturation."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -22,12 +22,16 @@ from targets.tvm.integer_graph import (
     Nearest,
     Neighbours,
     Piece,
+    PixelShuffle,
+    Pointwise,
+    Rectify,
     Residual,
+    Resize,
     SlidingWindow,
     Tensor,
 )
 
-Single = Image | Conv | MaxPool | AveragePool | Add | Multiply | Lookup | Nearest | Interpolate | Assemble
+Single = Image | Conv | MaxPool | AveragePool | Pointwise | Resize | Assemble
 CHANNELS = st.sampled_from([1, 3, 4, 7, 16, 17, 32, 48])
 ZERO_POINTS = st.sampled_from([0, 1, 100, 128, 254, 255])
 GAINS = st.sampled_from([0.02, 0.5, 3.0, 1000.0])
@@ -158,6 +162,17 @@ class NetworkBuilder:
         output = self.tensor(x.height, x.width, x.channels)
         self.operators.append(Multiply("product", x, factor, output, multiplier, self.clip()))
 
+    def rectify(self) -> None:
+        x = self.at
+        slopes = self.random.normal(0, 2, x.channels).astype(np.float32)
+        output = self.tensor(x.height, x.width, x.channels)
+        self.operators.append(Rectify("prelu", x, output, self.multiplier(), slopes, self.clip()))
+
+    def global_max(self) -> None:
+        x = self.at
+        window, output = SlidingWindow((x.height, x.width)), self.tensor(1, 1, x.channels)
+        self.operators.append(MaxPool("largest", x, replace(output, zero_point=(x.zero,)), window))
+
     def lookup(self) -> None:
         x = self.at
         table = self.random.integers(0, 256, 256).astype(np.uint8)
@@ -168,6 +183,13 @@ class NetworkBuilder:
         rows, columns = (self.places(length) for length in (x.height, x.width))
         output = Tensor(f"t{len(self.operators)}", len(rows), len(columns), x.channels, (x.zero,))
         self.operators.append(Nearest("nearest", x, output, rows, columns))
+
+    def pixel_shuffle(self) -> None:
+        x = self.at
+        block = self.draw(st.sampled_from([b for b in (1, 2, 4) if x.channels % b**2 == 0]))
+        size = (x.height * block, x.width * block, x.channels // block**2)
+        output = Tensor(f"t{len(self.operators)}", *size, (x.zero,))
+        self.operators.append(PixelShuffle("shuffle", x, output, block, self.draw(st.booleans())))
 
     def interpolate(self) -> None:
         x, (rows, columns) = self.at, (self.samples(length) for length in (self.at.height, self.at.width))
@@ -206,7 +228,7 @@ def networks(draw: st.DrawFn) -> IntegerGraph:
     builder.image()
     builder.conv()
     kinds = ["conv", "conv", "conv", "max_pool", "average_pool", "add", "multiply", "gate", "lookup"]
-    kinds += ["nearest", "interpolate", "assemble"]
+    kinds += ["rectify", "nearest", "interpolate", "pixel_shuffle", "global_max", "assemble"]
     for kind in draw(st.lists(st.sampled_from(kinds), max_size=4)):
         getattr(builder, kind)()
     classes = draw(st.integers(1, 20))

@@ -58,7 +58,17 @@ def flat_product(m: QdqModel, x: str) -> str:
     return m.node("Mul", mean, m.quantized(m.gemm(mean, 20, 20), 0.05, 128))
 
 
+def prelu(m: QdqModel, x: str) -> str:
+    return m.node("PRelu", m.quantized(m.conv(x, 20, 20), 0.5, 130), vector(m, 20, 1, 1, low=-0.5, high=0.5))
+
+
+def largest_of_a_map(m: QdqModel, x: str) -> str:
+    return m.node("GlobalMaxPool", m.quantized(m.conv(x, 20, 20), 0.5, 130))
+
+
 NETWORKS: list[Network] = [
+    prelu,
+    largest_of_a_map,
     product_of_tensors,
     gated_channels,
     bounded_product,

@@ -61,7 +61,7 @@ CASES = [
     Case(networks.MobileNetV3Like),
     Case(networks.EfficientNetLike),
     Case(networks.EfficientNetLiteLike),
-    Case(networks.FcnLike, floats=frozenset({"ConvTranspose"})),
+    Case(networks.FcnLike),
     Case(networks.UNetLike),
     Case(networks.DenseNetLike, "w8a8_sym", ENDS),
     Case(networks.MobileNetLike, "w8a8_sym", ENDS),

@@ -1,4 +1,4 @@
-"""Padding that a node works out from its input (auto_pad, output_shape), written down as pads.
+"""Writes padding that a node computes from its input (auto_pad, output_shape) as explicit pads.
 
 How much there is follows from the sizes in front of and behind the node; on which side the odd one goes is
 what SAME_UPPER and SAME_LOWER say (ONNX Operators.md: Conv, ConvTranspose, MaxPool).
@@ -18,7 +18,7 @@ BY_ITSELF = ("auto_pad", "output_shape")
 
 
 def write_padding_down(model: onnx.ModelProto) -> None:
-    """Give every convolution and pool pads in numbers; the size of the images has to be known.
+    """Give every convolution and pool explicit pads; the size of the images has to be known.
 
     Raises onnxruntime's exceptions for a model that it refuses.
     """

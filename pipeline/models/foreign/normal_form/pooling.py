@@ -7,6 +7,7 @@ from calibration.onnx_graph import attribute
 
 SIDES = (2, 3)
 """Height and width in [N, C, H, W]."""
+_POOLING = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
 
 
 def write_means_as_pooling(model: onnx.ModelProto) -> None:
@@ -15,16 +16,17 @@ def write_means_as_pooling(model: onnx.ModelProto) -> None:
     ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in [*graph.value_info, *graph.input]}
     nodes = []
     for node in model.graph.node:
-        of_maps = node.op_type == "ReduceMean" and ranks.get(node.input[0]) == len(SIDES) + 2
+        pooling = _POOLING.get(node.op_type)
+        of_maps = pooling is not None and ranks.get(node.input[0]) == len(SIDES) + 2
         axes = sorted(axis % 4 for axis in attribute(node, "axes", [])) if of_maps else []
-        if axes != list(SIDES):
+        if pooling is None or axes != list(SIDES):
             nodes.append(node)
         elif attribute(node, "keepdims", 1):
-            nodes.append(helper.make_node("GlobalAveragePool", [node.input[0]], list(node.output), node.name))
+            nodes.append(helper.make_node(pooling, [node.input[0]], list(node.output), node.name))
         else:
             pooled = f"{node.output[0]}/pooled"
             nodes += [
-                helper.make_node("GlobalAveragePool", [node.input[0]], [pooled], node.name),
+                helper.make_node(pooling, [node.input[0]], [pooled], node.name),
                 helper.make_node("Flatten", [pooled], list(node.output), f"{node.name}/flat", axis=1),
             ]
     del model.graph.node[:]

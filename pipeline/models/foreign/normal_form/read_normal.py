@@ -1,4 +1,4 @@
-"""An ONNX file of any age, read into one form: opset 17, float32, weights apart from inputs, Q/DQ."""
+"""Reads an ONNX file of any version into one form: opset 17, float32, weights not among inputs, Q/DQ."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def read_normal(path: Path) -> onnx.ModelProto:
 
 
 def in_normal_form(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """Bring a model that was read from `path` into the form described above; `model` is used up.
+    """Rewrite a model that was read from `path` into the form described above; `model` is modified.
 
     Raises CheckpointError for operators that this form lacks.
     """

@@ -1,4 +1,4 @@
-"""Networks that somebody else has quantised, read into the one form that every target compiles.
+"""Reads networks that another tool quantised into the form that every target compiles.
 
 `integer_operators` writes operators that compute in integers (QLinearConv, QGemm, ...) as Q/DQ around float
 ones, `integer_moves` those that move or pick integers. `canonical_qdq` then walks the graph once: activations

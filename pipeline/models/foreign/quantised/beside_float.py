@@ -1,4 +1,4 @@
-"""A quantised file that is brought beside its float model: whose it is, and how it wants its input."""
+"""A quantised file that is given with its float model: who made it, and its input format."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def is_ours(path: Path) -> bool:
 
 
 def described_by(path: Path, model: Model) -> ForeignModel:
-    """Return the file with its own description, if one lies beside it, or else with the float model's."""
+    """Return the file with its own description if it has one, else with the float model's."""
     if description_file(path).is_file():
         return read_foreign(path)
     foreign = model if isinstance(model, ForeignModel) else None

@@ -21,12 +21,19 @@ from pipeline.models.foreign.quantised.weighted_layer import (
 
 Array = NDArray[Any]
 MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
-"""What stored integers may pass through and stay integers."""
+"""Operators through which stored integers stay integers."""
 FOLDED = MOVES | {
     *("Concat", "Slice", "Gather", "Cast", "ConstantOfShape", "Expand", "Range", "Where", "Equal"),
     *("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Reciprocal", "Pow", "Floor", "Min", "Max", "Clip", "Abs"),
 }
-"""What is computed here where all its inputs are constants."""
+"""Operators that are folded if all inputs are constants."""
+
+
+ON_THE_GRID = MOVES | {
+    *("MaxPool", "GlobalMaxPool", "Relu", "Slice", "Split", "Gather", "Dropout", "Tile", "Expand"),
+    *("DepthToSpace", "SpaceToDepth"),
+}
+"""Operators that only pick values of their first input, and zero: the values stay on its grid."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +96,10 @@ class _Walk:
         self.stored: dict[str, StoredIntegers] = {}
         self.written: dict[str, tuple[onnx.NodeProto, str, Grid]] = {}
         """By the integers that a QuantizeLinear writes: it, what it reads, the grid."""
-        self.steps: dict[str, float] = {}
-        """By a dequantised tensor: the step of its grid."""
+        self.grids: dict[str, Grid] = {}
+        """By a dequantised tensor."""
+        self.still: dict[str, Grid] = {}
+        """By a tensor whose values are on a grid still, as what picks among such values wrote it."""
         self.same: dict[str, str] = {}
         """Tensors that are another one under a second name."""
         self.by_integers: dict[str, str] = {}
@@ -139,7 +148,7 @@ class _Walk:
         return found
 
     def _value(self, name: str) -> Array | None:
-        """Return a constant; one that is stored as integers as the numbers that it stands for."""
+        """Return a constant; dequantised if it is stored as integers."""
         if name in self.stored:
             return self.stored[name].value
         return self.constants.get(name)
@@ -169,7 +178,7 @@ class _Walk:
         if integers not in self.written:
             grid = self._of_activations(node, scale, zero)
             self.items.append(ImageGrid(node.name, integers, output, grid))
-            self.steps[output] = grid.scale
+            self.grids[output] = grid
             return
         wrote, source, grid = self.written[integers]
         there = self._of_activations(node, scale, zero.astype(self._type_of(wrote), copy=False))
@@ -179,7 +188,7 @@ class _Walk:
             self.same[output] = self.by_integers[integers]
             return
         self.by_integers[integers] = output
-        self.steps[output] = grid.scale
+        self.grids[output] = grid
         self.items.append(Rounding(wrote.name, source, output, grid))
 
     def _type_of(self, quantize: onnx.NodeProto) -> np.dtype[Any]:
@@ -211,21 +220,33 @@ class _Walk:
 
     def _layer(self, node: onnx.NodeProto, reads: list[str]) -> bool:
         """Read a Conv, Gemm or MatMul whose input and weights are quantised."""
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or reads[0] not in self.steps:
+        on_a_grid = reads[0] in self.grids or reads[0] in self.still
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or not on_a_grid:
             return False
         weights = self.stored.get(reads[1])
         bias = self._value(reads[2]) if len(reads) > 2 and reads[2] else None
         computed = len(reads) > 2 and reads[2] and bias is None
-        if weights is None or computed or (node.op_type == "MatMul" and self.ranks.get(reads[0]) != 2):
+        if weights is None or computed or (node.op_type == "MatMul" and self.ranks.get(node.input[0]) != 2):
             return False
+        grid = self.grids.get(reads[0]) or self.still[reads[0]]
         read = read_conv if node.op_type == "Conv" else read_gemm
-        layer = read(node, self.steps[reads[0]], weights, bias)
+        layer = read(node, grid.scale, weights, bias)
         if layer is None:
             return False
-        layer.data = reads[0]
+        layer.data = self._dequantised(reads[0])
         self.layers[layer.output] = layer
         self.items.append(layer)
         return True
+
+    def _dequantised(self, name: str) -> str:
+        """Return a tensor behind a DequantizeLinear: one that is on a grid still is rounded to that."""
+        if name in self.grids:
+            return name
+        output = f"{name}/as_it_is"
+        if output not in self.grids:
+            self.grids[output] = self.still[name]
+            self.items.append(Rounding(f"{output}/QuantizeLinear", name, output, self.still[name]))
+        return output
 
     def _taken_in(self, node: onnx.NodeProto, reads: list[str]) -> bool:
         """Let a layer in front take in a bias or a norm that stands behind it alone."""
@@ -252,6 +273,15 @@ class _Walk:
             if name in self.stored and name not in self.constants:
                 self.constants[name] = self.stored[name].value
         self.items.append(Plain(new))
+        grid = self.grids.get(reads[0]) or self.still.get(reads[0]) if reads else None
+        if grid is not None and (node.op_type in ON_THE_GRID or self._pads_with_zero(node, reads)):
+            self.still |= {name: grid for name in node.output if name}
+
+    def _pads_with_zero(self, node: onnx.NodeProto, reads: list[str]) -> bool:
+        if node.op_type != "Pad" or attribute(node, "mode", b"constant") != b"constant":
+            return node.op_type == "Pad"
+        fill = self._value(reads[2]) if len(reads) > 2 and reads[2] else np.zeros(1)
+        return fill is not None and not fill.any()
 
 
 def _ranks(model: onnx.ModelProto) -> dict[str, int]:

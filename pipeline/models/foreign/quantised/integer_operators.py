@@ -1,4 +1,4 @@
-"""Operators that compute in integers, written as what they are: DequantizeLinear, a float operator, Q.
+"""Rewrites operators that compute in integers as DequantizeLinear, a float operator and QuantizeLinear.
 
 QLinearConv and QLinearMatMul are ONNX's; the others onnxruntime's (docs/ContribOperators.md there). All are
 defined as the float operator on dequantised inputs, rounded once to the grid of the output.
@@ -18,7 +18,7 @@ CONTRIB = "com.microsoft"
 DYNAMIC = frozenset(
     {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
 )
-"""What finds its scales anew for each image, or has no scale for its sums."""
+"""Operators that compute their scales for each image, or have no scale for their sums."""
 TO_8_BITS = {TensorProto.INT4: TensorProto.INT8, TensorProto.UINT4: TensorProto.UINT8}
 """Types of constants that 8 bits hold as they are."""
 
@@ -63,7 +63,9 @@ class _Writer:
 
     def written(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         if node.op_type in DYNAMIC:
-            raise NoQdqForm(node, "finds its scales anew for each image, and engines need them when built")
+            raise NoQdqForm(
+                node, "computes its scales for each image, and engines need them when they are built"
+            )
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             yield self._plain(node)
             return

@@ -1,4 +1,4 @@
-"""The pixels in front of a network that somebody else has quantised.
+"""Puts the pixels in front of a network that another tool quantised.
 
 Its first QuantizeLinear rounds numbers that its user computed from pixels. They are computed here in the same
 steps and the same order, as torchvision does it: divided by 255, mean taken off, divided by the deviation.

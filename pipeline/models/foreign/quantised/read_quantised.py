@@ -1,12 +1,16 @@
-"""A network that somebody else has quantised, from its file to the form that every target compiles."""
+"""Reads a network that another tool quantised into the form that every target compiles."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import shape_inference
 
+from calibration.grid import ActivationGrid
+from calibration.onnx_graph import QDQ, OnnxGraph
 from calibration.scheme import Scheme
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
@@ -21,6 +25,8 @@ from pipeline.models.foreign.normal_form.unique_names import name_every_node
 from pipeline.models.foreign.onnx_file import Input, read_input, read_onnx
 from pipeline.models.foreign.original import refusals
 from pipeline.models.foreign.quantised.canonical_qdq import CanonicalGraph, canonical
+from pipeline.models.foreign.quantised.channel_grids import write_one_scale
+from pipeline.models.foreign.quantised.earlier_rounding import round_earlier
 from pipeline.models.foreign.quantised.integer_operators import DYNAMIC
 from pipeline.models.foreign.quantised.quantised_front import begin_with_pixels_as_described
 from pipeline.models.foreign.quantised.unrounded import write_unrounded
@@ -31,19 +37,29 @@ from pipeline.models.foreign.simplify import drop_unused, write_reshapes_as_flat
 
 @dataclass(frozen=True)
 class QuantisedNetwork:
-    """What was read: `ending` is what the file does to the logits at its end."""
+    """A network that was read.
+
+    ending: what the file does to the logits at its end. probabilities: the grid that it rounds that to.
+    """
 
     graph: CanonicalGraph
     ending: Ending
+    probabilities: ActivationGrid | None = None
+
+    def ended(self, logits: NDArray[np.float32], outputs: int) -> NDArray[np.float32]:
+        """Return what the file gives, flat, for the logits of one image; `outputs`: how many values."""
+        values = self.ending(logits, outputs).astype(np.float32)
+        grid = self.probabilities
+        return values if grid is None else grid.dequantize(grid.quantize(values))
 
     @property
     def layers(self) -> tuple[str, ...]:
         """The names of the layers in 8 bits."""
         return tuple(item.node.name for item in self.graph.items if isinstance(item, WeightedLayer))
 
-    def quantised(self, scheme: Scheme) -> Written:
-        """Write it as the targets of a scheme compile it."""
-        written = write_quantised(self.graph, scheme)
+    def quantised(self, scheme: Scheme, lowest_weight: int = -128) -> Written:
+        """Write it as the targets of a scheme compile it; see `write_quantised`."""
+        written = write_quantised(self.graph, scheme, lowest_weight)
         return replace(written, model=_checked(written.model))
 
     def unrounded(self) -> onnx.ModelProto:
@@ -65,7 +81,7 @@ def is_quantised_file(path: Path) -> bool:
 
 
 def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None]) -> QuantisedNetwork:
-    """Read a network; `say` hears what was changed.
+    """Read a network; `say` is called with the changes.
 
     Raises CheckpointError naming the node that cannot be compiled as it is.
     """
@@ -78,7 +94,7 @@ def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str
         free_the_batch(model)
         write_computed_shapes(model)
         write_padding_down(model)
-    _drop_rounding_of_functions(model)
+    probabilities = _drop_rounding_of_functions(model)
     last = ending(model, model.graph.output[0].name)
     drop_ending(model, say)
     write_means_as_pooling(model)
@@ -87,8 +103,10 @@ def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str
     drop_unused(model)
     begin_with_pixels_as_described(model, source, found, dynamic_batch)
     end_with_logits(model, source, say)
+    write_one_scale(model)
+    round_earlier(model)
     name_every_node(model)
-    return QuantisedNetwork(canonical(model), last)
+    return QuantisedNetwork(canonical(model), last, probabilities)
 
 
 def _laid_out(source: ForeignModel, found: Input) -> ForeignModel:
@@ -104,18 +122,19 @@ def _laid_out(source: ForeignModel, found: Input) -> ForeignModel:
     )
 
 
-def _drop_rounding_of_functions(model: onnx.ModelProto) -> None:
-    """Take off the Q/DQ behind a last function over classes: it rounds probabilities, which are left out."""
+def _drop_rounding_of_functions(model: onnx.ModelProto) -> ActivationGrid | None:
+    """Take off the Q/DQ behind a last function over classes, and return its grid."""
     output = model.graph.output[0]
     producers = {name: node for node in model.graph.node for name in node.output}
-    tensor = output.name
-    while (node := producers.get(tensor)) is not None and node.op_type in (
-        "QuantizeLinear",
-        "DequantizeLinear",
-    ):
-        tensor = node.input[0]
-    if node is not None and node.op_type in FUNCTIONS:
-        output.name = tensor
+    tensor, rounding = output.name, None
+    while (node := producers.get(tensor)) is not None and node.op_type in QDQ:
+        tensor, rounding = node.input[0], node
+    if rounding is None or node is None or node.op_type not in FUNCTIONS:
+        return None
+    output.name = tensor
+    graph = OnnxGraph(model)
+    scale, zero = (graph.constant(name) for name in rounding.input[1:3])
+    return None if scale is None or zero is None else ActivationGrid(scale.ravel()[0], zero.ravel()[0])
 
 
 def _checked(model: onnx.ModelProto) -> onnx.ModelProto:

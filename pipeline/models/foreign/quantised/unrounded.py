@@ -1,7 +1,7 @@
 """A quantised network without its roundings: float weights as stored, activations bounded, not rounded.
 
-This is not the network that somebody quantised: that one's weights are lost. It tells what rounding the
-activations costs, and nothing of what rounding the weights did.
+This is not the network before quantisation, whose weights are lost. A comparison with it shows the cost of
+rounding activations, and not that of rounding weights.
 """
 
 from typing import Any

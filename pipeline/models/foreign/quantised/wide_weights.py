@@ -17,7 +17,7 @@ Integers = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class SplitWeights:
-    """Parts in [-127, 127], output channel first, for an input whose channels were copied.
+    """Parts of 8 bits, output channel first, for an input whose channels were copied.
 
     `copied` [inputs] says which channel of the input each one is.
     """
@@ -26,9 +26,9 @@ class SplitWeights:
     copied: tuple[int, ...]
 
 
-def split(layer: WeightedLayer) -> SplitWeights | None:
-    """Split the weights of a layer; None where 8 bits hold them all."""
-    if np.abs(layer.integers).max(initial=0) <= WEIGHT_LIMIT:
+def split(layer: WeightedLayer, lowest: int) -> SplitWeights | None:
+    """Split the weights of a layer; None where all are in [`lowest`, 127]."""
+    if layer.integers.min(initial=0) >= lowest and layer.integers.max(initial=0) <= WEIGHT_LIMIT:
         return None
     groups = layer.groups if layer.is_conv else 1
     grouped = layer.integers.reshape(groups, -1, *layer.integers.shape[1:])
@@ -37,7 +37,7 @@ def split(layer: WeightedLayer) -> SplitWeights | None:
     for group, weights in enumerate(grouped):
         rest = weights
         while np.abs(rest).max(initial=0) > 0:
-            part = np.clip(rest, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+            part = np.clip(rest, lowest, WEIGHT_LIMIT)
             wanted = range(width) if rest is weights else np.flatnonzero(_by_channel(rest))
             columns[group] += [(int(channel), part[:, channel]) for channel in wanted]
             rest = rest - part

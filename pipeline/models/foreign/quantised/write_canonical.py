@@ -36,7 +36,7 @@ class Written:
     """The model, and what was changed.
 
     split: the layers whose weights 8 bits did not hold. rounded_biases: how many were not whole steps of
-    their sums. in_float: Conv and Gemm nodes that nobody quantised.
+    their sums. in_float: Conv and Gemm nodes that are not quantised.
     """
 
     model: onnx.ModelProto
@@ -45,13 +45,13 @@ class Written:
     in_float: tuple[str, ...]
 
 
-def write_quantised(graph: CanonicalGraph, scheme: Scheme) -> Written:
+def write_quantised(graph: CanonicalGraph, scheme: Scheme, lowest_weight: int = -128) -> Written:
     """Write every activation on a uint8 grid, or, under w8a8_sym, int8; weights int8, a scale a channel.
 
     Under w8a8_asym biases are rounded to whole steps of the sums that they are added to, as integer engines
-    add them.
+    add them. lowest_weight: -127 for kernels that add two products in 16 bits.
     """
-    writer = _Writer(graph, scheme)
+    writer = _Writer(graph, scheme, lowest_weight)
     for item in graph.items:
         writer.item(item)
     in_float = [
@@ -81,8 +81,9 @@ def assembled(
 
 
 class _Writer:
-    def __init__(self, graph: CanonicalGraph, scheme: Scheme) -> None:
+    def __init__(self, graph: CanonicalGraph, scheme: Scheme, lowest_weight: int) -> None:
         self.scheme = scheme
+        self.lowest_weight = lowest_weight
         self.grids = {i.output: i.grid for i in graph.items if isinstance(i, Rounding | ImageGrid)}
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, NDArray[Any]] = {}
@@ -118,7 +119,7 @@ class _Writer:
 
     def _layer(self, layer: WeightedLayer) -> None:
         name, data = layer.output, layer.data
-        wide = split(layer)
+        wide = split(layer, self.lowest_weight)
         if wide is None:
             weights = layer.integers.astype(np.int8)
         else:

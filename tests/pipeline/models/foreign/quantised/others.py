@@ -16,7 +16,7 @@ from torch import nn
 from calibration.scheme import Scheme
 from pipeline.models.foreign.description import Description, ForeignModel, described
 from pipeline.models.foreign.quantised.read_quantised import QuantisedNetwork, read_quantised
-from targets.runtime.exact.session import open_session
+from targets.runtime.exact.session import SessionSettings, open_session
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
 from tests.pipeline.models.foreign.networks import SIDE, export, make
@@ -68,9 +68,9 @@ def read(path: Path, **said: object) -> QuantisedNetwork:
     return read_quantised(model_of(path, **said), True, lambda _: None)
 
 
-def as_it_came(path: Path, fed: NDArray[Any]) -> Floats:
-    """Run the file in onnxruntime with settings that are exact on this processor, one image at a time."""
-    session = open_session(path)
+def as_it_came(path: Path, fed: NDArray[Any], settings: SessionSettings | None = None) -> Floats:
+    """Run the file in onnxruntime, one image at a time; by default as is exact on this processor."""
+    session = open_session(path, settings=settings)
     (source,) = session.get_inputs()
     found = [session.run(None, {source.name: fed[i : i + 1]})[0] for i in range(len(fed))]
     return np.concatenate(found).reshape(len(fed), -1)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.diagnosis.input_form import InputForm
+from pipeline.models.input_form import InputForm
 
 
 @dataclass(frozen=True)

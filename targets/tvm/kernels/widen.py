@@ -1,0 +1,97 @@
+"""Widening what a convolution reads to int16, once for all taps and output channels.
+
+Without VNNI operands are multiplied as int16. An activation is multiplied with many weights: widened where it
+is multiplied, it took as many instructions as the products of two vectors.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from targets.tvm.isa import DotInstruction, Isa
+from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.row_kernel import RowKernel
+from targets.tvm.kernels.strides import Strides
+from targets.tvm.layout import Layout
+
+_VECTOR = 16
+_WORTH = 32
+"""Products of an activation that make it worth while: two vectors of weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidenKernel(RowKernel):
+    """`height` rows of `width` pixels, halo included; x: bytes between those that are read."""
+
+    width: int
+    channels: int
+    x: Strides
+    written: ClassVar[str] = "widened"
+
+    @property
+    def strides(self) -> Strides:
+        """Elements between rows and pixels that are written."""
+        return Strides(self.width * self.channels, self.channels)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are written, and room for the last load of a run."""
+        return 2 * self.height * self.strides.row + 4 * _VECTOR
+
+    def reads(self, items: range) -> range:
+        """Bytes that work items read."""
+        wide = (self.width - 1) * self.x.pixel + self.channels
+        return range(items[0] * self.x.row, items[-1] * self.x.row + wide)
+
+    @property
+    def row(self) -> int:
+        """Bytes of a row that is written."""
+        return 2 * self.strides.row
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = self.emitter()
+        runs, length = (1, self.width * self.channels) if self._contiguous else (self.width, self.channels)
+        with k.items() as row, k.loop(runs) as run:
+            x = k.let(row * self.x.row + run * self.x.pixel)
+            self._run(k, x, k.let(row * self.strides.row + run * length), length)
+        return k.function(name)
+
+    @property
+    def _contiguous(self) -> bool:
+        return self.x.pixel == self.channels
+
+    def _run(self, k: Emitter, x: Expr, y: Expr, length: int) -> None:
+        """Widen neighbouring bytes; the last vector overlaps the one before it."""
+        words = k.view("y", "int16")
+        whole, rest = divmod(length, _VECTOR)
+        with k.loop(whole) as i:
+            wide = k.load(k.x, x + i * _VECTOR, _VECTOR).astype(f"int16x{_VECTOR}")
+            k.store(words, y + i * _VECTOR, wide, _VECTOR)
+        if rest and whole:
+            last = length - _VECTOR
+            k.store(words, y + last, k.load(k.x, x + last, _VECTOR).astype(f"int16x{_VECTOR}"), _VECTOR)
+        elif rest:
+            for i in range(rest):
+                k.store(words, y + i, k.load(k.x, x + i).astype("int16"))
+
+
+def widen(
+    isa: Isa,
+    output: tuple[int, int],
+    reach: tuple[int, int],
+    stride: tuple[int, int],
+    x: Layout,
+    products: int,
+) -> WidenKernel | None:
+    """What widens the input of a convolution; None where it would not pay.
+
+    `output` and `reach`: rows and columns of the result, and of a window. `products`: multiplications of an
+    activation by one window. Of a kernel of 1 x 1 only the pixels that it reads are written.
+    """
+    if isa.dot is not DotInstruction.VPMADDWD or products < _WORTH:
+        return None
+    read = x.strides
+    if reach == (1, 1):
+        read, stride = Strides(read.row * stride[0], read.pixel * stride[1]), (1, 1)
+    height, width = ((n - 1) * s + r for n, s, r in zip(output, stride, reach, strict=True))
+    return WidenKernel(isa=isa, height=height, width=width, channels=x.channels, x=read)
