@@ -51,6 +51,14 @@ class Request:
         )
         self.classes = self._classes()
 
+    def require_float(self, purpose: str) -> None:
+        """Raise UsageError if the model came quantised: its float network is not known."""
+        if self.is_quantised:
+            raise UsageError(
+                f"{self.config.model} is already quantised; there is no float network to {purpose}. Give the"
+                " one that it was made from."
+            )
+
     @property
     def name(self) -> str:
         """The name of the results."""

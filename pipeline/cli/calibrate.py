@@ -44,6 +44,7 @@ def calibrate(
     from pipeline.build.plan import Build
 
     one = Build(chosen, make_progress(as_json))
+    one.require_float("calibrate")
     folder = output or Path("calibrated") / one.model.name
     (_study if study else _calibrate)(one, folder, draws, as_json)
 

@@ -19,6 +19,7 @@ from pipeline.report.markdown import report_summary
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.terminal import render_terminal
+from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, write_folder
 from tests.pipeline.models.foreign.networks import MobileNetLike
 from tests.pipeline.models.foreign.quantised.others import (
@@ -130,6 +131,25 @@ def test_a_picture_set_without_training_images_is_enough(folder: Path, tmp_path:
 def test_what_only_our_own_quantisation_can_have_is_refused(folder: Path, asked: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"theirs\.onnx is compiled as it is, so .* cannot be used"):
         build(folder, "theirs.onnx", **asked)
+
+
+def test_there_is_no_float_network_to_calibrate_or_to_write(folder: Path) -> None:
+    made = build(folder, "theirs.onnx")
+    with pytest.raises(UsageError, match="there is no float network to write"):
+        made.require_float("write")
+    build(folder, "float.onnx").require_float("write")
+
+
+@pytest.mark.parametrize(
+    "command", [["calibrate"], ["export", "-o", "made.onnx"]], ids=lambda given: given[0]
+)
+def test_commands_for_float_networks_say_so(
+    folder: Path, command: list[str], edgec: Edgec, tmp_path: Path
+) -> None:
+    asked = ["--model", folder / "theirs.onnx", "--data", folder / "data", "--out", tmp_path / "out"]
+    done = edgec(*command, *asked)
+    assert "there is no float network to" in done.stderr
+    assert done.returncode == 2
 
 
 def test_two_quantised_networks_are_refused(folder: Path) -> None:

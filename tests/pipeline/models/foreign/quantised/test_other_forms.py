@@ -21,6 +21,7 @@ from tests.pipeline.models.foreign.quantised.others import (
     decibels,
     in_integers,
     model,
+    model_of,
     normalised,
     pictures,
     read,
@@ -380,7 +381,7 @@ def test_16_bits_are_refused_by_the_nodes_name(tmp_path: Path) -> None:
         read(tmp_path / "theirs.onnx")
 
 
-def test_only_networks_that_round_activations_are_quantised(tmp_path: Path) -> None:
+def test_networks_that_only_store_integers_are_float_networks(tmp_path: Path) -> None:
     nodes, constants = uint8_weights()
     onnx.save(model(nodes, constants), tmp_path / "both.onnx")
     stored_alone = [one for one in nodes if not one.name.startswith(("x_", "y_", "flat_dq_"))]
@@ -389,3 +390,11 @@ def test_only_networks_that_round_activations_are_quantised(tmp_path: Path) -> N
     onnx.save(model(stored_alone, constants), tmp_path / "weights.onnx")
     assert is_quantised_file(tmp_path / "both.onnx")
     assert not is_quantised_file(tmp_path / "weights.onnx")
+    from pipeline.models.foreign.rewrite import adopt
+    from targets.runtime.exact.session import open_session
+
+    adopted = adopt(model_of(tmp_path / "weights.onnx"), True, lambda _: None)
+    assert not {one.op_type for one in adopted.graph.node} & {"QuantizeLinear", "DequantizeLinear"}
+    images = pictures(4)
+    found = open_session(adopted.SerializeToString()).run(["logits"], {"image": images})[0]
+    assert decibels(as_it_came(tmp_path / "weights.onnx", normalised(images)), found) > 80
