@@ -24,7 +24,8 @@ OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-setup: $(READY) ## create .venv and install the pinned dependencies (done by the others when needed)
+setup: ## create .venv and install the pinned dependencies (done by the others when needed): TORCH=cpu|cuda PYTHON=
+	@scripts/setup.sh
 
 build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHECKPOINT= DEVICE= (ARGS= for more options)
 	@$(EDGEC) build $(OPTIONS)

@@ -40,6 +40,12 @@ class ReportError(PipelineError):
     """A report or baseline that cannot be read, or measurements that give no report."""
 
 
+class NothingToCompareError(ReportError):
+    """There is no baseline yet."""
+
+    exit_code = 4
+
+
 class MeaninglessError(PipelineError):
     """A request that makes no sense for a network that does no better than guessing."""
 

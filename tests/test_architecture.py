@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = ("pipeline", "targets", "calibration")
+OURS = ("edgec", "pipeline", "targets", "calibration")
 ALLOWED = {
+    "edgec": {"edgec", "pipeline", "targets", "calibration"},
     "pipeline": {"pipeline", "targets", "calibration"},
     "targets": {"targets", "calibration"},
     "calibration": {"calibration"},

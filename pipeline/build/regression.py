@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.build.plan import Build
 from pipeline.bundle.contents import opened
-from pipeline.errors import MeaninglessError, ReportError
+from pipeline.errors import MeaninglessError, NothingToCompareError, ReportError
 from pipeline.report import plausibility
 from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Comparison, compare
@@ -45,13 +45,13 @@ def compare_with_baseline(
 
     With `old_bundle`, its engine and the build's are timed in alternation in one process, and the speed is
     judged; the bundle is verified first, with the `trusted` keys. Without it, a difference from the stored
-    latency is only a warning. Raises ReportError if there is no baseline, or if it is of another model,
-    target or data set.
+    latency is only a warning. Raises NothingToCompareError if there is no baseline, and ReportError if it is
+    of another model, target or data set.
     """
     report = build.report.load()
     path = folder / baseline_of(report).file_name
     if not path.exists():
-        raise ReportError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
+        raise NothingToCompareError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
     speed = None if old_bundle is None else _race(build, old_bundle, trusted)
     return compare(Baseline.load(path), report, limits, speed)
 

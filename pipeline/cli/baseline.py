@@ -1,5 +1,6 @@
 """edgec baseline save and compare: compares a build with the one whose figures were committed."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +61,7 @@ def compare(
     markdown: options.Markdown = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare a build with its baseline. Exit code 0 is pass, 1 fail, 2 inconclusive, 5 meaningless.
+    """Compare a build with its baseline. Exit code 0: pass, 1: fail, 3: inconclusive, 4: no baseline.
 
     Example: edgec baseline compare --old release.edgec --junit gates.xml
     """
@@ -79,7 +80,8 @@ def compare(
 
         write_text(markdown, comparison_summary(comparison), "--markdown")
     if as_json:
-        typer.echo(comparison.to_json(), nl=False)
+        record = comparison.model_dump(mode="json")
+        typer.echo(json.dumps({"exit_code": comparison.exit_code, **record}, indent=1, ensure_ascii=False))
     else:
         from rich.console import Console
 

@@ -127,7 +127,7 @@ def _show(report: "Report") -> None:
 
 def _result(one: "Build", report: "Report") -> dict[str, object]:
     steps = [asdict(step) for step in one.steps]
-    return {"steps": steps, "report": report.model_dump(mode="json")}
+    return {"exit_code": _code(report), "steps": steps, "report": report.model_dump(mode="json")}
 
 
 def _print_json(result: dict[str, object]) -> None:
@@ -141,8 +141,13 @@ def _say_steps(one: "Build") -> None:
     typer.echo("stages  " + (", ".join(ran) or "nothing to do") + (f" ({known} up to date)" if known else ""))
 
 
-def _exit(report: "Report") -> None:
+def _code(report: "Report") -> int:
+    """Return what build and validate end with: an inconclusive gate is told, and the bundle is made."""
     from pipeline.report.model.certainty import Verdict
 
-    if report.verdict in (Verdict.FAIL, Verdict.MEANINGLESS):
-        raise typer.Exit(report.verdict.exit_code)
+    return 0 if report.verdict is Verdict.INCONCLUSIVE else report.verdict.exit_code
+
+
+def _exit(report: "Report") -> None:
+    if code := _code(report):
+        raise typer.Exit(code)

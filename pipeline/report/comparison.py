@@ -47,7 +47,7 @@ class Comparison(Record):
 
     @property
     def exit_code(self) -> int:
-        """Return 0 for pass, 1 for fail, 2 for inconclusive, 5 for meaningless."""
+        """Return 0 for pass, 1 for fail, 3 for inconclusive, 5 for meaningless."""
         return self.verdict.exit_code
 
 

@@ -84,7 +84,7 @@ class WriteReport(Stage):
     parts: tuple[ReportPart, ...]
     """Fields of the report that other stages measured."""
     fp32_is: str | None = None
-    """What stands for FP32, where no float network is known."""
+    """What is compared with instead of FP32, if no float network is known."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from targets.errors import DeviceError
 from targets.reach.ssh import SshDevice
+from targets.runtime.cpu import MACHINES, NEEDED
 
 PYTHON = (3, 8)
 """The oldest Python that the runtime supports."""
@@ -69,6 +70,17 @@ class BoardFacts:
         if opencv and self.opencv is None:
             lacks.append("OpenCV is missing: apt install python3-opencv")
         return lacks
+
+    def misfit(self, isa: str, target: str) -> list[str]:
+        """Return why the processor cannot run engines of an instruction set, which are those of `target`."""
+        wanted = MACHINES.get(isa, "aarch64")
+        needed = NEEDED[isa] - self.cpu_flags
+        if self.machine != wanted:
+            return [f"it is {self.machine}, and engines for {target} are for {wanted}"]
+        if needed:
+            flags = " and ".join(sorted(needed))
+            return [f"its processor has no {flags}, which engines for {target} use; build --target arm"]
+        return []
 
 
 def probe(device: SshDevice) -> BoardFacts:

@@ -15,7 +15,6 @@ from targets.errors import TargetUnavailable
 from targets.reach.probe import BoardFacts, probe
 from targets.reach.remote import measure_remote, open_remote
 from targets.reach.ssh import SshDevice
-from targets.runtime.cpu import MACHINES, NEEDED
 from targets.runtime.measure import Measurement, Settings
 from targets.tvm.cpu_target import IntegerTarget, check_toolchain, compile_engine, tools
 from targets.tvm.isa import ISAS
@@ -50,16 +49,7 @@ class BoardTarget(IntegerTarget):
         """Raise TargetUnavailable if the toolchain is missing here or the board lacks what engines need."""
         check_toolchain()
         facts = board_facts(self.reached)
-        lacks = facts.missing(opencv=False)
-        wanted = MACHINES.get(self.board.isa, "aarch64")
-        needed = NEEDED[self.board.isa] - facts.cpu_flags
-        if facts.machine != wanted:
-            lacks.append(f"it is {facts.machine}, and engines for {self.name} are for {wanted}")
-        elif needed:
-            lacks.append(
-                f"its processor has no {' and '.join(sorted(needed))}, which engines for {self.name} use;"
-                " build --target arm"
-            )
+        lacks = [*facts.missing(opencv=False), *facts.misfit(self.board.isa, self.name)]
         if lacks:
             raise TargetUnavailable(f"{self.reached.address} cannot be measured: {'; '.join(lacks)}.")
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.foreign.description import CHANNELS, Description, described
+from pipeline.models.foreign.description import AUTO, CHANNELS, Description, described
 from pipeline.models.foreign.norm_statistics import CLOSE, FEWEST_PICTURES, weigh
 from pipeline.models.foreign.normalisation import normalises_itself
 from pipeline.models.foreign.onnx_file import Input, read_input, read_output
@@ -74,7 +74,12 @@ class Guess:
                 lines += [f"# {form.name}:", *(f"#   {line}" for line in form.lines)]
         lines += self.fit_lines or (f'fit = "{d.fit}"',)
         if d.fit == "crop" and not self.fit_lines:
-            lines.append('resize = "auto"   # or the shorter side before the centre is cut out, such as 256')
+            resize = '"auto"' if d.resize == AUTO else d.resize
+            lines.append(
+                f"resize = {resize}   # or the shorter side before the centre is cut out, such as 256"
+            )
+        if any(d.border) and not self.fit_lines:
+            lines.append(f"border = {list(d.border)}")
         if d.task is Task.SEGMENT:
             lines.append(f'task = "{d.task}"')
         if isinstance(d.labels, tuple):

@@ -19,8 +19,8 @@ class Verdict(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """Return what a program that judges ends with."""
-        return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 2, Verdict.MEANINGLESS: 5}[self]
+        """Return what a program that judges ends with: 2 and 4 are those of `pipeline.errors`."""
+        return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict.MEANINGLESS: 5}[self]
 
 
 class Interval(Record):

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipeline.pytest_plugin import assert_accuracy
+from edgec.testing import assert_accuracy
 from pipeline.report.baseline import baseline_of
 from pipeline.report.comparison import compare
 from pipeline.report.gates import accuracy_gates

@@ -1,6 +1,6 @@
 """A pytest plugin, there wherever edgec is installed: tests of accuracy and latency in your own repository.
 
-    from pipeline.pytest_plugin import assert_accuracy, assert_latency
+    from edgec.testing import assert_accuracy, assert_latency
 
     def test_release(edgec_build):
         report = edgec_build(model="resnet20-fashion", target="reference")
@@ -8,6 +8,9 @@
         assert_latency(report, p90_ms=5.0)
 
 An assertion fails when its gate fails or is inconclusive; the message says what would decide it.
+
+A repository may have folders called `pipeline`, `targets` or `calibration` of its own. Its tests run; those
+that use edgec are told which folder is in the way.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
+from edgec.origin import refuse_packages_from_elsewhere
 
 if TYPE_CHECKING:  # loaded by every pytest run: what it needs is imported when it is used
     from collections.abc import Callable
@@ -30,6 +35,8 @@ def edgec_build() -> Callable[..., Report]:
 
     Stages whose inputs did not change come out of the cache, as with `edgec build`.
     """
+
+    refuse_packages_from_elsewhere()
 
     def build(config: Path | None = None, **options: object) -> Report:
         from pipeline.build.plan import Build
@@ -54,9 +61,10 @@ def assert_accuracy(
     Of a network that classifies pixels, `max_drop` is of right pixels and of the mean IoU. An inconclusive
     gate fails too, and says how many images would decide. Raises ValueError if no limit is given.
     """
+    __tracebackhide__ = True
+    refuse_packages_from_elsewhere()
     from pipeline.report.gates import accuracy_gates
 
-    __tracebackhide__ = True
     if max_drop is None and min_ratio is None and min_top1 is None:
         raise ValueError("assert_accuracy needs max_drop, min_ratio or min_top1")
     origin = report.accuracy.int8_origin
@@ -68,9 +76,10 @@ def assert_latency(
     report: Report, p50_ms: float | None = None, p90_ms: float | None = None, p99_ms: float | None = None
 ) -> None:
     """Assert that quantiles of INT8's latency are below these limits. Raises ValueError if none is given."""
+    __tracebackhide__ = True
+    refuse_packages_from_elsewhere()
     from pipeline.report.gates import latency_gates
 
-    __tracebackhide__ = True
     if p50_ms is None and p90_ms is None and p99_ms is None:
         raise ValueError("assert_latency needs p50_ms, p90_ms or p99_ms")
     for gate in latency_gates(report.latency_int8, p50_ms, p90_ms, p99_ms):

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.pytest_plugin import assert_accuracy, assert_latency
+from edgec.testing import assert_accuracy, assert_latency
 from tests.pipeline.report.samples import report
 
 pytest_plugins = ["pytester"]
 
 USERS_TEST = """
 from pathlib import Path
-from pipeline.pytest_plugin import assert_accuracy, assert_latency
+from edgec.testing import assert_accuracy, assert_latency
 
 def test_good_enough(edgec_build):
     report = edgec_build(Path({config!r}), out={out!r})
@@ -61,9 +61,8 @@ def test_in_a_users_repository(
 def test_a_run_of_pytest_that_does_not_use_it_hardly_notices_it(pytester: pytest.Pytester) -> None:
     (pytester.path / "test_nothing.py").write_text(
         "import sys\n\ndef test_what_is_loaded():\n"
-        "    assert 'pipeline.pytest_plugin' in sys.modules\n"
-        "    assert {m for m in sys.modules if m.startswith('pipeline.')} == {'pipeline.pytest_plugin'}\n"
-        "    assert not {'targets', 'calibration'} & set(sys.modules)\n"
+        "    assert 'edgec.testing' in sys.modules\n"
+        "    assert not {'pipeline', 'targets', 'calibration'} & set(sys.modules)\n"
         "    assert not {'torch', 'onnx', 'onnxruntime', 'numpy', 'pydantic', 'cv2'} & set(sys.modules)\n"
     )
     pytester.runpytest_subprocess("-p", "no:hypothesispytest", "-p", "no:cacheprovider").assert_outcomes(
