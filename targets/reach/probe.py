@@ -34,14 +34,14 @@ print(json.dumps(dict(
     cpu_parts=sorted(set(values_of("CPU part"))),
     cpu_flags=sorted(set(" ".join(values_of("flags", "Features")).split())),
     cores=len(os.sched_getaffinity(0)), memory_bytes=memory, free_bytes=disk.f_bavail * disk.f_frsize,
-    numpy=version("numpy"), opencv=version("cv2"),
+    numpy=version("numpy"), opencv=version("cv2"), onnxruntime=version("onnxruntime"),
 )))
 """
 
 
 @dataclass(frozen=True)
 class BoardFacts:
-    """Facts that a device reports. numpy and opencv are versions, or None if not installed."""
+    """Facts that a device reports. numpy, opencv and onnxruntime are versions, or None if not installed."""
 
     python: tuple[int, ...]
     machine: str
@@ -54,6 +54,7 @@ class BoardFacts:
     free_bytes: int
     numpy: str | None
     opencv: str | None
+    onnxruntime: str | None = None
 
     @property
     def identity(self) -> str:

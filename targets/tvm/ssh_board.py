@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from targets.base import Check, EngineRunner, Origin, require_engine
 from targets.devices import CpuBoard
-from targets.errors import TargetUnavailable
+from targets.errors import EngineError, TargetUnavailable
 from targets.reach.probe import BoardFacts, probe
-from targets.reach.remote import measure_remote, open_remote
+from targets.reach.remote import measure_remote, open_remote, race_remote
 from targets.reach.ssh import SshDevice
 from targets.runtime.measure import Measurement, Settings
 from targets.tvm.cpu_target import IntegerTarget, check_toolchain, compile_engine, tools
@@ -29,6 +29,7 @@ class BoardTarget(IntegerTarget):
         self.board = board
         self.reached = reached
         self.threads = threads
+        self._not_raced: tuple[Check, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,8 +59,9 @@ class BoardTarget(IntegerTarget):
         return board_facts(self.reached).identity
 
     def fingerprint(self) -> str:
-        """Name the instruction set, the board and the tools."""
-        return f"{self.board.isa} / {self.device()} / {tools()}"
+        """Name the instruction set, the board, the tools, and what the board has to run FP32."""
+        onnxruntime = board_facts(self.reached).onnxruntime
+        return f"{self.board.isa} / {self.device()} / {tools()} / onnxruntime there: {onnxruntime}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX. Raises EngineError."""
@@ -71,9 +73,27 @@ class BoardTarget(IntegerTarget):
         """Time the engine there. Raises EngineError or a DeviceError, such as DeviceThrottled."""
         return measure_remote(self.reached, engine, images, settings, threads)
 
+    def race(
+        self,
+        engine: Path,
+        float_model: Path,
+        images: NDArray[np.uint8],
+        settings: Settings,
+        threads: int,
+    ) -> tuple[Measurement, Measurement] | None:
+        """Time the float network in the board's onnxruntime, if it has one, and the engine in alternation."""
+        if board_facts(self.reached).onnxruntime is None:
+            self._not_raced = (_not_raced("its Python has no onnxruntime: pip install onnxruntime there"),)
+            return None
+        try:
+            return race_remote(self.reached, engine, float_model, images, settings, threads)
+        except EngineError as error:
+            self._not_raced = (_not_raced(str(error)),)
+            return None
+
     def findings(self) -> tuple[Check, ...]:
-        """Nothing else."""
-        return ()
+        """Why the float network was not timed there, if it was not."""
+        return self._not_raced
 
     @contextmanager
     def open(self, engine: Path) -> Iterator[EngineRunner]:
@@ -81,6 +101,12 @@ class BoardTarget(IntegerTarget):
         require_engine(engine, self.name)
         with open_remote(self.reached, engine, self.threads) as runner:
             yield runner
+
+
+def _not_raced(why: str) -> Check:
+    return Check(
+        "FP32 on the board", "skipped", f"Whether INT8 is faster there (min_speedup) was not judged: {why}."
+    )
 
 
 @cache
