@@ -19,7 +19,6 @@ from pipeline.models.foreign.quantised.integer_moves import write_moves_as_qdq
 from pipeline.models.foreign.quantised.integer_operators import write_as_qdq
 from pipeline.models.opset import OPSET
 
-
 RESIZE_SAYS_WHERE = 11
 """The first opset in which Resize says where pixels are."""
 ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
