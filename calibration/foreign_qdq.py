@@ -54,7 +54,7 @@ def check_brought(
 def check_written_anew(
     model: onnx.ModelProto, name: str, scheme: Scheme, in_float: Collection[str]
 ) -> tuple[LintFinding, ...]:
-    """Check a foreign graph that was written anew for `scheme`; return what only costs time.
+    """Check a foreign graph that was rewritten for `scheme`; return broken rules that only cost time.
 
     `name` is the file that it came from. Raises LintError for what the scheme's targets cannot compute.
     """
@@ -64,9 +64,9 @@ def check_written_anew(
         by_rule: dict[str, list[LintFinding]] = {}
         for finding in broken:
             by_rule.setdefault(finding.why, []).append(finding)
-        told = "\n".join(_first_of(found) for found in by_rule.values())
+        lines = "\n".join(_first_of(found) for found in by_rule.values())
         advice = ADVICE[scheme]
-        raise LintError(f"{name} cannot be compiled as it is under {scheme}:\n{told}\n{advice}")
+        raise LintError(f"{name} cannot be compiled as it is under {scheme}:\n{lines}\n{advice}")
     return tuple(findings)
 
 

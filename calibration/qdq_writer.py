@@ -16,7 +16,7 @@ from calibration.recipe import QuantRecipe, Scheme
 FLOAT_LAYERS = "edgec.float_layers"
 """The metadata with the names of Conv and Gemm nodes left in float on purpose, one a line."""
 BROUGHT = "edgec.brought"
-"""The metadata of a graph that somebody else quantised: rules that only cost time do not bind it."""
+"""Marks a graph that another tool quantised: it may break rules that only cost time."""
 SOURCES = frozenset({"Constant", "Identity"})
 """Operators that may have no reader left after weights are replaced."""
 

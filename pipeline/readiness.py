@@ -12,10 +12,12 @@ from pathlib import Path
 
 from pipeline.data.embedded import EMBEDDED, INSTALLED, WITH_US
 from pipeline.models.zoo import KNOWN_MODELS
+from targets.base import Origin
 from targets.errors import TargetUnavailable
 from targets.processor import LIMIT, cpu_flags, cpu_name
 from targets.reference import ReferenceTarget
 from targets.registry import find_target, names
+from targets.tvm.cpu_target import ArmTarget
 
 INT8_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8", "avx2", "i8mm", "asimddp")
 FREE_GIB = 1.0
@@ -75,8 +77,13 @@ def _packages() -> Iterator[Finding]:
 def _targets() -> Iterator[Finding]:
     for name in names():
         try:
-            find_target(name).check()
-            yield Finding(f"target {name}", "ready", True)
+            target = find_target(name)
+            target.check()
+            if isinstance(target, ArmTarget) and target.origin is Origin.HOST:
+                advice = "to run the engine that ships: apt install qemu-user"
+                yield Finding(f"target {name}", "builds, but nothing emulates it here", None, advice)
+            else:
+                yield Finding(f"target {name}", "ready", True)
         except TargetUnavailable as error:
             yield Finding(f"target {name}", "not available", None, str(error))
 

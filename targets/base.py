@@ -161,6 +161,25 @@ class OnDevice(Protocol):
 
 
 @runtime_checkable
+class RacesFloat(Protocol):
+    """A device that may be able to run the float network too, for INT8 to compete with."""
+
+    def race(
+        self,
+        engine: Path,
+        float_model: Path,
+        images: NDArray[np.uint8],
+        settings: Settings,
+        threads: int,
+    ) -> tuple[Measurement, Measurement] | None:
+        """Time the ONNX `float_model` and the engine there in alternation, and return both in this order.
+
+        None if the network cannot run there: `findings` then says why. Raises a DeviceError.
+        """
+        ...
+
+
+@runtime_checkable
 class TimesLayers(Protocol):
     """A target that runs here, and times the layers of an engine one by one."""
 

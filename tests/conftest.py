@@ -1,8 +1,8 @@
 """What every test may use."""
 
+import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import settings
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
+from tests.forked_program import ForkedProgram
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -24,17 +25,44 @@ settings.load_profile("same")
 Edgec = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home in which nobody has tuned blocks, named devices or trusted keys.
+
+    What the linker has built of C libraries is shared with other runs.
+    """
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZIG_GLOBAL_CACHE_DIR", _linkers_cache())
+        patch.setenv("EDGEC_TUNED", str(home / "tuned"))
+        patch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+        yield home
+
+
+def _linkers_cache() -> str:
+    """Return where the linker keeps the C libraries it has built, which takes it half a minute."""
+    own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str(Path(own) / "zig")
+
+
 @pytest.fixture(scope="session")
-def edgec() -> Edgec:
+def edgec(nobodys: Path) -> Iterator[Edgec]:
     """Run the program as its user does: a process of its own, from a checkout."""
+    kept = ("ZIG_GLOBAL_CACHE_DIR", "EDGEC_ISA")
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(nobodys),
+        "COLUMNS": "100",
+        "OMP_NUM_THREADS": "1",  # the tests share the cores already
+        **{name: os.environ[name] for name in kept if name in os.environ},
+    }
+    with ForkedProgram(environment, nobodys) as program:
 
-    def run(*arguments: str | Path, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
-        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
-        environment["OMP_NUM_THREADS"] = "1"  # the tests share the cores already
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        def run(*arguments: str | Path, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+            return program.run([*map(str, arguments)], cwd)
 
-    return run
+        yield run
 
 
 @pytest.fixture(scope="session")

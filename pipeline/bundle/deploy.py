@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.bundle.contents import verify
 from pipeline.errors import BundleError
 from pipeline.progress import Progress
+from targets.devices import boards
 from targets.errors import DeviceError
 from targets.reach.probe import probe
 from targets.reach.ssh import SshDevice
@@ -58,7 +59,8 @@ def deploy(
     """
     manifest = verify(bundle, trusted).manifest
     facts = probe(device)
-    lacks = facts.missing()
+    board = boards().get(manifest.target)
+    lacks = [*(facts.misfit(board.isa, board.name) if board else ()), *facts.missing()]
     if lacks:
         raise DeviceError(f"{device.address} cannot run a bundle: {'; '.join(lacks)}.")
     size = bundle.stat().st_size
@@ -79,7 +81,7 @@ def deploy(
 
 
 def _sent(device: SshDevice, bundle: Path, size: int, progress: Progress) -> str:
-    """Send a bundle and return its place on the device, a name that nobody else uses and removes."""
+    """Send a bundle and return its path on the device, a name that no other process uses or removes."""
     shared = f"{FOLDER}/incoming/{file_digest(bundle)[:16]}.edgec"
     own = shared.replace(".edgec", f".{secrets.token_hex(8)}.edgec")
     for _ in range(2):  # who sends the same bundle may remove the shared one in between

@@ -89,7 +89,7 @@ def _offer(file: Path, found: "Guess", write: bool) -> None:
         typer.echo(f"\n{found.toml()}")
         raise DataError(
             f"{file} is not written: which of these candidates the network was trained with is not clear, and"
-            " how sure it is of a picture does not tell. Give labelled images with --data; or 8 pictures or"
+            " its confidence on pictures does not show it. Give labelled images with --data; or 8 pictures or"
             " more with --image, where the network still has its batch norms; or write the lines that its"
             " training code says."
         )

@@ -48,6 +48,7 @@ def find_pictures(tree: Tree, splits: Sequence[str]) -> list[ClassFile]:
         _warn(f"Left out of {tree.location}: {counts}")
     _refuse_case(tree, found)
     _warn_of_missing(tree, found)
+    _warn_of_empty(tree, splits, found)
     return found
 
 
@@ -93,6 +94,16 @@ def _warn_of_missing(tree: Tree, found: Sequence[ClassFile]) -> None:
         missing = sorted(everywhere - {one.label for one in found if one.split == split})
         if missing:
             _warn(f"{tree.location}: no pictures in {split} of {listed(missing)}")
+
+
+def _warn_of_empty(tree: Tree, splits: Sequence[str], found: Sequence[ClassFile]) -> None:
+    """Name folders of no pictures whose class no split has: torchvision's ImageFolder counts them as one."""
+    classes = {one.label for one in found}
+    for split in splits:
+        named = (unicodedata.normalize("NFC", name) for name in tree.folders(split))
+        empty = [n for n in named if n not in classes and not n.startswith(".") and n not in LITTER]
+        if empty:
+            _warn(f"{tree.location}: no pictures in {split} of {listed(empty)}, which makes no class of it")
 
 
 def _warn(text: str) -> None:

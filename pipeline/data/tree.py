@@ -50,6 +50,10 @@ class Tree(Protocol):
         """Return the paths of all files in and below the folder `top`, sorted."""
         ...
 
+    def folders(self, top: str) -> list[str]:
+        """Return the names of the folders in the folder `top`, sorted."""
+        ...
+
     def read(self, name: str) -> bytes:
         """Return the bytes of a file. Raises ImageError if they are damaged or too many."""
         ...
@@ -77,6 +81,12 @@ class FolderTree:
         """Return the files of one of the folder's folders, sorted."""
         with _readable():
             return sorted(_files_below(self._folder, top)) if (self._folder / top).is_dir() else []
+
+    def folders(self, top: str) -> list[str]:
+        """Return the names of the folders in one of the folder's folders, sorted."""
+        place = self._folder / top
+        with _readable():
+            return sorted(one.name for one in place.iterdir() if one.is_dir()) if place.is_dir() else []
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes. Raises ImageError if they are too many, DataError if it cannot be read."""
@@ -120,6 +130,18 @@ class ZipTree:
     def below(self, top: str) -> list[str]:
         """Return the members below a folder, sorted."""
         return sorted(name for name in self._names if name.startswith(f"{top}/"))
+
+    def folders(self, top: str) -> list[str]:
+        """Return the names of the folders in a folder, sorted; an archive may list empty ones."""
+        parts = [PurePosixPath(member.filename).parts for member in self._archive.infolist()]
+        is_folder = [member.filename.endswith("/") for member in self._archive.infolist()]
+        return sorted(
+            {
+                path[1]
+                for path, empty in zip(parts, is_folder, strict=True)
+                if path[:1] == (top,) and len(path) > (1 if empty else 2)
+            }
+        )
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes. Raises ImageError if they are damaged or too many."""

@@ -67,7 +67,7 @@ def _labelled(model: ForeignModel, data: Path) -> Split:
     dataset = open_dataset(data)
     if model.labels is not None:
         dataset = relabelled(dataset, model.labels, model.name)
-    classes, found = read_output(model.path)[-1], len(dataset.classes)
+    classes, found = read_output(model.path)[1], len(dataset.classes)
     if classes not in (None, found):
         raise DataError(
             f"{model.path} has {classes} classes; {data} has {found}. Name the network's classes, in"
@@ -97,4 +97,4 @@ def _better_fit(subject: TriedNetwork, split: Split, best: InputTrial) -> tuple[
     fits = try_fits(subject, split, base)
     top = max((base, *fits), key=lambda one: int(one.right.sum()))
     shown = top is not base and trials.shown_better(top, base, len(fits))
-    return tuple(line for line in top.lines if line.startswith(("fit", "resize"))) if shown else ()
+    return tuple(line for line in top.lines if line.startswith(("fit", "resize", "border"))) if shown else ()

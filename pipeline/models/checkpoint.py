@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError, listed
 from pipeline.models import resnet
+from pipeline.models.class_list import classes_in_checkpoint
 from pipeline.models.dialects import renamed
 from pipeline.models.keras import from_keras, read_keras
 from pipeline.models.weights.content import ADVICE, read_content
@@ -104,6 +105,16 @@ def read_weights(
     unusable += [one.place for one in sets if one.averaged and one not in [f.source for f in fitting]]
     taken = choose(fitting, unusable, wanted, path, say)
     return {key: _checked(value, key, path) for key, value in taken.weights.items()}
+
+
+def own_classes(path: Path) -> tuple[str, ...] | None:
+    """Return the classes that a checkpoint names itself, in the order of its outputs; None if it has none.
+
+    Raises CheckpointError as `read_weights` does.
+    """
+    if path.suffix in (".h5", ".keras"):
+        return None
+    return classes_in_checkpoint(read_content(path))
 
 
 def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> Fitting | None:

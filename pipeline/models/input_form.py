@@ -32,7 +32,7 @@ class InputForm:
     def lines(self) -> tuple[str, ...]:
         """Return the TOML lines that configure it."""
         written = (
-            f"{name} = [{', '.join(f'{value:.7g}' for value in values)}]"
+            f"{name} = [{', '.join(repr(float(value)) for value in values)}]"
             for name, values in (("mean", self.mean), ("std", self.std))
         )
         return (*written, *([f'colors = "{self.colors}"'] if len(self.mean) == 3 else []))
@@ -70,7 +70,9 @@ def usual_fits(configured: Preprocessing) -> Iterator[Fit]:
         ("the middle cut out, as is", "crop", 0, ('fit = "crop"', 'resize = "auto"')),
         (f"scaled to {large}, the middle cut out", "crop", large, ('fit = "crop"', f"resize = {large}")),
         ("centred on black", "pad", 0, ('fit = "pad"',)),
+        ("scaled to fit, on grey", "letterbox", 0, ('fit = "letterbox"', "border = [114]")),
     ):
-        preprocessing = replace(configured, fit=fit, resize=resize)
+        border = (114,) if fit == "letterbox" else (0,)  # the grey of YOLO's letterbox
+        preprocessing = replace(configured, fit=fit, resize=resize, border=border)
         if preprocessing != configured:
             yield Fit(name, preprocessing, lines)

@@ -39,8 +39,12 @@ def fitting(split: Split, preprocessing: Preprocessing) -> PictureFitting:
 def words(preprocessing: Preprocessing) -> str:
     """Say what becomes of pictures of other sizes than the input's."""
     size = f"{preprocessing.height} x {preprocessing.width}"
-    if preprocessing.fit == "pad":
-        return f"centred on {size} black pixels; only what is larger is shrunk"
+    if preprocessing.fit in ("pad", "letterbox"):
+        color = f"pixels of {list(preprocessing.border)}" if any(preprocessing.border) else "black pixels"
+        scaled = (
+            "only what is larger is shrunk" if preprocessing.fit == "pad" else "scaled until it just fits"
+        )
+        return f"centred on {size} {color}; {scaled}"
     if preprocessing.fit == "stretch":
         return f"both sides scaled to {size}; proportions change"
     if preprocessing.resize:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pipeline.errors import CheckpointError, DataError
+from pipeline.models.class_list import check_class_order, classes_in_metadata
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.stages.checked_export import CheckedExport
 from pipeline.stages.parity import ComparedOutputs
@@ -43,6 +44,15 @@ class Adopt(CheckedExport):
         made = adopt(self.model, self.dynamic_batch, say)
         onnx.save(made, path)
         self._check_classes(made.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
+        metadata = onnx.load(self.model.path, load_external_data=False).metadata_props
+        check_class_order(
+            classes_in_metadata({entry.key: entry.value for entry in metadata}),
+            self.check_images.classes,
+            self.model.path,
+            "Every answer would be another class's. Name them in the order of the outputs, as labels in"
+            f" {self.model.path.with_suffix('.toml')}.",
+            say,
+        )
         yield from self._compared(Original(self.model), path)
 
     def _check_classes(self, found: int) -> None:

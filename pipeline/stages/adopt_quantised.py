@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.models.foreign.quantised.write_canonical import Written
 
 CLOSE_DB = 20.0
-"""Ratio of signal to difference of the outputs that a graph written anew has to keep. The order of float
+"""The signal-to-difference ratio of outputs that a rewritten graph has to keep. The order of float
 operations moves a few values in a thousand by one step, which leaves 35 dB and more; a fault leaves a few."""
 TOGETHER = 8
 """Batch size of the comparison."""
@@ -39,7 +39,7 @@ UNROUNDED = (
     " and not rounded. The float network that it was made from is not known, so what the rounding of weights"
     " cost is not in these figures. To compare with it, give it as the model, and this one with --quantized."
 )
-"""What stands for FP32 where a network came quantised."""
+"""What the report compares with instead of FP32, if the user's network is quantised."""
 
 
 @dataclass(frozen=True)

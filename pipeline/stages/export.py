@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.models.class_list import check_class_order
 from pipeline.models.opset import OPSET
 from pipeline.models.zoo import KnownModel
 from pipeline.stages.checked_export import CheckedExport
@@ -17,6 +18,12 @@ from pipeline.stages.parity import ComparedOutputs
 
 if TYPE_CHECKING:
     from torch import nn
+
+OTHER_ORDER = (
+    "Every answer would be another class's. Name the folders so that their order is that of the outputs, or"
+    " write the network as ONNX (edgec export), and its classes, in the order of the outputs, as labels in"
+    " the .toml beside it."
+)
 
 
 @dataclass(frozen=True)
@@ -32,10 +39,13 @@ class Export(CheckedExport):
 
     def write(self, path: Path, say: Callable[[str], None]) -> Iterator[ComparedOutputs]:
         """Load and export the network, and yield the outputs of both for the same images."""
-        from pipeline.models.checkpoint import load_model
+        from pipeline.models.checkpoint import load_model, own_classes
         from pipeline.models.resnet import take_rgb
 
         network = load_model(self.model, self.file.path, self.classes, self.weights, say)
+        check_class_order(
+            own_classes(self.file.path), self.check_images.classes, self.file.path, OTHER_ORDER, say
+        )
         if self.model.colors == "BGR":
             take_rgb(network)
         write_onnx(self._on_pixels(network), self.model.input_shape, self.dynamic_batch, path)

@@ -19,7 +19,7 @@ from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph
 from pipeline.stages.peer import Peer
-from targets.base import HasFp16, OnDevice, TimesLayers
+from targets.base import HasFp16, OnDevice, RacesFloat, TimesLayers
 from targets.measure_apart import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement, Settings, from_json, to_json
@@ -28,6 +28,8 @@ IMAGES = 64
 """How many different images the measured runs use in turn."""
 FINDINGS, INSTRUCTIONS, LAYERS = "findings.json", "instructions.json", "layers.json"
 OWN_GRAPH = "own_graph.json"
+RACE = "race_there"
+"""FP32 and INT8 in alternation on a device, in this order."""
 PIXELS, OWN, INT8, PEER, PREPARATION = "fp32", "own", "int8", "peer", "preparation"
 """The names of what is measured: model.onnx from pixels on, the network as its user runs it, the engine,
 onnxruntime's own INT8, and the preparation of the input for the user's network."""
@@ -60,6 +62,7 @@ class Measure(Stage):
         INT8 in peer.json. Another processor's time for FP32 says nothing about the target. If an emulator
         runs the engine, instructions.json has the number of instructions of one inference. If layers can be
         timed one by one, layers.json has their times. If FP16 competes, fp16.json has its latency.
+        If a device runs FP32 too, race_there.json has both.
 
         Everything on this machine is timed in alternation, so that a drift affects all alike.
         """
@@ -87,6 +90,13 @@ class Measure(Stage):
         fp16 = target.fp16_latency() if isinstance(target, HasFp16) else None
         if fp16:
             (output / "fp16.json").write_text(to_json([fp16]))
+        if isinstance(target, RacesFloat):
+            with progress.task(f"race FP32 and INT8 on {self.engine.device}", None):
+                raced = target.race(
+                    self.engine.path, self.float_model.path, images, self.settings, self.threads
+                )
+            if raced is not None:
+                (output / f"{RACE}.json").write_text(to_json(raced))
         (output / FINDINGS).write_text(json.dumps([asdict(one) for one in target.findings()]))
 
     def _on_this_machine(

@@ -35,7 +35,7 @@ from pipeline.stages.adopt_quantised import notes_of
 from pipeline.stages.artifacts import FloatModel, QuantizedModel
 from pipeline.stages.compared import Compared
 from pipeline.stages.compile import CompiledEngine
-from pipeline.stages.measure_latency import INT8, OWN, PIXELS, Measurements
+from pipeline.stages.measure_latency import INT8, OWN, PIXELS, RACE, Measurements
 from pipeline.stages.mix import mixed_precision
 from pipeline.stages.peer import Peer
 from pipeline.stages.report_files import ReportFiles, ReportPart
@@ -84,7 +84,7 @@ class WriteReport(Stage):
     parts: tuple[ReportPart, ...]
     """Fields of the report that other stages measured."""
     fp32_is: str | None = None
-    """What stands for FP32, where no float network is known."""
+    """What is compared with instead of FP32, if no float network is known."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
@@ -168,6 +168,9 @@ class WriteReport(Stage):
             return CAME_QUANTISED if speed is None else Race(AS_IT_CAME, speed, origin, layers)
         if int8 and fp16:
             return Race("FP16", speed_ratio(fp16[0], int8[0]), origin, layers)
+        raced = self.measurements.runs(RACE)
+        if raced:
+            return Race("FP32", speed_ratio(raced[0], raced[1]), origin, layers)
         speed = compared.speed(compared.baseline)
         if speed is not None:
             return Race("FP32", speed, origin, layers)

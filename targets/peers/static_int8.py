@@ -43,7 +43,9 @@ def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
             )
-        except Exception as error:  # whatever its own code raises: no figure is no reason to stop a build
+        except (
+            Exception
+        ) as error:  # whatever it raises: a build must not stop because this comparison is missing
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise EngineError(f"onnxruntime's quantize_static refuses the network: {reason}") from error
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from targets.errors import DeviceError
 from targets.reach.ssh import SshDevice
+from targets.runtime.cpu import MACHINES, NEEDED
 
 PYTHON = (3, 8)
 """The oldest Python that the runtime supports."""
@@ -33,14 +34,14 @@ print(json.dumps(dict(
     cpu_parts=sorted(set(values_of("CPU part"))),
     cpu_flags=sorted(set(" ".join(values_of("flags", "Features")).split())),
     cores=len(os.sched_getaffinity(0)), memory_bytes=memory, free_bytes=disk.f_bavail * disk.f_frsize,
-    numpy=version("numpy"), opencv=version("cv2"),
+    numpy=version("numpy"), opencv=version("cv2"), onnxruntime=version("onnxruntime"),
 )))
 """
 
 
 @dataclass(frozen=True)
 class BoardFacts:
-    """Facts that a device reports. numpy and opencv are versions, or None if not installed."""
+    """Facts that a device reports. numpy, opencv and onnxruntime are versions, or None if not installed."""
 
     python: tuple[int, ...]
     machine: str
@@ -53,6 +54,7 @@ class BoardFacts:
     free_bytes: int
     numpy: str | None
     opencv: str | None
+    onnxruntime: str | None = None
 
     @property
     def identity(self) -> str:
@@ -69,6 +71,17 @@ class BoardFacts:
         if opencv and self.opencv is None:
             lacks.append("OpenCV is missing: apt install python3-opencv")
         return lacks
+
+    def misfit(self, isa: str, target: str) -> list[str]:
+        """Return why the processor cannot run engines of an instruction set, which are those of `target`."""
+        wanted = MACHINES.get(isa, "aarch64")
+        needed = NEEDED[isa] - self.cpu_flags
+        if self.machine != wanted:
+            return [f"it is {self.machine}, and engines for {target} are for {wanted}"]
+        if needed:
+            flags = " and ".join(sorted(needed))
+            return [f"its processor has no {flags}, which engines for {target} use; build --target arm"]
+        return []
 
 
 def probe(device: SshDevice) -> BoardFacts:

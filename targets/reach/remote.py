@@ -117,17 +117,44 @@ def measure_remote(
     If the device throttles, it gets time to cool and is measured again. Raises DeviceThrottled if it always
     throttles, EngineError if the measurement fails.
     """
+    (measured,) = _measured(device, [("native_runner", engine)], images, settings, threads)
+    return measured
+
+
+def race_remote(
+    device: SshDevice,
+    engine: Path,
+    float_model: Path,
+    images: NDArray[np.uint8],
+    settings: Settings,
+    threads: int,
+) -> tuple[Measurement, Measurement]:
+    """Time a float ONNX in the device's onnxruntime and the engine, in alternation, as `measure_remote`."""
+    runners = [("reference_runner", float_model), ("native_runner", engine)]
+    float_runs, int8_runs = _measured(device, runners, images, settings, threads)
+    return float_runs, int8_runs
+
+
+def _measured(
+    device: SshDevice,
+    engines: Sequence[tuple[str, Path]],
+    images: NDArray[np.uint8],
+    settings: Settings,
+    threads: int,
+) -> list[Measurement]:
     with tempfile.TemporaryDirectory(prefix="edgec-remote-") as scratch:
         file, tool = Path(scratch) / "images.npy", Path(scratch) / "measure.pyz"
         np.save(file, images)
-        tool.write_bytes(program("measure", "native_runner"))
-        paths = [sent(device, path) for path in (tool, engine, file)]
-    wishes = ["--images", paths[2], "--threads", str(threads), "--settings", json.dumps(asdict(settings))]
-    return measure_unthrottled(device, ["python3", paths[0], "--engine", "native_runner", paths[1], *wishes])
+        tool.write_bytes(program("measure", *(runner for runner, _ in engines)))
+        command = ["python3", sent(device, tool), "--images", sent(device, file)]
+    for runner, engine in engines:
+        command += ["--engine", runner, sent(device, engine)]
+    wishes = ["--threads", str(threads), "--settings", json.dumps(asdict(settings))]
+    return measure_unthrottled(device, [*command, *wishes])
 
 
-def measure_unthrottled(device: SshDevice, command: Sequence[str]) -> Measurement:
-    """Run a command that prints one measurement, and repeat it while the device throttles.
+def measure_unthrottled(device: SshDevice, command: Sequence[str]) -> list[Measurement]:
+    """Run a command that prints measurements, and repeat it while the device throttles.
 
     Raises DeviceThrottled after TRIES measurements, EngineError if the command fails.
     """
@@ -140,10 +167,10 @@ def measure_unthrottled(device: SshDevice, command: Sequence[str]) -> Measuremen
             raise EngineError(
                 f"{device.address}: measuring failed: {done.stderr.strip()[-1000:] or done.returncode}"
             )
-        (measurement,) = from_json(done.stdout.splitlines()[-1])
-        reasons = throttling(measurement.before, measurement.after)
+        measurements = from_json(done.stdout.splitlines()[-1])
+        reasons = throttling(measurements[0].before, measurements[0].after)  # all are made between the two
         if not reasons:
-            return measurement
+            return measurements
     raise DeviceThrottled(
         f"{device.address} slowed itself down in all {TRIES} measurements ({', '.join(reasons)}): no result."
         " Cool it, or give it a stronger power supply."

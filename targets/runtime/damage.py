@@ -36,9 +36,9 @@ def listening(encoded: bytes) -> Iterator[list[str]]:
     libjpeg writes them to the process's standard error stream, and OpenCV does not report them. Other output
     to that stream is passed on afterwards.
     """
-    heard: list[str] = []
+    messages: list[str] = []
     if encoded[:2] != b"\xff\xd8":
-        yield heard
+        yield messages
         return
     with _LOCK:
         if sys.stderr is not None:
@@ -47,15 +47,15 @@ def listening(encoded: bytes) -> Iterator[list[str]]:
         written = os.memfd_create("libjpeg")
         os.dup2(written, _STDERR)
         try:
-            yield heard
+            yield messages
         finally:
             os.dup2(kept, _STDERR)
             os.close(kept)
-            said = os.pread(written, _MOST, 0)
+            output = os.pread(written, _MOST, 0)
             os.close(written)
-            if said:
-                heard += [match.group().decode("ascii", "replace") for match in HEARD.finditer(said)]
-                rest = HEARD.sub(b"", said).strip()
+            if output:
+                messages += [match.group().decode("ascii", "replace") for match in HEARD.finditer(output)]
+                rest = HEARD.sub(b"", output).strip()
                 if rest:
                     os.write(_STDERR, rest + b"\n")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     Image = NDArray[np.uint8]
     Resize = Callable[[Image, int, int], Image]
 
-FITS = ("pad", "crop", "stretch")
+FITS = ("pad", "letterbox", "crop", "stretch")
 LONGEST = 16  # sides; see Preprocessing
 MARGIN = (256, 224)  # large pictures are scaled to the first, and the second is cut out: usual for ImageNet
 VOID = 255  # in a mask: a pixel without a label
@@ -45,12 +45,12 @@ def decode(encoded: bytes, channels: int) -> Image:
         raise ImageError(damage)
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     try:
-        with listening(encoded) as heard:
+        with listening(encoded) as messages:
             image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag) if encoded else None
     except cv2.error as error:  # a picture larger than OpenCV's own limit
         raise ImageError("the decoder refuses it: " + str(error).strip().splitlines()[-1]) from None
-    if heard:
-        raise ImageError(f"the JPEG is damaged: {heard[0]}")
+    if messages:
+        raise ImageError(f"the JPEG is damaged: {messages[0]}")
     if image is None:
         raise ImageError("not a picture that OpenCV can decode" if encoded else "the file is empty")
     pixels = np.asarray(image, np.uint8)
@@ -61,9 +61,10 @@ def decode(encoded: bytes, channels: int) -> Image:
 class Preprocessing:
     """How a picture of any size becomes the model's input.
 
-    fit is "pad" (centred on black, never scaled unless larger), "crop" (the shorter side scaled to `resize`,
-    the centre cut out) or "stretch" (both sides scaled, proportions change). Of a picture more than LONGEST
-    times as long as wide "crop" scales only the middle: all of it may not fit the memory.
+    fit is "pad" (centred, never scaled unless larger), "letterbox" (scaled until it just fits, centred),
+    "crop" (the shorter side scaled to `resize`, the centre cut out) or "stretch" (both sides scaled,
+    proportions change). Of a picture more than LONGEST times as long as wide "crop" scales only the middle:
+    all of it may not fit the memory. border is what "pad" and "letterbox" add: one value, or one a channel.
 
     "crop" with `resize` 0 scales no more than a picture needs: one that is larger shrinks until the input and
     a MARGIN around it are covered, one that is too small grows until it covers the input, and one between the
@@ -75,8 +76,16 @@ class Preprocessing:
     channels: int
     fit: str = "crop"
     resize: int = 0
+    border: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "border", tuple(self.border))  # JSON has lists
+        if len(self.border) not in (1, self.channels) or not all(0 <= one <= 255 for one in self.border):
+            raise ValueError(
+                f"border is {list(self.border)}; it has to be one number from 0 to 255, or one a channel"
+            )
+        if any(self.border) and self.fit not in ("pad", "letterbox"):
+            raise ValueError(f"border is {list(self.border)}, and fit = {self.fit!r} adds none; leave it out")
         if self.fit not in FITS:
             raise ValueError(f"fit is {self.fit!r}; allowed: {', '.join(FITS)}")
         if self.channels not in (1, 3) or self.height < 1 or self.width < 1:
@@ -88,17 +97,17 @@ class Preprocessing:
 
     def __call__(self, image: Image) -> Image:
         """Return uint8 [height, width, channels] for a decoded uint8 picture [H, W] or [H, W, 1 or 3]."""
-        return self._fitted(_with_channels(image, self.channels), _resized, 0)
+        return self._fitted(_with_channels(image, self.channels), _resized, self.border)
 
     def mask(self, mask: Image) -> Image:
         """Return uint8 [height, width] for a mask [H, W] of class numbers: the same cuts, nearest pixels.
 
         What "pad" adds is VOID.
         """
-        return self._fitted(mask[:, :, None], _nearest, VOID)[:, :, 0]
+        return self._fitted(mask[:, :, None], _nearest, (VOID,))[:, :, 0]
 
-    def _fitted(self, image: Image, resized: Resize, around: int) -> Image:
-        if self.fit == "pad":
+    def _fitted(self, image: Image, resized: Resize, around: tuple[int, ...]) -> Image:
+        if self.fit in ("pad", "letterbox"):
             return self._padded(image, resized, around)
         if self.fit == "stretch":
             return resized(image, self.height, self.width)
@@ -126,11 +135,14 @@ class Preprocessing:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values; `Preprocessing(**d)` gives the same object back."""
-        return asdict(self)
+        fields = asdict(self)
+        if not any(self.border):
+            del fields["border"]  # bundles of before have none
+        return fields
 
-    def _padded(self, image: Image, resized: Resize, around: int) -> Image:
+    def _padded(self, image: Image, resized: Resize, around: tuple[int, ...]) -> Image:
         height, width = image.shape[:2]
-        if height > self.height or width > self.width:
+        if height > self.height or width > self.width or self.fit == "letterbox":
             # the longer side decides, relative to the canvas
             if height * self.width > width * self.height:
                 image = resized(image, self.height, max(1, _rounded(width * self.height, height)))
@@ -138,7 +150,8 @@ class Preprocessing:
                 image = resized(image, max(1, _rounded(height * self.width, width)), self.width)
             height, width = image.shape[:2]
         top, left = (self.height - height) // 2, (self.width - width) // 2
-        canvas = np.full((self.height, self.width, image.shape[2]), around, np.uint8)
+        canvas = np.empty((self.height, self.width, image.shape[2]), np.uint8)
+        canvas[:] = around
         canvas[top : top + height, left : left + width] = image
         return canvas
 

@@ -175,7 +175,7 @@ def _bounded(node: str, operands: list[Value], low: float, high: float) -> Pendi
 
 
 def quantized(node: str, operands: list[Value]) -> Quantized:
-    """The first operand. Raises NoIntegerForm if it is no integer tensor."""
+    """Return the first operand. Raises NoIntegerForm if it is not an integer tensor."""
     match operands:
         case [Quantized() as x, *_]:
             return x

@@ -135,8 +135,9 @@ class ArmTarget(IntegerTarget):
         return f"{cpu_name()} (nothing emulated)"
 
     def fingerprint(self) -> str:
-        """Name the instruction set, the emulated processor, and the tools."""
-        return f"{self.board.isa} / {self.device()} / {tools()} / tiles {digest(ISAS[self.board.isa])}"
+        """Name the instruction set, the emulated processor, the host's instruction set, and the tools."""
+        tiles = f"tiles {digest(ISAS[self.board.isa])} and {host_isa().name} {digest(host_isa())}"
+        return f"{self.board.isa} / {self.device()} / {tools()} / {tiles}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX, and an engine for this machine to check against. Raises EngineError."""

@@ -98,7 +98,7 @@ class _Importer:
             self.values[node.output[0]] = Constant(folded)
             return
         if node.domain not in ("", "ai.onnx"):
-            raise EngineError(f"{label(node)} is no standard operator but one of {node.domain!r}.")
+            raise EngineError(f"{label(node)} is not a standard operator but one of {node.domain!r}.")
         operands = [self.values[name] for name in node.input if name]
         try:
             self.values[node.output[0]] = self._integer(node, operands)

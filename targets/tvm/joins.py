@@ -20,7 +20,7 @@ def concat(node: str, operands: list[Value], attributes: Attributes) -> Value:
     height, width, _ = parts[0].shape
     tensors = [x.whole(node) for x in parts]
     if any((t.height, t.width) != (height, width) for t in tensors):
-        raise EngineError(f"{node} joins maps of different sizes.")
+        raise NoIntegerForm(f"{node} joins flattened maps of different sizes.")
     starts = [sum(t.channels for t in tensors[:i]) for i in range(len(tensors))]
 
     def finish(end: Epilogue) -> Operator:

@@ -27,11 +27,11 @@ def nearest(mode: str, rounding: str, length: int, count: int, scale: float) -> 
 def linear(mode: str, length: int, count: int, scale: float) -> Neighbours:
     """Between which two of `length` rows each of `count` is, exactly.
 
-    Raises NoIntegerForm for a mode that is not known and a scale that is no ratio of small numbers.
+    Raises NoIntegerForm for an unknown mode, and for a scale that is not a ratio of small integers.
     """
     ratio = Fraction(scale).limit_denominator(_LARGEST_PARTS)
     if ratio <= 0 or abs(float(ratio) / scale - 1) > 1e-6:
-        raise NoIntegerForm(f"Its scale {scale} is no ratio of small numbers.")
+        raise NoIntegerForm(f"Its scale {scale} is not a ratio of small integers.")
     exact = [_exact(mode, n, length, count, ratio) for n in range(count)]
     places = [min(max(at, Fraction(0)), Fraction(length - 1)) for at in exact]
     parts = int(np.lcm.reduce([at.denominator for at in places]))

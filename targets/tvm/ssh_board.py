@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from targets.base import Check, EngineRunner, Origin, require_engine
 from targets.devices import CpuBoard
-from targets.errors import TargetUnavailable
+from targets.errors import EngineError, TargetUnavailable
 from targets.reach.probe import BoardFacts, probe
-from targets.reach.remote import measure_remote, open_remote
+from targets.reach.remote import measure_remote, open_remote, race_remote
 from targets.reach.ssh import SshDevice
-from targets.runtime.cpu import MACHINES, NEEDED
 from targets.runtime.measure import Measurement, Settings
 from targets.tvm.cpu_target import IntegerTarget, check_toolchain, compile_engine, tools
 from targets.tvm.isa import ISAS
@@ -30,6 +29,7 @@ class BoardTarget(IntegerTarget):
         self.board = board
         self.reached = reached
         self.threads = threads
+        self._not_raced: tuple[Check, ...] = ()
 
     @property
     def name(self) -> str:
@@ -50,16 +50,7 @@ class BoardTarget(IntegerTarget):
         """Raise TargetUnavailable if the toolchain is missing here or the board lacks what engines need."""
         check_toolchain()
         facts = board_facts(self.reached)
-        lacks = facts.missing(opencv=False)
-        wanted = MACHINES.get(self.board.isa, "aarch64")
-        needed = NEEDED[self.board.isa] - facts.cpu_flags
-        if facts.machine != wanted:
-            lacks.append(f"it is {facts.machine}, and engines for {self.name} are for {wanted}")
-        elif needed:
-            lacks.append(
-                f"its processor has no {' and '.join(sorted(needed))}, which engines for {self.name} use;"
-                " build --target arm"
-            )
+        lacks = [*facts.missing(opencv=False), *facts.misfit(self.board.isa, self.name)]
         if lacks:
             raise TargetUnavailable(f"{self.reached.address} cannot be measured: {'; '.join(lacks)}.")
 
@@ -68,8 +59,9 @@ class BoardTarget(IntegerTarget):
         return board_facts(self.reached).identity
 
     def fingerprint(self) -> str:
-        """Name the instruction set, the board and the tools."""
-        return f"{self.board.isa} / {self.device()} / {tools()}"
+        """Name the instruction set, the board, the tools, and what the board has to run FP32."""
+        onnxruntime = board_facts(self.reached).onnxruntime
+        return f"{self.board.isa} / {self.device()} / {tools()} / onnxruntime there: {onnxruntime}"
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX. Raises EngineError."""
@@ -81,9 +73,27 @@ class BoardTarget(IntegerTarget):
         """Time the engine there. Raises EngineError or a DeviceError, such as DeviceThrottled."""
         return measure_remote(self.reached, engine, images, settings, threads)
 
+    def race(
+        self,
+        engine: Path,
+        float_model: Path,
+        images: NDArray[np.uint8],
+        settings: Settings,
+        threads: int,
+    ) -> tuple[Measurement, Measurement] | None:
+        """Time the float network in the board's onnxruntime, if it has one, and the engine in alternation."""
+        if board_facts(self.reached).onnxruntime is None:
+            self._not_raced = (_not_raced("its Python has no onnxruntime: pip install onnxruntime there"),)
+            return None
+        try:
+            return race_remote(self.reached, engine, float_model, images, settings, threads)
+        except EngineError as error:
+            self._not_raced = (_not_raced(str(error)),)
+            return None
+
     def findings(self) -> tuple[Check, ...]:
-        """Nothing else."""
-        return ()
+        """Why the float network was not timed there, if it was not."""
+        return self._not_raced
 
     @contextmanager
     def open(self, engine: Path) -> Iterator[EngineRunner]:
@@ -91,6 +101,12 @@ class BoardTarget(IntegerTarget):
         require_engine(engine, self.name)
         with open_remote(self.reached, engine, self.threads) as runner:
             yield runner
+
+
+def _not_raced(why: str) -> Check:
+    return Check(
+        "FP32 on the board", "skipped", f"Whether INT8 is faster there (min_speedup) was not judged: {why}."
+    )
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What a tensor of the Q/DQ graph stands for: integers, a sum not yet rounded, weights, a constant."""
+"""The values of tensors in the Q/DQ graph: integers, a sum not yet rounded, weights, a constant."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -30,9 +30,9 @@ from tests.targets.needs import or_skip
 
 STAGES = [
     *("export", "calibrate", "quantize", "compile", "validate", "report", "sample", "bundle"),
-    *("measure", "report"),
+    *("measure", "time", "report"),
 ]
-FIRST = [*STAGES[:-2], "peer", *STAGES[-2:]]
+FIRST = [*STAGES[:-3], "peer", *STAGES[-3:]]
 """Of a first build: onnxruntime's own INT8 follows from the float model alone, and is not made again."""
 
 

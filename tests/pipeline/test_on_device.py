@@ -92,7 +92,10 @@ def test_accuracy_and_latency_come_from_the_device(
     assert report.latency_int8.origin is Origin.DEVICE
     assert report.latency_int8.before.cores == probe(sshd.device).cores
     assert isinstance(report.memory_int8, Memory)
-    assert report.speed is None  # FP32 ran here, not there
+    assert report.speed is None  # latency_fp32 is from here
+    (race,) = [gate for gate in report.gates if gate.name == "min_speedup"]
+    assert (race.origin, race.claim) == (Origin.DEVICE, "INT8 is not slower than FP32")
+    assert race.value is not None  # FP32 ran there too, in alternation
     assert report.machines[1].origin is Origin.DEVICE
     assert report.machines[1].description == probe(sshd.device).identity
     bundle = publish(build, "@board")

@@ -7,8 +7,9 @@
     mean = [0.485, 0.456, 0.406]   # of pixels divided by 255, where the graph takes float32 and not uint8
     std = [0.229, 0.224, 0.225]
     colors = "BGR"             # where the network's channels are in that order, and mean and std too
-    fit = "crop"               # how a picture gets that size: crop, pad or stretch
+    fit = "crop"               # how a picture gets that size: crop, pad, letterbox or stretch
     resize = 256               # crop: the shorter side before the centre is cut out; "auto" if left out
+    border = [114]             # pad and letterbox: what is around a picture, gray or RGB; black if left out
     channels = 3               # may be left out, too
     labels = "labels.txt"      # one a line, in the order of the outputs; or a list; or left out
     output = "scores"          # where the graph has several
@@ -66,7 +67,8 @@ class Description(Section):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     colors: Literal["RGB", "BGR"] = "RGB"
-    fit: Literal["crop", "pad", "stretch"] = "crop"
+    fit: Literal["crop", "pad", "letterbox", "stretch"] = "crop"
+    border: tuple[int, ...] = (0,)
     resize: Annotated[int, BeforeValidator(_resize)] = AUTO
     labels: Path | tuple[str, ...] | None = None
     output: str | None = None
@@ -228,7 +230,7 @@ def _preprocessing(
 ) -> Preprocessing:
     resize = description.resize if description.fit == "crop" else AUTO
     try:
-        return Preprocessing(*size, channels, fit=description.fit, resize=resize)
+        return Preprocessing(*size, channels, fit=description.fit, resize=resize, border=description.border)
     except ValueError as error:
         raise UsageError(f"{description_file(path)}: {error}.") from error
 

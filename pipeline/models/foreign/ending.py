@@ -55,18 +55,39 @@ def last_functions(model: onnx.ModelProto, output: str) -> Iterator[onnx.NodePro
     producers = {name: node for node in model.graph.node for name in node.output}
     declared = next(value for value in model.graph.output if value.name == output)
     rank = len(declared.type.tensor_type.shape.dim)
+    turn = turn_to_the_end(model, output)
+    classes_last = turn is not None
     node = producers.get(output)
-    while node is not None and (node.op_type in SHAPES_ONLY or _over_classes(node, rank)):
+    while node is not None:
+        if turn is not None and node.output[0] == turn.output[0]:
+            classes_last = False
+        elif node.op_type not in SHAPES_ONLY and not _over_classes(node, rank, classes_last):
+            return
         if node.op_type in FUNCTIONS:
             yield node
         node = producers.get(node.input[0])
 
 
-def _over_classes(node: onnx.NodeProto, rank: int) -> bool:
-    """Whether a function is over the second dimension, or element-wise; the default axis is the last."""
+def turn_to_the_end(model: onnx.ModelProto, output: str) -> onnx.NodeProto | None:
+    """Return the Transpose that puts the classes of pixels last, as TensorFlow's networks have them."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    node = producers.get(output)
+    while node is not None and (
+        node.op_type in ("Identity", "Cast", "Sigmoid")
+        or (node.op_type in FUNCTIONS and attribute(node, "axis", -1) in (-1, 3))
+    ):
+        node = producers.get(node.input[0])
+    turns = node is not None and node.op_type == "Transpose" and attribute(node, "perm", []) == [0, 2, 3, 1]
+    return node if turns else None
+
+
+def _over_classes(node: onnx.NodeProto, rank: int, classes_last: bool) -> bool:
+    """Whether a function is over the classes, or element-wise; the default axis is the last."""
     if node.op_type == "Sigmoid":
         return True
     axis = attribute(node, "axis", -1)
+    if classes_last:
+        return node.op_type in FUNCTIONS and axis in (-1, 3)
     return node.op_type in FUNCTIONS and (axis in (1, -3) or (axis == -1 and rank < 4))
 
 

@@ -87,7 +87,7 @@ def _add_to_bias(graph: onnx.GraphProto, node: onnx.NodeProto, value: NDArray[np
 
 
 def _only_convolution(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto | None:
-    """Return what reads the tensor if that is one convolution, and it is no output of the network."""
+    """Return the reader of a tensor if it is a single convolution, and the tensor is not an output."""
     readers = [node for node in graph.node if tensor in node.input]
     is_one = len(readers) == 1 and _is_plain(graph, readers[0])
     return readers[0] if is_one and tensor not in {value.name for value in graph.output} else None

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.foreign.description import CHANNELS, Description, described
-from pipeline.models.foreign.norm_statistics import CLOSE, FEWEST_PICTURES, weigh
+from pipeline.models.foreign.description import AUTO, CHANNELS, Description, described
+from pipeline.models.foreign.norm_statistics import CLOSE, FEWEST_PICTURES, Evidence, weigh
 from pipeline.models.foreign.normalisation import normalises_itself
 from pipeline.models.foreign.onnx_file import Input, read_input, read_output
 from pipeline.models.foreign.original import Original
@@ -74,7 +74,12 @@ class Guess:
                 lines += [f"# {form.name}:", *(f"#   {line}" for line in form.lines)]
         lines += self.fit_lines or (f'fit = "{d.fit}"',)
         if d.fit == "crop" and not self.fit_lines:
-            lines.append('resize = "auto"   # or the shorter side before the centre is cut out, such as 256')
+            resize = '"auto"' if d.resize == AUTO else d.resize
+            lines.append(
+                f"resize = {resize}   # or the shorter side before the centre is cut out, such as 256"
+            )
+        if any(d.border) and not self.fit_lines:
+            lines.append(f"border = {list(d.border)}")
         if d.task is Task.SEGMENT:
             lines.append(f'task = "{d.task}"')
         if isinstance(d.labels, tuple):
@@ -137,8 +142,18 @@ def _by_the_norms(
             "normalisation: no usual one gives the batch norms what they remember",
             False,
         )
-    more = f"; give {FEWEST_PICTURES} or more" if evidence.pictures < FEWEST_PICTURES else ""
-    return nearest, f"normalisation: {near} {measured}, but others are not excluded{more}", False
+    return nearest, f"normalisation: {near} {measured}, but {_not_excluded(evidence, forms)}", False
+
+
+def _not_excluded(evidence: Evidence, forms: Sequence[InputForm]) -> str:
+    """Say what else it may be, and how many pictures would tell."""
+    rival = forms[evidence.rival].name
+    if evidence.pictures < FEWEST_PICTURES:
+        return f"so few pictures exclude nothing; give {FEWEST_PICTURES} at the very least"
+    if evidence.needed is None:
+        return f"{rival} is not excluded, and pictures like these never tell the two apart; give --data"
+    pictures = f"about {evidence.needed:,} pictures like these, or labelled ones with --data"
+    return f"{rival} is not excluded; {pictures}, would tell the two apart"
 
 
 def _by_the_shapes(path: Path, found: Input) -> tuple[Description, list[str]]:

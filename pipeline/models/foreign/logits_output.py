@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
-from pipeline.models.foreign.ending import last_functions
+from pipeline.models.foreign.ending import last_functions, turn_to_the_end
 from pipeline.models.foreign.normal_form.unique_names import our_free_name
 from pipeline.task import Task
 
@@ -37,11 +37,19 @@ def drop_ending(model: onnx.ModelProto, say: Callable[[str], None]) -> None:
     """Remove functions after the logits, such as Softmax, and report that: the order of classes is kept."""
     for node in list(last_functions(model, model.graph.output[0].name)):
         say(f"import: the last {node.op_type} is left out; it does not change the order of classes")
-        model.graph.node.remove(node)
-        for reader in model.graph.node:
-            reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
-        if model.graph.output[0].name == node.output[0]:
-            model.graph.output[0].name = node.input[0]
+        _leave_out(model, node)
+    turn = turn_to_the_end(model, model.graph.output[0].name)
+    if turn is not None:
+        say("import: the last Transpose is left out; classes are the second dimension, not the last")
+        _leave_out(model, turn)
+
+
+def _leave_out(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
+    model.graph.node.remove(node)
+    for reader in model.graph.node:
+        reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
+    if model.graph.output[0].name == node.output[0]:
+        model.graph.output[0].name = node.input[0]
 
 
 def end_with_logits(model: onnx.ModelProto, source: ForeignModel, say: Callable[[str], None]) -> None:

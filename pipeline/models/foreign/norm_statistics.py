@@ -5,8 +5,10 @@ give the same statistics again; with another one they do not. No labels are need
 into convolutions; then there is nothing to compare with.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 import onnx
@@ -24,6 +26,12 @@ NORMS = 4
 FEWEST_PICTURES = 8
 """With fewer, the images' own brightness and contrast differ as much as normalisations do."""
 RESAMPLES = 1000
+SUPPORT = 0.99
+"""Share of draws in which a form has to be the nearest."""
+SAME = 1e-9
+"""Nats: distances no further apart are equal but for rounding."""
+CHANCE = 0.8
+"""How likely the number of pictures is to decide that is said to be needed."""
 CLOSE = 0.25
 """In nats: with 40 images the right normalisation had 0.01 or less, wrong ones 0.3 or more."""
 
@@ -39,6 +47,10 @@ class Evidence:
     support: tuple[float, ...]
     """The share of bootstrap samples in which each form is the nearest."""
     pictures: int
+    rival: int
+    """The place of the form that is hardest to tell from the nearest."""
+    needed: int | None
+    """About how many such pictures tell the two apart; None if they show no difference at all."""
 
     @property
     def nearest(self) -> int:
@@ -51,8 +63,9 @@ class Evidence:
         nearest = self.nearest
         return (
             self.pictures >= FEWEST_PICTURES
+            and self.needed is not None  # as near as another: gray pictures are the same in RGB and BGR
             and self.distances[nearest] < CLOSE
-            and self.support[nearest] >= 0.99
+            and self.support[nearest] >= SUPPORT
         )
 
 
@@ -73,7 +86,28 @@ def weigh(
     distances = np.stack([_distance(one, remembered, every)[0] for one in moments])
     drawn = np.stack([_distance(one, remembered, draws) for one in moments])  # [form, draw]
     support = np.bincount(drawn.argmin(0), minlength=len(forms)) / RESAMPLES
-    return Evidence(tuple(distances.tolist()), tuple(support.tolist()), len(pictures))
+    needed = _needed(distances, drawn, len(pictures))
+    rival = max(needed, key=lambda place: needed[place])
+    number = None if math.isinf(needed[rival]) else max(FEWEST_PICTURES, math.ceil(needed[rival]))
+    return Evidence(tuple(distances.tolist()), tuple(support.tolist()), len(pictures), rival, number)
+
+
+def _needed(distances: Values, drawn: Values, pictures: int) -> dict[int, float]:
+    """Return, for each other form, how many pictures would tell it from the nearest; inf if none can.
+
+    `distances` [form] are those of all pictures, `drawn` [form, draw] of draws of so many. How much farther
+    another form is varies from draw to draw by a standard deviation that falls with the root of the number of
+    pictures. It has to be SUPPORT's quantile above zero, and CHANCE's on top, as the draw at hand is one too.
+    """
+    nearest, normal = int(distances.argmin()), NormalDist()
+    wanted = normal.inv_cdf(SUPPORT) + normal.inv_cdf(CHANCE)
+    found = {}
+    for place in range(len(distances)):
+        if place != nearest:
+            farther = float(distances[place] - distances[nearest])
+            spread = float((drawn[place] - drawn[nearest]).std())
+            found[place] = pictures * (wanted * spread / farther) ** 2 if farther > SAME else math.inf
+    return found
 
 
 def _distance(moments: Values, remembered: Values, weights: Values) -> Values:

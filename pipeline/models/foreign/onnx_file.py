@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import TensorProto, shape_inference
 
 from pipeline.errors import CheckpointError
+from pipeline.models.foreign.ending import turn_to_the_end
 from pipeline.models.foreign.external_data import external_files
 from pipeline.models.foreign.normal_form.conventions import write_one_default_domain
 
@@ -72,8 +73,14 @@ def image_input(model: onnx.ModelProto, path: Path) -> Input:
 
 
 def read_output(path: Path) -> Shape:
-    """Return the shape of a file's first output. Raises CheckpointError if it is not an ONNX model."""
-    return _shape(shape_inference.infer_shapes(read_onnx(path), data_prop=True).graph.output[0])
+    """Return the shape of a file's first output, with the classes second.
+
+    Raises CheckpointError if it is not an ONNX model.
+    """
+    model = shape_inference.infer_shapes(read_onnx(path), data_prop=True)
+    shape = _shape(model.graph.output[0])
+    turned = turn_to_the_end(model, model.graph.output[0].name) is not None
+    return (shape[0], shape[3], shape[1], shape[2]) if turned and len(shape) == 4 else shape
 
 
 def _input(model: onnx.ModelProto) -> Input | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel
-from pipeline.models.foreign.ending import ending
+from pipeline.models.foreign.ending import ending, turn_to_the_end
 from pipeline.models.foreign.normal_form.explicit_padding import (
     pads_unlike_onnxruntime,
     write_padding_down,
@@ -47,12 +47,14 @@ class Original:
             self._session = open_session(self._source)
         self._output = model.output or file.graph.output[0].name
         self.ending = ending(file, self._output)
+        self._classes_last = turn_to_the_end(file, self._output) is not None
         self.is_half = is_half(file)
         """Whether it computes in half precision, so that its outputs are rounded."""
 
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the first output, without a batch dimension, for one preprocessed image uint8 [H, W, C].
 
+        Classes of pixels come first, [classes, height, width], where the network has them last, too.
         Raises CheckpointError if onnxruntime refuses to run it.
         """
         model, (source, *_) = self._model, self._session.get_inputs()
@@ -62,7 +64,8 @@ class Original:
         if isinstance(source.shape[0], int) and source.shape[0] > 1:
             fed = np.repeat(fed, source.shape[0], axis=0)
         with refusals(model.path):
-            return np.asarray(self._run(source.name, fed)[0], np.float32)
+            found = np.asarray(self._run(source.name, fed)[0], np.float32)
+        return found.transpose(2, 0, 1) if self._classes_last else found
 
     def _run(self, name: str, fed: NDArray[np.generic]) -> NDArray[np.generic]:
         """Run it, without optimisation if onnxruntime's optimised graph cannot run."""

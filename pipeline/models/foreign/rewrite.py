@@ -12,10 +12,18 @@ from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.first_convolution import begin_with_a_convolution
 from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
+from pipeline.models.foreign.normal_form.constant_planes import take_out_constant_planes
+from pipeline.models.foreign.normal_form.decided_branches import write_decided_branches
 from pipeline.models.foreign.normal_form.explicit_padding import write_padding_down
 from pipeline.models.foreign.normal_form.free_batch import fixed_batch, free_the_batch
-from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
+from pipeline.models.foreign.normal_form.known_shapes import (
+    fix_the_size,
+    write_computed_shapes,
+    write_what_the_size_decides,
+)
+from pipeline.models.foreign.normal_form.one_dimension import write_in_two_dimensions
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
+from pipeline.models.foreign.normal_form.powers import write_powers_as_products
 from pipeline.models.foreign.normal_form.read_normal import in_normal_form
 from pipeline.models.foreign.normal_form.transposed import write_transposed_as_convolutions
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
@@ -44,9 +52,14 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
         free_the_batch(model)
     model = folded(model, source.path)
     with refusals(source.path):
+        write_what_the_size_decides(model)
+        write_decided_branches(model)
         write_computed_shapes(model)
+        write_in_two_dimensions(model)
+        take_out_constant_planes(model)
         write_padding_down(model)
     drop_ending(model, say)
+    write_powers_as_products(model)
     write_means_as_pooling(model)
     write_reshapes_as_flatten(model)
     write_transposed_as_convolutions(model)

@@ -208,7 +208,9 @@ class OpenBundle:
     def _inside(self, name: str) -> str:
         parts = name.split("/")
         if len(parts) < 2 or {"", ".", ".."} & set(parts) or CONTROL.search(name):
-            raise ArchiveError(f"{self._path} holds {name!r}, which is no file below one folder: refused.")
+            raise ArchiveError(
+                f"{self._path} holds {name!r}, which is not a file below a single folder: refused."
+            )
         return "/".join(parts[1:])
 
 

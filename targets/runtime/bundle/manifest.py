@@ -129,7 +129,7 @@ def _check_name(field: str, value: object) -> None:
 def _check_path(field: str, value: object) -> None:
     _check_text(field, value)
     if {"", ".", ".."} & set(str(value).split("/")):
-        raise ValueError(f"{field} has {value!r}, which is no path below the bundle's folder")
+        raise ValueError(f"{field} has {value!r}, which is not a path below the bundle's folder")
 
 
 def _is_count(value: object) -> bool:

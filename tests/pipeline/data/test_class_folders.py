@@ -2,6 +2,7 @@
 
 import logging
 import unicodedata
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -73,3 +74,24 @@ def test_a_class_that_a_split_lacks_is_named(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.WARNING):
         pictures("train/cat/1.png", "train/dog/1.png", "test/cat/1.png", folder=tmp_path)
     assert "no pictures in test of dog" in caplog.text
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_folders_without_pictures_are_named(
+    packed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [f"{split}/{name}/1.png" for split in ("train", "test") for name in "ab"]
+    folder = write_folder(tmp_path / "data", dict.fromkeys(names, PNG))
+    for name in ("test/empty", "train/empty", "train/.git", "train/@eaDir"):
+        (folder / name).mkdir()
+    place = folder
+    if packed:
+        place = tmp_path / "data.zip"
+        with zipfile.ZipFile(place, "w") as archive:
+            for path in sorted(folder.rglob("*")):
+                archive.write(path, path.relative_to(folder))
+    with caplog.at_level(logging.WARNING):
+        assert open_dataset(place).classes == ("a", "b")
+    assert "no pictures in test of empty, which makes no class of it" in caplog.text
+    assert "no pictures in train of empty" in caplog.text
+    assert ".git" not in caplog.text

@@ -1,5 +1,6 @@
 """What a network was made for is found, by labels or by what its norms remember; or it is left open."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,28 @@ def test_what_norms_remember_finds_imagenets_form_without_labels(tmp_path: Path)
     assert found.clear
     assert "gives the batch norms what they remember" in found.reasons[-1]
     assert "mean = [0.485, 0.456, 0.406]" in found.toml()
+
+
+def test_the_number_of_pictures_that_is_said_to_tell_rgb_from_bgr_does(tmp_path: Path) -> None:
+    """The advice is followed: so many more pictures of the same kind."""
+    net = write(tmp_path / "net.onnx", FORMS[0])
+    few = [one for made in pictures(4, seed=3).values() for one in made]
+    found = guess(net, few)
+    assert not found.clear
+    said = re.search(r"(.*), BGR is not excluded; about ([\d,]+) pictures like these", found.reasons[-1])
+    assert said is not None, found.reasons[-1]
+    wanted = int(said[2].replace(",", ""))
+    assert wanted > len(few)
+    per_class = -(-wanted // len(COLOURS))
+    assert guess(net, [one for made in pictures(per_class, seed=4).values() for one in made]).clear
+
+
+def test_gray_pictures_never_tell_rgb_from_bgr(tmp_path: Path) -> None:
+    """0 to 1 has the same means in both orders; a gray picture is the same in both."""
+    gray = [np.repeat(one[..., :1], 3, axis=-1) for made in pictures(4, seed=3).values() for one in made]
+    found = guess(write(tmp_path / "net.onnx", FORMS[1]), gray)
+    assert not found.clear
+    assert not any(line.startswith("mean") for line in found.toml().splitlines())
 
 
 def test_one_picture_and_folded_norms_leave_it_open(tmp_path: Path) -> None:

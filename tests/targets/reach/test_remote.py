@@ -106,6 +106,38 @@ class TestABoard:
         assert measured.memory is not None
         assert measured.before.cores == len(os.sched_getaffinity(0))
 
+    def test_fp32_is_timed_there_in_alternation_with_the_engine(
+        self, device: Sshd, built: tuple[Path, IntegerGraph]
+    ) -> None:
+        here = target(device)
+        raced = here.race(built[0], built[0].with_name("model.onnx"), pictures(8), QUICK, threads=1)
+        assert raced is not None
+        assert [(len(one.runs_ns), one.block) for one in raced] == [(20, QUICK.block)] * 2
+        assert here.findings() == ()
+
+    def test_a_board_without_onnxruntime_says_what_was_not_judged(
+        self, device: Sshd, built: tuple[Path, IntegerGraph], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with_it = target(device).fingerprint()
+        facts = dataclasses.replace(ssh_board.board_facts(device.device), onnxruntime=None)
+        monkeypatch.setattr(ssh_board, "probe", lambda _: facts)
+        ssh_board.board_facts.cache_clear()
+        here = target(device)
+        assert here.race(built[0], built[0].with_name("model.onnx"), pictures(8), QUICK, threads=1) is None
+        (finding,) = here.findings()
+        assert finding.outcome == "skipped"
+        assert "(min_speedup) was not judged: its Python has no onnxruntime" in finding.message
+        assert here.fingerprint() != with_it  # installed later, it is measured again
+
+    def test_a_network_that_the_boards_onnxruntime_refuses_ends_no_build(
+        self, device: Sshd, built: tuple[Path, IntegerGraph], tmp_path: Path
+    ) -> None:
+        (tmp_path / "model.onnx").write_bytes(b"no network")
+        here = target(device)
+        assert here.race(built[0], tmp_path / "model.onnx", pictures(8), QUICK, threads=1) is None
+        (finding,) = here.findings()
+        assert "onnxruntime refuses" in finding.message
+
     def test_nothing_is_sent_twice(self, device: Sshd, built: tuple[Path, IntegerGraph]) -> None:
         names = [remote.sent(device.device, built[0]) for _ in range(2)]
         assert names[0] == names[1]
@@ -176,7 +208,7 @@ def no_cooling(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_cooling")
 def test_a_device_that_cooled_down_is_measured_again() -> None:
     device = Throttling(times=2)
-    found = remote.measure_unthrottled(device, ["measure"])  # type: ignore[arg-type]  # a double
+    (found,) = remote.measure_unthrottled(device, ["measure"])  # type: ignore[arg-type]  # a double
     assert found.runs_ns == (1, 2)
     assert device.measured == 3
 

@@ -1,5 +1,6 @@
 """Preprocessing gives the same bytes everywhere; decoding accepts whole pictures only."""
 
+import json
 import os
 import subprocess
 import sys
@@ -32,7 +33,7 @@ sides = st.integers(1, 90)
     sides,
     st.sampled_from([1, 3]),
     st.sampled_from([1, 3]),
-    st.sampled_from(["pad", "crop", "stretch"]),
+    st.sampled_from(["pad", "letterbox", "crop", "stretch"]),
 )
 def test_every_picture_becomes_the_stated_shape(h: int, w: int, found: int, wanted: int, fit: str) -> None:
     result = Preprocessing(24, 20, wanted, fit, resize=26)(picture(h, w, found))
@@ -185,7 +186,7 @@ def test_an_impossible_one_is_refused(wrong: dict[str, object], reason: str) -> 
         Preprocessing(**fields)  # type: ignore[arg-type]  # wrong on purpose
 
 
-@given(sides, sides, st.sampled_from(["pad", "crop", "stretch"]))
+@given(sides, sides, st.sampled_from(["pad", "letterbox", "crop", "stretch"]))
 def test_a_mask_lies_where_its_picture_does(h: int, w: int, fit: str) -> None:
     """Left half 0, right half 200: where the picture is clearly one of both, the mask is the same one."""
     image = np.zeros((h, w, 1), np.uint8)
@@ -196,7 +197,7 @@ def test_a_mask_lies_where_its_picture_does(h: int, w: int, fit: str) -> None:
     assert set(np.unique(mask)) <= {0, 200, VOID}
     assert (mask[made == 200] == 200).all()
     assert (made[mask == VOID] == 0).all()
-    assert (mask != VOID).all() or fit == "pad"
+    assert (mask != VOID).all() or fit in ("pad", "letterbox")
 
 
 def test_a_mask_is_never_blended() -> None:
@@ -249,3 +250,36 @@ def test_a_jpeg_is_decoded_where_standard_error_is_closed() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(found.stdout) == decode(jpeg, 3).sum()
+
+
+@given(sides, sides, st.sampled_from([(0,), (114,), (9, 99, 199)]))
+def test_a_letterbox_scales_until_a_picture_just_fits_and_puts_its_border_around(
+    h: int, w: int, border: tuple[int, ...]
+) -> None:
+    """As YOLO's networks want it: both sides by one factor, the rest on both sides alike."""
+    image = np.full((h, w, 3), 50, np.uint8)
+    found = Preprocessing(48, 64, 3, "letterbox", border=border)(image)
+    inside = (found == 50).all(2)
+    rows, columns = inside.any(1), inside.any(0)
+    factor = min(48 / h, 64 / w)
+    assert rows.all() or columns.all()
+    assert abs(rows.sum() - max(1, h * factor)) <= 0.5
+    assert abs(columns.sum() - max(1, w * factor)) <= 0.5
+    assert (found[~inside] == np.array(border)).all()
+    assert abs(np.argmax(rows) - np.argmax(rows[::-1])) <= 1
+    assert abs(np.argmax(columns) - np.argmax(columns[::-1])) <= 1
+
+
+@pytest.mark.parametrize("border", [(300,), (1, 2), (-1,)])
+def test_a_border_is_a_colour(border: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="one number from 0 to 255, or one a channel"):
+        Preprocessing(8, 8, 3, "pad", border=border)
+
+
+def test_what_adds_no_border_has_none_and_all_is_read_back() -> None:
+    with pytest.raises(ValueError, match="adds none; leave it out"):
+        Preprocessing(8, 8, 3, "stretch", border=(114,))
+    for one in (Preprocessing(8, 8, 3, "letterbox", border=(1, 2, 3)), Preprocessing(8, 8, 3)):
+        fields = json.loads(json.dumps(one.as_dict()))
+        assert Preprocessing(**fields) == one
+    assert "border" not in Preprocessing(8, 8, 3).as_dict()

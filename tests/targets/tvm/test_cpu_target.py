@@ -76,6 +76,7 @@ def test_a_machine_can_be_told_to_build_as_for_a_lesser_one(monkeypatch: pytest.
         assert host_isa().name == name
         assert HostTarget().device().endswith(f"limited to {name} by EDGEC_ISA")
         assert f" / {name} / " in HostTarget().fingerprint()
+        assert f" and {name} " in find_target("arm").fingerprint()  # its stand-in is compiled for here
 
 
 def test_it_never_claims_more_than_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,10 @@ from pipeline.models.foreign.quantised.integer_moves import write_moves_as_qdq
 from pipeline.models.foreign.quantised.integer_operators import write_as_qdq
 from pipeline.models.opset import OPSET
 
+RESIZE_SAYS_WHERE = 11
+"""The first opset in which Resize says where pixels are."""
+ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+
 
 def read_normal(path: Path) -> onnx.ModelProto:
     """Return the model at `path` in the form described above.
@@ -57,7 +61,7 @@ def _at_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     try:
         if version > OPSET:
             return write_in_opset_17(model)
-        return model if version == OPSET else version_converter.convert_version(model, OPSET)
+        return model if version == OPSET else _converted_up(model, version)
     except NotInOpset as error:
         raise CheckpointError(
             f"{path} is in opset {version}: {error}, which edgec does not compile. Change that operator in"
@@ -68,3 +72,19 @@ def _at_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             f"{path} is in opset {version} and cannot be brought to opset {OPSET}"
             f" ({str(error).splitlines()[0]}). Export it in a newer opset."
         ) from error
+
+
+def _converted_up(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """Let ONNX's converter write the model in opset 17, and say how resizing was meant.
+
+    Until opset 10 a pixel was at its place times the scale, rounded down; the converter leaves that out, and
+    the default of Resize is another.
+    """
+    made = version_converter.convert_version(model, OPSET)
+    for node in made.graph.node if version < RESIZE_SAYS_WHERE else ():
+        if node.op_type == "Resize":
+            kept = [one for one in node.attribute if one.name not in ASYMMETRIC]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+            node.attribute.extend(onnx.helper.make_attribute(*one) for one in ASYMMETRIC.items())
+    return made

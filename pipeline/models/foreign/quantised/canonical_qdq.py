@@ -148,7 +148,7 @@ class _Walk:
         return found
 
     def _value(self, name: str) -> Array | None:
-        """Return a constant; one that is stored as integers as the numbers that it stands for."""
+        """Return a constant; dequantised if it is stored as integers."""
         if name in self.stored:
             return self.stored[name].value
         return self.constants.get(name)

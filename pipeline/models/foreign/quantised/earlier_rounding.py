@@ -35,7 +35,7 @@ class _Rewriter:
         """By the first output of the node that they go in front of."""
 
     def hoist(self, tensor: str, grid: list[str]) -> None:
-        """Round what the node that makes `tensor` picks from, if nobody else reads the tensor."""
+        """Round the inputs of the node that makes `tensor`, if the tensor has no other reader."""
         picks = self.producers.get(tensor)
         if picks is None or picks.op_type not in PICKS or self.readers[tensor] != 1:
             return

@@ -1,6 +1,6 @@
 """Operators that move or pick integers between a QuantizeLinear and a DequantizeLinear.
 
-What a Transpose, a Slice or a MaxPool does to integers it does to the numbers that they stand for. Each is
+A Transpose, Slice or MaxPool of integers is the same operator on the dequantised numbers. Each is
 written between a DequantizeLinear and a QuantizeLinear of the same grid, which changes no value.
 """
 
@@ -101,7 +101,7 @@ class _Writer:
             yield helper.make_node("QuantizeLinear", inputs, [name], f"{name}/Q")
 
     def _fill_with_numbers(self, node: onnx.NodeProto, new: onnx.NodeProto, grid: _Grid) -> None:
-        """Say the number that the integer stands for which a Pad fills with: 0 where it says none."""
+        """Dequantise the value that a Pad fills with; 0 if it has none."""
         given = node.input[2] if len(node.input) > 2 else ""
         needed = [grid.scale, grid.zero, *([given] if given else [])]
         if not all(name in self.constants for name in needed):

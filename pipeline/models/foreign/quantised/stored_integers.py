@@ -34,7 +34,7 @@ class StoredIntegers:
 
     @property
     def value(self) -> NDArray[np.float32]:
-        """The numbers that it stands for."""
+        """The dequantised numbers."""
         return np.asarray(self.integers.astype(np.float32) * self.scales, np.float32)
 
     def moved(self, how: Callable[[Array], Array]) -> "StoredIntegers":

@@ -49,7 +49,7 @@ class WeightedLayer:
 
     @property
     def unit(self) -> Doubles:
-        """What 1 in the sum of each output channel stands for."""
+        """The real value of 1 in the sum of each output channel."""
         return self.step * self.scales.astype(np.float32).astype(np.float64)
 
 

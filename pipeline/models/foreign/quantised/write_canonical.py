@@ -36,7 +36,7 @@ class Written:
     """The model, and what was changed.
 
     split: the layers whose weights 8 bits did not hold. rounded_biases: how many were not whole steps of
-    their sums. in_float: Conv and Gemm nodes that nobody quantised.
+    their sums. in_float: Conv and Gemm nodes that are not quantised.
     """
 
     model: onnx.ModelProto

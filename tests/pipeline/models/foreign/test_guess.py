@@ -1,14 +1,18 @@
 """What a network most likely wants its input to be."""
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from pipeline.models.foreign.description import read_foreign
-from pipeline.models.foreign.guess import guess
+from pipeline.models.foreign.description import Description, read_foreign
+from pipeline.models.foreign.guess import Guess, guess
+from pipeline.models.input_form import usual_forms
 from tests.pipeline.models.foreign.networks import (
     SIDE,
     MobileNetLike,
@@ -72,3 +76,37 @@ def test_what_the_guess_says_of_fitting_leaves_pictures_of_the_networks_size_alo
     assert 'resize = "auto"' in text
     (tmp_path / "net.toml").write_text(text)
     assert np.array_equal(read_foreign(path).preprocessing(pixels(1)[0]), pixels(1)[0])
+
+
+numbers = st.floats(1e-6, 10, allow_nan=False)
+described_inputs = st.fixed_dictionaries(
+    {
+        "size": st.tuples(st.integers(1, 999), st.integers(1, 999)),
+        "layout": st.sampled_from(["NCHW", "NHWC"]),
+        "mean": st.tuples(numbers, numbers, numbers),
+        "std": st.tuples(numbers, numbers, numbers) | st.just((1 / 255,) * 3),
+        "colors": st.sampled_from(["RGB", "BGR"]),
+        "resize": st.just("auto") | st.integers(1, 999),
+        "task": st.sampled_from(["classify", "segment"]),
+    }
+)
+
+
+@given(described_inputs, st.sampled_from(["crop", "stretch", "pad", "letterbox"]), st.integers(0, 255))
+def test_what_the_doctor_writes_is_read_back_to_the_last_bit(
+    fields: dict[str, object], fit: str, gray: int
+) -> None:
+    """Also numbers such as 1/255, which have no short decimal form."""
+    border = (gray,) if fit in ("pad", "letterbox") else (0,)
+    resize = fields["resize"] if fit == "crop" else "auto"
+    told = Description.model_validate(
+        {**fields, "fit": fit, "border": border, "resize": resize, "channels": 3}
+    )
+    read = tomllib.loads(Guess(told, ()).toml())
+    assert Description.model_validate(read) == told
+
+
+def test_usual_forms_are_written_exactly() -> None:
+    for form in usual_forms(3):
+        read = Description.model_validate(tomllib.loads("\n".join(form.lines)))
+        assert (read.mean, read.std, read.colors) == (form.mean, form.std, form.colors)

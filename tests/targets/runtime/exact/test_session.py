@@ -204,7 +204,6 @@ def test_a_session_is_opened_in_one_place() -> None:
         "targets/runtime/exact/session.py",
         "pipeline/models/foreign/normal_form/known_shapes.py",  # shapes, no values
         "pipeline/models/foreign/simplify.py",  # folds constants of float graphs, runs nothing
-        "pipeline/models/foreign/original.py",  # the user's float network as it came
         "pipeline/models/foreign/norm_statistics.py",  # what float batch norms read
         *PEERS,
     }

@@ -126,3 +126,17 @@ def test_operators_of_other_domains_are_refused_by_name(tmp_path: Path) -> None:
     model = graph([node], other_domains=["com.microsoft"])
     with pytest.raises(CheckpointError, match=r"operators of com\.microsoft"):
         read_normal(save(model, tmp_path))
+
+
+@pytest.mark.parametrize("opset", [9, 10])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("scale", [2.0, 1.5])
+def test_resizing_of_old_opsets_is_where_it_was(opset: int, mode: str, scale: float, tmp_path: Path) -> None:
+    """Until opset 10 pixels are at their place times the scale, rounded down: ONNX's converter forgets it."""
+    operator = "Upsample" if opset == 9 else "Resize"
+    node = helper.make_node(operator, ["x", "scales"], ["y"], mode=mode)
+    scales = {"scales": np.array([1, 1, scale, scale], np.float32)}
+    model = graph([node], scales, opset=opset)
+    x = floats(2, 3, 8, 8)
+    read = read_normal(save(model, tmp_path))
+    np.testing.assert_allclose(run(read, x), run(model, x), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,107 @@
+"""The classes that a file of weights or a network names itself, compared with those of the data set."""
+
+import ast
+import json
+import unicodedata
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pipeline.errors import DataError, listed
+
+KEYS = (
+    *("classes", "class_names", "classnames", "class_list", "CLASSES", "names", "labels", "label_names"),
+    *("categories", "class_to_idx", "class_to_index", "idx_to_class", "id2label", "label2id", "label_map"),
+)
+"""Under which names trainers keep the classes in the order of the outputs."""
+INSIDE = ("meta", "config", "args", "hyper_parameters", "hparams", "opt", "extra", "dataset_meta")
+"""Where else they lie."""
+
+
+def classes_in_checkpoint(content: Mapping[object, object]) -> tuple[str, ...] | None:
+    """Return the classes that a checkpoint names, in the order of its outputs; None if it has none."""
+    parts = [content, *(content.get(key) for key in INSIDE)]
+    for part in parts:
+        for key in KEYS if isinstance(part, Mapping) else ():
+            found = _names(part.get(key)) if isinstance(part, Mapping) else None
+            if found is not None:
+                return found
+    return None
+
+
+def classes_in_metadata(entries: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the classes that an ONNX file's metadata names: a literal of Python or JSON, or with commas."""
+    for key in KEYS:
+        text = entries.get(key, "").strip()
+        value: object = None
+        for read in (json.loads, ast.literal_eval):
+            try:
+                value = read(text)
+                break
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                continue
+        found = _names(value if value is not None else text.split(",") if "," in text else None)
+        if found is not None:
+            return found
+    return None
+
+
+def check_class_order(
+    own: tuple[str, ...] | None,
+    classes: tuple[str, ...],
+    path: Path,
+    way_out: str,
+    say: Callable[[str], None],
+) -> None:
+    """Compare a file's own classes with the data set's `classes`, and tell `say` what came of it.
+
+    Raises DataError, ending in `way_out`, if they are the same in another order. Names that differ cannot be
+    compared: a warning shows both.
+    """
+    if own is None:
+        return
+    theirs, ours = (
+        tuple(unicodedata.normalize("NFC", name.strip()) for name in names) for names in (own, classes)
+    )
+    if theirs == ours:
+        say(f"classes: the {len(ours)} of the data set, in the order that {path.name} names")
+    elif sorted(theirs) == sorted(ours):
+        place = next(k for k, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other)
+        raise DataError(
+            f"{path} names its classes in another order than the data set: output {place} is"
+            f" {theirs[place]!r} there and {ours[place]!r} here. {way_out}"
+        )
+    else:
+        missing = [name for name in theirs if name not in ours]
+        other = [name for name in ours if name not in theirs]
+        say(
+            f"classes: {path.name} names others than the data set, so their order is not compared:"
+            f" {listed(missing) or 'none'} there, {listed(other) or 'none'} here"
+        )
+
+
+def _comparable(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(unicodedata.normalize("NFC", name.strip()) for name in names)
+
+
+def _names(value: object) -> tuple[str, ...] | None:
+    """Return class names from a list of them, or from a dictionary of numbers by name or names by number."""
+    if isinstance(value, Mapping):
+        by_name = all(isinstance(place, int) for place in value.values())
+        pairs = [(place, name) if by_name else (name, place) for name, place in value.items()]
+        if not all(_is_number(number) and isinstance(name, str) for number, name in pairs):
+            return None
+        pairs.sort(key=lambda pair: int(str(pair[0])))
+        if [int(str(number)) for number, _ in pairs] != list(range(len(pairs))):
+            return None
+        value = [name for _, name in pairs]
+    if (
+        not isinstance(value, list | tuple)
+        or len(value) < 2
+        or not all(isinstance(one, str) for one in value)
+    ):
+        return None
+    return tuple(str(one) for one in value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and value.isdecimal())

@@ -1,0 +1,62 @@
+"""Branches of If that the size of the images decides, written in its place.
+
+torch writes an If where it squeezes a dimension that might not be 1. The graph is run with one image and with
+two: where both decide alike, the other branch is never taken.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+
+from calibration.onnx_graph import attribute
+from pipeline.models.foreign.normal_form.known_shapes import values
+
+
+def write_decided_branches(model: onnx.ModelProto) -> None:
+    """Replace every If whose condition is the same for one image and for two, and those inside it.
+
+    Raises onnxruntime's exceptions for a model that it refuses.
+    """
+    while decided := list(_decided(model)):
+        for node, branch in decided:
+            _replace(model.graph, node, branch)
+        del model.graph.value_info[:]
+
+
+def _decided(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, onnx.GraphProto]]:
+    nodes = [node for node in model.graph.node if node.op_type == "If"]
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    names = [node.input[0] for node in nodes if node.input[0] not in constants]
+    for_one, for_two = (constants | values(model, names, images) for images in (1, 2))
+    for node in nodes:
+        one, two = (bool(np.all(found[node.input[0]])) for found in (for_one, for_two))
+        if one == two:
+            yield node, attribute(node, "then_branch" if one else "else_branch", None)
+
+
+def _replace(graph: onnx.GraphProto, node: onnx.NodeProto, branch: onnx.GraphProto) -> None:
+    """Put the branch's nodes where the If is, under names that begin with its own."""
+    made = {name for inner in branch.node for name in inner.output}
+    made |= {tensor.name for tensor in branch.initializer}
+    renamed = {name: f"{node.output[0]}/{name}" for name in made}
+    for given, output in zip(branch.output, node.output, strict=True):
+        if given.name in made:
+            renamed[given.name] = output
+    place = list(graph.node).index(node)
+    graph.node.remove(node)
+    for tensor in branch.initializer:
+        tensor.name = renamed[tensor.name]
+        graph.initializer.append(tensor)
+    inner = list(branch.node)
+    for one in inner:
+        one.input[:] = [renamed.get(name, name) for name in one.input]
+        one.output[:] = [renamed[name] for name in one.output]
+        one.name = f"{node.output[0]}/{one.name or one.output[0]}"
+    inner += [
+        onnx.helper.make_node("Identity", [given.name], [output], f"{output}/decided")
+        for given, output in zip(branch.output, node.output, strict=True)
+        if given.name not in made  # a tensor from outside
+    ]
+    for offset, one in enumerate(inner):
+        graph.node.insert(place + offset, one)

@@ -1,0 +1,61 @@
+"""Convolutions along one dimension, such as ECA's along channels, written as those of maps one row high."""
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from calibration.onnx_graph import attribute
+
+ROW = 2
+"""The dimension that is added: [N, C, L] becomes [N, C, 1, L]."""
+
+
+def write_in_two_dimensions(model: onnx.ModelProto) -> None:
+    """Rewrite every Conv of [N, C, L] with constant weights."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    lines = [
+        node
+        for node in model.graph.node
+        if node.op_type == "Conv" and node.input[1] in weights and len(weights[node.input[1]].dims) == 3
+    ]
+    if not lines:
+        return
+    axis = f"{lines[0].output[0]}/row"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([ROW]), axis))
+    for node in lines:
+        _write(model.graph, node, numpy_helper.to_array(weights[node.input[1]]), axis)
+
+
+def _write(
+    graph: onnx.GraphProto,
+    node: onnx.NodeProto,
+    weight: np.ndarray[tuple[int, ...], np.dtype[np.generic]],
+    axis: str,
+) -> None:
+    output = node.output[0]
+    (kernel,) = weight.shape[2:]
+    (stride,), (dilation,) = (attribute(node, name, [1]) for name in ("strides", "dilations"))
+    begin, end = attribute(node, "pads", [0, 0])
+    given = {"auto_pad": attribute(node, "auto_pad", b"NOTSET"), "group": attribute(node, "group", 1)}
+    if given["auto_pad"] in (b"NOTSET", b""):
+        given = {"pads": [0, begin, 0, end], "group": given["group"]}
+    whole = numpy_helper.from_array(np.ascontiguousarray(weight[:, :, None]), f"{output}/weight")
+    graph.initializer.append(whole)
+    nodes = [
+        helper.make_node("Unsqueeze", [node.input[0], axis], [f"{output}/map"], f"{output}/to_map"),
+        helper.make_node(
+            "Conv",
+            [f"{output}/map", whole.name, *node.input[2:]],
+            [f"{output}/made"],
+            node.name,
+            kernel_shape=[1, kernel],
+            strides=[1, stride],
+            dilations=[1, dilation],
+            **given,
+        ),
+        helper.make_node("Squeeze", [f"{output}/made", axis], [output], f"{output}/to_line"),
+    ]
+    place = list(graph.node).index(node)
+    graph.node.remove(node)
+    for offset, one in enumerate(nodes):
+        graph.node.insert(place + offset, one)

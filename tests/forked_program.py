@@ -1,0 +1,75 @@
+"""The program in processes of its own that are forked where its imports are done: they take 4 s of CPU time.
+
+One server a test session. It runs no thread and no command itself, so each process begins as a new one does.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).resolve().parent.parent
+LOADED = ("pipeline.cli.app", "torch", "onnxruntime", "tvm", "scipy.optimize", "scipy.stats", "jinja2")
+
+
+class ForkedProgram:
+    """Runs `edgec` in an environment; its commands are forked from a process that has only imported."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._streams = folder / "stdout", folder / "stderr"
+        serve = "import sys; from tests.forked_program import serve; serve(sys.argv[1:])"
+        command = [sys.executable, "-c", serve, *map(str, self._streams)]
+        self._server = subprocess.Popen(
+            command, cwd=ROOT, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, arguments: Sequence[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
+        """Run the program with these arguments; stdin is empty."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps([str(cwd), *arguments]) + "\n")
+        self._server.stdin.flush()
+        try:
+            code = int(self._server.stdout.readline())
+        except BaseException:  # a test that took too long: the answer to come is not the next command's
+            self._server.kill()
+            raise
+        said, errors = (file.read_text(encoding="utf-8") for file in self._streams)
+        return subprocess.CompletedProcess(["edgec", *arguments], code, said, errors)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.communicate()
+
+
+def serve(streams: Sequence[str]) -> None:
+    """Fork for each line of standard input, and answer with an exit code. The children end by themselves."""
+    import importlib
+
+    for name in LOADED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork would lose threads"
+        child = os.fork()
+        if child == 0:
+            _be_the_program(json.loads(line), streams)
+            return
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()
+
+
+def _be_the_program(asked: Sequence[str], streams: Sequence[str]) -> None:
+    """Be `python -m pipeline` in a folder, with arguments."""
+    from pipeline.__main__ import main
+
+    os.chdir(asked[0])
+    sys.argv = ["edgec", *asked[1:]]
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, path in enumerate(streams, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    main()

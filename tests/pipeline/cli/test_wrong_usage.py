@@ -1,0 +1,88 @@
+"""Wrong usages: each ends with the right exit code, in a few lines that say what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.app import run
+
+WRONG = [
+    ("biuld", 2, "No such command 'biuld'. Did you mean 'build'?"),
+    ("build --modle x", 2, "No such option: --modle. Did you mean --model?"),
+    ("build --target", 2, "'--target' requires an argument"),
+    ("build --model", 2, "'--model' requires an argument"),
+    ("build resnet18", 2, "unexpected extra argument"),
+    ("build --json=yes", 2, "does not take a value"),
+    ("build --model resnet2", 2, "There is no model 'resnet2'"),
+    ("build --model resnet20-fashon", 2, "Did you mean 'resnet20-fashion'?"),
+    ("build --model nowhere.onnx", None, "nowhere.onnx"),
+    ("build --target jetsn", 2, "Unknown target 'jetsn'. Did you mean 'jetson'?"),
+    ("build --recipe w8a8_asim", 1, "Unknown recipe: 'w8a8_asim'"),
+    ("build --data nowhere", 1, "There is no data set nowhere"),
+    ("build --checkpoint nowhere.pth", 1, "does not exist"),
+    ("build --config nowhere.toml", 2, "nowhere.toml cannot be read: No such file or directory"),
+    ("build --config not.toml", 2, "not.toml is"),
+    ("build --config unknown.toml", 2, "modle is unknown. Did you mean 'model'?"),
+    ("build --config value.toml", 2, "latency.threads is 0"),
+    ("build --config table.toml", 2, "expected a table [latency]"),
+    ("build --quantized nowhere.onnx", 2, "nowhere.onnx is not a file"),
+    ("build --device nonsense://x", None, "nonsense"),
+    ("validate --model resnet2", 2, "There is no model 'resnet2'"),
+    ("export", 2, "Missing option"),
+    ("export -o", 2, "requires an argument"),
+    ("export --recipe x -o model.onnx", 2, "No such option: --recipe"),
+    ("calibrate --draws 1 --study", 2, "not in the range"),
+    ("calibrate --quantized x", 2, "No such option: --quantized"),
+    ("train --epochs many", 2, "'many' is not a valid int"),
+    ("train --recipe w8a8_asym", 2, "only with --qat"),
+    ("train --qat --new-head", 2, "--new-head"),
+    ("train --data nowhere", None, "nowhere"),
+    ("tune", 2, "Missing argument"),
+    ("tune nowhere.onnx", 2, "nowhere.onnx"),
+    ("ensemble", 2, "Missing argument"),
+    ("verify", 2, "Missing argument"),
+    ("verify nowhere.edgec", None, "nowhere.edgec"),
+    ("sign nowhere.edgec", 2, "Missing option '--key'"),
+    ("report shwo", 2, "No such command 'shwo'. Did you mean 'show'?"),
+    ("report show nowhere", 1, "nowhere"),
+    ("report compare", 2, "Missing argument"),
+    ("baseline compare --max-drop -1", 2, "not in the range"),
+    ("cache --out nowhere", 2, "There is no store at nowhere"),
+    ("cache prune --days soon", 2, "'soon' is not a valid float"),
+    ("cache --json verify", 2, "Give the options after the command"),
+    ("devices add pi5 nonsense", None, "nonsense"),
+    ("deploy nowhere.edgec", 2, "Missing option '--device'"),
+    ("demo --port 99999", 2, "not in the range"),
+    ("doctor nowhere.onnx", None, "nowhere.onnx"),
+    ("doctor model.pth", 2, "model.pth"),
+]
+"""A command line, its exit code (None: 1 or 2), and words of its message."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "not.toml").write_text("model = \n")
+    (tmp_path / "unknown.toml").write_text('modle = "resnet18"\n')
+    (tmp_path / "value.toml").write_text("[latency]\nthreads = 0\n")
+    (tmp_path / "table.toml").write_text("latency = 3\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("words", "code", "said"), WRONG, ids=[words for words, *_ in WRONG])
+def test_a_wrong_usage(
+    words: str, code: int | None, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = run(words.split())
+    error = capsys.readouterr().err
+    assert said in error
+    assert ended in ((1, 2) if code is None else (code,)), error
+    last = error[error.rindex("edgec: ") :]
+    assert len(last.splitlines()) <= 3
+    assert "Traceback" not in error
+    assert not list(folder.glob("**/*.edgec"))
+
+
+def test_there_are_at_least_forty() -> None:
+    assert len(WRONG) >= 40
