@@ -27,7 +27,7 @@ index() { # PYTHON MACHINE COMMAND...: ask pip about wheels for that Python on t
 
 resolves() { # PYTHON MACHINE
     index "$1" "$2" install --quiet --quiet --dry-run --target unused --constraint constraints.txt --requirement "$list" &&
-        index "$1" "$2" index versions torch 2>/dev/null | grep -qE "[ ,(]$torch(\+[a-z0-9]+)?([,) ]|$)"
+        index "$1" "$2" index versions torch 2>/dev/null | grep -E "[ ,(]$torch(\+[a-z0-9]+)?([,) ]|$)" >/dev/null
 }
 
 for machine in ${2:-x86_64 aarch64}; do
