@@ -9,9 +9,10 @@ from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplie
 from targets.tvm.integer_graph import Conv
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.depthwise import TapBlock, TapWindow, choose_block, chunks, window_plan
+from targets.tvm.kernels.dot import tap_step
 from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.kernels.tap_plan import NO_TAP
-from targets.tvm.kernels.tap_step import register_order, tap_step
+from targets.tvm.kernels.tap_step import register_order
 from targets.tvm.layout import Layout, stored_channels
 from targets.tvm.tile import cut
 

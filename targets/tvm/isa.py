@@ -42,6 +42,11 @@ class Isa:
         return -127 if self.dot is DotInstruction.SMULL else -128
 
     @property
+    def multiplies_words(self) -> bool:
+        """Whether products are of int16, so that bytes are widened first."""
+        return self.dot is DotInstruction.VPMADDWD
+
+    @property
     def stored(self) -> str:
         """The type of stored activations."""
         return "int8" if self.signed else "uint8"

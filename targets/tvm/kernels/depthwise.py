@@ -12,11 +12,12 @@ from typing import Any
 from tvm import tirx
 
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.dot import tap_step
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
 from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.tap_plan import TapPlan, tap_plan
-from targets.tvm.kernels.tap_step import PARTS, WEIGHT_BYTES, TapStep, register_order, tap_step
+from targets.tvm.kernels.tap_step import PARTS, WEIGHT_BYTES, TapStep, register_order
 from targets.tvm.tile import Cut, cut
 
 _MOST_WRITTEN_OUT = 420

@@ -1,10 +1,11 @@
-"""Chooses the inner step of an instruction set."""
+"""Chooses the inner step of an instruction set, and the step of its depthwise convolutions."""
 
 from typing import assert_never
 
 from targets.tvm.isa import DotInstruction, Isa
 from targets.tvm.kernels.arm import LaneDot, MatrixStep, PairwiseStep
 from targets.tvm.kernels.inner_step import InnerStep
+from targets.tvm.kernels.tap_step import FourBytes, TapStep, TwoPairs, TwoWords
 from targets.tvm.kernels.x86 import ByteStep, WordStep
 
 
@@ -21,5 +22,20 @@ def inner_step(isa: Isa, chunk: int = 0, *, wide: bool = False) -> InnerStep:
             return ByteStep(isa.lanes)
         case DotInstruction.VPMADDWD:
             return WordStep(isa.lanes, wide=wide)
+        case _:
+            assert_never(isa.dot)
+
+
+def tap_step(isa: Isa, channels: int) -> TapStep:
+    """The step of an instruction set for vectors of `channels` channels."""
+    match isa.dot:
+        case DotInstruction.VPDPBUSD:
+            return FourBytes(channels)
+        case DotInstruction.VPMADDWD:
+            return TwoWords(channels)
+        case DotInstruction.SDOT | DotInstruction.SMMLA:
+            return FourBytes(channels, signed=True)
+        case DotInstruction.SMULL:
+            return TwoPairs(channels)
         case _:
             assert_never(isa.dot)

@@ -8,13 +8,11 @@ them to bytes puts them back in order.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 from tvm import tirx
 
-from targets.tvm.isa import DotInstruction, Isa
 from targets.tvm.kernels.emitter import Emitter, Expr
 
 PARTS = 4
@@ -171,18 +169,3 @@ class TwoPairs(TapStep):
     def pack(self, weights: NDArray[np.int8]) -> NDArray[np.int8]:
         """[half of the channels][pair of rows][channel][row of the pair]."""
         return np.ascontiguousarray(weights.reshape(2, 8, 2, 2).transpose(0, 2, 1, 3)).reshape(-1)
-
-
-def tap_step(isa: Isa, channels: int) -> TapStep:
-    """The step of an instruction set for vectors of `channels` channels."""
-    match isa.dot:
-        case DotInstruction.VPDPBUSD:
-            return FourBytes(channels)
-        case DotInstruction.VPMADDWD:
-            return TwoWords(channels)
-        case DotInstruction.SDOT | DotInstruction.SMMLA:
-            return FourBytes(channels, signed=True)
-        case DotInstruction.SMULL:
-            return TwoPairs(channels)
-        case _:
-            assert_never(isa.dot)

@@ -7,7 +7,7 @@ is multiplied, it took as many instructions as the products of two vectors.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from targets.tvm.isa import DotInstruction, Isa
+from targets.tvm.isa import Isa
 from targets.tvm.kernels.emitter import Emitter, Expr
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
@@ -88,7 +88,7 @@ def widen(
     `output` and `reach`: rows and columns of the result, and of a window. `products`: multiplications of an
     activation by one window. Of a kernel of 1 x 1 only the pixels that it reads are written.
     """
-    if isa.dot is not DotInstruction.VPMADDWD or products < _WORTH:
+    if not isa.multiplies_words or products < _WORTH:
         return None
     read = x.strides
     if reach == (1, 1):
