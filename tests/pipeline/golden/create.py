@@ -25,7 +25,8 @@ TURNED_RIGHT = 6
 
 def case(fit: str, channels: int) -> Preprocessing:
     """Return the preprocessing of one case: an oblong target, so that no side is taken for the other."""
-    return Preprocessing(height=24, width=20, channels=channels, fit=fit, resize=26)
+    border = (114, 64, 7)[:channels] if fit == "letterbox" else (0,)
+    return Preprocessing(height=24, width=20, channels=channels, fit=fit, resize=26, border=border)
 
 
 CASES = {f"{fit} {channels}": case(fit, channels) for fit in FITS for channels in (1, 3)}

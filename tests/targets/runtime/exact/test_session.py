@@ -203,6 +203,7 @@ def test_a_session_is_opened_in_one_place() -> None:
     assert places == {
         "targets/runtime/exact/session.py",
         "pipeline/models/foreign/normal_form/known_shapes.py",  # shapes, no values
+        "pipeline/models/foreign/normal_form/constant_planes.py",  # one float convolution of constants
         "pipeline/models/foreign/simplify.py",  # folds constants of float graphs, runs nothing
         "pipeline/models/foreign/norm_statistics.py",  # what float batch norms read
         *PEERS,
@@ -214,4 +215,5 @@ PEERS = {
     "benchmarks/peers/run_on_arm.py",  # the same
     "benchmarks/calibration_cost.py",  # the time that onnxruntime's own calibration takes
     "benchmarks/residual.py",  # a float graph
+    "benchmarks/matrix/keras_graphs.py",  # the same
 }
