@@ -11,11 +11,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from calibration.onnx_graph import set_attribute
 from calibration.scheme import Scheme
 from pipeline.models.foreign.quantised.canonical_qdq import CanonicalGraph, Grid, ImageGrid, Plain, Rounding
 from pipeline.models.foreign.quantised.weighted_layer import WeightedLayer
-from pipeline.models.foreign.quantised.write_canonical import NO_LONGER, activation_grid, assembled
+from pipeline.models.foreign.quantised.write_canonical import activation_grid, assembled, layer_node
 
 
 def write_unrounded(graph: CanonicalGraph) -> onnx.ModelProto:
@@ -63,14 +62,4 @@ def _in_float(layer: WeightedLayer, constants: dict[str, NDArray[Any]]) -> onnx.
     scales = layer.scales.reshape(-1, *[1] * (layer.integers.ndim - 1))
     constants[f"{name}/weight"] = (layer.integers * scales).astype(np.float32)
     constants[f"{name}/bias"] = layer.bias.astype(np.float32)
-    node = onnx.NodeProto()
-    node.CopyFrom(layer.node)
-    node.op_type = "Conv" if layer.is_conv else "Gemm"
-    kept = [a for a in layer.node.attribute if layer.is_conv or a.name not in NO_LONGER]
-    del node.attribute[:]
-    node.attribute.extend(kept)
-    if not layer.is_conv:
-        set_attribute(node, "transB", 1)
-    node.input[:] = [layer.data, f"{name}/weight", f"{name}/bias"]
-    node.output[:] = [name]
-    return node
+    return layer_node(layer, [layer.data, f"{name}/weight", f"{name}/bias"])

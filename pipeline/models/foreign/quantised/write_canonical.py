@@ -131,17 +131,8 @@ class _Writer:
             self._constant(f"{name}/weight_zero_point", np.zeros(len(weights), np.int8)),
         ]
         self._append("DequantizeLinear", inputs, f"{name}/weight_real", f"{name}/weight/DQ", axis=0)
-        node = onnx.NodeProto()
-        node.CopyFrom(layer.node)
-        node.op_type = "Conv" if layer.is_conv else "Gemm"
-        kept = [a for a in layer.node.attribute if layer.is_conv or a.name not in NO_LONGER]
-        del node.attribute[:]
-        node.attribute.extend(kept)
-        if not layer.is_conv:
-            set_attribute(node, "transB", 1)
-        node.input[:] = [data, f"{name}/weight_real", self._constant(f"{name}/bias", self._bias(layer))]
-        node.output[:] = [name]
-        self.nodes.append(node)
+        bias = self._constant(f"{name}/bias", self._bias(layer))
+        self.nodes.append(layer_node(layer, [data, f"{name}/weight_real", bias]))
 
     def _bias(self, layer: WeightedLayer) -> NDArray[np.float32]:
         bias = layer.bias.astype(np.float32)
@@ -191,6 +182,21 @@ class _Writer:
     def _constant(self, name: str, value: NDArray[Any]) -> str:
         self.constants[name] = value
         return name
+
+
+def layer_node(layer: WeightedLayer, inputs: list[str]) -> onnx.NodeProto:
+    """Return the layer as a Conv or Gemm of data, weight and bias."""
+    node = onnx.NodeProto()
+    node.CopyFrom(layer.node)
+    node.op_type = "Conv" if layer.is_conv else "Gemm"
+    kept = [a for a in layer.node.attribute if layer.is_conv or a.name not in NO_LONGER]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    if not layer.is_conv:
+        set_attribute(node, "transB", 1)
+    node.input[:] = inputs
+    node.output[:] = [layer.output]
+    return node
 
 
 def activation_grid(grid: Grid, scheme: Scheme) -> ActivationGrid:
