@@ -42,9 +42,3 @@ def read_plain(path: Path, limit: int) -> bytes:
         if len(content) > limit:
             raise OSError(errno.EFBIG, f"it is longer than {limit:,} bytes", str(path))
     return bytes(content)
-
-
-def check_plain(path: Path) -> None:
-    """Raise OSError for what exists and is not a plain file, before a library opens it and waits."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is not a plain file", str(path))

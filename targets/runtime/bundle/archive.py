@@ -129,10 +129,7 @@ class OpenBundle:
             if inside in UNLISTED:
                 _write(path, [self._compared(inside, entry)], executable=False)
                 continue
-            digest = hashlib.sha256()
-            _write(path, _hashed(entry, digest), entry.executable)
-            if digest.hexdigest() != self.manifest.files.get(inside):
-                raise ArchiveError(self._changed(inside))
+            _write(path, self._listed(inside, entry), entry.executable)
 
     def _texts(self) -> dict[str, bytes]:
         """Return the manifest and the signature."""
@@ -157,14 +154,20 @@ class OpenBundle:
             if inside in UNLISTED:
                 self._compared(inside, entry)
                 continue
-            digest = hashlib.sha256()
-            for _ in _hashed(entry, digest):
+            for _ in self._listed(inside, entry):
                 pass
-            if digest.hexdigest() != self.manifest.files.get(inside):
-                raise ArchiveError(self._changed(inside))
         missing = sorted({*self.manifest.files, self.manifest.engine} - found)
         if missing:
             raise ArchiveError(f"{self._path} is incomplete: {missing[0]} is missing. Get it again.")
+
+    def _listed(self, inside: str, entry: TarEntry) -> Iterator[bytes]:
+        """Yield a file's content in parts, and raise ArchiveError at its end if it is not the manifest's."""
+        digest = hashlib.sha256()
+        for chunk in iter(lambda: entry.content.read(CHUNK), b""):
+            digest.update(chunk)
+            yield chunk
+        if digest.hexdigest() != self.manifest.files.get(inside):
+            raise ArchiveError(self._changed(inside))
 
     def _compared(self, inside: str, entry: TarEntry) -> bytes:
         """Return an entry's content if it is what was verified."""
@@ -233,13 +236,6 @@ def _parsed(bundle: Path, text: bytes) -> Manifest:
         return Manifest.parse(text.decode())
     except (ManifestError, UnicodeDecodeError) as error:
         raise ArchiveError(f"{bundle}: {error}") from error
-
-
-def _hashed(entry: TarEntry, digest: hashlib._Hash) -> Iterator[bytes]:
-    """Yield the content in parts, which the digest then has too."""
-    for chunk in iter(lambda: entry.content.read(CHUNK), b""):
-        digest.update(chunk)
-        yield chunk
 
 
 def _write(path: Path, chunks: Iterator[bytes] | Sequence[bytes], executable: bool) -> None:
