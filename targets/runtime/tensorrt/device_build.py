@@ -20,7 +20,7 @@ from .cuda import Cuda, CudaError
 from .device_engines import check, make_engines, tensorrt
 from .device_report import measured
 from .device_steps import end_politely
-from .engine import Choice, EnginePlace, EngineProblem, write
+from .engine import EngineChoice, EnginePlace, EngineProblem, write
 from .jetson import read_facts
 
 if TYPE_CHECKING:
@@ -129,5 +129,5 @@ def _measure(folder: Path, facts: DeviceFacts, keys: Mapping[str, EngineKey], ar
         **found,
     }
     write(engines / REPORT, json.dumps(record).encode())
-    Choice(found["chosen"], found["in_place"], found["why"]).write(engines)
+    EngineChoice(found["chosen"], found["in_place"], found["why"]).write(engines)
     _say(f"{found['chosen']}: {found['why']}")

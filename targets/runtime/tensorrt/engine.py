@@ -123,7 +123,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """What the build on the device chose for `run` to use."""
 
     precision: str
@@ -136,7 +136,7 @@ class Choice:
         write(folder / CHOICE, json.dumps(asdict(self)).encode())
 
     @classmethod
-    def read(cls, folder: Path) -> Choice:
+    def read(cls, folder: Path) -> EngineChoice:
         """Read it from the folder of engines. Raises EngineProblem before there is one."""
         try:
             return cls(**json.loads((folder / CHOICE).read_text()))

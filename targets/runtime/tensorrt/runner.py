@@ -10,7 +10,7 @@ import numpy as np
 from .build import created, make_logger
 from .cuda import Cuda, CudaError, Graph
 from .device_engines import tensorrt, usable
-from .engine import Choice, EngineProblem
+from .engine import EngineChoice, EngineProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +172,7 @@ def open_engine(engine: Path, threads: int = 1) -> Iterator[TensorRTRunner]:  # 
     Raises EngineProblem, a ValueError, if nothing was built here, or for another device or TensorRT.
     """
     try:
-        choice = Choice.read(engine.parent)
+        choice = EngineChoice.read(engine.parent)
         plan = usable(engine.parent, choice.precision)
         trt, cuda = tensorrt(), Cuda.load()
     except CudaError as error:

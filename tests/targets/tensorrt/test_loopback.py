@@ -97,7 +97,7 @@ def test_engines_are_built_run_and_timed_there(
     said = {check.name: check.message for check in target.findings()}
     assert "clocks locked" in said["circumstances"]
     assert said["INT8 engine"].startswith(
-        "1 of 3 layers and 60% of the time in INT8; 0 of them write INT8, the others floats; reformats: Reform"
+        "1 of 3 layers and 60% of the time in INT8; 0 of them write INT8, the others floats; reformats: Ref"
     )
     clocks = (sshd.folder / "jetson" / "clocks.log").read_text().splitlines()
     assert clocks[0].startswith("--store")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from targets.runtime.tensorrt.engine import (
-    Choice,
+    EngineChoice,
     EngineKey,
     EnginePlace,
     EngineProblem,
@@ -61,11 +61,11 @@ def test_what_root_writes_belongs_to_the_folder_s_owner(
 
 
 def test_a_choice_is_read_as_it_was_written_or_refused(tmp_path: Path) -> None:
-    choice = Choice("fp16", True, "INT8 is not shown to be faster")
+    choice = EngineChoice("fp16", True, "INT8 is not shown to be faster")
     with pytest.raises(EngineProblem, match="no engine yet"):
-        Choice.read(tmp_path)
+        EngineChoice.read(tmp_path)
     choice.write(tmp_path)
-    assert Choice.read(tmp_path) == choice
+    assert EngineChoice.read(tmp_path) == choice
     (tmp_path / "chosen.json").write_text('{"precision": "fp16"}')
     with pytest.raises(EngineProblem, match="is damaged"):
-        Choice.read(tmp_path)
+        EngineChoice.read(tmp_path)
