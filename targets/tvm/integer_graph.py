@@ -126,6 +126,15 @@ class MaxPool:
 
 
 @dataclass(frozen=True, eq=False)
+class ChannelMax:
+    """Largest value of each pixel. The grid does not change."""
+
+    node: str
+    input: Tensor
+    output: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class AveragePool:
     """acc is the sum of x - zx over the n cells of a window inside the image; m is multipliers[n - 1]."""
 
@@ -139,7 +148,7 @@ class AveragePool:
 
 @dataclass(frozen=True, eq=False)
 class Add:
-    """acc = x - zx, and a residual."""
+    """acc = x - zx, and a residual: of x's shape, one pixel for all of x's, or one channel for all."""
 
     node: str
     input: Tensor
@@ -151,7 +160,7 @@ class Add:
 
 @dataclass(frozen=True, eq=False)
 class Multiply:
-    """acc = (x - zx) * (r - zr). The factor r has x's shape, or is one pixel that all are multiplied by."""
+    """acc = (x - zx) * (r - zr). The factor r is as a residual of Add."""
 
     node: str
     input: Tensor
@@ -194,14 +203,23 @@ class Neighbours:
 
 
 @dataclass(frozen=True, eq=False)
-class Nearest:
-    """The pixel in these rows and columns of the input. The grid does not change."""
+class Pick:
+    """The pixels in these rows and columns of the input, and of each these channels.
+
+    The nearest pixels of a resize, slices, splits, and channels in another order. The grid does not change.
+    """
 
     node: str
     input: Tensor
     output: Tensor
     rows: Int32s
     columns: Int32s
+    channels: Int32s
+
+    @property
+    def all_channels(self) -> bool:
+        """Whether each pixel is taken as it is."""
+        return np.array_equal(self.channels, np.arange(self.input.channels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,9 +322,9 @@ class Quantise:
 
 Pointwise = Add | Multiply | Rectify | Lookup
 """Operators that go over tensors of one size, number by number."""
-Resize = Nearest | Interpolate | PixelShuffle
-"""Operators that make a map larger or smaller."""
-Computed = Conv | MaxPool | AveragePool | Pointwise | Resize | Assemble | Dequantise | Quantise
+Resize = Pick | Interpolate | PixelShuffle
+"""Operators that make a map larger or smaller, or take parts of it."""
+Computed = Conv | MaxPool | AveragePool | ChannelMax | Pointwise | Resize | Assemble | Dequantise | Quantise
 """Operators that compute one tensor."""
 Operator = Image | Island | Computed
 """All of them. Each match over them ends in assert_never, so mypy names every file that lacks a new one."""
@@ -368,9 +386,10 @@ def inputs(op: Operator) -> tuple[Tensor | Dense, ...]:
         case (
             MaxPool()
             | AveragePool()
+            | ChannelMax()
             | Rectify()
             | Lookup()
-            | Nearest()
+            | Pick()
             | Interpolate()
             | PixelShuffle()
             | Dequantise()

@@ -13,6 +13,7 @@ from targets.tvm.integer_graph import (
     Add,
     Assemble,
     AveragePool,
+    ChannelMax,
     Clip,
     Conv,
     Dequantise,
@@ -23,14 +24,15 @@ from targets.tvm.integer_graph import (
     Lookup,
     MaxPool,
     Multiply,
-    Nearest,
     Operator,
+    Pick,
     Piece,
     PixelShuffle,
     Quantise,
     Rectify,
 )
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.channel_max import ChannelMaxKernel
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
@@ -76,11 +78,11 @@ class _Lowering:
                 yield self._image(op)
             case Conv():
                 yield from self._conv(op)
-            case MaxPool() | AveragePool():
+            case MaxPool() | AveragePool() | ChannelMax():
                 yield self._pooling(op)
             case Add() | Multiply() | Rectify() | Lookup():
                 yield pointwise(op, self.place)
-            case Nearest() | Interpolate() | PixelShuffle():
+            case Pick() | Interpolate() | PixelShuffle():
                 yield resize(op, self.place)
             case Assemble():
                 yield from self._assemble(op)
@@ -172,8 +174,28 @@ class _Lowering:
             y=self.place.strides(op.output),
         )
 
-    def _pooling(self, op: MaxPool | AveragePool) -> Step:
-        return self._max_pool(op) if isinstance(op, MaxPool) else self._average_pool(op)
+    def _pooling(self, op: MaxPool | AveragePool | ChannelMax) -> Step:
+        match op:
+            case MaxPool():
+                return self._max_pool(op)
+            case AveragePool():
+                return self._average_pool(op)
+            case ChannelMax():
+                return self._channel_max(op)
+            case _:
+                assert_never(op)
+
+    def _channel_max(self, op: ChannelMax) -> Step:
+        kernel = ChannelMaxKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=op.input.channels,
+            x=self.place.strides(op.input),
+            y=self.place.strides(op.output),
+        )
+        x, y = self.place.pixels(op.input), self.place.pixels(op.output)
+        return Step(op.node, kernel, x=x, y=y, fill=self.place.fill(op.output))
 
     def _max_pool(self, op: MaxPool) -> Step:
         kernel = self._pool(MaxPoolKernel, op)

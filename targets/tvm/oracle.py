@@ -10,6 +10,7 @@ from targets.tvm.integer_graph import (
     Add,
     Assemble,
     AveragePool,
+    ChannelMax,
     Clip,
     Computed,
     Conv,
@@ -21,9 +22,9 @@ from targets.tvm.integer_graph import (
     Lookup,
     MaxPool,
     Multiply,
-    Nearest,
     Neighbours,
     Operator,
+    Pick,
     PixelShuffle,
     Pointwise,
     Quantise,
@@ -71,11 +72,9 @@ def _computed(op: Computed, values: Mapping[str, Array]) -> Array:
             result = _sums(op, values)
         case Add() | Multiply() | Rectify() | Lookup():
             result = _pointwise(op, values)
-        case MaxPool():
-            result = _max_pool(op, values[op.input.name])
-        case AveragePool():
-            result = _average_pool(op, values[op.input.name])
-        case Nearest() | Interpolate() | PixelShuffle():
+        case MaxPool() | AveragePool() | ChannelMax():
+            result = _pool(op, values[op.input.name])
+        case Pick() | Interpolate() | PixelShuffle():
             result = _resize(op, values[op.input.name])
         case Dequantise():
             result = _dequantise(op, values[op.input.name])
@@ -190,8 +189,8 @@ def _rectify(op: Rectify, x: Bytes) -> Bytes:
 
 def _resize(op: Resize, x: Bytes) -> Bytes:
     match op:
-        case Nearest():
-            return x[:, op.rows][:, :, op.columns]
+        case Pick():
+            return x[:, op.rows][:, :, op.columns][..., op.channels]
         case Interpolate():
             return _interpolate(op, x)
         case PixelShuffle():
@@ -220,6 +219,19 @@ def _between(x: NDArray[np.int32], samples: Neighbours, axis: int) -> NDArray[np
     first, second = np.take(x, samples.first, axis), np.take(x, samples.second, axis)
     found: NDArray[np.int32] = first * (samples.parts - share) + second * share
     return found
+
+
+def _pool(op: MaxPool | AveragePool | ChannelMax, x: Bytes) -> Bytes:
+    match op:
+        case MaxPool():
+            return _max_pool(op, x)
+        case AveragePool():
+            return _average_pool(op, x)
+        case ChannelMax():
+            largest: Bytes = x.max(axis=3, keepdims=True)
+            return largest
+        case _:
+            assert_never(op)
 
 
 def _max_pool(op: MaxPool, x: Bytes) -> Bytes:

@@ -12,12 +12,13 @@ from targets.errors import NoIntegerForm
 from targets.tvm.integer_graph import (
     Affine,
     Assemble,
+    ChannelMax,
     Clip,
     Conv,
     Dense,
     MaxPool,
-    Nearest,
     Operator,
+    Pick,
     PixelShuffle,
     Residual,
     Tensor,
@@ -131,6 +132,17 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
+class Moved:
+    """Values of `source` in another order that nothing has copied yet.
+
+    `places` has the shape of the ONNX value: for each element its index in `source.tensor`, channels first.
+    """
+
+    source: Quantized
+    places: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
 class Real:
     """Numbers that a float island computes."""
 
@@ -142,7 +154,7 @@ class Real:
         return len(self.dense.shape) in (2, 4)
 
 
-Value = Quantized | Weights | Pending | Raw | Constant | Real
+Value = Quantized | Moved | Weights | Pending | Raw | Constant | Real
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +165,7 @@ class SameGrid:
     """
 
     source: Quantized
-    finish: Callable[[str], MaxPool | Assemble | Nearest | PixelShuffle]
+    finish: Callable[[str], MaxPool | ChannelMax | Assemble | Pick | PixelShuffle]
 
 
 Attributes = dict[str, Any]
