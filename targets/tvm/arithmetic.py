@@ -8,7 +8,10 @@ import numpy as np
 from targets.errors import NoIntegerForm
 from targets.tvm.channelwise import with_constant
 from targets.tvm.convert import copied
-from targets.tvm.integer_graph import Add, Multiply, Operator, Residual, Tensor
+from targets.tvm.integer_graph import Operator
+from targets.tvm.operators.element_by_element import Add, Multiply
+from targets.tvm.operators.results_on_grids import Residual
+from targets.tvm.tensors import Tensor
 from targets.tvm.values import Attributes, Epilogue, Pending, Quantized, Reader, Value
 
 

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from targets.errors import EngineError, NoIntegerForm
 from targets.tvm.bounded_read import attributes, label
-from targets.tvm.integer_graph import Pick, Tensor
+from targets.tvm.operators.resizing import Pick
+from targets.tvm.tensors import Int32s, Tensor
 from targets.tvm.values import Constant, Moved, Quantized, Value
 
-Places = NDArray[np.int32]
 MOVES = frozenset(
     {"Reshape", "Transpose", "Split", "Slice", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Pad"}
 )
@@ -72,7 +71,7 @@ def at_rest(node: str, name: str, moved: Moved) -> tuple[Quantized, Pick | None]
     return Quantized(output, source.scale, flat=flat), pick
 
 
-def _all(source: Quantized) -> Places:
+def _all(source: Quantized) -> Int32s:
     """The place of every value, in ONNX's shape."""
     t, (down, right) = source.tensor, source.stride
     places = np.arange(t.channels * t.height * t.width, dtype=np.int32)

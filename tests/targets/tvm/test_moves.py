@@ -7,7 +7,10 @@ import pytest
 
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Add, ChannelMax, IntegerGraph, Island, Multiply, Pick
+from targets.tvm.integer_graph import IntegerGraph, Island
+from targets.tvm.operators.element_by_element import Add, Multiply
+from targets.tvm.operators.resizing import Pick
+from targets.tvm.operators.window_pooling import ChannelMax
 from tests.targets.needs import native
 from tests.targets.tvm.bit_equality import EMULATED, check, emulated
 from tests.targets.tvm.meaning import in_floats
