@@ -18,7 +18,7 @@ from targets.tvm.islands import GrowingGraph, Shapes
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.float_boundary import Dequantise
 from targets.tvm.tensors import Dense, Tensor
-from targets.tvm.values import Constant, Moved, Pending, Quantized, Raw, Real, SameGrid, Value, Weights
+from targets.tvm.values import Constant, MovedValues, Pending, Quantized, Raw, Real, SameGrid, Value, Weights
 
 Array = NDArray[Any]
 
@@ -112,7 +112,7 @@ class _Importer:
             by_name = {name: self.values[name] for name in node.input if name}
             if (moved := moves.read(node, by_name)) is not None:
                 return moved
-            waiting = {name: value for name, value in by_name.items() if isinstance(value, Moved)}
+            waiting = {name: value for name, value in by_name.items() if isinstance(value, MovedValues)}
             if not waiting:
                 raise
         for name, value in waiting.items():

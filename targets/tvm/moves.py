@@ -14,7 +14,7 @@ from targets.errors import EngineError, NoIntegerForm
 from targets.tvm.bounded_read import attributes, label
 from targets.tvm.operators.resizing import Pick
 from targets.tvm.tensors import Int32s, Tensor
-from targets.tvm.values import Constant, Moved, Quantized, Value
+from targets.tvm.values import Constant, MovedValues, Quantized, Value
 
 MOVES = frozenset(
     {"Reshape", "Transpose", "Split", "Slice", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Pad"}
@@ -23,7 +23,7 @@ _LARGEST = 1 << 24
 """Values of a tensor; of more, the table would take longer than it saves."""
 
 
-def read(node: onnx.NodeProto, operands: Mapping[str, Value]) -> tuple[Moved, ...] | None:
+def read(node: onnx.NodeProto, operands: Mapping[str, Value]) -> tuple[MovedValues, ...] | None:
     """What `node` gives if it moves values of a quantised tensor, None if not. `operands` by name."""
     if node.op_type not in MOVES or (node.op_type == "Pad" and _fills(node)):
         return None
@@ -31,7 +31,7 @@ def read(node: onnx.NodeProto, operands: Mapping[str, Value]) -> tuple[Moved, ..
     match operands.get(name):
         case Quantized() as source if len(source.tensor.zero_point) == 1:
             places = _all(source)
-        case Moved(source, places):
+        case MovedValues(source, places):
             pass
         case _:
             return None
@@ -43,10 +43,10 @@ def read(node: onnx.NodeProto, operands: Mapping[str, Value]) -> tuple[Moved, ..
         found = ReferenceEvaluator(node).run(None, {name: places, **feeds})
     except (ValueError, TypeError, IndexError, RuntimeError) as error:
         raise EngineError(f"{label(node)} cannot be computed: {error}") from error
-    return tuple(Moved(source, np.asarray(moved, np.int32)) for moved in found)
+    return tuple(MovedValues(source, np.asarray(moved, np.int32)) for moved in found)
 
 
-def at_rest(node: str, name: str, moved: Moved) -> tuple[Quantized, Pick | None]:
+def at_rest(node: str, name: str, moved: MovedValues) -> tuple[Quantized, Pick | None]:
     """The tensor of these values, and the operator that writes it where none has; `name` is ONNX's.
 
     Raises NoIntegerForm where values are in another order than that of rows, columns and channels.

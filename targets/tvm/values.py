@@ -125,7 +125,7 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
-class Moved:
+class MovedValues:
     """Values of `source` in another order that nothing has copied yet.
 
     `places` has the shape of the ONNX value: for each element its index in `source.tensor`, channels first.
@@ -147,7 +147,7 @@ class Real:
         return len(self.dense.shape) in (2, 4)
 
 
-Value = Quantized | Moved | Weights | Pending | Raw | Constant | Real
+Value = Quantized | MovedValues | Weights | Pending | Raw | Constant | Real
 
 
 @dataclass(frozen=True, eq=False)
