@@ -12,8 +12,9 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Self
 
 ROOT = Path(__file__).resolve().parent.parent
 LOADED = ("pipeline.cli.app", "torch", "onnxruntime", "tvm", "scipy.optimize", "scipy.stats", "jinja2")
@@ -53,6 +54,8 @@ class ForkedProgram:
 
 def serve(streams: Sequence[str]) -> None:
     """Fork for each line of standard input, and answer with an exit code."""
+    end = _End()
+    atexit.register(end)  # first, so that it is called last
     for name in LOADED:
         importlib.import_module(name)
     gc.collect()
@@ -61,7 +64,8 @@ def serve(streams: Sequence[str]) -> None:
         assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork would lose threads"
         child = os.fork()
         if child == 0:
-            _end(_be_the_program(json.loads(line), streams))
+            end.code = _be_the_program(json.loads(line), streams)
+            return
         sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
         sys.stdout.flush()
 
@@ -88,9 +92,13 @@ def _be_the_program(asked: Sequence[str], streams: Sequence[str]) -> int:
     return 0
 
 
-def _end(code: int) -> NoReturn:
-    """End a child with what a program does at its end, but for taking all that is loaded apart: 1 s."""
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+@dataclass
+class _End:
+    """The last that a program does: to leave, and not to take apart all that is loaded, which takes 1 s."""
+
+    code: int = 0
+
+    def __call__(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(self.code)

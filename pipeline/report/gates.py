@@ -13,7 +13,6 @@ from pipeline.report.sections.accuracy import Accuracy
 from pipeline.report.sections.latency import Latency
 from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.stats import (
-    difference_score,
     images_to_decide,
     mean_score,
     ratio_interval,
@@ -22,6 +21,7 @@ from pipeline.report.stats import (
     wilson_score,
 )
 from targets.base import Origin
+from targets.runtime.paired_difference import difference_score
 
 
 def drop_gate(
