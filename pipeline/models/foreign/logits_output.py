@@ -108,7 +108,8 @@ def _producer(model: onnx.ModelProto) -> onnx.NodeProto | None:
 def _inferred(model: onnx.ModelProto) -> onnx.TypeProto.Tensor:
     """The type of the output as it follows from the nodes."""
     model.graph.output[0].type.tensor_type.ClearField("shape")
-    return shape_inference.infer_shapes(model, data_prop=True).graph.output[0].type.tensor_type
+    found: onnx.TypeProto = shape_inference.infer_shapes(model, data_prop=True).graph.output[0].type
+    return found.tensor_type
 
 
 def _sides(model: onnx.ModelProto) -> list[int | str]:

@@ -54,9 +54,9 @@ def _free_reshape(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -
     """
     shape = known.get(node.output[0])
     if shape and 0 not in shape:
-        before = known.get(node.input[0], [])
+        before = known.get(node.input[0], ())
         if len(shape) == 1 and len(before) > 1 and before[0] == 1:
-            shape = [1, *shape]
+            shape = (1, *shape)
         node.input[1] = add_constant(model, f"{node.output[0]}/shape", np.array([-1, *shape[1:]], np.int64))
 
 

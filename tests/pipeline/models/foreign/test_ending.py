@@ -110,7 +110,7 @@ def test_where_no_class_has_a_score_of_its_own_the_message_says_what_to_leave_ou
     name: str, tmp_path: Path
 ) -> None:
     source = described(save(network(*LOST[name]), tmp_path), PLAIN)
-    last = "Flatten" if name == "Cast" else name.split(",", maxsplit=1)[0]
+    last = name.split(",", maxsplit=1)[0]
     with pytest.raises(CheckpointError, match=rf"ends in \w+ of {last}; .*without what stands behind"):
         adopt(source, True, lambda _: None)
 
