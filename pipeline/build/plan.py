@@ -285,7 +285,7 @@ class Build(Request):
     @cached_property
     def samples(self) -> Samples:
         """Evaluation images with the logits that they should give, for the device's self-test."""
-        size = sample_size(self.model.preprocessing, self.model.task, self.classes)
+        size = sample_size(self.model.preprocessing, self.model.task, self.classes, self.target.state)
         images = self.seen(self.evaluation.stratified(size, seed=0))
         return Samples(self._make(TakeSamples(self.float_model, self.engine, images)))
 

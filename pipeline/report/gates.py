@@ -11,7 +11,6 @@ from pipeline.report.plausibility import compared, plausibility_gate
 from pipeline.report.sections.accuracy import Accuracy
 from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.stats import (
-    difference_score,
     images_to_decide,
     mean_score,
     ratio_interval,
@@ -20,6 +19,7 @@ from pipeline.report.stats import (
     wilson_score,
 )
 from targets.base import Origin
+from targets.runtime.paired_difference import difference_score
 
 
 def drop_gate(

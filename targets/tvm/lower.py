@@ -11,6 +11,7 @@ from targets.tvm.depthwise_layer import DepthwiseLayer, pack_depthwise
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
 from targets.tvm.integer_graph import Image, IntegerGraph, Island, Operator
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.channel_max import ChannelMaxKernel
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
@@ -26,7 +27,7 @@ from targets.tvm.operators.element_by_element import Pointwise
 from targets.tvm.operators.float_boundary import Dequantise, Quantise
 from targets.tvm.operators.resizing import Resize
 from targets.tvm.operators.results_on_grids import Clip
-from targets.tvm.operators.window_pooling import AveragePool, MaxPool, Pooling
+from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool, Pooling
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import ConvGeometry, limits, pack_conv
 
@@ -146,7 +147,7 @@ class _Lowering:
             residual=None if op.residual is None else self.place.strides(op.residual.tensor),
         )
 
-    def _pool(self, kind: type[PoolKernel], op: Pooling) -> PoolKernel:
+    def _pool(self, kind: type[PoolKernel], op: MaxPool | AveragePool) -> PoolKernel:
         return kind(
             isa=self.isa,
             height=op.output.height,
@@ -164,8 +165,22 @@ class _Lowering:
                 return self._max_pool(op)
             case AveragePool():
                 return self._average_pool(op)
+            case ChannelMax():
+                return self._channel_max(op)
             case _:
                 assert_never(op)
+
+    def _channel_max(self, op: ChannelMax) -> Step:
+        kernel = ChannelMaxKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=op.input.channels,
+            x=self.place.strides(op.input),
+            y=self.place.strides(op.output),
+        )
+        x, y = self.place.pixels(op.input), self.place.pixels(op.output)
+        return Step(op.node, kernel, x=x, y=y, fill=self.place.fill(op.output))
 
     def _max_pool(self, op: MaxPool) -> Step:
         kernel = self._pool(MaxPoolKernel, op)
