@@ -2,9 +2,9 @@
 
     python -m benchmarks.preprocessing [--engine out/resnet18-grocery-host/model.engine]
 
-The compiled resize, NumPy's, and OpenCV's INTER_AREA take turns on the same pictures, on one thread: 640 x 480,
-1280 x 720 and 1920 x 1080 to 224 x 224. Prints medians in milliseconds of CPU time. With --engine the steps of a
-JPEG of 1280 x 720 too: decoding, resizing, the model, and all of it with the top-5.
+The compiled resize, NumPy's, and OpenCV's INTER_AREA take turns on the same pictures, on one thread, to
+224 x 224. Prints medians in milliseconds of CPU time. With --engine the steps of a JPEG of 1280 x 720 too:
+decoding, resizing, the model, and all of it with the top-5.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def scene(height: int, width: int) -> NDArray[np.uint8]:
     small = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
     large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     noise = np.random.default_rng(1).normal(0, 4, large.shape)
-    return np.clip(large + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(large + noise, 0, 255), np.uint8)
 
 
 def medians(steps: Mapping[str, Callable[[], object]]) -> dict[str, float]:
@@ -47,33 +47,36 @@ def medians(steps: Mapping[str, Callable[[], object]]) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--engine", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"compiled: {compiled_resize.library() is not None}")
     for height, width in SIZES:
-        image, across = scene(height, width), round(width * MARGIN / height)
-        crop = Part((MARGIN - SIDE) // 2, (across - SIDE) // 2, SIDE, SIDE)
-        whole = Part(0, 0, SIDE, SIDE)
-        found = medians(
-            {
-                "INTER_AREA": lambda i=image: cv2.resize(i, (SIDE, SIDE), interpolation=cv2.INTER_AREA),
-                "all of it": lambda i=image: resized(i, SIDE, SIDE, whole),
-                "crop": lambda i=image, a=across, c=crop: resized(i, MARGIN, a, c),
-                "crop, NumPy": lambda i=image, a=across, c=crop: resized_by_numpy(i, MARGIN, a, c),
-            }
-        )
+        found = medians(resizes(scene(height, width)))
         print(f"{width} x {height}  " + "  ".join(f"{name} {ms:.2f}" for name, ms in found.items()))
     if options.engine:
         steps_of_a_picture(options.engine)
 
 
+def resizes(image: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
+    """Return the ways to resize a picture."""
+    across = round(image.shape[1] * MARGIN / image.shape[0])
+    crop = Part((MARGIN - SIDE) // 2, (across - SIDE) // 2, SIDE, SIDE)
+    whole = Part(0, 0, SIDE, SIDE)
+    return {
+        "INTER_AREA": lambda: cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA),
+        "all of it": lambda: resized(image, SIDE, SIDE, whole),
+        "crop": lambda: resized(image, MARGIN, across, crop),
+        "crop, NumPy": lambda: resized_by_numpy(image, MARGIN, across, crop),
+    }
+
+
 def steps_of_a_picture(engine: Path) -> None:
     """Time a JPEG of 1280 x 720 step by step, and all of it."""
-    done, encoded = cv2.imencode(".jpg", scene(720, 1280), [cv2.IMWRITE_JPEG_QUALITY, 90])
-    assert done
-    jpeg = encoded.tobytes()
+    jpeg = cv2.imencode(".jpg", scene(720, 1280), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
     with open_engine(engine) as runner:
         height, width, channels = runner.metadata["image"]
         names = tuple(map(str, range(runner.metadata["classes"])))

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from calibration.recipe import QuantRecipe
 from targets.errors import EngineError
 from targets.runtime.measure import Measurement, Settings
 from targets.runtime.native_runner import LayerTime
-from targets.runtime.preprocess import Preprocessing
+
+if TYPE_CHECKING:  # it loads OpenCV
+    from targets.runtime.preprocess import Preprocessing
 
 
 class Origin(StrEnum):
@@ -184,7 +186,7 @@ class RacesFloat(Protocol):
 class FitsPictures(Protocol):
     """A target whose engines are also programs, which take pictures of any size."""
 
-    fitting: Preprocessing | None
+    fitting: "Preprocessing | None"
     """What the programs of engines that are built do with a picture; if None, the usual crop."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,11 @@ from targets.reach.instructions import instructions_per_inference
 from targets.reach.local import open_local
 from targets.runtime.cpu import NEEDED
 from targets.runtime.native_runner import LayerTime, read_engine
-from targets.runtime.preprocess import Preprocessing
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.tuning.database import digest
+
+if TYPE_CHECKING:  # it loads OpenCV
+    from targets.runtime.preprocess import Preprocessing
 
 EMULATED_IMAGES = 256
 """How many images are compared with the emulator, bit for bit, if no board is given."""
@@ -44,7 +46,7 @@ class IntegerTarget:
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
     packages: ClassVar[tuple[str, ...]] = ("apache-tvm", "apache-tvm-ffi", "ziglang")
     runner: ClassVar[str] = "native_runner"
-    fitting: Preprocessing | None = None
+    fitting: "Preprocessing | None" = None
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
         """Return None: without an emulator, instructions are not counted."""
@@ -225,7 +227,7 @@ def tools() -> str:
     return f"tvm {version('apache-tvm')}, zig {version('ziglang')}"
 
 
-def compile_engine(model: Path, isa: Isa, engine: Path, fitting: Preprocessing | None = None) -> None:
+def compile_engine(model: Path, isa: Isa, engine: Path, fitting: "Preprocessing | None" = None) -> None:
     """Compile a Q/DQ ONNX. Loads TVM and onnx, which nothing else here does. Raises EngineError."""
     from targets.tvm.engine_file import write_engine
     from targets.tvm.importer import import_graph
