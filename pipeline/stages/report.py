@@ -18,6 +18,7 @@ from pipeline.report.limits import GateLimits
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.gate import overall
+from pipeline.report.omissions import omissions
 from pipeline.report.portability import sixteen_bit_sums
 from pipeline.report.race import Race
 from pipeline.report.recommend import recommend
@@ -214,6 +215,7 @@ class WriteReport(Stage):
 
     def _checks(self) -> Iterator[ToolchainCheck]:
         yield from notes_of(self.int8_model)
+        yield from omissions(self.int8_model.path)
         yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
         yield sixteen_bit_sums(self.int8_model.path)
         yield from self.measurements.findings()
