@@ -86,11 +86,16 @@ def _advice() -> str:
     program = shutil.which(PROGRAM)
     if program is None:
         return f"clocks are not locked: there is no {PROGRAM} here"
-    name = user_name()
     return (
         f"clocks are not locked: that needs root. Run this with sudo, run `sudo {PROGRAM}` before, or let "
-        f"{name} do so: echo '{name} ALL=(root) NOPASSWD: {program}' | sudo tee /etc/sudoers.d/edgec"
+        f"{user_name()} do so: {sudo_rule()}"
     )
+
+
+def sudo_rule() -> str:
+    """Return the command that lets this user lock clocks without a password."""
+    program = shutil.which(PROGRAM) or f"/usr/bin/{PROGRAM}"
+    return f"echo '{user_name()} ALL=(root) NOPASSWD: {program}' | sudo tee /etc/sudoers.d/edgec"
 
 
 def _command() -> list[str]:

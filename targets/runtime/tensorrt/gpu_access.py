@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Sequence
 
 from .ownership import user_name
 
@@ -18,15 +19,15 @@ NODES = (
 """Device files that CUDA opens: a PC's, and a Jetson's with JetPack 5 to 7 (nvmap, nvhost, nvgpu, DRM)."""
 
 
-def closed_nodes(root: Path = Path("/")) -> list[Path]:
-    """Return the GPU's device files that exist and that this user may not read and write."""
-    found = [path for pattern in NODES for path in sorted(root.glob(pattern))]
+def closed_nodes(root: Path = Path("/"), patterns: Sequence[str] = NODES) -> list[Path]:
+    """Return the device files that exist and that this user may not read and write."""
+    found = [path for pattern in patterns for path in sorted(root.glob(pattern))]
     return [path for path in found if not os.access(str(path), os.R_OK | os.W_OK)]
 
 
-def explanation(root: Path = Path("/")) -> str:
+def explanation(root: Path = Path("/"), patterns: Sequence[str] = NODES) -> str:
     """Return a sentence with what helps; empty where nothing hinders this user."""
-    closed = closed_nodes(root)
+    closed = closed_nodes(root, patterns)
     if not closed:
         return ""
     groups = sorted({_group(path) for path in closed})

@@ -19,6 +19,7 @@ from pipeline.report.speed import speed_ratio
 from targets.base import BuildState, HasFp16, Origin, ReportsProgress
 from targets.devices import jetsons
 from targets.errors import DeviceError, EngineError, TargetUnavailable
+from targets.reach.probe import check_board
 from targets.runtime.measure import Settings
 from targets.tensorrt import device as over_ssh
 from targets.tensorrt.device import JetsonOnDevice
@@ -102,6 +103,15 @@ def test_engines_are_built_run_and_timed_there(
     clocks = (sshd.folder / "jetson" / "clocks.log").read_text().splitlines()
     assert clocks[0].startswith("--store")
     assert clocks[-1].startswith("--restore")
+
+
+def test_the_doctor_examines_a_jetson_over_the_network(target: JetsonOnDevice) -> None:
+    results = {finding.what: finding for finding in check_board(target.reached)}
+    assert results["TensorRT"].found == "10.3.0"
+    assert results["GPU"].found == "sm_87, CUDA 12.6"
+    assert results["power mode"].found == "MAXN_SUPER"
+    assert results["NumPy"].found == np.__version__
+    assert results["Python"].fine is True
 
 
 def test_what_the_device_says_is_heard_while_it_works(target: JetsonOnDevice, engine: Path) -> None:
