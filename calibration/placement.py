@@ -75,7 +75,7 @@ def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = 
     """
     graph.image()
     layers = tuple(i for i in _weighted(graph, recipe.scheme) if graph.nodes[i].name not in float_layers)
-    pixels = find_pixel_input(graph, recipe.scheme) if recipe.lossless_pixels else None
+    pixels = _pixels(graph, recipe)
     if pixels and pixels.conv not in layers:
         pixels = None
     elementwise, looked_up = Elementwise(graph), recipe.scheme is Scheme.ASYM
@@ -98,6 +98,18 @@ def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = 
     position = {name: i for i, node in enumerate(graph.nodes) for name in node.output}
     tensors = sorted({_tensor(graph, edge) for edge in edges}, key=lambda t: position.get(t, -1))
     return Placement({t: _range_source(graph, t) for t in tensors}, tuple(edges), layers, pixels)
+
+
+def _pixels(graph: OnnxGraph, recipe: RecipeBase) -> PixelInput | None:
+    """What the first convolution reads if it reads pixels. Under w8a8_sym it need not."""
+    if not recipe.lossless_pixels:
+        return None
+    try:
+        return find_pixel_input(graph, recipe.scheme)
+    except ModelError:
+        if recipe.scheme is Scheme.SYM:
+            return None
+        raise
 
 
 def _joined(graph: OnnxGraph) -> list[Edge]:

@@ -28,11 +28,11 @@ STRUCTURES = {
 }
 RANGES = "74ffe18cdaaa9ba348f8ce3191b3070a944d00b8359c10b0ba8dc69c62ea89af"
 ENGINES = {
-    "avx512vnni": "628cceabda9aa6a95f13b099cc03bbcc3a5ecab8eb32e20a4e6ea12ae84538b1",
-    "avx2": "8fb05fec27087c32e5fc9a5a8b14f16662d3c1370983faea911a39b22a8ec680",
-    "i8mm": "b0cdeba412e3808a6af8e959890a92a3e8bc1561055efe4a4ac3aeb8d170357a",
-    "dotprod": "14316a09ddc7da5e88373543c0a783b83df00ee5537b52ec70ca960a9114a80d",
-    "neon": "230e8be74d04d7f9b6a97fc3ed20ce4222af9e0ccb617a02deb31421d88706a7",
+    "avx512vnni": "c2b6a412c85a612918471c76fa4a096ff6dc03052bfe41ae62cf02a8ec35b3ca",
+    "avx2": "a9571604d10b4f31276af6fbda80c67c51a86faa1522b6ea7f9fc9e47bfc3853",
+    "i8mm": "03d2ac56ee3417fde6952a4fb59a0b579c572886e8fddf17f68b22ad084218cf",
+    "dotprod": "7d36c5798101aab3a795d67f4da7e6275a7bb8bde6ab75d42f87c6e0170dd72c",
+    "neon": "179cd730bc40ad847b99a38657811fb5df08b9e81bcd7b1ce9eb64c79be645a3",
 }
 
 
