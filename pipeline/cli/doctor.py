@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import print_table
+from pipeline.cli.console import print_table, say_json
 
 
 def doctor(
@@ -44,7 +44,7 @@ def doctor(
 
     found = findings(out or Path("out"))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found]))
+        say_json(json.dumps([asdict(finding) for finding in found]))
     else:
         mark = {True: "[green]ok[/green]", False: "[red]no[/red]", None: ""}
         rows = [(mark[one.fine], one.what, one.found, one.advice) for one in found]
