@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pipeline.data.split import Split
 from pipeline.models.input_form import Fit, InputForm, usual_fits, usual_forms
 from pipeline.report.sections.diagnosis import TriedInput
-from pipeline.report.stats import LEVEL, difference_interval
+from pipeline.report.stats import difference_interval
+from targets.runtime.paired_difference import LEVEL
 from targets.runtime.preprocess import Preprocessing
 
 IMAGES = 200

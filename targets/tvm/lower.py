@@ -9,39 +9,29 @@ from targets.errors import EngineError
 from targets.tvm.addresses import Addresses
 from targets.tvm.depthwise_layer import DepthwiseLayer, pack_depthwise
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
-from targets.tvm.integer_graph import (
-    Add,
-    Assemble,
-    AveragePool,
-    Clip,
-    Conv,
-    Dequantise,
-    Image,
-    IntegerGraph,
-    Interpolate,
-    Island,
-    Lookup,
-    MaxPool,
-    Multiply,
-    Nearest,
-    Operator,
-    Piece,
-    PixelShuffle,
-    Quantise,
-    Rectify,
-)
+from targets.tvm.integer_graph import Image, IntegerGraph, Island, Operator
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.channel_max import ChannelMaxKernel
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.layout import stored_channels
 from targets.tvm.lower_pointwise import pointwise
 from targets.tvm.lower_resize import resize
+from targets.tvm.operators.assembling import Assemble, Piece
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Pointwise
+from targets.tvm.operators.float_boundary import Dequantise, Quantise
+from targets.tvm.operators.resizing import Resize
+from targets.tvm.operators.results_on_grids import Clip
+from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool, Pooling
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import ConvGeometry, limits, pack_conv
+from targets.tvm.winograd_layer import WinogradLayer, pack_winograd
 
 
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
@@ -71,27 +61,26 @@ class _Lowering:
         self.floats: dict[str, Any] = {}
 
     def steps(self, op: Operator) -> Iterator[Step]:
-        match op:
-            case Image():
-                yield self._image(op)
-            case Conv():
-                yield from self._conv(op)
-            case MaxPool() | AveragePool():
-                yield self._pooling(op)
-            case Add() | Multiply() | Rectify() | Lookup():
-                yield pointwise(op, self.place)
-            case Nearest() | Interpolate() | PixelShuffle():
-                yield resize(op, self.place)
-            case Assemble():
-                yield from self._assemble(op)
-            case Dequantise():
-                yield self._dequantise(op)
-            case Island():
-                yield from self._island(op)
-            case Quantise():
-                yield self._quantise(op)
-            case _:
-                assert_never(op)
+        if isinstance(op, Image):
+            yield self._image(op)
+        elif isinstance(op, Conv):
+            yield from self._conv(op)
+        elif isinstance(op, Pooling):
+            yield self._pooling(op)
+        elif isinstance(op, Pointwise):
+            yield pointwise(op, self.place)
+        elif isinstance(op, Resize):
+            yield resize(op, self.place)
+        elif isinstance(op, Assemble):
+            yield from self._assemble(op)
+        elif isinstance(op, Dequantise):
+            yield self._dequantise(op)
+        elif isinstance(op, Island):
+            yield from self._island(op)
+        elif isinstance(op, Quantise):
+            yield self._quantise(op)
+        else:
+            assert_never(op)
 
     def _image(self, op: Image) -> Step:
         t, place = op.output, self.place
@@ -114,11 +103,17 @@ class _Lowering:
         if how.before:
             yield Step(f"{op.node}: {how.before.written}", how.before, x=x, y=place.prepared(op))
             x = place.prepared(op)
-        kernel: ConvKernel | DepthwiseKernel
-        if isinstance(how, DepthwiseLayer):
-            kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, self.isa)
-        else:
-            kernel, packed = self._dense(op, how), pack_conv(op, how, self.isa)
+        kernel: ConvKernel | DepthwiseKernel | WinogradKernel
+        match how:
+            case DepthwiseLayer():
+                kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, self.isa)
+            case WinogradLayer():
+                kernel = self._winograd(op, how)
+                packed = pack_winograd(op, kernel)
+            case ConvGeometry():
+                kernel, packed = self._dense(op, how), pack_conv(op, how, self.isa)
+            case _:
+                assert_never(how)
         yield Step(
             op.node,
             kernel,
@@ -160,6 +155,20 @@ class _Lowering:
             residual=None if op.residual is None else self.place.strides(op.residual.tensor),
         )
 
+    def _winograd(self, op: Conv, layer: WinogradLayer) -> WinogradKernel:
+        return WinogradKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=stored_channels(op.output.channels),
+            inputs=layer.before.channels,
+            tile=layer.tile,
+            limits=limits(op, op.output, op.clip),
+            plane=layer.before.plane,
+            y=self.place.strides(op.output),
+            residual=None if op.residual is None else self.place.strides(op.residual.tensor),
+        )
+
     def _pool(self, kind: type[PoolKernel], op: MaxPool | AveragePool) -> PoolKernel:
         return kind(
             isa=self.isa,
@@ -172,8 +181,28 @@ class _Lowering:
             y=self.place.strides(op.output),
         )
 
-    def _pooling(self, op: MaxPool | AveragePool) -> Step:
-        return self._max_pool(op) if isinstance(op, MaxPool) else self._average_pool(op)
+    def _pooling(self, op: Pooling) -> Step:
+        match op:
+            case MaxPool():
+                return self._max_pool(op)
+            case AveragePool():
+                return self._average_pool(op)
+            case ChannelMax():
+                return self._channel_max(op)
+            case _:
+                assert_never(op)
+
+    def _channel_max(self, op: ChannelMax) -> Step:
+        kernel = ChannelMaxKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=op.input.channels,
+            x=self.place.strides(op.input),
+            y=self.place.strides(op.output),
+        )
+        x, y = self.place.pixels(op.input), self.place.pixels(op.output)
+        return Step(op.node, kernel, x=x, y=y, fill=self.place.fill(op.output))
 
     def _max_pool(self, op: MaxPool) -> Step:
         kernel = self._pool(MaxPoolKernel, op)

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
-from targets.tvm.integer_graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.gather import Gather, worth_gathering
@@ -18,7 +17,12 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.widen import WidenKernel, widen
 from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.layout import Layout, stored_channels
+from targets.tvm.operators.assembling import Piece
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Add
+from targets.tvm.operators.results_on_grids import Clip
 from targets.tvm.schedule import choose, reading_order
+from targets.tvm.tensors import Tensor
 from targets.tvm.tile import ConvShape, Tile
 
 _ALIGNMENT = 64
@@ -248,5 +252,5 @@ def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> ResultRange:
     else:
         largest = 255.0 * op.multiplier
     if not isinstance(op, Piece) and op.residual is not None:
-        largest += 255.0 * op.residual.multiplier
+        largest += 255.0 * abs(op.residual.multiplier)
     return ResultRange(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, from_zero)

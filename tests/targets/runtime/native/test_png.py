@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from targets.runtime.preprocess import ImageError, decode
-from targets.tvm.link import NATIVE, STATIC, run_zig
+from targets.runtime.zig import run_zig
+from targets.tvm.link import NATIVE, STATIC
 from tests.targets.runtime.native.png_files import (
     DEPTHS,
     GRAY,

@@ -47,7 +47,15 @@ def expanded(batch: int) -> onnx.ModelProto:
     return graph(nodes, {"shape": np.array([batch, 6, 8, 8])}, shape=[batch, 6, 8, 8])
 
 
+def with_constants(batch: int) -> onnx.ModelProto:
+    """A constant that was repeated for every image."""
+    rows = np.repeat(floats(1, 6, 1, 8), batch, 0)
+    nodes = [helper.make_node("Mul", ["x", "factor"], ["a"]), helper.make_node("Flatten", ["a"], ["y"])]
+    return graph(nodes, {"factor": rows}, shape=[batch, 6, 8, 8])
+
+
 MODELS = {
+    "a constant for every image": with_constants,
     "channels shuffled": shuffle,
     "images and channels merged": merged,
     "enlarged twice": lambda batch: resized(batch, 16),
