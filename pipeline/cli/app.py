@@ -29,9 +29,10 @@ from pipeline.cli import (
     tune,
     verify,
 )
-from pipeline.cli.console import without_control_characters
+from pipeline.cli.console import say
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
+from targets.runtime.printable import printable
 
 app = typer.Typer(
     name="edgec",
@@ -69,7 +70,7 @@ def _print_version(wanted: bool) -> None:
         from importlib.metadata import version
         from platform import machine, python_version
 
-        typer.echo(f"edgec {version('edgec')}, Python {python_version()}, {machine()}")
+        say(f"edgec {version('edgec')}, Python {python_version()}, {machine()}")
         raise typer.Exit
 
 
@@ -164,5 +165,5 @@ def _end(number: int, _: FrameType | None) -> None:
 
 def _fail(message: str, code: int) -> int:
     if message:  # a group of commands without a command prints its help
-        sys.stderr.write(f"edgec: {without_control_characters(message)}\n")
+        sys.stderr.write(f"edgec: {printable(message)}\n")
     return code

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import make_progress
+from pipeline.cli.console import make_progress, say, say_json
 from pipeline.errors import UsageError, listed
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ def verify(
     if as_json:
         what = {"model": manifest.model, "target": manifest.target, "files": manifest.files}
         checked = {"signed": found.signed, "signer": found.signer, "rebuilt": again and asdict(again)}
-        typer.echo(json.dumps({**what, **checked}))
+        say_json(json.dumps({**what, **checked}))
     else:
         signed = (
             "its signature is valid, but no key is trusted on this machine" if found.signed else "not signed"
         )
-        typer.echo(
+        say(
             f"{bundle}: {manifest.model} for {manifest.target}, {len(manifest.files)} files as in the "
             "manifest; " + (f"signed with {found.signer}" if found.signer else signed)
         )
         if again:
-            typer.echo(f"{bundle}: {_outcome(again)}")
+            say(f"{bundle}: {_outcome(again)}")
     if again and again.different:
         raise typer.Exit(1)
 
@@ -89,12 +89,8 @@ def keygen(
     from pipeline.bundle.signing import make_keys
 
     public = make_keys(private)
-    typer.echo(
-        f"private  {private}   keep it secret; sign with `edgec sign`, or signing_key in the configuration"
-    )
-    typer.echo(
-        f"public   {public}   copy it to ~/.config/edgec/keys on devices, which then accept nothing else"
-    )
+    say(f"private  {private}   keep it secret; sign with `edgec sign`, or signing_key in the configuration")
+    say(f"public   {public}   copy it to ~/.config/edgec/keys on devices, which then accept nothing else")
 
 
 def sign(
@@ -116,7 +112,7 @@ def sign(
     from pipeline.bundle.signing import public_half, sign_bundle
 
     sign_bundle(bundle, key, release, None if expires is None else _day(expires))
-    typer.echo(f"{bundle}: signed with {public_half(key).name}")
+    say(f"{bundle}: signed with {public_half(key).name}")
 
 
 def _day(text: str) -> date:

@@ -168,7 +168,12 @@ def _checked(tensor: Tensor, key: str, path: Path) -> Tensor:
         raise CheckpointError(f"{path}: {key} is {tensor.dtype}, not floating-point weights.")
     if tensor.is_meta or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
         raise CheckpointError(f"{path}: {key} declares {tensor.numel():,} values but holds fewer.")
-    tensor = tensor.float()
+    try:
+        tensor = tensor.float()
+    except RuntimeError as error:  # torch stores types that it does not compute with, such as 4 bits
+        raise CheckpointError(
+            f"{path}: {key} is {tensor.dtype}, which torch cannot convert to float32."
+        ) from error
     if not tensor.isfinite().all():
         bad = int((~tensor.isfinite()).sum())
         raise CheckpointError(f"{path}: {key} has {bad} of {tensor.numel()} values that are NaN or infinite.")

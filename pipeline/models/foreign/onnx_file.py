@@ -10,7 +10,9 @@ from onnx import TensorProto, shape_inference
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.ending import turn_to_the_end
 from pipeline.models.foreign.external_data import external_files
+from pipeline.models.foreign.graph_size import count_nodes
 from pipeline.models.foreign.normal_form.conventions import write_one_default_domain
+from pipeline.models.foreign.rehearsal import rehearse_shapes
 
 Shape = tuple[int | None, ...]
 """The dimensions of a tensor; None if the graph leaves one open."""
@@ -46,6 +48,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     external_files(path)  # its messages about data files are better than those of onnx.load
     try:
         model = onnx.load(path)
+        count_nodes(model, path)
         write_one_default_domain(model)
         if not all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
             model = shape_inference.infer_shapes(model)  # some exporters leave them out
@@ -85,7 +88,9 @@ def read_output(path: Path) -> Shape:
 
     Raises CheckpointError if it is not an ONNX model.
     """
-    model = shape_inference.infer_shapes(read_onnx(path), data_prop=True)
+    model = read_onnx(path)
+    rehearse_shapes(model, path)
+    model = shape_inference.infer_shapes(model, data_prop=True)
     shape = _shape(model.graph.output[0])
     turned = turn_to_the_end(model, model.graph.output[0].name) is not None
     return (shape[0], shape[3], shape[1], shape[2]) if turned and len(shape) == 4 else shape

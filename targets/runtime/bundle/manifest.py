@@ -57,7 +57,7 @@ class Manifest:
     def parse(cls, text: str) -> Manifest:
         """Read the JSON text and check every field. Raises ManifestError."""
         try:
-            found = json.loads(text)
+            found = json.loads(text, object_pairs_hook=_unique)
             form = found.pop("format"), found.pop("version")
             if form != (FORMAT, VERSION):
                 raise ManifestError(f"it is {form[0]!r} version {form[1]!r}, not {FORMAT} version {VERSION}")
@@ -110,6 +110,15 @@ class Manifest:
                 raise ManifestError(f"the bundle is incomplete: {name} is missing")
             if _digest(path) != wanted:
                 raise ManifestError(f"the bundle was changed: {name} is not the file that was validated")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError for a name that it has twice: readers would differ on it."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for name, _ in pairs if [one for one, _ in pairs].count(name) > 1)
+        raise ValueError(f"{twice!r} is in it twice")
+    return found
 
 
 def _check_text(field: str, value: object) -> None:
