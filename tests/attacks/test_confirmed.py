@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.bundle.pack import pack
 from pipeline.stages.bundle import RUNTIME
-from targets.runtime.bundle import install, trial
+from targets.runtime.bundle import install, unconfirmed
 from targets.runtime.bundle.history import switches
 from targets.runtime.bundle.install import InstallError
 from targets.runtime.bundle.manifest import NAME
@@ -54,7 +54,7 @@ def test_a_version_slower_than_stated_is_left_again(into: Path, tmp_path: Path) 
         install.install(slow, into)
     assert current(into) == OLD
     assert not (into / "previous").exists()
-    assert not (into / trial.NAME).exists()
+    assert not (into / unconfirmed.NAME).exists()
     assert [switch.how for switch in switches(into)] == ["install", "install", "return"]
 
 
@@ -107,10 +107,10 @@ def test_whenever_the_power_goes_a_whole_version_is_in_use(into: Path, tmp_path:
     for step in range(200):
         dying_at(step, lambda: install.install(new, into))
         assert current(into) in (OLD, NEW), step
-        unconfirmed = (into / trial.NAME).exists()
+        left_over = (into / unconfirmed.NAME).exists()
         install.recovered(into)
-        assert not (into / trial.NAME).exists()
-        if unconfirmed:
+        assert not (into / unconfirmed.NAME).exists()
+        if left_over:
             assert current(into) == OLD, step
         if current(into) == NEW:
             break
@@ -123,9 +123,9 @@ def test_whenever_the_power_goes_on_the_way_back_it_is_gone_to_its_end(into: Pat
     old = (into / "current").resolve().name
     new = install.install(bundle(tmp_path, NEW), into)["version"]
     for step in range(50):
-        trial.link(into / "current", old)
-        trial.begin(into, new)
-        trial.link(into / "current", new)
+        unconfirmed.link(into / "current", old)
+        unconfirmed.begin(into, new)
+        unconfirmed.link(into / "current", new)
         ended = dying_at(step, lambda: install.recovered(into))
         install.recovered(into)
         assert current(into) == OLD
@@ -138,9 +138,9 @@ def test_the_program_of_an_unconfirmed_version_starts_the_one_before(into: Path,
     first = install.install(bundle(tmp_path, b"first", "print('the old program')"), into)["version"]
     second = install.install(bundle(tmp_path, NEW, (RUNTIME / "run.py").read_text()), into)["version"]
     (into / "current" / "runtime").symlink_to(RUNTIME)
-    trial.link(into / "current", first)
-    trial.begin(into, second)
-    trial.link(into / "current", second)
+    unconfirmed.link(into / "current", first)
+    unconfirmed.begin(into, second)
+    unconfirmed.link(into / "current", second)
     command = [sys.executable, str(into / "current" / "run"), "picture.png"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "the old program\n"
@@ -148,8 +148,8 @@ def test_the_program_of_an_unconfirmed_version_starts_the_one_before(into: Path,
 
 
 def test_while_an_installation_is_under_way_nothing_goes_back(into: Path) -> None:
-    trial.begin(into, "another")
+    unconfirmed.begin(into, "another")
     with install.locked(into):
         assert not install.recovered(into)
     assert install.main(["--recover", "--into", str(into)]) == 0
-    assert not (into / trial.NAME).exists()
+    assert not (into / unconfirmed.NAME).exists()

@@ -24,13 +24,13 @@ import time
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from . import history, rekey, signature, trial
+from . import history, rekey, signature, unconfirmed
 from .archive import ArchiveError, OpenBundle, Verified, opened
 from .history import HistoryError, Switch
 from .keyring import KeyringError
 from .manifest import NAME, Manifest, ManifestError
 from .signature import PublicKey, SignatureError, trusted_keys
-from .trial import Trial
+from .unconfirmed import Unconfirmed
 
 KEPT = 3
 """The number of versions that stay on the disk."""
@@ -229,16 +229,16 @@ def _switch(into: Path, version: Path, verified: Verified, how: str) -> None:
     if before == version.resolve():
         return
     history.record(into, Switch(version.name, verified.manifest.release, how, verified.signer))
-    trial.begin(into, version.name)
+    unconfirmed.begin(into, version.name)
     if before is not None and before.exists():
-        trial.link(into / "previous", before.name)
-    trial.link(current, version.name)
+        unconfirmed.link(into / "previous", before.name)
+    unconfirmed.link(current, version.name)
     try:
         confirm(current, verified.manifest)
     except InstallError as error:
         _went_back(into)
         raise InstallError(f"{error}. The version before is in use again") from error
-    trial.end(into)
+    unconfirmed.end(into)
 
 
 def confirm(current: Path, manifest: Manifest) -> None:
@@ -253,12 +253,12 @@ def confirm(current: Path, manifest: Manifest) -> None:
     _run([sys.executable, str(current / "run"), *words], SELFTEST_SECONDS, "the new version's confirmation")
 
 
-def recover(into: Path) -> Trial | None:
+def recover(into: Path) -> Unconfirmed | None:
     """Go back from a version that has not confirmed itself, if there is one; return its trial.
 
     The caller holds the folder, so no installation is under way.
     """
-    return _went_back(into) if (into / trial.NAME).exists() else None
+    return _went_back(into) if (into / unconfirmed.NAME).exists() else None
 
 
 def recovered(into: Path) -> bool:
@@ -270,8 +270,8 @@ def recovered(into: Path) -> bool:
         return False
 
 
-def _went_back(into: Path) -> Trial | None:
-    gone = trial.go_back(into)
+def _went_back(into: Path) -> Unconfirmed | None:
+    gone = unconfirmed.go_back(into)
     if gone is not None and gone.current is not None:
         with contextlib.suppress(HistoryError):  # what runs matters more than what is written about it
             release = next((s.release for s in history.switches(into) if s.version == gone.current), 0)

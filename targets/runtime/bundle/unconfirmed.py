@@ -16,7 +16,7 @@ NAME = "trial.json"
 
 
 @dataclass(frozen=True)
-class Trial:
+class Unconfirmed:
     """The version on trial, and the names of the versions that the links had before; None: no link."""
 
     version: str
@@ -26,20 +26,20 @@ class Trial:
 
 def begin(into: Path, version: str) -> None:
     """Write down what the links are, before they change."""
-    trial = Trial(version, _target(into / "current"), _target(into / "previous"))
+    held = Unconfirmed(version, _target(into / "current"), _target(into / "previous"))
     scratch = into / f".{NAME}"
     with scratch.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(trial)))
+        file.write(json.dumps(asdict(held)))
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(into / NAME)
     _sync(into)
 
 
-def pending(into: Path) -> Trial | None:
+def pending(into: Path) -> Unconfirmed | None:
     """Return the trial that has not ended; None if there is none, or none that can be read."""
     try:
-        return Trial(**json.loads((into / NAME).read_text(encoding="utf-8")))
+        return Unconfirmed(**json.loads((into / NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
 
@@ -52,18 +52,18 @@ def end(into: Path) -> None:
     _sync(into)
 
 
-def go_back(into: Path) -> Trial | None:
+def go_back(into: Path) -> Unconfirmed | None:
     """Let the links be as they were before the trial that is pending, and end it."""
-    trial = pending(into)
-    if trial is not None:
-        for name, version in (("current", trial.current), ("previous", trial.previous)):
+    found = pending(into)
+    if found is not None:
+        for name, version in (("current", found.current), ("previous", found.previous)):
             if version is not None and (into / "versions" / version).is_dir():
                 link(into / name, version)
             else:
                 with contextlib.suppress(FileNotFoundError):
                     (into / name).unlink()
     end(into)
-    return trial
+    return found
 
 
 def link(place: Path, version: str) -> None:
