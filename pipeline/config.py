@@ -120,7 +120,7 @@ class BuildConfig(Section):
     labels: str | None = None
     """Which column of a labels.csv to use, where there are several."""
     class_order: Literal["numbers", "text"] | None = None
-    """Order of classes whose names are numbers, where the two differ: 2 before 10, or 10 before 2."""
+    """Order of classes that are numbered (2, class2), where the two differ: 2 before 10, or 10 before 2."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     weights: str | None = None

@@ -67,12 +67,20 @@ def image_input(model: onnx.ModelProto, path: Path) -> Input:
     """Return the input of a model that was read from `path`. Raises CheckpointError as `read_input` does."""
     found = _input(model)
     if found is None:
-        named = ", ".join(value.name for value in model.graph.input) or "none"
+        named = ", ".join(map(_told, model.graph.input)) or "none"
         raise CheckpointError(
             f"{path} has the inputs {named}; edgec needs a single one, an image with four dimensions in"
             " float32, float16 or uint8."
         )
     return found
+
+
+def _told(value: onnx.ValueInfoProto) -> str:
+    """An input's name, with its type where it is a tensor."""
+    tensor = value.type.tensor_type
+    kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+    sides = ", ".join(str(dim.dim_value or dim.dim_param or "?") for dim in tensor.shape.dim)
+    return f"{value.name} ({kind} [{sides}])" if value.type.HasField("tensor_type") else value.name
 
 
 def read_output(path: Path) -> Shape:
