@@ -44,7 +44,7 @@ from pipeline.stages.sample import Samples, TakeSamples, sample_size
 from pipeline.stages.study import Study, StudyFile
 from pipeline.stages.time_pictures import TimePictures
 from pipeline.stages.validate import TrainingImages, Validate
-from targets.base import BuildState, LimitsWeights
+from targets.base import BuildState, FitsPictures, LimitsWeights
 from targets.registry import find_target
 
 CHECK_IMAGES = 32
@@ -167,7 +167,8 @@ class Build(Request):
         toolchain = find_target(
             target.name
         ).fingerprint()  # without the device: all devices of a kind share one engine
-        stage = Compile(*models, target.name, toolchain, target.engine_name)
+        fitting = self.model.preprocessing if isinstance(target, FitsPictures) else None
+        stage = Compile(*models, target.name, toolchain, target.engine_name, fitting)
         return CompiledEngine(
             self._make(stage), stage.file_name, target.name, target.fingerprint(), self.device
         )

@@ -18,6 +18,7 @@ from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.layout import stored_channels
 from targets.tvm.lower_pointwise import pointwise
 from targets.tvm.lower_resize import resize
@@ -30,6 +31,7 @@ from targets.tvm.operators.results_on_grids import Clip
 from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool, Pooling
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import ConvGeometry, limits, pack_conv
+from targets.tvm.winograd_layer import WinogradLayer, pack_winograd
 
 
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
@@ -101,11 +103,17 @@ class _Lowering:
         if how.before:
             yield Step(f"{op.node}: {how.before.written}", how.before, x=x, y=place.prepared(op))
             x = place.prepared(op)
-        kernel: ConvKernel | DepthwiseKernel
-        if isinstance(how, DepthwiseLayer):
-            kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, self.isa)
-        else:
-            kernel, packed = self._dense(op, how), pack_conv(op, how, self.isa)
+        kernel: ConvKernel | DepthwiseKernel | WinogradKernel
+        match how:
+            case DepthwiseLayer():
+                kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, self.isa)
+            case WinogradLayer():
+                kernel = self._winograd(op, how)
+                packed = pack_winograd(op, kernel)
+            case ConvGeometry():
+                kernel, packed = self._dense(op, how), pack_conv(op, how, self.isa)
+            case _:
+                assert_never(how)
         yield Step(
             op.node,
             kernel,
@@ -143,6 +151,20 @@ class _Lowering:
             block=layer.block,
             limits=limits(op, op.output, op.clip),
             x=Strides(spread.row, spread.pixel) if spread else self.place.strides(op.input),
+            y=self.place.strides(op.output),
+            residual=None if op.residual is None else self.place.strides(op.residual.tensor),
+        )
+
+    def _winograd(self, op: Conv, layer: WinogradLayer) -> WinogradKernel:
+        return WinogradKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=stored_channels(op.output.channels),
+            inputs=layer.before.channels,
+            tile=layer.tile,
+            limits=limits(op, op.output, op.clip),
+            plane=layer.before.plane,
             y=self.place.strides(op.output),
             residual=None if op.residual is None else self.place.strides(op.residual.tensor),
         )
