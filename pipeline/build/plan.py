@@ -28,6 +28,7 @@ from pipeline.stages.bundle import Bundle, PackedBundle
 from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.checked_export import CheckedExport
 from pipeline.stages.choose import Choose, ChosenRecipe
+from pipeline.stages.choose_default import ChooseDefault
 from pipeline.stages.compile import Compile, CompiledEngine
 from pipeline.stages.corrupt import Corrupt
 from pipeline.stages.diagnose import Diagnose
@@ -94,10 +95,16 @@ class Build(Request):
 
     @cached_property
     def recipe(self) -> QuantRecipe:
-        """The recipe: the one of the configuration, the target's own, or with "auto" the best of several."""
+        """The recipe: the one of the configuration, or with "auto" the best of several.
+
+        Without one it is the target's own, or for a network not of our family what its operators ask for.
+        """
         name = self.config.calibration.recipe
         if self.brought is not None:
             return self.brought.recipe
+        if name is None and isinstance(self.model, ForeignModel):
+            default = ChooseDefault(self.float_model, self.target.recipe)
+            return ChosenRecipe(self._make(default)).recipe
         if name != AUTO:
             return QuantRecipe.parse(name) if name else self.target.recipe
         seconds = self.config.calibration.auto_seconds
