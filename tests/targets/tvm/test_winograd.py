@@ -9,11 +9,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from targets.tvm import winograd_layer
-from targets.tvm.integer_graph import Clip, Conv, Image, IntegerGraph, Residual, SlidingWindow, Tensor
+from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.minimal_filter import FOUR, TWO, MinimalFilter, TileFilter
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.lower import lower
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.results_on_grids import Clip, Residual
+from targets.tvm.operators.sliding_window import SlidingWindow
+from targets.tvm.tensors import Tensor
 from targets.tvm.winograd_layer import TILES, is_exact
 from tests.targets.needs import native
 from tests.targets.tvm.bit_equality import check, emulated
