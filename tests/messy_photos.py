@@ -22,7 +22,8 @@ def write_messy(folder: Path, photos: Mapping[str, Sequence[Pixels]]) -> Path:
         for number, picture in enumerate(pictures):
             suffix = FORMATS[number % len(FORMATS)]
             turned = suffix.lower() in (".jpg", ".jpeg") and number % 4 == 1
-            scaled = cv2.resize(picture, None, fx=SCALES[number % 3], fy=SCALES[number % 3])
+            scale = SCALES[number % 3]
+            scaled = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale), np.uint8)
             path = folder / label / f"IMG_{number:04} für später{suffix}"
             path.write_bytes(_encoded(scaled, suffix.lower(), turned))
             written.append(path)

@@ -20,5 +20,5 @@ def find_device(wanted: str) -> torch.device:
 def has_bf16(device: torch.device) -> bool:
     """Whether the device computes with bf16 itself."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(COMPUTE_BF16 & cpu_flags())

@@ -47,8 +47,8 @@ def suited(config: TrainConfig, model: KnownModel, images: int, classes: int) ->
 
 
 def _batch(images: int) -> int:
-    """A sixteenth of the images to 128, in powers of two: at least a dozen steps in an epoch."""
-    return min(128, max(8, 2 ** math.floor(math.log2(max(1, images) / 12))))
+    """A power of two from 16 to 128 that leaves a dozen steps in an epoch."""
+    return min(128, max(16, 1 << math.floor(math.log2(max(images, 12) / 12))))
 
 
 def _shipped_weights(model: KnownModel) -> Path | None:

@@ -26,7 +26,7 @@ def test_every_number_of_images_has_settings_that_can_be_used(images: int) -> No
         assert TrainConfig.model_validate(made.model_dump()) == made
         steps = made.epochs * max(1, images // made.batch_size)
         assert 10 <= steps <= 20_000
-        assert made.batch_size <= max(8, images)
+        assert made.batch_size <= max(16, images)
 
 
 def test_many_images_are_trained_on_as_before() -> None:
