@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import print_table
+from pipeline.cli.console import print_table, say_json
 
 
 def doctor(
@@ -54,7 +54,7 @@ def doctor(
 
     found = findings(out or Path("out"))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found]))
+        say_json(json.dumps([asdict(finding) for finding in found]))
     else:
         _print([(one.fine, one.what, one.found, one.advice) for one in found])
     if any(finding.fine is False for finding in found):
@@ -68,7 +68,7 @@ def _board(device: str, as_json: bool) -> None:
 
     found = check_board(SshDevice(find_device(device)))
     if as_json:
-        typer.echo(json.dumps([finding._asdict() for finding in found]))
+        say_json(json.dumps([finding._asdict() for finding in found]))
     else:
         _print([(one.fine, one.what, one.found, one.command) for one in found])
     if any(finding.fine is False for finding in found):

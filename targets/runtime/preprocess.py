@@ -10,8 +10,9 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
-# A tiny file can declare a picture that fills the memory. OpenCV reads its limit once, when it loads.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
+from .device_limits import PIXELS
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS))  # OpenCV reads it once, when it loads
 
 import cv2
 import numpy as np
@@ -55,9 +56,9 @@ def decode(encoded: bytes, channels: int) -> Image:
     if image is None:
         raise ImageError("not a picture that OpenCV can decode" if encoded else "the file is empty")
     pixels = np.asarray(image, np.uint8)
-    return (
-        pixels[:, :, None] if channels == 1 else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-    )
+    if channels == 1:
+        return pixels[:, :, None]
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)  # in place
 
 
 @dataclass(frozen=True)

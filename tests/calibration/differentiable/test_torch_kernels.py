@@ -243,7 +243,7 @@ def test_moved_values() -> None:
 @pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
 def test_padded_images(mode: str) -> None:
     given = {"x": _values((2, 3, 4, 5)), "pads": np.array([0, 0, 1, 2, 0, 0, 0, 3])}
-    check("Pad", given | ({"value": np.array(1.5, np.float32)} if mode == "constant" else {}), mode=mode)  # type: ignore[dict-item]
+    check("Pad", given | ({"value": np.array(1.5, np.float32)} if mode == "constant" else {}), mode=mode)
 
 
 @pytest.mark.parametrize("coordinates", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"])

@@ -1,5 +1,6 @@
 """The compiled resize gives the bytes that NumPy and OpenCV give."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -115,7 +116,11 @@ def test_it_is_compiled_once_and_not_where_nothing_can_be_written(tmp_path: Path
     for cache, found in ((tmp_path / "cache", "True"), (blocked, "False")):
         ran = subprocess.run(
             [sys.executable, "-c", CODE, root],
-            env={"XDG_CACHE_HOME": str(cache), "PATH": "/usr/bin:/bin"},
+            env={
+                "XDG_CACHE_HOME": str(cache),
+                "ZIG_GLOBAL_CACHE_DIR": os.environ["ZIG_GLOBAL_CACHE_DIR"],
+                "PATH": "/usr/bin:/bin",
+            },
             capture_output=True,
             text=True,
             check=True,

@@ -33,7 +33,7 @@ def free_the_batch(model: onnx.ModelProto) -> None:
             elif node.op_type in ELEMENTWISE and images > 1:
                 _free_constants(model, node, constants, images)
             elif node.op_type == "Expand" and node.input[1] in constants:
-                _free_expand(model, node, constants)
+                _free_expand(model, node, constants, images)
             elif node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
                 _free_resize(model, node, known)
     for value in [*model.graph.input, *model.graph.output]:
@@ -80,11 +80,11 @@ def _free_constants(
 
 
 def _free_expand(
-    model: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
+    model: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], images: int
 ) -> None:
-    """Write 1 for the first dimension: Expand then keeps the tensor's own."""
+    """Write 1 for the first dimension, where it is that of the images: Expand then keeps the tensor's own."""
     shape = numpy_helper.to_array(constants[node.input[1]]).copy()
-    if shape.size:
+    if shape.size > 1 and shape[0] == images:
         shape[0] = 1
         node.input[1] = add_constant(model, f"{node.output[0]}/shape", shape)
 
