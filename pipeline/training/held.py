@@ -13,7 +13,7 @@ HELD_LIMIT = 8 * 2**30
 """The most bytes of decoded training images."""
 
 
-class Damaged:
+class DamagedPictures:
     """Counts the damaged pictures of a role that is decoded in parts."""
 
     def __init__(self, role: Split) -> None:
@@ -28,7 +28,7 @@ class Damaged:
 
 
 def held_in_memory(
-    split: Split, model: Model, progress: Progress, damaged: Damaged | None = None
+    split: Split, model: Model, progress: Progress, damaged: DamagedPictures | None = None
 ) -> tuple[Tensor, Tensor]:
     """Decode a whole split: uint8 [N, H, W, C], int64 [N]. Raises DataError if that is too large."""
     size = len(split) * int(np.prod(model.input_shape))
@@ -37,7 +37,7 @@ def held_in_memory(
             f"{len(split)} training images of {model.name} take {size / 2**30:.1f} GiB decoded; at most"
             f" {HELD_LIMIT / 2**30:.0f} GiB are held. Train on fewer, or elsewhere, and bring the checkpoint."
         )
-    damaged = damaged or Damaged(split)
+    damaged = damaged or DamagedPictures(split)
     images = torch.empty((len(split), *model.input_shape), dtype=torch.uint8)
     labels = torch.empty(len(split), dtype=torch.int64)
     held = 0

@@ -15,7 +15,7 @@ from pipeline.models.zoo import find_model
 from pipeline.progress import Progress, Silent
 from pipeline.training.curves_page import render
 from pipeline.training.failure import nothing_learned, refuse_divergence
-from pipeline.training.held import Damaged, held_in_memory
+from pipeline.training.held import DamagedPictures, held_in_memory
 from pipeline.training.judge import Judgement, judge
 from pipeline.training.optimise import class_weights
 from pipeline.training.precision import find_device, has_bf16
@@ -53,7 +53,7 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
     dataset = in_order(open_dataset(location, config.labels), config.class_order)
     classes = model.classes_for(len(dataset.classes))
     whole = dataset.split("train")
-    damaged = Damaged(whole)
+    damaged = DamagedPictures(whole)
     split, watch = learned_and_watched(config, dataset, model, damaged)
     fitting = suited(config, model, len(split), classes)
     config = fitting.config
