@@ -1,4 +1,4 @@
-"""Chooses an instruction set's inner step, its step of depthwise convolutions, and its products of words."""
+"""Chooses the inner step of an instruction set, and those of its depthwise and Winograd convolutions."""
 
 from typing import assert_never
 
@@ -43,7 +43,7 @@ def tap_step(isa: Isa, channels: int) -> TapStep:
 
 
 def word_products(isa: Isa) -> WordProducts | None:
-    """How an instruction set multiplies words; None where products of bytes are faster."""
+    """How an instruction set does it; None where products of bytes are faster."""
     match isa.dot:
         case DotInstruction.VPMADDWD:
             return PairProducts(isa.lanes)
