@@ -5,12 +5,12 @@ What `inner_step` does for bytes, for operands that are int16 already and sums m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Protocol
 
 from tvm import tirx
 
-from targets.tvm.isa import DotInstruction, Isa
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
+from targets.tvm.kernels.x86 import multiply_words
 
 BLOCK = 16
 """Output channels that are computed together; stored channels are a multiple of it."""
@@ -64,8 +64,8 @@ class PairProducts:
 
     @property
     def places(self) -> int:
-        """Two vectors of weights, one of activations and a product need registers too."""
-        return 6
+        """Weights, one vector of activations and a product need registers too."""
+        return {4: 2, 8: 6, 16: 14}[self.lanes]
 
     @property
     def cost(self) -> float:
@@ -88,7 +88,7 @@ class PairProducts:
                 activation = k.let(tirx.reinterpret(f"int16x{words}", splat(both, self.lanes)))
                 for n in range(vectors):
                     index = place * vectors + n
-                    product = k.call(f"int32x{self.lanes}", "llvm.x86.avx2.pmadd.wd", activation, loaded[n])
+                    product = multiply_words(k, self.lanes, activation, loaded[n])
                     k.store(
                         acc, index, k.load(acc, index) + tirx.reinterpret(f"uint32x{self.lanes}", product)
                     )
@@ -119,16 +119,3 @@ class LaneProducts:
                     index = place * len(fours) + n
                     product = k.call("int32x4", "llvm.aarch64.neon.smull.v4i32", four, one)
                     k.store(acc, index, k.load(acc, index) + tirx.reinterpret("uint32x4", product))
-
-
-def word_products(isa: Isa) -> WordProducts | None:
-    """How an instruction set does it; None where products of bytes are faster."""
-    match isa.dot:
-        case DotInstruction.VPMADDWD:
-            return PairProducts(isa.lanes)
-        case DotInstruction.SMULL:
-            return LaneProducts()
-        case DotInstruction.VPDPBUSD | DotInstruction.SDOT | DotInstruction.SMMLA:
-            return None
-        case _:
-            assert_never(isa.dot)
