@@ -104,7 +104,7 @@ class ForeignModel(Model):
     @property
     def is_quantised(self) -> bool:
         """Return whether the file quantises its activations. Raises CheckpointError if it cannot be read."""
-        from pipeline.models.foreign.quantised.read_quantised import is_quantised_file
+        from pipeline.models.foreign.quantised.quantised_file import is_quantised_file
 
         return is_quantised_file(self.path)
 
