@@ -17,7 +17,11 @@ from pipeline.models.foreign.ending import FUNCTIONS, Ending, ending
 from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
 from pipeline.models.foreign.normal_form.explicit_padding import write_padding_down
 from pipeline.models.foreign.normal_form.free_batch import free_the_batch
-from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
+from pipeline.models.foreign.normal_form.known_shapes import (
+    fix_the_size,
+    write_computed_shapes,
+    write_what_the_size_decides,
+)
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
 from pipeline.models.foreign.normal_form.read_normal import read_normal
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
@@ -79,6 +83,7 @@ def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str
     fix_the_size(model, source.layout, source.input_shape)
     with refusals(source.path):
         free_the_batch(model)
+        write_what_the_size_decides(model, whole_numbers=True)
         write_computed_shapes(model)
         write_padding_down(model)
     probabilities = _drop_rounding_of_functions(model)
