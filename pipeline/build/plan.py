@@ -13,6 +13,7 @@ from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
 from pipeline.config import BuildConfig, recorded
 from pipeline.data.open import training_digest
+from pipeline.data.split import ShownNames
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
@@ -181,6 +182,7 @@ class Build(Request):
                     float_model=self.float_model,
                     engine=self.engine,
                     images=self.seen(self.evaluation),
+                    names=ShownNames(self.evaluation),
                     training=TrainingImages(self.dataset, training_digest(self.dataset, self.digests)),
                     task=self.model.task,
                 )
@@ -317,6 +319,7 @@ class Build(Request):
             threads=self.config.latency.threads,
             limits=self.limits,
             evaluation=self.evaluation,
+            names=ShownNames(self.evaluation),
             preprocessing=self.model.preprocessing,
             calibration=self.calibration,
             checkpoint=self.checkpoint,

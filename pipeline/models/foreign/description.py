@@ -139,8 +139,14 @@ class ForeignModel(Model):
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 over what decides the arithmetic, apart from the weights."""
-        described = [self.layout, self.preprocessing, self.mean, self.std, self.task, self.output]
+        """Return the SHA-256 over what decides the arithmetic, apart from the weights, and the file's name.
+
+        Stages write the name into what they tell: a file that was renamed is called by its new name.
+        """
+        described = [
+            *(self.path.name, self.layout, self.preprocessing),
+            *(self.mean, self.std, self.task, self.output),
+        ]
         return value_digest(described if self.colors == "RGB" else [*described, self.colors])
 
     def classes_for(self, found: int) -> int:
