@@ -12,7 +12,7 @@ MOST = {
     "A toolchain": 2,
     "An observer of ranges": 2,
     "A correction of recipes": 2,
-    "An operator of the integer compiler": 5,
+    "An operator of the integer compiler": 4,
     "An instruction set": 4,
     "A section of the report": 4,
     "An option of all commands that build": 3,

@@ -8,22 +8,14 @@ from numpy.typing import NDArray
 
 from targets.tvm.arena import Lifetime, plan
 from targets.tvm.depthwise_layer import DepthwiseLayer, depthwise_layer
-from targets.tvm.integer_graph import (
-    Clip,
-    Conv,
-    Dense,
-    IntegerGraph,
-    Island,
-    Operator,
-    Residual,
-    Tensor,
-    inputs,
-    outputs,
-)
+from targets.tvm.integer_graph import IntegerGraph, Island, Operator, outputs
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout, layouts
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.program import Fill
+from targets.tvm.tensors import Dense, Tensor
 from targets.tvm.weights import Blob, ConvGeometry, conv_geometry, dense_waste, parameters
 
 _FLOAT = 4  # bytes of a float32
@@ -116,7 +108,7 @@ def _lifetimes(
     graph: IntegerGraph, found: dict[str, Layout], convolutions: dict[str, ConvGeometry | DepthwiseLayer]
 ) -> Iterator[Lifetime]:
     """Return lifetimes: from the operator that writes a tensor to the last that reads it, or one more."""
-    last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in inputs(op)}
+    last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in op.inputs}
     last[graph.logits.name] = len(graph.operators)
     for i, op in enumerate(graph.operators):
         for tensor in outputs(op):

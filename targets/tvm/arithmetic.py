@@ -8,7 +8,8 @@ import numpy as np
 from targets.errors import NoIntegerForm
 from targets.tvm.channelwise import with_constant
 from targets.tvm.convert import copied
-from targets.tvm.integer_graph import Multiply, Operator
+from targets.tvm.integer_graph import Operator
+from targets.tvm.operators.element_by_element import Multiply
 from targets.tvm.values import Attributes, Epilogue, Pending, Quantized, Reader, Value
 
 

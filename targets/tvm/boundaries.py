@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from targets.errors import EngineError, NoIntegerForm
 from targets.tvm import convert
 from targets.tvm.bounded_read import attributes, label
-from targets.tvm.integer_graph import Image, Quantise, Residual, Tensor
+from targets.tvm.integer_graph import Image
 from targets.tvm.islands import GrowingGraph
+from targets.tvm.operators.float_boundary import Quantise
+from targets.tvm.operators.results_on_grids import Residual
+from targets.tvm.tensors import Tensor
 from targets.tvm.values import (
     Constant,
     Epilogue,

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
 from targets.tvm.convert import copied
-from targets.tvm.integer_graph import Operator, Rectify
+from targets.tvm.integer_graph import Operator
+from targets.tvm.operators.element_by_element import Rectify
 from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, Value
 
 Doubles = NDArray[np.float64]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.integer_graph import Conv
 from targets.tvm.isa import Isa
+from targets.tvm.operators.convolution import Conv
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
-from targets.tvm.integer_graph import (
-    Add,
-    Assemble,
-    Conv,
-    Operator,
-    Piece,
-    Tensor,
-)
+from targets.tvm.integer_graph import Operator
+from targets.tvm.operators.assembling import Assemble, Piece
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Add
+from targets.tvm.tensors import Tensor
 from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, Value, Weights
 from targets.tvm.windows import window
 

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
-from targets.tvm.integer_graph import Conv
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.depthwise import TapBlock, TapWindow, choose_block, chunks, window_plan
 from targets.tvm.kernels.dot import tap_step
@@ -14,6 +13,7 @@ from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.kernels.tap_plan import NO_TAP
 from targets.tvm.kernels.tap_step import register_order
 from targets.tvm.layout import Layout, stored_channels
+from targets.tvm.operators.convolution import Conv
 from targets.tvm.tile import cut
 
 _MOST_INPUTS = 8

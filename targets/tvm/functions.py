@@ -15,7 +15,9 @@ from onnx.reference import ReferenceEvaluator
 from calibration.pointwise import FUNCTIONS, TRANSCENDENTAL
 from targets.errors import EngineError
 from targets.tvm.bounded_read import label
-from targets.tvm.integer_graph import Bytes, Floats, Lookup, Operator
+from targets.tvm.integer_graph import Operator
+from targets.tvm.operators.element_by_element import Lookup
+from targets.tvm.tensors import Bytes, Floats
 from targets.tvm.values import Constant, Epilogue, Function, Pending, Quantized, Value
 
 

@@ -13,16 +13,11 @@ from targets.errors import EngineError, NoIntegerForm
 from targets.tvm import arithmetic, channelwise, convert, functions, joins, pools, resizes
 from targets.tvm.boundaries import BOUNDARIES, Boundaries, no_integer_form
 from targets.tvm.bounded_read import array, attributes, fold, label, read_model
-from targets.tvm.integer_graph import (
-    Conv,
-    Dense,
-    Dequantise,
-    Image,
-    IntegerGraph,
-    Island,
-    Tensor,
-)
+from targets.tvm.integer_graph import Image, IntegerGraph, Island
 from targets.tvm.islands import GrowingGraph, Shapes
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.float_boundary import Dequantise
+from targets.tvm.tensors import Dense, Tensor
 from targets.tvm.values import Constant, Pending, Quantized, Raw, Real, SameGrid, Value, Weights
 
 Array = NDArray[Any]

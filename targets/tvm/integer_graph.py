@@ -1,7 +1,7 @@
 """The integer graph: an exact definition of what the engine computes.
 
 Every activation is a uint8 on a per-tensor grid `real = scale * (q - zero_point)` (an int8 tensor of the Q/DQ
-graph is stored 128 higher). The arithmetic of each operator is the numeric contract:
+graph is stored 128 higher). The arithmetic of each operator in `operators/` is the numeric contract:
 
     acc = sum((x - zx) * w) + bias                                        int32, exact
     y   = clip(rne(float32(acc) * m) + zy)                                without residual
@@ -15,79 +15,16 @@ of float32 operators between `Dequantise` and `Quantise`; `targets.tvm.floats` s
 from collections import Counter
 from dataclasses import dataclass
 from math import prod
-from typing import assert_never
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
-Int8s = NDArray[np.int8]
-Int32s = NDArray[np.int32]
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An activation [height, width, channels] of uint8. `zero_point` is per channel only for the image."""
-
-    name: str
-    height: int
-    width: int
-    channels: int
-    zero_point: tuple[int, ...]
-
-    @property
-    def zero(self) -> int:
-        """The zero point of a per-tensor grid."""
-        if len(self.zero_point) != 1:
-            raise ValueError(f"{self.name} has a zero point per channel")
-        return self.zero_point[0]
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A tensor of an island: contiguous, in ONNX's shape and order, the batch (always 1) included."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return prod(self.shape) * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True)
-class SlidingWindow:
-    """A sliding window: kernel size, stride, zero padding at the start, dilation; each (rows, columns)."""
-
-    kernel: tuple[int, int] = (1, 1)
-    stride: tuple[int, int] = (1, 1)
-    pad: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-
-    def reach(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of the padded input that `height` x `width` outputs read."""
-        (kh, kw), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
-        return (height - 1) * sh + (kh - 1) * dh + 1, (width - 1) * sw + (kw - 1) * dw + 1
-
-
-@dataclass(frozen=True)
-class Clip:
-    """The range of the stored result. ReLU is `low` at the zero point."""
-
-    low: int = 0
-    high: int = 255
-
-
-@dataclass(frozen=True)
-class Residual:
-    """A second addend, on its own grid."""
-
-    tensor: Tensor
-    multiplier: float
+from targets.tvm.operators.assembling import Assemble
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Pointwise
+from targets.tvm.operators.float_boundary import Dequantise, Quantise
+from targets.tvm.operators.resizing import Resize
+from targets.tvm.operators.window_pooling import Pooling
+from targets.tvm.tensors import Dense, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,187 +33,10 @@ class Image:
 
     output: Tensor
 
-
-@dataclass(frozen=True, eq=False)
-class Conv:
-    """Convolution, also grouped, depthwise and fully connected. weight [K, C / groups, R, S]."""
-
-    node: str
-    input: Tensor
-    output: Tensor
-    weight: Int8s
-    bias: Int32s
-    multiplier: Floats
-    window: SlidingWindow
-    groups: int = 1
-    residual: Residual | None = None
-    clip: Clip = Clip()
-    real: bool = False
-    """The result is float32(acc) * m, in float32; output has no grid."""
-
-
-@dataclass(frozen=True, eq=False)
-class MaxPool:
-    """Largest value in each window; padding never wins. The grid does not change."""
-
-    node: str
-    input: Tensor
-    output: Tensor
-    window: SlidingWindow
-
-
-@dataclass(frozen=True, eq=False)
-class AveragePool:
-    """acc is the sum of x - zx over the n cells of a window inside the image; m is multipliers[n - 1]."""
-
-    node: str
-    input: Tensor
-    output: Tensor
-    window: SlidingWindow
-    multipliers: Floats
-    clip: Clip = Clip()
-
-
-@dataclass(frozen=True, eq=False)
-class Add:
-    """acc = x - zx, and a residual."""
-
-    node: str
-    input: Tensor
-    output: Tensor
-    multiplier: float
-    residual: Residual
-    clip: Clip = Clip()
-
-
-@dataclass(frozen=True, eq=False)
-class Multiply:
-    """acc = (x - zx) * (r - zr). The factor r has x's shape, or is one pixel that all are multiplied by."""
-
-    node: str
-    input: Tensor
-    factor: Tensor
-    output: Tensor
-    multiplier: float
-    clip: Clip = Clip()
-
-
-@dataclass(frozen=True, eq=False)
-class Rectify:
-    """PRelu: acc = x - zx, and the multiplier is m where acc is 0 or above, else slope[k] of the channel."""
-
-    node: str
-    input: Tensor
-    output: Tensor
-    multiplier: float
-    slopes: Floats
-    clip: Clip = Clip()
-
-
-@dataclass(frozen=True, eq=False)
-class Lookup:
-    """y = table[x], uint8 [256]: any function of one number, rounded when the engine is built."""
-
-    node: str
-    input: Tensor
-    output: Tensor
-    table: Bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Neighbours:
-    """Between which two rows (or columns) of the input each of the output is. Shares are in parts."""
-
-    first: Int32s
-    second: Int32s
-    share: Int32s
-    parts: int
-
-
-@dataclass(frozen=True, eq=False)
-class Nearest:
-    """The pixel in these rows and columns of the input. The grid does not change."""
-
-    node: str
-    input: Tensor
-    output: Tensor
-    rows: Int32s
-    columns: Int32s
-
-
-@dataclass(frozen=True, eq=False)
-class PixelShuffle:
-    """Channels become pixels: block x block of them from each pixel of the input. The grid does not change.
-
-    y[r * block + a, c * block + b, k] = x[r, c, channel], which is (a * block + b) * K + k, or with
-    `channels_first` k * block^2 + a * block + b.
-    """
-
-    node: str
-    input: Tensor
-    output: Tensor
-    block: int
-    channels_first: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Interpolate:
-    """acc = sum of the four pixels' x - zx, times their shares in rows and columns: below 2**24."""
-
-    node: str
-    input: Tensor
-    output: Tensor
-    rows: Neighbours
-    columns: Neighbours
-    multiplier: float
-    clip: Clip = Clip()
-
-
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """A factor and an addend for each channel, in steps of the output's grid."""
-
-    multiplier: Floats
-    offset: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Where a tensor goes in a larger one: every `stride`-th row and column, from channel `channel` on.
-
-    With `affine` the value is fma(float32(x - zx), m[k], offset[k]), and `multiplier` is not used.
-    """
-
-    tensor: Tensor
-    multiplier: float
-    channel: int
-    stride: tuple[int, int] = (1, 1)
-    affine: Affine | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Assemble:
-    """Concatenation, strided slices, zero channels and requantisation: acc = x - zx. Elsewhere y is zy."""
-
-    node: str
-    output: Tensor
-    pieces: tuple[Piece, ...]
-    clip: Clip = Clip()
-
-
-@dataclass(frozen=True, eq=False)
-class Dequantise:
-    """float32(x - zx) * scale, channels first; of a `real` input the numbers as they are.
-
-    With `block` above 1, channels become pixels on the way, as in PixelShuffle.
-    """
-
-    node: str
-    input: Tensor
-    output: Dense
-    scale: float
-    real: bool = False
-    block: int = 1
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """None: it is given."""
+        return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,24 +52,10 @@ class Island:
     model: onnx.ModelProto
 
 
-@dataclass(frozen=True, eq=False)
-class Quantise:
-    """clip(rne(x / scale) + zy), from [1, C, H, W] or [1, C]."""
-
-    node: str
-    input: Dense
-    output: Tensor
-    scale: float
-
-
-Pointwise = Add | Multiply | Rectify | Lookup
-"""Operators that go over tensors of one size, number by number."""
-Resize = Nearest | Interpolate | PixelShuffle
-"""Operators that make a map larger or smaller."""
-Computed = Conv | MaxPool | AveragePool | Pointwise | Resize | Assemble | Dequantise | Quantise
+Computed = Conv | Pooling | Pointwise | Resize | Assemble | Dequantise | Quantise
 """Operators that compute one tensor."""
 Operator = Image | Island | Computed
-"""All of them. Each match over them ends in assert_never, so mypy names every file that lacks a new one."""
+"""All of them. Lowering ends in assert_never, so mypy names every file that lacks a new one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,39 +93,6 @@ class IntegerGraph:
             for op in self.operators
             if isinstance(op, Conv)
         )
-
-
-def inputs(op: Operator) -> tuple[Tensor | Dense, ...]:
-    """The tensors that `op` reads."""
-    found: tuple[Tensor | Dense, ...] = ()
-    match op:
-        case Image():
-            pass
-        case Conv():
-            found = (op.input,) if op.residual is None else (op.input, op.residual.tensor)
-        case Add():
-            found = (op.input, op.residual.tensor)
-        case Multiply():
-            found = (op.input, op.factor)
-        case Assemble():
-            found = tuple(piece.tensor for piece in op.pieces)
-        case Island():
-            found = op.inputs
-        case (
-            MaxPool()
-            | AveragePool()
-            | Rectify()
-            | Lookup()
-            | Nearest()
-            | Interpolate()
-            | PixelShuffle()
-            | Dequantise()
-            | Quantise()
-        ):
-            found = (op.input,)
-        case _:
-            assert_never(op)
-    return found
 
 
 def outputs(op: Operator) -> tuple[Tensor | Dense, ...]:

@@ -10,7 +10,8 @@ from onnx import helper, numpy_helper
 
 from targets.errors import EngineError
 from targets.tvm.bounded_read import array, fold, label
-from targets.tvm.integer_graph import Dense, Island, Operator, Tensor, inputs
+from targets.tvm.integer_graph import Island, Operator
+from targets.tvm.tensors import Dense, Tensor
 
 _LARGEST = 1 << 26
 """The most elements of a tensor; more means a damaged or hostile shape."""
@@ -111,7 +112,7 @@ class GrowingGraph:
 
     def append(self, operator: Operator) -> None:
         """Add an operator; the open island is complete if it reads from there."""
-        if self._open is not None and any(t.name in self._open.writes for t in inputs(operator)):
+        if self._open is not None and any(t.name in self._open.writes for t in operator.inputs):
             self._open = None
         # Before the island that is still open: it reads nothing that comes later.
         at = len(self.operators) - (self._open is not None)
@@ -133,7 +134,7 @@ class GrowingGraph:
         """All operators, each island with those results that something outside of it reads."""
         wanted = {logits.name}
         for op in self.operators:
-            wanted |= {t.name for t in (op.reads.values() if isinstance(op, Draft) else inputs(op))}
+            wanted |= {t.name for t in (op.reads.values() if isinstance(op, Draft) else op.inputs)}
         return tuple(op.finish(wanted, model) if isinstance(op, Draft) else op for op in self.operators)
 
 

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
 from targets.tvm.convert import quantized
-from targets.tvm.integer_graph import Assemble, Operator, Piece, Tensor
+from targets.tvm.integer_graph import Operator
+from targets.tvm.operators.assembling import Assemble, Piece
+from targets.tvm.tensors import Tensor
 from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, SameGrid, Value
 
 

@@ -5,8 +5,10 @@ Rows share their padding: the pixels to the right of one row are those to the le
 
 from dataclasses import dataclass
 
-from targets.tvm.integer_graph import Conv, IntegerGraph, Tensor, outputs
+from targets.tvm.integer_graph import IntegerGraph, outputs
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.tensors import Tensor
 
 CHANNEL_ALIGNMENT = 16
 """The number of stored channels is a multiple of this, except for the image; padding channels are unused."""

@@ -9,27 +9,7 @@ from targets.errors import EngineError
 from targets.tvm.addresses import Addresses
 from targets.tvm.depthwise_layer import DepthwiseLayer, pack_depthwise
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
-from targets.tvm.integer_graph import (
-    Add,
-    Assemble,
-    AveragePool,
-    Clip,
-    Conv,
-    Dequantise,
-    Image,
-    IntegerGraph,
-    Interpolate,
-    Island,
-    Lookup,
-    MaxPool,
-    Multiply,
-    Nearest,
-    Operator,
-    Piece,
-    PixelShuffle,
-    Quantise,
-    Rectify,
-)
+from targets.tvm.integer_graph import Image, IntegerGraph, Island, Operator
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
@@ -40,6 +20,13 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import stored_channels
 from targets.tvm.lower_pointwise import pointwise
 from targets.tvm.lower_resize import resize
+from targets.tvm.operators.assembling import Assemble, Piece
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Pointwise
+from targets.tvm.operators.float_boundary import Dequantise, Quantise
+from targets.tvm.operators.resizing import Resize
+from targets.tvm.operators.results_on_grids import Clip
+from targets.tvm.operators.window_pooling import AveragePool, MaxPool, Pooling
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import ConvGeometry, limits, pack_conv
 
@@ -71,27 +58,26 @@ class _Lowering:
         self.floats: dict[str, Any] = {}
 
     def steps(self, op: Operator) -> Iterator[Step]:
-        match op:
-            case Image():
-                yield self._image(op)
-            case Conv():
-                yield from self._conv(op)
-            case MaxPool() | AveragePool():
-                yield self._pooling(op)
-            case Add() | Multiply() | Rectify() | Lookup():
-                yield pointwise(op, self.place)
-            case Nearest() | Interpolate() | PixelShuffle():
-                yield resize(op, self.place)
-            case Assemble():
-                yield from self._assemble(op)
-            case Dequantise():
-                yield self._dequantise(op)
-            case Island():
-                yield from self._island(op)
-            case Quantise():
-                yield self._quantise(op)
-            case _:
-                assert_never(op)
+        if isinstance(op, Image):
+            yield self._image(op)
+        elif isinstance(op, Conv):
+            yield from self._conv(op)
+        elif isinstance(op, Pooling):
+            yield self._pooling(op)
+        elif isinstance(op, Pointwise):
+            yield pointwise(op, self.place)
+        elif isinstance(op, Resize):
+            yield resize(op, self.place)
+        elif isinstance(op, Assemble):
+            yield from self._assemble(op)
+        elif isinstance(op, Dequantise):
+            yield self._dequantise(op)
+        elif isinstance(op, Island):
+            yield from self._island(op)
+        elif isinstance(op, Quantise):
+            yield self._quantise(op)
+        else:
+            assert_never(op)
 
     def _image(self, op: Image) -> Step:
         t, place = op.output, self.place
@@ -160,7 +146,7 @@ class _Lowering:
             residual=None if op.residual is None else self.place.strides(op.residual.tensor),
         )
 
-    def _pool(self, kind: type[PoolKernel], op: MaxPool | AveragePool) -> PoolKernel:
+    def _pool(self, kind: type[PoolKernel], op: Pooling) -> PoolKernel:
         return kind(
             isa=self.isa,
             height=op.output.height,
@@ -172,8 +158,14 @@ class _Lowering:
             y=self.place.strides(op.output),
         )
 
-    def _pooling(self, op: MaxPool | AveragePool) -> Step:
-        return self._max_pool(op) if isinstance(op, MaxPool) else self._average_pool(op)
+    def _pooling(self, op: Pooling) -> Step:
+        match op:
+            case MaxPool():
+                return self._max_pool(op)
+            case AveragePool():
+                return self._average_pool(op)
+            case _:
+                assert_never(op)
 
     def _max_pool(self, op: MaxPool) -> Step:
         kernel = self._pool(MaxPoolKernel, op)

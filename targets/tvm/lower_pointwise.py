@@ -5,12 +5,13 @@ from typing import assert_never
 import numpy as np
 
 from targets.tvm.addresses import Addresses
-from targets.tvm.integer_graph import Add, Clip, Lookup, Multiply, Pointwise, Rectify, Residual
 from targets.tvm.kernels.lookup import LookupKernel
 from targets.tvm.kernels.rectify import RectifyKernel
 from targets.tvm.kernels.requantise import ResultRange
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.two_operands import AddKernel, MultiplyKernel
+from targets.tvm.operators.element_by_element import Add, Lookup, Multiply, Pointwise, Rectify
+from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.program import Step
 from targets.tvm.weights import limits
 

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.addresses import Addresses
-from targets.tvm.integer_graph import Clip, Int32s, Interpolate, Nearest, Neighbours, PixelShuffle, Resize
 from targets.tvm.kernels.requantise import ResultRange
 from targets.tvm.kernels.resampling import InterpolateKernel, NearestKernel, PixelShuffleKernel
+from targets.tvm.operators.resizing import Interpolate, Nearest, Neighbours, PixelShuffle, Resize
+from targets.tvm.operators.results_on_grids import Clip
 from targets.tvm.program import Step
+from targets.tvm.tensors import Int32s
 
 
 def resize(op: Resize, place: Addresses) -> Step:

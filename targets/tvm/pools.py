@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 from targets.errors import NoIntegerForm
 from targets.tvm.convert import quantized
-from targets.tvm.integer_graph import AveragePool, Floats, MaxPool, Operator, SlidingWindow, Tensor
+from targets.tvm.integer_graph import Operator
+from targets.tvm.operators.sliding_window import SlidingWindow
+from targets.tvm.operators.window_pooling import AveragePool, MaxPool
+from targets.tvm.tensors import Floats, Tensor
 from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, SameGrid, Value
 from targets.tvm.windows import window
 

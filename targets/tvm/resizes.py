@@ -7,7 +7,9 @@ import numpy as np
 from targets.errors import EngineError, NoIntegerForm
 from targets.tvm import sampling
 from targets.tvm.convert import quantized
-from targets.tvm.integer_graph import Int32s, Interpolate, Nearest, Operator, PixelShuffle, Tensor
+from targets.tvm.integer_graph import Operator
+from targets.tvm.operators.resizing import Interpolate, Nearest, PixelShuffle
+from targets.tvm.tensors import Int32s, Tensor
 from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, SameGrid, Value
 
 _LARGEST_SIDE = 1 << 14

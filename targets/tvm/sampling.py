@@ -6,7 +6,8 @@ from fractions import Fraction
 import numpy as np
 
 from targets.errors import NoIntegerForm
-from targets.tvm.integer_graph import Floats, Int32s, Neighbours
+from targets.tvm.operators.resizing import Neighbours
+from targets.tvm.tensors import Floats, Int32s
 
 _LARGEST_PARTS = 1 << 10
 """Shares with a larger denominator have no integer form."""

@@ -9,19 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import NoIntegerForm
-from targets.tvm.integer_graph import (
-    Affine,
-    Assemble,
-    Clip,
-    Conv,
-    Dense,
-    MaxPool,
-    Nearest,
-    Operator,
-    PixelShuffle,
-    Residual,
-    Tensor,
-)
+from targets.tvm.integer_graph import Operator
+from targets.tvm.operators.assembling import Affine, Assemble
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.resizing import Nearest, PixelShuffle
+from targets.tvm.operators.results_on_grids import Clip, Residual
+from targets.tvm.operators.window_pooling import MaxPool
+from targets.tvm.tensors import Dense, Tensor
 
 
 @dataclass(frozen=True, eq=False)

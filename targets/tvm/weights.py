@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
-from targets.tvm.integer_graph import Add, Clip, Conv, Piece, Tensor
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.gather import Gather, worth_gathering
@@ -18,7 +17,12 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.widen import WidenKernel, widen
 from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.layout import Layout, stored_channels
+from targets.tvm.operators.assembling import Piece
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Add
+from targets.tvm.operators.results_on_grids import Clip
 from targets.tvm.schedule import choose, reading_order
+from targets.tvm.tensors import Tensor
 from targets.tvm.tile import ConvShape, Tile
 
 _ALIGNMENT = 64

@@ -3,7 +3,7 @@
 from typing import Any
 
 from targets.errors import EngineError
-from targets.tvm.integer_graph import SlidingWindow
+from targets.tvm.operators.sliding_window import SlidingWindow
 
 _LARGEST_SIDE = 1 << 14
 

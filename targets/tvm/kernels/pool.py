@@ -5,11 +5,11 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.integer_graph import SlidingWindow
 from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index, splat
 from targets.tvm.kernels.requantise import Requantise
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.operators.sliding_window import SlidingWindow
 
 _WRITTEN_OUT = 49
 """As many cells of a window are compared without a loop."""

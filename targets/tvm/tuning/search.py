@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from targets.tvm import schedule
-from targets.tvm.integer_graph import Conv, IntegerGraph
+from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.dot import inner_step
 from targets.tvm.layout import layouts
 from targets.tvm.lower import lower
+from targets.tvm.operators.convolution import Conv
 from targets.tvm.tile import ConvShape, Tile
 from targets.tvm.tuning.assembly import dots, dots_a_cycle, inner_loops, spills
 from targets.tvm.tuning.cost import Cost

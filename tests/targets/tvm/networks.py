@@ -6,30 +6,15 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from targets.tvm.integer_graph import (
-    Add,
-    Affine,
-    Assemble,
-    AveragePool,
-    Clip,
-    Conv,
-    Image,
-    IntegerGraph,
-    Interpolate,
-    Lookup,
-    MaxPool,
-    Multiply,
-    Nearest,
-    Neighbours,
-    Piece,
-    PixelShuffle,
-    Pointwise,
-    Rectify,
-    Residual,
-    Resize,
-    SlidingWindow,
-    Tensor,
-)
+from targets.tvm.integer_graph import Image, IntegerGraph
+from targets.tvm.operators.assembling import Affine, Assemble, Piece
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Add, Lookup, Multiply, Pointwise, Rectify
+from targets.tvm.operators.resizing import Interpolate, Nearest, Neighbours, PixelShuffle, Resize
+from targets.tvm.operators.results_on_grids import Clip, Residual
+from targets.tvm.operators.sliding_window import SlidingWindow
+from targets.tvm.operators.window_pooling import AveragePool, MaxPool
+from targets.tvm.tensors import Tensor
 
 Single = Image | Conv | MaxPool | AveragePool | Pointwise | Resize | Assemble
 CHANNELS = st.sampled_from([1, 3, 4, 7, 16, 17, 32, 48])

@@ -12,15 +12,19 @@ from tests.forgotten import missed
 TVM = "targets/tvm"
 OPERATOR = '''
 @dataclass(frozen=True, eq=False)
-class Upsample:
-    """A new operator."""
+class Power:
+    """A new operator, which nobody has said the meaning of."""
 
     node: str
-    source: Tensor
+    input: Tensor
     output: Tensor
 
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        return (self.input,)
 
-Computed = Upsample | Conv |'''
+
+Pointwise = Power | Add |'''
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +32,17 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("additions")
 
 
-def test_a_new_operator_is_missed_where_it_is_read_computed_and_lowered(scratch: Path) -> None:
-    found = missed("targets.tvm", f"{TVM}/integer_graph.py", "Computed = Conv |", OPERATOR.lstrip(), scratch)
-    assert set(found) == {f"{TVM}/{name}.py" for name in ("integer_graph", "oracle", "lower")}
-    assert all("Upsample" in message for messages in found.values() for message in messages)
+def test_a_new_operator_is_missed_where_it_is_computed_and_lowered(scratch: Path) -> None:
+    file = f"{TVM}/operators/element_by_element.py"
+    found = missed("targets.tvm", file, "Pointwise = Add |", OPERATOR.lstrip(), scratch)
+    assert set(found) == {f"{TVM}/oracle.py", f"{TVM}/lower_pointwise.py"}
+    assert all("Power" in message for messages in found.values() for message in messages)
+
+
+def test_a_new_family_of_operators_is_missed_where_all_are_lowered(scratch: Path) -> None:
+    new = f"{OPERATOR.partition('Pointwise')[0].lstrip()}Computed = Power | Conv |"
+    found = missed("targets.tvm", f"{TVM}/integer_graph.py", "Computed = Conv |", new, scratch)
+    assert set(found) == {f"{TVM}/oracle.py", f"{TVM}/lower.py"}
 
 
 def test_a_new_instruction_is_missed_where_inner_steps_are_found(scratch: Path) -> None:

@@ -7,13 +7,17 @@ from hypothesis import strategies as st
 
 from targets.tvm.addresses import convolution
 from targets.tvm.depthwise_layer import DepthwiseLayer
-from targets.tvm.integer_graph import Clip, Conv, Image, IntegerGraph, Residual, SlidingWindow, Tensor
+from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.tap_plan import NO_TAP, tap_plan
 from targets.tvm.layout import layouts, stored_channels
 from targets.tvm.lower import lower
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.results_on_grids import Clip, Residual
+from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.program import Step
+from targets.tvm.tensors import Tensor
 from targets.tvm.weights import ConvGeometry
 from tests.targets.needs import native
 from tests.targets.tvm.bit_equality import EMULATED, check, emulated

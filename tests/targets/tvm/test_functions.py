@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Image, IntegerGraph, Lookup
+from targets.tvm.integer_graph import Image, IntegerGraph
+from targets.tvm.operators.element_by_element import Lookup
 from tests.targets.tvm.meaning import in_floats
 from tests.targets.tvm.qdq import QdqModel
 

@@ -12,7 +12,10 @@ from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
 from targets.errors import EngineError
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Add, Assemble, AveragePool, Conv, MaxPool
+from targets.tvm.operators.assembling import Assemble
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Add
+from targets.tvm.operators.window_pooling import AveragePool, MaxPool
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import TinyResNet, export
 from tests.targets.tvm.meaning import check_meaning

@@ -14,8 +14,10 @@ from targets.tvm import oracle
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import Assemble, Conv, Island
+from targets.tvm.integer_graph import Island
 from targets.tvm.isa import ISAS
+from targets.tvm.operators.assembling import Assemble
+from targets.tvm.operators.convolution import Conv
 from tests.calibration.conftest import pictures
 from tests.targets.needs import or_skip
 from tests.targets.tvm.meaning import check_meaning, in_floats

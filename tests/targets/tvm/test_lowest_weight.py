@@ -13,8 +13,11 @@ from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
-from targets.tvm.integer_graph import Conv, Image, IntegerGraph, SlidingWindow, Tensor
+from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.isa import ISAS, Isa
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.sliding_window import SlidingWindow
+from targets.tvm.tensors import Tensor
 from tests.targets.tvm.bit_equality import EMULATED, emulated, same_bits
 
 SIDE, CHANNELS = 4, 32

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from targets.tvm import oracle
-from targets.tvm.integer_graph import AveragePool, Conv, MaxPool, SlidingWindow, Tensor
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.results_on_grids import fused_multiply_add
+from targets.tvm.operators.sliding_window import SlidingWindow
+from targets.tvm.operators.window_pooling import AveragePool, MaxPool
+from targets.tvm.tensors import Tensor
 from tests.targets.tvm.networks import networks
 
 floats = st.floats(width=32, min_value=-(2.0**40), max_value=2.0**40, allow_subnormal=False)
@@ -24,7 +28,7 @@ def rounded(exact: Fraction) -> np.float32:
 
 @given(floats, floats, floats)
 def test_fused_multiply_add_rounds_once(a: float, b: float, c: float) -> None:
-    found = oracle.fused_multiply_add(np.array([a], np.float32), np.float32(b), np.array([c], np.float32))
+    found = fused_multiply_add(np.array([a], np.float32), np.float32(b), np.array([c], np.float32))
     exact = Fraction(a) * Fraction(b) + Fraction(c)
     if abs(exact) < Fraction(2) ** -100 or abs(exact) > Fraction(2) ** 120:
         return  # next to float32's limits neighbours are not what they seem
@@ -33,7 +37,7 @@ def test_fused_multiply_add_rounds_once(a: float, b: float, c: float) -> None:
 
 def test_fused_multiply_add_rounds_once_where_float64_would_round_twice() -> None:
     a, b, c = np.float32(1 + 2.0**-12), np.float32(1 + 2.0**-12), np.float32(2.0**-60)
-    assert oracle.fused_multiply_add(np.array([a]), b, np.array([c]))[0] == rounded(
+    assert fused_multiply_add(np.array([a]), b, np.array([c]))[0] == rounded(
         Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     )
 
@@ -56,7 +60,7 @@ def test_convolution_sums_are_those_of_torch(graph: object) -> None:
         dilation=conv.window.dilation,
         groups=conv.groups,
     )
-    assert np.array_equal(oracle.accumulate(conv, pixels), expected.permute(0, 2, 3, 1).numpy())
+    assert np.array_equal(conv.accumulate(pixels), expected.permute(0, 2, 3, 1).numpy())
 
 
 def test_pooling_is_that_of_torch() -> None:

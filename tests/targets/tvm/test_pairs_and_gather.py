@@ -6,23 +6,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from targets.tvm.integer_graph import (
-    Clip,
-    Conv,
-    Dense,
-    Dequantise,
-    Image,
-    IntegerGraph,
-    Residual,
-    SlidingWindow,
-    Tensor,
-)
+from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.gather import worth_gathering
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.lower import lower
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.float_boundary import Dequantise
+from targets.tvm.operators.results_on_grids import Clip, Residual
+from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.schedule import choose
+from targets.tvm.tensors import Dense, Tensor
 from targets.tvm.tile import ConvShape, Tile
 from tests.targets.tvm.bit_equality import EMULATED, check, emulated
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
-from targets.tvm.integer_graph import IntegerGraph, Interpolate, Island, Nearest
+from targets.tvm.integer_graph import IntegerGraph, Island
+from targets.tvm.operators.resizing import Interpolate, Nearest
 from tests.targets.tvm.meaning import in_floats
 from tests.targets.tvm.qdq import QdqModel
 

@@ -5,11 +5,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from targets.tvm.integer_graph import Conv, Image, IntegerGraph, SlidingWindow, Tensor
+from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.isa import ISAS
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.widen import WidenKernel
 from targets.tvm.lower import lower
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.sliding_window import SlidingWindow
+from targets.tvm.tensors import Tensor
 from tests.targets.needs import native
 from tests.targets.tvm.bit_equality import check
 from tests.targets.tvm.networks import ZERO_POINTS

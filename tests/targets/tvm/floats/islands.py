@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from targets.tvm.floats import island_oracle
-from targets.tvm.integer_graph import Dense, Island
+from targets.tvm.integer_graph import Island
+from targets.tvm.tensors import Dense
 
 
 def island(nodes: Sequence[onnx.NodeProto], read: Dense, written: Dense) -> Island:

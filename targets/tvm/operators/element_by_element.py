@@ -1,0 +1,102 @@
+"""Operators that go over tensors of one size, number by number."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, Residual, centred, scaled, stored
+from targets.tvm.tensors import Array, Bytes, Floats, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """acc = x - zx, and a residual."""
+
+    node: str
+    input: Tensor
+    output: Tensor
+    multiplier: float
+    residual: Residual
+    clip: Clip = UNCLIPPED
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The addends."""
+        return (self.input, self.residual.tensor)
+
+    def compute(self, values: Mapping[str, Array]) -> Bytes:
+        """A sum of one number, with its residual."""
+        total = centred(self.input, values[self.input.name])
+        return stored(
+            scaled(total, np.float32(self.multiplier), self.residual, values), self.output, self.clip
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply:
+    """acc = (x - zx) * (r - zr). The factor r has x's shape, or is one pixel that all are multiplied by."""
+
+    node: str
+    input: Tensor
+    factor: Tensor
+    output: Tensor
+    multiplier: float
+    clip: Clip = UNCLIPPED
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The factors."""
+        return (self.input, self.factor)
+
+    def compute(self, values: Mapping[str, Array]) -> Bytes:
+        """Products of integers are exact."""
+        x, factor = values[self.input.name], values[self.factor.name]
+        products = centred(self.input, x) * centred(self.factor, factor)
+        return stored(products.astype(np.float32) * np.float32(self.multiplier), self.output, self.clip)
+
+
+@dataclass(frozen=True, eq=False)
+class Rectify:
+    """PRelu: acc = x - zx, and the multiplier is m where acc is 0 or above, else slope[k] of the channel."""
+
+    node: str
+    input: Tensor
+    output: Tensor
+    multiplier: float
+    slopes: Floats
+    clip: Clip = UNCLIPPED
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The map."""
+        return (self.input,)
+
+    def compute(self, values: Mapping[str, Array]) -> Bytes:
+        """Each number has one of two multipliers."""
+        x = centred(self.input, values[self.input.name]).astype(np.float32)
+        factors = np.where(x < 0, self.slopes, np.float32(self.multiplier))
+        return stored(x * factors, self.output, self.clip)
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """y = table[x], uint8 [256]: any function of one number, rounded when the engine is built."""
+
+    node: str
+    input: Tensor
+    output: Tensor
+    table: Bytes
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The map."""
+        return (self.input,)
+
+    def compute(self, values: Mapping[str, Array]) -> Bytes:
+        """Look each number up."""
+        found: Bytes = self.table[values[self.input.name]]
+        return found
+
+
+Pointwise = Add | Multiply | Rectify | Lookup
