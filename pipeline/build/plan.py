@@ -204,10 +204,13 @@ class Build(Request):
 
     @cached_property
     def diagnosis(self) -> ReportPart | None:
-        """Why FP32 does no better than guessing; None if it does better, or for segmentation."""
+        """Why FP32 does no better than guessing; None if it does better, or nothing says what is right."""
         found = self.accuracy.load()
-        one_class = len(set(self.evaluation.labels.tolist())) == 1
-        if isinstance(found, PixelAccuracy) or one_class or judged_to_know(found):
+        if isinstance(found, PixelAccuracy):
+            tells = found.labelled
+        else:
+            tells = len(set(self.evaluation.labels.tolist())) > 1
+        if not tells or judged_to_know(found):
             return None
         diagnose = Diagnose(self.model, self.checkpoint, self.config.weights, self.evaluation)
         return ReportPart(self._make(diagnose))

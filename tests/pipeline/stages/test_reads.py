@@ -13,7 +13,10 @@ import pytest
 
 from benchmarks.damage import NAMED
 from pipeline.cache.own_code import ROOT
+from pipeline.cache.product import Product
+from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store
+from pipeline.progress import Progress
 from tests.pipeline.stages.listened_builds import KINDS, build
 
 OF_USERS = [kind for kind in KINDS if kind != "default_model"]
@@ -56,10 +59,16 @@ def test_what_was_opened_counts_by_its_bytes(
     """One bit that changes, size and time kept, or a file that goes: the build sees it before any stage."""
     told = builds[kind]
 
+    make = Store.make
+
     def run(*_: object) -> None:
         raise RunsAgainError
 
-    monkeypatch.setattr(Store, "_run", run)
+    def make_of_what_is_stored(store: Store, stage: Stage, progress: Progress) -> Product:
+        monkeypatch.setattr(type(stage), "run", run)
+        return make(store, stage, progress)
+
+    monkeypatch.setattr(Store, "make", make_of_what_is_stored)
     assert seen(told["options"]) is None, "without a change there is nothing to do"
     for path in one_of_each_kind(told):
         with changed(path, change):
