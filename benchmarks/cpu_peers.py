@@ -36,7 +36,7 @@ import numpy as np
 from benchmarks.peers import network
 from benchmarks.peers.network import CASES, Case
 from targets.processor import cpu_name
-from targets.tvm.link import run_zig
+from targets.runtime.zig import run_zig
 
 HERE = Path(__file__).parent / "peers"
 BURST_MS = 60.0

@@ -17,7 +17,7 @@ import math
 import numpy as np
 from scipy.stats import binom
 
-from pipeline.report.stats import difference_score, normal_quantile
+from targets.runtime.paired_difference import difference_score, normal_quantile
 
 GRID = [
     (images, worse, better)

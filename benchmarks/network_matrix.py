@@ -14,6 +14,9 @@ installed, 18 to 23; graphs in Keras' manner are written by hand in 13, 15 and 1
     integer_time  share of the engine's time that is in integers, layers measured one by one (host)
     floats      operators left in float
     problem     the refusal, where there is no engine
+    date, processor   of that
+
+Rows of several runs and targets may stand in one file.
 """
 
 import argparse
@@ -81,6 +84,9 @@ class Row:
     integer_time: float | None = None
     floats: tuple[str, ...] = ()
     problem: str | None = None
+    date: str = ""
+    processor: str = ""
+    """Of the engine; forms may have been read on another day."""
 
 
 def network(name: str) -> "nn.Module":
@@ -195,7 +201,7 @@ def row(name: str, target_name: str, folder: Path, images: int, opsets: dict[str
         forms.append(form if path is None else read(name, form, path, model))
         if forms[-1].difference is not None:
             models.append((abs(form.opset - 17), model))
-    made = Row(name, target_name, tuple(forms))
+    made = Row(name, target_name, tuple(forms), date=str(date.today()), processor=cpu_name())
     if not models:
         return replace(made, problem=next((form.problem for form in forms if form.problem), "not written"))
     if not images:
@@ -306,7 +312,8 @@ def main() -> None:
     print(f"{date.today()}, {cpu_name()}")
     there = set()
     if chosen.output and chosen.output.exists():
-        there = {json.loads(line)["network"] for line in chosen.output.read_text().splitlines()}
+        rows = map(json.loads, chosen.output.read_text().splitlines())
+        there = {one["network"] for one in rows if one["target"] == chosen.target}
     for name in chosen.networks or [*ARCHITECTURES, *GRAPHS]:
         if name in there:
             continue

@@ -66,8 +66,7 @@ def first_activation(graph: OnnxGraph) -> str:
     if [node.op_type for node in readers] != ["Relu"]:
         found = ", ".join(node.op_type for node in readers) or "nothing"
         raise ModelError(
-            f"The first convolution {node_label(conv)} feeds {found}; centring needs one ReLU there. "
-            "Leave ctr out of the recipe."
+            f"the first convolution {node_label(conv)} feeds {found}; centring needs one ReLU there"
         )
     return str(readers[0].output[0])
 
@@ -132,8 +131,8 @@ class _Shifted:
             self._bias(main, np.full(len(weight), self.shift, np.float64))
         else:
             raise ModelError(
-                f"The first activation feeds {node_label(node)} ({node.op_type}), which cannot take a shift "
-                "back. Leave ctr out of the recipe."
+                f"the first activation feeds {node_label(node)} ({node.op_type}), which cannot take a shift "
+                "back"
             )
 
     def _convolution(self, index: int, centred: str) -> None:
@@ -141,10 +140,7 @@ class _Shifted:
         node.input[0] = centred
         pads = attribute(node, "pads", [0, 0, 0, 0])
         if attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
-            raise ModelError(
-                f"{node_label(node)} pads by itself (auto_pad). Export it with explicit pads, or leave "
-                "ctr out of the recipe."
-            )
+            raise ModelError(f"{node_label(node)} pads by itself (auto_pad)")
         if any(pads):
             top, left, bottom, right = pads
             name = f"{node.output[0]}/border"

@@ -52,7 +52,9 @@ MOVES = frozenset(
 """Operators that compute nothing."""
 FUSED = frozenset({"Relu", "Clip"})
 """Operators that an engine fuses into the output of an integer layer."""
-ON_INTEGERS = frozenset({"MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "Resize"})
+ON_INTEGERS = frozenset(
+    {"MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "Resize", "ReduceMean", "ReduceMax"}
+)
 """Operators that an engine computes with integers if their input is quantised."""
 
 

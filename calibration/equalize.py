@@ -7,15 +7,19 @@ minimise the noise model of `noise`.
 """
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.errors import ModelError
-from calibration.onnx_graph import OnnxGraph, drop_unused_initializers, node_label, tensor_proto
+from calibration.onnx_graph import OnnxGraph, attribute, drop_unused_initializers, tensor_proto
 from calibration.placement import place
 from calibration.scheme import RecipeBase
+from calibration.weight_layers import ordered_weight
+
+if TYPE_CHECKING:
+    from calibration.channels import ChannelGroups
 
 
 def equalized(
@@ -39,11 +43,19 @@ def equalized(
     tensors = tuple(dict.fromkeys([*placement.observed, *outputs]))
     seen = channel_statistics(graph, tensors, images, on_batch)
     factors = quietest_factors(graph, placement, recipe.scheme, groups, seen)
+    return rescaled(graph, groups, factors)
+
+
+def rescaled(graph: OnnxGraph, groups: "ChannelGroups", factors: NDArray[np.float64]) -> onnx.ModelProto:
+    """Return the float model whose tensors hold x / e for the factor e of each channel's group.
+
+    `factors` is float64 [groups.count], positive, the first one 1. It computes the same logits.
+    """
     result = onnx.ModelProto()
     result.CopyFrom(graph.model)
     for i, node in enumerate(graph.nodes):
         if node.op_type in ("Conv", "Gemm"):
-            _rescale(graph, result.graph, i, groups.of, factors)
+            _rescale(graph, result.graph, i, groups, factors)
     drop_unused_initializers(result)
     return result
 
@@ -52,20 +64,19 @@ def _rescale(
     graph: OnnxGraph,
     result: onnx.GraphProto,
     index: int,
-    groups_of: Callable[[str, int], NDArray[np.intp]],
+    groups: "ChannelGroups",
     factors: NDArray[np.float64],
 ) -> None:
     """Multiply a layer's weights by its input's factors and divide weights and bias by its output's."""
     node = graph.nodes[index]
-    weight = graph.constant(node.input[1])
-    if weight is None:
-        raise ModelError(f"{node_label(node)} has computed weights; they have to be constants.")
-    turned = node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute)
-    ordered = weight.T if turned else weight
-    shape = (1,) * (ordered.ndim - 2)
-    into = factors[groups_of(node.input[0], ordered.shape[1])].reshape(1, -1, *shape)
-    out = factors[groups_of(node.output[0], ordered.shape[0])]
-    scaled = (ordered * into / out.reshape(-1, 1, *shape)).astype(np.float32)
+    weight = ordered_weight(graph, node)
+    parts = attribute(node, "group", 1) if node.op_type == "Conv" else 1
+    spatial = (1,) * (weight.ndim - 2)
+    into = factors[groups.of(node.input[0], weight.shape[1] * parts)].reshape(parts, 1, -1, *spatial)
+    out = factors[groups.of(node.output[0], len(weight))]
+    grouped = weight.reshape(parts, -1, *weight.shape[1:]) * into
+    scaled = (grouped.reshape(weight.shape) / out.reshape(-1, 1, *spatial)).astype(np.float32)
+    turned = node.op_type == "Gemm" and not attribute(node, "transB", 0)
     values = [scaled.T if turned else scaled]
     if len(node.input) > 2:
         bias = graph.constant(node.input[2])

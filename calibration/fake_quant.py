@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from calibration.differentiable.kernel import Inputs, Outputs
+from calibration.differentiable.torch_kernels import kernel_of
 from calibration.grid import WEIGHT_LIMIT, ActivationGrid, QuantizedWeight
 from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
-from calibration.replay import Replay, kernel_of
+from calibration.replay import Replay
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class FakeQuantized(nn.Module):
         found: Tensor = self.log_scales[self._sources[self.placement.tensors[tensor]]]
         return found
 
-    def _override(self, index: int, node: onnx.NodeProto, inputs: list[Tensor | None]) -> Tensor | None:
+    def _override(self, index: int, node: onnx.NodeProto, inputs: Inputs) -> Outputs | None:
         quantized = [
             self._quantized(name, x) if (index, slot) in self._edges and x is not None else x
             for slot, (name, x) in enumerate(zip(node.input, inputs, strict=True))
@@ -103,7 +105,8 @@ class FakeQuantized(nn.Module):
         step = torch.ones(()) if first else self._log_scale(node.input[0]).exp()
         weight, bias = self._layers()[self._index[index]](step)
         if first and self._pixels is not None:
-            return functional.conv2d(self._pixels, weight, bias, attribute(node, "strides", [1, 1]))
+            strides, dilations = attribute(node, "strides", [1, 1]), attribute(node, "dilations", [1, 1])
+            return functional.conv2d(self._pixels, weight, bias, strides, 0, dilations)
         if node.op_type == "Gemm":
             x = quantized[0]
             return None if x is None else functional.linear(x, weight, bias)

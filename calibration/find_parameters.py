@@ -1,19 +1,31 @@
 """Finds the parameters of a quantised model layer by layer, and then all together if the recipe says so."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.correction import BiasCorrection, Learning, WeightRounding, WeightScaling
+from calibration.correction import (
+    BiasCorrection,
+    Correction,
+    Learning,
+    Need,
+    PixelReading,
+    WeightRounding,
+    WeightScaling,
+)
+from calibration.errors import ModelError
 from calibration.grid import activation_grid, round_weight, weight_scales
 from calibration.moments import InputMoments, collect_moments
-from calibration.onnx_graph import OnnxGraph
+from calibration.onnx_graph import OnnxGraph, node_label
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe
 from calibration.weight_layers import LayerWeights, layer_weights
+
+TOO_WIDE = "reads so many values that their covariance would not fit into memory"
 
 
 def images_read(recipe: QuantRecipe, images: int) -> int:
@@ -42,15 +54,22 @@ def find_parameters(
     moments: dict[int, InputMoments] = {}
     if recipe.needs_moments:
         moments = collect_moments(graph, placement, grids, images, on_batch, recipe.needs_covariance)
-    layers = {}
+    layers, notes = {}, _unread_pixels(recipe, placement)
     for index in placement.layers:
         layer = layer_weights(graph, index, placement.pixels)
         read = graph.nodes[index].input[0]
         input_scale = float(grids[read].scale) if read in grids else 1.0
-        layers[index] = quantize_layer(layer, input_scale, recipe, moments.pop(index, None))
-    parameters = Parameters(grids, layers)
+        seen = moments.pop(index, None)
+        layers[index] = quantize_layer(layer, input_scale, recipe, seen)
+        notes += [
+            f"{one.word}: {node_label(graph.nodes[index])} {TOO_WIDE}" for one in _unusable(recipe, seen)
+        ]
+    parameters = Parameters(grids, layers, tuple(notes))
     for one in learning:
-        parameters = one.improve(graph, placement, parameters, images, on_batch)
+        try:
+            parameters = one.improve(graph, placement, parameters, images, on_batch)
+        except ModelError as error:
+            parameters = replace(parameters, left_out=(*parameters.left_out, f"{one.word}: {error}"))
     return parameters
 
 
@@ -60,19 +79,35 @@ def quantize_layer(
     """Return a layer's int8 weights and its float32 bias [K].
 
     `input_scale` is the scale of the layer's input grid. Without `moments` weights are rounded to nearest at
-    max / 127; with them, the recipe's corrections of a layer are done.
+    max / 127; with them, the recipe's corrections of a layer are done, but for those that want a covariance
+    that was too large to hold.
     """
     if moments is None:
         scales = weight_scales(layer.weight, layer.bias, input_scale)
         return QuantizedLayer(round_weight(layer.weight, scales), layer.bias)
+    unusable = _unusable(recipe, moments)
     wanted = None
     for scaling in recipe.of_kind(WeightScaling):
-        wanted = scaling.scales(layer, moments)
+        wanted = wanted if scaling in unusable else scaling.scales(layer, moments)
     scales = weight_scales(layer.weight, layer.bias, input_scale, wanted)
     weight = round_weight(layer.weight, scales)
     for rounding in recipe.of_kind(WeightRounding)[-1:]:
-        weight = rounding.round(layer, scales, moments)
+        weight = weight if rounding in unusable else rounding.round(layer, scales, moments)
     bias = layer.bias
     for correction in recipe.of_kind(BiasCorrection):
         bias = correction.bias(layer, weight, moments)
     return QuantizedLayer(weight, bias)
+
+
+def _unusable(recipe: QuantRecipe, moments: InputMoments | None) -> list[Correction]:
+    """The corrections that want a covariance which a layer's moments lack."""
+    if moments is None or moments.covariance is not None:
+        return []
+    of_a_layer: list[Correction] = [*recipe.of_kind(WeightScaling), *recipe.of_kind(WeightRounding)]
+    return [one for one in of_a_layer if Need.COVARIANCES in one.needs]
+
+
+def _unread_pixels(recipe: QuantRecipe, placement: Placement) -> list[str]:
+    if placement.pixels or not recipe.of_kind(PixelReading):
+        return []
+    return ["pix: no ordinary convolution reads the normalised image"]

@@ -16,6 +16,8 @@ from calibration.weight_layers import layer_weights
 
 DAMPING = 0.01
 """Of the mean diagonal, added to the diagonal of the Hessian; the value of the GPTQ paper."""
+COVARIANCE_BYTES = 1 << 29
+"""Of one layer; a larger one, such as that of a classifier on a whole map, is not held."""
 PATCHES_AN_IMAGE = 64
 """At most this many patches of an image, evenly spread, enter the covariance; all enter the means."""
 
@@ -24,8 +26,8 @@ PATCHES_AN_IMAGE = 64
 class InputMoments:
     """Moments of a layer's input patches: D = C / G * R * S values in each of the G groups.
 
-    `covariance` float32 [G, D, D] of the quantised patches x', None if it is not needed; `float_mean` and
-    `quantized_mean` float64 [G * D].
+    `covariance` float32 [G, D, D] of the quantised patches x', None if it is not needed or too large;
+    `float_mean` and `quantized_mean` float64 [G * D].
     """
 
     covariance: NDArray[np.float32] | None
@@ -61,8 +63,8 @@ def collect_moments(
 ) -> dict[int, InputMoments]:
     """Return the moments of each 8-bit layer's input, by node index, from one pass over uint8 NHWC `batches`.
 
-    Memory: the float32 covariance of every layer if that is wanted, whatever the number of images. Raises
-    ImagesError for no images.
+    Memory: the float32 covariance of every layer if that is wanted, whatever the number of images, but for
+    those above COVARIANCE_BYTES. Raises ImagesError for no images.
     """
     layers = {i: _Sums(graph, i, placement, covariance) for i in placement.layers}
     read = {
@@ -104,7 +106,8 @@ class _Sums:
         self.float_sum = np.zeros(groups * width)
         self.quantized_sum = np.zeros(groups * width)
         self.sampled_sum = np.zeros((groups, width))
-        self.products = np.zeros((groups, width, width), np.float32) if covariance else None
+        wanted = covariance and 4 * groups * width * width <= COVARIANCE_BYTES
+        self.products = np.zeros((groups, width, width), np.float32) if wanted else None
 
     def add(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> None:
         """Add the layer's float input, and the same after quantisation."""
@@ -118,8 +121,11 @@ class _Sums:
         some = some.reshape(len(some), *self.sampled_sum.shape)
         self.sampled += len(some)
         self.sampled_sum += some.sum(axis=0, dtype=np.float64)
-        for group in range(len(self.products)):
-            self.products[group] += some[:, group].T @ some[:, group]
+        if len(self.products) == 1:
+            self.products[0] += some[:, 0].T @ some[:, 0]
+        else:
+            groups = some.transpose(1, 0, 2)
+            self.products += groups.transpose(0, 2, 1) @ groups
 
     def moments(self) -> InputMoments:
         """The means, and the covariance of the sampled patches if it is wanted."""

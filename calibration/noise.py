@@ -26,11 +26,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.channels import ChannelGroups
+from calibration.differentiable.kernel import Inputs, Outputs
+from calibration.differentiable.torch_kernels import kernel_of
 from calibration.errors import ImagesError
 from calibration.grid import WEIGHT_LIMIT
-from calibration.onnx_graph import OnnxGraph
+from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
-from calibration.replay import Replay, kernel_of
+from calibration.replay import Replay
 from calibration.scheme import Scheme
 from calibration.weight_layers import layer_weights
 
@@ -63,6 +65,7 @@ def channel_statistics(
     found: dict[str, ChannelStatistics] = {}
     for images in _parts(batches):
         logits, kept = replay.run(images, tensors, _differentiable)
+        kept = {name: x for name, x in kept.items() if x.requires_grad}  # no layer is in front of others
         for x in kept.values():
             x.retain_grad()
         (logits * torch.randn(logits.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
@@ -76,9 +79,9 @@ def channel_statistics(
     return found
 
 
-def _differentiable(index: int, node: onnx.NodeProto, inputs: list[Tensor | None]) -> Tensor | None:  # noqa: ARG001
-    """Start the gradient at the first convolution: what comes before has none."""
-    if node.op_type != "Conv" or inputs[0] is None or inputs[0].requires_grad:
+def _differentiable(index: int, node: onnx.NodeProto, inputs: Inputs) -> Outputs | None:  # noqa: ARG001
+    """Start the gradient at the first layer: what comes before has none."""
+    if node.op_type not in ("Conv", "Gemm") or inputs[0] is None or inputs[0].requires_grad:
         return None
     return kernel_of(node)(node, [inputs[0].requires_grad_(), *inputs[1:]])
 
@@ -96,7 +99,8 @@ def _parts(batches: Iterable[NDArray[np.uint8]]) -> Iterable[NDArray[np.uint8]]:
 
 
 def _add(found: dict[str, ChannelStatistics], name: str, x: Tensor) -> None:
-    assert x.grad is not None  # noqa: S101 -- retained by Replay
+    if x.grad is None:
+        return  # no logit depends on it
     values = x.detach().transpose(0, 1).flatten(1)
     gain = x.grad.transpose(0, 1).flatten(1).double().square().sum(1)
     power = values.double().square().mean(1)
@@ -126,7 +130,9 @@ def quietest_factors(
         (seen[t], torch.from_numpy(groups.of(t, len(seen[t].gain)))) for t in placement.observed if t in seen
     ]
     layers = [
-        _layer_terms(graph, i, groups, seen) for i in placement.layers if graph.nodes[i].input[0] in seen
+        _layer_terms(graph, i, groups, seen)
+        for i in placement.layers
+        if graph.nodes[i].input[0] in seen and graph.nodes[i].output[0] in seen
     ]
     free = torch.zeros(groups.count, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([free], lr=RATE)
@@ -151,14 +157,16 @@ def _layer_terms(
     """The weight noise of one layer as a function of all groups' factors."""
     node = graph.nodes[index]
     weight = torch.from_numpy(np.array(layer_weights(graph, index, None).weight)).double()
-    weight = weight.reshape(*weight.shape[:2], -1)
-    largest, taps = weight.abs().amax(2), weight.shape[2]
-    ids = torch.from_numpy(groups.of(node.input[0], weight.shape[1]))
-    power, gain = seen[node.input[0]].power, seen[node.output[0]].gain
+    parts = attribute(node, "group", 1) if node.op_type == "Conv" else 1
+    weight = weight.reshape(parts, -1, *weight.shape[1:2], weight[0, 0].numel())
+    largest, taps = weight.abs().amax(3), weight.shape[3]
+    ids = torch.from_numpy(groups.of(node.input[0], parts * weight.shape[2]))
+    power = seen[node.input[0]].power.reshape(parts, -1)
+    gain = seen[node.output[0]].gain.reshape(parts, -1)
 
     def noise(factors: Tensor) -> Tensor:
-        e = factors[ids]
-        step = (largest * e).amax(1) / WEIGHT_LIMIT
-        return (step.square() / 12 * gain).sum() * taps * (power / e.square()).sum()
+        e = factors[ids].reshape(parts, -1)
+        step = (largest * e[:, None]).amax(2) / WEIGHT_LIMIT
+        return (step.square() / 12 * gain).sum(1) @ (power / e.square()).sum(1) * taps
 
     return noise

@@ -18,7 +18,11 @@ class QuantizedLayer:
 
 @dataclass(frozen=True)
 class Parameters:
-    """`grids` by the name of the tensor to quantise, `layers` by the index of the node."""
+    """`grids` by the name of the tensor to quantise, `layers` by the index of the node.
+
+    `left_out` are notes of corrections that could not be done; see `calibration.left_out`.
+    """
 
     grids: dict[str, ActivationGrid]
     layers: dict[int, QuantizedLayer]
+    left_out: tuple[str, ...] = ()

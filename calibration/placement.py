@@ -9,12 +9,13 @@ The rules, which keep Conv+Add+ReLU one kernel for an integer engine and for Ten
 - at an Add, the identity branch only, never the value between the main branch's Conv and the Add. The main
   branch is the one that ends in a Conv; where both do, the one with more convolutions behind it, and the
   other (a downsampling convolution) is the identity;
-- max pooling, slicing, resizing to the nearest pixels, DepthToSpace and padding with zero pick values without
-  computing new ones, so they commute with quantisation: such a node reads an 8-bit tensor, and what it gives
-  is quantised again with *the same* scale and zero point, which changes no value. Shortcut A (Slice, Pad,
-  Add: a branch without a convolution) therefore starts at the Q/DQ that the next convolution reads too, and
-  ends in one right before the Add. An engine sees pure data movement between two equal scales, the Add sees
-  an 8-bit tensor with a known scale, and every rule can be checked node by node;
+- max pooling, slicing, splitting, shuffling channels (Reshape, Transpose, Reshape), resizing to the nearest
+  pixels, DepthToSpace and padding with zero pick values without computing new ones, so they commute with
+  quantisation: such a node reads an 8-bit tensor, and what it gives is quantised again with *the same* scale
+  and zero point, which changes no value. Shortcut A (Slice, Pad, Add: a branch without a convolution)
+  therefore starts at the Q/DQ that the next convolution reads too, and ends in one right before the Add. An
+  engine sees pure data movement between two equal scales, the Add sees an 8-bit tensor with a known scale,
+  and every rule can be checked node by node;
 - under w8a8_asym what elementwise operators and linear Resize read, but for the bounds that an engine applies
   to a sum: see `pointwise`. Under w8a8_sym they stay between the convolution and its Q, where TensorRT fuses
   them;
@@ -34,8 +35,10 @@ from calibration.onnx_graph import Edge, OnnxGraph, attribute, node_label, undeq
 from calibration.pointwise import Elementwise
 from calibration.scheme import RecipeBase, Scheme
 
-POOLS = frozenset({"MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})
-SAME_SCALE = frozenset({"MaxPool", "GlobalMaxPool", "Slice", "Pad", "Resize", "DepthToSpace"})
+POOLS = frozenset({"MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceMax"})
+SAME_SCALE = frozenset(
+    {"MaxPool", "GlobalMaxPool", "ReduceMax", "Slice", "Split", "Gather", "Pad", "Resize", "DepthToSpace"}
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = 
     """
     graph.image()
     layers = tuple(i for i in _weighted(graph, recipe.scheme) if graph.nodes[i].name not in float_layers)
-    pixels = find_pixel_input(graph, recipe.scheme) if recipe.lossless_pixels else None
+    pixels = _pixels(graph, recipe)
     if pixels and pixels.conv not in layers:
         pixels = None
     elementwise, looked_up = Elementwise(graph), recipe.scheme is Scheme.ASYM
@@ -86,13 +89,27 @@ def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = 
         and follows_convolution(graph, node)
         and not (looked_up and node.output[0] in elementwise.source)
     ]
-    if looked_up:
-        edges += elementwise.needed(edges)
-    edges += [start for edge in edges if (start := _chain_start(graph, _tensor(graph, edge)))]
-    edges = sorted(set(edges), key=lambda e: (e.node, e.slot))
+    found, more = set[Edge](), set(edges)
+    while more - found:
+        found |= more
+        more = {start for edge in found if (start := _chain_start(graph, _tensor(graph, edge)))}
+        more |= set(elementwise.needed(found)) if looked_up else set()
+    edges = sorted(found, key=lambda e: (e.node, e.slot))
     position = {name: i for i, node in enumerate(graph.nodes) for name in node.output}
     tensors = sorted({_tensor(graph, edge) for edge in edges}, key=lambda t: position.get(t, -1))
     return Placement({t: _range_source(graph, t) for t in tensors}, tuple(edges), layers, pixels)
+
+
+def _pixels(graph: OnnxGraph, recipe: RecipeBase) -> PixelInput | None:
+    """What the first convolution reads if it reads pixels. Under w8a8_sym it need not."""
+    if not recipe.lossless_pixels:
+        return None
+    try:
+        return find_pixel_input(graph, recipe.scheme)
+    except ModelError:
+        if recipe.scheme is Scheme.SYM:
+            return None
+        raise
 
 
 def _joined(graph: OnnxGraph) -> list[Edge]:
@@ -169,6 +186,8 @@ def _keeps_scale(graph: OnnxGraph, node: onnx.NodeProto | None) -> bool:
     """Whether a node only picks among its input's values and zero."""
     if node is None or node.op_type not in SAME_SCALE:
         return False
+    if graph.is_constant(node.input[0]):
+        return False
     if node.op_type == "Resize":
         return bool(attribute(node, "mode", b"nearest") == b"nearest")
     if node.op_type != "Pad" or len(node.input) < 3 or not node.input[2]:
@@ -180,11 +199,21 @@ def _keeps_scale(graph: OnnxGraph, node: onnx.NodeProto | None) -> bool:
 def _chain_start(graph: OnnxGraph, tensor: str) -> Edge | None:
     """The first node of the data movement that ends in `tensor`, if there is any."""
     start = None
-    while _keeps_scale(graph, node := graph.producer(tensor)):
-        assert node is not None  # noqa: S101 -- _keeps_scale says so; mypy cannot know
-        start = Edge(graph.producer_index(tensor) or 0)
-        tensor = node.input[0]
+    while (moving := _moving(graph, tensor)) is not None:
+        start = Edge(moving)
+        tensor = graph.nodes[moving].input[0]
     return start
+
+
+def _moving(graph: OnnxGraph, tensor: str) -> int | None:
+    """The first of the nodes that only move values to where `tensor` has them: one, or those of a shuffle."""
+    if _keeps_scale(graph, graph.producer(tensor)):
+        return graph.producer_index(tensor)
+    index, kinds = None, []
+    while (node := graph.producer(tensor)) is not None and node.op_type in ("Reshape", "Transpose"):
+        index, tensor = graph.producer_index(tensor), node.input[0]
+        kinds.append(node.op_type)
+    return index if kinds.count("Reshape") > 1 and "Transpose" in kinds else None
 
 
 def _range_source(graph: OnnxGraph, tensor: str) -> str:

@@ -94,7 +94,7 @@ class Elementwise:
             return
         if len(self.computed(node)) == 1:
             yield from self._norm(node)
-        elif node.op_type == "Mul" or (node.op_type == "Add" and not self._joins_convolution(node)):
+        elif node.op_type in ("Mul", "Sub") or (node.op_type == "Add" and not self._joins_convolution(node)):
             yield from self._edges(node, self.computed(node))
 
     def _chain(self, tensor: str) -> Iterator[Edge]:

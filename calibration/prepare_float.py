@@ -9,6 +9,7 @@ from onnx import helper
 
 from calibration.correction import Preparation
 from calibration.errors import ModelError
+from calibration.left_out import with_left_out
 from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import QuantRecipe
 
@@ -28,14 +29,18 @@ def prepare(
 ) -> None:
     """Write the float ONNX `model`, rewritten as `recipe` says, to `output`; it computes the same logits.
 
-    Reads `images` once for each Preparation of the recipe, and reports each batch's size to `on_batch`.
-    Raises ModelError for a graph that cannot be rewritten so, and ImagesError for images that do not serve.
+    Reads `images` once for each Preparation of the recipe, and reports each batch's size to `on_batch`. A
+    Preparation that does not fit the graph is left out, and the model says so (`left_out`). Raises ModelError
+    for a file that is no model, and ImagesError for images that do not serve.
     """
-    result = OnnxGraph.load(model).model
+    result, notes = OnnxGraph.load(model).model, list[str]()
     for preparation in recipe.of_kind(Preparation):
-        result = preparation.rewrite(OnnxGraph(result), images(), recipe, on_batch)
+        try:
+            result = preparation.rewrite(OnnxGraph(result), images(), recipe, on_batch)
+        except ModelError as error:
+            notes.append(f"{preparation.word}: {error}")
     kept = {p.key: p.value for p in result.metadata_props}
-    helper.set_model_props(result, kept | {MARK: _mark(recipe)})
+    helper.set_model_props(result, with_left_out(kept | {MARK: _mark(recipe)}, notes))
     output.write_bytes(result.SerializeToString(deterministic=True))
 
 

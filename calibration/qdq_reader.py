@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from calibration.errors import ModelError
 from calibration.grid import ActivationGrid, QuantizedWeight
+from calibration.left_out import left_out
 from calibration.onnx_graph import OnnxGraph
 from calibration.parameters import Parameters, QuantizedLayer
 from calibration.placement import Placement
@@ -38,4 +39,4 @@ def read_parameters(quantized: Path | OnnxGraph, graph: OnnxGraph, placement: Pl
         name = constants_of(graph, index)
         weight = QuantizedWeight(constant(f"{name}/quantized"), constant(f"{name}/scale"))
         layers[index] = QuantizedLayer(weight, constant(f"{name}/bias"))
-    return Parameters(grids, layers)
+    return Parameters(grids, layers, left_out(source.model))

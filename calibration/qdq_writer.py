@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from calibration.fold_pixels import NHWC_TO_NCHW, PixelInput
+from calibration.left_out import left_out, with_left_out
 from calibration.onnx_graph import IMAGE, OnnxGraph, node_label, set_attribute, tensor_proto
 from calibration.parameters import Parameters
 from calibration.placement import Placement
@@ -37,7 +38,9 @@ def write_qdq(
     in_float = [
         n.name for i, n in enumerate(graph.nodes) if n.op_type == "Conv" and i not in placement.layers
     ]
-    helper.set_model_props(model, {"edgec.recipe": recipe.name, FLOAT_LAYERS: "\n".join(in_float)})
+    properties = {"edgec.recipe": recipe.name, FLOAT_LAYERS: "\n".join(in_float)}
+    notes = [*left_out(graph.model), *parameters.left_out]
+    helper.set_model_props(model, with_left_out(properties, notes))
     return model
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ModelError
@@ -18,28 +19,26 @@ class LayerWeights:
     bias: NDArray[np.float32]
 
 
+def ordered_weight(graph: OnnxGraph, node: onnx.NodeProto) -> NDArray[np.float32]:
+    """The weights of a Conv or Gemm, output channel first. Raises ModelError for computed ones."""
+    weight = graph.constant(node.input[1])
+    if weight is None:
+        raise ModelError(f"{node_label(node)} has computed weights; they have to be constants.")
+    turned = node.op_type == "Gemm" and not attribute(node, "transB", 0)
+    return np.asarray(weight.T if turned else weight, np.float32)
+
+
 def layer_weights(graph: OnnxGraph, index: int, pixels: PixelInput | None) -> LayerWeights:
     """Read the layer of node `index`; its normalisation is folded in if it is the one behind `pixels`.
 
     Raises ModelError for a Gemm that is more than x @ W + b, and for weights that are not finite.
     """
     node = graph.nodes[index]
-    weight = graph.constant(node.input[1])
+    weight = ordered_weight(graph, node)
     bias = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
-    if weight is None:
-        raise ModelError(f"{node_label(node)} has computed weights; they have to be constants.")
-    if node.op_type == "Gemm":
-        if (
-            attribute(node, "transA", 0)
-            or attribute(node, "alpha", 1.0) != 1.0
-            or attribute(node, "beta", 1.0) != 1.0
-        ):
-            raise ModelError(
-                f"{node_label(node)} has transA, alpha or beta; only x @ W + b can be quantised."
-            )
-        if not attribute(node, "transB", 0):
-            weight = weight.T
-    weight = np.asarray(weight, np.float32)
+    plain = {"transA": 0, "alpha": 1.0, "beta": 1.0}
+    if node.op_type == "Gemm" and any(attribute(node, name, value) != value for name, value in plain.items()):
+        raise ModelError(f"{node_label(node)} has transA, alpha or beta; only x @ W + b can be quantised.")
     bias = (
         np.zeros(len(weight), np.float32)
         if bias is None

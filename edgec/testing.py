@@ -15,7 +15,7 @@ that use edgec are told which folder is in the way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -73,16 +73,24 @@ def assert_accuracy(
 
 
 def assert_latency(
-    report: Report, p50_ms: float | None = None, p90_ms: float | None = None, p99_ms: float | None = None
+    report: Report,
+    p50_ms: float | None = None,
+    p90_ms: float | None = None,
+    p99_ms: float | None = None,
+    judge: Literal["end_to_end", "model"] = "end_to_end",
 ) -> None:
-    """Assert that quantiles of INT8's latency are below these limits. Raises ValueError if none is given."""
+    """Assert that quantiles of INT8's latency are below these limits. Raises ValueError if none is given.
+
+    They are of all that a picture takes, from its file to its top-5 classes, or of the model alone.
+    """
     __tracebackhide__ = True
     refuse_packages_from_elsewhere()
-    from pipeline.report.gates import latency_gates
+    from pipeline.report.latency_gates import LatencyLimits
 
     if p50_ms is None and p90_ms is None and p99_ms is None:
         raise ValueError("assert_latency needs p50_ms, p90_ms or p99_ms")
-    for gate in latency_gates(report.latency_int8, p50_ms, p90_ms, p99_ms):
+    limits = LatencyLimits(p50_ms, p90_ms, p99_ms, judge)
+    for gate in limits.gates(report.latency_int8, report.end_to_end):
         _assert(gate)
 
 

@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from calibration.errors import did_you_mean
 from pipeline.data.embedded import NAMED
 from pipeline.errors import UsageError
-from pipeline.plain_file import SETTINGS_LIMIT, read_plain
+from pipeline.plain_file import read_plain
+from pipeline.reading_limits import SETTINGS_BYTES
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
@@ -90,6 +91,8 @@ class LatencyConfig(Section):
     """Stop when the median's confidence interval is this narrow, relative to it, or after `seconds`."""
     seconds: float = Field(default=10.0, gt=0)
     """Longest time to measure an engine for."""
+    judge: Literal["end_to_end", "model"] = "end_to_end"
+    """What the limits below are of: from a picture's file to its top-5 classes, or the model alone."""
     p50_ms: float | None = Field(default=None, gt=0)
     """Largest acceptable median; no gate if absent."""
     p90_ms: float | None = Field(default=None, gt=0)
@@ -117,7 +120,7 @@ class BuildConfig(Section):
     labels: str | None = None
     """Which column of a labels.csv to use, where there are several."""
     class_order: Literal["numbers", "text"] | None = None
-    """Order of classes whose names are numbers, where the two differ: 2 before 10, or 10 before 2."""
+    """Order of classes that are numbered (2, class2), where the two differ: 2 before 10, or 10 before 2."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     weights: str | None = None
@@ -183,7 +186,7 @@ def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, 
 def _read(file: Path, kind: type[BaseModel]) -> dict[str, Any]:
     """Return the file's values; its top-level paths become relative to its folder."""
     try:
-        values = tomllib.loads(read_plain(file, SETTINGS_LIMIT).decode())
+        values = tomllib.loads(read_plain(file, SETTINGS_BYTES).decode())
     except OSError as error:
         raise UsageError(f"The configuration {file} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # not TOML, not text, a number of thousands of digits

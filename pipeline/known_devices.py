@@ -9,7 +9,8 @@ from pathlib import Path
 from calibration.errors import did_you_mean
 from pipeline.cache.store import writing
 from pipeline.errors import UsageError
-from pipeline.plain_file import SETTINGS_LIMIT, read_plain
+from pipeline.plain_file import read_plain
+from pipeline.reading_limits import SETTINGS_BYTES
 from targets.errors import DeviceAddressError
 from targets.reach.ssh import SshAddress
 
@@ -31,7 +32,7 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
     """Return all named devices. Raises UsageError if the file is not valid."""
     path = file or devices_file()
     try:
-        tables = tomllib.loads(read_plain(path, SETTINGS_LIMIT).decode())
+        tables = tomllib.loads(read_plain(path, SETTINGS_BYTES).decode())
         return {name: KnownDevice(name, SshAddress.parse(table["address"])) for name, table in tables.items()}
     except FileNotFoundError:
         return {}

@@ -7,12 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CHUNK = 1 << 18
-SETTINGS_LIMIT = 1 << 20
-"""Bytes of a TOML file."""
-NAMES_LIMIT = 16 << 20
-"""Bytes of a file of names or labels."""
-REPORT_LIMIT = 256 << 20
-"""Bytes of a report, which has its pictures in it."""
 
 
 def plain_chunks(path: Path) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from calibration.recipe import QuantRecipe
 from targets.errors import EngineError
 from targets.runtime.measure import Measurement, Settings
 from targets.runtime.native_runner import LayerTime
+
+if TYPE_CHECKING:  # it loads OpenCV
+    from targets.runtime.preprocess import Preprocessing
 
 
 class Origin(StrEnum):
@@ -177,6 +180,14 @@ class RacesFloat(Protocol):
         None if the network cannot run there: `findings` then says why. Raises a DeviceError.
         """
         ...
+
+
+@runtime_checkable
+class FitsPictures(Protocol):
+    """A target whose engines are also programs, which take pictures of any size."""
+
+    fitting: "Preprocessing | None"
+    """What the programs of engines that are built do with a picture; if None, the usual crop."""
 
 
 @runtime_checkable

@@ -1,6 +1,8 @@
 """What every test may use."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +76,20 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "[calibration]\nimages = 32\n[validation]\nimages = 300\n[latency]\nseconds = 0.2\n"
     )
     return file
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that the first worker to ask has made, for all of them to read or copy."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    folder = (factory.getbasetemp() if alone else factory.getbasetemp().parent) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            scratch = folder.with_suffix(".unfinished")
+            shutil.rmtree(scratch, ignore_errors=True)
+            make(scratch)
+            scratch.rename(folder)
+    return folder
 
 
 def embedded_build(config: Path, out: Path, recipe: str | None = None) -> Build:

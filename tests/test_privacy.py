@@ -1,5 +1,6 @@
-"""Nobody is told what is built, and nothing is kept outside the output folder."""
+"""Nobody is told what is built, and nothing is kept outside the output folder but in its two caches."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,12 @@ def test_a_build_leaves_nothing_in_the_home_and_temporary_folders(quick: Path, t
     home, temporary = tmp_path / "home", tmp_path / "tmp"
     home.mkdir()
     temporary.mkdir()
+    caches = tmp_path / "caches"
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(temporary)}
+    environment |= {"XDG_CACHE_HOME": str(caches), "ZIG_GLOBAL_CACHE_DIR": os.environ["ZIG_GLOBAL_CACHE_DIR"]}
     command = [sys.executable, "-m", "pipeline", "build", "--config", str(quick)]
     subprocess.run(
         [*command, "--out", str(tmp_path / "out")], cwd=ROOT, env=environment, check=True, capture_output=True
     )
     assert [*home.rglob("*"), *temporary.rglob("*")] == []
+    assert {path.name for path in caches.glob("*")} <= {"edgec"}, "what docs/cache.md names, besides zig's"

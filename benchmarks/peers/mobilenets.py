@@ -22,7 +22,7 @@ def _layer(
 class _SqueezeExcite(nn.Module):
     """Hu et al. 2018; sigmoid and sizes as in Howard et al. 2019."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, gate: Activation) -> None:
         super().__init__()
         inside = max(8, (channels // 4 + 4) // 8 * 8)
         self.gate = nn.Sequential(
@@ -30,7 +30,7 @@ class _SqueezeExcite(nn.Module):
             nn.Conv2d(channels, inside, 1),
             nn.ReLU(),
             nn.Conv2d(inside, channels, 1),
-            nn.Hardsigmoid(),
+            gate(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class _InvertedResidual(nn.Module):
         kernel: int,
         stride: int,
         activation: Activation,
-        excite: bool = False,
+        gate: Activation | None = None,
     ) -> None:
         super().__init__()
         self.shortcut = stride == 1 and channels_in == channels
@@ -57,7 +57,7 @@ class _InvertedResidual(nn.Module):
         self.branch = nn.Sequential(
             *expand,
             _layer(hidden, hidden, activation, kernel, stride, hidden),
-            *([_SqueezeExcite(hidden)] if excite else []),
+            *([_SqueezeExcite(hidden, gate)] if gate else []),
             *_norm(hidden, channels, 1, 1),
         )
 
@@ -80,12 +80,13 @@ def v1(classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
 
 
-def v2(classes: int) -> nn.Module:
-    """Sandler et al. 2018, "MobileNetV2", table 2."""
-    layers: list[nn.Module] = [_layer(3, 32, nn.ReLU6, 3, 2)]
-    before = 32
+def v2(classes: int, width: float = 1.0) -> nn.Module:
+    """Sandler et al. 2018, "MobileNetV2", table 2; every number of channels but the last times `width`."""
+    before = _eights(32 * width)
+    layers: list[nn.Module] = [_layer(3, before, nn.ReLU6, 3, 2)]
     rows = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2)]
-    for factor, channels, count, stride in [*rows, (6, 320, 1, 1)]:
+    for factor, published, count, stride in [*rows, (6, 320, 1, 1)]:
+        channels = _eights(published * width)
         for i in range(count):
             layers.append(
                 _InvertedResidual(before, factor * before, channels, 3, 1 if i else stride, nn.ReLU6)
@@ -93,6 +94,32 @@ def v2(classes: int) -> nn.Module:
             before = channels
     layers.append(_layer(before, 1280, nn.ReLU6))
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, classes))
+
+
+def v2_half(classes: int) -> nn.Module:
+    """MobileNetV2 of half the width."""
+    return v2(classes, 0.5)
+
+
+def _eights(channels: float) -> int:
+    """The nearest multiple of 8, at least 8."""
+    return max(8, round(channels / 8) * 8)
+
+
+def efficient(classes: int) -> nn.Module:
+    """Tan & Le 2019, "EfficientNet", table 1, with half the layers and half the width."""
+    layers: list[nn.Module] = [_layer(3, 16, nn.SiLU, 3, 2)]
+    before = 16
+    rows = [(3, 1, 8, 1, 1), (3, 6, 16, 1, 2), (5, 6, 24, 1, 2), (3, 6, 40, 2, 2), (5, 6, 56, 2, 1)]
+    for kernel, factor, channels, count, stride in [*rows, (5, 6, 96, 2, 2)]:
+        for i in range(count):
+            hidden = factor * before
+            layers.append(
+                _InvertedResidual(before, hidden, channels, kernel, 1 if i else stride, nn.SiLU, nn.Sigmoid)
+            )
+            before = channels
+    layers.append(_layer(before, 320, nn.SiLU))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(320, classes))
 
 
 def v3_small(classes: int) -> nn.Module:
@@ -106,7 +133,8 @@ def v3_small(classes: int) -> nn.Module:
         *[(5, 288, 96, True, nn.Hardswish, 2), *[(5, 576, 96, True, nn.Hardswish, 1)] * 2],
     ]
     for kernel, hidden, channels, excite, activation, stride in rows:
-        layers.append(_InvertedResidual(before, hidden, channels, kernel, stride, activation, excite))
+        gate = nn.Hardsigmoid if excite else None
+        layers.append(_InvertedResidual(before, hidden, channels, kernel, stride, activation, gate))
         before = channels
     layers.append(_layer(before, 576, nn.Hardswish))
     return nn.Sequential(

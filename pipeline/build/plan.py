@@ -45,7 +45,7 @@ from pipeline.stages.sample import Samples, TakeSamples, sample_size
 from pipeline.stages.study import Study, StudyFile
 from pipeline.stages.time_pictures import TimePictures
 from pipeline.stages.validate import TrainingImages, Validate
-from targets.base import BuildState, LimitsWeights
+from targets.base import BuildState, FitsPictures, LimitsWeights
 from targets.registry import find_target
 
 CHECK_IMAGES = 32
@@ -168,7 +168,8 @@ class Build(Request):
         toolchain = find_target(
             target.name
         ).fingerprint()  # without the device: all devices of a kind share one engine
-        stage = Compile(*models, target.name, toolchain, target.engine_name)
+        fitting = self.model.preprocessing if isinstance(target, FitsPictures) else None
+        stage = Compile(*models, target.name, toolchain, target.engine_name, fitting)
         return CompiledEngine(
             self._make(stage), stage.file_name, target.name, target.fingerprint(), self.device
         )
@@ -289,7 +290,7 @@ class Build(Request):
     @cached_property
     def samples(self) -> Samples:
         """Evaluation images with the logits that they should give, for the device's self-test."""
-        size = sample_size(self.model.preprocessing, self.model.task, self.classes)
+        size = sample_size(self.model.preprocessing, self.model.task, self.classes, self.target.state)
         images = self.seen(self.evaluation.stratified(size, seed=0))
         return Samples(self._make(TakeSamples(self.float_model, self.engine, images)))
 

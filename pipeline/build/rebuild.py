@@ -65,7 +65,7 @@ def _report(held: OpenBundle, bundle: Path) -> Report:
 
 
 def _differences(before: Manifest, after: Manifest) -> list[str]:
-    before = replace(before, release=after.release, expires=after.expires)  # they are given when it is signed
+    before = replace(before, release=after.release, expires=after.expires, confirm=after.confirm)
     files = sorted(before.files.keys() | after.files.keys())
     changed = [name for name in files if before.files.get(name) != after.files.get(name)]
     return changed + (["manifest.json"] if before != after and not changed else [])

@@ -17,6 +17,7 @@ from pipeline.known_devices import find_device
 from pipeline.models.foreign.description import ForeignModel, description_file, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model
 from pipeline.progress import Progress
+from pipeline.report.latency_gates import LatencyLimits
 from pipeline.report.limits import GateLimits
 from pipeline.stages.image_set import ModelImages
 from targets.base import Target
@@ -110,9 +111,7 @@ class Request:
             max_drop=accuracy.max_drop,
             min_ratio=accuracy.min_ratio,
             min_top1=accuracy.min_top1,
-            p50_ms=latency.p50_ms,
-            p90_ms=latency.p90_ms,
-            p99_ms=latency.p99_ms,
+            latency=LatencyLimits(latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.judge),
             min_speedup=latency.min_speedup,
         )
 

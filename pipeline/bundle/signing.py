@@ -1,6 +1,7 @@
 """Making Ed25519 keys and signing bundles with them, by the `cryptography` package."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ from pipeline.cache.atomic import replacing
 from pipeline.cache.store import writing
 from pipeline.errors import UsageError
 from targets.runtime.bundle import signature
+from targets.runtime.bundle.keyring import Keyring, Statement
 from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.bundle.signature import CONTEXT, PublicKey, Signature
 
@@ -47,6 +49,17 @@ def make_keys(private: Path) -> Path:
 
 def sign_manifest(manifest: bytes, private: Path) -> bytes:
     """Return signature.json for the bytes of a manifest. Raises UsageError if the key cannot be used."""
+    return Signature(*signed(CONTEXT + manifest, private)).to_json().encode()
+
+
+def make_statement(ring: Keyring, private: Sequence[Path]) -> Statement:
+    """Return a signed statement about keys. Raises UsageError if a key cannot be used."""
+    text = ring.to_text()
+    return Statement(text, dict(signed(Statement(text, {}).signed, key) for key in private))
+
+
+def signed(message: bytes, private: Path) -> tuple[bytes, bytes]:
+    """Return the public key and the signature of a message. Raises UsageError if the key cannot be used."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -66,24 +79,40 @@ def sign_manifest(manifest: bytes, private: Path) -> bytes:
     if not isinstance(key, Ed25519PrivateKey):
         raise UsageError(f"{private} is not an Ed25519 private key. Make one with `edgec keygen`.")
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return Signature(public, key.sign(CONTEXT + manifest)).to_json().encode()
+    return public, key.sign(message)
 
 
-def sign_bundle(bundle: Path, private: Path, release: int | None = None, expires: date | None = None) -> None:
-    """Sign a bundle, replacing any signature. Raises BundleError for a damaged bundle.
+def sign_bundle(
+    bundle: Path,
+    private: Path,
+    release: int | None = None,
+    expires: date | None = None,
+    confirm: tuple[int, float] | None = None,
+    *,
+    add: bool = False,
+) -> None:
+    """Sign a bundle, replacing its signatures, or beside those of other keys.
 
-    release and expires become part of the manifest; None keeps what it has.
+    release, expires and confirm become part of the manifest; None keeps what it has. Raises BundleError for a
+    damaged bundle, UsageError if signatures would stay that are not of the new manifest.
     """
     with opened(bundle) as held:
         files, top, manifest = held.contents(), held.top, held.manifest
-    files.pop(signature.NAME, None)
+    before = files.pop(signature.NAME, None)
     if release is not None:
         manifest = replace(manifest, release=release)
     if expires is not None:
         manifest = replace(manifest, expires=expires.isoformat())
+    if confirm is not None:
+        manifest = replace(manifest, confirm=confirm)
     if manifest != Manifest.parse(files[NAME].decode()):
+        if add:
+            raise UsageError("A signature is added to a manifest as it is. Leave the other options out.")
         files[NAME] = manifest.to_json().encode()
-    files[signature.NAME] = sign_manifest(files[NAME], private)
+    made = sign_manifest(files[NAME], private)
+    if add and before is not None:
+        made = Signature.parse(before).with_another(Signature.parse(made)).to_json().encode()
+    files[signature.NAME] = made
     with writing(bundle.parent, "another folder"), replacing(bundle) as scratch:
         pack(files, scratch, top)
         verify(scratch)

@@ -29,9 +29,10 @@ from pipeline.cli import (
     tune,
     verify,
 )
-from pipeline.cli.console import without_control_characters
+from pipeline.cli.console import say
 from pipeline.errors import PipelineError
 from targets.errors import TargetError, UnknownTarget
+from targets.runtime.printable import printable
 
 app = typer.Typer(
     name="edgec",
@@ -50,6 +51,7 @@ app.command("ensemble")(ensemble.ensemble)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)
 app.command("sign")(verify.sign)
+app.command("rekey")(verify.rekey)
 app.command("targets")(show.targets)
 app.command("models")(show.models)
 app.command("recipes")(show.recipes)
@@ -69,7 +71,7 @@ def _print_version(wanted: bool) -> None:
         from importlib.metadata import version
         from platform import machine, python_version
 
-        typer.echo(f"edgec {version('edgec')}, Python {python_version()}, {machine()}")
+        say(f"edgec {version('edgec')}, Python {python_version()}, {machine()}")
         raise typer.Exit
 
 
@@ -164,5 +166,5 @@ def _end(number: int, _: FrameType | None) -> None:
 
 def _fail(message: str, code: int) -> int:
     if message:  # a group of commands without a command prints its help
-        sys.stderr.write(f"edgec: {without_control_characters(message)}\n")
+        sys.stderr.write(f"edgec: {printable(message)}\n")
     return code

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
-from pipeline.cli.console import make_progress, write_text
+from pipeline.cli.console import make_progress, say, say_json, terminal, write_text
 from pipeline.cli.verify import Keys, keys_to_trust
 from pipeline.report.regression_limits import Limits
 
@@ -38,7 +38,7 @@ def save(
     from pipeline.cache.store import writing
 
     with writing(folder, "--folder"):
-        typer.echo(save_baseline(Build(chosen, make_progress(as_json=False)), folder))
+        say(save_baseline(Build(chosen, make_progress(as_json=False)), folder))
 
 
 @app.command()
@@ -81,11 +81,9 @@ def compare(
         write_text(markdown, comparison_summary(comparison), "--markdown")
     if as_json:
         record = comparison.model_dump(mode="json")
-        typer.echo(json.dumps({"exit_code": comparison.exit_code, **record}, indent=1, ensure_ascii=False))
+        say_json(json.dumps({"exit_code": comparison.exit_code, **record}, indent=1, ensure_ascii=False))
     else:
-        from rich.console import Console
-
         from pipeline.report.terminal import render_comparison
 
-        render_comparison(comparison, Console())
+        render_comparison(comparison, terminal())
     raise typer.Exit(comparison.exit_code)

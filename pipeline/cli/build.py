@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
-from pipeline.cli.console import make_progress
+from pipeline.cli.console import make_progress, say, say_json, terminal
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def build(
     else:
         _show(report)
         _say_steps(one)
-        typer.echo(f"report  {chosen.out / one.name / 'report.html'}")
-        typer.echo(f"bundle  {bundle} ({bundle.stat().st_size / 2**20:.2f} MiB)")
+        say(f"report  {chosen.out / one.name / 'report.html'}")
+        say(f"bundle  {bundle} ({bundle.stat().st_size / 2**20:.2f} MiB)")
     _exit(report)
 
 
@@ -54,13 +54,13 @@ def _build_on_all(chosen: "BuildConfig", devices: list[str], as_json: bool) -> N
 
     outcomes = build_on_all(chosen, devices, make_progress(as_json))
     if as_json:
-        typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], default=str))
+        say_json(json.dumps([asdict(outcome) for outcome in outcomes], default=str))
     for outcome in outcomes if not as_json else ():
         if outcome.report is None:
-            typer.echo(f"{outcome.device}: {outcome.error}", err=True)
+            say(f"{outcome.device}: {outcome.error}", err=True)
             continue
         _show(Report.load(outcome.report))
-        typer.echo(f"{outcome.device}: report  {outcome.report.with_suffix('.html')}")
+        say(f"{outcome.device}: report  {outcome.report.with_suffix('.html')}")
     if code := max(exit_code(outcome) for outcome in outcomes):
         raise typer.Exit(code)
 
@@ -111,18 +111,17 @@ def export(
     if as_json:
         _print_json({"model": str(output), "sha256": model.file_digest, **asdict(found)})
     else:
-        typer.echo(
+        say(
             f"{output} ({output.stat().st_size / 2**20:.2f} MiB), largest difference from torch "
             f"{found.max_difference:.1e} on {found.images} images"
         )
 
 
 def _show(report: "Report") -> None:
-    from rich.console import Console
 
     from pipeline.report.terminal import render_terminal
 
-    render_terminal(report, Console())
+    render_terminal(report, terminal())
 
 
 def _result(one: "Build", report: "Report") -> dict[str, object]:
@@ -131,14 +130,14 @@ def _result(one: "Build", report: "Report") -> dict[str, object]:
 
 
 def _print_json(result: dict[str, object]) -> None:
-    typer.echo(json.dumps(result))
+    say_json(json.dumps(result))
 
 
 def _say_steps(one: "Build") -> None:
     """Print one line with the stages that ran, and the number that were up to date."""
     ran = [f"{step.stage} {step.seconds:.1f} s" for step in one.steps if not step.cached]
     known = len(one.steps) - len(ran)
-    typer.echo("stages  " + (", ".join(ran) or "nothing to do") + (f" ({known} up to date)" if known else ""))
+    say("stages  " + (", ".join(ran) or "nothing to do") + (f" ({known} up to date)" if known else ""))
 
 
 def _code(report: "Report") -> int:

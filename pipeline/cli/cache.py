@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cache.keeping import DAYS, LIMIT_GIB
 from pipeline.cli import options
-from pipeline.cli.console import print_table
+from pipeline.cli.console import print_table, say, say_json
 from pipeline.errors import UsageError
 
 app = typer.Typer(invoke_without_command=True)
@@ -51,13 +51,13 @@ def cache(context: typer.Context, out: options.Out = None, as_json: options.Json
     ]
     if as_json:
         builds = [dict(zip(("build", "products", "bytes", "days_unused"), row, strict=True)) for row in rows]
-        typer.echo(json.dumps({"store": str(root), "bytes": total, "products": len(found), "builds": builds}))
+        say_json(json.dumps({"store": str(root), "bytes": total, "products": len(found), "builds": builds}))
         return
     cells = [
         (name, str(products), f"{size / 2**20:.1f}", f"{days:.1f}") for name, products, size, days in rows
     ]
     print_table(("build", "products", "MiB", "days unused"), cells)
-    typer.echo(f"{root}: {len(found)} products, {total / 2**20:.1f} MiB; builds may share some of them")
+    say(f"{root}: {len(found)} products, {total / 2**20:.1f} MiB; builds may share some of them")
 
 
 @app.command()
@@ -71,11 +71,11 @@ def verify(out: options.Out = None, as_json: options.Json = False) -> None:
     root = _root(out)
     damaged = upkeep.verify(root)
     if as_json:
-        typer.echo(json.dumps([{"folder": str(one.folder), "reason": one.reason} for one in damaged]))
+        say_json(json.dumps([{"folder": str(one.folder), "reason": one.reason} for one in damaged]))
     else:
         for one in damaged:
-            typer.echo(f"{one.folder}: {one.reason}")
-        typer.echo(f"{root}: {len(damaged)} of {len(upkeep.entries(root))} products are damaged")
+            say(f"{one.folder}: {one.reason}")
+        say(f"{root}: {len(damaged)} of {len(upkeep.entries(root))} products are damaged")
     if damaged:
         raise typer.Exit(1)
 
@@ -99,9 +99,9 @@ def prune(
     removed = upkeep.prune(root, days, int(min(limit, 2**30) * upkeep.GIB))
     freed = sum(entry.size for entry in removed)
     if as_json:
-        typer.echo(json.dumps({"removed": [entry.name for entry in removed], "bytes": freed}))
+        say_json(json.dumps({"removed": [entry.name for entry in removed], "bytes": freed}))
     else:
-        typer.echo(f"{root}: {len(removed)} products removed, {freed / 2**20:.1f} MiB")
+        say(f"{root}: {len(removed)} products removed, {freed / 2**20:.1f} MiB")
 
 
 def _root(out: Path | None) -> Path:

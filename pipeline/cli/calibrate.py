@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
-from pipeline.cli.console import make_progress
+from pipeline.cli.console import make_progress, say, say_json, terminal
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def _calibrate(one: "Build", folder: Path, _: int, as_json: bool) -> None:
             written.append("calibration.cache")
     written.sort()
     if as_json:
-        typer.echo(json.dumps({"folder": str(folder), "recipe": one.recipe.name, "files": written}))
+        say_json(json.dumps({"folder": str(folder), "recipe": one.recipe.name, "files": written}))
         return
-    typer.echo(f"{one.recipe.name}, {len(one.calibration)} images: {', '.join(written)} in {folder}")
+    say(f"{one.recipe.name}, {len(one.calibration)} images: {', '.join(written)} in {folder}")
 
 
 def _study(one: "Build", folder: Path, draws: int, as_json: bool) -> None:
@@ -81,9 +81,8 @@ def _study(one: "Build", folder: Path, draws: int, as_json: bool) -> None:
         found.save(folder / "study.json")
         (folder / "study.html").write_text(study_html(found), encoding="utf-8")
     if as_json:
-        typer.echo(found.to_json())
+        say_json(found.to_json())
         return
-    from rich.console import Console
 
     from pipeline.report.table import FigureTable
 
@@ -92,6 +91,6 @@ def _study(one: "Build", folder: Path, draws: int, as_json: bool) -> None:
         sqnr = [draw.sqnr_db for draw in count.draws]
         cells = (count.mean_sqnr_db, min(sqnr), max(sqnr))
         table.add_row(str(count.images), *(f"{one:.2f} dB" for one in cells), f"{count.mean_agreement:.2%}")
-    Console().print(table)
-    typer.echo(conclusion(found))
-    typer.echo(f"study    {folder / 'study.html'}")
+    terminal().print(table)
+    say(conclusion(found))
+    say(f"study    {folder / 'study.html'}")

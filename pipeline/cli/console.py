@@ -1,43 +1,60 @@
 """How the command line shows progress and results.
 
-A command imports what it needs when it runs, so that help and usage errors are fast.
+Everything that is printed goes through `say`, `say_json` or `terminal`: what files hold reaches a terminal as
+text, never as commands to it. A command imports what it needs when it runs, so that help and usage errors are
+fast.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
 
 from pipeline.progress import Progress, Silent
+from targets.runtime.printable import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def say(text: object, *, nl: bool = True, err: bool = False) -> None:
+    """Print text for people, on stderr if `err`, and its newline if `nl`."""
+    typer.echo(printable(str(text)), nl=nl, err=err)
+
+
+def say_json(text: str, *, nl: bool = True) -> None:
+    """Print JSON text; control characters, which only its strings can hold, are written as escapes."""
+    typer.echo(CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text), nl=nl)
+
+
+def terminal(stderr: bool = False) -> "Console":
+    """Return rich's console, for tables and progress."""
+    from pipeline.cli.printable_console import PrintableConsole
+
+    return PrintableConsole(stderr=stderr)
 
 
 def make_progress(as_json: bool) -> Progress:
     """Return a progress display on stderr, or none if the output is for machines."""
     if as_json:
         return Silent()
-    from rich.console import Console
-
     from pipeline.cli.shown_progress import ShownProgress
 
-    return ShownProgress(Console(stderr=True))
+    return ShownProgress(terminal(stderr=True))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows of cells under their headings. A cell may hold rich's markup."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(*headings)
     for row in rows:
-        table.add_row(*map(without_control_characters, row))
-    Console().print(table)
-
-
-def without_control_characters(text: str) -> str:
-    r"""Return text as a terminal shows it and does nothing else: ESC becomes \x1b. Lines stay lines."""
-    return "".join(c if c in "\n\t" or not _is_control(c) else f"\\x{ord(c):02x}" for c in text)
-
-
-def _is_control(character: str) -> bool:
-    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+        table.add_row(*row)
+    terminal().print(table)
 
 
 def write_text(file: Path, text: str, option: str) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from pipeline.cache.store import writing
-from pipeline.data.tree import FILE_LIMIT
+from pipeline.cli.console import say, say_json
 from pipeline.errors import DataError, UsageError
 from pipeline.models.foreign.description import described, description_file, is_foreign, read_foreign
 from pipeline.plain_file import read_plain
+from pipeline.reading_limits import PICTURE_BYTES
 from targets.runtime.preprocess import ImageError, decode
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ def describe(path: Path, images: Sequence[Path], data: Path | None, write: bool,
     if as_json:
         shown = {t.name: {names.get(i, str(i)): t.probabilities[i] for i in t.best} for t in tried}
         answer = {"guess": found.toml(), "clear": found.clear, "reasons": found.reasons, "tried": shown}
-        typer.echo(json.dumps(answer))
+        say_json(json.dumps(answer))
         return
     for reason in found.reasons:
-        typer.echo(reason)
+        say(reason)
     for one in tried:
         best = ", ".join(f"{names.get(i, f'class {i}')} {one.probabilities[i]:.1%}" for i in one.best)
-        typer.echo(f"  {one.name}: {best}")
+        say(f"  {one.name}: {best}")
     _offer(file, found, write)
 
 
@@ -69,7 +69,7 @@ def _files(images: Iterable[Path]) -> Iterator[Path]:
 
 def _decoded(image: Path) -> NDArray[np.uint8]:
     try:
-        return decode(read_plain(image, FILE_LIMIT), channels=3)
+        return decode(read_plain(image, PICTURE_BYTES), channels=3)
     except OSError as error:
         raise DataError(f"The picture {image} cannot be read: {error.strerror}.") from error
     except ImageError as error:
@@ -82,11 +82,11 @@ def _offer(file: Path, found: "Guess", write: bool) -> None:
     Raises DataError if it is to be written but is not clear, since a wrong one would go unnoticed.
     """
     if file.is_file():
-        typer.echo(f"\n{file} says:\n\n{file.read_text(encoding='utf-8')}")
+        say(f"\n{file} says:\n\n{file.read_text(encoding='utf-8')}")
         if found.clear:
-            typer.echo(f"The guess:\n\n{found.toml()}")
+            say(f"The guess:\n\n{found.toml()}")
     elif write and not found.clear:
-        typer.echo(f"\n{found.toml()}")
+        say(f"\n{found.toml()}")
         raise DataError(
             f"{file} is not written: which of these candidates the network was trained with is not clear, and"
             " its confidence on pictures does not show it. Give labelled images with --data; or 8 pictures or"
@@ -96,6 +96,6 @@ def _offer(file: Path, found: "Guess", write: bool) -> None:
     elif write:
         with writing(file.parent, "the description"):
             file.write_text(found.toml(), encoding="utf-8")
-        typer.echo(f"\nWritten to {file}.")
+        say(f"\nWritten to {file}.")
     else:
-        typer.echo(f"\n{file} does not exist. Write this guess to it, or use --write:\n\n{found.toml()}")
+        say(f"\n{file} does not exist. Write this guess to it, or use --write:\n\n{found.toml()}")

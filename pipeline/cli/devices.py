@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import make_progress, print_table
+from pipeline.cli.console import make_progress, print_table, say, say_json
 from pipeline.cli.verify import Keys, keys_to_trust
 from pipeline.errors import UsageError
 
@@ -46,10 +46,10 @@ def deploy(
         trusted = keys_to_trust(key)
         done = deployment.deploy(reached, bundle, trusted, progress, allow_downgrade=allow_downgrade)
     if as_json:
-        typer.echo(json.dumps(asdict(done)))
+        say_json(json.dumps(asdict(done)))
         return
-    typer.echo(f"{done.device}: {done.folder}/current is version {done.version}; self-test passed")
-    typer.echo(f"run there: {done.folder}/current/run camera")
+    say(f"{done.device}: {done.folder}/current is version {done.version}; self-test passed")
+    say(f"run there: {done.folder}/current/run camera")
 
 
 def installer(
@@ -64,7 +64,7 @@ def installer(
 
     with writing(output.parent, "another folder"):
         output.write_bytes(make_installer())
-    typer.echo(f"{output}   copy it to the device once: python3 {output.name} BUNDLE --into FOLDER")
+    say(f"{output}   copy it to the device once: python3 {output.name} BUNDLE --into FOLDER")
 
 
 @app.command("list")
@@ -77,12 +77,12 @@ def list_devices(as_json: options.Json = False) -> None:
 
     devices = known_devices()
     if as_json:
-        typer.echo(json.dumps({name: str(device.address) for name, device in devices.items()}))
+        say_json(json.dumps({name: str(device.address) for name, device in devices.items()}))
     elif devices:
         for device in devices.values():
-            typer.echo(f"{device.name}  {device.address}")
+            say(f"{device.name}  {device.address}")
     else:
-        typer.echo("No device has a name yet: edgec devices add pi5 ssh://pi@raspberrypi.local")
+        say("No device has a name yet: edgec devices add pi5 ssh://pi@raspberrypi.local")
 
 
 @app.command()
@@ -97,7 +97,7 @@ def add(
     from pipeline.known_devices import add_device
     from targets.reach.ssh import SshAddress
 
-    typer.echo(f"{name} is in {add_device(name, SshAddress.parse(address))}")
+    say(f"{name} is in {add_device(name, SshAddress.parse(address))}")
 
 
 @app.command()
@@ -118,7 +118,7 @@ def check(
         raise UsageError("No device has a name yet. Give one as ssh://user@host.")
     rows = [_checked(name) for name in wanted]
     if as_json:
-        typer.echo(json.dumps(rows))
+        say_json(json.dumps(rows))
     else:
         print_table(("device", "what it is", "has", "lacks"), [tuple(row.values()) for row in rows])
     if any(row["lacks"] for row in rows):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import print_table
+from pipeline.cli.console import print_table, say_json
 
 
 def doctor(
@@ -22,6 +22,10 @@ def doctor(
     data: Annotated[
         Path | None, typer.Option(help="A labelled data set, to choose the guess by accuracy.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="ssh://user@host:port, or a name from `edgec devices`: check that board instead."),
+    ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write the guess to a file beside the model.")
     ] = False,
@@ -33,8 +37,14 @@ def doctor(
     With an ONNX file: find layout, size and normalisation of its input, by accuracy on labelled images
     (--data) or by the statistics in its batch norms (--image). Only a clear result is written.
 
+    With --device: what that board has and lacks for engines, measuring and cameras, and the command that
+    mends it. The board needs Python alone.
+
     Example: edgec doctor
     """
+    if device is not None:
+        _board(device, as_json)
+        return
     if model is not None:
         from pipeline.cli.describe import describe
 
@@ -44,10 +54,28 @@ def doctor(
 
     found = findings(out or Path("out"))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found]))
+        say_json(json.dumps([asdict(finding) for finding in found]))
     else:
-        mark = {True: "[green]ok[/green]", False: "[red]no[/red]", None: ""}
-        rows = [(mark[one.fine], one.what, one.found, one.advice) for one in found]
-        print_table(("", "what", "found", "what to do"), rows)
+        _print([(one.fine, one.what, one.found, one.advice) for one in found])
     if any(finding.fine is False for finding in found):
         raise typer.Exit(1)
+
+
+def _board(device: str, as_json: bool) -> None:
+    from pipeline.known_devices import find_device
+    from targets.reach.probe import check_board
+    from targets.reach.ssh import SshDevice
+
+    found = check_board(SshDevice(find_device(device)))
+    if as_json:
+        say_json(json.dumps([finding._asdict() for finding in found]))
+    else:
+        _print([(one.fine, one.what, one.found, one.command) for one in found])
+    if any(finding.fine is False for finding in found):
+        raise typer.Exit(1)
+
+
+def _print(rows: list[tuple[bool | None, str, str, str]]) -> None:
+    mark = {True: "[green]ok[/green]", False: "[red]no[/red]", None: ""}
+    shown = [(mark[fine], *rest) for fine, *rest in rows]
+    print_table(("", "what", "found", "what to do"), shown)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import make_progress
+from pipeline.cli.console import make_progress, say
 
 
 def ensemble(
@@ -41,6 +41,6 @@ def ensemble(
     if html:
         with writing(html.parent, "--html"):
             html.write_text(page(found), encoding="utf-8")
-    typer.echo(found.model_dump_json() if as_json else markdown(found))
+    say(found.model_dump_json() if as_json else markdown(found))
     if found.guessing:
         raise typer.Exit(Verdict.MEANINGLESS.exit_code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import write_text
+from pipeline.cli.console import say_json, terminal, write_text
 from pipeline.cli.verify import keys_to_trust
 
 if TYPE_CHECKING:
@@ -45,13 +45,11 @@ def show(
 
         write_text(markdown, report_summary(found), "--markdown")
     if as_json:
-        typer.echo(found.to_json(), nl=False)
+        say_json(found.to_json(), nl=False)
     else:
-        from rich.console import Console
-
         from pipeline.report.terminal import render_terminal
 
-        render_terminal(found, Console())
+        render_terminal(found, terminal())
 
 
 @app.command()
@@ -71,11 +69,9 @@ def compare(
     if html:
         write_text(html, side_by_side_html(found), "--html")
     if as_json:
-        typer.echo(json.dumps([report.model_dump(mode="json") for report in found]))
+        say_json(json.dumps([report.model_dump(mode="json") for report in found]))
     else:
-        from rich.console import Console
-
-        render_side_by_side(found, Console())
+        render_side_by_side(found, terminal())
 
 
 def _load(path: Path) -> "Report":

@@ -2,10 +2,8 @@
 
 import json
 
-import typer
-
 from pipeline.cli import options
-from pipeline.cli.console import print_table
+from pipeline.cli.console import print_table, say, say_json
 
 
 def targets(as_json: options.Json = False) -> None:
@@ -27,7 +25,7 @@ def targets(as_json: options.Json = False) -> None:
         rows.append((name, target.summary, target.recipe.name, problem))
     if as_json:
         keys = "name", "summary", "recipe", "problem"
-        typer.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
+        say_json(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
         return
     cells = [(*words, problem or "ready") for *words, problem in rows]
     print_table(("target", "what it is", "recipe", "here"), cells)
@@ -40,7 +38,7 @@ def settings() -> None:
     """
     from pipeline.settings_page import settings_page
 
-    typer.echo(settings_page(), nl=False)
+    say(settings_page(), nl=False)
 
 
 def models(as_json: options.Json = False) -> None:
@@ -55,7 +53,7 @@ def models(as_json: options.Json = False) -> None:
             {"name": m.name, "summary": m.summary, "input": m.input_shape, "classes": m.classes}
             for m in KNOWN_MODELS
         ]
-        typer.echo(json.dumps(rows))
+        say_json(json.dumps(rows))
         return
     cells = [
         (
@@ -87,7 +85,7 @@ def recipes(as_json: options.Json = False) -> None:
     ]
     if as_json:
         names = "kind", "word", "summary", "runs", "needs"
-        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+        say_json(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
         return
     print_table(("", "word", "what it does", "runs", "needs"), rows)
-    typer.echo("A recipe joins one of each with _, and any corrections: w8a8_asym_mse_eq_wmse_obq_bc")
+    say("A recipe joins one of each with _, and any corrections: w8a8_asym_mse_eq_wmse_obq_bc")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import make_progress
+from pipeline.cli.console import make_progress, say, say_json
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,15 +87,15 @@ def _show_json(result: "TrainResult") -> None:
         "balanced_accuracy": found and found.balanced_accuracy,
         "history": [record.model_dump(mode="json") for record in result.history],
     }
-    typer.echo(json.dumps(record))
+    say_json(json.dumps(record))
 
 
 def _show(result: "TrainResult") -> None:
-    typer.echo(f"weights  {result.weights}")
-    typer.echo(f"curves   {result.weights.parent / 'training.html'}")
+    say(f"weights  {result.weights}")
+    say(f"curves   {result.weights.parent / 'training.html'}")
     found = result.judgement
     if found is not None and found.seen:
-        typer.echo(
+        say(
             f"top-1    {found.accuracy:.2%} of {found.seen} evaluation images, in float32"
             f" (mean over classes {found.balanced_accuracy:.2%})"
         )
@@ -120,9 +120,7 @@ def _train_quantized(
     if as_json:
         history = [record.model_dump(mode="json") for record in result.history]
         found = {"quantized": str(result.quantized), "agreement": result.agreement, "checked": result.checked}
-        typer.echo(json.dumps({**found, "history": history}))
+        say_json(json.dumps({**found, "history": history}))
         return
-    typer.echo(
-        f"agrees   {result.agreement:.2%} of {result.checked} images have the same class in onnxruntime"
-    )
-    typer.echo(f"int8     {result.quantized}; next: edgec build --quantized {result.quantized}")
+    say(f"agrees   {result.agreement:.2%} of {result.checked} images have the same class in onnxruntime")
+    say(f"int8     {result.quantized}; next: edgec build --quantized {result.quantized}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli import options
+from pipeline.cli.console import say
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ def tune(
     isa, cost = _device(target or "host", device, milliseconds)
     where = database.processor(isa)
     wanted = convolutions(import_graph(model), isa)
-    typer.echo(f"{len(wanted)} convolutions, {isa.name}, measured in {cost.unit}")
+    say(f"{len(wanted)} convolutions, {isa.name}, measured in {cost.unit}")
     place = folder or database.users()
     with writing(place, "--folder"):
         for entry in tune(
             wanted, isa, cost, typer.echo, tiles
         ):  # each is saved at once, so that Ctrl-C loses nothing
             database.add([entry], isa, where, place)
-    typer.echo(f"saved in {place}")
+    say(f"saved in {place}")
 
 
 def _device(target: str, address: str | None, milliseconds: int) -> "tuple[Isa, Cost]":

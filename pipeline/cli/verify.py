@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import make_progress
+from pipeline.cli.console import make_progress, say, say_json
 from pipeline.errors import UsageError, listed
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ def verify(
     if as_json:
         what = {"model": manifest.model, "target": manifest.target, "files": manifest.files}
         checked = {"signed": found.signed, "signer": found.signer, "rebuilt": again and asdict(again)}
-        typer.echo(json.dumps({**what, **checked}))
+        say_json(json.dumps({**what, **checked}))
     else:
         signed = (
             "its signature is valid, but no key is trusted on this machine" if found.signed else "not signed"
         )
-        typer.echo(
+        say(
             f"{bundle}: {manifest.model} for {manifest.target}, {len(manifest.files)} files as in the "
             "manifest; " + (f"signed with {found.signer}" if found.signer else signed)
         )
         if again:
-            typer.echo(f"{bundle}: {_outcome(again)}")
+            say(f"{bundle}: {_outcome(again)}")
     if again and again.different:
         raise typer.Exit(1)
 
@@ -89,12 +89,8 @@ def keygen(
     from pipeline.bundle.signing import make_keys
 
     public = make_keys(private)
-    typer.echo(
-        f"private  {private}   keep it secret; sign with `edgec sign`, or signing_key in the configuration"
-    )
-    typer.echo(
-        f"public   {public}   copy it to ~/.config/edgec/keys on devices, which then accept nothing else"
-    )
+    say(f"private  {private}   keep it secret; sign with `edgec sign`, or signing_key in the configuration")
+    say(f"public   {public}   copy it to ~/.config/edgec/keys on devices, which then accept nothing else")
 
 
 def sign(
@@ -108,6 +104,13 @@ def sign(
         str | None,
         typer.Option(metavar="YYYY-MM-DD", help="The last day (UTC) on which devices install it."),
     ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N:MS", help="After switching, 99 % of N inferences take MS ms, or devices switch back."
+        ),
+    ] = None,
+    add: Annotated[bool, typer.Option("--add", help="Keep the signatures of other keys.")] = False,
 ) -> None:
     """Sign a bundle; a signature it has is replaced.
 
@@ -115,8 +118,46 @@ def sign(
     """
     from pipeline.bundle.signing import public_half, sign_bundle
 
-    sign_bundle(bundle, key, release, None if expires is None else _day(expires))
-    typer.echo(f"{bundle}: signed with {public_half(key).name}")
+    day = None if expires is None else _day(expires)
+    sign_bundle(bundle, key, release, day, None if confirm is None else _confirmation(confirm), add=add)
+    say(f"{bundle}: signed with {public_half(key).name}")
+
+
+def rekey(
+    statement: Annotated[Path, typer.Argument(help="The file to write.")],
+    key: Annotated[list[Path], typer.Option(help="A private key trusted now; several if needed.")],
+    number: Annotated[int, typer.Option(min=1, help="Higher than that of any statement before.")],
+    trust: Annotated[list[Path] | None, typer.Option(help="A public key to trust from now on.")] = None,
+    revoke: Annotated[list[Path] | None, typer.Option(help="A public key to trust no more.")] = None,
+    needed: Annotated[int, typer.Option(min=1, help="How many trusted keys have to sign from now on.")] = 1,
+) -> None:
+    """Write a statement that replaces or revokes the keys that machines trust, signed with keys of now.
+
+    A machine takes it over with: python3 edgec-install.pyz --keys STATEMENT
+
+    Example: edgec rekey next.json --key release.key --trust new.pub --revoke release.pub --number 1
+    """
+    from pipeline.bundle.signing import make_statement
+    from pipeline.cli.console import write_text
+    from targets.runtime.bundle.keyring import Keyring
+
+    trusted, revoked = (tuple(one.key for one in _public(paths)) for paths in (trust, revoke))
+    ring = Keyring(number, trusted, revoked, needed, str(statement))
+    write_text(statement, make_statement(ring, key).to_json(), "the statement's name")
+    say(f"{statement}   on each machine: python3 edgec-install.pyz --keys {statement.name}")
+
+
+def _confirmation(text: str) -> tuple[int, float]:
+    number, _, most = text.partition(":")
+    try:
+        found = int(number), float(most)
+    except ValueError:
+        found = 0, 0.0
+    if not 1 <= found[0] <= 1_000_000 or not 0 < found[1] < 1e9:
+        raise UsageError(
+            f"--confirm {text} is not N:MS. Expected: inferences and milliseconds, such as 100:12.5."
+        )
+    return found
 
 
 def _day(text: str) -> date:
@@ -130,9 +171,19 @@ def _day(text: str) -> date:
 
 def keys_to_trust(paths: list[Path] | None) -> "list[PublicKey]":
     """Return the given keys, or all trusted ones. Raises UsageError for a file that is not a key."""
-    from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
+    from targets.runtime.bundle.keyring import KeyringError
+    from targets.runtime.bundle.signature import SignatureError, trusted_keys
 
     try:
-        return [PublicKey.read(path) for path in paths] if paths else trusted_keys()
+        return _public(paths) if paths else trusted_keys()
+    except (SignatureError, KeyringError) as error:
+        raise UsageError(f"{error}.") from error
+
+
+def _public(paths: list[Path] | None) -> "list[PublicKey]":
+    from targets.runtime.bundle.signature import PublicKey, SignatureError
+
+    try:
+        return [PublicKey.read(path) for path in paths or ()]
     except SignatureError as error:
         raise UsageError(f"{error}.") from error

@@ -1,6 +1,7 @@
 """Finds pictures in `<split>/<class>/`, their class names, and the files to leave out."""
 
 import logging
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -39,14 +40,14 @@ def find_pictures(tree: Tree, splits: Sequence[str]) -> list[ClassFile]:
 
     Names of classes are compared in Unicode's form NFC, since file systems encode umlauts differently. Files
     that are left out are logged, counted by reason, and so are classes that a split lacks. Raises DataError
-    if names of classes differ only in case.
+    if names of classes differ only in how one name may be spelled.
     """
     left_out: Counter[str] = Counter()
     found = list(_pictures(tree, splits, left_out))
     if left_out:
         counts = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
         _warn(f"Left out of {tree.location}: {counts}")
-    _refuse_case(tree, found)
+    _refuse_spellings(tree, found)
     _warn_of_missing(tree, found)
     _warn_of_empty(tree, splits, found)
     return found
@@ -73,10 +74,15 @@ def _looks_like_one(tree: Tree, name: str) -> bool:
         return False
 
 
-def _refuse_case(tree: Tree, found: Sequence[ClassFile]) -> None:
+def _spelled_alike(name: str) -> str:
+    """Return what names have in common that differ in case, compatible letters, or what parts words."""
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", unicodedata.normalize("NFKC", name).strip()).casefold()
+
+
+def _refuse_spellings(tree: Tree, found: Sequence[ClassFile]) -> None:
     spelled: dict[str, str] = {}
     for label in sorted({one.label for one in found}):
-        other = spelled.setdefault(label.casefold(), label)
+        other = spelled.setdefault(_spelled_alike(label), label)
         if other != label:
             places = [
                 f"{name!r} in {listed(sorted({o.split for o in found if o.label == name}))}"

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pipeline.errors import DataError
-from pipeline.plain_file import NAMES_LIMIT, read_plain
+from pipeline.plain_file import read_plain
+from pipeline.reading_limits import NAMES_BYTES
 
 
 def read_classes(folder: Path) -> tuple[str, ...] | None:
@@ -15,7 +16,7 @@ def read_classes(folder: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        text = read_plain(path, NAMES_LIMIT).decode("utf-8-sig")
+        text = read_plain(path, NAMES_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
     except OSError as error:

@@ -17,6 +17,7 @@ from pipeline.data.class_folders import find_pictures
 from pipeline.data.dataset import STORED_AS, Dataset
 from pipeline.data.tree import Tree, TreeImages
 from pipeline.errors import DataError, UsageError, listed
+from pipeline.reading_limits import LABELS_ROWS
 from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"
@@ -74,9 +75,8 @@ def _from_folders(tree: Tree) -> list[Entry]:
 def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:
     where = f"{tree.location}: {LABELS}"
     try:
-        lines = csv.DictReader(
-            io.StringIO(tree.read(LABELS).decode("utf-8-sig"), newline=""), restkey=REST, strict=True
-        )
+        text = io.TextIOWrapper(io.BytesIO(tree.read(LABELS)), "utf-8-sig", newline="")
+        lines = csv.DictReader(text, restkey=REST, strict=True)
         columns = list(lines.fieldnames or ())
         name, number = _label_columns(columns, kind, where)
         entries = []
@@ -84,6 +84,8 @@ def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:
             if any(line.pop(REST, None) or ()):
                 raise DataError(f"{where}, line {lines.line_num} has more values than columns. Quote commas.")
             entries.append(_entry(line, name, number, f"{where}, line {lines.line_num}"))
+            if len(entries) > LABELS_ROWS:
+                raise DataError(f"{where} has more than {LABELS_ROWS:,} rows.")
     except (UnicodeDecodeError, csv.Error, ImageError) as error:
         raise DataError(f"{where} is damaged: {error}.") from error
     missing = [entry.path for entry in entries if not tree.holds(entry.path)]

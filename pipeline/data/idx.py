@@ -17,12 +17,12 @@ from pipeline.data.classes import read_classes
 from pipeline.data.dataset import Dataset
 from pipeline.data.images import PixelImages
 from pipeline.errors import DataError
+from pipeline.reading_limits import IDX_BYTES
 
 SPLITS = {"train": "train", "t10k": "test", "calibration": "calibration"}
 """Prefixes of file names, and the split of each."""
 
 UNSIGNED_BYTE = 0x08
-UNPACKED_LIMIT = 2**31
 """The most bytes that a gzipped file may unpack to in memory; larger files have to be unpacked first."""
 
 FASHION_MNIST_TEST_LABELS = "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9"
@@ -87,7 +87,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
                     if announced
                     else np.empty(shape, np.uint8)
                 )
-            if announced > UNPACKED_LIMIT:
+            if announced > IDX_BYTES:
                 raise DataError(
                     f"{path} unpacks to {announced:,} bytes, too many for memory. Unpack it with gunzip."
                 )

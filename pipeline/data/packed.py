@@ -17,9 +17,9 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.images import PackedImages
 from pipeline.data.tree import ZIP_DAMAGE
 from pipeline.errors import DataError
+from pipeline.reading_limits import ARRAY_BYTES
 
 ENDING = "_jpeg.npz"
-SIZE_LIMIT = 2**33
 """The most bytes that an array may take in memory."""
 
 
@@ -78,9 +78,9 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[np.g
         except (ValueError, KeyError) as error:
             raise DataError(f"{path}: {name} is not an npy array ({error}).") from error
         size = member.file_size - file.tell()
-        if len(shape) != 1 or dtype.hasobject or shape[0] * dtype.itemsize != size or size > SIZE_LIMIT:
+        if len(shape) != 1 or dtype.hasobject or shape[0] * dtype.itemsize != size or size > ARRAY_BYTES:
             raise DataError(
                 f"{path}: {name} is declared as {dtype} {list(shape)} and has {size:,} bytes;"
-                f" expected one dimension of numbers, and at most {SIZE_LIMIT:,} bytes."
+                f" expected one dimension of numbers, and at most {ARRAY_BYTES:,} bytes."
             )
         return np.frombuffer(file.read(), dtype)

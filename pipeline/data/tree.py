@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from pipeline.cache.digest import file_digest
 from pipeline.errors import DataError
 from pipeline.plain_file import read_plain
+from pipeline.reading_limits import PICTURE_BYTES
 from targets.runtime.preprocess import ImageError, decode
-
-FILE_LIMIT = 64 * 2**20
-"""The most bytes of an encoded picture; a longer file counts as damaged."""
 
 ZIP_DAMAGE = (
     zipfile.BadZipFile,
@@ -79,27 +77,27 @@ class FolderTree:
 
     def below(self, top: str) -> list[str]:
         """Return the files of one of the folder's folders, sorted."""
-        with _readable():
+        with _readable(self._folder / top):
             return sorted(_files_below(self._folder, top)) if (self._folder / top).is_dir() else []
 
     def folders(self, top: str) -> list[str]:
         """Return the names of the folders in one of the folder's folders, sorted."""
         place = self._folder / top
-        with _readable():
+        with _readable(place):
             return sorted(one.name for one in place.iterdir() if one.is_dir()) if place.is_dir() else []
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes. Raises ImageError if they are too many, DataError if it cannot be read."""
         path = self._folder / name
-        with _readable():
-            if path.stat().st_size > FILE_LIMIT:
-                raise ImageError(f"the file is longer than {FILE_LIMIT:,} bytes")
-            return read_plain(path, FILE_LIMIT)
+        with _readable(path):
+            if path.stat().st_size > PICTURE_BYTES:
+                raise ImageError(f"the file is longer than {PICTURE_BYTES:,} bytes")
+            return read_plain(path, PICTURE_BYTES)
 
     def digest(self, name: str) -> str:
         """Return a file's sha256, by the given function; the same for as long as this object exists."""
         if name not in self._digests:
-            with _readable():
+            with _readable(self._folder / name):
                 self._digests[name] = self._file_digest(self._folder / name)
         return self._digests[name]
 
@@ -145,8 +143,8 @@ class ZipTree:
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes. Raises ImageError if they are damaged or too many."""
-        if self._archive.getinfo(name).file_size > FILE_LIMIT:
-            raise ImageError(f"it unpacks to more than {FILE_LIMIT:,} bytes")
+        if self._archive.getinfo(name).file_size > PICTURE_BYTES:
+            raise ImageError(f"it unpacks to more than {PICTURE_BYTES:,} bytes")
         try:
             return self._archive.read(name)
         except ZIP_DAMAGE as error:
@@ -224,9 +222,9 @@ def _files_below(folder: Path, top: str) -> Iterator[str]:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
-    """Raise DataError where the operating system cannot read a file."""
+def _readable(place: Path) -> Iterator[None]:
+    """Raise DataError naming `place`, or what is below it, where the operating system cannot read a file."""
     try:
         yield
     except OSError as error:
-        raise DataError(f"Cannot read {error.filename}: {error.strerror}.") from error
+        raise DataError(f"Cannot read {error.filename or place}: {error.strerror}.") from error

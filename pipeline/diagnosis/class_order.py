@@ -4,13 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.diagnosis.examples import Answers, LabelledImages, LabelledPixels
+from pipeline.diagnosis.examples import Answers, Examples
 from pipeline.report.sections.diagnosis import ClassOrder
 
 
-def find_class_order(
-    answers: Answers, shown: LabelledImages | LabelledPixels, names: Sequence[str]
-) -> ClassOrder | None:
+def find_class_order(answers: Answers, shown: Examples, names: Sequence[str]) -> ClassOrder | None:
     """Return the order of `names` that fits the answers; None if none is shown to fit.
 
     The order that is right on most of every second image is an assignment problem (Kuhn 1955). It is accepted

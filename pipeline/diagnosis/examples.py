@@ -1,14 +1,13 @@
 """Images with what is right for each of them: a class, or the classes of its pixels."""
 
 from dataclasses import dataclass
-from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.images import HasMasks
 from pipeline.data.split import Split
-from pipeline.diagnosis.outcomes import ImageOutcome, Outcome, PixelOutcome
+from pipeline.diagnosis.outcomes import ImageOutcome, PixelOutcome
 from pipeline.report.pixel_tally import at_size, confusion, image_iou
 from targets.runtime.preprocess import VOID, Preprocessing
 
@@ -19,29 +18,6 @@ IMAGES, IMAGES_WITH_MASKS = 200, 64
 Answers = NDArray[np.int64]
 """The class of each image [N], or of each pixel [N, h, w]."""
 Pixels = NDArray[np.uint8]
-
-
-class Examples(Protocol):
-    """Images that a network is tried on."""
-
-    pixels: Pixels
-    """uint8 [N, H, W, C]."""
-
-    def outcome(self, answers: Answers) -> Outcome:
-        """Return how well the answers fit."""
-        ...
-
-    def confusion(self, answers: Answers) -> NDArray[np.int64]:
-        """Count each class of the network with each right one, [class of the network, right class]."""
-        ...
-
-    def halves(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which images [N] belong to the first half, and which to the second."""
-        ...
-
-    def only(self, chosen: NDArray[np.bool_]) -> Self:
-        """Return the chosen ones of the images."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -116,7 +92,11 @@ class LabelledPixels:
         ]
 
 
-def examples(split: Split, preprocessing: Preprocessing) -> LabelledImages | LabelledPixels:
+Examples = LabelledImages | LabelledPixels
+"""Images that a network is tried on."""
+
+
+def examples(split: Split, preprocessing: Preprocessing) -> Examples:
     """Read the readable images of a split, with their masks if it has them."""
     batches = list(split.readable(preprocessing, BATCH))
     pixels, classes = np.concatenate([batch.images for batch in batches]), len(split.classes)

@@ -10,8 +10,9 @@ from pipeline.report.model.certainty import Verdict
 from pipeline.report.paired import paired_scores
 from pipeline.report.plausibility import judge_answers, judge_pixels
 from pipeline.report.sections.diagnosis import PixelShares
-from pipeline.report.stats import LEVEL, difference_interval, mean_interval
+from pipeline.report.stats import difference_interval, mean_interval
 from targets.base import Origin
+from targets.runtime.paired_difference import LEVEL
 
 Shares = NDArray[np.float64]
 

@@ -98,11 +98,13 @@ def read_weights(
     sets = state_dicts(content)
     if not sets:
         raise CheckpointError(_no_weights(content, path))
-    fitting = [one for one in (_fitting(found, fits) for found in sets) if one is not None]
+    fitting = [one for found in sets for one in _fitting(found, fits)]
     if not fitting:
         return _not_fitting(sets[0], content, path)
     unusable = unreadable_averages(content)
-    unusable += [one.place for one in sets if one.averaged and one not in [f.source for f in fitting]]
+    unusable += [f"{prefix}.*" for one in fitting for prefix in one.averages_left_out]
+    used = {one.source.place for one in fitting}
+    unusable += [one.place for one in sets if one.averaged and not any(u.startswith(one.place) for u in used)]
     taken = choose(fitting, unusable, wanted, path, say)
     return {key: _checked(value, key, path) for key, value in taken.weights.items()}
 
@@ -117,12 +119,27 @@ def own_classes(path: Path) -> tuple[str, ...] | None:
     return classes_in_checkpoint(read_content(path))
 
 
-def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> Fitting | None:
-    for kept, left_out in without_prefix(found.tensors) if fits else ():
-        weights = renamed(_without_counters(kept))
-        if fits and fits(_shapes(weights)):
-            return Fitting(found, weights, left_out)
-    return None
+def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> list[Fitting]:
+    """Every part of a set that fits; a network and its average are told apart by their prefixes."""
+    if fits is None:
+        return []
+    parts = [
+        (prefix, kept, weights)
+        for prefix, kept in without_prefix(found.tensors)
+        if fits(_shapes(weights := renamed(_without_counters(kept))))
+    ]
+    inside = {prefix + key for prefix, kept, _ in parts for key in kept}
+    rest = {key: value for key, value in found.tensors.items() if key not in inside}
+    if parts and fits(_shapes(weights := renamed(_without_counters(rest)))):
+        parts.append(("", rest, weights))
+        rest = {}
+    left_out = tuple(rest)
+    if len(parts) == 1:
+        return [Fitting(found, parts[0][2], left_out)]
+    return [
+        Fitting(StateDict(".".join(filter(None, (found.place, prefix.rstrip(".")))), kept), weights, left_out)
+        for prefix, kept, weights in parts
+    ]
 
 
 def _not_fitting(found: StateDict, content: Mapping[object, object], path: Path) -> Weights:
@@ -151,7 +168,12 @@ def _checked(tensor: Tensor, key: str, path: Path) -> Tensor:
         raise CheckpointError(f"{path}: {key} is {tensor.dtype}, not floating-point weights.")
     if tensor.is_meta or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
         raise CheckpointError(f"{path}: {key} declares {tensor.numel():,} values but holds fewer.")
-    tensor = tensor.float()
+    try:
+        tensor = tensor.float()
+    except RuntimeError as error:  # torch stores types that it does not compute with, such as 4 bits
+        raise CheckpointError(
+            f"{path}: {key} is {tensor.dtype}, which torch cannot convert to float32."
+        ) from error
     if not tensor.isfinite().all():
         bad = int((~tensor.isfinite()).sum())
         raise CheckpointError(f"{path}: {key} has {bad} of {tensor.numel()} values that are NaN or infinite.")

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pipeline.errors import ReportError
 from pipeline.report.paired import paired_images
 from pipeline.report.sections.robustness import CorruptedAccuracy, ExtraLoss, Robustness
-from pipeline.report.stats import LEVEL, holm, mean_interval, sign_flip_exact
+from pipeline.report.stats import holm, mean_interval, sign_flip_exact
 from targets.base import Origin
+from targets.runtime.paired_difference import LEVEL
 
 Condition = tuple[str, int]
 """A corruption and its severity."""

@@ -65,12 +65,15 @@ def quantile_ms(runs_ns: NDArray[np.int64], probability: float) -> Quantile:
 
 def noise(measurement: Measurement) -> tuple[str, ...]:
     """Return the reasons not to trust a measurement; none for a quiet machine."""
-    runs = np.array(measurement.runs_ns, np.int64)
+    found = [] if measurement.warmup_stable else ["latency had not settled when warm-up ended"]
+    found += _noise_of_runs(np.array(measurement.runs_ns, np.int64))
+    return (*found, *noise_of_machine(measurement))
+
+
+def noise_of_machine(measurement: Measurement) -> tuple[str, ...]:
+    """Return the reasons that lie in the state of the machine, whatever the runs are of."""
     before, after = measurement.before, measurement.after
     found = []
-    if not measurement.warmup_stable:
-        found.append("latency had not settled when warm-up ended")
-    found += _noise_of_runs(runs)
     if before.load_average is not None and before.load_average > 0.5 * before.cores:
         found.append(
             f"load average was {before.load_average:.1f} on {before.cores} cores before the first run"

@@ -5,15 +5,13 @@ from typing import Literal
 
 from pipeline.errors import ReportError
 from pipeline.report import figures
-from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
+from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.gate import Gate
 from pipeline.report.model.paired_figures import PairedRate, PairedScore
 from pipeline.report.plausibility import compared, plausibility_gate
 from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.latency import Latency
 from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.stats import (
-    difference_score,
     images_to_decide,
     mean_score,
     ratio_interval,
@@ -22,6 +20,7 @@ from pipeline.report.stats import (
     wilson_score,
 )
 from targets.base import Origin
+from targets.runtime.paired_difference import difference_score
 
 Bound = Literal["maximum", "minimum"]
 """Whether a figure has to stay below a limit or above it."""
@@ -128,55 +127,6 @@ def ratio_gate(top1: PairedRate, min_ratio: float, origin: Origin) -> Gate:
         verdict=verdict_above(interval, min_ratio),
         bound="minimum",
         decide=lambda: images_to_decide(score, top1.images),
-    )
-
-
-def latency_gates(
-    latency: Latency | NotMeasured, p50_ms: float | None, p90_ms: float | None, p99_ms: float | None
-) -> Iterator[Gate]:
-    """Yield the gates of INT8's latency that are set; None is no gate."""
-    if p50_ms is not None:
-        yield latency_gate(latency, "p50", p50_ms)
-    if p90_ms is not None:
-        yield latency_gate(latency, "p90", p90_ms)
-    if p99_ms is not None:
-        yield latency_gate(latency, "p99", p99_ms)
-
-
-def latency_gate(
-    latency: Latency | NotMeasured, quantile: Literal["p50", "p90", "p99"], limit_ms: float
-) -> Gate:
-    """Judge 'INT8's latency at this quantile is below `limit_ms`'."""
-    name, claim = f"{quantile}_ms", f"{quantile} latency below {limit_ms:g} ms"
-    if isinstance(latency, NotMeasured):
-        return Gate(
-            name=name,
-            claim=claim,
-            limit=limit_ms,
-            value=None,
-            interval=None,
-            unit="ms",
-            origin=None,
-            verdict=Verdict.INCONCLUSIVE,
-            message=f"not measured: {latency.reason}",
-        )
-    figure = {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99}[quantile]
-    verdict = verdict_below(figure.interval, limit_ms)
-    message = explain(figure.interval, "maximum", limit_ms, "ms", verdict)
-    if verdict is Verdict.INCONCLUSIVE:
-        message += f"; {len(latency.runs_ns)} runs do not decide, more runs or a quieter machine may"
-    if latency.noisy:
-        message += f" (noisy: {latency.noisy[0]})"
-    return Gate(
-        name=name,
-        claim=claim,
-        limit=limit_ms,
-        value=figure.ms,
-        interval=figure.interval,
-        unit="ms",
-        origin=latency.origin,
-        verdict=verdict,
-        message=message,
     )
 
 

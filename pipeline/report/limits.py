@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.report.gates import accuracy_gates, latency_gates
+from pipeline.report.gates import accuracy_gates
+from pipeline.report.latency_gates import NO_LIMITS, LatencyLimits
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.gate import Gate
 from pipeline.report.race import Race, race_gates
 from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.end_to_end import EndToEnd
 from pipeline.report.sections.latency import MeasuredLatency
 from pipeline.report.sections.pixels import PixelAccuracy
 from targets.base import Origin
@@ -23,9 +25,7 @@ class GateLimits:
     """Share of FP32's top-1."""
     min_top1: float | None = None
     """Percent of images that INT8 is right on."""
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    p99_ms: float | None = None
+    latency: LatencyLimits = NO_LIMITS
     min_speedup: float = 0.0
     """FP32's time over INT8's; 0 is no gate."""
 
@@ -33,12 +33,13 @@ class GateLimits:
         self,
         accuracy: Accuracy | PixelAccuracy,
         latency: MeasuredLatency,
+        whole: EndToEnd | None,
         origin: Origin,
         race: Race | NotMeasured,
     ) -> Iterator[Gate]:
         """Yield the gates that are set, with their verdicts."""
         yield from self.judge_accuracy(accuracy, origin)
-        yield from latency_gates(latency, self.p50_ms, self.p90_ms, self.p99_ms)
+        yield from self.latency.gates(latency, whole)
         yield from race_gates(race, self.min_speedup)
 
     def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:

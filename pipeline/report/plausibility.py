@@ -17,13 +17,13 @@ from pipeline.report.sections.accuracy import Accuracy
 from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.stats import (
     difference_interval,
-    difference_score,
     images_to_decide,
     mean_score,
     wilson_interval,
     wilson_score,
 )
 from targets.base import Origin
+from targets.runtime.paired_difference import difference_score
 
 NAME = "plausible"
 USEFUL = 0.25

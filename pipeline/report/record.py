@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import ReportError
-from pipeline.plain_file import REPORT_LIMIT, read_plain
+from pipeline.plain_file import read_plain
+from pipeline.reading_limits import REPORT_BYTES
 
 AnyRecord = TypeVar("AnyRecord", bound="Record")
 Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
@@ -41,7 +42,7 @@ class Record(BaseModel):
 def load_record(record: type[AnyRecord], path: Path, what: str, version: int) -> AnyRecord:
     """Read a file that holds a record. Raises ReportError as `parse_record` does, or if it cannot be read."""
     try:
-        content = read_plain(path, REPORT_LIMIT)
+        content = read_plain(path, REPORT_BYTES)
     except OSError as error:
         raise ReportError(f"cannot read the {what} {path}: {error.strerror or error}") from error
     return parse_record(record, content, str(path), what, version)

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.model.certainty import Interval
-
-LEVEL = 0.95
-
-
-def normal_quantile(level: float) -> float:
-    """Return z such that a standard normal lies in [-z, z] with probability `level`."""
-    return NormalDist().inv_cdf(0.5 + level / 2)
+from targets.runtime.paired_difference import (
+    LEVEL,
+    crossing,
+    difference_bounds,
+    normal_quantile,
+)
 
 
 def wilson_interval(successes: int, trials: int, level: float = LEVEL) -> Interval:
@@ -37,46 +36,10 @@ def wilson_score(successes: float, trials: float, share: float) -> float:
     return (successes - trials * share) / math.sqrt(trials * share * (1 - share))
 
 
-def difference_score(worse: float, better: float, images: float, difference: float) -> float:
-    """Return Tango's score statistic of the hypothesis that the drop is `difference`, in (-1, 1).
-
-    Standard normal under the hypothesis, falling in `difference`; at 0 the root of McNemar's chi-square.
-    Counts may be fractions. Tango 1998, Statistics in Medicine 17:891: the denominator is the standard error
-    with the nuisance parameter (the probability of `better`) at its constrained maximum likelihood.
-    """
-    a = 2 * images
-    b = (2 * images - worse + better) * difference - worse - better
-    c = -better * difference * (1 - difference)
-    chance_better = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
-    variance = images * (2 * chance_better + difference * (1 - difference))
-    distance = worse - better - images * difference
-    if variance <= 0:
-        return 0.0 if distance == 0 else math.copysign(math.inf, distance)
-    return distance / math.sqrt(variance)
-
-
 def difference_interval(worse: int, better: int, images: int, level: float = LEVEL) -> Interval:
-    """Return Tango's score interval for the drop in the share of right answers, in (-1, 1).
-
-    Keeps its coverage with few or no discordant images, where Wald's and the bootstrap's collapse to a point.
-    """
-    z = normal_quantile(level)
-    estimate = (worse - better) / images
-
-    def score(difference: float) -> float:
-        return difference_score(worse, better, images, difference)
-
-    low = _crossing(lambda d: score(d) - z, -1.0, estimate)
-    high = _crossing(lambda d: score(d) + z, estimate, 1.0)
+    """Return Tango's score interval for the drop in the share of right answers, in (-1, 1)."""
+    low, high = difference_bounds(worse, better, images, level)
     return Interval(low=low, high=high, level=level)
-
-
-def _crossing(falling: Callable[[float], float], left: float, right: float) -> float:
-    """Return where a falling function changes sign, by bisection; the end it is nearer to if it does not."""
-    for _ in range(100):
-        middle = (left + right) / 2
-        left, right = (middle, right) if falling(middle) > 0 else (left, middle)
-    return (left + right) / 2
 
 
 def ratio_score(worse: float, better: float, both: float, images: float, ratio: float) -> float:
@@ -109,8 +72,8 @@ def ratio_interval(worse: int, better: int, both: int, images: int, level: float
         return lambda ratio: ratio_score(worse, better, both, images, ratio) + shift
 
     ceiling = 1e6
-    low = _crossing(falling(-z), 1e-9, ceiling)
-    high = _crossing(falling(z), 1e-9, ceiling)
+    low = crossing(falling(-z), 1e-9, ceiling)
+    high = crossing(falling(z), 1e-9, ceiling)
     return Interval(low=low, high=None if both + worse == 0 else high, level=level)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +20,7 @@ from pipeline.stages.sample import Samples
 from targets.base import BuildState
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.manifest import NAME, Manifest
+from targets.runtime.compiled_resize import MACHINES, compile_library, file_name
 from targets.runtime.preprocess import Preprocessing
 from targets.runtime.selftest import EVALUATION
 
@@ -44,6 +46,7 @@ class Bundle(Stage):
 
     name: ClassVar[str] = "bundle"
     code: ClassVar[tuple[str, ...]] = ("targets/runtime",)
+    tools: ClassVar[tuple[str, ...]] = ("ziglang",)
 
     model: str
     engine: CompiledEngine
@@ -114,4 +117,16 @@ class Bundle(Stage):
                 for path in sorted(RUNTIME.rglob("*"))
                 if path.suffix in SHIPPED
             },
+            **_resize_libraries(),
         }
+
+
+def _resize_libraries() -> dict[str, bytes]:
+    """Return the compiled resize for each kind of machine that a bundle may be unpacked on."""
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="edgec-resize-") as scratch:
+        for machine in MACHINES:
+            name = file_name(machine)
+            compile_library(machine, Path(scratch) / name)
+            found[f"runtime/{name}"] = (Path(scratch) / name).read_bytes()
+    return found

@@ -10,8 +10,9 @@ from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.artifacts import FloatModel, QuantizedModel
-from targets.base import CHECKS, Check, ReportsProgress, Target
+from targets.base import CHECKS, Check, FitsPictures, ReportsProgress, Target
 from targets.registry import find_target
+from targets.runtime.preprocess import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,14 @@ class Compile(Stage):
     target: str
     fingerprint: str
     file_name: str
+    fitting: Preprocessing | None
+    """What an engine that is a program does with pictures; None if it is none."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write the engine. Raises EngineError."""
         with progress.task(f"compile for {self.target}", None):
-            models = self.int8_model.path, self.float_model.path
-            find_target(self.target).build(models[0], output / self.file_name, float_model=models[1])
+            target = find_target(self.target)
+            if isinstance(target, FitsPictures):
+                target.fitting = self.fitting
+            engine, floats = output / self.file_name, self.float_model.path
+            target.build(self.int8_model.path, engine, float_model=floats)

@@ -48,7 +48,10 @@ class Quantize(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write model.int8.onnx. Raises calibration's errors if the graph breaks a rule of placement."""
+        import onnx
+
         from calibration.find_parameters import images_read
+        from calibration.left_out import left_out
         from calibration.qdq import quantize
 
         total = images_read(self.recipe, len(self.images)) if self.images else None
@@ -57,3 +60,5 @@ class Quantize(Stage):
             images = self.images.batches() if self.images else ()
             source = self.float_model.path
             quantize(source, ranges, self.recipe, output / QuantizedModel.file_name, images, advance)
+        for note in left_out(onnx.load(output / QuantizedModel.file_name)):
+            progress.say(f"quantize: left out of the recipe: {note}")

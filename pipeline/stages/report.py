@@ -18,10 +18,12 @@ from pipeline.report.limits import GateLimits
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.gate import overall
+from pipeline.report.omissions import omissions
 from pipeline.report.portability import sixteen_bit_sums
 from pipeline.report.race import Race
 from pipeline.report.recommend import recommend
 from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.sections.end_to_end import EndToEnd
 from pipeline.report.sections.int8_coverage import Coverage, LayerTimes, slowest_in_float
 from pipeline.report.sections.latency import Instructions, MeasuredLatency
 from pipeline.report.sections.pixels import PixelAccuracy
@@ -103,7 +105,10 @@ class WriteReport(Stage):
         compared = Compared(self.measurements, self.peer, origin, self.threads)
         latency_int8, memory_int8 = self._latency(int8, origin), self._memory(int8, origin)
         race = self._race(compared, origin)
-        gates = tuple(self.limits.judge(accuracy, latency_int8, origin, race))
+        parts = {part.field: part.load() for part in self.parts}
+        timed = parts.get("end_to_end")
+        whole = timed if isinstance(timed, EndToEnd) else None
+        gates = tuple(self.limits.judge(accuracy, latency_int8, whole, origin, race))
         return Report(
             verdict=overall(gates),
             subject=self._subject(),
@@ -127,7 +132,7 @@ class WriteReport(Stage):
             state=self._state,
             checks=tuple(self._checks()),
             fp32_is=self.fp32_is,
-            **{part.field: part.load() for part in self.parts},
+            **parts,
         )
 
     def _recommendation(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Recommendation | None:
@@ -211,6 +216,7 @@ class WriteReport(Stage):
 
     def _checks(self) -> Iterator[ToolchainCheck]:
         yield from notes_of(self.int8_model)
+        yield from omissions(self.int8_model.path)
         yield from (ToolchainCheck(**asdict(check)) for check in self.engine.checks)
         yield sixteen_bit_sums(self.int8_model.path)
         yield from self.measurements.findings()

@@ -16,21 +16,27 @@ from pipeline.stages.artifacts import Artifact, FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
+from targets.base import BuildState
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing, decode
 from targets.runtime.selftest import EVALUATION
 
 BATCH = 32
-MOST_IMAGES = 256
-MOST_BYTES = 8 << 20
-"""Limit for images and the logits of pixels, since the bundle is sent over networks."""
+MOST_IMAGES, MOST_BYTES = 256, 8 << 20
+"""Limits for a self-test: images, and bytes of images and logits. Bundles are sent over networks."""
+TO_DECIDE_IMAGES, TO_DECIDE_BYTES = 1024, 32 << 20
+"""The same for a device that builds its engines and decides by these images whether INT8 is good enough: 256
+cannot show that it loses less than 1.5 points."""
 
 
-def sample_size(preprocessing: Preprocessing, task: Task, classes: int) -> int:
-    """Return how many images to ship, given the size of their logits."""
+def sample_size(preprocessing: Preprocessing, task: Task, classes: int, state: BuildState) -> int:
+    """Return how many images to ship, given the size of their logits and where the engine is built."""
     pixels = preprocessing.height * preprocessing.width
     logits = 2 * np.float32().nbytes * classes if task is Task.SEGMENT else 0
-    return max(1, min(MOST_IMAGES, MOST_BYTES // (pixels * (preprocessing.channels + logits))))
+    most, most_bytes = (
+        (MOST_IMAGES, MOST_BYTES) if state is BuildState.BUILT else (TO_DECIDE_IMAGES, TO_DECIDE_BYTES)
+    )
+    return max(1, min(most, most_bytes // (pixels * (preprocessing.channels + logits))))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.from_measurement import quantile_ms
+from pipeline.report.from_measurement import noise_of_machine, quantile_ms
 from pipeline.report.sections.end_to_end import EndToEnd, StepTime
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
@@ -61,6 +61,7 @@ class TimePictures(Stage):
             fit=times[FIT],
             model=times[INFER],
             whole=times[WHOLE],
+            noisy=noise_of_machine(found[-1]),
         ).save(output / "end_to_end.json")
 
     def _steps(self, scratch: Path) -> tuple[PictureSteps, list[tuple[int, int]]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from targets.errors import EngineError
 from targets.reach.emulator import QEMU
-from targets.tvm.link import run_zig
+from targets.runtime.zig import run_zig
 
 PLUGIN = Path(__file__).parent / "count_instructions.c"
 IMAGES = 4

@@ -1,10 +1,15 @@
 """Asks a device for its hardware and software, in one connection."""
 
 import json
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from targets.errors import DeviceError
+from targets.reach.remote import sent
 from targets.reach.ssh import SshDevice
+from targets.reach.zip_program import program
+from targets.runtime.board_check import BoardFinding
 from targets.runtime.cpu import MACHINES, NEEDED
 
 PYTHON = (3, 8)
@@ -84,13 +89,27 @@ class BoardFacts:
         return []
 
 
+def check_board(device: SshDevice) -> list[BoardFinding]:
+    """Return what a device has and lacks, with the commands that mend it. Raises as `probe`."""
+    with tempfile.TemporaryDirectory(prefix="edgec-check-") as scratch:
+        file = Path(scratch) / "check.pyz"
+        file.write_bytes(program("board_check"))
+        there = sent(device, file)
+    return [BoardFinding(**one) for one in json.loads(_answer(device, [there]))]
+
+
 def probe(device: SshDevice) -> BoardFacts:
     """Return the facts of a device. Raises a DeviceError if it cannot be reached or has no Python."""
-    done = device.run(["python3", "-c", _FACTS], timeout_s=300)
+    found = json.loads(_answer(device, ["-c", _FACTS]))
+    lists = {"python": tuple, "cpu_parts": tuple, "cpu_flags": frozenset}
+    return BoardFacts(**{key: lists.get(key, lambda x: x)(value) for key, value in found.items()})
+
+
+def _answer(device: SshDevice, arguments: list[str]) -> str:
+    """Return the last line that a Python program prints there."""
+    done = device.run(["python3", *arguments], timeout_s=300)
     if done.returncode == 127:
         raise DeviceError(f"{device.address} has no python3. Install it: apt install python3")
     if done.returncode:
         raise device.failure(["python3"], done)
-    found = json.loads(done.stdout.splitlines()[-1])
-    lists = {"python": tuple, "cpu_parts": tuple, "cpu_flags": frozenset}
-    return BoardFacts(**{key: lists.get(key, lambda x: x)(value) for key, value in found.items()})
+    return done.stdout.splitlines()[-1]

@@ -72,14 +72,14 @@ class SshAddress:
                 f"ssh://{parts.username}:...@{host} holds a password. Set up a key: ssh-copy-id {host}"
             )
         rest = parts.path.strip("/") or parts.query or parts.fragment
-        if parts.scheme != "ssh" or host is None or rest:
-            raise wrong
+        if parts.scheme != "ssh" or host is None or rest or ("%" in host and ":" not in host):
+            raise wrong  # only an IPv6 address has a zone
         if not re.fullmatch(r"[\w.][\w.:%-]*", host, re.ASCII) or not re.fullmatch(
             r"[\w.][\w.-]*|", parts.username or ""
         ):
             raise wrong  # one that begins with - would be an option
         # urlsplit lowers the host, but an alias in ~/.ssh/config has its case
-        start = parts.netloc.lower().rindex(host)
+        start = parts.netloc.lower().rindex(host.lower())  # it keeps the case of a zone
         return cls(parts.netloc[start : start + len(host)], parts.username or None, port)
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .bundle.manifest import Manifest, ManifestError
 from .preprocess import ImageError, Preprocessing, decode
+from .printable import printable
 from .runners import find_runner
 
 if TYPE_CHECKING:
@@ -75,13 +76,13 @@ def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.
     try:
         image = preprocessing(decode(picture.read_bytes(), preprocessing.channels))
     except (OSError, ImageError) as error:
-        print(f"run: {picture}: {error}", file=sys.stderr)
+        print(printable(f"run: {picture}: {error}"), file=sys.stderr)
         return False
     logits = runner.infer(image[None])[0]
     try:
         check_finite(logits)
     except NoAnswer as error:
-        print(f"run: {picture}: {error}", file=sys.stderr)
+        print(printable(f"run: {picture}: {error}"), file=sys.stderr)
         return False
     if manifest.pixels:
         found = logits.reshape(-1, *manifest.pixels).argmax(0)
@@ -122,4 +123,4 @@ def largest(found: NDArray[np.int64], classes: tuple[str, ...], top: int) -> lis
 def _line(picture: Path, best: list[tuple[str, float]], as_json: bool, what: str) -> str:
     if as_json:
         return json.dumps({"picture": str(picture), "classes": [{"name": n, what: p} for n, p in best]})
-    return f"{picture}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in best)
+    return printable(f"{picture}: ") + ", ".join(f"{name} {100 * share:.1f} %" for name, share in best)

@@ -10,19 +10,21 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
-# A tiny file can declare a picture that fills the memory. OpenCV reads its limit once, when it loads.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 27))
+from .device_limits import PIXELS
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS))  # OpenCV reads it once, when it loads
 
 import cv2
 import numpy as np
 
 from .damage import listening, what_is_damaged
+from .resize import Part, nearest, resized
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
 
     Image = NDArray[np.uint8]
-    Resize = Callable[[Image, int, int], Image]
+    Resize = Callable[[Image, int, int, Part], Image]
 
 FITS = ("pad", "letterbox", "crop", "stretch")
 LONGEST = 16  # sides; see Preprocessing
@@ -54,7 +56,9 @@ def decode(encoded: bytes, channels: int) -> Image:
     if image is None:
         raise ImageError("not a picture that OpenCV can decode" if encoded else "the file is empty")
     pixels = np.asarray(image, np.uint8)
-    return pixels[:, :, None] if channels == 1 else np.ascontiguousarray(pixels[:, :, ::-1])
+    if channels == 1:
+        return pixels[:, :, None]
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)  # in place
 
 
 @dataclass(frozen=True)
@@ -97,21 +101,22 @@ class Preprocessing:
 
     def __call__(self, image: Image) -> Image:
         """Return uint8 [height, width, channels] for a decoded uint8 picture [H, W] or [H, W, 1 or 3]."""
-        return self._fitted(_with_channels(image, self.channels), _resized, self.border)
+        return self._fitted(_with_channels(image, self.channels), resized, self.border)
 
     def mask(self, mask: Image) -> Image:
         """Return uint8 [height, width] for a mask [H, W] of class numbers: the same cuts, nearest pixels.
 
         What "pad" adds is VOID.
         """
-        return self._fitted(mask[:, :, None], _nearest, (VOID,))[:, :, 0]
+        return self._fitted(mask[:, :, None], nearest, (VOID,))[:, :, 0]
 
-    def _fitted(self, image: Image, resized: Resize, around: tuple[int, ...]) -> Image:
+    def _fitted(self, image: Image, resize: Resize, around: tuple[int, ...]) -> Image:
         if self.fit in ("pad", "letterbox"):
-            return self._padded(image, resized, around)
+            return self._padded(image, resize, around)
         if self.fit == "stretch":
-            return resized(image, self.height, self.width)
-        return _middle(resized(*self._scaled(image)), self.height, self.width)
+            return resize(image, self.height, self.width, Part(0, 0, self.height, self.width))
+        image, height, width = self._scaled(image)
+        return resize(image, height, width, _middle(height, width, self.height, self.width))
 
     def _scaled(self, image: Image) -> tuple[Image, int, int]:
         """Return the part of a picture that "crop" scales, and the height and width that it gets."""
@@ -120,7 +125,8 @@ class Preprocessing:
             longest *= -(-max(self.height, self.width) // min(self.height, self.width))
         height, width = image.shape[:2]
         if max(height, width) > longest * min(height, width):
-            image = _middle(image, min(height, longest * width), min(width, longest * height))
+            part = _middle(height, width, min(height, longest * width), min(width, longest * height))
+            image = part.of(image)
             height, width = image.shape[:2]
         if self.resize:
             by_height = height < width
@@ -140,15 +146,15 @@ class Preprocessing:
             del fields["border"]  # bundles of before have none
         return fields
 
-    def _padded(self, image: Image, resized: Resize, around: tuple[int, ...]) -> Image:
+    def _padded(self, image: Image, resize: Resize, around: tuple[int, ...]) -> Image:
         height, width = image.shape[:2]
         if height > self.height or width > self.width or self.fit == "letterbox":
             # the longer side decides, relative to the canvas
             if height * self.width > width * self.height:
-                image = resized(image, self.height, max(1, _rounded(width * self.height, height)))
+                height, width = self.height, max(1, _rounded(width * self.height, height))
             else:
-                image = resized(image, max(1, _rounded(height * self.width, width)), self.width)
-            height, width = image.shape[:2]
+                height, width = max(1, _rounded(height * self.width, width)), self.width
+            image = resize(image, height, width, Part(0, 0, height, width))
         top, left = (self.height - height) // 2, (self.width - width) // 2
         canvas = np.empty((self.height, self.width, image.shape[2]), np.uint8)
         canvas[:] = around
@@ -156,10 +162,9 @@ class Preprocessing:
         return canvas
 
 
-def _middle(image: Image, height: int, width: int) -> Image:
-    """Cut `height` x `width` pixels out of the middle."""
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return np.ascontiguousarray(image[top : top + height, left : left + width])
+def _middle(height: int, width: int, rows: int, columns: int) -> Part:
+    """Return the `rows` x `columns` pixels in the middle of a picture of `height` x `width`."""
+    return Part((height - rows) // 2, (width - columns) // 2, rows, columns)
 
 
 def _rounded(numerator: int, denominator: int) -> int:
@@ -181,35 +186,3 @@ def _with_channels(image: Image, channels: int) -> Image:
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # ITU-R BT.601, fixed point
         return np.asarray(gray, np.uint8)[:, :, None]
     raise ValueError(f"a picture with {found} channels cannot become one with {channels}")
-
-
-def _resized(image: Image, height: int, width: int) -> Image:
-    """Resize by exact box averages of whole factors, then by OpenCV's bit-exact bilinear interpolation.
-
-    Bilinear alone samples four pixels and aliases when it shrinks more than twofold.
-    """
-    if image.shape[:2] == (height, width):
-        return image
-    image = _box_average(image, max(1, image.shape[0] // height), max(1, image.shape[1] // width))
-    if image.shape[:2] == (height, width):
-        return image
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
-    return np.asarray(resized, np.uint8).reshape(height, width, image.shape[2])
-
-
-def _nearest(image: Image, height: int, width: int) -> Image:
-    """Take the pixel that holds the centre of each new one."""
-    rows = (2 * np.arange(height) + 1) * image.shape[0] // (2 * height)
-    columns = (2 * np.arange(width) + 1) * image.shape[1] // (2 * width)
-    return np.ascontiguousarray(image[rows[:, None], columns])
-
-
-def _box_average(image: Image, down: int, across: int) -> Image:
-    """Average blocks of `down` x `across` pixels, rounding half up; leftover edge pixels are dropped."""
-    if down == across == 1:
-        return image
-    height, width = image.shape[0] // down, image.shape[1] // across
-    blocks = image[: height * down, : width * across].reshape(height, down, width, across, image.shape[2])
-    area = down * across
-    sums: NDArray[np.uint32] = blocks.sum(axis=(1, 3), dtype=np.uint32)
-    return ((2 * sums + area) // (2 * area)).astype(np.uint8)

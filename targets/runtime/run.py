@@ -10,12 +10,27 @@ FOLDER = Path(__file__).resolve().parent
 COMMANDS = {"selftest": "selftest", "camera": "demo.camera"}
 """First arguments that are commands and not pictures, with the module of each."""
 
+
+def back_if_unconfirmed() -> None:
+    """Run the version before instead, if this one was switched to and never confirmed itself."""
+    place = FOLDER.parent.parent
+    if FOLDER.parent.name != "versions" or not (place / "trial.json").exists():
+        return
+    if importlib.import_module("runtime.bundle.install").recovered(place):
+        program = place / "current" / "run"
+        if not program.exists():
+            sys.exit("run: this version did not confirm itself, and there is none before it")
+        os.execv(sys.executable, [sys.executable, str(program), *sys.argv[1:]])  # noqa: S606 - no shell is meant
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(FOLDER))
     arguments = sys.argv[1:]
     module = "classify"
     if arguments and arguments[0] in COMMANDS:
         module = COMMANDS[arguments.pop(0)]
+    if module != "selftest":
+        back_if_unconfirmed()
     try:
         code = importlib.import_module("runtime." + module).main(FOLDER, arguments)
         sys.stdout.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,18 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="run selftest", description="Compare with what was validated.")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--inferences", type=int, default=0, help="how many to time (default: none)")
+    parser.add_argument("--within-ms", type=float, help="fail unless 99 %% of them take no longer")
     options = parser.parse_args(arguments)
     try:
         result = check(folder, options.threads)
+        if options.inferences > 0:
+            result["p99_ms"] = p99_ms(folder, options.threads, options.inferences)
+            if options.within_ms is not None and result["p99_ms"] > options.within_ms:
+                raise SelfTestFailed(
+                    f"99 % of {options.inferences} inferences took up to {result['p99_ms']:.3f} ms;"
+                    f" {options.within_ms:g} ms are stated"
+                )
     except (ManifestError, SelfTestFailed, ValueError) as error:
         print(f"selftest: FAIL: {error}", file=sys.stderr)
         return 1
@@ -55,6 +65,21 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
             f" {result['right']} of {result['classes']} classes right"
         )
     return 0
+
+
+def p99_ms(folder: Path, threads: int, inferences: int) -> float:
+    """Return the milliseconds within which 99 % of so many inferences ended, one image each."""
+    manifest = Manifest.read(folder)
+    with np.load(str(folder / EVALUATION), allow_pickle=False) as held:
+        images = held["images"]
+    taken = []
+    with find_runner(manifest.runner).open_engine(folder / manifest.engine, threads) as runner:
+        for number in range(inferences):
+            image = images[number % len(images)][None]
+            begin = time.perf_counter()
+            runner.infer(image)
+            taken.append(1e3 * (time.perf_counter() - begin))
+    return sorted(taken)[-(-99 * inferences // 100) - 1]
 
 
 def check(folder: Path, threads: int = 1) -> dict[str, Any]:

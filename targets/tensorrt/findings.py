@@ -12,10 +12,12 @@ def findings(found: dict[str, Any]) -> tuple[Check, ...]:
     int8, fp16 = found["latency"]["int8"], found["latency"]["fp16"]
     clocks = "clocks locked" if found["clocks_locked"] else "clocks not locked"
     graphs = "as CUDA graphs" if found["cuda_graphs"] else "without CUDA graphs"
+    mode = found["facts"]["power_mode"] or "unknown"
+    memory = "pixels read where they are" if found["in_place"] else "pixels copied to the GPU"
     messages = [
         ("end to end", f"INT8 {_quantiles(int8['end_to_end'])}; FP16 {_quantiles(fp16['end_to_end'])}"),
         ("computing alone", f"INT8 {_quantiles(int8['compute'])}; FP16 {_quantiles(fp16['compute'])}"),
-        ("circumstances", f"{clocks}, power mode {found['facts']['power_mode'] or 'unknown'}, {graphs}"),
+        ("circumstances", f"{clocks}, power mode {mode}, {graphs}, {memory}"),
         ("INT8 engine", _layers(found["layers"]["int8"])),
     ]
     return tuple(Check(name, "passed", message) for name, message in messages)
@@ -29,7 +31,8 @@ def _layers(layers: dict[str, Any]) -> str:
     if "problem" in layers:
         return f"TensorRT does not tell its layers: {layers['problem']}"
     count = f"{layers['int8_layers']} of {layers['layers']} layers"
-    share = f"{count} and {layers['int8_time_share']:.0%} of the time in INT8"
+    written = f"{layers['int8_written']} of them write INT8, the others floats"
+    share = f"{count} and {layers['int8_time_share']:.0%} of the time in INT8; {written}"
     others, reformats = layers["not_int8"], layers["reformats"]
     return f"{share}; reformats: {_named(reformats)}; not INT8, slowest first: {_named(others)}"
 

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from targets.tensorrt.onnx_files import OnnxFiles
 
 
+PLACED = (
+    "Q/DQ keeps NVIDIA's placement rules, by edgec's own check of the graph. "
+    "Only a device shows what TensorRT fuses"
+)
+
+
 class JetsonTarget:
     """A Jetson module. Its engine is built on the device; without one the Q/DQ graph is validated here."""
 
@@ -72,7 +78,7 @@ class JetsonTarget:
         from targets.tensorrt.onnx_files import write_onnx_files
 
         files = write_onnx_files(model, float_model, engine)
-        placed = Check("placement", "passed", "Q/DQ stands where TensorRT can fuse it")
+        placed = Check("placement", "passed", PLACED)
         checks = [placed, *self._compiled(files), ReferenceTarget(self.threads).exactness()]
         text = json.dumps([asdict(check) for check in checks], indent=1)
         engine.with_name(CHECKS).write_text(text + "\n")

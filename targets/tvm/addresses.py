@@ -17,15 +17,20 @@ from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.program import Fill
 from targets.tvm.tensors import Dense, Tensor
 from targets.tvm.weights import Blob, ConvGeometry, conv_geometry, dense_waste, parameters
+from targets.tvm.winograd_layer import WinogradLayer, winograd_layer
 
 _FLOAT = 4  # bytes of a float32
 _SMALL = 1 << 16
 """A tensor of at most so many bytes is kept one step longer, so that no thread waits to overwrite it."""
 
 
-def convolution(op: Conv, x: Layout, isa: Isa) -> ConvGeometry | DepthwiseLayer:
-    """How a convolution is computed: as channels times taps, or as runs of bytes."""
-    return depthwise_layer(op, x, isa, dense_waste(op, x, isa)) or conv_geometry(op, x, isa)
+ConvForm = ConvGeometry | DepthwiseLayer | WinogradLayer
+
+
+def convolution(op: Conv, x: Layout, isa: Isa) -> ConvForm:
+    """How a convolution is computed: as channels times taps, by minimal filters, or as runs of bytes."""
+    depthwise = depthwise_layer(op, x, isa, dense_waste(op, x, isa))
+    return depthwise or winograd_layer(op, x, isa) or conv_geometry(op, x, isa)
 
 
 class Addresses:
@@ -105,7 +110,7 @@ def _prepared(op: Conv) -> str:
 
 
 def _lifetimes(
-    graph: IntegerGraph, found: dict[str, Layout], convolutions: dict[str, ConvGeometry | DepthwiseLayer]
+    graph: IntegerGraph, found: dict[str, Layout], convolutions: dict[str, ConvForm]
 ) -> Iterator[Lifetime]:
     """Return lifetimes: from the operator that writes a tensor to the last that reads it, or one more."""
     last = {tensor.name: i for i, op in enumerate(graph.operators) for tensor in op.inputs}

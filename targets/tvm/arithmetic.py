@@ -1,7 +1,7 @@
 """What sums, differences, products and quotients become in integers."""
 
 from dataclasses import replace
-from math import inf
+from math import inf, prod
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from targets.errors import NoIntegerForm
 from targets.tvm.channelwise import with_constant
 from targets.tvm.convert import copied
 from targets.tvm.integer_graph import Operator
-from targets.tvm.operators.element_by_element import Multiply
+from targets.tvm.operators.element_by_element import Add, Multiply
+from targets.tvm.operators.results_on_grids import Residual
+from targets.tvm.tensors import Tensor
 from targets.tvm.values import Attributes, Epilogue, Pending, Quantized, Reader, Value
 
 
@@ -21,8 +23,10 @@ def add(node: str, operands: list[Value], attributes: Attributes) -> Value:  # n
                 raise NoIntegerForm(
                     f"{node} cannot be joined to {sum_.node}. Quantise the result of {sum_.node}."
                 )
-        case [Quantized() as first, Quantized() as other]:
+        case [Quantized() as first, Quantized() as other] if first.shape == other.shape:
             sum_ = copied(node, first)
+        case [Quantized() as first, Quantized() as other]:
+            return _sum(node, *_by_size(first, other), 1.0)
         case _:
             found = with_constant("Add", node, operands)
             if found is not None:
@@ -36,10 +40,13 @@ def add(node: str, operands: list[Value], attributes: Attributes) -> Value:  # n
 
 
 def subtract(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- has none
-    """Sub of a constant, or from one."""
+    """Sub of two tensors, of a constant, or from one."""
+    match operands:
+        case [Quantized() as first, Quantized() as other] if (first, other) == _by_size(first, other):
+            return _sum(node, first, other, -1.0)
     found = with_constant("Sub", node, operands)
     if found is None:
-        raise NoIntegerForm(f"{node} needs a quantised input and a constant.")
+        raise NoIntegerForm(f"{node} needs two quantised inputs, the larger one first, or a constant.")
     return found
 
 
@@ -52,11 +59,10 @@ def divide(node: str, operands: list[Value], attributes: Attributes) -> Value:  
 
 
 def multiply(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- has none
-    """Mul by a constant, of two tensors, or of a tensor and one number for each of its channels."""
+    """Mul by a constant, of two tensors, or of a tensor and one number for each channel or each pixel."""
     match operands:
         case [Quantized() as a, Quantized() as b]:
-            x, factor = (a, b) if a.shape[0] * a.shape[1] >= b.shape[0] * b.shape[1] else (b, a)
-            return _product(node, x, factor)
+            return _product(node, *_by_size(a, b))
     found = with_constant("Mul", node, operands)
     if found is None:
         raise NoIntegerForm(f"{node} needs two quantised inputs, or one and a constant.")
@@ -64,19 +70,40 @@ def multiply(node: str, operands: list[Value], attributes: Attributes) -> Value:
 
 
 def _product(node: str, x: Quantized, factor: Quantized) -> Pending:
-    tensor, other = x.whole(node), factor.whole(node)
-    broadcast = factor.shape[:2] == (1, 1) and x.shape[2] == factor.shape[2]
-    if x.flat != factor.flat or not (x.shape == factor.shape or broadcast):
-        raise NoIntegerForm(
-            f"{node} multiplies {x.shape} and {factor.shape}; the shapes have to be equal, or one "
-            "of them one number for each channel."
-        )
+    tensor, other = _both(node, x, factor)
 
     def finish(end: Epilogue) -> Operator:
         multiplier = float(np.float32(x.scale * factor.scale / end.scale))
         return Multiply(node, tensor, other, end.output, multiplier, end.clip)
 
     return Pending(node, x.shape, finish, flat=x.flat)
+
+
+def _sum(node: str, x: Quantized, addend: Quantized, sign: float) -> Pending:
+    tensor, other = _both(node, x, addend)
+
+    def finish(end: Epilogue) -> Operator:
+        multiplier = float(np.float32(x.scale / end.scale))
+        residual = Residual(other, sign * float(np.float32(addend.scale / end.scale)))
+        return Add(node, tensor, end.output, multiplier, residual, end.clip)
+
+    return Pending(node, x.shape, finish, flat=x.flat)
+
+
+def _by_size(a: Quantized, b: Quantized) -> tuple[Quantized, Quantized]:
+    """Both, the larger one first."""
+    return (a, b) if prod(a.shape) >= prod(b.shape) else (b, a)
+
+
+def _both(node: str, x: Quantized, other: Quantized) -> tuple[Tensor, Tensor]:
+    """The tensors of x and of what each of its values is joined to. Raises NoIntegerForm."""
+    shapes = {x.shape, (1, 1, x.shape[2]), (*x.shape[:2], 1)}
+    if x.flat != other.flat or other.shape not in shapes:
+        raise NoIntegerForm(
+            f"{node} joins {x.shape} and {other.shape}; the shapes have to be equal, or one of them one "
+            "number for each channel, or for each pixel."
+        )
+    return x.whole(node), other.whole(node)
 
 
 READERS: dict[str, Reader] = {"Add": add, "Sub": subtract, "Mul": multiply, "Div": divide}

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from targets.runtime.native_runner import LayerTime, read_engine
 from targets.tvm.isa import ISAS, Isa
 from targets.tvm.tuning.database import digest
 
+if TYPE_CHECKING:  # it loads OpenCV
+    from targets.runtime.preprocess import Preprocessing
+
 EMULATED_IMAGES = 256
 """How many images are compared with the emulator, bit for bit, if no board is given."""
 
@@ -43,6 +46,7 @@ class IntegerTarget:
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
     packages: ClassVar[tuple[str, ...]] = ("apache-tvm", "apache-tvm-ffi", "ziglang")
     runner: ClassVar[str] = "native_runner"
+    fitting: "Preprocessing | None" = None
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002
         """Return None: without an emulator, instructions are not counted."""
@@ -84,7 +88,7 @@ class HostTarget(IntegerTarget):
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX. Raises EngineError."""
-        compile_engine(model, host_isa(), engine)
+        compile_engine(model, host_isa(), engine, self.fitting)
 
     def open(self, engine: Path) -> AbstractContextManager[EngineRunner]:
         """Load an engine. Raises EngineError."""
@@ -141,8 +145,8 @@ class ArmTarget(IntegerTarget):
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX, and an engine for this machine to check against. Raises EngineError."""
-        compile_engine(model, ISAS[self.board.isa], engine)
-        compile_engine(model, host_isa(), _host_engine(engine))
+        compile_engine(model, ISAS[self.board.isa], engine, self.fitting)
+        compile_engine(model, host_isa(), _host_engine(engine), self.fitting)
         if ISAS[self.board.isa].triple.startswith("aarch64"):
             checks = json.dumps([asdict(self._emulate(engine))], indent=1)
             engine.with_name(CHECKS).write_text(checks)
@@ -223,9 +227,9 @@ def tools() -> str:
     return f"tvm {version('apache-tvm')}, zig {version('ziglang')}"
 
 
-def compile_engine(model: Path, isa: Isa, engine: Path) -> None:
+def compile_engine(model: Path, isa: Isa, engine: Path, fitting: "Preprocessing | None" = None) -> None:
     """Compile a Q/DQ ONNX. Loads TVM and onnx, which nothing else here does. Raises EngineError."""
     from targets.tvm.engine_file import write_engine
     from targets.tvm.importer import import_graph
 
-    write_engine(import_graph(model), isa, engine)
+    write_engine(import_graph(model), isa, engine, fitting)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.runtime.preprocess import Preprocessing
 from targets.tvm import glue, link, oracle
 from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import Isa
@@ -51,11 +52,14 @@ class Metadata:
     tvm: str
 
 
-def write_engine(graph: IntegerGraph, isa: Isa, output: Path) -> None:
-    """Compile `graph` and write the engine file, executable. Raises EngineError."""
+def write_engine(graph: IntegerGraph, isa: Isa, output: Path, fitting: Preprocessing | None = None) -> None:
+    """Compile `graph` and write the engine file, executable. Raises EngineError.
+
+    `fitting` is what the program does with pictures; if None, the usual crop.
+    """
     program = lower(graph, isa)
     with tempfile.TemporaryDirectory(prefix="edgec-tvm-") as scratch:
-        library, executable = _link(program, Path(scratch))
+        library, executable = _link(program, fitting or Preprocessing(*program.image), Path(scratch))
     golden = _golden(graph)
     metadata = json.dumps(asdict(_metadata(graph, program))).encode()
     parts = [executable, library, program.constants, golden, metadata]
@@ -72,9 +76,9 @@ def write_engine(graph: IntegerGraph, isa: Isa, output: Path) -> None:
     output.chmod(0o755)
 
 
-def _link(program: Program, scratch: Path) -> tuple[bytes, bytes]:
+def _link(program: Program, fitting: Preprocessing, scratch: Path) -> tuple[bytes, bytes]:
     names = glue.kernel_names(program)
-    objects, table = [scratch / "kernels.o"], scratch / "table.c"
+    objects, table, pictures = [scratch / "kernels.o"], scratch / "table.c", scratch / "pictures.c"
     compile_object([kernel.function(name) for kernel, name in names.items()], program.isa, objects[0])
     if program.floats:
         from targets.tvm.floats.float_code import compile_floats
@@ -82,8 +86,9 @@ def _link(program: Program, scratch: Path) -> tuple[bytes, bytes]:
         objects.append(scratch / "floats.o")
         compile_floats(program.floats, program.isa, objects[1])
     table.write_text(glue.source(program))
+    pictures.write_text(glue.fitting_source(fitting))
     link.link_library(objects, table, program.isa, scratch / "library")
-    link.link_program(objects, table, program.isa, scratch / "program")
+    link.link_program(objects, [table, pictures], program.isa, scratch / "program")
     return (scratch / "library").read_bytes(), (scratch / "program").read_bytes()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from targets.runtime.preprocess import Preprocessing
 from targets.tvm import sharing
 from targets.tvm.floats.calls import FloatCall
 from targets.tvm.isa import Isa
@@ -66,6 +67,14 @@ def source(program: Program) -> str:
             "",
         ]
     )
+
+
+def fitting_source(fitting: Preprocessing) -> str:
+    """C source that defines what fit.h declares as generated: how the program fits pictures."""
+    border = fitting.border if len(fitting.border) > 1 else fitting.border * fitting.channels
+    sizes = f"{fitting.height}, {fitting.width}, {fitting.channels}"
+    rest = f"FIT_{fitting.fit.upper()}, {fitting.resize}, {{{', '.join(map(str, border))}}}"
+    return f'#include "fit.h"\nconst edgec_fitting edgec_pictures = {{{sizes}, {rest}}};\n'
 
 
 def _wrapper(call: FloatCall, name: str) -> str:

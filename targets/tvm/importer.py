@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from targets.errors import EngineError, NoIntegerForm
-from targets.tvm import arithmetic, channelwise, convert, functions, joins, pools, resizes
+from targets.tvm import arithmetic, channelwise, convert, functions, joins, moves, pools, resizes
 from targets.tvm.boundaries import BOUNDARIES, Boundaries, no_integer_form
 from targets.tvm.bounded_read import array, attributes, fold, label, read_model
 from targets.tvm.integer_graph import Image, IntegerGraph, Island
@@ -18,7 +18,7 @@ from targets.tvm.islands import GrowingGraph, Shapes
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.float_boundary import Dequantise
 from targets.tvm.tensors import Dense, Tensor
-from targets.tvm.values import Constant, Pending, Quantized, Raw, Real, SameGrid, Value, Weights
+from targets.tvm.values import Constant, MovedValues, Pending, Quantized, Raw, Real, SameGrid, Value, Weights
 
 Array = NDArray[Any]
 
@@ -94,9 +94,9 @@ class _Importer:
             return
         if node.domain not in ("", "ai.onnx"):
             raise EngineError(f"{label(node)} is not a standard operator but one of {node.domain!r}.")
-        operands = [self.values[name] for name in node.input if name]
         try:
-            self.values[node.output[0]] = self._integer(node, operands)
+            found = self._integer(node)
+            self.values |= {name: value for name, value in zip(node.output, found, strict=False) if name}
         except NoIntegerForm as reason:
             if (sums := self._shuffled_sums(node)) is not None:
                 self.floats[node.output[0]] = sums
@@ -104,7 +104,25 @@ class _Importer:
                 self._float(node, reason)
             self.values |= {name: Real(self.floats[name]) for name in node.output if name}
 
-    def _integer(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
+    def _integer(self, node: onnx.NodeProto) -> tuple[Value, ...]:
+        """What a node gives. Values that are only moved are copied where a node needs them in their place."""
+        try:
+            return (self._read(node),)
+        except NoIntegerForm:
+            by_name = {name: self.values[name] for name in node.input if name}
+            if (moved := moves.read(node, by_name)) is not None:
+                return moved
+            waiting = {name: value for name, value in by_name.items() if isinstance(value, MovedValues)}
+            if not waiting:
+                raise
+        for name, value in waiting.items():
+            self.values[name], pick = moves.at_rest(label(self.producers[name]), name, value)
+            if pick is not None:
+                self.growing.append(pick)
+        return (self._read(node),)
+
+    def _read(self, node: onnx.NodeProto) -> Value:
+        operands = [self.values[name] for name in node.input if name]
         if node.op_type in BOUNDARIES:
             return self.boundaries.read(node, operands)
         by_name = {name: self.values[name] for name in node.input if name}

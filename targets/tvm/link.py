@@ -1,14 +1,11 @@
 """Compiles the C runtime and links engines with zig, for any target and without a system toolchain."""
 
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from targets.errors import EngineError, TargetUnavailable
+from targets.runtime.zig import run_zig
 from targets.tvm.isa import Isa
 
 NATIVE = Path(__file__).parent.parent / "runtime" / "native"
@@ -39,21 +36,16 @@ def link_functions(objects: Path, isa: Isa, output: Path) -> None:
     _zig(["-target", f"{machine}-linux-gnu.{_GLIBC}", "-shared"], [], [objects], output)
 
 
-def link_program(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -> None:
+def link_program(objects: Sequence[Path], tables: Sequence[Path], isa: Isa, output: Path) -> None:
     """Link a static command-line program that needs nothing on the board."""
-    native = ("run.c", "pool.c", "main.c", "png.c", "png_pixels.c", "inflate.c")
-    sources = [table, *(NATIVE / name for name in native)]
+    native = (
+        *("run.c", "pool.c", "main.c"),
+        *("png.c", "png_pixels.c", "inflate.c"),
+        *("fit.c", "resize.c"),
+    )
+    sources = [*tables, *(NATIVE / name for name in native)]
     machine = isa.triple.split("-")[0]
     _zig(["-target", f"{machine}-linux-musl", *STATIC], sources, objects, output)
-
-
-def run_zig(options: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    """Run `zig cc`. Its cache is where ZIG_GLOBAL_CACHE_DIR says, else in the home, else below /tmp."""
-    environment = dict(os.environ)
-    if not {"HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"} & environment.keys():
-        environment["ZIG_GLOBAL_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"edgec-zig-{os.getuid()}")
-    command = [sys.executable, "-m", "ziglang", "cc", *options]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def _zig(options: Sequence[str], sources: Sequence[Path], objects: Sequence[Path], output: Path) -> None:

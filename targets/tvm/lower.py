@@ -11,12 +11,14 @@ from targets.tvm.depthwise_layer import DepthwiseLayer, pack_depthwise
 from targets.tvm.floats.calls import Base, FloatCall, Pointer
 from targets.tvm.integer_graph import Image, IntegerGraph, Island, Operator
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.channel_max import ChannelMaxKernel
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.pool import AveragePoolKernel, MaxPoolKernel, PoolKernel
 from targets.tvm.kernels.reals import DequantiseKernel, QuantiseKernel
 from targets.tvm.kernels.strides import Strides
+from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.layout import stored_channels
 from targets.tvm.lower_pointwise import pointwise
 from targets.tvm.lower_resize import resize
@@ -26,9 +28,10 @@ from targets.tvm.operators.element_by_element import Pointwise
 from targets.tvm.operators.float_boundary import Dequantise, Quantise
 from targets.tvm.operators.resizing import Resize
 from targets.tvm.operators.results_on_grids import Clip
-from targets.tvm.operators.window_pooling import AveragePool, MaxPool, Pooling
+from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool, Pooling
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import ConvGeometry, limits, pack_conv
+from targets.tvm.winograd_layer import WinogradLayer, pack_winograd
 
 
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
@@ -100,11 +103,17 @@ class _Lowering:
         if how.before:
             yield Step(f"{op.node}: {how.before.written}", how.before, x=x, y=place.prepared(op))
             x = place.prepared(op)
-        kernel: ConvKernel | DepthwiseKernel
-        if isinstance(how, DepthwiseLayer):
-            kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, self.isa)
-        else:
-            kernel, packed = self._dense(op, how), pack_conv(op, how, self.isa)
+        kernel: ConvKernel | DepthwiseKernel | WinogradKernel
+        match how:
+            case DepthwiseLayer():
+                kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, self.isa)
+            case WinogradLayer():
+                kernel = self._winograd(op, how)
+                packed = pack_winograd(op, kernel)
+            case ConvGeometry():
+                kernel, packed = self._dense(op, how), pack_conv(op, how, self.isa)
+            case _:
+                assert_never(how)
         yield Step(
             op.node,
             kernel,
@@ -146,7 +155,21 @@ class _Lowering:
             residual=None if op.residual is None else self.place.strides(op.residual.tensor),
         )
 
-    def _pool(self, kind: type[PoolKernel], op: Pooling) -> PoolKernel:
+    def _winograd(self, op: Conv, layer: WinogradLayer) -> WinogradKernel:
+        return WinogradKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=stored_channels(op.output.channels),
+            inputs=layer.before.channels,
+            tile=layer.tile,
+            limits=limits(op, op.output, op.clip),
+            plane=layer.before.plane,
+            y=self.place.strides(op.output),
+            residual=None if op.residual is None else self.place.strides(op.residual.tensor),
+        )
+
+    def _pool(self, kind: type[PoolKernel], op: MaxPool | AveragePool) -> PoolKernel:
         return kind(
             isa=self.isa,
             height=op.output.height,
@@ -164,8 +187,22 @@ class _Lowering:
                 return self._max_pool(op)
             case AveragePool():
                 return self._average_pool(op)
+            case ChannelMax():
+                return self._channel_max(op)
             case _:
                 assert_never(op)
+
+    def _channel_max(self, op: ChannelMax) -> Step:
+        kernel = ChannelMaxKernel(
+            isa=self.isa,
+            height=op.output.height,
+            width=op.output.width,
+            channels=op.input.channels,
+            x=self.place.strides(op.input),
+            y=self.place.strides(op.output),
+        )
+        x, y = self.place.pixels(op.input), self.place.pixels(op.output)
+        return Step(op.node, kernel, x=x, y=y, fill=self.place.fill(op.output))
 
     def _max_pool(self, op: MaxPool) -> Step:
         kernel = self._pool(MaxPoolKernel, op)

@@ -13,6 +13,7 @@ from targets.tvm.kernels.two_operands import AddKernel, MultiplyKernel
 from targets.tvm.operators.element_by_element import Add, Lookup, Multiply, Pointwise, Rectify
 from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.program import Step
+from targets.tvm.tensors import Tensor
 from targets.tvm.weights import limits
 
 
@@ -38,7 +39,8 @@ def _add(op: Add, place: Addresses) -> Step:
         width=op.output.width,
         channels=place.layouts[op.output.name].channels,
         x=place.strides(op.input),
-        r=place.strides(op.residual.tensor),
+        r=_joined(op.residual.tensor, op.output, place),
+        one_channel=_one_channel(op.residual.tensor, op.output),
         y=place.strides(op.output),
         limits=limits(op, op.output, op.clip),
     )
@@ -55,14 +57,14 @@ def _add(op: Add, place: Addresses) -> Step:
 
 
 def _multiply(op: Multiply, place: Addresses) -> Step:
-    one_pixel = (op.factor.height, op.factor.width) != (op.output.height, op.output.width)
     kernel = MultiplyKernel(
         isa=place.isa,
         height=op.output.height,
         width=op.output.width,
         channels=place.layouts[op.output.name].channels,
         x=place.strides(op.input),
-        r=Strides(0, 0) if one_pixel else place.strides(op.factor),
+        r=_joined(op.factor, op.output, place),
+        one_channel=_one_channel(op.factor, op.output),
         y=place.strides(op.output),
         limits=_product_range(op),
     )
@@ -76,6 +78,16 @@ def _multiply(op: Multiply, place: Addresses) -> Step:
         y=place.pixels(op.output),
         fill=place.fill(op.output),
     )
+
+
+def _joined(other: Tensor, output: Tensor, place: Addresses) -> Strides:
+    """How to go over what all values are joined to: one pixel stays where it is."""
+    one_pixel = (other.height, other.width) != (output.height, output.width)
+    return Strides(0, 0) if one_pixel else place.strides(other)
+
+
+def _one_channel(other: Tensor, output: Tensor) -> bool:
+    return other.channels != output.channels
 
 
 def _product_range(op: Multiply) -> ResultRange:

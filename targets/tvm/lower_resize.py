@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from targets.tvm.addresses import Addresses
 from targets.tvm.kernels.requantise import ResultRange
-from targets.tvm.kernels.resampling import InterpolateKernel, NearestKernel, PixelShuffleKernel
-from targets.tvm.operators.resizing import Interpolate, Nearest, Neighbours, PixelShuffle, Resize
+from targets.tvm.kernels.resampling import InterpolateKernel, PickKernel, PixelShuffleKernel
+from targets.tvm.operators.resizing import Interpolate, Neighbours, Pick, PixelShuffle, Resize
 from targets.tvm.operators.results_on_grids import Clip
 from targets.tvm.program import Step
 from targets.tvm.tensors import Int32s
@@ -17,8 +17,8 @@ from targets.tvm.tensors import Int32s
 def resize(op: Resize, place: Addresses) -> Step:
     """The one step of such an operator."""
     match op:
-        case Nearest():
-            return _nearest(op, place)
+        case Pick():
+            return _pick(op, place)
         case Interpolate():
             return _interpolate(op, place)
         case PixelShuffle():
@@ -27,13 +27,14 @@ def resize(op: Resize, place: Addresses) -> Step:
             assert_never(op)
 
 
-def _nearest(op: Nearest, place: Addresses) -> Step:
+def _pick(op: Pick, place: Addresses) -> Step:
     x = place.strides(op.input)
-    kernel = NearestKernel(
+    kernel = PickKernel(
         isa=place.isa,
         height=op.output.height,
         width=op.output.width,
         channels=place.layouts[op.output.name].channels,
+        order=() if op.all_channels else tuple(op.channels.tolist()),
         y=place.strides(op.output),
     )
     return Step(

@@ -7,12 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import NoIntegerForm
+from targets.tvm import convert
 from targets.tvm.convert import quantized
 from targets.tvm.integer_graph import Operator
 from targets.tvm.operators.sliding_window import SlidingWindow
-from targets.tvm.operators.window_pooling import AveragePool, MaxPool
+from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool
 from targets.tvm.tensors import Floats, Tensor
-from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, SameGrid, Value
+from targets.tvm.values import (
+    Attributes,
+    Constant,
+    Epilogue,
+    Pending,
+    Quantized,
+    Reader,
+    SameGrid,
+    Value,
+    Weights,
+)
 from targets.tvm.windows import window
 
 
@@ -49,17 +60,38 @@ def global_average_pool(node: str, operands: list[Value], attributes: Attributes
 
 
 def reduce_mean(node: str, operands: list[Value], attributes: Attributes) -> Value:
-    """ReduceMean over height and width."""
-    axes = attributes.get("axes")
-    if len(operands) > 1 and isinstance(operands[1], Constant):
-        axes = operands[1].value.tolist()
-    if axes is None or sorted(a % 4 for a in axes) != [2, 3]:
+    """ReduceMean over height and width, or over channels: a convolution whose weights are all 1."""
+    axes = _axes(operands, attributes)
+    if axes == [1] and attributes.get("keepdims", 1):
+        channels = quantized(node, operands).shape[2]
+        ones = Weights(np.ones((1, channels, 1, 1), np.int8), np.array([1 / channels]))
+        return convert.conv(node, [operands[0], ones], {})
+    if axes != [2, 3]:
         raise NoIntegerForm(
-            f"{node}: only the mean over height and width (axes 2 and 3) has an integer form."
+            f"{node}: only the mean over height and width (axes 2 and 3), or over channels that stay a"
+            " dimension, has an integer form."
         )
     pooled = global_average_pool(node, operands[:1], {})
     assert isinstance(pooled, Pending)  # noqa: S101 -- it makes nothing else
     return replace(pooled, flat=not attributes.get("keepdims", 1))
+
+
+def reduce_max(node: str, operands: list[Value], attributes: Attributes) -> SameGrid:
+    """ReduceMax over channels."""
+    x = quantized(node, operands)
+    tensor = x.whole(node)
+    if _axes(operands, attributes) != [1] or not attributes.get("keepdims", 1) or x.flat:
+        raise NoIntegerForm(f"{node}: only the largest of the channels, which stay a dimension, is there.")
+    output = (tensor.height, tensor.width, 1, (tensor.zero,))
+    return SameGrid(x, lambda name: ChannelMax(node, tensor, Tensor(name, *output)))
+
+
+def _axes(operands: list[Value], attributes: Attributes) -> list[int]:
+    """The axes of a reduction, in order; none where they are not known."""
+    axes = attributes.get("axes", ())
+    if len(operands) > 1 and isinstance(operands[1], Constant):
+        axes = operands[1].value.tolist()
+    return sorted(int(a) % 4 for a in axes)
 
 
 def global_max_pool(node: str, operands: list[Value], attributes: Attributes) -> SameGrid:  # noqa: ARG001 -- has none
@@ -100,4 +132,5 @@ READERS: dict[str, Reader] = {
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     "ReduceMean": reduce_mean,
+    "ReduceMax": reduce_max,
 }

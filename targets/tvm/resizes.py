@@ -8,7 +8,7 @@ from targets.errors import EngineError, NoIntegerForm
 from targets.tvm import sampling
 from targets.tvm.convert import quantized
 from targets.tvm.integer_graph import Operator
-from targets.tvm.operators.resizing import Interpolate, Nearest, PixelShuffle
+from targets.tvm.operators.resizing import Interpolate, Pick, PixelShuffle
 from targets.tvm.tensors import Int32s, Tensor
 from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantized, Reader, SameGrid, Value
 
@@ -51,10 +51,10 @@ def resize(node: str, operands: list[Value], attributes: Attributes) -> Value | 
 
 
 def _nearest(node: str, x: Quantized, rows: Int32s, columns: Int32s) -> SameGrid:
-    def finish(name: str) -> Nearest:
+    def finish(name: str) -> Pick:
         tensor = x.whole(node)
         output = Tensor(name, len(rows), len(columns), tensor.channels, tensor.zero_point)
-        return Nearest(node, tensor, output, rows, columns)
+        return Pick(node, tensor, output, rows, columns, np.arange(tensor.channels, dtype=np.int32))
 
     return SameGrid(x, finish)
 

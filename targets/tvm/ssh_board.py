@@ -65,7 +65,7 @@ class BoardTarget(IntegerTarget):
 
     def build(self, model: Path, engine: Path, float_model: Path | None = None) -> None:  # noqa: ARG002
         """Compile the Q/DQ ONNX. Raises EngineError."""
-        compile_engine(model, ISAS[self.board.isa], engine)
+        compile_engine(model, ISAS[self.board.isa], engine, self.fitting)
 
     def measure(
         self, engine: Path, images: NDArray[np.uint8], settings: Settings, threads: int

@@ -12,9 +12,9 @@ from targets.errors import NoIntegerForm
 from targets.tvm.integer_graph import Operator
 from targets.tvm.operators.assembling import Affine, Assemble
 from targets.tvm.operators.convolution import Conv
-from targets.tvm.operators.resizing import Nearest, PixelShuffle
+from targets.tvm.operators.resizing import Pick, PixelShuffle
 from targets.tvm.operators.results_on_grids import Clip, Residual
-from targets.tvm.operators.window_pooling import MaxPool
+from targets.tvm.operators.window_pooling import ChannelMax, MaxPool
 from targets.tvm.tensors import Dense, Tensor
 
 
@@ -125,6 +125,17 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
+class MovedValues:
+    """Values of `source` in another order that nothing has copied yet.
+
+    `places` has the shape of the ONNX value: for each element its index in `source.tensor`, channels first.
+    """
+
+    source: Quantized
+    places: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
 class Real:
     """Numbers that a float island computes."""
 
@@ -136,7 +147,7 @@ class Real:
         return len(self.dense.shape) in (2, 4)
 
 
-Value = Quantized | Weights | Pending | Raw | Constant | Real
+Value = Quantized | MovedValues | Weights | Pending | Raw | Constant | Real
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +158,7 @@ class SameGrid:
     """
 
     source: Quantized
-    finish: Callable[[str], MaxPool | Assemble | Nearest | PixelShuffle]
+    finish: Callable[[str], MaxPool | ChannelMax | Assemble | Pick | PixelShuffle]
 
 
 Attributes = dict[str, Any]

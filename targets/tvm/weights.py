@@ -252,5 +252,5 @@ def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> ResultRange:
     else:
         largest = 255.0 * op.multiplier
     if not isinstance(op, Piece) and op.residual is not None:
-        largest += 255.0 * op.residual.multiplier
+        largest += 255.0 * abs(op.residual.multiplier)
     return ResultRange(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, from_zero)

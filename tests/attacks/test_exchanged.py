@@ -186,6 +186,15 @@ FIELDS: dict[str, dict[str, object]] = {
 }
 
 
+def test_a_manifest_that_names_a_field_twice_is_refused(sound: Path) -> None:
+    text = manifest(engine=digest(ENGINE)).replace(
+        b'"engine": "engine"', b'"engine": "x", "engine": "engine"'
+    )
+    pack({"engine": ENGINE, NAME: text}, sound, top="m-t")
+    with pytest.raises(ArchiveError, match="'engine' is in it twice"), opened(sound):
+        pass
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_manifest_of_another_shape_is_refused(sound: Path, name: str) -> None:
     fields = json.loads(manifest(engine=digest(ENGINE))) | FIELDS[name]

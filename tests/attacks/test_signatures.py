@@ -13,6 +13,7 @@ from targets.runtime.bundle import archive
 from targets.runtime.bundle.manifest import NAME
 from targets.runtime.bundle.signature import NAME as SIGNATURE
 from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
+from targets.runtime.device_limits import TEXT_BYTES
 from tests.attacks.bundles import ENGINE, digest, manifest
 from tests.conftest import Edgec
 
@@ -115,7 +116,7 @@ def test_a_signature_that_is_none_is_refused(bundle: Path, public: PublicKey, te
 
 
 def test_a_huge_manifest_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    pack({NAME: bytes(archive.MAX_TEXT + 1)}, tmp_path / "x.edgec", top="m-t")
+    pack({NAME: bytes(TEXT_BYTES + 1)}, tmp_path / "x.edgec", top="m-t")
     with pytest.raises(BundleError, match=r"claims manifest\.json"):
         verify(tmp_path / "x.edgec")
 

@@ -11,16 +11,22 @@ ELSEWHERE = "run_"
 
 
 STARTED = """
-import importlib, os, runpy, sys
+import gc, importlib, os, runpy, sys
 names = sys.argv[1:]
 loaded = {name: importlib.import_module(name) for name in names}
 mains = [name for name in names if hasattr(loaded[name], "main") and ".peers." not in name]
+gc.freeze()  # a collection in a child would copy all that is loaded
 for name in mains:
     child = os.fork()
     if child == 0:  # with all packages loaded, so that each takes no time
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.argv = [name, "--help"]
-        runpy.run_module(name, run_name="__main__")
+        try:
+            runpy.run_module(name, run_name="__main__")
+        except SystemExit as end:
+            os._exit(end.code or 0)  # at once: taking apart what is loaded takes a second
+        except BaseException as error:
+            print(type(error).__name__, error, file=sys.stderr, flush=True)
         os._exit(1)  # --help has to end it
     if os.waitpid(child, 0)[1]:
         sys.exit(f"python -m {name} --help failed")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.calibration.networks import Exported, TinyResNet, export
+from tests.calibration.networks import Exported, TinyResNet, Varied, export
 
 
 @pytest.fixture(scope="session", params=["shortcut_a", "projection", "gray"])
@@ -22,6 +22,11 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def rgb_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     return export(TinyResNet(), tmp_path_factory.mktemp("models") / "rgb.onnx").path
+
+
+@pytest.fixture(scope="session")
+def varied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(Varied(), tmp_path_factory.mktemp("models") / "varied.onnx").path
 
 
 def pictures(count: int, shape: tuple[int, int, int], seed: int = 0) -> NDArray[np.uint8]:

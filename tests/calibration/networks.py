@@ -82,6 +82,52 @@ class Separable(nn.Module):
         return logits
 
 
+class Gate(nn.Module):
+    """Squeeze-and-excite with one of its two usual gates."""
+
+    def __init__(self, channels: int, gate: nn.Module) -> None:
+        super().__init__()
+        self.squeeze, self.excite = nn.Conv2d(channels, 4, 1), nn.Conv2d(4, channels, 1)
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x * self.gate(self.excite(relu(self.squeeze(x.mean((2, 3), keepdim=True)))))
+        return y
+
+
+class Varied(nn.Module):
+    """What MobileNets, EfficientNets, Inceptions, ShuffleNets and decoders are made of, in one network."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.register_buffer("mean", 255 * torch.tensor(MEAN))
+        self.stem = nn.Sequential(nn.Conv2d(3, 12, 3, 1, 1), nn.Hardswish())
+        self.depthwise = nn.Sequential(nn.Conv2d(12, 12, 3, 1, 1, groups=12), nn.ReLU6())
+        self.gated = Gate(12, nn.Hardsigmoid())
+        self.linear = nn.Conv2d(12, 12, 1)
+        self.expand = nn.Sequential(nn.Conv2d(12, 24, 1), nn.ReLU())
+        self.wide = nn.Sequential(nn.Conv2d(24, 24, 3, 2, 1, groups=24), nn.PReLU(24))
+        self.grouped = nn.Sequential(nn.Conv2d(24, 16, 3, 1, 1, groups=2), nn.LeakyReLU(0.1))
+        self.left = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1), nn.SiLU(), Gate(8, nn.Sigmoid()))
+        self.right = nn.Sequential(nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 1), nn.GELU())
+        self.up = nn.ConvTranspose2d(16, 8, 2, 2)
+        self.skip = nn.Conv2d(12, 8, 1)
+        self.hidden, self.head = nn.Linear(8, 16), nn.Linear(16, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.stem(((image.float() - self.mean) * (1 / 58)).permute(0, 3, 1, 2))
+        early = self.linear(self.gated(self.depthwise(x))) + x
+        a, b = self.grouped(self.wide(self.expand(early))).split(8, 1)
+        joined = torch.cat([self.left(a), self.right(b)], 1)
+        larger = nn.functional.interpolate(joined, scale_factor=2.0, mode="nearest")
+        y = relu(self.up(joined) + self.skip(early) + larger[:, :8])
+        logits: Tensor = self.head(relu(self.hidden(y.mean((2, 3)))))
+        return logits
+
+
 @dataclass(frozen=True)
 class Exported:
     """A float ONNX file and the shape of one of its images."""

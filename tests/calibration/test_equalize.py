@@ -5,12 +5,14 @@ import onnx
 import pytest
 
 from calibration.channels import ChannelGroups
+from calibration.equalize import rescaled
 from calibration.errors import ImagesError
 from calibration.onnx_graph import OnnxGraph, tensor_proto
 from calibration.prepare_float import prepare
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from calibration.replay import Replay
+from calibration.weight_layers import ordered_weight
 from tests.calibration.conftest import pictures
 from tests.calibration.networks import Exported
 from tests.exact_session import run_exactly
@@ -31,6 +33,31 @@ def test_an_equalised_model_computes_the_same(exported: Exported, tmp_path: Path
     found = run_exactly(tmp_path / "equal.onnx", images)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max() + 1e-6)
     assert (tmp_path / "equal.onnx").stat().st_size < 1.1 * exported.path.stat().st_size + 2000
+
+
+def test_whatever_the_factors_a_varied_network_computes_the_same(varied_model: Path) -> None:
+    """Through depthwise and grouped convolutions, PReLU, Split and residual streams."""
+    graph, images = OnnxGraph.load(varied_model), pictures(4, (16, 16, 3))
+    groups = ChannelGroups(graph)
+    factors = np.exp(np.random.default_rng(0).normal(size=groups.count))
+    factors[0] = 1
+    expected = run_exactly(varied_model, images)
+    found = run_exactly(rescaled(graph, groups, factors), images)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    free = {
+        node.name.strip("/").split("/")[0]
+        for node in graph.nodes
+        if node.op_type in ("Conv", "Gemm")
+        and groups.of(node.output[0], len(ordered_weight(graph, node))).any()
+    }
+    assert {"expand", "wide", "grouped", "gated", "hidden"} <= free
+    assert not free & {"stem", "depthwise", "head"}  # HardSwish, ReLU6, logits
+
+
+def test_the_replay_computes_a_varied_network(varied_model: Path) -> None:
+    images = pictures(4, (16, 16, 3))
+    found, _ = Replay(OnnxGraph.load(varied_model)).run(images)
+    np.testing.assert_allclose(found.detach().numpy(), run_exactly(varied_model, images), atol=1e-5)
 
 
 def test_scales_along_a_residual_stream_are_tied(exported: Exported) -> None:

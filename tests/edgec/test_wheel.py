@@ -1,6 +1,7 @@
 """The wheel, in an environment that has what it depends on and no checkout."""
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -37,6 +38,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     def run(*words: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
         environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        environment["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_GLOBAL_CACHE_DIR"]
         command = [str(place / "bin" / "edgec"), *map(str, words)]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 

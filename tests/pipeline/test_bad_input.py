@@ -137,7 +137,9 @@ def test_a_damaged_jpeg_is_named_and_counted_and_many_are_fatal(edgec: Edgec, tm
     files["test/ash/cut.jpg"] = b"\xff\xd8\xff\xe0 cut off"
     data = write_folder(tmp_path / "data", files)
     config = tmp_path / "quick.toml"
-    config.write_text("[latency]\nseconds = 0.1\n[validation]\nmax_drop = 100\n")
+    config.write_text(
+        "[calibration]\nimages = 16\n[latency]\nseconds = 0.1\npeer = false\n[validation]\nmax_drop = 100\n"
+    )
     arguments = [*small_network(tmp_path), "--data", data, "--config", config]
     done = edgec("build", "--out", tmp_path / "out", *arguments)
     assert done.returncode == 5, done.stderr  # random weights only guess

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import random
 import re
 import shutil
@@ -143,14 +144,15 @@ def test_kill_nine_at_any_moment_leaves_a_state_from_which_the_next_build_succee
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_build_that_is_told_to_end_takes_its_children_and_temporary_files_along(
-    quick: Path, tmp_path: Path, number: signal.Signals, code: int
+    quick: Path, warm_out: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     (tmp_path / "tmp").mkdir()
     environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path / "tmp")}
+    environment["ZIG_GLOBAL_CACHE_DIR"] = os.environ["ZIG_GLOBAL_CACHE_DIR"]  # which outlives builds
     patient = tmp_path / "patient.toml"  # the signal comes while the child measures, however fast the machine
     patient.write_text(quick.read_text().replace("seconds = 0.2", "seconds = 60\nprecision = 1e-9"))
     # a shell lets what it runs in the background ignore Ctrl-C; a build in the foreground does not
-    command = ["env", "--default-signal=INT", *build_command(patient, tmp_path / "out")]
+    command = ["env", "--default-signal=INT", *build_command(patient, warm_out)]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as builder:
         while not list((tmp_path / "tmp").glob("edgec-measure-*/images.npy")):
             assert builder.poll() is None
@@ -159,7 +161,7 @@ def test_a_build_that_is_told_to_end_takes_its_children_and_temporary_files_alon
         builder.send_signal(number)
     assert builder.returncode == code
     assert list((tmp_path / "tmp").glob("edgec-*")) == []
-    assert list((tmp_path / "out" / "store" / "scratch").iterdir()) == []
+    assert list((warm_out / "store" / "scratch").iterdir()) == []
     assert str(tmp_path).encode() not in b"".join(command_lines())
 
 
@@ -182,16 +184,13 @@ def test_two_builds_at_once_agree_and_do_each_stage_once(quick: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_two_builds_with_other_settings_at_once_publish_one_of_the_two(
-    quick: Path, out: Path, tmp_path: Path
-) -> None:
-    copy = shutil.copytree(out, tmp_path / "out", copy_function=shutil.copy2)
+def test_two_builds_with_other_settings_at_once_publish_one_of_the_two(quick: Path, warm_out: Path) -> None:
     recipes = ["w8a8_sym", "w8a8_asym"]
-    builders = [subprocess.Popen(build_command(quick, copy, "--recipe", r), cwd=ROOT) for r in recipes]
+    builders = [subprocess.Popen(build_command(quick, warm_out, "--recipe", r), cwd=ROOT) for r in recipes]
     assert [builder.wait() for builder in builders] == [0, 0]
-    folder = copy / "resnet20-fashion-reference"
+    folder = warm_out / "resnet20-fashion-reference"
     report = Report.load(folder / "report.json")
-    with opened(copy / "resnet20-fashion-reference.edgec") as bundle:
+    with opened(warm_out / "resnet20-fashion-reference.edgec") as bundle:
         packed = Report.parse(bundle.read("report.json"), "bundle")
     model = hashlib.sha256((folder / "model.int8.onnx").read_bytes()).hexdigest()
     assert (packed.subject, packed.accuracy) == (report.subject, report.accuracy)
@@ -278,22 +277,24 @@ def test_a_model_for_one_image_at_a_time_builds_too(edgec: Edgec, quick: Path, t
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
 
 
-def test_the_default_target_is_this_machine(edgec: Edgec, quick: Path, tmp_path: Path) -> None:
+def test_the_default_target_is_this_machine(
+    edgec: Edgec, quick: Path, warm_out: Path, tmp_path: Path
+) -> None:
     config = tmp_path / "host.toml"
     config.write_text(quick.read_text().replace('target = "reference"', ""))
-    result = rebuilt(edgec, tmp_path / "out", "--config", config)
+    result = rebuilt(edgec, warm_out, "--config", config)
     assert result["report"]["subject"]["target"] == "host"
     assert result["report"]["latency_int8"]["origin"] == "host"
 
 
 @pytest.mark.slow
 def test_a_board_that_is_not_here_is_emulated_and_gets_no_latency(
-    edgec: Edgec, quick: Path, tmp_path: Path
+    edgec: Edgec, quick: Path, warm_out: Path, tmp_path: Path
 ) -> None:
     or_skip(emulator.check)
     fewer = tmp_path / "fewer.toml"
     fewer.write_text(quick.read_text().replace("images = 300", "images = 50"))
-    report = rebuilt(edgec, tmp_path / "out", "--config", fewer, "--target", "rpi5")["report"]
+    report = rebuilt(edgec, warm_out, "--config", fewer, "--target", "rpi5")["report"]
     assert report["accuracy"]["int8_origin"] == "emulator"
     assert report["latency_int8"]["kind"] == report["memory_int8"]["kind"] == "not measured"
     # what this machine takes for FP32 says nothing about a Pi

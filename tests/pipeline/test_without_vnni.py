@@ -22,15 +22,15 @@ from targets.tvm.cpu_target import HostTarget, compile_engine
 from tests.conftest import ROOT
 from tests.targets.needs import native
 
-IMAGES = 32
+IMAGES = 16
 THERE = """
 import sys
 import numpy as np
 from targets.runtime.exact.session import LADDER, exact_settings, open_session
 images = np.load(sys.argv[2])
 ways = {"own": LADDER[0], "exact": exact_settings(1)}
-found = {name: open_session(sys.argv[1], 1, way).run(None, {"image": images})[0] for name, way in ways.items()}
-np.savez(sys.argv[3], **found)
+sessions = {name: open_session(sys.argv[1], 1, way) for name, way in ways.items()}
+np.savez(sys.argv[3], **{name: one.run(None, {"image": images})[0] for name, one in sessions.items()})
 print(ways["exact"].words)
 """
 

@@ -34,7 +34,8 @@ from pipeline.cache.digest import InputFile, value_digest
 from pipeline.config import Section, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.model import Model
-from pipeline.plain_file import NAMES_LIMIT, read_plain
+from pipeline.plain_file import read_plain
+from pipeline.reading_limits import NAMES_BYTES
 from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
@@ -261,7 +262,7 @@ def _labels(path: Path, given: Path | tuple[str, ...] | None) -> tuple[str, ...]
         return None
     if isinstance(given, Path):
         try:
-            text = read_plain(path.parent / given, NAMES_LIMIT).decode("utf-8-sig")
+            text = read_plain(path.parent / given, NAMES_BYTES).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise CheckpointError(f"The labels {path.parent / given} cannot be read: {error}.") from error
         given = tuple(line.strip() for line in text.splitlines() if line.strip())

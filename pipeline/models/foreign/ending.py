@@ -54,14 +54,15 @@ def last_functions(model: onnx.ModelProto, output: str) -> Iterator[onnx.NodePro
     """Yield the nodes that apply a function over classes, from the output backwards."""
     producers = {name: node for node in model.graph.node for name in node.output}
     declared = next(value for value in model.graph.output if value.name == output)
-    rank = len(declared.type.tensor_type.shape.dim)
+    sides = [dim.dim_value for dim in declared.type.tensor_type.shape.dim]
+    last_is_classes = len(sides) < 4 or sides[1:-1] == [1] * (len(sides) - 2)
     turn = turn_to_the_end(model, output)
     classes_last = turn is not None
     node = producers.get(output)
     while node is not None:
         if turn is not None and node.output[0] == turn.output[0]:
             classes_last = False
-        elif node.op_type not in SHAPES_ONLY and not _over_classes(node, rank, classes_last):
+        elif node.op_type not in SHAPES_ONLY and not _over_classes(node, last_is_classes, classes_last):
             return
         if node.op_type in FUNCTIONS:
             yield node
@@ -81,14 +82,14 @@ def turn_to_the_end(model: onnx.ModelProto, output: str) -> onnx.NodeProto | Non
     return node if turns else None
 
 
-def _over_classes(node: onnx.NodeProto, rank: int, classes_last: bool) -> bool:
+def _over_classes(node: onnx.NodeProto, last_is_classes: bool, classes_last: bool) -> bool:
     """Whether a function is over the classes, or element-wise; the default axis is the last."""
     if node.op_type == "Sigmoid":
         return True
     axis = attribute(node, "axis", -1)
     if classes_last:
         return node.op_type in FUNCTIONS and axis in (-1, 3)
-    return node.op_type in FUNCTIONS and (axis in (1, -3) or (axis == -1 and rank < 4))
+    return node.op_type in FUNCTIONS and (axis in (1, -3) or (axis in (-1, 3) and last_is_classes))
 
 
 def _applied(function: str, values: NDArray[np.float64]) -> NDArray[np.float64]:

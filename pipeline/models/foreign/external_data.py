@@ -12,6 +12,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensor
 
 from pipeline.cache.digest import InputFile
 from pipeline.errors import CheckpointError
+from pipeline.reading_limits import ONNX_BYTES
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
@@ -21,6 +22,8 @@ def external_files(path: Path) -> tuple[Path, ...]:
     than the tensors in it, or outside the ONNX file's folder, also by a link.
     """
     try:
+        if path.stat().st_size > ONNX_BYTES:
+            raise CheckpointError(f"{path} is longer than {ONNX_BYTES:,} bytes.")
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
@@ -29,7 +32,10 @@ def external_files(path: Path) -> tuple[Path, ...]:
         if tensor.data_location == TensorProto.EXTERNAL:
             location, end = _place(path, tensor)
             ends[location] = max(end, ends.get(location, 0))
-    return tuple(_file(path, location, end) for location, end in sorted(ends.items()))
+    files = tuple(_file(path, location, end) for location, end in sorted(ends.items()))
+    if sum(file.stat().st_size for file in files) > ONNX_BYTES:
+        raise CheckpointError(f"{path} keeps weights in files of more than {ONNX_BYTES:,} bytes.")
+    return files
 
 
 def input_onnx(path: Path) -> InputFile:

@@ -6,14 +6,18 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
+from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
-from pipeline.models.foreign.ending import last_functions, turn_to_the_end
+from pipeline.models.foreign.ending import SHAPES_ONLY, last_functions, turn_to_the_end
+from pipeline.models.foreign.normal_form.known_shapes import shapes
 from pipeline.models.foreign.normal_form.unique_names import our_free_name
 from pipeline.task import Task
 
 MAPS = 4
 """The number of dimensions of [N, C, H, W]."""
+SCORES_LOST = frozenset({"ArgMax", "ArgMin", "TopK", "Hardmax"})
+"""Operators behind which there is no score for each class in its place."""
 
 
 def take_output(model: onnx.ModelProto, source: ForeignModel) -> None:
@@ -54,8 +58,10 @@ def _leave_out(model: onnx.ModelProto, node: onnx.NodeProto) -> None:
 
 def end_with_logits(model: onnx.ModelProto, source: ForeignModel, say: Callable[[str], None]) -> None:
     """Name the output `logits`. Raises CheckpointError if its shape does not fit the task."""
+    _check_numbers(model, source)
     sides = _sides(model)
-    if source.task is Task.CLASSIFY and len(sides) == MAPS and sides[2:] == [1, 1]:
+    one_each = len(sides) == 1 and shapes(model, [model.graph.output[0].name], images=2).popitem()[1] == (2,)
+    if source.task is Task.CLASSIFY and (one_each or (len(sides) > 2 and _is_one_vector(sides))):
         _append(model, "Flatten", axis=1)
         sides = _sides(model)
     if source.task is Task.CLASSIFY and sides[1:] == [1]:
@@ -67,10 +73,47 @@ def end_with_logits(model: onnx.ModelProto, source: ForeignModel, say: Callable[
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, sides))
 
 
-def _sides(model: onnx.ModelProto) -> list[int | str]:
+def _is_one_vector(sides: list[int | str]) -> bool:
+    """Whether an image has numbers along one dimension only, such as [N, K, 1, 1] or [N, 1, K]."""
+    return "N" not in sides[1:] and sum(side != 1 for side in sides[1:]) <= 1
+
+
+def _check_numbers(model: onnx.ModelProto, source: ForeignModel) -> None:
+    """Leave out a last Cast to float64; raise CheckpointError where no class has a score of its own."""
+    last = _producer(model)
+    while last is not None and last.op_type == "Cast" and attribute(last, "to") == TensorProto.DOUBLE:
+        _leave_out(model, last)
+        last = _producer(model)
+    named = last
+    while last is not None and last.op_type in SHAPES_ONLY:
+        last = next((node for node in model.graph.node if last.input[0] in node.output), None)
+    lost = last is not None and last.op_type in SCORES_LOST
+    output = model.graph.output[0].type.tensor_type
+    output.ClearField("elem_type")
+    kind = _inferred(model).elem_type
+    output.elem_type = TensorProto.FLOAT
+    if lost or kind != TensorProto.FLOAT:
+        behind = last if lost else named
+        raise CheckpointError(
+            f"{source.path} ends in {TensorProto.DataType.Name(kind).lower()} of"
+            f" {'its input' if behind is None else behind.op_type}; wanted is a float for every class, in the"
+            " order of the classes. Export the network without what stands behind its scores."
+        )
+
+
+def _producer(model: onnx.ModelProto) -> onnx.NodeProto | None:
+    return next((node for node in model.graph.node if model.graph.output[0].name in node.output), None)
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.TypeProto.Tensor:
+    """The type of the output as it follows from the nodes."""
     model.graph.output[0].type.tensor_type.ClearField("shape")
-    shape = shape_inference.infer_shapes(model, data_prop=True).graph.output[0].type.tensor_type.shape.dim
-    return [d.dim_value or "N" for d in shape]
+    found: onnx.TypeProto = shape_inference.infer_shapes(model, data_prop=True).graph.output[0].type
+    return found.tensor_type
+
+
+def _sides(model: onnx.ModelProto) -> list[int | str]:
+    return [d.dim_value or "N" for d in _inferred(model).shape.dim]
 
 
 def _append(
@@ -124,7 +167,7 @@ def _check_logits(sides: list[int | str], source: ForeignModel) -> None:
     elif wanted == MAPS:
         why = f'That is of whole images: leave task = "segment" out of {file}.'
     else:
-        why = "If it ends in ArgMax, export it without; if the classes are not its second dimension, turn it."
+        why = "Export it so that its second dimension is the classes, and the first the images."
     raise CheckpointError(
         f"{source.path} gives [{', '.join(map(str, sides))}]; wanted is"
         f" [N, classes{', height, width' if wanted == MAPS else ''}]. {why}"

@@ -17,6 +17,7 @@ from calibration.onnx_graph import attribute
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.foreign.normal_form.read_normal import in_normal_form
 from pipeline.models.foreign.onnx_file import Input, image_input, read_onnx
+from pipeline.models.foreign.rehearsal import rehearse_shapes
 from pipeline.models.foreign.simplify import folded
 from targets.runtime.preprocess import Preprocessing
 
@@ -99,6 +100,7 @@ def normalises_itself(path: Path, layout: str, channels: int) -> bool:
     """
     model = read_onnx(path)
     found = image_input(model, path)
+    rehearse_shapes(model, path)
     model = in_normal_form(model, path)
     pixels = Preprocessing(1, 1, channels, fit="pad")
     plain = ForeignModel(

@@ -10,7 +10,9 @@ from onnx import TensorProto, shape_inference
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.ending import turn_to_the_end
 from pipeline.models.foreign.external_data import external_files
+from pipeline.models.foreign.graph_size import count_nodes
 from pipeline.models.foreign.normal_form.conventions import write_one_default_domain
+from pipeline.models.foreign.rehearsal import rehearse_shapes
 
 Shape = tuple[int | None, ...]
 """The dimensions of a tensor; None if the graph leaves one open."""
@@ -46,6 +48,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     external_files(path)  # its messages about data files are better than those of onnx.load
     try:
         model = onnx.load(path)
+        count_nodes(model, path)
         write_one_default_domain(model)
         if not all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
             model = shape_inference.infer_shapes(model)  # some exporters leave them out
@@ -64,7 +67,7 @@ def image_input(model: onnx.ModelProto, path: Path) -> Input:
     """Return the input of a model that was read from `path`. Raises CheckpointError as `read_input` does."""
     found = _input(model)
     if found is None:
-        named = ", ".join(value.name for value in model.graph.input) or "none"
+        named = ", ".join(map(_told, model.graph.input)) or "none"
         raise CheckpointError(
             f"{path} has the inputs {named}; edgec needs a single one, an image with four dimensions in"
             " float32, float16 or uint8."
@@ -72,12 +75,22 @@ def image_input(model: onnx.ModelProto, path: Path) -> Input:
     return found
 
 
+def _told(value: onnx.ValueInfoProto) -> str:
+    """An input's name, with its type where it is a tensor."""
+    tensor = value.type.tensor_type
+    kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+    sides = ", ".join(str(dim.dim_value or dim.dim_param or "?") for dim in tensor.shape.dim)
+    return f"{value.name} ({kind} [{sides}])" if value.type.HasField("tensor_type") else value.name
+
+
 def read_output(path: Path) -> Shape:
     """Return the shape of a file's first output, with the classes second.
 
     Raises CheckpointError if it is not an ONNX model.
     """
-    model = shape_inference.infer_shapes(read_onnx(path), data_prop=True)
+    model = read_onnx(path)
+    rehearse_shapes(model, path)
+    model = shape_inference.infer_shapes(model, data_prop=True)
     shape = _shape(model.graph.output[0])
     turned = turn_to_the_end(model, model.graph.output[0].name) is not None
     return (shape[0], shape[3], shape[1], shape[2]) if turned and len(shape) == 4 else shape

@@ -64,7 +64,9 @@ class Original:
         if isinstance(source.shape[0], int) and source.shape[0] > 1:
             fed = np.repeat(fed, source.shape[0], axis=0)
         with refusals(model.path):
-            found = np.asarray(self._run(source.name, fed)[0], np.float32)
+            outputs = self._run(source.name, fed)
+        is_vector = outputs.ndim == 1 and len(fed) == 1  # of the only image, whose dimension was left out
+        found = np.asarray(outputs if is_vector else outputs[0], np.float32)
         return found.transpose(2, 0, 1) if self._classes_last else found
 
     def _run(self, name: str, fed: NDArray[np.generic]) -> NDArray[np.generic]:

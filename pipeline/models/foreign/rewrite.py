@@ -31,6 +31,7 @@ from pipeline.models.foreign.normalisation import begin_with_pixels, take_normal
 from pipeline.models.foreign.onnx_file import Input, image_input, read_onnx
 from pipeline.models.foreign.original import refusals
 from pipeline.models.foreign.quantised.float_weights import write_weights_in_float
+from pipeline.models.foreign.rehearsal import rehearse
 from pipeline.models.foreign.simplify import drop_unused, folded, write_reshapes_as_flatten
 
 
@@ -41,6 +42,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     """
     model = read_onnx(source.path)
     found = image_input(model, source.path)
+    rehearse(model, source, dynamic_batch, quantised=False)
     model = in_normal_form(model, source.path)
     write_weights_in_float(model)
     _check_shape(source, found)

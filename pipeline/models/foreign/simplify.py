@@ -7,6 +7,7 @@ import onnx
 from onnx import helper, shape_inference
 
 from calibration.onnx_graph import drop_unused_initializers
+from pipeline.models.foreign.normal_form.known_shapes import read_by
 from pipeline.models.foreign.original import refusals
 
 
@@ -50,14 +51,14 @@ def write_reshapes_as_flatten(model: onnx.ModelProto) -> None:
 
 def drop_unused(model: onnx.ModelProto) -> None:
     """Remove nodes and then initialisers whose results are not used."""
-    while unused := [
-        node
-        for node in model.graph.node
-        if not any(
-            name in other.input for name in node.output for other in model.graph.node if other is not node
-        )
-        and model.graph.output[0].name not in node.output
-    ]:
-        for node in unused:
-            model.graph.node.remove(node)
+    read = {model.graph.output[0].name}
+    kept = []
+    for node in reversed(model.graph.node):  # in their order, so what reads a node comes behind it
+        if read.intersection(node.output):
+            kept.append(node)
+            read.update(read_by(node))
+    if len(kept) < len(model.graph.node):
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(kept)]
+        del model.graph.node[:]
+        model.graph.node.extend(copies)
     drop_unused_initializers(model)

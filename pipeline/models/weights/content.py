@@ -16,6 +16,7 @@ import torch
 
 from pipeline.errors import CheckpointError
 from pipeline.models.weights.torchscript import read_torchscript
+from pipeline.reading_limits import PACKED_TIMES
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
 
@@ -37,9 +38,6 @@ DAMAGE = (
     ValueError,
 )
 """What zipfile, tarfile and torch.load raise for truncated and damaged files."""
-
-MOST_PACKED = 20
-"""Times its size that a file may unpack to; torch itself does not pack, and weights pack badly."""
 
 KINDS = (
     (b"\x89HDF\r\n\x1a\n", "a Keras file; give its name the ending .h5"),
@@ -100,7 +98,7 @@ def _read_zip(path: Path) -> Mapping[object, object]:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         claimed = sum(member.file_size for member in archive.infolist())
-    if claimed > MOST_PACKED * max(path.stat().st_size, 1 << 20):
+    if claimed > PACKED_TIMES * max(path.stat().st_size, 1 << 20):
         raise CheckpointError(f"{path} unpacks to {claimed:,} bytes, which weights do not. Save it again.")
     if any(name.endswith("config.json") for name in names) and any(name.endswith(".h5") for name in names):
         raise CheckpointError(f"{path} is a Keras file; give its name the ending .keras.")

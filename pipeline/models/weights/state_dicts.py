@@ -11,11 +11,14 @@ from torch import Tensor
 from pipeline.errors import CheckpointError, listed
 
 AVERAGED = re.compile(
-    r"(^|[._])(ema|swa|averaged?|teacher|shadow\w*|moving_average)([._]|$)|_ema|ema_", re.IGNORECASE
+    r"(^|[._])(ema|swa|averaged?|avg|polyak|teacher|shadow\w*|moving_average)([._]|$)|_ema|ema_",
+    re.IGNORECASE,
 )
 """Names that trainers use for the average of weights over training, which they validate."""
 NOT_WEIGHTS = re.compile(r"optim|sched|scaler|hyper|args|config", re.IGNORECASE)
 """Parts of a checkpoint whose tensors are not the network's weights."""
+MOST_BESIDE = 4
+"""Times as many tensors as one network has may lie beside each other in one dictionary."""
 DEPTH = 4
 """The depth of nested dictionaries to search."""
 
@@ -45,6 +48,13 @@ class Fitting:
     weights: dict[str, Tensor]
     left_out: tuple[str, ...]
 
+    @property
+    def averages_left_out(self) -> list[str]:
+        """Prefixes named like averages under which weights of another network lie."""
+        weights = [key for key in self.left_out if key in self.source.tensors]
+        matrices = [key.split(".")[0] for key in weights if self.source.tensors[key].ndim > 1]
+        return [prefix for prefix in dict.fromkeys(matrices) if AVERAGED.search(prefix)]
+
 
 def state_dicts(content: Mapping[object, object]) -> list[StateDict]:
     """Return the sets of weights in a checkpoint, the outermost first."""
@@ -57,8 +67,8 @@ def unreadable_averages(content: Mapping[object, object]) -> list[str]:
         str(key)
         for key, value in content.items()
         if AVERAGED.search(str(key))
-        and value
         and isinstance(value, Mapping | list | tuple)
+        and value
         and not (isinstance(value, Mapping) and list(_below(value, str(key), DEPTH)))
     ]
 
@@ -106,19 +116,19 @@ def choose(
     return taken
 
 
-def without_prefix(tensors: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, Tensor], tuple[str, ...]]]:
-    """Yield tensors without a prefix of their names, such as `module.`, and the keys that lack the prefix.
+def without_prefix(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield prefixes of the tensors' names, such as `module.`, and the tensors that have one, without it.
 
-    The first has all keys unchanged; others lack a prefix of DataParallel, torch.compile, Lightning or a
-    wrapper.
+    The first is empty; others are those of DataParallel, torch.compile, Lightning or a wrapper, which may
+    hold a network and its average beside each other.
     """
-    yield dict(tensors), ()
+    yield "", dict(tensors)
     prefixes = {key[: i + 1] for key in tensors for i, letter in enumerate(key) if letter == "."}
     for prefix in sorted(prefixes, key=lambda p: (-sum(key.startswith(p) for key in tensors), len(p), p)):
         kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        if 2 * len(kept) < len(tensors):
+        if MOST_BESIDE * len(kept) < len(tensors):
             return
-        yield kept, tuple(key for key in tensors if not key.startswith(prefix))
+        yield prefix, kept
 
 
 def without_shared_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ class EndToEnd(Record):
     fit: StepTime  # resize, crop or pad
     model: StepTime  # the INT8 engine alone
     whole: StepTime  # all of it, and the likeliest classes
+    noisy: tuple[str, ...] = ()  # reasons not to trust the figures of the whole
 
 
 class TimedWhole(Protocol):

@@ -13,9 +13,9 @@ from pipeline.report.model.certainty import Interval
 from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.record import Record, Sha256
 from pipeline.report.section import ReportSection
-from pipeline.report.stats import LEVEL
 from pipeline.report.table import FigureTable
 from targets.base import Origin
+from targets.runtime.paired_difference import LEVEL
 
 
 class ExtraLoss(Record):

@@ -17,17 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Iterator, Sequence
 
+from ..device_limits import BUNDLE_BYTES, BUNDLE_FILE_BYTES, BUNDLE_FILES, TEXT_BYTES
 from . import signature, ustar
 from .manifest import CONTROL, NAME, Manifest, ManifestError
 from .signature import PublicKey, SignatureError
 from .ustar import TarEntry, TarError
 
-MAX_BYTES = 1 << 30
-"""Larger entries are refused, since a small archive can unpack to any size."""
-MAX_TOTAL = 4 << 30
-MAX_FILES = 1000
-MAX_TEXT = 2 << 20
-"""Limit of the manifest and the signature, which take about twenty times their size in memory."""
 CHUNK = 1 << 20
 UNLISTED = (NAME, signature.NAME)
 """Files without a digest in the manifest: itself, and the signature."""
@@ -136,7 +131,7 @@ class OpenBundle:
         found: dict[str, bytes] = {}
         for inside, entry in self._entries():
             if inside in UNLISTED and inside not in found:
-                if entry.size > MAX_TEXT:
+                if entry.size > TEXT_BYTES:
                     raise ArchiveError(f"{self._path} claims {inside} of {entry.size} bytes: refused.")
                 found[inside] = entry.content.read(entry.size)
                 if len(found) == len(UNLISTED):
@@ -197,7 +192,7 @@ class OpenBundle:
             with gzip.GzipFile(fileobj=self._archive, mode="rb") as stream:
                 for count, entry in enumerate(ustar.entries(stream)):  # type: ignore[arg-type]  # it has read()
                     total += entry.size
-                    if entry.size > MAX_BYTES or total > MAX_TOTAL or count >= MAX_FILES:
+                    if entry.size > BUNDLE_FILE_BYTES or total > BUNDLE_BYTES or count >= BUNDLE_FILES:
                         raise ArchiveError(
                             f"{self._path} claims {entry.name!r} of {entry.size} bytes,"
                             f" file {count + 1}: refused."

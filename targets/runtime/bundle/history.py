@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 NAME = "history.jsonl"
-INSTALL, DOWNGRADE, ROLLBACK = "install", "downgrade", "rollback"
+INSTALL, DOWNGRADE, ROLLBACK, RETURN = "install", "downgrade", "rollback", "return"
 
 
 class HistoryError(ValueError):
@@ -21,7 +21,7 @@ class Switch:
 
     version: str
     release: int
-    how: str  # INSTALL, DOWNGRADE or ROLLBACK
+    how: str  # INSTALL, DOWNGRADE, ROLLBACK or RETURN
     signer: str | None
 
 

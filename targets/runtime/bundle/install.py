@@ -3,8 +3,10 @@
     python3 edgec-install.pyz BUNDLE --into FOLDER
 
 FOLDER/current is a link to the version in use and FOLDER/previous to the one before; a switch replaces a
-link, so there is always a version. Nothing of the bundle runs before every byte was checked. Needs Python
-only; the bundle's own program reports what the self-test needs in addition.
+link, so there is always a version. What was switched to has to confirm itself, or the links go back; also
+after a loss of power, when the next program of the folder starts (or --recover, at boot). Nothing of the
+bundle runs before every byte was checked. Needs Python only; the bundle's own program reports what the
+self-test needs in addition.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ import time
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
-from . import history, signature
+from . import history, rekey, signature, unconfirmed
 from .archive import ArchiveError, OpenBundle, Verified, opened
 from .history import HistoryError, Switch
+from .keyring import KeyringError
 from .manifest import NAME, Manifest, ManifestError
 from .signature import PublicKey, SignatureError, trusted_keys
+from .unconfirmed import Unconfirmed
 
 KEPT = 3
 """The number of versions that stay on the disk."""
@@ -45,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Install, or switch back. Prints one JSON object; returns the exit code."""
     parser = argparse.ArgumentParser(prog="edgec-install", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bundle", type=Path, nargs="?", help="the .edgec file")
-    parser.add_argument("--into", type=Path, required=True, help="folder that holds the versions")
+    parser.add_argument("--into", type=Path, help="folder that holds the versions")
     parser.add_argument(
         "--key", type=Path, action="append", help="public key (PEM) to trust besides this machine's"
     )
@@ -53,17 +57,34 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--allow-downgrade", action="store_true", help="take a lower release than this device has had"
     )
+    parser.add_argument(
+        "--recover", action="store_true", help="go back to the last version that confirmed itself"
+    )
+    parser.add_argument(
+        "--keys", type=Path, metavar="STATEMENT", help="take over a statement about keys (edgec rekey)"
+    )
     options = parser.parse_args(arguments)
-    if (options.bundle is None) != options.rollback:
-        parser.error("give a bundle, or --rollback")
+    wanted = [options.bundle is not None, options.rollback, options.recover, options.keys is not None]
+    if sum(wanted) != 1:
+        parser.error("give a bundle, --rollback, --recover or --keys")
+    if options.keys is None and options.into is None:
+        parser.error("--into says in which folder")
     try:
-        with _held(options.into):
+        if options.keys is not None:
+            known = [*trusted_keys(), *(PublicKey.read(path) for path in options.key or ())]
+            accepted = rekey.accept(options.keys, signature.own_keys(), known)
+            sys.stdout.write(json.dumps({"number": accepted.number, "needed": accepted.needed}) + "\n")
+            return 0
+        with locked(options.into):
             keys = [*trusted_keys(), *(PublicKey.read(path) for path in options.key or ())]
-            if options.rollback:
+            returned = recover(options.into)
+            if options.recover:
+                done = {"returned_from": returned and returned.version}
+            elif options.rollback:
                 done = rollback(options.into, keys)
             else:
                 done = install(options.bundle, options.into, keys, options.allow_downgrade)
-    except (InstallError, ArchiveError, HistoryError, SignatureError, OSError) as error:
+    except (InstallError, ArchiveError, HistoryError, KeyringError, SignatureError, OSError) as error:
         sys.stderr.write(f"edgec-install: {error}\n")
         return 1
     sys.stdout.write(json.dumps(done) + "\n")
@@ -75,8 +96,9 @@ def install(
 ) -> dict[str, Any]:
     """Check, unpack, test and switch to `bundle`; return what was installed.
 
-    Raises ArchiveError for a bundle that is not sound or not trusted, InstallError if it is too old or its
-    self-test fails here, HistoryError if the history cannot be read; the version in use stays.
+    Raises ArchiveError for a bundle that is not sound or not trusted, InstallError if it is too old, its
+    self-test fails here, or it does not confirm itself, HistoryError if the history cannot be read; the
+    version in use stays.
     """
     with opened(bundle, trusted) as held:
         manifest = held.manifest
@@ -207,17 +229,54 @@ def _switch(into: Path, version: Path, verified: Verified, how: str) -> None:
     if before == version.resolve():
         return
     history.record(into, Switch(version.name, verified.manifest.release, how, verified.signer))
+    unconfirmed.begin(into, version.name)
     if before is not None and before.exists():
-        _link(into / "previous", before)
-    _link(current, version)
+        unconfirmed.link(into / "previous", before.name)
+    unconfirmed.link(current, version.name)
+    try:
+        confirm(current, verified.manifest)
+    except InstallError as error:
+        _went_back(into)
+        raise InstallError(f"{error}. The version before is in use again") from error
+    unconfirmed.end(into)
 
 
-def _link(link: Path, version: Path) -> None:
-    scratch = link.with_name(f".{link.name}")
-    with contextlib.suppress(FileNotFoundError):
-        scratch.unlink()
-    scratch.symlink_to(Path("versions") / version.name)
-    scratch.replace(link)
+def confirm(current: Path, manifest: Manifest) -> None:
+    """Let the version in use confirm the latency that its manifest states, if it states one.
+
+    Raises InstallError if it does not. Its files passed their self-test, at this place, before the switch.
+    """
+    if manifest.confirm is None:
+        return
+    inferences, milliseconds = manifest.confirm
+    words = ["selftest", "--json", "--inferences", str(inferences), "--within-ms", str(milliseconds)]
+    _run([sys.executable, str(current / "run"), *words], SELFTEST_SECONDS, "the new version's confirmation")
+
+
+def recover(into: Path) -> Unconfirmed | None:
+    """Go back from a version that has not confirmed itself, if there is one; return its trial.
+
+    The caller holds the folder, so no installation is under way.
+    """
+    return _went_back(into) if (into / unconfirmed.NAME).exists() else None
+
+
+def recovered(into: Path) -> bool:
+    """Go back as `recover` does, unless an installation is under way; return whether it went back."""
+    try:
+        with locked(into, seconds=0):
+            return recover(into) is not None
+    except (InstallError, OSError):
+        return False
+
+
+def _went_back(into: Path) -> Unconfirmed | None:
+    gone = unconfirmed.go_back(into)
+    if gone is not None and gone.current is not None:
+        with contextlib.suppress(HistoryError):  # what runs matters more than what is written about it
+            release = next((s.release for s in history.switches(into) if s.version == gone.current), 0)
+            history.record(into, Switch(gone.current, release, history.RETURN, None))
+    return gone
 
 
 def _forget(into: Path) -> None:
@@ -231,11 +290,11 @@ def _forget(into: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(into: Path) -> Iterator[None]:
+def locked(into: Path, seconds: float = WAIT_SECONDS) -> Iterator[None]:
     """Lock a folder for one installation at a time; others wait."""
     into.mkdir(parents=True, exist_ok=True)
     with (into / ".lock").open("w") as lock:
-        end = time.monotonic() + WAIT_SECONDS
+        end = time.monotonic() + seconds
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

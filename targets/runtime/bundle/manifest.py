@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAME = "manifest.json"
 FORMAT = "edgec-bundle"
 VERSION = 1
-NEWER_FIELDS = {"release": 0, "expires": None}
+NEWER_FIELDS = {"release": 0, "expires": None, "confirm": None}
 """Fields added to version 1 later, with their defaults; a default is not written."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Control characters, which are not allowed in names."""
@@ -43,6 +43,7 @@ class Manifest:
     state: str = "built"  # or "not built on device": the engine's place holds what a device builds it from
     release: int = 0  # a device takes no lower one than it has had
     expires: str | None = None  # the last day, as YYYY-MM-DD in UTC, on which a device installs it
+    confirm: tuple[int, float] | None = None  # inferences on the device, and the milliseconds of 99 % of them
 
     def to_json(self) -> str:
         """Return the JSON text."""
@@ -57,13 +58,14 @@ class Manifest:
     def parse(cls, text: str) -> Manifest:
         """Read the JSON text and check every field. Raises ManifestError."""
         try:
-            found = json.loads(text)
+            found = json.loads(text, object_pairs_hook=_unique)
             form = found.pop("format"), found.pop("version")
             if form != (FORMAT, VERSION):
                 raise ManifestError(f"it is {form[0]!r} version {form[1]!r}, not {FORMAT} version {VERSION}")
             lists = {
                 "classes": tuple(found["classes"]),
                 "pixels": found.get("pixels") and tuple(found["pixels"]),
+                "confirm": found.get("confirm") and tuple(found["confirm"]),
             }
             manifest = cls(**{**found, **lists})
             manifest._check_fields()
@@ -88,6 +90,12 @@ class Manifest:
         _check_path("engine", self.engine)
         if self.pixels and (len(self.pixels) != 2 or not all(_is_count(side) for side in self.pixels)):
             raise ValueError(f"pixels is {self.pixels!r}, not a height and a width")
+        self._check_release()
+
+    def _check_release(self) -> None:
+        """Raise ValueError or TypeError for a wrong field among those that are given when it is signed."""
+        if self.confirm is not None and not _is_confirmation(self.confirm):
+            raise ValueError(f"confirm is {self.confirm!r}, not a number of inferences and milliseconds")
         if not _is_count(self.release):
             raise ValueError(f"release is {self.release!r}, not a number from 0 on")
         if self.expires is not None:
@@ -112,6 +120,15 @@ class Manifest:
                 raise ManifestError(f"the bundle was changed: {name} is not the file that was validated")
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError for a name that it has twice: readers would differ on it."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for name, _ in pairs if [one for one, _ in pairs].count(name) > 1)
+        raise ValueError(f"{twice!r} is in it twice")
+    return found
+
+
 def _check_text(field: str, value: object) -> None:
     if not isinstance(value, str):
         raise TypeError(f"{field} has {value!r}, which is not text")
@@ -130,6 +147,12 @@ def _check_path(field: str, value: object) -> None:
     _check_text(field, value)
     if {"", ".", ".."} & set(str(value).split("/")):
         raise ValueError(f"{field} has {value!r}, which is not a path below the bundle's folder")
+
+
+def _is_confirmation(value: Any) -> bool:
+    number, most = value if len(value) == 2 else (0, 0)
+    sound = _is_count(number) and isinstance(most, (int, float)) and not isinstance(most, bool)
+    return sound and 1 <= number <= 1_000_000 and 0 < most < 1e9
 
 
 def _is_count(value: object) -> bool:

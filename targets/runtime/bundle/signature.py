@@ -2,6 +2,7 @@
 
 Trusted keys are PEM files (as of `openssl pkey -pubout` or `edgec keygen`) named *.pub, in
 ~/.config/edgec/keys and /etc/edgec/keys. Where there is one, a bundle that none of them signed is refused.
+A file `needed` beside them says how many of them have to have signed. See keyring.py for replacing them.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ import base64
 import binascii
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Sequence
 
-from . import ed25519
+from . import ed25519, keyring
 
 NAME = "signature.json"
 FORMAT = "edgec-signature"
 VERSION = 1
+MOST_SIGNATURES = 16
 CONTEXT = b"edgec bundle manifest, version 1\n"
 """Prefix of the signed bytes, so that no signature made for another purpose is valid."""
 PEM_BEGIN, PEM_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
@@ -36,6 +38,8 @@ class PublicKey:
 
     key: bytes
     origin: str
+    needed: int = 1
+    """How many trusted keys have to have signed what this one signed."""
 
     @classmethod
     def parse(cls, text: str, origin: str) -> PublicKey:
@@ -76,14 +80,28 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class Signature:
-    """The content of signature.json."""
+    """The content of signature.json: a signature, and those of other keys over the same bytes."""
 
     key: bytes
     signature: bytes
+    also: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def all(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Every key with its signature."""
+        return ((self.key, self.signature), *self.also)
+
+    def with_another(self, other: Signature) -> Signature:
+        """Return both; a signature of the same key is replaced."""
+        kept = [one for one in self.all if one[0] not in dict(other.all)]
+        (key, signature), *also = (*kept, *other.all)
+        return Signature(key, signature, tuple(also))
 
     def to_json(self) -> str:
         """Return the JSON text."""
-        fields = {"key": self.key.hex(), "signature": self.signature.hex()}
+        fields: dict[str, object] = {"key": self.key.hex(), "signature": self.signature.hex()}
+        if self.also:
+            fields["also"] = [{"key": key.hex(), "signature": made.hex()} for key, made in self.also]
         return json.dumps({"format": FORMAT, "version": VERSION, **fields}, indent=1) + "\n"
 
     @classmethod
@@ -93,20 +111,52 @@ class Signature:
             found = json.loads(text.decode("ascii"))
             if (found["format"], found["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"it is {found['format']} version {found['version']}")
-            return cls(bytes.fromhex(found["key"]), bytes.fromhex(found["signature"]))
+            pairs = [
+                (bytes.fromhex(one["key"]), bytes.fromhex(one["signature"]))
+                for one in (found, *found.get("also", ()))
+            ]
+            if len(pairs) > MOST_SIGNATURES or len(dict(pairs)) != len(pairs):
+                raise ValueError(f"it has {len(pairs)} signatures of {len(dict(pairs))} keys")
+            return cls(*pairs[0], tuple(pairs[1:]))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SignatureError(f"{NAME} cannot be used: {error}") from error
 
 
 def trusted_keys(home: Path | None = None, system: Path = Path("/etc/edgec/keys")) -> list[PublicKey]:
     """Return the keys that this machine trusts. Raises SignatureError for a file that is not a key."""
+    folders = (own_keys(home), system)
+    keys = [PublicKey.read(path) for folder in folders for path in sorted(folder.glob("*.pub"))]
+    rings = [ring for ring in map(keyring.read, folders) if ring is not None]
+    revoked = {key for ring in rings for key in ring.revoked}
+    keys += [PublicKey(key, ring.origin) for ring in rings for key in ring.trusted]
+    needed = max([1, *map(_needed, folders), *(ring.needed for ring in rings)])
+    kept = [replace(key, needed=needed) for key in keys if key.key not in revoked]
+    if keys and not kept:
+        raise SignatureError("every key that this machine trusted is revoked, so it takes nothing")
+    return kept
+
+
+def own_keys(home: Path | None = None) -> Path:
+    """Return the folder of the user's keys."""
     own = os.environ.get("XDG_CONFIG_HOME") or str((home or Path.home()) / ".config")
-    folders = (Path(own) / "edgec" / "keys", system)
-    return [PublicKey.read(path) for folder in folders for path in sorted(folder.glob("*.pub"))]
+    return Path(own) / "edgec" / "keys"
+
+
+def _needed(folder: Path) -> int:
+    path = folder / "needed"
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return 1
+    except (OSError, UnicodeDecodeError) as error:
+        raise SignatureError(f"{path} cannot be read: {error}") from error
+    if not text.isdecimal() or not 1 <= int(text[:3]) <= MOST_SIGNATURES:
+        raise SignatureError(f"{path} has {text[:20]!r}; it has to be a number from 1 to {MOST_SIGNATURES}")
+    return int(text)
 
 
 def check(manifest: bytes, signature: bytes | None, trusted: Sequence[PublicKey]) -> str | None:
-    """Return the origin of the trusted key that signed the manifest; None if no key is trusted.
+    """Return the origins of the trusted keys that signed the manifest; None if no key is trusted.
 
     signature is the content of signature.json, None if there is no such file. A signature that is there must
     be right even where no key is trusted. Raises SignatureError.
@@ -119,12 +169,22 @@ def check(manifest: bytes, signature: bytes | None, trusted: Sequence[PublicKey]
             )
         return None
     found = Signature.parse(signature)
-    if not ed25519.verify(found.key, CONTEXT + manifest, found.signature):
+    if not all(ed25519.verify(key, CONTEXT + manifest, made) for key, made in found.all):
         raise SignatureError("its signature is wrong: the manifest was changed after it was signed")
-    signer = next((key.origin for key in trusted if key.key == found.key), None)
-    if trusted and signer is None:
-        name = PublicKey(found.key, "").name
+    return " and ".join(signers([key for key, _ in found.all], trusted)) if trusted else None
+
+
+def signers(keys: Sequence[bytes], trusted: Sequence[PublicKey]) -> list[str]:
+    """Return the origins of the trusted keys among `keys`. Raises SignatureError if they are too few."""
+    origins = {key.key: key.origin for key in trusted}
+    found = [origins[key] for key in origins if key in keys]
+    needed = max((key.needed for key in trusted), default=1)
+    known = " or ".join(key.origin for key in trusted)
+    if not found:
+        names = " and ".join(PublicKey(key, "").name for key in keys)
+        raise SignatureError(f"it is signed with the key {names}, which is not {known}")
+    if len(found) < needed:
         raise SignatureError(
-            f"it is signed with the key {name}, which is not {' or '.join(key.origin for key in trusted)}"
+            f"it is signed with {' and '.join(found)} alone, and this machine wants {needed} of {known}"
         )
-    return signer
+    return found

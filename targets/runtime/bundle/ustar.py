@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import BinaryIO, Iterator
 
+from ..device_limits import PATH_BYTES
+
 BLOCK = 512
 RECORD = 10240
 """Tar files are padded to a multiple of this with zeros."""
-MAX_PAX = 4096
-"""Of a pax header in bytes: it holds one path."""
 PLAIN, PAX = b"0", b"x"
 
 
@@ -115,8 +115,8 @@ def _name(block: bytes) -> str:
 
 def _path(stream: BinaryIO, size: int) -> str:
     """Return the path of a pax header: one record of its length in digits, " path=", it, and a newline."""
-    if size > MAX_PAX:
-        raise TarError(f"it has a pax header of {size} bytes; at most {MAX_PAX} are read")
+    if size > PATH_BYTES:
+        raise TarError(f"it has a pax header of {size} bytes; at most {PATH_BYTES} are read")
     record = exactly(stream, size)
     exactly(stream, -size % BLOCK)
     begin = b"%d path=" % size

@@ -1,6 +1,7 @@
 /* The static command-line program. The engine follows it in the same file, which it reads through its own path. */
 #define _GNU_SOURCE
 #include "edgec.h"
+#include "fit.h"
 #include "png.h"
 
 #include <stdio.h>
@@ -12,7 +13,7 @@
 static const char usage[] =
     "usage: ENGINE selftest [--threads N]             compare logits of embedded images with the expected bits\n"
     "       ENGINE bench [--runs N] [--threads N]     time inference on this machine\n"
-    "       ENGINE classify IMAGE.png [--threads N]   the five most probable classes of a picture of the right size,\n"
+    "       ENGINE classify IMAGE.png [--threads N]   the five most probable classes of a picture of any size,\n"
     "                                             or those of most of its pixels if the network classifies these\n"
     "       ENGINE logits [--threads N]               raw uint8 images on stdin to raw float32 logits on stdout\n";
 
@@ -140,6 +141,17 @@ static int areas(const float *logits) {
   return 0;
 }
 
+static int likeliest(float *logits) {
+  for (int place = 0; place < 5 && place < edgec_classes; place++) {
+    int best = 0;
+    for (int k = 1; k < edgec_classes; k++)
+      if (logits[k] > logits[best]) best = k;
+    printf("class %d  logit %.4f\n", best, logits[best]);
+    logits[best] = -3.4e38f;
+  }
+  return 0;
+}
+
 static int classify(const char *path) {
   edgec_picture picture;
   const char *error = edgec_read_png(path, (int)edgec_channels, &picture);
@@ -147,30 +159,16 @@ static int classify(const char *path) {
     fprintf(stderr, "%s: %s\n", path, error);
     return 1;
   }
-  if (picture.height != edgec_height || picture.width != edgec_width) {
-    fprintf(stderr, "%s is %d x %d pixels; this network needs %d x %d (resize it first)\n", path, picture.width,
-            picture.height, (int)edgec_width, (int)edgec_height);
-    return 1;
-  }
+  uint8_t *input = malloc(image_bytes());
   float *result = malloc((size_t)edgec_classes * sizeof *result);
-  if (!result) return fail("not enough memory");
-  edgec_run(picture.pixels, result);
-  if (edgec_output_pixels > 1) {
-    int status = areas(result);
-    free(result);
-    free(picture.pixels);
-    return status;
-  }
-  for (int place = 0; place < 5 && place < edgec_classes; place++) {
-    int best = 0;
-    for (int k = 1; k < edgec_classes; k++)
-      if (result[k] > result[best]) best = k;
-    printf("class %d  logit %.4f\n", best, result[best]);
-    result[best] = -3.4e38f;
-  }
+  if (!input || !result || edgec_fit(&edgec_pictures, picture.pixels, picture.height, picture.width, input))
+    return fail("not enough memory");
+  edgec_run(input, result);
+  int status = edgec_output_pixels > 1 ? areas(result) : likeliest(result);
   free(result);
+  free(input);
   free(picture.pixels);
-  return 0;
+  return status;
 }
 
 int main(int count, char **arguments) {

@@ -1,11 +1,15 @@
 /* PNG files (ISO/IEC 15948): their chunks and checksums, and the orientation that eXIf may say. */
+#define _GNU_SOURCE
 #include "png.h"
+#include "limits.h"
 
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { LARGEST_SIDE = 16384, LARGEST_FILE = 1 << 28, ORIENTATION = 0x0112, SHORT = 3, ENTRY = 12 };
+enum { ORIENTATION = 0x0112, SHORT = 3, ENTRY = 12 };
 
 typedef struct {
   edgec_png png;
@@ -45,7 +49,8 @@ static const char *header(edgec_png *p, const uint8_t *data, uint32_t size) {
   if (size != 13 || p->width || !depth_fits(data[9], data[8]) || data[10] || data[11] || data[12] > 1)
     return "the PNG header is damaged";
   uint32_t width = big_endian(data), height = big_endian(data + 4);
-  if (!width || !height || width > LARGEST_SIDE || height > LARGEST_SIDE) return "the picture's size is out of range";
+  if (!width || !height || width > EDGEC_PNG_SIDE || height > EDGEC_PNG_SIDE || width * height > EDGEC_PNG_PIXELS)
+    return "the picture's size is out of range";
   p->width = (int)width;
   p->height = (int)height;
   p->depth = data[8];
@@ -128,17 +133,25 @@ static const char *decode(uint8_t *file, size_t size, int channels, edgec_pictur
   return error;
 }
 
+static int read_all(int file, uint8_t *into, size_t size) {
+  for (size_t done = 0; done < size;) {
+    ssize_t count = read(file, into + done, size - done);
+    if (count <= 0) return -1;
+    done += (size_t)count;
+  }
+  return 0;
+}
+
 const char *edgec_read_png(const char *path, int channels, edgec_picture *picture) {
-  FILE *file = fopen(path, "rb");
-  if (!file) return "the picture cannot be opened";
+  int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe must not make its reader wait */
+  if (file < 0) return "the picture cannot be opened";
   const char *error = "the picture cannot be read";
   uint8_t *data = NULL;
-  long size = -1;
-  if (!fseek(file, 0, SEEK_END)) size = ftell(file);
-  if (size > 0 && size <= LARGEST_FILE && !fseek(file, 0, SEEK_SET) && (data = malloc((size_t)size)) &&
-      fread(data, 1, (size_t)size, file) == (size_t)size)
-    error = decode(data, (size_t)size, channels, picture);
-  fclose(file);
+  struct stat status;
+  if (!fstat(file, &status) && S_ISREG(status.st_mode) && status.st_size > 0 && status.st_size <= EDGEC_PNG_BYTES &&
+      (data = malloc((size_t)status.st_size)) && !read_all(file, data, (size_t)status.st_size))
+    error = decode(data, (size_t)status.st_size, channels, picture);
+  close(file);
   free(data);
   return error;
 }

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+enum { STACK = 2 << 20 }; /* bytes: kernels use up to half of it, and musl gives a thread no more than 128 KiB */
 enum { SPINS_BEFORE_YIELD = 2000, SPINS_BEFORE_SLEEP = 20000, LINES = 128 };
 
 static pthread_t threads[EDGEC_MAX_THREADS];
@@ -113,11 +114,16 @@ int edgec_pool_start(int count) {
   atomic_store(&generation, 0);
   atomic_store(&stopping, 0);
   memset(progress, 0, sizeof progress);
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes)) return -1;
+  pthread_attr_setstacksize(&attributes, STACK);
   for (size = 1; size < count; size++)
-    if (pthread_create(&threads[size], NULL, worker, (void *)(intptr_t)size)) {
+    if (pthread_create(&threads[size], &attributes, worker, (void *)(intptr_t)size)) {
+      pthread_attr_destroy(&attributes);
       edgec_pool_stop();
       return -1;
     }
+  pthread_attr_destroy(&attributes);
   callers_cpu = -1;
   if (size > 1) place_workers();
   return 0;

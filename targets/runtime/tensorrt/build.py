@@ -28,19 +28,26 @@ HEARTBEAT_S = 15.0
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build. The batch is a profile from 1 to `largest_batch`, tuned for `batch`."""
+    """How to build: for `batch` images at a time, or with `largest_batch` for 1 to so many.
+
+    Latency is measured on an engine for one batch alone: a range of batches forbids kernels and formats that
+    suit only one of them.
+    """
 
     workspace_mib: int = 1024
     batch: int = 1
-    largest_batch: int = 8
+    largest_batch: int | None = None
 
     @property
     def batches(self) -> tuple[int, int, int]:
         """The smallest, tuned and largest batch of the profile."""
+        if self.largest_batch is None:
+            return self.batch, self.batch, self.batch
         return 1, self.batch, max(self.batch, self.largest_batch)
 
     def __str__(self) -> str:
-        batches = f"batch {self.batch} of 1..{self.largest_batch}"
+        smallest, tuned, largest = self.batches
+        batches = f"batch {tuned}" + (f" of {smallest}..{largest}" if smallest < largest else "")
         return f"workspace {self.workspace_mib} MiB, {batches}, one stream"
 
 
@@ -81,11 +88,9 @@ def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, ca
     """
     strong = is_strongly_typed(trt.__version__)
     logger = make_logger(trt)
-    builder = trt.Builder(logger)
-    if builder is None:
-        raise EngineProblem("TensorRT finds no GPU here")
+    builder = created(trt.Builder, logger)
     network = builder.create_network(_network_flags(trt, strong))
-    parser = trt.OnnxParser(network, logger)
+    parser = created(trt.OnnxParser, logger, network)
     if not parser.parse(onnx.read_bytes()):
         errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
         raise EngineProblem(
@@ -101,10 +106,7 @@ def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, ca
         if precision == INT8:
             config.set_flag(trt.BuilderFlag.INT8)
     _add_profile(builder, network, config, options)
-    known = config.create_timing_cache(cache.read_bytes()) if cache.is_file() else None
-    if known is None:  # there is no cache, or one of another TensorRT
-        known = config.create_timing_cache(b"")
-    config.set_timing_cache(known, True)
+    _use_times(config, cache, say)
     with heartbeat(f"building {onnx.name}", say):
         plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -112,6 +114,34 @@ def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, ca
         raise EngineProblem(f"TensorRT {trt.__version__} cannot build {onnx.name}: {reason}")
     write(cache, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
+
+
+def created(kind: Any, logger: Any, *before: Any) -> Any:
+    """Return a new object of one of TensorRT's classes, whose last argument is the logger.
+
+    Raises EngineProblem in TensorRT's words. Where the library can make none (without a GPU, a driver that
+    fits, or memory), its bindings raise TypeError: "factory function returned nullptr".
+    """
+    try:
+        made = kind(*before, logger)
+    except TypeError as error:
+        if "nullptr" not in str(error):
+            raise
+        made = None
+    if made is None:
+        reason = "; ".join(logger.errors[-3:]) or "it did not say why; is there a GPU, and a driver for it?"
+        raise EngineProblem(f"TensorRT cannot start here: {reason}")
+    return made
+
+
+def _use_times(config: Any, cache: Path, say: Say) -> None:
+    """Let TensorRT reuse the times of kernels in the file `cache`, if it accepts them."""
+    if cache.is_file():
+        known = config.create_timing_cache(cache.read_bytes())
+        if known is not None and config.set_timing_cache(known, False):
+            return
+        say(f"{cache.name} is of another device or TensorRT: all kernels are timed again")
+    config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def _network_flags(trt: Any, strong: bool) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from contextlib import suppress
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
@@ -13,8 +15,13 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
 
 LIBRARIES = ("libcudart.so", "libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0")
+"""Names that the loader is asked for."""
+FOLDERS = ("usr/local/cuda*/lib64", "usr/local/cuda*/targets/*/lib")
+"""Where JetPack puts the runtime; the loader knows these only after its set-up (ldconfig) was run."""
 TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
 MAJOR, MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and Minor
+INTEGRATED = 18  # cudaDevAttrIntegrated
+MAPPED = 2  # cudaHostAllocMapped
 CAPTURE_THREAD_LOCAL = 1  # cudaStreamCaptureModeThreadLocal: captures only this thread's calls
 
 
@@ -27,6 +34,7 @@ SIGNATURES: dict[str, Sequence[Any]] = {
     "cudaFree": (c_void_p,),
     "cudaHostAlloc": (POINTER(c_void_p), c_size_t, c_uint),
     "cudaFreeHost": (c_void_p,),
+    "cudaHostGetDevicePointer": (POINTER(c_void_p), c_void_p, c_uint),
     "cudaMemcpyAsync": (c_void_p, c_void_p, c_size_t, c_int, c_void_p),
     "cudaStreamCreate": (POINTER(c_void_p),),
     "cudaStreamDestroy": (c_void_p,),
@@ -53,12 +61,17 @@ class Cuda:
         library.cudaGetErrorString.restype = c_char_p
 
     @classmethod
-    def load(cls) -> Cuda:
-        """Load the newest CUDA runtime that is installed."""
-        found = [library for library in map(_library, LIBRARIES) if library is not None]
-        if not found:
-            raise CudaError("there is no CUDA runtime (libcudart.so) here. On a Jetson JetPack brings it.")
-        return cls(found[0])
+    def load(cls, root: Path = Path("/")) -> Cuda:
+        """Load the newest CUDA runtime that is installed. Raises CudaError if there is none."""
+        for name in (*LIBRARIES, *_installed(root)):
+            library = _library(name)
+            if library is not None:
+                return cls(library)
+        places = " or ".join(f"/{folder}" for folder in FOLDERS)
+        raise CudaError(
+            f"there is no CUDA runtime (libcudart.so) in the loader's path, {places}: "
+            "sudo apt install nvidia-jetpack"
+        )
 
     def call(self, name: str, *arguments: object) -> None:
         """Call a function of the runtime. Raises CudaError with its message."""
@@ -74,6 +87,12 @@ class Cuda:
         self.call("cudaDeviceGetAttribute", byref(major), MAJOR, 0)
         self.call("cudaDeviceGetAttribute", byref(minor), MINOR, 0)
         return f"{major.value}{minor.value}"
+
+    def is_integrated(self) -> bool:
+        """Whether the GPU shares its memory with the processors, as on every Jetson. Raises CudaError."""
+        integrated = c_int()
+        self.call("cudaDeviceGetAttribute", byref(integrated), INTEGRATED, 0)
+        return bool(integrated.value)
 
     def version(self) -> str:
         """Return the version of the runtime, such as "12.6"."""
@@ -93,9 +112,13 @@ class Cuda:
         """Return an array in memory that the GPU reads and writes directly. Free it by `free_pinned`."""
         kind = np.dtype(dtype)
         size = int(np.prod(shape)) * kind.itemsize
-        address = self._new("cudaHostAlloc", size, 0)
+        address = self._new("cudaHostAlloc", size, MAPPED)
         buffer = (ctypes.c_char * size).from_address(address)
         return np.frombuffer(buffer, kind).reshape(tuple(shape))
+
+    def address_on_gpu(self, array: NDArray[Any]) -> int:
+        """Return the address at which the GPU reads and writes what `pinned` returned."""
+        return self._new("cudaHostGetDevicePointer", array.ctypes.data, 0)
 
     def free_pinned(self, array: NDArray[Any]) -> None:
         """Free what `pinned` returned."""
@@ -117,6 +140,16 @@ class Cuda:
         handle = c_void_p()
         self.call(name, byref(handle), *arguments)
         return handle.value or 0
+
+
+def _installed(root: Path) -> list[str]:
+    """Return the runtimes in CUDA's own folders, the newest first."""
+    found = [str(path) for folder in FOLDERS for path in root.glob(f"{folder}/libcudart.so*")]
+    return sorted(found, key=_version_in, reverse=True)
+
+
+def _version_in(path: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path)]
 
 
 def _library(name: str) -> ctypes.CDLL | None:

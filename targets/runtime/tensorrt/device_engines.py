@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Callable
@@ -23,7 +24,8 @@ Say = Callable[[str], None]
 def check(facts: DeviceFacts) -> None:
     """Raise EngineProblem with the reason if nothing can be built on this device."""
     if not facts.sm:
-        raise EngineProblem("no NVIDIA GPU answers here: engines for a Jetson are built on the Jetson itself")
+        elsewhere = "" if facts.is_jetson else ". Engines for a Jetson are built on the Jetson itself"
+        raise EngineProblem(f"no NVIDIA GPU answers here: {facts.gpu_problem}{elsewhere}")
     if int(facts.sm) < NO_INT8:
         raise EngineProblem(f"{facts.module or 'this GPU'} (sm_{facts.sm}) has no INT8 arithmetic")
     if not facts.tensorrt and not find_trtexec():
@@ -41,24 +43,34 @@ def _builds_with(facts: DeviceFacts) -> str:
 def make_engines(
     engines: Path, facts: DeviceFacts, options: building.BuildOptions, say: Say
 ) -> dict[str, EngineKey]:
-    """Build the engines that are missing or outdated, and return their keys."""
+    """Build the engines that are missing, outdated or tuned for another power mode, and return their keys."""
     write(engines / OPTIONS, json.dumps(asdict(options)).encode())
     keys = {precision: _key(engines, precision, facts, options) for precision in (INT8, FP16)}
     for precision, key in keys.items():
         place = EnginePlace(engines, precision)
-        problem = place.problem(key)
+        problem = place.problem(key, facts.power_mode)
         if not problem:
             say(f"{precision}: built before")
             continue
         say(f"{precision}: {problem}")
-        onnx, cache = engines / building.onnx_name(precision, key.tensorrt), engines / "timing.cache"
+        onnx = engines / building.onnx_name(precision, key.tensorrt)
+        cache = engines / timing_cache_name(key, facts.power_mode)
         if facts.tensorrt:
             plan = building.build_engine(tensorrt(), onnx, precision, options, cache, say)
         else:
             program = find_trtexec()
             plan = build_with_trtexec(program, key.tensorrt, onnx, precision, options, cache, say)
-        place.store(plan, key)
+        place.store(plan, key, facts.power_mode)
     return keys
+
+
+def timing_cache_name(key: EngineKey, power_mode: str) -> str:
+    """Return the file for the times of kernels: one for each TensorRT, module, L4T and power mode.
+
+    TensorRT itself tells GPUs and its own versions apart, not the clocks under which it timed.
+    """
+    where = json.dumps([key.tensorrt, key.sm, key.module, key.l4t, power_mode])
+    return f"timing-{hashlib.sha256(where.encode()).hexdigest()[:12]}.cache"
 
 
 def _key(engines: Path, precision: str, facts: DeviceFacts, options: building.BuildOptions) -> EngineKey:

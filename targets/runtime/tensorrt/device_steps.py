@@ -20,11 +20,12 @@ import numpy as np
 
 from ..measure import Settings
 from .build import BuildOptions
+from .clocks import locked_clocks
 from .cuda import Cuda, CudaError
 from .device_engines import check, make_engines, tensorrt, usable
 from .device_report import timed
 from .engine import FP16, INT8, EngineProblem
-from .jetson import locked_clocks, read_facts
+from .jetson import read_facts
 from .runner import open_plan
 
 
@@ -79,7 +80,7 @@ def _step(options: argparse.Namespace) -> None:
         plans = {precision: usable(engines, precision) for precision in (INT8, FP16)}
         settings = Settings(**options.settings)
         with locked_clocks(engines / "clocks.saved", _say) as locked:
-            found = timed(tensorrt(), Cuda.load(), plans, images, settings)
+            found = timed(tensorrt(), Cuda.load(), plans, images, settings, _say)
         _answer({**found, "clocks_locked": locked, "facts": asdict(read_facts())})
 
 

@@ -6,13 +6,15 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .ownership import give_to_the_folders_owner
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 INT8, FP16 = "int8", "fp16"
-CHOICE = "chosen.json"  # which precision `run` uses, written by the build on the device
+CHOICE = "chosen.json"
 
 
 class EngineProblem(ValueError):
@@ -36,10 +38,18 @@ class EngineKey:
         found = []
         for field in fields(self):
             now, then = getattr(self, field.name), getattr(built, field.name)
-            if now != then:
+            same = is_same_version(now, then) if field.name == "tensorrt" else now == then
+            if not same:
                 short = [value[:12] if field.name == "onnx" else value or "none" for value in (now, then)]
                 found.append("{} is {}, was {}".format(names.get(field.name, field.name), *short))
         return found
+
+
+def is_same_version(one: str, other: str) -> bool:
+    """Compare versions of TensorRT, of which trtexec prints three numbers and Python's module four."""
+    numbers = one.split("."), other.split(".")
+    known = min(map(len, numbers))
+    return one == other or (known >= 3 and numbers[0][:known] == numbers[1][:known])
 
 
 def digest(path: Path) -> str:
@@ -68,23 +78,30 @@ class EnginePlace:
         """The engine's key and digest."""
         return self.folder / (f"{self.precision}.plan.json")
 
-    def store(self, plan: bytes, key: EngineKey) -> None:
+    def store(self, plan: bytes, key: EngineKey, power_mode: str) -> None:
         """Write engine and key, the key last: an engine without a key does not count."""
         self.key_file.unlink(missing_ok=True)
         write(self.plan, plan)
-        record = {"key": asdict(key), "sha256": hashlib.sha256(plan).hexdigest()}
+        digest_of_plan = hashlib.sha256(plan).hexdigest()
+        record = {"key": asdict(key), "power_mode": power_mode, "sha256": digest_of_plan}
         write(self.key_file, json.dumps(record, indent=1).encode())
 
-    def problem(self, key: EngineKey) -> str:
-        """Return why there is no engine for `key` here; empty if there is one."""
+    def problem(self, key: EngineKey, power_mode: str | None = None) -> str:
+        """Return why there is no engine for `key` here; empty if there is one.
+
+        With `power_mode` it also has to be built in that mode: it runs in others, but its kernels were chosen
+        by their times in one.
+        """
         if not self.key_file.is_file() or not self.plan.is_file():
             return "not built on this device yet"
         try:
             record = json.loads(self.key_file.read_text())
-            built, wanted = EngineKey(**record["key"]), record["sha256"]
+            built, wanted, mode = EngineKey(**record["key"]), record["sha256"], record["power_mode"]
         except (ValueError, KeyError, TypeError):
             return "its key cannot be read"
         differences = key.differences(built)
+        if power_mode is not None and power_mode != mode:
+            differences.append(f"the power mode is {power_mode or 'none'}, was {mode or 'none'}")
         if differences:
             return "; ".join(differences)
         return "" if digest(self.plan) == wanted else "the file was damaged"
@@ -98,18 +115,34 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        give_to_the_folders_owner(scratch)
         scratch.replace(path)
     finally:
         if scratch.exists():
             scratch.unlink()
 
 
-def chosen(folder: Path) -> str:
-    """Return the precision that the build on the device chose. Raises EngineProblem before there is one."""
-    try:
-        found: dict[str, Any] = json.loads((folder / CHOICE).read_text())
-        return str(found["precision"])
-    except OSError:
-        raise EngineProblem("there is no engine yet: run ./build_on_device.py on this device") from None
-    except (ValueError, KeyError) as error:
-        raise EngineProblem("%s is damaged: run ./build_on_device.py again" % (folder / CHOICE)) from error
+@dataclass(frozen=True)
+class EngineChoice:
+    """What the build on the device chose for `run` to use."""
+
+    precision: str
+    in_place: bool
+    """Whether the GPU reads pixels where they are: see shared_memory.py."""
+    why: str
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder of engines."""
+        write(folder / CHOICE, json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> EngineChoice:
+        """Read it from the folder of engines. Raises EngineProblem before there is one."""
+        try:
+            return cls(**json.loads((folder / CHOICE).read_text()))
+        except OSError:
+            raise EngineProblem("there is no engine yet: run ./build_on_device.py on this device") from None
+        except (ValueError, TypeError) as error:
+            raise EngineProblem(
+                "%s is damaged: run ./build_on_device.py again" % (folder / CHOICE)
+            ) from error

@@ -1,29 +1,18 @@
-"""Reads facts of this device (module, L4T, JetPack, TensorRT, GPU, memory, power mode), and locks clocks."""
+"""Reads facts of this device: module, L4T, JetPack, TensorRT, GPU, memory, power mode."""
 
 from __future__ import annotations
 
 import platform
 import re
-import shutil
 import subprocess
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
 
 from .cuda import Cuda, CudaError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-Say = Callable[[str], None]
+from .gpu_access import explanation
 
 RELEASE = re.compile(r"R(\d+) \(release\), REVISION: ([\d.]+)")
 MODE = re.compile(r"NV Power Mode: *(\S.*)")
-
-
-class DeviceProblem(RuntimeError):
-    """A problem of this device that its owner can fix."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +28,19 @@ class DeviceFacts:
     memory_mib: int
     power_mode: str
     python: str
+    tegra: str = ""
+    """The chip by its device tree, such as tegra234, which a container sees too."""
+    gpu_problem: str = ""
+    """CUDA's own words on why no GPU answers, and what helps."""
 
     @property
     def is_jetson(self) -> bool:
         """Whether this is a Jetson; other NVIDIA GPUs run the same code under their own name."""
-        return bool(self.l4t)
+        return bool(self.l4t or self.tegra)
 
     def __str__(self) -> str:
-        name = self.module if self.is_jetson else f"{self.module or 'no NVIDIA GPU'} (not a Jetson)"
+        jetson = self.module or f"Jetson ({self.tegra})"
+        name = jetson if self.is_jetson else f"{self.module or 'no NVIDIA GPU'} (not a Jetson)"
         parts = [
             name,
             f"L4T {self.l4t}" if self.l4t else "",
@@ -63,10 +57,10 @@ def read_facts(root: Path = Path("/")) -> DeviceFacts:
     """Return the facts of this machine. Files are read below `root`."""
     release = RELEASE.search(_text(root / "etc/nv_tegra_release"))
     memory = re.search(r"MemTotal: *(\d+) kB", _text(root / "proc/meminfo"))
-    sm, cuda = _gpu()
+    sm, cuda, problem = _gpu(root)
     return DeviceFacts(
         module=_module(root),
-        l4t="{}.{}".format(*release.groups()) if release else "",
+        l4t="{}.{}".format(*release.groups()) if release else _core_version(),
         jetpack=_jetpack(),
         tensorrt=_tensorrt(),
         cuda=cuda,
@@ -74,6 +68,8 @@ def read_facts(root: Path = Path("/")) -> DeviceFacts:
         memory_mib=int(memory.group(1)) // 1024 if memory else 0,
         power_mode=power_mode(),
         python=platform.python_version(),
+        tegra=_tegra(root),
+        gpu_problem=problem,
     )
 
 
@@ -107,46 +103,26 @@ def _tensorrt() -> str:
     return str(tensorrt.__version__)
 
 
-def _gpu() -> tuple[str, str]:
+def _core_version() -> str:
+    """Return L4T by its package, where /etc/nv_tegra_release is missing, as in most containers."""
+    text = _output(["dpkg-query", "-W", "-f", "${Version}", "nvidia-l4t-core"])
+    found = re.match(r"\d+(\.\d+)+", text.strip())
+    return found.group() if found else ""
+
+
+def _tegra(root: Path) -> str:
+    """Return the chip: the device tree says "nvidia,p3737-0000+p3701-0005", "nvidia,tegra234"."""
+    found = re.search(r"nvidia,(tegra\w+)", _text(root / "proc/device-tree/compatible"))
+    return found.group(1) if found else ""
+
+
+def _gpu(root: Path) -> tuple[str, str, str]:
+    """Return the GPU's architecture, CUDA's version, and why there is none of them."""
     try:
         cuda = Cuda.load()
-        return cuda.compute_capability(), cuda.version()
-    except CudaError:
-        return "", ""
-
-
-@contextmanager
-def locked_clocks(memory: Path, say: Say) -> Iterator[bool]:
-    """Lock a Jetson's clocks at their maximum, and restore them, also after a failure.
-
-    The previous clocks are kept in the file `memory` until they are restored: after a power failure the next
-    run finds the file and restores them first. Yields whether the clocks are locked; that needs root.
-    """
-    if memory.exists():
-        say("restoring the clocks that an interrupted run left locked")
-        _clocks("--restore", str(memory))
-        memory.unlink()
-    locked = _clocks("--store", str(memory)) and _clocks()
-    if not locked:
-        say("clocks are not locked: that needs root and jetson_clocks")
-    try:
-        yield locked
-    finally:
-        if memory.exists():
-            if locked:
-                _clocks("--restore", str(memory))
-            memory.unlink()
-
-
-def _clocks(*arguments: str) -> bool:
-    program = shutil.which("jetson_clocks")
-    if program is None:
-        return False
-    command = ["sudo", "-n", program, *arguments] if shutil.which("sudo") else [program, *arguments]
-    return (
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
-        == 0
-    )
+        return cuda.compute_capability(), cuda.version(), ""
+    except CudaError as error:
+        return "", "", ". ".join(part for part in (str(error).rstrip("."), explanation(root)) if part)
 
 
 def _output(command: list[str]) -> str:

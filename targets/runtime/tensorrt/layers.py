@@ -16,11 +16,12 @@ TYPES = (("int8", "INT8"), ("fp16", "FP16"), ("half", "FP16"), ("fp32", "FP32"),
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of a built engine: the type of its first input, and whether it only changes a format."""
+    """A layer of an engine: the types of its first input and output, and whether it only changes a format."""
 
     name: str
     kind: str
     precision: str
+    written: str
     is_reformat: bool
 
 
@@ -31,6 +32,8 @@ class Precisions:
     layers: int
     int8_layers: int
     int8_time_share: float
+    int8_written: int
+    """How many of the INT8 layers also write INT8; the others write floats."""
     reformats: tuple[str, ...]
     not_int8: tuple[str, ...]  # layers with arithmetic in another type, the slowest first
 
@@ -54,6 +57,7 @@ def precisions(layers: Sequence[Layer], times_ms: Mapping[str, float]) -> Precis
         layers=len(layers),
         int8_layers=len(int8),
         int8_time_share=share,
+        int8_written=sum(layer.written == "INT8" for layer in int8),
         reformats=tuple(layer.name for layer in layers if layer.is_reformat),
         not_int8=tuple(sorted(others, key=lambda name: -times_ms.get(name, 0.0))),
     )
@@ -79,9 +83,13 @@ def profile(trt: Any, runner: TensorRTRunner, batch: int, runs: int = 20) -> dic
 
 def _layer(described: Any) -> Layer:
     if isinstance(described, str):  # without detailed profiling an engine only has the layers' names
-        return Layer(described, UNKNOWN, UNKNOWN, "reformat" in described.lower())
+        return Layer(described, UNKNOWN, UNKNOWN, UNKNOWN, "reformat" in described.lower())
     kind, name = str(described.get("LayerType", UNKNOWN)), str(described.get("Name", ""))
-    inputs = described.get("Inputs") or [{}]
-    form = str(inputs[0].get("Format/Datatype", inputs[0].get("Datatype", ""))).lower()
-    precision = next((meaning for word, meaning in TYPES if word in form), UNKNOWN)
-    return Layer(name, kind, precision, "reformat" in kind.lower() or name.lower().startswith("reformat"))
+    is_reformat = "reformat" in kind.lower() or name.lower().startswith("reformat")
+    return Layer(name, kind, _type(described, "Inputs"), _type(described, "Outputs"), is_reformat)
+
+
+def _type(described: Any, side: str) -> str:
+    first = (described.get(side) or [{}])[0]
+    form = str(first.get("Format/Datatype", first.get("Datatype", ""))).lower()
+    return next((meaning for word, meaning in TYPES if word in form), UNKNOWN)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .build import make_logger
+from .build import created, make_logger
 from .cuda import Cuda, CudaError, Graph
 from .device_engines import tensorrt, usable
-from .engine import EngineProblem, chosen
+from .engine import EngineChoice, EngineProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,19 +23,21 @@ REBUILD = "rebuild it on this device: ./build_on_device.py"
 
 
 class TensorRTRunner:
-    """An opened engine with all its memory, allocated once. Not for use from two threads at once."""
+    """An opened engine with all its memory, allocated once. Not for use from two threads at once.
 
-    def __init__(self, trt: Any, cuda: Cuda, engine: Any) -> None:
-        self._cuda, self._engine = cuda, engine
+    With `in_place` the GPU reads pixels and writes logits in the processors' memory, without copies.
+    """
+
+    def __init__(self, trt: Any, cuda: Cuda, engine: Any, in_place: bool = False) -> None:
+        self._cuda, self._engine, self._in_place = cuda, engine, in_place
         modes = trt.TensorIOMode
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         found = {name: engine.get_tensor_mode(name) for name in names}
         if found != {IMAGE: modes.INPUT, LOGITS: modes.OUTPUT}:
             raise EngineProblem("its tensors are {}, not {} and {}".format(", ".join(names), IMAGE, LOGITS))
         shape = tuple(engine.get_tensor_shape(IMAGE))
-        self.is_static = shape[0] >= 0
-        largest = shape if self.is_static else tuple(engine.get_tensor_profile_shape(IMAGE, 0)[2])
-        self.largest_batch = largest[0]
+        range_of_shapes = [shape] if shape[0] >= 0 else engine.get_tensor_profile_shape(IMAGE, 0)
+        self.smallest_batch, self.largest_batch = range_of_shapes[0][0], range_of_shapes[-1][0]
         self._image = shape[1:]
         classes = int(np.prod(tuple(engine.get_tensor_shape(LOGITS))[1:]))  # of all pixels, for segmentation
         self.context = engine.create_execution_context()
@@ -44,7 +46,7 @@ class TensorRTRunner:
         self.stream = cuda.stream()
         self.pixels = cuda.pinned((self.largest_batch, *self._image), np.uint8)
         self.logits = cuda.pinned((self.largest_batch, classes), np.float32)
-        self._on_device = cuda.device_memory(self.pixels.nbytes), cuda.device_memory(self.logits.nbytes)
+        self._on_device = self._device_addresses()
         for name, address in zip((IMAGE, LOGITS), self._on_device):
             self.context.set_tensor_address(name, address)
         self._graphs: dict[tuple[int, bool], Graph | None] = {}
@@ -58,13 +60,11 @@ class TensorRTRunner:
                 f"images are {images.dtype} {list(images.shape)}; this engine needs uint8 [N, {size}]"
             )
         step = self.largest_batch
-        if self.is_static and len(images) % step:
-            raise ValueError(f"the engine takes {step} images at a time, not {len(images)}")
         logits = np.empty((len(images), self.logits.shape[1]), np.float32)
         for start in range(0, len(images), step):
             part = images[start : start + step]
             self.pixels[: len(part)] = part
-            self.run(len(part))
+            self.run(max(len(part), self.smallest_batch))  # what earlier images left behind fills it up
             logits[start : start + len(part)] = self.logits[: len(part)]
         return logits
 
@@ -94,6 +94,7 @@ class TensorRTRunner:
     def enqueue(self, batch: int, copies: bool) -> None:
         """Put one inference into the stream. Raises EngineProblem if TensorRT refuses."""
         pixels, logits = self._on_device
+        copies = copies and not self._in_place
         if copies:
             self._cuda.copy_to_device(pixels, self.pixels, batch * self.pixels[0].nbytes, self.stream)
         if not self.context.execute_async_v3(self.stream):
@@ -115,11 +116,17 @@ class TensorRTRunner:
         for graph in self._graphs.values():
             if graph is not None:
                 graph.close()
-        for address in self._on_device:
-            self._cuda.call("cudaFree", address)
+        if not self._in_place:
+            for address in self._on_device:
+                self._cuda.call("cudaFree", address)
         for array in (self.pixels, self.logits):
             self._cuda.free_pinned(array)
         self._cuda.call("cudaStreamDestroy", self.stream)
+
+    def _device_addresses(self) -> tuple[int, int]:
+        if self._in_place:
+            return self._cuda.address_on_gpu(self.pixels), self._cuda.address_on_gpu(self.logits)
+        return self._cuda.device_memory(self.pixels.nbytes), self._cuda.device_memory(self.logits.nbytes)
 
     def _recorded(self, batch: int, copies: bool) -> Graph | None:
         graph = Graph(self._cuda, self.stream)
@@ -137,16 +144,19 @@ class TensorRTRunner:
 
 
 @contextmanager
-def open_plan(plan: Path, trt: Any, cuda: Cuda) -> Iterator[TensorRTRunner]:
-    """Load a serialised engine. Raises EngineProblem, saying what is wrong with it and what to do."""
+def open_plan(plan: Path, trt: Any, cuda: Cuda, in_place: bool = False) -> Iterator[TensorRTRunner]:
+    """Load a serialised engine. Raises EngineProblem, saying what is wrong with it and what to do.
+
+    `in_place` is TensorRTRunner's.
+    """
     logger = make_logger(trt)
-    runtime = trt.Runtime(logger)
+    runtime = created(trt.Runtime, logger)
     engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
         reason = logger.errors[-1] if logger.errors else f"TensorRT {trt.__version__} refuses it"
         raise EngineProblem(f"{plan.name} cannot be used here: {reason}. Please {REBUILD}")
     try:
-        runner = TensorRTRunner(trt, cuda, engine)
+        runner = TensorRTRunner(trt, cuda, engine, in_place)
     except EngineProblem as error:
         raise EngineProblem(f"{plan.name}: {error}. Please {REBUILD}") from error
     try:
@@ -162,9 +172,10 @@ def open_engine(engine: Path, threads: int = 1) -> Iterator[TensorRTRunner]:  # 
     Raises EngineProblem, a ValueError, if nothing was built here, or for another device or TensorRT.
     """
     try:
-        plan = usable(engine.parent, chosen(engine.parent))
+        choice = EngineChoice.read(engine.parent)
+        plan = usable(engine.parent, choice.precision)
         trt, cuda = tensorrt(), Cuda.load()
     except CudaError as error:
         raise EngineProblem(f"TensorRT cannot be used here: {error}") from error
-    with open_plan(plan, trt, cuda) as runner:
+    with open_plan(plan, trt, cuda, choice.in_place) as runner:
         yield runner

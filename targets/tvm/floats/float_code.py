@@ -13,8 +13,8 @@ import tvm
 from tvm.tirx import transform
 
 from targets.errors import EngineError
+from targets.runtime.zig import run_zig
 from targets.tvm.isa import ISAS, Isa
-from targets.tvm.link import run_zig
 
 _EXACT = re.compile(
     r"llvm\.(fma|fabs|sqrt|floor|ceil|trunc|rint|nearbyint|roundeven|copysign|minnum|maxnum|minimum|maximum|"

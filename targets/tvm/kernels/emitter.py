@@ -50,9 +50,9 @@ class Emitter:
         self._blocks[0].append(AllocBuffer(buffer))
         return buffer
 
-    def local(self, size: int) -> Buffer:
-        """Memory on the stack, as elements of stored activations."""
-        buffer = tirx.decl_buffer((size,), self.element, scope="local", data_alignment=64)
+    def local(self, size: int, dtype: str | None = None) -> Buffer:
+        """Memory on the stack, as elements of `dtype`, or of stored activations."""
+        buffer = tirx.decl_buffer((size,), dtype or self.element, scope="local", data_alignment=64)
         self._blocks[0].append(AllocBuffer(buffer))
         return buffer
 

@@ -100,6 +100,10 @@ class Requantise:
             found += split(centred, "int16", width, 4)
         return [four.astype("int32x4").astype("float32x4") * multiplier for four in found]
 
+    def one_addend(self, k: Emitter, stored: Expr) -> Expr:
+        """The addend of `lanes` stored residual values, as each instruction set subtracts best."""
+        return self.addends(k, stored, self.isa.lanes)[0] if self.isa.signed else self.addend(k, stored)
+
     def store(
         self, k: Emitter, base: Expr, offsets: Sequence[int], values: Sequence[Expr], count: int | None = None
     ) -> None:
@@ -110,6 +114,19 @@ class Requantise:
         for first in range(0, len(values), 4):
             at = offsets[first : first + 4]
             self._write(k, base, at, self.narrow(k, values[first : first + 4]), 4, count)
+
+    def store_from_last(self, k: Emitter, addresses: Sequence[Expr], values: Sequence[Expr]) -> None:
+        """Round float vectors, and write each at its own address, the last one first."""
+        lanes = self.isa.lanes
+        for first in reversed(range(0, len(values), 4)):
+            stored = self.narrow(k, values[first : first + 4])
+            if self.isa.signed:
+                words = k.let(tirx.reinterpret("int32x4", stored))
+                parts = [tirx.reinterpret("int8x4", tirx.Shuffle([words], [i])) for i in range(4)]
+            else:
+                parts = split(stored, k.element, 4 * lanes, lanes)
+            for address, part in reversed(list(zip(addresses[first : first + 4], parts, strict=True))):
+                k.store(k.y, address, part, lanes)
 
     def narrow(self, k: Emitter, values: Sequence[Expr]) -> Expr:
         """Up to four float vectors as one of bytes; the last one is repeated where there are fewer."""

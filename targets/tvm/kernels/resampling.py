@@ -1,4 +1,4 @@
-"""Maps made larger or smaller: by the nearest pixels, or between four of them."""
+"""Maps made larger or smaller: by pixels and channels that are there, or between four pixels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,19 @@ from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.vector_blocks import blocks, centred
 
+_VECTOR = 16
+_CHOSEN_FROM = 4
+"""Out of more vectors, single bytes are as fast."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class NearestKernel(RowKernel):
+class PickKernel(RowKernel):
     """Copies pixels. w: int32 bytes from the input's start to each row, then from a row's to each pixel."""
 
     width: int
     channels: int
+    order: tuple[int, ...]
+    """Which channels of a pixel, as they follow each other in the result; none stands for all as they are."""
     y: Strides
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
@@ -30,9 +36,28 @@ class NearestKernel(RowKernel):
             with k.loop(self.width) as column:
                 x = k.let(source + k.load(offsets, column + self.height).astype("int64"))
                 y = k.let(row * self.y.row + column * self.y.pixel)
-                with k.loop(self.channels // lanes) as chunk:
-                    k.store(k.y, y + chunk * lanes, k.load(k.x, x + chunk * lanes, lanes), lanes)
+                if self.order:
+                    for first in range(0, len(self.order), _VECTOR):
+                        self._channels(k, x, y + first, self.order[first : first + _VECTOR])
+                else:
+                    with k.loop(self.channels // lanes) as chunk:
+                        k.store(k.y, y + chunk * lanes, k.load(k.x, x + chunk * lanes, lanes), lanes)
         return k.function(name)
+
+    def _channels(self, k: Emitter, x: Expr, y: Expr, wanted: tuple[int, ...]) -> None:
+        """Copy up to 16 channels: as one vector, chosen out of a few, or one by one."""
+        if wanted == tuple(range(wanted[0], wanted[0] + len(wanted))):
+            k.store(k.y, y, k.load(k.x, x + wanted[0], _VECTOR), _VECTOR)
+            return
+        held = sorted({channel // _VECTOR for channel in wanted})
+        if len(held) > _CHOSEN_FROM:
+            for at, channel in enumerate(wanted):
+                k.store(k.y, y + at, k.load(k.x, x + channel))
+            return
+        vectors = [k.load(k.x, x + vector * _VECTOR, _VECTOR) for vector in held]
+        lanes = [held.index(channel // _VECTOR) * _VECTOR + channel % _VECTOR for channel in wanted]
+        lanes += [0] * (_VECTOR - len(lanes))  # into channels that nobody reads
+        k.store(k.y, y, tirx.Shuffle(vectors, lanes), _VECTOR)
 
 
 @dataclass(frozen=True, kw_only=True)

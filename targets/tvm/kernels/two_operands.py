@@ -6,7 +6,7 @@ from typing import Any
 
 from tvm import tirx
 
-from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.emitter import Emitter, Expr, splat
 from targets.tvm.kernels.requantise import Requantise, ResultRange, Scalar
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
@@ -15,7 +15,10 @@ from targets.tvm.kernels.vector_blocks import blocks, centred
 
 @dataclass(frozen=True, kw_only=True)
 class TwoOperandKernel(RowKernel):
-    """`channels` as stored; strides of 0 where all pixels are joined to the same one."""
+    """`channels` as stored; strides of 0 where all pixels are joined to the same one.
+
+    With `one_channel`, all channels of a pixel are joined to one number.
+    """
 
     width: int
     channels: int
@@ -23,12 +26,17 @@ class TwoOperandKernel(RowKernel):
     r: Strides
     y: Strides
     limits: ResultRange
+    one_channel: bool
 
     @property
     def _size(self) -> tuple[int, int]:
         """Pixels and channels of a row; one pixel where it is one run of bytes everywhere."""
         together = {s.pixel for s in (self.x, self.r, self.y)} == {self.channels}
-        return (1, self.width * self.channels) if together else (self.width, self.channels)
+        return (
+            (1, self.width * self.channels)
+            if together and not self.one_channel
+            else (self.width, self.channels)
+        )
 
     @abstractmethod
     def value(self, k: Emitter, requantise: Requantise, x: Expr, r: Expr) -> Expr:
@@ -41,13 +49,21 @@ class TwoOperandKernel(RowKernel):
         with k.items() as row:
             zeros = tirx.const(0, "int32") - k.load(k.ints, 0), k.load(k.ints, 2 + Scalar.RESIDUAL_ZERO)
             for column, channel, vectors in blocks(k, *self._size, self.isa.lanes):
-                x, r, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.r, self.y))
+                x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
+                r = k.let(row * self.r.row + column * self.r.pixel + (0 if self.one_channel else channel))
                 places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.r, self.y)]
                 xs = centred(k, self.isa, k.x, x, places[0], zeros[0])
-                rs = centred(k, self.isa, k.r, r, places[1], zeros[1])
+                if self.one_channel:
+                    rs = [self._spread(k, r + pixels * self.r.pixel, zeros[1]) for pixels, _ in vectors]
+                else:
+                    rs = centred(k, self.isa, k.r, r, places[1], zeros[1])
                 values = [self.value(k, requantise, *both) for both in zip(xs, rs, strict=True)]
                 requantise.store(k, y, places[2], values)
         return k.function(name)
+
+    def _spread(self, k: Emitter, at: Expr, zero: Expr) -> Expr:
+        """One stored value minus its zero point, in every lane."""
+        return splat((k.load(k.r, at).astype("int32") - zero).astype("float32"), self.isa.lanes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Operators that go over tensors of one size, number by number."""
+"""Operators that go over tensors number by number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from targets.tvm.tensors import Array, Bytes, Floats, Tensor
 
 @dataclass(frozen=True, eq=False)
 class Add:
-    """acc = x - zx, and a residual."""
+    """acc = x - zx, and a residual: of x's shape, one pixel for all of x's, or one channel for all."""
 
     node: str
     input: Tensor
@@ -35,7 +35,7 @@ class Add:
 
 @dataclass(frozen=True, eq=False)
 class Multiply:
-    """acc = (x - zx) * (r - zr). The factor r has x's shape, or is one pixel that all are multiplied by."""
+    """acc = (x - zx) * (r - zr). The factor r is as a residual of Add."""
 
     node: str
     input: Tensor

@@ -1,4 +1,4 @@
-"""Operators that make a map larger or smaller."""
+"""Operators that make a map larger or smaller, or take parts of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,14 +27,23 @@ class Neighbours:
 
 
 @dataclass(frozen=True, eq=False)
-class Nearest:
-    """The pixel in these rows and columns of the input. The grid does not change."""
+class Pick:
+    """The pixels in these rows and columns of the input, and of each these channels.
+
+    The nearest pixels of a resize, slices, splits, and channels in another order. The grid does not change.
+    """
 
     node: str
     input: Tensor
     output: Tensor
     rows: Int32s
     columns: Int32s
+    channels: Int32s
+
+    @property
+    def all_channels(self) -> bool:
+        """Whether each pixel is taken as it is."""
+        return np.array_equal(self.channels, np.arange(self.input.channels))
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -42,8 +51,8 @@ class Nearest:
         return (self.input,)
 
     def compute(self, values: Mapping[str, Array]) -> Bytes:
-        """Copy the pixels."""
-        found: Bytes = values[self.input.name][:, self.rows][:, :, self.columns]
+        """Copy them."""
+        found: Bytes = values[self.input.name][:, self.rows][:, :, self.columns][..., self.channels]
         return found
 
 
@@ -95,7 +104,7 @@ class PixelShuffle:
         return pixels_of_channels(values[self.input.name], self.block, self.channels_first)
 
 
-Resize = Nearest | Interpolate | PixelShuffle
+Resize = Pick | Interpolate | PixelShuffle
 
 
 def pixels_of_channels(x: Array, block: int, channels_first: bool = False) -> Array:

@@ -1,4 +1,4 @@
-"""Pooling: one number for each window of each channel."""
+"""Pooling: one number for each window of each channel, or for each pixel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,7 +64,26 @@ class AveragePool:
         return stored(value, self.output, self.clip)
 
 
-Pooling = MaxPool | AveragePool
+@dataclass(frozen=True, eq=False)
+class ChannelMax:
+    """Largest value of each pixel. The grid does not change."""
+
+    node: str
+    input: Tensor
+    output: Tensor
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The map."""
+        return (self.input,)
+
+    def compute(self, values: Mapping[str, Array]) -> Bytes:
+        """The largest integer is the largest number."""
+        found: Bytes = values[self.input.name].max(axis=3, keepdims=True)
+        return found
+
+
+Pooling = MaxPool | AveragePool | ChannelMax
 
 
 def _inside(window: SlidingWindow, x: Bytes, row: int, column: int) -> Bytes:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from targets.errors import EngineError
+from targets.runtime.zig import run_zig
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.requantise import SCALARS
-from targets.tvm.link import STATIC, run_zig
+from targets.tvm.link import STATIC
 from targets.tvm.machine_code import compile_object
 
 _SOURCE = Path(__file__).parent / "harness.c"

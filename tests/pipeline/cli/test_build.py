@@ -40,7 +40,13 @@ class BrokenTarget(ReferenceTarget):
 
 @pytest.mark.parametrize(("target", "code", "verdict"), [("broken", 1, "fail"), ("reference", 0, "pass")])
 def test_a_failed_gate_is_exit_code_1_and_still_reported(
-    monkeypatch: pytest.MonkeyPatch, quick: Path, tmp_path: Path, target: str, code: int, verdict: str
+    monkeypatch: pytest.MonkeyPatch,
+    quick: Path,
+    warm_out: Path,
+    tmp_path: Path,
+    target: str,
+    code: int,
+    verdict: str,
 ) -> None:
     monkeypatch.setitem(registry.TARGETS, "broken", BrokenTarget)
     config = tmp_path / "loose.toml"
@@ -50,7 +56,7 @@ def test_a_failed_gate_is_exit_code_1_and_still_reported(
         "--config",
         str(config),
         "--out",
-        str(tmp_path / "out"),
+        str(warm_out),
         "--target",
         target,
         "--json",
@@ -59,4 +65,4 @@ def test_a_failed_gate_is_exit_code_1_and_still_reported(
     assert done.exit_code == code
     report = json.loads(done.stdout)["report"]
     assert report["verdict"] == verdict
-    assert (tmp_path / "out" / f"resnet20-fashion-{target}.edgec").is_file()
+    assert (warm_out / f"resnet20-fashion-{target}.edgec").is_file()

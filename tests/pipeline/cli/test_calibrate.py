@@ -10,6 +10,7 @@ from calibration.ranges import Ranges, model_digest
 from calibration.recipe import Scheme
 from pipeline.report.study_page import CalibrationStudy, Count, Draw, conclusion, study_html
 from tests.conftest import Edgec
+from tests.pipeline.data.pictures import write_idx_set
 
 
 @pytest.mark.parametrize("scheme", list(Scheme))
@@ -30,7 +31,9 @@ def test_it_writes_ranges_and_a_sound_graph_and_a_cache_where_tensorrt_can_use_o
 def test_the_study_judges_on_images_of_no_draw_and_says_how_many_are_enough(
     edgec: Edgec, quick: Path, tmp_path: Path
 ) -> None:
+    write_idx_set(tmp_path / "data", calibration=60, t10k=20)
     arguments = ["calibrate", "--study", "--draws", "2", "--config", quick, "--out", tmp_path / "out"]
+    arguments += ["--data", tmp_path / "data"]
     done = edgec(*arguments, "-o", tmp_path / "here", "--json")
     assert done.returncode == 0, done.stderr
     found = CalibrationStudy.model_validate_json(done.stdout)

@@ -1,6 +1,7 @@
 """Folders as people have them: what is a picture is found by content, and nothing is left out in silence."""
 
 import logging
+import re
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -65,9 +66,20 @@ def test_classes_are_the_same_in_both_of_unicodes_forms(tmp_path: Path) -> None:
     assert found.classes == (composed,)
 
 
-def test_classes_that_differ_in_case_alone_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"'Cat' in train and 'cat' in test: two classes, or one spelled"):
-        pictures("train/Cat/1.png", "test/cat/1.png", "test/dog/1.png", folder=tmp_path)
+@pytest.mark.parametrize(
+    ("one", "other"), [("Cat", "cat"), ("big-cat", "big_cat"), ("cat", "cat "), ("\ufb01sh", "fish")]
+)
+def test_classes_that_may_be_one_spelled_in_two_ways_are_named(one: str, other: str, tmp_path: Path) -> None:
+    where = {one: "train", other: "test"}
+    first, second = sorted(where)
+    told = f"{first!r} in {where[first]} and {second!r} in {where[second]}: two classes, or one spelled"
+    with pytest.raises(DataError, match=re.escape(told)):
+        pictures(f"train/{one}/1.png", f"test/{other}/1.png", "test/dog/1.png", folder=tmp_path)
+
+
+def test_marks_at_the_end_tell_classes_apart(tmp_path: Path) -> None:
+    names = [f"{split}/{name}/1.png" for split in ("train", "test") for name in ("A", "A+", "A-")]
+    assert pictures(*names, folder=tmp_path).classes == ("A", "A+", "A-")
 
 
 def test_a_class_that_a_split_lacks_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """Pictures in folders and .zip files, labelled by their place or by labels.csv."""
 
 import struct
+import tracemalloc
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data import tree
+from pipeline.data import folder, tree
 from pipeline.data.open import open_dataset
 from pipeline.errors import DataError, UsageError
 from targets.runtime.preprocess import Preprocessing
@@ -190,7 +191,7 @@ def test_a_link_to_nowhere_is_no_picture_and_an_unreadable_folder_is_named(tmp_p
 def test_a_file_too_long_for_a_picture_is_a_damaged_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree, "FILE_LIMIT", 10)
+    monkeypatch.setattr(tree, "PICTURE_BYTES", 10)
     split = open_dataset(write_folder(tmp_path, class_folders(test=4))).split("evaluation")
     with pytest.raises(DataError, match=r"At least 1 of the 4 .* longer than 10 bytes"):
         list(split.batches(Preprocessing(8, 8, 3, fit="pad"), 2))
@@ -221,3 +222,32 @@ def test_scrambled_archives_are_read_or_refused_but_never_crash(
     with suppress(DataError):
         for batch in open_dataset(path).split("evaluation").batches(Preprocessing(8, 8, 3, fit="pad"), 2):
             assert batch.images.shape == (1, 8, 8, 3)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    write_folder(tmp_path, class_folders(test=4))
+    (tmp_path / "test" / "ash" / "mem.png").symlink_to("/proc/self/mem")  # reading its beginning is an error
+    with pytest.raises(DataError, match=r"Cannot read .*mem\.png: "):
+        open_dataset(tmp_path).split("evaluation").digest  # noqa: B018 -- reads the files
+
+
+def test_a_table_without_lines_is_not_taken_apart_in_memory(tmp_path: Path) -> None:
+    write_folder(tmp_path, class_folders(test=4))
+    size = 16 << 20
+    (tmp_path / "labels.csv").write_bytes(b"path,split,label\n" + b"a" * size)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"labels\.csv is damaged: field larger than field limit"):
+        open_dataset(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * size
+
+
+def test_a_table_with_more_rows_than_data_sets_have_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "LABELS_ROWS", 3)
+    rows = "".join(f"{n}.png,test,ash\n" for n in range(4))
+    (tmp_path / "labels.csv").write_text("path,split,label\n" + rows)
+    with pytest.raises(DataError, match=r"labels\.csv has more than 3 rows"):
+        open_dataset(tmp_path)

@@ -17,6 +17,9 @@ from tests.pipeline.data.pictures import png, random_pixels, write_folder
 NUMBERS = [str(number) for number in range(12)]
 
 
+NAMED = [f"class{number}" for number in range(12)], [f"{number}_thing" for number in range(12)]
+
+
 def folder(tmp_path: Path, names: list[str]) -> Path:
     files = {
         f"{split}/{name}/{split}.png": png(picture)
@@ -57,3 +60,16 @@ def test_nothing_is_asked_where_both_orders_are_one(tmp_path: Path) -> None:
     for number, names in enumerate((NUMBERS[:10], ["cat", "10", "2"], ["007", "010"])):
         dataset = open_dataset(folder(tmp_path / str(number), names))
         assert in_order(dataset, None) is dataset
+
+
+@pytest.mark.parametrize("names", NAMED)
+def test_numbers_beside_the_same_words_have_two_orders_too(names: list[str], tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, names))
+    with pytest.raises(UsageError, match=r'class_order = "numbers", or class_order = "text"'):
+        in_order(dataset, None)
+    assert list(in_order(dataset, "numbers").classes) == names
+
+
+def test_numbers_beside_other_words_are_names(tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, ["airbus 320", "boeing 1011", "boeing 737"]))
+    assert in_order(dataset, None) is dataset

@@ -105,10 +105,11 @@ def test_the_doctor_writes_what_labelled_images_show(edgec: Edgec, data: Path, t
 
 def test_one_output_for_two_classes_answers_both(tmp_path: Path) -> None:
     """The second class where it is positive; the largest of one output would always be the first."""
-    brightness = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+    threshold = nn.Linear(3, 1)
     with torch.no_grad():
-        brightness[2].weight.fill_(1.0)
-        brightness[2].bias.fill_(-1.5)
+        threshold.weight.fill_(1.0)
+        threshold.bias.fill_(-1.5)
+    brightness = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), threshold)
     net = export(brightness.eval(), tmp_path / "net.onnx")
     shown = np.stack([np.full((32, 32, 3), level, np.uint8) for level in (10, 240, 30, 200)])
     answers = foreign_answers(described(net, Description()))(None, shown)

@@ -1,6 +1,7 @@
 """Weights load from what people have, and a file that does not fit says why and what it would fit."""
 
 import argparse
+import json
 import pickle
 from contextlib import suppress
 from pathlib import Path
@@ -200,3 +201,13 @@ def test_cifar_architecture_of_another_depth_fits_no_known_model(tmp_path: Path)
     other = resnet.build(Architecture("cifar", 8), 3, 10).state_dict()
     with pytest.raises(CheckpointError, match="It fits no known model"):
         load_model(CIFAR, saved(other, tmp_path / "w.pt"), classes=10)
+
+
+@pytest.mark.parametrize("kind", ["F4", "F8_E8M0", "I8", "C64"])
+def test_numbers_that_torch_stores_and_does_not_compute_with_are_refused(tmp_path: Path, kind: str) -> None:
+    size = {"F4": 2, "F8_E8M0": 4, "I8": 4, "C64": 32}[kind]
+    header = json.dumps({"a": {"dtype": kind, "shape": [4], "data_offsets": [0, size]}}).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\xff" * size)
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: a "):
+        read_weights(path)

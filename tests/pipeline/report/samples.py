@@ -11,8 +11,9 @@ from benchmarks.latency_false_alarms import interleaved, quiet
 from pipeline.data.idx import FASHION_MNIST_CLASSES as CLASSES
 from pipeline.report.corruption_loss import RobustnessTally
 from pipeline.report.from_measurement import latency_of, memory_of
-from pipeline.report.gates import accuracy_gates, drop_gate, latency_gate
+from pipeline.report.gates import accuracy_gates, drop_gate
 from pipeline.report.image_tally import AccuracyTally
+from pipeline.report.latency_gates import LatencyLimits
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Interval, NotMeasured
 from pipeline.report.model.gate import Gate, overall
@@ -129,7 +130,8 @@ def report(
     int8 = latency_of(runs, Origin.HOST, threads=1) if measured else absent
     assert runs.memory
     memory = memory_of(runs.memory, Origin.HOST) if measured else absent
-    gates = (drop_gate(found.top1, 1.0, Origin.HOST), latency_gate(int8, "p90", 1.0), *extra_gates)
+    latency_gates = LatencyLimits(p90_ms=1.0, judge="model").gates(int8, None)
+    gates = (drop_gate(found.top1, 1.0, Origin.HOST), *latency_gates, *extra_gates)
     digests = [f"{i:064x}" for i in range(1, 7)]
     return Report(
         verdict=overall(gates),

@@ -1,22 +1,19 @@
 import numpy as np
 import pytest
 
-from pipeline.report.from_measurement import latency_of
 from pipeline.report.gates import (
     Bound,
     drop_gate,
     explain,
     floor_gate,
-    latency_gate,
     ratio_gate,
     verdict_above,
     verdict_below,
 )
-from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
+from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.paired import paired_rate
 from targets.base import Origin
-from tests.pipeline.report.samples import measurement
 
 
 def rate(images: int, worse: int, better: int, both: int | None = None) -> PairedRate:
@@ -88,26 +85,3 @@ def test_a_drop_exactly_at_the_limit_says_that_more_images_do_not_help() -> None
 def test_keeping_99_percent_of_fp32(worse: int, better: int, verdict: Verdict) -> None:
     gate = ratio_gate(rate(10_000, worse, better), 0.99, Origin.HOST)
     assert gate.verdict is verdict
-
-
-def test_latency_is_judged_by_its_whole_interval() -> None:
-    latency = latency_of(measurement(milliseconds=5.0, runs=500), Origin.HOST, threads=1)
-    assert latency_gate(latency, "p90", 50.0).verdict is Verdict.PASS
-    assert latency_gate(latency, "p90", 1.0).verdict is Verdict.FAIL
-    assert latency_gate(latency, "p90", latency.p90.ms).verdict is Verdict.INCONCLUSIVE
-
-
-def test_p99_of_a_hundred_runs_cannot_pass() -> None:
-    latency = latency_of(measurement(milliseconds=5.0, runs=100), Origin.HOST, threads=1)
-    assert latency.p99.interval.high is None
-    gate = latency_gate(latency, "p99", 50.0)
-    assert gate.verdict is Verdict.INCONCLUSIVE
-    assert "unbounded" in gate.message
-
-
-def test_what_was_not_measured_is_inconclusive_and_has_no_figure() -> None:
-    gate = latency_gate(NotMeasured(reason="no board connected"), "p90", 10.0)
-    assert gate.verdict is Verdict.INCONCLUSIVE
-    assert gate.value is None
-    assert gate.origin is None
-    assert gate.message == "not measured: no board connected"

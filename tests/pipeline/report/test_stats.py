@@ -13,14 +13,13 @@ from benchmarks.gate_coverage import GRID, coverage
 from pipeline.report.stats import (
     bootstrap_interval,
     difference_interval,
-    difference_score,
     images_to_decide,
     mcnemar_exact,
-    normal_quantile,
     ratio_interval,
     ratio_score,
     wilson_interval,
 )
+from targets.runtime.paired_difference import difference_score, normal_quantile
 
 counts = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 300), st.integers(0, 300)).filter(
     lambda t: sum(t) > 0

@@ -31,7 +31,7 @@ def test_junit_counts_what_its_cases_say() -> None:
     assert "lies above the maximum of 1.00 points" in failure.attrib["message"]
     assert error is not None
     assert error.attrib == {
-        "message": "p90 latency below 1 ms: not measured: no board connected",
+        "message": "p90 latency of the model below 1 ms: not measured: no board connected",
         "type": "inconclusive",
     }
 

@@ -28,6 +28,7 @@ from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd
         ("ssh://Pi5/", SshAddress("Pi5")),
         ("ssh://me@pi.local:2222", SshAddress("pi.local", "me", 2222)),
         ("ssh://root@[fe80::1%eth0]:22", SshAddress("fe80::1%eth0", "root", 22)),
+        ("ssh://[FE80::1%Eth0]", SshAddress("FE80::1%Eth0")),
     ],
 )
 def test_addresses_are_read(text: str, address: SshAddress) -> None:
@@ -58,6 +59,7 @@ def test_addresses_are_read(text: str, address: SshAddress) -> None:
             "ssh://p\ni",
             "ssh://\x1b[2Jpi",
             "ssh://piİ%",
+            "ssh://127.0.0.1%0aProxyCommand",
             "ssh://.bÅ",
             "ssh://me:pw@pi",
         ),

@@ -13,6 +13,7 @@ BINDINGS = {
     "8.6.1": "tensorrt_bindings-8.6.1",
     "10.3.0": "tensorrt_cu12_bindings-10.3.0",
     "10.13.3.9": "tensorrt_cu13_bindings-10.13.3.9",
+    "10.16.1.11": "tensorrt_cu13_bindings-10.16.1.11",
     "11.4.0.106": "tensorrt_cu13_bindings-11.4.0.106",
 }
 CUDA = {

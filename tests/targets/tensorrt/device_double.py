@@ -25,6 +25,7 @@ LAYERS = {
             "Name": "conv1",
             "LayerType": "CaskConvolution",
             "Inputs": [{"Format/Datatype": "Row major Int8 format"}],
+            "Outputs": [{"Format/Datatype": "Row major linear FP16 format"}],
         },
         {"Name": "Reformatting CopyNode 0", "LayerType": "Reformat", "Inputs": [{"Format/Datatype": "FP16"}]},
         {

@@ -6,7 +6,7 @@ extern void *malloc(size_t); extern void free(void *); extern void *memcpy(void 
 struct op { void *to; const void *from; size_t size; void (*kernel)(void); };
 static struct op recorded[16];
 static int recording, count, live;
-int double_refuses_to_record, double_graph_launches;
+int double_refuses_to_record, double_graph_launches, double_mapped, double_is_integrated = 1;
 
 static void run(struct op o) { if (o.kernel) o.kernel(); else memcpy(o.to, o.from, o.size); }
 static int put(struct op o) { if (!recording) run(o); else if (count < 16) recorded[count++] = o; return 0; }
@@ -14,6 +14,7 @@ static int put(struct op o) { if (!recording) run(o); else if (count < 16) recor
 int cudaMalloc(void **p, size_t n) { *p = malloc(n); live++; return 0; }
 int cudaFree(void *p) { free(p); live--; return 0; }
 int cudaHostAlloc(void **p, size_t n, unsigned f) { (void)f; *p = malloc(n); live++; return 0; }
+int cudaHostGetDevicePointer(void **p, void *host, unsigned f) { (void)f; *p = host; double_mapped++; return 0; }
 int cudaFreeHost(void *p) { free(p); live--; return 0; }
 int cudaMemcpyAsync(void *to, const void *from, size_t n, int kind, void *s) {
     (void)kind; (void)s; return put((struct op){to, from, n, 0}); }
@@ -35,7 +36,7 @@ int cudaGraphLaunch(void *e, void *s) {
 int cudaGraphExecDestroy(void *e) { (void)e; return 0; }
 int cudaGraphDestroy(void *g) { free(g); live--; return 0; }
 int cudaGetDeviceCount(int *n) { *n = 1; return 0; }
-int cudaDeviceGetAttribute(int *v, int which, int d) { (void)d; *v = which == 75 ? 8 : 7; return 0; }
+int cudaDeviceGetAttribute(int *v, int which, int d) { (void)d; *v = which == 75 ? 8 : which == 76 ? 7 : double_is_integrated; return 0; }
 int cudaRuntimeGetVersion(int *v) { *v = 12060; return 0; }
 const char *cudaGetErrorString(int code) { (void)code; return "refused by the double"; }
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from targets.runtime.measure import Settings
 from targets.runtime.tensorrt import device_build, device_engines, device_report, jetson
 from targets.runtime.tensorrt import runner as tensorrt_runner
-from targets.runtime.tensorrt.build import BuildOptions, build_engine
+from targets.runtime.tensorrt.build import BuildOptions, build_engine, created, make_logger
 from targets.runtime.tensorrt.cuda import Cuda
 from targets.runtime.tensorrt.engine import EngineProblem
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, DeviceDouble, logits_of
@@ -76,7 +77,7 @@ def engines_are_built(device: DeviceDouble, folder: Path) -> None:
     strong = int(trt.__version__.split(".")[0]) >= 10
     (folder / "a.onnx").write_bytes(b"a graph")
     said: list[str] = []
-    options, cache = BuildOptions(512, 1, 8), folder / "timing.cache"
+    options, cache = BuildOptions(512), folder / "timing.cache"
     for precision in ("int8", "fp16"):
         device.trt.calls.clear()
         plan = build_engine(trt, folder / "a.onnx", precision, options, cache, said.append)
@@ -89,10 +90,20 @@ def engines_are_built(device: DeviceDouble, folder: Path) -> None:
         limits = [call[2][1] for call in trt.calls if call[1] == "set_memory_pool_limit"]
         assert limits == [512 << 20]
         (profile,) = [call[2] for call in trt.calls if call[1] == "set_shape"]
-        assert [shape[0] for shape in profile[1:]] == [1, 1, 8]
+        assert [shape[0] for shape in profile[1:]] == [1, 1, 1]
         caches = [call[2][0] for call in trt.calls if call[1] == "create_timing_cache"]
         assert caches == [b"" if precision == "int8" else b"timings"]
+        (accepted,) = [call[2][1] for call in trt.calls if call[1] == "set_timing_cache"]
+        assert accepted is False  # times of another device are not to be used
     assert said[0] == "building a.onnx"
+    device.trt.calls.clear()
+    build_engine(trt, folder / "a.onnx", "int8", replace(options, largest_batch=8), cache, said.append)
+    (profile,) = [call[2] for call in trt.calls if call[1] == "set_shape"]
+    assert [shape[0] for shape in profile[1:]] == [1, 1, 8]
+    trt.answers["IBuilderConfig", "set_timing_cache"] = lambda *_: False
+    build_engine(trt, folder / "a.onnx", "int8", options, cache, said.append)
+    assert "timing.cache is of another device or TensorRT: all kernels are timed again" in said
+    assert [call[2][0] for call in trt.calls if call[1] == "create_timing_cache"][-1] == b""
     (folder / "b.onnx").write_bytes(b"broken")
     fails(
         "cannot read b.onnx: what TensorRT said",
@@ -105,6 +116,19 @@ def engines_are_built(device: DeviceDouble, folder: Path) -> None:
         lambda: build_engine(trt, folder / "a.onnx", "int8", options, cache, said.append),
         EngineProblem,
     )
+
+
+def a_library_that_makes_nothing_is_an_error_in_words(device: DeviceDouble, _: Path) -> None:
+    """The genuine classes over dummy libraries, which return null as the real ones do without a GPU."""
+    genuine = device.trt.genuine
+    logger = make_logger(genuine)
+    for kind in (genuine.Builder, genuine.Runtime):
+        fails("factory function returned nullptr", partial(kind, logger), TypeError)
+        fails("TensorRT cannot start here: ", partial(created, kind, logger), EngineProblem)
+        logger.errors[:] = ["CUDA initialization failure with error: 35"]
+        fails("start here: CUDA init.* 35", partial(created, kind, logger), EngineProblem)
+        logger.errors.clear()
+    fails("incompatible|argument", lambda: created(genuine.Builder, 1), TypeError)  # a fault of ours
 
 
 def engines_run(device: DeviceDouble, folder: Path) -> None:
@@ -121,6 +145,17 @@ def engines_run(device: DeviceDouble, folder: Path) -> None:
         fails("needs uint8", lambda: runner.infer(np.zeros((1, 9, 8, 3), np.uint8)), ValueError)
         fails("needs uint8", lambda: runner.infer(np.zeros((1, *SHAPE), np.float32)), ValueError)
     assert device.library.double_live() == 0  # all memory, streams and graphs are given back
+    mapped = ctypes.c_int.in_dll(device.library, "double_mapped")
+    assert mapped.value == 0
+    with tensorrt_runner.open_plan(folder / "plan", device.trt, cuda, in_place=True) as runner:
+        for count in (1, 8, 11, 1, 1):
+            assert np.array_equal(runner.infer(pictures(count)), logits_of(pictures(count))), count
+    assert mapped.value == 2
+    assert device.library.double_live() == 0
+    device.trt.answers["ICudaEngine", "get_tensor_profile_shape"] = lambda *_: [(4, *SHAPE)] * 3
+    with tensorrt_runner.open_plan(folder / "plan", device.trt, cuda) as runner:
+        for count in (1, 4, 6):  # the engine takes four at a time
+            assert np.array_equal(runner.infer(pictures(count)), logits_of(pictures(count))), count
     ctypes.c_int.in_dll(device.library, "double_refuses_to_record").value = 1
     with tensorrt_runner.open_plan(folder / "plan", device.trt, cuda) as runner:
         for _ in range(3):
@@ -135,48 +170,56 @@ def runner_of(device: DeviceDouble, folder: Path) -> None:
         pass
 
 
-def whole_builds(device: DeviceDouble, folder: Path) -> None:
-    """`folder` is an unpacked bundle. Everything is done once, and again only when something changed."""
-    facts = replace(JETSON, tensorrt=device.trt.__version__)
-    here: Any = device_build
-    made: Any = device_engines
-    here.read_facts = made.read_facts = lambda: facts
-    settings = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.05)
-    measured: Any = device_report.measured
+class BuildingDevice:
+    """A device on which `folder`, an unpacked bundle, is built; what it says of itself can be changed."""
 
-    def quickly(*arguments: Any) -> Any:
-        return measured(*arguments[:4], settings, *arguments[5:])
+    def __init__(self, device: DeviceDouble, folder: Path) -> None:
+        self.folder, self.engines = folder, folder / "engine"
+        self.facts = replace(JETSON, tensorrt=device.trt.__version__)
+        self.clocks_can_be_locked = False
+        here: Any = device_build
+        made: Any = device_engines
+        here.read_facts = made.read_facts = lambda: self.facts
+        here.can_be_locked = lambda: self.clocks_can_be_locked
+        settings = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.05)
+        measured: Any = device_report.measured
+        here.measured = lambda *given: measured(*given[:4], settings, *given[5:])
 
-    here.measured = quickly
-    write_evaluation(folder)
-    engines = folder / "engine"
-
-    def build() -> list[str]:
+    def build(self, *options: str) -> str:
+        """Return what the program said."""
         said = io.StringIO()
         with redirect_stdout(said):
-            assert device_build.main(folder, []) == 0
-        return said.getvalue().splitlines()
+            assert device_build.main(self.folder, list(options)) == 0
+        return said.getvalue()
 
-    first = build()
-    assert any("int8: not built on this device yet" in line for line in first)
-    report = json.loads((engines / "device.json").read_text())
+    def read(self, name: str) -> Any:
+        return json.loads((self.engines / name).read_text())
+
+
+def whole_builds(device: DeviceDouble, folder: Path) -> None:
+    """Everything is done once, and again only when something changed."""
+    jetson = BuildingDevice(device, folder)
+    engines = jetson.engines
+    assert "int8: not built on this device yet" in jetson.build()
+    report = jetson.read("device.json")
     assert report["facts"]["power_mode"] == "MAXN"
     assert report["accuracy"]["int8"]["images"] == 16
     assert report["accuracy"]["int8"]["agreement"] == 1.0
     assert report["layers"]["int8"]["reformats"] == ["Reformatting CopyNode 0"]
+    assert (report["layers"]["int8"]["int8_layers"], report["layers"]["int8"]["int8_written"]) == (1, 0)
     assert abs(report["layers"]["int8"]["int8_time_share"] - 0.6) < 1e-6
     for what in ("end_to_end", "compute"):
         assert report["latency"]["int8"][what]["p50_ms"]["value"] > 0
-    again = build()
-    assert sum("built before" in line for line in again) == 2
-    assert any("measured before" in line for line in again)
+    again = jetson.build()
+    assert again.count("built before") == 2
+    assert "measured before" in again
     (engines / "int8.plan").write_bytes(b"damaged")
-    assert any("int8: the file was damaged" in line for line in build())
-    facts = replace(facts, l4t="36.4.4")
-    assert any("L4T is 36.4.4, was 36.4.3" in line for line in build())
+    assert "int8: the file was damaged" in jetson.build()
+    jetson.facts = replace(jetson.facts, l4t="36.4.4")
+    assert "L4T is 36.4.4, was 36.4.3" in jetson.build()
     with tensorrt_runner.open_engine(engines / "int8_qdq.onnx") as runner:
         assert runner.infer(pictures(2)).shape == (2, CLASSES)
-    facts = replace(facts, module="another")
+    jetson.facts = replace(jetson.facts, module="another")
     fails(
         "another", lambda: tensorrt_runner.open_engine(engines / "int8_qdq.onnx").__enter__(), EngineProblem
     )
@@ -184,11 +227,35 @@ def whole_builds(device: DeviceDouble, folder: Path) -> None:
     assert device_build.main(folder, []) == 1  # the manifest knows better
 
 
-def write_evaluation(folder: Path) -> None:
-    assert np.load(folder / "evaluation.npz")["images"].shape == (16, *SHAPE)
+def what_decides_a_measurement_makes_a_new_one(device: DeviceDouble, folder: Path) -> None:
+    jetson = BuildingDevice(device, folder)
+    jetson.build()
+    choice = jetson.read("chosen.json")
+    assert (choice["precision"], choice["in_place"]) == ("fp16", jetson.read("device.json")["in_place"])
+    assert "16 images do not show that INT8 loses at most 1.00 points" in choice["why"]
+    assert "max drop is 50.0, was 1.0" in jetson.build("--max-drop", "50")
+    assert "images do not show" not in jetson.read("chosen.json")["why"]
+    jetson.build()
+    assert "keep clocks is True, was False" in jetson.build("--keep-clocks")
+    jetson.build()
+    jetson.clocks_can_be_locked = True  # as under sudo
+    assert "clocks can be locked is True, was False" in jetson.build()
+    jetson.facts = replace(jetson.facts, power_mode="15W")
+    said = jetson.build()
+    assert "int8: the power mode is 15W, was MAXN" in said
+    assert "measured again: power mode is 15W, was MAXN" in said
+    assert len(list(jetson.engines.glob("timing-*.cache"))) == 2  # one a mode
+    assert "measured before" in jetson.build()
 
 
-SCENARIOS = (double_is_strict, engines_are_built, engines_run, whole_builds)
+SCENARIOS = (
+    double_is_strict,
+    engines_are_built,
+    a_library_that_makes_nothing_is_an_error_in_words,
+    engines_run,
+    whole_builds,
+    what_decides_a_measurement_makes_a_new_one,
+)
 
 
 if __name__ == "__main__":

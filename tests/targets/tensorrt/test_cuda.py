@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from targets.runtime.tensorrt import cuda
 from targets.runtime.tensorrt.cuda import SIGNATURES, Cuda, CudaError
-from tests.targets.tensorrt.bindings import CUDA, wheel
+from tests.targets.tensorrt.bindings import CUDA, compile_library, wheel
 
 
 @pytest.fixture(scope="module", params=CUDA)
@@ -47,3 +48,17 @@ def width(declaration: str) -> int:
     ):
         return 8
     return 4
+
+
+def test_the_runtime_is_found_in_cuda_s_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dummy = tmp_path / "dummy.so"
+    compile_library(Path(__file__).with_name("double.c"), dummy, "libcudart.so")
+    monkeypatch.setattr(cuda, "LIBRARIES", ())
+    with pytest.raises(CudaError, match=r"no CUDA runtime .*sudo apt install nvidia-jetpack"):
+        Cuda.load(tmp_path)
+    for number, folder in (("11.4", "lib64"), ("12.6", "targets/aarch64-linux/lib")):
+        place = tmp_path / f"usr/local/cuda-{number}" / folder
+        place.mkdir(parents=True)
+        name = f"libcudart.so.{number.partition('.')[0]}"
+        (place / name).write_bytes(dummy.read_bytes() if number == "12.6" else b"cut off")
+    assert Cuda.load(tmp_path).compute_capability() == "87"  # the newest

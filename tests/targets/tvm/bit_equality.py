@@ -1,9 +1,13 @@
 """Engines against the oracle, bit for bit, on this machine and in the emulator."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from targets.reach.emulator import EmulatedRunner
@@ -39,6 +43,36 @@ def check(graph: IntegerGraph, isa: Isa) -> None:
             with open_engine(engine, threads) as opened:
                 same_bits(opened.infer(images), expected)
                 same_bits(opened.infer(images), expected)  # nothing is left over from the inference before
+
+
+def few_and_more(few: int, more: int) -> pytest.MarkDecorator:
+    """Give a test `draw`, some random networks for every run and others for `slow` ones."""
+    draws = [Draw(few, seed=0), pytest.param(Draw(more, seed=1), marks=pytest.mark.slow)]
+    return pytest.mark.parametrize("draw", draws, ids=["few", "more"])
+
+
+@dataclass(frozen=True)
+class Draw:
+    """So many random networks, the same in every run. Two seeds have none in common."""
+
+    count: int
+    seed: int
+
+    def check(self, networks: st.SearchStrategy[IntegerGraph], isa: Isa) -> None:
+        """Compare each one's engine with the oracle."""
+
+        @seed(self.seed)
+        @settings(
+            deadline=None,
+            phases=[Phase.generate],  # shrinking would compile hundreds of networks
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+            max_examples=self.count,
+        )
+        @given(networks)
+        def agree(graph: IntegerGraph) -> None:
+            check(graph, isa)
+
+        agree()
 
 
 def same_bits(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:

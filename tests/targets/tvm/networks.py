@@ -10,13 +10,13 @@ from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.operators.assembling import Affine, Assemble, Piece
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.element_by_element import Add, Lookup, Multiply, Pointwise, Rectify
-from targets.tvm.operators.resizing import Interpolate, Nearest, Neighbours, PixelShuffle, Resize
+from targets.tvm.operators.resizing import Interpolate, Neighbours, Pick, PixelShuffle, Resize
 from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.operators.sliding_window import SlidingWindow
-from targets.tvm.operators.window_pooling import AveragePool, MaxPool
+from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool
 from targets.tvm.tensors import Tensor
 
-Single = Image | Conv | MaxPool | AveragePool | Pointwise | Resize | Assemble
+Single = Image | Conv | MaxPool | AveragePool | ChannelMax | Pointwise | Resize | Assemble
 CHANNELS = st.sampled_from([1, 3, 4, 7, 16, 17, 32, 48])
 ZERO_POINTS = st.sampled_from([0, 1, 100, 128, 254, 255])
 GAINS = st.sampled_from([0.02, 0.5, 3.0, 1000.0])
@@ -125,6 +125,25 @@ class NetworkBuilder:
         output = self.tensor(x.height, x.width, x.channels)
         self.operators.append(Add("add", x, output, self.multiplier(), residual, self.clip()))
 
+    def difference(self) -> None:
+        """The latest tensor minus its largest channel, or its mean over all places."""
+        x = self.at
+        self.draw(st.sampled_from([self.channel_max, self.mean]))()
+        residual = Residual(self.at, -self.multiplier())
+        output = self.tensor(x.height, x.width, x.channels)
+        self.operators.append(Add("difference", x, output, self.multiplier(), residual, self.clip()))
+
+    def channel_max(self) -> None:
+        x = self.at
+        output = replace(self.tensor(x.height, x.width, 1), zero_point=(x.zero,))
+        self.operators.append(ChannelMax("largest channel", x, output))
+
+    def mask(self) -> None:
+        """All channels of a pixel times the largest of them."""
+        x = self.at
+        self.channel_max()
+        self.product(x, self.at)
+
     def multiply(self) -> None:
         """The product of the latest tensor with itself, or with an earlier one of its size."""
         x = self.at
@@ -135,12 +154,16 @@ class NetworkBuilder:
     def gate(self) -> None:
         """Each channel times one number, which is the mean of the channel."""
         x = self.at
+        self.mean()
+        self.product(x, self.at)
+
+    def mean(self) -> None:
+        x = self.at
         window, cells = SlidingWindow((x.height, x.width)), np.arange(1, x.height * x.width + 1)
         multipliers = (self.multiplier() / cells).astype(np.float32)
         self.operators.append(
             AveragePool("mean", x, self.tensor(1, 1, x.channels), window, multipliers, Clip())
         )
-        self.product(x, self.at)
 
     def product(self, x: Tensor, factor: Tensor) -> None:
         multiplier = float(np.float32(self.multiplier() * self.draw(GAINS) / 64))
@@ -167,7 +190,20 @@ class NetworkBuilder:
         x = self.at
         rows, columns = (self.places(length) for length in (x.height, x.width))
         output = Tensor(f"t{len(self.operators)}", len(rows), len(columns), x.channels, (x.zero,))
-        self.operators.append(Nearest("nearest", x, output, rows, columns))
+        every = np.arange(x.channels, dtype=np.int32)
+        self.operators.append(Pick("nearest", x, output, rows, columns, every))
+
+    def pick(self) -> None:
+        """Channels of every pixel: a run of them, every n-th, or any."""
+        x = self.at
+        rows, columns = (np.arange(length, dtype=np.int32) for length in (x.height, x.width))
+        first = self.draw(st.integers(0, x.channels - 1))
+        some = self.random.integers(0, x.channels, self.draw(st.integers(1, 40)))
+        groups = self.draw(st.sampled_from([g for g in (2, 3, 4, 8) if x.channels % g == 0] or [1]))
+        shuffled = np.arange(x.channels).reshape(groups, -1).T.ravel()
+        channels = self.draw(st.sampled_from([np.arange(first, x.channels), shuffled, some]))
+        output = Tensor(f"t{len(self.operators)}", x.height, x.width, len(channels), (x.zero,))
+        self.operators.append(Pick("pick", x, output, rows, columns, channels.astype(np.int32)))
 
     def pixel_shuffle(self) -> None:
         x = self.at
@@ -213,7 +249,8 @@ def networks(draw: st.DrawFn) -> IntegerGraph:
     builder.image()
     builder.conv()
     kinds = ["conv", "conv", "conv", "max_pool", "average_pool", "add", "multiply", "gate", "lookup"]
-    kinds += ["rectify", "nearest", "interpolate", "pixel_shuffle", "global_max", "assemble"]
+    kinds += ["rectify", "nearest", "interpolate", "pixel_shuffle", "global_max", "assemble", "pick"]
+    kinds += ["pick", "difference", "mask"]
     for kind in draw(st.lists(st.sampled_from(kinds), max_size=4)):
         getattr(builder, kind)()
     classes = draw(st.integers(1, 20))

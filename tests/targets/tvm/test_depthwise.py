@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from targets.tvm.addresses import convolution
@@ -20,7 +20,7 @@ from targets.tvm.program import Step
 from targets.tvm.tensors import Tensor
 from targets.tvm.weights import ConvGeometry
 from tests.targets.needs import native
-from tests.targets.tvm.bit_equality import EMULATED, check, emulated
+from tests.targets.tvm.bit_equality import EMULATED, Draw, check, emulated, few_and_more
 from tests.targets.tvm.networks import ZERO_POINTS
 
 Grouping = tuple[int, int, int]
@@ -99,31 +99,16 @@ def _window(
     return SlidingWindow((kh, kw), (sh, sw), (ph, pw), (dh, dw)), height, width
 
 
-def agree_on_random_networks(isa: Isa, count: int) -> None:
-    @settings(
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow],
-        max_examples=count,
-    )
-    @given(networks())
-    def agree(graph: IntegerGraph) -> None:
-        check(graph, isa)
-
-    agree()
-
-
-@pytest.mark.parametrize("count", [4, pytest.param(25, marks=pytest.mark.slow)])
+@few_and_more(4, 21)
 @pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2"])
-def test_random_ones_on_this_machine(name: str, count: int) -> None:
-    agree_on_random_networks(native(name), count)
+def test_random_ones_on_this_machine(name: str, draw: Draw) -> None:
+    draw.check(networks(), native(name))
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(12, marks=pytest.mark.slow)])
+@few_and_more(3, 9)
 @pytest.mark.parametrize("name", list(EMULATED))
-def test_random_ones_in_the_emulator(name: str, count: int) -> None:
-    agree_on_random_networks(emulated(name), count)
+def test_random_ones_in_the_emulator(name: str, draw: Draw) -> None:
+    draw.check(networks(), emulated(name))
 
 
 def network(grouping: Grouping, side: int, kernel: int) -> IntegerGraph:
@@ -179,7 +164,7 @@ def test_blocks_read_the_channels_of_their_groups_and_none_beyond(
     op = graph.operators[2]
     assert isinstance(op, Conv)
     how = convolution(op, layouts(graph)["x"], ISAS[name])
-    if isinstance(how, DepthwiseLayer) or groups == 1:
+    if groups == 1 or not isinstance(how, ConvGeometry):
         return
     for channel in range(groups * outputs):
         first = how.groups.first(channel)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from targets.runtime.native_runner import FOOTER, open_engine, read_engine
+from targets.runtime.preprocess import Preprocessing
 from targets.tvm import oracle
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
@@ -121,11 +122,19 @@ def test_pictures_are_read_as_opencv_reads_them(built: Built, kind: str, tmp_pat
     assert [line[3] for line in lines] == [f"{logits[k]:.4f}" for k in best]
 
 
-def test_a_picture_of_another_size_is_refused(built: Built, tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "small.png"), picture()[:10])
-    result = built.run("classify", str(tmp_path / "small.png"))
-    assert result.returncode == 1
-    assert b"is 24 x 10 pixels; this network needs 24 x 24" in result.stderr
+@pytest.mark.parametrize("size", [(10, 24), (61, 47), (240, 320), (9, 400)])
+def test_a_picture_of_any_size_is_fitted_as_everywhere_else(
+    built: Built, size: tuple[int, int], tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "picture.png"), pixels)
+    fitted = Preprocessing(SIDE, SIDE, 3)(decoded(tmp_path / "picture.png"))
+    result = built.run("classify", str(tmp_path / "picture.png"))
+    with open_engine(built.path) as runner:
+        logits = runner.infer(fitted[None])[0]
+    assert [line.split()[3] for line in result.stdout.decode().splitlines()] == [
+        f"{logits[k]:.4f}" for k in np.argsort(-logits, kind="stable")[:5]
+    ]
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

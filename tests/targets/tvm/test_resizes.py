@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import IntegerGraph, Island
-from targets.tvm.operators.resizing import Interpolate, Nearest
+from targets.tvm.operators.resizing import Interpolate, Pick
 from tests.targets.tvm.meaning import in_floats
 from tests.targets.tvm.qdq import QdqModel
 
@@ -74,7 +74,7 @@ def test_the_nearest_pixels_are_those_of_onnxruntime(
         coordinate_transformation_mode=coordinates,
         nearest_mode=rounding,
     )
-    assert any(isinstance(op, Nearest) for op in check(model, size, 0.0).operators)
+    assert any(isinstance(op, Pick) for op in check(model, size, 0.0).operators)
 
 
 @pytest.mark.parametrize("coordinates", COORDINATES)

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from targets.runtime.native_runner import open_engine
+from targets.runtime.zig import run_zig
 from targets.tvm import glue, oracle
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import Isa
-from targets.tvm.link import NATIVE, run_zig
+from targets.tvm.link import NATIVE
 from targets.tvm.lower import lower
 from targets.tvm.machine_code import compile_object
 from targets.tvm.sharing import MOST_THREADS, inside, share

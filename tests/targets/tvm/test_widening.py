@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from targets.tvm.integer_graph import Image, IntegerGraph
@@ -14,7 +13,7 @@ from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.tensors import Tensor
 from tests.targets.needs import native
-from tests.targets.tvm.bit_equality import check
+from tests.targets.tvm.bit_equality import Draw, few_and_more
 from tests.targets.tvm.networks import ZERO_POINTS
 
 CHANNELS = st.sampled_from([1, 3, 15, 16, 33, 48, 64])
@@ -54,22 +53,9 @@ def _conv(
     return Conv(f"to {output.name}", x, output, weight, bias, gain.astype(np.float32), window, real=real)
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(40, marks=pytest.mark.slow)])
-def test_results_are_the_oracles(count: int) -> None:
-    isa = native("avx2")
-
-    @settings(
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow],
-        max_examples=count,
-    )
-    @given(networks())
-    def agree(graph: IntegerGraph) -> None:
-        check(graph, isa)
-
-    agree()
+@few_and_more(6, 34)
+def test_results_are_the_oracles(draw: Draw) -> None:
+    draw.check(networks(), native("avx2"))
 
 
 def _one(x: tuple[int, int, int], outputs: int, window: SlidingWindow, size: tuple[int, int]) -> IntegerGraph:

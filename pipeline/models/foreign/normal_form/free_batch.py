@@ -10,6 +10,8 @@ from onnx import helper, numpy_helper
 
 from pipeline.models.foreign.normal_form.known_shapes import Shapes, add_constant, shapes
 
+ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "PRelu", "Where"})
+
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
     """Return the batch size that the graph's input has; None if it is dynamic."""
@@ -26,8 +28,12 @@ def free_the_batch(model: onnx.ModelProto) -> None:
         for node in list(model.graph.node):
             if node.op_type == "Reshape" and node.input[1] in constants:
                 _free_reshape(model, node, known)
+            elif node.op_type == "Squeeze" and len(node.input) == 1:
+                _free_squeeze(model, node, known)
+            elif node.op_type in ELEMENTWISE and images > 1:
+                _free_constants(model, node, constants, images)
             elif node.op_type == "Expand" and node.input[1] in constants:
-                _free_expand(model, node, constants)
+                _free_expand(model, node, constants, images)
             elif node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
                 _free_resize(model, node, known)
     for value in [*model.graph.input, *model.graph.output]:
@@ -37,23 +43,48 @@ def free_the_batch(model: onnx.ModelProto) -> None:
 
 
 def _of_interest(model: onnx.ModelProto) -> list[str]:
-    nodes = [node for node in model.graph.node if node.op_type in ("Reshape", "Resize")]
+    nodes = [node for node in model.graph.node if node.op_type in ("Reshape", "Resize", "Squeeze")]
     return [name for node in nodes for name in (node.input[0], node.output[0])]
 
 
 def _free_reshape(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -> None:
-    """Write -1 for the first dimension: the batch size, or a multiple of it, stays first."""
+    """Write -1 for the first dimension: the batch size, or a multiple of it, stays first.
+
+    A vector that was made of one image gets its batch dimension back.
+    """
     shape = known.get(node.output[0])
     if shape and 0 not in shape:
+        before = known.get(node.input[0], ())
+        if len(shape) == 1 and len(before) > 1 and before[0] == 1:
+            shape = (1, *shape)
         node.input[1] = add_constant(model, f"{node.output[0]}/shape", np.array([-1, *shape[1:]], np.int64))
 
 
-def _free_expand(
-    model: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
+def _free_squeeze(model: onnx.ModelProto, node: onnx.NodeProto, known: Shapes) -> None:
+    """Name the axes that are left out, all of size 1 but the batch."""
+    shape = known.get(node.input[0])
+    if shape and shape[0] == 1:
+        axes = [axis for axis, size in enumerate(shape) if size == 1 and axis > 0]
+        node.input.append(add_constant(model, f"{node.output[0]}/axes", np.array(axes, np.int64)))
+
+
+def _free_constants(
+    model: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], images: int
 ) -> None:
-    """Write 1 for the first dimension: Expand then keeps the tensor's own."""
+    """Keep one row of a constant that repeats it for every image."""
+    for slot, name in enumerate(node.input):
+        if name in constants and len(constants[name].dims) == 4 and constants[name].dims[0] == images:
+            value = numpy_helper.to_array(constants[name])
+            if (value == value[:1]).all():
+                node.input[slot] = add_constant(model, f"{node.output[0]}/one/{slot}", value[:1].copy())
+
+
+def _free_expand(
+    model: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], images: int
+) -> None:
+    """Write 1 for the first dimension, where it is that of the images: Expand then keeps the tensor's own."""
     shape = numpy_helper.to_array(constants[node.input[1]]).copy()
-    if shape.size:
+    if shape.size > 1 and shape[0] == images:
         shape[0] = 1
         node.input[1] = add_constant(model, f"{node.output[0]}/shape", shape)
 

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import defs, helper, inliner, numpy_helper, shape_inference
 
-from calibration.onnx_graph import attribute
+from calibration.onnx_graph import OnnxGraph, attribute
 from pipeline.models.foreign.normal_form.conventions import write_constants_as_weights
 from pipeline.models.opset import OPSET
 
@@ -26,6 +26,7 @@ class _GraphFacts:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._graph = model.graph
+        self._computed = OnnxGraph(model)
         self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
         inferred = shape_inference.infer_shapes(model, data_prop=True).graph
         known = [*inferred.value_info, *inferred.input, *inferred.output]
@@ -33,13 +34,14 @@ class _GraphFacts:
         self._ranks = {name: len(tensor.shape.dim) for name, tensor in shapes.items()}
 
     def constant(self, node: onnx.NodeProto, slot: int, what: str) -> NDArray[np.generic] | None:
-        """Return input `slot`; None if it is left out. Raises NotInOpset if it is computed."""
+        """Return input `slot`; None if it is left out. Raises NotInOpset if it depends on the image."""
         if len(node.input) <= slot or not node.input[slot]:
             return None
         tensor = self._tensors.get(node.input[slot])
-        if tensor is None:
+        found = self._computed.folded(node.input[slot]) if tensor is None else numpy_helper.to_array(tensor)
+        if found is None:
             raise NotInOpset(f"{_called(node)} computes its {what}")
-        return numpy_helper.to_array(tensor)
+        return found
 
     def put(self, node: onnx.NodeProto, what: str, value: NDArray[np.generic]) -> str:
         """Add a constant that `node` reads, and return its name."""
@@ -96,6 +98,7 @@ def _inlined(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     """Return the model with operators that opset 17 lacks replaced by the definitions in their schemas."""
     used = {node.op_type for node in model.graph.node if node.domain == ""}
     lacking = [("", name) for name in sorted(used) if defs.has(name, version) and not defs.has(name, OPSET)]
+    lacking = [one for one in lacking if one[1] not in _DEFINED_BY_BRANCHES]
     lacking += [("", "GroupNormalization")] if "GroupNormalization" in used else []
     if not lacking:
         return model
@@ -191,15 +194,26 @@ def _resize(node: onnx.NodeProto, facts: _GraphFacts) -> None:
     node.input[2] = facts.put(node, "scales", everywhere)
 
 
+def _grid_sample(node: onnx.NodeProto, facts: _GraphFacts) -> None:  # noqa: ARG001 -- as the other rules
+    """Opset 20: other names of the same; what is for volumes has no older form, and no images."""
+    mode = _take(node, "mode")
+    said = b"linear" if mode is None else mode.s
+    old = {b"linear": b"bilinear", b"cubic": b"bicubic"}.get(said, said)
+    node.attribute.append(helper.make_attribute("mode", old))
+
+
 _Rule = Callable[[onnx.NodeProto, _GraphFacts], None]
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 _RULES: dict[str, _Rule] = {
     **{f"Reduce{name}": _reduce for name in _REDUCTIONS},
     "Pad": _pad,
     "Resize": _resize,
+    "GridSample": _grid_sample,
 }
 
 
+_DEFINED_BY_BRANCHES = frozenset({"AffineGrid"})
+"""Operators whose definition is for images and volumes, with an If that onnxruntime does not take."""
 _SAYS_NOTHING = {
     "Cast": ("saturate", "round_mode"),  # concerns 8-bit floats only
     "CastLike": ("saturate", "round_mode"),

@@ -27,8 +27,9 @@ def our_free_name(name: str) -> str:
 def name_every_node(model: onnx.ModelProto) -> None:
     """Give each node a unique name: its own if no other node has it, else the operator's with a number."""
     taken: set[str] = set()
+    last: dict[str, int] = {}
     for node in model.graph.node:
-        node.name = _unused(node.name or node.op_type, taken)
+        node.name = _unused(node.name or node.op_type, taken, last)
         taken.add(node.name)
 
 
@@ -37,11 +38,13 @@ def _is_ours(name: str) -> bool:
     return name in OURS or name.startswith(THEIRS) or name.startswith(tuple(f"{ours}_" for ours in OURS))
 
 
-def _unused(name: str, taken: set[str]) -> str:
-    candidate, number = name, 1
+def _unused(name: str, taken: set[str], last: dict[str, int]) -> str:
+    """Return the name with the first number that makes it new; `last` has the last number of each name."""
+    candidate, number = name, last.get(name, 1)
     while candidate in taken:
         number += 1
         candidate = f"{name}_{number}"
+    last[name] = number
     return candidate
 
 

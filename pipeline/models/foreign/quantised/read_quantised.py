@@ -32,6 +32,7 @@ from pipeline.models.foreign.quantised.quantised_front import begin_with_pixels_
 from pipeline.models.foreign.quantised.unrounded import write_unrounded
 from pipeline.models.foreign.quantised.weighted_layer import WeightedLayer
 from pipeline.models.foreign.quantised.write_canonical import Written, write_quantised
+from pipeline.models.foreign.rehearsal import rehearse
 from pipeline.models.foreign.simplify import drop_unused, write_reshapes_as_flatten
 
 
@@ -87,6 +88,7 @@ def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str
     """
     found = read_input(source.path)
     source = _laid_out(source, found)
+    rehearse(read_onnx(source.path), source, dynamic_batch, quantised=True)
     model = read_normal(source.path)
     take_output(model, source)
     fix_the_size(model, source.layout, source.input_shape)

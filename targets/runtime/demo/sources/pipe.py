@@ -8,6 +8,7 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, Iterator
 
+from ...device_limits import JPEG_BYTES
 from ...preprocess import ImageError, decode
 from .source import SourceError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     Image = NDArray[np.uint8]
 
 CHUNK = 1 << 16
-MAX_JPEG = 32 << 20  # the most bytes of a picture from a pipe; longer data is not a JPEG
 
 
 def open_pipe(command: list[str]) -> Iterator[Image | None]:
@@ -64,7 +64,7 @@ def split_pictures(data: bytes) -> list[bytes]:
     is the end; thumbnails inside, which have one of their own, no camera writes into a video.
     """
     parts = data.split(b"\xff\xd9")
-    if len(parts) == 1 and len(data) > MAX_JPEG:
+    if len(parts) == 1 and len(data) > JPEG_BYTES:
         return [data, b""]  # not a picture: passed on as a damaged one
     return [*(part + b"\xff\xd9" for part in parts[:-1]), parts[-1]]
 

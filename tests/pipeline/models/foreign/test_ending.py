@@ -33,7 +33,10 @@ def network(*ending: onnx.NodeProto, classes: int = 4) -> onnx.ModelProto:
         helper.make_node("GlobalAveragePool", ["c"], ["maps"]),
         *ending,
     ]
-    return graph(nodes, {"w": 9 * floats(classes, 3, 3, 3), "shape": np.array([-1, classes])})
+    return graph(nodes, {"w": 9 * floats(classes, 3, 3, 3), "shape": np.array([-1, classes])} | AXES)
+
+
+AXES = {"one": np.array([1]), "three": np.array([3])}
 
 
 def step(operator: str, source: str, result: str = "y", *more: str, **attributes: Any) -> onnx.NodeProto:  # noqa: ANN401 - ONNX attributes
@@ -63,6 +66,23 @@ ENDINGS: dict[str, Sequence[onnx.NodeProto]] = {
         step("Softmax", "p", axis=1),
     ],
     "Sigmoid": [step("Flatten", "maps", "z"), step("Sigmoid", "z")],
+    "one dimension more": [step("Flatten", "maps", "z"), step("Unsqueeze", "z", "y", "one")],
+    "one dimension of maps": [step("Squeeze", "maps", "y", "three")],
+    "Softmax over the last of maps": [
+        step("Transpose", "maps", "turned", perm=[0, 2, 3, 1]),
+        step("Softmax", "turned", axis=-1),
+    ],
+    "float64": [step("Flatten", "maps", "z"), step("Cast", "z", to=onnx.TensorProto.DOUBLE)],
+}
+LOST: dict[str, Sequence[onnx.NodeProto]] = {
+    "ArgMax": [step("ArgMax", "maps", axis=1)],
+    "ArgMax, Squeeze": [step("ArgMax", "maps", "found", axis=1), step("Squeeze", "found", "y", "three")],
+    "Hardmax": [step("Flatten", "maps", "z"), step("Hardmax", "z")],
+    "TopK": [
+        step("Flatten", "maps", "z"),
+        helper.make_node("TopK", ["z", "one"], ["y", "which"]),
+    ],
+    "Cast": [step("Flatten", "maps", "z"), step("Cast", "z", to=onnx.TensorProto.UINT8)],
 }
 
 
@@ -83,6 +103,50 @@ def test_the_logits_give_the_original_answer(name: str, tmp_path: Path) -> None:
         )
         assert found.argmax() == outputs.ravel().argmax()
         np.testing.assert_allclose(original.probabilities(image).sum(), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_where_no_class_has_a_score_of_its_own_the_message_says_what_to_leave_out(
+    name: str, tmp_path: Path
+) -> None:
+    source = described(save(network(*LOST[name]), tmp_path), PLAIN)
+    last = name.split(",", maxsplit=1)[0]
+    with pytest.raises(CheckpointError, match=rf"ends in \w+ of {last}; .*without what stands behind"):
+        adopt(source, True, lambda _: None)
+
+
+@pytest.mark.parametrize("batch", [1, "N"])
+@pytest.mark.parametrize("operator", ["Squeeze", "Sigmoid"])
+def test_one_number_for_each_image_is_one_output(operator: str, batch: int | str, tmp_path: Path) -> None:
+    """As `logits.squeeze(1)` leaves it."""
+    ending = [step("Flatten", "maps", "z"), step("Squeeze", "z", "s", "one")]
+    last = step("Sigmoid", "s") if operator == "Sigmoid" else step("Identity", "s")
+    model = network(*ending, last, classes=1)
+    model.graph.input[0].type.tensor_type.shape.dim[0].Clear()
+    if batch == 1:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    source = described(save(model, tmp_path), PLAIN)
+    onnx.save(adopt(source, True, lambda _: None), tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    logits, original = run(tmp_path / "model.onnx", images), Original(source)
+    assert logits.shape == (3, 2)
+    for image, found in zip(images, logits, strict=True):
+        outputs = original.infer(image)
+        np.testing.assert_allclose(original.ending(found, 1), outputs.ravel(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("operator", ["Squeeze", "Reshape"])
+def test_the_scores_of_one_image_without_its_dimension_get_it_back(operator: str, tmp_path: Path) -> None:
+    last = step("Squeeze", "maps") if operator == "Squeeze" else step("Reshape", "maps", "y", "all")
+    model = network(last)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1]), "all"))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [4]))
+    source = described(save(model, tmp_path), PLAIN)
+    onnx.save(adopt(source, True, lambda _: None), tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    expected = [Original(source).infer(image) for image in images]
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", images), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("ends_in", ["Sigmoid", None])

@@ -48,6 +48,11 @@ AVERAGED: dict[str, Callable[[], dict[str, Any]]] = {
     "of the file itself": lambda: {**RAW, "ema": AVERAGE},
     "a teacher": lambda: {"student": RAW, "teacher": prefixed("backbone.", AVERAGE)},
     "SWA": lambda: {"net": RAW, "swa_state_dict": AVERAGE},
+    "a module of Lightning": lambda: {
+        "state_dict": {**prefixed("model.", RAW), **prefixed("ema.module.", AVERAGE), "loss.w": torch.ones(9)}
+    },
+    "beside the names": lambda: {**RAW, **prefixed("ema_model.", AVERAGE)},
+    "a running average": lambda: {"net": RAW, "avg_model": AVERAGE},
     "deeper": lambda: {"trainer": {"model": RAW, "ema": {"module": AVERAGE}}},
 }
 
@@ -71,8 +76,12 @@ def test_a_place_may_be_named_and_a_wrong_one_is_answered_with_those_there_are(t
 
 
 def test_an_average_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
-    for average in ({"shadow_params": list(AVERAGE.values())}, prefixed("other.conv", AVERAGE)):
-        content = {"state_dict": RAW, "ema": average}
+    part = {key: value for key, value in AVERAGE.items() if "layer1" in key}
+    for content in (
+        {"state_dict": RAW, "ema": {"shadow_params": list(AVERAGE.values())}},
+        {"state_dict": RAW, "ema": prefixed("other.conv", AVERAGE)},
+        {"state_dict": {**prefixed("model.", RAW), **prefixed("ema.", part)}},
+    ):
         with pytest.raises(CheckpointError, match=r"averaged weights under ema.*--weights raw"):
             loaded(content, tmp_path)
         assert is_one(loaded(content, tmp_path, "raw")[0], RAW)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from targets.runtime.bundle.ustar import BLOCK, MAX_PAX, TarError, entries
+from targets.runtime.bundle.ustar import BLOCK, TarError, entries
+from targets.runtime.device_limits import PATH_BYTES
 
 NAMES = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=60
@@ -84,7 +85,7 @@ def test_a_pax_header_holds_one_path_and_nothing_else(record: bytes) -> None:
     raw = header(b"x", len(record)) + record.ljust(BLOCK, b"\0") + header(b"0", 0) + bytes(2 * BLOCK)
     with pytest.raises(TarError):
         list(entries(io.BytesIO(raw)))
-    assert len(record) < MAX_PAX
+    assert len(record) < PATH_BYTES
 
 
 def test_numbers_are_octal_digits_and_nothing_else() -> None:

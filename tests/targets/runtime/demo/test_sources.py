@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from targets.runtime.demo.sources import pipe
 from targets.runtime.demo.sources.find import find_source
 from targets.runtime.demo.sources.source import Ended, SourceError
+from targets.runtime.device_limits import JPEG_BYTES
 
 
 def picture(level: int) -> NDArray[np.uint8]:
@@ -111,7 +112,7 @@ def test_pictures_are_found_however_the_stream_is_cut(sizes: list[int]) -> None:
 
 
 def test_what_never_ends_is_not_kept() -> None:
-    *parts, waiting = pipe.split_pictures(bytes(pipe.MAX_JPEG + 1))
+    *parts, waiting = pipe.split_pictures(bytes(JPEG_BYTES + 1))
     assert len(parts) == 1
     assert waiting == b""
 

@@ -1,5 +1,7 @@
 """The static program reads a PNG as OpenCV does, or refuses it: never another picture."""
 
+import os
+import struct
 import subprocess
 import zlib
 from collections.abc import Sequence
@@ -10,8 +12,19 @@ import numpy as np
 import pytest
 
 from targets.runtime.preprocess import ImageError, decode
-from targets.tvm.link import NATIVE, STATIC, run_zig
-from tests.targets.runtime.native.png_files import DEPTHS, GRAY, PALETTE, RGB, Kind, chunk, exif, png
+from targets.runtime.zig import run_zig
+from targets.tvm.link import NATIVE, STATIC
+from tests.targets.runtime.native.png_files import (
+    DEPTHS,
+    GRAY,
+    PALETTE,
+    RGB,
+    SIGNATURE,
+    Kind,
+    chunk,
+    exif,
+    png,
+)
 
 PARTS = [NATIVE / name for name in ("png.c", "png_pixels.c", "inflate.c")]
 
@@ -115,3 +128,37 @@ def test_of_two_orientations_the_first_counts(program: Path, tmp_path: Path) -> 
     turned = png(Kind(RGB, 8, orientation=6), 4, 7, rng)
     twice = changed(turned, b"IEND", chunk(b"eXIf", exif(1)) + chunk(b"IEND", b""))
     assert read(program, 3, [twice], tmp_path) == [by_opencv(twice, 3)]
+
+
+def sized(width: int, height: int, depth: int = 8, color: int = GRAY) -> bytes:
+    """A file that declares a size, with image data that unpacks to more than anybody has."""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    packed = zlib.compress(bytes(1 << 20))
+    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(4097, 4096), (16384, 16384), (1 << 31, 1), (65536, 65536)])
+def test_a_picture_too_large_is_refused_before_memory_is_taken_for_it(
+    program: Path, tmp_path: Path, width: int, height: int
+) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(sized(width, height))
+    shell = f"ulimit -v 65536; exec {program} 3 {path}"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "the picture's size is out of range\n"
+
+
+def test_what_is_no_plain_file_is_not_waited_for(program: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    places = [str(tmp_path / "pipe"), "/dev/zero", str(tmp_path)]
+    done = subprocess.run(
+        [str(program), "3", *places], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "the picture cannot be read\n" * 3
+
+
+def test_opencv_is_told_the_limit_too() -> None:
+    with pytest.raises(ImageError):
+        decode(sized(8193, 4096), 3)
+    with pytest.raises(ImageError):
+        decode(b"\x89PNG", 3)

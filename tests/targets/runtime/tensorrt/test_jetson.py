@@ -3,17 +3,11 @@ from pathlib import Path
 import pytest
 
 from targets.runtime.tensorrt import jetson
-from tests.targets.tensorrt.jetpacks import RECORDINGS
+from targets.runtime.tensorrt.cuda import Cuda, CudaError
+from targets.runtime.tensorrt.device_engines import check
+from targets.runtime.tensorrt.engine import EngineProblem
 
 NANO = "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"
-
-
-@pytest.fixture
-def device(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine that answers as a recorded Jetson does."""
-    RECORDINGS[getattr(request, "param", "6.2")].write(tmp_path)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -46,39 +40,28 @@ def test_a_machine_without_any_says_so(tmp_path: Path) -> None:
     assert str(jetson.read_facts(tmp_path)).startswith("no NVIDIA GPU (not a Jetson), ")
 
 
-def clocks(device: Path) -> list[str]:
-    return (device / "clocks.log").read_text().splitlines()
+def test_a_container_without_release_file_is_a_jetson_by_its_device_tree(device: Path) -> None:
+    (device / "etc/nv_tegra_release").unlink()
+    (device / "proc/device-tree/compatible").write_bytes(b"nvidia,p3768-0000+p3767-0005\0nvidia,tegra234\0")
+    (device / "bin/dpkg-query").write_text(
+        '#!/bin/sh\n[ "$4" = nvidia-l4t-core ] && printf 36.4.3-20250107174145\n'
+    )
+    facts = jetson.read_facts(device)
+    assert (facts.is_jetson, facts.tegra, facts.l4t, facts.module) == (True, "tegra234", "36.4.3", NANO)
+    (device / "proc/device-tree/model").unlink()
+    (device / "bin/dpkg-query").unlink()
+    assert str(jetson.read_facts(device)).startswith("Jetson (tegra234), ")
 
 
-def test_clocks_are_locked_and_given_back(device: Path) -> None:
-    memory = device / "saved"
-    with jetson.locked_clocks(memory, lambda _: None) as locked:
-        assert locked
-        assert memory.exists()
-    assert clocks(device) == [f"--store {memory}", "", f"--restore {memory}"]
-    assert not memory.exists()
+def test_why_no_gpu_answers_is_in_cuda_s_words(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_device() -> None:
+        raise CudaError("cudaGetDeviceCount failed: no CUDA-capable device is detected (100).")
 
-
-def test_clocks_are_given_back_after_a_failure(device: Path) -> None:
-    memory = device / "saved"
-    with pytest.raises(KeyboardInterrupt), jetson.locked_clocks(memory, lambda _: None):
-        raise KeyboardInterrupt
-    assert clocks(device)[-1] == f"--restore {memory}"
-
-
-def test_clocks_that_a_killed_run_left_locked_are_restored_first(device: Path) -> None:
-    memory = device / "saved"
-    said: list[str] = []
-    memory.touch()
-    with jetson.locked_clocks(memory, said.append):
-        pass
-    assert clocks(device)[:2] == [f"--restore {memory}", f"--store {memory}"]
-    assert said == ["restoring the clocks that an interrupted run left locked"]
-
-
-def test_clocks_that_cannot_be_locked_are_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    said: list[str] = []
-    with jetson.locked_clocks(tmp_path / "saved", said.append) as locked:
-        assert not locked
-    assert said == ["clocks are not locked: that needs root and jetson_clocks"]
+    monkeypatch.setattr(Cuda, "load", no_device)
+    monkeypatch.setattr(jetson, "explanation", lambda _: "ann may not open /dev/nvmap")
+    facts = jetson.read_facts(device)
+    words = "cudaGetDeviceCount failed: no CUDA-capable device is detected (100)"
+    assert facts.gpu_problem == f"{words}. ann may not open /dev/nvmap"
+    with pytest.raises(EngineProblem) as error:
+        check(facts)
+    assert str(error.value) == f"no NVIDIA GPU answers here: {facts.gpu_problem}"

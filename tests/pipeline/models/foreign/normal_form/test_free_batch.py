@@ -47,7 +47,26 @@ def expanded(batch: int) -> onnx.ModelProto:
     return graph(nodes, {"shape": np.array([batch, 6, 8, 8])}, shape=[batch, 6, 8, 8])
 
 
+def with_constants(batch: int) -> onnx.ModelProto:
+    """A constant that was repeated for every image."""
+    rows = np.repeat(floats(1, 6, 1, 8), batch, 0)
+    nodes = [helper.make_node("Mul", ["x", "factor"], ["a"]), helper.make_node("Flatten", ["a"], ["y"])]
+    return graph(nodes, {"factor": rows}, shape=[batch, 6, 8, 8])
+
+
+def with_expanded_bias(batch: int) -> onnx.ModelProto:
+    """A bias made of one number, as torch's present exporter writes it when it does not optimise."""
+    nodes = [
+        helper.make_node("Expand", ["number", "channels"], ["bias"]),
+        helper.make_node("Conv", ["x", "weight", "bias"], ["y"]),
+    ]
+    given = {"number": np.float32(0.5), "channels": np.array([4]), "weight": floats(4, 6, 3, 3)}
+    return graph(nodes, {k: np.asarray(v) for k, v in given.items()}, shape=[batch, 6, 8, 8])
+
+
 MODELS = {
+    "a bias that is expanded": with_expanded_bias,
+    "a constant for every image": with_constants,
     "channels shuffled": shuffle,
     "images and channels merged": merged,
     "enlarged twice": lambda batch: resized(batch, 16),

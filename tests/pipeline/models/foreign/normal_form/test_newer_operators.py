@@ -25,9 +25,24 @@ def ints(*values: int) -> NDArray[np.int64]:
     return np.array(values, np.int64)
 
 
+GRID = np.tanh(floats(2, 4, 5, 2))
 SAME: dict[str, tuple[int, Sequence[onnx.NodeProto], Weights]] = {
     "a mean whose axes are an input": (18, [node("ReduceMean", "axes")], {"axes": ints(2, 3)}),
     "a mean of negative axes": (18, [node("ReduceMean", "axes", keepdims=0)], {"axes": ints(-1, -2)}),
+    "a mean whose axes follow from constants": (
+        18,
+        [
+            helper.make_node("Cast", ["numbers"], ["whole"], to=onnx.TensorProto.INT64),
+            helper.make_node("Reshape", ["whole", "all"], ["axes"]),
+            helper.make_node("ReduceMean", ["x", "axes"], ["mean"]),
+            helper.make_node("Sub", ["x", "mean"], ["y"]),
+        ],
+        {"numbers": np.array([[2, 3]], np.int32), "all": ints(-1)},
+    ),
+    **{
+        f"samples of a grid, {mode}": (20, [node("GridSample", "grid", mode=mode)], {"grid": 0.8 * GRID})
+        for mode in ("linear", "cubic", "nearest")
+    },
     "a mean of everything": (18, [node("ReduceMean")], {}),
     "no axes, and nothing to be done": (18, [node("ReduceMax", noop_with_empty_axes=1)], {}),
     "a largest value": (20, [node("ReduceMax", "axes")], {"axes": ints(1)}),
@@ -113,8 +128,17 @@ def test_it_means_what_it_meant(name: str, tmp_path: Path) -> None:
             "antialias = 1",
         ),
         (18, [node("Col2Im", "size", "size")], {"size": ints(2, 2)}, "Col2Im 'y' is newer than opset 17"),
+        (
+            20,
+            [
+                helper.make_node("AffineGrid", ["turns", "size"], ["grid"]),
+                node("GridSample", "grid"),
+            ],
+            {"turns": floats(2, 2, 3), "size": ints(2, 3, 8, 8)},
+            "AffineGrid 'grid' is newer than opset 17",
+        ),
     ],
-    ids=["dilations", "computed axes", "antialias", "new"],
+    ids=["dilations", "computed axes", "antialias", "new", "defined by branches"],
 )
 def test_what_opset_17_has_no_words_for_is_refused_by_name(
     opset: int, nodes: Sequence[onnx.NodeProto], weights: Weights, told: str, tmp_path: Path

@@ -1,0 +1,19 @@
+"""What a device reads at most from files that others made.
+
+The C programs have theirs in native/limits.h. docs/reliability.md has all of them as a table.
+"""
+
+BUNDLE_FILES = 1000
+"""Files of a bundle."""
+BUNDLE_FILE_BYTES = 1 << 30
+"""Of one file of a bundle, unpacked."""
+BUNDLE_BYTES = 4 << 30
+"""Of all files of a bundle, unpacked."""
+TEXT_BYTES = 2 << 20
+"""Of a manifest or a signature, which take about twenty times their size in memory."""
+PATH_BYTES = 4096
+"""Of the path of a file in a bundle."""
+PIXELS = 1 << 25
+"""Of a picture, before it is decoded: a tiny file can declare one that fills the memory."""
+JPEG_BYTES = 32 << 20
+"""Of a picture from a camera's program."""

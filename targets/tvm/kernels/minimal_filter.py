@@ -1,0 +1,164 @@
+"""Winograd's minimal filters F(m, 3) in integers: m neighbouring results of three taps from m + 2 products.
+
+Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", sections 4.1 and 4.3, with rows of
+the weights' transform multiplied by what makes them integers: results come out `scale` times too large.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import tirx
+
+from targets.tvm.kernels.emitter import Emitter, Expr, splat
+
+TAPS = 3
+
+Matrix = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class MinimalFilter:
+    """y = results ((weights g) * (inputs d)) is `scale` times the convolution of d with g."""
+
+    scale: int
+    weights: Matrix
+    inputs: Matrix
+    results: Matrix
+
+    @property
+    def outputs(self) -> int:
+        """Results of a tile: m."""
+        return len(self.results)
+
+    @property
+    def points(self) -> int:
+        """Products of a tile, and numbers that it reads: m + 2."""
+        return len(self.inputs)
+
+
+TWO = MinimalFilter(
+    scale=2,
+    weights=((2, 0, 0), (1, 1, 1), (1, -1, 1), (0, 0, 2)),
+    inputs=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
+    results=((1, 1, 1, 0), (0, 1, -1, -1)),
+)
+"""F(2, 3), from the points 0, 1, -1 and infinity."""
+
+FOUR = MinimalFilter(
+    scale=24,
+    weights=((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 12)),
+    inputs=(
+        (4, 0, -5, 0, 1, 0),
+        (0, -4, -4, 1, 1, 0),
+        (0, 4, -4, -1, 1, 0),
+        (0, -2, -1, 2, 1, 0),
+        (0, 2, -1, -2, 1, 0),
+        (0, 4, 0, -5, 0, 1),
+    ),
+    results=((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 2)),
+)
+"""F(4, 3), from the points 0, 1, -1, 2, -2 and infinity. With 12 instead of 24 weights stay in int16."""
+
+
+@dataclass(frozen=True)
+class TileFilter:
+    """One filter for the rows of a tile and one for its columns: a two-dimensional one, nested."""
+
+    rows: MinimalFilter
+    columns: MinimalFilter
+
+    @property
+    def points(self) -> int:
+        """Products of a tile."""
+        return self.rows.points * self.columns.points
+
+    @property
+    def scale(self) -> int:
+        """How many times too large results are."""
+        return self.rows.scale * self.columns.scale
+
+    @property
+    def power(self) -> int:
+        """The power of two in `scale`: it stays in the sums, and is taken out of the multipliers."""
+        return self.scale & -self.scale
+
+    @property
+    def inverse(self) -> int:
+        """What undoes the rest of `scale` modulo 2**32."""
+        return pow(self.scale // self.power, -1, 1 << 32)
+
+    def tiles(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tiles that cover a map of results."""
+        return -(-height // self.rows.outputs), -(-width // self.columns.outputs)
+
+
+def transform(
+    k: Emitter, rows: Matrix, columns: Matrix, load: Callable[[int, int], Expr]
+) -> list[list[Expr]]:
+    """Emit rows X columns^T, of vectors that `load` reads by row and column of X."""
+    height, width = len(rows[0]), len(columns[0])
+    half = [combine(k, rows, [load(i, j) for i in range(height)]) for j in range(width)]
+    return [combine(k, columns, [half[j][i] for j in range(width)]) for i in range(len(rows))]
+
+
+def combine(k: Emitter, matrix: Matrix, values: Sequence[Expr]) -> list[Expr]:
+    """Emit matrix times vectors. What two rows, or two columns, have in common is computed once."""
+    weights = [list(row) for row in matrix]
+    terms = list(values)
+    for j in _paired([list(column) for column in zip(*matrix, strict=True)]):
+        terms[j], terms[j + 1] = k.let(values[j] + values[j + 1]), k.let(values[j] - values[j + 1])
+        for row in weights:
+            same = row[j] == row[j + 1]
+            row[j], row[j + 1] = (row[j], 0) if same else (0, row[j])
+    found: list[Expr | None] = [None] * len(weights)
+    for i in _paired(weights):
+        first, second = weights[i], weights[i + 1]
+        even = _sum(k, [a if a == b else 0 for a, b in zip(first, second, strict=True)], terms)
+        odd = _sum(k, [a if a != b else 0 for a, b in zip(first, second, strict=True)], terms)
+        found[i], found[i + 1] = k.let(even + odd), k.let(even - odd)
+    return [
+        _sum(k, row, terms) if value is None else value for row, value in zip(weights, found, strict=True)
+    ]
+
+
+def _paired(rows: Sequence[Sequence[int]]) -> list[int]:
+    """First of two neighbouring rows that differ only in some signs, but not in all."""
+    found: list[int] = []
+    for i in range(len(rows) - 1):
+        a, b = rows[i], rows[i + 1]
+        equal = any(x == y != 0 for x, y in zip(a, b, strict=True))
+        opposite = any(x == -y != 0 for x, y in zip(a, b, strict=True))
+        if equal and opposite and list(map(abs, a)) == list(map(abs, b)) and i - 1 not in found:
+            found.append(i)
+    return found
+
+
+def _sum(k: Emitter, weights: Sequence[int], values: Sequence[Expr]) -> Expr:
+    """The sum of weights times values, what all weights have in common taken out."""
+    terms = sorted(((w, v) for w, v in zip(weights, values, strict=True) if w), key=lambda t: t[0] < 0)
+    common = gcd(*(w for w, _ in terms))
+    if terms[0][0] < 0:
+        common = -common
+    total: Expr | None = None
+    for weight, value in terms:
+        term = _times(value, abs(weight // common))
+        positive = weight // common > 0
+        total = term if total is None else total + term if positive else total - term
+    return k.let(_times(total, common))
+
+
+def _times(value: Expr, factor: int) -> Expr:
+    if factor == 1:
+        return value
+    dtype, lanes = str(value.ty).split("x")
+    return value * splat(tirx.const(factor, dtype), int(lanes))
+
+
+def transformed(matrix: Matrix, values: NDArray[Any]) -> NDArray[np.int64]:
+    """The same as `combine`, for arrays of integers."""
+    found: NDArray[np.int64] = np.tensordot(np.array(matrix), values.astype(np.int64), axes=1)
+    return found

@@ -1,0 +1,70 @@
+"""Transforms what a convolution reads, tile by tile, for Winograd's minimal filters."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tvm import tirx
+
+from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.minimal_filter import TileFilter, transform
+from targets.tvm.kernels.row_kernel import RowKernel
+from targets.tvm.kernels.strides import Strides
+
+_APART = 32
+"""Elements between the planes of two points, so that they are not at the same places of a cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WinogradInput(RowKernel):
+    """Writes int16 [point][tile][channel]; work items are the `height` rows of tiles of a map.
+
+    `reach`: rows and columns that the convolution reads, padding included. Tiles that go beyond it see its
+    last row or column there again: those results are not used.
+    """
+
+    tile: TileFilter
+    width: int
+    reach: tuple[int, int]
+    channels: int
+    x: Strides
+    written: ClassVar[str] = "transformed"
+
+    @property
+    def plane(self) -> int:
+        """Elements from one point to the next."""
+        return self.height * self.width * self.channels + _APART
+
+    @property
+    def size(self) -> int:
+        """Bytes that are written."""
+        return 2 * self.tile.points * self.plane
+
+    def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
+        """Generate the TIR."""
+        k = self.emitter()
+        words, lanes = k.view("y", "int16"), 2 * self.isa.lanes
+        with k.items() as row, k.loop(self.width) as column:
+            rows = self._places(k, row, 0)
+            columns = self._places(k, column, 1)
+            y = k.let((row * self.width + column) * self.channels)
+            with k.loop(self.channels // lanes) as vector:
+                channel = k.let(vector * lanes)
+
+                def load(i: int, j: int, channel: Expr = channel) -> Expr:
+                    stored = k.load(k.x, rows[i] + columns[j] + channel, lanes)
+                    return k.let(stored.astype(f"int16x{lanes}"))
+
+                found = transform(k, self.tile.rows.inputs, self.tile.columns.inputs, load)
+                for point, value in enumerate(value for values in found for value in values):
+                    k.store(words, y + channel + point * self.plane, value, lanes)
+        return k.function(name)
+
+    def _places(self, k: Emitter, tile: Expr, axis: int) -> list[Expr]:
+        """Bytes from the first row, or column, to each that a tile reads."""
+        one = (self.tile.rows, self.tile.columns)[axis]
+        stride, reach = (self.x.row, self.x.pixel)[axis], self.reach[axis]
+        tiles = (self.height, self.width)[axis]
+        first, last = tile * one.outputs, tirx.const(reach - 1, "int64")
+        inside = (tiles - 1) * one.outputs + one.points <= reach
+        places = [first + i for i in range(one.points)]
+        return [k.let((place if inside else tirx.min(place, last)) * stride) for place in places]

@@ -1,0 +1,134 @@
+"""Products of words: int16 activations of some places times int16 weights of 16 output channels.
+
+What `inner_step` does for bytes, for operands that are int16 already and sums modulo 2**32.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from tvm import tirx
+
+from targets.tvm.isa import DotInstruction, Isa
+from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
+
+BLOCK = 16
+"""Output channels that are computed together; stored channels are a multiple of it."""
+
+
+class WordProducts(Protocol):
+    """How an instruction set multiplies int16 and adds up uint32."""
+
+    @property
+    def lanes(self) -> int:
+        """Sums in a register."""
+        ...
+
+    @property
+    def granule(self) -> int:
+        """Input channels whose weights lie beside each other for each output channel."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """Input channels that `emit` takes at a time."""
+        ...
+
+    @property
+    def places(self) -> int:
+        """Places whose sums are in registers together."""
+        ...
+
+    @property
+    def cost(self) -> float:
+        """Instructions for each product, loads included."""
+        ...
+
+    @property
+    def cost_of_bytes(self) -> float:
+        """The same for products of bytes, as convolutions multiply otherwise."""
+        ...
+
+    def emit(self, k: Emitter, acc: Buffer, x: Buffer, at: Sequence[Expr], w: Buffer, weights: Expr) -> None:
+        """Add products of `step` channels: activations of each place from `at`, weights from `weights` on."""
+        ...
+
+
+@dataclass(frozen=True)
+class PairProducts:
+    """x86: vpmaddwd, two input channels a lane."""
+
+    lanes: int
+    granule: int = 2
+    step: int = 4
+
+    @property
+    def places(self) -> int:
+        """Two vectors of weights, one of activations and a product need registers too."""
+        return 6
+
+    @property
+    def cost(self) -> float:
+        """A multiplication and an addition for two products a lane, and a share of loads."""
+        return 1.2 / self.lanes
+
+    @property
+    def cost_of_bytes(self) -> float:
+        """They are words by then."""
+        return self.cost
+
+    def emit(self, k: Emitter, acc: Buffer, x: Buffer, at: Sequence[Expr], w: Buffer, weights: Expr) -> None:
+        """Load weights once, then go over the places."""
+        vectors, words = BLOCK // self.lanes, 2 * self.lanes
+        for pair in range(self.step // 2):
+            first = weights + pair * 2 * BLOCK
+            loaded = [k.let(k.load(w, first + n * words, words)) for n in range(vectors)]
+            for place, begin in enumerate(at):
+                both = tirx.reinterpret("int32", k.load(x, begin + 2 * pair, 2))
+                activation = k.let(tirx.reinterpret(f"int16x{words}", splat(both, self.lanes)))
+                for n in range(vectors):
+                    index = place * vectors + n
+                    product = k.call(f"int32x{self.lanes}", "llvm.x86.avx2.pmadd.wd", activation, loaded[n])
+                    k.store(
+                        acc, index, k.load(acc, index) + tirx.reinterpret(f"uint32x{self.lanes}", product)
+                    )
+
+
+@dataclass(frozen=True)
+class LaneProducts:
+    """ARM: smlal, with the activation from one lane of a register of eight."""
+
+    lanes: int = 4
+    granule: int = 1
+    step: int = 8
+    places: int = 5
+    """Their sums take 20 registers, their activations 5, weights 2, and LLVM moves some ahead."""
+    cost: float = 0.28
+    cost_of_bytes: float = 0.2
+    """Three instructions for 16."""
+
+    def emit(self, k: Emitter, acc: Buffer, x: Buffer, at: Sequence[Expr], w: Buffer, weights: Expr) -> None:
+        """Load eight channels of each place, then go over them."""
+        loaded = [k.let(k.load(x, begin, self.step)) for begin in at]
+        for channel in range(self.step):
+            eights = [k.let(k.load(w, weights + (channel * BLOCK + n * 8), 8)) for n in range(BLOCK // 8)]
+            fours = [part("int16x4", eight) for eight in eights for part in (tirx.vectorlow, tirx.vectorhigh)]
+            for place, activations in enumerate(loaded):
+                one = splat(tirx.Shuffle([activations], [channel]), 4)
+                for n, four in enumerate(fours):
+                    index = place * len(fours) + n
+                    product = k.call("int32x4", "llvm.aarch64.neon.smull.v4i32", four, one)
+                    k.store(acc, index, k.load(acc, index) + tirx.reinterpret("uint32x4", product))
+
+
+def word_products(isa: Isa) -> WordProducts | None:
+    """How an instruction set does it; None where products of bytes are faster."""
+    match isa.dot:
+        case DotInstruction.VPMADDWD:
+            return PairProducts(isa.lanes)
+        case DotInstruction.SMULL:
+            return LaneProducts()
+        case DotInstruction.VPDPBUSD | DotInstruction.SDOT | DotInstruction.SMMLA:
+            return None
+        case _:
+            assert_never(isa.dot)

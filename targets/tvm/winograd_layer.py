@@ -1,0 +1,133 @@
+"""Which convolutions are computed by Winograd's minimal filters: where that is exact, proved here, and pays.
+
+Everything is an integer. Transformed activations and weights have to fit int16; sums are right modulo 2**32.
+In the end they are `TileFilter.power` times the convolution: that has to fit int32 for every input.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
+from targets.tvm.isa import Isa
+from targets.tvm.kernels.inner_step import pack
+from targets.tvm.kernels.minimal_filter import FOUR, TAPS, TWO, Matrix, TileFilter
+from targets.tvm.kernels.winograd import WinogradKernel
+from targets.tvm.kernels.winograd_input import WinogradInput
+from targets.tvm.kernels.word_products import BLOCK, WordProducts, word_products
+from targets.tvm.layout import CHANNEL_ALIGNMENT, Layout, stored_channels
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.sliding_window import SlidingWindow
+
+TILES = tuple(TileFilter(rows, columns) for rows, columns in product((FOUR, TWO), repeat=2))
+_INT16, _INT32 = 1 << 15, 1 << 31
+_SMALLEST = 2.0**-126
+"""The smallest float32 of full precision."""
+_MOST_INPUTS = 512
+"""For more input channels, transformed weights could need more of the stack than a thread has."""
+_WORTH = 0.95
+"""Estimates are not better than that."""
+_TRANSFORM = 7.0
+"""Instructions for each point of a transform of vectors."""
+
+
+@dataclass(frozen=True)
+class WinogradLayer:
+    """How such a convolution is computed."""
+
+    tile: TileFilter
+    before: WinogradInput
+
+
+def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
+    """Decide it; None where it is better, or has to be, multiplied as it is."""
+    products = word_products(isa)
+    plain = SlidingWindow((TAPS, TAPS), pad=op.window.pad)
+    if products is None or op.window != plain or op.groups > 1 or op.real:
+        return None
+    if x.channels % CHANNEL_ALIGNMENT or x.channels > _MOST_INPUTS:
+        return None
+    costs = {tile: winograd_cost(op, tile, products) for tile in TILES if is_exact(op, tile, isa)}
+    if not costs or min(costs.values()) > _WORTH * direct_cost(op, products):
+        return None
+    tile = min(costs, key=lambda tile: costs[tile])
+    rows, columns = tile.tiles(op.output.height, op.output.width)
+    reach = op.window.reach(op.output.height, op.output.width)
+    before = WinogradInput(
+        isa=isa, tile=tile, height=rows, width=columns, reach=reach, channels=x.channels, x=x.strides
+    )
+    return WinogradLayer(tile, before)
+
+
+def is_exact(op: Conv, tile: TileFilter, isa: Isa) -> bool:
+    """Whether all that is computed fits, whatever the input."""
+    low, high = (-128, 127) if isa.signed else (0, 255)
+    kernel = _nested(tile.rows.weights, tile.columns.weights)
+    weights = op.weight.reshape(-1, TAPS * TAPS).astype(np.int64) @ kernel.T
+    inputs = _extremes(_nested(tile.rows.inputs, tile.columns.inputs), low, high)
+    words = (int(weights.min()), int(weights.max()), *inputs)
+    multiplier = op.multiplier[op.multiplier != 0]
+    return (
+        all(-_INT16 <= word < _INT16 for word in words)
+        and _largest_sum(op) * tile.power < _INT32
+        and bool((multiplier >= _SMALLEST * tile.power).all())
+    )
+
+
+def _nested(rows: Matrix, columns: Matrix) -> NDArray[np.int64]:
+    """The transform of a tile as one matrix: the Kronecker product."""
+    return np.kron(np.array(rows), np.array(columns)).astype(np.int64)
+
+
+def _extremes(matrix: NDArray[np.int64], low: int, high: int) -> tuple[int, int]:
+    """The smallest and the largest number that a transform makes of numbers between `low` and `high`."""
+    up, down = np.maximum(matrix, 0).sum(axis=1), np.minimum(matrix, 0).sum(axis=1)
+    return int((up * low + down * high).min()), int((up * high + down * low).max())
+
+
+def _largest_sum(op: Conv) -> int:
+    """The largest absolute value that sum((x - zx) w) + bias can have, of all channels."""
+    zeros = np.broadcast_to(np.array(op.input.zero_point, np.int64), op.input.channels)
+    weight, bias = op.weight.astype(np.int64), op.bias.astype(np.int64)
+    up = np.maximum(weight, 0).sum(axis=(2, 3))
+    down = np.minimum(weight, 0).sum(axis=(2, 3))
+    highest = up @ (255 - zeros) - down @ zeros + bias
+    lowest = down @ (255 - zeros) - up @ zeros + bias
+    return int(max(highest.max(), -lowest.min()))
+
+
+def direct_cost(op: Conv, products: WordProducts) -> float:
+    """Estimated instructions of the convolution as it is, but for what both have in common."""
+    macs = op.output.height * op.output.width * TAPS * TAPS * op.input.channels * op.output.channels
+    return macs * products.cost_of_bytes
+
+
+def winograd_cost(op: Conv, tile: TileFilter, products: WordProducts) -> float:
+    """Estimated instructions by minimal filters: products, and what transforms load, add and store."""
+    rows, columns = tile.tiles(op.output.height, op.output.width)
+    inputs, outputs = op.input.channels, stored_channels(op.output.channels)
+    macs = rows * columns * inputs * outputs
+    read = rows * columns * inputs / (2 * products.lanes)
+    written = rows * columns * outputs / products.lanes
+    weights = inputs * outputs / (2 * products.lanes)
+    return tile.points * (macs * products.cost + _TRANSFORM * (read + written + weights))
+
+
+def pack_winograd(op: Conv, kernel: WinogradKernel) -> PackedConv:
+    """Weights [block][slice][tap][input channels][output and input channel].
+
+    Biases and multipliers know by which power of two sums are too large.
+    """
+    count, inputs = op.weight.shape[:2]
+    taps = np.zeros((kernel.channels, TAPS * TAPS, kernel.inputs), np.int8)
+    taps[:count, :, :inputs] = op.weight.transpose(0, 2, 3, 1).reshape(count, TAPS * TAPS, inputs)
+    slices = taps.reshape(kernel.channels, TAPS * TAPS, -1, kernel.slice).transpose(0, 2, 1, 3)
+    runs = slices.reshape(kernel.channels, -1, kernel.slice)
+    power = kernel.tile.power
+    return PackedConv(
+        pack(runs, BLOCK, kernel.granule),
+        stored_bias(op, kernel.channels, kernel.isa) * power,
+        stored_multiplier(op, kernel.channels) / np.float32(power),
+    )

@@ -1,0 +1,81 @@
+"""What files hold reaches a terminal as text: no name in them gives it a command."""
+
+import ast
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.console import say, say_json
+from pipeline.cli.printable_console import PrintableConsole
+from pipeline.report.model.build_report import Report
+from pipeline.report.terminal import render_terminal
+from targets.runtime.printable import printable
+from tests.conftest import ROOT
+from tests.pipeline.report.samples import pixel_report, report
+
+OWNED = "\x1b]0;owned\x07\x1b[2J\x9b31m"
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def fields(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The paths of all texts."""
+    if isinstance(value, dict):
+        return [found for name, one in value.items() for found in fields(one, (*path, name))]
+    if isinstance(value, list):
+        return [found for n, one in enumerate(value) for found in fields(one, (*path, n))]
+    return [path] if isinstance(value, str) else []
+
+
+def with_attack(whole: str, path: tuple[str | int, ...]) -> str:
+    found = json.loads(whole)
+    place = found
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] += OWNED
+    return json.dumps(found)
+
+
+def shown(found: Report) -> str:
+    output = io.StringIO()
+    render_terminal(found, PrintableConsole(file=output, width=80))
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("whole", [report(), pixel_report()], ids=["classes", "pixels"])
+def test_no_field_of_a_report_is_a_command_to_the_terminal(whole: Report) -> None:
+    text = whole.to_json()
+    tried = 0
+    for path in {
+        tuple(0 if isinstance(step, int) else step for step in one) for one in fields(json.loads(text))
+    }:
+        try:
+            found = Report.parse(with_attack(text, path).encode(), "report.json")
+        except Exception:  # noqa: S112 - a field that takes no other word cannot carry an attack
+            continue
+        tried += 1
+        assert not CONTROL.search(shown(found)), path
+    assert tried > 20
+
+
+def test_what_is_said_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"{OWNED}\tone\ntwo")
+    assert capsys.readouterr().out == "\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\tone\ntwo\n"
+    say_json(json.dumps({"name": OWNED}, ensure_ascii=False))
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"name": OWNED}
+    assert not CONTROL.search(out)
+    assert printable("ünï ✓\r") == "ünï ✓\\x0d"
+
+
+def calls(path: Path) -> set[str]:
+    found = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return {ast.unparse(name) for name in found}
+
+
+def test_the_command_line_prints_through_these_functions_alone() -> None:
+    for path in (ROOT / "pipeline").rglob("*.py"):
+        if path.name not in ("console.py", "printable_console.py"):
+            assert not calls(path) & {"typer.echo", "click.echo", "print", "Console", "typer.secho"}, path

@@ -1,0 +1,144 @@
+"""What messages about folders of pictures and about settings advise."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import BuildConfig, load_config
+from pipeline.data.numbered_classes import ClassOrder, in_order
+from pipeline.data.open import open_dataset
+from pipeline.data.split import Role
+from tests.pipeline.advice.followed import check_advice
+from tests.pipeline.data.pictures import class_folders, png, random_pixels, write_folder, write_pack
+
+ROLES: tuple[Role, ...] = ("evaluation", "calibration", "train")
+LABELS = "path,split,label,label_name\n"
+
+
+def evaluated(folder: Path) -> int:
+    found = open_dataset(folder)
+    return sum(len(found.split(role)) for role in ROLES)
+
+
+def moved(folder: Path, before: str, after: str) -> None:
+    (folder / after).parent.mkdir(parents=True, exist_ok=True)
+    (folder / before).rename(folder / after)
+
+
+def of_two_spellings(folder: Path) -> Callable[[], object]:
+    moved(folder, "train/ash", "train/Ash")
+    return lambda: moved(folder, "train/Ash", "train/ash")
+
+
+def without_evaluation(folder: Path) -> Callable[[], object]:
+    moved(folder, "test", "somewhere")
+    return lambda: moved(folder, "somewhere", "evaluation")
+
+
+def without_calibration(folder: Path) -> Callable[[], object]:
+    moved(folder, "train", "somewhere")
+    return lambda: moved(folder, "somewhere", "train")
+
+
+def in_both(folder: Path) -> Callable[[], object]:
+    same = folder / "train" / "ash" / "same.png"
+    same.write_bytes((folder / "test" / "ash" / "000.png").read_bytes())
+    return same.unlink
+
+
+def with_a_misspelled_split(folder: Path) -> Callable[[], object]:
+    names = [(path.relative_to(folder).as_posix(), path) for path in sorted(folder.rglob("*.png"))]
+    rows = [f"{name},{name.split('/')[0]},{int('birch' in name)},{path.parent.name}" for name, path in names]
+    table = folder / "labels.csv"
+    table.write_text(LABELS + "\n".join(rows).replace(",test,", ",tset,") + "\n")
+    return lambda: table.write_text(LABELS + "\n".join(rows) + "\n")
+
+
+def with_files_that_are_not_there(folder: Path) -> Callable[[], object]:
+    with_a_misspelled_split(folder)()
+    moved(folder, "test/ash", "ash")
+    return lambda: moved(folder, "ash", "test/ash")
+
+
+def with_an_empty_line(folder: Path) -> Callable[[], object]:
+    for split in ("train", "test"):
+        files = [path.read_bytes() for path in sorted((folder / split).rglob("*.png"))]
+        write_pack(folder / f"{split}_jpeg.npz", files, [n % 2 for n in range(len(files))])
+        shutil.rmtree(folder / split)
+    names = folder / "classes.txt"
+    names.write_text("ash\n\nbirch\n")
+    return lambda: names.write_text("ash\nbirch\n")
+
+
+def without_names(folder: Path) -> Callable[[], object]:
+    with_an_empty_line(folder)
+    names = folder / "classes.txt"
+    names.unlink()
+    return lambda: names.write_text("ash\nbirch\n")
+
+
+def of_too_many_values(folder: Path) -> Callable[[], object]:
+    with_a_misspelled_split(folder)()
+    table = folder / "labels.csv"
+    good = table.read_text()
+    table.write_text(good.replace(",birch", ",birch, silver"))
+    return lambda: table.write_text(good.replace(",birch", ',"birch, silver"'))
+
+
+FOLDERS = {
+    "Write one name per line": with_an_empty_line,
+    "Write the class names there": without_names,
+    "Quote commas": of_too_many_values,
+    "Give the folders of one class one name": of_two_spellings,
+    "Add a split named evaluation": without_evaluation,
+    "Add a split named train": without_calibration,
+    "Remove them from one of the two": in_both,
+    "Did you mean 'test'": with_a_misspelled_split,
+    "names files that do not exist": with_files_that_are_not_there,
+}
+
+
+@pytest.mark.parametrize("words", FOLDERS)
+def test_what_is_said_of_folders_helps(words: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", class_folders(train=12, test=6))
+    heed = FOLDERS[words](folder)
+    check_advice(words, lambda: evaluated(folder), heed)
+
+
+@pytest.mark.parametrize("order", ["numbers", "text"])
+def test_saying_the_order_of_numbers_helps(order: ClassOrder, tmp_path: Path) -> None:
+    names = [f"{split}/{name}/{i}.png" for split in ("train", "test") for i, name in enumerate(("2", "10"))]
+    pictures = map(png, random_pixels(len(names)))
+    folder = write_folder(tmp_path / "data", dict(zip(names, pictures, strict=True)))
+    said: list[ClassOrder | None] = [None]
+    check_advice(
+        'class_order = "numbers", or class_order = "text"',
+        lambda: in_order(open_dataset(folder), said[-1]),
+        lambda: said.append(order),
+    )
+
+
+def test_a_place_that_is_there_helps(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    check_advice(
+        "There is no data set",
+        lambda: evaluated(folder),
+        lambda: write_folder(folder, class_folders(train=12, test=6)),
+    )
+
+
+SETTINGS = {
+    "Did you mean 'target'": ("tarqet = 'host'", "target = 'host'"),
+    "Did you mean 'images'": ("[calibration]\nimagse = 8", "[calibration]\nimages = 8"),
+    "expected a table [calibration]": ("calibration = 8", "[calibration]\nimages = 8"),
+    "not valid TOML": ("target = host", "target = 'host'"),
+}
+
+
+@pytest.mark.parametrize("words", SETTINGS)
+def test_what_is_said_of_settings_helps(words: str, tmp_path: Path) -> None:
+    file, (before, after) = tmp_path / "edgec.toml", SETTINGS[words]
+    file.write_text(before)
+    check_advice(words, lambda: load_config(BuildConfig, file, {}), lambda: file.write_text(after))

@@ -1,0 +1,173 @@
+"""What messages about ONNX files advise: another line in the description, or another export."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from pipeline.models.foreign.description import read_foreign
+from pipeline.models.foreign.rewrite import adopt
+from pipeline.models.opset import OPSET
+from tests.pipeline.advice.followed import check_advice
+from tests.pipeline.models.foreign.normal_form.graphs import Shape, floats, graph, save
+
+WEIGHTS: dict[str, NDArray[Any]] = {
+    "w": floats(4, 3, 3, 3),
+    "ones": np.ones(4, np.float32),
+    "axes": np.array([0], np.int64),
+}
+CONV = helper.make_node("Conv", ["x", "w"], ["maps"])
+POOL = helper.make_node("GlobalAveragePool", ["maps"], ["pooled"])
+FOUR = "labels = ['a', 'b', 'c', 'd']"
+FLAT = helper.make_node("Flatten", ["pooled"], ["y"])
+
+
+def network(*ending: onnx.NodeProto, shape: Shape = ("N", 3, 8, 8), opset: int = OPSET) -> onnx.ModelProto:
+    """A convolution and pooling, and what stands behind it: `y` from `pooled`, if nothing else is said."""
+    return graph([CONV, POOL, *(ending or [FLAT])], WEIGHTS, shape=shape, opset=opset)
+
+
+def with_features(*, also: bool = True) -> onnx.ModelProto:
+    model = network()
+    if also:
+        model.graph.output.append(helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["N", 4, 1, 1]))
+    return model
+
+
+def channels_last() -> onnx.ModelProto:
+    turn = helper.make_node("Transpose", ["x"], ["planes"], perm=[0, 3, 1, 2])
+    convolve = helper.make_node("Conv", ["planes", "w"], ["maps"])
+    return graph([turn, convolve, POOL, FLAT], WEIGHTS, shape=("N", 9, 8, 3))
+
+
+def of_pixels() -> onnx.ModelProto:
+    return graph([CONV, helper.make_node("Relu", ["maps"], ["y"])], WEIGHTS)
+
+
+def normed(*, training: bool) -> onnx.ModelProto:
+    results = ["normed", "mean", "variance"] if training else ["normed"]
+    mode = int(training)
+    norm = helper.make_node("BatchNormalization", ["maps", *["ones"] * 4], results, training_mode=mode)
+    pool = helper.make_node("GlobalAveragePool", ["normed"], ["pooled"])
+    return graph([CONV, norm, pool, FLAT], WEIGHTS)
+
+
+def of_another_domain() -> onnx.ModelProto:
+    gelu = helper.make_node("Gelu", ["flat"], ["y"], domain="com.microsoft")
+    flat = helper.make_node("Flatten", ["pooled"], ["flat"])
+    return graph([CONV, POOL, flat, gelu], WEIGHTS, other_domains=["com.microsoft"])
+
+
+def in_doubles() -> onnx.ModelProto:
+    cast = helper.make_node("Cast", ["given"], ["x"], to=TensorProto.FLOAT)
+    nodes = [cast, CONV, POOL, FLAT]
+    return graph(nodes, WEIGHTS, element=TensorProto.DOUBLE, input_name="given")
+
+
+def behind(operator: str, **attributes: Any) -> onnx.ModelProto:  # noqa: ANN401 -- ONNX attributes
+    last = helper.make_node(operator, ["flat"], ["y"], **attributes)
+    return network(helper.make_node("Flatten", ["pooled"], ["flat"]), last)
+
+
+DESCRIBED = {
+    "of several outputs": (with_features(), "", "Name the one with the logits", "output = 'y'"),
+    "an output's name": (with_features(), "output = 'scores'", "output = 'y'", "output = 'y'"),
+    "an open size": (network(shape=("N", 3, "H", "W")), "", "Set size = [height, width]", "size = [8, 8]"),
+    "open channels": (
+        network(shape=("N", "C", 8, 8)),
+        "",
+        "Set layout = 'NHWC' or channels",
+        "channels = 3",
+    ),
+    "channels that are last": (channels_last(), "", "Set layout = 'NHWC'", "layout = 'NHWC'"),
+    "a size that is another": (
+        network(),
+        "size = [9, 9]",
+        "NCHW with height 9, width 9",
+        "size = [8, 8]",
+    ),
+    "classes of images": (network(), "task = 'segment'", 'leave task = "segment" out', ""),
+    "classes of pixels": (
+        of_pixels(),
+        "",
+        'say task = "segment"',
+        f"task = 'segment'\n{FOUR}",
+    ),
+    "means": (network(), "mean = [0.5, 0.5]", "Give one, or one per channel", "mean = [0.5, 0.5, 0.5]"),
+    "deviations": (network(), "std = [0.0]", "all values have to be positive", "std = [0.1]"),
+    "labels twice": (
+        network(),
+        "labels = ['a', 'b', 'c', 'a']",
+        "contain 'a' twice",
+        FOUR,
+    ),
+    "a key": (network(), "sise = [8, 8]", "Did you mean 'size'", "size = [8, 8]"),
+}
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_a_line_in_the_description_helps(name: str, tmp_path: Path) -> None:
+    model, before, words, after = DESCRIBED[name]
+    path = save(model, tmp_path)
+    description = path.with_suffix(".toml")
+    description.write_text(before)
+    check_advice(
+        words,
+        lambda: adopt(read_foreign(path), True, lambda _: None),
+        lambda: description.write_text(after),
+    )
+
+
+REQUIRED = "Export the network without what stands behind its scores"
+EXPORTED = {
+    "ArgMax": (behind("ArgMax", axis=1), REQUIRED, network()),
+    "Hardmax": (behind("Hardmax"), REQUIRED, network()),
+    "a cast": (behind("Cast", to=TensorProto.INT32), REQUIRED, network()),
+    "classes first": (
+        behind("Transpose"),
+        "so that its second dimension is the classes, and the first the images",
+        network(),
+    ),
+    "training": (normed(training=True), "Call model.eval() and export again", normed(training=False)),
+    "another domain": (of_another_domain(), "Export with standard operators only", network()),
+    "float64": (in_doubles(), "four dimensions in float32, float16 or uint8", network()),
+    "dilated pools": (
+        graph(
+            [
+                CONV,
+                helper.make_node("AveragePool", ["maps"], ["p"], kernel_shape=[2, 2], dilations=[2, 2]),
+                helper.make_node("GlobalAveragePool", ["p"], ["pooled"]),
+                FLAT,
+            ],
+            WEIGHTS,
+            opset=22,
+        ),
+        "Change that operator in the network",
+        network(opset=22),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_another_export_helps(name: str, tmp_path: Path) -> None:
+    model, words, other = EXPORTED[name]
+    path = save(model, tmp_path)
+    check_advice(
+        words, lambda: adopt(read_foreign(path), True, lambda _: None), lambda: save(other, tmp_path)
+    )
+
+
+def test_a_data_file_that_was_left_behind_helps(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(network(), path, save_as_external_data=True, location="net.data", size_threshold=0)
+    data = (tmp_path / "net.data").read_bytes()
+    (tmp_path / "net.data").unlink()
+    check_advice(
+        "Copy that file too",
+        lambda: adopt(read_foreign(path), True, lambda _: None),
+        lambda: (tmp_path / "net.data").write_bytes(data),
+    )

@@ -1,0 +1,237 @@
+"""Convolutions by Winograd's minimal filters: the same bits, and only where all that is computed fits."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from targets.tvm import winograd_layer
+from targets.tvm.integer_graph import Image, IntegerGraph
+from targets.tvm.isa import ISAS, Isa
+from targets.tvm.kernels.minimal_filter import FOUR, TWO, MinimalFilter, TileFilter
+from targets.tvm.kernels.winograd import WinogradKernel
+from targets.tvm.lower import lower
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.results_on_grids import Clip, Residual
+from targets.tvm.operators.sliding_window import SlidingWindow
+from targets.tvm.tensors import Tensor
+from targets.tvm.winograd_layer import TILES, is_exact
+from tests.targets.needs import native
+from tests.targets.tvm.bit_equality import check, emulated
+from tests.targets.tvm.networks import ZERO_POINTS
+
+INT32 = 1 << 31
+PAD = SlidingWindow((3, 3), pad=(1, 1))
+NUMBERS = st.integers(-1000, 1000)
+
+
+def size(tile: TileFilter) -> str:
+    return f"{tile.rows.outputs}x{tile.columns.outputs}"
+
+
+@pytest.mark.parametrize("one", [TWO, FOUR], ids=["F(2, 3)", "F(4, 3)"])
+@given(st.data())
+def test_a_minimal_filter_is_a_convolution(one: MinimalFilter, data: st.DataObject) -> None:
+    taps, inputs = (np.array(data.draw(st.tuples(*[NUMBERS] * n))) for n in (3, one.points))
+    products = (np.array(one.weights) @ taps) * (np.array(one.inputs) @ inputs)
+    expected = [inputs[i : i + 3] @ taps for i in range(one.outputs)]
+    assert (np.array(one.results) @ products == one.scale * np.array(expected)).all()
+
+
+@pytest.mark.parametrize("tile", TILES, ids=size)
+def test_what_is_not_a_power_of_two_can_be_undone(tile: TileFilter) -> None:
+    assert tile.scale % tile.power == 0
+    assert tile.scale // tile.power * tile.inverse % (1 << 32) == 1
+
+
+@pytest.mark.parametrize("tile", TILES, ids=size)
+def test_transforms_of_any_bytes_fit_16_bits(tile: TileFilter) -> None:
+    """Also every sum on the way: it has fewer terms."""
+    for rows, columns in (tile.rows.weights, tile.columns.weights), (tile.rows.inputs, tile.columns.inputs):
+        largest = max(sum(map(abs, row)) for row in rows) * max(sum(map(abs, row)) for row in columns)
+        assert largest * (128 if rows is tile.rows.weights else 255) < 1 << 15
+
+
+def convolution(x: Tensor, channels: int, window: SlidingWindow, random: np.random.Generator) -> Conv:
+    """Weights at both ends, sums that are spread over the bytes of the result."""
+    weight = random.choice(np.array([-127, -1, 0, 127], np.int8), (channels, x.channels, *window.kernel))
+    if random.integers(2):
+        weight[:] = random.choice([-127, 127])  # the largest sums there are
+    sides = zip((x.height, x.width), window.pad, window.kernel, window.stride, strict=True)
+    height, width = ((length + 2 * pad - kernel) // stride + 1 for length, pad, kernel, stride in sides)
+    gain = random.uniform(0.5, 2, channels) / (100 * weight[0].size ** 0.5)
+    bias = random.integers(-1000, 1000, channels).astype(np.int32)
+    output = Tensor(f"{x.name}'", height, width, channels, (int(random.choice([0, 3, 128, 255])),))
+    return Conv(f"of {x.name}", x, output, weight, bias, gain.astype(np.float32), window)
+
+
+def network(x: Tensor, convolutions: list[Conv], random: np.random.Generator) -> IntegerGraph:
+    """An image, x made of it by a 1 x 1, the convolutions, a classifier."""
+    image = Tensor("image", x.height, x.width, 3, (0, 100, 255))
+    first = replace(convolution(image, x.channels, SlidingWindow(), random), output=x)
+    last = convolutions[-1].output
+    side = SlidingWindow((last.height, last.width))
+    end = convolution(last, 7, side, random)
+    end = replace(end, output=Tensor("logits", 1, 1, 7, (0,)), real=True)
+    return IntegerGraph((Image(image), first, *convolutions, end), image, end.output)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> IntegerGraph:
+    """Two 3 x 3 behind each other, the second with a residual where it fits."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    height, width = draw(st.integers(2, 15)), draw(st.integers(2, 15))
+    x = Tensor("x", height, width, draw(st.integers(1, 70)), (draw(ZERO_POINTS),))
+    pads = st.tuples(st.integers(1, 2), st.integers(1, 2))
+    first = convolution(x, draw(st.integers(1, 50)), SlidingWindow((3, 3), pad=draw(pads)), random)
+    second = convolution(first.output, first.output.channels, PAD, random)
+    other = Residual(first.output, 0.7)
+    return network(x, [first, replace(second, residual=other, clip=Clip(30, 200))], random)
+
+
+def always(monkeypatch: pytest.MonkeyPatch, *tiles: TileFilter) -> None:
+    """Take one of these wherever it is exact."""
+    monkeypatch.setattr(winograd_layer, "TILES", tiles)
+    monkeypatch.setattr(winograd_layer, "winograd_cost", lambda *_: 0.0)
+
+
+def agree_on_random_networks(isa: Isa, count: int) -> None:
+    @settings(
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=count,
+    )
+    @given(networks())
+    def agree(graph: IntegerGraph) -> None:
+        assert len(filters(graph, isa)) == 2
+        check(graph, isa)
+
+    agree()
+
+
+def filters(graph: IntegerGraph, isa: Isa) -> list[WinogradKernel]:
+    return [step.kernel for step in lower(graph, isa).steps if isinstance(step.kernel, WinogradKernel)]
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tile", TILES, ids=size)
+def test_random_ones_on_this_machine(tile: TileFilter, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    always(monkeypatch, tile)
+    agree_on_random_networks(native("avx2"), count)
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tile", [TILES[0], TILES[-1]], ids=size)
+def test_random_ones_in_the_emulator(tile: TileFilter, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    always(monkeypatch, tile)
+    agree_on_random_networks(emulated("neon"), count)
+
+
+def one(side: int, channels: int, window: SlidingWindow = PAD) -> tuple[IntegerGraph, Conv]:
+    """A network with one convolution."""
+    random = np.random.default_rng(0)
+    x = Tensor("x", side, side, channels, (100,))
+    op = convolution(x, channels, window, random)
+    return network(x, [op], random), op
+
+
+@pytest.mark.parametrize(("side", "channels"), [(8, 128), (41, 32)])
+def test_weights_in_slices_and_tiles_in_groups(side: int, channels: int) -> None:
+    graph, _ = one(side, channels)
+    isa = native("avx2")
+    (kernel,) = filters(graph, isa)
+    assert (kernel.slice < kernel.inputs) is (channels == 128)
+    assert (kernel.together < kernel.tiles) is (side == 41)
+    check(graph, isa)
+
+
+def with_bias(op: Conv, largest: int, sign: int) -> Conv:
+    """The same with weights of one sign, so that the sum of an image of 255 is `largest` in one direction."""
+    weight = np.full_like(op.weight, 127 * sign)
+    reached = 127 * sign * (255 - op.input.zero) * weight[0].size
+    bias = np.full(len(weight), sign * largest - reached, np.int64)
+    gain = np.full(len(weight), 100 / largest, np.float32)
+    return replace(op, weight=weight, bias=bias.astype(np.int32), multiplier=gain)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("tile", TILES, ids=size)
+def test_the_proof_holds_up_to_the_last_sum_that_fits(tile: TileFilter, sign: int) -> None:
+    _, op = one(5, 16)
+    most = (INT32 - 1) // tile.power
+    for isa in (ISAS["avx2"], ISAS["neon"]):
+        assert is_exact(with_bias(op, most, sign), tile, isa)
+        assert not is_exact(with_bias(op, most + 1, sign), tile, isa)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("tile", [TILES[0], TILES[-1]], ids=size)
+def test_the_last_sum_that_fits_is_computed(
+    tile: TileFilter, sign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always(monkeypatch, tile)
+    graph, op = one(5, 16)
+    image, first, _, end = graph.operators
+    assert isinstance(first, Conv)
+    white = replace(first, weight=np.zeros_like(first.weight), bias=np.full_like(first.bias, 10**9))
+    extreme = with_bias(op, (INT32 - 1) // tile.power, sign)
+    extreme = replace(extreme, output=replace(op.output, zero_point=(128,)))
+    graph = IntegerGraph((image, white, extreme, end), graph.image, graph.logits)
+    assert len(filters(graph, native("avx2"))) == 1
+    check(graph, native("avx2"))
+
+
+def test_larger_sums_take_smaller_tiles_and_the_largest_none() -> None:
+    graph, op = one(12, 16)
+    image, first, _, end = graph.operators
+
+    def chosen(largest: int) -> list[TileFilter]:
+        extreme = with_bias(op, largest, 1)
+        changed = IntegerGraph((image, first, extreme, end), graph.image, graph.logits)
+        return [kernel.tile for kernel in filters(changed, ISAS["avx2"])]
+
+    assert chosen(1 << 24) == [TileFilter(FOUR, FOUR)]
+    assert chosen(1 << 28) == [TileFilter(TWO, TWO)]
+    assert chosen(1 << 30) == []
+
+
+def test_a_multiplier_that_would_lose_bits_is_kept() -> None:
+    _, op = one(12, 16)
+    (tile,) = (tile for tile in TILES if tile == TileFilter(FOUR, FOUR))
+    smallest = np.float32(2.0**-126)
+
+    def with_multiplier(value: "np.floating[Any]") -> Conv:
+        return replace(op, multiplier=np.where(np.arange(16) == 3, value, op.multiplier).astype(np.float32))
+
+    assert is_exact(with_multiplier(smallest * np.float32(tile.power)), tile, ISAS["avx2"])
+    assert not is_exact(with_multiplier(smallest), tile, ISAS["avx2"])
+    assert is_exact(with_multiplier(np.float32(0)), tile, ISAS["avx2"])
+
+
+@pytest.mark.parametrize("name", list(ISAS))
+def test_instruction_sets_that_multiply_four_bytes_a_lane_multiply_as_it_is(name: str) -> None:
+    assert bool(filters(one(12, 32)[0], ISAS[name])) is (name in {"avx2", "neon"})
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        SlidingWindow((3, 3), stride=(2, 2), pad=(1, 1)),
+        SlidingWindow((3, 3), stride=(1, 2), pad=(1, 1)),
+        SlidingWindow((5, 5), pad=(2, 2)),
+        SlidingWindow((3, 1)),
+        SlidingWindow(),
+    ],
+    ids=str,
+)
+def test_other_windows_are_multiplied_as_they_are(window: SlidingWindow) -> None:
+    assert not filters(one(12, 32, window)[0], ISAS["avx2"])
+
+
+def test_where_transforms_cost_more_than_they_save_nothing_is_transformed() -> None:
+    assert not filters(one(2, 32)[0], ISAS["avx2"])
