@@ -1,12 +1,13 @@
 """Running the float model over calibration images and collecting the ranges of the tensors to quantise."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.errors import ImagesError
+from calibration.correction import RangeChoice
+from calibration.errors import ImagesError, ModelError
 from calibration.known_ranges import known_ranges
 from calibration.observe import observe
 from calibration.observers import make_observer
@@ -15,6 +16,8 @@ from calibration.placement import place
 from calibration.prepare_float import check_prepared
 from calibration.ranges import Ranges, model_digest
 from calibration.recipe import QuantRecipe
+
+MANY = 1 << 31
 
 
 def collect(
@@ -25,18 +28,47 @@ def collect(
 ) -> Ranges:
     """Observe the float ONNX `model` on `batches`, each uint8 [n, H, W, C]; return the ranges `recipe` needs.
 
-    Streamed: each image is run once and forgotten. `on_batch` is called after each batch with its number of
-    images. Raises ModelError for a graph that cannot be quantised and ImagesError for no images, images that
-    do not fit the model's input, or values that are not finite.
+    Streamed: each image is run once and forgotten, but for the few that a RangeChoice holds. `on_batch` is
+    called after each batch with its number of images. Raises ModelError for a graph that cannot be quantised
+    and ImagesError for no images, images that do not fit the model's input, or values that are not finite.
     """
     graph = OnnxGraph.load(model)
     check_prepared(graph, recipe)
     observers = {
         name: make_observer(recipe.observer, recipe.scheme) for name in place(graph, recipe).observed
     }
-    images = observe(graph, observers, batches, on_batch)
+    held = _Held(max((one.images_read(MANY) for one in recipe.of_kind(RangeChoice)), default=0))
+    images = observe(graph, observers, held.passing(batches), on_batch)
     if images == 0:
         raise ImagesError("The calibration set is empty. Give at least one image; 512 are a good number.")
+    found, notes = {name: observer.range() for name, observer in observers.items()}, list[str]()
+    for one in recipe.of_kind(RangeChoice):
+        try:
+            found |= one.choose(graph, tuple(observers), recipe, held.batches, on_batch)
+        except ModelError as error:
+            notes.append(f"{one.word}: {error}")
     known = known_ranges(graph, recipe)
-    found = {name: known.get(name) or observer.range() for name, observer in observers.items()}
-    return Ranges(model_digest(model), recipe.name, images, found)
+    found |= {name: known[name] for name in known.keys() & found.keys()}
+    return Ranges(model_digest(model), recipe.name, images, found, tuple(notes))
+
+
+def images_observed(recipe: QuantRecipe, images: int) -> int:
+    """How many images `collect` reports to `on_batch`, given so many."""
+    more = [one.images_read(images) for one in recipe.of_kind(RangeChoice)]
+    return images + sum(more)
+
+
+class _Held:
+    """The first images that pass, as uint8."""
+
+    def __init__(self, count: int) -> None:
+        self.batches: list[NDArray[np.uint8]] = []
+        self._left = count
+
+    def passing(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        """Yield all batches and keep the first images."""
+        for batch in batches:
+            if self._left > 0:
+                self.batches.append(batch[: self._left].copy())
+                self._left -= len(self.batches[-1])
+            yield batch

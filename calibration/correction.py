@@ -3,6 +3,7 @@
 When it runs is the class it derives from. In the order in which they run:
 
     Preparation       rewrites the float model, which goes on to compute the same
+    RangeChoice       chooses ranges, once the observers have seen the images
     PixelReading      says how the first convolution reads the image
     WeightScaling     chooses the scales of a layer's weights
     WeightRounding    chooses the integers of a layer's weights
@@ -84,6 +85,27 @@ class Preparation(Correction):
     def known_ranges(self, graph: "OnnxGraph") -> "dict[str, Range]":  # noqa: ARG002 -- for those that have some
         """Return the ranges of tensors in the rewritten model that do not depend on the images."""
         return {}
+
+
+class RangeChoice(Correction):
+    """Chooses ranges in place of the observer's, given images that are held in memory."""
+
+    runs = "after ranges"
+
+    @abstractmethod
+    def choose(
+        self,
+        graph: "OnnxGraph",
+        tensors: tuple[str, ...],
+        recipe: RecipeBase,
+        images: ImageBatches,
+        on_batch: OnBatch,
+    ) -> "dict[str, Range]":
+        """Return the range of each of `tensors` that it has a better one for. Raises ModelError."""
+
+    @abstractmethod
+    def images_read(self, images: int) -> int:
+        """Return how many images are held and reported to `on_batch`, given so many."""
 
 
 class PixelReading(Correction):

@@ -54,7 +54,7 @@ def find_parameters(
     moments: dict[int, InputMoments] = {}
     if recipe.needs_moments:
         moments = collect_moments(graph, placement, grids, images, on_batch, recipe.needs_covariance)
-    layers, notes = {}, _unread_pixels(recipe, placement)
+    layers, notes = {}, [*ranges.left_out, *_unread_pixels(recipe, placement)]
     for index in placement.layers:
         layer = layer_weights(graph, index, placement.pixels)
         read = graph.nodes[index].input[0]

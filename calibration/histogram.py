@@ -1,7 +1,7 @@
 """A histogram that can be streamed and merged exactly, since its bin widths are powers of two."""
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +26,26 @@ class Histogram:
     high: float = 0.0
     zeros: int = 0
     width: float = 0.0
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2 * BINS, np.int64))
+    counts: NDArray[Any] = field(default_factory=lambda: np.zeros(2 * BINS, np.int64))
 
-    def update(self, values: NDArray[np.float32]) -> None:
-        """Count the values [n, ...] of n images; all are finite."""
+    def update(self, values: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> None:
+        """Count the values [n, ...] of n images; all are finite.
+
+        With `weights` of the same shape each counts as much as its weight; `counts` has to be float64 then.
+        """
         self.low = min(self.low, float(values.min(initial=0)))
         self.high = max(self.high, float(values.max(initial=0)))
         flat = values.reshape(len(values), -1)
-        sample = flat[:, :: (flat.shape[1] - 1) // VALUES_AN_IMAGE * 2 + 1].ravel()
+        every = (flat.shape[1] - 1) // VALUES_AN_IMAGE * 2 + 1
+        sample = flat[:, ::every].ravel()
         nonzero = sample[sample != 0]
         self.zeros += sample.size - nonzero.size
         if nonzero.size:
             self._widen(width_for(float(np.abs(nonzero).max())))
             index = np.floor(nonzero * np.float32(1 / self.width)).astype(np.intp)
-            self.counts += np.bincount(index + BINS, minlength=2 * BINS)
+            if weights is not None:
+                weights = weights.reshape(len(values), -1)[:, ::every].ravel()[sample != 0]
+            self.counts += np.bincount(index + BINS, weights, minlength=2 * BINS)
 
     def merge(self, other: Self) -> None:
         """Add the counts of `other`."""
@@ -49,7 +55,7 @@ class Histogram:
             self._widen(other.width)
             self.counts += _widened(other.counts, other.width, self.width)
 
-    def nonzero(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def nonzero(self) -> tuple[NDArray[np.float64], NDArray[Any]]:
         """The centres of the bins that are not empty, and their counts."""
         filled = np.flatnonzero(self.counts)
         centres = ((filled - BINS + 0.5) * self.width).astype(np.float64)
@@ -67,7 +73,7 @@ def width_for(magnitude: float) -> float:
     return float(np.ldexp(1.0, max(int(exponent) - int(np.log2(BINS)), -126)))
 
 
-def _widened(counts: NDArray[np.int64], width: float, wanted: float) -> NDArray[np.int64]:
+def _widened(counts: NDArray[Any], width: float, wanted: float) -> NDArray[Any]:
     while width < wanted:
         pairs = counts.reshape(-1, 2).sum(axis=1)
         counts = np.zeros_like(counts)

@@ -11,8 +11,7 @@ logits with power
 
     B = sum_k (s_k^2 / 12) G_k * taps * sum_c E[x_c^2] / e_c^2.
 
-G comes from one backward pass a batch with a random direction u over the logits: E[(u . d logits / d x)^2] is
-the sum of the squares (Hutchinson's estimator). The sum of A and a share of B (second-order rounding takes
+G comes from the gradients of `logit_gradients`. The sum of A and a share of B (second-order rounding takes
 most of it away) is minimised over log e by gradient descent.
 """
 
@@ -20,24 +19,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.channels import ChannelGroups
-from calibration.differentiable.kernel import Inputs, Outputs
-from calibration.differentiable.torch_kernels import kernel_of
 from calibration.errors import ImagesError
 from calibration.grid import WEIGHT_LIMIT
+from calibration.logit_gradients import logit_gradients
 from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
-from calibration.replay import Replay
 from calibration.scheme import Scheme
 from calibration.weight_layers import layer_weights
 
 IMAGES = 256
-BATCH = 16
 EXTREME = 0.999
 POSITIONS = 512
 WEIGHT_SHARE = 0.3
@@ -61,17 +56,11 @@ def channel_statistics(
     on_batch: Callable[[int], None],
 ) -> dict[str, ChannelStatistics]:
     """Measure `tensors` on the first IMAGES images. Raises ImagesError if there are none."""
-    replay, generator = Replay(graph), torch.Generator().manual_seed(0)
     found: dict[str, ChannelStatistics] = {}
-    for images in _parts(batches):
-        logits, kept = replay.run(images, tensors, _differentiable)
-        kept = {name: x for name, x in kept.items() if x.requires_grad}  # no layer is in front of others
-        for x in kept.values():
-            x.retain_grad()
-        (logits * torch.randn(logits.shape, generator=generator)).sum().backward()  # type: ignore[no-untyped-call]
-        for name, x in kept.items():
-            _add(found, name, x)
-        on_batch(len(images))
+    for images, gradients in logit_gradients(graph, tensors, batches, IMAGES):
+        for name, (x, gradient) in gradients.items():
+            _add(found, name, x, gradient)
+        on_batch(images)
     if not found:
         raise ImagesError("Equalisation needs calibration images, and there are none.")
     for statistics in found.values():
@@ -79,30 +68,9 @@ def channel_statistics(
     return found
 
 
-def _differentiable(index: int, node: onnx.NodeProto, inputs: Inputs) -> Outputs | None:  # noqa: ARG001
-    """Start the gradient at the first layer: what comes before has none."""
-    if node.op_type not in ("Conv", "Gemm") or inputs[0] is None or inputs[0].requires_grad:
-        return None
-    return kernel_of(node)(node, [inputs[0].requires_grad_(), *inputs[1:]])
-
-
-def _parts(batches: Iterable[NDArray[np.uint8]]) -> Iterable[NDArray[np.uint8]]:
-    left = IMAGES
-    for batch in batches:
-        for start in range(0, len(batch), BATCH):
-            part = batch[start : start + min(BATCH, left)]
-            if len(part):
-                yield part
-            left -= len(part)
-        if left <= 0:
-            return
-
-
-def _add(found: dict[str, ChannelStatistics], name: str, x: Tensor) -> None:
-    if x.grad is None:
-        return  # no logit depends on it
-    values = x.detach().transpose(0, 1).flatten(1)
-    gain = x.grad.transpose(0, 1).flatten(1).double().square().sum(1)
+def _add(found: dict[str, ChannelStatistics], name: str, x: Tensor, gradient: Tensor) -> None:
+    values = x.transpose(0, 1).flatten(1)
+    gain = gradient.transpose(0, 1).flatten(1).double().square().sum(1)
     power = values.double().square().mean(1)
     every = max(1, values.shape[1] // (POSITIONS * len(x))) | 1
     sampled = values[:, ::every].abs()

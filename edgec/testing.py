@@ -69,7 +69,7 @@ def assert_accuracy(
         raise ValueError("assert_accuracy needs max_drop, min_ratio or min_top1")
     origin = report.accuracy.int8_origin
     for gate in accuracy_gates(report.accuracy, max_drop, min_ratio, origin, min_top1):
-        _assert(gate)
+        _assert(gate, report)
 
 
 def assert_latency(
@@ -91,12 +91,14 @@ def assert_latency(
         raise ValueError("assert_latency needs p50_ms, p90_ms or p99_ms")
     limits = LatencyLimits(p50_ms, p90_ms, p99_ms, judge)
     for gate in limits.gates(report.latency_int8, report.end_to_end):
-        _assert(gate)
+        _assert(gate, report)
 
 
-def _assert(gate: Gate) -> None:
+def _assert(gate: Gate, report: Report) -> None:
     from pipeline.report.model.certainty import Verdict
+    from pipeline.report.next_steps import with_next_step
 
     __tracebackhide__ = True
+    gate = with_next_step(gate, report.accuracy, report.end_to_end)
     if gate.verdict is not Verdict.PASS:
-        raise AssertionError(f"{gate.verdict}: {gate.claim}: {gate.message}")
+        raise AssertionError(f"{gate.verdict}: {gate.claim}: {gate.message}. {gate.next_step}".rstrip(". "))

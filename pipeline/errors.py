@@ -28,6 +28,10 @@ class CheckpointError(PipelineError):
     """A file of weights that is missing, damaged, unsafe or does not fit the model."""
 
 
+class TrainingError(PipelineError):
+    """Training that diverges, or that learned nothing."""
+
+
 class StorageError(PipelineError):
     """The disk is full, or a folder cannot be written."""
 

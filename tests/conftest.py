@@ -78,6 +78,12 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def types_of_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where mypy keeps what it knows of the packages that ours import, for `tests.forgotten`."""
+    return made_once(tmp_path_factory, "types", Path.mkdir)
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """Return a folder that the first worker to ask has made, for all of them to read or copy."""
     alone = "PYTEST_XDIST_WORKER" not in os.environ

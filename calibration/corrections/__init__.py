@@ -8,12 +8,14 @@ from calibration.corrections.eq import Equalization
 from calibration.corrections.nosat import UnsaturatedRounding
 from calibration.corrections.obq import SecondOrderRounding
 from calibration.corrections.pix import LosslessPixels
+from calibration.corrections.sens import SensitiveRanges
 from calibration.corrections.wmse import LeastSquaresScales
 
 CORRECTIONS: list[Correction] = [
     Equalization(),
     Centring(),
     LosslessPixels(),
+    SensitiveRanges(),
     LeastSquaresScales(),
     SecondOrderRounding(),
     UnsaturatedRounding(),

@@ -10,7 +10,7 @@ from pipeline.bundle.signing import public_half
 from pipeline.cache.digest import InputFile, RememberedDigests
 from pipeline.config import BuildConfig, ExportConfig
 from pipeline.data.embedded import NAMED
-from pipeline.data.left_over import left_over
+from pipeline.data.left_over import filled_up, left_over
 from pipeline.data.split import Split
 from pipeline.errors import DataError, UsageError
 from pipeline.known_devices import find_device
@@ -77,10 +77,16 @@ class Request:
         if self.is_quantised:
             return self.evaluation.none("calibration")
         settings = self.config.calibration
-        split = self.dataset.split("calibration").stratified(settings.images, settings.seed)
-        if len(split) < settings.images:
-            self.progress.say(f"calibrate: only {len(split)} images, {settings.images} were asked for")
-        return split
+        split = filled = self.dataset.split("calibration").stratified(settings.images, settings.seed)
+        if settings.max_drop is None:  # else `tuning` needs labelled images that are not calibrated with
+            filled = filled_up(split, self.dataset, settings.images, settings.seed)
+        if len(filled) > len(split):
+            self.progress.say(
+                f"calibrate: {len(split)} calibration images and {len(filled) - len(split)} training images"
+            )
+        if len(filled) < settings.images:
+            self.progress.say(f"calibrate: only {len(filled)} images, {settings.images} were asked for")
+        return filled
 
     @cached_property
     def tuning(self) -> Split:

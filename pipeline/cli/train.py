@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.console import make_progress, say, say_json
-from pipeline.errors import UsageError
+from pipeline.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.training.loop import TrainResult
@@ -22,10 +22,19 @@ def train(
     data: options.Data = None,
     labels: options.Labels = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the images. Default: 20, with --qat 3.")
+        int | None, typer.Option(help="Passes over the images. Default: by their number, with --qat 3.")
     ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Highest learning rate. Default: by the number of images.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step. Default: by their number.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random. Default: 0.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Weights to start from. Default: random.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights to start from. Default: edgec's own for photos if they fit the model, else random."
+        ),
+    ] = None,
     weights: options.Weights = None,
     new_head: Annotated[
         bool | None, typer.Option("--new-head", help="Take all but the classifier from --checkpoint.")
@@ -46,6 +55,7 @@ def train(
     The folder of the run holds training.html: curves while it runs, then the confusion matrix.
 
     Example: edgec train --model resnet20-fashion --data /usr/share/datasets/fashion-mnist
+    Example: edgec train --model resnet18-narrow2-128px --data photos/
     Example: edgec train --qat --model resnet18 --checkpoint resnet18.pth --data photos/
     """
     chosen: dict[str, object] = {
@@ -53,11 +63,14 @@ def train(
         "data": data,
         "labels": labels,
         "epochs": epochs,
+        "batch_size": batch,
         "seed": seed,
         "initial": checkpoint,
         "weights": weights,
         "new_head": new_head,
     }
+    if qat and lr is not None:
+        raise UsageError("--lr is for training in float; --qat has weight_rate, bias_rate and scale_rate.")
     if qat:
         _train_quantized(output, config, chosen, recipe, as_json)
         return
@@ -66,7 +79,7 @@ def train(
     from pipeline.config import load_config
     from pipeline.training.settings import TrainConfig
 
-    settings = load_config(TrainConfig, config, chosen)
+    settings = load_config(TrainConfig, config, {**chosen, "peak_learning_rate": lr})
     from pipeline.training.loop import (
         train as run_training,
     )  # a wrong setting is reported before torch is loaded
@@ -76,6 +89,8 @@ def train(
         _show_json(result)
     else:
         _show(result)
+    if result.nothing_learned:
+        raise TrainingError(result.nothing_learned)
 
 
 def _show_json(result: "TrainResult") -> None:
@@ -85,6 +100,7 @@ def _show_json(result: "TrainResult") -> None:
         "right": found and found.right,
         "evaluated": found and found.seen,
         "balanced_accuracy": found and found.balanced_accuracy,
+        "nothing_learned": result.nothing_learned,
         "history": [record.model_dump(mode="json") for record in result.history],
     }
     say_json(json.dumps(record))

@@ -1,4 +1,4 @@
-"""Finds pictures in `<split>/<class>/`, their class names, and the files to leave out."""
+"""Finds pictures in `<split>/<class>/` or in `<class>/`, their class names, and the files to leave out."""
 
 import logging
 import re
@@ -25,6 +25,8 @@ MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*
 """First bytes of pictures, for files without a known suffix."""
 LITTER = {"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini"}
 """Files that archives, file servers and desktops leave in folders."""
+TEST_SHARE = 0.3
+"""Of the pictures in folders that are classes: with less, a few hundred decide no gate."""
 
 
 class ClassFile(NamedTuple):
@@ -43,7 +45,8 @@ def find_pictures(tree: Tree, splits: Sequence[str]) -> list[ClassFile]:
     if names of classes differ only in how one name may be spelled.
     """
     left_out: Counter[str] = Counter()
-    found = list(_pictures(tree, splits, left_out))
+    has_splits = any(tree.below(split) for split in splits)
+    found = list(_pictures(tree, splits, left_out) if has_splits else _divided(tree, left_out))
     if left_out:
         counts = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
         _warn(f"Left out of {tree.location}: {counts}")
@@ -57,14 +60,46 @@ def _pictures(tree: Tree, splits: Sequence[str], left_out: Counter[str]) -> Iter
     for split in splits:
         for name in tree.below(split):
             path = PurePosixPath(name)
-            if any(part.startswith(".") or part in LITTER for part in path.parts):
-                left_out["hidden and system files"] += 1
-            elif len(path.parts) == 2:
+            if len(path.parts) == 2 and not _is_litter(path):
                 left_out["files beside the classes' folders"] += 1
-            elif path.suffix.lower() in SUFFIXES or _looks_like_one(tree, name):
+            elif _is_picture(tree, path, left_out):
                 yield ClassFile(name, split, unicodedata.normalize("NFC", path.parts[1]))
-            else:
-                left_out[f"{path.suffix or 'nameless'} files that are not pictures"] += 1
+
+
+def _divided(tree: Tree, left_out: Counter[str]) -> Iterator[ClassFile]:
+    """Yield the pictures of folders that are classes, divided by the digests of their files.
+
+    So a picture keeps its role when others are added, and copies of one file have the same.
+    """
+    classes = [name for name in tree.folders() if not _is_litter(PurePosixPath(name))]
+    names = [name for one in classes for name in tree.below(one)]
+    found = [name for name in names if _is_picture(tree, PurePosixPath(name), left_out)]
+    if len({PurePosixPath(name).parts[0] for name in found}) < 2:
+        left_out.clear()  # another kind of data set, or none
+        return
+    tests = {name for name in found if int(tree.digest(name)[:8], 16) < TEST_SHARE * 2**32}
+    for name in found:
+        label = unicodedata.normalize("NFC", PurePosixPath(name).parts[0])
+        yield ClassFile(name, "test" if name in tests else "train", label)
+    _warn(
+        f"{tree.location} has no folders train and test: {len(found) - len(tests)} of its pictures are to"
+        f" train with and {len(tests)} to test with, by the digests of their files"
+    )
+
+
+def _is_litter(path: PurePosixPath) -> bool:
+    return any(part.startswith(".") or part in LITTER for part in path.parts)
+
+
+def _is_picture(tree: Tree, path: PurePosixPath, left_out: Counter[str]) -> bool:
+    """Whether a file is taken for a picture; what is left out is counted."""
+    if _is_litter(path):
+        left_out["hidden and system files"] += 1
+        return False
+    if path.suffix.lower() in SUFFIXES or _looks_like_one(tree, str(path)):
+        return True
+    left_out[f"{path.suffix or 'nameless'} files that are not pictures"] += 1
+    return False
 
 
 def _looks_like_one(tree: Tree, name: str) -> bool:

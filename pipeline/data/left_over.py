@@ -1,6 +1,11 @@
 """Labelled images that are not used for calibration or evaluation."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from pipeline.data.dataset import Dataset
+from pipeline.data.joined import JoinedImages
 from pipeline.data.split import Split
 from pipeline.errors import DataError
 
@@ -20,3 +25,19 @@ def left_over(dataset: Dataset, drawn: Split) -> Split:
             " and not for evaluation. Lower calibration.images or add some."
         )
     return rest
+
+
+def filled_up(drawn: Split, dataset: Dataset, count: int, seed: int) -> Split:
+    """Return `drawn` and training images, `count` together if there are so many.
+
+    For ranges they are as good: neither labels nor accuracy enter.
+    """
+    lacking = count - len(drawn)
+    if lacking <= 0 or not dataset.has("train"):
+        return drawn
+    more = dataset.split("train").stratified(lacking, seed)
+    if more.images is drawn.images:
+        return replace(drawn, indices=np.sort(np.concatenate([drawn.indices, more.indices])))
+    images = JoinedImages(drawn.images, more.images)
+    indices = np.concatenate([drawn.indices, more.indices + len(drawn.images.labels)])
+    return replace(drawn, images=images, indices=indices)

@@ -12,7 +12,7 @@ from pipeline.errors import DataError, UsageError, listed
 UNDERSTOOD = (
     "a folder of idx files (train-images-idx3-ubyte, plain or .gz), of <split>_jpeg.npz packs, or of"
     " CIFAR-10's python batches; a folder or .zip with labels.csv or with pictures in <split>/<class>/, where"
-    " <split> is train, calibration, test or val"
+    " <split> is train, calibration, test or val, or in <class>/"
 )
 
 

@@ -18,6 +18,8 @@ Role = Literal["train", "calibration", "evaluation"]
 
 DAMAGED_SHARE = 0.01
 """A larger share of damaged pictures is an error: the rest may not be representative."""
+ONE_OF = 10
+"""One damaged picture is none in a set of at least so many: 1 % of a few pictures would be less than one."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Split:
         """Yield preprocessed batches in order; only one batch is held in memory.
 
         A damaged picture is reported to `on_damaged` and left out. Raises DataError, naming the first of
-        them, as soon as they are more than `damaged_share` of the split.
+        them, as soon as they are more than `damaged_share` of the split; a single one may be.
         """
         damaged: list[tuple[Sample, str]] = []
         for start in range(0, len(self), batch_size):
@@ -130,7 +132,7 @@ class Split:
                 except ImageError as error:
                     damaged.append((sample, str(error)))
                     on_damaged(sample, str(error))
-                    self._refuse_if_too_many(damaged, damaged_share)
+                    self.refuse_if_too_many(damaged, damaged_share)
                 else:
                     images.append(preprocessing(picture))
                     samples.append(sample)
@@ -152,8 +154,9 @@ class Split:
             )
         return mask
 
-    def _refuse_if_too_many(self, damaged: list[tuple[Sample, str]], share: float) -> None:
-        if len(damaged) > share * len(self):
+    def refuse_if_too_many(self, damaged: Sequence[tuple[Sample, str]], share: float = DAMAGED_SHARE) -> None:
+        """Raise DataError, naming the first, if so many of this split's pictures are damaged."""
+        if len(damaged) > max(share * len(self), len(self) >= ONE_OF):
             names = listed([f"{sample.name} ({reason})" for sample, reason in damaged])
             raise DataError(
                 f"At least {len(damaged)} of the {len(self)} {self.role} images are damaged, more than the"

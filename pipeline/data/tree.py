@@ -48,8 +48,8 @@ class Tree(Protocol):
         """Return the paths of all files in and below the folder `top`, sorted."""
         ...
 
-    def folders(self, top: str) -> list[str]:
-        """Return the names of the folders in the folder `top`, sorted."""
+    def folders(self, top: str = "") -> list[str]:
+        """Return the names of the folders in the folder `top`, or at the top level, sorted."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -80,8 +80,8 @@ class FolderTree:
         with _readable(self._folder / top):
             return sorted(_files_below(self._folder, top)) if (self._folder / top).is_dir() else []
 
-    def folders(self, top: str) -> list[str]:
-        """Return the names of the folders in one of the folder's folders, sorted."""
+    def folders(self, top: str = "") -> list[str]:
+        """Return the names of the folders in one of the folder's folders, or in itself, sorted."""
         place = self._folder / top
         with _readable(place):
             return sorted(one.name for one in place.iterdir() if one.is_dir()) if place.is_dir() else []
@@ -129,15 +129,16 @@ class ZipTree:
         """Return the members below a folder, sorted."""
         return sorted(name for name in self._names if name.startswith(f"{top}/"))
 
-    def folders(self, top: str) -> list[str]:
-        """Return the names of the folders in a folder, sorted; an archive may list empty ones."""
+    def folders(self, top: str = "") -> list[str]:
+        """Return the names of the folders in a folder, or at the top level; empty ones may be listed."""
+        above = (top,) if top else ()
         parts = [PurePosixPath(member.filename).parts for member in self._archive.infolist()]
         is_folder = [member.filename.endswith("/") for member in self._archive.infolist()]
         return sorted(
             {
-                path[1]
+                path[len(above)]
                 for path, empty in zip(parts, is_folder, strict=True)
-                if path[:1] == (top,) and len(path) > (1 if empty else 2)
+                if path[: len(above)] == above and len(path) > len(above) + (not empty)
             }
         )
 

@@ -24,7 +24,7 @@ def junit_xml(suite: str, gates: Sequence[Gate]) -> str:
     for gate in gates:
         case = SubElement(root, "testcase", classname=_printable(suite), name=gate.name)
         tag = TAGS.get(gate.verdict)
-        text = f"{gate.claim}: {gate.message}"
+        text = f"{gate.claim}: {gate.message}" + (f". {gate.next_step}" if gate.next_step else "")
         if tag is None:
             SubElement(case, "system-out").text = _printable(text)
         else:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from pipeline.report.gates import accuracy_gates
 from pipeline.report.latency_gates import NO_LIMITS, LatencyLimits
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.gate import Gate
+from pipeline.report.next_steps import with_next_step
 from pipeline.report.race import Race, race_gates
 from pipeline.report.sections.accuracy import Accuracy
 from pipeline.report.sections.end_to_end import EndToEnd
@@ -37,10 +39,10 @@ class GateLimits:
         origin: Origin,
         race: Race | NotMeasured,
     ) -> Iterator[Gate]:
-        """Yield the gates that are set, with their verdicts."""
-        yield from self.judge_accuracy(accuracy, origin)
-        yield from self.latency.gates(latency, whole)
-        yield from race_gates(race, self.min_speedup)
+        """Yield the gates that are set, with their verdicts and what to do next."""
+        of_time = chain(self.latency.gates(latency, whole), race_gates(race, self.min_speedup))
+        for gate in chain(self.judge_accuracy(accuracy, origin), of_time):
+            yield with_next_step(gate, accuracy, whole)
 
     def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:
         """Yield those of them that are about accuracy."""

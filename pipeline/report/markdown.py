@@ -59,8 +59,14 @@ def _title(verdict: Verdict, model: str, target: str) -> str:
 
 
 def _gates(gates: Sequence[Gate]) -> list[str]:
-    rows = [(SIGNS[gate.verdict], gate.claim, gate.message) for gate in gates]
+    rows = [
+        (SIGNS[gate.verdict], gate.claim, f"{gate.message}. {gate.next_step}".rstrip(". ")) for gate in gates
+    ]
     return _table(("verdict", "claim", "why"), rows) if rows else []
+
+
+def _why(gate: Gate) -> str:
+    return f"{gate.message}. {gate.next_step}" if gate.next_step else gate.message
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

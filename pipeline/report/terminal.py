@@ -59,7 +59,8 @@ def _gates(gates: tuple[Gate, ...]) -> RenderableType:
         return Text("\nno gate was asked for", style="dim")
     table = FigureTable("Gates", "")
     for gate in gates:
-        message = Text.assemble(gate.claim, "\n", (gate.message, "dim"))
+        next_step = f"\n{gate.next_step}" if gate.next_step else ""
+        message = Text.assemble(gate.claim, "\n", (gate.message, "dim"), next_step)
         table.add_row(Text(gate.verdict, style=STYLES[gate.verdict]), message)
     return table
 

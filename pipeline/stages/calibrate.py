@@ -26,9 +26,9 @@ class Calibrate(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write ranges.json. Raises calibration's errors for a model or images that cannot be used."""
-        from calibration.collect import collect
+        from calibration.collect import collect, images_observed
 
-        with progress.task("calibrate", len(self.images)) as advance:
+        with progress.task("calibrate", images_observed(self.recipe, len(self.images))) as advance:
             source = self.float_model.path
             ranges = collect(source, self.images.batches(), self.recipe, advance)
         ranges.save(output / RangesFile.file_name)

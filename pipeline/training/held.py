@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.split import Split
+from pipeline.data.split import Sample, Split, log_damaged
 from pipeline.errors import DataError
 from pipeline.models.model import Model
 from pipeline.progress import Progress
@@ -13,7 +13,23 @@ HELD_LIMIT = 8 * 2**30
 """The most bytes of decoded training images."""
 
 
-def held_in_memory(split: Split, model: Model, progress: Progress) -> tuple[Tensor, Tensor]:
+class DamagedPictures:
+    """Counts the damaged pictures of a role that is decoded in parts."""
+
+    def __init__(self, role: Split) -> None:
+        self._role = role
+        self._found: list[tuple[Sample, str]] = []
+
+    def __call__(self, sample: Sample, reason: str) -> None:
+        """Log a picture that is left out. Raises DataError as soon as they are too many of the whole role."""
+        log_damaged(sample, reason)
+        self._found.append((sample, reason))
+        self._role.refuse_if_too_many(self._found)
+
+
+def held_in_memory(
+    split: Split, model: Model, progress: Progress, damaged: DamagedPictures | None = None
+) -> tuple[Tensor, Tensor]:
     """Decode a whole split: uint8 [N, H, W, C], int64 [N]. Raises DataError if that is too large."""
     size = len(split) * int(np.prod(model.input_shape))
     if size > HELD_LIMIT:
@@ -21,11 +37,12 @@ def held_in_memory(split: Split, model: Model, progress: Progress) -> tuple[Tens
             f"{len(split)} training images of {model.name} take {size / 2**30:.1f} GiB decoded; at most"
             f" {HELD_LIMIT / 2**30:.0f} GiB are held. Train on fewer, or elsewhere, and bring the checkpoint."
         )
+    damaged = damaged or DamagedPictures(split)
     images = torch.empty((len(split), *model.input_shape), dtype=torch.uint8)
     labels = torch.empty(len(split), dtype=torch.int64)
     held = 0
     with progress.task("decode", len(split)) as advance:
-        for batch in split.batches(model.preprocessing, batch_size=256):
+        for batch in split.batches(model.preprocessing, 256, damaged, damaged_share=1.0):
             n = len(batch.labels)
             images[held : held + n] = torch.from_numpy(batch.images)
             labels[held : held + n] = torch.from_numpy(batch.labels)

@@ -14,11 +14,13 @@ from pipeline.models.checkpoint import read_weights
 from pipeline.models.zoo import find_model
 from pipeline.progress import Progress, Silent
 from pipeline.training.curves_page import render
-from pipeline.training.held import held_in_memory
+from pipeline.training.failure import nothing_learned, refuse_divergence
+from pipeline.training.held import DamagedPictures, held_in_memory
 from pipeline.training.judge import Judgement, judge
 from pipeline.training.optimise import class_weights
-from pipeline.training.precision import bf16_is_faster, find_device
+from pipeline.training.precision import find_device, has_bf16
 from pipeline.training.settings import TrainConfig
+from pipeline.training.suited import suited
 from pipeline.training.trainer import Trainer
 from pipeline.training.training_run import Decisions, EpochRecord, RunFolder
 from pipeline.training.watch import Watch, best_epoch, learned_and_watched, out_of_patience
@@ -33,6 +35,8 @@ class TrainResult:
     weights: Path
     history: tuple[EpochRecord, ...]
     judgement: Judgement | None
+    nothing_learned: str | None
+    """Why the weights are worthless, and what to do; None if they know something."""
 
 
 def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> TrainResult:
@@ -48,14 +52,22 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
         raise UsageError(f"{model.name} has no data set of its own. Give one with --data.")
     dataset = in_order(open_dataset(location, config.labels), config.class_order)
     classes = model.classes_for(len(dataset.classes))
-    split, watch = learned_and_watched(config, dataset, model)
+    whole = dataset.split("train")
+    damaged = DamagedPictures(whole)
+    split, watch = learned_and_watched(config, dataset, model, damaged)
+    fitting = suited(config, model, len(split), classes)
+    config = fitting.config
+    if fitting.said:
+        progress.say(fitting.said)
     trainer = Trainer(config, model, classes)
-    images, labels = held_in_memory(split, model, progress)
+    images, labels = held_in_memory(split, model, progress, damaged)
+    if watch is not None:
+        watch.decode()
     trainer.class_weights = class_weights(labels, classes, config.class_weights)
     folder = RunFolder(output)
     with folder.held():
         digest = dataset.split("train").digest
-        record = folder.begin(config, lambda: _decide(trainer, images, labels, digest))
+        record = folder.begin(config, lambda: _decide(trainer, digest))
         _follow(record.decisions, trainer, digest)
         run = Run(trainer, folder, watch, dataset.classes, progress)
         history = run.epochs(images, labels)
@@ -68,7 +80,8 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
                 judgement = judge(network, model, evaluation, advance)
             folder.write("evaluation.json", json.dumps(_as_json(judgement, dataset.classes)))
         run.draw(history, judgement, finished=True)
-    return TrainResult(weights, tuple(history), judgement)
+    nothing = nothing_learned(history, labels, config)
+    return TrainResult(weights, tuple(history), judgement, nothing)
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,7 @@ class Run:
             if self.watch is not None:
                 record = record.model_copy(update={"watched": self.watch.look(trainer.outcome)})
             history.append(record)
+            refuse_divergence(history, len(self.classes), config)
             if config.patience and best_epoch(history) == number:
                 self.folder.keep_best(trainer.outcome)
             self.folder.save(trainer, history)
@@ -140,13 +154,13 @@ def _as_json(judgement: Judgement, classes: tuple[str, ...]) -> dict[str, object
     }
 
 
-def _decide(trainer: Trainer, images: Tensor, labels: Tensor, digest: str) -> Decisions:
+def _decide(trainer: Trainer, digest: str) -> Decisions:
     """Make the decisions that all parts of a run must share, at its start."""
     config = trainer.config
     trainer.move(find_device(config.device))
     threads = config.threads or torch.get_num_threads()
     torch.set_num_threads(threads)
-    bf16 = config.bf16 == "on" or (config.bf16 == "auto" and bf16_is_faster(trainer, images, labels))
+    bf16 = config.bf16 == "on" or (config.bf16 == "auto" and has_bf16(trainer.device))
     return Decisions(
         bf16=bf16,
         device=trainer.device.type,

@@ -1,15 +1,12 @@
-"""Chooses the device, and bf16 if it is faster than fp32 there: CPUs need AVX512-BF16 or AMX for that."""
-
-import copy
-import time
+"""Chooses the device, and bf16 where the hardware computes with it."""
 
 import torch
-from torch import Tensor
 
 from pipeline.errors import UsageError
-from pipeline.training.trainer import Trainer
+from targets.processor import cpu_flags
 
-ROUNDS = 3
+COMPUTE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
+"""The kernel's names of what multiplies bf16: AVX512-BF16, AMX, and ARM's extension."""
 
 
 def find_device(wanted: str) -> torch.device:
@@ -20,16 +17,8 @@ def find_device(wanted: str) -> torch.device:
     return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 
-def bf16_is_faster(trainer: Trainer, images: Tensor, labels: Tensor) -> bool:
-    """Time full-size steps of a copy of `trainer` both ways, in turns, and compare the fastest."""
-    trial = copy.deepcopy(trainer)
-    batch, wanted = images[: trainer.config.batch_size], labels[: trainer.config.batch_size]
-    random = torch.Generator().manual_seed(0)
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(1 + ROUNDS):
-        for bf16, times in seconds.items():
-            trial.bf16 = bf16
-            start = time.perf_counter()
-            trial.step(batch, wanted, batch.shape[1], 0.0, random)  # its loss waits for a GPU
-            times.append(time.perf_counter() - start)
-    return min(seconds[True][1:]) < min(seconds[False][1:])
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes with bf16 itself."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(COMPUTE_BF16 & cpu_flags())

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class TrainConfig(BaseModel):
     """All settings that decide the weights, apart from the machine. The defaults suit ResNet-20.
 
+    For fewer than 20,000 images `suited` chooses the batch, the epochs, the rate and the start, unless given.
+
     The recipe: SGD with Nesterov momentum, the learning rate rising linearly to its peak and falling
     linearly to zero, label smoothing, random crops and flips, smaller images in the first epochs. To
     fine-tune: `initial`, `new_head` where the classes are others, `thaw`, and a lower peak_learning_rate.
@@ -22,6 +24,7 @@ class TrainConfig(BaseModel):
     class_order: Literal["numbers", "text"] | None = None  # of classes that are numbers: 2 or 10 first
     initial: Path | None = None  # weights to start from; None: random ones
     weights: str | None = None  # which of its weights: ema, raw, or a place in it
+    start: Literal["auto", "random"] = "auto"  # without `initial`: edgec's own weights for photos if they fit
     new_head: bool = False  # take all but the classifier from `initial`, whose classes may differ
     thaw: float = Field(
         default=0, ge=0, le=1
@@ -53,7 +56,7 @@ class TrainConfig(BaseModel):
     watch_images: int | None = Field(default=None, ge=1)  # so many of the evaluation images; None: all
     hold_out: float = Field(default=0.1, gt=0, lt=1)  # share of the training images, where they are watched
     patience: int = Field(default=0, ge=0)  # epochs without a lower held-out loss, then stop; 0: never
-    bf16: Literal["auto", "on", "off"] = "auto"  # auto: whichever a few steps show to be faster
+    bf16: Literal["auto", "on", "off"] = "auto"  # auto: on where the processor has it
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
     threads: int | None = Field(default=None, ge=1, le=1024)  # None: torch's choice
 

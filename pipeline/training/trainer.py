@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
-from pipeline.errors import UsageError
+from pipeline.errors import TrainingError
 from pipeline.models import resnet
 from pipeline.models.checkpoint import load_model
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Advance
 from pipeline.training import augment
+from pipeline.training.failure import lower_rate
 from pipeline.training.optimise import learning_rate, make_optimiser
 from pipeline.training.settings import TrainConfig
 from pipeline.training.thaw import thawed
@@ -77,7 +78,7 @@ class Trainer:
         return max(1, images // self.config.batch_size)
 
     def epoch(self, number: int, images: Tensor, labels: Tensor, advance: Advance) -> EpochRecord:
-        """Train epoch `number`, counted from 1. Raises UsageError if the loss is no longer finite."""
+        """Train epoch `number`, counted from 1. Raises TrainingError if the loss is no longer finite."""
         start = time.perf_counter()
         steps = self.steps(len(images))
         side = self._side(number)
@@ -90,9 +91,7 @@ class Trainer:
             loss_sum, right = loss_sum + loss, right + correct
             advance(1)
             if not math.isfinite(loss):
-                raise UsageError(
-                    f"Training diverged in epoch {number}: lower peak_learning_rate ({rate:.3g} here)."
-                )
+                raise TrainingError(f"Training diverged in epoch {number}. {lower_rate(self.config)}")
         seen = steps * min(self.config.batch_size, len(images))
         return EpochRecord(
             epoch=number,

@@ -1,6 +1,6 @@
 """Images that are not trained on and are evaluated after each epoch, for curves and early stopping."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from pipeline.data.dataset import Dataset
-from pipeline.data.split import Batch, Split
+from pipeline.data.split import DAMAGED_SHARE, Batch, Sample, Split, log_damaged
 from pipeline.errors import DataError
 from pipeline.models.zoo import KnownModel
 from pipeline.training.judge import BATCH, judge_batches
@@ -25,9 +25,17 @@ class Watch:
     split: Split
     model: KnownModel
 
+    damaged: Callable[[Sample, str], None] = log_damaged
+    """Told of pictures that are left out."""
+
     @cached_property
     def _batches(self) -> list[Batch]:
-        return list(self.split.batches(self.model.preprocessing, BATCH))
+        share = DAMAGED_SHARE if self.damaged is log_damaged else 1.0
+        return list(self.split.batches(self.model.preprocessing, BATCH, self.damaged, share))
+
+    def decode(self) -> None:
+        """Decode the images now, so that what is wrong with them is known before the first epoch."""
+        _ = self._batches
 
     def look(self, network: nn.Module) -> Watched:
         """Evaluate the network."""
@@ -37,7 +45,10 @@ class Watch:
 
 
 def learned_and_watched(
-    config: TrainConfig, dataset: Dataset, model: KnownModel
+    config: TrainConfig,
+    dataset: Dataset,
+    model: KnownModel,
+    damaged: Callable[[Sample, str], None] = log_damaged,
 ) -> tuple[Split, Watch | None]:
     """Return the images to train on, and what to watch. Raises DataError if one of them would be empty."""
     whole = dataset.split("train")
@@ -53,7 +64,7 @@ def learned_and_watched(
     taken = np.isin(whole.indices, held.indices)
     if taken.all():
         raise DataError(f"Holding out {config.hold_out:.0%} of {len(whole)} images leaves none to train on.")
-    return whole.subset(np.flatnonzero(~taken)), Watch("held_out", held, model)
+    return whole.subset(np.flatnonzero(~taken)), Watch("held_out", held, model, damaged)
 
 
 def best_epoch(history: Sequence[EpochRecord]) -> int | None:

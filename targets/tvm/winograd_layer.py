@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.dot import word_products
 from targets.tvm.kernels.inner_step import pack
 from targets.tvm.kernels.minimal_filter import FOUR, TAPS, TWO, Matrix, TileFilter
 from targets.tvm.kernels.winograd import WinogradKernel
 from targets.tvm.kernels.winograd_input import WinogradInput
-from targets.tvm.kernels.word_products import BLOCK, WordProducts, word_products
+from targets.tvm.kernels.word_products import BLOCK, WordProducts
 from targets.tvm.layout import CHANNEL_ALIGNMENT, Layout, stored_channels
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.sliding_window import SlidingWindow

@@ -48,7 +48,7 @@ def _with_unknown_operator(model: Path, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("word", ["eq", "ada"])
+@pytest.mark.parametrize("word", ["eq", "sens", "ada"])
 def test_an_operator_without_a_gradient_takes_the_correction_out_and_not_the_build(
     word: str, rgb_model: Path, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ class Gate(Record):
     origin: Origin | None  # where the value was measured; None: not measured
     verdict: Verdict
     message: str  # why, and for an inconclusive gate what would decide it
+    next_step: str = ""  # what to do, if the gate does not pass
     images_to_decide: PositiveInt | None = None  # None: not needed, or no number of images would
 
 

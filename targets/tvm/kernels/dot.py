@@ -1,4 +1,4 @@
-"""Chooses the inner step of an instruction set, and the step of its depthwise convolutions."""
+"""Chooses the inner step of an instruction set, and those of its depthwise and Winograd convolutions."""
 
 from typing import assert_never
 
@@ -6,6 +6,7 @@ from targets.tvm.isa import DotInstruction, Isa
 from targets.tvm.kernels.arm import LaneDot, MatrixStep, PairwiseStep
 from targets.tvm.kernels.inner_step import InnerStep
 from targets.tvm.kernels.tap_step import FourBytes, TapStep, TwoPairs, TwoWords
+from targets.tvm.kernels.word_products import LaneProducts, PairProducts, WordProducts
 from targets.tvm.kernels.x86 import ByteStep, WordStep
 
 
@@ -37,5 +38,18 @@ def tap_step(isa: Isa, channels: int) -> TapStep:
             return FourBytes(channels, signed=True)
         case DotInstruction.SMULL:
             return TwoPairs(channels)
+        case _:
+            assert_never(isa.dot)
+
+
+def word_products(isa: Isa) -> WordProducts | None:
+    """How an instruction set does it; None where products of bytes are faster."""
+    match isa.dot:
+        case DotInstruction.VPMADDWD:
+            return PairProducts(isa.lanes)
+        case DotInstruction.SMULL:
+            return LaneProducts()
+        case DotInstruction.VPDPBUSD | DotInstruction.SDOT | DotInstruction.SMMLA:
+            return None
         case _:
             assert_never(isa.dot)

@@ -12,12 +12,13 @@ from typing import Any
 from tvm import tirx
 
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.dot import word_products
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
 from targets.tvm.kernels.minimal_filter import TAPS, TileFilter, transform
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.strides import Strides
-from targets.tvm.kernels.word_products import BLOCK, WordProducts, word_products
+from targets.tvm.kernels.word_products import BLOCK, WordProducts
 from targets.tvm.tile import cut
 
 _APART = 32

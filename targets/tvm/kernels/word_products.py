@@ -5,11 +5,10 @@ What `inner_step` does for bytes, for operands that are int16 already and sums m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Protocol
 
 from tvm import tirx
 
-from targets.tvm.isa import DotInstruction, Isa
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
 
 BLOCK = 16
@@ -119,16 +118,3 @@ class LaneProducts:
                     index = place * len(fours) + n
                     product = k.call("int32x4", "llvm.aarch64.neon.smull.v4i32", four, one)
                     k.store(acc, index, k.load(acc, index) + tirx.reinterpret("uint32x4", product))
-
-
-def word_products(isa: Isa) -> WordProducts | None:
-    """How an instruction set does it; None where products of bytes are faster."""
-    match isa.dot:
-        case DotInstruction.VPMADDWD:
-            return PairProducts(isa.lanes)
-        case DotInstruction.SMULL:
-            return LaneProducts()
-        case DotInstruction.VPDPBUSD | DotInstruction.SDOT | DotInstruction.SMMLA:
-            return None
-        case _:
-            assert_never(isa.dot)

@@ -224,6 +224,48 @@ def test_scrambled_archives_are_read_or_refused_but_never_crash(
             assert batch.images.shape == (1, 8, 8, 3)
 
 
+def bare(count: int = 40) -> dict[str, bytes]:
+    """Folders that are classes, and no splits."""
+    pictures = random_pixels(count)
+    return {f"{('ash', 'birch')[n % 2]}/{n}.png": png(picture) for n, picture in enumerate(pictures)}
+
+
+def roles(location: Path) -> dict[str, str]:
+    dataset = open_dataset(location)
+    found = {name: dataset.split(name).samples for name in ("train", "calibration", "evaluation")}
+    return {sample.name: role for role, samples in found.items() for sample in samples}
+
+
+def test_folders_that_are_classes_are_divided_and_it_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    divided = roles(write_folder(tmp_path / "photos", bare()))
+    tests = [name for name, role in divided.items() if role == "evaluation"]
+    assert len(divided) == 40
+    assert 5 <= len(tests) <= 20
+    assert f"{40 - len(tests)} of its pictures are to train with and {len(tests)} to test with" in caplog.text
+    assert roles(zipped(tmp_path / "photos.zip", bare())) == divided
+
+
+def test_a_picture_keeps_its_role_when_others_are_added_and_copies_share_it(tmp_path: Path) -> None:
+    few, more = bare(), bare(60)
+    copies = {f"ash/copy of {n}.png": more[f"ash/{n}.png"] for n in range(0, 60, 2)}
+    before = roles(write_folder(tmp_path / "few", few))
+    after = roles(write_folder(tmp_path / "more", more | copies))
+    tested = {name for name, role in after.items() if role == "evaluation"}
+    assert {name for name, role in before.items() if role == "evaluation"} == tested & set(few)
+    assert {f"ash/{n}.png" for n in range(0, 60, 2)} & tested == {
+        name.replace("copy of ", "") for name in tested if "copy" in name
+    }
+
+
+def test_a_folder_of_pictures_without_classes_is_no_data_set(tmp_path: Path) -> None:
+    for number, names in enumerate((["1.png", "2.png"], ["only/1.png", "only/2.png"])):
+        folder = write_folder(tmp_path / str(number), dict(zip(names, PICTURES.values(), strict=False)))
+        with pytest.raises(DataError, match="not a data set that edgec can read"):
+            open_dataset(folder)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     write_folder(tmp_path, class_folders(test=4))
     (tmp_path / "test" / "ash" / "mem.png").symlink_to("/proc/self/mem")  # reading its beginning is an error

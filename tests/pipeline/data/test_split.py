@@ -95,6 +95,19 @@ def test_more_damaged_pictures_than_one_in_a_hundred_are_fatal(tmp_path: Path) -
     assert "test_jpeg.npz[5]" in str(error.value)
 
 
+def test_one_damaged_picture_stops_no_small_set_but_half_of_them_do(tmp_path: Path) -> None:
+    """1 % of twenty pictures is less than one."""
+    files = [jpeg(picture) for picture in random_pixels(20)]
+    files[5] = files[5][:-30]
+    (tmp_path / "twenty").mkdir()
+    batches = packed_split(tmp_path / "twenty", files).batches(AS_STORED, 64, lambda *_: None)
+    assert sum(len(batch.labels) for batch in batches) == 19
+    for name, few in (("two of twenty", [*files[:19], b""]), ("one of three", files[4:7])):
+        (tmp_path / name).mkdir()
+        with pytest.raises(DataError, match="are damaged, more than the 1%"):
+            list(packed_split(tmp_path / name, few).batches(AS_STORED, 64, lambda *_: None))
+
+
 def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
     """Each picture is 0.75 MB decoded; ten times as many of them need no more than a few batches' worth."""
     picture = png(np.zeros((512, 512, 3), np.uint8))

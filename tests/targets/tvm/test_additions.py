@@ -27,35 +27,30 @@ class Power:
 Pointwise = Power | Add |'''
 
 
-@pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("additions")
-
-
-def test_a_new_operator_is_missed_where_it_is_computed_and_lowered(scratch: Path) -> None:
+def test_a_new_operator_is_missed_where_it_is_computed_and_lowered(types_of_a_run: Path) -> None:
     file = f"{TVM}/operators/element_by_element.py"
-    found = missed("targets.tvm", file, "Pointwise = Add |", OPERATOR.lstrip(), scratch)
+    found = missed("targets.tvm", file, "Pointwise = Add |", OPERATOR.lstrip(), types_of_a_run)
     assert set(found) == {f"{TVM}/oracle.py", f"{TVM}/lower_pointwise.py"}
     assert all("Power" in message for messages in found.values() for message in messages)
 
 
-def test_a_new_family_of_operators_is_missed_where_all_are_lowered(scratch: Path) -> None:
+def test_a_new_family_of_operators_is_missed_where_all_are_lowered(types_of_a_run: Path) -> None:
     new = f"{OPERATOR.partition('Pointwise')[0].lstrip()}Computed = Power | Conv |"
-    found = missed("targets.tvm", f"{TVM}/integer_graph.py", "Computed = Conv |", new, scratch)
+    found = missed("targets.tvm", f"{TVM}/integer_graph.py", "Computed = Conv |", new, types_of_a_run)
     assert set(found) == {f"{TVM}/oracle.py", f"{TVM}/lower.py"}
 
 
-def test_a_new_instruction_is_missed_where_inner_steps_are_found(scratch: Path) -> None:
+def test_a_new_instruction_is_missed_where_inner_steps_are_found(types_of_a_run: Path) -> None:
     new = '    TDPBSSD = "tdpbssd"\n    SDOT = '
-    found = missed("targets.tvm", f"{TVM}/isa.py", "    SDOT = ", new, scratch)
+    found = missed("targets.tvm", f"{TVM}/isa.py", "    SDOT = ", new, types_of_a_run)
     assert set(found) == {f"{TVM}/kernels/dot.py"}
 
 
 @pytest.mark.parametrize(
     "fact", ["pairs_rows: bool = True", 'mnemonic: str = "smmla"', "keeps_weights_in_memory: bool = True"]
 )
-def test_an_inner_step_without_one_of_its_facts_is_none(fact: str, scratch: Path) -> None:
-    found = missed("targets.tvm", f"{TVM}/kernels/arm.py", f"    {fact}\n", "", scratch)
+def test_an_inner_step_without_one_of_its_facts_is_none(fact: str, types_of_a_run: Path) -> None:
+    found = missed("targets.tvm", f"{TVM}/kernels/arm.py", f"    {fact}\n", "", types_of_a_run)
     assert set(found) == {f"{TVM}/kernels/dot.py"}
 
 

@@ -1,0 +1,46 @@
+"""Training that goes wrong: a loss that grows, or a network that guesses to the end."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import TrainingError
+from pipeline.training.settings import TrainConfig
+from pipeline.training.training_run import EpochRecord
+
+FAR_ABOVE = 2.0
+"""A loss of so many times that of guessing, in two epochs one after the other, does not come back."""
+SURE = 3.0
+"""Standard deviations above what always naming the most frequent class gets right."""
+
+
+def refuse_divergence(history: Sequence[EpochRecord], classes: int, config: TrainConfig) -> None:
+    """Raise TrainingError if the last two epochs' losses are far above that of guessing."""
+    guessing = math.log(classes)
+    if len(history) > 1 and all(one.loss > FAR_ABOVE * guessing for one in history[-2:]):
+        raise TrainingError(
+            f"Training diverges: the loss is {history[-1].loss:.3g} in epoch {history[-1].epoch}, and"
+            f" guessing has {guessing:.2f}. {lower_rate(config)}"
+        )
+
+
+def nothing_learned(history: Sequence[EpochRecord], labels: Tensor, config: TrainConfig) -> str | None:
+    """Say so if the last epoch is not better than always naming the most frequent class, and what to do."""
+    share = float(torch.bincount(labels).max()) / len(labels)
+    needed = share + SURE * math.sqrt(share * (1 - share) / len(labels))
+    accuracy = history[-1].accuracy
+    if accuracy > needed or share == 1:
+        return None
+    return (
+        f"The network has learned nothing: in the last epoch it is right on {accuracy:.1%} of its own"
+        f" training images, and naming the most frequent class always is on {share:.1%}."
+        f" {lower_rate(config)} If that changes nothing, train longer (--epochs {3 * config.epochs}), and"
+        " look whether the pictures lie in the folders of their classes."
+    )
+
+
+def lower_rate(config: TrainConfig) -> str:
+    """Say which rate to try."""
+    return f"Try a lower rate, --lr {config.peak_learning_rate / 5:.2g}, in another folder (--output)."

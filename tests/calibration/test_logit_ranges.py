@@ -1,0 +1,110 @@
+"""Ranges by what errors do to the logits, and not by how large they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from torch import Tensor, nn
+
+from calibration.collect import collect, images_observed
+from calibration.histogram import BINS, Histogram
+from calibration.logit_gradients import logit_gradients
+from calibration.logit_ranges import least_weighted_error
+from calibration.metrics import closeness
+from calibration.onnx_graph import OnnxGraph
+from calibration.produce import produce
+from calibration.ranges import Ranges
+from calibration.recipe import QuantRecipe, Scheme
+from tests.calibration.conftest import pictures
+from tests.calibration.networks import export
+from tests.exact_session import run_exactly
+
+SHAPE = (16, 16, 3)
+
+
+class Switched(nn.Module):
+    """A convolution far below zero in front of a HardSwish, which sees nothing under -3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 10)
+        self.stem.bias.data -= 6  # type: ignore[union-attr]
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.stem(((image.float() - 120) * 0.2).permute(0, 3, 1, 2))
+        logits: Tensor = self.head(nn.functional.hardswish(x).mean((2, 3)))
+        return logits
+
+
+def test_what_the_logits_do_not_see_is_left_out_of_the_range(tmp_path: Path) -> None:
+    model = export(Switched(), tmp_path / "switched.onnx", SHAPE).path
+    images, fresh = pictures(32, SHAPE), pictures(32, SHAPE, seed=1)
+    plain, chosen = (
+        collect(model, [images], QuantRecipe.parse(f"w8a8_asym_mse{word}")).tensors for word in ("", "_sens")
+    )
+    name = min(plain, key=lambda one: plain[one].low)
+    assert plain[name].low < -10
+    assert -4 < chosen[name].low < -2.5
+
+    def sqnr(recipe: str) -> float:
+        made = produce(model, lambda: [images], QuantRecipe.parse(recipe), tmp_path)
+        return closeness(run_exactly(model, fresh), run_exactly(made.quantized, fresh)).sqnr_db
+
+    assert sqnr("w8a8_asym_mse_sens") > sqnr("w8a8_asym_mse")
+
+
+def test_gradients_are_those_of_the_networks_logits(varied_model: Path) -> None:
+    """For a classifier that reads t linearly, mean squares over directions are the squares of its weights."""
+    graph, images = OnnxGraph.load(varied_model), pictures(64, SHAPE)
+    last = next(node for node in graph.nodes if "logits" in node.output)
+    weight = graph.constant(last.input[1])
+    assert weight is not None
+    tensor, squares, count = str(last.input[0]), np.zeros(16), 0
+    for _ in range(8):
+        for part, gradients in logit_gradients(graph, (tensor,), [images], 64):
+            squares += np.square(gradients[tensor][1].numpy()).sum(axis=0)
+            count += part
+    assert count == 8 * 64
+    assert_allclose(squares / count, np.square(weight).sum(axis=0), rtol=0.6)
+
+
+def test_a_rare_value_that_decides_is_not_clipped() -> None:
+    """Of ten thousand values of about 1 the logits see little, of ten at 40 very much."""
+    common, rare = np.random.default_rng(0).normal(size=(1, 10_000)), np.full((1, 10), 40.0)
+    values = np.concatenate([common, rare], axis=1).astype(np.float32)
+    seen, unseen = (Histogram(counts=np.zeros(2 * BINS)) for _ in range(2))
+    seen.update(values, np.concatenate([np.full((1, 10_000), 1e-3), np.full((1, 10), 1e3)], axis=1))
+    unseen.update(values, np.concatenate([np.full((1, 10_000), 1.0), np.full((1, 10), 1e-6)], axis=1))
+    assert least_weighted_error(seen, Scheme.SYM).high > 39
+    assert least_weighted_error(unseen, Scheme.SYM).high < 6
+
+
+@pytest.mark.parametrize("scheme", list(Scheme))
+def test_the_range_is_never_worse_than_the_extremes(scheme: Scheme) -> None:
+    from calibration.grid import activation_grid
+
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        values = (rng.standard_t(3, (1, 500)) * rng.uniform(0.1, 10) + rng.normal()).astype(np.float32)
+        weights = rng.exponential(size=(1, 500))
+        histogram = Histogram(counts=np.zeros(2 * BINS))
+        histogram.update(values, weights)
+        centres, powers = histogram.nonzero()
+        errors = []
+        for found in (least_weighted_error(histogram, scheme), histogram):
+            grid = activation_grid(found.low, found.high, scheme)
+            rounded = grid.dequantize(grid.quantize(centres.astype(np.float32)))
+            errors.append(float(np.square(rounded - centres) @ powers))
+        assert errors[0] <= errors[1]
+
+
+def test_progress_and_notes_are_kept(rgb_model: Path, tmp_path: Path) -> None:
+    recipe, seen = QuantRecipe.parse("w8a8_asym_sens"), list[int]()
+    collect(rgb_model, [pictures(20, SHAPE)[:12], pictures(20, SHAPE)[12:]], recipe, seen.append)
+    assert sum(seen) == images_observed(recipe, 20)
+    found = Ranges("ab" * 32, "w8a8_asym_sens", 1, {}, ("sens: why",))
+    found.save(tmp_path / "ranges.json")
+    assert Ranges.load(tmp_path / "ranges.json") == found
