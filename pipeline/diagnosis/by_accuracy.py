@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from pipeline.cache.digest import file_digest
 from pipeline.data.images import HasMasks
 from pipeline.data.split import Split
 from pipeline.diagnosis.examples import few
@@ -60,7 +59,7 @@ def choose_by_accuracy(model: ForeignModel, data: Path) -> FormChoice:
 
 
 def _labelled(model: ForeignModel, data: Path) -> Split:
-    dataset = model.open_images(data, None, None, file_digest)
+    dataset = model.open_images(data)
     split = dataset.split("evaluation")
     if model.task is Task.SEGMENT and not isinstance(split.images, HasMasks):
         raise DataError(

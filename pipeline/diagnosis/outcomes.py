@@ -17,7 +17,7 @@ from targets.runtime.paired_difference import LEVEL
 Shares = NDArray[np.float64]
 
 
-class Outcome(Protocol):
+class TrialOutcome(Protocol):
     """What came of trying a network on some images."""
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.data.split import Split
 from pipeline.diagnosis.examples import Answers, Examples, Pixels, examples, few
-from pipeline.diagnosis.outcomes import Outcome
+from pipeline.diagnosis.outcomes import TrialOutcome
 from pipeline.models.input_form import Fit, InputForm, usual_fits, usual_forms
 from pipeline.report.sections.diagnosis import TriedInput
 from targets.runtime.preprocess import Preprocessing
@@ -37,7 +37,7 @@ class InputTrial:
 
     name: str
     lines: tuple[str, ...]
-    outcome: Outcome
+    outcome: TrialOutcome
     form: InputForm | None = None
 
     def shown(self) -> TriedInput:
@@ -107,5 +107,5 @@ def _fitted(subject: TriedNetwork, fit: Fit, base: InputTrial, shown: Examples) 
     return InputTrial(name, (*base.lines, *fit.lines), _outcome(subject, base.form, shown), base.form)
 
 
-def _outcome(subject: TriedNetwork, form: InputForm | None, shown: Examples) -> Outcome:
+def _outcome(subject: TriedNetwork, form: InputForm | None, shown: Examples) -> TrialOutcome:
     return shown.outcome(subject.answers(form, shown.pixels))

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from pipeline.cache.digest import InputFile, value_digest
+from pipeline.cache.digest import InputFile, file_digest, value_digest
 from pipeline.config import Section, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.model import Model
@@ -115,7 +115,11 @@ class ForeignModel(Model):
         return PreparedNetwork(weights, self.layout, tuple(1 / (255 * std)), tuple(-mean / std))
 
     def open_images(
-        self, location: Path, labels: str | None, class_order: "ClassOrder | None", digest: "FileDigest"
+        self,
+        location: Path,
+        labels: str | None = None,
+        class_order: "ClassOrder | None" = None,
+        digest: "FileDigest" = file_digest,
     ) -> "Dataset":
         """Open the data set at `location`, its classes in the order of the model's labels, if it has any."""
         from pipeline.data.masks import open_for_segmentation
