@@ -130,7 +130,7 @@ def ways(model: Path, folder: Path, oracle: bool, only: str) -> Iterator[tuple[s
         f"host {host_isa().name}, 3 threads": lambda: ("", native(engine, 3)),
         **{
             f"host {name}": partial(_elsewhere, built, name, lambda path: native(path, 1))
-            for name in ("avxvnni", "avx2")
+            for name in ("avxvnni", "avx512", "avx2", "sse4")
             if why_not(name) is None
         },
         "oracle (NumPy)": lambda: ("", _oracle(model)),

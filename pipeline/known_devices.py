@@ -33,7 +33,7 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
     path = file or devices_file()
     try:
         tables = tomllib.loads(read_plain(path, SETTINGS_BYTES).decode())
-        return {name: KnownDevice(name, SshAddress.parse(table["address"])) for name, table in tables.items()}
+        return {name: KnownDevice(name, _address(table)) for name, table in tables.items()}
     except FileNotFoundError:
         return {}
     except (
@@ -45,8 +45,13 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
         DeviceAddressError,
     ) as error:
         raise UsageError(
-            f'{path} cannot be used: {error}. Expected: [name] with address = "ssh://...".'
+            f'{path} cannot be used: {error}. Expected: [name] with address = "ssh://...",'
+            ' and perhaps python = "/path/to/python3".'
         ) from error
+
+
+def _address(table: dict[str, str]) -> SshAddress:
+    return SshAddress.parse(table["address"]).with_python(table.get("python"))
 
 
 def add_device(name: str, address: SshAddress, file: Path | None = None) -> Path:

@@ -22,7 +22,14 @@ from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.adopt_quantised import UNROUNDED, AdoptQuantised
-from pipeline.stages.artifacts import BroughtModel, ExportedModel, FloatModel, QuantizedModel, RangesFile
+from pipeline.stages.artifacts import (
+    BroughtModel,
+    ExportedModel,
+    FloatModel,
+    QuantizedModel,
+    RangesFile,
+    StageOutput,
+)
 from pipeline.stages.attribute import Attribute
 from pipeline.stages.bring import Bring
 from pipeline.stages.bundle import Bundle, PackedBundle
@@ -221,19 +228,16 @@ class Build(Request):
         """Latency and memory of FP32 and, where it can run, of INT8; empty if there is no engine yet."""
         if self.target.state is BuildState.NOT_BUILT:
             return NO_MEASUREMENTS
-        return Measurements(
-            self._make(
-                Measure(
-                    float_model=self.float_model,
-                    own=self._own,
-                    engine=self.engine,
-                    peer=self.peer,
-                    images=self.seen(self.evaluation),
-                    settings=self.latency_settings,
-                    threads=self.config.latency.threads,
-                )
-            )
+        stage = Measure(
+            float_model=self.float_model,
+            own=self._own,
+            engine=self.engine,
+            peer=self.peer,
+            images=self.seen(self.evaluation),
+            settings=self.latency_settings,
+            threads=self.config.latency.threads,
         )
+        return Measurements(StageOutput(self._make(stage)))
 
     @cached_property
     def end_to_end(self) -> ReportPart | None:
@@ -332,9 +336,9 @@ class Build(Request):
             engine=self.engine,
             toolchain={package: version(package) for package in self.target.packages},
             accuracy=self.accuracy,
-            peer=self.peer if measurements.product is not None else None,
+            peer=self.peer if measurements.written is not None else None,
             measurements=measurements,
-            parts=self._parts(timed=measurements.product is not None),
+            parts=self._parts(timed=measurements.written is not None),
             fp32_is=UNROUNDED if self.is_quantised else None,
         )
 

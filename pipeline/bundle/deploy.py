@@ -11,13 +11,15 @@ from pathlib import Path
 from pipeline.bundle.contents import verify
 from pipeline.errors import BundleError
 from pipeline.progress import Progress
-from targets.devices import boards
+from targets.devices import jetsons
 from targets.errors import DeviceError
-from targets.reach.probe import probe
+from targets.reach.probe import BoardFacts, probe
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
 from targets.reach.zip_program import program
+from targets.runtime.bundle.manifest import Manifest
 from targets.runtime.bundle.signature import PublicKey
+from targets.runtime.cpu import NEEDED
 
 FOLDER = "edgec"
 """The folder on the device, relative to the home folder."""
@@ -59,8 +61,7 @@ def deploy(
     """
     manifest = verify(bundle, trusted).manifest
     facts = probe(device)
-    board = boards().get(manifest.target)
-    lacks = [*(facts.misfit(board.isa, board.name) if board else ()), *facts.missing()]
+    lacks = [*_misfit(manifest, facts), *facts.missing()]
     if lacks:
         raise DeviceError(f"{device.address} cannot run a bundle: {'; '.join(lacks)}.")
     size = bundle.stat().st_size
@@ -78,6 +79,17 @@ def deploy(
     finally:
         with suppress(DeviceError):
             device.run(["rm", "-f", "--", incoming])
+
+
+def _misfit(manifest: Manifest, facts: BoardFacts) -> list[str]:
+    """Return why the processor cannot run a bundle's engine, which is known before anything is sent."""
+    if manifest.runner == "native_runner":
+        words = manifest.fingerprint.split(" / ")  # CPU targets name the instruction set among others
+        isa = next((word for word in words if word in NEEDED), None)
+        return facts.misfit(isa, manifest.target) if isa else []
+    if manifest.target in jetsons() and facts.machine != "aarch64":
+        return [f"it is {facts.machine}, and a Jetson is aarch64"]
+    return []
 
 
 def _sent(device: SshDevice, bundle: Path, size: int, progress: Progress) -> str:
@@ -117,7 +129,7 @@ def _run_installer(
             (Path(scratch) / "key.pub").write_text(key.pem)
             device.send(Path(scratch) / "key.pub", remote)
             keys += ["--key", remote]
-    done = device.run(["python3", program, *arguments, "--into", folder, *keys])
+    done = device.run([device.address.python, program, *arguments, "--into", folder, *keys])
     if done.returncode:
         reason = done.stderr.strip().removeprefix("edgec-install: ") or f"exit code {done.returncode}"
         raise BundleError(f"{device.address} did not install the bundle: {reason}")

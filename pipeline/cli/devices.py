@@ -21,6 +21,10 @@ def deploy(
     bundle: Annotated[Path, typer.Argument(help="The .edgec file; with --rollback, its name as in out/.")],
     device: Device,
     key: Keys = None,
+    python: Annotated[
+        str | None,
+        typer.Option(help="The device's Python that has NumPy and OpenCV. Default: its python3."),
+    ] = None,
     rollback: Annotated[
         bool,
         typer.Option("--rollback", help="Switch back to the previous version, without sending anything."),
@@ -38,7 +42,7 @@ def deploy(
     from pipeline.known_devices import find_device
     from targets.reach.ssh import SshDevice
 
-    reached = SshDevice(find_device(device))
+    reached = SshDevice(find_device(device).with_python(python))
     progress = make_progress(as_json)
     if rollback:
         done = deployment.roll_back(reached, bundle.name.removesuffix(".edgec"), keys_to_trust(key), progress)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import say_json, terminal, write_text
+from pipeline.cli.console import say, say_json, terminal, write_text
 from pipeline.cli.verify import keys_to_trust
 
 if TYPE_CHECKING:
@@ -72,6 +72,26 @@ def compare(
         say_json(json.dumps([report.model_dump(mode="json") for report in found]))
     else:
         render_side_by_side(found, terminal())
+
+
+def model_card(
+    path: Annotated[Path, typer.Argument(help="report.json, its folder, or a bundle.")],
+    html: Html = None,
+    markdown: options.Markdown = None,
+) -> None:
+    """Write a model card from a report: as a page, as Markdown, or Markdown on the terminal.
+
+    Example: edgec model-card out/resnet20-fashion-host.edgec --html card.html
+    """
+    from pipeline.report.model_card import card_html, card_markdown
+
+    found = _load(path)
+    if html:
+        write_text(html, card_html(found), "--html")
+    if markdown:
+        write_text(markdown, card_markdown(found), "--markdown")
+    if not html and not markdown:
+        say(card_markdown(found), nl=False)
 
 
 def _load(path: Path) -> "Report":

@@ -49,6 +49,11 @@ class Model(ABC):
         return self.preprocessing.height, self.preprocessing.width, self.channels
 
     @property
+    def is_quantised(self) -> bool:
+        """Return whether the user's file is in 8 bits already. Raises CheckpointError if unreadable."""
+        return False
+
+    @property
     @abstractmethod
     def digest(self) -> str:
         """Return the SHA-256 over what decides the arithmetic, apart from the weights."""

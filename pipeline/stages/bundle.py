@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +18,7 @@ from pipeline.stages.artifacts import Artifact
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.report_files import ReportFiles
 from pipeline.stages.sample import Samples
+from pipeline.stages.supply_chain import PROVENANCE, SBOM, provenance, sbom
 from targets.base import BuildState
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.manifest import NAME, Manifest
@@ -36,8 +38,7 @@ class PackedBundle(Artifact):
     @property
     def path(self) -> Path:
         """The archive."""
-        (name,) = self.product.digests
-        return self.product.file(name)
+        return self.only_file
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Bundle(Stage):
         """Collect, digest and pack."""
         with progress.task("bundle", None):
             files = self._files()
+            files |= self._supply_chain(files)
             manifest = Manifest(
                 model=self.model,
                 target=self.engine.target_name,
@@ -92,6 +94,16 @@ class Bundle(Stage):
                 files[signature.NAME] = sign_manifest(files[NAME], self.signing_key.path)
             pack(files, output / self.file_name, top=self.top)
 
+    def _supply_chain(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Say where the files come from, for tools of others."""
+        report = self.report.load()
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        engine = f"engine/{self.engine.file_name}"
+        return {
+            SBOM: sbom(report, engine, digests.get(engine, report.subject.engine_digest)),
+            PROVENANCE: provenance(report, self.settings, digests),
+        }
+
     def _pixels(self) -> tuple[int, int] | None:
         shape = self.samples.logits_shape()
         return (shape[2], shape[3]) if len(shape) == 4 else None
@@ -104,7 +116,7 @@ class Bundle(Stage):
 
     def _files(self) -> dict[str, bytes]:
         return {
-            **{f"engine/{name}": self.engine.product.file(name).read_bytes() for name in self.shipped},
+            **{f"engine/{name}": self.engine.file(name).read_bytes() for name in self.shipped},
             **self._programs(),
             EVALUATION: self.samples.path.read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),

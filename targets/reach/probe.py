@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from targets.errors import DeviceError
+from targets.processor import LIMIT
 from targets.reach.remote import sent
 from targets.reach.ssh import SshDevice
 from targets.reach.zip_program import program
@@ -85,7 +86,8 @@ class BoardFacts:
             return [f"it is {self.machine}, and engines for {target} are for {wanted}"]
         if needed:
             flags = " and ".join(sorted(needed))
-            return [f"its processor has no {flags}, which engines for {target} use; build --target arm"]
+            mend = "build --target arm" if wanted == "aarch64" else f"build with {LIMIT}=avx2"
+            return [f"its processor has no {flags}, which engines for {target} use; {mend}"]
         return []
 
 
@@ -107,9 +109,11 @@ def probe(device: SshDevice) -> BoardFacts:
 
 def _answer(device: SshDevice, arguments: list[str]) -> str:
     """Return the last line that a Python program prints there."""
-    done = device.run(["python3", *arguments], timeout_s=300)
+    python = device.address.python
+    done = device.run([python, *arguments], timeout_s=300)
     if done.returncode == 127:
-        raise DeviceError(f"{device.address} has no python3. Install it: apt install python3")
+        mend = "Install it: apt install python3" if python == "python3" else "Give another: --python"
+        raise DeviceError(f"{device.address} has no {python}. {mend}")
     if done.returncode:
-        raise device.failure(["python3"], done)
+        raise device.failure([python], done)
     return done.stdout.splitlines()[-1]

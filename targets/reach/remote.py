@@ -146,7 +146,7 @@ def _measured(
         file, tool = Path(scratch) / "images.npy", Path(scratch) / "measure.pyz"
         np.save(file, images)
         tool.write_bytes(program("measure", *(runner for runner, _ in engines)))
-        command = ["python3", sent(device, tool), "--images", sent(device, file)]
+        command = [device.address.python, sent(device, tool), "--images", sent(device, file)]
     for runner, engine in engines:
         command += ["--engine", runner, sent(device, engine)]
     wishes = ["--threads", str(threads), "--settings", json.dumps(asdict(settings))]

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -45,6 +45,9 @@ _WATCHED = (
 ITS_OWN = "edgec-exit-255\n"
 """Marks 255 as the command's exit code, since ssh uses it for a lost connection."""
 
+PYTHON_NAME = re.compile(r"(/[\w.+-]+)+|[\w.+][\w.+-]*", re.ASCII)
+"""A name, or an absolute path: one that begins with - would be an option."""
+
 
 @dataclass(frozen=True)
 class SshAddress:
@@ -53,12 +56,18 @@ class SshAddress:
     host: str
     user: str | None = None
     port: int | None = None
+    python: str = "python3"
+    """The device's Python that runs what is sent: a name in its PATH, or a path."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ssh://user@host:port, where user and port may be missing. Raises DeviceAddressError."""
+        """Read ssh://user@host:port?python=PATH, where all but the host may be missing.
+
+        Raises DeviceAddressError.
+        """
         wrong = DeviceAddressError(
-            f"{text!r} is not the address of a device. Expected: ssh://user@host or ssh://user@host:port"
+            f"{text!r} is not the address of a device. Expected: ssh://user@host or ssh://user@host:port, and"
+            " perhaps ?python=/path/to/python3 behind it"
         )
         if not text.isprintable():
             raise wrong  # urlsplit would leave some of it out
@@ -71,7 +80,10 @@ class SshAddress:
             raise DeviceAddressError(
                 f"ssh://{parts.username}:...@{host} holds a password. Set up a key: ssh-copy-id {host}"
             )
-        rest = parts.path.strip("/") or parts.query or parts.fragment
+        rest = parts.path.strip("/") or parts.fragment
+        python = parts.query.removeprefix("python=") if parts.query else "python3"
+        if parts.query and not (parts.query.startswith("python=") and PYTHON_NAME.fullmatch(python)):
+            raise wrong
         if parts.scheme != "ssh" or host is None or rest or ("%" in host and ":" not in host):
             raise wrong  # only an IPv6 address has a zone
         if not re.fullmatch(r"[\w.][\w.:%-]*", host, re.ASCII) or not re.fullmatch(
@@ -80,11 +92,24 @@ class SshAddress:
             raise wrong  # one that begins with - would be an option
         # urlsplit lowers the host, but an alias in ~/.ssh/config has its case
         start = parts.netloc.lower().rindex(host.lower())  # it keeps the case of a zone
-        return cls(parts.netloc[start : start + len(host)], parts.username or None, port)
+        return cls(parts.netloc[start : start + len(host)], parts.username or None, port, python)
+
+    def with_python(self, python: str | None) -> "SshAddress":
+        """Return the address with another Python, if one is given. Raises DeviceAddressError."""
+        if python is None:
+            return self
+        if not PYTHON_NAME.fullmatch(python):
+            raise DeviceAddressError(
+                f"{python!r} is not a Python on the device. Give a name or an absolute path, such as"
+                " /opt/venv/bin/python3"
+            )
+        return replace(self, python=python)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ssh://{f'{self.user}@' if self.user else ''}{host}{f':{self.port}' if self.port else ''}"
+        python = "" if self.python == "python3" else f"?python={self.python}"
+        port = f":{self.port}" if self.port else ""
+        return f"ssh://{f'{self.user}@' if self.user else ''}{host}{port}{python}"
 
     @property
     def destination(self) -> str:

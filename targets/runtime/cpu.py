@@ -6,12 +6,14 @@ import ctypes
 import platform
 from pathlib import Path
 
-MACHINES = {"avx512vnni": "x86_64", "avxvnni": "x86_64", "avx2": "x86_64"}
+MACHINES = dict.fromkeys(("avx512vnni", "avxvnni", "avx512", "avx2", "sse4"), "x86_64")
 """Machines by an engine's instruction set; others are for aarch64."""
 NEEDED = {
     "avx512vnni": {"avx512_vnni", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
     "avxvnni": {"avx_vnni", "avx2", "fma"},
+    "avx512": {"avx512bw", "avx512dq", "avx512vl", "avx512cd"},
     "avx2": {"avx2", "fma", "bmi2"},
+    "sse4": {"sse4_1", "sse4_2", "ssse3", "popcnt"},
     "i8mm": {"i8mm", "asimddp"},
     "dotprod": {"asimddp"},
     "neon": {"asimd"},

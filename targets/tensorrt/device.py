@@ -80,7 +80,14 @@ class JetsonOnDevice(JetsonTarget):
     def _running(self, engine: Path, precision: str) -> Iterator[EngineRunner]:
         folder = self._prepared(engine)
         image, classes = _sizes(engine)
-        command = ["python3", tool(self.reached), "stream", folder, "--precision", precision]
+        command = [
+            self.reached.address.python,
+            tool(self.reached),
+            "stream",
+            folder,
+            "--precision",
+            precision,
+        ]
         runner = StreamRunner(self.reached, command, image, classes)
         try:
             yield runner
@@ -143,7 +150,7 @@ def step(device: SshDevice, arguments: Sequence[str], say: Callable[[str], None]
         if not line.startswith("{"):  # the answer
             say(f"{device.address}: {line.rstrip()}")
 
-    done = device.run(["python3", tool(device), *arguments], on_line=on_line)
+    done = device.run([device.address.python, tool(device), *arguments], on_line=on_line)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise EngineError(f"{device.address}: {lines[-1]}")

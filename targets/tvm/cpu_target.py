@@ -210,7 +210,7 @@ def host_isa() -> Isa:
     if not available:
         raise TargetUnavailable(
             f"This machine ({machine}) has none of the instruction sets engines are made for: x86-64 with "
-            "AVX2, or 64-bit ARM. Use --target reference."
+            "SSE4.2, or 64-bit ARM. Use --target reference."
         )
     return ISAS[wanted] if wanted else available[0]
 

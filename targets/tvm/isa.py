@@ -60,7 +60,9 @@ ISAS = {
     for isa in (
         Isa("avx512vnni", _X86, "x86-64-v4", ("+avx512vnni",), DotInstruction.VPDPBUSD, 16, 32),
         Isa("avxvnni", _X86, "x86-64-v3", ("+avxvnni",), DotInstruction.VPDPBUSD, 8, 16),
+        Isa("avx512", _X86, "x86-64-v4", (), DotInstruction.VPMADDWD, 16, 32),
         Isa("avx2", _X86, "x86-64-v3", (), DotInstruction.VPMADDWD, 8, 16),
+        Isa("sse4", _X86, "x86-64-v2", (), DotInstruction.VPMADDWD, 4, 16),
         Isa("i8mm", _ARM, "neoverse-v1", ("+neon", "+dotprod", "+i8mm", "-sve"), DotInstruction.SMMLA, 4, 32),
         Isa("dotprod", _ARM, "cortex-a76", ("+neon", "+dotprod"), DotInstruction.SDOT, 4, 32),
         Isa("neon", _ARM, "cortex-a72", ("+neon",), DotInstruction.SMULL, 4, 32),

@@ -101,6 +101,13 @@ class ForeignModel(Model):
         mean, std = (np.array(values, np.float32).reshape(shape) for values in (self.mean, self.std))
         return np.asarray((self.fed(image) / np.float32(255) - mean) / std, np.float32)
 
+    @property
+    def is_quantised(self) -> bool:
+        """Return whether the file quantises its activations. Raises CheckpointError if it cannot be read."""
+        from pipeline.models.foreign.quantised.quantised_file import is_quantised_file
+
+        return is_quantised_file(self.path)
+
     def weights_file(self, checkpoint: Path | None, data: Path | None) -> InputFile:  # noqa: ARG002
         """Return the model's own file, and the files that it keeps weights in."""
         from pipeline.models.foreign.external_data import input_onnx

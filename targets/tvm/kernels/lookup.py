@@ -68,8 +68,9 @@ class LookupKernel(RowKernel):
         stored = k.let(k.load(k.x, at, 4 * self.isa.lanes))
         if self.isa.signed:
             return k.let(_by_four_rows(k, k.view("w", "int8"), stored))
-        by = _by_words if self.isa.lanes == 16 else _by_rows
-        return k.let(by(k, k.view("w", "uint8"), stored))
+        if self.isa.lanes == 16:
+            return k.let(_by_words(k, k.view("w", "uint8"), stored))
+        return k.let(_by_rows(k, k.view("w", "uint8"), stored, 4 * self.isa.lanes))
 
 
 def _by_words(k: Emitter, table: Buffer, x: Expr) -> Expr:
@@ -92,22 +93,23 @@ def _by_words(k: Emitter, table: Buffer, x: Expr) -> Expr:
     return tirx.reinterpret("uint8x64", (even & both) | (odd << eight))
 
 
-def _by_rows(k: Emitter, table: Buffer, x: Expr) -> Expr:
-    """AVX2: pshufb gives zero where the index is negative.
+def _by_rows(k: Emitter, table: Buffer, x: Expr, count: int) -> Expr:
+    """SSE and AVX2: pshufb gives zero where the index is negative.
 
     Of the differences of neighbouring rows, as `arranged` has them, those up to the row of x are added by
     xor: from the index of the next row, 16 is subtracted with saturation. The upper half begins at 128.
     """
-    sixteen = splat(tirx.const(16, "uint8"), 32)
+    sixteen = splat(tirx.const(16, "uint8"), count)
+    name = {16: "llvm.x86.ssse3.pshuf.b.128", 32: "llvm.x86.avx2.pshuf.b"}[count]
     found = None
     for half in (0, 128):
-        index = x if half == 0 else k.let(x ^ splat(tirx.const(128, "uint8"), 32))
+        index = x if half == 0 else k.let(x ^ splat(tirx.const(128, "uint8"), count))
         for first in range(half, half + 128, 16):
             row = k.load(table, first, 16)
-            both = tirx.Shuffle([row, row], list(range(32)))
-            entry = k.call("uint8x32", "llvm.x86.avx2.pshuf.b", both, index)
+            both = tirx.Shuffle([row] * (count // 16), list(range(count)))
+            entry = k.call(f"uint8x{count}", name, both, index)
             found = k.let(entry if found is None else found ^ entry)
-            index = k.let(k.call("uint8x32", "llvm.ssub.sat.v32i8", index, sixteen))
+            index = k.let(k.call(f"uint8x{count}", f"llvm.ssub.sat.v{count}i8", index, sixteen))
     return found
 
 

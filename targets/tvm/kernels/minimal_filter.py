@@ -4,7 +4,7 @@ Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", sectio
 the weights' transform multiplied by what makes them integers: results come out `scale` times too large.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Any
@@ -98,11 +98,21 @@ class TileFilter:
 
 def transform(
     k: Emitter, rows: Matrix, columns: Matrix, load: Callable[[int, int], Expr]
-) -> list[list[Expr]]:
-    """Emit rows X columns^T, of vectors that `load` reads by row and column of X."""
+) -> Iterator[list[Expr]]:
+    """Emit rows X columns^T, of vectors that `load` reads by row and column of X; yields row after row.
+
+    Whoever writes a row at once spares registers: all that is between the two products does not fit them.
+    """
     height, width = len(rows[0]), len(columns[0])
-    half = [combine(k, rows, [load(i, j) for i in range(height)]) for j in range(width)]
-    return [combine(k, columns, [half[j][i] for j in range(width)]) for i in range(len(rows))]
+    read = [[load(i, j) for i in range(height)] for j in range(width)]
+    pairs = _paired(rows)
+    for first in range(len(rows)):
+        if first - 1 in pairs:
+            continue
+        some = rows[first : first + (2 if first in pairs else 1)]
+        half = [combine(k, some, column) for column in read]
+        for i in range(len(some)):
+            yield combine(k, columns, [column[i] for column in half])
 
 
 def combine(k: Emitter, matrix: Matrix, values: Sequence[Expr]) -> list[Expr]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.x86 import multiply_words
 
 PARTS = 4
 """Registers of sums for one vector of bytes."""
@@ -130,8 +131,7 @@ class TwoWords(TapStep):
         """A multiplication and an addition."""
         weights = k.load(k.w, w + part * self.channels, self.channels)
         words = tirx.reinterpret(f"int16x{self.channels // 2}", weights)
-        name = {32: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.sse2.pmadd.wd"}[self.channels]
-        return total + k.call(f"int32x{self.lanes}", name, operands[part], words)
+        return total + multiply_words(k, self.lanes, operands[part], words)
 
     def pack(self, weights: NDArray[np.int8]) -> NDArray[np.int8]:
         """Little-endian int16."""

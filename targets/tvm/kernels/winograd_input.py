@@ -1,6 +1,7 @@
 """Transforms what a convolution reads, tile by tile, for Winograd's minimal filters."""
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Any, ClassVar
 
 from tvm import tirx
@@ -42,7 +43,8 @@ class WinogradInput(RowKernel):
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = self.emitter()
-        words, lanes = k.view("y", "int16"), 2 * self.isa.lanes
+        words = k.view("y", "int16")
+        lanes = gcd(self.channels, 2 * self.isa.lanes)
         with k.items() as row, k.loop(self.width) as column:
             rows = self._places(k, row, 0)
             columns = self._places(k, column, 1)

@@ -10,6 +10,7 @@ from typing import Protocol
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
+from targets.tvm.kernels.x86 import multiply_words
 
 BLOCK = 16
 """Output channels that are computed together; stored channels are a multiple of it."""
@@ -63,8 +64,8 @@ class PairProducts:
 
     @property
     def places(self) -> int:
-        """Two vectors of weights, one of activations and a product need registers too."""
-        return 6
+        """Weights, one vector of activations and a product need registers too."""
+        return {4: 2, 8: 6, 16: 14}[self.lanes]
 
     @property
     def cost(self) -> float:
@@ -87,7 +88,7 @@ class PairProducts:
                 activation = k.let(tirx.reinterpret(f"int16x{words}", splat(both, self.lanes)))
                 for n in range(vectors):
                     index = place * vectors + n
-                    product = k.call(f"int32x{self.lanes}", "llvm.x86.avx2.pmadd.wd", activation, loaded[n])
+                    product = multiply_words(k, self.lanes, activation, loaded[n])
                     k.store(
                         acc, index, k.load(acc, index) + tirx.reinterpret(f"uint32x{self.lanes}", product)
                     )

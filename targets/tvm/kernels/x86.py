@@ -121,4 +121,10 @@ class WordStep(_BroadcastStep):
         return tirx.reinterpret(f"int16x{self.lanes * 2}", splat(pair, self.lanes))
 
     def _dot(self, k: Emitter, acc: Expr, x: Expr, w: Expr) -> Expr:
-        return acc + k.call(f"int32x{self.lanes}", "llvm.x86.avx2.pmadd.wd", x, w)
+        return acc + multiply_words(k, self.lanes, x, w)
+
+
+def multiply_words(k: Emitter, lanes: int, a: Expr, b: Expr) -> Expr:
+    """vpmaddwd: the products of int16, neighbours added as int32."""
+    suffix = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[lanes]
+    return k.call(f"int32x{lanes}", f"llvm.x86.{suffix}", a, b)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,37 @@ class TestDeploying:
         assert done.selftest["images"] == 256
         assert (device.home / FOLDER / "current" / "run").is_file()
         assert not list((device.home / "edgec" / "incoming").glob("*.edgec*"))
+
+    @pytest.mark.parametrize(
+        ("fields", "reason"),
+        [
+            (
+                {"target": "host", "runner": "native_runner", "fingerprint": "A / neon / tvm 1"},
+                "for host are",
+            ),
+            (
+                {"target": "jetson", "runner": "tensorrt.runner", "fingerprint": "sm_87"},
+                "a Jetson is aarch64",
+            ),
+        ],
+    )
+    @pytest.mark.skipif(platform.machine() != "x86_64", reason="the device is this machine")
+    def test_an_engine_for_another_processor_is_not_sent(
+        self, device: Sshd, bundle: Path, fields: dict[str, str], reason: str
+    ) -> None:
+        with pytest.raises(DeviceError, match=f"cannot run a bundle: it is x86_64, and .*{reason}"):
+            deploy(device.device, changed(bundle, lambda _: None, **fields), (), Silent())
+        assert not (device.home / "edgec" / "incoming").exists()
+
+    def test_the_devices_python_can_be_chosen(self, device: Sshd, bundle: Path, tmp_path: Path) -> None:
+        other = (tmp_path / "bin" / "python3").rename(tmp_path / "bin" / "my-python")
+        (tmp_path / "bin" / "python3").write_text("#!/bin/sh\nexit 3\n")
+        (tmp_path / "bin" / "python3").chmod(0o755)
+        with pytest.raises(DeviceError):
+            deploy(device.device, bundle, (), Silent())
+        chosen = device.device.address.with_python(str(other))
+        done = deploy(replace(device.device, address=chosen), bundle, (), Silent())
+        assert done.version == current(device)
 
     def test_a_second_version_replaces_the_first_and_can_be_taken_back(
         self, device: Sshd, bundle: Path
@@ -303,3 +336,16 @@ def test_nothing_has_a_name_at_first(edgec: Edgec) -> None:
     done = edgec("devices", "check", "nowhere")
     assert done.returncode == 2
     assert "Unknown device" in done.stderr
+
+
+def test_a_named_device_may_have_a_python_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "edgec").mkdir()
+    file = tmp_path / "edgec" / "devices.toml"
+    file.write_text('[pi5]\naddress = "ssh://pi@pi5"\npython = "/opt/env/bin/python3"\n')
+    assert find_device("pi5") == SshAddress("pi5", "pi", python="/opt/env/bin/python3")
+    add_device("other", SshAddress("other"))
+    assert find_device("pi5") == SshAddress("pi5", "pi", python="/opt/env/bin/python3")
+    file.write_text('[pi5]\naddress = "ssh://pi@pi5"\npython = "-c evil"\n')
+    with pytest.raises(UsageError, match="is not a Python on the device"):
+        find_device("pi5")

@@ -33,6 +33,11 @@ def test_another_architecture_is_named() -> None:
     assert found == "it is aarch64, and engines for host are for x86_64"
 
 
+def test_what_helps_an_older_x86_is_another_than_for_a_board() -> None:
+    (found,) = replace(PI5, machine="x86_64", cpu_flags=frozenset({"avx2"})).misfit("avx512vnni", "host")
+    assert found.endswith("which engines for host use; build with EDGEC_ISA=avx2")
+
+
 def test_a_missing_instruction_is_named_with_what_to_do() -> None:
     (found,) = PI5.misfit("i8mm", "graviton3")
     assert "no i8mm, which engines for graviton3 use; build --target arm" in found

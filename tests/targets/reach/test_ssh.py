@@ -29,6 +29,11 @@ from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd
         ("ssh://me@pi.local:2222", SshAddress("pi.local", "me", 2222)),
         ("ssh://root@[fe80::1%eth0]:22", SshAddress("fe80::1%eth0", "root", 22)),
         ("ssh://[FE80::1%Eth0]", SshAddress("FE80::1%Eth0")),
+        ("ssh://pi?python=python3.11", SshAddress("pi", python="python3.11")),
+        (
+            "ssh://me@pi:22?python=/opt/my-env/bin/python3",
+            SshAddress("pi", "me", 22, "/opt/my-env/bin/python3"),
+        ),
     ],
 )
 def test_addresses_are_read(text: str, address: SshAddress) -> None:

@@ -100,7 +100,7 @@ def _window(
 
 
 @few_and_more(4, 21)
-@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2"])
+@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx512", "avx2", "sse4"])
 def test_random_ones_on_this_machine(name: str, draw: Draw) -> None:
     draw.check(networks(), native(name))
 

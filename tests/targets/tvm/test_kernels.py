@@ -8,7 +8,7 @@ from tests.targets.tvm.networks import networks
 
 
 @few_and_more(6, 14)
-@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx2"])
+@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx512", "avx2", "sse4"])
 def test_random_networks_on_this_machine(name: str, draw: Draw) -> None:
     draw.check(networks(), native(name))
 

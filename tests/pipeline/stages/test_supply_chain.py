@@ -1,0 +1,88 @@
+"""A bundle says where it comes from, in the forms that the specifications define."""
+
+import json
+from importlib.resources import files
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from cyclonedx import schema
+from referencing import Registry, Resource
+
+from pipeline.report.model.build_report import Report
+from pipeline.report.model_card import card_html, card_markdown
+from pipeline.stages.supply_chain import provenance, sbom, stated_digests
+from tests.pipeline.report.samples import pixel_report, report
+
+REPORTS = {"classes": report(), "pixels": pixel_report()}
+DIGEST = "ab" * 32
+
+
+def official(document: bytes) -> list[str]:
+    """What CycloneDX's own schema says against a document."""
+    folder = files(schema) / "_res"
+    names = ("bom-1.6", "spdx", "jsf-0.82")
+    bom, *others = (json.loads((folder / f"{name}.SNAPSHOT.schema.json").read_text()) for name in names)
+    registry: Registry[object] = Registry().with_resources(
+        (one["$id"], Resource.from_contents(one)) for one in (bom, *others)
+    )
+    checked = jsonschema.Draft7Validator(bom, registry=registry)
+    return [error.message for error in checked.iter_errors(json.loads(document))]
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_sbom_is_what_its_schema_says(name: str) -> None:
+    made = sbom(REPORTS[name], "engine/model.engine", DIGEST)
+    assert official(made) == []
+    assert official(made.replace(b'"machine-learning-model"', b'"another"')) != []
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_same_build_gives_the_same_bytes(name: str) -> None:
+    found = REPORTS[name]
+    again = Report.parse(found.to_json().encode(), "report.json")
+    assert sbom(found, "e", DIGEST) == sbom(again, "e", DIGEST)
+    assert provenance(found, "{}", {"e": DIGEST}) == provenance(again, "{}", {"e": DIGEST})
+
+
+def test_the_sbom_has_the_model_the_data_and_the_recipe() -> None:
+    found = json.loads(sbom(report(), "engine/model.engine", DIGEST))
+    model = found["metadata"]["component"]
+    assert model["hashes"] == [{"alg": "SHA-256", "content": DIGEST}]
+    assert {"name": "edgec:recipe", "value": report().subject.recipe} in model["properties"]
+    held = {one["bom-ref"]: one for one in found["components"]}
+    assert held["calibration-images"]["hashes"][0]["content"] == report().subject.calibration_digest
+    assert {one["ref"] for one in model["modelCard"]["modelParameters"]["datasets"]} <= held.keys()
+
+
+def test_the_statement_has_the_fields_of_in_toto_and_slsa() -> None:
+    made = provenance(report(), '{"model": "m"}', {"engine": DIGEST})
+    found = json.loads(made)
+    assert found["_type"] == "https://in-toto.io/Statement/v1"
+    assert found["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert found["subject"] == [{"name": "engine", "digest": {"sha256": DIGEST}}]
+    predicate = found["predicate"]
+    assert predicate.keys() == {"buildDefinition", "runDetails"}
+    assert predicate["buildDefinition"]["externalParameters"] == {"model": "m"}
+    assert {len(one["digest"]["sha256"]) for one in predicate["buildDefinition"]["resolvedDependencies"]} == {
+        64
+    }
+    assert predicate["runDetails"]["builder"]["id"]
+    assert stated_digests(made) == {"engine": DIGEST}
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"_type": 1, "predicateType": 2}', b"[" * 90_000])
+def test_what_is_no_statement_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"it|Expecting|recursion"):
+        stated_digests(text)
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_model_card_has_the_report_and_runs_nothing(name: str) -> None:
+    found = REPORTS[name]
+    evil = "<script>alert(1)</script>"
+    subject = found.subject.model_copy(update={"dataset": evil})
+    for made in (card_html, card_markdown):
+        text = made(found.model_copy(update={"subject": subject}))
+        assert evil not in text
+        assert found.subject.engine_digest in text
+        assert "Intended use" in text
