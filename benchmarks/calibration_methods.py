@@ -47,6 +47,7 @@ RECIPES = (
     "w8a8_sym_mse_eq_wmse_obq_bc",
     "w8a8_sym_mse_eq_pix_wmse_obq_bc",
     "w8a8_sym_mse_eq_ctr_pix_wmse_obq_bc",
+    "w8a8_sym_mse_eq_pix_sens_wmse_obq_bc",
     "w8a8_asym",
     "w8a8_asym_avg",
     "w8a8_asym_pct",
@@ -56,6 +57,7 @@ RECIPES = (
     "w8a8_asym_mse_wmse_bc",
     "w8a8_asym_mse_wmse_obq_bc",
     "w8a8_asym_mse_eq_wmse_obq_bc",
+    "w8a8_asym_mse_eq_sens_wmse_obq_bc",
     "w8a8_asym_mse_nosat_bc",
     "w8a8_asym_mse_eq_wmse_nosat_bc",
 )
