@@ -36,10 +36,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from benchmarks.family import CALIBRATION, Subject, float_time, pictures, quantize_for, sqnr_db
 from benchmarks.matrix.architectures import ARCHITECTURES, SEGMENTERS
 from benchmarks.matrix.architectures.layers import SIDE
 from benchmarks.matrix.keras_graphs import GRAPHS, PIXELS
+from benchmarks.random_network import CALIBRATION, Subject, outcome, pictures, quantize_for
 from benchmarks.random_weights import settle
 from calibration.errors import CalibrationError
 from pipeline.errors import PipelineError
@@ -215,7 +215,6 @@ def row(name: str, target_name: str, folder: Path, images: int, opsets: dict[str
 
 
 def _built(made: Row, subject: Subject, folder: Path) -> Row:
-    from benchmarks.family import coverage_of
     from targets.reference import ReferenceTarget
     from targets.registry import find_target
 
@@ -227,16 +226,13 @@ def _built(made: Row, subject: Subject, folder: Path) -> Row:
     images = subject.images if target.runs_here or not integer else subject.images[:EMULATED]
     with ReferenceTarget().open(subject.model) as runner:
         fp32 = runner.infer(images)
-    with target.open(engine) as runner:
-        logits = runner.infer(images).reshape(fp32.shape)
-    _, floats = coverage_of(int8, integer)
-    timed = made.target == "host"
+    found = outcome(target, engine, int8, images, fp32)
     return replace(
         made,
-        agreement=float((logits.argmax(1) == fp32.argmax(1)).mean()),
-        sqnr_db=sqnr_db(logits, fp32),
-        integer_time=1 - float_time(engine, images) if timed else None,
-        floats=floats,
+        agreement=found.agreement,
+        sqnr_db=found.sqnr_db,
+        integer_time=None if found.float_time is None else 1 - found.float_time,
+        floats=found.floats,
     )
 
 

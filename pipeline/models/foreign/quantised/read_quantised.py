@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -31,7 +30,6 @@ from pipeline.models.foreign.original import refusals
 from pipeline.models.foreign.quantised.canonical_qdq import CanonicalGraph, canonical
 from pipeline.models.foreign.quantised.channel_grids import write_one_scale
 from pipeline.models.foreign.quantised.earlier_rounding import round_earlier
-from pipeline.models.foreign.quantised.integer_operators import DYNAMIC
 from pipeline.models.foreign.quantised.quantised_front import begin_with_pixels_as_described
 from pipeline.models.foreign.quantised.unrounded import write_unrounded
 from pipeline.models.foreign.quantised.weighted_layer import WeightedLayer
@@ -70,19 +68,6 @@ class QuantisedNetwork:
     def unrounded(self) -> onnx.ModelProto:
         """Write it without its roundings; see `unrounded`."""
         return _checked(write_unrounded(self.graph))
-
-
-def is_quantised_file(path: Path) -> bool:
-    """Whether a file quantises activations. Raises CheckpointError if it cannot be read."""
-    model = read_onnx(path)
-    constants = {tensor.name for tensor in model.graph.initializer}
-    constants |= {node.output[0] for node in model.graph.node if node.op_type == "Constant"}
-    return any(
-        node.op_type.startswith(("QLinear", "QGemm"))
-        or node.op_type in DYNAMIC
-        or (node.op_type == "QuantizeLinear" and node.input[0] not in constants)
-        for node in model.graph.node
-    )
 
 
 def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None]) -> QuantisedNetwork:
