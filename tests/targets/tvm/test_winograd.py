@@ -18,7 +18,7 @@ from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.tensors import Tensor
-from targets.tvm.winograd_layer import TILES, is_exact
+from targets.tvm.winograd_layer import MOST_INPUTS, TILES, is_exact
 from tests.targets.needs import native
 from tests.targets.tvm.bit_equality import Draw, check, emulated, few_and_more
 from tests.targets.tvm.networks import ZERO_POINTS
@@ -139,6 +139,12 @@ def test_weights_in_slices_and_tiles_in_groups(side: int, channels: int) -> None
     assert (kernel.slice < kernel.inputs) is (channels == 128)
     assert (kernel.together < kernel.tiles) is (side == 41)
     check(graph, isa)
+
+
+def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads() -> None:
+    """STACK in targets/runtime/native/pool.c is 2 MiB."""
+    (kernel,) = filters(one(12, 32)[0], ISAS["avx2"])
+    assert replace(kernel, height=300, width=300, inputs=MOST_INPUTS).stack <= 1 << 20
 
 
 def with_bias(op: Conv, largest: int, sign: int) -> Conv:
