@@ -12,6 +12,7 @@ CHECKPOINT ?=
 ARGS ?=
 DEVICE ?=
 VIDEO ?=
+SECONDS ?= 60
 export TARGET MODEL DATA CONFIG CHECKPOINT DEVICE VIDEO
 
 READY := .venv/ready
@@ -19,7 +20,7 @@ EDGEC := .venv/bin/edgec
 OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
     $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $${DEVICE:+--device "$$DEVICE"} $(ARGS)
 
-.PHONY: help setup build demo check test lint types degradation clean
+.PHONY: help setup build demo check test lint types fuzz degradation clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -46,6 +47,9 @@ lint: $(READY) ## check style with ruff
 
 types: $(READY) ## check types with mypy --strict
 	@.venv/bin/mypy
+
+fuzz: $(READY) ## look for files that break what reads them: SECONDS= for each reader (60)
+	@SECONDS_EACH="$(SECONDS)" scripts/fuzz.sh
 
 degradation: $(READY) ## train plain and residual networks of 20 and 56 layers: who gets worse with depth? (DATA=, ARGS=)
 	@.venv/bin/python -m benchmarks.degradation $${DATA:+--data "$$DATA"} $(ARGS)

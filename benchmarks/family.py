@@ -25,25 +25,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.random_network import (
+    CALIBRATION,
+    Images,
+    Logits,
+    Subject,
+    outcome,
+    pictures,
+    quantize_for,
+)
 from benchmarks.random_weights import settle
 from calibration.errors import CalibrationError
 from pipeline.models.foreign.description import Description, described
 from pipeline.models.zoo import KNOWN_MODELS, find_model
-from pipeline.report.logit_distance import LogitNoise
 from pipeline.task import Task
 from targets.base import CHECKS
 from targets.errors import TargetError
-
-Images = NDArray[np.uint8]
-Logits = NDArray[np.float32]
 
 TARGETS = ("reference", "host", "arm", "jetson")
 EMULATED_IMAGES = 2
 ORACLE_IMAGES = 2
 SMALL_SIDE = 64
-CALIBRATION = 32
 
 
 @dataclass(frozen=True)
@@ -61,35 +64,6 @@ class Row:
     floats: tuple[str, ...] = ()
     float_time: float | None = None
     seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A float model in the project's form, and its images."""
-
-    name: str
-    model: Path
-    images: Images
-    calibration: Images
-
-
-def pictures(count: int, shape: tuple[int, int, int], seed: int) -> Images:
-    """Return real images, embedded ones, brought to any shape and tinted by channel: uint8 [N, H, W, C]."""
-    import cv2
-
-    from pipeline.data.open import open_dataset
-    from pipeline.models.zoo import find_model
-
-    height, width, channels = shape
-    split = open_dataset("fashion-mnist").split("evaluation").stratified(count, seed)
-    batch = next(split.batches(find_model("resnet20-fashion").preprocessing, count))
-    random = np.random.default_rng(seed)
-    made = np.empty((count, *shape), np.uint8)
-    for i, image in enumerate(batch.images):
-        large = cv2.resize(image[:, :, 0], (width, height), interpolation=cv2.INTER_LINEAR)
-        tint = random.uniform(0.4, 1.0, channels)
-        made[i] = (255 - (255 - large[:, :, None].astype(float)) * tint).round()
-    return made
 
 
 def known(name: str, count: int, folder: Path) -> Subject:
@@ -152,38 +126,24 @@ def rows(subject: Subject, folder: Path) -> Iterator[Row]:
             target.build(int8, engine, subject.model)
             seconds = time.monotonic() - start
             images = subject.images[: EMULATED_IMAGES if name == "arm" else None]
-            with target.open(engine) as runner:
-                logits = runner.infer(images)
+            found = outcome(target, engine, int8, images, fp32)
         except (TargetError, CalibrationError) as error:
             yield Row(subject.name, name, problem=str(error))
             continue
-        logits = logits.reshape(len(logits), *fp32.shape[1:])  # engines give an image's values in a row
+        logits = found.logits
         host = logits if name == "host" else host
-        share, floats = coverage_of(int8, integer=name in ("host", "arm"))
         yield Row(
             subject.name,
             name,
-            agreement=float((logits.argmax(1) == fp32[: len(logits)].argmax(1)).mean()),
-            sqnr_db=sqnr_db(logits, fp32[: len(logits)]),
+            agreement=found.agreement,
+            sqnr_db=found.sqnr_db,
             iou=mean_iou(logits, fp32[: len(logits)]) if fp32.ndim == 4 else None,
             bits=checks(engine) if name == "jetson" else bits(name, logits, host, int8, subject.images),
-            int8_share=share,
-            floats=floats,
-            float_time=float_time(engine, images) if floats and name == "host" else None,
+            int8_share=found.int8_share,
+            floats=found.floats,
+            float_time=found.float_time if found.floats else None,
             seconds=seconds,
         )
-
-
-def quantize_for(subject: Subject, recipe_name: str, folder: Path) -> Path:
-    """Calibrate and quantise."""
-    from calibration.collect import collect
-    from calibration.qdq import quantize
-    from calibration.recipe import QuantRecipe
-
-    recipe, path = QuantRecipe.parse(recipe_name), folder / f"{recipe_name}.onnx"
-    ranges = collect(subject.model, [subject.calibration], recipe)
-    quantize(subject.model, ranges, recipe, path, [subject.calibration])
-    return path
 
 
 def bits(target: str, logits: Logits, host: Logits | None, int8: Path, images: Images) -> str:
@@ -211,37 +171,6 @@ def told(found: Logits, expected: Logits, what: str) -> str:
     """Return "= what", or how many logits differ from it."""
     different = int((found.reshape(expected.shape) != expected).sum())
     return f"= {what}" if not different else f"{different} of {expected.size} differ from {what}"
-
-
-def coverage_of(int8: Path, integer: bool) -> tuple[float | None, tuple[str, ...]]:
-    """Return the share of INT8 arithmetic, and for integer engines the operators left in float."""
-    from calibration.coverage import coverage
-
-    found = coverage(int8)
-    floats: set[str] = set(found.float_layers)
-    if integer:
-        from targets.tvm.importer import import_graph
-        from targets.tvm.integer_graph import Island
-
-        islands = [op for op in import_graph(int8).operators if isinstance(op, Island)]
-        floats = {node.op_type for op in islands for node in op.model.graph.node}
-    return found.int8_macs / found.total_macs if found.total_macs else None, tuple(sorted(floats))
-
-
-def float_time(engine: Path, images: Images) -> float:
-    """Return the share of the time of an engine for this machine that its layers in float take."""
-    from targets.runtime import native_runner
-
-    with native_runner.open_engine(engine) as runner:
-        timed = runner.layer_times(images[0])
-    return 1 - sum(one.microseconds for one in timed if one.int8) / sum(one.microseconds for one in timed)
-
-
-def sqnr_db(found: Logits, expected: Logits) -> float | None:
-    """Return 10 log10(sum expected^2 / sum error^2) over all logits; None if they are identical."""
-    noise = LogitNoise()
-    noise.add(expected, found)
-    return noise.sqnr_db
 
 
 def mean_iou(found: Logits, expected: Logits) -> float:

@@ -31,15 +31,15 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
-from benchmarks.family import CALIBRATION, Subject, float_time, pictures, quantize_for, sqnr_db
 from benchmarks.matrix.architectures import ARCHITECTURES, SEGMENTERS
 from benchmarks.matrix.architectures.layers import SIDE
 from benchmarks.matrix.keras_graphs import GRAPHS, PIXELS
+from benchmarks.random_network import CALIBRATION, Subject, outcome, pictures, quantize_for
 from benchmarks.random_weights import settle
 from calibration.errors import CalibrationError
 from pipeline.errors import PipelineError
@@ -215,7 +215,6 @@ def row(name: str, target_name: str, folder: Path, images: int, opsets: dict[str
 
 
 def _built(made: Row, subject: Subject, folder: Path) -> Row:
-    from benchmarks.family import coverage_of
     from targets.reference import ReferenceTarget
     from targets.registry import find_target
 
@@ -227,42 +226,46 @@ def _built(made: Row, subject: Subject, folder: Path) -> Row:
     images = subject.images if target.runs_here or not integer else subject.images[:EMULATED]
     with ReferenceTarget().open(subject.model) as runner:
         fp32 = runner.infer(images)
-    with target.open(engine) as runner:
-        logits = runner.infer(images).reshape(fp32.shape)
-    _, floats = coverage_of(int8, integer)
-    timed = made.target == "host"
+    found = outcome(target, engine, int8, images, fp32)
     return replace(
         made,
-        agreement=float((logits.argmax(1) == fp32.argmax(1)).mean()),
-        sqnr_db=sqnr_db(logits, fp32),
-        integer_time=1 - float_time(engine, images) if timed else None,
-        floats=floats,
+        agreement=found.agreement,
+        sqnr_db=found.sqnr_db,
+        integer_time=None if found.float_time is None else 1 - found.float_time,
+        floats=found.floats,
     )
 
 
 def table(path: Path) -> str:
-    """Return recorded rows as Markdown."""
+    """Return recorded rows as Markdown, a line a network; forms and shares of time are those of `host`."""
     found = [json.loads(line) for line in path.read_text().splitlines()]
+    by_target = {(one["network"], one["target"]): one for one in found}
     lines = [
-        "| network | read, by exporter and opset | largest difference | same class | SQNR, dB"
-        " | time in integers | float |",
-        "|---|---|---|---|---|---|---|",
+        "| network | read, by exporter and opset | largest difference | `host`: same class, dB"
+        " | time in integers | float | `jetson` | `rpi5` |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for one in found:
+    for one in (row for row in found if row["target"] == "host"):
         forms = [Form(**form) for form in one["forms"]]
         differences = [form.difference for form in forms if form.difference is not None]
         cells = [
             f"`{one['network']}`",
             "; ".join(_ranges(forms)),
             f"{max(differences):.0e}" if differences else "",
-            *(
-                ("" if one[key] is None else f"{one[key]:{form}}")
-                for key, form in (("agreement", ".1%"), ("sqnr_db", ".1f"), ("integer_time", ".0%"))
-            ),
-            f"refused: {one['problem']}" if one["problem"] else ", ".join(one["floats"]),
+            _judged(one),
+            "" if one["integer_time"] is None else f"{one['integer_time']:.0%}",
+            ", ".join(one["floats"]),
+            *(_judged(by_target.get((one["network"], target))) for target in ("jetson", "rpi5")),
         ]
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _judged(row: dict[str, Any] | None) -> str:
+    """Return how INT8 on a target compares with FP32; nothing where it was not run."""
+    if row is None:
+        return ""
+    return f"refused: {row['problem']}" if row["problem"] else f"{row['agreement']:.1%}, {row['sqnr_db']:.1f}"
 
 
 def _ranges(forms: list[Form]) -> Iterator[str]:

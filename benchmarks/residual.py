@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.family import Subject, known, pictures, quantize_for
+from benchmarks.family import known
+from benchmarks.random_network import Subject, pictures, quantize_for
 from pipeline.models.architecture import Architecture, Shortcut
 from pipeline.models.zoo import find_model
 from pipeline.report.lines import LineChart, Points

@@ -10,9 +10,9 @@ from pathlib import Path
 from pipeline.build.plan import Build
 from pipeline.cache.atomic import replacing
 from pipeline.cache.digest import file_digest
-from pipeline.cache.product import Product
 from pipeline.cache.store import writing
 from pipeline.errors import StorageError
+from pipeline.stages.artifacts import StageOutput
 
 
 def publish(build: Build, label: str = "") -> Path:
@@ -25,16 +25,16 @@ def publish(build: Build, label: str = "") -> Path:
     packed = build.bundle
     found = () if build.brought is not None else (build.ranges,)
     parts = (build.float_model, *found, build.int8_model, build.engine, build.report)
-    files = {file: part.product for part in parts for file in part.product.digests}
+    files = {file: part for part in parts for file in part.names}
     out = build.config.out
     name = build.name + label
     folder, bundle = out / name, out / f"{name}.edgec"
     with writing(out):
         folder.mkdir(parents=True, exist_ok=True)
         with _held(folder):
-            for file, product in files.items():
-                place(product, file, folder / file)
-            place(packed.product, packed.path.name, bundle)
+            for file, part in files.items():
+                place(part, file, folder / file)
+            place(packed, packed.path.name, bundle)
     return bundle
 
 
@@ -49,18 +49,18 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def place(product: Product, name: str, destination: Path) -> None:
-    """Copy a product's file to `destination` atomically, unless the same bytes are already there.
+def place(written: StageOutput, name: str, destination: Path) -> None:
+    """Copy a stage's file to `destination` atomically, unless the same bytes are already there.
 
-    The copy's digest is checked. Raises StorageError if it differs from the product's.
+    The copy's digest is checked. Raises StorageError if it differs from what the stage wrote.
     """
-    wanted = product.digests[name]
+    wanted = written.product.digests[name]
     if destination.is_file() and file_digest(destination) == wanted:
         return
     with replacing(destination) as scratch:
-        shutil.copy2(product.file(name), scratch)
+        shutil.copy2(written.file(name), scratch)
         if file_digest(scratch) != wanted:
             raise StorageError(
-                f"{product.file(name)} was damaged before it could be copied to {destination}. Build again:"
+                f"{written.file(name)} was damaged before it could be copied to {destination}. Build again:"
                 " the damaged result is then replaced."
             )

@@ -39,7 +39,7 @@ class Request:
         self.target: Target = find_target(config.target, self.device)
         if config.calibration.recipe not in (None, AUTO):
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is refused before any work
-        self.is_quantised = isinstance(self.model, ForeignModel) and is_quantised_file(self.model.path)
+        self.is_quantised = self.model.is_quantised
         check_brought(config, Path(config.model) if self.is_quantised else None)
         self.target.check()
         self.kept = config.out / "store"
@@ -158,13 +158,6 @@ def _find(config: BuildConfig) -> KnownModel | ForeignModel:
     if config.weights is not None:
         raise UsageError(f"{config.model} holds one set of weights; leave `weights` out.")
     return read_foreign(Path(config.model))
-
-
-def is_quantised_file(path: Path) -> bool:
-    """Whether an ONNX file quantises its activations. Raises CheckpointError if it cannot be read."""
-    from pipeline.models.foreign.quantised.read_quantised import is_quantised_file as found
-
-    return found(path)
 
 
 def normalised_as(model: KnownModel, wanted: ExportConfig) -> KnownModel:

@@ -107,7 +107,7 @@ def export(
     model = one.float_model
     found = model.parity
     with writing(output.parent, "--output"):
-        place(model.product, model.file_name, output)
+        place(model, model.file_name, output)
     if as_json:
         _print_json({"model": str(output), "sha256": model.file_digest, **asdict(found)})
     else:

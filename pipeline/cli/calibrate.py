@@ -60,7 +60,7 @@ def _calibrate(one: "Build", folder: Path, _: int, as_json: bool) -> None:
     with writing(folder, "--output"):
         folder.mkdir(parents=True, exist_ok=True)
         for artifact in artifacts:
-            place(artifact.product, artifact.file_name, folder / artifact.file_name)
+            place(artifact, artifact.file_name, folder / artifact.file_name)
         if one.recipe.scheme is Scheme.SYM:
             save_calibration_cache(one.ranges.load(), folder / "calibration.cache")
             written.append("calibration.cache")

@@ -27,10 +27,10 @@ class AccuracyFiles(Artifact):
 
     def load_fp16(self) -> Accuracy | PixelAccuracy | None:
         """Read the accuracy of FP32 and FP16; None where FP16 does not compete."""
-        if ACCURACY_FP16 not in self.product.digests:
+        if ACCURACY_FP16 not in self.names:
             return None
-        return EitherAccuracy.validate_json(self.product.file(ACCURACY_FP16).read_bytes())
+        return EitherAccuracy.validate_json(self.file(ACCURACY_FP16).read_bytes())
 
     def skipped(self) -> tuple[SkippedImage, ...]:
         """Read which images could not be decoded."""
-        return SkippedImages.validate_json(self.product.file(SKIPPED).read_bytes())
+        return SkippedImages.validate_json(self.file(SKIPPED).read_bytes())

@@ -191,6 +191,6 @@ def _named(names: Sequence[str]) -> str:
 
 def notes_of(model: QuantizedModel) -> tuple[ToolchainCheck, ...]:
     """Return the notes about a network that another tool quantised; none for others."""
-    if NOTES not in model.product.digests:
+    if NOTES not in model.names:
         return ()
-    return tuple(ToolchainCheck(**fields) for fields in json.loads(model.product.file(NOTES).read_text()))
+    return tuple(ToolchainCheck(**fields) for fields in json.loads(model.file(NOTES).read_text()))

@@ -15,26 +15,47 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A product that is known by one of its files."""
+class StageOutput:
+    """What a stage wrote: its files, by name. Types that know which files these are derive from it."""
 
     product: Product
-    file_name: ClassVar[str]
 
     @property
-    def path(self) -> Path:
-        """The file's path."""
-        return self.product.file(self.file_name)
+    def names(self) -> tuple[str, ...]:
+        """The files."""
+        return tuple(self.product.digests)
 
     @property
-    def file_digest(self) -> str:
-        """The SHA-256 of the file's bytes, in hex."""
-        return self.product.digests[self.file_name]
+    def only_file(self) -> Path:
+        """The path of the file, where the stage writes one, of any name."""
+        (name,) = self.names
+        return self.file(name)
+
+    def file(self, name: str) -> Path:
+        """Return a file's path. Raises KeyError if the stage did not write it."""
+        return self.product.file(name)
 
     @property
     def digest(self) -> str:
         """The SHA-256 over everything that the stage wrote."""
         return self.product.digest
+
+
+@dataclass(frozen=True)
+class Artifact(StageOutput):
+    """What a stage wrote, known by one of its files."""
+
+    file_name: ClassVar[str]
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.file(self.file_name)
+
+    @property
+    def file_digest(self) -> str:
+        """The SHA-256 of the file's bytes, in hex."""
+        return self.product.digests[self.file_name]
 
 
 @dataclass(frozen=True)
@@ -51,7 +72,7 @@ class ExportedModel(FloatModel):
     @property
     def parity(self) -> Parity:
         """How closely it follows that network."""
-        return Parity.load(self.product.file(PARITY))
+        return Parity.load(self.file(PARITY))
 
 
 @dataclass(frozen=True)
@@ -83,4 +104,4 @@ class BroughtModel(QuantizedModel):
     @property
     def recipe(self) -> QuantRecipe:
         """The recipe that it follows."""
-        return QuantRecipe.parse(json.loads(self.product.file(self.recipe_file).read_text())["recipe"])
+        return QuantRecipe.parse(json.loads(self.file(self.recipe_file).read_text())["recipe"])

@@ -38,8 +38,7 @@ class PackedBundle(Artifact):
     @property
     def path(self) -> Path:
         """The archive."""
-        (name,) = self.product.digests
-        return self.product.file(name)
+        return self.only_file
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class Bundle(Stage):
 
     def _files(self) -> dict[str, bytes]:
         return {
-            **{f"engine/{name}": self.engine.product.file(name).read_bytes() for name in self.shipped},
+            **{f"engine/{name}": self.engine.file(name).read_bytes() for name in self.shipped},
             **self._programs(),
             EVALUATION: self.samples.path.read_bytes(),
             "labels.txt": "".join(f"{name}\n" for name in self.classes).encode(),

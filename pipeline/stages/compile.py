@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.cache.digest import value_digest
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.stages.artifacts import FloatModel, QuantizedModel
+from pipeline.stages.artifacts import FloatModel, QuantizedModel, StageOutput
 from targets.base import CHECKS, Check, FitsPictures, ReportsProgress, Target
 from targets.registry import find_target
 from targets.runtime.preprocess import Preprocessing
 
 
 @dataclass(frozen=True)
-class CompiledEngine:
+class CompiledEngine(StageOutput):
     """An engine made by `Compile`, with its target and the device that it runs on."""
 
-    product: Product
     file_name: str
     target_name: str
     fingerprint: str
@@ -41,14 +39,19 @@ class CompiledEngine:
     @property
     def path(self) -> Path:
         """The engine's file."""
-        return self.product.file(self.file_name)
+        return self.file(self.file_name)
+
+    @property
+    def file_digest(self) -> str:
+        """The SHA-256 of the engine's bytes, in hex."""
+        return self.product.digests[self.file_name]
 
     @property
     def checks(self) -> tuple[Check, ...]:
         """What the toolchain reported while it built the engine."""
-        if CHECKS not in self.product.digests:
+        if CHECKS not in self.names:
             return ()
-        return tuple(Check(**fields) for fields in json.loads(self.product.file(CHECKS).read_text()))
+        return tuple(Check(**fields) for fields in json.loads(self.file(CHECKS).read_text()))
 
     @property
     def digest(self) -> str:

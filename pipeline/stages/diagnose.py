@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, assert_never
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.diagnosis.causes import diagnose
+from pipeline.diagnosis.examples import BATCH, Answers, Pixels
 from pipeline.diagnosis.foreign_answers import foreign_answers
-from pipeline.diagnosis.trial import BATCH, Answers, Pixels, TriedNetwork
+from pipeline.diagnosis.trial import TriedNetwork
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.input_form import InputForm
 from pipeline.models.zoo import KnownModel
@@ -46,16 +47,18 @@ def subject_of(
     model: KnownModel | ForeignModel, file: Path, weights: str | None, classes: int
 ) -> tuple[TriedNetwork, str]:
     """Return the network to try input forms on, and the file and table where the right form is configured."""
-    if isinstance(model, ForeignModel):
-        from pipeline.models.foreign.onnx_file import read_input
+    match model:
+        case ForeignModel():
+            from pipeline.models.foreign.onnx_file import read_input
 
-        subject = TriedNetwork(
-            foreign_answers(model), model.preprocessing, read_input(file).takes_floats, True
-        )
-        return subject, description_file(model.path).name
-    return TriedNetwork(
-        _known(model, file, weights, classes), model.preprocessing, True, can_fit=False
-    ), EXPORT
+            takes_floats = read_input(file).takes_floats
+            subject = TriedNetwork(foreign_answers(model), model.preprocessing, takes_floats, can_fit=True)
+            return subject, description_file(model.path).name
+        case KnownModel():
+            answers = _known(model, file, weights, classes)
+            return TriedNetwork(answers, model.preprocessing, True, can_fit=False), EXPORT
+        case _:
+            assert_never(model)
 
 
 def _known(

@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.sections.int8_coverage import TimedLayer
 from pipeline.report.sections.toolchain_checks import ToolchainCheck
-from pipeline.stages.artifacts import FloatModel
+from pipeline.stages.artifacts import FloatModel, StageOutput
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph
@@ -142,7 +141,7 @@ def first_images(images: ModelImages, batch_size: int) -> NDArray[np.uint8]:
 class Measurements:
     """The files that `Measure` wrote; none if it did not run."""
 
-    product: Product | None
+    written: StageOutput | None
 
     def runs(self, precision: str) -> list[Measurement]:
         """Return the measurement of latency, and the one of memory; neither if none was made."""
@@ -166,15 +165,15 @@ class Measurements:
         return tuple(ToolchainCheck(**fields) for fields in self._list(FINDINGS))
 
     def _has(self, name: str) -> bool:
-        return self.product is not None and name in self.product.digests
+        return self.written is not None and name in self.written.names
 
     def _list(self, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self._text(name)) if self._has(name) else []
         return found
 
     def _text(self, name: str) -> str:
-        assert self.product is not None  # noqa: S101 - callers check `_has`
-        return self.product.file(name).read_text()
+        assert self.written is not None  # noqa: S101 - callers check `_has`
+        return self.written.file(name).read_text()
 
 
 NO_MEASUREMENTS = Measurements(None)

@@ -81,9 +81,9 @@ class Mix(Stage):
 
 def mixed_precision(model: QuantizedModel) -> MixedPrecision | None:
     """Return which layers were left in float to keep the drop small; None if that was not asked for."""
-    if MIXED not in model.product.digests:
+    if MIXED not in model.names:
         return None
-    return MixedPrecision.model_validate_json(model.product.file(MIXED).read_text())
+    return MixedPrecision.model_validate_json(model.file(MIXED).read_text())
 
 
 def _interval(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float]:

@@ -61,7 +61,7 @@ class Peer(Artifact):
         facts = self.facts
         if facts.refused is not None:
             return None
-        return PreparedNetwork(self.product.file(self.model_file), "NCHW", facts.scale, facts.offset)
+        return PreparedNetwork(self.file(self.model_file), "NCHW", facts.scale, facts.offset)
 
 
 @dataclass(frozen=True)

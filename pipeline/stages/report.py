@@ -10,7 +10,7 @@ from typing import ClassVar
 from calibration.recipe import QuantRecipe
 from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
-from pipeline.data.split import Split
+from pipeline.data.split import ShownNames, Split
 from pipeline.progress import Progress
 from pipeline.report.fitting import fitting
 from pipeline.report.from_measurement import latency_of, memory_of
@@ -71,6 +71,7 @@ class WriteReport(Stage):
     threads: int
     limits: GateLimits
     evaluation: Split
+    names: ShownNames
     preprocessing: Preprocessing
     calibration: Split
     checkpoint: InputFile
@@ -154,7 +155,7 @@ class WriteReport(Stage):
 
     def _no_float(self) -> NotMeasured:
         """Say why the float network was not timed: it is where the engine runs, or nowhere."""
-        if self.measurements.product is None:
+        if self.measurements.written is None:
             return self._not_measured()
         if self.fp32_is is not None:
             return CAME_QUANTISED
@@ -227,7 +228,7 @@ class WriteReport(Stage):
     def _not_measured(self) -> NotMeasured:
         if self._state is BuildState.NOT_BUILT:
             return NotMeasured(reason=f"{BuildState.NOT_BUILT}: the engine is built there, and timed there")
-        if self.measurements.product is None:
+        if self.measurements.written is None:
             return OUTSIDE
         return NotMeasured(reason=f"{self.engine.target_name} is not this machine, and no device was given")
 
@@ -241,7 +242,7 @@ class WriteReport(Stage):
             checkpoint_digest=self.checkpoint.digest,
             model_digest=self.float_model.file_digest,
             int8_model_digest=self.int8_model.file_digest,
-            engine_digest=self.engine.product.digests[self.engine.file_name],
+            engine_digest=self.engine.file_digest,
             evaluation_digest=self.evaluation.digest,
             calibration_digest=self.calibration.digest,
             evaluation_images=len(self.evaluation),

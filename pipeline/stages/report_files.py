@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from pipeline.cache.product import Product
 from pipeline.report.model.build_report import Report
-from pipeline.stages.artifacts import Artifact
+from pipeline.stages.artifacts import Artifact, StageOutput
 
 
 @dataclass(frozen=True)
@@ -25,25 +24,19 @@ class ReportFiles(Artifact):
     @property
     def html(self) -> Path:
         """The page's path."""
-        return self.product.file(self.page)
+        return self.file(self.page)
 
 
 @dataclass(frozen=True)
-class ReportPart:
+class ReportPart(StageOutput):
     """What a stage measured for one field of the report: a single JSON file, named like that field."""
-
-    product: Product
 
     @property
     def field(self) -> str:
         """The field of the report."""
-        return self._path().stem
+        return self.only_file.stem
 
     def load(self) -> Any:  # noqa: ANN401 - the field's type, which the report names
         """Read the field's value."""
         kind = TypeAdapter(Report.model_fields[self.field].rebuild_annotation())
-        return kind.validate_json(self._path().read_bytes())
-
-    def _path(self) -> Path:
-        (name,) = self.product.digests
-        return self.product.file(name)
+        return kind.validate_json(self.only_file.read_bytes())

@@ -18,6 +18,7 @@ from targets.tvm.tensors import Tensor
 from targets.tvm.values import (
     Constant,
     Epilogue,
+    MovedValues,
     Pending,
     Quantized,
     Raw,
@@ -47,11 +48,15 @@ class Boundaries:
                 return Raw(None)
             case "DequantizeLinear", [Raw(None), Constant(scale), Constant(zero)]:
                 return self._image_on_its_grid(node, scale, zero)
-            case "DequantizeLinear", [Raw(Quantized() as quantized), *_]:
+            case "DequantizeLinear", [Raw(Quantized() | MovedValues() as quantized), *_]:
                 return quantized
             case "DequantizeLinear", [Constant(values), Constant(scale), *zero]:
                 return convert.constant(label(node), values, scale, zero, attributes(node))
-            case "QuantizeLinear", [Pending() | Quantized() as source, Constant(scale), Constant(zero)]:
+            case "QuantizeLinear", [
+                Pending() | Quantized() | MovedValues() as source,
+                Constant(scale),
+                Constant(zero),
+            ]:
                 return Raw(self._quantize(node, source, scale, zero))
             case "QuantizeLinear", [Real() as real, Constant(scale), Constant(zero)] if real.is_map:
                 return Raw(self._quantize_real(node, real, scale, zero))
@@ -72,10 +77,14 @@ class Boundaries:
         return Quantized(tensor, convert.positive(label(node), scales[0]))
 
     def _quantize(
-        self, node: onnx.NodeProto, source: Pending | Quantized, scale: Array, zero: Array
-    ) -> Quantized:
+        self, node: onnx.NodeProto, source: Pending | Quantized | MovedValues, scale: Array, zero: Array
+    ) -> Quantized | MovedValues:
         step, point = _grid_of(node, scale, zero)
-        if isinstance(source, Quantized) and source.scale == step and source.tensor.zero_point == (point,):
+        if isinstance(source, MovedValues):
+            if not _is_on(source.source, node, scale, zero):
+                raise no_integer_form(node, [source])  # it is copied first
+            return source
+        if isinstance(source, Quantized) and _is_on(source, node, scale, zero):
             return source
         pending = source if isinstance(source, Pending) else convert.copied(label(node), source)
         key = (id(pending), step, point)
@@ -107,6 +116,12 @@ def no_integer_form(node: onnx.NodeProto, operands: list[Value]) -> NoIntegerFor
     """Return the error for a node that becomes a float operator."""
     kinds = ", ".join(type(value).__name__.lower() for value in operands)
     return NoIntegerForm(f"{label(node)} has no integer form for its inputs ({kinds}).")
+
+
+def _is_on(x: Quantized, node: onnx.NodeProto, scale: Array, zero: Array) -> bool:
+    """Whether a QuantizeLinear has the grid that x is on, so that it changes no value."""
+    step, point = _grid_of(node, scale, zero)
+    return x.scale == step and x.tensor.zero_point == (point,)
 
 
 def _grid_of(node: onnx.NodeProto, scale: Array, zero: Array) -> tuple[float, int]:

@@ -114,7 +114,7 @@ class Pending:
 class Raw:
     """Integers before a DequantizeLinear gives them a meaning: QuantizeLinear's output, or the image."""
 
-    quantized: Quantized | None
+    quantized: "Quantized | MovedValues | None"
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.family import Row, known, mean_iou, pictures, rows, subjects, table, told
+from benchmarks.family import Row, known, mean_iou, rows, subjects, table, told
+from benchmarks.random_network import pictures
 from pipeline.models.zoo import KNOWN_MODELS
 from tests.pipeline.models.foreign.networks import CLASSIFIERS, SEGMENTERS
 

@@ -9,17 +9,18 @@ from pipeline.build.publish import place
 from pipeline.cache.digest import file_digest
 from pipeline.cache.product import Product
 from pipeline.errors import StorageError
+from pipeline.stages.artifacts import StageOutput
 
 
 @pytest.fixture
-def product(tmp_path: Path) -> Product:
+def product(tmp_path: Path) -> StageOutput:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "model.engine").write_bytes(b"engine")
     digests = {"model.engine": file_digest(tmp_path / "made" / "model.engine")}
-    return Product("compile", tmp_path / "made", digests, cached=True)
+    return StageOutput(Product("compile", tmp_path / "made", digests, cached=True))
 
 
-def test_a_file_damaged_at_the_last_moment_is_not_published(product: Product, tmp_path: Path) -> None:
+def test_a_file_damaged_at_the_last_moment_is_not_published(product: StageOutput, tmp_path: Path) -> None:
     product.file("model.engine").write_bytes(b"engiNe")
     (tmp_path / "model.engine").write_bytes(b"before")
     with pytest.raises(StorageError, match=r"model\.engine was damaged before it could be copied"):
@@ -27,7 +28,7 @@ def test_a_file_damaged_at_the_last_moment_is_not_published(product: Product, tm
     assert (tmp_path / "model.engine").read_bytes() == b"before"
 
 
-def test_what_was_published_and_then_edited_is_put_right(product: Product, tmp_path: Path) -> None:
+def test_what_was_published_and_then_edited_is_put_right(product: StageOutput, tmp_path: Path) -> None:
     published = tmp_path / "model.engine"
     place(product, "model.engine", published)
     before = published.stat()
@@ -37,7 +38,7 @@ def test_what_was_published_and_then_edited_is_put_right(product: Product, tmp_p
     assert published.read_bytes() == b"engine"
 
 
-def test_what_is_there_already_is_left_alone(product: Product, tmp_path: Path) -> None:
+def test_what_is_there_already_is_left_alone(product: StageOutput, tmp_path: Path) -> None:
     place(product, "model.engine", tmp_path / "model.engine")
     before = (tmp_path / "model.engine").stat().st_ino
     place(product, "model.engine", tmp_path / "model.engine")

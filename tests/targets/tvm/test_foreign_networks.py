@@ -63,6 +63,7 @@ CASES = [
     Case(networks.EfficientNetLiteLike),
     Case(networks.FcnLike),
     Case(networks.UNetLike),
+    Case(networks.ShuffleNetLike),
     Case(networks.DenseNetLike, "w8a8_sym", ENDS),
     Case(networks.MobileNetLike, "w8a8_sym", ENDS),
 ]

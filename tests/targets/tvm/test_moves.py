@@ -128,10 +128,22 @@ def test_all_of_it_is_integer_and_what_onnxruntime_means(model: Path, graph: Int
     assert np.square(found - expected).sum() <= 1e-4 * np.square(expected).sum()
 
 
-def test_what_is_moved_is_copied_once_and_what_stays_in_its_place_is_not(tmp_path: Path) -> None:
-    """Shuffle, two halves, shuffle with the channels last, all backwards, and a slice of them: six copies."""
+def test_what_is_moved_several_times_is_copied_once_where_it_is_read(tmp_path: Path) -> None:
+    """Shuffled and split: a copy for each half. Shuffled, all backwards, and cut: one."""
     operators = import_graph(shuffle_net(tmp_path / "model.onnx")).operators
-    assert sum(isinstance(op, Pick) for op in operators) == 6
+    assert sum(isinstance(op, Pick) for op in operators) == 3
+
+
+def test_every_step_of_a_shuffle_may_be_rounded_to_the_same_grid(tmp_path: Path) -> None:
+    """As onnxruntime's quantiser writes it."""
+    m = Shuffles(8)
+    apart, together = m.constants([0, 2, 4, HEIGHT, WIDTH], [0, 8, HEIGHT, WIDTH])
+    grouped = m.same(m.node("Reshape", m.x, apart))
+    turned = m.same(m.node("Transpose", grouped, perm=[0, 2, 1, 3, 4]))
+    moved = m.same(m.node("Reshape", turned, together))
+    graph = import_graph(m.save_classifier(m.same(m.conv(moved, 8, 8)), 8, tmp_path / "model.onnx"))
+    assert not any(isinstance(op, Island) for op in graph.operators)
+    assert sum(isinstance(op, Pick) for op in graph.operators) == 1
 
 
 def test_there_and_back_is_no_copy(tmp_path: Path) -> None:

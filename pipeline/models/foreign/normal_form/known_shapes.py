@@ -23,9 +23,10 @@ def fix_the_size(model: onnx.ModelProto, layout: str, size: tuple[int, int, int]
     del model.graph.value_info[:]
 
 
-def write_what_the_size_decides(model: onnx.ModelProto) -> None:
+def write_what_the_size_decides(model: onnx.ModelProto, whole_numbers: bool = False) -> None:
     """Make constants of what follows from the shape of the images, and not from their number.
 
+    whole_numbers: only of shapes and places, so that weights stay behind their DequantizeLinear.
     Raises onnxruntime's exceptions for a model that it refuses.
     """
     names = sorted(independent_of_values(model.graph))
@@ -33,7 +34,9 @@ def write_what_the_size_decides(model: onnx.ModelProto) -> None:
     decided = {
         name: for_one[name]
         for name in names
-        if for_one[name].shape == for_two[name].shape and np.array_equal(for_one[name], for_two[name])
+        if for_one[name].shape == for_two[name].shape
+        and np.array_equal(for_one[name], for_two[name])
+        and not (whole_numbers and for_one[name].dtype not in (np.int64, np.int32, np.bool_))
     }
     for node in list(model.graph.node):
         if all(name in decided or not name for name in node.output):

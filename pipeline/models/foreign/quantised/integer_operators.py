@@ -12,13 +12,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.onnx_graph import attribute
+from pipeline.models.foreign.quantised.quantised_file import DYNAMIC
 from pipeline.models.foreign.quantised.refusal import NoQdqForm
 
 CONTRIB = "com.microsoft"
-DYNAMIC = frozenset(
-    {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
-)
-"""Operators that compute their scales for each image, or have no scale for their sums."""
 TO_8_BITS = {TensorProto.INT4: TensorProto.INT8, TensorProto.UINT4: TensorProto.UINT8}
 """Types of constants that 8 bits hold as they are."""
 

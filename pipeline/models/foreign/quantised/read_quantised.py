@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -18,7 +17,11 @@ from pipeline.models.foreign.ending import FUNCTIONS, Ending, ending
 from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
 from pipeline.models.foreign.normal_form.explicit_padding import write_padding_down
 from pipeline.models.foreign.normal_form.free_batch import free_the_batch
-from pipeline.models.foreign.normal_form.known_shapes import fix_the_size, write_computed_shapes
+from pipeline.models.foreign.normal_form.known_shapes import (
+    fix_the_size,
+    write_computed_shapes,
+    write_what_the_size_decides,
+)
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
 from pipeline.models.foreign.normal_form.read_normal import read_normal
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
@@ -27,7 +30,6 @@ from pipeline.models.foreign.original import refusals
 from pipeline.models.foreign.quantised.canonical_qdq import CanonicalGraph, canonical
 from pipeline.models.foreign.quantised.channel_grids import write_one_scale
 from pipeline.models.foreign.quantised.earlier_rounding import round_earlier
-from pipeline.models.foreign.quantised.integer_operators import DYNAMIC
 from pipeline.models.foreign.quantised.quantised_front import begin_with_pixels_as_described
 from pipeline.models.foreign.quantised.unrounded import write_unrounded
 from pipeline.models.foreign.quantised.weighted_layer import WeightedLayer
@@ -68,19 +70,6 @@ class QuantisedNetwork:
         return _checked(write_unrounded(self.graph))
 
 
-def is_quantised_file(path: Path) -> bool:
-    """Whether a file quantises activations. Raises CheckpointError if it cannot be read."""
-    model = read_onnx(path)
-    constants = {tensor.name for tensor in model.graph.initializer}
-    constants |= {node.output[0] for node in model.graph.node if node.op_type == "Constant"}
-    return any(
-        node.op_type.startswith(("QLinear", "QGemm"))
-        or node.op_type in DYNAMIC
-        or (node.op_type == "QuantizeLinear" and node.input[0] not in constants)
-        for node in model.graph.node
-    )
-
-
 def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None]) -> QuantisedNetwork:
     """Read a network; `say` is called with the changes.
 
@@ -94,6 +83,7 @@ def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str
     fix_the_size(model, source.layout, source.input_shape)
     with refusals(source.path):
         free_the_batch(model)
+        write_what_the_size_decides(model, whole_numbers=True)
         write_computed_shapes(model)
         write_padding_down(model)
     probabilities = _drop_rounding_of_functions(model)

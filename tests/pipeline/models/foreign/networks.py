@@ -333,6 +333,36 @@ class UNetLike(nn.Module):
         return y
 
 
+class _Shuffled(nn.Module):
+    """Half of the channels is convolved, then all are shuffled; the half is half of what came."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.worked = nn.Sequential(nn.Conv2d(channels // 2, channels // 2, 3, 1, 1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept, worked = x.chunk(2, 1)
+        images, channels, height, width = x.shape
+        joined = torch.cat([kept, self.worked(worked)], 1)
+        turned = joined.view(images, 2, channels // 2, height, width).transpose(1, 2)
+        return turned.reshape(images, channels, height, width)
+
+
+class ShuffleNetLike(nn.Sequential):
+    """A stem and two blocks of ShuffleNetV2."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 16, 3, 2, 1),
+            nn.ReLU(),
+            _Shuffled(16),
+            _Shuffled(16),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(16, CLASSES),
+        )
+
+
 CLASSIFIERS: dict[str, type[nn.Module]] = {
     "alexnet": AlexNetLike,
     "vgg": VggLike,
@@ -343,6 +373,7 @@ CLASSIFIERS: dict[str, type[nn.Module]] = {
     "mobilenetv3": MobileNetV3Like,
     "efficientnet": EfficientNetLike,
     "efficientnet-lite": EfficientNetLiteLike,
+    "shufflenet": ShuffleNetLike,
 }
 SEGMENTERS: dict[str, type[nn.Module]] = {"fcn": FcnLike, "unet": UNetLike}
 

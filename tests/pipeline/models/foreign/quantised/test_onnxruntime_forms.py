@@ -9,7 +9,7 @@ from torch import nn
 
 from calibration.foreign_qdq import check_written_anew
 from calibration.scheme import Scheme
-from tests.pipeline.models.foreign.networks import DenseNetLike, HighwayLike, MobileNetLike
+from tests.pipeline.models.foreign.networks import DenseNetLike, HighwayLike, MobileNetLike, ShuffleNetLike
 from tests.pipeline.models.foreign.quantised.others import (
     as_it_came,
     by_onnxruntime,
@@ -48,6 +48,7 @@ FORMS = {
     "QDQ, convolutions alone": (DenseNetLike, QDQ | U8S8 | {"op_types_to_quantize": ["Conv"]}),
     "QDQ in onnxruntime's domain": (MobileNetLike, QDQ | U8S8 | extra(UseQDQContribOps=True)),
     "QDQ around what cannot be in integers": (HighwayLike, QDQ | U8S8),
+    "QDQ around shuffled channels": (ShuffleNetLike, QDQ | U8S8),
     "QOperator u8s8": (MobileNetLike, QOPERATOR | U8S8),
     "QOperator u8u8": (DenseNetLike, QOPERATOR | U8U8),
     "QOperator s8s8, a scale each channel": (MobileNetLike, QOPERATOR | S8S8 | EACH_CHANNEL),

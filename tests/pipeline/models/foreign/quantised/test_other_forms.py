@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.scheme import Scheme
 from pipeline.errors import CheckpointError
-from pipeline.models.foreign.quantised.read_quantised import is_quantised_file
+from pipeline.models.foreign.quantised.quantised_file import is_quantised_file
 from targets.runtime.exact.session import AS_WRITTEN
 from tests.pipeline.models.foreign.quantised.others import (
     MEAN,

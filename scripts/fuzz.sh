@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Fuzz what reads files of others for SECONDS each: libFuzzer where there is clang, else the same targets with random
+# changes under gcc's sanitizers; then the readers in Python with new random examples. New inputs go to out/fuzz.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${SECONDS_EACH:-60}
+native=targets/runtime/native
+here=tests/fuzz
+mkdir -p out/fuzz
+clang=$(command -v clang || command -v clang-14 || true)
+
+target() { # NAME "CORPORA" SOURCES...
+    local name=$1 corpora=$2; shift 2
+    local folders=(); for one in $corpora; do folders+=("$here/corpus/$one"); done
+    mkdir -p "out/fuzz/$name"
+    echo "== $name: $seconds s"
+    if [ -n "$clang" ]; then
+        "$clang" -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -pthread -I$native "$@" -o "out/fuzz/$name.bin"
+        "out/fuzz/$name.bin" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=1024 -print_final_stats=1 \
+            -artifact_prefix="out/fuzz/$name-" "out/fuzz/$name" "${folders[@]}" 2>&1 | grep -E "ERROR|SUMMARY|stat::number|Test unit|runs in" || true
+        ! compgen -G "out/fuzz/$name-*" >/dev/null || { echo "found: $(ls out/fuzz/"$name"-*)"; exit 1; }
+    else
+        gcc -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -pthread -I$native $here/mutate.c "$@" -o "out/fuzz/$name.bin"
+        local end=$((SECONDS + seconds)) seed=0
+        while [ $SECONDS -lt $end ]; do
+            seed=$((seed + 1)); SEED=$seed RUNS=2000 "out/fuzz/$name.bin" $(printf '%s/* ' "${folders[@]}") >/dev/null
+        done
+        echo "$seed rounds of 2000 changes of each file"
+    fi
+}
+
+target png "png inflate" $here/png_target.c $native/png_pixels.c $native/inflate.c
+target footer "footer" $here/footer_target.c $native/pool.c
+echo "== readers in Python: $seconds s"
+end=$((SECONDS + seconds)) rounds=0
+while [ $SECONDS -lt $end ]; do
+    .venv/bin/python -m pytest -q -p no:cacheprovider --hypothesis-profile=search $here/test_readers.py >out/fuzz/readers.log ||
+        { tail -40 out/fuzz/readers.log; exit 1; }
+    rounds=$((rounds + 1))
+done
+echo "$rounds rounds of all readers"

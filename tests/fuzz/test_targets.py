@@ -1,0 +1,42 @@
+"""The C that reads files, and the threads of engines, under sanitizers: the corpora, and changes of them."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from targets.tvm.link import NATIVE
+
+HERE = Path(__file__).parent
+COMPILER = shutil.which("gcc") or shutil.which("clang")
+MEMORY = "address,undefined"
+PROGRAMS = {
+    "png": (MEMORY, ["mutate.c", "png_target.c"], ["png_pixels.c", "inflate.c"], ["png", "inflate"]),
+    "footer": (MEMORY, ["mutate.c", "footer_target.c"], ["pool.c"], ["footer"]),
+    "pool": (MEMORY, ["pool_threads.c"], ["pool.c"], []),
+    "pool's races": ("thread", ["pool_threads.c"], ["pool.c"], []),
+}
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="neither gcc nor clang is here: no sanitizers")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_sanitizer_finds_nothing(name: str, tmp_path: Path) -> None:
+    sanitizer, ours, native, corpora = PROGRAMS[name]
+    program = tmp_path / "program"
+    sources = [*(HERE / one for one in ours), *(NATIVE / one for one in native)]
+    options = ["-g", "-O1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-pthread", f"-I{NATIVE}"]
+    subprocess.run([str(COMPILER), *options, *map(str, sources), "-o", str(program)], check=True)
+    files = [str(path) for corpus in corpora for path in sorted((HERE / "corpus" / corpus).iterdir())]
+    done = subprocess.run(
+        [str(program), *(files or ["7"])],
+        env={**os.environ, "RUNS": "150", "ASAN_OPTIONS": "allocator_may_return_null=1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"{len(files)} files, 150 changes" in done.stdout or "12 pools" in done.stdout
