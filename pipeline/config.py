@@ -52,7 +52,7 @@ class CalibrationConfig(Section):
     seed: int = Field(default=0, ge=0, lt=2**64)
     """Which images are drawn."""
     recipe: str | None = None
-    """Name of a quantisation recipe, such as w8a8_asym; "auto" tries several; the target's own if absent."""
+    """Name of a quantisation recipe, such as w8a8_asym; "auto" tries several; by the network if absent."""
     auto_seconds: float = Field(default=120.0, gt=0)
     """How long "auto" may try recipes."""
     max_drop: float | None = Field(default=None, gt=0)

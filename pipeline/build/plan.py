@@ -13,6 +13,7 @@ from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
 from pipeline.config import BuildConfig, recorded
 from pipeline.data.open import training_digest
+from pipeline.data.split import ShownNames
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
@@ -35,6 +36,7 @@ from pipeline.stages.bundle import Bundle, PackedBundle
 from pipeline.stages.calibrate import Calibrate
 from pipeline.stages.checked_export import CheckedExport
 from pipeline.stages.choose import Choose, ChosenRecipe
+from pipeline.stages.choose_default import ChooseDefault
 from pipeline.stages.compile import Compile, CompiledEngine
 from pipeline.stages.corrupt import Corrupt
 from pipeline.stages.diagnose import Diagnose
@@ -101,10 +103,16 @@ class Build(Request):
 
     @cached_property
     def recipe(self) -> QuantRecipe:
-        """The recipe: the one of the configuration, the target's own, or with "auto" the best of several."""
+        """The recipe: the one of the configuration, or with "auto" the best of several.
+
+        Without one it is the target's own, or for a network not of our family what its operators ask for.
+        """
         name = self.config.calibration.recipe
         if self.brought is not None:
             return self.brought.recipe
+        if name is None and isinstance(self.model, ForeignModel):
+            default = ChooseDefault(self.float_model, self.target.recipe)
+            return ChosenRecipe(self._make(default)).recipe
         if name != AUTO:
             return QuantRecipe.parse(name) if name else self.target.recipe
         seconds = self.config.calibration.auto_seconds
@@ -189,6 +197,7 @@ class Build(Request):
                     float_model=self.float_model,
                     engine=self.engine,
                     images=self.seen(self.evaluation),
+                    names=ShownNames(self.evaluation),
                     training=TrainingImages(self.dataset, training_digest(self.dataset, self.digests)),
                     task=self.model.task,
                 )
@@ -210,10 +219,13 @@ class Build(Request):
 
     @cached_property
     def diagnosis(self) -> ReportPart | None:
-        """Why FP32 does no better than guessing; None if it does better, or for segmentation."""
+        """Why FP32 does no better than guessing; None if it does better, or nothing says what is right."""
         found = self.accuracy.load()
-        one_class = len(set(self.evaluation.labels.tolist())) == 1
-        if isinstance(found, PixelAccuracy) or one_class or judged_to_know(found):
+        if isinstance(found, PixelAccuracy):
+            tells = found.labelled
+        else:
+            tells = len(set(self.evaluation.labels.tolist())) > 1
+        if not tells or judged_to_know(found):
             return None
         diagnose = Diagnose(self.model, self.checkpoint, self.config.weights, self.evaluation)
         return ReportPart(self._make(diagnose))
@@ -322,6 +334,7 @@ class Build(Request):
             threads=self.config.latency.threads,
             limits=self.limits,
             evaluation=self.evaluation,
+            names=ShownNames(self.evaluation),
             preprocessing=self.model.preprocessing,
             calibration=self.calibration,
             checkpoint=self.checkpoint,

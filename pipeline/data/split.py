@@ -84,7 +84,10 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256, in hex, of the class names and of each sample's content and label, in order."""
+        """The sha256, in hex, of the class names and of each sample's content and label, in order.
+
+        Names of pictures do not count: what shows them has `ShownNames` in its key too.
+        """
         whole = hashlib.sha256("\0".join(self.classes).encode())
         for sample in self.samples:
             whole.update(f"\n{sample.digest} {sample.label}".encode())
@@ -159,6 +162,19 @@ class Split:
                 f"At least {len(damaged)} of the {len(self)} {self.role} images are damaged, more than the"
                 f" {share:.0%} that are skipped. First: {names}. Restore or remove them."
             )
+
+
+@dataclass(frozen=True)
+class ShownNames:
+    """The names of a split's pictures, for the keys of stages that write some of them down."""
+
+    split: Split
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256, in hex, of the names in order."""
+        names = (self.split.images.name(index) for index in map(int, self.split.indices))
+        return hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
 
 
 def stratified_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

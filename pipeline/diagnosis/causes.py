@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from pipeline.data.images import HasMasks
 from pipeline.data.split import Split
 from pipeline.diagnosis.class_order import find_class_order
-from pipeline.diagnosis.trial import InputTrial, Trials, TriedNetwork, pictures, try_forms, with_fits
-from pipeline.report.model.certainty import Verdict
-from pipeline.report.plausibility import judge_answers
+from pipeline.diagnosis.examples import examples, few
+from pipeline.diagnosis.trial import TriedNetwork, try_forms, with_fits
 from pipeline.report.sections.diagnosis import ClassOrder, Diagnosis
-from targets.base import Origin
 
 PER_CLASS, MOST = 20, 2000
 """Images for finding an order of classes: so many of each class, up to so many in all."""
@@ -23,30 +20,25 @@ def diagnose(subject: TriedNetwork, split: Split, where: str, names: Sequence[st
     more than an interval that is corrected for the number of trials. `where`: the file or table to change.
     """
     trials = with_fits(try_forms(subject, split), subject, split)
-    best = trials.best
-    found = best is not trials.as_described and _explains(trials, best, len(names))
+    told, best = trials.as_described.outcome, trials.best
+    explains = best.outcome.knows() and best.outcome.shown_better(told, len(trials.others))
+    order = _class_order(subject, split, names)
+    found = best is not trials.as_described and explains
+    if found and order is not None and order.mean > best.outcome.mean:
+        found = False  # a wrong form can put classes into places that happen to be right
     return Diagnosis(
-        images=len(trials.labels),
-        right_as_told=int(trials.as_described.right.sum()),
+        images=trials.images,
+        right_as_told=told.right_images,
+        pixels_as_told=told.pixel_shares,
         tried=tuple(trial.shown() for trial in trials.others),
         best=best.shown() if found else None,
         rivals=tuple(rival.name for rival in trials.rivals(best)) if found else (),
-        class_order=None if found else _class_order(subject, split, names),
+        class_order=None if found else order,
         where=where,
     )
 
 
-def _explains(trials: Trials, best: InputTrial, classes: int) -> bool:
-    there, right = (
-        np.bincount(labels, minlength=classes) for labels in (trials.labels, trials.labels[best.right])
-    )
-    plausible = judge_answers(there, right, Origin.HOST)
-    return plausible.verdict is Verdict.PASS and trials.shown_better(
-        best, trials.as_described, len(trials.others)
-    )
-
-
 def _class_order(subject: TriedNetwork, split: Split, names: Sequence[str]) -> ClassOrder | None:
-    wanted = min(len(split), MOST, PER_CLASS * len(names))
-    pixels, labels = pictures(split.stratified(wanted), subject.preprocessing)
-    return find_class_order(subject.answers(None, pixels), labels, names)
+    wanted = None if isinstance(split.images, HasMasks) else min(MOST, PER_CLASS * len(names))
+    shown = examples(few(split, wanted), subject.preprocessing)
+    return find_class_order(subject.answers(None, shown.pixels), shown, names)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cache.digest import InputFile
+from pipeline.cache.digest import InputFile, file_digest
 from pipeline.task import Task
 from targets.runtime.preprocess import Preprocessing
 
@@ -75,7 +75,11 @@ class Model(ABC):
         """Return the user's own ONNX file and the input that it takes; None if the user has no such file."""
 
     def open_images(
-        self, location: Path, labels: str | None, class_order: "ClassOrder | None", digest: "FileDigest"
+        self,
+        location: Path,
+        labels: str | None = None,
+        class_order: "ClassOrder | None" = None,
+        digest: "FileDigest" = file_digest,
     ) -> "Dataset":
         """Open the data set at `location`, its classes in the order of the model's outputs.
 

@@ -127,7 +127,7 @@ def _size_gate(before: int, after: int, max_ratio: float) -> Gate:
 
 def _speed_gate(speed: SpeedRatio, limits: Limits, after: Baseline) -> Gate:
     verdict = verdict_below(speed.interval, limits.max_latency_ratio)
-    message = explain(speed.interval, limits.max_latency_ratio, "times", verdict)
+    message = explain(speed.interval, "maximum", limits.max_latency_ratio, "times", verdict)
     if verdict is Verdict.INCONCLUSIVE:
         message += f"; {speed.rounds} rounds do not decide, more rounds or a quieter machine may"
     return Gate(

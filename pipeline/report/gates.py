@@ -1,6 +1,7 @@
 """Judge a measured interval against a limit: pass or fail when all of it says so, else inconclusive."""
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from pipeline.errors import ReportError
 from pipeline.report import figures
@@ -20,6 +21,9 @@ from pipeline.report.stats import (
 )
 from targets.base import Origin
 from targets.runtime.paired_difference import difference_score
+
+Bound = Literal["maximum", "minimum"]
+"""Whether a figure has to stay below a limit or above it."""
 
 
 def drop_gate(
@@ -98,6 +102,7 @@ def floor_gate(top1: PairedRate, min_top1: float, origin: Origin) -> Gate:
         unit="%",
         origin=origin,
         verdict=verdict_above(interval, floor),
+        bound="minimum",
         decide=lambda: images_to_decide(score, top1.images),
     )
 
@@ -120,6 +125,7 @@ def ratio_gate(top1: PairedRate, min_ratio: float, origin: Origin) -> Gate:
         unit="of FP32",
         origin=origin,
         verdict=verdict_above(interval, min_ratio),
+        bound="minimum",
         decide=lambda: images_to_decide(score, top1.images),
     )
 
@@ -156,6 +162,7 @@ def _drop_gate(
         unit="points",
         origin=origin,
         verdict=verdict_below(drop.drop_interval, max_drop),
+        bound="maximum",
         decide=lambda: images_to_decide(standing, drop.images),
     )
 
@@ -170,15 +177,16 @@ def _accuracy_gate(  # noqa: PLR0913 - a gate has that many parts
     unit: str,
     origin: Origin,
     verdict: Verdict,
+    bound: Bound,
     decide: Callable[[], int | None],
 ) -> Gate:
-    message, images = explain(interval, limit, unit, verdict), None
+    message, images = explain(interval, bound, limit, unit, verdict), None
     if verdict is Verdict.INCONCLUSIVE:
         images = decide()
         message += (
             f"; about {images:,} images would decide (80 % chance, at the rates seen)"
             if images
-            else "; so close to the limit that no number of images would decide"
+            else f"; so close to the {bound} that no number of images would decide"
         )
     return Gate(
         name=name,
@@ -194,17 +202,18 @@ def _accuracy_gate(  # noqa: PLR0913 - a gate has that many parts
     )
 
 
-def explain(interval: Interval, limit: float, unit: str, verdict: Verdict) -> str:
+def explain(interval: Interval, bound: Bound, limit: float, unit: str, verdict: Verdict) -> str:
     """Say where an interval lies with respect to a limit."""
     decimals = 2 if unit in ("points", "%") else 4
     place = {
-        Verdict.PASS: "lies within the limit",
-        Verdict.FAIL: "lies beyond the limit",
-        Verdict.INCONCLUSIVE: "contains the limit",
-        Verdict.MEANINGLESS: "says nothing about the limit",
-    }[verdict]
+        ("maximum", Verdict.PASS): "lies below",
+        ("maximum", Verdict.FAIL): "lies above",
+        ("minimum", Verdict.PASS): "lies above",
+        ("minimum", Verdict.FAIL): "lies below",
+    }.get((bound, verdict), "contains")
     written = (
         figures.milliseconds_interval(interval) if unit == "ms" else figures.interval(interval, decimals)
     )
     asked = f"{limit:.2f}" if unit == "points" else f"{limit:g}"
-    return f"the {100 * interval.level:g} % interval {written} {place} of {asked} {unit}"
+    counted = "" if unit == "times" else f" {unit}"
+    return f"the {100 * interval.level:g} % interval {written} {place} the {bound} of {asked}{counted}"

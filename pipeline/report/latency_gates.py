@@ -83,7 +83,7 @@ def _model(latency: Latency, quantile: Literal["p50", "p90", "p99"]) -> _Figure:
 def _judged(name: str, claim: str, limit: float, figure: _Figure, of: str = "") -> Gate:
     interval = figure.quantile.interval
     verdict = verdict_below(interval, limit)
-    message = of + explain(interval, limit, "ms", verdict)
+    message = of + explain(interval, "maximum", limit, "ms", verdict)
     if verdict is Verdict.INCONCLUSIVE:
         message += f"; {figure.runs} runs do not decide, more runs or a quieter machine may"
     if figure.noisy:

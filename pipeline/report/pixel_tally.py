@@ -123,13 +123,12 @@ class PixelTally:
         counted = reference != VOID
         if not counted.any():
             return
-        confusions = np.stack([self._confusion(reference[counted], each[counted]) for each in said])
+        confusions = np.stack([confusion(reference[counted], each[counted], self.classes) for each in said])
         self._confusions += confusions
         shares = [float((each[counted] == reference[counted]).mean()) for each in said]
         self._there.append(confusions[0].sum(1))
-        there = confusions[0].sum(1) > 0  # classes that the reference has in this image
         self._right.append((shares[0], shares[1]))
-        self._iou.append(tuple(float(_iou(each)[there].mean()) for each in confusions))  # type: ignore[arg-type]
+        self._iou.append((image_iou(confusions[0]), image_iou(confusions[1])))
         self._same.append(float((said[0] == said[1]).mean()))
         loss = shares[0] - shares[1]
         if loss > 0 and (len(self._worst) < PICTURES or loss > self._worst[0][0]):
@@ -145,10 +144,6 @@ class PixelTally:
             if len(self._worst) > PICTURES:
                 heapq.heappop(self._worst)
         self.images += 1
-
-    def _confusion(self, reference: Classes, said: Classes) -> Confusion:
-        k = self.classes
-        return np.bincount(reference * k + said, minlength=k * k).reshape(k, k)
 
     def _per_class(self) -> list[PixelClass]:
         ious = [_iou(each) for each in self._confusions]
@@ -191,9 +186,20 @@ def at_size(mask: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]
     return found
 
 
-def _iou(confusion: Confusion) -> NDArray[np.float64]:
+def confusion(reference: Classes, said: Classes, classes: int) -> Confusion:
+    """Count each class that is said for each of the reference, [reference, said]."""
+    return np.bincount(reference * classes + said, minlength=classes**2).reshape(classes, classes)
+
+
+def image_iou(counts: Confusion) -> float:
+    """Return the mean IoU of the classes that the reference has in an image; NaN if it has none."""
+    there = counts.sum(1) > 0
+    return float(_iou(counts)[there].mean()) if there.any() else float("nan")
+
+
+def _iou(counts: Confusion) -> NDArray[np.float64]:
     """Return intersection over union of each class [K] from counts [reference, said]; NaN without any."""
-    both = np.diag(confusion)
-    union = confusion.sum(0) + confusion.sum(1) - both
+    both = np.diag(counts)
+    union = counts.sum(0) + counts.sum(1) - both
     iou: NDArray[np.float64] = np.divide(both, union, out=np.full(len(both), np.nan), where=union > 0)
     return iou

@@ -105,12 +105,9 @@ def plausibility_gate(accuracy: Accuracy | PixelAccuracy) -> Gate | None:
     if not accuracy.labelled:
         said = [one.label for one in accuracy.per_class if one.pixels]
         return _one_class_said(accuracy, said[0]) if len(said) == 1 else None
-    scores = (("pixels", accuracy.pixels_above_guess), ("IoU", accuracy.iou_above_guess))
-    gains = [(what, _gain_of_pixels(score)) for what, score in scores if score is not None]
-    if not gains:
+    if accuracy.pixels_above_guess is None or accuracy.iou_above_guess is None:
         return None  # a report of an earlier edgec
-    what, gain = min(gains, key=lambda one: SEVERITY.index(one[1].verdict))
-    return _gate(gain, what, accuracy.fp32_origin)
+    return judge_pixels(accuracy.pixels_above_guess, accuracy.iou_above_guess, accuracy.fp32_origin)
 
 
 def judged_to_know(accuracy: Accuracy | PixelAccuracy) -> bool:
@@ -123,6 +120,16 @@ def judge_answers(images: NDArray[np.int64], right: NDArray[np.int64], origin: O
     """Judge a network by the images of each class [K], and how many of them it is right on [K]."""
     gain = max(gains_over_guesses(images, right), key=lambda one: SEVERITY.index(one.verdict))
     return _gate(gain, figures.plural(gain.images, "image"), origin)
+
+
+def judge_pixels(right: PairedScore, iou: PairedScore, origin: Origin) -> Gate:
+    """Judge a network by its share of right pixels and its IoU, each compared with a guess.
+
+    The network is in INT8's fields, the guess in FP32's.
+    """
+    gains = [(what, _gain_of_pixels(score)) for what, score in (("pixels", right), ("IoU", iou))]
+    what, gain = min(gains, key=lambda one: SEVERITY.index(one[1].verdict))
+    return _gate(gain, what, origin)
 
 
 def compared(plausible: Gate | None, gates: Iterable[Gate]) -> Iterator[Gate]:

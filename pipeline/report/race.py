@@ -56,7 +56,7 @@ def race_gates(race: Race | NotMeasured, min_speedup: float) -> Iterator[Gate]:
 def _judged(race: Race, min_speedup: float) -> Gate:
     interval = faster_by(race.speed)
     verdict = verdict_above(interval, min_speedup)
-    message = explain(interval, min_speedup, "times", verdict)
+    message = explain(interval, "minimum", min_speedup, "times", verdict)
     match verdict:
         case Verdict.INCONCLUSIVE if min_speedup <= 1:
             verdict, message = Verdict.PASS, f"not shown to be slower: {message}"

@@ -11,8 +11,9 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Split
 from pipeline.diagnosis.causes import diagnose
+from pipeline.diagnosis.examples import BATCH, Answers, Pixels
 from pipeline.diagnosis.foreign_answers import foreign_answers
-from pipeline.diagnosis.trial import BATCH, Answers, Pixels, TriedNetwork
+from pipeline.diagnosis.trial import TriedNetwork
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.input_form import InputForm
 from pipeline.models.zoo import KnownModel

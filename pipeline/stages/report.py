@@ -10,7 +10,7 @@ from typing import ClassVar
 from calibration.recipe import QuantRecipe
 from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
-from pipeline.data.split import Split
+from pipeline.data.split import ShownNames, Split
 from pipeline.progress import Progress
 from pipeline.report.fitting import fitting
 from pipeline.report.from_measurement import latency_of, memory_of
@@ -71,6 +71,7 @@ class WriteReport(Stage):
     threads: int
     limits: GateLimits
     evaluation: Split
+    names: ShownNames
     preprocessing: Preprocessing
     calibration: Split
     checkpoint: InputFile

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from pipeline.cache.stage import Stage
 from pipeline.data.dataset import Dataset
-from pipeline.data.split import Batch, Sample
+from pipeline.data.split import Batch, Sample, ShownNames
 from pipeline.progress import Progress
 from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.pixel_tally import PixelTally
@@ -60,6 +60,7 @@ class Validate(Stage):
     float_model: FloatModel
     engine: CompiledEngine
     images: ModelImages
+    names: ShownNames
     training: TrainingImages | None = None
     task: Task = Task.CLASSIFY
 

@@ -26,7 +26,7 @@ TILES = tuple(TileFilter(rows, columns) for rows, columns in product((FOUR, TWO)
 _INT16, _INT32 = 1 << 15, 1 << 31
 _SMALLEST = 2.0**-126
 """The smallest float32 of full precision."""
-_MOST_INPUTS = 512
+MOST_INPUTS = 512
 """For more input channels, transformed weights could need more of the stack than a thread has."""
 _WORTH = 0.95
 """Estimates are not better than that."""
@@ -48,7 +48,7 @@ def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
     plain = SlidingWindow((TAPS, TAPS), pad=op.window.pad)
     if products is None or op.window != plain or op.groups > 1 or op.real:
         return None
-    if x.channels % CHANNEL_ALIGNMENT or x.channels > _MOST_INPUTS:
+    if x.channels % CHANNEL_ALIGNMENT or x.channels > MOST_INPUTS:
         return None
     costs = {tile: winograd_cost(op, tile, products) for tile in TILES if is_exact(op, tile, isa)}
     if not costs or min(costs.values()) > _WORTH * direct_cost(op, products):

@@ -91,6 +91,31 @@ def test_weights_in_a_file_of_their_own_are_in_the_key(net: Path) -> None:
     assert build(net).engine.path.read_bytes() == engine
 
 
+def test_what_was_renamed_is_called_by_its_new_name(tmp_path: Path) -> None:
+    """The results stay the same, and where they are told, no name is told that is there no longer."""
+    pictures = [png(picture) for picture in random_pixels(20, side=40)]
+    names = [f"{split}/{name}/{n}.png" for split in ("train", "test") for name in "ab" for n in range(5)]
+    data = write_folder(tmp_path / "data", dict(zip(names, pictures, strict=True)))
+    said = f'fit = "stretch"\nlabels = {json.dumps(list("abcdefghij"))}\n'
+    net = export(make(VggLike), tmp_path / "net.onnx")
+    (tmp_path / "net.toml").write_text(said)
+    first = build(net, data=data, **{"calibration.images": 8})
+    before = first.report.load()
+    (data / "test/a/0.png").rename(data / "test/a/00.png")
+    (tmp_path / "net.toml").rename(tmp_path / "other.toml")
+    second = build(net.rename(tmp_path / "other.onnx"), data=data, **{"calibration.images": 8})
+    after = second.report.load()
+    pictures_shown = [one.fitting.picture for one in (before, after) if one.fitting is not None]
+    assert [one.name for one in pictures_shown if one is not None] == ["test/a/0.png", "test/a/00.png"]
+    assert [one.compared[0].graph for one in (before, after)] == [
+        "net.onnx, unchanged",
+        "other.onnx, unchanged",
+    ]
+    assert second.engine.product.cached
+    assert second.engine.path.read_bytes() == first.engine.path.read_bytes()
+    assert not second.accuracy.product.cached  # it names the pictures that INT8 loses
+
+
 def test_a_training_image_that_becomes_an_evaluation_image_is_noticed_later_too(tmp_path: Path) -> None:
     pictures = [png(picture) for picture in random_pixels(40)]
     names = [f"{split}/{name}/{n}.png" for split in ("train", "test") for name in "ab" for n in range(10)]

@@ -23,6 +23,7 @@ import pipeline.stages.validate as validate_stage
 import pipeline.training.loop as training_loop
 from pipeline.cache.product import Product
 from pipeline.data.open import open_dataset
+from pipeline.data.split import ShownNames
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
 from pipeline.stages.artifacts import FloatModel
@@ -158,7 +159,10 @@ def test_validation_shows_both_networks_the_golden_bytes(
     monkeypatch.setitem(validate_stage.BATCHES, Task.CLASSIFY, 3)
     split = open_dataset(golden_data(tmp_path / "data", "test")).split("evaluation")
     stage = Validate(
-        FloatModel(product(tmp_path, "model.onnx")), made_up_engine(tmp_path), ModelImages(split, CASES[case])
+        FloatModel(product(tmp_path, "model.onnx")),
+        made_up_engine(tmp_path),
+        ModelImages(split, CASES[case]),
+        ShownNames(split),
     )
     (tmp_path / "output").mkdir()
     stage.run(tmp_path / "output", Silent())

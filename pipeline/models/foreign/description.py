@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from pipeline.cache.digest import InputFile, value_digest
+from pipeline.cache.digest import InputFile, file_digest, value_digest
 from pipeline.config import Section, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.model import Model
@@ -122,7 +122,11 @@ class ForeignModel(Model):
         return PreparedNetwork(weights, self.layout, tuple(1 / (255 * std)), tuple(-mean / std))
 
     def open_images(
-        self, location: Path, labels: str | None, class_order: "ClassOrder | None", digest: "FileDigest"
+        self,
+        location: Path,
+        labels: str | None = None,
+        class_order: "ClassOrder | None" = None,
+        digest: "FileDigest" = file_digest,
     ) -> "Dataset":
         """Open the data set at `location`, its classes in the order of the model's labels, if it has any."""
         from pipeline.data.masks import open_for_segmentation
@@ -147,8 +151,14 @@ class ForeignModel(Model):
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 over what decides the arithmetic, apart from the weights."""
-        described = [self.layout, self.preprocessing, self.mean, self.std, self.task, self.output]
+        """Return the SHA-256 over what decides the arithmetic, apart from the weights, and the file's name.
+
+        Stages write the name into what they tell: a file that was renamed is called by its new name.
+        """
+        described = [
+            *(self.path.name, self.layout, self.preprocessing),
+            *(self.mean, self.std, self.task, self.output),
+        ]
         return value_digest(described if self.colors == "RGB" else [*described, self.colors])
 
     def classes_for(self, found: int) -> int:

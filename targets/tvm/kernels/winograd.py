@@ -48,7 +48,7 @@ class _Following:
 
 @dataclass(frozen=True, kw_only=True)
 class WinogradKernel:
-    """`channels` as stored, `inputs` channels that are read; x: elements between transformed points."""
+    """`channels` as stored, `inputs` channels that are read; `plane`: elements between the points of x."""
 
     isa: Isa
     height: int

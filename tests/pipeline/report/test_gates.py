@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 
-from pipeline.report.gates import drop_gate, ratio_gate
-from pipeline.report.model.certainty import Verdict
+from pipeline.report.gates import (
+    Bound,
+    drop_gate,
+    explain,
+    floor_gate,
+    ratio_gate,
+    verdict_above,
+    verdict_below,
+)
+from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.paired import paired_rate
 from targets.base import Origin
@@ -29,7 +37,38 @@ def test_a_clear_loss_fails() -> None:
     gate = drop_gate(rate(2000, 200, 40), 1.0, Origin.DEVICE)
     assert gate.verdict is Verdict.FAIL
     assert gate.origin is Origin.DEVICE
-    assert "beyond the limit of 1.00 points" in gate.message
+    assert "lies above the maximum of 1.00 points" in gate.message
+
+
+@pytest.mark.parametrize(
+    ("bound", "verdict", "words"),
+    [
+        ("maximum", Verdict.PASS, "lies below the maximum of 2"),
+        ("maximum", Verdict.FAIL, "lies above the maximum of 2"),
+        ("maximum", Verdict.INCONCLUSIVE, "contains the maximum of 2"),
+        ("minimum", Verdict.PASS, "lies above the minimum of 2"),
+        ("minimum", Verdict.FAIL, "lies below the minimum of 2"),
+        ("minimum", Verdict.INCONCLUSIVE, "contains the minimum of 2"),
+    ],
+)
+def test_a_gate_says_on_which_side_of_its_limit_the_interval_lies(
+    bound: Bound, verdict: Verdict, words: str
+) -> None:
+    where = {Verdict.INCONCLUSIVE: (1.0, 3.0)}
+    low, high = where.get(verdict, (0.5, 1.5) if words.startswith("lies below") else (2.5, 3.5))
+    interval = Interval(low=low, high=high)
+    judge = verdict_below if bound == "maximum" else verdict_above
+    assert judge(interval, 2.0) is verdict
+    written = f"[{low:.4f}, {high:.4f}]"
+    assert explain(interval, bound, 2.0, "times", verdict) == f"the 95 % interval {written} {words}"
+
+
+def test_gates_with_a_least_value_name_a_minimum() -> None:
+    kept = ratio_gate(rate(10_000, 10, 10), 0.99, Origin.HOST)
+    assert kept.message.endswith("lies above the minimum of 0.99 of FP32")
+    low = floor_gate(rate(10_000, 10, 10), 99.0, Origin.HOST)
+    assert low.verdict is Verdict.FAIL
+    assert low.message.endswith("lies below the minimum of 99 %")
 
 
 def test_a_drop_exactly_at_the_limit_says_that_more_images_do_not_help() -> None:

@@ -35,6 +35,7 @@ def test_int8_shown_to_be_slower_fails_and_the_layers_that_cost_it_are_named() -
     gate = judged(race(10.0, 9.8, 10.2))
     assert gate.verdict is Verdict.FAIL
     assert gate.value == pytest.approx(0.1)
+    assert "the 95 % interval [0.0980, 0.1020] lies below the minimum of 1;" in gate.message
     assert "norm (float) 60.00 %, conv2 (integers) 20.00 %" in gate.message
     assert "in float altogether 60.00 %" in gate.message
     assert overall((gate,)) is Verdict.FAIL
@@ -50,7 +51,9 @@ def test_what_is_not_shown_fails_no_build(interval: tuple[float, float | None]) 
 
 
 def test_more_than_as_fast_is_a_promise_that_has_to_be_shown() -> None:
-    assert judged(race(0.4, 0.39, 0.41), 2.0).verdict is Verdict.PASS
+    shown = judged(race(0.4, 0.39, 0.41), 2.0)
+    assert shown.verdict is Verdict.PASS
+    assert shown.message == "the 95 % interval [2.4390, 2.5641] lies above the minimum of 2"
     assert judged(race(0.5, 0.45, 0.55), 2.0).verdict is Verdict.INCONCLUSIVE
     assert judged(race(0.6, 0.55, 0.65), 2.0).verdict is Verdict.FAIL
 

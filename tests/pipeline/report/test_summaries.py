@@ -28,7 +28,7 @@ def test_junit_counts_what_its_cases_say() -> None:
     }
     failure, error = suite.find("testcase[@name='max_drop']/failure"), suite.find("testcase/error")
     assert failure is not None
-    assert "lies beyond the limit of 1.00 points" in failure.attrib["message"]
+    assert "lies above the maximum of 1.00 points" in failure.attrib["message"]
     assert error is not None
     assert error.attrib == {
         "message": "p90 latency of the model below 1 ms: not measured: no board connected",

@@ -2,9 +2,10 @@
 
     python -m tests.pipeline.stages.listened_builds FOLDER
 
-Prints as JSON, for each kind, [stage, file, whether it is an input of that stage] of each file opened.
-The hook hears what Python opens, also in C modules that go through it. It does not hear what onnxruntime
-opens in C++: that are model files, whose data files `external_files` has named before.
+Prints as JSON, for each kind, its options, its files of weights, the stages that ran, and for each file that
+was opened [stage, file, whether it is an input of that stage].
+The kernel tells what was opened below the user's folder, also in C++ and by child processes. The pictures and
+weights that come with edgec are opened by others meanwhile, so for those Python's own hook is asked.
 """
 
 import importlib
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from benchmarks.damage import make_input
 from pipeline import stages
@@ -30,10 +32,12 @@ from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.config import BuildConfig, load_config
 from pipeline.data.split import Split
+from pipeline.models.foreign.external_data import input_onnx
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
 from pipeline.stages.validate import TrainingImages
 from tests.pipeline.data.pictures import random_pixels, write_idx_set
+from tests.pipeline.stages.opened_files import OpenedFiles
 
 Options = dict[str, object]
 EMBEDDED = ROOT / "data"
@@ -91,12 +95,25 @@ def idx_and_torch_checkpoint(work: Path) -> Options:
 
 
 def brought_graph(work: Path) -> Options:
-    """A Q/DQ graph that somebody else quantised."""
+    """A Q/DQ graph of edgec's own beside the float one, both with their weights in other files."""
+    return _brought(work, ours=True)
+
+
+def graph_of_others(work: Path) -> Options:
+    """The same as if somebody else had quantised it."""
+    return _brought(work, ours=False)
+
+
+def _brought(work: Path, ours: bool) -> Options:
     make_input(work)
     wanted: Options = {"model": str(work / "net.onnx"), "data": work / "data"}
-    first = build(wanted | {"out": work / "out" / "first"})
-    shutil.copy(first.int8_model.path, work / "brought.onnx")
-    return {**wanted, "calibration.quantized": work / "brought.onnx"}
+    graph = onnx.load(build(wanted | {"out": work.parent / "first"}).int8_model.path)
+    if not ours:
+        del graph.metadata_props[:]
+        (work / "brought.toml").write_text('layout = "NHWC"\n' + (work / "net.toml").read_text())
+    brought = work / "brought.onnx"
+    onnx.save(graph, brought, save_as_external_data=True, location="brought.data", size_threshold=0)
+    return {**wanted, "calibration.quantized": brought}
 
 
 KINDS: dict[str, Callable[[Path], Options]] = {
@@ -109,6 +126,7 @@ KINDS: dict[str, Callable[[Path], Options]] = {
         cifar_binary_and_safetensors,
         idx_and_torch_checkpoint,
         brought_graph,
+        graph_of_others,
     )
 }
 
@@ -181,10 +199,10 @@ def _kinds(kind: type[Stage]) -> Iterator[type[Stage]]:
 
 
 class Listener:
-    """Notes what is opened below some folders while a stage runs."""
+    """Notes which of a user's files are opened while a stage runs."""
 
     def __init__(self) -> None:
-        self.watched: tuple[Path, ...] = ()
+        self.opened = OpenedFiles()
         self.running: list[tuple[str, set[Path]]] = []
         self.heard: list[tuple[str, str, bool]] = []
         for module in pkgutil.iter_modules(stages.__path__):
@@ -194,12 +212,21 @@ class Listener:
                 kind.run = self._noting(kind.run)  # type: ignore[method-assign]
         sys.addaudithook(self._hook)
 
+    def listen(self, work: Path) -> None:
+        """Forget what was heard, and hear what is opened in `work`, where all of the user's files lie."""
+        self.opened = OpenedFiles()
+        self.opened.watch(work)
+        self.heard = []
+
     def _noting(self, run: Callable[..., None]) -> Callable[..., None]:
         def noted(stage: Stage, *rest: object) -> None:
             values = [getattr(stage, field.name) for field in fields(stage)]
             self.running.append((stage.name, {path.resolve() for path in files_of(values)}))
+            self.opened.since_last_asked()
             try:
                 run(stage, *rest)
+                for path in sorted(self.opened.since_last_asked()):
+                    self._note(path)
             finally:
                 self.running.pop()
 
@@ -209,28 +236,39 @@ class Listener:
         if event != "open" or not self.running or not isinstance(arguments[0], str | bytes | os.PathLike):
             return
         path = Path(os.fsdecode(arguments[0])).resolve()
-        if any(path.is_relative_to(place) for place in self.watched) and "out" not in path.parts:
-            stage, allowed = self.running[-1]
-            self.heard.append((stage, str(path), path in allowed))
+        if path.is_relative_to(EMBEDDED):
+            self._note(path)
+
+    def _note(self, path: Path) -> None:
+        stage, allowed = self.running[-1]
+        self.heard.append((stage, str(path), path in allowed))
 
 
 def main(folder: Path) -> None:
     """Build one of each kind below `folder`."""
     listener, found = Listener(), {}
     for name, make in KINDS.items():
-        work = folder.resolve() / name
-        work.mkdir()
+        work = folder.resolve() / name / "users"
+        work.mkdir(parents=True)
         options = make(work)
         LOCATIONS[:] = [Path(str(options["data"]))] if "data" in options else []
-        listener.watched, listener.heard = (work, EMBEDDED), []
-        made = build(options | {"out": work / "out"})
+        listener.listen(work)
+        made = build(options | {"out": work.parent / "out"})
         _ = made.report, made.bundle
         found[name] = {
-            "model": str(made.checkpoint.path.resolve()),
+            "options": options | {"out": work.parent / "out"},
+            "weights": _files_of_weights(made),
             "stages": [step.stage for step in made.steps],
             "heard": listener.heard,
         }
-    sys.stdout.write(json.dumps(found))
+    sys.stdout.write(json.dumps(found, default=str))
+
+
+def _files_of_weights(made: Build) -> list[str]:
+    given = [made.checkpoint]
+    if made.config.calibration.quantized is not None:
+        given.append(input_onnx(made.config.calibration.quantized))
+    return [str(one.path.resolve()) for each in given for one in (each, *each.parts)]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """An ONNX file from anywhere takes the project's form without changing what it says."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -141,6 +143,47 @@ def test_pixels_in_nhwc_need_no_mean_and_std(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(tmp_path / "model.onnx", pixels()), told, rtol=1e-4, atol=1e-4)
     mean = next(i for i in onnx.load(tmp_path / "model.onnx").graph.initializer if i.name == "image_mean")
     np.testing.assert_allclose(numpy_helper.to_array(mean).ravel(), [127.5] * 3, rtol=1e-5)
+
+
+PIXELS = ("Cast", "Transpose", "Sub", "Mul")
+"""What model.onnx does that the user's file leaves to its caller."""
+
+
+def as_optimised(path: Path, scratch: Path) -> onnx.ModelProto:
+    """Return the graph that onnxruntime runs, apart from what it does for the processor at hand."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(scratch / f"{path.stem}.optimised.onnx")
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnx.load(options.optimized_model_filepath)
+
+
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *SEGMENTERS, "nhwc"])
+def test_the_float_baseline_is_not_slower_by_its_structure_than_the_users_graph(
+    name: str, tmp_path: Path
+) -> None:
+    """No more operators but those on pixels, and each of those on channels that lie in one piece.
+
+    A value per channel is broadcast ten times slower if the channels are last.
+    """
+    source, description = tmp_path / "net.onnx", usual(name)
+    if name == "nhwc":
+        nhwc_network(source)
+        description = Description(layout="NHWC")
+    else:
+        export(make((CLASSIFIERS | SEGMENTERS)[name]), source)
+    made = as_optimised(adopted(source, description, tmp_path), tmp_path)
+    ours, users = (
+        Counter(node.op_type for node in one.graph.node) for one in (made, as_optimised(source, tmp_path))
+    )
+    for operator in ("Conv", "DepthToSpace"):  # how a transposed convolution is written
+        users[operator] += users["ConvTranspose"]
+    assert ours - users <= Counter(PIXELS)
+    channels_last = {"image"}
+    for node in made.graph.node:
+        if not channels_last.isdisjoint(node.input):
+            assert node.op_type in ("Cast", "Transpose")
+            channels_last |= set(node.output) if node.op_type == "Cast" else set()
 
 
 def test_outputs_of_another_shape_than_the_task_needs_are_refused(tmp_path: Path) -> None:

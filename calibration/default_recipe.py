@@ -1,0 +1,27 @@
+"""The recipe that nobody has to choose, by a rule from what the network contains."""
+
+import onnx
+
+from calibration.onnx_graph import OnnxGraph, attribute
+from calibration.recipe import QuantRecipe
+from calibration.scheme import Scheme
+
+FOR_GROUPED = {
+    Scheme.ASYM: QuantRecipe.parse("w8a8_asym_mse_eq_sens_wmse_obq_bc"),
+    Scheme.SYM: QuantRecipe.parse("w8a8_sym_mse_eq_pix_sens_wmse_obq_bc"),
+}
+"""Measured on MobileNets of both kinds; docs/calibration.md has the table."""
+
+
+def recipe_for(graph: OnnxGraph, usual: QuantRecipe) -> QuantRecipe:
+    """Return the recipe for a float network; `usual` is the target's own, for residual networks.
+
+    A network with depthwise or grouped convolutions loses more in 8 bits, since each of their channels has a
+    handful of weights and a range of its own: it gets channels that are rescaled where factors pass, ranges
+    that know what the logits see, and scales and roundings that know the layer's inputs.
+    """
+    return FOR_GROUPED[usual.scheme] if any(map(_is_grouped, graph.nodes)) else usual
+
+
+def _is_grouped(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Conv" and attribute(node, "group", 1) > 1

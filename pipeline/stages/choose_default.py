@@ -1,0 +1,37 @@
+"""The recipe of a network that brings none: chosen from what the network contains."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from calibration.recipe import QuantRecipe
+from pipeline.cache.stage import Stage
+from pipeline.progress import Progress
+from pipeline.stages.artifacts import FloatModel
+from pipeline.stages.calibrate import TOOLS
+from pipeline.stages.choose import ChosenRecipe
+
+
+@dataclass(frozen=True)
+class ChooseDefault(Stage):
+    """Look at the operators of a network that is not of our own family; `usual` is the target's recipe."""
+
+    name: ClassVar[str] = "recipe"
+    tools: ClassVar[tuple[str, ...]] = TOOLS
+
+    float_model: FloatModel
+    usual: QuantRecipe
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write choice.json."""
+        from calibration.default_recipe import recipe_for
+        from calibration.onnx_graph import OnnxGraph
+
+        recipe = recipe_for(OnnxGraph.load(self.float_model.path), self.usual)
+        if recipe != self.usual:
+            progress.say(
+                f"recipe: {recipe.name}, since the network has grouped convolutions; {self.usual.name} "
+                "would be quicker, recipe=auto tries others too"
+            )
+        (output / ChosenRecipe.file_name).write_text(json.dumps({"recipe": recipe.name}))

@@ -1,0 +1,26 @@
+"""The default recipe depends on the network's operators alone."""
+
+from pathlib import Path
+
+import pytest
+
+from calibration.default_recipe import recipe_for
+from calibration.onnx_graph import OnnxGraph
+from calibration.recipe import QuantRecipe
+from tests.calibration.networks import Exported
+
+USUAL = [QuantRecipe.parse("w8a8_asym_mse_bc"), QuantRecipe.parse("w8a8_sym_mse")]
+
+
+@pytest.mark.parametrize("usual", USUAL, ids=lambda recipe: recipe.name)
+def test_a_residual_network_has_the_targets_own(exported: Exported, usual: QuantRecipe) -> None:
+    assert recipe_for(OnnxGraph.load(exported.path), usual) == usual
+
+
+@pytest.mark.parametrize("usual", USUAL, ids=lambda recipe: recipe.name)
+def test_a_network_with_depthwise_convolutions_has_one_that_knows_its_inputs(
+    varied_model: Path, usual: QuantRecipe
+) -> None:
+    chosen = recipe_for(OnnxGraph.load(varied_model), usual)
+    assert chosen.scheme is usual.scheme
+    assert {"eq", "sens", "wmse", "obq", "bc"} <= chosen.corrections
