@@ -256,8 +256,12 @@ FAULTS: Mapping[str, Callable[[Bundles, Path, Path, random.Random], None]] = {
 
 def build_faults(folder: Path, count: int) -> int:
     """Kill builds at random moments, finish each, and compare the bundle with an undisturbed one's bytes."""
-    command = [sys.executable, "-m", "pipeline", "export", "--out"]
-    subprocess.run([*command, str(folder / "whole")], check=True, capture_output=True)
+
+    def command(out: Path) -> list[str]:
+        words = [sys.executable, "-m", "pipeline", "export", "--out", str(out)]
+        return [*words, "--output", str(out / "model.onnx")]
+
+    subprocess.run(command(folder / "whole"), check=True, capture_output=True)
 
     def product(out: Path) -> dict[str, str]:
         made = [path for path in out.rglob("model.onnx") if path.is_file()]
@@ -267,11 +271,11 @@ def build_faults(folder: Path, count: int) -> int:
     rng = random.Random(1)  # noqa: S311 - no secret
     for number in range(count):
         out = folder / f"killed{number}"
-        child = subprocess.Popen([*command, str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(rng.uniform(0.2, 6))
         child.kill()
         child.wait()
-        subprocess.run([*command, str(out)], check=True, capture_output=True)
+        subprocess.run(command(out), check=True, capture_output=True)
         if product(out) != wanted:
             raise Breach(f"killed build {number} ended in other bytes")
     return count

@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -237,28 +237,35 @@ def _built(made: Row, subject: Subject, folder: Path) -> Row:
 
 
 def table(path: Path) -> str:
-    """Return recorded rows as Markdown."""
+    """Return recorded rows as Markdown, a line a network; forms and shares of time are those of `host`."""
     found = [json.loads(line) for line in path.read_text().splitlines()]
+    by_target = {(one["network"], one["target"]): one for one in found}
     lines = [
-        "| network | read, by exporter and opset | largest difference | same class | SQNR, dB"
-        " | time in integers | float |",
-        "|---|---|---|---|---|---|---|",
+        "| network | read, by exporter and opset | largest difference | `host`: same class, dB"
+        " | time in integers | float | `jetson` | `rpi5` |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for one in found:
+    for one in (row for row in found if row["target"] == "host"):
         forms = [Form(**form) for form in one["forms"]]
         differences = [form.difference for form in forms if form.difference is not None]
         cells = [
             f"`{one['network']}`",
             "; ".join(_ranges(forms)),
             f"{max(differences):.0e}" if differences else "",
-            *(
-                ("" if one[key] is None else f"{one[key]:{form}}")
-                for key, form in (("agreement", ".1%"), ("sqnr_db", ".1f"), ("integer_time", ".0%"))
-            ),
-            f"refused: {one['problem']}" if one["problem"] else ", ".join(one["floats"]),
+            _judged(one),
+            "" if one["integer_time"] is None else f"{one['integer_time']:.0%}",
+            ", ".join(one["floats"]),
+            *(_judged(by_target.get((one["network"], target))) for target in ("jetson", "rpi5")),
         ]
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _judged(row: dict[str, Any] | None) -> str:
+    """Return how INT8 on a target compares with FP32; nothing where it was not run."""
+    if row is None:
+        return ""
+    return f"refused: {row['problem']}" if row["problem"] else f"{row['agreement']:.1%}, {row['sqnr_db']:.1f}"
 
 
 def _ranges(forms: list[Form]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.bundle.pack import pack
@@ -54,6 +54,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=60, deadline=None)
 @given(changes=CHANGES, inside=st.booleans())
+@example(changes=[("insert", 567, b"\xa0\xe0")], inside=False)  # damage that shows within a file
+@example(changes=[("cut", 560, b"123456")], inside=False)
 def test_a_changed_bundle_is_refused_or_is_what_its_manifest_says(
     folder: Path, changes: list[tuple[str, int, bytes]], inside: bool
 ) -> None:

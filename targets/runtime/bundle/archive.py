@@ -24,6 +24,8 @@ from .signature import PublicKey, SignatureError
 from .ustar import TarEntry, TarError
 
 CHUNK = 1 << 20
+DAMAGE = (OSError, EOFError, zlib.error)
+"""What reading a damaged archive raises."""
 UNLISTED = (NAME, signature.NAME)
 """Files without a digest in the manifest: itself, and the signature."""
 
@@ -133,7 +135,7 @@ class OpenBundle:
             if inside in UNLISTED and inside not in found:
                 if entry.size > TEXT_BYTES:
                     raise ArchiveError(f"{self._path} claims {inside} of {entry.size} bytes: refused.")
-                found[inside] = entry.content.read(entry.size)
+                found[inside] = self._part(entry, entry.size)
                 if len(found) == len(UNLISTED):
                     break
         return found
@@ -158,7 +160,7 @@ class OpenBundle:
     def _listed(self, inside: str, entry: TarEntry) -> Iterator[bytes]:
         """Yield a file's content in parts, and raise ArchiveError at its end if it is not the manifest's."""
         digest = hashlib.sha256()
-        for chunk in iter(lambda: entry.content.read(CHUNK), b""):
+        for chunk in iter(lambda: self._part(entry, CHUNK), b""):
             digest.update(chunk)
             yield chunk
         if digest.hexdigest() != self.manifest.files.get(inside):
@@ -168,10 +170,10 @@ class OpenBundle:
         """Return an entry's content if it is what was verified."""
         if inside in UNLISTED:
             wanted = self._unlisted.get(inside, b"")
-            content = entry.content.read(len(wanted) + 1)
+            content = self._part(entry, len(wanted) + 1)
             sound = content == wanted
         else:
-            content = entry.content.read(entry.size)
+            content = self._part(entry, entry.size)
             sound = hashlib.sha256(content).hexdigest() == self.manifest.files.get(inside)
         if not sound:
             raise ArchiveError(self._changed(inside))
@@ -200,8 +202,18 @@ class OpenBundle:
                     yield self._inside(entry.name), entry
         except TarError as error:
             raise ArchiveError(f"{self._path} is not a bundle of edgec: {error}: refused.") from error
-        except (OSError, EOFError, zlib.error) as error:
-            raise ArchiveError(f"{self._path} cannot be read as a bundle: {error}.") from error
+        except DAMAGE as error:
+            raise self._damaged(error) from error
+
+    def _part(self, entry: TarEntry, size: int) -> bytes:
+        """Return at most `size` bytes of an entry. Raises ArchiveError where the archive is damaged."""
+        try:
+            return entry.content.read(size)
+        except DAMAGE as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> ArchiveError:
+        return ArchiveError(f"{self._path} cannot be read as a bundle: {error}.")
 
     def _inside(self, name: str) -> str:
         parts = name.split("/")

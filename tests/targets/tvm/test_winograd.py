@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from targets.tvm import winograd_layer
@@ -20,7 +20,7 @@ from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.tensors import Tensor
 from targets.tvm.winograd_layer import MOST_INPUTS, TILES, is_exact
 from tests.targets.needs import native
-from tests.targets.tvm.bit_equality import check, emulated
+from tests.targets.tvm.bit_equality import Draw, check, emulated, few_and_more
 from tests.targets.tvm.networks import ZERO_POINTS
 
 INT32 = 1 << 31
@@ -98,38 +98,29 @@ def always(monkeypatch: pytest.MonkeyPatch, *tiles: TileFilter) -> None:
     monkeypatch.setattr(winograd_layer, "winograd_cost", lambda *_: 0.0)
 
 
-def agree_on_random_networks(isa: Isa, count: int) -> None:
-    @settings(
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow],
-        max_examples=count,
-    )
-    @given(networks())
-    def agree(graph: IntegerGraph) -> None:
-        assert len(filters(graph, isa)) == 2
-        check(graph, isa)
-
-    agree()
-
-
 def filters(graph: IntegerGraph, isa: Isa) -> list[WinogradKernel]:
     return [step.kernel for step in lower(graph, isa).steps if isinstance(step.kernel, WinogradKernel)]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(25, marks=pytest.mark.slow)])
+def filtered_twice(graph: IntegerGraph, isa: Isa) -> IntegerGraph:
+    assert len(filters(graph, isa)) == 2
+    return graph
+
+
+@few_and_more(2, 10)  # each filter along rows and along columns is in two of the tiles
 @pytest.mark.parametrize("tile", TILES, ids=size)
-def test_random_ones_on_this_machine(tile: TileFilter, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_ones_on_this_machine(tile: TileFilter, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     always(monkeypatch, tile)
-    agree_on_random_networks(native("avx2"), count)
+    isa = native("avx2")
+    draw.check(networks().map(lambda graph: filtered_twice(graph, isa)), isa)
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(12, marks=pytest.mark.slow)])
+@few_and_more(2, 6)
 @pytest.mark.parametrize("tile", [TILES[0], TILES[-1]], ids=size)
-def test_random_ones_in_the_emulator(tile: TileFilter, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_ones_in_the_emulator(tile: TileFilter, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     always(monkeypatch, tile)
-    agree_on_random_networks(emulated("neon"), count)
+    isa = emulated("neon")
+    draw.check(networks().map(lambda graph: filtered_twice(graph, isa)), isa)
 
 
 def one(side: int, channels: int, window: SlidingWindow = PAD) -> tuple[IntegerGraph, Conv]:
