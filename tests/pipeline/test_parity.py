@@ -42,6 +42,7 @@ from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing, decode
 from tests.pipeline.data.pictures import png, random_pixels
 from tests.pipeline.golden.create import CASES, GOLDEN, PICTURES, pictures
+from tests.pipeline.report.samples import report
 
 Digests = dict[str, str]
 """What became of each picture, by file name."""
@@ -204,8 +205,8 @@ def unpacked_bundle(folder: Path, preprocessing: Preprocessing) -> Path:
     """Bundle a made-up engine, and unpack the bundle as a device's owner does."""
     names = "report.json", "report.html", "evaluation.npz"
     made_up = Product("made up", folder, dict.fromkeys(names, "0" * 64), cached=False)
-    for name in names[:2]:
-        (folder / name).write_text("made up")
+    report().save(folder / "report.json")
+    (folder / "report.html").write_text("made up")
     np.savez(folder / "evaluation.npz", int8=np.zeros((1, 1), np.float32))
     engine = made_up_engine(folder)
     stage = Bundle(
