@@ -13,7 +13,7 @@ TEXT_BYTES = 2 << 20
 """Of a manifest or a signature, which take about twenty times their size in memory."""
 PATH_BYTES = 4096
 """Of the path of a file in a bundle."""
-PIXELS = 1 << 25
-"""Of a picture, before it is decoded: a tiny file can declare one that fills the memory."""
+PIXELS = 8192 * 6144
+"""Of a picture, before it is decoded (50 megapixels): a tiny file can declare one that fills the memory."""
 JPEG_BYTES = 32 << 20
 """Of a picture from a camera's program."""
