@@ -42,15 +42,26 @@ class InputMoments:
         """
         assert self.covariance is not None  # noqa: S101 -- the recipe's needs say so
         hessians = self.covariance.astype(np.float64)
-        for hessian in hessians:
-            damping = DAMPING * hessian.diagonal().mean()
-            hessian[np.diag_indices_from(hessian)] += damping if damping > 0 else 1.0
+        squares = np.square(self.quantized_mean).reshape(len(hessians), -1)
+        for hessian, square in zip(hessians, squares, strict=True):
+            damping = max(DAMPING * hessian.diagonal().mean(), 0.0)
+            if damping < np.finfo(np.float32).eps * square.sum():
+                damping = max(damping, _lost(hessian))
+            hessian[np.diag_indices_from(hessian)] += damping or 1.0
         return hessians
 
     @property
     def importance(self) -> NDArray[np.float64]:
         """float64 [G, D]: the diagonal of the Hessian."""
         return np.diagonal(self.hessian, axis1=1, axis2=2)
+
+
+def _lost(covariance: NDArray[np.float64]) -> float:
+    """Return what makes up for the digits that a float32 covariance lost, far below the mean's square.
+
+    It is the difference of two larger numbers, so its lowest eigenvalue can come out negative.
+    """
+    return 2 * max(0.0, -float(np.linalg.eigvalsh(covariance)[0]))
 
 
 def collect_moments(

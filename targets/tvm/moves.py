@@ -38,6 +38,8 @@ def read(node: onnx.NodeProto, operands: Mapping[str, Value]) -> tuple[MovedValu
     constants = {other: operands[other] for other in others if other}
     if not all(isinstance(value, Constant) for value in constants.values()) or places.size > _LARGEST:
         return None
+    if node.op_type == "Flatten" and not -places.ndim <= attributes(node).get("axis", 1) <= places.ndim:
+        raise EngineError(f"{label(node)} flattens at axis {attributes(node)['axis']} of {places.ndim}")
     feeds = {n: value.value for n, value in constants.items() if isinstance(value, Constant)}
     try:
         found = ReferenceEvaluator(node).run(None, {name: places, **feeds})
@@ -56,6 +58,8 @@ def at_rest(node: str, name: str, moved: MovedValues) -> tuple[Quantized, Pick |
         return source, None
     tensor, size = source.tensor, source.tensor.height * source.tensor.width
     flat = places.ndim == 2
+    if flat and len(places) != 1:
+        raise NoIntegerForm(f"{node} gives the shape {list(places.shape)}, which is no row of one image.")
     if flat and np.array_equal(places.ravel(), np.arange(size * tensor.channels)):
         return Quantized(tensor, source.scale, flat=True), None
     cube = places.reshape(*places.shape, 1, 1) if flat else places

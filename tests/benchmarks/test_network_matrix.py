@@ -63,6 +63,6 @@ def test_the_table_has_a_line_a_network(tmp_path: Path) -> None:
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(asdict(one)) + "\n" for one in rows))
     assert table(tmp_path / "rows.jsonl").splitlines()[2:] == [
-        "| `a` | TorchScript 9-10, 13 refused; by hand 15 | 2e-06 | 50.0% | 31.2 | 75% | Mul |",
-        "| `b` | TorchScript 13 refused |  |  |  |  | refused: no / engine |",
+        "| `a` | TorchScript 9-10, 13 refused; by hand 15 | 2e-06 | 50.0%, 31.2 | 75% | Mul |  |  |",
+        "| `b` | TorchScript 13 refused |  | refused: no / engine |  |  |  |  |",
     ]

@@ -9,7 +9,7 @@ from torch.nn.functional import unfold
 
 from calibration.collect import collect
 from calibration.find_parameters import find_parameters
-from calibration.moments import collect_moments
+from calibration.moments import InputMoments, collect_moments
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
@@ -74,3 +74,14 @@ def test_each_group_of_a_convolution_has_a_covariance_of_its_own(tmp_path: Path)
         assert moments.covariance is not None
         np.testing.assert_allclose(moments.covariance, expected, atol=1e-4 * np.abs(expected).max())
     assert list(reads) == ["stem"]
+
+
+def test_inputs_that_hardly_change_have_a_positive_definite_hessian() -> None:
+    """Their covariance is a difference of far larger numbers in float32: eigenvalues come out negative."""
+    rng = np.random.default_rng(3)
+    patches = (1000 + rng.normal(0, 1e-2, (64, 40))).astype(np.float32)
+    mean = patches.mean(0, dtype=np.float64)
+    covariance = patches.T @ patches / len(patches) - np.outer(mean, mean).astype(np.float32)
+    assert np.linalg.eigvalsh(covariance.astype(np.float64))[0] < 0
+    found = InputMoments(covariance[None], mean, mean)
+    np.linalg.cholesky(found.hessian[0])
