@@ -81,7 +81,8 @@ def test_inputs_that_hardly_change_have_a_positive_definite_hessian() -> None:
     rng = np.random.default_rng(3)
     patches = (1000 + rng.normal(0, 1e-2, (64, 40))).astype(np.float32)
     mean = patches.mean(0, dtype=np.float64)
-    covariance = patches.T @ patches / len(patches) - np.outer(mean, mean).astype(np.float32)
+    products = np.asarray(patches.T @ patches / len(patches), np.float32)
+    covariance = products - np.outer(mean, mean).astype(np.float32)
     assert np.linalg.eigvalsh(covariance.astype(np.float64))[0] < 0
     found = InputMoments(covariance[None], mean, mean)
     np.linalg.cholesky(found.hessian[0])
