@@ -7,6 +7,9 @@ labels.csv has a header and the columns path, split, and one or more columns of 
 import csv
 import io
 import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -17,13 +20,33 @@ from pipeline.data.class_folders import find_pictures
 from pipeline.data.dataset import STORED_AS, Dataset
 from pipeline.data.tree import Tree, TreeImages
 from pipeline.errors import DataError, UsageError, listed
-from pipeline.reading_limits import LABELS_ROWS
+from pipeline.reading_limits import LABELS_COLUMNS, LABELS_LINE, LABELS_ROWS
 from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"
 REST = "\0"
 """The key of surplus values in a line, which no header can contain."""
 SPLIT_NAMES = {name for names in STORED_AS.values() for name in names}
+
+
+class _Lines:
+    """The lines of a text, as long as a row is no longer than rows are: one could fill the memory."""
+
+    def __init__(self, text: io.TextIOBase) -> None:
+        self._text = text
+        self.in_row = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LABELS_LINE + 1)
+        self.in_row += len(line)
+        if self.in_row > LABELS_LINE:
+            raise csv.Error(f"a row has more than {LABELS_LINE:,} characters")
+        if not line:
+            raise StopIteration
+        return line
 
 
 class Entry(NamedTuple):
@@ -53,7 +76,7 @@ def open_tree(tree: Tree, labels: str | None) -> Dataset | None:
         return None
     classes = tuple(name for _, name in sorted({(entry.order, entry.label) for entry in entries}))
     if len(set(classes)) != len(classes):
-        twice = next(name for name in classes if classes.count(name) > 1)
+        twice = Counter(classes).most_common(1)[0][0]
         raise DataError(f"{tree.location}: {LABELS} gives the class {twice!r} more than one number.")
     splits = sorted({entry.split for entry in entries})
     stored = {
@@ -76,11 +99,15 @@ def _from_csv(tree: Tree, kind: str | None) -> list[Entry]:
     where = f"{tree.location}: {LABELS}"
     try:
         text = io.TextIOWrapper(io.BytesIO(tree.read(LABELS)), "utf-8-sig", newline="")
-        lines = csv.DictReader(text, restkey=REST, strict=True)
+        source = _Lines(text)
+        lines = csv.DictReader(source, restkey=REST, strict=True)
         columns = list(lines.fieldnames or ())
+        if len(columns) > LABELS_COLUMNS:
+            raise DataError(f"{where} has {len(columns):,} columns; at most {LABELS_COLUMNS} are read.")
         name, number = _label_columns(columns, kind, where)
         entries = []
         for line in lines:
+            source.in_row = 0
             if any(line.pop(REST, None) or ()):
                 raise DataError(f"{where}, line {lines.line_num} has more values than columns. Quote commas.")
             entries.append(_entry(line, name, number, f"{where}, line {lines.line_num}"))
@@ -121,4 +148,4 @@ def _entry(line: dict[str, str | None], name: str, number: str | None, where: st
     if split not in SPLIT_NAMES:
         hint = did_you_mean(split, sorted(SPLIT_NAMES))
         raise DataError(f"{where}: unknown split {split!r}.{hint} Allowed: {', '.join(sorted(SPLIT_NAMES))}.")
-    return Entry(path, split, label, int(order))
+    return Entry(path, sys.intern(split), sys.intern(label), int(order))
