@@ -17,8 +17,8 @@ from pipeline.data.split import ShownNames
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.plausibility import judged_to_know
-from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.adopt_quantised import UNROUNDED, AdoptQuantised

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.diagnosis.examples import Answers, Examples
-from pipeline.report.sections.diagnosis import ClassOrder
+from pipeline.report.model.input_diagnosis import ClassOrder
 
 
 def find_class_order(answers: Answers, shown: Examples, names: Sequence[str]) -> ClassOrder | None:

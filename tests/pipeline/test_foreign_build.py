@@ -15,11 +15,11 @@ from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.progress import Silent
-from pipeline.report.html import render_html
 from pipeline.report.markdown import report_summary
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.sections.latency import Latency
+from pipeline.report.model.measured_latency import Latency
+from pipeline.report.pages.report_page import render_html
 from pipeline.report.terminal import render_terminal
 from targets.runtime.measure import Measurement
 from targets.tvm.cpu_target import host_isa

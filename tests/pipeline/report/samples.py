@@ -16,17 +16,17 @@ from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.latency_gates import LatencyLimits
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Interval, NotMeasured
+from pipeline.report.model.corrupted_accuracy import Robustness
 from pipeline.report.model.gate import Gate, overall
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.measured_latency import SpeedRatio
+from pipeline.report.model.measured_sizes import Sizes
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
+from pipeline.report.model.subject import Machine, SkippedImage, Subject
 from pipeline.report.paired import paired_rate
 from pipeline.report.pixel_tally import PixelTally
 from pipeline.report.recommend import recommend
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.latency import SpeedRatio
-from pipeline.report.sections.pixels import PixelAccuracy
-from pipeline.report.sections.provenance import Machine, SkippedImage, Subject
 from pipeline.report.sections.recommendation import Recommendation
-from pipeline.report.sections.robustness import Robustness
-from pipeline.report.sections.sizes import Sizes
 from pipeline.report.speed import speed_ratio
 from pipeline.report.terminal import render_terminal
 from targets.base import Origin

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-import pipeline.report.html as report_html
-from pipeline.report.html import render_html
+import pipeline.report.pages.report_page as report_html
 from pipeline.report.model.build_report import Report
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.int8_coverage import Coverage, LayerTimes, TimedLayer
-from pipeline.report.sections.layer_sensitivity import LayerSensitivity
+from pipeline.report.model.float_layers import Coverage, LayerTimes, TimedLayer
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.layer_noise import LayerSensitivity
+from pipeline.report.pages.report_page import render_html
 from targets.base import Origin
 from tests.browser import browser
 from tests.pipeline.report.browser import Page, barriers, browse, dimensions, in_a_browser
