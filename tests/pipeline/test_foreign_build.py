@@ -25,7 +25,9 @@ from targets.runtime.measure import Measurement
 from targets.tvm.cpu_target import host_isa
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, random_pixels, write_folder, write_idx_set
-from tests.pipeline.models.foreign.networks import SEGMENTERS, MobileNetLike, VggLike, export, make
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
+from tests.pipeline.models.foreign.networks import SEGMENTERS, export, make
+from tests.pipeline.models.foreign.plain_networks import VggLike
 from tests.pipeline.report.samples import measurement
 from tests.targets.needs import or_skip
 

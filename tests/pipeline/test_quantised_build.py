@@ -21,7 +21,7 @@ from pipeline.report.pages.report_page import render_html
 from pipeline.report.terminal import render_terminal
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, write_folder
-from tests.pipeline.models.foreign.networks import MobileNetLike
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
 from tests.pipeline.models.foreign.quantised.others import (
     as_it_came,
     by_onnxruntime,

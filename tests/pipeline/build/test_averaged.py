@@ -13,7 +13,9 @@ from pipeline.progress import Silent
 from pipeline.report.pages.ensemble_page import EnsembleReport, chart, html, markdown
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import write_idx_set
-from tests.pipeline.models.foreign.networks import MobileNetLike, VggLike, export, make
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
+from tests.pipeline.models.foreign.networks import export, make
+from tests.pipeline.models.foreign.plain_networks import VggLike
 
 
 @pytest.fixture(scope="module")
