@@ -8,6 +8,7 @@ from typing import assert_never
 
 from calibration.recipe import QuantRecipe
 from pipeline.build.request import AUTO, Request
+from pipeline.build.shard import WHOLE, Shard
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
@@ -22,6 +23,7 @@ from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt import Adopt
 from pipeline.stages.adopt_quantised import UNROUNDED, AdoptQuantised
+from pipeline.stages.answer import AnswerImages, UnitAnswers, all_skipped, units_of
 from pipeline.stages.artifacts import (
     BroughtModel,
     ExportedModel,
@@ -47,12 +49,13 @@ from pipeline.stages.own_graph import OwnGraph
 from pipeline.stages.peer import CALIBRATED_WITH, COMPARED_ON, Peer, QuantizeElsewhere
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
+from pipeline.stages.refuse_leak import RefuseLeak, TrainingImages
 from pipeline.stages.report import WriteReport
 from pipeline.stages.report_files import ReportFiles, ReportPart
 from pipeline.stages.sample import Samples, TakeSamples, sample_size
 from pipeline.stages.study import Study, StudyFile
 from pipeline.stages.time_pictures import TimePictures
-from pipeline.stages.validate import TrainingImages, Validate
+from pipeline.stages.validate import Validate
 from targets.base import BuildState, FitsPictures, LimitsWeights
 from targets.registry import find_target
 
@@ -80,6 +83,8 @@ class Build(Request):
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
         super().__init__(config, progress)
         self.steps: list[StageRun] = []
+        self.used: list[Product] = []
+        """The output of every step so far."""
         self.store = Store(self.kept)
 
     @cached_property
@@ -191,18 +196,30 @@ class Build(Request):
     @cached_property
     def accuracy(self) -> AccuracyFiles:
         """How often FP32 and INT8 are right on the evaluation images."""
-        return AccuracyFiles(
-            self._make(
-                Validate(
-                    float_model=self.float_model,
-                    engine=self.engine,
-                    images=self.seen(self.evaluation),
-                    names=ShownNames(self.evaluation),
-                    training=TrainingImages(self.dataset, training_digest(self.dataset, self.digests)),
-                    task=self.model.task,
-                )
-            )
+        return AccuracyFiles(self._make(Validate(self.engine, self.answers())))
+
+    @cached_property
+    def units(self) -> tuple[AnswerImages, ...]:
+        """The units of a validation, in evaluation order."""
+        return tuple(
+            AnswerImages(self.float_model, self.engine, images, ShownNames(images.split), self.model.task)
+            for images in units_of(self.seen(self.evaluation))
         )
+
+    def answers(self, shard: Shard = WHOLE) -> tuple[UnitAnswers, ...]:
+        """What FP32 and INT8 say about the evaluation images, or about a share of them.
+
+        Raises DataError if training images are evaluated on, or too many images are damaged.
+        """
+        training = TrainingImages(self.dataset, training_digest(self.dataset, self.digests))
+        self._make(RefuseLeak(training, self.evaluation))
+        found: list[UnitAnswers] = []
+        for number, unit in enumerate(self.units):
+            if shard.holds(number):
+                found.append(UnitAnswers(self._make(unit)))
+                damaged = [(image.name, image.reason) for image in all_skipped(found)]
+                self.evaluation.refuse_if_too_many(damaged)
+        return tuple(found)
 
     @property
     def _own(self) -> OwnGraph:
@@ -364,5 +381,6 @@ class Build(Request):
         self.store.record(self.name, product)
         with writing(self.store.root):
             self.digests.save()
+        self.used.append(product)
         self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start, product.damage))
         return product

@@ -9,8 +9,9 @@ from pipeline.report.model.build_report import AnyAccuracy
 from pipeline.report.sections.accuracy import Accuracy
 from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.sections.provenance import SkippedImage
+from pipeline.stages.answer import SKIPPED, SkippedImages
 from pipeline.stages.artifacts import Artifact
-from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SKIPPED, SkippedImages
+from pipeline.stages.validate import ACCURACY, ACCURACY_FP16
 
 EitherAccuracy: TypeAdapter[Accuracy | PixelAccuracy] = TypeAdapter(AnyAccuracy)
 
