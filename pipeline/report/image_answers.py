@@ -14,10 +14,10 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from pipeline.errors import ReportError
 from pipeline.report.logit_distance import LogitNoise
+from pipeline.report.model.image_accuracy import Accuracy, ClassAccuracy, NegativeFlip
 from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.paired import pack_bits, paired_images
 from pipeline.report.record import Record
-from pipeline.report.sections.accuracy import Accuracy, ClassAccuracy, NegativeFlip
 from pipeline.report.stats import wilson_interval
 from targets.base import Origin
 

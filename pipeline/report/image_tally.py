@@ -14,7 +14,7 @@ from pipeline.report.logit_distance import (
     log_softmax,
     refuse_not_finite,
 )
-from pipeline.report.sections.accuracy import Accuracy, NegativeFlip
+from pipeline.report.model.image_accuracy import Accuracy, NegativeFlip
 from pipeline.report.thumbnails import png_base64, shrink
 from targets.base import Origin
 

@@ -13,10 +13,10 @@ from pydantic import NonNegativeInt
 from pipeline.errors import ReportError
 from pipeline.report.logit_distance import LogitNoise
 from pipeline.report.model.paired_figures import PairedScore
+from pipeline.report.model.pixel_accuracy import PixelAccuracy, PixelClass, PixelPicture
 from pipeline.report.overlap import class_iou
 from pipeline.report.paired import paired_scores
 from pipeline.report.record import Record
-from pipeline.report.sections.pixels import PixelAccuracy, PixelClass, PixelPicture
 from targets.base import Origin
 
 PICTURES = 12

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
 from pipeline.report.logit_distance import LogitNoise, refuse_not_finite
+from pipeline.report.model.pixel_accuracy import PixelAccuracy, PixelPicture
 from pipeline.report.overlap import Classes, at_size, confusion, image_iou
 from pipeline.report.pixel_answers import PICTURES, Counts, PixelAnswers, most_lost, pixel_accuracy
-from pipeline.report.sections.pixels import PixelAccuracy, PixelPicture
 from pipeline.report.thumbnails import png_base64, shrink
 from targets.base import Origin
 from targets.runtime.preprocess import VOID

@@ -11,9 +11,9 @@ from typing import ClassVar
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.image_answers import ImageAnswers, image_accuracy
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.pixel_answers import PixelAnswers, pixel_accuracy
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.stages.answer import (
     ANSWERS,
     ANSWERS_FP16,
