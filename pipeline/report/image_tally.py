@@ -13,8 +13,8 @@ from pipeline.report.logit_distance import (
     log_softmax,
     refuse_not_finite,
 )
+from pipeline.report.model.image_accuracy import Accuracy, ClassAccuracy, NegativeFlip
 from pipeline.report.paired import pack_bits, paired_rate
-from pipeline.report.sections.accuracy import Accuracy, ClassAccuracy, NegativeFlip
 from pipeline.report.stats import wilson_interval
 from pipeline.report.thumbnails import png_base64, shrink
 from targets.base import Origin

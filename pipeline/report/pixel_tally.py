@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pipeline.errors import ReportError
 from pipeline.report.logit_distance import LogitNoise, refuse_not_finite
 from pipeline.report.model.paired_figures import PairedScore
+from pipeline.report.model.pixel_accuracy import PixelAccuracy, PixelClass, PixelPicture
 from pipeline.report.paired import paired_scores
-from pipeline.report.sections.pixels import PixelAccuracy, PixelClass, PixelPicture
 from pipeline.report.thumbnails import png_base64, shrink
 from targets.base import Origin
 from targets.runtime.preprocess import VOID

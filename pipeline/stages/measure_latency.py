@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.sections.int8_coverage import TimedLayer
-from pipeline.report.sections.toolchain_checks import ToolchainCheck
+from pipeline.report.model.float_layers import TimedLayer
+from pipeline.report.model.toolchain_check import ToolchainCheck
 from pipeline.stages.artifacts import FloatModel, StageOutput
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages

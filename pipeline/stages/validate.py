@@ -17,8 +17,8 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.split import Batch, Sample, ShownNames
 from pipeline.progress import Progress
 from pipeline.report.image_tally import AccuracyTally
+from pipeline.report.model.subject import SkippedImage
 from pipeline.report.pixel_tally import PixelTally
-from pipeline.report.sections.provenance import SkippedImage
 from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.report.pixel_tally import at_size
 from tests.pipeline.data.pictures import png
-from tests.pipeline.models.foreign.networks import UNetLike, export, make
+from tests.pipeline.models.foreign.networks import export, make
+from tests.pipeline.models.foreign.segmenters import UNetLike
 
 LABELS = ("road", "grass", "wall", "sky")
 
