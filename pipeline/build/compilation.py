@@ -60,6 +60,8 @@ class Compilation(Request):
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
         super().__init__(config, progress)
         self.steps: list[StageRun] = []
+        self.used: list[Product] = []
+        """The output of every step so far."""
         self.store = Store(self.kept)
 
     @cached_property
@@ -178,5 +180,6 @@ class Compilation(Request):
         self.store.record(self.name, product)
         with writing(self.store.root):
             self.digests.save()
+        self.used.append(product)
         self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start, product.damage))
         return product
