@@ -111,7 +111,7 @@ def _check_stored(path: Path, name: str, item: "h5py.Dataset") -> None:
     if item.external or item.is_virtual:
         raise CheckpointError(f"{path} keeps {name} in another file. Save the weights as one file.")
     if item.id.get_create_plist().get_nfilters():
-        raise CheckpointError(f"{path} has {name} packed. Unpack it: h5repack -f NONE {path.name} NEW.h5")
+        raise CheckpointError(f"{path} has {name} packed. Save the weights without compression.")
     stored = item.id.get_storage_size()
     if item.nbytes > stored or stored > int(item.file.id.get_filesize()):
         raise CheckpointError(f"{path} claims {item.nbytes:,} bytes for {name} and holds {stored:,}.")
