@@ -21,7 +21,7 @@ AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 class Section(BaseModel):
     """A table of the file. Unknown keys, inf and nan are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ExportConfig(Section):

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.cache.stage import Stage
-from pipeline.data.corruptions import CORRUPTIONS, parameters_of
 from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
 from pipeline.stages.artifacts import FloatModel
