@@ -37,6 +37,8 @@ class Corrupt(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write robustness.json; images that cannot be read are left out, as validation has reported them."""
+        from pipeline.data.corruptions import CORRUPTIONS, parameters_of
+
         corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
         tally = RobustnessTally(list(corruptions))
         target = self.engine.target_reporting_to(progress)
