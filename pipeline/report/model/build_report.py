@@ -65,7 +65,7 @@ class Report(Record):
     tools: dict[str, str]  # name -> version
     sensitivity: tuple[LayerSensitivity, ...] | None = None
     coverage: Coverage | None = None
-    mixed: MixedPrecision | None = None  # None: nobody asked for layers in float
+    mixed: MixedPrecision | None = None  # None: not asked for
     robustness: Robustness | None = None
     state: BuildState = BuildState.BUILT
     diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified
