@@ -25,6 +25,7 @@ from pipeline.report.sections.class_accuracy import ClassAccuracySection
 from pipeline.report.sections.compared_runs import ComparedRun, ComparedRunSection
 from pipeline.report.sections.diagnosis import DiagnosisSection
 from pipeline.report.sections.end_to_end import EndToEndSection
+from pipeline.report.sections.engine_candidates import EngineCandidate, EngineCandidateSection
 from pipeline.report.sections.float_stand_in import FloatStandInSection
 from pipeline.report.sections.int8_coverage import Int8CoverageSection
 from pipeline.report.sections.latency import LatencySection
@@ -57,6 +58,7 @@ class Report(Record):
     fitting: PictureFitting | None = None
     end_to_end: EndToEnd | None = None  # None: the engine does not run on the build machine
     recommendation: Recommendation | None = None  # None: there was only one engine to choose from
+    candidates: tuple[EngineCandidate, ...] = ()  # forms of the network that competed on a device
     instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory
     memory_int8: MeasuredMemory
@@ -102,6 +104,7 @@ SECTIONS: tuple[ReportSection[Report], ...] = (
     DiagnosisSection(),
     SkippedImageSection(),
     RecommendationSection(),
+    EngineCandidateSection(),
     ToolchainCheckSection(),
     AccuracySection(),
     PixelSection(),
