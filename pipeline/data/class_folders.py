@@ -155,7 +155,7 @@ def _looks_like_one(tree: Tree, name: str) -> bool:
 
 
 def _spelled_alike(name: str) -> str:
-    """Return what names have in common that differ in case, compatible letters, or what parts words."""
+    """Return a form that is the same for names that differ in case, compatible letters or separators."""
     return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", unicodedata.normalize("NFKC", name).strip()).casefold()
 
 
