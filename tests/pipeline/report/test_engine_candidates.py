@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.report.markdown import report_summary
+from pipeline.report.model.candidate_figures import EngineCandidate
 from pipeline.report.pages.report_page import render_html
-from pipeline.report.sections.engine_candidates import EngineCandidate
 from pipeline.stages.measure_latency import CANDIDATES, Measurements
 from targets.base import CandidateTimes, TriedCandidate
 from tests.pipeline.report.samples import printed, report
