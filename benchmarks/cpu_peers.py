@@ -91,7 +91,7 @@ LIMITS = {"avx2": "AVX2"}
 
 
 @dataclass
-class Seen:
+class PeerSeen:
     """What was measured of one engine: latencies and the CPU time of an inference, by round."""
 
     load_ms: list[float] = field(default_factory=list)
@@ -218,10 +218,10 @@ def measure(
     seconds: float,
     starts: int,
     isa: str | None = None,
-) -> dict[str, Seen]:
+) -> dict[str, PeerSeen]:
     """Time all peers in turns."""
     peers = [*peers, *([ONE_THREAD] if threads > 1 else [])]
-    seen = {peer.name: Seen() for peer in peers}
+    seen = {peer.name: PeerSeen() for peer in peers}
     for _ in range(starts):
         for peer in peers:
             with opened([peer], folder, case, threads, isa) as processes:
@@ -242,7 +242,7 @@ def measure(
     return seen
 
 
-def _note_start(seen: Seen, process: Process) -> None:
+def _note_start(seen: PeerSeen, process: Process) -> None:
     seen.load_ms.append(float(process.started["load_ms"]))
     seen.first_ms.append(float(process.started["first_ms"]))
 
@@ -287,7 +287,7 @@ def macs(case: Path) -> int:
     return int(read_engine(case / "model.engine")[0]["macs"])
 
 
-def table(seen: dict[str, Seen], peak: float, gmacs: float) -> Iterator[str]:
+def table(seen: dict[str, PeerSeen], peak: float, gmacs: float) -> Iterator[str]:
     """Rows, the fastest peer first."""
     ours = seen["edgec"]
     yield (

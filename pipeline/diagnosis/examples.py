@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.data.images import HasMasks
 from pipeline.data.split import Split
 from pipeline.diagnosis.outcomes import ImageOutcome, PixelOutcome, TrialOutcome
-from pipeline.report.pixel_tally import at_size, confusion, image_iou
+from pipeline.report.overlap import at_size, confusion, image_iou
 from targets.runtime.preprocess import VOID, Preprocessing
 
 BATCH = 32
