@@ -92,7 +92,7 @@ class LatencyConfig(Section):
     seconds: float = Field(default=10.0, gt=0)
     """Longest time to measure an engine for."""
     judge: Literal["end_to_end", "model"] | None = None
-    """What the limits below are of: from a picture's file to its top-5 classes, or the model alone. If absent:
+    """What the limits below are of: from a picture's file to its top-5 classes, or the model alone. Absent:
     end to end on the build machine; on a board, where pictures are not timed, the model, as the gate says."""
     p50_ms: float | None = Field(default=None, gt=0)
     """Largest acceptable median; no gate if absent."""

@@ -205,7 +205,7 @@ class LimitsWeights(Protocol):
 
     @property
     def lowest_weight(self) -> int:
-        """-127 where two products are added in 16 bits, which twice -128 * -128 leaves; else -128."""
+        """-127 where two products are added in 16 bits, which 2 * 128 * 128 exceeds; else -128."""
         ...
 
 
@@ -228,6 +228,38 @@ class HasFp16(Protocol):
 
     def fp16_latency(self) -> Measurement | None:
         """FP16 in the last `measure`, timed in alternation with INT8."""
+        ...
+
+
+@dataclass(frozen=True)
+class CandidateTimes:
+    """Medians in ms with their intervals (value, low, high) of an engine, and what it is made of."""
+
+    end_to_end: tuple[float, float, float | None]
+    compute: tuple[float, float, float | None]
+    layers: int | None
+    int8_layers: int | None
+    same_class: float
+    """The share of images for which it names the class that FP16 names."""
+    images: int
+
+
+@dataclass(frozen=True)
+class TriedCandidate:
+    """A form of the network on a device: its times, or the problem with it."""
+
+    name: str
+    what: str
+    problem: str
+    times: CandidateTimes | None
+
+
+@runtime_checkable
+class HasCandidates(Protocol):
+    """A device on which several forms of the network compete."""
+
+    def candidates(self) -> tuple[TriedCandidate, ...]:
+        """All of them in the last `measure`, timed in alternation."""
         ...
 
 

@@ -22,7 +22,7 @@ MODEL_ALONE = 'judge = "model" under [latency] judges the model alone'
 
 @dataclass(frozen=True)
 class LatencyLimits:
-    """Milliseconds that INT8 has to stay below; None is no gate.
+    """Milliseconds that INT8 has to stay below. None sets no gate.
 
     judge: what they are of; None is end to end where that was timed, else the model alone, as the gate says.
     """

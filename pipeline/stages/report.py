@@ -121,6 +121,7 @@ class WriteReport(Stage):
             compared=compared.rows() if fp32 or compared.came_quantised else (),
             no_peer=compared.no_peer() if fp32 or compared.came_quantised else None,
             recommendation=self._recommendation(accuracy, origin),
+            candidates=self.measurements.candidates(),
             instructions_int8=self._instructions(origin),
             memory_fp32=self._memory(fp32, ReferenceTarget.origin) if fp32 else self._no_float(),
             memory_int8=memory_int8,

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from pipeline.report.model.any_accuracy import AnyAccuracy
+from pipeline.report.model.candidate_figures import EngineCandidate
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.corrupted_accuracy import Robustness
 from pipeline.report.model.float_layers import Coverage, MixedPrecision
@@ -25,6 +26,7 @@ from pipeline.report.sections.class_accuracy import ClassAccuracySection
 from pipeline.report.sections.compared_runs import ComparedRun, ComparedRunSection
 from pipeline.report.sections.diagnosis import DiagnosisSection
 from pipeline.report.sections.end_to_end import EndToEndSection
+from pipeline.report.sections.engine_candidates import EngineCandidateSection
 from pipeline.report.sections.float_stand_in import FloatStandInSection
 from pipeline.report.sections.int8_coverage import Int8CoverageSection
 from pipeline.report.sections.latency import LatencySection
@@ -57,6 +59,7 @@ class Report(Record):
     fitting: PictureFitting | None = None
     end_to_end: EndToEnd | None = None  # None: the engine does not run on the build machine
     recommendation: Recommendation | None = None  # None: there was only one engine to choose from
+    candidates: tuple[EngineCandidate, ...] = ()  # forms of the network that competed on a device
     instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory
     memory_int8: MeasuredMemory
@@ -65,7 +68,7 @@ class Report(Record):
     tools: dict[str, str]  # name -> version
     sensitivity: tuple[LayerSensitivity, ...] | None = None
     coverage: Coverage | None = None
-    mixed: MixedPrecision | None = None  # None: nobody asked for layers in float
+    mixed: MixedPrecision | None = None  # None: not asked for
     robustness: Robustness | None = None
     state: BuildState = BuildState.BUILT
     diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified
@@ -102,6 +105,7 @@ SECTIONS: tuple[ReportSection[Report], ...] = (
     DiagnosisSection(),
     SkippedImageSection(),
     RecommendationSection(),
+    EngineCandidateSection(),
     ToolchainCheckSection(),
     AccuracySection(),
     PixelSection(),

@@ -32,7 +32,7 @@ class Emitter:
         self._blocks: list[list[Any]] = [[]]
         self.x, self.r, self.y = (self.view(name, element) for name in "xry")
         self.source = self.x
-        """What is multiplied: x, or parts of it brought together."""
+        """The operand of products: x, or parts of it gathered together."""
         self.w = self.view("w", "int8")
         self.ints, self.floats = self.view("p", "int32"), self.view("p", "float32")
         self.view_logits = self.view("y", "float32")
@@ -87,6 +87,14 @@ class Emitter:
         yield
         body = _sequence(self._blocks.pop())
         self._blocks[-1].append(tirx.IfThenElse(condition, body, None))
+
+    @contextmanager
+    def repeat(self, condition: Expr) -> Iterator[None]:
+        """Emit what is done again and again while a condition holds."""
+        self._blocks.append([])
+        yield
+        body = _sequence(self._blocks.pop())
+        self._blocks[-1].append(tirx.While(condition, body))
 
     def each(self, extent: int, written_out: bool) -> Iterator[Expr]:
         """What a loop's variable is: every number where the loop is written out, else the variable, once."""
