@@ -57,7 +57,7 @@ def normed(*, training: bool) -> onnx.ModelProto:
 
 
 def of_another_domain() -> onnx.ModelProto:
-    gelu = helper.make_node("Gelu", ["flat"], ["y"], domain="com.microsoft")
+    gelu = helper.make_node("Inverse", ["flat"], ["y"], domain="com.microsoft")
     flat = helper.make_node("Flatten", ["pooled"], ["flat"])
     return graph([CONV, POOL, flat, gelu], WEIGHTS, other_domains=["com.microsoft"])
 

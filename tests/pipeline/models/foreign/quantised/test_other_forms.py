@@ -356,7 +356,7 @@ def a_scale_of_nothing() -> Form:
     [
         (two_grids, r"DequantizeLinear 'x_DQ' has another grid than 'x_Q', whose integers it reads"),
         (many_scales, r"QuantizeLinear 'x_Q' gives an activation 3 scales"),
-        (dynamic, r"DynamicQuantizeLinear 'dynamic' computes its scales for each image"),
+        (dynamic, r"DynamicQuantizeLinear 'dynamic' is of dynamic quantisation, whose scales"),
         (computed_on_integers, r"Clip 'limit' computes with integers"),
         (a_scale_of_nothing, r"QuantizeLinear 'x_Q' has the scale 0; scales are finite and above zero"),
     ],
@@ -398,3 +398,24 @@ def test_networks_that_only_store_integers_are_float_networks(tmp_path: Path) ->
     images = pictures(4)
     found = open_session(adopted.SerializeToString()).run(["logits"], {"image": images})[0]
     assert decibels(as_it_came(tmp_path / "weights.onnx", normalised(images)), found) > 80
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_a_network_that_ends_in_integers_is_compared_in_integers(softmax: bool, tmp_path: Path) -> None:
+    nodes, constants = one_convolution(integers((8, 3, 3, 3), -127, 127), 0.01)
+    if softmax:
+        nodes.append(node("Softmax", ["output"], ["shares"]))
+    last = rounded("shares" if softmax else "output", "end", 1 / 255 if softmax else 0.1, 0, constants)[0]
+    last.output[0] = "integers"
+    nodes.append(last)
+    whole = model(nodes, constants)
+    kind = helper.make_tensor_value_info("integers", TensorProto.UINT8, ["N", 10])
+    whole.graph.output[0].CopyFrom(kind)
+    onnx.save(whole, tmp_path / "net.onnx")
+    images = pictures(4)
+    network = read(tmp_path / "net.onnx")
+    logits = in_integers(network, images, tmp_path)
+    expected = as_it_came(tmp_path / "net.onnx", normalised(images))
+    found = np.stack([network.ended(one, 10) for one in logits])
+    assert np.abs(found - expected).max() <= 1
+    assert expected.max() > 1
