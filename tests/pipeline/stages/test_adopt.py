@@ -1,4 +1,4 @@
-"""A network that computes over the images of a batch is refused, and compiled for one image once that is said."""
+"""A network that computes over a batch is refused, and compiled for one image once that is said."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def test_answers_that_depend_on_the_images_beside_them(name: str, tmp_path: Path
         stage = Adopt(
             classes=4,
             file=InputFile.at(source.path),
-            check_images=cast(Split, _Pictures()),
+            check_images=cast("Split", _Pictures()),
             dynamic_batch=dynamic_batch,
             max_difference=1e-3,
             model=source,
