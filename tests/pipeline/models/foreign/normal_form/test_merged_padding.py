@@ -1,33 +1,25 @@
 """Convolutions and pools pad themselves, and onnxruntime computes the same from it."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from onnx import helper
 
-from pipeline.models.foreign.normal_form.merged_padding import merge_padding, write_averages_over_padding
+from pipeline.models.foreign.normal_form.merged_padding import write_averages_over_padding
 from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, run
 
 X = floats(2, 3, 9, 10)
 BORDER = {"border": np.array([0, 0, 1, 2, 0, 0, 2, 1], np.int64)}
-WEIGHTS = {"w": floats(4, 3, 3, 3), **BORDER}
-POOL = {"kernel_shape": [3, 3], "strides": [2, 2]}
+WEIGHTS: dict[str, NDArray[Any]] = {"w": floats(4, 3, 3, 3), **BORDER}
+POOL: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2]}
 CONV = helper.make_node("Conv", ["p", "w"], ["y"])
 
 
-def merged(*nodes: onnx.NodeProto, **weights: np.ndarray) -> tuple[list[str], np.ndarray]:  # type: ignore[type-arg]
-    """Compare with the graph as it was, and return what is left of it."""
-    model = graph(list(nodes), WEIGHTS | weights, shape=("N", 3, 9, 10))
-    expected = run(model, X)
-    merge_padding(model)
-    onnx.checker.check_model(model, full_check=True)
-    found = run(model, X)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-    return [node.op_type for node in model.graph.node], found
-
-
-def pad(source: str = "x", *value: str) -> onnx.NodeProto:
+def merged(*nodes: onnx.NodeProto, **weights: NDArray[Any]) -> tuple[list[str], NDArray[Any]]:
     return helper.make_node("Pad", [source, "border", *value], ["p"])
 
 
@@ -65,7 +57,7 @@ def test_averages_whose_windows_reach_beyond_their_padding(
     size: tuple[int, int], kernel: int, stride: int, around: tuple[int, int, int, int]
 ) -> None:
     """Cells of the padding count, those beyond do not: torch's definition, and onnxruntime's."""
-    attributes = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": around}
+    attributes: dict[str, Any] = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": around}
     node = helper.make_node("AveragePool", ["x"], ["y"], ceil_mode=1, count_include_pad=1, **attributes)
     model = graph([node], shape=("N", 2, *size))
     x = floats(2, 2, *size)
