@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
 
-from pipeline.models.foreign.normal_form.merged_padding import write_averages_over_padding
+from pipeline.models.foreign.normal_form.merged_padding import merge_padding, write_averages_over_padding
 from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, run
 
 X = floats(2, 3, 9, 10)
@@ -20,6 +20,17 @@ CONV = helper.make_node("Conv", ["p", "w"], ["y"])
 
 
 def merged(*nodes: onnx.NodeProto, **weights: NDArray[Any]) -> tuple[list[str], NDArray[Any]]:
+    """Compare with the graph as it was, and return what is left of it."""
+    model = graph(list(nodes), WEIGHTS | weights, shape=("N", 3, 9, 10))
+    expected = run(model, X)
+    merge_padding(model)
+    onnx.checker.check_model(model, full_check=True)
+    found = run(model, X)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    return [node.op_type for node in model.graph.node], found
+
+
+def pad(source: str = "x", *value: str) -> onnx.NodeProto:
     return helper.make_node("Pad", [source, "border", *value], ["p"])
 
 
