@@ -16,7 +16,7 @@ from pipeline.models.foreign.normal_form.unique_names import our_free_name, thei
 from pipeline.task import Task
 
 SCORES_LOST = frozenset({"ArgMax", "ArgMin", "TopK", "Hardmax"})
-"""Operators behind which there is no score for each class in its place."""
+"""Operators whose output does not hold one score for each class, in the order of the classes."""
 
 
 def take_output(model: onnx.ModelProto, source: ForeignModel) -> None:
