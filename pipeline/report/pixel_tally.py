@@ -47,7 +47,7 @@ class PixelTally:
         """Count one batch: logits [N, classes, h, w] of both, masks [N, H, W] or none, images [N, H, W, C].
 
         Of a mask that is larger than the logits, the pixels in the middle of theirs count. INT8's logits may
-        come as rows. Images without any labelled pixel count for nothing. Raises ReportError if shapes do not
+        come as rows. Images without any labelled pixel are ignored. Raises ReportError if shapes do not
         fit or a logit is not finite.
         """
         int8 = self._fitting(fp32, int8, names)

@@ -10,6 +10,7 @@ FOLDER = Path(__file__).resolve().parent
 COMMANDS = {
     "selftest": "selftest",
     "camera": "demo.camera",
+    "throughput": "tensorrt.throughput",
     "soak": "sustained.soak",
     "power-modes": "sustained.power_modes",
 }
