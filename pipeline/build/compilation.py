@@ -60,6 +60,8 @@ class Compilation(Request):
     def __init__(self, config: BuildConfig, progress: Progress) -> None:
         super().__init__(config, progress)
         self.steps: list[StageRun] = []
+        self.used: list[Product] = []
+        """The output of every step so far."""
         self.store = Store(self.kept)
 
     @cached_property
@@ -171,12 +173,16 @@ class Compilation(Request):
         """The quantised model with what it was made from."""
         return QuantizedNetwork(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
 
-    def make(self, stage: Stage) -> Product:
-        """Run a stage, or take its output from the store. What the build keeps is recorded there."""
+    def make(self, stage: Stage, progress: Progress | None = None) -> Product:
+        """Run a stage, or take its output from the store. What the build keeps is recorded there.
+
+        progress: where the stage reports, if not where the build does.
+        """
         start = perf_counter()
-        product = self.store.make(stage, self.progress)
+        product = self.store.make(stage, progress or self.progress)
         self.store.record(self.name, product)
         with writing(self.store.root):
             self.digests.save()
+        self.used.append(product)
         self.steps.append(StageRun(stage.name, product.cached, perf_counter() - start, product.damage))
         return product

@@ -4,13 +4,16 @@ from functools import cached_property
 from importlib.metadata import version
 
 from pipeline.build.compilation import Compilation
+from pipeline.build.shard import WHOLE, Shard
 from pipeline.config import recorded
 from pipeline.data.open import training_digest
 from pipeline.data.split import ShownNames
+from pipeline.progress import OneTask
 from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.plausibility import judged_to_know
 from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt_quantised import UNROUNDED
+from pipeline.stages.answer import AnswerImages, UnitAnswers, all_skipped, units_of
 from pipeline.stages.artifacts import (
     StageOutput,
 )
@@ -21,12 +24,13 @@ from pipeline.stages.diagnose import Diagnose
 from pipeline.stages.measure_latency import NO_MEASUREMENTS, Measure, Measurements
 from pipeline.stages.own_graph import OwnGraph
 from pipeline.stages.peer import CALIBRATED_WITH, COMPARED_ON, Peer, QuantizeElsewhere
+from pipeline.stages.refuse_leak import RefuseLeak, TrainingImages
 from pipeline.stages.report import WriteReport
 from pipeline.stages.report_files import ReportFiles, ReportPart
 from pipeline.stages.sample import Samples, TakeSamples, sample_size
 from pipeline.stages.study import Study, StudyFile
 from pipeline.stages.time_pictures import TimePictures
-from pipeline.stages.validate import TrainingImages, Validate
+from pipeline.stages.validate import Validate
 from targets.base import BuildState
 
 
@@ -36,18 +40,33 @@ class Build(Compilation):
     @cached_property
     def accuracy(self) -> AccuracyFiles:
         """How often FP32 and INT8 are right on the evaluation images."""
-        return AccuracyFiles(
-            self.make(
-                Validate(
-                    float_model=self.float_model,
-                    engine=self.engine,
-                    images=self.seen(self.evaluation),
-                    names=ShownNames(self.evaluation),
-                    training=TrainingImages(self.dataset, training_digest(self.dataset, self.digests)),
-                    task=self.model.task,
-                )
-            )
+        return AccuracyFiles(self.make(Validate(self.engine, self.answers())))
+
+    @cached_property
+    def units(self) -> tuple[AnswerImages, ...]:
+        """The units of a validation, in evaluation order."""
+        return tuple(
+            AnswerImages(self.float_model, self.engine, images, ShownNames(images.split), self.model.task)
+            for images in units_of(self.seen(self.evaluation))
         )
+
+    def answers(self, shard: Shard = WHOLE) -> tuple[UnitAnswers, ...]:
+        """What FP32 and INT8 say about the evaluation images, or about a share of them.
+
+        Raises DataError if training images are evaluated on, or too many images are damaged.
+        """
+        training = TrainingImages(self.dataset, training_digest(self.dataset, self.digests))
+        self.make(RefuseLeak(training, self.evaluation))
+        units = [unit for number, unit in enumerate(self.units) if shard.holds(number)]
+        found: list[UnitAnswers] = []
+        with OneTask(self.progress, "validate", sum(len(unit.images) for unit in units)) as progress:
+            for unit in units:
+                found.append(UnitAnswers(self.make(unit, progress)))
+                if self.steps[-1].cached:
+                    progress.skip(len(unit.images))
+                damaged = [(image.name, image.reason) for image in all_skipped(found)]
+                self.evaluation.refuse_if_too_many(damaged)
+        return tuple(found)
 
     @property
     def _own(self) -> OwnGraph:

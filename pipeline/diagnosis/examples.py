@@ -1,4 +1,4 @@
-"""Images with what is right for each of them: a class, or the classes of its pixels."""
+"""Labelled images: a class for each image, or a class for each pixel."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.data.images import HasMasks
 from pipeline.data.split import Split
 from pipeline.diagnosis.outcomes import ImageOutcome, PixelOutcome, TrialOutcome
-from pipeline.report.pixel_tally import at_size, confusion, image_iou
+from pipeline.report.overlap import at_size, confusion, image_iou
 from targets.runtime.preprocess import VOID, Preprocessing
 
 BATCH = 32

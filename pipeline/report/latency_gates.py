@@ -18,7 +18,7 @@ MODEL_ALONE = 'judge = "model" under [latency] judges the model alone'
 
 @dataclass(frozen=True)
 class LatencyLimits:
-    """Milliseconds that INT8 has to stay below; None is no gate."""
+    """Milliseconds that INT8 has to stay below. None sets no gate."""
 
     p50_ms: float | None = None
     p90_ms: float | None = None

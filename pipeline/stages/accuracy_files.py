@@ -9,8 +9,9 @@ from pipeline.report.model.any_accuracy import AnyAccuracy
 from pipeline.report.model.image_accuracy import Accuracy
 from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.model.subject import SkippedImage
+from pipeline.stages.answer import SKIPPED, SkippedImages
 from pipeline.stages.artifacts import Artifact
-from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SKIPPED, SkippedImages
+from pipeline.stages.validate import ACCURACY, ACCURACY_FP16
 
 EitherAccuracy: TypeAdapter[Accuracy | PixelAccuracy] = TypeAdapter(AnyAccuracy)
 

@@ -17,7 +17,7 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS))  # OpenCV reads
 import cv2
 import numpy as np
 
-from .damage import listening, what_is_damaged
+from .picture_damage import listening, what_is_damaged
 from .resize import Part, nearest, resized
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
