@@ -38,9 +38,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import network
+from benchmarks.peers.machine_speed import machine_programs, peak_gmacs, signal_ns
 from benchmarks.peers.network import CASES, PeerCase
 from targets.processor import LIMIT, cpu_name
-from targets.runtime.zig import run_zig
 
 HERE = Path(__file__).parent / "peers"
 BURST_MS = 60.0
@@ -251,33 +251,6 @@ def _runs_in_a_burst(process: Process) -> int:
     process.ask(time=3)
     each: float = statistics.median(process.ask(time=5)["ns"]) / 1e6
     return max(3, round(BURST_MS / each))
-
-
-@contextmanager
-def machine_programs() -> Iterator[Path]:
-    """Compile what measures the machine: the int8 peak of a core, and signals between two."""
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in ("peak", "signal"):
-            options = ["-O2", "-mcpu=native", "-pthread", "-fno-sanitize=all"]
-            done = run_zig([*options, str(HERE / f"{name}.c"), "-o", str(Path(scratch) / name)])
-            if done.returncode:
-                raise RuntimeError(done.stderr)
-        yield Path(scratch)
-
-
-def peak_gmacs(programs: Path, cores: int) -> float:
-    """Measure the int8 peak of so many cores at work together."""
-    places = sorted(os.sched_getaffinity(0))[:cores]
-    commands = [["taskset", "-c", str(place), str(programs / "peak")] for place in places]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
-    return sum(float(process.communicate()[0]) for process in running)
-
-
-def signal_ns(programs: Path) -> float:
-    """Measure how long a signal takes between the first two cores."""
-    places = sorted(os.sched_getaffinity(0))[:2]
-    done = subprocess.run([programs / "signal", *map(str, places)], capture_output=True, check=True)
-    return float(done.stdout)
 
 
 def macs(case: Path) -> int:
