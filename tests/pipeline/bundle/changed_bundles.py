@@ -10,8 +10,7 @@ import numpy as np
 from pipeline.bundle.pack import BUILDER, pack
 from targets.base import BuildState
 from targets.runtime.bundle import archive
-from targets.runtime.bundle.manifest import NAME, Manifest
-from targets.runtime.selftest import EVALUATION
+from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
 from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
 
 
