@@ -57,7 +57,7 @@ class Elementwise:
         return sorted(found, key=lambda e: (e.node, e.slot))
 
     def computed(self, node: onnx.NodeProto) -> list[str]:
-        """The inputs of a node that are no constants."""
+        """The inputs of a node that are not constants."""
         return [name for name in node.input if name and not self.graph.is_constant(name)]
 
     def _read(self, edge: Edge) -> str:

@@ -107,7 +107,7 @@ class Pending:
     gain: NDArray[np.float64] | None = None
     shift: NDArray[np.float64] | None = None
     function: Function | None = None
-    """What it is of each value of one quantised tensor, where it is that."""
+    """Its value for each value of one quantised tensor, if it is a function of one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +165,7 @@ Attributes = dict[str, Any]
 Reader = Callable[[str, list[Value], Attributes], Value | SameGrid]
 """From the label of an ONNX node, what its inputs stand for and its attributes to what its output stands for.
 
-Raises NoIntegerForm where the node has to run in float, EngineError where it cannot be meant.
+Raises NoIntegerForm where the node has to run in float, EngineError where the graph makes no sense.
 """
 
 

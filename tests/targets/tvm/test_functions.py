@@ -14,7 +14,7 @@ from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.operators.element_by_element import Lookup
 from tests.targets.tvm.meaning import in_floats
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 Chain = Callable[[QdqModel, str], str]
 EVERY_BYTE = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
