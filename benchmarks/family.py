@@ -21,7 +21,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ from benchmarks.random_network import (
     quantize_for,
 )
 from benchmarks.random_weights import settle
+from benchmarks.recorded_rows import TargetRow, record, recorded
 from calibration.errors import CalibrationError
 from pipeline.models.foreign.description import Description, described
 from pipeline.models.zoo import KNOWN_MODELS, find_model
@@ -49,19 +50,13 @@ ORACLE_IMAGES = 2
 SMALL_SIDE = 64
 
 
-@dataclass(frozen=True)
-class Row:
-    """One network on one target. problem: why there is no engine."""
+@dataclass(frozen=True, kw_only=True)
+class FamilyRow(TargetRow):
+    """One network on one target."""
 
-    network: str
-    target: str
-    problem: str | None = None
-    agreement: float | None = None
-    sqnr_db: float | None = None
     iou: float | None = None
     bits: str = ""
     int8_share: float | None = None
-    floats: tuple[str, ...] = ()
     float_time: float | None = None
     seconds: float | None = None
 
@@ -103,7 +98,7 @@ def foreign(name: str, count: int, folder: Path) -> Subject:
     return Subject(name, folder / "model.onnx", pictures(count, shape, 1), pictures(CALIBRATION, shape, 2))
 
 
-def rows(subject: Subject, folder: Path) -> Iterator[Row]:
+def rows(subject: Subject, folder: Path) -> Iterator[FamilyRow]:
     """Yield what each target makes of a network."""
     from targets.reference import ReferenceTarget
     from targets.registry import find_target
@@ -128,13 +123,13 @@ def rows(subject: Subject, folder: Path) -> Iterator[Row]:
             images = subject.images[: EMULATED_IMAGES if name == "arm" else None]
             found = outcome(target, engine, int8, images, fp32)
         except (TargetError, CalibrationError) as error:
-            yield Row(subject.name, name, problem=str(error))
+            yield FamilyRow(network=subject.name, target=name, problem=str(error))
             continue
         logits = found.logits
         host = logits if name == "host" else host
-        yield Row(
-            subject.name,
-            name,
+        yield FamilyRow(
+            network=subject.name,
+            target=name,
             agreement=found.agreement,
             sqnr_db=found.sqnr_db,
             iou=mean_iou(logits, fp32[: len(logits)]) if fp32.ndim == 4 else None,
@@ -182,7 +177,7 @@ def mean_iou(found: Logits, expected: Logits) -> float:
 
 def table(path: Path) -> str:
     """Return recorded rows as Markdown, a line a network."""
-    found = [json.loads(line) for line in path.read_text().splitlines()]
+    found = recorded(path)
     cells = {(row["network"], row["target"]): _cell(row) for row in found}
     lines = [f"| network | {' | '.join(TARGETS)} |", "|---" * (1 + len(TARGETS)) + "|"]
     for name in dict.fromkeys(row["network"] for row in found):
@@ -224,17 +219,13 @@ def main() -> None:
     if chosen.table:
         print(table(chosen.table), end="")
         return
-    made = _made(chosen.output)
+    made = {row["network"] for row in recorded(chosen.output)}
     for name, make in subjects(chosen.networks).items():
         if name in made:
             continue
         with tempfile.TemporaryDirectory(prefix="edgec-family-") as scratch:
             finished = list(rows(make(name, chosen.images, Path(scratch)), Path(scratch)))
-        lines = [json.dumps(asdict(row)) for row in finished]
-        print("\n".join(lines), flush=True)
-        if chosen.output:
-            with chosen.output.open("a") as file:
-                file.writelines(f"{line}\n" for line in lines)
+        record(finished, chosen.output)
 
 
 def subjects(names: Sequence[str]) -> dict[str, Callable[[str, int, Path], Subject]]:
@@ -243,12 +234,6 @@ def subjects(names: Sequence[str]) -> dict[str, Callable[[str, int, Path], Subje
 
     every = {model.name: known for model in KNOWN_MODELS} | dict.fromkeys(CLASSIFIERS | SEGMENTERS, foreign)
     return {name: every.get(name, known) for name in names or every}
-
-
-def _made(output: Path | None) -> set[str]:
-    if output is None or not output.exists():
-        return set()
-    return {json.loads(line)["network"] for line in output.read_text().splitlines()}
 
 
 if __name__ == "__main__":

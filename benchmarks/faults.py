@@ -34,6 +34,7 @@ from targets.runtime.bundle.install import InstallError, install, recovered
 from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.bundle.signature import NAME as SIGNATURE
 from targets.runtime.bundle.signature import PublicKey, SignatureError
+from tests.attacks.bundles import made_up
 
 PROGRAM = b"import sys; print('{}')\n"
 """Passes its self-test at once: what is tried here is what lies before it."""
@@ -76,17 +77,8 @@ class Bundles:
     def make(self, name: str, release: int, size: int = 64) -> Path:
         """Write a signed bundle whose engine is its name, repeated."""
         files = {"engine": name.encode() * size, "run": PROGRAM}
-        manifest = Manifest(
-            model="m",
-            target="t",
-            fingerprint="f",
-            engine="engine",
-            runner="native_runner",
-            classes=("a", "b"),
-            preprocessing={},
-            files={path: sha256(data).hexdigest() for path, data in files.items()},
-            release=release,
-        )
+        digests = {path: sha256(data).hexdigest() for path, data in files.items()}
+        manifest = made_up(digests, release)
         path = self.folder / f"{name}.edgec"
         pack({**files, NAME: manifest.to_json().encode()}, path, "m-t")
         sign_bundle(path, self.key)

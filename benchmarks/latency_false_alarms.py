@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.sections.latency import SpeedRatio
+from pipeline.report.model.measured_latency import SpeedRatio
 from pipeline.report.speed import judge_speed, speed_ratio
 from targets.runtime.machine import read_state
 from targets.runtime.measure import Measurement, Settings, is_precise, measure

@@ -22,12 +22,11 @@ Rows of several runs and targets may stand in one file.
 import argparse
 import contextlib
 import io
-import json
 import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +40,7 @@ from benchmarks.matrix.architectures.layers import SIDE
 from benchmarks.matrix.keras_graphs import GRAPHS, PIXELS
 from benchmarks.random_network import CALIBRATION, Subject, outcome, pictures, quantize_for
 from benchmarks.random_weights import settle
+from benchmarks.recorded_rows import TargetRow, record, recorded
 from calibration.errors import CalibrationError
 from pipeline.errors import PipelineError
 from pipeline.models.foreign.description import Description, ForeignModel, described
@@ -72,18 +72,12 @@ class Form:
     """What edgec says where it does not read it."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One network on one target."""
+@dataclass(frozen=True, kw_only=True)
+class MatrixRow(TargetRow):
+    """One network on one target, with all the forms in which it was read."""
 
-    network: str
-    target: str
     forms: tuple[Form, ...]
-    agreement: float | None = None
-    sqnr_db: float | None = None
     integer_time: float | None = None
-    floats: tuple[str, ...] = ()
-    problem: str | None = None
     date: str = ""
     processor: str = ""
     """Of the engine; forms may have been read on another day."""
@@ -193,7 +187,9 @@ def _said(error: Exception) -> str:
     return line if refusal else f"FAULT: {type(error).__name__}: {line}"
 
 
-def row(name: str, target_name: str, folder: Path, images: int, opsets: dict[str, tuple[int, ...]]) -> Row:
+def row(
+    name: str, target_name: str, folder: Path, images: int, opsets: dict[str, tuple[int, ...]]
+) -> MatrixRow:
     """Read a network in every form, and build one of them, unless there are no images to try it on."""
     forms, models = [], []
     for form, path in written(name, folder, opsets):
@@ -201,7 +197,13 @@ def row(name: str, target_name: str, folder: Path, images: int, opsets: dict[str
         forms.append(form if path is None else read(name, form, path, model))
         if forms[-1].difference is not None:
             models.append((abs(form.opset - 17), model))
-    made = Row(name, target_name, tuple(forms), date=str(date.today()), processor=cpu_name())
+    made = MatrixRow(
+        network=name,
+        target=target_name,
+        forms=tuple(forms),
+        date=str(date.today()),
+        processor=cpu_name(),
+    )
     if not models:
         return replace(made, problem=next((form.problem for form in forms if form.problem), "not written"))
     if not images:
@@ -214,7 +216,7 @@ def row(name: str, target_name: str, folder: Path, images: int, opsets: dict[str
         return replace(made, problem=_said(error))
 
 
-def _built(made: Row, subject: Subject, folder: Path) -> Row:
+def _built(made: MatrixRow, subject: Subject, folder: Path) -> MatrixRow:
     from targets.reference import ReferenceTarget
     from targets.registry import find_target
 
@@ -238,7 +240,7 @@ def _built(made: Row, subject: Subject, folder: Path) -> Row:
 
 def table(path: Path) -> str:
     """Return recorded rows as Markdown, a line a network; forms and shares of time are those of `host`."""
-    found = [json.loads(line) for line in path.read_text().splitlines()]
+    found = recorded(path)
     by_target = {(one["network"], one["target"]): one for one in found}
     lines = [
         "| network | read, by exporter and opset | largest difference | `host`: same class, dB"
@@ -313,20 +315,14 @@ def main() -> None:
     if not present:
         print("onnxscript is not installed: torch's present exporter cannot write without it")
     print(f"{date.today()}, {cpu_name()}")
-    there = set()
-    if chosen.output and chosen.output.exists():
-        rows = map(json.loads, chosen.output.read_text().splitlines())
-        there = {one["network"] for one in rows if one["target"] == chosen.target}
+    there = {one["network"] for one in recorded(chosen.output) if one["target"] == chosen.target}
     for name in chosen.networks or [*ARCHITECTURES, *GRAPHS]:
         if name in there:
             continue
         with tempfile.TemporaryDirectory(prefix="edgec-matrix-") as scratch:
             images = 0 if chosen.read_only else chosen.images
-            line = json.dumps(asdict(row(name, chosen.target, Path(scratch), images, opsets)))
-        print(line, flush=True)
-        if chosen.output:
-            with chosen.output.open("a") as file:
-                file.write(f"{line}\n")
+            finished = row(name, chosen.target, Path(scratch), images, opsets)
+        record([finished], chosen.output)
 
 
 if __name__ == "__main__":

@@ -231,6 +231,38 @@ class HasFp16(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class CandidateTimes:
+    """Medians in ms with their intervals (value, low, high) of an engine, and what it is made of."""
+
+    end_to_end: tuple[float, float, float | None]
+    compute: tuple[float, float, float | None]
+    layers: int | None
+    int8_layers: int | None
+    same_class: float
+    """The share of images for which it names the class that FP16 names."""
+    images: int
+
+
+@dataclass(frozen=True)
+class TriedCandidate:
+    """A form of the network on a device: its times, or the problem with it."""
+
+    name: str
+    what: str
+    problem: str
+    times: CandidateTimes | None
+
+
+@runtime_checkable
+class HasCandidates(Protocol):
+    """A device on which several forms of the network compete."""
+
+    def candidates(self) -> tuple[TriedCandidate, ...]:
+        """All of them in the last `measure`, timed in alternation."""
+        ...
+
+
 @runtime_checkable
 class ReportsProgress(Protocol):
     """A target whose device works for minutes and reports its progress."""

@@ -1,1 +1,1 @@
-"""Building: the request and its rules, the plan of stages, publishing, and builds for several devices."""
+"""Building: the request and its rules, the stages in order, publishing, and builds for several devices."""

@@ -16,7 +16,7 @@ from pipeline.build.plan import Build
 from pipeline.data.split import Split
 from pipeline.errors import DataError, UsageError
 from pipeline.progress import Progress
-from pipeline.report.ensemble_page import Combination, EnsembleReport
+from pipeline.report.pages.ensemble_page import Combination, EnsembleReport
 from pipeline.report.paired import paired_images
 from pipeline.report.plausibility import judge_answers
 from pipeline.report.stats import wilson_interval

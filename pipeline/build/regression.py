@@ -12,8 +12,8 @@ from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Comparison, compare
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.measured_latency import SpeedRatio
 from pipeline.report.regression_limits import Limits
-from pipeline.report.sections.latency import SpeedRatio
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.measure_latency import first_images
 from targets.measure_apart import measure_in_child

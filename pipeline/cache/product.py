@@ -28,6 +28,8 @@ class Product:
     """
 
     stage: str
+    key: str
+    """Of the stage that wrote it."""
     folder: Path
     digests: Mapping[str, str]
     cached: bool
@@ -90,7 +92,7 @@ def read_stored(stage: str, folder: Path, key: str | None = None) -> Product:
     if name != stage or found_key[:KEY_LETTERS] != folder.name or key not in (None, found_key):
         raise Damaged(f"it holds another product, of the stage {name}")
     compare(folder, digests)
-    return Product(stage, folder, digests, cached=True)
+    return Product(stage, found_key, folder, digests, cached=True)
 
 
 def compare(folder: Path, digests: Mapping[str, str]) -> None:

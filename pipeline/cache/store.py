@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.cache.atomic import flush
-from pipeline.cache.product import KEY_LETTERS, Damaged, Product, read_product, write_manifest
+from pipeline.cache.product import (
+    KEY_LETTERS,
+    Damaged,
+    Product,
+    compare,
+    read_product,
+    write_manifest,
+)
 from pipeline.cache.stage import Stage
 from pipeline.errors import StorageError
 from pipeline.progress import Progress
@@ -50,7 +57,7 @@ class Store:
         except Damaged:
             found = None  # reported by `_find_or_run`, which replaces it
         if found is None:
-            with writing(self.root), self._locked(stage, key, progress):
+            with writing(self.root), self._locked(stage.name, key, progress):
                 found = self._find_or_run(stage, key, place, progress)
         self._mark_as_used(key)
         return found
@@ -73,15 +80,40 @@ class Store:
             for source in stage.inputs():
                 source.refuse_change()  # the inputs are still those that the key was computed from
             digests = write_manifest(scratch, stage.name, key)
-            for path in (*scratch.rglob("*"), scratch):
-                flush(path)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            remove(place)
-            scratch.rename(place)
-            flush(place.parent)
+            self._publish(scratch, place)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return Product(stage.name, place, digests, cached=False, damage=damage)
+        return Product(stage.name, key, place, digests, cached=False, damage=damage)
+
+    def _publish(self, scratch: Path, place: Path) -> None:
+        """Move a finished entry to its place, so that it survives a loss of power."""
+        for path in (*scratch.rglob("*"), scratch):
+            flush(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        remove(place)
+        scratch.rename(place)
+        flush(place.parent)
+
+    def adopt(self, product: Product, progress: Progress) -> None:
+        """Take in an entry of another store unless it is here already.
+
+        Raises Damaged if its bytes are not what they were when it was read.
+        """
+        stage, key = product.stage, product.key
+        place = self.root / PRODUCTS / stage / key[:KEY_LETTERS]
+        with writing(self.root), self._locked(stage, key, progress):
+            with suppress(Damaged):
+                if read_product(stage, key, place) is not None:
+                    return
+            scratch = self.root / SCRATCH / key
+            shutil.rmtree(scratch, ignore_errors=True)
+            try:
+                shutil.copytree(product.folder, scratch, symlinks=True)
+                compare(scratch, product.digests)
+                self._publish(scratch, place)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+        self._mark_as_used(key)
 
     def record(self, build: str, product: Product) -> None:
         """Note that a build uses a product."""
@@ -91,11 +123,11 @@ class Store:
                 record.write(f"{line}\n")
 
     @contextmanager
-    def _locked(self, stage: Stage, key: str, progress: Progress) -> Iterator[None]:
+    def _locked(self, stage: str, key: str, progress: Progress) -> Iterator[None]:
         """Hold the key's lock. The kernel releases it when the process ends, even by a kill."""
         with (self.root / LOCKS / key).open("w") as file:
             if not _taken(file):
-                progress.say(f"{stage.name}: another build is running this stage; waiting for its result")
+                progress.say(f"{stage}: another build is running this stage; waiting for its result")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -27,6 +27,7 @@ from pipeline.cli import (
     show,
     train,
     tune,
+    validate,
     verify,
 )
 from pipeline.cli.console import say
@@ -45,7 +46,8 @@ app.command("build")(build.build)
 app.command("train")(train.train)
 app.command("calibrate")(calibrate.calibrate)
 app.command("export")(build.export)
-app.command("validate")(build.validate)
+app.command("validate")(validate.validate)
+app.command("merge")(validate.merge)
 app.command("tune")(tune.tune)
 app.command("ensemble")(ensemble.ensemble)
 app.command("verify")(verify.verify)

@@ -1,4 +1,4 @@
-"""edgec build, export and validate: the same build, run to its end or to one of its products."""
+"""edgec build and export: the same build, run to its end or to one of its products."""
 
 import json
 from dataclasses import asdict
@@ -9,13 +9,12 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.build_options import with_build_options
-from pipeline.cli.console import make_progress, say, say_json, terminal
+from pipeline.cli.build_outcome import end_with, outcome_of, say_outcome, say_steps, show
+from pipeline.cli.console import make_progress, say, say_json
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.build.plan import Build
     from pipeline.config import BuildConfig
-    from pipeline.report.model.build_report import Report
 
 
 @with_build_options()
@@ -38,13 +37,13 @@ def build(
     bundle = publish(one)
     report = one.report.load()
     if as_json:
-        _print_json({"bundle": str(bundle), **_result(one, report)})
+        say_outcome({"bundle": str(bundle), **outcome_of(one, report)})
     else:
-        _show(report)
-        _say_steps(one)
+        show(report)
+        say_steps(one)
         say(f"report  {chosen.out / one.name / 'report.html'}")
         say(f"bundle  {bundle} ({bundle.stat().st_size / 2**20:.2f} MiB)")
-    _exit(report)
+    end_with(report)
 
 
 def _build_on_all(chosen: "BuildConfig", devices: list[str], as_json: bool) -> None:
@@ -59,31 +58,10 @@ def _build_on_all(chosen: "BuildConfig", devices: list[str], as_json: bool) -> N
         if outcome.report is None:
             say(f"{outcome.device}: {outcome.error}", err=True)
             continue
-        _show(Report.load(outcome.report))
+        show(Report.load(outcome.report))
         say(f"{outcome.device}: report  {outcome.report.with_suffix('.html')}")
     if code := max(exit_code(outcome) for outcome in outcomes):
         raise typer.Exit(code)
-
-
-@with_build_options()
-def validate(
-    chosen: "BuildConfig",
-    as_json: options.Json = False,
-) -> None:
-    """Validate a model on a target without bundling it. Exit code 1 if a gate fails, 5 if FP32 only guesses.
-
-    Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
-    """
-    from pipeline.build.plan import Build
-
-    one = Build(chosen, make_progress(as_json))
-    report = one.report.load()
-    if as_json:
-        _print_json(_result(one, report))
-    else:
-        _show(report)
-        _say_steps(one)
-    _exit(report)
 
 
 @with_build_options(without=("target", "recipe", "quantized", "peer"))
@@ -109,44 +87,9 @@ def export(
     with writing(output.parent, "--output"):
         place(model, model.file_name, output)
     if as_json:
-        _print_json({"model": str(output), "sha256": model.file_digest, **asdict(found)})
+        say_outcome({"model": str(output), "sha256": model.file_digest, **asdict(found)})
     else:
         say(
             f"{output} ({output.stat().st_size / 2**20:.2f} MiB), largest difference from torch "
             f"{found.max_difference:.1e} on {found.images} images"
         )
-
-
-def _show(report: "Report") -> None:
-
-    from pipeline.report.terminal import render_terminal
-
-    render_terminal(report, terminal())
-
-
-def _result(one: "Build", report: "Report") -> dict[str, object]:
-    steps = [asdict(step) for step in one.steps]
-    return {"exit_code": _code(report), "steps": steps, "report": report.model_dump(mode="json")}
-
-
-def _print_json(result: dict[str, object]) -> None:
-    say_json(json.dumps(result))
-
-
-def _say_steps(one: "Build") -> None:
-    """Print one line with the stages that ran, and the number that were up to date."""
-    ran = [f"{step.stage} {step.seconds:.1f} s" for step in one.steps if not step.cached]
-    known = len(one.steps) - len(ran)
-    say("stages  " + (", ".join(ran) or "nothing to do") + (f" ({known} up to date)" if known else ""))
-
-
-def _code(report: "Report") -> int:
-    """Return what build and validate end with: an inconclusive gate is told, and the bundle is made."""
-    from pipeline.report.model.certainty import Verdict
-
-    return 0 if report.verdict is Verdict.INCONCLUSIVE else report.verdict.exit_code
-
-
-def _exit(report: "Report") -> None:
-    if code := _code(report):
-        raise typer.Exit(code)

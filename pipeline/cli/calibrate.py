@@ -73,7 +73,7 @@ def _calibrate(one: "Build", folder: Path, _: int, as_json: bool) -> None:
 
 def _study(one: "Build", folder: Path, draws: int, as_json: bool) -> None:
     from pipeline.cache.store import writing
-    from pipeline.report.study_page import conclusion, study_html
+    from pipeline.report.pages.study_page import conclusion, study_html
 
     found = one.study(draws).load()
     with writing(folder, "--output"):

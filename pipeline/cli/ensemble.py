@@ -30,9 +30,9 @@ def ensemble(
     from pipeline.build.plan import Build
     from pipeline.cache.store import writing
     from pipeline.config import BuildConfig, load_config
-    from pipeline.report.ensemble_page import html as page
-    from pipeline.report.ensemble_page import markdown
     from pipeline.report.model.certainty import Verdict
+    from pipeline.report.pages.ensemble_page import html as page
+    from pipeline.report.pages.ensemble_page import markdown
 
     progress = make_progress(as_json)
     given = {"target": target, "data": data, "out": out}

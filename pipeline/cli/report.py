@@ -33,7 +33,7 @@ def show(
     """
     found = _load(path)
     if html:
-        from pipeline.report.html import render_html
+        from pipeline.report.pages.report_page import render_html
 
         write_text(html, render_html(found), "--html")
     if junit:

@@ -1,13 +1,22 @@
-"""Finds pictures in `<split>/<class>/` or in `<class>/`, their class names, and the files to leave out."""
+"""Finds pictures in `<split>/<class>/`, `<class>/<split>/` or `<class>/`, and tells what is left out."""
 
 import logging
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from pipeline.data.arrangement import (
+    SPELLINGS,
+    Arrangement,
+    is_litter,
+    joined,
+    named,
+    split_of,
+    visible_folders,
+)
 from pipeline.data.tree import Tree
 from pipeline.errors import DataError, listed
 from targets.runtime.preprocess import ImageError
@@ -21,12 +30,12 @@ SUFFIXES = {
         ".heif",
     ),  # cannot be decoded everywhere; reporting them as damaged is better than ignoring them
 }
-MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
-"""First bytes of pictures, for files without a known suffix."""
-LITTER = {"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "Thumbs.db", "desktop.ini"}
-"""Files that archives, file servers and desktops leave in folders."""
+MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
+"""First bytes of pictures, for files without a known suffix. WebP's are those of videos and sounds too."""
 TEST_SHARE = 0.3
 """Of the pictures in folders that are classes: with less, a few hundred decide no gate."""
+MASKS = {"masks", "mask", "labels", "annotations", "groundtruth"}
+"""Folders beside `images` whose pictures are labels of pixels."""
 
 
 class ClassFile(NamedTuple):
@@ -37,63 +46,98 @@ class ClassFile(NamedTuple):
     label: str
 
 
-def find_pictures(tree: Tree, splits: Sequence[str]) -> list[ClassFile]:
+def find_pictures(tree: Tree, arrangement: Arrangement) -> list[ClassFile]:
     """Return the pictures with the split and class of their paths; subfolders of a class belong to it.
 
-    Names of classes are compared in Unicode's form NFC, since file systems encode umlauts differently. Files
-    that are left out are logged, counted by reason, and so are classes that a split lacks. Raises DataError
-    if names of classes differ only in how one name may be spelled.
+    They lie in <split>/<class>/, in <class>/<split>/, or in <class>/, where `divided` gives splits. Names
+    of classes are compared in Unicode's form NFC, since file systems encode umlauts differently. Files that
+    are left out are logged, counted by reason, and so are classes that a split lacks. Raises DataError if
+    names of classes differ only in how one name may be spelled.
     """
     left_out: Counter[str] = Counter()
-    has_splits = any(tree.below(split) for split in splits)
-    found = list(_pictures(tree, splits, left_out) if has_splits else _divided(tree, left_out))
+    if any(tree.below(place) for place in arrangement.splits.values()):
+        found = list(_in_splits(tree, arrangement.splits, left_out))
+        _warn_of_folders_beside(tree, arrangement)
+    else:
+        found = _in_classes(tree, arrangement.top, left_out)
     if left_out:
         counts = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
         _warn(f"Left out of {tree.location}: {counts}")
-    _refuse_spellings(tree, found)
+    refuse_spellings(tree.location, found)
     _warn_of_missing(tree, found)
-    _warn_of_empty(tree, splits, found)
+    _warn_of_empty(tree, arrangement.splits, found)
     return found
 
 
-def _pictures(tree: Tree, splits: Sequence[str], left_out: Counter[str]) -> Iterator[ClassFile]:
-    for split in splits:
-        for name in tree.below(split):
+def _in_splits(tree: Tree, splits: Mapping[str, str], left_out: Counter[str]) -> Iterator[ClassFile]:
+    for split, place in sorted(splits.items()):
+        for name in tree.below(place):
             path = PurePosixPath(name)
-            if len(path.parts) == 2 and not _is_litter(path):
+            inside = path.relative_to(place).parts
+            if len(inside) == 1 and not is_litter(path):
                 left_out["files beside the classes' folders"] += 1
             elif _is_picture(tree, path, left_out):
-                yield ClassFile(name, split, unicodedata.normalize("NFC", path.parts[1]))
+                yield ClassFile(name, split, unicodedata.normalize("NFC", inside[0]))
 
 
-def _divided(tree: Tree, left_out: Counter[str]) -> Iterator[ClassFile]:
-    """Yield the pictures of folders that are classes, divided by the digests of their files.
+def _in_classes(tree: Tree, top: str, left_out: Counter[str]) -> list[ClassFile]:
+    """Return the pictures of folders that are classes, which may have folders of splits."""
+    places = {name: joined(top, name) for name in visible_folders(tree, top)}
+    found = {
+        unicodedata.normalize("NFC", label): [
+            name for name in tree.below(place) if _is_picture(tree, PurePosixPath(name), left_out)
+        ]
+        for label, place in places.items()
+    }
+    found = {label: names for label, names in found.items() if names}
+    if len(found) < 2:
+        left_out.clear()  # another kind of data set, or none
+        return []
+    _refuse_masks(tree, list(found))
+    depth = len(PurePosixPath(top).parts) + 1
+    splits = {n: split_of(PurePosixPath(n).parts[depth]) for names in found.values() for n in names}
+    if len({split for split in splits.values() if split}) > 1:
+        left_out["pictures beside the splits of their class"] += sum(not s for s in splits.values())
+        left_out += Counter()  # without reasons that do not occur
+        return [
+            ClassFile(name, split, label)
+            for label, names in found.items()
+            for name in names
+            if (split := splits[name])
+        ]
+    pairs = [(name, label) for label, names in found.items() for name in names]
+    return [
+        ClassFile(name, split, label)
+        for (name, label), split in zip(pairs, divided(tree, pairs), strict=True)
+    ]
+
+
+def divided(tree: Tree, pictures: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the split, train or test, of each picture and class, by the digests of their files.
 
     So a picture keeps its role when others are added, and copies of one file have the same.
     """
-    classes = [name for name in tree.folders() if not _is_litter(PurePosixPath(name))]
-    names = [name for one in classes for name in tree.below(one)]
-    found = [name for name in names if _is_picture(tree, PurePosixPath(name), left_out)]
-    if len({PurePosixPath(name).parts[0] for name in found}) < 2:
-        left_out.clear()  # another kind of data set, or none
-        return
-    tests = {name for name in found if int(tree.digest(name)[:8], 16) < TEST_SHARE * 2**32}
-    for name in found:
-        label = unicodedata.normalize("NFC", PurePosixPath(name).parts[0])
-        yield ClassFile(name, "test" if name in tests else "train", label)
+    tests = [int(tree.digest(name)[:8], 16) < TEST_SHARE * 2**32 for name, _ in pictures]
     _warn(
-        f"{tree.location} has no folders train and test: {len(found) - len(tests)} of its pictures are to"
-        f" train with and {len(tests)} to test with, by the digests of their files"
+        f"{tree.location} has no folders train and test: {tests.count(False)} of its pictures are to"
+        f" train with and {tests.count(True)} to test with, by the digests of their files"
     )
+    return ["test" if test else "train" for test in tests]
 
 
-def _is_litter(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part in LITTER for part in path.parts)
+def _refuse_masks(tree: Tree, labels: Sequence[str]) -> None:
+    masks = [name for name in labels if re.sub(r"[\W_]+", "", name.casefold()) in MASKS]
+    if masks and any(name.casefold() == "images" for name in labels):
+        raise DataError(
+            f"{tree.location} has pictures in 'images' and {masks[0]!r}, which look like pictures and the"
+            " labels of their pixels, not like two classes. For segmentation put them into test/images and"
+            " test/masks, and the same for train."
+        )
 
 
 def _is_picture(tree: Tree, path: PurePosixPath, left_out: Counter[str]) -> bool:
     """Whether a file is taken for a picture; what is left out is counted."""
-    if _is_litter(path):
+    if is_litter(path):
         left_out["hidden and system files"] += 1
         return False
     if path.suffix.lower() in SUFFIXES or _looks_like_one(tree, str(path)):
@@ -104,9 +148,10 @@ def _is_picture(tree: Tree, path: PurePosixPath, left_out: Counter[str]) -> bool
 
 def _looks_like_one(tree: Tree, name: str) -> bool:
     try:
-        return tree.read(name).startswith(MAGIC)
+        begin = tree.read(name)[:12]
     except ImageError:
         return False
+    return begin.startswith(MAGIC) or (begin[:4] == b"RIFF" and begin[8:] == b"WEBP")
 
 
 def _spelled_alike(name: str) -> str:
@@ -114,7 +159,8 @@ def _spelled_alike(name: str) -> str:
     return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", unicodedata.normalize("NFKC", name).strip()).casefold()
 
 
-def _refuse_spellings(tree: Tree, found: Sequence[ClassFile]) -> None:
+def refuse_spellings(location: str, found: Sequence[ClassFile]) -> None:
+    """Raise DataError if two names of classes differ only in how one name may be spelled."""
     spelled: dict[str, str] = {}
     for label in sorted({one.label for one in found}):
         other = spelled.setdefault(_spelled_alike(label), label)
@@ -124,7 +170,7 @@ def _refuse_spellings(tree: Tree, found: Sequence[ClassFile]) -> None:
                 for name in (other, label)
             ]
             raise DataError(
-                f"{tree.location} has {places[0]} and {places[1]}: two classes, or one spelled in two ways?"
+                f"{location} has {places[0]} and {places[1]}: two classes, or one spelled in two ways?"
                 " Give the folders of one class one name."
             )
 
@@ -137,14 +183,24 @@ def _warn_of_missing(tree: Tree, found: Sequence[ClassFile]) -> None:
             _warn(f"{tree.location}: no pictures in {split} of {listed(missing)}")
 
 
-def _warn_of_empty(tree: Tree, splits: Sequence[str], found: Sequence[ClassFile]) -> None:
+def _warn_of_empty(tree: Tree, splits: Mapping[str, str], found: Sequence[ClassFile]) -> None:
     """Name folders of no pictures whose class no split has: torchvision's ImageFolder counts them as one."""
     classes = {one.label for one in found}
-    for split in splits:
-        named = (unicodedata.normalize("NFC", name) for name in tree.folders(split))
-        empty = [n for n in named if n not in classes and not n.startswith(".") and n not in LITTER]
+    for split, place in sorted(splits.items()):
+        names = (unicodedata.normalize("NFC", name) for name in visible_folders(tree, place))
+        empty = [name for name in names if name not in classes]
         if empty:
             _warn(f"{tree.location}: no pictures in {split} of {listed(empty)}, which makes no class of it")
+
+
+def _warn_of_folders_beside(tree: Tree, arrangement: Arrangement) -> None:
+    holding = [name for name in arrangement.beside if tree.below(joined(arrangement.top, name))]
+    if holding:
+        splits = named(list(arrangement.splits.values()))
+        _warn(
+            f"{tree.location}: left out {named(holding)}, beside {splits}: only"
+            f" folders of splits are read ({', '.join(SPELLINGS)})"
+        )
 
 
 def _warn(text: str) -> None:

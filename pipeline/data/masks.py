@@ -4,6 +4,7 @@ A mask is a PNG, gray or with a palette, whose values are class numbers; 255 mar
 data set without masks can be used too; its labels are then ignored.
 """
 
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cache.digest import value_digest
+from pipeline.data.arrangement import find_arrangement
 from pipeline.data.class_folders import SUFFIXES
 from pipeline.data.dataset import Dataset
-from pipeline.data.folder import SPLIT_NAMES
 from pipeline.data.images import Images
+from pipeline.data.label_table import LABELS
 from pipeline.data.open import open_dataset
 from pipeline.data.relabel import Relabelled
 from pipeline.data.tree import FileDigest, FolderTree, Tree, TreeImages, ZipTree, read_unchanged
@@ -116,30 +118,31 @@ def _unlabelled(opener: Callable[[], Images], numbers: NDArray[np.int64]) -> Ima
 def _tree(location: Path, digest: FileDigest) -> Tree | None:
     if location.is_dir():
         return FolderTree(location, digest)
-    return ZipTree(location) if location.is_file() and location.suffix == ".zip" else None
+    return ZipTree(location) if zipfile.is_zipfile(location) else None
 
 
 def _with_masks(tree: Tree, classes: int) -> dict[str, Callable[[], Images]]:
     stored: dict[str, Callable[[], Images]] = {}
-    for split in sorted(SPLIT_NAMES):
-        masks = {_stem(name): name for name in tree.below(f"{split}/masks")}
-        pictures = [name for name in tree.below(f"{split}/images") if _is_picture(name)]
+    arrangement = find_arrangement(tree, LABELS)
+    for split, place in arrangement.splits.items():
+        masks = {_stem(name, f"{place}/masks"): name for name in tree.below(f"{place}/masks")}
+        pictures = [name for name in tree.below(f"{place}/images") if _is_picture(name)]
         if not masks:
             continue
-        alone = [name for name in pictures if _stem(name) not in masks]
+        alone = [name for name in pictures if _stem(name, f"{place}/images") not in masks]
         if alone:
             raise DataError(
                 f"{tree.location}: {len(alone)} pictures of {split} have no mask: {listed(alone)}. Put a PNG"
-                f" of the same name into {split}/masks, or take the picture out."
+                f" of the same name into {place}/masks, or take the picture out."
             )
-        chosen = tuple(masks[_stem(name)] for name in pictures)
+        chosen = tuple(masks[_stem(name, f"{place}/images")] for name in pictures)
         stored[split] = partial(MaskedImages, tree, tuple(pictures), chosen, classes)
     return stored
 
 
-def _stem(name: str) -> str:
-    """Return the path below images/ or masks/, without its suffix."""
-    return str(PurePosixPath(*PurePosixPath(name).parts[2:]).with_suffix(""))
+def _stem(name: str, folder: str) -> str:
+    """Return the path below a folder, without its suffix."""
+    return str(PurePosixPath(name).relative_to(folder).with_suffix(""))
 
 
 def _is_picture(name: str) -> bool:

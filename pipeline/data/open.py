@@ -1,5 +1,7 @@
 """Recognises the format of a data set."""
 
+import tarfile
+import zipfile
 from pathlib import Path
 
 from pipeline.cache.digest import file_digest, value_digest
@@ -12,8 +14,11 @@ from pipeline.errors import DataError, UsageError, listed
 UNDERSTOOD = (
     "a folder of idx files (train-images-idx3-ubyte, plain or .gz), of <split>_jpeg.npz packs, or of"
     " CIFAR-10's python batches; a folder or .zip with labels.csv or with pictures in <split>/<class>/, where"
-    " <split> is train, calibration, test or val, or in <class>/"
+    " <split> is train, calibration, test or val, in <class>/<split>/, or in <class>/"
 )
+
+PACKED = (b"7z\xbc\xaf", b"Rar!", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""First bytes of archives by 7z, rar, gzip, bzip2, xz and zstd."""
 
 
 def open_dataset(
@@ -32,7 +37,8 @@ def open_dataset(
     dataset = _of_folder(path, labels, digest) if path.is_dir() else _of_file(path, labels)
     if dataset is None:
         raise DataError(
-            f"{path} is not a data set that edgec can read: {_found(path)}. Supported: {UNDERSTOOD}."
+            f"{path} is not a data set that edgec can read: {_found(path)}. Put the pictures of each class"
+            f" into a folder named like it. Supported: {UNDERSTOOD}."
         )
     return dataset
 
@@ -54,7 +60,16 @@ def training_digest(dataset: Dataset, digest: FileDigest) -> str:
 def _of_file(path: Path, labels: str | None) -> Dataset | None:
     if not path.exists():
         raise DataError(f"There is no data set {path}. Give {UNDERSTOOD}; or {', '.join(NAMED)}.")
-    return folder.open_tree(ZipTree(path), labels) if path.suffix == ".zip" else None
+    if path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)):
+        return folder.open_tree(ZipTree(path), labels)
+    if path.is_file() and (tarfile.is_tarfile(path) or _begin(path).startswith(PACKED)):
+        raise DataError(f"{path} is an archive that edgec does not read into. Unpack it and give the folder.")
+    return None
+
+
+def _begin(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(8)
 
 
 def _of_folder(path: Path, labels: str | None, digest: FileDigest) -> Dataset | None:
@@ -76,7 +91,7 @@ def _found(path: Path) -> str:
     """Describe briefly what is at a path."""
     if path.is_dir():
         names = sorted(entry.name for entry in path.iterdir())
-    elif path.suffix == ".zip":
+    elif zipfile.is_zipfile(path):
         names = ZipTree(path).top()
     else:
         return f"a file of {path.stat().st_size:,} bytes"

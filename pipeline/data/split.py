@@ -44,6 +44,14 @@ class Batch:
     masks: NDArray[np.uint8] | None = None
 
 
+Skip = Callable[[Sample, str], None]
+"""Told of each damaged picture, with the reason."""
+
+
+def pass_over(_: Sample, __: str) -> None:
+    """Leave a damaged picture out without a word."""
+
+
 def log_damaged(sample: Sample, reason: str) -> None:
     """Log a skipped picture as a warning of the logger `edgec.data`."""
     logging.getLogger("edgec.data").warning("Skipped %s: %s", sample.name, reason)
@@ -74,9 +82,11 @@ class Split:
             Sample(images.name(i), images.digest(i), int(images.labels[i])) for i in map(int, self.indices)
         )
 
-    def readable(self, preprocessing: Preprocessing, batch_size: int) -> Iterator[Batch]:
-        """Yield batches of the pictures that can be read, without counting the damaged ones."""
-        return self.batches(preprocessing, batch_size, on_damaged=lambda *_: None, damaged_share=1.0)
+    def readable(
+        self, preprocessing: Preprocessing, batch_size: int, skip: Skip = pass_over
+    ) -> Iterator[Batch]:
+        """Yield batches of the pictures that can be read; `skip` is told of each damaged one."""
+        return self.batches(preprocessing, batch_size, on_damaged=skip, damaged_share=1.0)
 
     def none(self, role: Role) -> "Split":
         """Return no picture, to play a role that nothing is needed for."""
@@ -113,7 +123,7 @@ class Split:
         self,
         preprocessing: Preprocessing,
         batch_size: int,
-        on_damaged: Callable[[Sample, str], None] = log_damaged,
+        on_damaged: Skip = log_damaged,
         damaged_share: float = DAMAGED_SHARE,
     ) -> Iterator[Batch]:
         """Yield preprocessed batches in order; only one batch is held in memory.
@@ -121,7 +131,7 @@ class Split:
         A damaged picture is reported to `on_damaged` and left out. Raises DataError, naming the first of
         them, as soon as they are more than `damaged_share` of the split; a single one may be.
         """
-        damaged: list[tuple[Sample, str]] = []
+        damaged: list[tuple[str, str]] = []
         for start in range(0, len(self), batch_size):
             part = slice(start, start + batch_size)
             images, samples, masks = [], [], []
@@ -130,7 +140,7 @@ class Split:
                     picture = self.images.decode(int(index), preprocessing.channels)
                     mask = self._mask(int(index), picture, sample)
                 except ImageError as error:
-                    damaged.append((sample, str(error)))
+                    damaged.append((sample.name, str(error)))
                     on_damaged(sample, str(error))
                     self.refuse_if_too_many(damaged, damaged_share)
                 else:
@@ -154,10 +164,10 @@ class Split:
             )
         return mask
 
-    def refuse_if_too_many(self, damaged: Sequence[tuple[Sample, str]], share: float = DAMAGED_SHARE) -> None:
-        """Raise DataError, naming the first, if so many of this split's pictures are damaged."""
+    def refuse_if_too_many(self, damaged: Sequence[tuple[str, str]], share: float = DAMAGED_SHARE) -> None:
+        """Raise DataError if so many of this split's pictures are damaged: their names, with the reasons."""
         if len(damaged) > max(share * len(self), len(self) >= ONE_OF):
-            names = listed([f"{sample.name} ({reason})" for sample, reason in damaged])
+            names = listed([f"{name} ({reason})" for name, reason in damaged])
             raise DataError(
                 f"At least {len(damaged)} of the {len(self)} {self.role} images are damaged, more than the"
                 f" {share:.0%} that are skipped. First: {names}. Restore or remove them."

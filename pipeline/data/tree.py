@@ -1,6 +1,7 @@
 """Files by relative path, in a folder or in a .zip that is not unpacked."""
 
 import hashlib
+import logging
 import lzma
 import os
 import struct
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cache.digest import file_digest
-from pipeline.errors import DataError
+from pipeline.errors import DataError, listed
 from pipeline.plain_file import read_plain
 from pipeline.reading_limits import PICTURE_BYTES
 from targets.runtime.preprocess import ImageError, decode
@@ -68,6 +69,7 @@ class FolderTree:
         self.location = str(folder)
         self._folder = folder
         self._file_digest = digest
+        self._nowhere: set[str] = set()
         self._digests: dict[str, str] = {}
 
     def holds(self, name: str) -> bool:
@@ -77,8 +79,15 @@ class FolderTree:
 
     def below(self, top: str) -> list[str]:
         """Return the files of one of the folder's folders, sorted."""
+        nowhere: set[str] = set()
         with _readable(self._folder / top):
-            return sorted(_files_below(self._folder, top)) if (self._folder / top).is_dir() else []
+            is_there = (self._folder / top).is_dir()
+            files = sorted(_files_below(self._folder, top, nowhere)) if is_there else []
+        if nowhere - self._nowhere:
+            told = listed(sorted(nowhere - self._nowhere))
+            logging.getLogger("edgec.data").warning("Left out links to files that are not there: %s", told)
+        self._nowhere |= nowhere
+        return files
 
     def folders(self, top: str = "") -> list[str]:
         """Return the names of the folders in one of the folder's folders, or in itself, sorted."""
@@ -111,43 +120,39 @@ class ZipTree:
             self._archive = zipfile.ZipFile(path)
         except ZIP_DAMAGE as error:
             raise DataError(f"{path} is damaged, or not a .zip file: {error}. Copy it again.") from error
-        members = [member for member in self._archive.infolist() if not member.filename.endswith("/")]
-        if any(member.flag_bits & 1 for member in members):
+        members = {_with_slashes(member.filename): member for member in self._archive.infolist()}
+        if any(member.flag_bits & 1 for member in members.values()):
             raise DataError(f"{path} is encrypted. Unpack it and give the folder.")
-        self._names = {member.filename for member in members}
+        self._folders = sorted(name for name in members if name.endswith("/"))
+        self._members = {name: member for name, member in members.items() if not name.endswith("/")}
         self._digests: dict[str, str] = {}
 
     def top(self) -> list[str]:
         """Return the files and folders at the top level, sorted."""
-        return sorted({name.partition("/")[0] for name in self._names})
+        return sorted({name.partition("/")[0] for name in self._members})
 
     def holds(self, name: str) -> bool:
         """Whether a member of that name exists. Any name is allowed, since none is unpacked."""
-        return name in self._names
+        return name in self._members
 
     def below(self, top: str) -> list[str]:
         """Return the members below a folder, sorted."""
-        return sorted(name for name in self._names if name.startswith(f"{top}/"))
+        return sorted(name for name in self._members if name.startswith(f"{top}/"))
 
     def folders(self, top: str = "") -> list[str]:
         """Return the names of the folders in a folder, or at the top level; empty ones may be listed."""
-        above = (top,) if top else ()
-        parts = [PurePosixPath(member.filename).parts for member in self._archive.infolist()]
-        is_folder = [member.filename.endswith("/") for member in self._archive.infolist()]
-        return sorted(
-            {
-                path[len(above)]
-                for path, empty in zip(parts, is_folder, strict=True)
-                if path[: len(above)] == above and len(path) > len(above) + (not empty)
-            }
-        )
+        above = PurePosixPath(top).parts
+        folders = {PurePosixPath(name).parts for name in self._folders}
+        folders |= {PurePosixPath(name).parts[:-1] for name in self._members}
+        depth = len(above)
+        return sorted({path[depth] for path in folders if path[:depth] == above and len(path) > depth})
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes. Raises ImageError if they are damaged or too many."""
-        if self._archive.getinfo(name).file_size > PICTURE_BYTES:
+        if self._members[name].file_size > PICTURE_BYTES:
             raise ImageError(f"it unpacks to more than {PICTURE_BYTES:,} bytes")
         try:
-            return self._archive.read(name)
+            return self._archive.read(self._members[name])
         except ZIP_DAMAGE as error:
             raise ImageError(f"the archive is damaged there: {error}") from error
 
@@ -160,7 +165,7 @@ class ZipTree:
             try:
                 content = self.read(name)
             except ImageError:
-                content = f"damaged {name} {self._archive.getinfo(name).CRC}".encode()
+                content = f"damaged {name} {self._members[name].CRC}".encode()
             self._digests[name] = hashlib.sha256(content).hexdigest()
         return self._digests[name]
 
@@ -204,8 +209,8 @@ def read_unchanged(tree: Tree, name: str) -> bytes:
     return content
 
 
-def _files_below(folder: Path, top: str) -> Iterator[str]:
-    """Yield the regular files below folder/top, relative to `folder`."""
+def _files_below(folder: Path, top: str, nowhere: set[str]) -> Iterator[str]:
+    """Yield the regular files below folder/top, relative to `folder`; add links to nothing to `nowhere`."""
     entered: set[tuple[int, int]] = set()
     waiting = [top]
     while waiting:
@@ -220,6 +225,13 @@ def _files_below(folder: Path, top: str) -> Iterator[str]:
                     waiting.append(f"{place}/{entry.name}")
                 elif entry.is_file():
                     yield f"{place}/{entry.name}"
+                elif entry.is_symlink() and not entry.name.startswith("."):
+                    nowhere.add(f"{place}/{entry.name}")
+
+
+def _with_slashes(name: str) -> str:
+    """Return a member's name as the format demands it; some programs for Windows write backslashes."""
+    return name.replace("\\", "/").removeprefix("./")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.onnx_file import read_input, read_output
 from pipeline.models.form_choice import FormChoice
 from pipeline.report import figures
-from pipeline.report.sections.diagnosis import right_words
+from pipeline.report.model.input_diagnosis import right_words
 from pipeline.task import Task
 
 MOST, MOST_WITH_MASKS = 2000, 400

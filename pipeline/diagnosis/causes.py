@@ -7,7 +7,7 @@ from pipeline.data.split import Split
 from pipeline.diagnosis.class_order import find_class_order
 from pipeline.diagnosis.examples import examples, few
 from pipeline.diagnosis.trial import TriedNetwork, try_forms, with_fits
-from pipeline.report.sections.diagnosis import ClassOrder, Diagnosis
+from pipeline.report.model.input_diagnosis import ClassOrder, Diagnosis
 
 PER_CLASS, MOST = 20, 2000
 """Images for finding an order of classes: so many of each class, up to so many in all."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.diagnosis.examples import Answers, Examples
-from pipeline.report.sections.diagnosis import ClassOrder
+from pipeline.report.model.input_diagnosis import ClassOrder
 
 
 def find_class_order(answers: Answers, shown: Examples, names: Sequence[str]) -> ClassOrder | None:
@@ -22,9 +22,10 @@ def find_class_order(answers: Answers, shown: Examples, names: Sequence[str]) ->
     counts = shown.only(seen).confusion(answers[seen])
     assigned = linear_sum_assignment(counts, maximize=True)[1]
     others = shown.only(judged)
-    after, before = (others.outcome(found) for found in (assigned[answers[judged]], answers[judged]))
-    if not after.knows() or not after.shown_better(before):  # type: ignore[arg-type] # both of one kind
+    told, reordered = answers[judged], assigned[answers[judged]]
+    if not others.shown_better(reordered, told):
         return None
+    after, before = others.outcome(reordered), others.outcome(told)
     return ClassOrder(
         images=int(judged.sum()),
         right=after.right_images,

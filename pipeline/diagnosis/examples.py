@@ -1,14 +1,16 @@
 """Images with what is right for each of them: a class, or the classes of its pixels."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.images import HasMasks
 from pipeline.data.split import Split
-from pipeline.diagnosis.outcomes import ImageOutcome, PixelOutcome
-from pipeline.report.pixel_tally import at_size, confusion, image_iou
+from pipeline.diagnosis.outcomes import ImageOutcome, PixelOutcome, TrialOutcome
+from pipeline.report.overlap import at_size, confusion, image_iou
 from targets.runtime.preprocess import VOID, Preprocessing
 
 BATCH = 32
@@ -18,10 +20,24 @@ IMAGES, IMAGES_WITH_MASKS = 200, 64
 Answers = NDArray[np.int64]
 """The class of each image [N], or of each pixel [N, h, w]."""
 Pixels = NDArray[np.uint8]
+Outcome = TypeVar("Outcome", bound=TrialOutcome)
+
+
+class LabelledExamples(ABC, Generic[Outcome]):
+    """Images whose right answers are known. Outcomes of the same images are of one kind."""
+
+    @abstractmethod
+    def outcome(self, answers: Answers) -> Outcome:
+        """Return how well the network answers."""
+
+    def shown_better(self, answers: Answers, than: Answers) -> bool:
+        """Return whether the answers are shown to be better than guesses, and better than other answers."""
+        found = self.outcome(answers)
+        return found.knows() and found.shown_better(self.outcome(than))
 
 
 @dataclass(frozen=True)
-class LabelledImages:
+class LabelledImages(LabelledExamples[ImageOutcome]):
     """Images with one class each; labels: int64 [N]."""
 
     pixels: Pixels
@@ -50,7 +66,7 @@ class LabelledImages:
 
 
 @dataclass(frozen=True)
-class LabelledPixels:
+class LabelledPixels(LabelledExamples[PixelOutcome]):
     """Images with a class for every pixel; masks: uint8 [N, H, W], VOID where there is none."""
 
     pixels: Pixels

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.input_diagnosis import PixelShares
 from pipeline.report.paired import paired_scores
 from pipeline.report.plausibility import judge_answers, judge_pixels
-from pipeline.report.sections.diagnosis import PixelShares
 from pipeline.report.stats import difference_interval, mean_interval
 from targets.base import Origin
 from targets.runtime.paired_difference import LEVEL

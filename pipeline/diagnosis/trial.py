@@ -9,7 +9,7 @@ from pipeline.data.split import Split
 from pipeline.diagnosis.examples import Answers, Examples, Pixels, examples, few
 from pipeline.diagnosis.outcomes import TrialOutcome
 from pipeline.models.input_form import Fit, InputForm, usual_fits, usual_forms
-from pipeline.report.sections.diagnosis import TriedInput
+from pipeline.report.model.input_diagnosis import TriedInput
 from targets.runtime.preprocess import Preprocessing
 
 

@@ -23,6 +23,8 @@ from pipeline.models.weights.state_dicts import (
 )
 from pipeline.models.zoo import KNOWN_MODELS, KnownModel
 
+QUANTISED = "is of a network that torch has quantised. Give the checkpoint from before; edgec quantises it."
+
 Say = Callable[[str], None]
 Weights = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
@@ -93,7 +95,9 @@ def read_weights(
     CheckpointError for a file that is missing, damaged, holds no weights, or holds NaN or infinity.
     """
     if not path.is_file():
-        raise CheckpointError(f"The checkpoint {path} does not exist or is not a file.")
+        raise CheckpointError(
+            f"The checkpoint {path} does not exist or is not a file. Name the file of weights."
+        )
     content = read_content(path)
     sets = state_dicts(content)
     if not sets:
@@ -159,13 +163,19 @@ def _without_counters(tensors: Mapping[str, Tensor]) -> Weights:
 def _no_weights(content: Mapping[object, object], path: Path) -> str:
     if not content:
         return f"{path} holds no weights."
+    if any("_packed_params" in str(key) for key in content):
+        return f"{path} {QUANTISED}"
     key, value = next(iter(content.items()))
     return f"{path} holds more than tensors by name: {key!r} is {type(value).__name__}. {ADVICE}"
 
 
 def _checked(tensor: Tensor, key: str, path: Path) -> Tensor:
-    if not tensor.is_floating_point() or tensor.layout != torch.strided:
-        raise CheckpointError(f"{path}: {key} is {tensor.dtype}, not floating-point weights.")
+    if tensor.is_quantized:
+        raise CheckpointError(f"{path} {QUANTISED}")
+    if tensor.layout != torch.strided:
+        raise CheckpointError(f"{path}: {key} is sparse. Save it dense: value.to_dense().")
+    if not tensor.is_floating_point():
+        raise CheckpointError(f"{path}: {key} is {tensor.dtype}, not floating-point weights. {ADVICE}")
     if tensor.is_meta or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
         raise CheckpointError(f"{path}: {key} declares {tensor.numel():,} values but holds fewer.")
     try:

@@ -1,11 +1,15 @@
 """What a build measured, the statistics behind it, and how it is shown: terminal, HTML, JSON, CI.
 
 Records, which are the schema of report.json and of baselines: `record`, `model`, `baseline`.
-From raw counts and runs to records: `accuracy` and `pixels` with `logits`, `latency`, `robustness`, `speed`.
+From raw counts and runs to records: `image_tally` and `pixel_tally` with `logit_distance`,
+`from_measurement`, `corruption_loss`, `speed`.
 Statistics: `stats`, `paired`.
 Judging: `gates` for one build by its `limits`, `recommend` between two engines of it, `comparison` for it and
 its baseline.
-Showing: `terminal` and `table`; `html`, `side_by_side` and `page` with `templates/`; `plots`, `lines` and
-`thumbnails` draw; `markdown` and `junit` for CI; `figures` and `mixed` put figures into words for all.
-Other questions than one build's: `ensemble`, `study`.
+Showing: `sections` in every form of a report; `terminal` with `table`; `pages` for HTML; `markdown` and
+`junit` for CI. `plots`, `lines` and `thumbnails` draw; `figures`, `paired_words` and `mixed_words` put
+figures into words.
+
+Stages that measure import records and tallies only: how a figure is shown can be edited without measuring
+again.
 """

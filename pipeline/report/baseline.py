@@ -8,10 +8,10 @@ from pydantic import PositiveInt
 
 from pipeline.errors import ReportError
 from pipeline.report.model.build_report import Report
+from pipeline.report.model.measured_latency import Latency, Quantile
+from pipeline.report.model.measured_sizes import MeasuredMemory
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.record import Base64, Record, Sha256, load_record
-from pipeline.report.sections.latency import Latency, Quantile
-from pipeline.report.sections.pixels import PixelAccuracy
-from pipeline.report.sections.sizes import MeasuredMemory
 from targets.base import Origin
 
 

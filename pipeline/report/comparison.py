@@ -13,12 +13,12 @@ from pipeline.report.gates import drop_gate, explain, verdict_below
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.gate import Gate, overall
+from pipeline.report.model.measured_latency import Quantile, SpeedRatio
 from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.paired import paired_images, unpack_bits
 from pipeline.report.plausibility import plausibility_gate
 from pipeline.report.record import Record
 from pipeline.report.regression_limits import Limits
-from pipeline.report.sections.latency import Quantile, SpeedRatio
 from pipeline.report.sections.sizes import memory
 from targets.base import Origin
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ReportError
+from pipeline.report.model.corrupted_accuracy import CorruptedAccuracy, ExtraLoss, Robustness
 from pipeline.report.paired import paired_images
-from pipeline.report.sections.robustness import CorruptedAccuracy, ExtraLoss, Robustness
 from pipeline.report.stats import holm, mean_interval, sign_flip_exact
 from targets.base import Origin
 from targets.runtime.paired_difference import LEVEL

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.model.certainty import Interval
-from pipeline.report.sections.latency import Latency, MachineConditions, Quantile
-from pipeline.report.sections.sizes import Memory
+from pipeline.report.model.measured_latency import Latency, MachineConditions, Quantile
+from pipeline.report.model.measured_sizes import Memory
 from targets.base import Origin
 from targets.runtime import machine
 from targets.runtime.measure import Measurement

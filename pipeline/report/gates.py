@@ -7,10 +7,10 @@ from pipeline.errors import ReportError
 from pipeline.report import figures
 from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.gate import Gate
+from pipeline.report.model.image_accuracy import Accuracy
 from pipeline.report.model.paired_figures import PairedRate, PairedScore
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.plausibility import compared, plausibility_gate
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.stats import (
     images_to_decide,
     mean_score,

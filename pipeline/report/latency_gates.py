@@ -7,8 +7,8 @@ from typing import Literal
 from pipeline.report.gates import explain, verdict_below
 from pipeline.report.model.certainty import NotMeasured, Verdict
 from pipeline.report.model.gate import Gate
-from pipeline.report.sections.end_to_end import EndToEnd
-from pipeline.report.sections.latency import Latency, MeasuredLatency, Quantile
+from pipeline.report.model.measured_latency import Latency, MeasuredLatency, Quantile
+from pipeline.report.model.picture_latency import EndToEnd
 from targets.base import Origin
 
 Judged = Literal["end_to_end", "model"]

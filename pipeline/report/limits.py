@@ -8,12 +8,12 @@ from pipeline.report.gates import accuracy_gates
 from pipeline.report.latency_gates import NO_LIMITS, LatencyLimits
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.gate import Gate
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.measured_latency import MeasuredLatency
+from pipeline.report.model.picture_latency import EndToEnd
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.next_steps import with_next_step
 from pipeline.report.race import Race, race_gates
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.end_to_end import EndToEnd
-from pipeline.report.sections.latency import MeasuredLatency
-from pipeline.report.sections.pixels import PixelAccuracy
 from targets.base import Origin
 
 

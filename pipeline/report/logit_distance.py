@@ -1,6 +1,7 @@
 """FP32's logits against INT8's of the same images: whether they mean anything, and how far apart they are."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +12,25 @@ Logits = NDArray[np.float32]
 
 
 class LogitNoise:
-    """Signal and quantisation noise of all logits, summed batch by batch."""
+    """Signal and quantisation noise of each image's logits.
 
-    def __init__(self) -> None:
-        self._signal = self._noise = 0.0
+    They are added up exactly, so that the result does not depend on batches or on their order.
+    """
+
+    def __init__(self, signal: Iterable[float] = (), noise: Iterable[float] = ()) -> None:
+        self.signal, self.noise = list(signal), list(noise)
 
     def add(self, fp32: Logits, int8: Logits) -> None:
         """Count a batch: logits of one shape, an image a row."""
-        self._signal += float(np.square(fp32, dtype=np.float64).sum())
-        self._noise += float(np.square(fp32.astype(np.float64) - int8).sum())
+        rows = len(fp32), math.prod(fp32.shape[1:])
+        self.signal += np.square(fp32, dtype=np.float64).reshape(rows).sum(axis=1).tolist()
+        self.noise += np.square(fp32.astype(np.float64) - int8).reshape(rows).sum(axis=1).tolist()
 
     @property
     def sqnr_db(self) -> float | None:
         """10 log10(sum fp32^2 / sum (fp32 - int8)^2), in dB; None without noise or signal."""
-        there = self._noise > 0 and self._signal > 0
-        return float(10 * np.log10(self._signal / self._noise)) if there else None
+        signal, noise = math.fsum(self.signal), math.fsum(self.noise)
+        return 10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None
 
 
 def refuse_not_finite(fp32: Logits, int8: Logits, names: Sequence[str]) -> None:

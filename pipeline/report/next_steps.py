@@ -6,11 +6,12 @@ from typing import assert_never
 from pipeline.report import figures
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.gate import Gate
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.picture_latency import EndToEnd
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.plausibility import NAME as PLAUSIBLE
 from pipeline.report.race import GATE as SPEED
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.end_to_end import EndToEnd, steps
-from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.report.sections.end_to_end import steps
 
 RUNS_FOR = {"p50_ms": 6, "p90_ms": 36, "p99_ms": 368}
 """With fewer runs no order statistic bounds the quantile from above: 1 - q**n < 97.5 %."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.report.sections.toolchain_checks import ToolchainCheck
+from pipeline.report.model.toolchain_check import ToolchainCheck
 
 
 def omissions(model: Path) -> Iterator[ToolchainCheck]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pipeline.report import figures
 from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.gate import Gate
+from pipeline.report.model.image_accuracy import Accuracy
 from pipeline.report.model.paired_figures import PairedScore
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.stats import (
     difference_interval,
     images_to_decide,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.report.sections.toolchain_checks import ToolchainCheck
+from pipeline.report.model.toolchain_check import ToolchainCheck
 
 
 def sixteen_bit_sums(model: Path) -> ToolchainCheck:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pipeline.report import figures
 from pipeline.report.gates import explain, verdict_above
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
+from pipeline.report.model.float_layers import TimedLayer
 from pipeline.report.model.gate import Gate
-from pipeline.report.sections.int8_coverage import TimedLayer
-from pipeline.report.sections.latency import SpeedRatio
+from pipeline.report.model.measured_latency import SpeedRatio
 from targets.base import Origin
 
 GATE = "min_speedup"

@@ -5,8 +5,9 @@ from typing import Literal
 
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.gate import Gate, overall
+from pipeline.report.model.measured_latency import SpeedRatio
 from pipeline.report.model.paired_figures import PairedRate, PairedScore
-from pipeline.report.sections.latency import SpeedRatio, speed_up
+from pipeline.report.sections.latency import speed_up
 from pipeline.report.sections.recommendation import Recommendation
 
 

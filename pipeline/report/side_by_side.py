@@ -12,14 +12,15 @@ from pipeline.errors import ReportError
 from pipeline.report import figures, paired_words, plots
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
+from pipeline.report.model.corrupted_accuracy import ExtraLoss
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.measured_latency import Latency
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
+from pipeline.report.pages.template import VERDICT_WORDS, render_page
 from pipeline.report.paired import paired_images, paired_scores, unpack_bits
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.latency import Latency, quantile, throughput
-from pipeline.report.sections.pixels import PixelAccuracy
-from pipeline.report.sections.robustness import ExtraLoss
+from pipeline.report.sections.latency import quantile, throughput
 from pipeline.report.sections.sizes import memory
 from pipeline.report.table import FigureTable
-from pipeline.report.template import VERDICT_WORDS, render_page
 
 LETTERS = "ABCDEFGH"
 

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.errors import ReportError
 from pipeline.report.gates import verdict_below
 from pipeline.report.model.certainty import Interval, Verdict
-from pipeline.report.sections.latency import SpeedRatio
+from pipeline.report.model.measured_latency import SpeedRatio
 from targets.runtime.measure import Measurement
 from targets.runtime.quantile import LEVEL, quantile
 

@@ -5,12 +5,13 @@ from typing import ClassVar
 
 from pydantic import TypeAdapter
 
-from pipeline.report.model.build_report import AnyAccuracy
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.pixels import PixelAccuracy
-from pipeline.report.sections.provenance import SkippedImage
+from pipeline.report.model.any_accuracy import AnyAccuracy
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
+from pipeline.report.model.subject import SkippedImage
+from pipeline.stages.answer import SKIPPED, SkippedImages
 from pipeline.stages.artifacts import Artifact
-from pipeline.stages.validate import ACCURACY, ACCURACY_FP16, SKIPPED, SkippedImages
+from pipeline.stages.validate import ACCURACY, ACCURACY_FP16
 
 EitherAccuracy: TypeAdapter[Accuracy | PixelAccuracy] = TypeAdapter(AnyAccuracy)
 

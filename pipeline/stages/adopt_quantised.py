@@ -16,7 +16,7 @@ from pipeline.data.split import Split
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
-from pipeline.report.sections.toolchain_checks import ToolchainCheck
+from pipeline.report.model.toolchain_check import ToolchainCheck
 from pipeline.stages.artifacts import BroughtModel, FloatModel, QuantizedModel
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.parity import ComparedOutputs, Parity

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.sections.layer_sensitivity import LayerSensitivity
+from pipeline.report.model.layer_noise import LayerSensitivity
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.quantize import QuantizedNetwork

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline.report import figures
 from pipeline.report.from_measurement import quantile_ms
+from pipeline.report.model.measured_latency import SpeedRatio
 from pipeline.report.sections.compared_runs import ComparedRun
-from pipeline.report.sections.latency import SpeedRatio
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.measure_latency import INT8, OWN, PEER, PIXELS, PREPARATION, Measurements
 from pipeline.stages.peer import Peer

@@ -11,10 +11,10 @@ from pipeline.cache.stage import Stage
 from pipeline.data.corruptions import CORRUPTIONS, parameters_of
 from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
+from pipeline.stages.answer import TOOLS
 from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
-from pipeline.stages.validate import TOOLS
 from targets.reference import ReferenceTarget
 
 BATCH = 32

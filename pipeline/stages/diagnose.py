@@ -18,7 +18,7 @@ from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.input_form import InputForm
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
-from pipeline.report.sections.diagnosis import EXPORT
+from pipeline.report.model.input_diagnosis import EXPORT
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.split import Batch, Split
+from pipeline.data.split import Batch, Skip, Split, pass_over
 from targets.runtime.preprocess import Preprocessing
 
 BATCH = 16
@@ -44,6 +44,6 @@ class ModelImages:
         """Yield uint8 [n, H, W, C] from the first image on. Raises DataError if too many are damaged."""
         return (batch.images for batch in self.split.batches(self.preprocessing, BATCH))
 
-    def readable(self, batch_size: int) -> Iterator[Batch]:
-        """Yield batches of the images that can be read; validation counts the others."""
-        return self.split.readable(self.preprocessing, batch_size)
+    def readable(self, batch_size: int, skip: Skip = pass_over) -> Iterator[Batch]:
+        """Yield batches of the images that can be read; `skip` is told of the others."""
+        return self.split.readable(self.preprocessing, batch_size, skip)

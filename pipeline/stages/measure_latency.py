@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.sections.int8_coverage import TimedLayer
-from pipeline.report.sections.toolchain_checks import ToolchainCheck
+from pipeline.report.model.certainty import Interval
+from pipeline.report.model.float_layers import TimedLayer
+from pipeline.report.model.measured_latency import Quantile
+from pipeline.report.model.toolchain_check import ToolchainCheck
+from pipeline.report.sections.engine_candidates import CandidateFigures, EngineCandidate
 from pipeline.stages.artifacts import FloatModel, StageOutput
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph
 from pipeline.stages.peer import Peer
-from targets.base import HasFp16, OnDevice, RacesFloat, TimesLayers
+from targets.base import HasCandidates, HasFp16, OnDevice, RacesFloat, TimesLayers
 from targets.measure_apart import measure_in_child
 from targets.reference import ReferenceTarget
 from targets.runtime.measure import Measurement, Settings, from_json, to_json
@@ -26,6 +29,7 @@ from targets.runtime.measure import Measurement, Settings, from_json, to_json
 IMAGES = 64
 """How many different images the measured runs use in turn."""
 FINDINGS, INSTRUCTIONS, LAYERS = "findings.json", "instructions.json", "layers.json"
+CANDIDATES = "candidates.json"
 OWN_GRAPH = "own_graph.json"
 RACE = "race_there"
 """FP32 and INT8 in alternation on a device, in this order."""
@@ -61,6 +65,7 @@ class Measure(Stage):
         INT8 in peer.json. Another processor's time for FP32 says nothing about the target. If an emulator
         runs the engine, instructions.json has the number of instructions of one inference. If layers can be
         timed one by one, layers.json has their times. If FP16 competes, fp16.json has its latency.
+        candidates.json has all forms of the network that competed on a device.
         If a device runs FP32 too, race_there.json has both.
 
         Everything on this machine is timed in alternation, so that a drift affects all alike.
@@ -89,6 +94,8 @@ class Measure(Stage):
         fp16 = target.fp16_latency() if isinstance(target, HasFp16) else None
         if fp16:
             (output / "fp16.json").write_text(to_json([fp16]))
+        if isinstance(target, HasCandidates):
+            (output / CANDIDATES).write_text(json.dumps([asdict(one) for one in target.candidates()]))
         if isinstance(target, RacesFloat):
             with progress.task(f"race FP32 and INT8 on {self.engine.device}", None):
                 raced = target.race(
@@ -164,6 +171,10 @@ class Measurements:
         """Return a device's findings besides latency."""
         return tuple(ToolchainCheck(**fields) for fields in self._list(FINDINGS))
 
+    def candidates(self) -> tuple[EngineCandidate, ...]:
+        """Return the forms of the network that competed on a device."""
+        return tuple(_candidate(fields) for fields in self._list(CANDIDATES))
+
     def _has(self, name: str) -> bool:
         return self.written is not None and name in self.written.names
 
@@ -174,6 +185,21 @@ class Measurements:
     def _text(self, name: str) -> str:
         assert self.written is not None  # noqa: S101 - callers check `_has`
         return self.written.file(name).read_text()
+
+
+def _candidate(fields: dict[str, Any]) -> EngineCandidate:
+    times = fields["times"]
+    figures = times and CandidateFigures(
+        **{**times, **{name: _median(times[name]) for name in ("end_to_end", "compute")}}
+    )
+    return EngineCandidate(
+        name=fields["name"], what=fields["what"], problem=fields["problem"], figures=figures
+    )
+
+
+def _median(found: list[float]) -> Quantile:
+    value, low, high = found
+    return Quantile(ms=value, interval=Interval(low=low, high=high))
 
 
 NO_MEASUREMENTS = Measurements(None)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.report.mixed_words import conclusion, reason
 from pipeline.report.model.certainty import Interval
-from pipeline.report.sections.int8_coverage import FloatLayer, MixedPrecision, conclusion, reason
+from pipeline.report.model.float_layers import FloatLayer, MixedPrecision
 from pipeline.report.stats import difference_interval
 from pipeline.stages.artifacts import QuantizedModel
 from pipeline.stages.attribute import NO_NOISE_DB

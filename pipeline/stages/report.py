@@ -17,20 +17,20 @@ from pipeline.report.from_measurement import latency_of, memory_of
 from pipeline.report.limits import GateLimits
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
+from pipeline.report.model.float_layers import Coverage, LayerTimes, slowest_in_float
 from pipeline.report.model.gate import overall
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.measured_latency import Instructions, MeasuredLatency
+from pipeline.report.model.measured_sizes import MeasuredMemory, Sizes
+from pipeline.report.model.picture_latency import EndToEnd
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
+from pipeline.report.model.subject import Machine, Subject
+from pipeline.report.model.toolchain_check import ToolchainCheck
 from pipeline.report.omissions import omissions
 from pipeline.report.portability import sixteen_bit_sums
 from pipeline.report.race import Race
 from pipeline.report.recommend import recommend
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.end_to_end import EndToEnd
-from pipeline.report.sections.int8_coverage import Coverage, LayerTimes, slowest_in_float
-from pipeline.report.sections.latency import Instructions, MeasuredLatency
-from pipeline.report.sections.pixels import PixelAccuracy
-from pipeline.report.sections.provenance import Machine, Subject
 from pipeline.report.sections.recommendation import Recommendation
-from pipeline.report.sections.sizes import MeasuredMemory, Sizes
-from pipeline.report.sections.toolchain_checks import ToolchainCheck
 from pipeline.report.speed import speed_ratio
 from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt_quantised import notes_of
@@ -91,7 +91,7 @@ class WriteReport(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write report.json and report.html."""
-        from pipeline.report.html import render_html
+        from pipeline.report.pages.report_page import render_html
 
         with progress.task("report", None):
             report = self._report()
@@ -121,6 +121,7 @@ class WriteReport(Stage):
             compared=compared.rows() if fp32 or compared.came_quantised else (),
             no_peer=compared.no_peer() if fp32 or compared.came_quantised else None,
             recommendation=self._recommendation(accuracy, origin),
+            candidates=self.measurements.candidates(),
             instructions_int8=self._instructions(origin),
             memory_fp32=self._memory(fp32, ReferenceTarget.origin) if fp32 else self._no_float(),
             memory_int8=memory_int8,

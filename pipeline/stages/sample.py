@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.cache.stage import Stage
 from pipeline.data.split import Batch
 from pipeline.progress import Progress
-from pipeline.report.pixel_tally import at_size
+from pipeline.report.overlap import at_size
 from pipeline.stages.artifacts import Artifact, FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages

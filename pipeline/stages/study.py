@@ -8,7 +8,7 @@ from typing import ClassVar
 from calibration.recipe import QuantRecipe
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.study_page import CalibrationStudy, Count, Draw
+from pipeline.report.model.calibration_study import CalibrationStudy, Count, Draw
 from pipeline.stages.artifacts import Artifact, FloatModel
 from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 
 from pipeline.report.model.build_report import Report
-from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.model.image_accuracy import Accuracy
 
 SBOM = "sbom.cdx.json"
 PROVENANCE = "provenance.intoto.json"

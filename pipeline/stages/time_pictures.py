@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.from_measurement import noise_of_machine, quantile_ms
-from pipeline.report.sections.end_to_end import EndToEnd, StepTime
+from pipeline.report.model.picture_latency import EndToEnd, StepTime
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from targets.measure_apart import measure_in_child

@@ -18,12 +18,12 @@ class DamagedPictures:
 
     def __init__(self, role: Split) -> None:
         self._role = role
-        self._found: list[tuple[Sample, str]] = []
+        self._found: list[tuple[str, str]] = []
 
     def __call__(self, sample: Sample, reason: str) -> None:
         """Log a picture that is left out. Raises DataError as soon as they are too many of the whole role."""
         log_damaged(sample, reason)
-        self._found.append((sample, reason))
+        self._found.append((sample.name, reason))
         self._role.refuse_if_too_many(self._found)
 
 

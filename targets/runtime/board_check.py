@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Iterator, NamedTuple
 
 from .machine import read_state
+from .system_files import text_of
 from .tensorrt.gpu_access import explanation
+from .tensorrt.tegra import is_jetson
 
 OLDEST_PYTHON = (3, 8)
 OLDEST_YEAR = 2020
@@ -51,7 +53,7 @@ def findings(root: Path = Path("/"), now: datetime.datetime | None = None) -> li
         _python(sys.version_info[:3]),
         _module("numpy", "NumPy", "sudo apt install python3-numpy"),
         *_jetson(root),
-        *_opencv("gstreamer" if _is_jetson(root) else ""),
+        *_opencv("gstreamer" if is_jetson(root) else ""),
         _cameras(root),
         *_clocks(root),
         _disk(Path.home()),
@@ -87,14 +89,8 @@ def _opencv(needs: str) -> Iterator[BoardFinding]:
     yield BoardFinding("OpenCV's cameras", f"{words} GStreamer", False if command else None, command)
 
 
-def _is_jetson(root: Path) -> bool:
-    return "nvidia,tegra" in _text(root / "proc/device-tree/compatible") or bool(
-        _text(root / "etc/nv_tegra_release")
-    )
-
-
 def _jetson(root: Path) -> Iterator[BoardFinding]:
-    if not _is_jetson(root):
+    if not is_jetson(root):
         return
     try:
         from .tensorrt.clocks import are_locked, can_be_locked, sudo_rule
@@ -142,7 +138,7 @@ def _cameras(root: Path) -> BoardFinding:
 
 def _clocks(root: Path) -> Iterator[BoardFinding]:
     state = read_state(root)
-    if state.governors and not _is_jetson(root):
+    if state.governors and not is_jetson(root):
         fixed = state.governors == ("performance",)
         command = (
             ""
@@ -168,10 +164,10 @@ def _disk(folder: Path) -> BoardFinding:
 
 def _memory(root: Path) -> BoardFinding:
     """A Jetson also builds its engines, which takes more, for a short time: swap helps."""
-    text = _text(root / "proc/meminfo")
+    text = text_of(root / "proc/meminfo")
     free, swap = (_mib(text, name) for name in ("MemAvailable", "SwapFree"))
     found = f"{free} MiB free, {swap} MiB of swap"
-    if _is_jetson(root) and free + swap < BUILD_MIB:
+    if is_jetson(root) and free + swap < BUILD_MIB:
         return BoardFinding("memory", f"{found}: little to build with", False, SWAP)
     if free < MEMORY_MIB:
         ends_the_desktop = "sudo systemctl isolate multi-user.target"
@@ -187,10 +183,3 @@ def _mib(meminfo: str, name: str) -> int:
 def _date(now: datetime.datetime) -> BoardFinding:
     fine = now.year >= OLDEST_YEAR
     return BoardFinding("date", now.date().isoformat(), fine, "" if fine else "sudo timedatectl set-ntp true")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from .system_files import text_of
+
 
 class MachineState(NamedTuple):
     """The state of the machine at one moment; empty or None where it cannot be read."""
@@ -39,9 +41,9 @@ def read_state(root: Path = Path("/")) -> MachineState:
     heat = _numbers(zones, "thermal_zone*/temp") or _numbers(root / "sys/class/hwmon", "hwmon*/temp*_input")
     heat = [value / 1000 for value in heat if value > 0]
     throttled = _numbers(cpus, "cpu[0-9]*/thermal_throttle/core_throttle_count")
-    load = _text(root / "proc/loadavg").split()
+    load = text_of(root / "proc/loadavg").split()
     return MachineState(
-        governors=tuple(sorted({_text(p) for p in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {""})),
+        governors=tuple(sorted({text_of(p) for p in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {""})),
         frequencies_mhz=tuple(v / 1000 for v in _numbers(cpus, "cpu[0-9]*/cpufreq/scaling_cur_freq")),
         temperature_c=max(heat) if heat else None,
         throttle_events=int(sum(throttled)) if throttled else None,
@@ -62,7 +64,7 @@ def throttling(before: MachineState, after: MachineState) -> tuple[str, ...]:
 
 
 def _pi_limits(root: Path, shift: int) -> tuple[str, ...]:
-    text = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
+    text = text_of(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
     try:
         bits = int(text, 16) >> shift
     except ValueError:
@@ -74,8 +76,8 @@ def _cooling(root: Path) -> tuple[str, ...]:
     """Name the CPUs and GPUs that the kernel throttles now against heat: its active cooling devices."""
     found = []
     for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
-        kind = _text(device / "type")
-        if ("cpu" in kind or "gpu" in kind or "devfreq" in kind) and _text(device / "cur_state") not in (
+        kind = text_of(device / "type")
+        if ("cpu" in kind or "gpu" in kind or "devfreq" in kind) and text_of(device / "cur_state") not in (
             "",
             "0",
         ):
@@ -94,19 +96,12 @@ def reset_peak(process: Path = Path("/proc/self")) -> bool:
 
 def resident_bytes(field: str, process: Path = Path("/proc/self")) -> int | None:
     """Return VmRSS (now) or VmHWM (peak) of this process in bytes; None where it cannot be read."""
-    for line in _text(process / "status").splitlines():
+    for line in text_of(process / "status").splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
     return None
 
 
 def _numbers(folder: Path, pattern: str) -> list[float]:
-    texts = [_text(path) for path in sorted(folder.glob(pattern))]
+    texts = [text_of(path) for path in sorted(folder.glob(pattern))]
     return [float(text) for text in texts if text.lstrip("-").isdigit()]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:  # sensors come and go, and some refuse to be read
-        return ""

@@ -53,6 +53,8 @@ def decode(encoded: bytes, channels: int) -> Image:
         raise ImageError("the decoder refuses it: " + str(error).strip().splitlines()[-1]) from None
     if messages:
         raise ImageError(f"the JPEG is damaged: {messages[0]}")
+    if image is None and encoded[4:8] == b"ftyp":
+        raise ImageError("a HEIC or AVIF picture, which this OpenCV cannot decode; convert it to JPEG")
     if image is None:
         raise ImageError("not a picture that OpenCV can decode" if encoded else "the file is empty")
     pixels = np.asarray(image, np.uint8)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.base import BuildState, Check, EngineRunner, Origin, require_engine
+from targets.base import BuildState, Check, EngineRunner, Origin, TriedCandidate, require_engine
 from targets.devices import Jetson
 from targets.errors import EngineError, TargetUnavailable
 from targets.reach.remote import StreamRunner, sent
@@ -26,7 +26,7 @@ from targets.runtime.measure import Measurement, Settings, from_json
 from targets.runtime.tensorrt.build import BuildOptions
 from targets.runtime.tensorrt.engine import FP16, INT8
 from targets.runtime.tensorrt.jetson import DeviceFacts
-from targets.tensorrt.findings import findings
+from targets.tensorrt.findings import findings, tried
 from targets.tensorrt.jetson_target import JetsonTarget
 
 FOLDER = "edgec/tensorrt"
@@ -118,6 +118,10 @@ class JetsonOnDevice(JetsonTarget):
     def findings(self) -> tuple[Check, ...]:
         """Other findings of `measure`: FP16's latency, and what runs in INT8."""
         return findings(self._found) if self._found else ()
+
+    def candidates(self) -> tuple[TriedCandidate, ...]:
+        """Every candidate in the last `measure`."""
+        return tried(self._found) if self._found else ()
 
     def _prepared(self, engine: Path) -> str:
         """Send the ONNX files and let the device build. Returns the folder there."""

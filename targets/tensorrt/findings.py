@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from targets.base import Check
+from targets.base import CandidateTimes, Check, TriedCandidate
 
 NAMED = 5
 
@@ -21,6 +21,32 @@ def findings(found: dict[str, Any]) -> tuple[Check, ...]:
         ("INT8 engine", _layers(found["layers"]["int8"])),
     ]
     return tuple(Check(name, "passed", message) for name, message in messages)
+
+
+def tried(found: dict[str, Any]) -> tuple[TriedCandidate, ...]:
+    """Return every candidate in an answer of `measure`."""
+    return tuple(
+        TriedCandidate(
+            name=trial["name"],
+            what=trial["what"],
+            problem=trial["problem"],
+            times=None if trial["problem"] else _times(found, trial["name"]),
+        )
+        for trial in found["candidates"]
+    )
+
+
+def _times(found: dict[str, Any], name: str) -> CandidateTimes:
+    layers, same = found["layers"][name], found["agreement"][name]
+    end_to_end, compute = (found["latency"][name][what]["p50_ms"] for what in ("end_to_end", "compute"))
+    return CandidateTimes(
+        end_to_end=(end_to_end["value"], end_to_end["low"], end_to_end["high"]),
+        compute=(compute["value"], compute["low"], compute["high"]),
+        layers=layers.get("layers"),
+        int8_layers=layers.get("int8_layers"),
+        same_class=same["same_class"],
+        images=same["images"],
+    )
 
 
 def _quantiles(one: dict[str, Any]) -> str:

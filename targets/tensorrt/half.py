@@ -5,15 +5,20 @@ from collections.abc import Collection
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from calibration.onnx_graph import OnnxGraph, node_label
 from targets.errors import EngineError
 
 LARGEST = float(np.finfo(np.float16).max)
-RESIZE_SCALES = 2
-"""The inputs of Resize that ONNX requires in FP32."""
+SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
+"""Below it FP16 holds a scale with fewer than 11 bits."""
+HALF_SCALES_OPSET = 19
+"""The first in which Q and DQ take FP16."""
+NEVER_FLOAT = {("Resize", 2), ("DequantizeLinear", 0)}
+"""Inputs that stay as they are: Resize's scales, which ONNX requires in FP32, and what is 8-bit."""
 WEIGHTED = ("Conv", "Gemm")
+QUANTISING = ("QuantizeLinear", "DequantizeLinear")
 
 
 def float_layers_to_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -41,6 +46,43 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         if i not in before and node.op_type not in ("Constant", "Identity")
     }
     return _with_half(graph, inside)
+
+
+def all_to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a Q/DQ model in opset 19 that computes in FP16 behind the first layer's Q, its scales included.
+
+    No casts are left between quantised layers and others. Raises EngineError for scales or weights that FP16
+    cannot hold, and where the graph cannot be written in that opset.
+    """
+    try:
+        model = version_converter.convert_version(model, HALF_SCALES_OPSET)
+    except RuntimeError as error:
+        raise EngineError(f"it cannot be written in opset {HALF_SCALES_OPSET}: {error}") from error
+    graph = OnnxGraph(model)
+    first = next((node for node in graph.nodes if node.op_type == "Conv"), None)
+    before = set() if first is None else _ancestors(graph, first.input[0])
+    if first is not None:
+        entry = graph.producer_index(first.input[0])
+        if entry is not None and graph.nodes[entry].op_type == "DequantizeLinear":
+            before.discard(entry)  # so that nothing stands between it and the convolution
+    inside = {
+        i
+        for i, node in enumerate(graph.nodes)
+        if i not in before and node.op_type not in ("Constant", "Identity")
+    }
+    _check_scales(graph, inside)
+    return _with_half(graph, inside)
+
+
+def _check_scales(graph: OnnxGraph, inside: Collection[int]) -> None:
+    for i in inside:
+        node = graph.nodes[i]
+        scale = graph.constant(node.input[1]) if node.op_type in QUANTISING else None
+        if scale is not None and float(np.min(scale)) < SMALLEST_SCALE:
+            raise EngineError(
+                f"{node_label(node)} has a scale of {float(np.min(scale)):g}; FP16 holds {SMALLEST_SCALE:g} "
+                "and more exactly enough"
+            )
 
 
 def _has_float_weights(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
@@ -72,7 +114,7 @@ def _with_half(graph: OnnxGraph, inside: Collection[int]) -> onnx.ModelProto:
         node.CopyFrom(original)
         if i in inside:
             for slot, name in enumerate(original.input):
-                if original.op_type == "Resize" and slot == RESIZE_SCALES:
+                if (original.op_type, slot) in NEVER_FLOAT:
                     continue
                 node.input[slot] = half = _half_name(graph, name, names, leaving)
                 if half == name or half in entered or half in names:

@@ -36,7 +36,12 @@ class JetsonTarget:
     runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.NOT_BUILT
     engine_name: ClassVar[str] = "int8_qdq.onnx"
-    shipped: ClassVar[tuple[str, ...]] = ("int8_qdq.onnx", "int8_qdq_fp16.onnx", "fp16.onnx")
+    shipped: ClassVar[tuple[str, ...]] = (
+        "int8_qdq.onnx",
+        "int8_qdq_fp16.onnx",
+        "int8_half.onnx",
+        "fp16.onnx",
+    )
     packages: ClassVar[tuple[str, ...]] = ()  # TensorRT is the device's
     runner: ClassVar[str] = "tensorrt.runner"
 
@@ -89,7 +94,9 @@ class JetsonTarget:
             message = f"nothing compiled the graph here: TensorRT-RTX is not installed ({advice})"
             yield Check("TensorRT-RTX", "skipped", message)
             return
-        for path in (files.int8, files.int8_fp16):
+        if files.not_half:
+            yield Check("FP16 scales", "skipped", f"no form with FP16 scales: {files.not_half}")
+        for path in (files.int8, files.int8_fp16, *([] if files.not_half else [files.half])):
             message = rtx.check_int8(path, files.convolutions, self.module.rtx)
             yield Check(f"TensorRT-RTX {path.name}", "passed", message)
         if files.fp16:

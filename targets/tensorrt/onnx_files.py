@@ -12,22 +12,19 @@ from calibration.lint import LintFinding, lint
 from calibration.qdq_writer import BROUGHT, FLOAT_LAYERS
 from calibration.recipe import QuantRecipe, Scheme
 from targets.errors import EngineError
-from targets.tensorrt.half import float_layers_to_half, to_half
-
-INT8 = "int8_qdq.onnx"
-"""Opset 17, FP32 outside Q/DQ: for TensorRT 8 and weakly typed builds."""
-INT8_FP16 = "int8_qdq_fp16.onnx"
-"""FP16 outside the quantised layers: for the strongly typed networks of TensorRT 10 and 11."""
-FP16 = "fp16.onnx"
-"""The float network in FP16, which INT8 competes with."""
+from targets.runtime.tensorrt.candidate import FP16_ONNX, HALF_ONNX, INT8_FP16_ONNX
+from targets.tensorrt.half import all_to_half, float_layers_to_half, to_half
 
 
 @dataclass(frozen=True)
 class OnnxFiles:
-    """Where the three files are; `fp16` is None without a float model."""
+    """Where the files are; `fp16` is None without a float model."""
 
     int8: Path
     int8_fp16: Path
+    half: Path
+    not_half: str
+    """Why `half` is the same as `int8_fp16`; empty where its scales are FP16."""
     fp16: Path | None
     convolutions: tuple[str, ...]
     """The Conv nodes that are to run in INT8: all but those that mixed precision left in float."""
@@ -41,19 +38,32 @@ def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> 
     check_placement(int8_model)
     model = _load(int8_model)
     in_float = _left_in_float(model)
+    int8_fp16 = float_layers_to_half(model)
+    half, reason = _half(model, int8_fp16)
     files = OnnxFiles(
         int8=int8,
-        int8_fp16=int8.with_name(INT8_FP16),
-        fp16=int8.with_name(FP16) if float_model else None,
+        int8_fp16=int8.with_name(INT8_FP16_ONNX),
+        half=int8.with_name(HALF_ONNX),
+        not_half=reason,
+        fp16=int8.with_name(FP16_ONNX) if float_model else None,
         convolutions=tuple(
             node.name for node in model.graph.node if node.op_type == "Conv" and node.name not in in_float
         ),
     )
     _save(model, files.int8)
-    _save(float_layers_to_half(model), files.int8_fp16)
+    _save(int8_fp16, files.int8_fp16)
+    _save(half, files.half)
     if float_model and files.fp16:
         _save(to_half(_load(float_model)), files.fp16)
     return files
+
+
+def _half(model: onnx.ModelProto, otherwise: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
+    """Return the form with FP16 scales, or another and why there is none."""
+    try:
+        return all_to_half(model), ""
+    except EngineError as error:
+        return otherwise, str(error)
 
 
 def check_placement(int8_model: Path) -> None:

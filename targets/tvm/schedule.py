@@ -54,7 +54,7 @@ def _from_cheapest(tiles: list[Tile], shape: ConvShape, isa: Isa) -> list[Tile]:
 
 def candidates(shape: ConvShape, isa: Isa) -> list[Tile]:
     """All tiles that divide the channels and fit the registers."""
-    inner, found = inner_step(isa), []
+    inner, found = inner_step(isa, split=shape.split), []
     unroll = inner.unroll if shape.granules > inner.unit else 1
     for vectors in range(1, 9):
         block = vectors * isa.lanes
@@ -88,10 +88,9 @@ def cost(shape: ConvShape, isa: Isa, tile: Tile) -> float:
 
 def _block_cost(shape: ConvShape, isa: Isa, rows: int, columns: int, vectors: int) -> float:
     """Estimated instructions of one granule of a block."""
-    inner = inner_step(isa)
+    inner = inner_step(isa, split=shape.split)
     pixels = len(places(rows, columns, inner.pair))
     dots = inner.registers(pixels, vectors)
     live = rows * (columns + shape.overlap - 1) / shape.overlap
     activations = live / inner.unit * inner.pair / (4 if shape.paired else 1)  # loaded, and for smmla joined
-    latency = max(dots, 9)  # two pipes, four or five cycles until a sum can be added to again
-    return latency + inner.exposed_loads * (inner.weight_loads(vectors) + activations)
+    return max(dots, inner.independent) + inner.exposed_loads * (inner.weight_loads(vectors) + activations)

@@ -15,6 +15,7 @@ from targets.tvm.kernels.elementwise import CopyKernel, ImageKernel
 from targets.tvm.kernels.lookup import LookupKernel
 from targets.tvm.kernels.pair import PairKernel
 from targets.tvm.kernels.rectify import RectifyKernel
+from targets.tvm.kernels.split_bytes import SplitBytes
 from targets.tvm.kernels.spread import SpreadKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.two_operands import TwoOperandKernel
@@ -83,7 +84,7 @@ def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
             found = Touched(both, (_pixels(step.y, items, kernel.y, kernel),))
         case ImageKernel() as kernel:
             found = Touched((), (_rows(step.y, items, kernel.stride, kernel.row),))
-        case PairKernel() | SpreadKernel() | WidenKernel() as kernel:
+        case PairKernel() | SplitBytes() | SpreadKernel() | WidenKernel() as kernel:
             read, written = kernel.reads(items), range(items.start * kernel.row, items.stop * kernel.row)
             found = Touched((_moved(read, step.x),), (_moved(written, step.y),))
         case _:

@@ -66,6 +66,7 @@ class ConvShape:
     `channels` as stored, `granules` a run, `runs` a pixel.
     `group`: output channels that share an input window; a block must not mix windows. `overlap`: how many
     taps that are read together need neighbouring pixels. `paired`: two rows lie beside each other.
+    `split`: top bits of bytes are multiplied by themselves.
     """
 
     height: int
@@ -78,6 +79,7 @@ class ConvShape:
     stride: int = 1
     residual: bool = False
     paired: bool = False
+    split: bool = False
 
     @property
     def row_unit(self) -> int:
@@ -89,4 +91,5 @@ class ConvShape:
         """Its name in databases."""
         plain = f"{self.height}x{self.width} k{self.channels} g{self.granules}x{self.runs} s{self.stride}"
         group = "" if self.group == self.channels else f" group{self.group}"
-        return plain + group + (" +r" if self.residual else "") + (" paired" if self.paired else "")
+        form = (" paired" if self.paired else "") + (" split" if self.split else "")
+        return plain + group + (" +r" if self.residual else "") + form

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.tvm.conv_constants import PackedConv, stored_bias, stored_factor, stored_multiplier
+from targets.tvm.excess_weights import without_excess
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.gather import Gather, worth_gathering
 from targets.tvm.kernels.inner_step import pack
 from targets.tvm.kernels.pair import PairKernel, pair_rows
 from targets.tvm.kernels.requantise import SCALARS, ResultRange, Scalar
+from targets.tvm.kernels.split_bytes import SplitBytes, split_bytes
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.widen import WidenKernel, widen
 from targets.tvm.kernels.window_runs import WindowRuns
@@ -84,7 +86,7 @@ class ConvGeometry:
     shape: ConvShape
 
     @property
-    def before(self) -> PairKernel | WidenKernel | None:
+    def before(self) -> PairKernel | WidenKernel | SplitBytes | None:
         """What brings the input into another order or form first, if anything does."""
         return self.windows.before
 
@@ -120,10 +122,12 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
     (kh, kw), (dh, dw) = op.window.kernel, op.window.dilation
     groups = _groups(op, x, isa)
     channels, window = stored_channels(op.weight.shape[0]), groups.inputs
-    inner = inner_step(isa)
     pairs = _pairs(op, x, isa)
-    wide = widen(isa, _size(op), op.window.reach(1, 1), op.window.stride, x, kh * kw * channels)
-    between, following = _distances(op, x, pairs, wide)
+    read = (isa, _size(op), op.window.reach(1, 1), op.window.stride, x, kh * kw * channels)
+    split = split_bytes(*read, max(op.input.zero_point)) if op.groups == 1 else None
+    wide = None if split else widen(*read)
+    inner = inner_step(isa, split=split is not None)
+    between, following = _distances(op, x, pairs, split or wide)
     order = reading_order(kw, op.window.stride[1], dw, window, inner)
     contiguous = len(order) == 1 and dw == 1 and window == x.channels and not pairs
     run = kw * x.channels if contiguous else window
@@ -143,6 +147,7 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         gather=gather,
         pairs=pairs,
         widened=wide,
+        split=split,
     )
     shape = ConvShape(
         height=op.output.height,
@@ -155,6 +160,7 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         stride=op.window.stride[1],
         residual=op.residual is not None,
         paired=pairs is not None,
+        split=split is not None,
     )
     return ConvGeometry(windows, order, groups, choose(shape, isa), shape)
 
@@ -178,14 +184,14 @@ def _size(op: Conv) -> tuple[int, int]:
 
 
 def _distances(
-    op: Conv, x: Layout, pairs: PairKernel | None, wide: WidenKernel | None
+    op: Conv, x: Layout, pairs: PairKernel | None, copied: WidenKernel | SplitBytes | None
 ) -> tuple[Strides, Strides]:
     """Elements between neighbouring pixels of what is read, and between windows of neighbouring outputs."""
     (sy, sx), pixel = op.window.stride, x.strides.pixel
-    if wide is not None:
+    if copied is not None:
         if op.window.reach(1, 1) == (1, 1):  # no other pixels have been written
             sy = sx = 1
-        return wide.strides, Strides(sy * wide.strides.row, sx * wide.strides.pixel)
+        return copied.strides, Strides(sy * copied.strides.row, sx * copied.strides.pixel)
     if pairs is None:
         return x.strides, Strides(sy * x.strides.row, sx * pixel)
     return Strides(pairs.row, pairs.pixel), Strides(pairs.windows, sx * pairs.pixel)
@@ -195,7 +201,8 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     """Pack weights by blocks of channels."""
     channels = stored_channels(op.weight.shape[0])
     dense = _windowed(op, geometry, channels)
-    inner = inner_step(isa)
+    split = geometry.windows.split
+    inner = inner_step(isa, split=split is not None)
     if len(geometry.order) > 1:
         padded = _interleaved(dense, geometry.order, inner.granule * inner.unit)
     else:
@@ -205,11 +212,11 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
         )
         padded[:, :, :run] = dense.reshape(*padded.shape[:2], run)
     block = geometry.tile.vectors * isa.lanes
+    packed = pack(padded, block, inner.granule)
+    if split:
+        packed = without_excess(packed, geometry.windows, split)
     return PackedConv(
-        pack(padded, block, inner.granule),
-        stored_bias(op, channels, isa),
-        stored_multiplier(op, channels),
-        stored_factor(op, channels),
+        packed, stored_bias(op, channels, isa), stored_multiplier(op, channels), stored_factor(op, channels)
     )
 
 

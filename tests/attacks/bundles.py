@@ -1,6 +1,7 @@
 """What sound bundles hold, for attacks to start from."""
 
 import hashlib
+from collections.abc import Mapping
 
 from targets.runtime.bundle.manifest import Manifest
 
@@ -8,7 +9,13 @@ ENGINE = b"an engine's bytes"
 
 
 def manifest(**files: str) -> bytes:
-    whole = Manifest(
+    """A manifest that lists files by their digests."""
+    return made_up(files).to_json().encode()
+
+
+def made_up(digests: Mapping[str, str], release: int = 0) -> Manifest:
+    """A sound manifest of a bundle with these files."""
+    return Manifest(
         model="m",
         target="t",
         fingerprint="f",
@@ -16,9 +23,9 @@ def manifest(**files: str) -> bytes:
         runner="reference_runner",
         classes=("a", "b"),
         preprocessing={},
-        files=files,
+        files=dict(digests),
+        release=release,
     )
-    return whole.to_json().encode()
 
 
 def digest(content: bytes) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.family import Row, known, mean_iou, rows, subjects, table, told
+from benchmarks.family import FamilyRow, known, mean_iou, rows, subjects, table, told
 from benchmarks.random_network import pictures
 from pipeline.models.zoo import KNOWN_MODELS
 from tests.pipeline.models.foreign.networks import CLASSIFIERS, SEGMENTERS
@@ -35,11 +35,17 @@ def test_a_network_is_built_for_every_target(tmp_path: Path) -> None:
 
 def test_the_table_has_a_line_a_network(tmp_path: Path) -> None:
     made = [
-        Row("a", "reference", agreement=0.5, int8_share=1.0, seconds=1.0),
-        Row(
-            "a", "host", agreement=0.5, bits="= the oracle", int8_share=0.9, floats=("Sigmoid",), seconds=1.0
+        FamilyRow(network="a", target="reference", agreement=0.5, int8_share=1.0, seconds=1.0),
+        FamilyRow(
+            network="a",
+            target="host",
+            agreement=0.5,
+            bits="= the oracle",
+            int8_share=0.9,
+            floats=("Sigmoid",),
+            seconds=1.0,
         ),
-        Row("b", "host", problem="no | engine"),
+        FamilyRow(network="b", target="host", problem="no | engine"),
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(asdict(row)) + "\n" for row in made))
     lines = table(tmp_path / "rows.jsonl").splitlines()

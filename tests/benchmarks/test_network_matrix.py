@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.matrix.architectures import ARCHITECTURES
 from benchmarks.matrix.keras_graphs import GRAPHS
-from benchmarks.network_matrix import Form, Row, row, table
+from benchmarks.network_matrix import Form, MatrixRow, row, table
 
 
 def test_it_has_forty_architectures_and_more() -> None:
@@ -58,8 +58,16 @@ def test_the_table_has_a_line_a_network(tmp_path: Path) -> None:
         Form("by hand", 15, difference=3e-7),
     )
     rows = [
-        Row("a", "host", forms, agreement=0.5, sqnr_db=31.25, integer_time=0.75, floats=("Mul",)),
-        Row("b", "host", forms[2:3], problem="no | engine"),
+        MatrixRow(
+            network="a",
+            target="host",
+            forms=forms,
+            agreement=0.5,
+            sqnr_db=31.25,
+            integer_time=0.75,
+            floats=("Mul",),
+        ),
+        MatrixRow(network="b", target="host", forms=forms[2:3], problem="no | engine"),
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(asdict(one)) + "\n" for one in rows))
     assert table(tmp_path / "rows.jsonl").splitlines()[2:] == [

@@ -10,13 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration.coverage import coverage
 from pipeline.build.plan import Build
-from pipeline.report.sections.int8_coverage import (
-    Coverage,
-    LayerTimes,
-    TimedLayer,
-    in_float,
-    slowest_in_float,
-)
+from pipeline.report.model.float_layers import Coverage, LayerTimes, TimedLayer, slowest_in_float
+from pipeline.report.sections.int8_coverage import in_float
 from targets.base import Origin
 from targets.tvm.cpu_target import HostTarget
 from tests.conftest import embedded_build

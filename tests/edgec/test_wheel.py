@@ -49,7 +49,7 @@ def test_it_holds_the_data_their_licence_the_pins_and_the_types(wheel: Path) -> 
     names = set(zipfile.ZipFile(wheel).namelist())
     data = {f"edgec/data/{path.name}" for path in (ROOT / "data").iterdir() if path.suffix != ".py"}
     assert data <= names
-    assert {"edgec/constraints.txt", "edgec/py.typed", "pipeline/report/templates/report.css"} <= names
+    assert {"edgec/constraints.txt", "edgec/py.typed", "pipeline/report/pages/templates/report.css"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.partition("/")[0] for name in names if "dist-info" not in name} == {
         *("edgec", "pipeline", "targets", "calibration")

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.report.pixel_tally import at_size
+from pipeline.report.overlap import at_size
 from tests.pipeline.data.pictures import png
-from tests.pipeline.models.foreign.networks import UNetLike, export, make
+from tests.pipeline.models.foreign.networks import export, make
+from tests.pipeline.models.foreign.segmenters import UNetLike
 
 LABELS = ("road", "grass", "wall", "sky")
 

@@ -14,7 +14,7 @@ from pipeline.build.plan import Build
 from pipeline.bundle.contents import verify
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
-from pipeline.report.sections.latency import Latency
+from pipeline.report.model.measured_latency import Latency
 from targets import registry
 from tests.conftest import ROOT
 
@@ -166,17 +166,17 @@ class AnvilSection(ReportSection[Weighed]):
 
 def test_a_section_of_the_report_is_four_files_and_shown_in_every_form(copy: Path, quick: Path) -> None:
     (copy / "pipeline/report/sections/anvil.py").write_text(SECTION)
-    template = copy / "pipeline/report/templates/sections/anvil.html.j2"
+    template = copy / "pipeline/report/pages/templates/sections/anvil.html.j2"
     template.write_text("<section><h2>Anvil</h2><p>{{ anvil.kilograms }} kg</p></section>\n")
     schema = copy / "pipeline/report/model/build_report.py"
-    imported = "from pipeline.report.sections.accuracy import Accuracy, AccuracySection\n"
+    imported = "from pipeline.report.sections.accuracy import AccuracySection\n"
     insert(schema, imported, "from pipeline.report.sections.anvil import Anvil, AnvilSection\n")
     insert(schema, "    checks: tuple[ToolchainCheck, ...] = ()\n", "    anvil: Anvil | None = None\n")
     insert(schema, "    RobustnessSection(),\n", "    AnvilSection(),\n")
     filled = copy / "pipeline/stages/report.py"
     insert(
         filled,
-        "from pipeline.report.sections.accuracy import Accuracy\n",
+        "from pipeline.report.recommend import recommend\n",
         "from pipeline.report.sections.anvil import Anvil\n",
     )
     insert(filled, "            state=self._state,\n", "            anvil=Anvil(kilograms=75.5),\n")

@@ -127,6 +127,7 @@ def small_network(folder: Path) -> list[str | Path]:
     from pipeline.models.resnet import build
     from pipeline.models.zoo import find_model
 
+    torch.manual_seed(0)
     name, weights = "resnet18-narrow4-64px", folder / "two.pth"
     torch.save(build(find_model(name).architecture, 3, 2).state_dict(), weights)
     return ["--model", name, "--checkpoint", weights, "--target", "reference"]

@@ -15,17 +15,19 @@ from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.progress import Silent
-from pipeline.report.html import render_html
 from pipeline.report.markdown import report_summary
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.sections.latency import Latency
+from pipeline.report.model.measured_latency import Latency
+from pipeline.report.pages.report_page import render_html
 from pipeline.report.terminal import render_terminal
 from targets.runtime.measure import Measurement
 from targets.tvm.cpu_target import host_isa
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, random_pixels, write_folder, write_idx_set
-from tests.pipeline.models.foreign.networks import SEGMENTERS, MobileNetLike, VggLike, export, make
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
+from tests.pipeline.models.foreign.networks import SEGMENTERS, export, make
+from tests.pipeline.models.foreign.plain_networks import VggLike
 from tests.pipeline.report.samples import measurement
 from tests.targets.needs import or_skip
 

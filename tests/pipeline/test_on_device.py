@@ -16,8 +16,8 @@ from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.sections.latency import Latency
-from pipeline.report.sections.sizes import Memory
+from pipeline.report.model.measured_latency import Latency
+from pipeline.report.model.measured_sizes import Memory
 from targets import registry
 from targets.base import Origin
 from targets.devices import CpuBoard

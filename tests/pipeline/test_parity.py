@@ -19,13 +19,14 @@ import pytest
 from numpy.typing import NDArray
 from torch import Tensor
 
-import pipeline.stages.validate as validate_stage
+import pipeline.stages.answer as answer_stage
 import pipeline.training.loop as training_loop
 from pipeline.cache.product import Product
 from pipeline.data.open import open_dataset
 from pipeline.data.split import ShownNames
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
+from pipeline.stages.answer import AnswerImages
 from pipeline.stages.artifacts import FloatModel
 from pipeline.stages.bundle import Bundle
 from pipeline.stages.compile import CompiledEngine
@@ -33,7 +34,6 @@ from pipeline.stages.image_set import ModelImages
 from pipeline.stages.measure_latency import first_images
 from pipeline.stages.report_files import ReportFiles
 from pipeline.stages.sample import Samples
-from pipeline.stages.validate import Validate
 from pipeline.task import Task
 from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import Trainer
@@ -80,7 +80,7 @@ class Watcher:
 def product(folder: Path, name: str) -> Product:
     """A stage's output that is opened by a Watcher only."""
     (folder / name).write_bytes(name.encode())
-    return Product("made up", folder, {name: "0" * 64}, cached=False)
+    return Product("made up", "0" * 64, folder, {name: "0" * 64}, cached=False)
 
 
 def made_up_engine(folder: Path) -> CompiledEngine:
@@ -157,9 +157,9 @@ def test_validation_shows_both_networks_the_golden_bytes(
         yield {"model.onnx": fp32, "engine.bin": int8}[file.name]
 
     monkeypatch.setattr(ReferenceTarget, "open", opened)
-    monkeypatch.setitem(validate_stage.BATCHES, Task.CLASSIFY, 3)
+    monkeypatch.setitem(answer_stage.BATCHES, Task.CLASSIFY, 3)
     split = open_dataset(golden_data(tmp_path / "data", "test")).split("evaluation")
-    stage = Validate(
+    stage = AnswerImages(
         FloatModel(product(tmp_path, "model.onnx")),
         made_up_engine(tmp_path),
         ModelImages(split, CASES[case]),
@@ -204,7 +204,7 @@ print(json.dumps(dict(zip([picture.name for picture in pictures], seen))))
 def unpacked_bundle(folder: Path, preprocessing: Preprocessing) -> Path:
     """Bundle a made-up engine, and unpack the bundle as a device's owner does."""
     names = "report.json", "report.html", "evaluation.npz"
-    made_up = Product("made up", folder, dict.fromkeys(names, "0" * 64), cached=False)
+    made_up = Product("made up", "0" * 64, folder, dict.fromkeys(names, "0" * 64), cached=False)
     report().save(folder / "report.json")
     (folder / "report.html").write_text("made up")
     np.savez(folder / "evaluation.npz", int8=np.zeros((1, 1), np.float32))

@@ -14,14 +14,14 @@ from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import CheckpointError, UsageError
 from pipeline.progress import Silent
-from pipeline.report.html import render_html
 from pipeline.report.markdown import report_summary
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
+from pipeline.report.pages.report_page import render_html
 from pipeline.report.terminal import render_terminal
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, write_folder
-from tests.pipeline.models.foreign.networks import MobileNetLike
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
 from tests.pipeline.models.foreign.quantised.others import (
     as_it_came,
     by_onnxruntime,

@@ -17,8 +17,8 @@ from pipeline.errors import DataError, ReportError, UsageError
 from pipeline.models.foreign.description import read_foreign
 from pipeline.progress import Silent
 from pipeline.report.baseline import baseline_of
-from pipeline.report.html import render_html
-from pipeline.report.sections.pixels import PixelAccuracy
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
+from pipeline.report.pages.report_page import render_html
 from pipeline.report.side_by_side import side_by_side
 from targets.reference import ReferenceTarget
 from targets.registry import find_target

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
-from pipeline.report.sections.accuracy import Accuracy
+from pipeline.report.model.image_accuracy import Accuracy
 from targets import registry
 from targets.base import Check, EngineRunner, Origin
 from targets.measure_apart import measure_in_child

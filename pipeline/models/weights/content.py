@@ -20,6 +20,13 @@ from pipeline.reading_limits import PACKED_TIMES
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
 
+JOIN = (
+    "Join all parts into one file: safetensors.torch.save_file({key: value for part in PARTS"
+    " for key, value in safetensors.torch.load_file(part).items()}, NEW_PATH)."
+)
+PART = re.compile(r"-(\d+)-of-0*([2-9]|[1-9]\d+)\.\w+$")
+"""The end of the names that Hugging Face's libraries give to parts of large files."""
+
 DAMAGE = (
     pickle.UnpicklingError,
     struct.error,
@@ -46,7 +53,8 @@ KINDS = (
     (b"\xfd7zXZ", "packed with xz. Unpack it and name the file of weights in it"),
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself. Fetch it: git lfs pull"),
     (b"<", "a web page, not weights: the download was refused or asked for a log-in. Download it again"),
-    (b"\x93NUMPY", "a NumPy array, not weights by name"),
+    (b"\x93NUMPY", "a NumPy array, not weights by name. Name the file of weights"),
+    (b"{", "JSON, not weights. Name the file of weights"),
 )
 """First bytes of files that are often mistaken for weights, and what to do about each."""
 
@@ -58,6 +66,7 @@ def read_content(path: Path) -> Mapping[object, object]:
     """
     with path.open("rb") as file:
         begin = file.read(64)
+    _refuse_part(path)
     if path.suffix == ".safetensors" or _is_safetensors(begin):
         return _read_safetensors(path)
     if path.suffix == ".onnx" or begin[4:8] == b"TFL3":
@@ -77,6 +86,14 @@ def read_content(path: Path) -> Mapping[object, object]:
         raise CheckpointError(
             f"{path} is truncated, or not a torch file ({_first_sentence(error)})."
         ) from error
+
+
+def _refuse_part(path: Path) -> None:
+    """Raise CheckpointError for one of several files that only together hold the weights, or their list."""
+    if path.name.endswith(".index.json"):
+        raise CheckpointError(f"{path} lists the parts of a network's weights. {JOIN}")
+    if part := PART.search(path.name):
+        raise CheckpointError(f"{path} is part {int(part[1])} of {part[2]} of a network's weights. {JOIN}")
 
 
 def _is_safetensors(begin: bytes) -> bool:
@@ -107,6 +124,16 @@ def _read_zip(path: Path) -> Mapping[object, object]:
             return read_torchscript(path)
         except pickle.UnpicklingError as error:
             raise CheckpointError(f"{path} is damaged TorchScript ({_first_sentence(error)}).") from error
+    if any(name.endswith("/archive_format") for name in names) or path.suffix == ".pt2":
+        raise CheckpointError(
+            f"{path} is a program of torch.export. Save its weights:"
+            " torch.save(dict(torch.export.load(PATH).state_dict), NEW_PATH)."
+        )
+    if names and all(name.endswith(".npy") for name in names):
+        raise CheckpointError(
+            f"{path} holds arrays of NumPy. Save them as safetensors:"
+            " safetensors.numpy.save_file(dict(numpy.load(PATH)), NEW_PATH)."
+        )
     if not any(name.endswith("data.pkl") for name in names):
         raise CheckpointError(
             f"{path} is a zip without weights of torch in it ({len(names)} files). Unpack it and name the"
@@ -132,6 +159,12 @@ def _read_torch(path: Path) -> Mapping[object, object]:
         with torch.serialization.safe_globals([argparse.Namespace]):  # plain values; many keep their options
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if "numpy" in _refused(error) and "reconstruct" in _refused(error):
+            raise CheckpointError(
+                f"{path} holds arrays of NumPy, which are not read from a pickle. If you trust it,"
+                " save tensors: torch.save({key: torch.as_tensor(value) for key, value in ARRAYS.items()},"
+                " NEW_PATH)."
+            ) from error
         raise CheckpointError(
             f"{path} is damaged, or holds Python objects that could run code when loaded; nothing of it was"
             f" run ({_refused(error)}). {ADVICE}"

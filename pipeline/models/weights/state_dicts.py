@@ -63,14 +63,30 @@ def state_dicts(content: Mapping[object, object]) -> list[StateDict]:
 
 def unreadable_averages(content: Mapping[object, object]) -> list[str]:
     """Return places named like averages that hold no tensors by name, but for example a list of tensors."""
-    return [
-        str(key)
-        for key, value in content.items()
-        if AVERAGED.search(str(key))
-        and isinstance(value, Mapping | list | tuple)
-        and value
-        and not (isinstance(value, Mapping) and list(_below(value, str(key), DEPTH)))
-    ]
+    return list(_unreadable(content, "", DEPTH))
+
+
+def _unreadable(content: Mapping[object, object], place: str, depth: int) -> Iterator[str]:
+    for key, value in content.items():
+        where = f"{place}.{key}" if place else str(key)
+        if not isinstance(value, Mapping | list | tuple) or not value or NOT_WEIGHTS.search(str(key)):
+            continue
+        below = value if isinstance(value, Mapping) else {}
+        has_weights = bool(list(_below(below, where, DEPTH)))
+        if AVERAGED.search(str(key)) and not has_weights and _has_tensors(value, DEPTH):
+            yield where
+        elif depth:
+            yield from _unreadable(below, where, depth - 1)
+
+
+def _has_tensors(value: object, depth: int) -> bool:
+    """Whether a nest of lists and dictionaries holds a tensor that is more than a number."""
+    if isinstance(value, Tensor):
+        return value.ndim > 0
+    inside = (
+        value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    )
+    return depth > 0 and any(_has_tensors(one, depth - 1) for one in inside)
 
 
 def choose(

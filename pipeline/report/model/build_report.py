@@ -2,49 +2,44 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import model_validator
 
+from pipeline.report.model.any_accuracy import AnyAccuracy
 from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.corrupted_accuracy import Robustness
+from pipeline.report.model.float_layers import Coverage, MixedPrecision
 from pipeline.report.model.gate import Gate, overall
+from pipeline.report.model.input_diagnosis import Diagnosis
+from pipeline.report.model.layer_noise import LayerSensitivity
+from pipeline.report.model.measured_latency import Instructions, Latency, MeasuredLatency, SpeedRatio
+from pipeline.report.model.measured_sizes import MeasuredMemory, Sizes
+from pipeline.report.model.picture_latency import EndToEnd
+from pipeline.report.model.subject import Machine, Subject
+from pipeline.report.model.toolchain_check import ToolchainCheck
 from pipeline.report.record import Record, load_record, parse_record
 from pipeline.report.section import ReportSection
-from pipeline.report.sections.accuracy import Accuracy, AccuracySection
+from pipeline.report.sections.accuracy import AccuracySection
 from pipeline.report.sections.class_accuracy import ClassAccuracySection
 from pipeline.report.sections.compared_runs import ComparedRun, ComparedRunSection
-from pipeline.report.sections.diagnosis import Diagnosis, DiagnosisSection
-from pipeline.report.sections.end_to_end import EndToEnd, EndToEndSection
+from pipeline.report.sections.diagnosis import DiagnosisSection
+from pipeline.report.sections.end_to_end import EndToEndSection
+from pipeline.report.sections.engine_candidates import EngineCandidate, EngineCandidateSection
 from pipeline.report.sections.float_stand_in import FloatStandInSection
-from pipeline.report.sections.int8_coverage import Coverage, Int8CoverageSection, MixedPrecision
-from pipeline.report.sections.latency import (
-    Instructions,
-    Latency,
-    LatencySection,
-    MeasuredLatency,
-    SpeedRatio,
-)
-from pipeline.report.sections.layer_sensitivity import LayerSensitivity, LayerSensitivitySection
+from pipeline.report.sections.int8_coverage import Int8CoverageSection
+from pipeline.report.sections.latency import LatencySection
+from pipeline.report.sections.layer_sensitivity import LayerSensitivitySection
 from pipeline.report.sections.picture_fitting import PictureFitting, PictureFittingSection
 from pipeline.report.sections.pixel_classes import PixelClassSection
-from pipeline.report.sections.pixels import PixelAccuracy, PixelSection
-from pipeline.report.sections.provenance import Machine, ProvenanceSection, Subject
+from pipeline.report.sections.pixels import PixelSection
+from pipeline.report.sections.provenance import ProvenanceSection
 from pipeline.report.sections.recommendation import Recommendation, RecommendationSection
-from pipeline.report.sections.robustness import Robustness, RobustnessSection
-from pipeline.report.sections.sizes import MeasuredMemory, Sizes, SizeSection
+from pipeline.report.sections.robustness import RobustnessSection
+from pipeline.report.sections.sizes import SizeSection
 from pipeline.report.sections.skipped_images import SkippedImageSection
-from pipeline.report.sections.toolchain_checks import ToolchainCheck, ToolchainCheckSection
+from pipeline.report.sections.toolchain_checks import ToolchainCheckSection
 from targets.base import BuildState
-
-
-def _kind(accuracy: object) -> str:
-    pixels = "pixels" in accuracy if isinstance(accuracy, dict) else isinstance(accuracy, PixelAccuracy)
-    return "of pixels" if pixels else "of images"
-
-
-AnyAccuracy = Annotated[
-    Annotated[Accuracy, Tag("of images")] | Annotated[PixelAccuracy, Tag("of pixels")], Discriminator(_kind)
-]
 
 
 class Report(Record):
@@ -63,6 +58,7 @@ class Report(Record):
     fitting: PictureFitting | None = None
     end_to_end: EndToEnd | None = None  # None: the engine does not run on the build machine
     recommendation: Recommendation | None = None  # None: there was only one engine to choose from
+    candidates: tuple[EngineCandidate, ...] = ()  # forms of the network that competed on a device
     instructions_int8: Instructions | None = None  # counted where the engine was emulated
     memory_fp32: MeasuredMemory
     memory_int8: MeasuredMemory
@@ -108,6 +104,7 @@ SECTIONS: tuple[ReportSection[Report], ...] = (
     DiagnosisSection(),
     SkippedImageSection(),
     RecommendationSection(),
+    EngineCandidateSection(),
     ToolchainCheckSection(),
     AccuracySection(),
     PixelSection(),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.report import plots
+from pipeline.report.model.image_accuracy import Accuracy, ClassAccuracy, NegativeFlip
+from pipeline.report.model.subject import Subject
 from pipeline.report.section import ReportSection
-from pipeline.report.sections.accuracy import Accuracy, ClassAccuracy, NegativeFlip
-from pipeline.report.sections.provenance import Subject
 
 MATRIX_CLASSES = 24  # a larger confusion matrix is shown as its most frequent confusions
 CLASS_ROWS = 40

@@ -10,10 +10,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.report import figures
+from pipeline.report.model.measured_latency import Quantile, SpeedRatio
+from pipeline.report.model.subject import Subject
 from pipeline.report.record import Record
 from pipeline.report.section import MarkdownTable, ReportSection
-from pipeline.report.sections.latency import Quantile, SpeedRatio, times_as_fast
-from pipeline.report.sections.provenance import Subject
+from pipeline.report.sections.latency import times_as_fast
 from pipeline.report.table import FigureTable
 
 HEAD = ("Timed in alternation", "p50", "INT8, times as fast", "same top-1 as FP32")

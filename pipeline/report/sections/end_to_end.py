@@ -3,43 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from pydantic import PositiveInt
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.report import figures
-from pipeline.report.record import Record
+from pipeline.report.model.picture_latency import EndToEnd, StepTime
 from pipeline.report.section import ComparedFigure, HeadlineFigure, ReportSection
-from pipeline.report.sections.latency import Quantile
 from pipeline.report.table import FigureTable
-from targets.base import Origin
 
 QUANTILES = ("p50", "p90", "p99")
-
-
-class StepTime(Record):
-    """One step, by quantiles over runs that take the pictures in turn."""
-
-    p50: Quantile
-    p90: Quantile
-    p99: Quantile
-    runs: PositiveInt
-
-
-class EndToEnd(Record):
-    """The steps and the whole, one picture at a time, timed in alternation."""
-
-    origin: Origin
-    pictures: PositiveInt
-    smallest: tuple[PositiveInt, PositiveInt]  # height and width
-    largest: tuple[PositiveInt, PositiveInt]
-    threads: PositiveInt
-    decode: StepTime | None  # from the bytes of a file in memory; None: pixels are stored
-    fit: StepTime  # resize, crop or pad
-    model: StepTime  # the INT8 engine alone
-    whole: StepTime  # all of it, and the likeliest classes
-    noisy: tuple[str, ...] = ()  # reasons not to trust the figures of the whole
 
 
 class TimedWhole(Protocol):

@@ -3,81 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from pydantic import NonNegativeInt, PositiveInt
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.report import figures
-from pipeline.report.model.certainty import Interval
-from pipeline.report.record import Record, Sha256
+from pipeline.report.mixed_words import conclusion
+from pipeline.report.model.float_layers import Coverage, MixedPrecision
 from pipeline.report.section import ReportSection
 from pipeline.report.table import FigureTable
-from targets.base import Origin
-
-
-class TimedLayer(Record):
-    """What one layer takes, run alone on one thread with warm caches."""
-
-    layer: str
-    int8: bool
-    macs: NonNegativeInt
-    microseconds: float
-
-
-class LayerTimes(Record):
-    """Where the time goes."""
-
-    origin: Origin
-    layers: tuple[TimedLayer, ...]
-
-    @property
-    def total(self) -> float:
-        """Microseconds of all layers."""
-        return sum(layer.microseconds for layer in self.layers)
-
-    @property
-    def int8_share(self) -> float:
-        """The share of the time that integers take."""
-        return sum(layer.microseconds for layer in self.layers if layer.int8) / self.total
-
-
-class Coverage(Record):
-    """How much of the network's work runs in INT8."""
-
-    int8_macs: NonNegativeInt
-    total_macs: PositiveInt
-    float_layers: tuple[str, ...]  # all that computes in float, with weights or not; the slowest first
-    times: LayerTimes | None = None  # where layers can be timed one by one
-
-
-def slowest_in_float(times: LayerTimes) -> tuple[str, ...]:
-    """Return what computes in float, what takes longest first."""
-    in_float = [layer for layer in times.layers if not layer.int8]
-    return tuple(layer.layer for layer in sorted(in_float, key=lambda layer: -layer.microseconds))
-
-
-class FloatLayer(Record):
-    """A layer left in floating point: why, and what that costs."""
-
-    layer: str
-    sqnr_db: float  # of the logits with only this layer in INT8
-    saved_points: float  # by which the interval of the drop would end higher with it in INT8
-    macs_share: float  # of the multiply-accumulates of one image
-
-
-class MixedPrecision(Record):
-    """Which layers were left in floating point so that the drop on tuning images stays within a limit."""
-
-    max_drop_points: float
-    precision: str  # of the layers in floating point: fp32 or fp16
-    images: PositiveInt  # neither calibration nor evaluation images
-    images_digest: Sha256  # Split.digest of them
-    layers: tuple[FloatLayer, ...]  # the noisiest first
-    drop: Interval  # percentage points of top-1, of what was chosen
-    all_int8: Interval  # of every layer in INT8
-    all_float: Interval  # of none; drop's if that was not needed
-    passes: bool  # drop ends within the limit; if not, no layer was left in float
 
 
 class Covered(Protocol):
@@ -144,33 +78,3 @@ def in_float(coverage: Coverage) -> str:
     if coverage.times is not None:
         share = f", {figures.percent(1 - coverage.times.int8_share)} of the time in layers"
     return f"{layers} in float{share}: {named}"
-
-
-def conclusion(mixed: MixedPrecision) -> str:
-    """Say in one sentence what it took to keep the drop within the limit on the tuning images."""
-    limit, on = f"{mixed.max_drop_points:g} points", f"on {figures.plural(mixed.images, 'tuning image')}"
-    if not mixed.passes:
-        return (
-            f"A drop within {limit} cannot be shown {on}: with no layer in INT8 its interval would still end"
-            f" at {_end(mixed.all_float.high)}. All layers stay in INT8. Set aside more images for"
-            " calibration, or raise calibration.max_drop."
-        )
-    ends = f"its interval ends at {_end(mixed.drop.high)}"
-    if not mixed.layers:
-        return f"All layers in INT8 keep the drop within {limit} {on}: {ends}."
-    return (
-        f"{figures.plural(len(mixed.layers), 'layer')} left in {mixed.precision} to keep the drop within"
-        f" {limit} {on}: {ends}; with all in INT8, at {_end(mixed.all_int8.high)}."
-    )
-
-
-def reason(layer: FloatLayer) -> str:
-    """Say why a layer is in floating point, and what that costs."""
-    return (
-        f"alone in INT8 it leaves {figures.decibels(layer.sqnr_db)}; with it in INT8 too the interval ends"
-        f" {layer.saved_points:.2f} points higher; in float it keeps {layer.macs_share:.1%} of the arithmetic"
-    )
-
-
-def _end(high: float | None) -> str:
-    return "no number" if high is None else f"{high:.2f}"

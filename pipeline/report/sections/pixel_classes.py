@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.report.model.pixel_accuracy import PixelAccuracy, PixelClass
+from pipeline.report.model.subject import Subject
 from pipeline.report.section import ReportSection
-from pipeline.report.sections.pixels import PixelAccuracy, PixelClass
-from pipeline.report.sections.provenance import Subject
 
 CLASS_ROWS = 40
 

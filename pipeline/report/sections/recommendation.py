@@ -7,9 +7,9 @@ from rich.text import Text
 
 from pipeline.report import figures
 from pipeline.report.model.certainty import Interval, Verdict
+from pipeline.report.model.measured_latency import SpeedRatio
 from pipeline.report.record import Record
 from pipeline.report.section import ReportSection
-from pipeline.report.sections.latency import SpeedRatio
 from pipeline.report.table import FigureTable
 from targets.base import Origin
 

@@ -6,8 +6,8 @@ from typing import Protocol
 from rich.text import Text
 
 from pipeline.report import figures
+from pipeline.report.model.subject import Subject
 from pipeline.report.section import ReportSection
-from pipeline.report.sections.provenance import Subject
 
 
 class Sampled(Protocol):

@@ -1,21 +1,13 @@
 """What the toolchain said about the graph."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, Protocol
+from typing import Protocol
 
 from rich.text import Text
 
-from pipeline.report.record import Record
+from pipeline.report.model.toolchain_check import ToolchainCheck
 from pipeline.report.section import ReportSection
 from pipeline.report.table import FigureTable
-
-
-class ToolchainCheck(Record):
-    """What a toolchain said about the graph without the device. What is noted is no fault here."""
-
-    name: str
-    outcome: Literal["passed", "skipped", "noted"]
-    message: str
 
 
 class CheckedByToolchain(Protocol):

@@ -8,21 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
-from .engine import FP16, INT8, EngineProblem, write
+from .engine import EngineProblem, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from .candidate import Candidate
+
 Say = Callable[[str], None]
 
-FILES = {
-    (INT8, False): "int8_qdq.onnx",
-    (INT8, True): "int8_qdq_fp16.onnx",
-    (FP16, False): "fp16.onnx",
-    (FP16, True): "fp16.onnx",
-}
-"""The ONNX file by precision, and by whether TensorRT takes all types from the graph."""
 HEARTBEAT_S = 15.0
 
 
@@ -51,19 +46,6 @@ class BuildOptions:
         return f"workspace {self.workspace_mib} MiB, {batches}, one stream"
 
 
-def is_strongly_typed(version: str) -> bool:
-    """Whether networks are built strongly typed: an option in TensorRT 10, the only way in 11.
-
-    TensorRT-RTX, which counts its versions from 1, has no other way either.
-    """
-    return int(version.split(".", maxsplit=1)[0]) not in (8, 9)
-
-
-def onnx_name(precision: str, version: str) -> str:
-    """Return the file to build a precision from."""
-    return FILES[precision, is_strongly_typed(version)]
-
-
 def make_logger(trt: Any) -> Any:
     """Return a silent logger that collects errors in its list `errors`."""
 
@@ -81,12 +63,14 @@ def make_logger(trt: Any) -> Any:
     return Logger()
 
 
-def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, cache: Path, say: Say) -> bytes:
-    """Build an engine with the module `tensorrt` and return it, serialised.
+def build_engine(
+    trt: Any, onnx: Path, candidate: Candidate, options: BuildOptions, cache: Path, say: Say
+) -> bytes:
+    """Build a candidate's engine from `onnx` with the module `tensorrt` and return it, serialised.
 
     Timed tactics are kept in the file `cache`. Raises EngineProblem with TensorRT's messages.
     """
-    strong = is_strongly_typed(trt.__version__)
+    strong = candidate.strongly_typed
     logger = make_logger(trt)
     builder = created(trt.Builder, logger)
     network = builder.create_network(_network_flags(trt, strong))
@@ -103,7 +87,7 @@ def build_engine(trt: Any, onnx: Path, precision: str, options: BuildOptions, ca
         config.max_aux_streams = 0
     if not strong:
         config.set_flag(trt.BuilderFlag.FP16)
-        if precision == INT8:
+        if candidate.int8:
             config.set_flag(trt.BuilderFlag.INT8)
     _add_profile(builder, network, config, options)
     _use_times(config, cache, say)
@@ -148,7 +132,8 @@ def _network_flags(trt: Any, strong: bool) -> int:
     flag = trt.NetworkDefinitionCreationFlag
     if strong:
         return 1 << int(flag.STRONGLY_TYPED)
-    return 1 << int(flag.EXPLICIT_BATCH)
+    # TensorRT 10 has no other way than explicit batches, and some of its versions not even the name
+    return 1 << int(flag.EXPLICIT_BATCH) if hasattr(flag, "EXPLICIT_BATCH") else 0
 
 
 def _add_profile(builder: Any, network: Any, config: Any, options: BuildOptions) -> None:

@@ -1,4 +1,4 @@
-"""./build_on_device.py: builds the engines here, checks their accuracy, times them, and chooses one.
+"""./build_on_device.py: builds the engines of all candidates here, checks and times them, and chooses one.
 
 Steps that were done for the same ONNX files, TensorRT, device and circumstances are not repeated.
 """
@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 from ..bundle.manifest import Manifest, ManifestError
 from ..measure import Settings
 from .build import BuildOptions
+from .candidate import MIXED
 from .clocks import can_be_locked, locked_clocks
+from .competition import Competition, keys_of, plans_of
 from .cuda import Cuda, CudaError
 from .device_engines import check, make_engines, tensorrt
 from .device_report import measured
 from .device_steps import end_politely
-from .engine import EngineChoice, EnginePlace, EngineProblem, write
+from .engine import EngineChoice, EngineKey, EnginePlace, EngineProblem, write
 from .jetson import read_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .engine import EngineKey
-    from .jetson import DeviceFacts
+    from .competition import TriedEngine
+    from .layer_costs import LayerCost
 
 REPORT = "device.json"
 NOT_MEASURED = 3
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=1, help="the batch to tune for (default: 1)")
     parser.add_argument("--largest-batch", type=int, help="build for 1 to so many (default: --batch alone)")
     parser.add_argument("--max-drop", type=float, default=1.0, help="points of top-1 that INT8 may lose")
+    parser.add_argument("--quick", action="store_true", help="build and compare INT8 and FP16 alone")
     parser.add_argument("--keep-clocks", action="store_true", help="do not lock clocks while timing")
     return parser
 
@@ -68,6 +71,7 @@ class Circumstances:
     keep_clocks: bool
     batch: int
     max_drop: float
+    quick: bool
 
     def differences(self, before: Mapping[str, Any]) -> list[str]:
         """Describe the differences from an earlier measurement's: "power mode is MAXN, was 15W"."""
@@ -85,27 +89,31 @@ def _build(folder: Path, options: argparse.Namespace) -> int:
     _say(f"device: {facts}")
     check(facts)
     wanted = BuildOptions(options.workspace_mib, options.batch, options.largest_batch)
-    keys = make_engines(engines, facts, wanted, _say)
+    make_engines(engines, facts, wanted, _say)
     if not facts.tensorrt:
         _say("Both engines are built. None was run, since Python has no tensorrt here:")
         _say("sudo apt install python3-libnvinfer, and run this again to check, time and choose.")
         return NOT_MEASURED
     around = Circumstances(
-        facts.power_mode, can_be_locked(), options.keep_clocks, options.batch, options.max_drop
+        facts.power_mode, can_be_locked(), options.keep_clocks, options.batch, options.max_drop, options.quick
     )
-    if not _measured_before(engines / REPORT, keys, around):
-        _measure(folder, facts, keys, around)
+    competition = Competition(engines, facts, _say)
+    trials = competition.required() if around.quick else competition.build()
+    if not _measured_before(engines / REPORT, trials, around):
+        _measure(folder, competition, trials, around)
     return 0
 
 
-def _measured_before(report: Path, keys: Mapping[str, EngineKey], around: Circumstances) -> bool:
+def _measured_before(report: Path, trials: Sequence[TriedEngine], around: Circumstances) -> bool:
     try:
         found = json.loads(report.read_text())
-        built, before = found["keys"], found["circumstances"]
+        built, before = dict(found["keys"]), found["circumstances"]
+        mixed = built.pop(MIXED, None)
+        problem = EnginePlace(report.parent, MIXED).problem(EngineKey(**mixed)) if mixed else ""
     except (OSError, ValueError, KeyError, TypeError):
         return False
     differences = around.differences(before)
-    if built == {precision: asdict(key) for precision, key in keys.items()} and not differences:
+    if built == keys_of(trials) and not problem and not differences:
         _say(f"measured before: {report}")
         return True
     if differences:
@@ -113,19 +121,27 @@ def _measured_before(report: Path, keys: Mapping[str, EngineKey], around: Circum
     return False
 
 
-def _measure(folder: Path, facts: DeviceFacts, keys: Mapping[str, EngineKey], around: Circumstances) -> None:
+def _measure(
+    folder: Path, competition: Competition, trials: list[TriedEngine], around: Circumstances
+) -> None:
     engines = folder / "engine"
-    plans = {precision: EnginePlace(engines, precision).plan for precision in keys}
-    trt, settings = tensorrt(), Settings(batch=around.batch)
+    costs: list[LayerCost] = []
+    trt, cuda, settings = tensorrt(), Cuda.load(), Settings(batch=around.batch)
     held = nullcontext(False) if around.keep_clocks else locked_clocks(engines / "clocks.saved", _say)
     with held as locked:
+        if not around.quick:
+            mixed, costs = competition.mix(trials, trt, cuda, around.batch)
+            trials = [*trials, mixed]
+        plans = plans_of(engines, trials)
         evaluation = folder / "evaluation.npz"
-        found = measured(trt, Cuda.load(), plans, evaluation, settings, around.max_drop, _say)
+        found = measured(trt, cuda, plans, evaluation, settings, around.max_drop, _say)
     record = {
-        "keys": {precision: asdict(key) for precision, key in keys.items()},
+        "keys": keys_of(trials),
         "circumstances": asdict(around),
-        "facts": asdict(facts),
+        "facts": asdict(competition.facts),
         "clocks_locked": locked,
+        "candidates": [asdict(trial) for trial in trials],
+        "layer_costs": [asdict(cost) for cost in costs],
         **found,
     }
     write(engines / REPORT, json.dumps(record).encode())

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Callable
 
 from . import build as building
-from .engine import FP16, INT8, EngineKey, EnginePlace, EngineProblem, digest, write
+from .candidate import Candidate, candidate_named, candidates
+from .engine import EngineKey, EnginePlace, EngineProblem, digest, write
 from .jetson import DeviceFacts, read_facts
 from .trtexec import build_with_trtexec, find_trtexec, trtexec_version
 
@@ -30,38 +31,49 @@ def check(facts: DeviceFacts) -> None:
         raise EngineProblem(f"{facts.module or 'this GPU'} (sm_{facts.sm}) has no INT8 arithmetic")
     if not facts.tensorrt and not find_trtexec():
         raise EngineProblem("TensorRT is not installed: apt install nvidia-jetpack")
-    version = _builds_with(facts)
+    version = builds_with(facts)
     parts = tuple(int(part) for part in version.split(".")[:2])
     if parts < OLDEST or parts[0] > NEWEST:
         raise EngineProblem(f"TensorRT {version} is here; 8.5 to 11 can build this bundle")
 
 
-def _builds_with(facts: DeviceFacts) -> str:
+def builds_with(facts: DeviceFacts) -> str:
+    """Return the version of the TensorRT that builds here: Python's, or trtexec's."""
     return facts.tensorrt or trtexec_version(find_trtexec())
 
 
 def make_engines(
     engines: Path, facts: DeviceFacts, options: building.BuildOptions, say: Say
 ) -> dict[str, EngineKey]:
-    """Build the engines that are missing, outdated or tuned for another power mode, and return their keys."""
+    """Build INT8 and FP16 where they are missing, outdated or tuned for another power mode.
+
+    Returns their keys.
+    """
     write(engines / OPTIONS, json.dumps(asdict(options)).encode())
-    keys = {precision: _key(engines, precision, facts, options) for precision in (INT8, FP16)}
-    for precision, key in keys.items():
-        place = EnginePlace(engines, precision)
-        problem = place.problem(key, facts.power_mode)
-        if not problem:
-            say(f"{precision}: built before")
-            continue
-        say(f"{precision}: {problem}")
-        onnx = engines / building.onnx_name(precision, key.tensorrt)
-        cache = engines / timing_cache_name(key, facts.power_mode)
-        if facts.tensorrt:
-            plan = building.build_engine(tensorrt(), onnx, precision, options, cache, say)
-        else:
-            program = find_trtexec()
-            plan = build_with_trtexec(program, key.tensorrt, onnx, precision, options, cache, say)
-        place.store(plan, key, facts.power_mode)
-    return keys
+    required = [one for one in candidates(builds_with(facts)) if one.is_required]
+    return {one.name: make_engine(engines, one, facts, options, say) for one in required}
+
+
+def make_engine(
+    engines: Path, candidate: Candidate, facts: DeviceFacts, options: building.BuildOptions, say: Say
+) -> EngineKey:
+    """Build the engine of a candidate, if that is not done yet, and return its key. Raises EngineProblem."""
+    key = engine_key(engines, candidate, facts, options)
+    place = EnginePlace(engines, candidate.name)
+    problem = place.problem(key, facts.power_mode)
+    if not problem:
+        say(f"{candidate.name}: built before")
+        return key
+    say(f"{candidate.name}: {problem}")
+    onnx = engines / candidate.onnx
+    cache = engines / timing_cache_name(key, facts.power_mode)
+    if facts.tensorrt:
+        plan = building.build_engine(tensorrt(), onnx, candidate, options, cache, say)
+    else:
+        program = find_trtexec()
+        plan = build_with_trtexec(program, key.tensorrt, onnx, candidate, options, cache, say)
+    place.store(plan, key, facts.power_mode)
+    return key
 
 
 def timing_cache_name(key: EngineKey, power_mode: str) -> str:
@@ -73,23 +85,36 @@ def timing_cache_name(key: EngineKey, power_mode: str) -> str:
     return f"timing-{hashlib.sha256(where.encode()).hexdigest()[:12]}.cache"
 
 
-def _key(engines: Path, precision: str, facts: DeviceFacts, options: building.BuildOptions) -> EngineKey:
-    version = _builds_with(facts)
-    onnx = digest(engines / building.onnx_name(precision, version))
-    return EngineKey(onnx, version, facts.sm, facts.module, facts.l4t, str(options))
+def engine_key(
+    engines: Path, candidate: Candidate, facts: DeviceFacts, options: building.BuildOptions
+) -> EngineKey:
+    """Return what decides whether a candidate's engine can be used here now."""
+    how = f"{options}, {'strongly' if candidate.strongly_typed else 'weakly'} typed"
+    onnx = digest(engines / candidate.onnx)
+    return EngineKey(onnx, builds_with(facts), facts.sm, facts.module, facts.l4t, how)
 
 
-def usable(engines: Path, precision: str) -> Path:
-    """Return the engine of a precision. Raises EngineProblem if there is none for this device now."""
+def usable(engines: Path, name: str) -> Path:
+    """Return the engine of a candidate. Raises EngineProblem if there is none for this device now."""
+    facts = read_facts()
+    candidate = candidate_named(name, builds_with(facts))
     try:
-        options = building.BuildOptions(**json.loads((engines / OPTIONS).read_text()))
-    except (OSError, ValueError, TypeError):
-        options = building.BuildOptions()
-    place = EnginePlace(engines, precision)
-    problem = place.problem(_key(engines, precision, read_facts(), options))
+        key = engine_key(engines, candidate, facts, build_options(engines))
+    except FileNotFoundError:
+        problem = f"{candidate.onnx} is missing"
+    else:
+        problem = EnginePlace(engines, name).problem(key)
     if problem:
-        raise EngineProblem(f"the {precision} engine cannot be used: {problem}. Build it here again")
-    return place.plan
+        raise EngineProblem(f"the {name} engine cannot be used: {problem}. Build it here again")
+    return EnginePlace(engines, name).plan
+
+
+def build_options(engines: Path) -> building.BuildOptions:
+    """Return the options of the last build here."""
+    try:
+        return building.BuildOptions(**json.loads((engines / OPTIONS).read_text()))
+    except (OSError, ValueError, TypeError):
+        return building.BuildOptions()
 
 
 def tensorrt() -> Any:

@@ -14,19 +14,23 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
 from ..measure import Settings
 from .build import BuildOptions
 from .clocks import locked_clocks
+from .competition import Competition, plans_of
 from .cuda import Cuda, CudaError
 from .device_engines import check, make_engines, tensorrt, usable
-from .device_report import timed
+from .device_report import agreement, timed
 from .engine import FP16, INT8, EngineProblem
 from .jetson import read_facts
 from .runner import open_plan
+
+if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
+    from numpy.typing import NDArray
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,11 +81,30 @@ def _step(options: argparse.Namespace) -> None:
             _stream(runner)
     else:
         images = np.load(str(options.images), allow_pickle=False)
-        plans = {precision: usable(engines, precision) for precision in (INT8, FP16)}
-        settings = Settings(**options.settings)
-        with locked_clocks(engines / "clocks.saved", _say) as locked:
-            found = timed(tensorrt(), Cuda.load(), plans, images, settings, _say)
-        _answer({**found, "clocks_locked": locked, "facts": asdict(read_facts())})
+        for precision in (INT8, FP16):
+            usable(engines, precision)
+        _answer(_measured(engines, images, Settings(**options.settings)))
+
+
+def _measured(engines: Path, images: NDArray[np.uint8], settings: Settings) -> dict[str, Any]:
+    """Build the candidates that are not built yet, and time all on batches of `images` [N, H, W, C]."""
+    facts, trt, cuda = read_facts(), tensorrt(), Cuda.load()
+    competition = Competition(engines, facts, _say)
+    trials = competition.build()
+    with locked_clocks(engines / "clocks.saved", _say) as locked:
+        mixed, costs = competition.mix(trials, trt, cuda, settings.batch)
+        trials.append(mixed)
+        plans = plans_of(engines, trials)
+        found = timed(trt, cuda, plans, images, settings, _say)
+        same = agreement(trt, cuda, plans, images)
+    return {
+        **found,
+        "agreement": same,
+        "candidates": [asdict(trial) for trial in trials],
+        "layer_costs": [asdict(cost) for cost in costs],
+        "clocks_locked": locked,
+        "facts": asdict(facts),
+    }
 
 
 def _answer(values: dict[str, Any]) -> None:

@@ -63,20 +63,38 @@ def digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class EnginePlace:
-    """The files of a precision's engine, below the bundle's folder `engine`."""
+    """The files of a candidate's engine, below the bundle's folder `engine`."""
 
     folder: Path
-    precision: str
+    name: str
 
     @property
     def plan(self) -> Path:
         """The serialised engine."""
-        return self.folder / (f"{self.precision}.plan")
+        return self.folder / (f"{self.name}.plan")
 
     @property
     def key_file(self) -> Path:
         """The engine's key and digest."""
-        return self.folder / (f"{self.precision}.plan.json")
+        return self.folder / (f"{self.name}.plan.json")
+
+    @property
+    def refusal_file(self) -> Path:
+        """Why there is no engine, so that minutes are not spent on it again."""
+        return self.folder / (f"{self.name}.refused.json")
+
+    def refuse(self, key: EngineKey, problem: str) -> None:
+        """Record that no engine could be built for this key."""
+        write(self.refusal_file, json.dumps({"key": asdict(key), "problem": problem}).encode())
+
+    def refusal(self, key: EngineKey) -> str:
+        """Return why no engine could be built for this key; empty if that was not tried."""
+        try:
+            record = json.loads(self.refusal_file.read_text())
+            same = not key.differences(EngineKey(**record["key"]))
+            return str(record["problem"]) if same else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
 
     def store(self, plan: bytes, key: EngineKey, power_mode: str) -> None:
         """Write engine and key, the key last: an engine without a key does not count."""

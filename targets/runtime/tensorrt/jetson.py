@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import platform
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..system_files import output_of, text_of
 from .cuda import Cuda, CudaError
 from .gpu_access import explanation
+from .tegra import chip, l4t
 
-RELEASE = re.compile(r"R(\d+) \(release\), REVISION: ([\d.]+)")
 MODE = re.compile(r"NV Power Mode: *(\S.*)")
 
 
@@ -55,12 +55,11 @@ class DeviceFacts:
 
 def read_facts(root: Path = Path("/")) -> DeviceFacts:
     """Return the facts of this machine. Files are read below `root`."""
-    release = RELEASE.search(_text(root / "etc/nv_tegra_release"))
-    memory = re.search(r"MemTotal: *(\d+) kB", _text(root / "proc/meminfo"))
+    memory = re.search(r"MemTotal: *(\d+) kB", text_of(root / "proc/meminfo"))
     sm, cuda, problem = _gpu(root)
     return DeviceFacts(
         module=_module(root),
-        l4t="{}.{}".format(*release.groups()) if release else _core_version(),
+        l4t=l4t(root),
         jetpack=_jetpack(),
         tensorrt=_tensorrt(),
         cuda=cuda,
@@ -68,23 +67,23 @@ def read_facts(root: Path = Path("/")) -> DeviceFacts:
         memory_mib=int(memory.group(1)) // 1024 if memory else 0,
         power_mode=power_mode(),
         python=platform.python_version(),
-        tegra=_tegra(root),
+        tegra=chip(root),
         gpu_problem=problem,
     )
 
 
 def power_mode() -> str:
     """Return the name of nvpmodel's mode, such as MAXN; empty where there is none."""
-    found = MODE.search(_output(["nvpmodel", "-q"]))
+    found = MODE.search(output_of(["nvpmodel", "-q"]))
     return found.group(1).strip() if found else ""
 
 
 def _module(root: Path) -> str:
-    model = _text(root / "proc/device-tree/model")
+    model = text_of(root / "proc/device-tree/model")
     if model:
         return model
     for file in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
-        found = re.search(r"Model:\s*(.+)", _text(file))
+        found = re.search(r"Model:\s*(.+)", text_of(file))
         if found:
             return found.group(1).strip()
     return ""
@@ -92,7 +91,7 @@ def _module(root: Path) -> str:
 
 def _jetpack() -> str:
     """Return the version of the meta-package, which is not installed on every Jetson."""
-    return _output(["dpkg-query", "-W", "-f", "${Version}", "nvidia-jetpack"]).strip()
+    return output_of(["dpkg-query", "-W", "-f", "${Version}", "nvidia-jetpack"]).strip()
 
 
 def _tensorrt() -> str:
@@ -103,19 +102,6 @@ def _tensorrt() -> str:
     return str(tensorrt.__version__)
 
 
-def _core_version() -> str:
-    """Return L4T by its package, where /etc/nv_tegra_release is missing, as in most containers."""
-    text = _output(["dpkg-query", "-W", "-f", "${Version}", "nvidia-l4t-core"])
-    found = re.match(r"\d+(\.\d+)+", text.strip())
-    return found.group() if found else ""
-
-
-def _tegra(root: Path) -> str:
-    """Return the chip: the device tree says "nvidia,p3737-0000+p3701-0005", "nvidia,tegra234"."""
-    found = re.search(r"nvidia,(tegra\w+)", _text(root / "proc/device-tree/compatible"))
-    return found.group(1) if found else ""
-
-
 def _gpu(root: Path) -> tuple[str, str, str]:
     """Return the GPU's architecture, CUDA's version, and why there is none of them."""
     try:
@@ -123,20 +109,3 @@ def _gpu(root: Path) -> tuple[str, str, str]:
         return cuda.compute_capability(), cuda.version(), ""
     except CudaError as error:
         return "", "", ". ".join(part for part in (str(error).rstrip("."), explanation(root)) if part)
-
-
-def _output(command: list[str]) -> str:
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, timeout=30
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip("\0\n ")
-    except OSError:
-        return ""

@@ -23,6 +23,10 @@ class Layer:
     precision: str
     written: str
     is_reformat: bool
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    origin: str = ""
+    """TensorRT's own words on which ONNX nodes it computes, beside its name."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,27 @@ def precisions(layers: Sequence[Layer], times_ms: Mapping[str, float]) -> Precis
 
 def profile(trt: Any, runner: TensorRTRunner, batch: int, runs: int = 20) -> dict[str, float]:
     """Return each layer's mean time in ms. Profiled layers run one by one, so their sum is not a latency."""
-    times: dict[str, float] = {}
+    found: dict[str, float] = {}
+    for run in profiled_runs(trt, runner, batch, runs):
+        for name, ms in run.items():
+            found[name] = found.get(name, 0.0) + ms / runs
+    return found
+
+
+def profiled_runs(trt: Any, runner: TensorRTRunner, batch: int, runs: int) -> list[dict[str, float]]:
+    """Return the time of each layer in ms, for each of so many runs."""
+    times: list[dict[str, float]] = []
 
     class Profiler(trt.IProfiler):  # type: ignore[misc]
-        """Adds up what TensorRT reports after every run."""
+        """Keeps what TensorRT reports after every run."""
 
         def report_layer_time(self, layer_name: str, ms: float) -> None:
-            times[layer_name] = times.get(layer_name, 0.0) + ms / runs
+            times[-1][layer_name] = times[-1].get(layer_name, 0.0) + ms
 
     profiler = Profiler()
     runner.context.profiler = profiler
     for _ in range(runs):
+        times.append({})
         runner.enqueue(batch, copies=False)
         runner.synchronize()
     return times
@@ -86,7 +100,20 @@ def _layer(described: Any) -> Layer:
         return Layer(described, UNKNOWN, UNKNOWN, UNKNOWN, "reformat" in described.lower())
     kind, name = str(described.get("LayerType", UNKNOWN)), str(described.get("Name", ""))
     is_reformat = "reformat" in kind.lower() or name.lower().startswith("reformat")
-    return Layer(name, kind, _type(described, "Inputs"), _type(described, "Outputs"), is_reformat)
+    return Layer(
+        name=name,
+        kind=kind,
+        precision=_type(described, "Inputs"),
+        written=_type(described, "Outputs"),
+        is_reformat=is_reformat,
+        reads=_names(described, "Inputs"),
+        writes=_names(described, "Outputs"),
+        origin=str(described.get("Metadata", "")),
+    )
+
+
+def _names(described: Any, side: str) -> tuple[str, ...]:
+    return tuple(str(one.get("Name", "")) for one in described.get(side) or [])
 
 
 def _type(described: Any, side: str) -> str:

@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .build import BuildOptions, Say, heartbeat, is_strongly_typed
-from .engine import INT8, EngineProblem
+from .build import BuildOptions, Say, heartbeat
+from .candidate import Candidate
+from .engine import EngineProblem
 from .onnx_input import OnnxInput
 
 INSTALLED = "/usr/src/tensorrt/bin/trtexec"
@@ -33,7 +34,7 @@ def trtexec_version(program: str) -> str:
 
 
 def arguments(
-    version: str, onnx: Path, precision: str, options: BuildOptions, cache: Path, plan: Path
+    version: str, onnx: Path, candidate: Candidate, options: BuildOptions, cache: Path, plan: Path
 ) -> list[str]:
     """Return the arguments with which trtexec of this version builds the same as `build_engine`.
 
@@ -51,10 +52,10 @@ def arguments(
     ]
     if since_8_6:
         found.append("--maxAuxStreams=0")
-    if is_strongly_typed(version):
+    if candidate.strongly_typed:
         found.append("--stronglyTyped")
     else:
-        found += ["--fp16", *(["--int8"] if precision == INT8 else [])]
+        found += ["--fp16", *(["--int8"] if candidate.int8 else [])]
     return found + _profile(OnnxInput.read(onnx), options)
 
 
@@ -70,7 +71,7 @@ def build_with_trtexec(
     program: str,
     version: str,
     onnx: Path,
-    precision: str,
+    candidate: Candidate,
     options: BuildOptions,
     cache: Path,
     say: Say,
@@ -79,7 +80,7 @@ def build_with_trtexec(
     with tempfile.TemporaryDirectory(prefix="edgec-trtexec-") as scratch:
         plan = Path(scratch) / "plan"
         with heartbeat(f"building {onnx.name} with trtexec", say):
-            code, output = _run([program, *arguments(version, onnx, precision, options, cache, plan)])
+            code, output = _run([program, *arguments(version, onnx, candidate, options, cache, plan)])
         if code or not plan.is_file():
             why = _errors(output) or f"exit code {code}"
             raise EngineProblem(f"trtexec of TensorRT {version} cannot build {onnx.name}: {why}")

@@ -25,6 +25,7 @@ class LaneDot:
     writes_taps_out: bool = False
     keeps_weights_in_memory: bool = False
     exposed_loads: float = 0.5
+    independent: int = 9  # two pipes, four or five cycles until a sum can be added to again
     rated_by_mca: bool = True
 
     def registers(self, pixels: int, vectors: int) -> int:
@@ -82,6 +83,7 @@ class MatrixStep:
     writes_taps_out: bool = False
     keeps_weights_in_memory: bool = True
     exposed_loads: float = 0.5
+    independent: int = 9  # two pipes, four or five cycles until a sum can be added to again
     rated_by_mca: bool = False
 
     @property
@@ -162,6 +164,7 @@ class PairwiseStep:
     writes_taps_out: bool = True
     keeps_weights_in_memory: bool = False
     exposed_loads: float = 0.15  # it takes three instructions where others take one
+    independent: int = 9  # two pipes, four or five cycles until a sum can be added to again
     rated_by_mca: bool = False
 
     def registers(self, pixels: int, vectors: int) -> int:

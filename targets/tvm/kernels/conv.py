@@ -19,6 +19,7 @@ from targets.tvm.kernels.inner_step import Accumulators, InnerStep, Reads, place
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.results import Results
+from targets.tvm.kernels.split_products import SplitRest, SplitStep
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.tile import Cut, Tile, cut, cut_columns
@@ -72,7 +73,10 @@ class ConvKernel:
     @property
     def inner(self) -> InnerStep:
         """How products are added up."""
-        return inner_step(self.isa, self.windows.chunk, wide=self.windows.widened is not None)
+        windows = self.windows
+        return inner_step(
+            self.isa, windows.chunk, wide=windows.widened is not None, split=windows.split is not None
+        )
 
     @property
     def _rows(self) -> tuple[Cut, ...]:
@@ -148,7 +152,19 @@ class ConvKernel:
             block = replace(block, channel=k.let((channels + more) * (block.vectors * self.isa.lanes)))
             self.inner.start(k, acc, block)
             self._accumulate(k, acc, block, base, offsets, turn * repeat + more)
+            self._add_rest(k, acc, block, base)
             self._results.emit(k, acc, block)
+
+    def _add_rest(self, k: Emitter, acc: Buffer, block: Accumulators, base: Expr) -> None:
+        """Of split activations, what has not been multiplied."""
+        window = self.windows.of_split
+        if window is None:
+            return
+        rest = SplitRest(SplitStep(self.isa.lanes), window, acc, block, base)
+        of_channel = self.windows.count * self.granules * self.inner.granule
+        number = tirx.floordiv(block.channel, tirx.const(block.vectors * self.isa.lanes, "int64"))
+        rest.excess(k, self.channels * of_channel, self.channel_blocks, number)
+        rest.top_bits(k, block.channel * of_channel)
 
     @property
     def _results(self) -> Results:

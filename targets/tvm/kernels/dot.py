@@ -5,13 +5,14 @@ from typing import assert_never
 from targets.tvm.isa import DotInstruction, Isa
 from targets.tvm.kernels.arm import LaneDot, MatrixStep, PairwiseStep
 from targets.tvm.kernels.inner_step import InnerStep
+from targets.tvm.kernels.split_products import SplitStep
 from targets.tvm.kernels.tap_step import FourBytes, TapStep, TwoPairs, TwoWords
 from targets.tvm.kernels.word_products import LaneProducts, PairProducts, WordProducts
 from targets.tvm.kernels.x86 import ByteStep, WordStep
 
 
-def inner_step(isa: Isa, chunk: int = 0, *, wide: bool = False) -> InnerStep:
-    """The inner step of an instruction set. `chunk`: see MatrixStep; `wide`: see WordStep."""
+def inner_step(isa: Isa, chunk: int = 0, *, wide: bool = False, split: bool = False) -> InnerStep:
+    """The inner step of an instruction set. `chunk`: see MatrixStep; `wide`: see WordStep; or a SplitStep."""
     match isa.dot:
         case DotInstruction.SDOT:
             return LaneDot()
@@ -22,7 +23,7 @@ def inner_step(isa: Isa, chunk: int = 0, *, wide: bool = False) -> InnerStep:
         case DotInstruction.VPDPBUSD:
             return ByteStep(isa.lanes)
         case DotInstruction.VPMADDWD:
-            return WordStep(isa.lanes, wide=wide)
+            return SplitStep(isa.lanes) if split else WordStep(isa.lanes, wide=wide)
         case _:
             assert_never(isa.dot)
 

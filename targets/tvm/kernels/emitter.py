@@ -88,6 +88,14 @@ class Emitter:
         body = _sequence(self._blocks.pop())
         self._blocks[-1].append(tirx.IfThenElse(condition, body, None))
 
+    @contextmanager
+    def repeat(self, condition: Expr) -> Iterator[None]:
+        """Emit what is done again and again while a condition holds."""
+        self._blocks.append([])
+        yield
+        body = _sequence(self._blocks.pop())
+        self._blocks[-1].append(tirx.While(condition, body))
+
     def each(self, extent: int, written_out: bool) -> Iterator[Expr]:
         """What a loop's variable is: every number where the loop is written out, else the variable, once."""
         if written_out:

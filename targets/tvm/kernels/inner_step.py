@@ -116,6 +116,11 @@ class InnerStep(Protocol):
         ...
 
     @property
+    def independent(self) -> int:
+        """As many sums keep the pipes busy while others are being added to."""
+        ...
+
+    @property
     def rated_by_mca(self) -> bool:
         """Whether llvm-mca's model of the processor tells good inner loops from worse ones."""
         ...

@@ -14,7 +14,7 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout
 
 _VECTOR = 16
-_WORTH = 32
+WORTH = 32
 """Products of an activation that make it worth while: two vectors of weights."""
 
 
@@ -88,7 +88,7 @@ def widen(
     `output` and `reach`: rows and columns of the result, and of a window. `products`: multiplications of an
     activation by one window. Of a kernel of 1 x 1 only the pixels that it reads are written.
     """
-    if not isa.multiplies_words or products < _WORTH:
+    if not isa.multiplies_words or products < WORTH:
         return None
     read = x.strides
     if reach == (1, 1):

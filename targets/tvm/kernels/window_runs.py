@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from targets.tvm.kernels.gather import Gather
 from targets.tvm.kernels.pair import PairKernel
+from targets.tvm.kernels.split_bytes import SplitBytes
+from targets.tvm.kernels.split_products import SplitWindow
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.widen import WidenKernel
 
@@ -17,8 +19,9 @@ class WindowRuns:
     together, a chunk of each in turn, so that activations which several taps need are loaded once. `gather`:
     the whole window is brought together first, and is one run; a work item then is all channels of a block of
     rows. `pairs`: what put rows beside each other, if they lie so. `widened`: what made int16 of them, if
-    anything did; distances are in elements then. `group`: output and input channels of a group, and the last
-    input channel from which on a block reads; one group has (channels, 0, 0).
+    anything did; distances are in elements then. `split`: what split them into low and top bits. `group`:
+    output and input channels of a group, and the last input channel from which on a block reads; one group
+    has (channels, 0, 0).
     """
 
     next: Strides
@@ -30,6 +33,7 @@ class WindowRuns:
     gather: Gather | None = None
     pairs: PairKernel | None = None
     widened: WidenKernel | None = None
+    split: SplitBytes | None = None
 
     @property
     def element(self) -> int:
@@ -37,9 +41,23 @@ class WindowRuns:
         return 2 if self.widened else 1
 
     @property
-    def before(self) -> PairKernel | WidenKernel | None:
+    def before(self) -> PairKernel | WidenKernel | SplitBytes | None:
         """What brings the input into another order or form first, if anything does."""
-        return self.pairs or self.widened
+        return self.pairs or self.widened or self.split
+
+    @property
+    def of_split(self) -> SplitWindow | None:
+        """The same, of split pixels."""
+        if self.split is None:
+            return None
+        (rows, columns), pixel = self.taps, self.split.channels
+        following = Strides(self.next.row, self.next.pixel // pixel)
+        if self.run == pixel:
+            return SplitWindow(
+                self.split, self.taps, Strides(self.tap_step[0], self.tap_step[1] // pixel), following
+            )
+        together = (rows, columns * self.run // pixel)
+        return SplitWindow(self.split, together, Strides(self.tap_step[0], 1), following)
 
     @property
     def count(self) -> int:
@@ -57,7 +75,7 @@ class WindowRuns:
         if self.gather:
             return wide + (self.gather.rows - 1) * self.gather.row_step + self.gather.run
         (rows, columns), (down, right) = self.taps, self.tap_step
-        if self.pairs:
-            return (rows - 1) * down + self.pairs.row
+        if whole := self.pairs or self.split:
+            return (rows - 1) * down + whole.row
         wide += (columns - 1) * right + max(self.spread) + self.run + self.group[2]
         return wide + (rows - 1) * down

@@ -11,7 +11,7 @@ from targets.tvm.kernels.inner_step import Accumulators, Reads, start_with_bias
 
 
 @dataclass(frozen=True)
-class _BroadcastStep(ABC):
+class BroadcastStep(ABC):
     """What both have in common; `lanes` int32 in a register."""
 
     lanes: int
@@ -22,6 +22,7 @@ class _BroadcastStep(ABC):
     writes_taps_out: bool = False
     keeps_weights_in_memory: bool = False
     exposed_loads: float = 0.15  # x86 loads beside multiplying
+    independent: int = 9
     rated_by_mca: bool = False
 
     @property
@@ -50,7 +51,7 @@ class _BroadcastStep(ABC):
         for i, (offsets, g) in enumerate(product(reads, range(granules))):
             weights = [k.let(self._weights(k, w + (i * vectors + n) * width, width)) for n in range(vectors)]
             for p, offset in enumerate(offsets):
-                activation = k.let(self._activation(k, base + (offset + g * self.granule)))
+                activation = k.let(self.activation(k, base + (offset + g * self.granule)))
                 for n in range(vectors):
                     at = p * vectors + n
                     k.store(acc, at, self._dot(k, k.load(acc, at), activation, weights[n]))
@@ -63,14 +64,15 @@ class _BroadcastStep(ABC):
     def _weights(self, k: Emitter, offset: Expr, width: int) -> Expr: ...
 
     @abstractmethod
-    def _activation(self, k: Emitter, offset: Expr) -> Expr: ...
+    def activation(self, k: Emitter, offset: Expr) -> Expr:
+        """A granule of one pixel's activations in every lane."""
 
     @abstractmethod
     def _dot(self, k: Emitter, acc: Expr, x: Expr, w: Expr) -> Expr: ...
 
 
 @dataclass(frozen=True)
-class ByteStep(_BroadcastStep):
+class ByteStep(BroadcastStep):
     """VNNI: 4 products a lane, uint8 x int8."""
 
     granule: int = 4
@@ -85,7 +87,8 @@ class ByteStep(_BroadcastStep):
     def _weights(self, k: Emitter, offset: Expr, width: int) -> Expr:
         return k.load(k.w, offset, width)
 
-    def _activation(self, k: Emitter, offset: Expr) -> Expr:
+    def activation(self, k: Emitter, offset: Expr) -> Expr:
+        """The bytes of a granule, in every lane."""
         four = tirx.reinterpret("int32", k.load(k.source, offset, self.granule))
         return tirx.reinterpret(f"int8x{self.lanes * 4}", splat(four, self.lanes))
 
@@ -94,7 +97,7 @@ class ByteStep(_BroadcastStep):
 
 
 @dataclass(frozen=True)
-class WordStep(_BroadcastStep):
+class WordStep(BroadcastStep):
     """Without VNNI: 2 products a lane of operands widened to int16, so nothing saturates on the way.
 
     `wide`: activations have been widened before.
@@ -113,7 +116,8 @@ class WordStep(_BroadcastStep):
     def _weights(self, k: Emitter, offset: Expr, width: int) -> Expr:
         return k.load(k.w, offset, width).astype(f"int16x{width}")
 
-    def _activation(self, k: Emitter, offset: Expr) -> Expr:
+    def activation(self, k: Emitter, offset: Expr) -> Expr:
+        """The words of a granule, in every lane."""
         if self.wide:
             pair = tirx.reinterpret("int32", k.load(k.source, offset * 2, 2 * self.granule))
         else:
@@ -128,3 +132,9 @@ def multiply_words(k: Emitter, lanes: int, a: Expr, b: Expr) -> Expr:
     """vpmaddwd: the products of int16, neighbours added as int32."""
     suffix = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[lanes]
     return k.call(f"int32x{lanes}", f"llvm.x86.{suffix}", a, b)
+
+
+def multiply_bytes(k: Emitter, lanes: int, a: Expr, b: Expr) -> Expr:
+    """vpmaddubsw: the products of uint8 and int8, neighbours added as int16, which saturates."""
+    suffix = {4: "ssse3.pmadd.ub.sw.128", 8: "avx2.pmadd.ub.sw", 16: "avx512.pmaddubs.w.512"}[lanes]
+    return k.call(f"int16x{2 * lanes}", f"llvm.x86.{suffix}", a, b)

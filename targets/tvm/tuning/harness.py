@@ -7,6 +7,7 @@ from targets.errors import EngineError
 from targets.runtime.zig import run_zig
 from targets.tvm.kernels.conv import ConvKernel
 from targets.tvm.kernels.requantise import SCALARS
+from targets.tvm.kernels.split_products import excess_bounds
 from targets.tvm.link import STATIC
 from targets.tvm.machine_code import compile_object
 
@@ -37,9 +38,11 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
     rows = [f"  {{kernel_{i}, {kernel.items}}}," for i, kernel in enumerate(kernels)]
     one = kernels[0]
     weights = one.channels * one.windows.count * one.granules * one.inner.granule
+    lists = excess_bounds(one.channels // one.isa.lanes) if one.windows.split else 0
     numbers = {
         "x_size": (one.height - 1) * one.row_step + one.reach + _SLACK,
-        "w_size": weights,
+        "w_size": weights + lists,
+        "w_lists": lists,
         "w_copies": max(1, _COLD // weights),
         "p_size": 4 * (2 * one.channels + SCALARS),
         "p_floats": one.channels,

@@ -2,19 +2,34 @@
 
 import bz2
 import gzip
+import json
 import lzma
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import cast
 
+import h5py
+import numpy as np
 import pytest
+import safetensors.numpy
+import safetensors.torch
 import torch
-from torch import Tensor
+from onnx import helper
+from torch import Tensor, nn
 
+from pipeline.data.open import open_dataset
 from pipeline.models import resnet
 from pipeline.models.checkpoint import load_model
+from pipeline.models.foreign.description import read_foreign
+from pipeline.models.foreign.rewrite import adopt
+from pipeline.models.keras import read_keras
 from pipeline.models.zoo import find_model, find_weights
+from pipeline.reading_limits import PACKED_TIMES
 from tests.pipeline.advice.followed import check_advice
+from tests.pipeline.data.pictures import class_folders, write_folder
+from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
 
 MODEL = find_model("resnet20-fashion")
 
@@ -118,3 +133,193 @@ def test_a_file_that_is_there_helps(weights: dict[str, Tensor], tmp_path: Path) 
 def test_the_name_that_is_meant_helps() -> None:
     names = ["resnet20-fasion"]
     check_advice("resnet20-fashion", lambda: find_model(names[-1]), lambda: names.append("resnet20-fashion"))
+
+
+Folder = Path
+State = dict[str, Tensor]
+
+
+def as_shards(weights: State, folder: Folder) -> tuple[Path, list[Path]]:
+    """Two parts and the list of them, as Hugging Face's libraries write them."""
+    names = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    keys = list(weights)
+    for name, part in zip(names, (keys[:50], keys[50:]), strict=True):
+        safetensors.torch.save_file({key: weights[key] for key in part}, folder / name)
+    listed = {key: names[keys.index(key) >= 50] for key in keys}
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": listed}))
+    return index, [folder / name for name in names]
+
+
+def joined(parts: list[Path], path: Path) -> None:
+    whole = {key: value for part in parts for key, value in safetensors.torch.load_file(part).items()}
+    safetensors.torch.save_file(whole, path)
+
+
+def list_of_parts(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    index, parts = as_shards(weights, folder)
+    return index, lambda path: joined(parts, path)
+
+
+def one_part(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    _, parts = as_shards(weights, folder)
+    return parts[0], lambda path: joined(parts, path)
+
+
+def exported_program(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return cast("Tensor", self.network(x))
+
+    path = folder / "w.pt2"
+    torch.export.save(torch.export.export(Holder(), (torch.zeros(1, 2),)), path)
+    assert dict(torch.export.load(path).state_dict).keys() == Holder().state_dict().keys()
+    return path, lambda new: torch.save(weights, new)  # a whole ResNet takes seconds to export
+
+
+def numpy_arrays(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    path = folder / "w.npz"
+    np.savez(path, allow_pickle=False, **{key: value.numpy() for key, value in weights.items()})
+    return path, lambda new: safetensors.numpy.save_file(dict(np.load(path)), new.with_suffix(".safetensors"))
+
+
+def pickled_arrays(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    arrays = {key: value.numpy() for key, value in weights.items()}
+    torch.save(arrays, folder / "w.pth")
+    return folder / "w.pth", lambda new: torch.save(
+        {key: torch.as_tensor(value) for key, value in arrays.items()}, new
+    )
+
+
+def quantised(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    small = {
+        k: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8) if v.ndim == 4 else v for k, v in weights.items()
+    }
+    torch.save(small, folder / "w.pth")
+    return folder / "w.pth", lambda new: torch.save(weights, new)
+
+
+def sparse(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    thin = {key: value.to_sparse() if value.ndim == 2 else value for key, value in weights.items()}
+    torch.save(thin, folder / "w.pth")
+    dense = {key: value.to_dense() if value.layout != torch.strided else value for key, value in thin.items()}
+    return folder / "w.pth", lambda new: torch.save(dense, new)
+
+
+def of_integers(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    torch.save({key: value.to(torch.int8) for key, value in weights.items()}, folder / "w.pth")
+    return folder / "w.pth", lambda new: torch.save(weights, new)
+
+
+def options(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    (folder / "config.json").write_text('{"classes": 10}')
+    return folder / "config.json", lambda new: torch.save(weights, new)
+
+
+def a_folder(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    (folder / "epoch 3").mkdir()
+    return folder / "epoch 3", lambda new: torch.save(weights, new)
+
+
+def swollen(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    with zipfile.ZipFile(folder / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w/data.pkl", bytes(PACKED_TIMES * 3 << 20))
+    return folder / "w.pth", lambda new: torch.save(weights, new)
+
+
+def none_inside(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    with zipfile.ZipFile(folder / "w.zip", "w") as archive:
+        archive.writestr("readme.txt", "weights")
+    return folder / "w.zip", lambda new: torch.save(weights, new)
+
+
+SAVED: dict[str, Callable[[State, Folder], tuple[Path, Callable[[Path], object]]]] = {
+    "lists the parts of a network's weights. Join all parts into one file": list_of_parts,
+    "is part 1 of 2 of a network's weights. Join all parts into one file": one_part,
+    "torch.save(dict(torch.export.load(PATH).state_dict), NEW_PATH)": exported_program,
+    "safetensors.numpy.save_file(dict(numpy.load(PATH)), NEW_PATH)": numpy_arrays,
+    "torch.as_tensor(value) for key, value in ARRAYS.items()": pickled_arrays,
+    "Give the checkpoint from before": quantised,
+    "Save it dense: value.to_dense()": sparse,
+    "not floating-point weights. Save only the tensors": of_integers,
+    "is JSON, not weights. Name the file of weights": options,
+    "is not a file. Name the file of weights": a_folder,
+    "which weights do not. Save it again": swollen,
+    "Unpack it and name the file of weights in it": none_inside,
+}
+
+
+@pytest.mark.parametrize("words", SAVED)
+def test_weights_saved_in_another_way_help(words: str, weights: State, tmp_path: Path) -> None:
+    path, save = SAVED[words](weights, tmp_path)
+    given = [path]
+
+    def heed() -> None:
+        save(tmp_path / "new.pth")
+        given.append(next(path for path in tmp_path.glob("new.*")))
+
+    check_advice(words, lambda: load_model(MODEL, given[-1], 10), heed)
+
+
+def test_a_file_for_a_model_without_weights_helps(weights: State, tmp_path: Path) -> None:
+    given: list[Path | None] = [None]
+    torch.save(weights, tmp_path / "w.pt")
+    check_advice(
+        "Give a .safetensors, .pt or .pth file with --checkpoint",
+        lambda: find_weights(find_model("resnet18"), given[-1]),
+        lambda: given.append(tmp_path / "w.pt"),
+    )
+
+
+def test_a_file_for_weights_that_are_not_at_hand_helps(weights: State, tmp_path: Path) -> None:
+    given: list[Path | None] = [None]
+    torch.save(weights, tmp_path / "w.pt")
+    check_advice(
+        "Give a file with --checkpoint (CHECKPOINT= in make)",
+        lambda: find_weights(find_model("resnet20-cifar10"), given[-1], tmp_path),
+        lambda: given.append(tmp_path / "w.pt"),
+    )
+
+
+def test_keras_weights_in_one_file_help(tmp_path: Path) -> None:
+    path, own = tmp_path / "w.h5", tmp_path / "own.h5"
+    with h5py.File(own, "w") as file:
+        file["conv1_conv/kernel"] = np.zeros(4, np.float32)
+    with h5py.File(path, "w") as file:
+        raw = [("raw.bin", 0, 16)]
+        file.create_dataset("conv1_conv/kernel", (4,), np.float32, external=raw)
+    check_advice(
+        "in another file. Save the weights as one file", lambda: read_keras(path), lambda: own.replace(path)
+    )
+
+
+def test_a_network_that_keras_weights_are_of_helps(tmp_path: Path) -> None:
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as file:
+        file["block1/kernel"] = np.zeros(4, np.float32)
+    given: list[Callable[[], object]] = [partial(read_keras, path)]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["maps"]),
+        helper.make_node("GlobalAveragePool", ["maps"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["y"]),
+    ]
+    network = save(graph(nodes, {"w": floats(4, 3, 3, 3)}, shape=("N", 3, 8, 8)), tmp_path)
+    check_advice(
+        "Export another network as ONNX and give that as the model",
+        lambda: given[-1]() is None,
+        lambda: given.append(lambda: adopt(read_foreign(network), True, lambda _: None)),
+    )
+
+
+def test_a_model_whose_classes_follow_the_pictures_helps(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", class_folders(train=12, test=6))
+    models = [MODEL]
+    check_advice(
+        "or a model whose classes follow the data set, such as resnet18",
+        lambda: models[-1].classes_for(len(open_dataset(folder).classes)),
+        lambda: models.append(find_model("resnet18")),
+    )

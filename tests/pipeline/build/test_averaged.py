@@ -10,10 +10,12 @@ from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import DataError, UsageError
 from pipeline.progress import Silent
-from pipeline.report.ensemble_page import EnsembleReport, chart, html, markdown
+from pipeline.report.pages.ensemble_page import EnsembleReport, chart, html, markdown
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import write_idx_set
-from tests.pipeline.models.foreign.networks import MobileNetLike, VggLike, export, make
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
+from tests.pipeline.models.foreign.networks import export, make
+from tests.pipeline.models.foreign.plain_networks import VggLike
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ def product(tmp_path: Path) -> StageOutput:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "model.engine").write_bytes(b"engine")
     digests = {"model.engine": file_digest(tmp_path / "made" / "model.engine")}
-    return StageOutput(Product("compile", tmp_path / "made", digests, cached=True))
+    return StageOutput(Product("compile", "0" * 64, tmp_path / "made", digests, cached=True))
 
 
 def test_a_file_damaged_at_the_last_moment_is_not_published(product: StageOutput, tmp_path: Path) -> None:

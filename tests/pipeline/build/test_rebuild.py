@@ -13,7 +13,7 @@ from pipeline.bundle.pack import pack
 from pipeline.data.embedded import EMBEDDED
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
-from pipeline.report.sections.latency import Latency
+from pipeline.report.model.measured_latency import Latency
 from pipeline.stages.bundle import SETTINGS
 from targets.runtime.bundle.manifest import NAME
 from tests.conftest import Edgec

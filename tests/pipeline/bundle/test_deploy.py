@@ -1,7 +1,5 @@
 """Deploying to a real SSH server: checked and tested there before the switch."""
 
-import hashlib
-import io
 import json
 import os
 import platform
@@ -10,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,33 +15,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bundle.deploy import deploy, installer, roll_back
-from pipeline.bundle.pack import BUILDER, pack
+from pipeline.bundle.deploy import deploy, roll_back
+from pipeline.bundle.pack import BUILDER
 from pipeline.bundle.signing import make_keys, sign_bundle
-from pipeline.errors import BundleError, UsageError
-from pipeline.known_devices import add_device, find_device, known_devices
+from pipeline.errors import BundleError
 from pipeline.progress import Silent
 from pipeline.stages.bundle import RUNTIME
-from targets.base import BuildState
 from targets.errors import ConnectionCut, DeviceError
 from targets.reach.probe import probe
-from targets.reach.ssh import SshAddress
-from targets.runtime.bundle import archive, install
 from targets.runtime.bundle.history import switches
-from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.bundle.signature import PublicKey
-from targets.runtime.selftest import EVALUATION
-from tests.conftest import ROOT, Edgec
+from tests.conftest import ROOT
+from tests.pipeline.bundle.changed_bundles import another_version, changed, failing_version, not_built
 from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
 from tests.targets.reach.sshd import Sshd, needs_sshd
 
-BUNDLE = "resnet20-fashion-reference.edgec"
 FOLDER = "edgec/resnet20-fashion-reference"
-
-
-@pytest.fixture
-def bundle(out: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(out / BUNDLE, tmp_path))
 
 
 @pytest.fixture
@@ -52,42 +38,6 @@ def device(sshd: Sshd, tmp_path: Path) -> Sshd:  # noqa: F811
     """A device whose python3 is this one, with what a device has installed."""
     sshd.give_this_python(tmp_path / "bin")
     return sshd
-
-
-def changed(bundle: Path, change: Callable[[dict[str, bytes]], None], **fields: str) -> Path:
-    """A bundle with other files, whose manifest is right about them, and has these fields."""
-    files = archive.contents(bundle)
-    change(files)
-    old = Manifest.parse(files.pop(NAME).decode())
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    new = Manifest(**{**vars(old), "files": digests, **fields})
-    path = bundle.with_name("changed.edgec")
-    pack({**files, NAME: new.to_json().encode()}, path, archive.top_folder(bundle))
-    return path
-
-
-def another_version(bundle: Path) -> Path:
-    return changed(bundle, lambda files: files.update({"labels.txt": files["labels.txt"] + b"\n"}))
-
-
-def failing_version(bundle: Path) -> Path:
-    """One that computes other logits than those it was validated with."""
-
-    def change(files: dict[str, bytes]) -> None:
-        with np.load(io.BytesIO(files[EVALUATION])) as held:
-            golden = {name: held[name] for name in held.files}
-        golden["int8"] = golden["int8"][:, ::-1].copy()
-        changed_file = io.BytesIO()
-        np.savez(changed_file, **golden)
-        files[EVALUATION] = changed_file.getvalue()
-
-    return changed(bundle, change)
-
-
-def not_built(bundle: Path, builder: bytes, runner: str, **modules: bytes) -> Path:
-    """One whose engine `builder` builds on the device; `modules` are added to its runtime."""
-    added = {BUILDER: builder, **{f"runtime/{name}.py": code for name, code in modules.items()}}
-    return changed(bundle, lambda files: files.update(added), state=BuildState.NOT_BUILT, runner=runner)
 
 
 def current(device: Sshd) -> str:
@@ -289,65 +239,3 @@ def open_engine(engine, threads):
         done = deploy(device.device, needs_it, (), Silent())
         assert (device.home / FOLDER / "current" / "engine" / "built").exists()
         assert done.selftest["images"] == 256
-
-
-def test_installing_by_hand_needs_the_installer_and_the_bundle_alone(bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "install.pyz").write_bytes(installer())
-    assert installer() == installer()
-    command = [sys.executable, "-I", "install.pyz", bundle.name, "--into", "here"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["model"] == "resnet20-fashion"
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert json.loads(again.stdout) == json.loads(done.stdout)
-
-
-def test_only_a_few_versions_stay(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install, "run_selftest", lambda _: {})
-    made = []
-    for number in range(6):
-        version = changed(bundle, lambda files, n=number: files.update({"labels.txt": b"%d" % n}))  # type: ignore[misc]
-        made.append(install.install(version, tmp_path / "into")["version"])
-    assert sorted(path.name for path in (tmp_path / "into" / "versions").iterdir()) == sorted(made[-3:])
-    assert (tmp_path / "into" / "previous").resolve().name == made[-2]
-
-
-def test_a_version_damaged_on_the_disk_is_unpacked_again(bundle: Path, tmp_path: Path) -> None:
-    version = install.install(bundle, tmp_path / "into")["version"]
-    (tmp_path / "into" / "versions" / version / "labels.txt").write_text("damaged")
-    assert install.install(bundle, tmp_path / "into")["version"] == version
-
-
-def test_names_are_kept_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert known_devices() == {}
-    add_device("pi5", SshAddress.parse("ssh://pi@raspberrypi.local"))
-    add_device("nano", SshAddress.parse("ssh://nano:2222"))
-    assert find_device("pi5") == SshAddress("raspberrypi.local", "pi")
-    assert find_device("ssh://other") == SshAddress("other")
-    with pytest.raises(UsageError, match="Did you mean 'nano'"):
-        find_device("nanno")
-    with pytest.raises(UsageError, match="lower-case letters"):
-        add_device("My Pi", SshAddress("x"))
-    (tmp_path / "edgec" / "devices.toml").write_text("nano = 3")
-    with pytest.raises(UsageError, match=r"devices\.toml cannot be used"):
-        known_devices()
-
-
-def test_nothing_has_a_name_at_first(edgec: Edgec) -> None:
-    done = edgec("devices", "check", "nowhere")
-    assert done.returncode == 2
-    assert "Unknown device" in done.stderr
-
-
-def test_a_named_device_may_have_a_python_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    (tmp_path / "edgec").mkdir()
-    file = tmp_path / "edgec" / "devices.toml"
-    file.write_text('[pi5]\naddress = "ssh://pi@pi5"\npython = "/opt/env/bin/python3"\n')
-    assert find_device("pi5") == SshAddress("pi5", "pi", python="/opt/env/bin/python3")
-    add_device("other", SshAddress("other"))
-    assert find_device("pi5") == SshAddress("pi5", "pi", python="/opt/env/bin/python3")
-    file.write_text('[pi5]\naddress = "ssh://pi@pi5"\npython = "-c evil"\n')
-    with pytest.raises(UsageError, match="is not a Python on the device"):
-        find_device("pi5")

@@ -8,7 +8,8 @@ import pytest
 from calibration.lint import lint
 from calibration.ranges import Ranges, model_digest
 from calibration.recipe import Scheme
-from pipeline.report.study_page import CalibrationStudy, Count, Draw, conclusion, study_html
+from pipeline.report.model.calibration_study import CalibrationStudy, Count, Draw
+from pipeline.report.pages.study_page import conclusion, study_html
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import write_idx_set
 

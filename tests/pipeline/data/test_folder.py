@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data import folder, tree
+from pipeline.data import label_table, tree
 from pipeline.data.open import open_dataset
 from pipeline.errors import DataError, UsageError
 from targets.runtime.preprocess import Preprocessing
@@ -65,7 +65,7 @@ def test_a_kind_of_picture_that_cannot_be_decoded_is_damaged_not_left_out_in_sil
     files = {"test/ash/1.png": png(random_pixels(1)[0]), "test/ash/2.heic": b"\0\0\0\x18ftypheic"}
     split = open_dataset(write_folder(tmp_path, files)).split("evaluation")
     assert len(split) == 2
-    with pytest.raises(DataError, match=r"2\.heic \(not a picture that OpenCV can decode\)"):
+    with pytest.raises(DataError, match=r"2\.heic \(a HEIC .*convert it to JPEG\)"):
         list(split.batches(Preprocessing(8, 8, 3, "stretch"), 2))
 
 
@@ -107,8 +107,7 @@ def test_a_kind_of_label_that_is_not_there_is_corrected(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("", "has no column 'path'; it has no header"),
-        ("path,label\n", "has no column 'split'; it has path, label"),
-        ("path,split,class\n", "has no column `label` or `<kind>_name`; it has path, split, class"),
+        ("path,split,kind\n", "has no column `label` or `<kind>_name`; it has path, split, kind"),
         ("path,split,label\na/1.png,trian,x\n", r"line 2: unknown split 'trian'. Did you mean 'train'\?"),
         ("path,split,label\na/1.png,train,\n", "line 2 lacks a path, split or label"),
         ("path,split,label\na/1.png\n", "line 2 lacks a path, split or label"),
@@ -288,7 +287,7 @@ def test_a_table_without_lines_is_not_taken_apart_in_memory(tmp_path: Path) -> N
 def test_a_table_with_more_rows_than_data_sets_have_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "LABELS_ROWS", 3)
+    monkeypatch.setattr(label_table, "LABELS_ROWS", 3)
     rows = "".join(f"{n}.png,test,ash\n" for n in range(4))
     (tmp_path / "labels.csv").write_text("path,split,label\n" + rows)
     with pytest.raises(DataError, match=r"labels\.csv has more than 3 rows"):

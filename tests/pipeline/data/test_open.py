@@ -44,7 +44,7 @@ def test_a_file_that_is_no_data_set_is_described(tmp_path: Path) -> None:
 
 def test_an_archive_that_is_no_data_set_is_described(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
-        archive.writestr("wrapped/train/ash/1.png", b"")
+        archive.writestr("wrapped/1.png", b"")
         archive.writestr("notes.txt", b"")
     with pytest.raises(DataError, match=r"set\.zip is not a data set .*: it holds notes\.txt, wrapped\."):
         open_dataset(tmp_path / "set.zip")

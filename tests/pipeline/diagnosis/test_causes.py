@@ -16,9 +16,9 @@ from pipeline.diagnosis.class_order import find_class_order
 from pipeline.diagnosis.examples import LabelledImages, LabelledPixels
 from pipeline.models.input_form import InputForm, usual_forms
 from pipeline.progress import Silent
-from pipeline.report.html import render_html
 from pipeline.report.markdown import report_summary
 from pipeline.report.model.build_report import Report
+from pipeline.report.pages.report_page import render_html
 from pipeline.report.pixel_tally import PixelTally
 from pipeline.report.plausibility import judged_to_know
 from targets.base import Origin

@@ -136,7 +136,7 @@ def test_weights_that_are_not_finite_are_named(
         ({3: torch.zeros(1)}, "3 is Tensor"),
         ({}, "holds no weights"),
         ({"weight": torch.zeros(2, dtype=torch.int8)}, "torch.int8, not floating-point"),
-        ({"weight": torch.zeros(2).to_sparse()}, "not floating-point"),
+        ({"weight": torch.zeros(2).to_sparse()}, "is sparse"),
         ({"weight": torch.zeros(1).expand(10**12)}, "declares 1,000,000,000,000 values"),
         ({"weight": torch.zeros(2, device="meta")}, "declares 2 values"),
         ({"bn1.running_var": torch.tensor([-1.0])}, "negative variances"),

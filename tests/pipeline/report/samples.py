@@ -1,6 +1,7 @@
 """A made-up build for the tests of reports: figures that hang together, from simulated logits and runs."""
 
 import io
+from collections.abc import Callable
 from functools import cache
 
 import cv2
@@ -16,17 +17,19 @@ from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.latency_gates import LatencyLimits
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Interval, NotMeasured
+from pipeline.report.model.corrupted_accuracy import Robustness
+from pipeline.report.model.float_layers import Coverage, LayerTimes, TimedLayer
 from pipeline.report.model.gate import Gate, overall
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.layer_noise import LayerSensitivity
+from pipeline.report.model.measured_latency import SpeedRatio
+from pipeline.report.model.measured_sizes import Sizes
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
+from pipeline.report.model.subject import Machine, SkippedImage, Subject
 from pipeline.report.paired import paired_rate
 from pipeline.report.pixel_tally import PixelTally
 from pipeline.report.recommend import recommend
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.latency import SpeedRatio
-from pipeline.report.sections.pixels import PixelAccuracy
-from pipeline.report.sections.provenance import Machine, SkippedImage, Subject
 from pipeline.report.sections.recommendation import Recommendation
-from pipeline.report.sections.robustness import Robustness
-from pipeline.report.sections.sizes import Sizes
 from pipeline.report.speed import speed_ratio
 from pipeline.report.terminal import render_terminal
 from targets.base import Origin
@@ -191,3 +194,36 @@ def advised(int8: int = 0, fp16: int = 0, ratio: float = 0.7) -> Recommendation:
     int8_gates, fp16_gates = ([drop_gate(rate, 1.0, Origin.DEVICE)] for rate in rates)
     slowdowns = quiet(2000, np.random.default_rng(1))
     return recommend(int8_gates, fp16_gates, rates[1], speed_ratio(*interleaved(slowdowns, ratio)))
+
+
+def everything() -> Report:
+    """A report with every optional section."""
+    shown = report(noise=0.3)
+    return shown.replace(
+        coverage=Coverage(
+            int8_macs=40_000_000,
+            total_macs=40_551_424,
+            float_layers=("linear",),
+            times=LayerTimes(
+                origin=Origin.HOST,
+                layers=(
+                    TimedLayer(layer="Conv 'stem'", int8=True, macs=40_000_000, microseconds=750.0),
+                    TimedLayer(layer="Gemm 'linear'", int8=False, macs=551_424, microseconds=250.0),
+                ),
+            ),
+        ),
+        sensitivity=tuple(
+            LayerSensitivity(layer=f"layer{i}", sqnr_db=20.0 + i, agreement=0.99, without_sqnr_db=30.0)
+            for i in range(8)
+        ),
+        robustness=robustness(),
+        recommendation=advised(),
+    )
+
+
+CASES: dict[str, Callable[[], Report]] = {
+    "everything": everything,
+    "nothing measured": lambda: report(measured=False),
+    "sixty classes": lambda: report(noise=1.0, classes=tuple(f"class number {i}" for i in range(60))),
+    "two classes, no flips": lambda: report(noise=0.0, classes=("cat", "dog"), images=300),
+}

@@ -10,9 +10,9 @@ from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import compare
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.image_accuracy import Accuracy
 from pipeline.report.paired import pack_bits, paired_images, unpack_bits
 from pipeline.report.regression_limits import Limits
-from pipeline.report.sections.accuracy import Accuracy
 from pipeline.report.speed import speed_ratio
 from tests.pipeline.report.samples import report
 

@@ -3,7 +3,8 @@ import pytest
 
 from pipeline.errors import ReportError
 from pipeline.report.corruption_loss import RobustnessTally, extra_loss
-from pipeline.report.sections.robustness import Robustness, conclusion, mean_top1, stands_out
+from pipeline.report.model.corrupted_accuracy import Robustness
+from pipeline.report.sections.robustness import conclusion, mean_top1, stands_out
 from targets.base import Origin
 from tests.pipeline.report.samples import robustness
 

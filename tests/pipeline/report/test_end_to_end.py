@@ -1,11 +1,11 @@
 """What a picture takes from its file on stands beside what the model takes, in every form of the report."""
 
-from pipeline.report.html import render_html
 from pipeline.report.markdown import report_summary
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Interval
-from pipeline.report.sections.end_to_end import EndToEnd, StepTime
-from pipeline.report.sections.latency import Quantile
+from pipeline.report.model.measured_latency import Quantile
+from pipeline.report.model.picture_latency import EndToEnd, StepTime
+from pipeline.report.pages.report_page import render_html
 from targets.base import Origin
 from tests.pipeline.report.browser import Page
 from tests.pipeline.report.samples import printed, report

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from pipeline.report import figures
 from pipeline.report.model.certainty import Interval
-from pipeline.report.sections.latency import Latency, MachineConditions, SpeedRatio, machine_state, speed_up
+from pipeline.report.model.measured_latency import Latency, MachineConditions, SpeedRatio
+from pipeline.report.sections.latency import machine_state, speed_up
 from tests.pipeline.report.samples import report
 
 

@@ -15,8 +15,8 @@ from scipy.stats import entropy
 from pipeline.errors import ReportError
 from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.logit_distance import kl_divergence, label_rank
+from pipeline.report.model.image_accuracy import Accuracy
 from pipeline.report.paired import paired_images, unpack_bits
-from pipeline.report.sections.accuracy import Accuracy
 from targets.base import Origin
 
 

@@ -6,8 +6,8 @@ from pipeline.report.from_measurement import latency_of
 from pipeline.report.latency_gates import Judged, LatencyLimits
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
 from pipeline.report.model.gate import Gate
-from pipeline.report.sections.end_to_end import EndToEnd, StepTime
-from pipeline.report.sections.latency import MeasuredLatency, Quantile
+from pipeline.report.model.measured_latency import MeasuredLatency, Quantile
+from pipeline.report.model.picture_latency import EndToEnd, StepTime
 from targets.base import Origin
 from tests.pipeline.report.samples import measurement
 

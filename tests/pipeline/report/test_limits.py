@@ -3,8 +3,8 @@
 from pipeline.report.latency_gates import LatencyLimits
 from pipeline.report.limits import GateLimits
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
+from pipeline.report.model.measured_latency import SpeedRatio
 from pipeline.report.race import Race
-from pipeline.report.sections.latency import SpeedRatio
 from targets.base import Origin
 from tests.pipeline.report.samples import report as sample_report
 

@@ -10,13 +10,13 @@ from edgec.testing import assert_accuracy
 from pipeline.report.baseline import baseline_of
 from pipeline.report.comparison import compare
 from pipeline.report.gates import accuracy_gates
-from pipeline.report.html import render_html
 from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.junit import junit_xml
 from pipeline.report.markdown import comparison_summary, report_summary
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.gate import overall
+from pipeline.report.pages.report_page import render_html
 from pipeline.report.side_by_side import side_by_side_html
 from targets.base import Origin
 from tests.pipeline.report.samples import printed, report

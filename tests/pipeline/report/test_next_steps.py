@@ -9,8 +9,8 @@ from pipeline.report.gates import drop_gate, floor_gate, ratio_gate
 from pipeline.report.latency_gates import LatencyLimits
 from pipeline.report.model.certainty import NotMeasured, Verdict
 from pipeline.report.model.gate import Gate
+from pipeline.report.model.image_accuracy import Accuracy
 from pipeline.report.next_steps import with_next_step
-from pipeline.report.sections.accuracy import Accuracy
 from targets.base import Origin
 from tests.pipeline.report.samples import accuracy, measurement, report
 
@@ -90,9 +90,9 @@ def test_what_no_device_measured_says_how_to_give_one() -> None:
 
 
 def test_every_form_of_the_report_says_it() -> None:
-    from pipeline.report.html import render_html
     from pipeline.report.junit import junit_xml
     from pipeline.report.markdown import report_summary
+    from pipeline.report.pages.report_page import render_html
     from tests.pipeline.report.browser import Page
     from tests.pipeline.report.samples import printed
 

@@ -8,9 +8,9 @@ from scipy.spatial.distance import jaccard
 from pipeline.errors import ReportError
 from pipeline.report.gates import accuracy_gates
 from pipeline.report.model.certainty import Verdict
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.paired import paired_scores
 from pipeline.report.pixel_tally import PixelTally
-from pipeline.report.sections.pixels import PixelAccuracy
 from targets.base import Origin
 from targets.runtime.preprocess import VOID
 

@@ -11,10 +11,10 @@ from pipeline.report.gates import accuracy_gates
 from pipeline.report.image_tally import AccuracyTally
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.gate import Gate, overall
+from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.pixel_tally import PixelTally
 from pipeline.report.plausibility import gains_over_guesses, plausibility_gate
-from pipeline.report.sections.accuracy import Accuracy
-from pipeline.report.sections.pixels import PixelAccuracy
 from pipeline.report.stats import wilson_interval, wilson_score
 from targets.base import Origin
 

@@ -7,7 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from calibration.weight_pairs import count_pairs
-from pipeline.report.html import render_html
+from pipeline.report.pages.report_page import render_html
 from pipeline.report.portability import sixteen_bit_sums
 from tests.pipeline.report.samples import printed, report
 from tests.targets.tvm.qdq import QdqModel

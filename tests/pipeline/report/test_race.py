@@ -5,10 +5,10 @@ import pytest
 
 from benchmarks.latency_false_alarms import Noise, interleaved, phases, quiet
 from pipeline.report.model.certainty import Interval, NotMeasured, Verdict
+from pipeline.report.model.float_layers import TimedLayer
 from pipeline.report.model.gate import Gate, overall
+from pipeline.report.model.measured_latency import SpeedRatio
 from pipeline.report.race import Race, race_gates
-from pipeline.report.sections.int8_coverage import TimedLayer
-from pipeline.report.sections.latency import SpeedRatio
 from pipeline.report.speed import speed_ratio
 from targets.base import Origin
 

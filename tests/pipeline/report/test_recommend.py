@@ -3,9 +3,9 @@
 import pytest
 
 from pipeline.report.gates import drop_gate
-from pipeline.report.html import render_html
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import Verdict
+from pipeline.report.pages.report_page import render_html
 from targets.base import Origin
 from tests.pipeline.report.samples import FAILS, OPEN, PASSES, advised, printed, report
 

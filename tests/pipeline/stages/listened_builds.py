@@ -35,7 +35,7 @@ from pipeline.data.split import Split
 from pipeline.models.foreign.external_data import input_onnx
 from pipeline.models.zoo import find_model
 from pipeline.progress import Silent
-from pipeline.stages.validate import TrainingImages
+from pipeline.stages.refuse_leak import TrainingImages
 from tests.pipeline.data.pictures import random_pixels, write_idx_set
 from tests.pipeline.stages.opened_files import OpenedFiles
 

@@ -64,7 +64,7 @@ for module in list(sys.modules.values()):
         ("compile", ["targets/devices.toml", "targets/runtime/cpu.py"]),
         ("export", ["pipeline/data/split.py", "pipeline/models/resnet.py"]),
         ("adopt", ["calibration/onnx_graph.py", "pipeline/models/foreign/normal_form/pooling.py"]),
-        ("mix", ["calibration/explore/mixed_precision.py", "pipeline/report/sections/int8_coverage.py"]),
+        ("mix", ["calibration/explore/mixed_precision.py", "pipeline/report/model/float_layers.py"]),
         ("report", ["calibration/coverage.py"]),
         ("bundle", ["targets/runtime/run.py", "pipeline/bundle/signing.py"]),
     ],
@@ -72,6 +72,21 @@ for module in list(sys.modules.values()):
 def test_it_counts_what_used_to_be_left_out(stage: str, files: list[str]) -> None:
     (found,) = (each for each in OURS if each.name == stage)
     assert set(files) <= counted(found)
+
+
+SHOWS = ("pages", "sections", "section.py", "table.py", "plots.py", "lines.py", "terminal.py", "markdown.py")
+"""What only shows records, in pipeline/report."""
+SHOWING = {"report", "bundle"}
+"""The stages that write what is shown, or pack it."""
+
+
+@pytest.mark.parametrize("stage", OURS, ids=lambda stage: stage.name)
+def test_what_only_shows_a_measurement_is_in_the_key_of_none(stage: type[Stage]) -> None:
+    folder = Path("pipeline/report")
+    places = [folder / name for name in SHOWS]
+    assert all((ROOT / place).exists() for place in places)
+    found = {name for name in counted(stage) if any(Path(name).is_relative_to(place) for place in places)}
+    assert bool(found) == (stage.name in SHOWING), found
 
 
 def test_imports_are_found_as_the_parser_finds_them() -> None:

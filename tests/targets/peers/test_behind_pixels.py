@@ -16,7 +16,8 @@ from targets.peers.behind_pixels import write_behind_pixels
 from targets.peers.preparation import open_engine as open_preparation
 from targets.peers.prepared_input import PreparedNetwork, open_engine
 from targets.reference import ReferenceTarget
-from tests.pipeline.models.foreign.networks import MobileNetLike, export, make, nhwc_network, pixels
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
+from tests.pipeline.models.foreign.networks import export, make, nhwc_network, pixels
 from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
 
 USUAL = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

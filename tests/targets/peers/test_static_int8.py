@@ -13,7 +13,8 @@ from targets.peers.behind_pixels import write_behind_pixels
 from targets.peers.prepared_input import PreparedNetwork, default_session
 from targets.peers.static_int8 import quantize_static
 from targets.runtime.exact.session import open_session
-from tests.pipeline.models.foreign.networks import MobileNetLike, export, make, pixels
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
+from tests.pipeline.models.foreign.networks import export, make, pixels
 
 
 def test_the_network_becomes_a_graph_of_integers_close_to_it(tmp_path: Path) -> None:

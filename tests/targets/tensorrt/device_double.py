@@ -54,6 +54,8 @@ class DeviceDouble:
         self.library = ctypes.CDLL(str(bindings / "lib" / "libcudart.so"))
         self.built_from = b""
         self.refuses: Callable[[bytes], bool] = lambda _: False
+        self.cannot_build: Callable[[bytes], bool] = lambda _: False
+        self.layers_of: Callable[[bytes], tuple[Any, dict[str, float]]] = lambda _: (LAYERS, TIMES_MS)
         self.kernels: list[Any] = []
         self.trt.answers.update(self._answers())
         sys.modules["tensorrt"] = self.trt  # type: ignore[assignment]
@@ -72,7 +74,7 @@ class DeviceDouble:
             ("OnnxParser", "num_errors"): 1,
             ("ParserError", "desc"): "what TensorRT said",
             ("OnnxParser", "get_error"): lambda _: trt.make("ParserError"),
-            ("Builder", "build_serialized_network"): lambda *_: b"plan of " + self.built_from,
+            ("Builder", "build_serialized_network"): lambda *_: self._built(),
             ("ITimingCache", "serialize"): b"timings",
             ("Runtime", "deserialize_cuda_engine"): self._deserialize,
             ("ICudaEngine", "num_io_tensors"): 2,
@@ -80,25 +82,36 @@ class DeviceDouble:
             ("ICudaEngine", "get_tensor_mode"): {"image": mode.INPUT, "logits": mode.OUTPUT}.__getitem__,
             ("ICudaEngine", "get_tensor_shape"): {"image": (-1, *SHAPE), "logits": (-1, CLASSES)}.__getitem__,
             ("ICudaEngine", "get_tensor_profile_shape"): lambda *_: [(b, *SHAPE) for b in (1, 1, LARGEST)],
-            ("EngineInspector", "get_engine_information"): json.dumps(LAYERS),
         }
 
     def _parse(self, model: bytes) -> bool:
         self.built_from = hashlib.sha256(model).hexdigest().encode()
         return not model.startswith(b"broken")
 
+    def _built(self) -> bytes | None:
+        return None if self.cannot_build(self.built_from) else b"plan of " + self.built_from
+
     def _deserialize(self, plan: bytes) -> DoubleObject | None:
         if self.refuses(plan):
             return None
-        context = Context(self)
-        return self.trt.make("ICudaEngine", create_execution_context=lambda: context.double)
+        described, times = self.layers_of(plan.rpartition(b" ")[2])
+        context = Context(self, times)
+        text = json.dumps(described)
+        return self.trt.make(
+            "ICudaEngine",
+            create_execution_context=lambda: context.double,
+            create_engine_inspector=lambda: self.trt.make(
+                "EngineInspector", get_engine_information=lambda _: text
+            ),
+        )
 
 
 class Context:
     """What an execution context remembers and does."""
 
-    def __init__(self, device: DeviceDouble) -> None:
+    def __init__(self, device: DeviceDouble, times_ms: dict[str, float]) -> None:
         self.device = device
+        self.times_ms = times_ms
         self.addresses: dict[str, int] = {}
         self.batch = 1
         methods = {
@@ -127,7 +140,7 @@ class Context:
             images = np.ctypeslib.as_array(pixels).reshape(batch, *SHAPE)
             np.ctypeslib.as_array(logits)[:] = logits_of(images).ravel()
             if self.double.profiler is not None:
-                for name, ms in TIMES_MS.items():
+                for name, ms in self.times_ms.items():
                     self.double.profiler.report_layer_time(name, ms)
 
         self.device.kernels.append(KERNEL(kernel))

@@ -4,6 +4,7 @@ python -m tests.targets.tensorrt.on_device BINDINGS SCENARIO FOLDER
 """
 
 import ctypes
+import hashlib
 import io
 import json
 import sys
@@ -15,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
+from targets.runtime.bundle.manifest import NAME
 from targets.runtime.measure import Settings
 from targets.runtime.tensorrt import device_build, device_engines, device_report, jetson
 from targets.runtime.tensorrt import runner as tensorrt_runner
 from targets.runtime.tensorrt.build import BuildOptions, build_engine, created, make_logger
+from targets.runtime.tensorrt.candidate import candidates
 from targets.runtime.tensorrt.cuda import Cuda
 from targets.runtime.tensorrt.engine import EngineProblem
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, DeviceDouble, logits_of
@@ -78,42 +83,48 @@ def engines_are_built(device: DeviceDouble, folder: Path) -> None:
     (folder / "a.onnx").write_bytes(b"a graph")
     said: list[str] = []
     options, cache = BuildOptions(512), folder / "timing.cache"
-    for precision in ("int8", "fp16"):
+    tried = candidates(trt.__version__)
+    assert len(tried) == (4 if strong else 2)
+    for candidate in tried:
         device.trt.calls.clear()
-        plan = build_engine(trt, folder / "a.onnx", precision, options, cache, said.append)
+        plan = build_engine(trt, folder / "a.onnx", candidate, options, cache, said.append)
         assert plan.startswith(b"plan of ")
         flags = {str(call[2][0]).rpartition(".")[2] for call in trt.calls if call[1] == "set_flag"}
-        assert flags == (set() if strong else {"int8": {"INT8", "FP16"}, "fp16": {"FP16"}}[precision])
+        by_flags = {"INT8", "FP16"} if candidate.int8 else {"FP16"}
+        assert flags == (set() if candidate.strongly_typed else by_flags)
         (network,) = [call[2] for call in trt.calls if call[1] == "create_network"]
         known = trt.NetworkDefinitionCreationFlag
-        assert network == (1 << int(known.STRONGLY_TYPED if strong else known.EXPLICIT_BATCH),)
+        assert network == (
+            1 << int(known.STRONGLY_TYPED if candidate.strongly_typed else known.EXPLICIT_BATCH),
+        )
         limits = [call[2][1] for call in trt.calls if call[1] == "set_memory_pool_limit"]
         assert limits == [512 << 20]
         (profile,) = [call[2] for call in trt.calls if call[1] == "set_shape"]
         assert [shape[0] for shape in profile[1:]] == [1, 1, 1]
         caches = [call[2][0] for call in trt.calls if call[1] == "create_timing_cache"]
-        assert caches == [b"" if precision == "int8" else b"timings"]
+        assert caches == [b"" if candidate is tried[0] else b"timings"]
         (accepted,) = [call[2][1] for call in trt.calls if call[1] == "set_timing_cache"]
         assert accepted is False  # times of another device are not to be used
     assert said[0] == "building a.onnx"
     device.trt.calls.clear()
-    build_engine(trt, folder / "a.onnx", "int8", replace(options, largest_batch=8), cache, said.append)
+    int8 = tried[0]
+    build_engine(trt, folder / "a.onnx", int8, replace(options, largest_batch=8), cache, said.append)
     (profile,) = [call[2] for call in trt.calls if call[1] == "set_shape"]
     assert [shape[0] for shape in profile[1:]] == [1, 1, 8]
     trt.answers["IBuilderConfig", "set_timing_cache"] = lambda *_: False
-    build_engine(trt, folder / "a.onnx", "int8", options, cache, said.append)
+    build_engine(trt, folder / "a.onnx", int8, options, cache, said.append)
     assert "timing.cache is of another device or TensorRT: all kernels are timed again" in said
     assert [call[2][0] for call in trt.calls if call[1] == "create_timing_cache"][-1] == b""
     (folder / "b.onnx").write_bytes(b"broken")
     fails(
         "cannot read b.onnx: what TensorRT said",
-        lambda: build_engine(trt, folder / "b.onnx", "int8", options, cache, said.append),
+        lambda: build_engine(trt, folder / "b.onnx", int8, options, cache, said.append),
         EngineProblem,
     )
     trt.answers["Builder", "build_serialized_network"] = lambda *_: None
     fails(
         "cannot build a.onnx",
-        lambda: build_engine(trt, folder / "a.onnx", "int8", options, cache, said.append),
+        lambda: build_engine(trt, folder / "a.onnx", int8, options, cache, said.append),
         EngineProblem,
     )
 
@@ -211,7 +222,7 @@ def whole_builds(device: DeviceDouble, folder: Path) -> None:
     for what in ("end_to_end", "compute"):
         assert report["latency"]["int8"][what]["p50_ms"]["value"] > 0
     again = jetson.build()
-    assert again.count("built before") == 2
+    assert again.count("built before") == len(candidates(device.trt.__version__))
     assert "measured before" in again
     (engines / "int8.plan").write_bytes(b"damaged")
     assert "int8: the file was damaged" in jetson.build()
@@ -232,7 +243,7 @@ def what_decides_a_measurement_makes_a_new_one(device: DeviceDouble, folder: Pat
     jetson.build()
     choice = jetson.read("chosen.json")
     assert (choice["precision"], choice["in_place"]) == ("fp16", jetson.read("device.json")["in_place"])
-    assert "16 images do not show that INT8 loses at most 1.00 points" in choice["why"]
+    assert "16 images do not show that int8 loses at most 1.00 points" in choice["why"]
     assert "max drop is 50.0, was 1.0" in jetson.build("--max-drop", "50")
     assert "images do not show" not in jetson.read("chosen.json")["why"]
     jetson.build()
@@ -248,6 +259,74 @@ def what_decides_a_measurement_makes_a_new_one(device: DeviceDouble, folder: Pat
     assert "measured before" in jetson.build()
 
 
+def two_convolutions() -> bytes:
+    """A Q/DQ graph of two convolutions."""
+    constants = {"scale": np.float32(0.5), "zero": np.int8(0), "w": np.ones((3, 3, 1, 1), np.int8)}
+    nodes, tensor = [], "image"
+    for name in ("first", "second"):
+        rounded, back, weights = f"{name}/q", f"{name}/dq", f"{name}/w"
+        nodes += [
+            helper.make_node("QuantizeLinear", [tensor, "scale", "zero"], [rounded]),
+            helper.make_node("DequantizeLinear", [rounded, "scale", "zero"], [back]),
+            helper.make_node("DequantizeLinear", ["w", "scale", "zero"], [weights]),
+            helper.make_node("Conv", [back, weights], [name], name),
+        ]
+        tensor = name
+    image, logits = (helper.make_tensor_value_info(n, 1, [1, 3, 8, 8]) for n in ("image", tensor))
+    values = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "g", [image], [logits], values)
+    return bytes(helper.make_model(graph).SerializeToString())
+
+
+def slow_layers_go_to_float(device: DeviceDouble, folder: Path) -> None:
+    """The second convolution is slower in INT8; one candidate cannot be built, and is not tried again."""
+    strong = not device.trt.__version__.startswith("8")
+    base = folder / "engine" / ("int8_half.onnx" if strong else "int8_qdq.onnx")
+    change(folder, base, two_convolutions())
+    fp16 = hashlib.sha256((folder / "engine" / "fp16.onnx").read_bytes()).hexdigest().encode()
+    weak = hashlib.sha256((folder / "engine" / "int8_qdq.onnx").read_bytes()).hexdigest().encode()
+    layers = {"Layers": [{"Name": name, "LayerType": "CaskConvolution"} for name in ("first", "second")]}
+
+    def layers_of(built_from: bytes) -> tuple[Any, dict[str, float]]:
+        return layers, {"first": 0.5, "second": 0.5 if built_from == fp16 else 0.75}
+
+    device.layers_of = layers_of
+    device.cannot_build = lambda built_from: strong and built_from == weak
+    jetson = BuildingDevice(device, folder)
+    said = jetson.build()
+    assert "slower in INT8 are 1 of 2 convolutions: second" in said
+    report = jetson.read("device.json")
+    trials = {trial["name"]: trial for trial in report["candidates"]}
+    assert ("int8_qdq" in trials) == strong
+    if strong:
+        assert "cannot build int8_qdq.onnx" in trials["int8_qdq"]["problem"]
+    assert [cost["is_slower"] for cost in report["layer_costs"]] == [False, True]
+    assert set(report["latency"]) == set(report["keys"]) == {n for n, t in trials.items() if not t["problem"]}
+    assert "mixed" in report["latency"]
+    mixed = onnx.load(jetson.engines / "mixed.onnx")
+    kinds = [node.op_type for node in mixed.graph.node]
+    assert (kinds.count("QuantizeLinear"), kinds.count("Conv")) == (1, 2)
+    again = jetson.build()
+    assert "measured before" in again
+    assert "building" not in again
+    jetson.engines.joinpath("device.json").unlink()  # as if it was interrupted while it measured
+    resumed = jetson.build()
+    assert "building" not in resumed
+    assert "comparing" not in resumed
+    assert "mixed: built before" in resumed
+    quick = jetson.build("--quick")
+    assert "quick is True, was False" in quick
+    assert set(jetson.read("device.json")["latency"]) == {"int8", "fp16"}
+
+
+def change(folder: Path, file: Path, content: bytes) -> None:
+    """Write a file of a bundle, whose manifest knows it."""
+    manifest = (folder / NAME).read_text()
+    before = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.write_bytes(content)
+    (folder / NAME).write_text(manifest.replace(before, hashlib.sha256(content).hexdigest()))
+
+
 SCENARIOS = (
     double_is_strict,
     engines_are_built,
@@ -256,9 +335,11 @@ SCENARIOS = (
     whole_builds,
     what_decides_a_measurement_makes_a_new_one,
 )
+CANDIDATES = (slow_layers_go_to_float,)
+"""Scenarios in which versions differ only in being strongly typed."""
 
 
 if __name__ == "__main__":
     bindings, name, place = sys.argv[1:]
-    scenario = next(one for one in SCENARIOS if one.__name__ == name)
+    scenario = next(one for one in (*SCENARIOS, *CANDIDATES) if one.__name__ == name)
     scenario(DeviceDouble(Path(bindings)), Path(place))

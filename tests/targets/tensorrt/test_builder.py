@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from targets.runtime.tensorrt.build import BuildOptions, build_engine
+from targets.runtime.tensorrt.candidate import candidates, mixed_candidate
 from targets.runtime.tensorrt.engine import EngineProblem
+from targets.runtime.tensorrt.mixed_onnx import QdqFile
 from targets.tensorrt.onnx_files import write_onnx_files
 from tests.targets.tensorrt.conftest import needs_rtx
 
@@ -39,10 +41,18 @@ def test_it_builds_all_that_ships(int8_model: Path, float_model: Path, tmp_path:
     trt = WithCapability(tensorrt_rtx)
     files = write_onnx_files(int8_model, float_model, tmp_path / "int8_qdq.onnx")
     said: list[str] = []
-    for precision, path in (("int8", files.int8_fp16), ("fp16", files.fp16)):
-        assert path is not None
-        plan = build_engine(trt, path, precision, BuildOptions(256), tmp_path / "timing.cache", said.append)
+    assert files.not_half == ""
+    for candidate in candidates("11.4"):
+        path = tmp_path / candidate.onnx
+        plan = build_engine(trt, path, candidate, BuildOptions(256), tmp_path / "timing.cache", said.append)
         assert len(plan) > 10_000
+    network = QdqFile(files.half.read_bytes())
+    (tmp_path / "mixed.onnx").write_bytes(network.in_float(network.quantised_convolutions()[:1]))
+    mixed = mixed_candidate("11.4")
+    plan = build_engine(
+        trt, tmp_path / mixed.onnx, mixed, BuildOptions(256), tmp_path / "timing.cache", said.append
+    )
+    assert len(plan) > 10_000
     assert said[0] == "building int8_qdq_fp16.onnx"
 
 
@@ -55,7 +65,7 @@ def test_a_file_that_is_no_graph_is_an_error_in_its_words(tmp_path: Path) -> Non
         build_engine(
             WithCapability(tensorrt_rtx),
             tmp_path / "fp16.onnx",
-            "fp16",
+            candidates("11.4")[-1],
             BuildOptions(),
             tmp_path / "timing.cache",
             lambda _: None,

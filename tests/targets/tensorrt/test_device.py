@@ -12,20 +12,20 @@ from targets.runtime.bundle.manifest import NAME, Manifest
 from tests.conftest import ROOT
 from tests.targets.tensorrt.bindings import BINDINGS, unpack, wheel
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
-from tests.targets.tensorrt.on_device import SCENARIOS, pictures
+from tests.targets.tensorrt.on_device import CANDIDATES, SCENARIOS, pictures
 
 
 @pytest.fixture(scope="module", params=BINDINGS)
 def bindings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if wheel(BINDINGS[request.param]) is None:
         pytest.skip(f"the bindings of TensorRT {request.param} are not here: run scripts/tensorrt_wheels.sh")
-    return unpack(request.param, tmp_path_factory.mktemp("bindings"))
+    return unpack(request.param, tmp_path_factory.mktemp(f"{request.param}-"))
 
 
 def bundle(folder: Path) -> Path:
     """An unpacked bundle with ONNX files that only the double can read."""
     (folder / "engine").mkdir()
-    for name in ("int8_qdq.onnx", "int8_qdq_fp16.onnx", "fp16.onnx"):
+    for name in ("int8_qdq.onnx", "int8_qdq_fp16.onnx", "int8_half.onnx", "fp16.onnx"):
         (folder / "engine" / name).write_text(name)
     images = pictures(16)
     logits = logits_of(images)
@@ -51,6 +51,17 @@ def bundle(folder: Path) -> Path:
 
 @pytest.mark.parametrize("scenario", [one.__name__ for one in SCENARIOS])
 def test_under_this_version(bindings: Path, scenario: str, tmp_path: Path) -> None:
+    plays(bindings, scenario, tmp_path)
+
+
+@pytest.mark.parametrize("scenario", [one.__name__ for one in CANDIDATES])
+def test_candidates_compete(bindings: Path, scenario: str, tmp_path: Path) -> None:
+    if not bindings.name.startswith(("8.6", "10.3")):
+        return  # one of each kind is enough
+    plays(bindings, scenario, tmp_path)
+
+
+def plays(bindings: Path, scenario: str, tmp_path: Path) -> None:
     arguments = [str(bindings), scenario, str(bundle(tmp_path))]
     command = [sys.executable, "-m", "tests.targets.tensorrt.on_device", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)

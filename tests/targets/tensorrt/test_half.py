@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from targets.errors import EngineError
 from targets.runtime.reference_runner import open_engine
-from targets.tensorrt.half import float_layers_to_half, to_half
+from targets.tensorrt.half import all_to_half, float_layers_to_half, to_half
 from tests.calibration.conftest import pictures
 from tests.targets.tensorrt.conftest import SHAPE
 
@@ -79,3 +79,28 @@ def test_a_tensor_that_float_layers_hand_on_is_cast_once_each_way() -> None:
         onnx.checker.check_model(made, full_check=True)
         assert [node.op_type for node in made.graph.node].count("Cast") == 2
         assert [i.name for i in made.graph.initializer] == ["w/half"]
+
+
+def test_with_fp16_scales_nothing_is_cast_between_layers(int8_model: Path, tmp_path: Path) -> None:
+    before = onnx.load(int8_model)
+    after = all_to_half(before)
+    assert after.opset_import[0].version == 19
+    assert [node.name for node in after.graph.node if node.op_type == "Conv"] == [
+        node.name for node in before.graph.node if node.op_type == "Conv"
+    ]
+    known = types(after)
+    for node in after.graph.node:
+        if node.op_type in ("Conv", "Relu", "Add", "Gemm", "GlobalAveragePool", "DequantizeLinear"):
+            assert {known[name] for name in node.output} == {TensorProto.FLOAT16}, node.name
+    casts = [node.name for node in after.graph.node if node.op_type == "Cast"]
+    assert len(casts) == [node.op_type for node in before.graph.node].count("Cast") + 1  # of the logits
+    assert np.allclose(logits(after, tmp_path), logits(before, tmp_path), atol=5e-2)
+
+
+def test_a_scale_that_fp16_holds_only_roughly_is_named(int8_model: Path) -> None:
+    model = onnx.load(int8_model)
+    node = next(node for node in model.graph.node if node.op_type == "DequantizeLinear")
+    scale = next(i for i in model.graph.initializer if i.name == node.input[1])
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1e-6), scale.name))
+    with pytest.raises(EngineError, match=r"has a scale of .+; FP16 holds 6\.1"):
+        all_to_half(model)

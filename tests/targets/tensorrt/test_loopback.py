@@ -16,11 +16,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from pipeline.report.speed import speed_ratio
-from targets.base import BuildState, HasFp16, Origin, ReportsProgress
+from targets.base import BuildState, HasCandidates, HasFp16, Origin, ReportsProgress
 from targets.devices import jetsons
 from targets.errors import DeviceError, EngineError, TargetUnavailable
 from targets.reach.probe import check_board
 from targets.runtime.measure import Settings
+from targets.runtime.tensorrt.candidate import candidates
 from targets.tensorrt import device as over_ssh
 from targets.tensorrt.device import JetsonOnDevice
 from tests.conftest import ROOT
@@ -57,9 +58,8 @@ def engine(tmp_path: Path) -> Path:
     """What a build leaves for the device: ONNX files that only the double can run."""
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *SHAPE])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES])
-    model = helper.make_model(helper.make_graph([], "made-up", [image], [logits]))
     for name in JetsonOnDevice.shipped:
-        onnx.save(model, tmp_path / name)
+        onnx.save(helper.make_model(helper.make_graph([], name, [image], [logits])), tmp_path / name)
     return tmp_path / JetsonOnDevice.engine_name
 
 
@@ -100,6 +100,13 @@ def test_engines_are_built_run_and_timed_there(
     assert said["INT8 engine"].startswith(
         "1 of 3 layers and 60% of the time in INT8; 0 of them write INT8, the others floats; reformats: Ref"
     )
+    assert isinstance(target, HasCandidates)
+    tried = {one.name: one for one in target.candidates()}
+    (mixed,) = tried.keys() - {one.name for one in candidates(VERSIONS[jetpack])}
+    assert "do not tell 0 convolutions apart" in tried.pop(mixed).problem  # the graph has none
+    for one in tried.values():
+        assert one.times is not None, one.problem
+        assert (one.times.layers, one.times.int8_layers, one.times.same_class) == (3, 1, 1.0)
     clocks = (sshd.folder / "jetson" / "clocks.log").read_text().splitlines()
     assert clocks[0].startswith("--store")
     assert clocks[-1].startswith("--restore")

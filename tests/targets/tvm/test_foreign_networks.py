@@ -26,7 +26,7 @@ from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import Island
 from targets.tvm.isa import ISAS
 from tests.calibration.conftest import pictures
-from tests.pipeline.models.foreign import networks
+from tests.pipeline.models.foreign import mobile_networks, networks, plain_networks, segmenters
 from tests.targets.needs import or_skip
 from tests.targets.tvm.meaning import in_floats
 
@@ -52,20 +52,20 @@ class Case:
 ENDS = frozenset({"Cast", "Sub", "Mul", "Transpose", "GlobalAveragePool", "Flatten", "Gemm"})
 """What w8a8_sym leaves in float: normalisation and classifier."""
 CASES = [
-    Case(networks.AlexNetLike),
-    Case(networks.VggLike),
-    Case(networks.GoogLeNetLike),
-    Case(networks.DenseNetLike),
-    Case(networks.MobileNetLike),
-    Case(networks.HighwayLike),
-    Case(networks.MobileNetV3Like),
-    Case(networks.EfficientNetLike),
-    Case(networks.EfficientNetLiteLike),
-    Case(networks.FcnLike),
-    Case(networks.UNetLike),
-    Case(networks.ShuffleNetLike),
-    Case(networks.DenseNetLike, "w8a8_sym", ENDS),
-    Case(networks.MobileNetLike, "w8a8_sym", ENDS),
+    Case(plain_networks.AlexNetLike),
+    Case(plain_networks.VggLike),
+    Case(plain_networks.GoogLeNetLike),
+    Case(plain_networks.DenseNetLike),
+    Case(mobile_networks.MobileNetLike),
+    Case(plain_networks.HighwayLike),
+    Case(mobile_networks.MobileNetV3Like),
+    Case(mobile_networks.EfficientNetLike),
+    Case(mobile_networks.EfficientNetLiteLike),
+    Case(segmenters.FcnLike),
+    Case(segmenters.UNetLike),
+    Case(mobile_networks.ShuffleNetLike),
+    Case(plain_networks.DenseNetLike, "w8a8_sym", ENDS),
+    Case(mobile_networks.MobileNetLike, "w8a8_sym", ENDS),
 ]
 
 
@@ -106,7 +106,7 @@ def test_it_runs_here_as_the_oracle_says_and_as_onnxruntime_means(
         assert np.array_equal(runner.infer(images).view(np.int32), expected.view(np.int32))
 
 
-ALWAYS = Case(networks.DenseNetLike)
+ALWAYS = Case(plain_networks.DenseNetLike)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.errors import CheckpointError, DataError, UsageError
 from pipeline.models.foreign.description import read_foreign
-from tests.pipeline.models.foreign.networks import VggLike, export, make
+from tests.pipeline.models.foreign.networks import export, make
+from tests.pipeline.models.foreign.plain_networks import VggLike
 
 
 def test_the_description_is_read_from_beside_the_model(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.external_data import external_files, input_onnx, tensors
-from tests.pipeline.models.foreign.networks import VggLike, export, make
+from tests.pipeline.models.foreign.networks import export, make
+from tests.pipeline.models.foreign.plain_networks import VggLike
 
 
 @pytest.fixture

@@ -13,15 +13,9 @@ from torch import nn
 from pipeline.models.foreign.description import Description, read_foreign
 from pipeline.models.foreign.guess import Guess, guess
 from pipeline.models.input_form import usual_forms
-from tests.pipeline.models.foreign.networks import (
-    SIDE,
-    MobileNetLike,
-    VggLike,
-    export,
-    make,
-    nhwc_network,
-    pixels,
-)
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike
+from tests.pipeline.models.foreign.networks import SIDE, export, make, nhwc_network, pixels
+from tests.pipeline.models.foreign.plain_networks import VggLike
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -25,15 +25,8 @@ from targets.base import CHECKS
 from targets.reference import ReferenceTarget
 from targets.registry import find_target
 from targets.tensorrt import rtx
-from tests.pipeline.models.foreign.networks import (
-    CLASSIFIERS,
-    SEGMENTERS,
-    VggLike,
-    export,
-    make,
-    nhwc_network,
-    pixels,
-)
+from tests.pipeline.models.foreign.networks import CLASSIFIERS, SEGMENTERS, export, make, nhwc_network, pixels
+from tests.pipeline.models.foreign.plain_networks import VggLike
 
 USUAL = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

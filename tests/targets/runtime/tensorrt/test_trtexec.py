@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from targets.runtime.tensorrt import device_engines, trtexec
 from targets.runtime.tensorrt.build import BuildOptions
+from targets.runtime.tensorrt.candidate import candidate_named
 from targets.runtime.tensorrt.engine import EngineProblem
 from targets.runtime.tensorrt.jetson import DeviceFacts
 
@@ -75,7 +76,7 @@ def build(folder: Path, number: int, precision: str, batch: int | str = "N") -> 
         double(folder, number),
         VERSIONS[number],
         model(folder / "a.onnx", batch),
-        precision,
+        candidate_named(precision, VERSIONS[number]),
         BuildOptions(512, batch=2, largest_batch=4),
         folder / "timing.cache",
         said.append,
@@ -136,7 +137,7 @@ def test_one_that_ends_without_a_word_or_an_engine_is_an_error(tmp_path: Path) -
             "/bin/true",
             "10.3.0",
             model(tmp_path / "a.onnx"),
-            "int8",
+            candidate_named("int8", "10.3.0"),
             BuildOptions(),
             tmp_path / "cache",
             lambda _: None,

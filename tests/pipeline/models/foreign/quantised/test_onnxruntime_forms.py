@@ -9,7 +9,8 @@ from torch import nn
 
 from calibration.foreign_qdq import check_written_anew
 from calibration.scheme import Scheme
-from tests.pipeline.models.foreign.networks import DenseNetLike, HighwayLike, MobileNetLike, ShuffleNetLike
+from tests.pipeline.models.foreign.mobile_networks import MobileNetLike, ShuffleNetLike
+from tests.pipeline.models.foreign.plain_networks import DenseNetLike, HighwayLike
 from tests.pipeline.models.foreign.quantised.others import (
     as_it_came,
     by_onnxruntime,

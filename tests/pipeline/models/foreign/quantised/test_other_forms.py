@@ -2,18 +2,34 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from calibration.scheme import Scheme
-from pipeline.errors import CheckpointError
 from pipeline.models.foreign.quantised.quantised_file import is_quantised_file
 from targets.runtime.exact.session import AS_WRITTEN
+from tests.pipeline.models.foreign.quantised.forms import (
+    Form,
+    a_norm_behind_a_layer,
+    a_scale_for_each_channel_of_a_depthwise_layer,
+    a_transposed_matrix_and_a_bias_behind,
+    a_zero_point_for_each_channel,
+    grouped_with_wide_weights,
+    integers,
+    integers_that_are_moved,
+    node,
+    one_convolution,
+    rounding_behind_a_concat,
+    the_lowest_weight,
+    uint8_weights,
+    uint8_weights_from_zero_on,
+    uint8_weights_that_are_int8,
+    values_that_stay_on_their_grid,
+    weights_that_are_rounded_in_the_graph,
+)
 from tests.pipeline.models.foreign.quantised.others import (
     MEAN,
     STD,
@@ -27,197 +43,6 @@ from tests.pipeline.models.foreign.quantised.others import (
     read,
     written_anew,
 )
-
-Constants = dict[str, NDArray[Any]]
-Form = tuple[list[onnx.NodeProto], Constants]
-node = helper.make_node
-
-
-def integers(
-    shape: tuple[int, ...], low: int, high: int, kind: type = np.int8, seed: int = 0
-) -> NDArray[Any]:
-    return np.random.default_rng(seed).integers(low, high + 1, shape).astype(kind)
-
-
-def rounded(
-    source: str, to: str, scale: float, zero: int, constants: Constants, kind: type = np.uint8
-) -> list[Any]:
-    """Q and DQ, with the scalars they need."""
-    constants |= {f"{to}_s": np.array(scale, np.float32), f"{to}_z": np.array(zero, kind)}
-    grid = [f"{to}_s", f"{to}_z"]
-    return [
-        node("QuantizeLinear", [source, *grid], [f"{to}_q"], f"{to}_Q"),
-        node("DequantizeLinear", [f"{to}_q", *grid], [to], f"{to}_DQ"),
-    ]
-
-
-def classifier(source: str, channels: int, constants: Constants) -> list[onnx.NodeProto]:
-    """The mean of each channel, rounded, times weights in int8 of one scale: `output`."""
-    constants |= {"fc": integers((10, channels), -127, 127, seed=9), "fc_s": np.array(0.004, np.float32)}
-    return [
-        node("GlobalAveragePool", [source], ["mean"]),
-        node("Flatten", ["mean"], ["flat"]),
-        *rounded("flat", "flat_dq", 0.01, 0, constants),
-        node("DequantizeLinear", ["fc", "fc_s"], ["fc_dq"]),
-        node("Gemm", ["flat_dq", "fc_dq"], ["output"], "classifier", transB=1),
-    ]
-
-
-def one_convolution(
-    weight: NDArray[Any], scale: float | NDArray[Any], zero: int | NDArray[Any] | None = None, group: int = 1
-) -> Form:
-    """input -> Q/DQ -> Conv -> Relu -> Q/DQ -> classifier; weights behind a DequantizeLinear."""
-    constants: Constants = {"w": weight, "w_s": np.asarray(scale, np.float32)}
-    read_weights = ["w", "w_s"]
-    if zero is not None:
-        constants["w_z"] = np.asarray(zero, weight.dtype)
-        read_weights.append("w_z")
-    axis = 0 if np.ndim(scale) else None
-    nodes = [
-        *rounded("input", "x", 0.02, 120, constants),
-        node("DequantizeLinear", read_weights, ["w_dq"], "weights", axis=axis),
-        node("Conv", ["x", "w_dq"], ["c"], "conv", group=group),
-        node("Relu", ["c"], ["r"]),
-        *rounded("r", "y", 0.015, 0, constants),
-        *classifier("y", len(weight), constants),
-    ]
-    return nodes, constants
-
-
-def uint8_weights() -> Form:
-    return one_convolution(integers((16, 3, 3, 3), 0, 255, np.uint8), 0.004, 60)
-
-
-def uint8_weights_from_zero_on() -> Form:
-    return one_convolution(integers((16, 3, 3, 3), 0, 255, np.uint8), 0.002, 0)
-
-
-def uint8_weights_that_are_int8() -> Form:
-    return one_convolution(integers((16, 3, 3, 3), 1, 255, np.uint8), 0.004, 128)
-
-
-def a_zero_point_for_each_channel() -> Form:
-    weight = integers((8, 3, 3, 3), 0, 255, np.uint8)
-    return one_convolution(weight, np.linspace(0.002, 0.005, 8), np.arange(100, 108))
-
-
-def grouped_with_wide_weights() -> Form:
-    return one_convolution(integers((9, 1, 3, 3), 0, 255, np.uint8), 0.004, 90, group=3)
-
-
-def the_lowest_weight() -> Form:
-    return one_convolution(integers((16, 3, 3, 3), -128, 127), 0.004, 0)
-
-
-def weights_that_are_rounded_in_the_graph() -> Form:
-    """ModelOpt, and TensorRT's pytorch_quantization: float weights, a scale for each channel, Q and DQ."""
-    nodes, constants = one_convolution(integers((8, 3, 3, 3), -127, 127), np.linspace(0.002, 0.005, 8))
-    constants["w"] = (constants["w"] * 0.004 + 0.0003).astype(np.float32)
-    constants["w_z"] = np.zeros(8, np.int8)
-    place = next(i for i, one in enumerate(nodes) if one.name == "weights")
-    nodes[place] = node("DequantizeLinear", ["w_q", "w_s", "w_z"], ["w_dq"], "weights", axis=0)
-    nodes.insert(place, node("QuantizeLinear", ["w", "w_s", "w_z"], ["w_q"], "weights_Q", axis=0))
-    return nodes, constants
-
-
-def a_transposed_matrix_and_a_bias_behind() -> Form:
-    """As torch's PT2E and others write a linear layer: DQ, Transpose, MatMul, Add; scales on axis 0."""
-    nodes, constants = one_convolution(integers((8, 3, 3, 3), -127, 127), 0.004)
-    constants |= {
-        "fc_s": np.linspace(0.002, 0.004, 10).astype(np.float32),
-        "b": np.arange(10, dtype=np.float32),
-    }
-    return [
-        *nodes[:-2],
-        node("DequantizeLinear", ["fc", "fc_s"], ["fc_dq"], axis=0),
-        node("Transpose", ["fc_dq"], ["fc_t"], perm=[1, 0]),
-        node("MatMul", ["flat_dq", "fc_t"], ["product"]),
-        node("Add", ["product", "b"], ["output"]),
-    ], constants
-
-
-def a_norm_behind_a_layer() -> Form:
-    """Quantisation-aware training that left its norms in; one gain is negative, one is nothing."""
-    nodes, constants = one_convolution(integers((8, 3, 3, 3), -127, 127), 0.004)
-    for name, low, high in (("gain", -0.5, 1.5), ("shift", -1, 1), ("mean_", -1, 1), ("var", 0.5, 2)):
-        constants[name] = np.linspace(low, high, 8).astype(np.float32)
-    constants["gain"][2] = 0
-    place = next(i for i, one in enumerate(nodes) if one.op_type == "Relu")
-    nodes[place] = node("Relu", ["n"], ["r"])
-    nodes.insert(place, node("BatchNormalization", ["c", "gain", "shift", "mean_", "var"], ["n"]))
-    return nodes, constants
-
-
-def values_that_stay_on_their_grid() -> Form:
-    """NNCF rounds in front of a MaxPool, and the convolution behind reads what it picked."""
-    nodes, constants = one_convolution(integers((8, 3, 3, 3), -127, 127), 0.004)
-    place = next(i for i, one in enumerate(nodes) if one.name == "conv")
-    nodes[place] = node("Conv", ["p", "w_dq"], ["c"], "conv")
-    nodes.insert(place, node("MaxPool", ["x"], ["p"], kernel_shape=[2, 2], strides=[2, 2]))
-    return nodes, constants
-
-
-def rounding_behind_a_concat() -> Form:
-    """One Q/DQ behind a Concat of two layers, none in front."""
-    nodes, constants = one_convolution(integers((8, 3, 3, 3), -127, 127), 0.004)
-    start, behind = nodes[:4], nodes[5:]
-    constants |= {"v": integers((8, 3, 3, 3), -127, 127, seed=3), "v_s": np.array(0.003, np.float32)}
-    constants["fc"] = integers((10, 16), -127, 127, seed=4)
-    return [
-        *start,
-        node("DequantizeLinear", ["v", "v_s"], ["v_dq"]),
-        node("Conv", ["x", "v_dq"], ["d"]),
-        node("Relu", ["c"], ["c_r"]),
-        node("Relu", ["d"], ["d_r"]),
-        node("Concat", ["c_r", "d_r"], ["r"], "concat", axis=1),
-        *behind,
-    ], constants
-
-
-def a_scale_for_each_channel_of_a_depthwise_layer() -> Form:
-    """NNCF: the activation has a scale for each channel, and the layer behind sums over one channel alone."""
-    nodes, constants = one_convolution(integers((8, 3, 3, 3), -127, 127), 0.004)
-    start = nodes[:4]
-    constants |= {
-        "six": np.array(6, np.float32),
-        "nothing": np.array(0, np.float32),
-        "a_s": np.linspace(0.005, 6 / 255, 8).astype(np.float32),
-        "a_z": np.zeros(8, np.uint8),
-        "v": integers((8, 1, 3, 3), -127, 127, seed=3),
-        "v_s": np.linspace(0.002, 0.004, 8).astype(np.float32),
-    }
-    return [
-        *start,
-        node("Clip", ["c", "nothing", "six"], ["a"]),
-        node("QuantizeLinear", ["a", "a_s", "a_z"], ["a_q"], "each_Q", axis=1),
-        node("DequantizeLinear", ["a_q", "a_s", "a_z"], ["a_dq"], axis=1),
-        node("DequantizeLinear", ["v", "v_s"], ["v_dq"], axis=0),
-        node("Conv", ["a_dq", "v_dq"], ["r"], "depthwise", group=8),
-        *nodes[5:],
-    ], constants
-
-
-def integers_that_are_moved() -> Form:
-    """Operators between Q and DQ: a pool, a Pad that fills with an integer, a Transpose there and back."""
-    constants: Constants = {
-        **{"x_s": np.array([0.02], np.float32), "x_z": np.array([120], np.uint8)},
-        **{"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64), "fill": np.array(7, np.uint8)},
-        **{"w": integers((8, 3, 3, 3), -127, 127), "w_s": np.array([0.004], np.float32)},
-    }
-    return [
-        node("QuantizeLinear", ["input", "x_s", "x_z"], ["q"]),
-        node("MaxPool", ["q"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
-        node("Pad", ["p", "pads", "fill"], ["wide"]),
-        node("Transpose", ["wide"], ["t"], perm=[0, 2, 3, 1]),
-        node("Transpose", ["t"], ["back"], perm=[0, 3, 1, 2]),
-        node("DequantizeLinear", ["back", "x_s", "x_z"], ["x"]),
-        node("DequantizeLinear", ["w", "w_s"], ["w_dq"]),
-        node("Conv", ["x", "w_dq"], ["c"]),
-        node("Relu", ["c"], ["r"]),
-        *rounded("r", "y", 0.015, 0, constants),
-        *classifier("y", 8, constants),
-    ], constants
-
 
 WIDE = {
     uint8_weights,
@@ -315,70 +140,6 @@ def test_last_and_first_channels_are_told_apart_by_the_shape(tmp_path: Path) -> 
         )
         > 38
     )
-
-
-def two_grids() -> Form:
-    nodes, constants = uint8_weights()
-    constants["other"] = np.array(0.03, np.float32)
-    nodes[1].input[1] = "other"
-    return nodes, constants
-
-
-def many_scales() -> Form:
-    nodes, constants = uint8_weights()
-    constants |= {"x_s": np.array([0.01, 0.02, 0.03], np.float32), "x_z": np.full(3, 120, np.uint8)}
-    for one in nodes[:2]:
-        one.attribute.append(helper.make_attribute("axis", 1))
-    return nodes, constants
-
-
-def dynamic() -> Form:
-    _, constants = uint8_weights()
-    return [node("DynamicQuantizeLinear", ["input"], ["q", "s", "z"], "dynamic")], constants
-
-
-def computed_on_integers() -> Form:
-    nodes, constants = uint8_weights()
-    constants["x_s2"] = np.array(1, np.float32)
-    nodes.insert(1, node("Clip", ["x_q"], ["x_c"], "limit"))
-    nodes[2].input[0] = "x_c"
-    return nodes, constants
-
-
-def a_scale_of_nothing() -> Form:
-    nodes, constants = uint8_weights()
-    constants["x_s"] = np.array(0, np.float32)
-    return nodes, constants
-
-
-@pytest.mark.parametrize(
-    ("form", "why"),
-    [
-        (two_grids, r"DequantizeLinear 'x_DQ' has another grid than 'x_Q', whose integers it reads"),
-        (many_scales, r"QuantizeLinear 'x_Q' gives an activation 3 scales"),
-        (dynamic, r"DynamicQuantizeLinear 'dynamic' computes its scales for each image"),
-        (computed_on_integers, r"Clip 'limit' computes with integers"),
-        (a_scale_of_nothing, r"QuantizeLinear 'x_Q' has the scale 0; scales are finite and above zero"),
-    ],
-    ids=lambda given: given.__name__ if callable(given) else "",
-)
-def test_what_has_no_exact_form_is_refused_by_the_nodes_name(
-    form: Callable[[], Form], why: str, tmp_path: Path
-) -> None:
-    nodes, constants = form()
-    if form is dynamic:
-        nodes.append(node("Flatten", ["q"], ["output"]))
-    onnx.save(model(nodes, constants), tmp_path / "theirs.onnx")
-    with pytest.raises(CheckpointError, match=why):
-        read(tmp_path / "theirs.onnx")
-
-
-def test_16_bits_are_refused_by_the_nodes_name(tmp_path: Path) -> None:
-    nodes, constants = uint8_weights()
-    constants["x_z"] = np.array(120, np.uint16)
-    onnx.save(model(nodes, constants, opset=21), tmp_path / "theirs.onnx")
-    with pytest.raises(CheckpointError, match=r"QuantizeLinear 'x_Q' is of uint16, and edgec"):
-        read(tmp_path / "theirs.onnx")
 
 
 def test_networks_that_only_store_integers_are_float_networks(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import chain
 
 from pipeline.report.model.build_report import SECTIONS, Report
+from pipeline.report.pages.template import own_file, render_page, render_part
 from pipeline.report.section import ReportSection
 from pipeline.report.sections.provenance import ran_on
-from pipeline.report.template import own_file, render_page, render_part
 
 
 def render_html(report: Report, sections: Sequence[ReportSection[Report]] = SECTIONS) -> str:

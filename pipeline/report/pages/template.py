@@ -40,7 +40,7 @@ def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("pipeline.report", "templates"),
+        loader=PackageLoader("pipeline.report.pages", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

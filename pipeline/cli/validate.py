@@ -1,0 +1,100 @@
+"""edgec validate and merge: a build without its bundle, whole or shared out among machines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli import options
+from pipeline.cli.build_options import with_build_options
+from pipeline.cli.build_outcome import end_with, outcome_of, say_outcome, say_steps, show
+from pipeline.cli.console import make_progress, say
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.build.plan import Build
+    from pipeline.build.shard import Shard
+    from pipeline.config import BuildConfig
+
+
+@with_build_options()
+def validate(
+    chosen: "BuildConfig",
+    shard: Annotated[
+        str | None, typer.Option(help="Validate one share of the images only, such as 3/8; needs --part.")
+    ] = None,
+    part: Annotated[
+        Path | None, typer.Option(help="The folder to write the share to, for `edgec merge`.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Validate a model on a target without bundling it. Exit code 1 if a gate fails, 5 if FP32 only guesses.
+
+    Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
+    """
+    from pipeline.build.plan import Build
+
+    if (shard is None) != (part is None):
+        raise UsageError("--shard and --part belong together: which share, and where to write it.")
+    if shard is None or part is None:
+        _report(Build(chosen, make_progress(as_json)), as_json)
+        return
+    from pipeline.build.shard import Shard
+
+    wanted = Shard.parse(shard)
+    _write_share(Build(chosen, make_progress(as_json)), wanted, part, as_json)
+
+
+@with_build_options()
+def merge(
+    chosen: "BuildConfig",
+    parts: Annotated[list[Path], typer.Argument(help="The folders that `edgec validate --shard` wrote.")],
+    as_json: options.Json = False,
+) -> None:
+    """Put the shares of a validation together. The report is the one that a single machine writes.
+
+    Give the same options as to `edgec validate`. Exit codes are the same too.
+
+    Example: edgec merge part1 part2 part3 --model resnet18.onnx --data photos/
+    """
+    from pipeline.build.parts import read_parts, refuse_foreign, take_in
+    from pipeline.build.plan import Build
+
+    found = read_parts(parts)
+    one = Build(chosen, make_progress(as_json))
+    take_in(found, one.store, one.progress)
+    refuse_foreign(found, [unit.key() for unit in one.units])
+    _report(one, as_json)
+
+
+def _report(one: "Build", as_json: bool) -> None:
+    report = one.report.load()
+    if as_json:
+        say_outcome(outcome_of(one, report))
+    else:
+        show(report)
+        say_steps(one)
+    end_with(report)
+
+
+def _write_share(one: "Build", wanted: "Shard", part: Path, as_json: bool) -> None:
+    """Validate a share of the units, and write it with everything that it is made from."""
+    from pipeline.build.parts import refuse_taken, write_part
+    from pipeline.stages.answer import UNIT_IMAGES
+
+    refuse_taken(part)
+    count = len(one.units)
+    if wanted.of > count:
+        raise UsageError(
+            f"--shard {wanted}: the validation has {count} unit{'s' * (count > 1)} of up to"
+            f" {UNIT_IMAGES} images, so that at most {count} machines can share it."
+        )
+    one.answers(wanted)
+    keys = [unit.key() for number, unit in enumerate(one.units) if wanted.holds(number)]
+    write_part(part, one.name, wanted, keys, one.used)
+    images = sum(len(unit.images) for number, unit in enumerate(one.units) if wanted.holds(number))
+    if as_json:
+        say_outcome({"part": str(part), "shard": str(wanted), "images": images})
+        return
+    say_steps(one)
+    say(f"part    {part}: {images} images, share {wanted}. Put all shares together with `edgec merge`.")

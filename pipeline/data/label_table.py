@@ -1,0 +1,250 @@
+"""labels.csv: a table with a header that says of which split and class each picture is.
+
+Its columns are path, split, and one or more of labels: `label`, or `<kind>_name`, beside which `<kind>_id`
+gives the order of the classes; or one column of 0 and 1 for each class. Other common names of columns, and
+semicolons or tabs between them, are understood. Without a column of splits, folders named like splits decide,
+or else the digests of the files.
+"""
+
+import codecs
+import csv
+import io
+import logging
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from calibration.errors import did_you_mean
+from pipeline.data.arrangement import SPELLINGS, joined, split_of
+from pipeline.data.class_folders import ClassFile, divided, refuse_spellings
+from pipeline.data.tree import Tree
+from pipeline.errors import DataError, UsageError, listed
+from pipeline.reading_limits import LABELS_ROWS
+from targets.runtime.preprocess import ImageError
+
+LABELS = "labels.csv"
+SEPARATORS = ",;\t|"
+PATH = (
+    "path",
+    "file",
+    "filename",
+    "filepath",
+    "image",
+    "imagepath",
+    "imagename",
+    "imagefile",
+    "img",
+    "imgpath",
+)
+SPLIT = ("split", "set", "subset", "partition", "usage")
+LABEL = ("label", "class", "classname", "category", "target", "labels", "classlabel")
+"""What columns are called, in small letters and without what parts words, in the order of preference."""
+HEADER = 1 << 14
+"""So many bytes are searched for what separates columns."""
+NUMBER = re.compile(r"\d{1,18}")
+MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "": False, "false": False, "true": True}
+
+
+class Entry(NamedTuple):
+    """One picture, from its path or a line of labels.csv; order is the number that is given for its class."""
+
+    path: str
+    split: str
+    label: str
+    order: int = 0
+
+
+class _Columns(NamedTuple):
+    """The names of a table's columns; label is None where every class has a column of its own."""
+
+    path: str
+    split: str | None
+    label: str | None
+    number: str | None
+    classes: tuple[str, ...] = ()
+
+
+def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
+    """Return the pictures that labels.csv in the folder `top` lists.
+
+    kind: which column of labels, as `fine` for `fine_name`; None takes the first. Raises DataError for a
+    table that is damaged or says too little, naming its line, and UsageError for an unknown kind.
+    """
+    where = f"{tree.location}: {LABELS}"
+    try:
+        lines = _lines(tree.read(joined(top, LABELS)))
+        columns = _columns(list(lines.fieldnames or ()), kind, where)
+        read = [_entry(line, columns, f"{where}, line {number}") for line, number in _rows(lines, where)]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where} is damaged, or not UTF-8 text ({error.reason}). Save it as UTF-8."
+        ) from error
+    except (csv.Error, ImageError) as error:
+        raise DataError(f"{where} is damaged: {error}.") from error
+    if not read:
+        raise DataError(f"{where} lists no pictures. Write a line for each, or remove that file.")
+    found = _located(tree, top, _once(read, where), where)
+    refuse_spellings(where, [ClassFile(entry.path, entry.split, entry.label) for entry in found])
+    return found if columns.split else _with_splits(tree, top, found)
+
+
+def _lines(content: bytes) -> "csv.DictReader[str]":
+    """Return the table's lines by column; UTF-16 needs the mark that Excel writes, UTF-8 may have one."""
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encoding = "utf-16" if wide else "utf-8-sig"
+    header = content[:HEADER].decode(encoding, "ignore").partition("\n")[0]
+    separator = max(SEPARATORS, key=lambda one: (bool(_find(header.split(one), PATH)), header.count(one)))
+    return csv.DictReader(
+        io.TextIOWrapper(io.BytesIO(content), encoding, newline=""),
+        restkey="\0",
+        strict=True,
+        delimiter=separator,
+        skipinitialspace=True,
+    )
+
+
+def _rows(lines: "csv.DictReader[str]", where: str) -> list[tuple[dict[str, str], int]]:
+    """Return the values by column and the number of each line."""
+    rows = []
+    for line in lines:
+        if any(line.pop("\0", None) or ()):
+            raise DataError(f"{where}, line {lines.line_num} has more values than columns. Quote commas.")
+        rows.append(({key: (value or "").strip() for key, value in line.items()}, lines.line_num))
+        if len(rows) > LABELS_ROWS:
+            raise DataError(f"{where} has more than {LABELS_ROWS:,} rows.")
+    return rows
+
+
+def _reduced(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def _find(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """Return the column with the first of the names."""
+    by_name = {_reduced(column): column for column in reversed(columns)}
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def _columns(columns: list[str], kind: str | None, where: str) -> _Columns:
+    """Return which columns to use. Raises DataError if one is missing, UsageError for an unknown kind."""
+    path, split = _find(columns, PATH), _find(columns, SPLIT)
+    if path is None:
+        raise DataError(
+            f"{where} has no column 'path'; it has {', '.join(columns) or 'no header'}. Write"
+            " path,split,label into its first line."
+        )
+    kinds = {
+        column.removesuffix("_name"): column
+        for column in columns
+        if column.endswith("_name") and column != path
+    }
+    label = _find(columns, LABEL)
+    if label is not None and (label == "label" or not kinds):
+        kinds[label] = label
+    rest = tuple(column for column in columns if column not in (path, split))
+    if not kinds and len(rest) > 1:
+        return _Columns(path, split, None, None, rest)
+    if not kinds:
+        raise DataError(
+            f"{where} has no column `label` or `<kind>_name`; it has {', '.join(columns)}. Name the column of"
+            " classes label."
+        )
+    kind = next(iter(kinds)) if kind is None else kind
+    if kind not in kinds:
+        hint = did_you_mean(kind, list(kinds))
+        raise UsageError(f"{where} has no labels of kind {kind!r}.{hint} Allowed: {', '.join(kinds)}.")
+    return _Columns(path, split, kinds[kind], f"{kind}_id" if f"{kind}_id" in columns else None)
+
+
+def _entry(line: Mapping[str, str], columns: _Columns, where: str) -> Entry:
+    path, split = line[columns.path], line[columns.split] if columns.split else "none"
+    if columns.label is None:
+        label, order = _marked(line, columns.classes, where)
+    else:
+        label, order = line[columns.label], line[columns.number] if columns.number else "0"
+    if not path or not split or not label or not NUMBER.fullmatch(order):
+        raise DataError(
+            f"{where} lacks a path, split or label, or its class number is not an integer. Correct that line."
+        )
+    known = split_of(split) if columns.split else split
+    if known is None:
+        hint = did_you_mean(split, sorted(SPELLINGS))
+        raise DataError(f"{where}: unknown split {split!r}.{hint} Allowed: {', '.join(sorted(SPELLINGS))}.")
+    return Entry(path, known, unicodedata.normalize("NFC", label), int(order))
+
+
+def _marked(line: Mapping[str, str], classes: Sequence[str], where: str) -> tuple[str, str]:
+    """Return the class whose column has a 1, and the position of that column."""
+    unknown = [name for name in classes if line[name].casefold() not in MARKS]
+    if unknown:
+        raise DataError(
+            f"{where} has no column `label` or `<kind>_name`, and {unknown[0]!r} is {line[unknown[0]]!r}"
+            " there, neither 0 nor 1. Name the column of classes label."
+        )
+    marked = [number for number, name in enumerate(classes) if MARKS[line[name].casefold()]]
+    if len(marked) != 1:
+        raise DataError(
+            f"{where} marks {len(marked)} classes of {len(classes)}; edgec takes pictures of one class each."
+            " Remove that line."
+        )
+    return classes[marked[0]], str(marked[0])
+
+
+def _once(entries: Sequence[Entry], where: str) -> list[Entry]:
+    """Return the entries without repetitions. Raises DataError for a picture of two classes."""
+    by_path: dict[tuple[str, str], Entry] = {}
+    labels: dict[str, str] = {}
+    for entry in entries:
+        before = labels.setdefault(entry.path, entry.label)
+        if before != entry.label:
+            raise DataError(
+                f"{where} gives {entry.path} the classes {before!r} and {entry.label!r}; edgec takes pictures"
+                " of one class each. Remove one of the two lines."
+            )
+        by_path[entry.path, entry.split] = entry
+    if len(by_path) < len(entries):
+        _warn(f"{where} repeats {len(entries) - len(by_path)} lines, which count once")
+    return list(by_path.values())
+
+
+def _located(tree: Tree, top: str, entries: Sequence[Entry], where: str) -> list[Entry]:
+    """Return the entries with paths in the tree."""
+    found = [entry._replace(path=_path(tree, top, entry.path)) for entry in entries]
+    missing = [before.path for before, entry in zip(entries, found, strict=True) if not entry.path]
+    if missing:
+        raise DataError(
+            f"{where} names files that do not exist: {listed(missing)}. Write paths relative to the folder of"
+            f" {LABELS}."
+        )
+    return found
+
+
+def _path(tree: Tree, top: str, written: str) -> str:
+    """Return the path of a file in the tree; empty if there is none.
+
+    It may be written with backslashes, below the tree's own place, or in another of Unicode's forms.
+    """
+    place = PurePosixPath(tree.location, top)
+    for slashes in (written, written.replace("\\", "/")):
+        inside = PurePosixPath(slashes)
+        path = str(inside.relative_to(place) if inside.is_relative_to(place) else inside)
+        for spelled in (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)):
+            if not PurePosixPath(spelled).is_absolute() and tree.holds(name := joined(top, spelled)):
+                return name
+    return ""
+
+
+def _with_splits(tree: Tree, top: str, entries: list[Entry]) -> list[Entry]:
+    """Return the entries with the splits that their folders name, or else those of their digests."""
+    depth = len(PurePosixPath(top).parts)
+    folders = [split_of(PurePosixPath(entry.path).parts[depth]) for entry in entries]
+    if all(folders):
+        return [entry._replace(split=str(name)) for entry, name in zip(entries, folders, strict=True)]
+    splits = divided(tree, [(entry.path, entry.label) for entry in entries])
+    return [entry._replace(split=split) for entry, split in zip(entries, splits, strict=True)]
+
+
+def _warn(text: str) -> None:
+    logging.getLogger("edgec.data").warning(text)

@@ -1,0 +1,71 @@
+"""What report.json says of the layers that compute in floating point, and of the time of each layer."""
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from pipeline.report.model.certainty import Interval
+from pipeline.report.record import Record, Sha256
+from targets.base import Origin
+
+
+class TimedLayer(Record):
+    """What one layer takes, run alone on one thread with warm caches."""
+
+    layer: str
+    int8: bool
+    macs: NonNegativeInt
+    microseconds: float
+
+
+class LayerTimes(Record):
+    """Where the time goes."""
+
+    origin: Origin
+    layers: tuple[TimedLayer, ...]
+
+    @property
+    def total(self) -> float:
+        """Microseconds of all layers."""
+        return sum(layer.microseconds for layer in self.layers)
+
+    @property
+    def int8_share(self) -> float:
+        """The share of the time that integers take."""
+        return sum(layer.microseconds for layer in self.layers if layer.int8) / self.total
+
+
+class Coverage(Record):
+    """How much of the network's work runs in INT8."""
+
+    int8_macs: NonNegativeInt
+    total_macs: PositiveInt
+    float_layers: tuple[str, ...]  # all that computes in float, with weights or not; the slowest first
+    times: LayerTimes | None = None  # where layers can be timed one by one
+
+
+def slowest_in_float(times: LayerTimes) -> tuple[str, ...]:
+    """Return what computes in float, what takes longest first."""
+    in_float = [layer for layer in times.layers if not layer.int8]
+    return tuple(layer.layer for layer in sorted(in_float, key=lambda layer: -layer.microseconds))
+
+
+class FloatLayer(Record):
+    """A layer left in floating point: why, and what that costs."""
+
+    layer: str
+    sqnr_db: float  # of the logits with only this layer in INT8
+    saved_points: float  # by which the interval of the drop would end higher with it in INT8
+    macs_share: float  # of the multiply-accumulates of one image
+
+
+class MixedPrecision(Record):
+    """Which layers were left in floating point so that the drop on tuning images stays within a limit."""
+
+    max_drop_points: float
+    precision: str  # of the layers in floating point: fp32 or fp16
+    images: PositiveInt  # neither calibration nor evaluation images
+    images_digest: Sha256  # Split.digest of them
+    layers: tuple[FloatLayer, ...]  # the noisiest first
+    drop: Interval  # percentage points of top-1, of what was chosen
+    all_int8: Interval  # of every layer in INT8
+    all_float: Interval  # of none; drop's if that was not needed
+    passes: bool  # drop ends within the limit; if not, no layer was left in float

@@ -1,0 +1,102 @@
+"""labels.csv is read as spreadsheets, scripts and other tools write it, or its fault is named."""
+
+import logging
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.data.open import open_dataset
+from pipeline.errors import DataError
+from tests.pipeline.data.pictures import png, random_pixels, write_folder
+
+NAMES = [f"{split}/{n}.png" for split in ("train", "test") for n in range(4)]
+FILES = dict(zip(NAMES, map(png, random_pixels(8)), strict=True))
+ROWS = [(name, name.split("/", maxsplit=1)[0], "cd"[number % 2]) for number, name in enumerate(NAMES)]
+
+
+def table(header: str, pattern: str) -> str:
+    return "\n".join([header, *(pattern.format(p=p, s=s, c=c, n="cd".index(c)) for p, s, c in ROWS)]) + "\n"
+
+
+def holding(folder: Path, content: str | bytes) -> Path:
+    written = content if isinstance(content, bytes) else content.encode()
+    return write_folder(folder, FILES | {"labels.csv": written})
+
+
+PLAIN = table("path,split,label", "{p},{s},{c}")
+WRITTEN: dict[str, str | bytes] = {
+    "plain": PLAIN,
+    "other names of columns": table("Filename,Set,Class", "{p},{s},{c}"),
+    "names of two words": table("image_path,split,class_name,class_id", "{p},{s},{c},{n}"),
+    "semicolons": table("path;split;label", "{p};{s};{c}"),
+    "tabs": table("path\tsplit\tlabel", "{p}\t{s}\t{c}"),
+    "spaces": table("path, split, label", "{p}, {s} , {c} "),
+    "quotes": table('"path","split","label"', '"{p}","{s}","{c}"'),
+    "a mark of UTF-8": PLAIN.encode("utf-8-sig"),
+    "UTF-16 as Excel writes it": PLAIN.replace(",", "\t").encode("utf-16"),
+    "lines of Windows": PLAIN.replace("\n", "\r\n"),
+    "backslashes": table("path,split,label", "{p},{s},{c}").replace("/", "\\"),
+    "a dot before": table("path,split,label", "./{p},{s},{c}"),
+    "splits of folders": table("path,label", "{p},{c}"),
+    "other names of splits": PLAIN.replace(",train,", ",Training,").replace(",test,", ",VALID,"),
+    "an index before": table(",path,split,label", "0,{p},{s},{c}"),
+    "one column a class": "\n".join(
+        ["filename,c,d", *(f"{p},{int(c == 'c')},{c == 'd':.1f}" for p, _, c in ROWS)]
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+def test_every_way_to_write_it_means_the_same(way: str, tmp_path: Path) -> None:
+    found = open_dataset(holding(tmp_path, WRITTEN[way]))
+    assert found.classes == ("c", "d")
+    assert found.split("evaluation").labels.tolist() == [0, 1, 0, 1]
+    assert len(found.split("train")) + len(found.split("calibration")) == 4
+
+
+def test_paths_may_be_absolute_if_they_lead_into_the_folder(tmp_path: Path) -> None:
+    found = open_dataset(holding(tmp_path, table("path,split,label", f"{tmp_path}/{{p}},{{s}},{{c}}")))
+    assert [sample.name for sample in found.split("evaluation").samples] == NAMES[4:]
+
+
+def test_it_may_lie_in_a_folder_of_an_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in (FILES | {"labels.csv": PLAIN.encode()}).items():
+            archive.writestr(f"export/{name}", content)
+    assert len(open_dataset(tmp_path / "a.zip").split("evaluation")) == 4
+
+
+def test_without_splits_the_digests_decide(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = {name.replace("/", "-"): content for name, content in FILES.items()}
+    text = table("file,category", "{p},{c}").replace("/", "-")
+    with caplog.at_level(logging.WARNING):
+        found = open_dataset(write_folder(tmp_path, files | {"labels.csv": text.encode()}))
+    assert "by the digests of their files" in caplog.text
+    assert found.classes == ("c", "d")
+
+
+def test_lines_that_are_repeated_count_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        found = open_dataset(holding(tmp_path, PLAIN + "test/3.png,test,d\n"))
+    assert len(found.split("evaluation")) == 4
+    assert "repeats 1 lines" in caplog.text
+
+
+WRONG: dict[str, tuple[str | bytes, str]] = {
+    "two classes": (PLAIN + "test/3.png,test,c\n", r"the classes 'd' and 'c'.*Remove one of the two lines"),
+    "two marks": ("file,c,d\ntest/1.png,1,1\n", r"line 2 marks 2 classes of 2"),
+    "no mark": ("file,c,d\ntest/1.png,0,0\n", r"line 2 marks 0 classes of 2"),
+    "boxes": ("file,x0,y0\ntest/1.png,12,7\n", r"'x0' is '12' there, neither 0 nor 1"),
+    "spelled twice": (PLAIN.replace("test/3.png,test,d", "test/3.png,test,D"), "spelled in two ways"),
+    "no header": (PLAIN.partition("\n")[2], "Write path,split,label into its first line"),
+    "another encoding": (PLAIN.replace(",c", ",Käse").encode("latin-1"), "Save it as UTF-8"),
+    "no lines": ("path,split,label\n", "lists no pictures"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_what_is_wrong_is_named(fault: str, tmp_path: Path) -> None:
+    content, told = WRONG[fault]
+    with pytest.raises(DataError, match=told):
+        open_dataset(holding(tmp_path, content))
