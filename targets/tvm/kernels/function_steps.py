@@ -23,7 +23,11 @@ def in_steps(k: Emitter, function: RegisterFunction, s: Expr, factor: Expr, lane
 
 
 def _power(k: Emitter, s: Expr, lanes: int) -> Expr:
-    """exp(-s). Scaling by a power of two is exact, so that it may be joined with the sum behind it."""
+    """exp(-s).
+
+    Scaling by a power of two is exact, so LLVM may join it with the sum behind it. It has a name, since TIR would
+    make an `fma` of a product in a sum, which does not lower in a module with float operators.
+    """
     u = k.let(_clipped(s * _all(MINUS_LOG2E, lanes), -LARGEST_POWER, LARGEST_POWER, lanes))
     whole = k.let(k.call(f"float32x{lanes}", f"llvm.roundeven.v{lanes}f32", u))
     part = k.let(u - whole)
@@ -32,7 +36,7 @@ def _power(k: Emitter, s: Expr, lanes: int) -> Expr:
         value = k.let(_fma(k, value, part, _all(coefficient, lanes), lanes))
     exponent = whole.astype(f"int32x{lanes}") + splat(tirx.const(127, "int32"), lanes)
     bits = tirx.shift_left(exponent, splat(tirx.const(23, "int32"), lanes))
-    return value * tirx.reinterpret(f"float32x{lanes}", bits)
+    return k.let(value * tirx.reinterpret(f"float32x{lanes}", bits))
 
 
 def _clipped(value: Expr, low: float, high: float, lanes: int) -> Expr:

@@ -1,6 +1,5 @@
 """Functions of a convolution's sums, which no rounding comes before: against floats, and bit for bit."""
 
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from targets.tvm.operators.sum_functions import in_steps
 from tests.calibration.conftest import pictures
 from tests.targets.needs import FAMILY, native
 from tests.targets.tvm.bit_equality import EMULATED, check, emulated
-from tests.targets.tvm.meaning import in_floats
-from tests.targets.tvm.qdq import QdqModel
-from tests.targets.tvm.test_functions import (
+from tests.targets.tvm.chains import (
+    Chain,
     hard_sigmoid_by_clip,
     hard_swish_by_clip,
     hard_swish_by_hard_sigmoid,
@@ -26,8 +24,9 @@ from tests.targets.tvm.test_functions import (
     node,
     silu,
 )
+from tests.targets.tvm.meaning import in_floats
+from tests.targets.tvm.qdq import QdqModel
 
-Chain = Callable[[QdqModel, str], str]
 HARD_SWISH, HARD_SIGMOID = RegisterFunction.HARD_SWISH, RegisterFunction.HARD_SIGMOID
 
 
