@@ -18,15 +18,14 @@ def in_steps(k: Emitter, function: RegisterFunction, s: Expr, factor: Expr, lane
     if function in (RegisterFunction.HARD_SWISH, RegisterFunction.HARD_SIGMOID):
         gate = _clipped(_fma(k, s, _all(SIXTH, lanes), _all(0.5, lanes), lanes), 0.0, 1.0, lanes)
     else:
-        gate = _all(1.0, lanes) / (_all(1.0, lanes) + _power(k, s, lanes))
+        gate = _all(1.0, lanes) / _one_and_power(k, s, lanes)
     return (s * factor) * gate if function.is_unbounded else gate * factor
 
 
-def _power(k: Emitter, s: Expr, lanes: int) -> Expr:
-    """exp(-s).
+def _one_and_power(k: Emitter, s: Expr, lanes: int) -> Expr:
+    """1 + exp(-s). Scaling by a power of two is exact, so that an fma rounds as the sum alone does.
 
-    Scaling by a power of two is exact, so LLVM may join it with the sum behind it. It has a name, since TIR would
-    make an `fma` of a product in a sum, which does not lower in a module with float operators.
+    Written as a sum, TIR would make an fma of its own of it, which does not lower beside float operators.
     """
     u = k.let(_clipped(s * _all(MINUS_LOG2E, lanes), -LARGEST_POWER, LARGEST_POWER, lanes))
     whole = k.let(k.call(f"float32x{lanes}", f"llvm.roundeven.v{lanes}f32", u))
@@ -36,7 +35,7 @@ def _power(k: Emitter, s: Expr, lanes: int) -> Expr:
         value = k.let(_fma(k, value, part, _all(coefficient, lanes), lanes))
     exponent = whole.astype(f"int32x{lanes}") + splat(tirx.const(127, "int32"), lanes)
     bits = tirx.shift_left(exponent, splat(tirx.const(23, "int32"), lanes))
-    return k.let(value * tirx.reinterpret(f"float32x{lanes}", bits))
+    return _fma(k, value, tirx.reinterpret(f"float32x{lanes}", bits), _all(1.0, lanes), lanes)
 
 
 def _clipped(value: Expr, low: float, high: float, lanes: int) -> Expr:
