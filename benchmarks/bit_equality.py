@@ -36,7 +36,7 @@ CHUNK = 16
 
 
 @dataclass(frozen=True)
-class Subject:
+class ComparedModel:
     """A Q/DQ model and preprocessed real images, uint8 [N, H, W, C], to compare on."""
 
     name: str
@@ -44,7 +44,7 @@ class Subject:
     images: Images
 
 
-def with_random_weights(depth: int, side: int, photos: Path, count: int, folder: Path) -> Subject:
+def with_random_weights(depth: int, side: int, photos: Path, count: int, folder: Path) -> ComparedModel:
     """Quantise a ResNet of the ImageNet form; its images are photos, as many of each class as can be."""
     from pipeline.data.open import open_dataset
     from pipeline.models.zoo import find_model
@@ -57,10 +57,10 @@ def with_random_weights(depth: int, side: int, photos: Path, count: int, folder:
         return np.concatenate([batch.images for batch in split.batches(preprocessing, 32)])
 
     model = write_model(depth, draw("calibration", CALIBRATION), folder)
-    return Subject(f"ResNet-{depth} at {side} pixels", model, draw("evaluation", count))
+    return ComparedModel(f"ResNet-{depth} at {side} pixels", model, draw("evaluation", count))
 
 
-def as_built(model: str, data: Path | None, count: int, folder: Path) -> Subject:
+def as_built(model: str, data: Path | None, count: int, folder: Path) -> ComparedModel:
     """Quantise a known model, an ONNX file or a small network of another family as `edgec build` does."""
     from pipeline.build.plan import Build
     from pipeline.config import BuildConfig
@@ -74,7 +74,7 @@ def as_built(model: str, data: Path | None, count: int, folder: Path) -> Subject
     build = Build(BuildConfig(model=model, data=data, out=folder / "out", target="host"), Silent())
     images = build.evaluation.stratified(count, seed=0)
     pixels = np.concatenate([batch.images for batch in images.batches(build.model.preprocessing, 32)])
-    return Subject(f"{build.model.name}, {build.recipe.name}", build.int8_model.path, pixels)
+    return ComparedModel(f"{build.model.name}, {build.recipe.name}", build.int8_model.path, pixels)
 
 
 def write_model(depth: int, photos: Images, folder: Path) -> Path:

@@ -38,9 +38,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import network
-from benchmarks.peers.network import CASES, Case
+from benchmarks.peers.machine_speed import machine_programs, peak_gmacs, signal_ns
+from benchmarks.peers.network import CASES, PeerCase
 from targets.processor import LIMIT, cpu_name
-from targets.runtime.zig import run_zig
 
 HERE = Path(__file__).parent / "peers"
 BURST_MS = 60.0
@@ -48,7 +48,7 @@ BURST_MS = 60.0
 
 
 @dataclass(frozen=True)
-class Peer:
+class PeerEngine:
     """An engine, the environment it lives in, and what is installed there."""
 
     name: str
@@ -79,19 +79,19 @@ class Peer:
 
 _ONNX = ("onnxruntime==1.32.0", "openvino==2026.4.1", "onnx==1.23.0", "sympy==1.14.0", "numpy==2.4.6")
 PEERS = (
-    Peer("edgec", "edgec", (), limit=LIMIT),
-    Peer("onnxruntime", "onnx", _ONNX),
-    Peer("openvino", "onnx", _ONNX, limit="ONEDNN_MAX_CPU_ISA"),
-    Peer("litert", "litert", ("torch==2.13.0", "litert-torch==0.10.0", "ai-edge-litert==2.3.0")),
-    Peer("executorch", "executorch", ("torch==2.13.0", "executorch==1.5.1", "torchao==0.18.0")),
+    PeerEngine("edgec", "edgec", (), limit=LIMIT),
+    PeerEngine("onnxruntime", "onnx", _ONNX),
+    PeerEngine("openvino", "onnx", _ONNX, limit="ONEDNN_MAX_CPU_ISA"),
+    PeerEngine("litert", "litert", ("torch==2.13.0", "litert-torch==0.10.0", "ai-edge-litert==2.3.0")),
+    PeerEngine("executorch", "executorch", ("torch==2.13.0", "executorch==1.5.1", "torchao==0.18.0")),
 )
-ONE_THREAD = Peer("edgec, 1 thread", "edgec", (), threads=1, limit=LIMIT)
+ONE_THREAD = PeerEngine("edgec, 1 thread", "edgec", (), threads=1, limit=LIMIT)
 LIMITS = {"avx2": "AVX2"}
 """What OpenVINO calls instruction sets that engines can be held to."""
 
 
 @dataclass
-class Seen:
+class PeerSeen:
     """What was measured of one engine: latencies and the CPU time of an inference, by round."""
 
     load_ms: list[float] = field(default_factory=list)
@@ -115,7 +115,9 @@ class Seen:
 class Process:
     """A peer's process, waiting for its turn."""
 
-    def __init__(self, peer: Peer, folder: Path, case: Path, threads: int, isa: str | None = None) -> None:
+    def __init__(
+        self, peer: PeerEngine, folder: Path, case: Path, threads: int, isa: str | None = None
+    ) -> None:
         command = [
             str(part) for part in (peer.python(folder), peer.script, "serve", case, peer.threads or threads)
         ]
@@ -155,14 +157,14 @@ class Process:
         return answer
 
 
-def held(peer: Peer, isa: str | None) -> dict[str, str]:
+def held(peer: PeerEngine, isa: str | None) -> dict[str, str]:
     """The environment variable that holds a peer to an instruction set."""
     if isa is None or peer.limit is None:
         return {}
     return {peer.limit: isa if peer.limit == LIMIT else LIMITS[isa]}
 
 
-def build(case: Case, peers: Sequence[Peer], folder: Path, isa: str | None = None) -> Path:
+def build(case: PeerCase, peers: Sequence[PeerEngine], folder: Path, isa: str | None = None) -> Path:
     """Write the network and build every engine that is not there yet; returns their folder."""
     place = folder / case.name
     if not (place / "logits.npy").exists():
@@ -184,7 +186,7 @@ def build(case: Case, peers: Sequence[Peer], folder: Path, isa: str | None = Non
 
 @contextmanager
 def opened(
-    peers: Sequence[Peer], folder: Path, case: Path, threads: int, isa: str | None
+    peers: Sequence[PeerEngine], folder: Path, case: Path, threads: int, isa: str | None
 ) -> Iterator[dict[str, Process]]:
     """Processes of all peers."""
     with ExitStack() as stack:
@@ -209,17 +211,17 @@ def check_agreement(processes: dict[str, Process], case: Path) -> None:
 
 
 def measure(
-    peers: Sequence[Peer],
+    peers: Sequence[PeerEngine],
     folder: Path,
     case: Path,
     threads: int,
     seconds: float,
     starts: int,
     isa: str | None = None,
-) -> dict[str, Seen]:
+) -> dict[str, PeerSeen]:
     """Time all peers in turns."""
     peers = [*peers, *([ONE_THREAD] if threads > 1 else [])]
-    seen = {peer.name: Seen() for peer in peers}
+    seen = {peer.name: PeerSeen() for peer in peers}
     for _ in range(starts):
         for peer in peers:
             with opened([peer], folder, case, threads, isa) as processes:
@@ -240,7 +242,7 @@ def measure(
     return seen
 
 
-def _note_start(seen: Seen, process: Process) -> None:
+def _note_start(seen: PeerSeen, process: Process) -> None:
     seen.load_ms.append(float(process.started["load_ms"]))
     seen.first_ms.append(float(process.started["first_ms"]))
 
@@ -251,33 +253,6 @@ def _runs_in_a_burst(process: Process) -> int:
     return max(3, round(BURST_MS / each))
 
 
-@contextmanager
-def machine_programs() -> Iterator[Path]:
-    """Compile what measures the machine: the int8 peak of a core, and signals between two."""
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in ("peak", "signal"):
-            options = ["-O2", "-mcpu=native", "-pthread", "-fno-sanitize=all"]
-            done = run_zig([*options, str(HERE / f"{name}.c"), "-o", str(Path(scratch) / name)])
-            if done.returncode:
-                raise RuntimeError(done.stderr)
-        yield Path(scratch)
-
-
-def peak_gmacs(programs: Path, cores: int) -> float:
-    """Measure the int8 peak of so many cores at work together."""
-    places = sorted(os.sched_getaffinity(0))[:cores]
-    commands = [["taskset", "-c", str(place), str(programs / "peak")] for place in places]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
-    return sum(float(process.communicate()[0]) for process in running)
-
-
-def signal_ns(programs: Path) -> float:
-    """Measure how long a signal takes between the first two cores."""
-    places = sorted(os.sched_getaffinity(0))[:2]
-    done = subprocess.run([programs / "signal", *map(str, places)], capture_output=True, check=True)
-    return float(done.stdout)
-
-
 def macs(case: Path) -> int:
     """Multiply-accumulates of an inference, from the engine."""
     from targets.runtime.native_runner import read_engine
@@ -285,7 +260,7 @@ def macs(case: Path) -> int:
     return int(read_engine(case / "model.engine")[0]["macs"])
 
 
-def table(seen: dict[str, Seen], peak: float, gmacs: float) -> Iterator[str]:
+def table(seen: dict[str, PeerSeen], peak: float, gmacs: float) -> Iterator[str]:
     """Rows, the fastest peer first."""
     ours = seen["edgec"]
     yield (

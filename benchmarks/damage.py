@@ -1,11 +1,12 @@
 """Random edits, cuts and replacements of stored results and of input files: right bytes or a named error.
 
-    python -m benchmarks.damage [--edits 200] [--seed 0]
+    python -m benchmarks.damage [--edits 200] [--seed 0] [--quantized]
 
 A small network with its weights in two other files is built for the target `reference` from a folder of
-pictures. Each edit hits one file, of the store or of the input, and sets its time of modification back. Then
-the build runs again: its bundle has to be the one that a build from nothing makes of the same input, or both
-have to end with an error that is no bug. Prints how many ended in which way; exit code 1 for wrong bytes.
+pictures; with `--quantized`, a quantised network is brought besides it, its weights in a file too. Each edit
+hits one file, of the store or of the input, and sets its time of modification back. Then the build runs
+again: its bundle has to be the one that a build from nothing makes of the same input, or both have to end
+with an error that is no bug. Prints how many ended in which way; exit code 1 for wrong bytes.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from targets.errors import TargetError
 
 SIDE = 8
 CLASSES = ("ash", "oak")
+QUANTISED = "quantised.onnx"
 NAMED = (PipelineError, TargetError, CalibrationError)
 
 
@@ -78,20 +80,32 @@ def make_input(folder: Path) -> None:
                 cv2.imwrite(str(place / f"{number}.png"), picture)
 
 
-def outcome(folder: Path, out: Path) -> bytes | str:
+def bring_quantised(folder: Path, scratch: Path) -> None:
+    """Quantise the network of `folder`, and write quantised.onnx and its weights beside it."""
+    made = onnx.load(_build(folder, scratch, quantised=False).int8_model.path)
+    place = folder / QUANTISED
+    onnx.save(made, place, save_as_external_data=True, location="quantised.data", size_threshold=0)
+
+
+def outcome(folder: Path, out: Path, quantised: bool = False) -> bytes | str:
     """Return the bytes of the bundle, or the kind of the error that the user is told."""
-    options = {
+    try:
+        return _build(folder, out, quantised).bundle.path.read_bytes()
+    except NAMED as error:
+        return type(error).__name__
+
+
+def _build(folder: Path, out: Path, quantised: bool) -> Build:
+    options: dict[str, object] = {
         "model": str(folder / "net.onnx"),
         "data": folder / "data",
         "target": "reference",
         "out": out,
         "calibration.images": 8,
     }
-    try:
-        build = Build(load_config(BuildConfig, None, options), Silent())
-        return build.bundle.path.read_bytes()
-    except NAMED as error:
-        return type(error).__name__
+    if quantised:
+        options["calibration.quantized"] = folder / QUANTISED
+    return Build(load_config(BuildConfig, None, options), Silent())
 
 
 def edit(path: Path, others: list[Path], random: np.random.Generator) -> str:
@@ -120,14 +134,19 @@ def edit(path: Path, others: list[Path], random: np.random.Generator) -> str:
     return what
 
 
-def trials(work: Path, edits: int, seed: int) -> Iterator[tuple[str, str]]:
-    """Yield, for each edit, what it was and how the build after it ended."""
+def trials(work: Path, edits: int, seed: int, quantised: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield, for each edit, what it was and how the build after it ended.
+
+    quantised: a quantised network is brought besides the float one.
+    """
     random = np.random.default_rng(seed)
     original, folder, out = work / "original", work / "input", work / "out"
     original.mkdir()
     make_input(original)
+    if quantised:
+        bring_quantised(original, work / "scratch")
     shutil.copytree(original, folder)
-    first = outcome(folder, out)
+    first = outcome(folder, out, quantised)
     if isinstance(first, str):
         raise RuntimeError(f"the build before any edit ended with {first}")
     for number in range(edits):
@@ -137,8 +156,8 @@ def trials(work: Path, edits: int, seed: int) -> Iterator[tuple[str, str]]:
         chosen = files[int(random.integers(len(files)))]
         kind = f"{'stored' if of_store else 'input'} {chosen.suffix or chosen.name}"
         done = f"{edit(chosen, files, random)} {kind}"
-        found = outcome(folder, out)
-        expected = first if of_store else outcome(folder, work / f"fresh{number}")
+        found = outcome(folder, out, quantised)
+        expected = first if of_store else outcome(folder, work / f"fresh{number}", quantised)
         yield done, _judged(found, expected)
         if not of_store:
             shutil.rmtree(work / f"fresh{number}", ignore_errors=True)
@@ -157,10 +176,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edits", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quantized", action="store_true", help="bring a quantised network as well")
     chosen = parser.parse_args()
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="edgec-damage-") as work:
-        for done, end in trials(Path(work), chosen.edits, chosen.seed):
+        for done, end in trials(Path(work), chosen.edits, chosen.seed, chosen.quantized):
             ends[end] += 1
             if end.startswith("WRONG"):
                 print(f"{done}: {end}")

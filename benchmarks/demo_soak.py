@@ -43,7 +43,7 @@ def main() -> None:
         options.target,
     ]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    lines = Lines(demo)
+    lines = DemoLines(demo)
     _wait_for_the_page(demo)
     threading.Thread(
         target=_view, args=(f"http://127.0.0.1:{options.port}/picture.mjpg",), daemon=True
@@ -73,7 +73,7 @@ def main() -> None:
     print(f"from the second observation to the last: {sizes[-1] - sizes[1]:+.1f} MiB; exit code {code}")
 
 
-class Lines:
+class DemoLines:
     """Reads the demo's lines as they come."""
 
     def __init__(self, demo: "subprocess.Popen[str]") -> None:

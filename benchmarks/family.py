@@ -30,7 +30,7 @@ from benchmarks.random_network import (
     CALIBRATION,
     Images,
     Logits,
-    Subject,
+    RandomNetwork,
     outcome,
     pictures,
     quantize_for,
@@ -61,7 +61,7 @@ class FamilyRow(TargetRow):
     seconds: float | None = None
 
 
-def known(name: str, count: int, folder: Path) -> Subject:
+def known(name: str, count: int, folder: Path) -> RandomNetwork:
     """Export a member of the family with random weights."""
     import torch
 
@@ -78,10 +78,10 @@ def known(name: str, count: int, folder: Path) -> Subject:
     on_pixels = resnet.FromPixels(network, model.mean, model.std)
     settle(on_pixels, [torch.from_numpy(calibration)])
     write_onnx(on_pixels.eval(), shape, True, folder / "model.onnx")
-    return Subject(name, folder / "model.onnx", images, calibration)
+    return RandomNetwork(name, folder / "model.onnx", images, calibration)
 
 
-def foreign(name: str, count: int, folder: Path) -> Subject:
+def foreign(name: str, count: int, folder: Path) -> RandomNetwork:
     """Export and adopt a small network of another family."""
     import onnx
 
@@ -95,10 +95,12 @@ def foreign(name: str, count: int, folder: Path) -> Subject:
     made = adopt(source, True, lambda _: None)
     onnx.save(made, folder / "model.onnx")
     shape = source.input_shape
-    return Subject(name, folder / "model.onnx", pictures(count, shape, 1), pictures(CALIBRATION, shape, 2))
+    return RandomNetwork(
+        name, folder / "model.onnx", pictures(count, shape, 1), pictures(CALIBRATION, shape, 2)
+    )
 
 
-def rows(subject: Subject, folder: Path) -> Iterator[FamilyRow]:
+def rows(subject: RandomNetwork, folder: Path) -> Iterator[FamilyRow]:
     """Yield what each target makes of a network."""
     from targets.reference import ReferenceTarget
     from targets.registry import find_target
@@ -228,7 +230,7 @@ def main() -> None:
         record(finished, chosen.output)
 
 
-def subjects(names: Sequence[str]) -> dict[str, Callable[[str, int, Path], Subject]]:
+def subjects(names: Sequence[str]) -> dict[str, Callable[[str, int, Path], RandomNetwork]]:
     """Return how to make each network asked for; without names, all."""
     from tests.pipeline.models.foreign.networks import CLASSIFIERS, SEGMENTERS
 

@@ -40,7 +40,7 @@ REPEATED = 20
 
 
 @dataclass(frozen=True)
-class Case:
+class GateCase:
     """A calibration, good or bad, and the images that accuracy is judged on."""
 
     name: str
@@ -51,7 +51,7 @@ class Case:
 
 
 @contextmanager
-def opened(build: Build, case: Case) -> Iterator[tuple[EngineRunner, EngineRunner]]:
+def opened(build: Build, case: GateCase) -> Iterator[tuple[EngineRunner, EngineRunner]]:
     """Calibrate, quantise, and open both networks."""
     model, recipe = build.float_model.path, QuantRecipe.parse(case.recipe)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
@@ -65,7 +65,7 @@ def opened(build: Build, case: Case) -> Iterator[tuple[EngineRunner, EngineRunne
         )
 
 
-def judged(build: Build, case: Case) -> Gate:
+def judged(build: Build, case: GateCase) -> Gate:
     """Return the accuracy gate of a case."""
     tally = AccuracyTally(len(build.dataset.classes))
     with opened(build, case) as (fp32, int8):
@@ -132,12 +132,12 @@ def main() -> None:
     trousers = build.calibration.subset(np.flatnonzero(build.calibration.labels == 1)[:10])
     entropy = "w8a8_asym_kl"
     for case in (
-        Case("512 images calibrated", build.calibration, whole),
-        Case("the same, 200 images evaluated", build.calibration, few),
-        Case("10 images of one class calibrated", trousers, whole),
-        Case("512 images calibrated, by entropy", build.calibration, whole, entropy),
-        Case("10 images of one class calibrated, by entropy", trousers, whole, entropy),
-        Case("10 images of one class, almost black", trousers, whole, darkened=128),
+        GateCase("512 images calibrated", build.calibration, whole),
+        GateCase("the same, 200 images evaluated", build.calibration, few),
+        GateCase("10 images of one class calibrated", trousers, whole),
+        GateCase("512 images calibrated, by entropy", build.calibration, whole, entropy),
+        GateCase("10 images of one class calibrated, by entropy", trousers, whole, entropy),
+        GateCase("10 images of one class, almost black", trousers, whole, darkened=128),
     ):
         gate = judged(build, case)
         print(f"{case.name}: drop {gate.value:+.2f} points, {gate.verdict}: {gate.message}", flush=True)

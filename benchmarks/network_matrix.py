@@ -36,9 +36,9 @@ import numpy as np
 import onnx
 
 from benchmarks.matrix.architectures import ARCHITECTURES, SEGMENTERS
-from benchmarks.matrix.architectures.layers import SIDE
+from benchmarks.matrix.architectures.building_blocks import SIDE
 from benchmarks.matrix.keras_graphs import GRAPHS, PIXELS
-from benchmarks.random_network import CALIBRATION, Subject, outcome, pictures, quantize_for
+from benchmarks.random_network import CALIBRATION, RandomNetwork, outcome, pictures, quantize_for
 from benchmarks.random_weights import settle
 from benchmarks.recorded_rows import TargetRow, record, recorded
 from calibration.errors import CalibrationError
@@ -209,14 +209,14 @@ def row(
     if not images:
         return made
     shape = (SIDE, SIDE, 3)
-    subject = Subject(name, min(models)[1], pictures(images, shape, 1), pictures(CALIBRATION, shape, 2))
+    subject = RandomNetwork(name, min(models)[1], pictures(images, shape, 1), pictures(CALIBRATION, shape, 2))
     try:
         return _built(made, subject, folder)
     except Exception as error:
         return replace(made, problem=_said(error))
 
 
-def _built(made: MatrixRow, subject: Subject, folder: Path) -> MatrixRow:
+def _built(made: MatrixRow, subject: RandomNetwork, folder: Path) -> MatrixRow:
     from targets.reference import ReferenceTarget
     from targets.registry import find_target
 

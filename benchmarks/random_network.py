@@ -16,7 +16,7 @@ CALIBRATION = 32
 
 
 @dataclass(frozen=True)
-class Subject:
+class RandomNetwork:
     """A float model in the project's form, and its images."""
 
     name: str
@@ -26,7 +26,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EngineOutcome:
     """What an engine makes of a network, beside FP32.
 
     agreement: share of images (pixels) with the same first class. int8_share: of multiply-accumulates.
@@ -41,7 +41,7 @@ class Outcome:
     float_time: float | None
 
 
-def outcome(target: Target, engine: Path, int8: Path, images: Images, fp32: Logits) -> Outcome:
+def outcome(target: Target, engine: Path, int8: Path, images: Images, fp32: Logits) -> EngineOutcome:
     """Run an engine on the first images, as many as `images` has, and compare with FP32's logits."""
     from targets.tvm.cpu_target import IntegerTarget
 
@@ -51,7 +51,7 @@ def outcome(target: Target, engine: Path, int8: Path, images: Images, fp32: Logi
     expected = fp32[: len(logits)]
     logits = logits.reshape(expected.shape)  # engines give an image's values in a row
     share, floats = coverage_of(int8, integer)
-    return Outcome(
+    return EngineOutcome(
         logits,
         float((logits.argmax(1) == expected.argmax(1)).mean()),
         sqnr_db(logits, expected),
@@ -80,7 +80,7 @@ def pictures(count: int, shape: tuple[int, int, int], seed: int) -> Images:
     return made
 
 
-def quantize_for(subject: Subject, recipe_name: str, folder: Path) -> Path:
+def quantize_for(subject: RandomNetwork, recipe_name: str, folder: Path) -> Path:
     """Calibrate and quantise."""
     from calibration.collect import collect
     from calibration.qdq import quantize

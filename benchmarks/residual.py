@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.family import known
-from benchmarks.random_network import Subject, pictures, quantize_for
+from benchmarks.random_network import RandomNetwork, pictures, quantize_for
 from pipeline.models.architecture import Architecture, Shortcut
 from pipeline.models.zoo import find_model
 from pipeline.report.lines import LineChart, Points
@@ -104,7 +104,7 @@ def block_sqnr(name: str, epochs: int, folder: Path) -> list[float]:
     on_pixels = resnet.FromPixels(briefly_trained(name, epochs), model.mean, model.std).eval()
     write_onnx(on_pixels, model.input_shape, True, folder / "m.onnx")
     images, calibration = _embedded(name, "evaluation", 64)[0], _embedded(name, "calibration", 32)[0]
-    subject = Subject(name, folder / "m.onnx", images, calibration)
+    subject = RandomNetwork(name, folder / "m.onnx", images, calibration)
     int8 = quantize_for(subject, "w8a8_asym", folder)
     outputs = block_outputs(onnx.load(folder / "m.onnx"))
     answers = []

@@ -28,7 +28,7 @@ def collect(
 ) -> Ranges:
     """Observe the float ONNX `model` on `batches`, each uint8 [n, H, W, C]; return the ranges `recipe` needs.
 
-    Streamed: each image is run once and forgotten, but for the few that a RangeChoice holds. `on_batch` is
+    Streamed: each image is run once and not kept, except for the few that a RangeChoice holds. `on_batch` is
     called after each batch with its number of images. Raises ModelError for a graph that cannot be quantised
     and ImagesError for no images, images that do not fit the model's input, or values that are not finite.
     """

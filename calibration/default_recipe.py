@@ -1,4 +1,4 @@
-"""The recipe that nobody has to choose, by a rule from what the network contains."""
+"""The default recipe, chosen by a rule from the operators of the network."""
 
 import onnx
 
@@ -17,8 +17,8 @@ def recipe_for(graph: OnnxGraph, usual: QuantRecipe) -> QuantRecipe:
     """Return the recipe for a float network; `usual` is the target's own, for residual networks.
 
     A network with depthwise or grouped convolutions loses more in 8 bits, since each of their channels has a
-    handful of weights and a range of its own: it gets channels that are rescaled where factors pass, ranges
-    that know what the logits see, and scales and roundings that know the layer's inputs.
+    handful of weights and a range of its own: it gets channels that are rescaled where factors pass,
+    ranges of least error at the logits, and scales and rounding that depend on the layer's inputs.
     """
     return FOR_GROUPED[usual.scheme] if any(map(_is_grouped, graph.nodes)) else usual
 

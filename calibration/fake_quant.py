@@ -48,7 +48,7 @@ class FakeQuantized(nn.Module):
         self._replay = Replay(graph)
         self._edges = {(edge.node, edge.slot) for edge in placement.edges}
         self._index = {i: at for at, i in enumerate(start.layers)}
-        self.layers = nn.ModuleList(_Layer(layer, limit) for layer in start.layers.values())
+        self.layers = nn.ModuleList(_FakeQuantLayer(layer, limit) for layer in start.layers.values())
         grids = {source: start.grids[tensor] for tensor, source in placement.tensors.items()}
         self._sources = {source: at for at, source in enumerate(grids)}
         self.log_scales = nn.ParameterList(torch.tensor(float(np.log(g.scale))) for g in grids.values())
@@ -86,8 +86,8 @@ class FakeQuantized(nn.Module):
             grids, {i: layer.found() for i, layer in zip(self._index, self._layers(), strict=True)}
         )
 
-    def _layers(self) -> list["_Layer"]:
-        return [layer for layer in self.layers if isinstance(layer, _Layer)]
+    def _layers(self) -> list["_FakeQuantLayer"]:
+        return [layer for layer in self.layers if isinstance(layer, _FakeQuantLayer)]
 
     def _log_scale(self, tensor: str) -> Tensor:
         found: Tensor = self.log_scales[self._sources[self.placement.tensors[tensor]]]
@@ -121,7 +121,7 @@ class FakeQuantized(nn.Module):
         return self._cache[name]
 
 
-class _Layer(nn.Module):
+class _FakeQuantLayer(nn.Module):
     """Integers (as float) and bias of one layer; `unit` is the size of a change of the bias."""
 
     def __init__(self, layer: QuantizedLayer, limit: float | None) -> None:

@@ -79,8 +79,8 @@ def quantize_layer(
     """Return a layer's int8 weights and its float32 bias [K].
 
     `input_scale` is the scale of the layer's input grid. Without `moments` weights are rounded to nearest at
-    max / 127; with them, the recipe's corrections of a layer are done, but for those that want a covariance
-    that was too large to hold.
+    max / 127; with them, the recipe's corrections of a layer are done, except for those that need a
+    covariance that was too large to hold.
     """
     if moments is None:
         scales = weight_scales(layer.weight, layer.bias, input_scale)
@@ -100,7 +100,7 @@ def quantize_layer(
 
 
 def _unusable(recipe: QuantRecipe, moments: InputMoments | None) -> list[Correction]:
-    """The corrections that want a covariance which a layer's moments lack."""
+    """The corrections that need a covariance which a layer's moments lack."""
     if moments is None or moments.covariance is not None:
         return []
     of_a_layer: list[Correction] = [*recipe.of_kind(WeightScaling), *recipe.of_kind(WeightRounding)]

@@ -1,4 +1,4 @@
-"""What of a recipe could not be done on a network, or on one of its layers: said in the model itself."""
+"""The parts of a recipe that could not be applied to a network or one of its layers, noted in the model."""
 
 from collections.abc import Iterable
 

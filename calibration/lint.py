@@ -21,7 +21,7 @@ INTEGER_OPERATORS = frozenset({"ConvInteger", "MatMulInteger"})
 class LintFinding:
     """One broken rule: at which node, what was found, and why it matters.
 
-    costs_time: nothing but that; the answer is the same.
+    costs_time: the rule only costs time; the results are the same.
     """
 
     node: str

@@ -2,9 +2,9 @@
 
 To second order, an error d of a value changes the logits by a power of g^2 d^2, g^2 the sum of the squares of
 the logits' derivatives by the value. Each tensor's values are counted in a histogram with weight g^2, from
-which the range of least weighted error is read. What no logit sees costs nothing: the input of a HardSwish
-below -3, of a sigmoid far from zero, or of a ReLU6 above 6 is left out of the range, whose step is then
-finer. A rare large value that decides costs much, and is not clipped, however few there are.
+which the range of least weighted error is read. A value that changes no logit costs nothing: the input of a
+HardSwish below -3, of a sigmoid far from zero, or of a ReLU6 above 6 is left out of the range, whose step is
+then finer. A rare large value that changes the logits costs much, and is not clipped.
 """
 
 from collections.abc import Callable, Iterable

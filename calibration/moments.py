@@ -57,7 +57,7 @@ class InputMoments:
 
 
 def _lost(covariance: NDArray[np.float64]) -> float:
-    """Return what makes up for the digits that a float32 covariance lost, far below the mean's square.
+    """Return a correction for the digits that a float32 covariance lost, far below the mean's square.
 
     It is the difference of two larger numbers, so its lowest eigenvalue can come out negative.
     """
@@ -74,7 +74,7 @@ def collect_moments(
 ) -> dict[int, InputMoments]:
     """Return the moments of each 8-bit layer's input, by node index, from one pass over uint8 NHWC `batches`.
 
-    Memory: the float32 covariance of every layer if that is wanted, whatever the number of images, but for
+    Memory: the float32 covariance of every layer if that is wanted, whatever the number of images, except for
     those above COVARIANCE_BYTES. Raises ImagesError for no images.
     """
     layers = {i: _Sums(graph, i, placement, covariance) for i in placement.layers}

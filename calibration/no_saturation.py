@@ -62,7 +62,7 @@ def _least_error(weight: Rows, step: Rows, elimination: "_Elimination") -> tuple
 
 
 def _as_float32(scales: Rows) -> Rows:
-    """What is left of a scale once it is written."""
+    """A scale as it is stored, in float32."""
     return scales.astype(np.float32).astype(np.float64)
 
 

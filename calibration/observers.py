@@ -69,8 +69,8 @@ class MinMax:
 class Average:
     """The mean of each image's smallest and largest value: a moving average that weighs all images alike.
 
-    onnxruntime's `CalibMovingAverage` is the same over batches. Sums are exact fractions, so no order can
-    show.
+    onnxruntime's `CalibMovingAverage` is the same over batches. Sums are exact fractions, so the order of
+    images has no effect.
     """
 
     def __init__(self) -> None:
@@ -200,8 +200,8 @@ def _divergences(bins: NDArray[np.float64], levels: int) -> NDArray[np.float64]:
     """KL(P || Q) of `entropy` for the thresholds levels to KL_BINS, infinite where Q misses what P has.
 
     Q is constant in a level, so sum p log q needs a level's counts and not its bins: differences of running
-    sums, at the edges of the levels of all thresholds at once. Rounded, so that equals stay equal: the first
-    wins.
+    sums, at the edges of the levels of all thresholds at once. Values are rounded, so that equal ones stay
+    equal and the first wins.
     """
     from scipy.special import xlogy  # takes long to import
 

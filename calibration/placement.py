@@ -206,7 +206,7 @@ def _chain_start(graph: OnnxGraph, tensor: str) -> Edge | None:
 
 
 def _moving(graph: OnnxGraph, tensor: str) -> int | None:
-    """The first of the nodes that only move values to where `tensor` has them: one, or those of a shuffle."""
+    """The first node of the data movement that ends in `tensor`: one node, or those of a shuffle."""
     if _keeps_scale(graph, graph.producer(tensor)):
         return graph.producer_index(tensor)
     index, kinds = None, []

@@ -65,7 +65,7 @@ class Elementwise:
         return node.op_type == "Mul" and len(computed) == 1 and computed[0] in self.chains
 
     def computed(self, node: onnx.NodeProto) -> list[str]:
-        """The inputs of a node that are no constants."""
+        """The inputs of a node that are not constants."""
         return [name for name in node.input if name and not self.graph.is_constant(name)]
 
     def _read(self, edge: Edge) -> str:

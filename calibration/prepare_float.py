@@ -30,8 +30,8 @@ def prepare(
     """Write the float ONNX `model`, rewritten as `recipe` says, to `output`; it computes the same logits.
 
     Reads `images` once for each Preparation of the recipe, and reports each batch's size to `on_batch`. A
-    Preparation that does not fit the graph is left out, and the model says so (`left_out`). Raises ModelError
-    for a file that is no model, and ImagesError for images that do not serve.
+    Preparation that does not fit the graph is left out, and the model says so (`left_out`). Raises
+    ModelError for a file that is not a model, and ImagesError for images that cannot be used.
     """
     result, notes = OnnxGraph.load(model).model, list[str]()
     for preparation in recipe.of_kind(Preparation):

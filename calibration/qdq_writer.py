@@ -26,7 +26,7 @@ def write_qdq(
     graph: OnnxGraph, placement: Placement, parameters: Parameters, recipe: QuantRecipe
 ) -> onnx.ModelProto:
     """Return the quantised model. `parameters` may know of more tensors and layers than `placement` uses."""
-    writer = _Writer(graph, placement, parameters)
+    writer = _QdqWriter(graph, placement, parameters)
     nodes = writer.nodes_in_order()
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
@@ -51,7 +51,7 @@ def constants_of(graph: OnnxGraph, index: int) -> str:
     return name if len(graph.consumers(name)) < 2 else f"{name}/{node_label(node)}"
 
 
-class _Writer:
+class _QdqWriter:
     """Builds the quantised graph node by node, in the float graph's order."""
 
     def __init__(self, graph: OnnxGraph, placement: Placement, parameters: Parameters) -> None:
@@ -151,7 +151,7 @@ def whole_steps(bias: NDArray[np.float32], step: NDArray[np.float64]) -> NDArray
     """The bias rounded to whole steps of the sum it is added to, the input's scale times the weights'.
 
     Integer engines add it as int32 and would round it themselves. Rounded here, the graph means the same in
-    float, and what runs it in float makes the same roundings but for its own.
+    float, and a runtime that computes it in float differs only by its own rounding.
     """
     rounded: NDArray[np.float32] = (np.rint(bias / step) * step).astype(np.float32)
     return rounded

@@ -66,7 +66,7 @@ def second_order_rounding(
     Minimises E |(W - W') (x' - E[x'])|^2 greedily: Frantar et al., "GPTQ: Accurate Post-Training Quantization
     for Generative Pre-trained Transformers" (2022), algorithm 1, after Hassibi & Stork's optimal brain
     surgeon. Columns go in the order of decreasing Hessian diagonal. `hessian` [G, D, D] is positive definite;
-    the mean is the bias's concern.
+    the mean error is left to bias correction.
     """
     groups = len(hessian)
     rows = weight.reshape(groups, len(weight) // groups, -1)

@@ -23,7 +23,7 @@ def build(config: BuildConfig | Path | str | None = None, **options: object) -> 
     `out`, by default ./out; stages whose inputs did not change come out of its store.
 
     Raises `pipeline.errors.PipelineError`, `targets.errors.TargetError` or
-    `calibration.errors.CalibrationError` for what the caller can put right. A gate that fails is no error:
+    `calibration.errors.CalibrationError` for what the caller can put right. A gate that fails raises nothing:
     look at `verdict` and `gates` of the report.
     """
     if isinstance(config, BuildConfig):

@@ -1,4 +1,4 @@
-"""The packages that edgec is made of have common names: a user's own folder may be found in their place."""
+"""Checks that Python finds edgec's packages, and not a user's folders of the same names."""
 
 import importlib.util
 import sys

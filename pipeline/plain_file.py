@@ -12,8 +12,8 @@ CHUNK = 1 << 18
 def plain_chunks(path: Path) -> Iterator[bytes]:
     """Yield a file's bytes in parts, without ever blocking.
 
-    Raises OSError as opening and reading do, and also for what is not a plain file: a pipe, a device, a file
-    of the kernel that makes its readers wait.
+    Raises OSError as opening and reading do, and for a path that is not a plain file: a pipe, a device, a
+    file of the kernel that makes its readers wait.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - it is open already

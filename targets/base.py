@@ -205,7 +205,7 @@ class LimitsWeights(Protocol):
 
     @property
     def lowest_weight(self) -> int:
-        """-127 where two products are added in 16 bits, which twice -128 * -128 leaves; else -128."""
+        """-127 where two products are added in 16 bits, which 2 * 128 * 128 exceeds; else -128."""
         ...
 
 

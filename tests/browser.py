@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.pipeline.report.browser import CHROMIUM
+from tests.pipeline.report.rendered_page import CHROMIUM
 
 
 class Browser:

@@ -177,23 +177,25 @@ def woken(code: str) -> str:
     return done.stderr.rpartition("\n")[2]
 
 
+EVERYWHERE = (*OURS, "tests", "benchmarks")
+
+
 def test_a_class_name_means_one_thing_in_the_whole_project() -> None:
     classes = (
         (node.name, path)
-        for package in OURS
+        for package in EVERYWHERE
         for path in sources(package)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and not is_private(node.name)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
     )
     assert not twice(classes)
 
 
 def test_a_file_name_means_one_thing_in_the_whole_project() -> None:
-    """But for commands, which are called what their users call them."""
-    files = [
-        path for package in OURS for path in sources(package) if ROOT / "pipeline/cli" not in path.parents
-    ]
-    named = ((path.stem, path) for path in files if not is_private(path.stem) and path.stem[:2] != "__")
+    """But for commands, which are called what their users call them, and for their tests."""
+    commands = {ROOT / "pipeline/cli", ROOT / "tests/pipeline/cli"}
+    files = [path for package in EVERYWHERE for path in sources(package) if not commands & set(path.parents)]
+    named = ((path.stem, path) for path in files if path.stem[:2] != "__" and path.stem != "conftest")
     assert set(twice(named)) == set(SHARED_FILE_NAMES)
 
 

@@ -5,18 +5,9 @@ import re
 import pytest
 
 from tests.conftest import ROOT
+from tests.dummies import MOST
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
-MOST = {
-    "A board on a known toolchain": 1,
-    "A toolchain": 2,
-    "An observer of ranges": 2,
-    "A correction of recipes": 2,
-    "An operator of the integer compiler": 4,
-    "An instruction set": 4,
-    "A section of the report": 4,
-    "An option of all commands that build": 3,
-}
 
 
 def places(heading: str) -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ CALIBRATION, PICTURES = 32, 8
 
 
 @dataclass(frozen=True)
-class Case:
+class PeerCase:
     """A network to compare engines on."""
 
     name: str
@@ -44,18 +44,18 @@ class Case:
 CASES = {
     case.name: case
     for case in (
-        Case("resnet20", Architecture("cifar", 20), 32, 10),
-        Case("resnet18", Architecture("imagenet", 18), 224, 1000),
-        Case("resnet50", Architecture("imagenet", 50), 224, 1000),
-        Case("mobilenetv1", "v1", 224, 1000, 0.25),
-        Case("mobilenetv2", "v2", 224, 1000, 0.2),
-        Case("mobilenetv3", "v3_small", 224, 1000),
-        Case("unet", "unet", 128, 8),
+        PeerCase("resnet20", Architecture("cifar", 20), 32, 10),
+        PeerCase("resnet18", Architecture("imagenet", 18), 224, 1000),
+        PeerCase("resnet50", Architecture("imagenet", 50), 224, 1000),
+        PeerCase("mobilenetv1", "v1", 224, 1000, 0.25),
+        PeerCase("mobilenetv2", "v2", 224, 1000, 0.2),
+        PeerCase("mobilenetv3", "v3_small", 224, 1000),
+        PeerCase("unet", "unet", 128, 8),
     )
 }
 
 
-def write(case: Case, folder: Path) -> None:
+def write(case: PeerCase, folder: Path) -> None:
     """Write what engines are built from, and the pictures they are timed on, into `folder`.
 
     network.onnx and network.pt2 take normalised float images `x` [1, 3, H, W]; model.onnx and its quantised
@@ -68,7 +68,7 @@ def write(case: Case, folder: Path) -> None:
 
     torch.manual_seed(0)
     if case.architecture == "unet":
-        network: nn.Module = unet.UNet(case.classes)
+        network: nn.Module = unet.PeerUNet(case.classes)
     elif isinstance(case.architecture, str):
         network = mobilenets.build(case.architecture, case.classes)
     else:

@@ -19,7 +19,7 @@ def _twice(before: int, channels: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class UNet(nn.Module):
+class PeerUNet(nn.Module):
     """Ronneberger et al. 2015 with half the channels and padding, made large by resizing."""
 
     def __init__(self, classes: int) -> None:

@@ -32,7 +32,7 @@ def _conv_transpose(node: onnx.NodeProto, inputs: Inputs) -> Tensor:
         x, weight, bias[0] if bias else None, strides, 0, 0, attribute(node, "group", 1), dilations
     )
     whole = functional.pad(whole, (0, more[1], 0, more[0]))
-    if any(more) and bias:  # what is added at the end is the bias alone
+    if any(more) and bias:  # the bias, which is added at the end
         beyond = torch.ones_like(whole[:1, :1])
         beyond[:, :, : whole.shape[2] - more[0], : whole.shape[3] - more[1]] = 0
         whole = whole + beyond * bias[0].reshape(-1, 1, 1)

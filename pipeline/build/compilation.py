@@ -173,10 +173,13 @@ class Compilation(Request):
         """The quantised model with what it was made from."""
         return QuantizedNetwork(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
 
-    def make(self, stage: Stage) -> Product:
-        """Run a stage, or take its output from the store. What the build keeps is recorded there."""
+    def make(self, stage: Stage, progress: Progress | None = None) -> Product:
+        """Run a stage, or take its output from the store. What the build keeps is recorded there.
+
+        progress: where the stage reports, if not where the build does.
+        """
         start = perf_counter()
-        product = self.store.make(stage, self.progress)
+        product = self.store.make(stage, progress or self.progress)
         self.store.record(self.name, product)
         with writing(self.store.root):
             self.digests.save()

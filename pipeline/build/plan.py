@@ -8,6 +8,7 @@ from pipeline.build.shard import WHOLE, Shard
 from pipeline.config import recorded
 from pipeline.data.open import training_digest
 from pipeline.data.split import ShownNames
+from pipeline.progress import OneTask
 from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.plausibility import judged_to_know
 from pipeline.stages.accuracy_files import AccuracyFiles
@@ -56,10 +57,13 @@ class Build(Compilation):
         """
         training = TrainingImages(self.dataset, training_digest(self.dataset, self.digests))
         self.make(RefuseLeak(training, self.evaluation))
+        units = [unit for number, unit in enumerate(self.units) if shard.holds(number)]
         found: list[UnitAnswers] = []
-        for number, unit in enumerate(self.units):
-            if shard.holds(number):
-                found.append(UnitAnswers(self.make(unit)))
+        with OneTask(self.progress, "validate", sum(len(unit.images) for unit in units)) as progress:
+            for unit in units:
+                found.append(UnitAnswers(self.make(unit, progress)))
+                if self.steps[-1].cached:
+                    progress.skip(len(unit.images))
                 damaged = [(image.name, image.reason) for image in all_skipped(found)]
                 self.evaluation.refuse_if_too_many(damaged)
         return tuple(found)

@@ -96,7 +96,7 @@ def _sent(device: SshDevice, bundle: Path, size: int, progress: Progress) -> str
     """Send a bundle and return its path on the device, a name that no other process uses or removes."""
     shared = f"{FOLDER}/incoming/{file_digest(bundle)[:16]}.edgec"
     own = shared.replace(".edgec", f".{secrets.token_hex(8)}.edgec")
-    for _ in range(2):  # who sends the same bundle may remove the shared one in between
+    for _ in range(2):  # another sender of the same bundle may remove the shared one in between
         with progress.task(f"send to {device.address}", size) as advance:
             device.send(bundle, shared, advance)
         taken = device.run(["sh", "-c", _TAKE, "edgec", shared, own])

@@ -15,7 +15,7 @@ from pipeline.plain_file import plain_chunks
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a plain file's bytes, in hex. Raises OSError for what is none."""
+    """Return the SHA-256 of a plain file's bytes, in hex. Raises OSError if it is not a plain file."""
     digest = hashlib.sha256()
     for chunk in plain_chunks(path):
         digest.update(chunk)

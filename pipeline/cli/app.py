@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give what was started without stdin, stdout or stderr one that leads nowhere.
+    """Open the null device for stdin, stdout or stderr if the program was started without it.
 
     Otherwise the next file that is opened becomes stdout, and what is printed is written into it.
     """

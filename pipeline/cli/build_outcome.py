@@ -43,7 +43,7 @@ def say_steps(one: "Build") -> None:
 
 
 def _code(report: "Report") -> int:
-    """Return what build and validate end with: an inconclusive gate is told, and the bundle is made."""
+    """Return the exit code of build and validate. An inconclusive gate is reported and prevents no bundle."""
     from pipeline.report.model.certainty import Verdict
 
     return 0 if report.verdict is Verdict.INCONCLUSIVE else report.verdict.exit_code

@@ -131,9 +131,9 @@ def rekey(
     revoke: Annotated[list[Path] | None, typer.Option(help="A public key to trust no more.")] = None,
     needed: Annotated[int, typer.Option(min=1, help="How many trusted keys have to sign from now on.")] = 1,
 ) -> None:
-    """Write a statement that replaces or revokes the keys that machines trust, signed with keys of now.
+    """Write a statement that replaces or revokes the keys that machines trust, signed with keys trusted now.
 
-    A machine takes it over with: python3 edgec-install.pyz --keys STATEMENT
+    A machine applies it with: python3 edgec-install.pyz --keys STATEMENT
 
     Example: edgec rekey next.json --key release.key --trust new.pub --revoke release.pub --number 1
     """

@@ -69,7 +69,7 @@ def _load(path: Path) -> dict[Any, Any]:
     if not path.is_file():
         raise DataError(f"{path} is missing.")
     try:
-        content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        content = _CifarUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
     except pickle.UnpicklingError as error:
         raise DataError(f"{path} is not a batch of CIFAR-10 that can be read safely: {error}.") from error
     except DAMAGE as error:
@@ -112,7 +112,7 @@ class _Array:
         raise DataError(f"{path}: `data` is not a uint8 array whose bytes fill its shape.")
 
 
-class _Unpickler(pickle._Unpickler):
+class _CifarUnpickler(pickle._Unpickler):
     """Refuses every name except those that an array of bytes needs.
 
     Uses the unpickler written in Python: for ten malicious bytes (LONG_BINPUT), the one in C allocates

@@ -155,7 +155,7 @@ def _looks_like_one(tree: Tree, name: str) -> bool:
 
 
 def _spelled_alike(name: str) -> str:
-    """Return what names have in common that differ in case, compatible letters, or what parts words."""
+    """Return a form that is the same for names that differ in case, compatible letters or separators."""
     return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", unicodedata.normalize("NFKC", name).strip()).casefold()
 
 
@@ -184,7 +184,7 @@ def _warn_of_missing(tree: Tree, found: Sequence[ClassFile]) -> None:
 
 
 def _warn_of_empty(tree: Tree, splits: Mapping[str, str], found: Sequence[ClassFile]) -> None:
-    """Name folders of no pictures whose class no split has: torchvision's ImageFolder counts them as one."""
+    """Name folders without pictures whose class no split has; torchvision's ImageFolder counts them."""
     classes = {one.label for one in found}
     for split, place in sorted(splits.items()):
         names = (unicodedata.normalize("NFC", name) for name in visible_folders(tree, place))

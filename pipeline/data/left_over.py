@@ -30,7 +30,7 @@ def left_over(dataset: Dataset, drawn: Split) -> Split:
 def filled_up(drawn: Split, dataset: Dataset, count: int, seed: int) -> Split:
     """Return `drawn` and training images, `count` together if there are so many.
 
-    For ranges they are as good: neither labels nor accuracy enter.
+    They serve calibration equally well: ranges depend neither on labels nor on accuracy.
     """
     lacking = count - len(drawn)
     if lacking <= 0 or not dataset.has("train"):

@@ -19,7 +19,7 @@ Role = Literal["train", "calibration", "evaluation"]
 DAMAGED_SHARE = 0.01
 """A larger share of damaged pictures is an error: the rest may not be representative."""
 ONE_OF = 10
-"""One damaged picture is none in a set of at least so many: 1 % of a few pictures would be less than one."""
+"""In smaller sets one damaged picture is allowed: 1 % of a few pictures would be less than one."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Split:
         return self.batches(preprocessing, batch_size, on_damaged=skip, damaged_share=1.0)
 
     def none(self, role: Role) -> "Split":
-        """Return no picture, to play a role that nothing is needed for."""
+        """Return an empty split, for a role that needs no pictures."""
         return replace(self, role=role, indices=self.indices[:0])
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Images with what is right for each of them: a class, or the classes of its pixels."""
+"""Labelled images: a class for each image, or a class for each pixel."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ Shares = NDArray[np.float64]
 
 
 class TrialOutcome(Protocol):
-    """What came of trying a network on some images."""
+    """The result of trying a network on some images."""
 
     @property
     def right_images(self) -> int | None:
@@ -27,12 +27,12 @@ class TrialOutcome(Protocol):
 
     @property
     def pixel_shares(self) -> PixelShares | None:
-        """What is right of pixels; None where images are classified."""
+        """The shares of right pixels; None where images are classified."""
         ...
 
     @property
     def mean(self) -> float:
-        """What the best outcome has most of."""
+        """The figure that is highest for the best outcome."""
         ...
 
     def knows(self) -> bool:

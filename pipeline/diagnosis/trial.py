@@ -1,4 +1,4 @@
-"""Tries usual ways to prepare pictures, and tells with which the network is right."""
+"""Tries usual ways to prepare pictures, and finds the one with which the network is right most often."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

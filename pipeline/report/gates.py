@@ -54,7 +54,7 @@ def accuracy_gates(
     origin: Origin,
     min_top1: float | None = None,
 ) -> Iterator[Gate]:
-    """Yield whether FP32 knows anything, then the gates that are set for what was measured; None is none.
+    """Yield the gate on FP32 itself, then the gates that are set. A limit or figure of None gives none.
 
     Raises ReportError for a limit on top-1 where pixels were classified.
     """

@@ -55,7 +55,7 @@ def image_accuracy(parts: Sequence[ImageAnswers], fp32: Origin, int8: Origin) ->
     """
     if len({part.classes for part in parts}) > 1:
         raise ReportError("answers of networks with different numbers of classes are no single accuracy")
-    whole = _Columns(parts)
+    whole = _AnswerColumns(parts)
     if not whole.images:
         raise ReportError("no evaluation image was counted: accuracy needs at least one")
     agreeing = int((whole.fp32_class == whole.int8_class).sum())
@@ -87,7 +87,7 @@ def _shown(flips: Sequence[NegativeFlip]) -> tuple[NegativeFlip, ...]:
     )
 
 
-class _Columns:
+class _AnswerColumns:
     """The answers of all parts as arrays, one entry an image."""
 
     def __init__(self, parts: Sequence[ImageAnswers]) -> None:

@@ -19,7 +19,7 @@ from targets.base import Origin
 
 @dataclass(frozen=True)
 class GateLimits:
-    """What INT8 must keep to; None is no gate."""
+    """The limits for INT8. None sets no gate."""
 
     max_drop: float
     """Points of top-1."""
@@ -29,7 +29,7 @@ class GateLimits:
     """Percent of images that INT8 is right on."""
     latency: LatencyLimits = NO_LIMITS
     min_speedup: float = 0.0
-    """FP32's time over INT8's; 0 is no gate."""
+    """FP32's time over INT8's. 0 sets no gate."""
 
     def judge(
         self,

@@ -10,7 +10,7 @@ from pipeline.report.plots import Axis
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 150, 36, 48
 COLOURS = ("#0b62a4", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0e7490")
-"""Told apart by most colour-blind readers; a second pass through them is dashed."""
+"""Colours that most colour-blind readers can tell apart. After the last one they repeat, dashed."""
 
 MARKED = 12
 """Up to so many points of a line have a dot each."""

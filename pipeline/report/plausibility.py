@@ -1,4 +1,4 @@
-"""Does FP32 know anything? Judged before INT8 is compared with it: who guesses has nothing to lose.
+"""Judges whether FP32 does better than guessing. A network that guesses has no accuracy that INT8 could lose.
 
 Two guesses need no network: any class at random, and always the class that most evaluation images have.
 """
@@ -56,7 +56,7 @@ class Gain:
 
     @property
     def verdict(self) -> Verdict:
-        """Judge that FP32 is better than the guess; against one that is always right nothing can be."""
+        """Judge whether FP32 is better than the guess. Nothing beats a guess that is always right."""
         high = self.interval.high
         if self.guessed == 1 or (high is not None and self.interval.low <= 0 and high < self.useful):
             return Verdict.MEANINGLESS

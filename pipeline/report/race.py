@@ -29,7 +29,7 @@ class Race:
 
 
 def race_gates(race: Race | NotMeasured, min_speedup: float) -> Iterator[Gate]:
-    """Yield the gate on (time without INT8) / (time with it), if there is one; a `min_speedup` of 0 is none.
+    """Yield the gate on (time without INT8) / (time with it), if one is set; a `min_speedup` of 0 sets none.
 
     Up to 1 it guards against shipping something slower: it fails where INT8 is shown to be slower, and passes
     where nothing is shown, so that a noisy machine fails no build. More than 1 is a promise, which has to be

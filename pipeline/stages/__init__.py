@@ -1,1 +1,1 @@
-"""The steps of a build, one file each. `pipeline/build/plan.py` puts them in order."""
+"""The steps of a build, one file each. `pipeline/build/compilation.py` and `plan.py` put them in order."""

@@ -73,7 +73,7 @@ class Compile(Stage):
     fingerprint: str
     file_name: str
     fitting: Preprocessing | None
-    """What an engine that is a program does with pictures; None if it is none."""
+    """How an engine that is also a program fits pictures; None for other engines."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write the engine. Raises EngineError."""

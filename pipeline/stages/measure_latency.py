@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
+from pipeline.report.model.candidate_figures import CandidateFigures, EngineCandidate
 from pipeline.report.model.certainty import Interval
 from pipeline.report.model.float_layers import TimedLayer
 from pipeline.report.model.measured_latency import Quantile
 from pipeline.report.model.toolchain_check import ToolchainCheck
-from pipeline.report.sections.engine_candidates import CandidateFigures, EngineCandidate
 from pipeline.stages.artifacts import FloatModel, StageOutput
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages

@@ -17,7 +17,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:edgec:build:v1"
 NOT_PACKAGES = {"python", "edgec"}
-"""Tools that are no packages of an index; the rest has a package URL."""
+"""Tools that are not packages of an index. All others have a package URL."""
 
 
 def sbom(report: Report, engine: str, engine_digest: str) -> bytes:

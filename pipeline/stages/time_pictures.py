@@ -36,7 +36,7 @@ class TimePictures(Stage):
     classes: int
     threads: int
     seconds: float
-    """The most for each step."""
+    """Seconds for each step at most."""
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write end_to_end.json. Raises DataError if no picture can be read."""

@@ -27,7 +27,7 @@ def refuse_divergence(history: Sequence[EpochRecord], classes: int, config: Trai
 
 
 def nothing_learned(history: Sequence[EpochRecord], labels: Tensor, config: TrainConfig) -> str | None:
-    """Say so if the last epoch is not better than always naming the most frequent class, and what to do."""
+    """Report a last epoch that is no better than always naming the most frequent class, and what to do."""
     share = float(torch.bincount(labels).max()) / len(labels)
     needed = share + SURE * math.sqrt(share * (1 - share) / len(labels))
     accuracy = history[-1].accuracy

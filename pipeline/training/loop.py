@@ -36,7 +36,7 @@ class TrainResult:
     history: tuple[EpochRecord, ...]
     judgement: Judgement | None
     nothing_learned: str | None
-    """Why the weights are worthless, and what to do; None if they know something."""
+    """Why the weights do no better than guessing, and what to do; None if they do better."""
 
 
 def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> TrainResult:

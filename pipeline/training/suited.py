@@ -15,7 +15,7 @@ from pipeline.training.settings import TrainConfig
 MANY = 20_000
 """From here on the defaults of TrainConfig hold, as they do for Fashion-MNIST and CIFAR-10."""
 SHIPPED = "resnet18-narrow2-grocery"
-"""The model whose weights come with edgec and know photos."""
+"""The model whose weights come with edgec and were trained on photos."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Watch:
     model: KnownModel
 
     damaged: Callable[[Sample, str], None] = log_damaged
-    """Told of pictures that are left out."""
+    """Called with each picture that is left out."""
 
     @cached_property
     def _batches(self) -> list[Batch]:

@@ -116,7 +116,7 @@ class PreparationRunner:
 
 @contextmanager
 def open_engine(path: Path, threads: int = 1) -> Iterator[PreparedRunner]:
-    """Open a network with what anybody gets who sets nothing but the number of threads.
+    """Open a network with onnxruntime's default settings, apart from the number of threads.
 
     Raises EngineError if onnxruntime refuses the file.
     """

@@ -1,6 +1,6 @@
 """What this board has and lacks for engines, measuring and the camera demo, with the command that mends it.
 
-python3 program.pyz; the result is one line of JSON. Needs Python alone: what is missing is a result.
+python3 program.pyz; the result is one line of JSON. Needs Python alone: a missing package is a finding.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GOVERNORS = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 
 
 class BoardFinding(NamedTuple):
-    """The result of a check. `fine` is None if it is only worth knowing; `command` mends what is not fine."""
+    """The result of a check. `fine` is None if it is only information; `command` mends a fault."""
 
     what: str
     found: str

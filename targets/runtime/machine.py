@@ -72,6 +72,16 @@ def _pi_limits(root: Path, shift: int) -> tuple[str, ...]:
     return tuple(name for bit, name in RASPBERRY_PI.items() if bits >> bit & 1)
 
 
+def over_current_events(root: Path = Path("/")) -> dict[str, int]:
+    """Return how often a Jetson's over-current circuits have throttled it since boot, by circuit.
+
+    Source: NVIDIA's Jetson developer guide, "OC Event Count".
+    """
+    files = sorted((root / "sys/class/hwmon").glob("hwmon*/oc*_event_cnt"))
+    counts = {f"over-current ({file.name.partition('_')[0]})": text_of(file) for file in files}
+    return {name: int(count) for name, count in counts.items() if count.isdigit()}
+
+
 def _cooling(root: Path) -> tuple[str, ...]:
     """Name the CPUs and GPUs that the kernel throttles now against heat: its active cooling devices."""
     found = []

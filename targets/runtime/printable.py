@@ -1,4 +1,4 @@
-"""Text of files and file names as a terminal shows it, and obeys none of it."""
+"""Makes text of files and file names safe for a terminal: it is shown, and never a command to it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-COMMANDS = {"selftest": "selftest", "camera": "demo.camera"}
+COMMANDS = {
+    "selftest": "selftest",
+    "camera": "demo.camera",
+    "throughput": "tensorrt.throughput",
+    "soak": "sustained.soak",
+    "power-modes": "sustained.power_modes",
+}
 """First arguments that are commands and not pictures, with the module of each."""
 
 

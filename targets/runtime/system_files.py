@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 SECONDS = 30
-"""A program that takes longer is taken to have said nothing."""
+"""A program that takes longer is stopped, and its output is not used."""
 
 
 def text_of(path: Path) -> str:

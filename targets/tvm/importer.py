@@ -34,7 +34,7 @@ READERS = {
     **pools.READERS,
     **resizes.READERS,
 }
-"""By ONNX operator: what it becomes in integers. All others run in float, but for those at BOUNDARIES."""
+"""By ONNX operator: what it becomes in integers. All others run in float, except for those at BOUNDARIES."""
 
 
 def import_graph(path: Path) -> IntegerGraph:
@@ -184,7 +184,7 @@ class _Importer:
         return self._as_float(name)
 
     def _as_float(self, name: str) -> Dense:
-        """The tensor `name` of the ONNX graph in float, computed where integers cannot give it."""
+        """The tensor `name` of the ONNX graph in float, computed in float where it has no integers."""
         if name not in self.floats:
             self.floats[name] = self._made_float(name)
         return self.floats[name]

@@ -38,7 +38,7 @@ class Isa:
 
     @property
     def lowest_weight(self) -> int:
-        """Twice -128 * -128 leaves the 16 bits in which SMULL adds two products."""
+        """-127 for SMULL: it adds two products in 16 bits, which 2 * 128 * 128 exceeds."""
         return -127 if self.dot is DotInstruction.SMULL else -128
 
     @property

@@ -1,4 +1,4 @@
-"""What an engine has to say: every operator of the integer graph as its definition computes it, in NumPy."""
+"""The results that an engine must give: every operator of the integer graph by its definition, in NumPy."""
 
 from collections.abc import Mapping
 

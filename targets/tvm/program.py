@@ -57,7 +57,7 @@ class Step:
     fill: Fill | None = None
     macs: int = 0
     int8: bool = True
-    """Whether it belongs to the integer part, and not to a float island or its borders. Logits do."""
+    """Whether it belongs to the integer part, as logits do, and not to a float island or its borders."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from targets.tvm.tile import ConvShape, Tile, cut, regions
 from targets.tvm.tuning.database import find
 
 _TOGETHER = 4
-"""The widest kernel whose columns are read together: more would need more registers."""
+"""The widest kernel whose columns are read together: a wider one would need more registers."""
 _ANOTHER_SIZE = 0.02
 """The additional cost of blocks of another size: more code, and rows that threads share less evenly."""
 

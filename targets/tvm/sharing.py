@@ -1,4 +1,4 @@
-"""What threads that share the work of a step have to wait for before the next one.
+"""Which rows of a step threads have to wait for before they begin the next step.
 
 Each thread computes an equal share of a step's items. Where items are rows, the next step of the other
 threads needs no more of it than the rows at its ends: it computes these first, says so, and the others may

@@ -118,9 +118,9 @@ class Pending:
     gain: NDArray[np.float64] | None = None
     shift: NDArray[np.float64] | None = None
     function: Function | None = None
-    """What it is of each value of one quantised tensor, where it is that."""
+    """Its value for each value of one quantised tensor, if it is a function of one."""
     applied: RegisterFunction | None = None
-    """The function of the sum that it is, in front of gain and bounds."""
+    """The function of a convolution's sum that it is, in front of gain and bounds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ Attributes = dict[str, Any]
 Reader = Callable[[str, list[Value], Attributes], Value | SameGrid]
 """From the label of an ONNX node, what its inputs stand for and its attributes to what its output stands for.
 
-Raises NoIntegerForm where the node has to run in float, EngineError where it cannot be meant.
+Raises NoIntegerForm where the node has to run in float, EngineError where the graph makes no sense.
 """
 
 

@@ -87,7 +87,7 @@ class ConvGeometry:
 
     @property
     def before(self) -> PairKernel | WidenKernel | SplitBytes | None:
-        """What brings the input into another order or form first, if anything does."""
+        """The kernel that first brings the input into another order or form, if there is one."""
         return self.windows.before
 
 

@@ -1,4 +1,4 @@
-"""Which convolutions are computed by Winograd's minimal filters: where that is exact, proved here, and pays.
+"""Which convolutions are computed by Winograd's minimal filters: where proved exact and faster.
 
 Everything is an integer. Transformed activations and weights have to fit int16; sums are right modulo 2**32.
 In the end they are `TileFilter.power` times the convolution: that has to fit int32 for every input.
@@ -100,7 +100,7 @@ def _largest_sum(op: Conv) -> int:
 
 
 def direct_cost(op: Conv, products: WordProducts) -> float:
-    """Estimated instructions of the convolution as it is, but for what both have in common."""
+    """Estimated instructions of the ordinary convolution, without those that both ways have in common."""
     macs = op.output.height * op.output.width * TAPS * TAPS * op.input.channels * op.output.channels
     return macs * products.cost_of_bytes
 

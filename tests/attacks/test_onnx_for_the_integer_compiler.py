@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from targets.errors import EngineError
 from targets.tvm.importer import import_graph
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 
 def sound() -> onnx.ModelProto:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.calibration.networks import Exported, TinyResNet, Varied, export
+from tests.calibration.residual_networks import Exported, TinyResNet, Varied, export
 
 
 @pytest.fixture(scope="session", params=["shortcut_a", "projection", "gray"])

@@ -14,7 +14,7 @@ from calibration.prepare_float import prepare
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported
+from tests.calibration.residual_networks import Exported
 from tests.exact_session import run_exactly
 
 RECIPE = QuantRecipe.parse("w8a8_sym_ctr")

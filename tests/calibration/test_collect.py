@@ -9,7 +9,7 @@ from calibration.errors import ImagesError, ModelError
 from calibration.onnx_graph import tensor_proto
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported, TinyResNet, export
+from tests.calibration.residual_networks import Exported, TinyResNet, export
 from tests.exact_session import run_exactly
 
 ASYM = QuantRecipe(Scheme.ASYM)

@@ -7,7 +7,7 @@ import pytest
 from calibration.default_recipe import recipe_for
 from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import QuantRecipe
-from tests.calibration.networks import Exported
+from tests.calibration.residual_networks import Exported
 
 USUAL = [QuantRecipe.parse("w8a8_asym_mse_bc"), QuantRecipe.parse("w8a8_sym_mse")]
 

@@ -14,7 +14,7 @@ from calibration.recipe import QuantRecipe
 from calibration.replay import Replay
 from calibration.weight_layers import ordered_weight
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported
+from tests.calibration.residual_networks import Exported
 from tests.exact_session import run_exactly
 
 RECIPE = QuantRecipe.parse("w8a8_asym_mse_eq_obq_bc")

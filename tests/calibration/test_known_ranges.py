@@ -9,7 +9,7 @@ from calibration.known_ranges import known_ranges
 from calibration.observers import Range
 from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import ObserverName, QuantRecipe, Scheme
-from tests.calibration.networks import MEAN, STD
+from tests.calibration.residual_networks import MEAN, STD
 
 PLAIN = QuantRecipe(Scheme.SYM)
 

@@ -17,7 +17,7 @@ from calibration.produce import produce
 from calibration.qdq_writer import write_qdq
 from calibration.recipe import QuantRecipe
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported
+from tests.calibration.residual_networks import Exported
 from tests.exact_session import run_exactly
 
 SCHEMES = pytest.mark.parametrize("name", ["w8a8_asym_mse", "w8a8_sym_mse_pix", "w8a8_sym"])

@@ -9,7 +9,7 @@ from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.broken_graphs import BROKEN, Breaks
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import TinyResNet, export
+from tests.calibration.residual_networks import TinyResNet, export
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["shortcut_a", "projection"])

@@ -18,7 +18,7 @@ from calibration.produce import produce
 from calibration.ranges import Ranges
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import export
+from tests.calibration.residual_networks import export
 from tests.exact_session import run_exactly
 
 SHAPE = (16, 16, 3)

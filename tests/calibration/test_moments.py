@@ -14,7 +14,7 @@ from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
 from calibration.recipe import QuantRecipe
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Separable, export
+from tests.calibration.residual_networks import Separable, export
 
 SIZE = (16, 16, 3)
 

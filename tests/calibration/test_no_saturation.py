@@ -19,7 +19,7 @@ from calibration.recipe import QuantRecipe
 from calibration.rounding import second_order_rounding
 from calibration.weight_pairs import PAIR_LIMIT, can_saturate, count_pairs, neighbours
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Separable, export
+from tests.calibration.residual_networks import Separable, export
 from tests.conftest import ROOT
 
 SHAPE = (16, 16, 3)

@@ -7,7 +7,7 @@ from calibration.errors import ModelError
 from calibration.prepare_float import prepare
 from calibration.recipe import QuantRecipe
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported
+from tests.calibration.residual_networks import Exported
 
 RECIPE = QuantRecipe.parse("w8a8_asym_mse_eq_obq_bc")
 

@@ -18,7 +18,7 @@ from calibration.produce import produce
 from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import MEAN, Exported, TinyResNet, export
+from tests.calibration.residual_networks import MEAN, Exported, TinyResNet, export
 from tests.exact_session import run_exactly
 
 SCHEMES = pytest.mark.parametrize("scheme", list(Scheme))

@@ -11,7 +11,7 @@ from calibration.qdq_reader import read_parameters
 from calibration.qdq_writer import write_qdq
 from calibration.recipe import QuantRecipe
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported
+from tests.calibration.residual_networks import Exported
 
 
 @pytest.mark.parametrize("name", ["w8a8_asym_mse", "w8a8_sym_mse_pix_obq_bc"])

@@ -13,7 +13,7 @@ from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from calibration.weight_pairs import can_saturate, count_pairs, neighbours
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported, Separable, export
+from tests.calibration.residual_networks import Exported, Separable, export
 
 SIZE = (16, 16, 3)
 

@@ -1,204 +1,156 @@
-"""What a new toolchain, a board and an option take, as CONTRIBUTING.md says: they are added, and work."""
+"""A dummy of everything in CONTRIBUTING.md is added to a copy: no more files than it says, and it works."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.build.plan import Build
 from pipeline.bundle.contents import verify
-from pipeline.config import BuildConfig, load_config
-from pipeline.progress import Silent
-from pipeline.report.model.measured_latency import Latency
-from targets import registry
 from tests.conftest import ROOT
-
-TOOLCHAIN = """
-from importlib.metadata import version
-
-from calibration.recipe import QuantRecipe
-from targets.base import BuildState, Origin
-from targets.runtime.native_runner import LayerTime
-from targets.runtime.reference_runner import open_engine
+from tests.dummies import DUMMIES, MOST
 
 
-class AcmeTarget:
-    name = "acme"
-    summary = "a toolchain of a test: it keeps the graph as it is"
-    recipe = QuantRecipe.parse("w8a8_asym_minmax")
-    float_precision = "fp32"
-    origin = Origin.HOST
-    runs_here = True
-    state = BuildState.BUILT
-    engine_name = "acme.bin"
-    shipped = ("acme.bin",)
-    packages = ("pytest",)
-    runner = "acme"
-
-    def check(self):
-        pass
-
-    def device(self):
-        return "an anvil"
-
-    def fingerprint(self):
-        return "anvil 1"
-
-    def build(self, model, engine, float_model=None):
-        engine.write_bytes(model.read_bytes())
-
-    def instructions(self, engine, images):
-        return None
-
-    def open(self, engine):
-        return open_engine(engine, 1)
-
-    def layer_times(self, engine, image):
-        return [LayerTime("everything", True, 1, 2.0)]
-"""
-"""A package with its target and its runner, as `targets.base` wants them."""
-
-
-def test_a_toolchain_is_built_measured_and_bundled_like_the_others(
-    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "acme.py").write_text(TOOLCHAIN)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # for the process that measures
-    import acme  # type: ignore[import-not-found] # written above
-
-    monkeypatch.setitem(registry.TARGETS, "acme", acme.AcmeTarget)
-    options = {"target": "acme", "out": tmp_path / "out", "validation.max_drop": 50.0}
-    build = Build(load_config(BuildConfig, quick, options), Silent())
-    report = build.report.load()
-    assert report.tools["pytest"] == version("pytest")
-    assert "apache-tvm" not in report.tools
-    assert report.coverage is not None
-    assert report.coverage.times is not None
-    assert [layer.layer for layer in report.coverage.times.layers] == ["everything"]
-    assert isinstance(report.latency_int8, Latency)
-    assert verify(build.bundle.path).manifest.runner == "acme"
-    sys.modules.pop("acme")
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
+def copied(folder: Path) -> Path:
     """The three packages, to be changed."""
     for package in ("pipeline", "targets", "calibration"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data").symlink_to(ROOT / "data")
+    return folder
 
 
 def said(copy: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "pipeline", *arguments]
-    environment = {**os.environ, "COLUMNS": "120"}
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    return ran(copy, "-m", "pipeline", *arguments)
+
+
+def ran(copy: Path, *arguments: str, **environment: str) -> str:
+    """What Python says in a copy."""
+    variables = {**os.environ, "COLUMNS": "120", "PYTHONPATH": f"{copy}:{ROOT}", **environment}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=copy, env=variables, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
-def changed(copy: Path) -> list[Path]:
+def changed(copy: Path) -> set[Path]:
     """The files that are new or different in a copy."""
     files = [file.relative_to(copy) for file in copy.rglob("*") if file.is_file()]
-    return [file for file in files if not is_same(copy / file, ROOT / file)]
+    return {file for file in files if file.suffix != ".pyc" and not is_same(copy / file, ROOT / file)}
 
 
 def is_same(one: Path, other: Path) -> bool:
     return other.is_file() and one.read_bytes() == other.read_bytes()
 
 
-def insert(file: Path, after: str, new: str) -> None:
-    text = file.read_text()
-    assert text.count(after) == 1
-    file.write_text(text.replace(after, after + new))
+@dataclass(frozen=True)
+class GrownCopy:
+    """A copy with one dummy of each, which files each took, and a build with them."""
 
+    folder: Path
+    files: dict[str, set[Path]]
+    printed: str
 
-def test_a_board_is_one_table(copy: Path) -> None:
-    with (copy / "targets/devices.toml").open("a") as tables:
-        tables.write('\n[anvil]\nsummary = "a board of a test"\nisa = "dotprod"\nemulated_cpu = "max"\n')
-    assert "a board of a test" in said(copy, "targets")
-
-
-SECTION = '''"""What an anvil weighs."""
-
-from collections.abc import Iterator, Mapping
-from typing import Protocol
-
-from pipeline.report.record import Record
-from pipeline.report.section import ComparedFigure, ReportSection
-from pipeline.report.table import FigureTable
-
-
-class Anvil(Record):
-    kilograms: float
-
-
-class Weighed(Protocol):
     @property
-    def anvil(self) -> Anvil | None: ...
+    def results(self) -> Path:
+        return self.folder / "out/resnet20-fashion-acme"
+
+    @property
+    def report(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.results / "report.json").read_text())
+        return found
 
 
-class AnvilSection(ReportSection[Weighed]):
-    name = "anvil"
-
-    def html(self, report: Weighed) -> Mapping[str, object] | None:
-        return None if report.anvil is None else {"anvil": report.anvil}
-
-    def terminal(self, report: Weighed) -> Iterator[FigureTable]:
-        if report.anvil is not None:
-            table = FigureTable("Anvil", "kg")
-            table.add_row("weight", f"{report.anvil.kilograms:g}")
-            yield table
-
-    def markdown(self, report: Weighed) -> Iterator[str]:
-        if report.anvil is not None:
-            yield "The anvil <was> weighed."
-
-    def markdown_rows(self, report: Weighed) -> Iterator[ComparedFigure]:
-        if report.anvil is not None:
-            yield ComparedFigure("anvil", "", f"{report.anvil.kilograms:g} kg")
-'''
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> GrownCopy:
+    copy, files = copied(tmp_path_factory.mktemp("grown")), dict[str, set[Path]]()
+    for name, add in DUMMIES.items():
+        before = changed(copy)
+        add(copy)
+        files[name] = changed(copy) - before
+    config = quick.read_text().replace("[validation]\n", "[validation]\nmax_drop = 90.0\n")
+    (copy / "edgec.toml").write_text(config)
+    wanted = ["--target", "acme", "--recipe", "w8a8_asym_wide_low"]
+    return GrownCopy(copy, files, said(copy, "build", "--config", "edgec.toml", "--out", "out", *wanted))
 
 
-def test_a_section_of_the_report_is_four_files_and_shown_in_every_form(copy: Path, quick: Path) -> None:
-    (copy / "pipeline/report/sections/anvil.py").write_text(SECTION)
-    template = copy / "pipeline/report/pages/templates/sections/anvil.html.j2"
-    template.write_text("<section><h2>Anvil</h2><p>{{ anvil.kilograms }} kg</p></section>\n")
-    schema = copy / "pipeline/report/model/build_report.py"
-    imported = "from pipeline.report.sections.accuracy import AccuracySection\n"
-    insert(schema, imported, "from pipeline.report.sections.anvil import Anvil, AnvilSection\n")
-    insert(schema, "    checks: tuple[ToolchainCheck, ...] = ()\n", "    anvil: Anvil | None = None\n")
-    insert(schema, "    RobustnessSection(),\n", "    AnvilSection(),\n")
-    filled = copy / "pipeline/stages/report.py"
-    insert(
-        filled,
-        "from pipeline.report.recommend import recommend\n",
-        "from pipeline.report.sections.anvil import Anvil\n",
-    )
-    insert(filled, "            state=self._state,\n", "            anvil=Anvil(kilograms=75.5),\n")
-    assert len(changed(copy)) == 4
-    (copy / "data").symlink_to(ROOT / "data")
-    printed = said(copy, "build", "--config", str(quick), "--out", "out")
-    (report,) = (copy / "out").glob("*/report.json")
-    said(copy, "report", "show", str(report), "--markdown", "summary.md")
+@pytest.mark.parametrize("name", MOST)
+def test_no_more_files_are_touched_than_the_list_says(name: str, grown: GrownCopy) -> None:
+    assert 1 <= len(grown.files[name]) <= MOST[name], grown.files[name]
+
+
+def test_a_board_is_shown_among_the_targets(grown: GrownCopy) -> None:
+    assert "a board of a test" in said(grown.folder, "targets")
+
+
+def test_a_toolchain_is_built_measured_and_bundled_like_the_others(grown: GrownCopy) -> None:
+    tools, times = grown.report["tools"], grown.report["coverage"]["times"]
+    assert tools["pytest"] == version("pytest")
+    assert "apache-tvm" not in tools
+    assert [layer["layer"] for layer in times["layers"]] == ["everything"]
+    assert grown.report["latency_int8"]["kind"] == "measured"
+    (bundle,) = (grown.folder / "out").glob("*.edgec")
+    assert verify(bundle).manifest.engine.endswith("acme.bin")
+
+
+def test_an_observer_finds_ranges_and_a_correction_is_applied(grown: GrownCopy) -> None:
+    assert grown.report["subject"]["recipe"] == "w8a8_asym_wide_low"
+    assert grown.report["subject"]["target"] == "acme"
+
+
+def test_a_section_of_the_report_is_shown_in_every_form(grown: GrownCopy) -> None:
+    report = grown.results / "report.json"
+    said(grown.folder, "report", "show", str(report), "--markdown", "summary.md")
     assert '"kilograms": 75.5' in report.read_text()
     assert "<h2>Anvil</h2><p>75.5 kg</p>" in report.with_suffix(".html").read_text()
-    assert re.search(r"Anvil +kg.*\n.*\n +weight +75.5", printed)
-    markdown = (copy / "summary.md").read_text()
+    assert re.search(r"Anvil +kg.*\n.*\n +weight +75.5", grown.printed)
+    markdown = (grown.folder / "summary.md").read_text()
     assert "The anvil \\<was\\> weighed." in markdown
     assert "| anvil |  | 75.5 kg |" in markdown
 
 
-def test_an_option_of_builds_is_a_field_and_its_help(copy: Path) -> None:
-    insert(copy / "pipeline/config.py", "    labels: str | None = None\n", "    anvil: int | None = None\n")
-    annotated = "\nAnvil = Annotated[str | None, typer.Option(help='An option of a test.')]\n"
-    insert(copy / "pipeline/cli/options.py", "import typer\n", annotated)
-    insert(
-        copy / "pipeline/cli/build_options.py", '"labels": options.Labels,\n', '    "anvil": options.Anvil,\n'
-    )
-    assert "An option of a test." in said(copy, "build", "--help")
-    assert "anvil is 'heavy': input should be a valid integer" in said(copy, "build", "--anvil", "heavy")
+COMPILED = """
+from pathlib import Path
+import numpy as np
+from targets.tvm import oracle
+from targets.tvm.cpu_target import compile_engine
+from targets.tvm.importer import import_graph
+from targets.tvm.isa import ISAS
+from targets.tvm.operators.element_by_element import Shrink
+from tests.targets.tvm.qdq_model import QdqModel
+
+net = QdqModel(6, 5, 3)
+x = net.quantized(net.conv(net.image(), 16, 3), 0.5, 128)
+x = net.quantized(net.node("Shrink", x, bias=0.0, lambd=9.0), 0.6, 128)
+x = net.quantized(net.node("GlobalAveragePool", x), 0.3, 128)
+path = net.save(net.gemm(net.node("Flatten", x), 7, 16), Path("shrink.onnx"))
+graph = import_graph(path)
+assert any(isinstance(one, Shrink) for one in graph.operators)
+images = np.random.default_rng(0).integers(0, 256, (3, 6, 5, 3), np.uint8)
+expected = oracle.run(graph, images)
+compile_engine(path, ISAS["anvil"], Path("shrink.engine"))
+"""
+RUN = """
+from targets.runtime.cpu import why_not
+from targets.tvm.cpu_target import HostTarget
+if why_not("anvil") is None:
+    with HostTarget().open(Path("shrink.engine")) as runner:
+        assert np.array_equal(runner.infer(images).reshape(expected.shape), expected)
+print("compiled")
+"""
+
+
+def test_an_operator_is_computed_and_compiled_for_a_new_instruction_set(grown: GrownCopy) -> None:
+    """And run where the processor has it: with the oracle's bits."""
+    assert ran(grown.folder, "-c", COMPILED + RUN).endswith("compiled\n")
+
+
+def test_an_option_of_builds_has_its_help_and_is_checked(grown: GrownCopy) -> None:
+    assert "An option of a test." in said(grown.folder, "build", "--help")
+    wrong = said(grown.folder, "build", "--anvil", "heavy")
+    assert "anvil is 'heavy': input should be a valid integer" in wrong

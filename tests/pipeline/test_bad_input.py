@@ -70,7 +70,7 @@ def test_a_truncated_checkpoint(edgec: Edgec, out: Path, tmp_path: Path) -> None
     assert "cut.safetensors" in refused(edgec, out, "--checkpoint", cut)
 
 
-class Attack:
+class BadInput:
     """Creates a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
@@ -81,7 +81,7 @@ class Attack:
 
 
 def test_a_pickle_with_code_in_it_is_not_run(edgec: Edgec, out: Path, tmp_path: Path) -> None:
-    weights = {"conv1.weight": Attack(tmp_path / "attacked")}
+    weights = {"conv1.weight": BadInput(tmp_path / "attacked")}
     torch.save(weights, tmp_path / "new.pth")
     (tmp_path / "old.pt").write_bytes(pickle.dumps(weights))
     for name in ("new.pth", "old.pt"):

@@ -20,7 +20,7 @@ import pytest
 from pipeline.data.embedded import EMBEDDED
 from tests.browser import Browser, browser
 from tests.conftest import ROOT
-from tests.pipeline.report.browser import in_a_browser
+from tests.pipeline.report.rendered_page import in_a_browser
 
 CLASSES = {1: "Trouser", 8: "Bag", 9: "Ankle boot"}
 """What the film shows, each for a second; pictures that the embedded model gets right."""

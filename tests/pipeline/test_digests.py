@@ -20,7 +20,7 @@ from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
 from targets.tvm.cpu_target import compile_engine
 from targets.tvm.isa import ISAS
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 STRUCTURES = {
     "model.onnx": "8204f370a6d70ac0b27a03ff1febc2b4bfed96ba251322855266912e6f9eeddf",

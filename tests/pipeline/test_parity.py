@@ -41,7 +41,7 @@ from targets.base import BuildState, EngineRunner
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing, decode
 from tests.pipeline.data.pictures import png, random_pixels
-from tests.pipeline.golden.create import CASES, GOLDEN, PICTURES, pictures
+from tests.pipeline.golden.golden_pictures import CASES, GOLDEN, PICTURES, pictures
 from tests.pipeline.report.samples import report
 
 Digests = dict[str, str]

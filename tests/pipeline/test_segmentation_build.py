@@ -25,7 +25,7 @@ from targets.registry import find_target
 from tests.conftest import Edgec
 from tests.pipeline.data.pictures import png, write_folder
 from tests.pipeline.models.foreign.networks import SEGMENTERS, export, make
-from tests.pipeline.segmentation import LABELS, masked, net, picture
+from tests.pipeline.pictures_with_masks import LABELS, masked, net, picture
 from tests.targets.needs import or_skip
 
 

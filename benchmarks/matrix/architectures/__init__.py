@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from torch import nn
 
-from benchmarks.matrix.architectures import attention, mobile, plain, residual, segmentation
+from benchmarks.matrix.architectures import attention, mobile, plain, segmentation
+from benchmarks.matrix.architectures import shortcuts as residual
 
 SEGMENTERS: dict[str, Callable[[], nn.Module]] = {
     "fcn": segmentation.fcn,

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from benchmarks.matrix.architectures.layers import (
+from benchmarks.matrix.architectures.building_blocks import (
     Activation,
     Shortcut,
     SqueezeExcite,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.matrix.architectures.layers import (
+from benchmarks.matrix.architectures.building_blocks import (
     CLASSES,
     SIDE,
     Joined,

@@ -17,7 +17,7 @@ from pipeline.task import Task
 MAPS = 4
 """The number of dimensions of [N, C, H, W]."""
 SCORES_LOST = frozenset({"ArgMax", "ArgMin", "TopK", "Hardmax"})
-"""Operators behind which there is no score for each class in its place."""
+"""Operators whose output does not hold one score for each class, in the order of the classes."""
 
 
 def take_output(model: onnx.ModelProto, source: ForeignModel) -> None:

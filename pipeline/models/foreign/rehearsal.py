@@ -1,4 +1,4 @@
-"""Asks for a trial, in a process with limits, before a graph is read whose size its shapes do not tell."""
+"""Tries a graph in a process with limits before it is read, if its shapes do not bound its size."""
 
 from pathlib import Path
 from typing import Protocol

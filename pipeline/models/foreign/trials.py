@@ -34,4 +34,4 @@ def infer(path: Path) -> None:
 
 
 def _unheard(_: str) -> None:
-    """What is said of changes is said when they are made for good."""
+    """Drop a message: changes are reported when the model is rewritten for the build."""

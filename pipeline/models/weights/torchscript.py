@@ -25,7 +25,7 @@ class _Module:
         self.attributes = dict(state) if isinstance(state, dict) else {}
 
 
-class _Unpickler(pickle.Unpickler):
+class _WeightsUnpickler(pickle.Unpickler):
     """Makes tensors, ordered dictionaries and `_Module`s; refuses every other name."""
 
     def __init__(self, archive: zipfile.ZipFile, pickled: str) -> None:
@@ -67,7 +67,7 @@ def read_torchscript(path: Path) -> dict[object, object]:
         pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
         if pickled is None:
             raise pickle.UnpicklingError("it has no data.pkl")
-        root = _Unpickler(archive, pickled).load()
+        root = _WeightsUnpickler(archive, pickled).load()
     return dict(_tensors(root, ""))
 
 

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from pipeline.report.model.any_accuracy import AnyAccuracy
+from pipeline.report.model.candidate_figures import EngineCandidate
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.corrupted_accuracy import Robustness
 from pipeline.report.model.float_layers import Coverage, MixedPrecision
@@ -25,7 +26,7 @@ from pipeline.report.sections.class_accuracy import ClassAccuracySection
 from pipeline.report.sections.compared_runs import ComparedRun, ComparedRunSection
 from pipeline.report.sections.diagnosis import DiagnosisSection
 from pipeline.report.sections.end_to_end import EndToEndSection
-from pipeline.report.sections.engine_candidates import EngineCandidate, EngineCandidateSection
+from pipeline.report.sections.engine_candidates import EngineCandidateSection
 from pipeline.report.sections.float_stand_in import FloatStandInSection
 from pipeline.report.sections.int8_coverage import Int8CoverageSection
 from pipeline.report.sections.latency import LatencySection
@@ -67,7 +68,7 @@ class Report(Record):
     tools: dict[str, str]  # name -> version
     sensitivity: tuple[LayerSensitivity, ...] | None = None
     coverage: Coverage | None = None
-    mixed: MixedPrecision | None = None  # None: nobody asked for layers in float
+    mixed: MixedPrecision | None = None  # None: not asked for
     robustness: Robustness | None = None
     state: BuildState = BuildState.BUILT
     diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified

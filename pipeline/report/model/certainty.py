@@ -1,4 +1,4 @@
-"""How certain a figure is: its interval, the verdict on a claim about it, or that nobody measured it."""
+"""How certain a figure is: its interval, the verdict on a claim about it, or why it was not measured."""
 
 from enum import StrEnum
 from typing import Literal
@@ -37,7 +37,7 @@ class Interval(Record):
 
 
 class NotMeasured(Record):
-    """A figure that nobody measured, and why."""
+    """A figure that was not measured, and why."""
 
     kind: Literal["not measured"] = "not measured"
     reason: str

@@ -63,7 +63,7 @@ class SpeedRatio(Record):
 
 
 class Instructions(Record):
-    """Instructions executed for one image on one thread: the same number every time, and no latency."""
+    """Instructions executed for one image on one thread: the same number every time. It is not a latency."""
 
     origin: Origin
     per_inference: PositiveInt

@@ -6,7 +6,7 @@ from pipeline.report.record import Record
 
 
 class ToolchainCheck(Record):
-    """What a toolchain said about the graph without the device. What is noted is no fault here."""
+    """What a toolchain said about the graph without the device. A note is not a fault."""
 
     name: str
     outcome: Literal["passed", "skipped", "noted"]

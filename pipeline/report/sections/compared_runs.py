@@ -61,7 +61,7 @@ class TimedBeside(Protocol):
 
     @property
     def subject(self) -> Subject:
-        """It names the engine."""
+        """Names the engine."""
         ...
 
 

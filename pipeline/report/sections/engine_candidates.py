@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from pydantic import NonNegativeInt, PositiveInt
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.report import figures
+from pipeline.report.model.candidate_figures import CandidateFigures, EngineCandidate
 from pipeline.report.model.measured_latency import Quantile
-from pipeline.report.record import Record
 from pipeline.report.section import MarkdownTable, ReportSection
 from pipeline.report.table import FigureTable
 
@@ -20,26 +19,6 @@ NOTE = (
     "Timed in alternation on the device, fixed batch. The accuracy in this report is of the candidate int8; "
     "./build_on_device.py compares all of them on labelled images there and chooses"
 )
-
-
-class CandidateFigures(Record):
-    """What was measured of a candidate that was built."""
-
-    end_to_end: Quantile
-    compute: Quantile
-    layers: PositiveInt | None  # None: TensorRT did not tell
-    int8_layers: NonNegativeInt | None
-    same_class: float  # share of images with the class that FP16 names
-    images: PositiveInt
-
-
-class EngineCandidate(Record):
-    """A form of the network, and its figures or why no engine of it was built."""
-
-    name: str
-    what: str
-    problem: str = ""
-    figures: CandidateFigures | None = None
 
 
 class HasCompeted(Protocol):

@@ -24,7 +24,7 @@ class Covered(Protocol):
 
     @property
     def mixed(self) -> MixedPrecision | None:
-        """None: nobody asked for layers in float."""
+        """None: layers in float were not asked for."""
         ...
 
 
@@ -66,7 +66,7 @@ class Int8CoverageSection(ReportSection[Covered]):
 
 
 def in_float(coverage: Coverage) -> str:
-    """Say how much computes in float: by time where it is known, which can never be nothing and a share."""
+    """Say how much computes in float, with its share of the time where layers were timed."""
     named = ", ".join(coverage.float_layers[:5])
     more = len(coverage.float_layers) - 5
     if more > 0:

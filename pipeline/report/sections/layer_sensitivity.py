@@ -12,7 +12,7 @@ class Attributed(Protocol):
 
     @property
     def sensitivity(self) -> tuple[LayerSensitivity, ...] | None:
-        """None: nobody asked for it."""
+        """None: it was not asked for."""
         ...
 
 

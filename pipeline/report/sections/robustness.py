@@ -29,7 +29,7 @@ class Corrupted(Protocol):
 
     @property
     def robustness(self) -> Robustness | None:
-        """None: nobody asked for it."""
+        """None: it was not asked for."""
         ...
 
 

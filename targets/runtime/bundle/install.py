@@ -223,7 +223,7 @@ def _run(command: Sequence[str], seconds: float, what: str) -> str:
 
 
 def _switch(into: Path, version: Path, verified: Verified, how: str) -> None:
-    """Let `current` be the version, and `previous` what was current; the history has it before it is so."""
+    """Make the version `current`, and the current one `previous`. The history is written first."""
     current = into / "current"
     before = current.resolve() if current.is_symlink() else None
     if before == version.resolve():
@@ -273,7 +273,7 @@ def recovered(into: Path) -> bool:
 def _went_back(into: Path) -> Unconfirmed | None:
     gone = unconfirmed.go_back(into)
     if gone is not None and gone.current is not None:
-        with contextlib.suppress(HistoryError):  # what runs matters more than what is written about it
+        with contextlib.suppress(HistoryError):  # switching back matters more than recording it
             release = next((s.release for s in history.switches(into) if s.version == gone.current), 0)
             history.record(into, Switch(gone.current, release, history.RETURN, None))
     return gone

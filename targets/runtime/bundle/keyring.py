@@ -103,7 +103,7 @@ def read(folder: Path) -> Keyring | None:
 
 
 def keep(folder: Path, statement: Statement) -> None:
-    """Let a statement be the folder's, in one step."""
+    """Make a statement the one that is in force in the folder, in one step."""
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / f".{NAME}"
     with scratch.open("w", encoding="ascii") as file:

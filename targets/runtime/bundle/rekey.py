@@ -11,10 +11,10 @@ from .signature import PublicKey, SignatureError, signers
 
 
 def accept(path: Path, folder: Path, trusted: Sequence[PublicKey]) -> Keyring:
-    """Take over the statement in `path` if keys trusted now have signed it; return what it says.
+    """Accept the statement in `path` if keys trusted now have signed it; return its content.
 
-    Raises SignatureError if they have not, KeyringError if it is older than what holds or leaves no way to
-    sign anything.
+    Raises SignatureError if they have not, KeyringError if it is older than the accepted one or
+    leaves no way to sign anything.
     """
     statement = keyring.parse(path)
     if not trusted:

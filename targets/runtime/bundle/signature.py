@@ -2,7 +2,7 @@
 
 Trusted keys are PEM files (as of `openssl pkey -pubout` or `edgec keygen`) named *.pub, in
 ~/.config/edgec/keys and /etc/edgec/keys. Where there is one, a bundle that none of them signed is refused.
-A file `needed` beside them says how many of them have to have signed. See keyring.py for replacing them.
+A file `needed` beside them says how many of them must have signed. See keyring.py for replacing them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PublicKey:
     key: bytes
     origin: str
     needed: int = 1
-    """How many trusted keys have to have signed what this one signed."""
+    """How many trusted keys must have signed a bundle."""
 
     @classmethod
     def parse(cls, text: str, origin: str) -> PublicKey:

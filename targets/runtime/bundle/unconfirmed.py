@@ -1,7 +1,7 @@
 """A version that was switched to and has not confirmed itself yet, and the way back.
 
-trial.json is written before the links change and removed when the version has confirmed itself. Whoever finds
-it, and no installation under way, switches back: the machine lost its power in between.
+trial.json is written before the links change and removed when the version has confirmed itself. A program
+that finds it while no installation is under way switches back: the machine lost its power.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def end(into: Path) -> None:
 
 
 def go_back(into: Path) -> Unconfirmed | None:
-    """Let the links be as they were before the trial that is pending, and end it."""
+    """Set the links back to what they were before the pending trial, and end the trial."""
     found = pending(into)
     if found is not None:
         for name, version in (("current", found.current), ("previous", found.previous)):

@@ -105,11 +105,11 @@ def is_loopback(host: str) -> bool:
 
 
 def _host_name(header: str) -> str:
-    """Return the name in a Host header, without its port. Raises ValueError for what is no host."""
+    """Return the name in a Host header, without its port. Raises ValueError if it is not a host."""
     parts = urlsplit("//" + header)
     if parts.netloc != header or parts.username is not None or parts.hostname is None:
         raise ValueError(header)
-    _ = parts.port  # raises for a port that is no number
+    _ = parts.port  # raises for a port that is not a number
     return parts.hostname
 
 
@@ -167,7 +167,7 @@ class _Request(BaseHTTPRequestHandler):
             self._deadline.cancel()
 
     def parse_request(self) -> bool:
-        """Read the headers. Refuse an address or a name of this machine that is none."""
+        """Read the headers. Refuse an invalid address, and a Host that is not this machine."""
         parsed = super().parse_request()
         self._deadline.cancel()
         if not parsed:

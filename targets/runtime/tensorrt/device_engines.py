@@ -55,16 +55,24 @@ def make_engines(
 
 
 def make_engine(
-    engines: Path, candidate: Candidate, facts: DeviceFacts, options: building.BuildOptions, say: Say
+    engines: Path,
+    candidate: Candidate,
+    facts: DeviceFacts,
+    options: building.BuildOptions,
+    say: Say,
+    place: EnginePlace | None = None,
 ) -> EngineKey:
-    """Build the engine of a candidate, if that is not done yet, and return its key. Raises EngineProblem."""
+    """Build the engine of a candidate, if that is not done yet, and return its key. Raises EngineProblem.
+
+    It is called after the candidate, or as `place` says.
+    """
     key = engine_key(engines, candidate, facts, options)
-    place = EnginePlace(engines, candidate.name)
+    place = place or EnginePlace(engines, candidate.name)
     problem = place.problem(key, facts.power_mode)
     if not problem:
-        say(f"{candidate.name}: built before")
+        say(f"{place.name}: built before")
         return key
-    say(f"{candidate.name}: {problem}")
+    say(f"{place.name}: {problem}")
     onnx = engines / candidate.onnx
     cache = engines / timing_cache_name(key, facts.power_mode)
     if facts.tensorrt:

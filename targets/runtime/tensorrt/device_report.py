@@ -97,7 +97,7 @@ def choose(
     latency: Mapping[str, Mapping[str, Any]],
     max_drop: float,
 ) -> tuple[str, str]:
-    """Return the fastest candidate whose accuracy passes, and why. What is not shown goes to FP16.
+    """Return the fastest candidate whose accuracy passes, and why; FP16 where none is shown to be better.
 
     `drops` are the losses of top-1 in points from FP16 to each other candidate on the same images: estimates
     and intervals.

@@ -25,11 +25,14 @@ REBUILD = "rebuild it on this device: ./build_on_device.py"
 class TensorRTRunner:
     """An opened engine with all its memory, allocated once. Not for use from two threads at once.
 
-    With `in_place` the GPU reads pixels and writes logits in the processors' memory, without copies.
+    With `in_place` the GPU reads pixels and writes logits in the processors' memory, without copies. With
+    `graphs` repeated work is replayed as a CUDA graph.
     """
 
-    def __init__(self, trt: Any, cuda: Cuda, engine: Any, in_place: bool = False) -> None:
-        self._cuda, self._engine, self._in_place = cuda, engine, in_place
+    def __init__(
+        self, trt: Any, cuda: Cuda, engine: Any, in_place: bool = False, graphs: bool = True
+    ) -> None:
+        self._cuda, self._engine, self._in_place, self._records = cuda, engine, in_place, graphs
         modes = trt.TensorIOMode
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         found = {name: engine.get_tensor_mode(name) for name in names}
@@ -83,7 +86,7 @@ class TensorRTRunner:
         else:
             graph.launch()
         self._cuda.synchronize(self.stream)
-        if key not in self._graphs:
+        if self._records and key not in self._graphs:
             self._graphs[key] = self._recorded(batch, copies)
 
     @property
@@ -149,20 +152,34 @@ def open_plan(plan: Path, trt: Any, cuda: Cuda, in_place: bool = False) -> Itera
 
     `in_place` is TensorRTRunner's.
     """
+    with open_contexts(plan, trt, cuda, 1, in_place) as (runner,):
+        yield runner
+
+
+@contextmanager
+def open_contexts(
+    plan: Path, trt: Any, cuda: Cuda, count: int, in_place: bool = False, graphs: bool = True
+) -> Iterator[list[TensorRTRunner]]:
+    """Load a serialised engine once, with so many contexts that run at the same time, as `open_plan` does."""
     logger = make_logger(trt)
     runtime = created(trt.Runtime, logger)
     engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
         reason = logger.errors[-1] if logger.errors else f"TensorRT {trt.__version__} refuses it"
         raise EngineProblem(f"{plan.name} cannot be used here: {reason}. Please {REBUILD}")
+    runners: list[TensorRTRunner] = []
     try:
-        runner = TensorRTRunner(trt, cuda, engine, in_place)
+        for _ in range(count):
+            runner = TensorRTRunner(trt, cuda, engine, in_place, graphs)
+            runners.append(runner)  # one by one, so that those before a failure are closed
+        yield runners
     except EngineProblem as error:
+        if len(runners) == count:
+            raise
         raise EngineProblem(f"{plan.name}: {error}. Please {REBUILD}") from error
-    try:
-        yield runner
     finally:
-        runner.close()
+        for runner in runners:
+            runner.close()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def l4t(root: Path = Path("/")) -> str:
 
 
 def is_jetson(root: Path = Path("/")) -> bool:
-    """Return whether this is a Jetson, of whatever module."""
+    """Return whether this is a Jetson of any module."""
     return bool(chip(root) or l4t(root))
 
 

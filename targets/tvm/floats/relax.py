@@ -162,7 +162,7 @@ class _Reader:
                 return (name,)
             case ir.Var() if value in self.names:
                 return self.names[value]
-        raise NotImplementedError(f"{type(value).__name__} is no call of a function of static shapes")
+        raise NotImplementedError(f"{type(value).__name__} is not a call of a function of static shapes")
 
     def _call(self, call: Any) -> tuple[str, ...]:  # noqa: ANN401 -- a relax.Call
         function, operands = call.args[0].name_hint, self._operand(call.args[1])

@@ -32,7 +32,7 @@ class Emitter:
         self._blocks: list[list[Any]] = [[]]
         self.x, self.r, self.y = (self.view(name, element) for name in "xry")
         self.source = self.x
-        """What is multiplied: x, or parts of it brought together."""
+        """The operand of products: x, or parts of it gathered together."""
         self.w = self.view("w", "int8")
         self.ints, self.floats = self.view("p", "int32"), self.view("p", "float32")
         self.view_logits = self.view("y", "float32")

@@ -106,7 +106,7 @@ def pair_rows(
     pixel: tuple[int, int],
     products: int,
 ) -> PairKernel | None:
-    """The kernel that pairs what a convolution reads; None where it would not pay.
+    """The kernel that pairs the rows a convolution reads; None where it would take longer than it saves.
 
     `output` and `reach`: rows and columns of the result, and of a window. `pixel`: bytes from one row, and
     one pixel, to the next. `products`: multiplications of the convolution.

@@ -56,7 +56,7 @@ class PickKernel(RowKernel):
             return
         vectors = [k.load(k.x, x + vector * _VECTOR, _VECTOR) for vector in held]
         lanes = [held.index(channel // _VECTOR) * _VECTOR + channel % _VECTOR for channel in wanted]
-        lanes += [0] * (_VECTOR - len(lanes))  # into channels that nobody reads
+        lanes += [0] * (_VECTOR - len(lanes))  # into channels that are not read
         k.store(k.y, y, tirx.Shuffle(vectors, lanes), _VECTOR)
 
 

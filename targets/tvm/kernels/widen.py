@@ -83,7 +83,7 @@ def widen(
     x: Layout,
     products: int,
 ) -> WidenKernel | None:
-    """What widens the input of a convolution; None where it would not pay.
+    """The kernel that widens the input of a convolution; None where it would take longer than it saves.
 
     `output` and `reach`: rows and columns of the result, and of a window. `products`: multiplications of an
     activation by one window. Of a kernel of 1 x 1 only the pixels that it reads are written.

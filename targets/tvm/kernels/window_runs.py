@@ -18,10 +18,10 @@ class WindowRuns:
     begin a run, `run` its bytes, `tap_step` the bytes between runs. `spread`: where runs begin that are read
     together, a chunk of each in turn, so that activations which several taps need are loaded once. `gather`:
     the whole window is brought together first, and is one run; a work item then is all channels of a block of
-    rows. `pairs`: what put rows beside each other, if they lie so. `widened`: what made int16 of them, if
-    anything did; distances are in elements then. `split`: what split them into low and top bits. `group`:
-    output and input channels of a group, and the last input channel from which on a block reads; one group
-    has (channels, 0, 0).
+    rows. `pairs`, `widened` and `split` are kernels that run before, if any: they put rows beside each
+    other, make int16 of them, or split bytes into low and top bits. Where they are widened, distances are in
+    elements. `group`: output and input channels of a group, and the last input channel from which on a block
+    reads; one group has (channels, 0, 0).
     """
 
     next: Strides
@@ -42,7 +42,7 @@ class WindowRuns:
 
     @property
     def before(self) -> PairKernel | WidenKernel | SplitBytes | None:
-        """What brings the input into another order or form first, if anything does."""
+        """The kernel that first brings the input into another order or form, if there is one."""
         return self.pairs or self.widened or self.split
 
     @property

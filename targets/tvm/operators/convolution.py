@@ -1,4 +1,4 @@
-"""Convolution, with what a fully connected layer is of it."""
+"""Convolution, which includes fully connected layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -54,7 +54,7 @@ def find(shape: ConvShape, isa: Isa) -> Tile | None:
 
 
 def digest(isa: Isa) -> str:
-    """Changes with what `find` can find."""
+    """Changes whenever the results of `find` may change."""
     found = sha256()
     for file in _files(isa):
         found.update(repr(load(file)).encode())

@@ -13,7 +13,7 @@ from calibration.onnx_graph import OnnxGraph, tensor_proto
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported
+from tests.calibration.residual_networks import Exported
 
 IMAGES = pictures(64, (16, 16, 3))
 

@@ -10,7 +10,7 @@ from calibration.onnx_graph import tensor_proto
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import Exported, TinyResNet, export
+from tests.calibration.residual_networks import Exported, TinyResNet, export
 
 
 def test_sqnr_is_the_ratio_of_powers_in_decibels() -> None:

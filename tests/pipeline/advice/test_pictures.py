@@ -67,7 +67,7 @@ def test_another_table_helps(words: str, tmp_path: Path) -> None:
 
 
 @dataclass
-class Trial:
+class AdvisedFolder:
     """What is given to edgec, and changed when advice is heeded."""
 
     place: Path
@@ -78,14 +78,14 @@ class Trial:
     heeded: list[str] = field(default_factory=list)
 
 
-Case = Callable[[Trial], Callable[[], object]]
+Case = Callable[[AdvisedFolder], Callable[[], object]]
 
 
-def set_to(trial: Trial, name: str, value: object) -> Callable[[], object]:
+def set_to(trial: AdvisedFolder, name: str, value: object) -> Callable[[], object]:
     return lambda: setattr(trial, name, value)
 
 
-def two_folders_of_one_split(trial: Trial) -> Callable[[], object]:
+def two_folders_of_one_split(trial: AdvisedFolder) -> Callable[[], object]:
     write_folder(trial.place, class_folders(train=4, test=4, Testing=1))
     extra = trial.place / "Testing" / "ash" / "000.png"
 
@@ -96,7 +96,7 @@ def two_folders_of_one_split(trial: Trial) -> Callable[[], object]:
     return heed
 
 
-def pictures_and_masks(trial: Trial) -> Callable[[], object]:
+def pictures_and_masks(trial: AdvisedFolder) -> Callable[[], object]:
     write_folder(trial.place, {f"images/{n}.png": one for n, one in enumerate(PICTURES.values())})
     write_folder(trial.place, {"masks/0.png": PICTURES["a/0.png"]})
 
@@ -108,7 +108,7 @@ def pictures_and_masks(trial: Trial) -> Callable[[], object]:
     return heed
 
 
-def without_folders(trial: Trial) -> Callable[[], object]:
+def without_folders(trial: AdvisedFolder) -> Callable[[], object]:
     write_folder(trial.place, {"0.png": PICTURES["a/0.png"], "1.png": PICTURES["a/1.png"]})
 
     def heed() -> None:
@@ -120,14 +120,14 @@ def without_folders(trial: Trial) -> Callable[[], object]:
     return heed
 
 
-def in_a_tar(trial: Trial) -> Callable[[], object]:
+def in_a_tar(trial: AdvisedFolder) -> Callable[[], object]:
     folder = write_folder(trial.place.with_name("inside"), class_folders(train=4, test=4))
     with tarfile.open(trial.place, "w") as archive:
         archive.add(folder, "inside")
     return set_to(trial, "place", folder)
 
 
-def in_an_encrypted_zip(trial: Trial) -> Callable[[], object]:
+def in_an_encrypted_zip(trial: AdvisedFolder) -> Callable[[], object]:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("test/ash/1.png", PICTURES["a/0.png"])
@@ -140,7 +140,7 @@ def in_an_encrypted_zip(trial: Trial) -> Callable[[], object]:
     )
 
 
-def in_a_zip_cut_off(trial: Trial) -> Callable[[], object]:
+def in_a_zip_cut_off(trial: AdvisedFolder) -> Callable[[], object]:
     trial.place = trial.place.with_suffix(".zip")
     with zipfile.ZipFile(trial.place, "w") as archive:
         for name, content in class_folders(train=4, test=4).items():
@@ -150,19 +150,19 @@ def in_a_zip_cut_off(trial: Trial) -> Callable[[], object]:
     return lambda: trial.place.write_bytes(whole)
 
 
-def labels_of_a_folder(trial: Trial) -> Callable[[], object]:
+def labels_of_a_folder(trial: AdvisedFolder) -> Callable[[], object]:
     write_folder(trial.place, class_folders(train=4, test=4))
     trial.labels = "coarse"
     return set_to(trial, "labels", None)
 
 
-def labels_of_idx(trial: Trial) -> Callable[[], object]:
+def labels_of_idx(trial: AdvisedFolder) -> Callable[[], object]:
     write_idx_set(trial.place, t10k=20)
     trial.labels = "coarse"
     return set_to(trial, "labels", None)
 
 
-def idx_cut_off(trial: Trial) -> Callable[[], object]:
+def idx_cut_off(trial: AdvisedFolder) -> Callable[[], object]:
     write_idx_set(trial.place, t10k=20)
     file = trial.place / "t10k-images-idx3-ubyte"
     whole = file.read_bytes()
@@ -170,7 +170,7 @@ def idx_cut_off(trial: Trial) -> Callable[[], object]:
     return lambda: file.write_bytes(whole)
 
 
-def idx_gz_cut_off(trial: Trial) -> Callable[[], object]:
+def idx_gz_cut_off(trial: AdvisedFolder) -> Callable[[], object]:
     write_idx_set(trial.place, t10k=20)
     plain = trial.place / "t10k-images-idx3-ubyte"
     whole = gzip.compress(plain.read_bytes())
@@ -180,7 +180,7 @@ def idx_gz_cut_off(trial: Trial) -> Callable[[], object]:
     return lambda: file.write_bytes(whole)
 
 
-def pack_of(trial: Trial, labels: list[int]) -> Path:
+def pack_of(trial: AdvisedFolder, labels: list[int]) -> Path:
     files = list(PICTURES.values())[: len(labels)]
     trial.place.mkdir(exist_ok=True)
     (trial.place / "classes.txt").write_text("x\ny\n")
@@ -188,24 +188,24 @@ def pack_of(trial: Trial, labels: list[int]) -> Path:
     return trial.place / "test_jpeg.npz"
 
 
-def pack_of_other_labels(trial: Trial) -> Callable[[], object]:
+def pack_of_other_labels(trial: AdvisedFolder) -> Callable[[], object]:
     pack_of(trial, [0, 1, 2])
     return lambda: pack_of(trial, [0, 1, 1])
 
 
-def empty_pack(trial: Trial) -> Callable[[], object]:
+def empty_pack(trial: AdvisedFolder) -> Callable[[], object]:
     pack_of(trial, [])
     return lambda: pack_of(trial, [0, 1])
 
 
-def pack_cut_off(trial: Trial) -> Callable[[], object]:
+def pack_cut_off(trial: AdvisedFolder) -> Callable[[], object]:
     file = pack_of(trial, [0, 1])
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     return lambda: file.write_bytes(whole)
 
 
-def damaged_pictures(trial: Trial) -> Callable[[], object]:
+def damaged_pictures(trial: AdvisedFolder) -> Callable[[], object]:
     files = class_folders(train=4, test=4)
     write_folder(trial.place, files | {f"test/ash/{n}.png": b"\x89PNG" for n in "xy"})
     preprocessing = Preprocessing(8, 8, 3, fit="stretch")
@@ -218,7 +218,7 @@ def damaged_pictures(trial: Trial) -> Callable[[], object]:
     return heed
 
 
-def changed_meanwhile(trial: Trial) -> Callable[[], object]:
+def changed_meanwhile(trial: AdvisedFolder) -> Callable[[], object]:
     file = write_folder(trial.place, class_folders(train=4, test=4)) / "test" / "ash" / "000.png"
 
     def read(place: Path, _: str | None) -> None:
@@ -232,7 +232,7 @@ def changed_meanwhile(trial: Trial) -> Callable[[], object]:
     return lambda: trial.heeded.append("it stays")
 
 
-def all_calibrate(trial: Trial) -> Callable[[], object]:
+def all_calibrate(trial: AdvisedFolder) -> Callable[[], object]:
     write_folder(trial.place, class_folders(calib=4, test=4))
     drawn = [4]
 
@@ -244,14 +244,14 @@ def all_calibrate(trial: Trial) -> Callable[[], object]:
     return lambda: drawn.append(2)
 
 
-def none_asked_for(trial: Trial) -> Callable[[], object]:
+def none_asked_for(trial: AdvisedFolder) -> Callable[[], object]:
     write_folder(trial.place, class_folders(train=4, test=4))
     count = [0]
     trial.read = lambda place, _: open_dataset(place).split("evaluation").stratified(count[-1])
     return lambda: count.append(1)
 
 
-def with_masks(trial: Trial, masks: dict[str, bytes]) -> Path:
+def with_masks(trial: AdvisedFolder, masks: dict[str, bytes]) -> Path:
     files = {f"{split}/images/{n}.png": PICTURES[f"a/{n}.png"] for n, split in enumerate(("train", "test"))}
 
     def read(place: Path, _: str | None) -> None:
@@ -267,12 +267,12 @@ def gray_masks(splits: str = "01") -> dict[str, bytes]:
     return {f"{('train', 'test')[int(n)]}/masks/{n}.png": gray for n in splits}
 
 
-def masks_of_colours(trial: Trial) -> Callable[[], object]:
+def masks_of_colours(trial: AdvisedFolder) -> Callable[[], object]:
     folder = with_masks(trial, gray_masks("0") | {"test/masks/1.png": PICTURES["a/3.png"]})
     return lambda: write_folder(folder, gray_masks())
 
 
-def a_mask_too_few(trial: Trial) -> Callable[[], object]:
+def a_mask_too_few(trial: AdvisedFolder) -> Callable[[], object]:
     folder = with_masks(
         trial, gray_masks("0") | {"test/masks/other.png": gray_masks("1")["test/masks/1.png"]}
     )
@@ -304,7 +304,7 @@ CASES: dict[str, Case] = {
 
 @pytest.mark.parametrize("words", CASES)
 def test_what_is_said_of_stored_pictures_helps(words: str, tmp_path: Path) -> None:
-    trial = Trial(tmp_path / "data")
+    trial = AdvisedFolder(tmp_path / "data")
     heed = CASES[words](trial)
     check_advice(words, lambda: trial.read(trial.place, trial.labels), heed)
 

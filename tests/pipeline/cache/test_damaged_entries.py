@@ -106,7 +106,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-class Listener(Silent):
+class LineListener(Silent):
     """Remembers what was said."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ def test_a_damaged_entry_is_named_and_replaced(
 ) -> None:
     entry = store.make(Note(), Silent()).folder
     damage(entry)
-    listener = Listener()
+    listener = LineListener()
     again = store.make(Note(), listener)
     assert (again.cached, again.file("note.txt").read_text()) == (False, "hello")
     assert told in again.damage

@@ -7,7 +7,7 @@ from pipeline.report.model.measured_latency import Quantile
 from pipeline.report.model.picture_latency import EndToEnd, StepTime
 from pipeline.report.pages.report_page import render_html
 from targets.base import Origin
-from tests.pipeline.report.browser import Page
+from tests.pipeline.report.rendered_page import RenderedPage
 from tests.pipeline.report.samples import printed, report
 
 
@@ -40,7 +40,7 @@ def test_every_form_says_what_share_the_model_has() -> None:
         "64 pictures in turn, 480 x 640 to 720 x 1280, their files in memory, one at a time, 1 thread",
     )
     for text in (
-        Page(render_html(timed())).text,
+        RenderedPage(render_html(timed())).text,
         " ".join(printed(timed()).split()),
         report_summary(timed()),
     ):
@@ -54,7 +54,7 @@ def test_the_steps_stand_apart_from_the_model() -> None:
     assert "resize and crop 48.00 ms 60.00 ms 96.00 ms" in text
     assert "model 4.000 ms" in text
     assert "whole 60.00 ms" in text
-    page = Page(render_html(timed())).text
+    page = RenderedPage(render_html(timed())).text
     assert page.index("Picture to answer, p50 60.00 ms the model alone 4.000 ms") < page.index("Accuracy")
     assert "| picture to answer, p50 |  | 60.00 ms (host) |" in report_summary(timed())
 

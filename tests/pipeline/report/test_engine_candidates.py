@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.report.markdown import report_summary
+from pipeline.report.model.candidate_figures import EngineCandidate
 from pipeline.report.pages.report_page import render_html
-from pipeline.report.sections.engine_candidates import EngineCandidate
 from pipeline.stages.measure_latency import CANDIDATES, Measurements
 from targets.base import CandidateTimes, TriedCandidate
 from tests.pipeline.report.samples import printed, report
@@ -22,7 +22,7 @@ TRIED = (
 )
 
 
-class Written:
+class WrittenOnDevice:
     """The output of the stage that measured."""
 
     def __init__(self, folder: Path) -> None:
@@ -32,7 +32,7 @@ class Written:
 
 def read(folder: Path) -> tuple[EngineCandidate, ...]:
     (folder / CANDIDATES).write_text(json.dumps([asdict(one) for one in TRIED]))
-    return Measurements(Written(folder)).candidates()  # type: ignore[arg-type]
+    return Measurements(WrittenOnDevice(folder)).candidates()  # type: ignore[arg-type]
 
 
 def test_every_form_of_the_report_has_them(tmp_path: Path) -> None:

@@ -93,11 +93,11 @@ def test_every_form_of_the_report_says_it() -> None:
     from pipeline.report.junit import junit_xml
     from pipeline.report.markdown import report_summary
     from pipeline.report.pages.report_page import render_html
-    from tests.pipeline.report.browser import Page
+    from tests.pipeline.report.rendered_page import RenderedPage
     from tests.pipeline.report.samples import printed
 
     gate = with_next_step(drop_gate(FEW.top1, 1.0, Origin.HOST), FEW, None)
     made = report(extra_gates=(gate,))
-    for text in (Page(render_html(made)).text, " ".join(printed(made).split()), report_summary(made)):
+    for text in (RenderedPage(render_html(made)).text, " ".join(printed(made).split()), report_summary(made)):
         assert "which these images do decide" in text
     assert "which these images do decide" in junit_xml("edgec", made.gates)

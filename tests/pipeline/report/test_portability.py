@@ -10,7 +10,7 @@ from calibration.weight_pairs import count_pairs
 from pipeline.report.pages.report_page import render_html
 from pipeline.report.portability import sixteen_bit_sums
 from tests.pipeline.report.samples import printed, report
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 
 def graph(folder: Path, smaller: int) -> Path:

@@ -7,7 +7,7 @@ from rich.console import Console
 from pipeline.errors import ReportError
 from pipeline.report.model.build_report import Report
 from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
-from tests.pipeline.report.browser import Page, barriers, dimensions, in_a_browser
+from tests.pipeline.report.rendered_page import RenderedPage, barriers, dimensions, in_a_browser
 from tests.pipeline.report.samples import report
 
 
@@ -59,7 +59,7 @@ def test_two_fit_80_columns() -> None:
 def test_the_page_shows_all_and_escapes_names() -> None:
     first, second, third = three()
     nasty = second.replace(subject=second.subject.replace(model="<script>alert(1)</script>"))
-    found = Page(side_by_side_html([first, nasty, third]))
+    found = RenderedPage(side_by_side_html([first, nasty, third]))
     assert not found.all("script")
     assert "<script>alert(1)</script> for host" in found.text
     assert "None" not in found.text

@@ -69,7 +69,7 @@ def zipped_pictures(work: Path) -> Options:
 
 
 def segmentation(work: Path) -> Options:
-    from tests.pipeline.segmentation import masked, net
+    from tests.pipeline.pictures_with_masks import masked, net
 
     path = net(work)
     masked(work / "data", "train", 8)

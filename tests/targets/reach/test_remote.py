@@ -28,7 +28,7 @@ from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.ssh_board import BoardTarget
 from tests.targets.needs import or_skip
 from tests.targets.reach.sshd import Sshd, needs_sshd
-from tests.targets.tvm.qdq import small_classifier
+from tests.targets.tvm.qdq_model import small_classifier
 
 SIDE = 16
 QUICK = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.2)

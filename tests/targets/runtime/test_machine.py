@@ -1,7 +1,7 @@
 import mmap
 from pathlib import Path
 
-from targets.runtime.machine import read_state, reset_peak, resident_bytes
+from targets.runtime.machine import over_current_events, read_state, reset_peak, resident_bytes
 
 
 def write(path: Path, text: str) -> None:
@@ -23,6 +23,13 @@ def test_a_machine_with_all_sensors(tmp_path: Path) -> None:
     assert state.frequencies_mhz == (1800.0, 2400.0)
     assert (state.temperature_c, state.throttle_events, state.load_average) == (48.5, 6, 1.25)
     assert state.cores >= 1
+
+
+def test_a_jetson_counts_its_over_current_events(tmp_path: Path) -> None:
+    folder = tmp_path / "sys/class/hwmon/hwmon4"
+    for circuit, count in (("oc1", "0"), ("oc3", "17"), ("oc2", "no number")):
+        write(folder / f"{circuit}_event_cnt", count + "\n")
+    assert over_current_events(tmp_path) == {"over-current (oc1)": 0, "over-current (oc3)": 17}
 
 
 def test_a_pc_has_its_sensors_elsewhere(tmp_path: Path) -> None:

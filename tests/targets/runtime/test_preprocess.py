@@ -229,7 +229,7 @@ def test_a_jpeg_that_lacks_data_in_front_of_its_end_is_refused(
 
 
 def test_what_others_write_while_a_jpeg_is_decoded_is_written(capfd: pytest.CaptureFixture[str]) -> None:
-    from targets.runtime.damage import listening
+    from targets.runtime.picture_damage import listening
 
     with listening(b"\xff\xd8") as heard:
         os.write(2, b"a camera is gone\nCorrupt JPEG data: premature end of data segment\n")

@@ -9,7 +9,7 @@ from calibration.qdq import quantize
 from calibration.recipe import QuantRecipe
 from targets.tensorrt import rtx
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import TinyResNet, export
+from tests.calibration.residual_networks import TinyResNet, export
 
 SHAPE = (16, 16, 3)
 

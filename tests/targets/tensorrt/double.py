@@ -36,7 +36,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Signature:
+class Overload:
     """One overload."""
 
     parameters: tuple[Parameter, ...]
@@ -126,7 +126,7 @@ class DoubleObject:
         return call
 
 
-def signatures(function: Any) -> list[Signature]:
+def signatures(function: Any) -> list[Overload]:
     """The overloads in a docstring of pybind11."""
     found = []
     for parameters, returns in SIGNATURE.findall(function.__doc__ or ""):
@@ -134,7 +134,7 @@ def signatures(function: Any) -> list[Signature]:
             continue
         parsed = [PARAMETER.match(part) for part in _split(parameters)]
         known = [Parameter(m[1], (m[2] or "").strip(), m[3] is not None) for m in parsed if m]
-        found.append(Signature(tuple(known[1:]), returns.strip()))  # without self
+        found.append(Overload(tuple(known[1:]), returns.strip()))  # without self
     return found
 
 
@@ -150,7 +150,7 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _problem(signature: Signature, values: tuple[Any, ...], named: dict[str, Any]) -> str:
+def _problem(signature: Overload, values: tuple[Any, ...], named: dict[str, Any]) -> str:
     """Why a call does not fit a signature; empty if it does."""
     parameters = signature.parameters
     if len(values) > len(parameters):

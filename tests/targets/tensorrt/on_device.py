@@ -22,7 +22,7 @@ from onnx import helper, numpy_helper
 
 from targets.runtime.bundle.manifest import NAME
 from targets.runtime.measure import Settings
-from targets.runtime.tensorrt import device_build, device_engines, device_report, jetson
+from targets.runtime.tensorrt import device_build, device_engines, device_report, jetson, throughput
 from targets.runtime.tensorrt import runner as tensorrt_runner
 from targets.runtime.tensorrt.build import BuildOptions, build_engine, created, make_logger
 from targets.runtime.tensorrt.candidate import candidates
@@ -319,6 +319,35 @@ def slow_layers_go_to_float(device: DeviceDouble, folder: Path) -> None:
     assert set(jetson.read("device.json")["latency"]) == {"int8", "fp16"}
 
 
+def throughput_by_batch_and_streams(device: DeviceDouble, folder: Path) -> None:
+    """Every batch has its engine, every stream its context; what was measured is not measured again."""
+    jetson = BuildingDevice(device, folder)
+    here: Any = throughput
+    here.read_facts = lambda: jetson.facts
+    jetson.build("--quick")
+    said = io.StringIO()
+    device.trt.calls.clear()
+    options = ["--batches", "1", "4", "--streams", "3", "--seconds", "0.02", "--keep-clocks"]
+    with redirect_stdout(said):
+        assert throughput.main(folder, options) == 0
+    shapes = [call[2] for call in device.trt.calls if call[1] == "set_shape"]
+    assert [[shape[0] for shape in one[1:]] for one in shapes] == [[1] * 3, [4] * 3]
+    assert "knee: batch" in said.getvalue()
+    points = [one["point"] for one in json.loads((folder / "throughput.json").read_text())]
+    assert [(p["batch"], p["streams"], p["graphs"]) for p in points] == [
+        (batch, streams, graphs)
+        for batch in (1, 4)
+        for streams, graphs in ((1, False), (1, True), (2, True), (3, True))
+    ]
+    assert device.library.double_live() == 0
+    again = io.StringIO()
+    with redirect_stdout(again):
+        assert throughput.main(folder, options) == 0
+    assert again.getvalue().count("built before") == 2
+    assert "images a second\n" not in again.getvalue().partition("batch  ")[0]
+    assert throughput.main(folder, ["--batches", "0"]) == 1
+
+
 def change(folder: Path, file: Path, content: bytes) -> None:
     """Write a file of a bundle, whose manifest knows it."""
     manifest = (folder / NAME).read_text()
@@ -335,7 +364,7 @@ SCENARIOS = (
     whole_builds,
     what_decides_a_measurement_makes_a_new_one,
 )
-CANDIDATES = (slow_layers_go_to_float,)
+CANDIDATES = (slow_layers_go_to_float, throughput_by_batch_and_streams)
 """Scenarios in which versions differ only in being strongly typed."""
 
 

@@ -9,7 +9,7 @@ import pytest
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import Island
 from tests.targets.tvm.meaning import check_meaning
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 SIZE = (12, 12, 3)
 Network = Callable[[QdqModel, str], str]

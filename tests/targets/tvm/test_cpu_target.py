@@ -17,7 +17,7 @@ from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
 from tests.calibration.conftest import pictures
 from tests.targets.needs import or_skip
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from targets.tvm.program import Step
 from targets.tvm.tensors import Tensor
 from targets.tvm.weights import ConvGeometry
 from tests.targets.needs import native
-from tests.targets.tvm.bit_equality import EMULATED, Draw, check, emulated, few_and_more
-from tests.targets.tvm.networks import ZERO_POINTS
+from tests.targets.tvm.against_oracle import EMULATED, NetworkDraw, check, emulated, few_and_more
+from tests.targets.tvm.random_graphs import ZERO_POINTS
 
 Grouping = tuple[int, int, int]
 """Groups, and input and output channels of each."""
@@ -101,13 +101,13 @@ def _window(
 
 @few_and_more(4, 21)
 @pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx512", "avx2", "sse4"])
-def test_random_ones_on_this_machine(name: str, draw: Draw) -> None:
+def test_random_ones_on_this_machine(name: str, draw: NetworkDraw) -> None:
     draw.check(networks(), native(name))
 
 
 @few_and_more(3, 9)
 @pytest.mark.parametrize("name", list(EMULATED))
-def test_random_ones_in_the_emulator(name: str, draw: Draw) -> None:
+def test_random_ones_in_the_emulator(name: str, draw: NetworkDraw) -> None:
     draw.check(networks(), emulated(name))
 
 

@@ -18,7 +18,7 @@ from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import Island
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import TinyResNet, export
+from tests.calibration.residual_networks import TinyResNet, export
 from tests.targets.needs import or_skip
 from tests.targets.tvm.meaning import in_floats
 

@@ -34,7 +34,7 @@ SIZE = (networks.SIDE, networks.SIDE, 3)
 
 
 @dataclass(frozen=True)
-class Case:
+class NetworkCase:
     """A network and the operators of it that run in float."""
 
     network: type[nn.Module]
@@ -52,24 +52,24 @@ class Case:
 ENDS = frozenset({"Cast", "Sub", "Mul", "Transpose", "GlobalAveragePool", "Flatten", "Gemm"})
 """What w8a8_sym leaves in float: normalisation and classifier."""
 CASES = [
-    Case(plain_networks.AlexNetLike),
-    Case(plain_networks.VggLike),
-    Case(plain_networks.GoogLeNetLike),
-    Case(plain_networks.DenseNetLike),
-    Case(mobile_networks.MobileNetLike),
-    Case(plain_networks.HighwayLike),
-    Case(mobile_networks.MobileNetV3Like),
-    Case(mobile_networks.EfficientNetLike),
-    Case(mobile_networks.EfficientNetLiteLike),
-    Case(segmenters.FcnLike),
-    Case(segmenters.UNetLike),
-    Case(mobile_networks.ShuffleNetLike),
-    Case(plain_networks.DenseNetLike, "w8a8_sym", ENDS),
-    Case(mobile_networks.MobileNetLike, "w8a8_sym", ENDS),
+    NetworkCase(plain_networks.AlexNetLike),
+    NetworkCase(plain_networks.VggLike),
+    NetworkCase(plain_networks.GoogLeNetLike),
+    NetworkCase(plain_networks.DenseNetLike),
+    NetworkCase(mobile_networks.MobileNetLike),
+    NetworkCase(plain_networks.HighwayLike),
+    NetworkCase(mobile_networks.MobileNetV3Like),
+    NetworkCase(mobile_networks.EfficientNetLike),
+    NetworkCase(mobile_networks.EfficientNetLiteLike),
+    NetworkCase(segmenters.FcnLike),
+    NetworkCase(segmenters.UNetLike),
+    NetworkCase(mobile_networks.ShuffleNetLike),
+    NetworkCase(plain_networks.DenseNetLike, "w8a8_sym", ENDS),
+    NetworkCase(mobile_networks.MobileNetLike, "w8a8_sym", ENDS),
 ]
 
 
-Quantised = Callable[[Case], Path]
+Quantised = Callable[[NetworkCase], Path]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def quantised(tmp_path_factory: pytest.TempPathFactory) -> Quantised:
     return cache(lambda case: quantize_case(case, tmp_path_factory.mktemp("network")))
 
 
-def quantize_case(case: Case, folder: Path) -> Path:
+def quantize_case(case: NetworkCase, folder: Path) -> Path:
     net = networks.export(networks.make(case.network), folder / "net.onnx")
     description = Description(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), fit="stretch", task=case.task)
     source, recipe = described(net, description), QuantRecipe.parse(case.scheme)
@@ -90,7 +90,7 @@ def quantize_case(case: Case, folder: Path) -> Path:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_it_runs_here_as_the_oracle_says_and_as_onnxruntime_means(
-    case: Case, quantised: Quantised, tmp_path: Path
+    case: NetworkCase, quantised: Quantised, tmp_path: Path
 ) -> None:
     model = quantised(case)
     graph, images = import_graph(model), pictures(16, SIZE)
@@ -106,14 +106,14 @@ def test_it_runs_here_as_the_oracle_says_and_as_onnxruntime_means(
         assert np.array_equal(runner.infer(images).view(np.int32), expected.view(np.int32))
 
 
-ALWAYS = Case(plain_networks.DenseNetLike)
+ALWAYS = NetworkCase(plain_networks.DenseNetLike)
 
 
 @pytest.mark.parametrize(
     "case", [ALWAYS, *(pytest.param(c, marks=pytest.mark.slow) for c in CASES if c != ALWAYS)], ids=str
 )
 def test_it_runs_on_any_arm_board_as_the_oracle_says(
-    case: Case, quantised: Quantised, tmp_path: Path
+    case: NetworkCase, quantised: Quantised, tmp_path: Path
 ) -> None:
     or_skip(check_emulator)
     graph, images = import_graph(quantised(case)), pictures(4, SIZE)

@@ -23,7 +23,7 @@ from tests.targets.tvm.chains import (
     silu,
 )
 from tests.targets.tvm.meaning import in_floats
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 EVERY_BYTE = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 NEAR = 2e-4

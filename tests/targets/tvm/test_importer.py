@@ -17,9 +17,9 @@ from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.element_by_element import Add
 from targets.tvm.operators.window_pooling import AveragePool, MaxPool
 from tests.calibration.conftest import pictures
-from tests.calibration.networks import TinyResNet, export
+from tests.calibration.residual_networks import TinyResNet, export
 from tests.targets.tvm.meaning import check_meaning
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 
 @pytest.mark.parametrize(("channels", "projection"), [(3, False), (3, True), (1, False)])

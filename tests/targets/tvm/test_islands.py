@@ -21,7 +21,7 @@ from targets.tvm.operators.convolution import Conv
 from tests.calibration.conftest import pictures
 from tests.targets.needs import or_skip
 from tests.targets.tvm.meaning import check_meaning, in_floats
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 SIZE = (16, 16, 3)
 Network = Callable[[QdqModel, str], str]

@@ -18,7 +18,7 @@ from targets.tvm.isa import ISAS, Isa
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.tensors import Tensor
-from tests.targets.tvm.bit_equality import EMULATED, emulated, same_bits
+from tests.targets.tvm.against_oracle import EMULATED, emulated, same_bits
 
 SIDE, CHANNELS = 4, 32
 

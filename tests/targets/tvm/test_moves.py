@@ -12,9 +12,9 @@ from targets.tvm.operators.element_by_element import Add, Multiply
 from targets.tvm.operators.resizing import Pick
 from targets.tvm.operators.window_pooling import ChannelMax
 from tests.targets.needs import native
-from tests.targets.tvm.bit_equality import EMULATED, check, emulated
+from tests.targets.tvm.against_oracle import EMULATED, check, emulated
 from tests.targets.tvm.meaning import in_floats
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 HEIGHT, WIDTH = 6, 5
 

@@ -14,7 +14,7 @@ from targets.tvm.operators.results_on_grids import fused_multiply_add
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.operators.window_pooling import AveragePool, MaxPool
 from targets.tvm.tensors import Tensor
-from tests.targets.tvm.networks import networks
+from tests.targets.tvm.random_graphs import networks
 
 floats = st.floats(width=32, min_value=-(2.0**40), max_value=2.0**40, allow_subnormal=False)
 

@@ -19,7 +19,7 @@ from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.schedule import choose
 from targets.tvm.tensors import Dense, Tensor
 from targets.tvm.tile import ConvShape, Tile
-from tests.targets.tvm.bit_equality import EMULATED, check, emulated
+from tests.targets.tvm.against_oracle import EMULATED, check, emulated
 
 WINDOWS = (
     SlidingWindow((7, 7), (2, 2), (3, 3)),

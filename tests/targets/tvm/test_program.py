@@ -22,7 +22,7 @@ from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import IntegerGraph
 from tests.targets.needs import or_skip
-from tests.targets.tvm.qdq import QdqModel, small_classifier
+from tests.targets.tvm.qdq_model import QdqModel, small_classifier
 
 SIDE = 24
 

@@ -12,7 +12,7 @@ from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import IntegerGraph, Island
 from targets.tvm.operators.resizing import Interpolate, Pick
 from tests.targets.tvm.meaning import in_floats
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 COORDINATES = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
 ROUNDINGS = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]

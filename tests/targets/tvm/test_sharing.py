@@ -21,8 +21,8 @@ from targets.tvm.lower import lower
 from targets.tvm.machine_code import compile_object
 from targets.tvm.sharing import MOST_THREADS, inside, share
 from tests.targets.needs import FAMILY, native, or_skip
-from tests.targets.tvm.networks import pictures
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
+from tests.targets.tvm.random_graphs import pictures
 
 
 def residual_network(height: int, width: int, folder: Path) -> IntegerGraph:

@@ -21,7 +21,7 @@ from targets.tvm.operators.results_on_grids import Residual
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.tensors import Tensor
 from tests.targets.needs import native
-from tests.targets.tvm.bit_equality import Draw, check, few_and_more
+from tests.targets.tvm.against_oracle import NetworkDraw, check, few_and_more
 
 WORDS = [name for name, isa in ISAS.items() if isa.multiplies_words]
 WEIGHTS = ([-128, 127], [-128], [127], [-60, 0, 60, 127], range(-20, 20))
@@ -96,14 +96,14 @@ def split_twice(graph: IntegerGraph, isa: Isa) -> IntegerGraph:
 
 
 @few_and_more(5, 30)
-def test_random_ones(draw: Draw) -> None:
+def test_random_ones(draw: NetworkDraw) -> None:
     isa = native("avx2")
     draw.check(networks().map(lambda graph: split_twice(graph, isa)), isa)
 
 
 @few_and_more(1, 8)
 @pytest.mark.parametrize("name", sorted({*WORDS} - {"avx2"}))
-def test_random_ones_with_vectors_of_other_sizes(name: str, draw: Draw) -> None:
+def test_random_ones_with_vectors_of_other_sizes(name: str, draw: NetworkDraw) -> None:
     draw.check(networks(), native(name))
 
 

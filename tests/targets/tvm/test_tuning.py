@@ -29,8 +29,8 @@ from targets.tvm.tuning.harness import build
 from targets.tvm.tuning.search import Convolution, convolutions, tune
 from tests.targets.needs import or_skip
 from tests.targets.reach.sshd import needs_sshd, running_sshd
-from tests.targets.tvm.networks import pictures
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
+from tests.targets.tvm.random_graphs import pictures
 
 SHAPE = ConvShape(8, 8, 64, 16, 9, 64)
 

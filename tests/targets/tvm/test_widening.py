@@ -13,8 +13,8 @@ from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.tensors import Tensor
 from tests.targets.needs import native
-from tests.targets.tvm.bit_equality import Draw, few_and_more
-from tests.targets.tvm.networks import ZERO_POINTS
+from tests.targets.tvm.against_oracle import NetworkDraw, few_and_more
+from tests.targets.tvm.random_graphs import ZERO_POINTS
 
 CHANNELS = st.sampled_from([1, 3, 15, 16, 33, 48, 64])
 
@@ -54,7 +54,7 @@ def _conv(
 
 
 @few_and_more(6, 34)
-def test_results_are_the_oracles(draw: Draw) -> None:
+def test_results_are_the_oracles(draw: NetworkDraw) -> None:
     draw.check(networks(), native("avx2"))
 
 

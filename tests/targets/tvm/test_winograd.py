@@ -20,8 +20,8 @@ from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.tensors import Tensor
 from targets.tvm.winograd_layer import MOST_INPUTS, TILES, is_exact
 from tests.targets.needs import native
-from tests.targets.tvm.bit_equality import Draw, check, emulated, few_and_more
-from tests.targets.tvm.networks import ZERO_POINTS
+from tests.targets.tvm.against_oracle import NetworkDraw, check, emulated, few_and_more
+from tests.targets.tvm.random_graphs import ZERO_POINTS
 
 INT32 = 1 << 31
 PAD = SlidingWindow((3, 3), pad=(1, 1))
@@ -109,7 +109,9 @@ def filtered_twice(graph: IntegerGraph, isa: Isa) -> IntegerGraph:
 
 @few_and_more(2, 10)  # each filter along rows and along columns is in two of the tiles
 @pytest.mark.parametrize("tile", TILES, ids=size)
-def test_random_ones_on_this_machine(tile: TileFilter, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_ones_on_this_machine(
+    tile: TileFilter, draw: NetworkDraw, monkeypatch: pytest.MonkeyPatch
+) -> None:
     always(monkeypatch, tile)
     isa = native("avx2")
     draw.check(networks().map(lambda graph: filtered_twice(graph, isa)), isa)
@@ -117,7 +119,9 @@ def test_random_ones_on_this_machine(tile: TileFilter, draw: Draw, monkeypatch: 
 
 @few_and_more(2, 6)
 @pytest.mark.parametrize("tile", [TILES[0], TILES[-1]], ids=size)
-def test_random_ones_in_the_emulator(tile: TileFilter, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_ones_in_the_emulator(
+    tile: TileFilter, draw: NetworkDraw, monkeypatch: pytest.MonkeyPatch
+) -> None:
     always(monkeypatch, tile)
     isa = emulated("neon")
     draw.check(networks().map(lambda graph: filtered_twice(graph, isa)), isa)

@@ -54,7 +54,7 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _TransposedLayer:
     """A transposed convolution: weight [C, K / groups, R, S], bias [K], and the bounds behind it."""
 
     node: onnx.NodeProto
@@ -93,7 +93,7 @@ def write_transposed_as_convolutions(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
-def _layer(graph: OnnxGraph, node: onnx.NodeProto, shapes: dict[str, list[int]]) -> _Layer | None:
+def _layer(graph: OnnxGraph, node: onnx.NodeProto, shapes: dict[str, list[int]]) -> _TransposedLayer | None:
     weight = graph.constant(node.input[1])
     bias = graph.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     known = (shapes.get(node.input[0], []), shapes.get(node.output[0], []))
@@ -113,10 +113,14 @@ def _layer(graph: OnnxGraph, node: onnx.NodeProto, shapes: dict[str, list[int]])
     if any(min(axis.pads) < 0 for axis in both):
         return None
     values = np.zeros(count, np.float32) if bias is None else np.asarray(bias, np.float32)
-    return _Layer(node, (both[0], both[1]), groups, np.asarray(weight, np.float32), values, node.output[0])
+    return _TransposedLayer(
+        node, (both[0], both[1]), groups, np.asarray(weight, np.float32), values, node.output[0]
+    )
 
 
-def _with_followers(graph: OnnxGraph, layer: _Layer) -> tuple[_Layer, list[onnx.NodeProto]]:
+def _with_followers(
+    graph: OnnxGraph, layer: _TransposedLayer
+) -> tuple[_TransposedLayer, list[onnx.NodeProto]]:
     """The layer with a norm folded in and its bounds, and the nodes that are no longer needed."""
     followers: list[onnx.NodeProto] = []
     norm = _only_reader(graph, layer.output, {"BatchNormalization"})
@@ -146,7 +150,7 @@ def _only_reader(graph: OnnxGraph, tensor: str, kinds: set[str] | frozenset[str]
     return readers[0] if len(readers) == 1 and not is_output and readers[0].op_type in kinds else None
 
 
-def _nodes(model: onnx.ModelProto, layer: _Layer) -> Iterator[onnx.NodeProto]:
+def _nodes(model: onnx.ModelProto, layer: _TransposedLayer) -> Iterator[onnx.NodeProto]:
     """The nodes that compute the layer; their constants are added to the model."""
     node, (down, right) = layer.node, layer.axes
     name, stride = layer.output, down.stride

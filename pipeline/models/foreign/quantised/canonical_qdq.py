@@ -99,9 +99,9 @@ class _Walk:
         self.grids: dict[str, Grid] = {}
         """By a dequantised tensor."""
         self.still: dict[str, Grid] = {}
-        """By a tensor whose values are on a grid still, as what picks among such values wrote it."""
+        """By a tensor whose values are still on a grid, since an operator that only picks values wrote it."""
         self.same: dict[str, str] = {}
-        """Tensors that are another one under a second name."""
+        """Second names of tensors."""
         self.by_integers: dict[str, str] = {}
         self.layers: dict[str, WeightedLayer] = {}
         self.items: list[Item] = []
@@ -239,7 +239,7 @@ class _Walk:
         return True
 
     def _dequantised(self, name: str) -> str:
-        """Return a tensor behind a DequantizeLinear: one that is on a grid still is rounded to that."""
+        """Return a tensor behind a DequantizeLinear: one that is still on a grid is rounded to it."""
         if name in self.grids:
             return name
         output = f"{name}/as_it_is"

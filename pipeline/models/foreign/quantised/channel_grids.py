@@ -20,13 +20,13 @@ Array = NDArray[Any]
 
 def write_one_scale(model: onnx.ModelProto) -> None:
     """Rewrite such activations in place; others stay as they are, and are refused later."""
-    writer = _Writer(model)
+    writer = _ChannelGridWriter(model)
     for node in list(model.graph.node):
         if node.op_type == "QuantizeLinear":
             writer.look_at(node)
 
 
-class _Writer:
+class _ChannelGridWriter:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}

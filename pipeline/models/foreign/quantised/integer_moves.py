@@ -45,14 +45,14 @@ class _Grid:
 
 def write_moves_as_qdq(model: onnx.ModelProto) -> None:
     """Let only DequantizeLinear read what a QuantizeLinear writes. Raises NoQdqForm for what computes."""
-    writer = _Writer(model)
+    writer = _MoveWriter(model)
     nodes = [new for node in model.graph.node for new in writer.written(node)]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     model.graph.node.extend(writer.outputs())
 
 
-class _Writer:
+class _MoveWriter:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}

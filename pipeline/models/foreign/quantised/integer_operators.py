@@ -43,7 +43,7 @@ class FloatForm:
 
 def write_as_qdq(model: onnx.ModelProto) -> None:
     """Rewrite all integer operators of a model in place. Raises NoQdqForm naming one that cannot be."""
-    writer = _Writer(model)
+    writer = _OperatorWriter(model)
     nodes = [new for node in model.graph.node for new in writer.written(node)]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -52,7 +52,7 @@ def write_as_qdq(model: onnx.ModelProto) -> None:
     model.opset_import.extend(kept)
 
 
-class _Writer:
+class _OperatorWriter:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -150,10 +150,10 @@ class _Writer:
 
 _READ = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32)
 _OPTIMISED = "Take the model before onnxruntime optimised it."
-_Form = Callable[[_Writer, onnx.NodeProto], FloatForm]
+_Form = Callable[[_OperatorWriter, onnx.NodeProto], FloatForm]
 
 
-def _conv(writer: _Writer, node: onnx.NodeProto) -> FloatForm:
+def _conv(writer: _OperatorWriter, node: onnx.NodeProto) -> FloatForm:
     x, xs, xz, w, ws, wz, ys, yz, *bias = node.input
     operands = [Operand(x, xs, xz), Operand(w, ws, wz, 0)]
     if bias and bias[0]:
@@ -161,12 +161,12 @@ def _conv(writer: _Writer, node: onnx.NodeProto) -> FloatForm:
     return FloatForm("Conv", tuple(operands), (ys, yz))
 
 
-def _matmul(writer: _Writer, node: onnx.NodeProto) -> FloatForm:  # noqa: ARG001 -- as its siblings
+def _matmul(writer: _OperatorWriter, node: onnx.NodeProto) -> FloatForm:  # noqa: ARG001 -- as its siblings
     a, a_scale, a_zero, b, b_scale, b_zero, ys, yz = node.input
     return FloatForm("MatMul", (Operand(a, a_scale, a_zero), Operand(b, b_scale, b_zero, 1)), (ys, yz))
 
 
-def _gemm(writer: _Writer, node: onnx.NodeProto) -> FloatForm:
+def _gemm(writer: _OperatorWriter, node: onnx.NodeProto) -> FloatForm:
     a, a_scale, a_zero, b, b_scale, b_zero, *rest = node.input
     bias, ys, yz = (*rest, "", "", "")[:3]
     axis = 0 if attribute(node, "transB", 0) else 1
@@ -178,7 +178,7 @@ def _gemm(writer: _Writer, node: onnx.NodeProto) -> FloatForm:
 
 
 def _two(operator: str) -> _Form:
-    def form(writer: _Writer, node: onnx.NodeProto) -> FloatForm:  # noqa: ARG001 -- as its siblings
+    def form(writer: _OperatorWriter, node: onnx.NodeProto) -> FloatForm:  # noqa: ARG001 -- as its siblings
         a, a_scale, a_zero, b, b_scale, b_zero, ys, yz = (*node.input, "")[:8]
         return FloatForm(operator, (Operand(a, a_scale, a_zero), Operand(b, b_scale, b_zero)), (ys, yz))
 
@@ -186,14 +186,14 @@ def _two(operator: str) -> _Form:
 
 
 def _one(operator: str, *dropped: str) -> _Form:
-    def form(writer: _Writer, node: onnx.NodeProto) -> FloatForm:  # noqa: ARG001 -- as its siblings
+    def form(writer: _OperatorWriter, node: onnx.NodeProto) -> FloatForm:  # noqa: ARG001 -- as its siblings
         x, xs, xz, ys, yz = (*node.input, "")[:5]
         return FloatForm(operator, (Operand(x, xs, xz),), (ys, yz), ("channels_last", *dropped))
 
     return form
 
 
-def _concat(writer: _Writer, node: onnx.NodeProto) -> FloatForm:  # noqa: ARG001 -- as its siblings
+def _concat(writer: _OperatorWriter, node: onnx.NodeProto) -> FloatForm:  # noqa: ARG001 -- as its siblings
     ys, yz, *parts = node.input
     operands = tuple(Operand(*parts[i : i + 3]) for i in range(0, len(parts), 3))
     return FloatForm("Concat", operands, (ys, yz))

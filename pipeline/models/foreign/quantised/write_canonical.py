@@ -51,7 +51,7 @@ def write_quantised(graph: CanonicalGraph, scheme: Scheme, lowest_weight: int = 
     Under w8a8_asym biases are rounded to whole steps of the sums that they are added to, as integer engines
     add them. lowest_weight: -127 for kernels that add two products in 16 bits.
     """
-    writer = _Writer(graph, scheme, lowest_weight)
+    writer = _CanonicalWriter(graph, scheme, lowest_weight)
     for item in graph.items:
         writer.item(item)
     in_float = [
@@ -80,7 +80,7 @@ def assembled(
     return model
 
 
-class _Writer:
+class _CanonicalWriter:
     def __init__(self, graph: CanonicalGraph, scheme: Scheme, lowest_weight: int) -> None:
         self.scheme = scheme
         self.lowest_weight = lowest_weight

@@ -49,7 +49,7 @@ class MobileNetLike(nn.Sequential):
         )
 
 
-class SqueezeExcite(nn.Module):
+class ExciteGate(nn.Module):
     """Hu et al. 2018: each channel times a gate that all of the map decides."""
 
     def __init__(self, channels: int, squeezed: int, gate: nn.Module) -> None:
@@ -84,7 +84,7 @@ class GatedResidual(nn.Module):
             nn.Conv2d(hidden, hidden, 5, stride, 2, groups=hidden, bias=False),
             nn.BatchNorm2d(hidden),
             activation(),
-            SqueezeExcite(hidden, 16, gate()),
+            ExciteGate(hidden, 16, gate()),
             nn.Conv2d(hidden, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
         )

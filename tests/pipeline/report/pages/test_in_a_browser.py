@@ -10,7 +10,7 @@ import pytest
 import pipeline.report.pages.report_page as report_html
 from pipeline.report.pages.report_page import render_html
 from tests.browser import browser
-from tests.pipeline.report.browser import barriers, browse, dimensions, in_a_browser
+from tests.pipeline.report.rendered_page import barriers, browse, dimensions, in_a_browser
 from tests.pipeline.report.samples import everything, pixel_report, report
 
 

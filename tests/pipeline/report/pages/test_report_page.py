@@ -9,7 +9,7 @@ import pytest
 import pipeline.report.pages.report_page as report_html
 from pipeline.report.model.image_accuracy import Accuracy
 from pipeline.report.pages.report_page import render_html
-from tests.pipeline.report.browser import Page
+from tests.pipeline.report.rendered_page import RenderedPage
 from tests.pipeline.report.samples import (
     CPU,
     everything,
@@ -22,7 +22,7 @@ from tests.pipeline.report.samples import (
 
 def test_coverage_is_by_arithmetic_and_by_measured_time() -> None:
     page = render_html(everything())
-    text = Page(page).text
+    text = RenderedPage(page).text
     section = text[text.index("INT8 coverage") :]
     assert section.index("Arithmetic 98.64 %") < section.index("Time in layers 75.00 %")
     assert "of 40,551,424 MAC and of the time in layers (host)" in section
@@ -39,14 +39,14 @@ def test_what_each_layer_takes_is_folded() -> None:
 
 
 def test_the_processor_is_named_before_the_verdict() -> None:
-    text = Page(render_html(report())).text
+    text = RenderedPage(render_html(report())).text
     assert text.index(f"ran on host: {CPU}") < text.index("INT8 loses")
 
 
 def test_a_reason_for_noise_that_both_have_is_said_once() -> None:
     shown, reason = report(), "load average was 4.0 on 2 cores before the first run"
     fp32, int8 = (one.replace(noisy=(reason,)) for one in (shown.latency_fp32, shown.latency_int8))
-    text = Page(render_html(shown.replace(latency_fp32=fp32, latency_int8=int8))).text
+    text = RenderedPage(render_html(shown.replace(latency_fp32=fp32, latency_int8=int8))).text
     assert text.count(reason) == 1
     assert text.count("The machine before and after") == 1
 
@@ -56,12 +56,12 @@ def test_a_loss_has_one_sign_for_the_whole_and_for_each_class() -> None:
     shown = report(noise=0.6)
     assert isinstance(shown.accuracy, Accuracy)
     assert shown.accuracy.top1.drop_points > 0
-    page = Page(render_html(shown)).text
+    page = RenderedPage(render_html(shown)).text
     for one in shown.accuracy.per_class:
         lost = 100 * (one.fp32_correct - one.int8_correct) / one.images
         assert f"{shown.subject.classes[one.label]} {one.images:,} " in page
         assert f" % {lost:+.2f} {one.worse} {one.better} " in page
-    for whole in (page, Page(render_html(pixel_report())).text):
+    for whole in (page, RenderedPage(render_html(pixel_report())).text):
         assert "Change, points" not in whole
         assert "Drop, points" in whole[whole.index("Class") :]
 
@@ -71,12 +71,12 @@ SCRIPT = (Path(report_html.__file__).parent / "templates/report.js").read_text()
 
 def scripts(page: str) -> list[str]:
     """What a browser would run."""
-    assert len(Page(page).all("script")) == page.count("<script")
+    assert len(RenderedPage(page).all("script")) == page.count("<script")
     return [script.strip() for script in re.findall(r"<script>(.*?)</script>", page, re.DOTALL)]
 
 
 def test_nothing_is_fetched_from_anywhere(page: str) -> None:
-    for _, attributes in Page(page).elements:
+    for _, attributes in RenderedPage(page).elements:
         for name in ("src", "href", "srcset", "data", "action", "poster"):
             assert re.match(r"(data:|#)", attributes.get(name) or "#"), attributes
     assert not re.search(r"url\(|@import|<iframe|<object", page)
@@ -87,7 +87,7 @@ def test_nothing_is_fetched_from_anywhere(page: str) -> None:
 
 
 def test_it_can_be_read_without_seeing_it(page: str) -> None:
-    found = Page(page)
+    found = RenderedPage(page)
     assert found.all("html")[0]["lang"] == "en"
     levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
@@ -104,12 +104,12 @@ def test_it_can_be_read_without_seeing_it(page: str) -> None:
 
 
 def test_the_verdict_comes_before_any_other_heading() -> None:
-    text = Page(render_html(report(noise=0.6))).text
+    text = RenderedPage(render_html(report(noise=0.6))).text
     assert text.index("Fail") < text.index("INT8 loses") < text.index("Accuracy")
 
 
 def test_no_python_leaks_into_the_text(page: str) -> None:
-    assert not re.search(r"\b(None|nan|inf|Undefined|Origin\.|Verdict\.)\b", Page(page).text)
+    assert not re.search(r"\b(None|nan|inf|Undefined|Origin\.|Verdict\.)\b", RenderedPage(page).text)
 
 
 def test_names_are_shown_and_never_interpreted() -> None:
@@ -117,14 +117,14 @@ def test_names_are_shown_and_never_interpreted() -> None:
     shown = report(noise=1.0, classes=nasty, images=500)
     subject = shown.subject.replace(model=nasty[0], target=nasty[1])
     page = render_html(shown.replace(subject=subject))
-    found = Page(page)
+    found = RenderedPage(page)
     assert scripts(page) == [SCRIPT]
     assert all((image["src"] or "").startswith("data:image/png;base64,") for image in found.all("img"))
     assert all(name in found.text for name in nasty)
 
 
 def test_what_was_not_measured_is_said_with_its_reason() -> None:
-    text = Page(render_html(report(measured=False))).text
+    text = RenderedPage(render_html(report(measured=False))).text
     assert "Not measured: no board connected." in text
     assert "0 ms" not in text
 
@@ -133,11 +133,11 @@ def test_a_thousand_classes_do_not_make_a_thousand_rows() -> None:
     names = tuple(f"class {i}" for i in range(1000))
     page = render_html(report(noise=1.0, classes=names, images=4000))
     assert page.count("<tr>") < 120
-    assert "The 40 classes that lost most" in Page(page).text
+    assert "The 40 classes that lost most" in RenderedPage(page).text
 
 
 def test_robustness_says_what_was_found_before_it_shows_it() -> None:
-    text = Page(render_html(report().replace(robustness=robustness(harm=0.3)))).text
+    text = RenderedPage(render_html(report().replace(robustness=robustness(harm=0.3)))).text
     conclusion = text.index("INT8 loses more under fog 1, fog 5.")
     assert conclusion < text.index("What INT8 loses more than FP32") < text.index("p, Holm")
     assert "measured on emulator" in text
@@ -146,7 +146,7 @@ def test_robustness_says_what_was_found_before_it_shows_it() -> None:
 
 @pytest.mark.parametrize("labelled", [False, True])
 def test_pixels_are_reported_in_place_of_images(labelled: bool) -> None:
-    shown = Page(render_html(pixel_report(labelled)))
+    shown = RenderedPage(render_html(pixel_report(labelled)))
     assert "Classes of pixels" in shown.text
     assert ("against masks" in shown.text) is labelled
     assert ("There are no masks" in shown.text) is not labelled

@@ -20,7 +20,7 @@ TOLD = Preprocessing(8, 9, 3, "letterbox", border=(1, 2, 3))
 sides = st.integers(1, 90)
 
 
-class Fitting(ctypes.Structure):
+class FitStruct(ctypes.Structure):
     """edgec_fitting of fit.h."""
 
     _fields_ = [
@@ -50,7 +50,7 @@ def fit(library: ctypes.CDLL) -> Fit:
     def call(how: Preprocessing, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         border = how.border if len(how.border) > 1 else how.border * how.channels
         sizes = (how.height, how.width, how.channels, FITS.index(how.fit), how.resize)
-        described = Fitting(*sizes, (ctypes.c_uint8 * 4)(*border))
+        described = FitStruct(*sizes, (ctypes.c_uint8 * 4)(*border))
         made = np.empty((how.height, how.width, how.channels), np.uint8)
         pixels = np.ascontiguousarray(image)
         height, width = (ctypes.c_int64(side) for side in image.shape[:2])
@@ -95,7 +95,7 @@ def test_the_numbers_of_fits_are_those_of_the_header() -> None:
 
 
 def test_an_engine_is_told_how_to_fit(library: ctypes.CDLL) -> None:
-    told = Fitting.in_dll(library, "edgec_pictures")
+    told = FitStruct.in_dll(library, "edgec_pictures")
     assert (told.height, told.width, told.channels, FITS[told.fit], told.resize) == (8, 9, 3, "letterbox", 0)
     assert list(told.border[:3]) == [1, 2, 3]
     assert "{7, 7, 7}" in fitting_source(Preprocessing(8, 9, 3, "pad", border=(7,)))

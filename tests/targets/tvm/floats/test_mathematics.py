@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special
 
-from tests.targets.tvm.floats.islands import elementwise
+from tests.targets.tvm.floats.island_graphs import elementwise
 
 Doubles = NDArray[np.float64]
 NORMAL = float(np.finfo(np.float32).tiny)

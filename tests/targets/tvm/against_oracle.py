@@ -18,7 +18,7 @@ from targets.tvm.engine_file import write_engine
 from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import ISAS, Isa
 from tests.targets.needs import or_skip
-from tests.targets.tvm.networks import pictures
+from tests.targets.tvm.random_graphs import pictures
 
 EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max"}
 
@@ -47,12 +47,12 @@ def check(graph: IntegerGraph, isa: Isa) -> None:
 
 def few_and_more(few: int, more: int) -> pytest.MarkDecorator:
     """Give a test `draw`, some random networks for every run and others for `slow` ones."""
-    draws = [Draw(few, seed=0), pytest.param(Draw(more, seed=1), marks=pytest.mark.slow)]
+    draws = [NetworkDraw(few, seed=0), pytest.param(NetworkDraw(more, seed=1), marks=pytest.mark.slow)]
     return pytest.mark.parametrize("draw", draws, ids=["few", "more"])
 
 
 @dataclass(frozen=True)
-class Draw:
+class NetworkDraw:
     """So many random networks, the same in every run. Two seeds have none in common."""
 
     count: int

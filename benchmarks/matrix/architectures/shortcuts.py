@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.matrix.architectures.layers import (
+from benchmarks.matrix.architectures.building_blocks import (
     Joined,
     Shortcut,
     SqueezeExcite,

@@ -1,6 +1,6 @@
 """Write the golden pictures, and golden.json with the sha256 of the bytes each one must become.
 
-    .venv/bin/python -m tests.pipeline.golden.create
+    .venv/bin/python -m tests.pipeline.golden.golden_pictures
 
 What it writes is committed. A change of golden.json means that networks trained before see other pixels.
 """

@@ -16,7 +16,7 @@ in_a_browser = pytest.mark.skipif(
 )
 
 
-class Page(HTMLParser):
+class RenderedPage(HTMLParser):
     """All elements of a page in order, and its text."""
 
     def __init__(self, text: str) -> None:

@@ -11,7 +11,7 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
-class Block(nn.Module):
+class ShortcutBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: identity, slice and pad (option A) or a 1x1 convolution (B)."""
 
     def __init__(self, channels: int, out: int, stride: int, projection: bool) -> None:
@@ -44,7 +44,7 @@ class TinyResNet(nn.Module):
         self.stem = nn.Conv2d(channels, width, 3, 1, 1)
         self.pool = nn.MaxPool2d(3, 2, 1) if projection else nn.Identity()
         self.blocks = nn.Sequential(
-            Block(width, width, 1, projection), Block(width, 2 * width, 2, projection)
+            ShortcutBlock(width, width, 1, projection), ShortcutBlock(width, 2 * width, 2, projection)
         )
         self.head = nn.Linear(2 * width, 10)
 
@@ -82,7 +82,7 @@ class Separable(nn.Module):
         return logits
 
 
-class Gate(nn.Module):
+class ChannelGate(nn.Module):
     """Squeeze-and-excite with one of its two usual gates."""
 
     def __init__(self, channels: int, gate: nn.Module) -> None:
@@ -106,12 +106,12 @@ class Varied(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(MEAN))
         self.stem = nn.Sequential(nn.Conv2d(3, 12, 3, 1, 1), nn.Hardswish())
         self.depthwise = nn.Sequential(nn.Conv2d(12, 12, 3, 1, 1, groups=12), nn.ReLU6())
-        self.gated = Gate(12, nn.Hardsigmoid())
+        self.gated = ChannelGate(12, nn.Hardsigmoid())
         self.linear = nn.Conv2d(12, 12, 1)
         self.expand = nn.Sequential(nn.Conv2d(12, 24, 1), nn.ReLU())
         self.wide = nn.Sequential(nn.Conv2d(24, 24, 3, 2, 1, groups=24), nn.PReLU(24))
         self.grouped = nn.Sequential(nn.Conv2d(24, 16, 3, 1, 1, groups=2), nn.LeakyReLU(0.1))
-        self.left = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1), nn.SiLU(), Gate(8, nn.Sigmoid()))
+        self.left = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1), nn.SiLU(), ChannelGate(8, nn.Sigmoid()))
         self.right = nn.Sequential(nn.AvgPool2d(3, 1, 1), nn.Conv2d(8, 8, 1), nn.GELU())
         self.up = nn.ConvTranspose2d(16, 8, 2, 2)
         self.skip = nn.Conv2d(12, 8, 1)

@@ -105,7 +105,7 @@ def test_a_rebuild_loads_no_toolchain(quick: Path, out: Path) -> None:
     code = (
         "import sys\nfrom pipeline.cli.app import app\n"
         f"try: app(['build', '--config', {str(quick)!r}, '--out', {str(out)!r}])\nexcept SystemExit: pass\n"
-        "sys.exit(', '.join({'torch', 'onnx', 'onnxruntime', 'tvm', 'scipy'} & set(sys.modules)))"
+        "sys.exit(', '.join({'torch', 'onnx', 'onnxruntime', 'tvm', 'scipy', 'cv2'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""

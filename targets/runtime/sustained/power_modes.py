@@ -1,0 +1,272 @@
+"""./run power-modes: a short soak in each power mode of a Jetson, as one table and one plot.
+
+A mode that needs a reboot is left for the next run, which goes on with what is missing. The mode from before
+is set again at the end. Engines keep the kernels that were chosen in the mode in which they were built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from ..bundle.manifest import Manifest, ManifestError
+from ..runners import find_runner
+from ..selftest import EVALUATION
+from .power_meter import find_meter
+from .soak import Soaked, soak
+
+RECORD, PLOT = "power_modes.json", "power_modes.svg"
+CONFIGURED = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", re.MULTILINE)
+"""A mode in /etc/nvpmodel.conf: "< POWER_MODEL ID=2 NAME=MAXN_SUPER >"."""
+CURRENT = re.compile(r"NV Power Mode: *(\S+)\s+(\d+)")
+"""What `nvpmodel -q` prints: "NV Power Mode: 15W" and the number on the next line."""
+UNFINISHED = 3
+HEAD = ("mode", "sustained p90 ms", "images/s", "W", "mJ/image", "mJ/image above idle", "held back")
+
+
+class PowerModeProblem(ValueError):
+    """This device has no power modes, or refuses to change them. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class PowerMode:
+    """A mode of nvpmodel."""
+
+    number: int
+    name: str
+
+
+def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
+    """Run on the bundle in `folder`. Returns the exit code: 3 if modes are left for after a reboot."""
+    parser = argparse.ArgumentParser(prog="run power-modes", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long in each mode (default: 60)")
+    parser.add_argument(
+        "--idle-seconds", type=float, default=10.0, help="of idle power in each (default: 10)"
+    )
+    parser.add_argument("--modes", nargs="+", help="names, such as 15W MAXN (default: all)")
+    options = parser.parse_args(arguments)
+    try:
+        wanted = chosen_modes(options.modes)
+        measured = _measurer(folder, options.seconds, options.idle_seconds)
+        around = {"engine": _engine_in(folder), "seconds": options.seconds}
+        left = sweep(folder / RECORD, wanted, around, measured, print)
+    except (ManifestError, PowerModeProblem, ValueError, OSError) as error:
+        print(f"power-modes: {error}", file=sys.stderr)
+        return 1
+    results = read_record(folder / RECORD, around)["results"]
+    print("\n".join(table(results)))
+    (folder / PLOT).write_text(plot(results), encoding="utf-8")
+    print(f"plot: {folder / PLOT}")
+    for mode in left:
+        print(
+            f"{mode.name} needs a reboot: sudo nvpmodel -m {mode.number}, answer YES, and run this again. "
+            "It goes on with what is missing"
+        )
+    return UNFINISHED if left else 0
+
+
+def _engine_in(folder: Path) -> str:
+    """Name the engine, on a Jetson by the candidate that was chosen, so that another is measured anew."""
+    engine = folder / Manifest.read(folder).engine
+    with suppress(OSError):
+        return (engine.parent / "chosen.json").read_text()
+    return engine.name
+
+
+def _measurer(folder: Path, seconds: float, idle_seconds: float) -> Callable[[], Soaked]:
+    manifest = Manifest.read(folder)
+    with np.load(str(folder / EVALUATION), allow_pickle=False) as held:
+        images = held["images"]
+
+    def measured() -> Soaked:
+        with find_runner(manifest.runner).open_engine(folder / manifest.engine, 1) as runner:
+            return soak(lambda: runner.infer(images[:1]), seconds, idle_seconds, find_meter())
+
+    return measured
+
+
+def power_modes(root: Path = Path("/")) -> list[PowerMode]:
+    """Return the modes that this device has. Raises PowerModeProblem if it has none."""
+    try:
+        text = (root / "etc/nvpmodel.conf").read_text(errors="replace")
+    except OSError:
+        text = ""
+    found = [PowerMode(int(number), name) for number, name in CONFIGURED.findall(text)]
+    if not found:
+        raise PowerModeProblem("there are no power modes in /etc/nvpmodel.conf: this is for Jetsons")
+    return found
+
+
+def chosen_modes(names: Sequence[str] | None, root: Path = Path("/")) -> list[PowerMode]:
+    """Return the modes with these names, or all. Raises PowerModeProblem for an unknown one."""
+    known = power_modes(root)
+    unknown = [name for name in names or () if name not in [mode.name for mode in known]]
+    if unknown:
+        there = ", ".join(mode.name for mode in known)
+        raise PowerModeProblem(f"there is no mode {', '.join(unknown)}; this device has {there}")
+    return [mode for mode in known if names is None or mode.name in names]
+
+
+def current_mode() -> PowerMode:
+    """Return the mode of this moment. Raises PowerModeProblem if nvpmodel does not say."""
+    found = CURRENT.search(_nvpmodel("-q"))
+    if not found:
+        raise PowerModeProblem("nvpmodel does not say which mode is on: sudo nvpmodel -q")
+    return PowerMode(int(found.group(2)), found.group(1))
+
+
+def set_mode(mode: PowerMode) -> bool:
+    """Change the mode; False if that needs a reboot. Raises PowerModeProblem where it is refused."""
+    said = _nvpmodel("-m", str(mode.number), as_root=True)
+    if current_mode().number == mode.number:
+        return True
+    if "reboot" in said.lower():
+        return False
+    program = shutil.which("nvpmodel") or "/usr/sbin/nvpmodel"
+    words = said.strip()[-200:] or "it says nothing"
+    raise PowerModeProblem(
+        f"nvpmodel does not change to {mode.name}: {words}. It needs root: "
+        f"echo '{_user()} ALL=(root) NOPASSWD: {program}' | sudo tee /etc/sudoers.d/edgec-nvpmodel"
+    )
+
+
+def sweep(
+    record: Path,
+    wanted: Sequence[PowerMode],
+    around: dict[str, Any],
+    measured: Callable[[], Soaked],
+    say: Callable[[str], object],
+) -> list[PowerMode]:
+    """Measure the modes that are not in the file `record` yet, and return those that need a reboot.
+
+    The mode that is on comes first, so that what a reboot led to is used. Each result is kept at once.
+    """
+    known = read_record(record, around)
+    start = current_mode()
+    known.setdefault("before", asdict(start))
+    left: list[PowerMode] = []
+    try:
+        for mode in sorted(wanted, key=lambda one: one.number != start.number):
+            if mode.name in known["results"]:
+                say(f"{mode.name}: measured before")
+            elif current_mode().number != mode.number and not set_mode(mode):
+                left.append(mode)
+            else:
+                say(f"{mode.name}: measuring")
+                known["results"][mode.name] = asdict(measured())
+                _write(record, {**known, "around": around})
+    finally:
+        _restore(PowerMode(**known["before"]), say)
+    if not left:
+        known.pop("before")
+    _write(record, {**known, "around": around})
+    return left
+
+
+def _restore(before: PowerMode, say: Callable[[str], object]) -> None:
+    if current_mode().number == before.number:
+        return
+    try:
+        restored = set_mode(before)
+    except PowerModeProblem:
+        restored = False
+    if not restored:
+        say(f"to give the mode from before back: sudo nvpmodel -m {before.number} ({before.name})")
+
+
+def read_record(record: Path, around: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known for the same engine and time; nothing if the file is missing or of others."""
+    try:
+        known: dict[str, Any] = json.loads(record.read_text())
+        if known.pop("around") == around and isinstance(known["results"], dict):
+            return known
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return {"results": {}}
+
+
+def _write(record: Path, content: dict[str, Any]) -> None:
+    scratch = record.with_name(record.name + ".part")
+    scratch.write_text(json.dumps(content))
+    scratch.replace(record)
+
+
+def table(results: dict[str, Any]) -> list[str]:
+    """Return the lines of a table, one a mode."""
+    rows = [HEAD, *(_row(name, found) for name, found in results.items())]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _row(name: str, found: dict[str, Any]) -> tuple[str, ...]:
+    p90, spent = found["sustained_p90_ms"], found["energy"]
+    power = ("not measured",) * 3
+    if spent:
+        width = spent["half_width_mj"]
+        margin = "" if width is None else f" +-{width:.2f}"
+        power = (
+            f"{spent['watts']:.2f}",
+            f"{spent['mj_per_image']:.2f}{margin}",
+            f"{spent['above_idle_mj']:.2f}{margin}",
+        )
+    latency = f"{p90[0]:.3f}" if p90 else "nothing ran"
+    return (name, latency, f"{found['images_per_s']:.1f}", *power, ", ".join(found["held_back"]) or "no")
+
+
+def plot(results: dict[str, Any]) -> str:
+    """Return an SVG: the energy of an image against the sustained p90, one point a mode."""
+    points = [
+        (name, found["sustained_p90_ms"][0], found["energy"]["mj_per_image"])
+        for name, found in results.items()
+        if found["energy"] and found["sustained_p90_ms"]
+    ]
+    widest, highest = (max([1e-9, *(point[axis] for point in points)]) for axis in (1, 2))
+    marks = []
+    for name, latency, millijoules in points:
+        x, y = 60 + 400 * latency / widest, 280 - 240 * millijoules / highest
+        text = f"{name}: {latency:.2f} ms, {millijoules:.1f} mJ"
+        anchor = "end" if x > 300 else "start"
+        marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
+        marks.append(f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="{anchor}">{_escaped(text)}</text>')
+    empty = "" if points else '<text x="120" y="150">no mode has both times and energy</text>'
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 500 330" '
+        'font-family="sans-serif" font-size="12">'
+        '<path d="M60 20V280H480" fill="none" stroke="black"/>'
+        '<text x="270" y="315" text-anchor="middle">sustained p90, ms (from 0)</text>'
+        '<text x="20" y="150" text-anchor="middle" transform="rotate(-90 20 150)">mJ an image (from 0)</text>'
+        f"{''.join(marks)}{empty}</svg>\n"
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _nvpmodel(*arguments: str, as_root: bool = False) -> str:
+    """Return all that nvpmodel prints. It asks whether to reboot: the answer is no."""
+    program = shutil.which("nvpmodel")
+    if program is None:
+        raise PowerModeProblem("there is no nvpmodel here: power modes are for Jetsons")
+    sudo = shutil.which("sudo") if as_root and _user() != "root" else None
+    command = [*([sudo, "-n"] if sudo else []), program, *arguments]
+    done = subprocess.run(
+        command, input=b"NO\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60
+    )
+    return done.stdout.decode(errors="replace")
+
+
+def _user() -> str:
+    import getpass
+
+    return getpass.getuser()
