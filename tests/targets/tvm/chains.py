@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 Chain = Callable[[QdqModel, str], str]
 """Appends operators on a tensor to a model, and returns the name of their result."""

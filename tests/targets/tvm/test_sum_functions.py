@@ -14,7 +14,7 @@ from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.sum_functions import in_steps
 from tests.calibration.conftest import pictures
 from tests.targets.needs import FAMILY, native
-from tests.targets.tvm.bit_equality import EMULATED, check, emulated
+from tests.targets.tvm.against_oracle import EMULATED, check, emulated
 from tests.targets.tvm.chains import (
     Chain,
     hard_sigmoid_by_clip,
@@ -25,7 +25,7 @@ from tests.targets.tvm.chains import (
     silu,
 )
 from tests.targets.tvm.meaning import in_floats
-from tests.targets.tvm.qdq import QdqModel
+from tests.targets.tvm.qdq_model import QdqModel
 
 HARD_SWISH, HARD_SIGMOID = RegisterFunction.HARD_SWISH, RegisterFunction.HARD_SIGMOID
 
