@@ -12,7 +12,6 @@ from targets.base import BuildState
 from targets.runtime.bundle import archive
 from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.selftest import EVALUATION
-from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
 
 
 def changed(bundle: Path, change: Callable[[dict[str, bytes]], None], **fields: str) -> Path:

@@ -1,7 +1,6 @@
 """Installing without SSH: the installer and the bundle are all that it takes."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +10,6 @@ import pytest
 from pipeline.bundle.deploy import installer
 from targets.runtime.bundle import install
 from tests.pipeline.bundle.changed_bundles import changed
-from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
-
-BUNDLE = "resnet20-fashion-reference.edgec"
-
-
-@pytest.fixture
-def bundle(out: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(out / BUNDLE, tmp_path))
 
 
 def test_installing_by_hand_needs_the_installer_and_the_bundle_alone(bundle: Path, tmp_path: Path) -> None:
