@@ -77,11 +77,12 @@ def assert_latency(
     p50_ms: float | None = None,
     p90_ms: float | None = None,
     p99_ms: float | None = None,
-    judge: Literal["end_to_end", "model"] = "end_to_end",
+    judge: Literal["end_to_end", "model"] | None = None,
 ) -> None:
     """Assert that quantiles of INT8's latency are below these limits. Raises ValueError if none is given.
 
-    They are of all that a picture takes, from its file to its top-5 classes, or of the model alone.
+    They are of all that a picture takes, from its file to its top-5 classes, or of the model alone; if
+    `judge` is None, of the model where only that was timed: on a board.
     """
     __tracebackhide__ = True
     refuse_packages_from_elsewhere()

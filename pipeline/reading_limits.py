@@ -10,6 +10,8 @@ NAMES_BYTES = 16 << 20
 """Of a file of names or labels."""
 LABELS_ROWS = 1 << 21
 """Of a labels.csv, which is no longer than a picture's file may be."""
+LABELS_ROW = 1 << 20
+"""Characters of a row of a labels.csv."""
 REPORT_BYTES = 256 << 20
 """Of a report, which has its pictures in it."""
 PICTURE_BYTES = 64 << 20

@@ -1,6 +1,10 @@
-"""docs/settings.md: every key of a settings file, from the model that reads it."""
+"""docs/settings.md: every key of a settings file, from the model that reads it and its docstrings."""
 
+import ast
+import inspect
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -27,20 +31,37 @@ def settings_page() -> str:
 
 def _tables(kind: type[BaseModel], title: str) -> Iterator[str]:
     rows, inner = [], []
+    said = _sentences(kind)
     for key, field in kind.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            inner.append((field.annotation, f"[{key}]: {_sentence(field)}"))
+            inner.append((field.annotation, f"[{key}]: {said[key]}"))
         else:
-            rows.append(f"| `{key}` | {_kind(field.annotation)} | {_default(field)} | {_sentence(field)} |\n")
+            rows.append(f"| `{key}` | {_kind(field.annotation)} | {_default(field)} | {said[key]} |\n")
     yield f"\n## {title}\n\n| key | value | if absent | what it decides |\n|---|---|---|---|\n"
     yield "".join(rows)
     for table, words in inner:
         yield from _tables(table, words)
 
 
-def _sentence(field: FieldInfo) -> str:
-    assert field.description, "a setting without a docstring"  # noqa: S101 - a test reads this page
-    return " ".join(field.description.split()).replace("|", "\\|")
+@cache
+def _sentences(kind: type[BaseModel]) -> dict[str, str]:
+    """Return the docstring behind each setting, also those of the models that `kind` extends.
+
+    pydantic could read them too, and would at each start of the program.
+    """
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        if issubclass(one, BaseModel) and one.__module__ == kind.__module__:
+            (body,) = ast.parse(inspect.getsource(one)).body
+            assert isinstance(body, ast.ClassDef)  # noqa: S101 - the source of a class
+            for setting, behind in pairwise(body.body):
+                match setting, behind:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id=name)),
+                        ast.Expr(value=ast.Constant(value=str(text))),
+                    ):
+                        found[name] = " ".join(text.split()).replace("|", "\\|")
+    return found
 
 
 def _default(field: FieldInfo) -> str:

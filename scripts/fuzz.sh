@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fuzz what reads files of others for SECONDS each: libFuzzer where there is clang, else the same targets with random
-# changes under gcc's sanitizers; then the readers in Python with new random examples. New inputs go to out/fuzz.
+# changes under gcc's sanitizers; then the readers in Python under Atheris (pip install 'atheris>=3'), or without it
+# with new random examples. New inputs go to out/fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${SECONDS_EACH:-60}
@@ -31,6 +32,17 @@ target() { # NAME "CORPORA" SOURCES...
 
 target png "png inflate" $here/png_target.c $native/png_pixels.c $native/inflate.c
 target footer "footer" $here/footer_target.c $native/pool.c
+if .venv/bin/python -c 'import atheris' 2>/dev/null; then # led by what the code does with an input
+    while read -r reader; do
+        echo "== $reader: $seconds s"
+        mkdir -p "out/fuzz/$reader"
+        .venv/bin/python -m tests.fuzz.fuzz_reader "$reader" -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=2048 \
+            -timeout=20 -print_final_stats=1 -artifact_prefix="out/fuzz/$reader-" "out/fuzz/$reader" >out/fuzz/reader.log 2>&1 </dev/null ||
+            { tail -40 out/fuzz/reader.log; exit 1; }
+        grep -a stat::number out/fuzz/reader.log
+    done < <(.venv/bin/python -c 'from tests.fuzz.readers import READERS; print(*READERS, sep="\n")')
+    exit
+fi
 echo "== readers in Python: $seconds s"
 end=$((SECONDS + seconds)) rounds=0
 while [ $SECONDS -lt $end ]; do

@@ -24,6 +24,12 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile("same")
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: tests wait for devices, browsers and programs."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 Edgec = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -61,8 +67,10 @@ def edgec(nobodys: Path) -> Iterator[Edgec]:
     }
     with ForkedProgram(environment, nobodys) as program:
 
-        def run(*arguments: str | Path, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
-            return program.run([*map(str, arguments)], cwd)
+        def run(
+            *arguments: str | Path, cwd: Path = ROOT, killed_after: float | None = None
+        ) -> "subprocess.CompletedProcess[str]":
+            return program.run([*map(str, arguments)], cwd, killed_after)
 
         yield run
 
@@ -76,6 +84,23 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "[calibration]\nimages = 32\n[validation]\nimages = 300\n[latency]\nseconds = 0.2\n"
     )
     return file
+
+
+@pytest.fixture(scope="session")
+def quick_build(edgec: Edgec, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of one finished build with `quick`, which all workers share: to read and to copy."""
+
+    def build(folder: Path) -> None:
+        done = edgec("build", "--config", quick, "--out", folder)
+        assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "quick build", build)
+
+
+@pytest.fixture
+def warm_out(quick_build: Path, tmp_path: Path) -> Path:
+    """An output folder of the test's own, whose store has the stages of one finished build."""
+    return shutil.copytree(quick_build, tmp_path / "out", copy_function=shutil.copy2)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,10 @@ import gc
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,11 +33,13 @@ class ForkedProgram:
             command, cwd=ROOT, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, arguments: Sequence[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
-        """Run the program with these arguments; stdin is empty."""
+    def run(
+        self, arguments: Sequence[str], cwd: Path, killed_after: float | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run the program with these arguments; stdin is empty. It is killed after so many seconds."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        self._server.stdin.write(json.dumps([str(cwd), *arguments]) + "\n")
+        self._server.stdin.write(json.dumps([killed_after, str(cwd), *arguments]) + "\n")
         self._server.stdin.flush()
         try:
             code = int(self._server.stdout.readline())
@@ -62,12 +66,25 @@ def serve(streams: Sequence[str]) -> None:
     gc.freeze()  # a collection in a child would touch, and so copy, all that is loaded
     for line in sys.stdin:
         assert len(list(Path("/proc/self/task").iterdir())) == 1, "a fork would lose threads"
+        killed_after, *asked = json.loads(line)
         child = os.fork()
         if child == 0:
-            end.code = _be_the_program(json.loads(line), streams)
+            end.code = _be_the_program(asked, streams)
             return
+        if killed_after is not None:
+            _kill(child, killed_after)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
         sys.stdout.flush()
+
+
+def _kill(child: int, after: float) -> None:
+    """Send SIGKILL to a child process after so many seconds, unless it has ended by then."""
+    end = time.monotonic() + after
+    while time.monotonic() < end:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
 
 
 def _be_the_program(asked: Sequence[str], streams: Sequence[str]) -> int:

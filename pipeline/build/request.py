@@ -96,9 +96,12 @@ class Request:
 
     @property
     def latency_settings(self) -> Settings:
-        """How latency is measured."""
-        wanted = self.config.latency
-        return Settings(wanted.batch, wanted.precision, max_seconds=wanted.seconds)
+        """How latency is measured. Warming up takes no longer than measuring may."""
+        wanted, longest = self.config.latency, Settings.max_warmup_seconds
+        warm_up = min(longest, wanted.seconds)
+        return Settings(
+            wanted.batch, wanted.precision, max_seconds=wanted.seconds, max_warmup_seconds=warm_up
+        )
 
     @cached_property
     def calibration_images(self) -> ModelImages:

@@ -11,10 +11,12 @@ from pipeline.bundle.pack import pack
 from pipeline.cache.atomic import replacing
 from pipeline.cache.store import writing
 from pipeline.errors import UsageError
+from pipeline.plain_file import read_plain
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.keyring import Keyring, Statement
 from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.bundle.signature import CONTEXT, PublicKey, Signature
+from targets.runtime.device_limits import KEY_BYTES
 
 
 def make_keys(private: Path) -> Path:
@@ -65,7 +67,7 @@ def signed(message: bytes, private: Path) -> tuple[bytes, bytes]:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
     try:
-        key = load_pem_private_key(private.read_bytes(), password=None)
+        key = load_pem_private_key(read_plain(private, KEY_BYTES), password=None)
     except OSError as error:
         raise UsageError(f"The key {private} cannot be read: {error.strerror}.") from error
     except TypeError:

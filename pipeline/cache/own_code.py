@@ -103,9 +103,22 @@ def _files(name: str) -> tuple[str, ...]:
     parts = name.split(".")
     if parts[0] not in PACKAGES:
         return ()
-    folders = [os.path.join(_ROOT, *parts[: i + 1]) for i in range(len(parts))]
-    files = [*(os.path.join(folder, "__init__.py") for folder in folders), f"{folders[-1]}.py"]
-    return tuple(filter(os.path.isfile, files))
+    files, folder = [], _ROOT
+    for part in parts:
+        if f"{part}.py" in _listed(folder) and part == parts[-1]:
+            files.append(f"{folder}/{part}.py")
+        if part not in _listed(folder):
+            break
+        folder = f"{folder}/{part}"
+        if "__init__.py" in _listed(folder):
+            files.append(f"{folder}/__init__.py")
+    return tuple(files)
+
+
+@cache
+def _listed(folder: str) -> frozenset[str]:
+    """Return the names in a folder; of a file, none."""
+    return frozenset(os.listdir(folder)) if os.path.isdir(folder) else frozenset()
 
 
 @cache

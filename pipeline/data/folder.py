@@ -1,5 +1,6 @@
 """Pictures in folders of splits and classes, or anywhere with a labels.csv; in a folder or in a .zip."""
 
+from collections import Counter
 from functools import partial
 
 import numpy as np
@@ -31,7 +32,7 @@ def open_tree(tree: Tree, labels: str | None) -> Dataset | None:
         return None
     classes = tuple(name for _, name in sorted({(entry.order, entry.label) for entry in entries}))
     if len(set(classes)) != len(classes):
-        twice = next(name for name in classes if classes.count(name) > 1)
+        twice = Counter(classes).most_common(1)[0][0]
         raise DataError(
             f"{tree.location}: {LABELS} gives the class {twice!r} more than one number. Give it one."
         )

@@ -11,8 +11,9 @@ import csv
 import io
 import logging
 import re
+import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from pipeline.data.arrangement import SPELLINGS, joined, split_of
 from pipeline.data.class_folders import ClassFile, divided, refuse_spellings
 from pipeline.data.tree import Tree
 from pipeline.errors import DataError, UsageError, listed
-from pipeline.reading_limits import LABELS_ROWS
+from pipeline.reading_limits import LABELS_ROW, LABELS_ROWS
 from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"
@@ -74,9 +75,11 @@ def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
     """
     where = f"{tree.location}: {LABELS}"
     try:
-        lines = _lines(tree.read(joined(top, LABELS)))
+        lines, source = _lines(tree.read(joined(top, LABELS)))
         columns = _columns(list(lines.fieldnames or ()), kind, where)
-        read = [_entry(line, columns, f"{where}, line {number}") for line, number in _rows(lines, where)]
+        read = [
+            _entry(line, columns, f"{where}, line {number}") for line, number in _rows(lines, source, where)
+        ]
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where} is damaged, or not UTF-8 text ({error.reason}). Save it as UTF-8."
@@ -90,31 +93,47 @@ def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
     return found if columns.split else _with_splits(tree, top, found)
 
 
-def _lines(content: bytes) -> "csv.DictReader[str]":
-    """Return the table's lines by column; UTF-16 needs the mark that Excel writes, UTF-8 may have one."""
+def _lines(content: bytes) -> "tuple[csv.DictReader[str], _Lines]":
+    """Return the lines by column, and as text; UTF-16 needs the mark that Excel writes."""
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     encoding = "utf-16" if wide else "utf-8-sig"
     header = content[:HEADER].decode(encoding, "ignore").partition("\n")[0]
     separator = max(SEPARATORS, key=lambda one: (bool(_find(header.split(one), PATH)), header.count(one)))
-    return csv.DictReader(
-        io.TextIOWrapper(io.BytesIO(content), encoding, newline=""),
-        restkey="\0",
-        strict=True,
-        delimiter=separator,
-        skipinitialspace=True,
-    )
+    source = _Lines(io.TextIOWrapper(io.BytesIO(content), encoding, newline=""))
+    by_column = csv.DictReader(source, restkey="\0", strict=True, delimiter=separator, skipinitialspace=True)
+    return by_column, source
 
 
-def _rows(lines: "csv.DictReader[str]", where: str) -> list[tuple[dict[str, str], int]]:
-    """Return the values by column and the number of each line."""
-    rows = []
-    for line in lines:
+class _Lines:
+    """The lines of a text, as long as a row is no longer than rows are: one could fill the memory."""
+
+    def __init__(self, text: io.TextIOBase) -> None:
+        self._text = text
+        self.in_row = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LABELS_ROW + 1)
+        self.in_row += len(line)
+        if self.in_row > LABELS_ROW:
+            raise csv.Error(f"a row has more than {LABELS_ROW:,} characters")
+        if not line:
+            raise StopIteration
+        return line
+
+
+def _rows(lines: "csv.DictReader[str]", source: _Lines, where: str) -> Iterator[tuple[dict[str, str], int]]:
+    """Yield the values by column and the number of each line."""
+    source.in_row = 0
+    for count, line in enumerate(lines):
+        source.in_row = 0
         if any(line.pop("\0", None) or ()):
             raise DataError(f"{where}, line {lines.line_num} has more values than columns. Quote commas.")
-        rows.append(({key: (value or "").strip() for key, value in line.items()}, lines.line_num))
-        if len(rows) > LABELS_ROWS:
+        if count >= LABELS_ROWS:
             raise DataError(f"{where} has more than {LABELS_ROWS:,} rows.")
-    return rows
+        yield {key: (value or "").strip() for key, value in line.items()}, lines.line_num
 
 
 def _reduced(name: str) -> str:
@@ -132,7 +151,7 @@ def _columns(columns: list[str], kind: str | None, where: str) -> _Columns:
     path, split = _find(columns, PATH), _find(columns, SPLIT)
     if path is None:
         raise DataError(
-            f"{where} has no column 'path'; it has {', '.join(columns) or 'no header'}. Write"
+            f"{where} has no column 'path'; it has {listed(columns) or 'no header'}. Write"
             " path,split,label into its first line."
         )
     kinds = {
@@ -148,7 +167,7 @@ def _columns(columns: list[str], kind: str | None, where: str) -> _Columns:
         return _Columns(path, split, None, None, rest)
     if not kinds:
         raise DataError(
-            f"{where} has no column `label` or `<kind>_name`; it has {', '.join(columns)}. Name the column of"
+            f"{where} has no column `label` or `<kind>_name`; it has {listed(columns)}. Name the column of"
             " classes label."
         )
     kind = next(iter(kinds)) if kind is None else kind
@@ -172,7 +191,7 @@ def _entry(line: Mapping[str, str], columns: _Columns, where: str) -> Entry:
     if known is None:
         hint = did_you_mean(split, sorted(SPELLINGS))
         raise DataError(f"{where}: unknown split {split!r}.{hint} Allowed: {', '.join(sorted(SPELLINGS))}.")
-    return Entry(path, known, unicodedata.normalize("NFC", label), int(order))
+    return Entry(path, known, sys.intern(unicodedata.normalize("NFC", label)), int(order))
 
 
 def _marked(line: Mapping[str, str], classes: Sequence[str], where: str) -> tuple[str, str]:

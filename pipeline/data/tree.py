@@ -75,7 +75,12 @@ class FolderTree:
     def holds(self, name: str) -> bool:
         """Whether the folder has such a file."""
         path = PurePosixPath(name)
-        return not path.is_absolute() and ".." not in path.parts and (self._folder / path).is_file()
+        if path.is_absolute() or ".." in path.parts:
+            return False
+        try:
+            return (self._folder / path).is_file()
+        except OSError:  # such as a name that is too long
+            return False
 
     def below(self, top: str) -> list[str]:
         """Return the files of one of the folder's folders, sorted."""

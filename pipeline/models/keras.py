@@ -9,8 +9,9 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import CheckpointError
+from pipeline.reading_limits import PACKED_TIMES
+
+if TYPE_CHECKING:
+    import h5py
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -36,6 +41,8 @@ ARCHIVED = "model.weights.h5"
 
 LARGEST = 1 << 28
 """Numbers in a file, with room for an optimizer's."""
+MOST_GROUPS = 20_000
+"""Groups in a file; the largest of these networks has two thousand."""
 
 
 def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -46,24 +53,21 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
     import h5py
 
     values: dict[str, NDArray[np.float32]] = {}
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
-            if item.external or item.is_virtual:
-                raise CheckpointError(f"{path} keeps {name} in another file. Save the weights as one file.")
-            _check_numbers(path, name, item.dtype.kind, sum(v.size for v in values.values()) + item.size)
-            *_, layer, variable = name.removesuffix(":0").replace("/vars/", "/").split("/")
-            values[f"{layer}/{variable}"] = np.asarray(item, np.float32)
-
     try:
         with h5py.File(_unpacked(path)) as file:
-            file.visititems(visit)
+            for name, item in _datasets(file, path):
+                _check_numbers(path, name, item.dtype.kind, sum(v.size for v in values.values()) + item.size)
+                _check_stored(path, name, item)
+                *_, layer, variable = f"/{name}".removesuffix(":0").replace("/vars/", "/").split("/")
+                values[f"{layer}/{variable}"] = np.asarray(item, np.float32)
     except (
         OSError,
         ValueError,
         KeyError,
+        TypeError,
         RuntimeError,
         EOFError,
+        NotImplementedError,
         struct.error,
         zipfile.BadZipFile,
         zlib.error,
@@ -78,6 +82,41 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
     return values
 
 
+def _datasets(file: "h5py.File", path: Path) -> Iterator[tuple[str, "h5py.Dataset"]]:
+    """Yield the file's own arrays but an optimizer's, by name; links to elsewhere are not followed.
+
+    HDF5's own walk calls itself for each level, so that enough of them end the process.
+    """
+    import h5py
+
+    waiting: list[tuple[str, h5py.Group]] = [("", file)]
+    for _ in range(MOST_GROUPS):
+        if not waiting:
+            return
+        prefix, group = waiting.pop()
+        for key in group:
+            name = f"{prefix}{key}"
+            if name.startswith("optimizer") or not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                continue
+            item = group[key]
+            if isinstance(item, h5py.Dataset):
+                yield name, item
+            elif isinstance(item, h5py.Group):
+                waiting.append((f"{name}/", item))
+    raise CheckpointError(f"{path} has more than {MOST_GROUPS:,} groups, or groups that hold themselves.")
+
+
+def _check_stored(path: Path, name: str, item: "h5py.Dataset") -> None:
+    """Refuse an array that takes more memory than the file: HDF5 fills in and unpacks what is not there."""
+    if item.external or item.is_virtual:
+        raise CheckpointError(f"{path} keeps {name} in another file. Save the weights as one file.")
+    if item.id.get_create_plist().get_nfilters():
+        raise CheckpointError(f"{path} has {name} packed. Save the weights without compression.")
+    stored = item.id.get_storage_size()
+    if item.nbytes > stored or stored > int(item.file.id.get_filesize()):
+        raise CheckpointError(f"{path} claims {item.nbytes:,} bytes for {name} and holds {stored:,}.")
+
+
 def _check_numbers(path: Path, name: str, kind: str, count: int) -> None:
     """Refuse what no such network has: HDF5 and zip make a small file as large as it says it is."""
     if kind not in "fiu":
@@ -90,7 +129,10 @@ def _unpacked(path: Path) -> Path | io.BytesIO:
     if path.suffix != ".keras":
         return path
     with zipfile.ZipFile(path) as archive:
-        _check_numbers(path, ARCHIVED, "f", archive.getinfo(ARCHIVED).file_size // 4)
+        member = archive.getinfo(ARCHIVED)
+        _check_numbers(path, ARCHIVED, "f", member.file_size // 4)
+        if member.file_size > PACKED_TIMES * max(path.stat().st_size, 1 << 20):
+            raise CheckpointError(f"{path} unpacks to {member.file_size:,} bytes, which weights do not.")
         return io.BytesIO(archive.read(ARCHIVED))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -127,6 +126,8 @@ def coloured(classes: Classes) -> NDArray[np.uint8]:
     hues = (np.arange(256) * 0.618034 + 0.6) % 1.0 * 180  # golden ratio: neighbours differ
     lightness = np.where(np.arange(256) % 2, 190, 120)
     wheel = np.stack([hues, lightness, np.full(256, 150)], axis=1).astype(np.uint8)
+    import cv2
+
     palette = np.asarray(cv2.cvtColor(wheel[None], cv2.COLOR_HLS2RGB), np.uint8)[0]
     palette[0], palette[VOID] = (40, 44, 52), (255, 255, 255)
     factor = min(1.0, LONGEST_SIDE / max(classes.shape))

@@ -20,7 +20,13 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Record(BaseModel):
     """Base of all records: unknown fields are refused, values are not coerced, nothing is infinite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        defer_build=True,  # a record within another is built once, not twice; one not used, never
+    )
 
     def to_json(self) -> str:
         """Return the JSON text: indented, but an array of numbers stays on one line."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.class_list import check_class_order, classes_in_metadata
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 BATCH_SIZES = (1, 2, 5)
 """Batch sizes that model.onnx is checked with, if its batch dimension is dynamic."""
+MIXED = 0.01
+"""The share of the largest output by which an image's answer may change with the images beside it. The
+order of sums changes it by 1e-5; what computes over images changes all of it."""
 HALF_ROUNDING = 2.0**-6
 """Allowed difference between a network in half precision and the same in float32, as a share of the largest
 output. Half precision has 11 bits, and rounding errors add up over some tens of layers."""
@@ -72,16 +76,34 @@ class Adopt(CheckedExport):
         with open_engine(path) as runner:
             for batch in self.check_images.readable(self.model.preprocessing, batch_size=BATCH_SIZES[-1]):
                 expected = [original.infer(image) for image in batch.images]
+                alone = None
                 for size in sizes:
                     with _batches_of(size, self.model.path):
                         starts = range(0, len(expected), size)
                         logits = np.concatenate([runner.infer(batch.images[i : i + size]) for i in starts])
+                    alone = logits if alone is None else alone
+                    if not _same(alone, logits):
+                        raise _refused(size, self.model.path, "gives other answers for")
                     found = [
                         original.ending(one, outputs.size).astype(np.float32)
                         for one, outputs in zip(logits, expected, strict=True)
                     ]
                     rows = np.stack([outputs.ravel() for outputs in expected])
                     yield ComparedOutputs(rows, np.stack(found), rounded_by)
+
+
+def _same(alone: NDArray[np.float32], together: NDArray[np.float32]) -> bool:
+    """Whether images have the same answers alone and with others, up to the order of sums."""
+    if alone.shape != together.shape:
+        return False
+    return bool(np.abs(alone - together).max(initial=0) <= MIXED * np.abs(alone).max(initial=0))
+
+
+def _refused(size: int, path: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} was made for another number of images at once, and {what} {size}. Set dynamic_batch = false"
+        " under [export] in the configuration, or export the network with a dynamic batch dimension."
+    )
 
 
 @contextmanager
@@ -92,8 +114,5 @@ def _batches_of(size: int, path: Path) -> Iterator[None]:
     except Exception as error:  # onnxruntime's exceptions have no public base class
         if size == 1 or not type(error).__module__.startswith("onnxruntime"):
             raise
-        raise CheckpointError(
-            f"{path} was exported for a fixed batch size, and cannot take {size} images at once"
-            f" ({str(error).splitlines()[0]}). Set dynamic_batch = false under [export] in the configuration,"
-            " or export the network with a dynamic batch dimension."
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise _refused(size, path, f"fails ({reason}) with") from error

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.cache.stage import Stage
-from pipeline.data.corruptions import CORRUPTIONS, parameters_of
 from pipeline.progress import Progress
 from pipeline.report.corruption_loss import RobustnessTally
 from pipeline.stages.answer import TOOLS
@@ -38,6 +37,8 @@ class Corrupt(Stage):
 
     def run(self, output: Path, progress: Progress) -> None:
         """Write robustness.json; images that cannot be read are left out, as validation has reported them."""
+        from pipeline.data.corruptions import CORRUPTIONS, parameters_of
+
         corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
         tally = RobustnessTally(list(corruptions))
         target = self.engine.target_reporting_to(progress)

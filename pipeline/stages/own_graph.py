@@ -37,7 +37,7 @@ class OwnGraph:
             return given, f"{given.file.name}, unchanged"
         (scratch / given.file.name).write_bytes(changed)
         network = replace(given, file=scratch / given.file.name)
-        return network, f"{given.file.name}, with names and padding that onnxruntime accepts"
+        return network, f"{given.file.name}, changed so that onnxruntime accepts it"
 
     def behind_pixels(self, scratch: Path) -> PreparedNetwork:
         """Write model.onnx without the normalisation in front of it, and return it. Raises ModelError."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -103,4 +102,6 @@ def _picture() -> NDArray[np.uint8]:
     y, x = np.indices((311, 407))
     noise = np.random.default_rng(0).integers(0, 64, x.shape)
     planes = [x * 255 // 406, y * 255 // 310, (x // 9 + y // 7) % 2 * 191 + noise]
+    import cv2
+
     return cv2.imencode(".png", np.stack(planes, axis=2).astype(np.uint8))[1]

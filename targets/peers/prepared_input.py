@@ -24,15 +24,30 @@ ELEMENTS: dict[str, type[np.generic]] = {
     "tensor(uint8)": np.uint8,
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int8)": np.int8,
+    "tensor(uint16)": np.uint16,
+    "tensor(int16)": np.int16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
 }
 """What onnxruntime calls the elements of inputs."""
+INT8_CENTRE = 128
+"""What is taken from pixels for an input in int8, which has no place for 255."""
+
+
+def as_element(values: NDArray[np.generic], element: type[np.generic]) -> NDArray[np.generic]:
+    """Return normalised values or pixels as the elements of an input."""
+    if element is np.int8:
+        return (values.astype(np.int16) - INT8_CENTRE).astype(np.int8)
+    return values.astype(element, copy=False)
 
 
 @dataclass(frozen=True)
 class PreparedNetwork:
     """An ONNX file, and how its input comes from pixels: value = pixel * scale + offset, each one a channel.
 
-    A graph that takes uint8 gets the pixels as they are. layout is NCHW or NHWC.
+    A graph that takes whole numbers gets the pixels; int8 less 128. layout is NCHW or NHWC.
     """
 
     file: Path
@@ -88,8 +103,8 @@ class PreparedRunner:
 
         A graph that takes several at once gets each image so many times.
         """
-        values = self._network.prepared(images, self._element is not np.uint8)
-        values = values.astype(self._element, copy=False)
+        floats = np.issubdtype(self._element, np.floating)
+        values = as_element(self._network.prepared(images, bool(floats)), self._element)
         if self._together is None:
             return [values]
         return [np.repeat(one[None], self._together, axis=0) for one in values]

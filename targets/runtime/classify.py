@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from .bundle.manifest import Manifest, ManifestError
@@ -87,6 +86,8 @@ def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.
     if manifest.pixels:
         found = logits.reshape(-1, *manifest.pixels).argmax(0)
         if options.masks:
+            import cv2
+
             cv2.imwrite(str(options.masks / (picture.stem + ".png")), found.astype(np.uint8))
         print(_line(picture, largest(found, manifest.classes, options.top), options.json, "share"))
     else:

@@ -11,6 +11,12 @@ BUNDLE_BYTES = 4 << 30
 """Of all files of a bundle, unpacked."""
 TEXT_BYTES = 2 << 20
 """Of a manifest or a signature, which take about twenty times their size in memory."""
+KEY_BYTES = 1 << 16
+"""Of a key, or a statement about keys."""
+BUNDLE_PACKED_TIMES = 100
+"""Times its size that a bundle may unpack to, beside BUNDLE_UNPACKED_FREELY."""
+BUNDLE_UNPACKED_FREELY = 64 << 20
+"""Bytes that a bundle may unpack to, however small it is."""
 PATH_BYTES = 4096
 """Of the path of a file in a bundle."""
 PIXELS = 8192 * 6144

@@ -14,7 +14,6 @@ from .device_limits import PIXELS
 
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS))  # OpenCV reads it once, when it loads
 
-import cv2
 import numpy as np
 
 from .picture_damage import listening, what_is_damaged
@@ -42,6 +41,8 @@ def decode(encoded: bytes, channels: int) -> Image:
     The orientation in EXIF is applied. Raises ImageError if the picture is not complete, also where the
     decoder would fill in what is missing.
     """
+    import cv2  # where it is used: what decodes nothing, such as a rebuild, does not wait for it
+
     damage = what_is_damaged(encoded)
     if damage is not None:
         raise ImageError(damage)
@@ -185,6 +186,8 @@ def _with_channels(image: Image, channels: int) -> Image:
     if found == 1 and channels == 3:
         return np.repeat(image, 3, axis=2)
     if found == 3 and channels == 1:
+        import cv2
+
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # ITU-R BT.601, fixed point
         return np.asarray(gray, np.uint8)[:, :, None]
     raise ValueError(f"a picture with {found} channels cannot become one with {channels}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import cv2
 import numpy as np
 
 from . import compiled_resize
@@ -52,6 +51,8 @@ def resized_by_numpy(image: Image, height: int, width: int, part: Part) -> Image
     """Return what `resized` does, by NumPy and OpenCV."""
     image = _box_average(image, max(1, image.shape[0] // height), max(1, image.shape[1] // width))
     if image.shape[:2] != (height, width):
+        import cv2  # where it is used: compiled code needs none
+
         found = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
         image = np.asarray(found, np.uint8).reshape(height, width, image.shape[2])
     return part.of(image)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import NoIntegerForm
+from targets.errors import EngineError, NoIntegerForm
 from targets.tvm import convert
 from targets.tvm.convert import quantized
 from targets.tvm.integer_graph import Operator
@@ -46,8 +46,10 @@ def average_pool(node: str, operands: list[Value], attributes: Attributes) -> Va
     cells = sliding.kernel[0] * sliding.kernel[1]
     counts = np.arange(1, cells + 1)
     if attributes.get("count_include_pad", 0):
-        if attributes.get("ceil_mode", 0):
-            raise NoIntegerForm(f"{node}: ceil_mode together with count_include_pad is not supported.")
+        if attributes.get("ceil_mode", 0):  # TVM's float operator divides by cells beyond the padding, too
+            raise EngineError(
+                f"{node}: ceil_mode together with count_include_pad is not compiled. Put a Pad in front."
+            )
         counts = np.full(cells, cells)
     return _average(node, x, sliding, (height, width), counts)
 

@@ -74,6 +74,7 @@ def doubling_functions(count: int) -> list[FunctionProto]:
 
 
 def endless_loop() -> NodeProto:
+    """Inside of an If: a Loop that is not is refused by name."""
     body: GraphProto = helper.make_graph(
         [node("Identity", ["go_on"], ["go"]), node("Identity", ["v"], ["w_"])],
         "body",
@@ -87,7 +88,17 @@ def endless_loop() -> NodeProto:
             helper.make_tensor_value_info("w_", TensorProto.FLOAT, None),
         ],
     )
-    return node("Loop", ["huge", "true", "half"], ["e"], body=body)
+    loop = node("Loop", ["huge", "true", "half"], ["looped"], body=body)
+    branches = {
+        name: helper.make_graph(
+            [one], name, [], [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)]
+        )
+        for name, one, output in (
+            ("then_branch", loop, "looped"),
+            ("else_branch", node("Identity", ["half"], ["kept"]), "kept"),
+        )
+    }
+    return node("If", ["true"], ["e"], **branches)
 
 
 def save(model: onnx.ModelProto, folder: Path) -> Path:

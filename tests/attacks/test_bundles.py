@@ -134,3 +134,25 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
             tar.addfile(tarfile.TarInfo(f"m-t/{n}"))
     with pytest.raises(BundleError, match="refused"):
         verify(path)
+
+
+def header(name: str, size: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    return entry.tobuf()
+
+
+def test_what_unpacks_to_more_than_bundles_do_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "x.edgec"
+    path.write_bytes(gzip.compress(header("m-t/engine", 1 << 29)))
+    with pytest.raises(BundleError, match="claims 'm-t/engine' of 536870912 bytes"):
+        verify(path)
+
+
+def test_a_file_that_the_manifest_does_not_have_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    text = manifest(engine=digest(ENGINE))
+    raw = header("m-t/manifest.json", len(text)) + text + bytes(-len(text) % 512)
+    path = tmp_path / "x.edgec"
+    path.write_bytes(gzip.compress(raw + header("m-t/more", 1 << 20) + bytes(1 << 20) + bytes(10240)))
+    with pytest.raises(BundleError, match=r"more is not in the manifest"):
+        verify(path)

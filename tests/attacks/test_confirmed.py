@@ -153,3 +153,16 @@ def test_while_an_installation_is_under_way_nothing_goes_back(into: Path) -> Non
         assert not install.recovered(into)
     assert install.main(["--recover", "--into", str(into)]) == 0
     assert not (into / unconfirmed.NAME).exists()
+
+
+@pytest.mark.parametrize("said", ["nothing", "[]", "[" * 100_000, "\x1b[2J"])
+def test_a_self_test_that_says_no_result_is_an_error_in_words(
+    said: str, into: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    odd = bundle(tmp_path, NEW, f"import sys; sys.stdout.buffer.write({said!r}.encode() + bytes([255]))")
+    assert install.main([str(odd), "--into", str(into)]) == 1
+    errors = capsys.readouterr().err
+    assert "which is no result; nothing was switched" in errors
+    assert "\x1b" not in errors
+    assert current(into) == OLD

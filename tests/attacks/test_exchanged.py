@@ -148,6 +148,17 @@ def test_a_history_that_cannot_be_read_lets_nothing_in(sound: Path, tmp_path: Pa
     assert not (tmp_path / "into" / "current").exists()
 
 
+@pytest.mark.parametrize("release", ['"7"', "null", "1.5", "true"])
+def test_a_history_whose_releases_are_no_numbers_lets_nothing_in(
+    sound: Path, tmp_path: Path, release: str
+) -> None:
+    (tmp_path / "into").mkdir()
+    line = f'{{"version": "v", "release": {release}, "how": "install", "signer": null}}\n'
+    (tmp_path / "into" / HISTORY).write_text(line)
+    with pytest.raises(HistoryError, match="cannot be read"):
+        install.install(sound, tmp_path / "into")
+
+
 @pytest.mark.parametrize(("expires", "taken"), [("2020-01-01", False), ("9999-12-31", True)])
 def test_an_expired_bundle_is_refused(sound: Path, tmp_path: Path, expires: str, taken: bool) -> None:
     fields = json.loads(manifest(engine=digest(ENGINE)))
@@ -182,6 +193,8 @@ FIELDS: dict[str, dict[str, object]] = {
     "pixels that are none": {"pixels": [-1, "2"]},
     "a release that is none": {"release": 1.5},
     "a day that is none": {"expires": "soon"},
+    "a day that text compares wrongly": {"expires": "2030-9-01"},
+    "a day in other digits": {"expires": "２０３０-01-01"},
     "a field of the future": {"more": 1},
 }
 
@@ -202,3 +215,15 @@ def test_a_manifest_of_another_shape_is_refused(sound: Path, name: str) -> None:
     with pytest.raises(ArchiveError, match="the manifest cannot be used") as error, opened(sound):
         pass
     assert "\x1b" not in str(error.value)
+
+
+def test_many_names_in_a_manifest_do_not_take_it_long(sound: Path) -> None:
+    names = ", ".join(f'"f{number}": "{digest(b"")}"' for number in range(15_000))
+    text = (
+        manifest(engine=digest(ENGINE))
+        .decode()
+        .replace('"files": {', '"files": {' + names + ', "f14999": "", ')
+    )
+    pack({"engine": ENGINE, NAME: text.encode()}, sound, top="m-t")
+    with pytest.raises(ArchiveError, match="'f14999' is in it twice"), opened(sound):
+        pass

@@ -1,6 +1,7 @@
 """Bundles that are not from whom they should be are refused, with the reason; keys that are none, too."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from pipeline.bundle.pack import pack
 from pipeline.bundle.signing import make_keys, public_half, sign_bundle, sign_manifest
 from pipeline.errors import BundleError, UsageError
 from targets.runtime.bundle import archive
+from targets.runtime.bundle.keyring import KeyringError, parse
 from targets.runtime.bundle.manifest import NAME
 from targets.runtime.bundle.signature import NAME as SIGNATURE
 from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_keys
-from targets.runtime.device_limits import TEXT_BYTES
+from targets.runtime.device_limits import KEY_BYTES, TEXT_BYTES
 from tests.attacks.bundles import ENGINE, digest, manifest
 from tests.conftest import Edgec
 
@@ -175,3 +177,18 @@ def test_the_commands_do_the_same(edgec: Edgec, tmp_path: Path, bundle: Path) ->
     done = edgec("verify", bundle, "--key", tmp_path / "b.pub")
     assert done.returncode == 1
     assert "is refused" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "long"])
+def test_a_key_that_is_no_plain_file_is_refused_at_once(kind: str, bundle: Path, tmp_path: Path) -> None:
+    path = Path("/dev/zero") if kind == "endless" else tmp_path / "x.pub"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "long":
+        path.write_bytes(b"-" * (KEY_BYTES + 1))
+    with pytest.raises(SignatureError, match="cannot be read as a public key"):
+        PublicKey.read(path)
+    with pytest.raises(KeyringError, match="is not a statement about keys"):
+        parse(path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        sign_bundle(bundle, path)

@@ -68,6 +68,7 @@ def test_what_is_said_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out) == {"name": OWNED}
     assert not CONTROL.search(out)
     assert printable("ünï ✓\r") == "ünï ✓\\x0d"
+    assert printable("gpj.\u202eexe\ud800\u2028") == "gpj.\\u202eexe\\ud800\\u2028"
 
 
 def calls(path: Path) -> set[str]:

@@ -1,5 +1,6 @@
 """INT8 coverage counts multiply-accumulates, not layers."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,8 +28,8 @@ CLASSIFIER = 64 * 10
 
 
 @pytest.fixture(scope="module")
-def build(quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return embedded_build(quick, tmp_path_factory.mktemp("coverage"))
+def build(quick: Path, quick_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return embedded_build(quick, shutil.copytree(quick_build, tmp_path_factory.mktemp("coverage") / "out"))
 
 
 def test_a_float_model_has_none(build: Build) -> None:
@@ -44,8 +45,8 @@ def test_all_of_w8a8_asym_is_int8(build: Build) -> None:
     assert found.float_layers == ()
 
 
-def test_w8a8_sym_leaves_the_classifier_in_float(quick: Path, tmp_path: Path) -> None:
-    build = embedded_build(quick, tmp_path, recipe="w8a8_sym")
+def test_w8a8_sym_leaves_the_classifier_in_float(quick: Path, warm_out: Path) -> None:
+    build = embedded_build(quick, warm_out, recipe="w8a8_sym")
     found = coverage(build.int8_model.path)
     assert found.total_macs - found.int8_macs == CLASSIFIER
     assert len(found.float_layers) == 1

@@ -1,11 +1,12 @@
 """What the tests of the public face share."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(scope="session")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(quick_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for results, which all these tests share, so that stages run once."""
-    return tmp_path_factory.mktemp("edgec") / "out"
+    return shutil.copytree(quick_build, tmp_path_factory.mktemp("edgec") / "out", copy_function=shutil.copy2)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,9 +35,23 @@ from tests.targets.needs import or_skip
 
 @pytest.fixture
 def net(tmp_path: Path) -> Path:
-    write_idx_set(tmp_path / "data", train=60, t10k=20)
-    (tmp_path / "net.toml").write_text('mean = [0.5]\nstd = [0.25]\nfit = "pad"\n')
-    return export(make(MobileNetLike), tmp_path / "net.onnx")
+    return write_net(tmp_path)
+
+
+def write_net(folder: Path) -> Path:
+    """A network, what describes it, and pictures beside it."""
+    write_idx_set(folder / "data", train=60, t10k=20)
+    (folder / "net.toml").write_text('mean = [0.5]\nstd = [0.25]\nfit = "pad"\n')
+    return export(make(MobileNetLike), folder / "net.onnx")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with an engine for this machine in its store; tests copy the folder."""
+    or_skip(host_isa)
+    net = write_net(tmp_path_factory.mktemp("compiled"))
+    assert build(net, target="host").engine.path.is_file()
+    return net.parent
 
 
 def build(net: Path, **options: object) -> Build:
@@ -242,11 +257,12 @@ def test_what_is_shown_to_be_slower_fails_unless_min_speedup_says_otherwise(
     int8_ms: float,
     min_speedup: float | None,
     verdict: Verdict | None,
-    net: Path,
+    compiled: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The clock is made up: the user's file takes 1 ms, model.onnx 1.2, the engine so many."""
-    or_skip(host_isa)
+    net = shutil.copytree(compiled, tmp_path / "copy", copy_function=shutil.copy2) / "net.onnx"
     times = {"own.json": 1.0, "model.onnx": 1.2, "peer.json": 0.8, "model.engine": int8_ms}
 
     def made_up(engines: list[tuple[str, Path]], *_: object) -> list[Measurement]:

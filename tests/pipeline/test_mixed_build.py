@@ -1,37 +1,30 @@
 """A build that may leave layers in float: asked for with calibration.max_drop."""
 
-import json
 from pathlib import Path
 
 import onnx
 import pytest
 from safetensors.torch import load_file, save_file
 
+from pipeline.build.plan import Build
+from pipeline.config import BuildConfig, load_config
 from pipeline.data.embedded import EMBEDDED
-from pipeline.report.model.build_report import Report
-from tests.conftest import Edgec
-
-QUICK = """
-model = "resnet20-fashion"
-target = "reference"
-[calibration]
-images = 32
-recipe = "w8a8_sym"
-tuning_images = {tuning}
-max_drop = {limit}
-[validation]
-images = 300
-[latency]
-seconds = 0.2
-"""
+from pipeline.progress import Silent
+from pipeline.report.pages.report_page import render_html
 
 
-def _built(edgec: Edgec, folder: Path, limit: float, tuning: int, *more: str | Path) -> Report:
-    config = folder / "edgec.toml"
-    config.write_text(QUICK.format(limit=limit, tuning=tuning))
-    done = edgec("build", "--config", config, "--out", folder / "out", "--json", *more)
-    assert done.returncode in (0, 1), done.stderr
-    return Report.model_validate_json(json.dumps(json.loads(done.stdout)["report"]))
+def build(out: Path, limit: float, tuning: int, **options: object) -> Build:
+    settings = {
+        "model": "resnet20-fashion",
+        "target": "reference",
+        "out": out,
+        "calibration.images": 32,
+        "calibration.recipe": "w8a8_sym",
+        "calibration.tuning_images": tuning,
+        "calibration.max_drop": limit,
+        "validation.images": 100,
+    }
+    return Build(load_config(BuildConfig, None, settings | options), Silent())
 
 
 @pytest.fixture(scope="module")
@@ -46,32 +39,30 @@ def harmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_limit_too_strict_for_the_tuning_images_leaves_all_in_int8_and_says_so(
-    edgec: Edgec, tmp_path: Path
-) -> None:
-    report = _built(edgec, tmp_path, 0.01, 40)
+def test_a_limit_too_strict_for_the_tuning_images_leaves_all_in_int8_and_says_so(warm_out: Path) -> None:
+    report = build(warm_out, 0.01, 40).lasting_report.load()
     assert report.mixed is not None
     assert not report.mixed.passes
     assert report.mixed.layers == ()
     assert report.mixed.images == 40
-    html = (tmp_path / "out/resnet20-fashion-reference/report.html").read_text()
-    assert "A drop within 0.01 points cannot be shown on 40 tuning images" in html
+    assert "A drop within 0.01 points cannot be shown on 40 tuning images" in render_html(report)
 
 
 def test_the_layer_that_int8_ruins_is_in_float_in_the_graph_and_in_the_report(
-    edgec: Edgec, harmed: Path, tmp_path: Path
+    harmed: Path, tmp_path: Path
 ) -> None:
-    report = _built(edgec, tmp_path, 8.0, 200, "--checkpoint", harmed)
+    made = build(tmp_path / "out", 8.0, 200, checkpoint=harmed)
+    report = made.lasting_report.load()
     assert report.mixed is not None
     assert report.mixed.passes
     names = [layer.layer for layer in report.mixed.layers]
     assert any("layer2.1/conv2" in name for name in names)
-    graph = onnx.load(tmp_path / "out/resnet20-fashion-reference/model.int8.onnx").graph
+    graph = onnx.load(made.int8_model.path).graph
     dequantized = {n.output[0] for n in graph.node if n.op_type == "DequantizeLinear"}
     in_float = [n.name for n in graph.node if n.op_type == "Conv" and n.input[1] not in dequantized]
     assert sorted(in_float) == sorted(names)
     used = {report.subject.calibration_digest, report.subject.evaluation_digest}
     assert report.mixed.images_digest not in used
-    html = (tmp_path / "out/resnet20-fashion-reference/report.html").read_text()
+    html = render_html(report)
     assert "Left in fp32" in html
     assert names[0] in html

@@ -1,5 +1,6 @@
 """A whole build whose engine runs and is measured on a device, and one for several devices."""
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -54,6 +55,12 @@ def here(monkeypatch: pytest.MonkeyPatch) -> str:
     return "here"
 
 
+@pytest.fixture(scope="module")
+def builds(quick_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder for all of these builds: they have the same engine, which takes seconds to compile."""
+    return shutil.copytree(quick_build, tmp_path_factory.mktemp("builds") / "out", copy_function=shutil.copy2)
+
+
 @pytest.fixture
 def two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sshd, Sshd]]:
     """Two running SSH servers, called ssh://one and ssh://two in the client's configuration."""
@@ -81,10 +88,11 @@ def test_accuracy_and_latency_come_from_the_device(
     sshd: Sshd,  # noqa: F811
     here: str,
     quick: Path,
+    builds: Path,
     tmp_path: Path,
 ) -> None:
     sshd.give_this_python(tmp_path / "bin")
-    options = {"target": here, "device": str(sshd.address), "out": tmp_path / "out"}
+    options = {"target": here, "device": str(sshd.address), "out": builds}
     build = Build(load_config(BuildConfig, quick, options), Silent())
     report = build.report.load()
     assert report.accuracy.int8_origin is Origin.DEVICE
@@ -119,9 +127,9 @@ def test_a_device_that_fails_does_not_stop_the_others(quick: Path, tmp_path: Pat
 
 @needs_sshd
 def test_two_devices_are_measured_with_one_engine_and_each_gets_its_report(
-    two_devices: tuple[Sshd, Sshd], here: str, quick: Path, tmp_path: Path
+    two_devices: tuple[Sshd, Sshd], here: str, quick: Path, builds: Path
 ) -> None:
-    config = load_config(BuildConfig, quick, {"target": here, "out": tmp_path / "out"})
+    config = load_config(BuildConfig, quick, {"target": here, "out": builds})
     outcomes = build_on_all(config, ["ssh://one", "ssh://two"], Silent())
     assert [(outcome.device, outcome.error) for outcome in outcomes] == [
         ("ssh://one", None),
@@ -129,7 +137,7 @@ def test_two_devices_are_measured_with_one_engine_and_each_gets_its_report(
     ]
     reports = []
     for outcome, name in zip(outcomes, ("one", "two"), strict=True):
-        assert outcome.bundle == tmp_path / "out" / f"resnet20-fashion-here@{name}.edgec"
+        assert outcome.bundle == builds / f"resnet20-fashion-here@{name}.edgec"
         assert outcome.report is not None
         report = Report.load(outcome.report)
         assert isinstance(report.latency_int8, Latency)

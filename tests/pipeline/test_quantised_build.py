@@ -108,7 +108,7 @@ def test_what_stands_for_float_has_its_weights_and_its_bounds(folder: Path) -> N
 def test_beside_its_float_network_it_is_compared_with_that(folder: Path) -> None:
     (folder / "theirs.toml").unlink()  # then the float network's description counts
     made = build(folder, "float.onnx", **{"calibration.quantized": folder / "theirs.onnx"})
-    report = made.report.load()
+    report = made.lasting_report.load()
     (folder / "theirs.toml").write_text(SAID)
     assert report.fp32_is is None
     shown = pictures(8, seed=9)
@@ -120,7 +120,7 @@ def test_beside_its_float_network_it_is_compared_with_that(folder: Path) -> None
 def test_a_picture_set_without_training_images_is_enough(folder: Path, tmp_path: Path) -> None:
     write_folder(tmp_path / "few", {f"test/{i % 10}/{i}.png": png(one) for i, one in enumerate(pictures(20))})
     made = build(folder, "theirs.onnx", data=tmp_path / "few")
-    assert json.loads(made.report.path.read_text())["subject"]["calibration_images"] == 0
+    assert json.loads(made.lasting_report.path.read_text())["subject"]["calibration_images"] == 0
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_against_masks_that_are_what_fp32_says(tmp_path: Path) -> None:
     masked(tmp_path / "data", "train", 8)
     masked(tmp_path / "data", "test", 12, truth)
     made = build(model, tmp_path / "data", **{"validation.max_drop": 50.0})
-    report = made.report.load()
+    report = made.lasting_report.load()
     accuracy = report.accuracy
     assert isinstance(accuracy, PixelAccuracy)
     assert accuracy.labelled
@@ -126,7 +126,7 @@ def test_segmentation_builds_for_boards(target: str, name: str, tmp_path: Path) 
     masked(tmp_path / "data", "train", 8)
     masked(tmp_path / "data", "test", 3)
     made = build(model, tmp_path / "data", target=target, **{"validation.max_drop": 50.0})
-    report = made.report.load()
+    report = made.lasting_report.load()
     assert isinstance(report.accuracy, PixelAccuracy)
     assert report.accuracy.agreement > 0.9
     assert made.bundle.path.is_file()

@@ -73,10 +73,10 @@ class Listening(Silent):
 
 
 def test_both_are_validated_on_all_images_and_one_is_recommended(
-    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Path, warm_out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(registry.REACHED, "reference", Pretended)
-    options = {"device": "ssh://nobody@nowhere", "out": tmp_path / "out", "validation.max_drop": 50.0}
+    options = {"device": "ssh://nobody@nowhere", "out": warm_out, "validation.max_drop": 50.0}
     listening = Listening()
     build = Build(load_config(BuildConfig, quick, options), listening)
     report = build.report.load()

@@ -20,12 +20,15 @@ import numpy as np
 import onnx
 import pytest
 
+from pipeline.build.plan import Build
 from pipeline.bundle.contents import opened
+from pipeline.config import BuildConfig, load_config
 from pipeline.data.embedded import EMBEDDED
 from pipeline.data.open import open_dataset
+from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
 from targets.reach import emulator
-from tests.conftest import ROOT, Edgec
+from tests.conftest import ROOT, Edgec, embedded_build
 from tests.pipeline.build_runs import ran, rebuilt
 from tests.targets.needs import or_skip
 
@@ -105,7 +108,7 @@ def test_a_rebuild_loads_no_toolchain(quick: Path, out: Path) -> None:
     code = (
         "import sys\nfrom pipeline.cli.app import app\n"
         f"try: app(['build', '--config', {str(quick)!r}, '--out', {str(out)!r}])\nexcept SystemExit: pass\n"
-        "sys.exit(', '.join({'torch', 'onnx', 'onnxruntime', 'tvm', 'scipy'} & set(sys.modules)))"
+        "sys.exit(', '.join({'torch', 'onnx', 'onnxruntime', 'tvm', 'scipy', 'cv2'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
@@ -117,14 +120,20 @@ def test_the_recipe_changes_only_what_follows_export(edgec: Edgec, quick: Path, 
 
 
 def test_one_other_calibration_image_runs_calibrate_and_what_follows(
-    edgec: Edgec, quick: Path, out: Path, tmp_path: Path
+    quick: Path, warm_out: Path, tmp_path: Path
 ) -> None:
     data = shutil.copytree(EMBEDDED, tmp_path / "data")
-    assert "calibrate" not in ran(rebuilt(edgec, out, "--config", quick, "--data", data))
+
+    def runs() -> list[str]:
+        build = Build(load_config(BuildConfig, quick, {"out": warm_out, "data": data}), Silent())
+        assert build.lasting_report.path.is_file()
+        return [step.stage for step in build.steps if not step.cached]
+
+    assert "calibrate" not in runs()
     split = open_dataset(data).split("calibration")
     chosen = split.stratified(32, seed=0).samples[0].name
     change_image(data, int(chosen.split("[")[1].rstrip("]")))
-    assert ran(rebuilt(edgec, out, "--config", quick, "--data", data))[:1] == ["calibrate"]
+    assert runs()[:1] == ["calibrate"]
 
 
 def change_image(data: Path, index: int) -> None:
@@ -140,14 +149,9 @@ def change_image(data: Path, index: int) -> None:
 def test_kill_nine_at_any_moment_leaves_a_state_from_which_the_next_build_succeeds(
     edgec: Edgec, quick: Path, tmp_path: Path
 ) -> None:
-    command = build_command(quick, tmp_path / "out")
     moments = random.Random(0)
     for _ in range(6):
-        builder = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with suppress(subprocess.TimeoutExpired):  # one that is done early need not be waited for
-            builder.wait(moments.uniform(0.5, 7))
-        builder.kill()
-        builder.wait()
+        edgec("build", "--config", quick, "--out", tmp_path / "out", killed_after=moments.uniform(0, 2.5))
     result = rebuilt(edgec, tmp_path / "out", "--config", quick)
     assert [step["stage"] for step in result["steps"]] == FIRST
     assert list((tmp_path / "out" / "store" / "scratch").iterdir()) == []
@@ -281,11 +285,13 @@ def test_a_changed_bundle_is_refused(out: Path, tmp_path: Path) -> None:
     assert "labels.txt is not the file that was validated" in done.stderr
 
 
-def test_a_model_for_one_image_at_a_time_builds_too(edgec: Edgec, quick: Path, tmp_path: Path) -> None:
+def test_a_model_for_one_image_at_a_time_builds_too(quick: Path, tmp_path: Path) -> None:
     config = tmp_path / "static.toml"
     config.write_text(quick.read_text() + "[export]\ndynamic_batch = false\n")
-    rebuilt(edgec, tmp_path / "out", "--config", config)
-    model = onnx.load(tmp_path / "out" / "resnet20-fashion-reference" / "model.onnx")
+    made = embedded_build(config, tmp_path / "out")
+    assert made.report.path.is_file()
+    assert made.bundle.path.is_file()
+    model = onnx.load(made.float_model.path)
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
 
 

@@ -27,9 +27,9 @@ CANNOT: dict[tuple[str, str], str] = {}
 
 
 @pytest.fixture(scope="session")
-def builds(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> dict[Scheme, Build]:
+def builds(tmp_path_factory: pytest.TempPathFactory, quick: Path, quick_build: Path) -> dict[Scheme, Build]:
     """The embedded model, quantised in each way that a target may want."""
-    out = tmp_path_factory.mktemp("conformance")
+    out = shutil.copytree(quick_build, tmp_path_factory.mktemp("conformance") / "out")
     return {scheme: embedded_build(quick, out, scheme.value) for scheme in Scheme}
 
 

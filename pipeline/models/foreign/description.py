@@ -22,6 +22,7 @@ Nothing here imports onnx.
 """
 
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -278,7 +279,7 @@ def _labels(path: Path, given: Path | tuple[str, ...] | None) -> tuple[str, ...]
             raise CheckpointError(f"The labels {path.parent / given} cannot be read: {error}.") from error
         given = tuple(line.strip() for line in text.splitlines() if line.strip())
     given = tuple(unicodedata.normalize("NFC", name) for name in given)  # as folders are read
-    twice = {name for name in given if given.count(name) > 1} if len(set(given)) < len(given) else set()
+    twice = sorted(name for name, count in Counter(given).items() if count > 1)
     if twice:
-        raise DataError(f"The labels of {path.name} contain {sorted(twice)[0]!r} twice.")
+        raise DataError(f"The labels of {path.name} contain {twice[0]!r} twice.")
     return given

@@ -100,7 +100,8 @@ def guess(path: Path, shown: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | N
     found = read_input(path)
     base, reasons = _by_the_shapes(path, found)
     if not found.takes_floats:
-        why = "normalisation: none needed, the input is pixels"
+        less = f" less {found.pixels_less}" if found.pixels_less else ""
+        why = f"normalisation: none needed, the input is pixels{less}"
         return Guess(base, (*reasons, why), _try(path, base, (), pictures))
     if normalises_itself(path, base.layout, base.channels or 3):
         base = base.model_copy(update={"std": (1 / 255,)})

@@ -8,33 +8,32 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from calibration.onnx_graph import attribute
 from pipeline.errors import CheckpointError
+from pipeline.models.foreign.chosen_output import is_computed, keep_output, output_names
 from pipeline.models.foreign.description import ForeignModel, description_file
-from pipeline.models.foreign.ending import SHAPES_ONLY, last_functions, turn_to_the_end
+from pipeline.models.foreign.ending import MAPS, SHAPES_ONLY, last_functions, turn_to_the_end
 from pipeline.models.foreign.normal_form.known_shapes import shapes
-from pipeline.models.foreign.normal_form.unique_names import our_free_name
+from pipeline.models.foreign.normal_form.unique_names import our_free_name, their_name
 from pipeline.task import Task
 
-MAPS = 4
-"""The number of dimensions of [N, C, H, W]."""
 SCORES_LOST = frozenset({"ArgMax", "ArgMin", "TopK", "Hardmax"})
 """Operators whose output does not hold one score for each class, in the order of the classes."""
 
 
 def take_output(model: onnx.ModelProto, source: ForeignModel) -> None:
     """Keep one output: the described one, or the only one. Raises CheckpointError if that is not clear."""
-    outputs = [value.name for value in model.graph.output]
+    outputs = output_names(model)
     wanted = our_free_name(source.output) if source.output else None
     if wanted is None and len(outputs) == 1:
-        return
-    if wanted not in outputs:
+        wanted = outputs[0]
+    if not outputs:
+        raise CheckpointError(f"{source.path} has no output. Export it again, with its scores as one.")
+    if wanted is None or not (wanted in outputs or is_computed(model, wanted)):
         given = f"{source.output!r} is not one of them" if source.output else "edgec compiles one"
         raise CheckpointError(
             f"{source.path} has the outputs {', '.join(outputs)}; {given}. Name the one with the logits in"
             f" {description_file(source.path)}: output = {outputs[0]!r}."
         )
-    kept = next(value for value in model.graph.output if value.name == wanted)
-    del model.graph.output[:]
-    model.graph.output.append(kept)
+    keep_output(model, wanted)
 
 
 def drop_ending(model: onnx.ModelProto, say: Callable[[str], None]) -> None:
@@ -92,13 +91,25 @@ def _check_numbers(model: onnx.ModelProto, source: ForeignModel) -> None:
     output.ClearField("elem_type")
     kind = _inferred(model).elem_type
     output.elem_type = TensorProto.FLOAT
-    if lost or kind != TensorProto.FLOAT:
-        behind = last if lost else named
+    behind = last if lost else named
+    if behind is None:
         raise CheckpointError(
-            f"{source.path} ends in {TensorProto.DataType.Name(kind).lower()} of"
-            f" {'its input' if behind is None else behind.op_type}; wanted is a float for every class, in the"
-            " order of the classes. Export the network without what stands behind its scores."
+            f"{source.path}: its output does not follow from the image. Name the tensor with the logits in"
+            f" {description_file(source.path)}: output = ..."
         )
+    if lost or kind != TensorProto.FLOAT:
+        raise CheckpointError(
+            f"{source.path} ends in {TensorProto.DataType.Name(kind).lower()} of {behind.op_type}; wanted is"
+            f" a float for every class, in the order of the classes. {_in_front(behind, source)}"
+        )
+
+
+def _in_front(node: onnx.NodeProto, source: ForeignModel) -> str:
+    """Say how to have the scores in front of a node instead of its result."""
+    scores = their_name(node.input[0])
+    if is_computed(onnx.load(source.path, load_external_data=False), scores):
+        return f"Name what is in front of that in {description_file(source.path)}: output = {scores!r}."
+    return "Export the network without what stands behind its scores."
 
 
 def _producer(model: onnx.ModelProto) -> onnx.NodeProto | None:

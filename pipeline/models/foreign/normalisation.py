@@ -72,6 +72,7 @@ def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Inpu
     """Remove normalisation, layout and padding from the beginning of the graph; return where the rest starts.
 
     Where the graph's input is float, the description's mean and std come first, and its order of channels.
+    An int8 input is pixels less 128.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     std, mean = np.array(source.std), np.array(source.mean)
@@ -80,7 +81,7 @@ def take_normalisation(model: onnx.ModelProto, source: ForeignModel, found: Inpu
     start = Start(
         model.graph.input[0].name,
         1 / (255 * std) if described else np.ones(source.channels),
-        -mean / std if described else np.zeros(source.channels),
+        -mean / std if described else np.full(source.channels, -float(found.pixels_less)),
         order[::-1] if source.colors == "BGR" else order,
         source.layout == "NHWC",
     )

@@ -11,14 +11,20 @@ from pipeline.errors import CheckpointError
 from pipeline.models.foreign.ending import turn_to_the_end
 from pipeline.models.foreign.external_data import external_files
 from pipeline.models.foreign.graph_size import count_nodes
-from pipeline.models.foreign.normal_form.conventions import write_one_default_domain
+from pipeline.models.foreign.normal_form.conventions import drop_unread_inputs, write_one_default_domain
 from pipeline.models.foreign.rehearsal import rehearse_shapes
 
 Shape = tuple[int | None, ...]
 """The dimensions of a tensor; None if the graph leaves one open."""
 
 
-FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+PIXELS = (
+    *(TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16),
+    *(TensorProto.INT32, TensorProto.INT64),
+)
+"""Types of inputs that take pixels from 0 to 255; int8 takes them less `INT8_CENTRE`."""
+INT8_CENTRE = 128
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,11 @@ class Input:
     def takes_floats(self) -> bool:
         """Whether the input takes normalised values, and not pixels."""
         return self.element in FLOATS
+
+    @property
+    def pixels_less(self) -> int:
+        """Return what is taken from a pixel where the input takes pixels, and not normalised values."""
+        return INT8_CENTRE if self.element == TensorProto.INT8 else 0
 
     def sides(self, layout: str) -> Shape:
         """Return height, width and channels for a layout, NCHW or NHWC."""
@@ -50,6 +61,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
         count_nodes(model, path)
         write_one_default_domain(model)
+        drop_unread_inputs(model)
         if not all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
             model = shape_inference.infer_shapes(model)  # some exporters leave them out
         onnx.checker.check_model(model)
@@ -70,7 +82,8 @@ def image_input(model: onnx.ModelProto, path: Path) -> Input:
         named = ", ".join(map(_told, model.graph.input)) or "none"
         raise CheckpointError(
             f"{path} has the inputs {named}; edgec needs a single one, an image with four dimensions in"
-            " float32, float16 or uint8."
+            " floats or whole numbers. Export it with a dimension of images in front, and all else as"
+            " constants."
         )
     return found
 
@@ -102,7 +115,7 @@ def _input(model: onnx.ModelProto) -> Input | None:
     if len(inputs) != 1:
         return None
     found = Input(inputs[0].name, _shape(inputs[0]), inputs[0].type.tensor_type.elem_type)
-    is_image = len(found.shape) == 4 and found.element in (*FLOATS, TensorProto.UINT8)
+    is_image = len(found.shape) == 4 and found.element in (*FLOATS, *PIXELS)
     return found if is_image else None
 
 

@@ -9,16 +9,18 @@ import onnx
 from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
+from pipeline.models.foreign.chosen_output import is_computed, keep_output, output_names
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.foreign.ending import ending, turn_to_the_end
+from pipeline.models.foreign.normal_form.conventions import drop_unread_inputs
 from pipeline.models.foreign.normal_form.explicit_padding import (
     pads_unlike_onnxruntime,
     write_padding_down,
 )
-from pipeline.models.foreign.normal_form.half_precision import is_half
+from pipeline.models.foreign.normal_form.float_precision import is_foreign_to_cpus, is_half, write_in_float32
 from pipeline.models.foreign.normal_form.known_shapes import fix_the_size
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
-from targets.peers.prepared_input import ELEMENTS
+from targets.peers.prepared_input import ELEMENTS, as_element
 
 
 @contextmanager
@@ -42,10 +44,12 @@ class Original:
         self._model = model
         file = onnx.load(model.path, load_external_data=False)
         with refusals(model.path):
-            whole = loadable(model.path, model.layout, model.input_shape, file)
+            whole = loadable(model.path, model.layout, model.input_shape, file, model.output)
             self._source = whole or str(model.path)
             self._session = open_session(self._source)
         self._output = model.output or file.graph.output[0].name
+        if self._output not in output_names(file):
+            keep_output(file, self._output)
         self.ending = ending(file, self._output)
         self._classes_last = turn_to_the_end(file, self._output) is not None
         self.is_half = is_half(file)
@@ -58,9 +62,10 @@ class Original:
         Raises CheckpointError if onnxruntime refuses to run it.
         """
         model, (source, *_) = self._model, self._session.get_inputs()
-        pixels = source.type == "tensor(uint8)"
-        fed: NDArray[np.generic] = model.fed(image) if pixels else model.normalised(image)
-        fed = fed.astype(ELEMENTS[source.type], copy=False)
+        element = ELEMENTS[source.type]
+        floats = np.issubdtype(element, np.floating)
+        fed: NDArray[np.generic] = model.normalised(image) if floats else model.fed(image)
+        fed = as_element(fed, element)
         if isinstance(source.shape[0], int) and source.shape[0] > 1:
             fed = np.repeat(fed, source.shape[0], axis=0)
         with refusals(model.path):
@@ -88,18 +93,35 @@ class Original:
         return np.asarray(shares.mean(1))
 
 
-def loadable(path: Path, layout: str, size: tuple[int, int, int], file: onnx.ModelProto) -> bytes | None:
+def loadable(
+    path: Path,
+    layout: str,
+    size: tuple[int, int, int],
+    file: onnx.ModelProto,
+    output: str | None = None,
+) -> bytes | None:
     """Return the network at `path` in a form that onnxruntime accepts; None if it accepts the file itself.
 
     `file` is the model without its external data; layout and size are those of its images. Nodes with the
-    same name are renamed, and padding that onnxruntime does not compute is written out.
+    same name are renamed, padding that onnxruntime does not compute is written out, bfloat16 and
+    float64 become float32, inputs that nothing reads go, and `output` may be a tensor inside the network.
     """
     names = [node.name for node in file.graph.node if node.name]
-    pads = pads_unlike_onnxruntime(file)
-    if len(set(names)) == len(names) and not pads:
+    pads, foreign = pads_unlike_onnxruntime(file), is_foreign_to_cpus(file)
+    inside = output is not None and output not in output_names(file) and is_computed(file, output)
+    unread = onnx.ModelProto()
+    unread.CopyFrom(file)
+    drop_unread_inputs(unread)
+    fewer = len(unread.graph.input) < len(file.graph.input)
+    if len(set(names)) == len(names) and not (pads or foreign or inside or fewer):
         return None
     changed = onnx.load(path)
     name_every_node(changed)
+    drop_unread_inputs(changed)
+    if foreign:
+        write_in_float32(changed)
+    if inside and output is not None:
+        keep_output(changed, output)
     if pads:
         fix_the_size(changed, layout, size)
         write_padding_down(changed)

@@ -12,8 +12,9 @@ from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.first_convolution import begin_with_a_convolution
 from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
+from pipeline.models.foreign.normal_form.batch_at_the_end import keep_the_batch_at_the_end
 from pipeline.models.foreign.normal_form.constant_planes import take_out_constant_planes
-from pipeline.models.foreign.normal_form.decided_branches import write_decided_branches
+from pipeline.models.foreign.normal_form.decided_branches import refuse_open_branches, write_decided_branches
 from pipeline.models.foreign.normal_form.explicit_padding import write_padding_down
 from pipeline.models.foreign.normal_form.free_batch import fixed_batch, free_the_batch
 from pipeline.models.foreign.normal_form.known_shapes import (
@@ -21,6 +22,7 @@ from pipeline.models.foreign.normal_form.known_shapes import (
     write_computed_shapes,
     write_what_the_size_decides,
 )
+from pipeline.models.foreign.normal_form.merged_padding import merge_padding, write_averages_over_padding
 from pipeline.models.foreign.normal_form.one_dimension import write_in_two_dimensions
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
 from pipeline.models.foreign.normal_form.powers import write_powers_as_products
@@ -42,11 +44,14 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     """
     model = read_onnx(source.path)
     found = image_input(model, source.path)
+    if found.pixels_less:
+        say(f"import: the input is {found}: it gets pixels less {found.pixels_less}")
     rehearse(model, source, dynamic_batch, quantised=False)
     model = in_normal_form(model, source.path)
     write_weights_in_float(model)
     _check_shape(source, found)
     take_output(model, source)
+    keep_the_batch_at_the_end(model)
     fix_the_size(model, source.layout, source.input_shape)
     if fixed_batch(model) is not None:
         model = folded(model, source.path)  # shapes computed from the fixed batch size become constants
@@ -60,6 +65,8 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
         write_in_two_dimensions(model)
         take_out_constant_planes(model)
         write_padding_down(model)
+        write_averages_over_padding(model)
+    refuse_open_branches(model, source.path)
     drop_ending(model, say)
     write_powers_as_products(model)
     write_means_as_pooling(model)
@@ -68,6 +75,7 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     drop_unused(model)
     start = begin_with_a_convolution(model.graph, take_normalisation(model, source, found), say)
     begin_with_pixels(model, source, start, dynamic_batch)
+    merge_padding(model)
     end_with_logits(model, source, say)
     name_every_node(model)
     onnx.checker.check_model(model, full_check=True)

@@ -7,19 +7,27 @@ in between is found.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
-import stat
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Iterator, Sequence
 
-from ..device_limits import BUNDLE_BYTES, BUNDLE_FILE_BYTES, BUNDLE_FILES, TEXT_BYTES
+from ..device_limits import (
+    BUNDLE_BYTES,
+    BUNDLE_FILE_BYTES,
+    BUNDLE_FILES,
+    BUNDLE_PACKED_TIMES,
+    BUNDLE_UNPACKED_FREELY,
+    TEXT_BYTES,
+)
 from . import signature, ustar
 from .manifest import CONTROL, NAME, Manifest, ManifestError
+from .regular_file import regular_file
 from .signature import PublicKey, SignatureError
 from .ustar import TarEntry, TarError
 
@@ -151,6 +159,8 @@ class OpenBundle:
             if inside in UNLISTED:
                 self._compared(inside, entry)
                 continue
+            if inside not in self.manifest.files:
+                raise ArchiveError(self._changed(inside))
             for _ in self._listed(inside, entry):
                 pass
         missing = sorted({*self.manifest.files, self.manifest.engine} - found)
@@ -189,12 +199,14 @@ class OpenBundle:
         Raises ArchiveError for what edgec never writes.
         """
         self._archive.seek(0)
+        packed = os.fstat(self._archive.fileno()).st_size
+        most = min(BUNDLE_BYTES, BUNDLE_UNPACKED_FREELY + BUNDLE_PACKED_TIMES * packed)
         total = 0
         try:
             with gzip.GzipFile(fileobj=self._archive, mode="rb") as stream:
                 for count, entry in enumerate(ustar.entries(stream)):  # type: ignore[arg-type]  # it has read()
                     total += entry.size
-                    if entry.size > BUNDLE_FILE_BYTES or total > BUNDLE_BYTES or count >= BUNDLE_FILES:
+                    if entry.size > BUNDLE_FILE_BYTES or total > most or count >= BUNDLE_FILES:
                         raise ArchiveError(
                             f"{self._path} claims {entry.name!r} of {entry.size} bytes,"
                             f" file {count + 1}: refused."
@@ -226,15 +238,16 @@ class OpenBundle:
 
 @contextmanager
 def _file(bundle: Path) -> Iterator[BinaryIO]:
-    """Open a regular file for reading, without blocking on others."""
-    try:
-        descriptor = os.open(str(bundle), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise ArchiveError(f"{bundle} cannot be read: {error.strerror}.") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ArchiveError(f"{bundle} is not a file. A bundle is a file whose name ends in .edgec.")
-    with os.fdopen(descriptor, "rb") as file:
+    """Open a regular file for reading."""
+    with ExitStack() as held:
+        try:
+            file = held.enter_context(regular_file(bundle))
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise ArchiveError(
+                    f"{bundle} is not a file. A bundle is a file whose name ends in .edgec."
+                ) from error
+            raise ArchiveError(f"{bundle} cannot be read: {error.strerror}.") from error
         yield file
 
 

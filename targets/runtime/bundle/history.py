@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 NAME = "history.jsonl"
 INSTALL, DOWNGRADE, ROLLBACK, RETURN = "install", "downgrade", "rollback", "return"
@@ -30,7 +31,7 @@ def switches(into: Path) -> list[Switch]:
     path = into / NAME
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        return [Switch(**json.loads(line)) for line in lines]
+        return [_switch(json.loads(line)) for line in lines]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -38,6 +39,14 @@ def switches(into: Path) -> list[Switch]:
             f"{path} cannot be read: {error}. It says which releases this device has had. Look at it;"
             " removing it lets older ones in."
         ) from error
+
+
+def _switch(found: Any) -> Switch:
+    """Return what a line says. Raises TypeError for what no switch is."""
+    switch = Switch(**found)
+    if type(switch.release) is not int or not isinstance(switch.version, str):
+        raise TypeError(f"{found!r} is no switch")
+    return switch
 
 
 def highest_release(into: Path) -> int:

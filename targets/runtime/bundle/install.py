@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, Iterator, Sequence
 
+from ..printable import printable
 from . import history, rekey, signature, unconfirmed
 from .archive import ArchiveError, OpenBundle, Verified, opened
 from .history import HistoryError, Switch
@@ -85,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 done = install(options.bundle, options.into, keys, options.allow_downgrade)
     except (InstallError, ArchiveError, HistoryError, KeyringError, SignatureError, OSError) as error:
-        sys.stderr.write(f"edgec-install: {error}\n")
+        sys.stderr.write(printable(f"edgec-install: {error}\n"))
         return 1
     sys.stdout.write(json.dumps(done) + "\n")
     return 0
@@ -207,13 +208,20 @@ def run_selftest(version: Path) -> dict[str, Any]:
     output = _run(
         [sys.executable, str(version / "run"), "selftest", "--json"], SELFTEST_SECONDS, "the self-test"
     )
-    result: dict[str, Any] = json.loads(output)
+    try:
+        result = json.loads(output)
+    except (ValueError, RecursionError):
+        result = None
+    if not isinstance(result, dict):
+        raise InstallError(f"the self-test said {output[:100]!r}, which is no result; nothing was switched")
     return result
 
 
 def _run(command: Sequence[str], seconds: float, what: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=seconds, check=False
+        )
     except subprocess.TimeoutExpired:
         raise InstallError(f"{what} did not end within {seconds:g} s, so nothing was switched") from None
     if done.returncode:

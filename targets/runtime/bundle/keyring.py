@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..device_limits import KEY_BYTES
+from .regular_file import read_at_most
+
 NAME = "keys.json"
 FORMAT = "edgec-keys"
 CONTEXT = b"edgec keys statement, version 1\n"
 """Prefix of the signed bytes, so that no signature made for another purpose is valid."""
-MOST_BYTES = 1 << 16
 
 
 class KeyringError(ValueError):
@@ -83,11 +85,7 @@ class Statement:
 def parse(path: Path) -> Statement:
     """Read a statement's file. Raises KeyringError."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise ValueError(f"it is longer than {MOST_BYTES} bytes")
-        found = json.loads(content.decode("ascii"))
+        found = json.loads(read_at_most(path, KEY_BYTES).decode("ascii"))
         pairs = [(bytes.fromhex(one["key"]), bytes.fromhex(one["signature"])) for one in found["signatures"]]
         if not isinstance(found["statement"], str):
             raise ValueError("its statement is not text")

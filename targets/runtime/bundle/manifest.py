@@ -100,7 +100,8 @@ class Manifest:
             raise ValueError(f"release is {self.release!r}, not a number from 0 on")
         if self.expires is not None:
             _check_text("expires", self.expires)
-            datetime.datetime.strptime(self.expires, "%Y-%m-%d")
+            if f"{datetime.datetime.strptime(self.expires, '%Y-%m-%d'):%Y-%m-%d}" != self.expires:
+                raise ValueError(f"expires is {self.expires!r}, not a day as in 2030-01-31")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -122,10 +123,11 @@ class Manifest:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object. Raises ValueError for a name that it has twice: readers would differ on it."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice = next(name for name, _ in pairs if [one for one, _ in pairs].count(name) > 1)
-        raise ValueError(f"{twice!r} is in it twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!r} is in it twice")
+        found[name] = value
     return found
 
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Sequence
 
+from ..device_limits import KEY_BYTES
 from . import ed25519, keyring
+from .regular_file import read_at_most
 
 NAME = "signature.json"
 FORMAT = "edgec-signature"
@@ -63,7 +65,7 @@ class PublicKey:
     def read(cls, path: Path) -> PublicKey:
         """Read a PEM file. Raises SignatureError."""
         try:
-            return cls.parse(path.read_text(encoding="ascii"), str(path))
+            return cls.parse(read_at_most(path, KEY_BYTES).decode("ascii"), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise SignatureError(f"{path} cannot be read as a public key: {error}") from error
 
@@ -145,7 +147,7 @@ def own_keys(home: Path | None = None) -> Path:
 def _needed(folder: Path) -> int:
     path = folder / "needed"
     try:
-        text = path.read_text(encoding="ascii").strip()
+        text = read_at_most(path, KEY_BYTES).decode("ascii").strip()
     except FileNotFoundError:
         return 1
     except (OSError, UnicodeDecodeError) as error:

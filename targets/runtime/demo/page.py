@@ -14,11 +14,12 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import re
 import secrets
 import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 from urllib.parse import parse_qs, urlsplit
 
 from .overlay import jpeg
+from .places import Places, hang_up
 
 if TYPE_CHECKING:
     from .board import Board
@@ -35,6 +37,7 @@ FILES = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
+LENGTH = re.compile(r"[0-9]{1,9}")
 BOUNDARY = b"--picture\r\n"
 COOKIE = "edgec-token"
 LONGEST_BODY = 100
@@ -43,7 +46,11 @@ PICTURES_PER_SECOND, EVENTS_PER_SECOND = 15, 10
 MOST_VIEWERS = 20
 MOST_CONNECTIONS = 100
 REQUEST_SECONDS = 20.0
-"""From the beginning of a request to the end of its headers."""
+"""From the beginning of a request to its end."""
+PATIENCE_SECONDS = 1.0
+"""How long a connection may make us wait when all places are taken and another one comes."""
+UNREAD_BYTES = 1 << 15
+"""What may lie unread by a viewer: more would only be old pictures."""
 POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self';"
     " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -64,7 +71,7 @@ class Page:
         self.switch = switch
         self.host = host
         self.token = None if is_loopback(host) else (token or secrets.token_urlsafe(12))
-        self.viewers = threading.BoundedSemaphore(MOST_VIEWERS)
+        self.viewers = Places(MOST_VIEWERS, PATIENCE_SECONDS)
         try:
             self._server = _Server((host, port), _Request)
         except OSError as error:
@@ -116,15 +123,16 @@ def _host_name(header: str) -> str:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a viewer that hangs must not block the program
+    request_queue_size = 64
     page: Page
 
     def __init__(self, *arguments: Any) -> None:
-        self._connections = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self.connections = Places(MOST_CONNECTIONS, 0.0)
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread for a connection; there are only so many at once."""
-        if self._connections.acquire(blocking=False):
+        """Start a thread for a connection; of those that have not asked yet, the oldest yields if need be."""
+        if self.connections.take(request, waited_for=True):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -134,7 +142,7 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._connections.release()
+            self.connections.leave(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore viewers that disconnect."""
@@ -157,36 +165,43 @@ class _Request(BaseHTTPRequestHandler):
         return found
 
     def handle_one_request(self) -> None:
-        """Answer one request. Its headers may not take longer than REQUEST_SECONDS, however they drip in."""
-        self._deadline = threading.Timer(REQUEST_SECONDS, self._hang_up)
-        self._deadline.daemon = True
-        self._deadline.start()
-        try:
+        """Answer one request. It may not take longer than REQUEST_SECONDS to come, however it drips in."""
+        deadline = threading.Timer(REQUEST_SECONDS, hang_up, (self.connection,))
+        deadline.daemon = True
+        deadline.start()
+        server: Any = self.server
+        self._coming = ExitStack()
+        self._coming.callback(deadline.cancel)
+        self._coming.enter_context(server.connections.waiting(self.connection))
+        with self._coming:
             super().handle_one_request()
-        finally:
-            self._deadline.cancel()
 
     def parse_request(self) -> bool:
-        """Read the headers. Refuse an invalid address, and a Host that is not this machine."""
-        parsed = super().parse_request()
-        self._deadline.cancel()
-        if not parsed:
+        """Read the headers. Refuse what is no address or name, and what could be read in two ways."""
+        if not super().parse_request():
             return False
         try:
             self.target = urlsplit(self.path)
             self.host = _host_name(self.headers.get("Host", ""))
             self.origin = urlsplit(self.headers.get("Origin", "")).netloc
         except ValueError:
-            self._answer(400, b"This is no address.\n")
+            self._refuse(400, b"This is no address.\n")
+            return False
+        if self._is_ambiguous():
+            self._refuse(400, b"This request can be read in two ways.\n")
             return False
         return True
 
-    def _hang_up(self) -> None:
-        with suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
+    def _is_ambiguous(self) -> bool:
+        """Say whether another reader could see another host, another end or another request in it."""
+        twice = any(len(self.headers.get_all(name, [])) > 1 for name in ("Host", "Content-Length", "Origin"))
+        length = self.headers.get("Content-Length", "0")
+        body = "Transfer-Encoding" in self.headers or (self.command != "POST" and length != "0")
+        return twice or body or not self.path.startswith("/") or self.request_version == "HTTP/0.9"
 
     def do_GET(self) -> None:
         """Answer with the page, one of its files, pictures or records."""
+        self._coming.close()
         path = self.target.path
         if not self._is_allowed():
             return
@@ -201,18 +216,20 @@ class _Request(BaseHTTPRequestHandler):
         elif path == "/events":
             self._stream("text/event-stream", self._records, EVENTS_PER_SECOND)
         else:
-            self._answer(404, b"There is nothing here.\n")
+            self._refuse(404, b"There is nothing here.\n")
 
     def do_POST(self) -> None:
         """Switch the precision."""
         if not self._is_allowed():
             return
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > LONGEST_BODY or self.target.path != "/precision":
-            self._answer(400, b"Expected: POST /precision with int8 or fp32.\n")
+        if not LENGTH.fullmatch(length) or int(length) > LONGEST_BODY or self.target.path != "/precision":
+            self._refuse(400, b"Expected: POST /precision with int8 or fp32.\n")
             return
+        body = self.rfile.read(int(length))
+        self._coming.close()
         try:
-            self.page.switch(self.rfile.read(int(length)).decode("ascii", "replace").strip())
+            self.page.switch(body.decode("ascii", "replace").strip())
         except ValueError as error:
             self._answer(409, f"{error}\n".encode())
             return
@@ -221,11 +238,11 @@ class _Request(BaseHTTPRequestHandler):
     def _is_allowed(self) -> bool:
         """Refuse requests without the token or, where none is needed, those through another site."""
         if self._is_of_another_site():
-            self._answer(403, b"Not from another site.\n")
+            self._refuse(403, b"Not from another site.\n")
             return False
         if self.page.token is None:
             if not is_loopback(self.host):
-                self._answer(
+                self._refuse(
                     403, b"This page is for this machine alone: open it as 127.0.0.1 or localhost.\n"
                 )
                 return False
@@ -233,7 +250,7 @@ class _Request(BaseHTTPRequestHandler):
         given = parse_qs(self.target.query).get("token", [""])[0] or self._cookie()
         if hmac.compare_digest(given.encode(), self.page.token.encode()):
             return True
-        self._answer(403, b"The token is missing or wrong: open the address that the program printed.\n")
+        self._refuse(403, b"The token is missing or wrong: open the address that the program printed.\n")
         return False
 
     def _is_of_another_site(self) -> bool:
@@ -261,10 +278,17 @@ class _Request(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def _refuse(self, code: int, why: bytes) -> None:
+        """Answer and end the connection: what follows on it, such as a body, is not read as a request."""
+        self.close_connection = True
+        self._answer(code, why)
+
     def _answer(self, code: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
         self.send_response(code)
         for name, value in (("Content-Type", kind), ("Content-Length", str(len(body)))):
             self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self._send_common_headers()
         self.wfile.write(body)
 
@@ -277,10 +301,12 @@ class _Request(BaseHTTPRequestHandler):
 
     def _stream(self, kind: str, part: Callable[[Any], bytes], per_second: int, begin: bytes = b"") -> None:
         """Send a part for each newest moment, until the viewer or the program ends."""
-        if not self.page.viewers.acquire(blocking=False):
-            self._answer(503, b"Too many viewers.\n")
+        viewers = self.page.viewers
+        if not viewers.take(self.connection):
+            self._refuse(503, b"Too many viewers.\n")
             return
         try:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
             self.send_response(200)
             self.send_header("Content-Type", kind)
             self.send_header("Connection", "close")
@@ -292,11 +318,11 @@ class _Request(BaseHTTPRequestHandler):
                 started = time.monotonic()
                 moment = self.page.board.newest(number, timeout=2.0)
                 number = moment.number if moment else number
-                self.wfile.write(part(moment))
-                self.wfile.flush()
+                with viewers.waiting(self.connection):
+                    self.wfile.write(part(moment))
                 time.sleep(max(0.0, started + 1 / per_second - time.monotonic()))
         finally:
-            self.page.viewers.release()
+            viewers.leave(self.connection)
 
     @staticmethod
     def _pictures(moment: Any) -> bytes:

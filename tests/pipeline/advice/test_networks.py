@@ -58,15 +58,63 @@ def normed(*, training: bool) -> onnx.ModelProto:
 
 
 def of_another_domain() -> onnx.ModelProto:
-    gelu = helper.make_node("Gelu", ["flat"], ["y"], domain="com.microsoft")
+    gelu = helper.make_node("Inverse", ["flat"], ["y"], domain="com.microsoft")
     flat = helper.make_node("Flatten", ["pooled"], ["flat"])
     return graph([CONV, POOL, flat, gelu], WEIGHTS, other_domains=["com.microsoft"])
 
 
-def in_doubles() -> onnx.ModelProto:
-    cast = helper.make_node("Cast", ["given"], ["x"], to=TensorProto.FLOAT)
-    nodes = [cast, CONV, POOL, FLAT]
-    return graph(nodes, WEIGHTS, element=TensorProto.DOUBLE, input_name="given")
+def of_one_image() -> onnx.ModelProto:
+    """Its input has no dimension of images."""
+    add = helper.make_node("Unsqueeze", ["given", "axes"], ["x"])
+    return graph([add, CONV, POOL, FLAT], WEIGHTS, shape=(3, 8, 8), input_name="given")
+
+
+def without_output() -> onnx.ModelProto:
+    model = network()
+    model.graph.ClearField("output")
+    return model
+
+
+def of_nothing() -> onnx.ModelProto:
+    model = network()
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("ones", TensorProto.FLOAT, [4]))
+    return model
+
+
+def by_parts(operator: str) -> onnx.ModelProto:
+    """A Relu that a Loop or an If holds; the If looks at the image."""
+    if operator == "If":
+        branches = {
+            name: helper.make_graph(
+                [helper.make_node(one, ["maps"], [name])],
+                name,
+                [],
+                [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)],
+            )
+            for name, one in (("then", "Relu"), ("else", "Neg"))
+        }
+        parts = [
+            helper.make_node("ReduceMax", ["maps"], ["top"], keepdims=0),
+            helper.make_node("Cast", ["top"], ["any"], to=TensorProto.BOOL),
+            helper.make_node(
+                "If", ["any"], ["r"], then_branch=branches["then"], else_branch=branches["else"]
+            ),
+        ]
+    else:
+        going = [helper.make_tensor_value_info("go", TensorProto.BOOL, [])]
+        number = [helper.make_tensor_value_info("i", TensorProto.INT64, [])]
+        value, after = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("v", "v2"))
+        still = [helper.make_tensor_value_info("still", TensorProto.BOOL, [])]
+        nodes = [
+            helper.make_node("Relu", ["v"], ["v2"]),
+            helper.make_node("Identity", ["go"], ["still"]),
+        ]
+        body = helper.make_graph(nodes, "body", [*number, *going, value], [*still, after])
+        parts = [helper.make_node("Loop", ["twice", "", "maps"], ["r"], body=body)]
+    pool = helper.make_node("GlobalAveragePool", ["r"], ["pooled"])
+    weights = WEIGHTS | {"twice": np.array(2, np.int64)}
+    return graph([CONV, *parts, pool, FLAT], weights)
 
 
 def behind(operator: str, **attributes: Any) -> onnx.ModelProto:  # noqa: ANN401 -- ONNX attributes
@@ -111,6 +159,18 @@ DESCRIBED = {
         "contain 'a' twice",
         FOUR,
     ),
+    "what is in front of an ArgMax": (
+        behind("ArgMax", axis=1),
+        "",
+        "Name what is in front of that in",
+        "output = 'flat'",
+    ),
+    "an output without an image": (
+        of_nothing(),
+        "",
+        "Name the tensor with the logits in",
+        "output = 'y'",
+    ),
     "a key": (network(), "sise = [8, 8]", "Did you mean 'size'", "size = [8, 8]"),
 }
 
@@ -128,19 +188,23 @@ def test_a_line_in_the_description_helps(name: str, tmp_path: Path) -> None:
     )
 
 
-REQUIRED = "Export the network without what stands behind its scores"
 EXPORTED = {
-    "ArgMax": (behind("ArgMax", axis=1), REQUIRED, network()),
-    "Hardmax": (behind("Hardmax"), REQUIRED, network()),
-    "a cast": (behind("Cast", to=TensorProto.INT32), REQUIRED, network()),
     "classes first": (
         behind("Transpose"),
         "so that its second dimension is the classes, and the first the images",
         network(),
     ),
     "training": (normed(training=True), "Call model.eval() and export again", normed(training=False)),
-    "another domain": (of_another_domain(), "Export with standard operators only", network()),
-    "float64": (in_doubles(), "four dimensions in float32, float16 or uint8", network()),
+    "another domain": (of_another_domain(), "Take the model before onnxruntime optimised it", network()),
+    "one image": (of_one_image(), "Export it with a dimension of images in front", network()),
+    "no output": (without_output(), "Export it again, with its scores as one", network()),
+    "a loop": (by_parts("Loop"), "by tracing, which writes every step out", network()),
+    "a branch": (by_parts("If"), "Export the network by tracing, which keeps one branch", network()),
+    "random numbers": (
+        behind("RandomNormalLike"),
+        "Leave it out of the network that is exported",
+        network(),
+    ),
     "dilated pools": (
         graph(
             [

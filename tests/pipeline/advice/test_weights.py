@@ -297,6 +297,17 @@ def test_keras_weights_in_one_file_help(tmp_path: Path) -> None:
     )
 
 
+def test_packed_keras_weights_are_saved_without_compression(tmp_path: Path) -> None:
+    path = tmp_path / "net.h5"
+
+    def save(**options: str) -> None:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("conv1_conv/conv1_conv/kernel:0", data=np.zeros((8, 8), "f4"), **options)
+
+    save(compression="gzip")
+    check_advice("packed. Save the weights without compression", lambda: read_keras(path), save)
+
+
 def test_a_network_that_keras_weights_are_of_helps(tmp_path: Path) -> None:
     path = tmp_path / "w.h5"
     with h5py.File(path, "w") as file:

@@ -4,14 +4,19 @@ import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.bundle.pack import BUILDER, pack
 from targets.base import BuildState
 from targets.runtime.bundle import archive
 from targets.runtime.bundle.manifest import NAME, Manifest
 from targets.runtime.selftest import EVALUATION
+
+Arrays = dict[str, NDArray[Any]]
+IMAGES, OF_IMAGES = 20, ("images", "labels", "fp32", "int8")
 
 
 def changed(bundle: Path, change: Callable[[dict[str, bytes]], None], **fields: str) -> Path:
@@ -32,16 +37,25 @@ def another_version(bundle: Path) -> Path:
 
 def failing_version(bundle: Path) -> Path:
     """One that computes other logits than those it was validated with."""
+    return with_evaluation(bundle, lambda held: {"int8": held["int8"][:, ::-1]})
 
-    def change(files: dict[str, bytes]) -> None:
+
+def with_few_images(bundle: Path) -> Path:
+    """One whose self-test takes no time."""
+    return with_evaluation(bundle, lambda held: {name: held[name][:IMAGES] for name in OF_IMAGES})
+
+
+def with_evaluation(bundle: Path, change: Callable[[Arrays], Arrays]) -> Path:
+    """One with other arrays in its self-test."""
+
+    def replace(files: dict[str, bytes]) -> None:
         with np.load(io.BytesIO(files[EVALUATION])) as held:
             golden = {name: held[name] for name in held.files}
-        golden["int8"] = golden["int8"][:, ::-1].copy()
-        changed_file = io.BytesIO()
-        np.savez(changed_file, **golden)
-        files[EVALUATION] = changed_file.getvalue()
+        written = io.BytesIO()
+        np.savez(written, **golden | change(golden))
+        files[EVALUATION] = written.getvalue()
 
-    return changed(bundle, change)
+    return changed(bundle, replace)
 
 
 def not_built(bundle: Path, builder: bytes, runner: str, **modules: bytes) -> Path:

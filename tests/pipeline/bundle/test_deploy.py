@@ -26,7 +26,13 @@ from targets.reach.probe import probe
 from targets.runtime.bundle.history import switches
 from targets.runtime.bundle.signature import PublicKey
 from tests.conftest import ROOT
-from tests.pipeline.bundle.changed_bundles import another_version, changed, failing_version, not_built
+from tests.pipeline.bundle.changed_bundles import (
+    IMAGES,
+    another_version,
+    changed,
+    failing_version,
+    not_built,
+)
 from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
 from tests.targets.reach.sshd import Sshd, needs_sshd
 
@@ -46,8 +52,8 @@ def current(device: Sshd) -> str:
 
 @needs_sshd
 class TestDeploying:
-    def test_it_is_tested_there_and_then_in_use(self, device: Sshd, bundle: Path) -> None:
-        done = deploy(device.device, bundle, (), Silent())
+    def test_it_is_tested_there_and_then_in_use(self, device: Sshd, whole_bundle: Path) -> None:
+        done = deploy(device.device, whole_bundle, (), Silent())
         assert (done.folder, done.version) == (FOLDER, current(device))
         assert done.selftest["images"] == 256
         assert (device.home / FOLDER / "current" / "run").is_file()
@@ -95,7 +101,7 @@ class TestDeploying:
 
     def test_a_version_that_fails_its_test_is_not_switched_to(self, device: Sshd, bundle: Path) -> None:
         first = deploy(device.device, bundle, (), Silent()).version
-        with pytest.raises(BundleError, match=r"failed, so nothing was switched.* 0 of 256 classes"):
+        with pytest.raises(BundleError, match=rf"failed, so nothing was switched.* 0 of {IMAGES} classes"):
             deploy(device.device, failing_version(bundle), (), Silent())
         assert current(device) == first
         versions = (device.home / FOLDER / "versions").iterdir()
@@ -238,4 +244,4 @@ def open_engine(engine, threads):
         needs_it = not_built(bundle, builder, "needs_building", needs_building=runner)
         done = deploy(device.device, needs_it, (), Silent())
         assert (device.home / FOLDER / "current" / "engine" / "built").exists()
-        assert done.selftest["images"] == 256
+        assert done.selftest["images"] == IMAGES

@@ -16,10 +16,10 @@ from tests.pipeline.data.pictures import write_idx_set
 
 @pytest.mark.parametrize("scheme", list(Scheme))
 def test_it_writes_ranges_and_a_sound_graph_and_a_cache_where_tensorrt_can_use_one(
-    scheme: Scheme, edgec: Edgec, quick: Path, tmp_path: Path
+    scheme: Scheme, edgec: Edgec, quick: Path, warm_out: Path, tmp_path: Path
 ) -> None:
     done = edgec(
-        "calibrate", "--config", quick, "--out", tmp_path / "out", "--recipe", scheme, "-o", tmp_path / "here"
+        "calibrate", "--config", quick, "--out", warm_out, "--recipe", scheme, "-o", tmp_path / "here"
     )
     assert done.returncode == 0, done.stderr
     ranges = Ranges.load(tmp_path / "here/ranges.json")
@@ -30,10 +30,10 @@ def test_it_writes_ranges_and_a_sound_graph_and_a_cache_where_tensorrt_can_use_o
 
 
 def test_the_study_judges_on_images_of_no_draw_and_says_how_many_are_enough(
-    edgec: Edgec, quick: Path, tmp_path: Path
+    edgec: Edgec, quick: Path, warm_out: Path, tmp_path: Path
 ) -> None:
     write_idx_set(tmp_path / "data", calibration=60, t10k=20)
-    arguments = ["calibrate", "--study", "--draws", "2", "--config", quick, "--out", tmp_path / "out"]
+    arguments = ["calibrate", "--study", "--draws", "2", "--config", quick, "--out", warm_out]
     arguments += ["--data", tmp_path / "data"]
     done = edgec(*arguments, "-o", tmp_path / "here", "--json")
     assert done.returncode == 0, done.stderr

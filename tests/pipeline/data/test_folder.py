@@ -122,6 +122,11 @@ def test_a_kind_of_label_that_is_not_there_is_corrected(tmp_path: Path) -> None:
         ("path,split,label\na/1.png,train,x\na/9.png,test,x\n", r"files that do not exist: a/9\.png\."),
         ("path,split,label\n../../etc/passwd,train,x\n", r"not exist: \.\./\.\./etc/passwd"),
         ("path,split,label\n/etc/passwd,train,x\n", "not exist: /etc/passwd"),
+        (f"path,split,label\n{'a' * 5000},train,x\n", "not exist: aaa"),
+        ("path,split,label\na\0b,train,x\n", "not exist: a"),
+        (f"path,split,label\na/1.png,train,{'9,' * 600_000}\n", "a row has more than 1,048,576 characters"),
+        ('"a\n",' * 300_000, "a row has more than 1,048,576 characters"),
+        (f"split{',x' * 5000}\n", "has no column 'path'; it has split, x, x, x, x and 4996 more"),
         (
             "path,split,label\na/1.png,train,mango, ripe\n",
             "line 2 has more values than columns. Quote commas",
@@ -277,7 +282,7 @@ def test_a_table_without_lines_is_not_taken_apart_in_memory(tmp_path: Path) -> N
     size = 16 << 20
     (tmp_path / "labels.csv").write_bytes(b"path,split,label\n" + b"a" * size)
     tracemalloc.start()
-    with pytest.raises(DataError, match=r"labels\.csv is damaged: field larger than field limit"):
+    with pytest.raises(DataError, match=r"labels\.csv is damaged: a row has more than 1,048,576 characters"):
         open_dataset(tmp_path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -305,3 +305,36 @@ def test_v2_weights_name_the_network_they_fit(v2_values: Arrays, tmp_path: Path)
     path = save_named(v2_values, tmp_path / "v2.h5")
     with pytest.raises(CheckpointError, match="It would fit preresnet50-keras with 7 classes"):
         load_model(MODEL, path, CLASSES)
+
+
+def hostile_h5(path: Path, how: str) -> None:
+    name = "conv1_conv/conv1_conv/kernel:0"
+    with h5py.File(path, "w") as file:
+        match how:
+            case "fill values":
+                file.create_dataset(name, (1 << 26,), "f4", chunks=(1 << 20,))
+            case "fill values of one piece":
+                file.create_dataset(name, (1 << 26,), "f4")
+            case "packed":
+                file.create_dataset(name, data=np.zeros(1 << 16, np.float32), compression="gzip")
+            case "a piece larger than the array":
+                file.create_dataset(name, (4,), "f4", chunks=(1 << 26,), maxshape=(None,))
+            case _:
+                file["a/b"] = h5py.SoftLink("/a")
+                file["a/itself"] = file["a"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "fill values",
+        "fill values of one piece",
+        "packed",
+        "a piece larger than the array",
+        "a group in itself",
+    ],
+)
+def test_a_small_file_is_not_made_large(how: str, tmp_path: Path) -> None:
+    hostile_h5(tmp_path / "net.h5", how)
+    with pytest.raises(CheckpointError):
+        read_keras(tmp_path / "net.h5")

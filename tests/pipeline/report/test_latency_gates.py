@@ -37,7 +37,10 @@ def whole(ms: float, noisy: tuple[str, ...] = ()) -> EndToEnd:
 
 
 def judged(
-    limit: float, latency: MeasuredLatency = FIVE, timed: EndToEnd | None = None, judge: Judged = "end_to_end"
+    limit: float,
+    latency: MeasuredLatency = FIVE,
+    timed: EndToEnd | None = None,
+    judge: Judged | None = "end_to_end",
 ) -> Gate:
     (gate,) = LatencyLimits(p90_ms=limit, judge=judge).gates(latency, timed)
     return gate
@@ -75,6 +78,19 @@ def test_where_only_the_model_was_timed_it_can_fail_but_not_pass() -> None:
     assert 'judge = "model" under [latency]' in open_question.message
 
 
+def test_without_a_word_a_board_is_judged_by_the_model_and_says_so() -> None:
+    passed = judged(50.0, judge=None)
+    assert passed.verdict is Verdict.PASS
+    assert passed.claim == "p90 latency of the model below 50 ms"
+    assert (
+        "of the model alone, since decoding and resizing are timed on the build machine only"
+        in passed.message
+    )
+    assert judged(1.0, judge=None).verdict is Verdict.FAIL
+    assert judged(20.0, timed=whole(60.0), judge=None).claim == "p90 latency end to end below 20 ms"
+    assert judged(20.0, timed=whole(60.0), judge=None).verdict is Verdict.FAIL
+
+
 def test_p99_of_a_hundred_runs_cannot_pass() -> None:
     latency = latency_of(measurement(milliseconds=5.0, runs=100), Origin.HOST, threads=1)
     assert latency.p99.interval.high is None
@@ -83,8 +99,8 @@ def test_p99_of_a_hundred_runs_cannot_pass() -> None:
     assert "unbounded" in gate.message
 
 
-@pytest.mark.parametrize("judge", ["end_to_end", "model"])
-def test_what_was_not_measured_is_inconclusive_and_has_no_figure(judge: Judged) -> None:
+@pytest.mark.parametrize("judge", ["end_to_end", "model", None])
+def test_what_was_not_measured_is_inconclusive_and_has_no_figure(judge: Judged | None) -> None:
     gate = judged(10.0, latency=ABSENT, judge=judge)
     assert gate.verdict is Verdict.INCONCLUSIVE
     assert gate.value is None

@@ -131,6 +131,10 @@ KINDS: dict[str, Callable[[Path], Options]] = {
 }
 
 
+UNTIMED = ("cifar_binary_and_safetensors", "idx_and_torch_checkpoint", "graph_of_others")
+"""Kinds of which other kinds have the pictures, and the network beside the engine, that are timed."""
+
+
 def _weights(name: str) -> Any:  # noqa: ANN401 - tensors by name; torch is loaded late
     import torch
 
@@ -153,6 +157,11 @@ def _write_cifar(folder: Path) -> None:
 def build(options: Options) -> Build:
     """Return a build; its products are made when asked for."""
     return Build(load_config(BuildConfig, None, FEW | options), Silent())
+
+
+def finish(made: Build, kind: str) -> None:
+    """Run all stages of a build of this kind, or all but those that take time."""
+    _ = made.bundle, made.lasting_report if kind in UNTIMED else made.report
 
 
 def files_of(value: object) -> Iterator[Path]:
@@ -254,7 +263,7 @@ def main(folder: Path) -> None:
         LOCATIONS[:] = [Path(str(options["data"]))] if "data" in options else []
         listener.listen(work)
         made = build(options | {"out": work.parent / "out"})
-        _ = made.report, made.bundle
+        finish(made, name)
         found[name] = {
             "options": options | {"out": work.parent / "out"},
             "weights": _files_of_weights(made),

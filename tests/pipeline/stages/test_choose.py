@@ -14,8 +14,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder = tmp_path_factory.mktemp("auto")
     config = folder / "auto.toml"
     config.write_text(
+        'target = "reference"\n'
         "[calibration]\nimages = 32\nauto_seconds = 1\n[validation]\nimages = 60\nsensitivity = 16\n"
-        "[latency]\nseconds = 0.1\n"
     )
     return embedded_build(config, folder / "out", recipe="auto")
 
@@ -29,7 +29,7 @@ def test_the_chosen_recipe_is_the_closest_that_was_tried(build: Build) -> None:
 
 
 def test_sensitivity_and_coverage_reach_the_report(build: Build) -> None:
-    report = build.report.load()
+    report = build.lasting_report.load()
     assert report.coverage is not None
     assert report.coverage.int8_macs == report.coverage.total_macs
     assert report.sensitivity is not None

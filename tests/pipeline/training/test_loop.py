@@ -1,10 +1,9 @@
 """Training learns, resumes to the bit after a kill, and refuses what it cannot use."""
 
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from pipeline.training.loop import train
 from pipeline.training.settings import TrainConfig
 from pipeline.training.training_run import RunFolder
 from tests.pipeline.data.pictures import idx_bytes, write_idx_set
+from tests.pipeline.training.killed_run import train_and_die
 from tests.pipeline.training.small_runs import Heard, small
 
 
@@ -76,35 +76,12 @@ def test_it_learns(tmp_path: Path) -> None:
     assert result.history[-1].loss < result.history[0].loss
 
 
-KILLED = """
-import os, signal, sys
-from contextlib import contextmanager
-from pathlib import Path
-from pipeline.training.settings import TrainConfig
-from pipeline.training.loop import train
-
-output, config, moment = Path(sys.argv[1]), TrainConfig.model_validate_json(sys.argv[2]), sys.argv[3]
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-class Killing:
-    @contextmanager
-    def task(self, what, total):
-        done = []
-        def advance(n):
-            done.append(n)
-            if moment == "within" and what.startswith("epoch 2") and len(done) == 2:
-                die()
-        yield advance
-        if moment == "saving" and what.startswith("epoch 2"):
-            os.fsync = die  # the scratch file is written, not yet renamed
-    def say(self, line):
-        if moment == "after" and line.startswith("epoch 2"):
-            die()
-
-train(config, output, Killing())
-"""
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """New processes that need not import torch again."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([train_and_die.__module__])
+    return context
 
 
 @pytest.mark.slow
@@ -113,14 +90,14 @@ train(config, output, Killing())
     [("within", 1, "off"), ("saving", 1, "off"), ("after", 2, "off"), ("within", 1, "on")],
 )
 def test_a_run_killed_and_resumed_ends_with_the_same_bits(
-    moment: str, epochs_kept: int, bf16: str, data: Path, tmp_path: Path
+    moment: str, epochs_kept: int, bf16: str, data: Path, tmp_path: Path, processes: ForkServerContext
 ) -> None:
     config = small(data, bf16=bf16)
     uninterrupted = train(config, tmp_path / "uninterrupted")
-    given = config.model_dump_json(exclude_unset=True)
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), given, moment]
-    killed = subprocess.run(command, check=False, env=os.environ | {"PYTHONPATH": str(Path.cwd())})
-    assert killed.returncode == -signal.SIGKILL
+    killed = processes.Process(target=train_and_die, args=(tmp_path / "killed", config, moment))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "weights.safetensors").exists()
 
     heard = Heard()

@@ -99,13 +99,13 @@ def _window(
     return SlidingWindow((kh, kw), (sh, sw), (ph, pw), (dh, dw)), height, width
 
 
-@few_and_more(4, 21)
+@few_and_more(4, 9)
 @pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx512", "avx2", "sse4"])
 def test_random_ones_on_this_machine(name: str, draw: NetworkDraw) -> None:
     draw.check(networks(), native(name))
 
 
-@few_and_more(3, 9)
+@few_and_more(3, 5)
 @pytest.mark.parametrize("name", list(EMULATED))
 def test_random_ones_in_the_emulator(name: str, draw: NetworkDraw) -> None:
     draw.check(networks(), emulated(name))

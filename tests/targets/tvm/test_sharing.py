@@ -63,8 +63,15 @@ def link_laggards(graph: IntegerGraph, isa: Isa, folder: Path) -> ctypes.CDLL:
     return library
 
 
-@pytest.mark.parametrize("name", FAMILY)
-@pytest.mark.parametrize(("height", "width"), [(40, 9), (19, 6), (7, 7)])
+SIZES = ((7, 7), (19, 6), (40, 9))
+LIKE_ANOTHER = {"avxvnni", "avx512", "sse4"}
+"""Instruction sets whose steps are shared as another's here are: for them one size shows that it works."""
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "name"),
+    [(*size, name) for name in FAMILY for size in (SIZES[:1] if name in LIKE_ANOTHER else SIZES)],
+)
 def test_whoever_lags_behind_the_bits_stay_the_same(
     height: int, width: int, name: str, tmp_path: Path
 ) -> None:

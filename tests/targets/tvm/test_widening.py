@@ -53,9 +53,10 @@ def _conv(
     return Conv(f"to {output.name}", x, output, weight, bias, gain.astype(np.float32), window, real=real)
 
 
-@few_and_more(6, 34)
-def test_results_are_the_oracles(draw: NetworkDraw) -> None:
-    draw.check(networks(), native("avx2"))
+@few_and_more(3, 6)
+@pytest.mark.parametrize("name", ["avx2", "avx512", "sse4"])
+def test_results_are_the_oracles(name: str, draw: NetworkDraw) -> None:
+    draw.check(networks(), native(name))
 
 
 def _one(x: tuple[int, int, int], outputs: int, window: SlidingWindow, size: tuple[int, int]) -> IntegerGraph:

@@ -1,12 +1,10 @@
 """Conventions that changed between versions of ONNX: the default domain, weights and functions."""
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from pipeline.errors import CheckpointError
+from pipeline.models.foreign.normal_form.known_shapes import read_by
 
 DEFAULT = ("", "ai.onnx")
 """Both spellings of the domain of standard operators."""
@@ -46,8 +44,8 @@ def write_constants_as_weights(model: onnx.ModelProto) -> None:
 
 
 def _value(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    """Return what a Constant holds; None for strings and sparse tensors."""
-    given = node.attribute[0]
+    """Return what a Constant holds; None for strings."""
+    given = node.attribute[0] if node.attribute else onnx.AttributeProto()
     match given.name:
         case "value":
             tensor: onnx.TensorProto = given.t
@@ -56,17 +54,34 @@ def _value(node: onnx.NodeProto) -> onnx.TensorProto | None:
             return numpy_helper.from_array(np.array(helper.get_attribute_value(given), np.int64))
         case "value_float" | "value_floats":
             return numpy_helper.from_array(np.array(helper.get_attribute_value(given), np.float32))
+        case "sparse_value":
+            return _dense(given.sparse_tensor)
         case _:
             return None
 
 
-def refuse_training_mode(model: onnx.ModelProto, path: Path) -> None:
-    """Raise CheckpointError if batch norms use the statistics of the current batch."""
-    for node in model.graph.node:
-        if node.op_type == "BatchNormalization" and any(
-            attribute.name == "training_mode" and attribute.i for attribute in node.attribute
-        ):
-            raise CheckpointError(
-                f"{path}: the BatchNormalization {node.name or node.output[0]!r} is in training mode, so the"
-                " answer for an image depends on the others beside it. Call model.eval() and export again."
-            )
+def write_sparse_as_dense(model: onnx.ModelProto) -> None:
+    """Write sparse weights with their zeros."""
+    model.graph.initializer.extend(map(_dense, model.graph.sparse_initializer))
+    del model.graph.sparse_initializer[:]
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
+    """Indices are those of the values in one row, or a row of them for each value (onnx.proto)."""
+    values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+    whole = np.zeros(tuple(sparse.dims), values.dtype)
+    if indices.ndim == 1:
+        whole.reshape(-1)[indices] = values
+    else:
+        whole[tuple(indices.T)] = values
+    return numpy_helper.from_array(whole, sparse.values.name)
+
+
+def drop_unread_inputs(model: onnx.ModelProto) -> None:
+    """Remove inputs that no node reads."""
+    read = {name for node in model.graph.node for name in read_by(node)}
+    read |= {value.name for value in model.graph.output}
+    kept = [value for value in model.graph.input if value.name in read]
+    if kept and len(kept) < len(model.graph.input):
+        del model.graph.input[:]
+        model.graph.input.extend(kept)

@@ -5,12 +5,14 @@ two: where both decide alike, the other branch is never taken.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
 
 from calibration.onnx_graph import attribute
-from pipeline.models.foreign.normal_form.known_shapes import values
+from pipeline.errors import CheckpointError
+from pipeline.models.foreign.normal_form.known_shapes import independent_of_values, values
 
 
 def write_decided_branches(model: onnx.ModelProto) -> None:
@@ -24,9 +26,21 @@ def write_decided_branches(model: onnx.ModelProto) -> None:
         del model.graph.value_info[:]
 
 
+def refuse_open_branches(model: onnx.ModelProto, path: Path) -> None:
+    """Raise CheckpointError for an If that is still there: the images or their number decide it."""
+    for node in model.graph.node:
+        if node.op_type == "If":
+            raise CheckpointError(
+                f"{path}: the If {node.name or node.output[0]!r} chooses what is computed by an image's"
+                " values or by how many images there are, which edgec does not compile. Export the network"
+                " by tracing, which keeps one branch."
+            )
+
+
 def _decided(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, onnx.GraphProto]]:
-    nodes = [node for node in model.graph.node if node.op_type == "If"]
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    known = {*independent_of_values(model.graph), *constants}
+    nodes = [node for node in model.graph.node if node.op_type == "If" and node.input[0] in known]
     names = [node.input[0] for node in nodes if node.input[0] not in constants]
     for_one, for_two = (constants | values(model, names, images) for images in (1, 2))
     for node in nodes:

@@ -25,7 +25,7 @@ def write_padding_down(model: onnx.ModelProto) -> None:
     nodes = [node for node in model.graph.node if node.op_type in WINDOWS and _pads_itself(node)]
     if not nodes:
         return
-    known = _known(model, [name for node in nodes for name in (node.input[0], node.output[0])])
+    known = known_shapes(model, [name for node in nodes for name in (node.input[0], node.output[0])])
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in nodes:
         kernel = attribute(node, "kernel_shape", None)
@@ -44,8 +44,8 @@ def pads_unlike_onnxruntime(model: onnx.ModelProto) -> bool:
     )
 
 
-def _known(model: onnx.ModelProto, names: Sequence[str]) -> Shapes:
-    """Return shapes as ONNX infers them, or, where it does not, as onnxruntime computes them."""
+def known_shapes(model: onnx.ModelProto, names: Sequence[str]) -> Shapes:
+    """Return the shapes of maps as ONNX infers them, or, where it does not, as onnxruntime computes them."""
     graph = shape_inference.infer_shapes(model, data_prop=True).graph
     known = {
         value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim)

@@ -31,7 +31,9 @@ class _GraphFacts:
         inferred = shape_inference.infer_shapes(model, data_prop=True).graph
         known = [*inferred.value_info, *inferred.input, *inferred.output]
         shapes = {v.name: v.type.tensor_type for v in known if v.type.tensor_type.HasField("shape")}
-        self._ranks = {name: len(tensor.shape.dim) for name, tensor in shapes.items()}
+        self._sides = {name: tensor.shape.dim for name, tensor in shapes.items()}
+        self.added: list[tuple[onnx.NodeProto, onnx.NodeProto]] = []
+        """Readers, and the nodes to be put in front of them."""
 
     def constant(self, node: onnx.NodeProto, slot: int, what: str) -> NDArray[np.generic] | None:
         """Return input `slot`; None if it is left out. Raises NotInOpset if it depends on the image."""
@@ -51,21 +53,47 @@ class _GraphFacts:
 
     def rank(self, node: onnx.NodeProto) -> int:
         """Return how many dimensions the first input has. Raises NotInOpset if that is not known."""
-        if node.input[0] not in self._ranks:
+        if node.input[0] not in self._sides:
             raise NotInOpset(f"the number of dimensions that {_called(node)} reads is not known")
-        return self._ranks[node.input[0]]
+        return len(self._sides[node.input[0]])
+
+    def side(self, node: onnx.NodeProto, axis: int) -> int | None:
+        """Return one side of the first input; None if it is open."""
+        sides = self._sides.get(node.input[0])
+        if sides is None:
+            return None
+        return int(sides[axis].dim_value) if sides[axis].HasField("dim_value") else None
+
+    def all_sizes(self, node: onnx.NodeProto, given: dict[int, int]) -> str:
+        """Return the name of a shape: that of the first input, with the sides that are given."""
+        name, rank = node.output[0], self.rank(node)
+        ends = [self.put(node, f"side_{axis}", np.array([axis], np.int64)) for axis in range(rank + 1)]
+        self.added += [(node, helper.make_node("Shape", [node.input[0]], [f"{name}/here"]))]
+        parts = []
+        for axis in range(rank):
+            if axis in given:
+                parts.append(self.put(node, f"size_{axis}", np.array([given[axis]], np.int64)))
+                continue
+            parts.append(f"{name}/here_{axis}")
+            inputs = [f"{name}/here", ends[axis], ends[axis + 1]]
+            self.added += [(node, helper.make_node("Slice", inputs, [parts[-1]]))]
+        self.added += [(node, helper.make_node("Concat", parts, [f"{name}/sizes"], axis=0))]
+        return f"{name}/sizes"
 
 
 def write_in_opset_17(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with operators of opset 17 only. Raises NotInOpset."""
     version = model.opset_import[0].version
     _write_rms_norms(model)
+    _write_swish(model)
     model = _inlined(model, version)
     write_constants_as_weights(model)
     facts = _GraphFacts(model)
     for node in model.graph.node:
         if node.domain == "":
             _write_node(node, version, facts)
+    for reader, node in facts.added:
+        model.graph.node.insert(list(model.graph.node).index(reader), node)
     model.opset_import[0].version = OPSET
     return model
 
@@ -89,6 +117,28 @@ def _write_rms_norms(model: onnx.ModelProto) -> None:
             helper.make_node("Sqrt", [f"{name}/shifted"], [f"{name}/root"]),
             helper.make_node("Div", [x, f"{name}/root"], [f"{name}/normalised"]),
             helper.make_node("Mul", [f"{name}/normalised", scale], [name]),
+        ]
+    del model.graph.node[:]
+    model.graph.node.extend(written)
+
+
+def _write_swish(model: onnx.ModelProto) -> None:
+    """Write Swish as x * sigmoid(alpha x); its schema has no default for alpha where it is left out."""
+    if not any(node.op_type == "Swish" for node in model.graph.node):
+        return
+    facts, written = _GraphFacts(model), []
+    for node in model.graph.node:
+        if node.op_type != "Swish":
+            written.append(node)
+            continue
+        x, name, alpha = node.input[0], node.output[0], attribute(node, "alpha", 1.0)
+        if alpha != 1:
+            factor = facts.put(node, "alpha", np.array(alpha, np.float32))
+            written.append(helper.make_node("Mul", [x, factor], [f"{name}/scaled"]))
+        scaled = x if alpha == 1 else f"{name}/scaled"
+        written += [
+            helper.make_node("Sigmoid", [scaled], [f"{name}/gate"]),
+            helper.make_node("Mul", [x, f"{name}/gate"], [name]),
         ]
     del model.graph.node[:]
     model.graph.node.extend(written)
@@ -180,18 +230,39 @@ def _pad(node: onnx.NodeProto, facts: _GraphFacts) -> None:
 
 
 def _resize(node: onnx.NodeProto, facts: _GraphFacts) -> None:
-    """Opset 18: sizes or scales may be given for some axes only."""
+    """Opset 18: sizes or scales may be given for some axes only; what is enlarged, antialias leaves alone."""
     axes = _take(node, "axes")
+    policy = _take(node, "keep_aspect_ratio_policy")
+    if policy is not None and policy.s != b"stretch":
+        raise NotInOpset(f"{_called(node)} keeps the aspect ratio")
+    scales = facts.constant(node, 2, "scales")
+    scaled = scales is not None and scales.size > 0
+    if scales is not None and scaled and float(scales.astype(np.float64).min()) >= 1:
+        _take(node, "antialias")
     if axes is None:
         return
     rank = facts.rank(node)
     places = [axis % rank for axis in axes.ints]
-    scales = facts.constant(node, 2, "scales")
-    if scales is None or not scales.size:
-        raise NotInOpset(f"{_called(node)} gives sizes of some axes only")
-    everywhere = np.ones(rank, np.float32)
-    everywhere[places] = scales
-    node.input[2] = facts.put(node, "scales", everywhere)
+    if scaled:
+        everywhere = np.ones(rank, np.float32)
+        everywhere[places] = scales
+        node.input[2] = facts.put(node, "scales", everywhere)
+        return
+    sizes = facts.constant(node, 3, "sizes")
+    if sizes is None:
+        raise NotInOpset(f"{_called(node)} has no sizes")
+    node.input[3] = facts.all_sizes(node, dict(zip(places, sizes.ravel().tolist(), strict=True)))
+
+
+def _split(node: onnx.NodeProto, facts: _GraphFacts) -> None:
+    """Opset 18: equal parts, of which the last may be smaller. Until then their sizes have to be given."""
+    parts = len(node.output)
+    whole = facts.side(node, attribute(node, "axis", 0))
+    if (len(node.input) > 1 and node.input[1]) or whole is None or whole % parts == 0:
+        return
+    part = -(-whole // parts)
+    sizes = [part] * (parts - 1) + [whole - part * (parts - 1)]
+    node.input[:] = [node.input[0], facts.put(node, "sizes", np.array(sizes, np.int64))]
 
 
 def _grid_sample(node: onnx.NodeProto, facts: _GraphFacts) -> None:  # noqa: ARG001 -- as the other rules
@@ -208,6 +279,7 @@ _RULES: dict[str, _Rule] = {
     **{f"Reduce{name}": _reduce for name in _REDUCTIONS},
     "Pad": _pad,
     "Resize": _resize,
+    "Split": _split,
     "GridSample": _grid_sample,
 }
 

@@ -6,19 +6,24 @@ import onnx
 from onnx import inliner, version_converter
 
 from pipeline.errors import CheckpointError
+from pipeline.models.foreign.normal_form.contrib_operators import write_contrib_as_standard
 from pipeline.models.foreign.normal_form.conventions import (
-    refuse_training_mode,
     take_weights_out_of_the_inputs,
     write_constants_as_weights,
+    write_sparse_as_dense,
 )
-from pipeline.models.foreign.normal_form.half_precision import widen
+from pipeline.models.foreign.normal_form.float_precision import write_in_float32
 from pipeline.models.foreign.normal_form.newer_operators import NotInOpset, write_in_opset_17
+from pipeline.models.foreign.normal_form.random_answers import refuse_random_answers
 from pipeline.models.foreign.normal_form.unique_names import free_our_names, name_every_node
 from pipeline.models.foreign.onnx_file import read_onnx
 from pipeline.models.foreign.quantised.integer_moves import write_moves_as_qdq
 from pipeline.models.foreign.quantised.integer_operators import write_as_qdq
 from pipeline.models.opset import OPSET
 
+LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
+OF_ONNXRUNTIME = ("com.microsoft", "com.ms.")
+"""Domains whose operators onnxruntime writes when it optimises a model."""
 RESIZE_SAYS_WHERE = 11
 """The first opset in which Resize says where pixels are."""
 ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -39,10 +44,13 @@ def in_normal_form(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     """
     take_weights_out_of_the_inputs(model)
     if model.functions:
-        model = inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model, convert_version=True)
     write_constants_as_weights(model)
-    refuse_training_mode(model, path)
-    widen(model)
+    write_sparse_as_dense(model)
+    refuse_random_answers(model, path)
+    _refuse_loops(model, path)
+    write_in_float32(model)
+    model = write_contrib_as_standard(model)
     write_as_qdq(model)
     write_moves_as_qdq(model)
     model = _at_opset(model, path)
@@ -51,12 +59,32 @@ def in_normal_form(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     return model
 
 
-def _at_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    foreign = sorted({node.domain for node in model.graph.node} - {""})
+def _refuse_loops(model: onnx.ModelProto, path: Path) -> None:
+    for node in model.graph.node:
+        if node.op_type in LOOPS and node.domain == "":
+            raise CheckpointError(
+                f"{path}: the {node.op_type} {node.name or node.output[0]!r} repeats a part of the network,"
+                " which edgec does not compile. Export the network by tracing, which writes every step out."
+            )
+
+
+def _refuse_other_domains(model: onnx.ModelProto, path: Path) -> None:
+    foreign: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        if node.domain:
+            foreign.setdefault(node.domain, []).append(node.op_type)
     if foreign:
+        told = "; ".join(f"{domain} ({', '.join(sorted(set(ops))[:3])})" for domain, ops in foreign.items())
+        optimised = all(domain.startswith(OF_ONNXRUNTIME) for domain in foreign)
         raise CheckpointError(
-            f"{path} has operators of {', '.join(foreign)}. Export with standard operators only."
+            f"{path} has operators of {told}."
+            f"{' Take the model before onnxruntime optimised it, or export' if optimised else ' Export'} with"
+            " standard operators only."
         )
+
+
+def _at_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    _refuse_other_domains(model, path)
     version = model.opset_import[0].version
     try:
         if version > OPSET:

@@ -24,6 +24,11 @@ def our_free_name(name: str) -> str:
     return f"{THEIRS}{name}" if _is_ours(name) else name
 
 
+def their_name(name: str) -> str:
+    """Return the name that `our_free_name` was given."""
+    return name.removeprefix(THEIRS)
+
+
 def name_every_node(model: onnx.ModelProto) -> None:
     """Give each node a unique name: its own if no other node has it, else the operator's with a number."""
     taken: set[str] = set()

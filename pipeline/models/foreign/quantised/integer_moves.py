@@ -77,7 +77,7 @@ class _MoveWriter:
         for value in self.model.graph.output:
             grid = self.grids.get(value.name)
             if grid is not None:
-                real = f"{value.name}/real"
+                real = f"{value.name}/in_numbers"
                 inputs = [value.name, grid.scale, grid.zero]
                 yield helper.make_node("DequantizeLinear", inputs, [real], f"{real}/DQ")
                 value.name = real

@@ -61,7 +61,9 @@ class _OperatorWriter:
     def written(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         if node.op_type in DYNAMIC:
             raise NoQdqForm(
-                node, "computes its scales for each image, and engines need them when they are built"
+                node,
+                "is of dynamic quantisation, whose scales are computed for each image; engines need them when"
+                " they are built",
             )
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             yield self._plain(node)
@@ -94,7 +96,8 @@ class _OperatorWriter:
             new.input[:] = [*node.input[:2], self.constant(f"{node.output[0]}/zero_point", zeros)]
         if kind not in (0, *_READ):
             raise NoQdqForm(
-                node, f"is of {TensorProto.DataType.Name(kind).lower()}, and edgec compiles 8 bits"
+                node,
+                f"is of {TensorProto.DataType.Name(kind).lower()}, and edgec compiles integers of 8 bits",
             )
         kept = [a for a in new.attribute if a.name != "output_dtype"]
         del new.attribute[:]

@@ -15,6 +15,7 @@ from pipeline.errors import CheckpointError
 from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.ending import FUNCTIONS, Ending, ending
 from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
+from pipeline.models.foreign.normal_form.batch_at_the_end import keep_the_batch_at_the_end
 from pipeline.models.foreign.normal_form.explicit_padding import write_padding_down
 from pipeline.models.foreign.normal_form.free_batch import free_the_batch
 from pipeline.models.foreign.normal_form.known_shapes import (
@@ -22,6 +23,7 @@ from pipeline.models.foreign.normal_form.known_shapes import (
     write_computed_shapes,
     write_what_the_size_decides,
 )
+from pipeline.models.foreign.normal_form.merged_padding import write_averages_over_padding
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
 from pipeline.models.foreign.normal_form.read_normal import read_normal
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
@@ -43,15 +45,19 @@ class QuantisedNetwork:
     """A network that was read.
 
     ending: what the file does to the logits at its end. probabilities: the grid that it rounds that to.
+    integers: the grid of what it gives, where it gives integers.
     """
 
     graph: CanonicalGraph
     ending: Ending
     probabilities: ActivationGrid | None = None
+    integers: ActivationGrid | None = None
 
     def ended(self, logits: NDArray[np.float32], outputs: int) -> NDArray[np.float32]:
         """Return what the file gives, flat, for the logits of one image; `outputs`: how many values."""
         values = self.ending(logits, outputs).astype(np.float32)
+        if self.integers is not None:
+            return np.asarray(self.integers.quantize(values), np.float32)
         grid = self.probabilities
         return values if grid is None else grid.dequantize(grid.quantize(values))
 
@@ -80,12 +86,15 @@ def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str
     rehearse(read_onnx(source.path), source, dynamic_batch, quantised=True)
     model = read_normal(source.path)
     take_output(model, source)
+    keep_the_batch_at_the_end(model)
+    integers = _integers_at_the_end(model, source)
     fix_the_size(model, source.layout, source.input_shape)
     with refusals(source.path):
         free_the_batch(model)
         write_what_the_size_decides(model, whole_numbers=True)
         write_computed_shapes(model)
         write_padding_down(model)
+        write_averages_over_padding(model)
     probabilities = _drop_rounding_of_functions(model)
     last = ending(model, model.graph.output[0].name)
     drop_ending(model, say)
@@ -98,7 +107,7 @@ def read_quantised(source: ForeignModel, dynamic_batch: bool, say: Callable[[str
     write_one_scale(model)
     round_earlier(model)
     name_every_node(model)
-    return QuantisedNetwork(canonical(model), last, probabilities)
+    return QuantisedNetwork(canonical(model), last, probabilities, integers)
 
 
 def _laid_out(source: ForeignModel, found: Input) -> ForeignModel:
@@ -114,6 +123,22 @@ def _laid_out(source: ForeignModel, found: Input) -> ForeignModel:
     )
 
 
+def _integers_at_the_end(model: onnx.ModelProto, source: ForeignModel) -> ActivationGrid | None:
+    """Return the grid of the last DequantizeLinear, if the file gives the integers that it reads."""
+    given = onnx.load(source.path, load_external_data=False).graph.output
+    kinds = {value.name: value.type.tensor_type.elem_type for value in given}
+    kind = kinds.get(source.output or given[0].name)
+    last = next((node for node in model.graph.node if model.graph.output[0].name in node.output), None)
+    whole = kind in (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
+    return _grid_of(model, last) if whole and last is not None and last.op_type in QDQ else None
+
+
+def _grid_of(model: onnx.ModelProto, rounding: onnx.NodeProto) -> ActivationGrid | None:
+    graph = OnnxGraph(model)
+    scale, zero = (graph.constant(name) for name in rounding.input[1:3])
+    return None if scale is None or zero is None else ActivationGrid(scale.ravel()[0], zero.ravel()[0])
+
+
 def _drop_rounding_of_functions(model: onnx.ModelProto) -> ActivationGrid | None:
     """Take off the Q/DQ behind a last function over classes, and return its grid."""
     output = model.graph.output[0]
@@ -124,9 +149,7 @@ def _drop_rounding_of_functions(model: onnx.ModelProto) -> ActivationGrid | None
     if rounding is None or node is None or node.op_type not in FUNCTIONS:
         return None
     output.name = tensor
-    graph = OnnxGraph(model)
-    scale, zero = (graph.constant(name) for name in rounding.input[1:3])
-    return None if scale is None or zero is None else ActivationGrid(scale.ravel()[0], zero.ravel()[0])
+    return _grid_of(model, rounding)
 
 
 def _checked(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -17,6 +17,7 @@ from pipeline.models.foreign.rewrite import adopt
 from pipeline.task import Task
 from targets.reference import ReferenceTarget
 from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
+from tests.pipeline.models.foreign.normal_form.graphs import run as run_graph
 
 PLAIN = Description(size=(8, 8), fit="stretch")
 
@@ -88,7 +89,12 @@ LOST: dict[str, Sequence[onnx.NodeProto]] = {
 
 @pytest.mark.parametrize("name", ENDINGS)
 def test_the_logits_give_the_original_answer(name: str, tmp_path: Path) -> None:
-    source = described(save(network(*ENDINGS[name]), tmp_path), PLAIN)
+    check_answers(network(*ENDINGS[name]), tmp_path)
+
+
+def check_answers(model: onnx.ModelProto, tmp_path: Path) -> None:
+    """The network without its ending gives logits, and those the original's answers."""
+    source = described(save(model, tmp_path), PLAIN)
     made = adopt(source, True, lambda _: None)
     assert not {"Softmax", "LogSoftmax", "Sigmoid"} & {node.op_type for node in made.graph.node}
     onnx.save(made, tmp_path / "model.onnx")
@@ -105,14 +111,60 @@ def test_the_logits_give_the_original_answer(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(original.probabilities(image).sum(), 1, rtol=1e-5)
 
 
+BEFORE_13: dict[str, Sequence[onnx.NodeProto]] = {
+    "Softmax over maps of 1 x 1": [step("Softmax", "maps")],
+    "with its axis": [step("Softmax", "maps", axis=1)],
+    "of vectors": [step("Flatten", "maps", "z"), step("LogSoftmax", "z")],
+}
+
+
+@pytest.mark.parametrize("name", BEFORE_13)
+@pytest.mark.parametrize("opset", [11, 12])
+def test_until_opset_12_softmax_is_over_its_axis_and_all_behind_it(
+    name: str, opset: int, tmp_path: Path
+) -> None:
+    model = network(*BEFORE_13[name])
+    model.opset_import[0].version = opset
+    check_answers(model, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Squeeze, Softmax", "Gather", "Squeeze of all ones"])
+@pytest.mark.parametrize("batch", [1, "N"])
+def test_the_dimension_of_images_stays_where_an_export_of_one_takes_it_away(
+    name: str, batch: int | str, tmp_path: Path
+) -> None:
+    """As `logits.squeeze(0)` and `logits[0]` leave it."""
+    flat = step("Flatten", "maps", "z")
+    last = {
+        "Squeeze, Softmax": [flat, step("Squeeze", "z", "s", "zero"), step("Softmax", "s", axis=0)],
+        "Gather": [flat, step("Gather", "z", "y", "first", axis=0)],
+        "Squeeze of all ones": [step("Squeeze", "maps", "y", "ones")],
+    }[name]
+    model = network(*last)
+    for key, value in (("zero", [0]), ("first", 0), ("ones", [0, 2, 3])):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.int64), key))
+    if batch == 1:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [4]))
+    check_answers(model, tmp_path)
+
+
 @pytest.mark.parametrize("name", LOST)
 def test_where_no_class_has_a_score_of_its_own_the_message_says_what_to_leave_out(
     name: str, tmp_path: Path
 ) -> None:
     source = described(save(network(*LOST[name]), tmp_path), PLAIN)
     last = name.split(",", maxsplit=1)[0]
-    with pytest.raises(CheckpointError, match=rf"ends in \w+ of {last}; .*without what stands behind"):
+    with pytest.raises(
+        CheckpointError, match=rf"ends in \w+ of {last}; .*Name what is in front.*output = '\w+'"
+    ) as e:
         adopt(source, True, lambda _: None)
+    named = str(e.value).rsplit("'", maxsplit=2)[1]
+    heeded = described(source.path, PLAIN.model_copy(update={"output": named}))
+    onnx.save(adopt(heeded, True, lambda _: None), tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+    expected = [Original(heeded).infer(image).ravel() for image in images]
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", images), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch", [1, "N"])
@@ -171,8 +223,12 @@ def test_of_several_outputs_one_has_to_be_named(tmp_path: Path) -> None:
     model = network(step("Flatten", "maps", "scores"), step("Neg", "scores"))
     model.graph.output.append(helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["N", 4]))
     path = save(model, tmp_path)
+    (tmp_path / "none").mkdir()
     with pytest.raises(CheckpointError, match=r"has the outputs y, scores;.*output = 'y'"):
         adopt(described(path, PLAIN), True, lambda _: None)
+    model.graph.ClearField("output")
+    with pytest.raises(CheckpointError, match="has no output"):
+        adopt(described(save(model, tmp_path / "none"), PLAIN), True, lambda _: None)
     with pytest.raises(CheckpointError, match="'other' is not one of them"):
         adopt(described(path, PLAIN.model_copy(update={"output": "other"})), True, lambda _: None)
     source = described(path, PLAIN.model_copy(update={"output": "scores"}))
@@ -189,3 +245,25 @@ def test_maps_of_one_pixel_are_no_segmentation(tmp_path: Path) -> None:
     )
     with pytest.raises(CheckpointError, match=r'leave task = "segment" out of .*net\.toml'):
         adopt(source, True, lambda _: None)
+
+
+@pytest.mark.parametrize("element", ["INT8", "UINT16", "INT32", "INT64", "DOUBLE", "BFLOAT16"])
+def test_inputs_of_other_types_get_pixels_or_normalised_values(element: str, tmp_path: Path) -> None:
+    """int8 has no place for 255: it gets pixels less 128."""
+    kind = onnx.TensorProto.DataType.Value(element)
+    model = network(step("Flatten", "maps"))
+    model.graph.node[0].input[0] = "as_float"
+    model.graph.node.insert(0, step("Cast", "x", "as_float", to=onnx.TensorProto.FLOAT))
+    model.graph.input[0].type.tensor_type.elem_type = kind
+    told: list[str] = []
+    source = described(save(model, tmp_path), PLAIN)
+    onnx.save(adopt(source, True, told.append), tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    pixels = images.transpose(0, 3, 1, 2).astype(np.float32)
+    fed = pixels - 128 if element == "INT8" else pixels / 255 if element in ("DOUBLE", "BFLOAT16") else pixels
+    plain = network(step("Flatten", "maps"))
+    expected = run_graph(plain, fed)
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", images), expected, rtol=1e-4, atol=1e-4)
+    found = [Original(source).infer(image) for image in images]
+    np.testing.assert_allclose(found, expected, rtol=2e-2, atol=1e-3)  # bfloat16 has 8 bits
+    assert any("pixels less 128" in line for line in told) == (element == "INT8")

@@ -6,7 +6,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -139,6 +139,62 @@ def test_there_are_only_so_many_connections_and_none_stays_for_headers_that_neve
                 assert one.recv(1) == b""  # all of them in the end
             one.close()
         assert ask(made, "/").status == 200
+
+
+def test_connections_that_never_ask_do_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST_CONNECTIONS", 3)
+    with page() as made, ExitStack() as held:
+        for _ in range(10):
+            one = held.enter_context(socket.create_connection(("127.0.0.1", made.port), 30))
+            one.sendall(b"GET / HTTP/1.1\r\nX: ")
+        assert ask(made, "/").status == 200
+
+
+def test_viewers_that_take_nothing_do_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST_VIEWERS", 2)
+    monkeypatch.setattr(page_module, "PATIENCE_SECONDS", 0.0)
+    noise = np.random.default_rng(0).integers(0, 256, (960, 1280, 3), np.uint8)
+    with page() as made, ExitStack() as held:
+        made.board.post(Moment(1, noise, {}))
+        for _ in range(4):
+            one = held.enter_context(socket.create_connection(("127.0.0.1", made.port), 30))
+            one.sendall(b"GET /picture.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert one.recv(13) == b"HTTP/1.1 200 "
+            one.recv(1 << 12)  # so the first picture is on its way, and the rest of it is never taken
+        assert ask(made, "/events").status == 200
+
+
+FORGED = b"POST /precision HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nint8"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "POST /precision HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nContent-Length: {}",
+        "POST /none HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}",
+        "POST /precision HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nContent-Length: {}",
+        "POST /precision HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked",
+        "POST /precision HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + "9" * 5000,
+        "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}",
+        "GET /none HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked",
+        "GET http://evil.example/ HTTP/1.1\r\nHost: localhost",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example",
+    ],
+)
+def test_what_follows_a_refused_request_is_not_another_request(
+    head: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    switched: list[str] = []
+    made = Page(Board(), switched.append, "127.0.0.1", 0, None)
+    with made.serving(), socket.create_connection(("127.0.0.1", made.port), 30) as connection:
+        connection.sendall(head.format(len(FORGED)).encode() + b"\r\n\r\n" + FORGED)
+        answer = b""
+        with suppress(ConnectionResetError):
+            while part := connection.recv(1 << 12):
+                answer += part
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 403"))
+    assert switched == []
+    assert capfd.readouterr().err == ""
 
 
 def test_other_machines_need_the_token_and_keep_it_in_a_cookie() -> None:

@@ -59,7 +59,7 @@ def a_scale_of_nothing() -> Form:
     [
         (two_grids, r"DequantizeLinear 'x_DQ' has another grid than 'x_Q', whose integers it reads"),
         (many_scales, r"QuantizeLinear 'x_Q' gives an activation 3 scales"),
-        (dynamic, r"DynamicQuantizeLinear 'dynamic' computes its scales for each image"),
+        (dynamic, r"DynamicQuantizeLinear 'dynamic' is of dynamic quantisation, whose scales"),
         (computed_on_integers, r"Clip 'limit' computes with integers"),
         (a_scale_of_nothing, r"QuantizeLinear 'x_Q' has the scale 0; scales are finite and above zero"),
     ],

@@ -1,0 +1,73 @@
+"""A network that computes over a batch is refused, and compiled for one image once that is said."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+
+from pipeline.cache.digest import InputFile
+from pipeline.data.split import Split
+from pipeline.errors import CheckpointError
+from pipeline.models.foreign.description import Description, described
+from pipeline.stages.adopt import Adopt
+from tests.pipeline.models.foreign.normal_form.graphs import floats, graph, save
+
+
+@dataclass
+class _Batch:
+    images: NDArray[np.uint8]
+
+
+class _Pictures:
+    """Five random pictures, in the place of a split."""
+
+    classes = ("a", "b", "c", "d")
+
+    def readable(self, _: object, batch_size: int) -> Iterator[_Batch]:
+        yield _Batch(np.random.default_rng(0).integers(0, 256, (batch_size, 8, 8, 3)).astype(np.uint8))
+
+
+OVER_IMAGES: dict[str, list[onnx.NodeProto]] = {
+    "other answers": [
+        helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["flat", "mean"], ["centred"]),
+        helper.make_node("Add", ["centred", "bias"], ["y"]),
+    ],
+    "other shapes": [
+        helper.make_node("Gather", ["flat", "first"], ["one"], axis=0),
+        helper.make_node("Add", ["one", "bias"], ["y"]),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OVER_IMAGES)
+def test_answers_that_depend_on_the_images_beside_them(name: str, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["maps"]),
+        helper.make_node("GlobalAveragePool", ["maps"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        *OVER_IMAGES[name],
+    ]
+    weights: dict[str, NDArray[Any]] = {"w": floats(4, 3, 3, 3), "bias": floats(4), "first": np.array([0])}
+    source = described(save(graph(nodes, weights), tmp_path), Description(size=(8, 8)))
+
+    def checked(dynamic_batch: bool) -> int:
+        stage = Adopt(
+            classes=4,
+            file=InputFile.at(source.path),
+            check_images=cast("Split", _Pictures()),
+            dynamic_batch=dynamic_batch,
+            max_difference=1e-3,
+            model=source,
+        )
+        return len(list(stage.write(tmp_path / "model.onnx", lambda _: None)))
+
+    with pytest.raises(CheckpointError, match=r"gives other answers for 2\. Set dynamic_batch = false"):
+        checked(True)
+    assert checked(False) == 1
