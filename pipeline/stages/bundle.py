@@ -21,10 +21,9 @@ from pipeline.stages.sample import Samples
 from pipeline.stages.supply_chain import PROVENANCE, SBOM, provenance, sbom
 from targets.base import BuildState
 from targets.runtime.bundle import signature
-from targets.runtime.bundle.manifest import NAME, Manifest
+from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
 from targets.runtime.compiled_resize import MACHINES, compile_library, file_name
 from targets.runtime.preprocess import Preprocessing
-from targets.runtime.selftest import EVALUATION
 
 RUNTIME = ROOT / "targets" / "runtime"
 SHIPPED = (".py", ".html", ".css", ".js")

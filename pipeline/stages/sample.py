@@ -17,8 +17,8 @@ from pipeline.stages.image_set import ModelImages
 from pipeline.task import Task
 from targets.base import BuildState
 from targets.reference import ReferenceTarget
+from targets.runtime.bundle.manifest import EVALUATION
 from targets.runtime.preprocess import Preprocessing, decode
-from targets.runtime.selftest import EVALUATION
 
 BATCH = 32
 MOST_IMAGES, MOST_BYTES = 256, 8 << 20

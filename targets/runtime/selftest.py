@@ -15,15 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from .bundle.manifest import Manifest, ManifestError
+from .bundle.manifest import EVALUATION, Manifest, ManifestError
 from .classify import check_finite
 from .preprocess import Preprocessing, decode
 from .runners import find_runner, is_exact
 
-EVALUATION = "evaluation.npz"
-"""images uint8 [N, H, W, C], labels int64 [N], fp32 and int8: logits float32 [N, classes] of the float model
-and the engine; for segmentation, labels [N, h, w] and logits [N, classes, h, w]. picture uint8: a PNG file;
-preprocessed uint8 [H, W, C]: the same picture after preprocessing."""
 AGREEMENT = 0.9
 """Share of images whose class must be the same where logits may differ in rounding."""
 

@@ -74,7 +74,9 @@ def _axes(
     is_size = wanted.dtype.kind == "i"
     unchanged = (1, x.shape[2]) if is_size else (1.0, 1.0)
     if any(by_axis.get(axis, unchanged[axis]) != unchanged[axis] for axis in (0, 1)):
-        raise NoIntegerForm(f"{node} resizes more than height and width.")
+        raise EngineError(  # TVM's float operator would leave the channels as they are
+            f"{node} resizes more than height and width. Repeat channels by Concat instead."
+        )
     found = []
     for axis, length in zip((2, 3), sides, strict=True):
         value = by_axis.get(axis, length if is_size else 1.0)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "manifest.json"
+EVALUATION = "evaluation.npz"
+"""images uint8 [N, H, W, C], labels int64 [N], fp32 and int8: logits float32 [N, classes] of the float model
+and the engine; for segmentation, labels [N, h, w] and logits [N, classes, h, w]. picture uint8: a PNG file;
+preprocessed uint8 [H, W, C]: the same picture after preprocessing."""
 FORMAT = "edgec-bundle"
 VERSION = 1
 NEWER_FIELDS = {"release": 0, "expires": None, "confirm": None}

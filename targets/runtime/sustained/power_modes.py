@@ -19,9 +19,8 @@ from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from ..bundle.manifest import Manifest, ManifestError
+from ..bundle.manifest import EVALUATION, Manifest, ManifestError
 from ..runners import find_runner
-from ..selftest import EVALUATION
 from .power_meter import find_meter
 from .soak import Soaked, soak
 

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 import numpy as np
 
-from ..bundle.manifest import Manifest, ManifestError
+from ..bundle.manifest import EVALUATION, Manifest, ManifestError
 from ..machine import over_current_events, read_state
 from ..runners import find_runner
-from ..selftest import EVALUATION
 from .load import Drift, Energy, Load, PowerSample, Seen, drift, energy, held_back, sustained_p90
 from .power_meter import PowerMeter, find_meter
 
@@ -124,10 +123,10 @@ def soak(call: Callable[[], object], seconds: float, idle_seconds: float, meter:
 
 
 def _idle_watts(meter: PowerMeter, seconds: float) -> float | None:
-    end, found = time.monotonic() + seconds, []
+    end, found = time.monotonic() + seconds, [meter.watts()]
     while time.monotonic() < end:
-        found.append(meter.watts())
         time.sleep(meter.interval_s)
+        found.append(meter.watts())
     known = [watts for watts in found if watts is not None]
     return float(np.mean(known)) if known else None
 
@@ -154,12 +153,12 @@ def loaded(call: Callable[[], object], seconds: float, meter: PowerMeter | None)
     with _beside(look, STATE_EVERY_S), _beside(read_power, meter.interval_s if meter else STATE_EVERY_S):
         while True:
             before = time.perf_counter()
-            if before - start >= seconds:
+            if began and before - start >= seconds:
                 break
             call()
             began.append(before - start)
             took.append(1e3 * (time.perf_counter() - before))
-    return Load(seconds, 1, np.array(began), np.array(took), tuple(power), tuple(seen))
+    return Load(before - start, 1, np.array(began), np.array(took), tuple(power), tuple(seen))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
-from ..bundle.manifest import Manifest, ManifestError
+from ..bundle.manifest import EVALUATION, Manifest, ManifestError
 from ..measure import Settings
 from .build import BuildOptions
 from .candidate import MIXED
@@ -133,7 +133,7 @@ def _measure(
             mixed, costs = competition.mix(trials, trt, cuda, around.batch)
             trials = [*trials, mixed]
         plans = plans_of(engines, trials)
-        evaluation = folder / "evaluation.npz"
+        evaluation = folder / EVALUATION
         found = measured(trt, cuda, plans, evaluation, settings, around.max_drop, _say)
     record = {
         "keys": keys_of(trials),

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 import numpy as np
 
-from ..bundle.manifest import Manifest, ManifestError
-from ..selftest import EVALUATION
+from ..bundle.manifest import EVALUATION, Manifest, ManifestError
 from .candidate import candidate_named
 from .clocks import locked_clocks
 from .cuda import Cuda, CudaError

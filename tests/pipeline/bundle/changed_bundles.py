@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from pipeline.bundle.pack import BUILDER, pack
 from targets.base import BuildState
 from targets.runtime.bundle import archive
-from targets.runtime.bundle.manifest import NAME, Manifest
-from targets.runtime.selftest import EVALUATION
+from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
 
 Arrays = dict[str, NDArray[Any]]
 IMAGES, OF_IMAGES = 20, ("images", "labels", "fp32", "int8")

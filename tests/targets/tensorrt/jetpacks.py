@@ -45,6 +45,13 @@ RECORDINGS = {
         jetpack="5.1.2-b104",
         power_mode="NV Power Mode: MODE_30W_ALL\\n3\\n",
     ),
+    "6.0": Recording(
+        release="# R36 (release), REVISION: 3.0",
+        model="NVIDIA Jetson AGX Orin Developer Kit",
+        memory_kb=31435780,
+        jetpack="6.0+b106",
+        power_mode="NV Power Mode: MAXN\\n0\\n",
+    ),
     "6.2": Recording(
         release="# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, "
         "DATE: Wed Jan  8 01:49:37 UTC 2025",
@@ -59,6 +66,22 @@ RECORDINGS = {
         model="NVIDIA Jetson AGX Thor Developer Kit",
         memory_kb=128788784,
         jetpack="7.0-b128",
+        power_mode="NV Power Mode: MAXN\\n0\\n",
+    ),
+    "7.1": Recording(
+        release="# R38 (release), REVISION: 4.0, GCID: 43443517, BOARD: generic, EABI: aarch64, "
+        "DATE: Wed Dec 31 00:15:19 UTC 2025",
+        model="NVIDIA Jetson AGX Thor Developer Kit",
+        memory_kb=128790100,
+        jetpack="7.1-b100",
+        power_mode="NV Power Mode: MAXN\\n0\\n",
+    ),
+    "7.2": Recording(
+        release="# R39 (release), REVISION: 2.0, GCID: 45755727, BOARD: generic, EABI: aarch64, "
+        "DATE: Mon Jun  1 09:28:48 PM UTC 2026",
+        model="NVIDIA Jetson AGX Orin Developer Kit",
+        memory_kb=62841000,
+        jetpack="7.2-b100",
         power_mode="NV Power Mode: MAXN\\n0\\n",
     ),
 }

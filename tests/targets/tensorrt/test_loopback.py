@@ -32,7 +32,7 @@ from tests.targets.tensorrt.loopback import install
 from tests.targets.tensorrt.on_device import pictures
 
 pytestmark = needs_sshd
-VERSIONS = {"5.1": "8.6.1", "6.2": "10.3.0", "7.0": "10.13.3.9"}
+VERSIONS = {"5.1": "8.6.1", "6.0": "8.6.1", "6.2": "10.3.0", "7.1": "10.13.3.9", "7.2": "10.16.1.11"}
 NO_GPU = r"no NVIDIA GPU answers here: .+\. Engines for a Jetson are built on the Jetson itself"
 QUICK = Settings(min_runs=10, max_runs=10, max_warmup_seconds=0.05)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from targets.errors import EngineError
 from targets.tvm import oracle
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import IntegerGraph, Island
@@ -104,3 +105,10 @@ def test_by_two_it_is_exactly_what_onnxruntime_computes(tmp_path: Path) -> None:
 def test_what_lies_between_more_than_four_pixels_runs_in_float(tmp_path: Path) -> None:
     model = resized(tmp_path, (8, 8), {"scales": [1, 1, 2, 2]}, mode="cubic")
     assert any(isinstance(op, Island) for op in import_graph(model).operators)
+
+
+def test_channels_are_not_resized_and_it_says_so(tmp_path: Path) -> None:
+    """Once they were left as they are, by TVM's float operator."""
+    model = resized(tmp_path, (4, 4), {"scales": [1, 2, 1, 1]})
+    with pytest.raises(EngineError, match="resizes more than height and width"):
+        import_graph(model)

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import defs, helper, inliner, numpy_helper, shape_inference
 
-from calibration.onnx_graph import OnnxGraph, attribute
+from calibration.onnx_graph import OnnxGraph, attribute, set_attribute
 from pipeline.models.foreign.normal_form.conventions import write_constants_as_weights
 from pipeline.models.opset import OPSET
 
@@ -237,6 +237,10 @@ def _resize(node: onnx.NodeProto, facts: _GraphFacts) -> None:
         raise NotInOpset(f"{_called(node)} keeps the aspect ratio")
     scales = facts.constant(node, 2, "scales")
     scaled = scales is not None and scales.size > 0
+    if attribute(node, "coordinate_transformation_mode", b"") == b"half_pixel_symmetric":
+        if scales is not None and scaled and (scales != np.rint(scales.astype(np.float64))).any():
+            raise NotInOpset(f"{_called(node)} centres what is cut off (half_pixel_symmetric)")
+        set_attribute(node, "coordinate_transformation_mode", "half_pixel")  # nothing is cut off
     if scales is not None and scaled and float(scales.astype(np.float64).min()) >= 1:
         _take(node, "antialias")
     if axes is None:

@@ -1,6 +1,7 @@
 """What follows from minutes of load, on loads whose answers are known."""
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,7 +113,11 @@ class Meter:
 
     rails, interval_s, closed = "rail VDD_IN", 0.001, False
 
+    def __init__(self) -> None:
+        self.was_read = threading.Event()
+
     def watts(self) -> float | None:
+        self.was_read.set()
         return 10.0
 
     def close(self) -> None:
@@ -121,7 +126,14 @@ class Meter:
 
 def test_a_soak_reads_power_beside_the_load_and_says_what_is_in_it() -> None:
     meter, calls = Meter(), list[int]()
-    found = soak(lambda: calls.append(1), 0.05, 0.01, meter)
+
+    def call() -> None:
+        calls.append(1)
+        if len(calls) == 2:  # the first is before everything
+            meter.was_read.clear()
+            meter.was_read.wait()
+
+    found = soak(call, 0.05, 0.01, meter)
     assert found.inferences == len(calls) - 1
     assert found.energy is not None
     assert (found.energy.watts, found.energy.idle_watts) == (10.0, 10.0)

@@ -7,6 +7,7 @@ from targets.runtime.tensorrt.cuda import Cuda, CudaError
 from targets.runtime.tensorrt.device_engines import check
 from targets.runtime.tensorrt.engine import EngineProblem
 
+ORIN = "NVIDIA Jetson AGX Orin Developer Kit"
 NANO = "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"
 
 
@@ -14,15 +15,18 @@ NANO = "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super"
     ("device", "l4t", "module", "mode", "memory"),
     [
         ("5.1", "35.4.1", "Jetson-AGX", "MODE_30W_ALL", 30276),
+        ("6.0", "36.3.0", ORIN, "MAXN", 30699),
         ("6.2", "36.4.3", NANO, "MAXN_SUPER", 7619),
         ("7.0", "38.2.0", "NVIDIA Jetson AGX Thor Developer Kit", "MAXN", 125770),
+        ("7.1", "38.4.0", "NVIDIA Jetson AGX Thor Developer Kit", "MAXN", 125771),
+        ("7.2", "39.2.0", ORIN, "MAXN", 61368),
     ],
     indirect=["device"],
 )
 def test_a_jetson_is_read(device: Path, l4t: str, module: str, mode: str, memory: int) -> None:
     facts = jetson.read_facts(device)
     assert (facts.l4t, facts.module, facts.power_mode, facts.memory_mib) == (l4t, module, mode, memory)
-    assert facts.jetpack.startswith(("5.1", "6.2", "7.0"))
+    assert facts.jetpack.startswith(("5.1", "6.0", "6.2", "7."))
     assert facts.is_jetson
     assert str(facts).startswith(f"{module}, L4T {l4t}, JetPack {facts.jetpack}, ")
 

@@ -43,6 +43,11 @@ STANDARD: dict[str, tuple[int, Sequence[onnx.NodeProto], dict[str, NDArray[Any]]
         [node("Resize", "x _ scales", mode="linear", antialias=1)],
         {"scales": np.array([1, 1, 2, 1.5], np.float32)},
     ),
+    "Resize that is centred": (
+        19,
+        [node("Resize", "x _ scales", mode="linear", coordinate_transformation_mode="half_pixel_symmetric")],
+        {"scales": np.array([1, 1, 2, 3], np.float32)},
+    ),
     "further results of Dropout": (
         17,
         [node("Dropout", "x ratio", "d mask"), node("Cast", "mask", "m", to=1), node("Mul", "d m")],
@@ -160,6 +165,12 @@ REFUSED: dict[str, tuple[int, Sequence[onnx.NodeProto], dict[str, NDArray[Any]],
         r"theirs \(Crop\)\. Export with standard",
     ),
     "onnxruntime's": (17, [node("Inverse", "x", domain=CONTRIB)], {}, r"Take the model before onnxruntime"),
+    "a border that is cut off on both sides": (
+        19,
+        [node("Resize", "x _ s", coordinate_transformation_mode="half_pixel_symmetric")],
+        {"s": np.array([1, 1, 1.3, 1], np.float32)},
+        "half_pixel_symmetric",
+    ),
     "an aspect ratio": (
         18,
         [node("Resize", "x _ _ s", axes=[2, 3], keep_aspect_ratio_policy="not_larger")],
