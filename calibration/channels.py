@@ -4,7 +4,8 @@ A convolution can undo the factors of its input and make those of its output, a 
 over each channel alone and takes a positive factor through, such as Relu and pooling, keeps factors. An Add
 ties the channels of its operands together, so a whole residual stream shares its factors; shortcut A's zero
 padding shifts them. A gate multiplies and keeps its own scale. In front of all other operators, such as
-HardSwish and the upper bound of ReLU6, channels have to keep their scale.
+HardSwish and the upper bound of ReLU6, channels have to keep their scale. Behind a HardSwish or SiLU of a
+convolution new factors begin: a multiplication there, one number a channel, costs engines nothing.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from calibration.errors import ModelError
 from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import is_residual_add
+from calibration.pointwise import Elementwise
 from calibration.weight_layers import ordered_weight
 
 HOMOGENEOUS = frozenset(
@@ -35,6 +37,9 @@ class ChannelGroups:
         self._graph = graph
         self._parent = [0]
         self._ids: dict[str, Ids] = {}
+        self._chains = Elementwise(graph).chains
+        self.begun: list[str] = []
+        """Tensors in front of which channels keep their scale: factors begin behind them."""
         for node in graph.nodes:
             self._visit(node)
         for output in graph.model.graph.output:
@@ -49,6 +54,10 @@ class ChannelGroups:
         each = np.array([self._number[self._find(i)] for i in ids], np.intp)
         return np.repeat(each, channels // len(ids))
 
+    def channels_of(self, tensor: str) -> NDArray[np.intp]:
+        """The group of each of the tensor's channels."""
+        return self.of(tensor, len(self._ids.get(tensor, [0])))
+
     def _visit(self, node: onnx.NodeProto) -> None:
         if node.op_type in ("Conv", "Gemm"):
             try:
@@ -60,11 +69,20 @@ class ChannelGroups:
                 return
         if node.op_type == "Shape":
             return  # it reads no value
-        kept = self._kept(node)
+        kept = [] if set(node.output) & self._chains.keys() else self._kept(node)
         if not kept:
+            kept = self._begun(node)
             for name in node.input:
                 self._freeze(name)
         self._ids |= dict(zip(node.output, kept, strict=False))
+
+    def _begun(self, node: onnx.NodeProto) -> list[Ids]:
+        """New factors behind a function of a convolution, which engines multiply before they round."""
+        chain = self._chains.get(node.output[0]) if node.output else None
+        if chain is None or not chain.function.is_unbounded or chain.source not in self._ids:
+            return []
+        self.begun.append(node.output[0])
+        return [[self._new() for _ in self._ids[chain.source]]]
 
     def _kept(self, node: onnx.NodeProto) -> list[Ids]:
         """The channels of each output; none for an operator that wants its inputs as they are."""

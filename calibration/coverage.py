@@ -66,6 +66,7 @@ def _computed_in_float(graph: OnnxGraph) -> Iterator[onnx.NodeProto]:
     """Yield nodes behind the first quantised tensor that compute in float."""
     quantised, known, numbers = _behind_quantisation(graph), set[str](), set[str]()
     elementwise = Elementwise(graph)
+    sums = {name: c.source for end, c in elementwise.chains.items() for name in (end, *c.inside)}
     for node in graph.nodes:
         values = [name for name in node.input if name and graph.constant(name) is None]
         integers = bool(values) and all(_dequantised(graph, name) or name in known for name in values)
@@ -75,7 +76,9 @@ def _computed_in_float(graph: OnnxGraph) -> Iterator[onnx.NodeProto]:
             and all(_dequantised(graph, name) or name in known for name in values)
         )
         of_layer = node.op_type in LAYERS and _is_int8(graph, node)
-        if _on_numbers(graph, node, elementwise, numbers) and _is_rounded(graph, node.output[0]):
+        of_sums = bool(node.output) and sums.get(node.output[0]) in known
+        on_numbers = of_sums or _on_numbers(graph, node, elementwise, numbers)
+        if on_numbers and _is_rounded(graph, node.output[0]):
             numbers.update(node.output)
         on_integers = of_layer or in_pairs or node.output[0] in numbers
         if on_integers or (integers and node.op_type in FUSED | ON_INTEGERS):

@@ -56,8 +56,41 @@ def rescaled(graph: OnnxGraph, groups: "ChannelGroups", factors: NDArray[np.floa
     for i, node in enumerate(graph.nodes):
         if node.op_type in ("Conv", "Gemm"):
             _rescale(graph, result.graph, i, groups, factors)
+    begun = {tensor: 1 / factors[groups.channels_of(tensor)] for tensor in groups.begun}
+    _begin(graph, result.graph, {tensor: each for tensor, each in begun.items() if (each != 1).any()})
     drop_unused_initializers(result)
     return result
+
+
+def _begin(graph: OnnxGraph, result: onnx.GraphProto, begun: dict[str, NDArray[np.float64]]) -> None:
+    """Multiply the channels of tensors by a number each, for all that read them."""
+    for tensor in begun:
+        for edge in graph.consumers(tensor):
+            result.node[edge.node].input[edge.slot] = f"{tensor}/rescaled"
+    nodes = []
+    for node in result.node:
+        nodes.append(node)
+        for tensor in set(node.output) & set(begun):
+            name, each = f"{tensor}/rescaled", begun[tensor].astype(np.float32)
+            producer = graph.producer(tensor)
+            flat = producer is not None and _behind_gemm(graph, producer)
+            result.initializer.append(
+                tensor_proto(f"{name}/factors", each.reshape((1, -1) if flat else (1, -1, 1, 1)))
+            )
+            nodes.append(onnx.helper.make_node("Mul", [tensor, f"{name}/factors"], [name], f"{name}/Mul"))
+    del result.node[:]
+    result.node.extend(nodes)
+
+
+def _behind_gemm(graph: OnnxGraph, node: onnx.NodeProto) -> bool:
+    """Whether a chain of functions begins at a Gemm, and not at a Conv."""
+    while node.op_type not in ("Conv", "Gemm"):
+        computed = next(name for name in node.input if graph.producer(name) and not graph.is_constant(name))
+        behind = graph.producer(computed)
+        if behind is None:
+            return False
+        node = behind
+    return node.op_type == "Gemm"
 
 
 def _rescale(

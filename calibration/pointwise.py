@@ -2,7 +2,7 @@
 
 A chain of operators on one tensor and constants, such as Sigmoid and Mul for SiLU, is one function of it,
 however an exporter writes it. An integer engine looks that up in a table: it needs the tensor in 8 bits, and
-the result.
+the result. Some functions it computes of a convolution's sums instead, before rounding: `register_chains`.
 """
 
 from collections.abc import Collection, Iterator
@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 import onnx
 
 from calibration.onnx_graph import Edge, OnnxGraph, attribute
+from calibration.register_chains import register_chains
 
 ARITHMETIC = frozenset(
     {"Add", "Sub", "Mul", "Div", "Neg", "Abs", "Min", "Max", "Relu", "Clip", "LeakyRelu", "PRelu", "Sign"}
@@ -42,6 +43,8 @@ class Elementwise:
                 self._layers.update(node.output)
             if (source := self._source_of(node)) is not None:
                 self.source[node.output[0]] = source
+        self.chains = register_chains(graph, self.source)
+        """Functions that are computed before a convolution's sums are rounded, by their results."""
 
     def needed(self, edges: Collection[Edge]) -> list[Edge]:
         """Which inputs of elementwise operators have to be 8-bit so that those of `edges` are integers."""
@@ -55,6 +58,11 @@ class Elementwise:
                 found.update(more)
                 waiting += [self._read(edge) for edge in more]
         return sorted(found, key=lambda e: (e.node, e.slot))
+
+    def scaled_in_registers(self, node: onnx.NodeProto) -> bool:
+        """Whether it multiplies the channels of a function that an engine has in registers."""
+        computed = self.computed(node)
+        return node.op_type == "Mul" and len(computed) == 1 and computed[0] in self.chains
 
     def computed(self, node: onnx.NodeProto) -> list[str]:
         """The inputs of a node that are not constants."""
@@ -78,10 +86,12 @@ class Elementwise:
 
     def _in_front(self, tensor: str) -> Iterator[Edge]:
         """What has to be 8-bit for an integer operator to compute `tensor`, besides what other rules say."""
+        node = self.graph.producer(tensor)
+        if tensor in self.chains or (node is not None and self.scaled_in_registers(node)):
+            return
         if tensor in self.source:
             yield from self._chain(tensor)
             return
-        node = self.graph.producer(tensor)
         while node is not None and node.op_type in BOUNDS | _SEEN_THROUGH:
             if node.input[0] in self.source:
                 yield from self._chain(node.input[0])

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,6 +58,8 @@ def open_engine(path: Path, threads: int = 1) -> Iterator[StepRunner]:
     """Open what `PictureSteps.save` wrote, with so many threads for OpenCV and the engine."""
     found = PictureSteps(**json.loads(path.read_text()))
     preprocessing = Preprocessing(**found.preprocessing)
+    import cv2
+
     cv2.setNumThreads(threads)
     with np.load(found.pictures, allow_pickle=False) as file:
         stored = [file[name] for name in file.files]

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,6 +78,8 @@ class PreparedNetwork:
             values = images * np.asarray(self.scale, np.float32)
             values += np.asarray(self.offset, np.float32)
             return values
+        import cv2  # where it is used: a rebuild that measures nothing does not wait for it
+
         found = np.empty((count, channels, height, width), np.float32)
         for image, planes in zip(images, found, strict=True):
             for channel, pixels in enumerate(cv2.split(image)):

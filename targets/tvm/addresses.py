@@ -19,6 +19,7 @@ from targets.tvm.tensors import Dense, Tensor
 from targets.tvm.weights import Blob, ConvGeometry, conv_geometry, dense_waste, parameters
 from targets.tvm.winograd_layer import WinogradLayer, winograd_layer
 
+_NO_FACTOR = np.zeros(0, np.float32)
 _FLOAT = 4  # bytes of a float32
 _SMALL = 1 << 16
 """A tensor of at most so many bytes is kept one step longer, so that no thread waits to overwrite it."""
@@ -88,11 +89,12 @@ class Addresses:
         output: Tensor,
         clip: Clip,
         residual: Residual | None,
+        factor: NDArray[np.float32] = _NO_FACTOR,
     ) -> int:
         """Add the parameters of a kernel that requantises; return their offset in the constants."""
         zero, low, high = (self.stored(v) for v in (output.zero, clip.low, clip.high))
         other = (0, 0.0) if residual is None else (self.stored(residual.tensor.zero), residual.multiplier)
-        return self.constants.add(parameters(bias, multiplier, (zero, low, high), other))
+        return self.constants.add(parameters(bias, multiplier, (zero, low, high), other, factor))
 
     def grid(self, zero: int, scale: float) -> int:
         """Add an int32 and a float32, the parameters of a kernel between integers and numbers."""

@@ -100,7 +100,7 @@ class Boundaries:
         if other is not None:
             residual = Residual(other.whole(pending.node), float(np.float32(other.scale / step)))
         clip = quantization_clip(pending, step, point)
-        end = Epilogue(output, step, clip, residual, pending.gain, pending.shift)
+        end = Epilogue(output, step, clip, residual, pending.gain, pending.shift, pending.applied)
         self.growing.append(pending.finish(end))
         return Quantized(output, step, flat=pending.flat)
 

@@ -34,6 +34,8 @@ def scaled(node: str, operand: Value, gain: Doubles, shift: Doubles) -> Pending:
         raise EngineError(f"{node}: it has a constant that is not finite, or a variance that is negative.")
     if value.gain is not None and value.shift is not None:
         gain, shift = value.gain * gain, value.shift * gain + shift
+    if value.applied is not None and shift.any():
+        raise NoIntegerForm(f"{node}: behind a function of sums, channels can be multiplied, not added to.")
     return replace(value, gain=gain, shift=shift, fusable=False)
 
 

@@ -11,11 +11,15 @@ from targets.tvm.operators.convolution import Conv
 
 @dataclass(frozen=True, eq=False)
 class PackedConv:
-    """Weights as the kernel reads them; bias with the zero point's share, multipliers, both padded."""
+    """Weights as the kernel reads them; bias with the zero point's share, multipliers, both padded.
+
+    `factor`: what a function's results are multiplied by, padded too; empty where there is no function.
+    """
 
     weight: NDArray[np.int8]
     bias: NDArray[np.int64]
     multiplier: NDArray[np.float32]
+    factor: NDArray[np.float32]
 
 
 def stored_bias(op: Conv, channels: int, isa: Isa) -> NDArray[np.int64]:
@@ -34,3 +38,12 @@ def stored_multiplier(op: Conv, channels: int) -> NDArray[np.float32]:
     multiplier = np.zeros(channels, np.float32)
     multiplier[: len(op.multiplier)] = op.multiplier
     return multiplier
+
+
+def stored_factor(op: Conv, channels: int) -> NDArray[np.float32]:
+    """Factors behind a function of the sums, as multipliers are stored; none without a function."""
+    if op.applied is None:
+        return np.zeros(0, np.float32)
+    factor = np.zeros(channels, np.float32)
+    factor[: len(op.applied.factor)] = op.applied.factor
+    return factor

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.register_functions import RegisterFunction
 from targets.errors import EngineError, NoIntegerForm
 from targets.tvm.integer_graph import Operator
 from targets.tvm.operators.assembling import Assemble, Piece
@@ -103,12 +104,24 @@ def _conv(node: str, x: Quantized, w: Weights, bias: NDArray[Any] | None, attrib
     real = Conv(node, tensor, output, w.values, integers, unit.astype(np.float32), sliding, groups, real=True)
 
     def finish(end: Epilogue) -> Operator:
-        multiplier = (unit / end.scale).astype(np.float32)
+        applied = end.function(count)
+        multiplier = (unit if applied else unit / end.scale).astype(np.float32)
         return replace(
-            real, output=end.output, multiplier=multiplier, residual=end.residual, clip=end.clip, real=False
+            real,
+            output=end.output,
+            multiplier=multiplier,
+            residual=end.residual,
+            clip=end.clip,
+            real=False,
+            applied=applied,
         )
 
     return Pending(node, (height, width, count), finish, fusable=True, real=real)
+
+
+def applied(value: Pending, function: RegisterFunction) -> Pending:
+    """A function of a convolution's sum, whose channels can be multiplied next."""
+    return replace(value, applied=function, real=None, fusable=False, scalable=True)
 
 
 def _check_accumulators(

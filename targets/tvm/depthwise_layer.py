@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
+from targets.tvm.conv_constants import PackedConv, stored_bias, stored_factor, stored_multiplier
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.depthwise import TapBlock, TapWindow, choose_block, chunks, window_plan
 from targets.tvm.kernels.dot import tap_step
@@ -70,9 +70,12 @@ def pack_depthwise(op: Conv, layer: DepthwiseLayer, isa: Isa) -> PackedConv:
         for chunk in chunks(channels, isa)
         for first in range(chunk.first, chunk.first + chunk.count * chunk.size, chunk.size)
     ]
-    order = _order(channels, isa)
+    order, factor = _order(channels, isa), stored_factor(op, channels)
     return PackedConv(
-        np.concatenate(parts), stored_bias(op, channels, isa)[order], stored_multiplier(op, channels)[order]
+        np.concatenate(parts),
+        stored_bias(op, channels, isa)[order],
+        stored_multiplier(op, channels)[order],
+        factor[order] if factor.size else factor,
     )
 
 

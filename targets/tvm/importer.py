@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from calibration.onnx_graph import OnnxGraph
+from calibration.pointwise import Elementwise
 from targets.errors import EngineError, NoIntegerForm
 from targets.tvm import arithmetic, channelwise, convert, functions, joins, moves, pools, resizes
 from targets.tvm.boundaries import BOUNDARIES, Boundaries, no_integer_form
@@ -52,6 +54,8 @@ class _Importer:
         self.boundaries = Boundaries(self.image, self.growing)
         self.producers = {name: node for node in model.graph.node for name in node.output}
         self.floats: dict[str, Dense] = {}
+        self.chains = Elementwise(OnnxGraph(model)).chains
+        self.inside = {name for chain in self.chains.values() for name in chain.inside}
 
     @cached_property
     def shapes(self) -> Shapes:
@@ -87,6 +91,8 @@ class _Importer:
         return dense
 
     def _node(self, node: onnx.NodeProto) -> None:
+        if node.output and node.output[0] in self.inside | self.chains.keys() and self._of_sums(node):
+            return
         constants = {name: v.value for name in node.input if isinstance(v := self.values.get(name), Constant)}
         folded = self._shape(node) if node.op_type == "Shape" else fold(node, constants)
         if folded is not None:
@@ -103,6 +109,22 @@ class _Importer:
             else:
                 self._float(node, reason)
             self.values |= {name: Real(self.floats[name]) for name in node.output if name}
+
+    def _of_sums(self, node: onnx.NodeProto) -> bool:
+        """Whether `node` belongs to a function of a convolution's sum, of which the last one has the value.
+
+        A chain whose convolution is no integer one, or is needed otherwise, is forgotten.
+        """
+        end = next(e for e, chain in self.chains.items() if node.output[0] in (e, *chain.inside))
+        chain = self.chains[end]
+        match self.values.get(chain.source):
+            case Pending(real=Conv()) as sums:
+                if node.output[0] == end:
+                    self.values[end] = convert.applied(sums, chain.function)
+                return True
+        del self.chains[end]
+        self.inside -= set(chain.inside)
+        return False
 
     def _integer(self, node: onnx.NodeProto) -> tuple[Value, ...]:
         """What a node gives. Values that are only moved are copied where a node needs them in their place."""
@@ -179,6 +201,9 @@ class _Importer:
                 dense = _planes(name, p.shape, p.flat)
                 return self._dequantise(Dequantise(name, sums, dense, 1.0, real=True))
         node = self.producers[name]
+        for inner in self.chains[name].inside if name in self.chains else ():
+            self._float(self.producers[inner], NoIntegerForm(f"{label(node)} is read in float."))
+            self.values[inner] = Real(self.floats[inner])
         self._float(node, NoIntegerForm(f"{label(node)} is read in float."))
         return self.floats[name]
 

@@ -8,7 +8,8 @@ graph is stored 128 higher). The arithmetic of each operator in `operators/` is 
     y   = clip(rne(fma(float32(acc), m, float32(r - zr) * mr)) + zy)      with residual
 
 where m and mr are float32, rne rounds half to even, and clip is to [low, high] in uint8. A sum that is
-wanted as a real number, as logits are, leaves as float32(acc) * m. What has no integer form is an `Island`
+wanted as a real number, as logits are, leaves as float32(acc) * m. Some functions are computed of that real
+number before it is rounded: `operators.sum_functions`. What has no integer form is an `Island`
 of float32 operators between `Dequantise` and `Quantise`; `targets.tvm.floats` says what it computes.
 """
 

@@ -119,7 +119,9 @@ class _Lowering:
             kernel,
             x=x,
             w=place.constants.add(packed.weight),
-            p=place.parameters(packed.bias, packed.multiplier, op.output, op.clip, op.residual),
+            p=place.parameters(
+                packed.bias, packed.multiplier, op.output, op.clip, op.residual, packed.factor
+            ),
             r=NOTHING if op.residual is None else place.pixels(op.residual.tensor),
             y=place.start(op.output) if op.real else place.pixels(op.output),
             fill=None if op.real else place.fill(op.output),
@@ -138,6 +140,7 @@ class _Lowering:
             y=self.place.strides(op.output),
             residual=None if op.residual is None else self.place.strides(op.residual.tensor),
             logits=op.real,
+            applied=op.function,
         )
 
     def _depthwise(self, op: Conv, layer: DepthwiseLayer) -> DepthwiseKernel:
@@ -153,6 +156,7 @@ class _Lowering:
             x=Strides(spread.row, spread.pixel) if spread else self.place.strides(op.input),
             y=self.place.strides(op.output),
             residual=None if op.residual is None else self.place.strides(op.residual.tensor),
+            applied=op.function,
         )
 
     def _winograd(self, op: Conv, layer: WinogradLayer) -> WinogradKernel:
@@ -167,6 +171,7 @@ class _Lowering:
             plane=layer.before.plane,
             y=self.place.strides(op.output),
             residual=None if op.residual is None else self.place.strides(op.residual.tensor),
+            applied=op.function,
         )
 
     def _pool(self, kind: type[PoolKernel], op: MaxPool | AveragePool) -> PoolKernel:

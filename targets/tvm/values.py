@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.register_functions import RegisterFunction
 from targets.errors import NoIntegerForm
 from targets.tvm.integer_graph import Operator
 from targets.tvm.operators.assembling import Affine, Assemble
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.resizing import Pick, PixelShuffle
 from targets.tvm.operators.results_on_grids import Clip, Residual
+from targets.tvm.operators.sum_functions import Applied
 from targets.tvm.operators.window_pooling import ChannelMax, MaxPool
 from targets.tvm.tensors import Dense, Tensor
 
@@ -64,6 +66,15 @@ class Epilogue:
     """A real factor for each channel."""
     shift: NDArray[np.float64] | None = None
     """A real addend for each channel, after the factor."""
+    applied: RegisterFunction | None = None
+    """What is computed of the sum first."""
+
+    def function(self, channels: int) -> Applied | None:
+        """What is computed of a sum of so many channels, and its factors."""
+        if self.applied is None:
+            return None
+        gain = np.ones(channels) if self.gain is None else self.gain
+        return Applied(self.applied, (gain / self.scale).astype(np.float32))
 
     def affine(self, scale: float, first: int, count: int) -> Affine | None:
         """Factor and addend of `count` channels from `first` on, for a tensor whose step is `scale`."""
@@ -108,6 +119,8 @@ class Pending:
     shift: NDArray[np.float64] | None = None
     function: Function | None = None
     """Its value for each value of one quantised tensor, if it is a function of one."""
+    applied: RegisterFunction | None = None
+    """The function of a convolution's sum that it is, in front of gain and bounds."""
 
 
 @dataclass(frozen=True, eq=False)

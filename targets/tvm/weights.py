@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
+from targets.tvm.conv_constants import PackedConv, stored_bias, stored_factor, stored_multiplier
 from targets.tvm.excess_weights import without_excess
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
@@ -215,7 +215,9 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     packed = pack(padded, block, inner.granule)
     if split:
         packed = without_excess(packed, geometry.windows, split)
-    return PackedConv(packed, stored_bias(op, channels, isa), stored_multiplier(op, channels))
+    return PackedConv(
+        packed, stored_bias(op, channels, isa), stored_multiplier(op, channels), stored_factor(op, channels)
+    )
 
 
 def _windowed(op: Conv, geometry: ConvGeometry, channels: int) -> NDArray[np.int8]:
@@ -237,14 +239,19 @@ def _interleaved(dense: NDArray[np.int8], order: tuple[int, ...], chunk: int) ->
 
 
 def parameters(
-    bias: NDArray[Any], multiplier: NDArray[Any], limits: tuple[int, int, int], residual: tuple[int, float]
+    bias: NDArray[Any],
+    multiplier: NDArray[Any],
+    limits: tuple[int, int, int],
+    residual: tuple[int, float],
+    factor: NDArray[np.float32],
 ) -> NDArray[np.int32]:
     """The block p of a kernel: see `kernels.requantise`. Biases wrap around as sums do."""
     scalars = np.zeros(SCALARS, np.int32)
     scalars[[Scalar.ZERO, Scalar.LOW, Scalar.HIGH, Scalar.RESIDUAL_ZERO]] = (*limits, residual[0])
     scalars[Scalar.RESIDUAL_MULTIPLIER] = np.float32(residual[1]).view(np.int32)
     wrapped = bias.astype(np.int64).astype(np.uint32).view(np.int32)
-    return np.concatenate([wrapped, multiplier.astype(np.float32).view(np.int32), scalars])
+    floats = (multiplier.astype(np.float32).view(np.int32), factor.view(np.int32))
+    return np.concatenate([wrapped, floats[0], scalars, floats[1]])
 
 
 def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> ResultRange:
@@ -254,7 +261,8 @@ def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> ResultRange:
         if op.real:
             return ResultRange()
         weights = np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3))
-        largest = float(((255.0 * weights + np.abs(op.bias.astype(np.int64))) * op.multiplier).max())
+        sums = (255.0 * weights + np.abs(op.bias.astype(np.int64))) * op.multiplier
+        largest = float((sums if op.applied is None else op.applied.largest(sums)).max())
     elif isinstance(op, Piece) and op.affine is not None:
         largest = float((255.0 * np.abs(op.affine.multiplier) + np.abs(op.affine.offset)).max())
     else:

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.conv_constants import PackedConv, stored_bias, stored_multiplier
+from targets.tvm.conv_constants import PackedConv, stored_bias, stored_factor, stored_multiplier
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import word_products
 from targets.tvm.kernels.inner_step import pack
@@ -131,4 +131,5 @@ def pack_winograd(op: Conv, kernel: WinogradKernel) -> PackedConv:
         pack(runs, BLOCK, kernel.granule),
         stored_bias(op, kernel.channels, kernel.isa) * power,
         stored_multiplier(op, kernel.channels) / np.float32(power),
+        stored_factor(op, kernel.channels),
     )

@@ -52,6 +52,8 @@ def test_whatever_the_factors_a_varied_network_computes_the_same(varied_model: P
     }
     assert {"expand", "wide", "grouped", "gated", "hidden"} <= free
     assert not free & {"stem", "depthwise", "head"}  # HardSwish, ReLU6, logits
+    assert len(groups.begun) == 2, "behind the HardSwish and the SiLU"
+    assert len(set(groups.channels_of(groups.begun[0]).tolist()) - {0}) > 1
 
 
 def test_the_replay_computes_a_varied_network(varied_model: Path) -> None:

@@ -25,7 +25,7 @@ SHAPE = (16, 16, 3)
 
 
 class Switched(nn.Module):
-    """A convolution far below zero in front of a HardSwish, which sees nothing under -3."""
+    """A convolution far below zero in front of a gate of its own, looked up, which sees nothing under -3."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Switched(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.stem(((image.float() - 120) * 0.2).permute(0, 3, 1, 2))
-        logits: Tensor = self.head(nn.functional.hardswish(x).mean((2, 3)))
+        logits: Tensor = self.head((x * (x + 3).clamp(0, 5) / 5).mean((2, 3)))
         return logits
 
 

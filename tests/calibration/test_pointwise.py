@@ -76,6 +76,7 @@ HIGHWAY = (
 )
 GATE = (("GlobalAveragePool", "c", "p"), ("Conv", "p v", "q"), ("HardSigmoid", "q", "g"), ("Mul", "c g", "y"))
 NORM = (("Sub", "c vector", "m"), ("Mul", "m vector", "n"), ("Add", "n vector", "y"))
+SCALED = (("HardSwish", "c", "s"), ("Mul", "s vector", "y"))
 RESIDUAL = (("HardSwish", "c", "s"), ("Add", "s x", "y"))
 
 
@@ -83,11 +84,14 @@ RESIDUAL = (("HardSwish", "c", "s"), ("Add", "s x", "y"))
     ("nodes", "expected"),
     [
         pytest.param((("Relu", "c", "y"),), set(), id="a bound of a sum is fused"),
-        pytest.param(SILU, {"c"}, id="silu"),
-        pytest.param(HARD_SWISH, {"c"}, id="hard swish in four operators"),
+        pytest.param(SILU, set(), id="silu of a sum"),
+        pytest.param(HARD_SWISH, set(), id="hard swish of a sum in four operators"),
+        pytest.param(SCALED, set(), id="and its channels multiplied"),
+        pytest.param((("Tanh", "c", "y"),), {"c"}, id="a table"),
+        pytest.param((*SILU[:1], ("Mul", "c s", "u"), ("Mul", "u c", "y")), {"c"}, id="another function"),
         pytest.param((("Mul", "c c", "y"),), {"c"}, id="a square"),
         pytest.param((("HardSwish", "c", "s"), ("Add", "s c", "y")), {"c"}, id="a sum of functions of one"),
-        pytest.param(RESIDUAL, {"c", "s"}, id="a sum without a convolution"),
+        pytest.param(RESIDUAL, {"s"}, id="a sum without a convolution"),
         pytest.param(GATE, {"c", "p", "q", "g"}, id="a gate for each channel"),
         pytest.param(HIGHWAY, {"c", "t", "r", "m", "rest", "k", "n"}, id="highway"),
         pytest.param(NORM, {"c"}, id="norm"),
@@ -97,7 +101,7 @@ def test_what_an_engine_reads_is_quantised_and_nothing_between(nodes: Nodes, exp
     assert quantised(graph(nodes)) == expected | ENDS
 
 
-@pytest.mark.parametrize("nodes", [SILU, HARD_SWISH, GATE, HIGHWAY, NORM])
+@pytest.mark.parametrize("nodes", [SILU, HARD_SWISH, SCALED, GATE, HIGHWAY, NORM])
 def test_under_w8a8_sym_functions_stay_between_a_convolution_and_its_q(nodes: Nodes) -> None:
     of_the_gate = {"c", "p"} if nodes is GATE else set()
     assert quantised(graph(nodes), Scheme.SYM) == ENDS | of_the_gate

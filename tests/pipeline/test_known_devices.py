@@ -8,7 +8,6 @@ from pipeline.errors import UsageError
 from pipeline.known_devices import add_device, find_device, known_devices
 from targets.reach.ssh import SshAddress
 from tests.conftest import Edgec
-from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
 
 
 def test_names_are_kept_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

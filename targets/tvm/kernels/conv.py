@@ -11,6 +11,7 @@ from typing import Any
 
 from tvm import tirx
 
+from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
@@ -47,6 +48,7 @@ class ConvKernel:
     residual: Strides | None = None
     logits: bool = False
     """The sums leave as float32."""
+    applied: RegisterFunction | None = None
 
     @property
     def row_blocks(self) -> int:
@@ -167,7 +169,7 @@ class ConvKernel:
     @property
     def _results(self) -> Results:
         last = self.height - 1 if self.windows.pairs and self.height % 2 else None
-        multiply = Requantise(self.isa, self.channels, self.limits)
+        multiply = Requantise(self.isa, self.channels, self.limits, function=self.applied)
         return Results(multiply, self.inner, self.y, self.residual, self.logits, last)
 
     def _split(self, k: Emitter, item: Expr) -> tuple[Expr, Expr]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tvm import tirx
 
+from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import tap_step
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
@@ -75,6 +76,7 @@ class DepthwiseKernel:
     x: Strides
     y: Strides
     residual: Strides | None = None
+    applied: RegisterFunction | None = None
 
     @property
     def pieces(self) -> tuple[Cut, ...]:
@@ -158,7 +160,8 @@ class _Block:
     @property
     def _requantise(self) -> Requantise:
         isa = replace(self.kernel.isa, lanes=self._step.lanes)
-        return Requantise(isa, self.kernel.channels, self.kernel.limits, packed_order=True)
+        kernel = self.kernel
+        return Requantise(isa, kernel.channels, kernel.limits, packed_order=True, function=kernel.applied)
 
     def emit(self) -> None:
         kernel, k = self.kernel, self.k
@@ -214,12 +217,12 @@ class _Block:
         """Round one result, and write it."""
         k, kernel, requantise, lanes = self.k, self.kernel, self._requantise, self._step.lanes
         sums = [k.load(total, self._at(row, column, part)) for part in range(PARTS)]
-        multipliers = [requantise.multiplier(k, self.channel + part * lanes) for part in range(PARTS)]
+        multipliers = [requantise.multipliers(k, self.channel + part * lanes) for part in range(PARTS)]
         addends: list[Expr | None] = [None] * PARTS
         if kernel.residual:
             addends = list(self._addends(self._address(kernel.residual, row, column)))
         values = [
-            requantise.scaled(k, total, m, addend)
+            requantise.result(k, total, m, addend)
             for total, m, addend in zip(sums, multipliers, addends, strict=True)
         ]
         stored = requantise.narrow(k, values)

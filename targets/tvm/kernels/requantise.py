@@ -1,7 +1,7 @@
 """The end of every kernel: int32 sums to stored bytes, as the numeric contract says.
 
-The parameter block p is int32 bias [C], float32 multiplier [C], then the scalars of `Scalar`. Rounding is to
-nearest, ties to even.
+The parameter block p is int32 bias [C], float32 multiplier [C], then the scalars of `Scalar`, and float32
+factors [C] where a function is applied to sums. Rounding is to nearest, ties to even.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,10 @@ from itertools import pairwise
 
 from tvm import tirx
 
+from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
+from targets.tvm.kernels.function_steps import in_steps
 
 _LARGEST = 2147483520.0  # the float32 below 2**31
 
@@ -46,6 +48,18 @@ class ResultRange:
 
 
 @dataclass(frozen=True)
+class Multipliers:
+    """Of a vector of sums; `factor` of a function's results, where one is applied."""
+
+    sums: Expr
+    factor: Expr | None = None
+
+    def named(self, k: Emitter) -> "Multipliers":
+        """The same, loaded once."""
+        return Multipliers(k.let(self.sums), None if self.factor is None else k.let(self.factor))
+
+
+@dataclass(frozen=True)
 class Requantise:
     """Turns sums of `channels` channels into bytes."""
 
@@ -55,6 +69,8 @@ class Requantise:
     per_channel: bool = True
     packed_order: bool = False
     """Channels are in registers in the order from which x86 packs bytes into their own."""
+    function: RegisterFunction | None = None
+    """What is computed of sums before they are rounded."""
 
     def scalar(self, k: Emitter, which: Scalar, lanes: int) -> Expr:
         """One of the scalars, in every lane."""
@@ -77,10 +93,30 @@ class Requantise:
             f"float32x{self.isa.lanes}", f"llvm.fma.v{self.isa.lanes}f32", value, multiplier, addend
         )
 
-    def pair_multiplier(self, k: Emitter, channel: Expr) -> Expr:
-        """The multipliers of two channels, for both pixels of a pair."""
-        two = k.load(k.floats, self.channels + channel, 2)
-        return tirx.Shuffle([two, two], [0, 1, 0, 1])
+    def multipliers(self, k: Emitter, channel: Expr) -> Multipliers:
+        """What the sums of `lanes` channels of a convolution are multiplied by."""
+        return Multipliers(self.multiplier(k, channel), self._factor(k, channel, self.isa.lanes))
+
+    def pair_multipliers(self, k: Emitter, channel: Expr) -> Multipliers:
+        """Those of two channels, for both pixels of a pair."""
+
+        def both(two: Expr | None) -> Expr | None:
+            return None if two is None else tirx.Shuffle([two, two], [0, 1, 0, 1])
+
+        sums = k.load(k.floats, self.channels + channel, 2)
+        return Multipliers(both(sums), both(self._factor(k, channel, 2)))
+
+    def result(self, k: Emitter, total: Expr, multipliers: Multipliers, addend: Expr | None = None) -> Expr:
+        """A convolution's sum in steps of its result: scaled, or a function of what it is in real units."""
+        found = self.scaled(k, total, multipliers.sums, addend)
+        if self.function is None or multipliers.factor is None:
+            return found
+        return in_steps(k, self.function, found, multipliers.factor, self.isa.lanes)
+
+    def _factor(self, k: Emitter, channel: Expr, lanes: int) -> Expr | None:
+        if self.function is None:
+            return None
+        return k.load(k.floats, 2 * self.channels + SCALARS + channel, lanes)
 
     def addend(self, k: Emitter, stored: Expr) -> Expr:
         """float32(r - zr) * mr for `lanes` stored residual values."""

@@ -58,9 +58,9 @@ class Results:
         """One pixel's sums in steps of the result, before rounding."""
         totals = [self.inner.result(k, acc, pixel, n, block) for n in range(block.vectors)]
         channels = [block.channel + n * self._lanes for n in range(block.vectors)]
-        multipliers = [self.requantise.multiplier(k, channel) for channel in channels]
+        multipliers = [self.requantise.multipliers(k, channel) for channel in channels]
         sums = zip(totals, multipliers, addends, strict=True)
-        return [self.requantise.scaled(k, total, m, addend) for total, m, addend in sums]
+        return [self.requantise.result(k, total, m, addend) for total, m, addend in sums]
 
     @property
     def _lanes(self) -> int:
@@ -85,7 +85,7 @@ class Results:
     def _pairs(self, k: Emitter, acc: Buffer, block: Accumulators) -> None:
         """Registers hold two channels of two pixels; they are put apart when they have become bytes."""
         requantise, count = self.requantise, 2 * block.vectors
-        multipliers = [k.let(requantise.pair_multiplier(k, block.channel + 2 * n)) for n in range(count)]
+        multipliers = [requantise.pair_multipliers(k, block.channel + 2 * n).named(k) for n in range(count)]
         for pair, both in enumerate(zip(block.places[0::2], block.places[1::2], strict=True)):
             totals = [k.load(acc, pair * count + n) for n in range(count)]
             addends: list[Expr | None] = [None] * count
@@ -93,7 +93,7 @@ class Results:
                 at = [self._at(self.residual, block, dy, dx) for dy, dx in both]
                 addends = list(self._pair_addends(k, at, count))
             sums = zip(totals, multipliers, addends, strict=True)
-            values = [requantise.scaled(k, t, m, a) for t, m, a in sums]
+            values = [requantise.result(k, t, m, a) for t, m, a in sums]
             stored = [
                 tirx.reinterpret("int16x8", requantise.narrow(k, values[first : first + 4]))
                 for first in range(0, count, 4)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tvm import tirx
 
+from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import word_products
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
@@ -60,6 +61,7 @@ class WinogradKernel:
     plane: int
     y: Strides
     residual: Strides | None = None
+    applied: RegisterFunction | None = None
 
     @property
     def items(self) -> int:
@@ -225,8 +227,8 @@ class WinogradKernel:
             return k.let(k.load(sums, at + (i * points + j) * self._sums, lanes))
 
         found = transform(k, tile.rows.results, tile.columns.results, load)
-        requantise = Requantise(self.isa, self.channels, self.limits)
-        multiplier = k.let(requantise.multiplier(k, channel))
+        requantise = Requantise(self.isa, self.channels, self.limits, function=self.applied)
+        multipliers = requantise.multipliers(k, channel).named(k)
         bias = k.let(k.load(k.ints, channel, lanes))
         values, addresses = [], []
         for row, results in zip(places[0], found, strict=True):
@@ -236,7 +238,7 @@ class WinogradKernel:
                 if self.residual:
                     stored = k.load(k.r, self._at(self.residual, row, column, channel), lanes)
                     addend = requantise.one_addend(k, stored)
-                values.append(requantise.scaled(k, total, multiplier, addend))
+                values.append(requantise.result(k, total, multipliers, addend))
                 addresses.append(self._at(self.y, row, column, channel))
         requantise.store_from_last(k, addresses, values)
 

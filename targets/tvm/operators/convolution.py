@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.register_functions import RegisterFunction
 from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, Residual, scaled, stored
 from targets.tvm.operators.sliding_window import SlidingWindow
+from targets.tvm.operators.sum_functions import Applied
 from targets.tvm.tensors import Array, Bytes, Floats, Int8s, Int32s, Tensor
 
 
@@ -27,6 +29,13 @@ class Conv:
     clip: Clip = UNCLIPPED
     real: bool = False
     """The result is float32(acc) * m, in float32; output has no grid."""
+    applied: Applied | None = None
+    """What is computed of float32(acc) * m before it is rounded; without a residual."""
+
+    @property
+    def function(self) -> RegisterFunction | None:
+        """The function that is applied, without its factors."""
+        return None if self.applied is None else self.applied.function
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -39,6 +48,8 @@ class Conv:
         if self.real:
             sums: Floats = total.astype(np.float32) * self.multiplier
             return sums
+        if self.applied is not None:
+            return stored(self.applied.to(total.astype(np.float32) * self.multiplier), self.output, self.clip)
         return stored(scaled(total, self.multiplier, self.residual, values), self.output, self.clip)
 
     def accumulate(self, x: Bytes) -> Int32s:

@@ -1,6 +1,5 @@
 """Functions of one tensor against onnxruntime, for every stored value, in each form that exporters write."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,46 +12,22 @@ from targets.tvm import oracle
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import Image, IntegerGraph
 from targets.tvm.operators.element_by_element import Lookup
+from tests.targets.tvm.chains import (
+    Chain,
+    hard_sigmoid_by_clip,
+    hard_swish_by_clip,
+    hard_swish_by_hard_sigmoid,
+    hard_swish_of_keras,
+    node,
+    number,
+    silu,
+)
 from tests.targets.tvm.meaning import in_floats
 from tests.targets.tvm.qdq_model import QdqModel
 
-Chain = Callable[[QdqModel, str], str]
 EVERY_BYTE = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 NEAR = 2e-4
 """As close to a half step, float32's last bits may decide to which side a value is rounded."""
-
-
-def number(m: QdqModel, value: float) -> str:
-    return m.constant(np.float32(value))
-
-
-def node(op: str, **attributes: float) -> Chain:
-    return lambda m, x: m.node(op, x, **attributes)
-
-
-def relu6_of_three_more(m: QdqModel, x: str) -> str:
-    return m.node("Clip", m.node("Add", x, number(m, 3)), number(m, 0), number(m, 6))
-
-
-def hard_sigmoid_by_clip(m: QdqModel, x: str) -> str:
-    return m.node("Div", relu6_of_three_more(m, x), number(m, 6))
-
-
-def hard_swish_by_hard_sigmoid(m: QdqModel, x: str) -> str:
-    return m.node("Mul", x, m.node("HardSigmoid", x, alpha=1 / 6, beta=0.5))
-
-
-def hard_swish_by_clip(m: QdqModel, x: str) -> str:
-    return m.node("Div", m.node("Mul", x, relu6_of_three_more(m, x)), number(m, 6))
-
-
-def hard_swish_of_keras(m: QdqModel, x: str) -> str:
-    bounded = m.node("Min", m.node("Relu", m.node("Add", x, number(m, 3))), number(m, 6))
-    return m.node("Mul", x, m.node("Mul", bounded, number(m, 1 / 6)))
-
-
-def silu(m: QdqModel, x: str) -> str:
-    return m.node("Mul", x, m.node("Sigmoid", x))
 
 
 def gelu(m: QdqModel, x: str) -> str:
