@@ -28,6 +28,12 @@ def plain_chunks(path: Path) -> Iterator[bytes]:
             raise OSError(errno.EAGAIN, "it makes its reader wait, so it is not a plain file", str(path))
 
 
+def is_tar(path: Path) -> bool:
+    """Whether a file begins as a tar does (POSIX.1-2001, ustar); tarfile would unpack it to find out."""
+    with path.open("rb") as file:
+        return file.read(263)[257:262] == b"ustar"
+
+
 def read_plain(path: Path, limit: int) -> bytes:
     """Return a file's bytes. Raises OSError as plain_chunks does, and for more than `limit` bytes."""
     content = bytearray()

@@ -1,6 +1,5 @@
 """Recognises the format of a data set."""
 
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.embedded import NAMED
 from pipeline.data.tree import FileDigest, FolderTree, ZipTree
 from pipeline.errors import DataError, UsageError, listed
+from pipeline.plain_file import is_tar
 
 UNDERSTOOD = (
     "a folder of idx files (train-images-idx3-ubyte, plain or .gz), of <split>_jpeg.npz packs, or of"
@@ -62,7 +62,7 @@ def _of_file(path: Path, labels: str | None) -> Dataset | None:
         raise DataError(f"There is no data set {path}. Give {UNDERSTOOD}; or {', '.join(NAMED)}.")
     if path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)):
         return folder.open_tree(ZipTree(path), labels)
-    if path.is_file() and (tarfile.is_tarfile(path) or _begin(path).startswith(PACKED)):
+    if path.is_file() and (is_tar(path) or _begin(path).startswith(PACKED)):
         raise DataError(f"{path} is an archive that edgec does not read into. Unpack it and give the folder.")
     return None
 

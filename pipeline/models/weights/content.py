@@ -16,6 +16,7 @@ import torch
 
 from pipeline.errors import CheckpointError
 from pipeline.models.weights.torchscript import read_torchscript
+from pipeline.plain_file import is_tar
 from pipeline.reading_limits import PACKED_TIMES
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
@@ -79,7 +80,7 @@ def read_content(path: Path) -> Mapping[object, object]:
     try:
         if zipfile.is_zipfile(path):
             return _read_zip(path)
-        if tarfile.is_tarfile(path):
+        if is_tar(path):
             raise CheckpointError(_of_tar(path))
         return _read_torch(path)
     except DAMAGE as error:
@@ -143,7 +144,7 @@ def _read_zip(path: Path) -> Mapping[object, object]:
 
 
 def _of_tar(path: Path) -> str:
-    with tarfile.open(path) as archive:
+    with tarfile.open(path, "r:") as archive:
         names = [member.name for member, _ in zip(archive, range(20), strict=False)]
     if {"storages", "tensors"} <= set(names):
         return (

@@ -338,3 +338,10 @@ def test_a_small_file_is_not_made_large(how: str, tmp_path: Path) -> None:
     hostile_h5(tmp_path / "net.h5", how)
     with pytest.raises(CheckpointError):
         read_keras(tmp_path / "net.h5")
+
+
+def test_names_that_are_no_text_are_no_traceback(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file[b"conv1_\xff/kernel:0"] = np.zeros(4, np.float32)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_keras(tmp_path / "net.h5")
