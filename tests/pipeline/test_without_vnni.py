@@ -40,13 +40,13 @@ def decibels(exact: NDArray[np.float32], found: NDArray[np.float32]) -> float:
 
 
 def test_the_default_network_gives_the_same_on_engine_and_reference(
-    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     isa = native("avx2")
     emulator = shutil.which("qemu-x86_64")
     if emulator is None:
         pytest.skip("needs qemu-x86_64 (Debian's qemu-user)")
-    built = out / "resnet20-fashion-reference"
+    built = quick_build / "resnet20-fashion-reference"
     split = open_dataset(EMBEDDED).split("evaluation").stratified(IMAGES)
     (batch,) = split.batches(find_model("resnet20-fashion").preprocessing, IMAGES)
     np.save(tmp_path / "images.npy", batch.images)
