@@ -79,8 +79,7 @@ def write_share(out: Path, shard: Shard, part: Path) -> None:
     """Validate one share and write it; what an earlier, killed try finished is not done again."""
     one = opened(out)
     one.answers(shard)
-    keys = [unit.key() for number, unit in enumerate(one.units) if shard.holds(number)]
-    write_part(part, one.name, shard, keys, one.used)
+    write_part(part, one.name, shard, [unit.key() for unit in shard.share_of(one.units)], one.used)
 
 
 def run_share(out: Path, shard: Shard, part: Path, draw: np.random.Generator, tally: Tally) -> None:

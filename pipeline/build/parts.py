@@ -167,8 +167,7 @@ def take_in(parts: Sequence[WrittenPart], store: Store, progress: Progress) -> N
 def refuse_foreign(parts: Sequence[WrittenPart], units: Sequence[str]) -> None:
     """Raise UsageError naming the part that does not hold its share of `units`, the keys of this build's."""
     for part in parts:
-        wanted = [key for number, key in enumerate(units) if part.record.shard.holds(number)]
-        if list(part.record.units) == wanted:
+        if list(part.record.units) == list(part.record.shard.share_of(units)):
             continue
         here = made_with()
         other = [

@@ -13,7 +13,7 @@ from pipeline.report.model.pixel_accuracy import PixelAccuracy
 from pipeline.report.plausibility import judged_to_know
 from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt_quantised import UNROUNDED
-from pipeline.stages.answer import AnswerImages, UnitAnswers, all_skipped, units_of
+from pipeline.stages.answer import AnswerImages, UnitAnswers, units_of
 from pipeline.stages.artifacts import (
     StageOutput,
 )
@@ -57,14 +57,15 @@ class Build(Compilation):
         """
         training = TrainingImages(self.dataset, training_digest(self.dataset, self.digests))
         self.make(RefuseLeak(training, self.evaluation))
-        units = [unit for number, unit in enumerate(self.units) if shard.holds(number)]
+        units = shard.share_of(self.units)
         found: list[UnitAnswers] = []
+        damaged: list[tuple[str, str]] = []
         with OneTask(self.progress, "validate", sum(len(unit.images) for unit in units)) as progress:
             for unit in units:
                 found.append(UnitAnswers(self.make(unit, progress)))
                 if self.steps[-1].cached:
                     progress.skip(len(unit.images))
-                damaged = [(image.name, image.reason) for image in all_skipped(found)]
+                damaged += [(image.name, image.reason) for image in found[-1].skipped()]
                 self.evaluation.refuse_if_too_many(damaged)
         return tuple(found)
 

@@ -1,10 +1,13 @@
 """One of several equal shares of the units of a validation."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 from pipeline.errors import UsageError
+
+Unit = TypeVar("Unit")
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,9 @@ class Shard:
             raise UsageError(f"--shard is {text!r}. Write it as 3/8: the third of eight shares.")
         return cls(int(found[1]), int(found[2]))
 
-    def holds(self, unit: int) -> bool:
-        """Whether a unit belongs to this share; units are counted from 0."""
-        return unit % self.of == self.number - 1
+    def share_of(self, units: Sequence[Unit]) -> Sequence[Unit]:
+        """Return the units of this share: every so many-th, in order."""
+        return units[self.number - 1 :: self.of]
 
 
 WHOLE = Shard(1, 1)

@@ -90,9 +90,9 @@ def _write_share(one: "Build", wanted: "Shard", part: Path, as_json: bool) -> No
             f" {UNIT_IMAGES} images, so that at most {count} machines can share it."
         )
     one.answers(wanted)
-    keys = [unit.key() for number, unit in enumerate(one.units) if wanted.holds(number)]
-    write_part(part, one.name, wanted, keys, one.used)
-    images = sum(len(unit.images) for number, unit in enumerate(one.units) if wanted.holds(number))
+    units = wanted.share_of(one.units)
+    write_part(part, one.name, wanted, [unit.key() for unit in units], one.used)
+    images = sum(len(unit.images) for unit in units)
     if as_json:
         say_outcome({"part": str(part), "shard": str(wanted), "images": images})
         return

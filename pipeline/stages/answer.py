@@ -4,7 +4,6 @@ A set is validated in units of a fixed size, each an entry of the store. A valid
 where it stopped, and several machines can share the units of one.
 """
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,8 +111,3 @@ def count(
         tally.add(fp32, int8, batch.masks, batch.images, names)
     else:
         tally.add(fp32, int8, batch.labels, batch.images, names)
-
-
-def all_skipped(units: Sequence[UnitAnswers]) -> tuple[SkippedImage, ...]:
-    """Return the images of all units that could not be decoded, in order."""
-    return tuple(image for unit in units for image in unit.skipped())

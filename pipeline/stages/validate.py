@@ -1,4 +1,4 @@
-"""UnitAnswers to all evaluation images -> accuracy.json: FP32 and INT8 on the same pixels.
+"""Answers to all evaluation images -> accuracy.json: FP32 and INT8 on the same pixels.
 
 If FP16 competes with INT8 on the device, accuracy_fp16.json has FP32 and FP16 as well.
 """
@@ -21,7 +21,6 @@ from pipeline.stages.answer import (
     TOOLS,
     SkippedImages,
     UnitAnswers,
-    all_skipped,
 )
 from pipeline.stages.compile import CompiledEngine
 from targets.base import Origin
@@ -49,7 +48,8 @@ class Validate(Stage):
             if answers in self.units[0].names:
                 found = accuracy_of([unit.load(answers) for unit in self.units], origin)
                 found.save(output / accuracy)
-        (output / SKIPPED).write_bytes(SkippedImages.dump_json(all_skipped(self.units)))
+        skipped = tuple(image for unit in self.units for image in unit.skipped())
+        (output / SKIPPED).write_bytes(SkippedImages.dump_json(skipped))
 
 
 def accuracy_of(parts: Sequence[ImageAnswers | PixelAnswers], origin: Origin) -> Accuracy | PixelAccuracy:

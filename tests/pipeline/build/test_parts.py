@@ -211,5 +211,5 @@ def test_a_share_is_written_as_two_numbers(text: str) -> None:
 
 def test_every_unit_is_in_one_share() -> None:
     for of in range(1, 9):
-        held = [[Shard(number, of).holds(unit) for number in range(1, of + 1)] for unit in range(20)]
-        assert all(sum(one) == 1 for one in held)
+        shares = [Shard(number, of).share_of(range(20)) for number in range(1, of + 1)]
+        assert sorted(unit for share in shares for unit in share) == list(range(20))
