@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 from tvm import tirx
 
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.copied_rows import WORTH, CopiedRows, read_pixels
 from targets.tvm.kernels.emitter import Emitter, Expr, splat
-from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
-from targets.tvm.kernels.widen import WORTH
 from targets.tvm.layout import CHANNEL_ALIGNMENT, Layout
 
 LOW_BITS = 7
@@ -30,15 +29,12 @@ _LARGEST_ZERO = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitBytes(RowKernel):
+class SplitBytes(CopiedRows):
     """`height` rows of `width` pixels, halo included; x: bytes between those that are read.
 
     A row that is written has the low bits of its pixels, the top bits as 0 or 1, and the masks of each pixel.
     """
 
-    width: int
-    channels: int
-    x: Strides
     written: ClassVar[str] = "split"
 
     @property
@@ -71,11 +67,6 @@ class SplitBytes(RowKernel):
     def size(self) -> int:
         """Bytes that are written."""
         return self.height * self.row
-
-    def reads(self, items: range) -> range:
-        """Bytes that work items read."""
-        wide = (self.width - 1) * self.x.pixel + self.channels
-        return range(items[0] * self.x.row, items[-1] * self.x.row + wide)
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
@@ -137,8 +128,5 @@ def split_bytes(
         return None
     if x.channels % CHANNEL_ALIGNMENT or output == (1, 1):
         return None
-    read = x.strides
-    if reach == (1, 1):
-        read, stride = Strides(read.row * stride[0], read.pixel * stride[1]), (1, 1)
-    height, width = ((n - 1) * s + r for n, s, r in zip(output, stride, reach, strict=True))
-    return SplitBytes(isa=isa, height=height, width=width, channels=x.channels, x=read)
+    read = read_pixels(output, reach, stride, x)
+    return SplitBytes(isa=isa, height=read.height, width=read.width, channels=x.channels, x=read.x)

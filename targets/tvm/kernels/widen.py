@@ -8,23 +8,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.copied_rows import WORTH, CopiedRows, read_pixels
 from targets.tvm.kernels.emitter import Emitter, Expr
-from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout
 
 _VECTOR = 16
-WORTH = 32
-"""Products of an activation that make it worth while: two vectors of weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WidenKernel(RowKernel):
+class WidenKernel(CopiedRows):
     """`height` rows of `width` pixels, halo included; x: bytes between those that are read."""
 
-    width: int
-    channels: int
-    x: Strides
     written: ClassVar[str] = "widened"
 
     @property
@@ -36,11 +31,6 @@ class WidenKernel(RowKernel):
     def size(self) -> int:
         """Bytes that are written, and room for the last load of a run."""
         return 2 * self.height * self.strides.row + 4 * _VECTOR
-
-    def reads(self, items: range) -> range:
-        """Bytes that work items read."""
-        wide = (self.width - 1) * self.x.pixel + self.channels
-        return range(items[0] * self.x.row, items[-1] * self.x.row + wide)
 
     @property
     def row(self) -> int:
@@ -86,12 +76,9 @@ def widen(
     """The kernel that widens the input of a convolution; None where it would take longer than it saves.
 
     `output` and `reach`: rows and columns of the result, and of a window. `products`: multiplications of an
-    activation by one window. Of a kernel of 1 x 1 only the pixels that it reads are written.
+    activation by one window.
     """
     if not isa.multiplies_words or products < WORTH:
         return None
-    read = x.strides
-    if reach == (1, 1):
-        read, stride = Strides(read.row * stride[0], read.pixel * stride[1]), (1, 1)
-    height, width = ((n - 1) * s + r for n, s, r in zip(output, stride, reach, strict=True))
-    return WidenKernel(isa=isa, height=height, width=width, channels=x.channels, x=read)
+    read = read_pixels(output, reach, stride, x)
+    return WidenKernel(isa=isa, height=read.height, width=read.width, channels=x.channels, x=read.x)
