@@ -1,4 +1,4 @@
-"""Protocol buffers as far as ONNX files need them, on devices that have no onnx package.
+"""Protocol buffers as far as ONNX files need them, where the package `onnx` is not installed.
 
 Source: the protocol buffers encoding; field numbers are those of onnx.proto3.
 """
@@ -59,8 +59,8 @@ def bytes_field(number: int, data: bytes | memoryview) -> bytes:
 
 
 def number_field(number: int, value: int) -> bytes:
-    """Return a field that holds a whole number, not negative."""
-    return _varint(number << 3 | VARINT) + _varint(value)
+    """Return a field that holds a whole number of at most 64 bits; negative ones are its two's complement."""
+    return _varint(number << 3 | VARINT) + _varint(value & (2**64 - 1))
 
 
 def _varint(value: int) -> bytes:

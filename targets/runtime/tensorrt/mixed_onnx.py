@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Collection
 
 import numpy as np
 
+from ..exact.onnx_wire import bytes_field, number_field, read_fields
 from .engine import EngineProblem
-from .onnx_wire import bytes_field, number_field, read_fields
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

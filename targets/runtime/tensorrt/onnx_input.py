@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..exact.onnx_wire import first_field, read_fields
 from .engine import EngineProblem
-from .onnx_wire import first_field, read_fields
 
 if TYPE_CHECKING:
     from pathlib import Path
