@@ -84,8 +84,8 @@ class _GraphFacts:
 def write_in_opset_17(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with operators of opset 17 only. Raises NotInOpset."""
     version = model.opset_import[0].version
-    _write_rms_norms(model)
-    _write_swish(model)
+    _replace(model, "RMSNormalization", _rms_norm)
+    _replace(model, "Swish", _swish)
     model = _inlined(model, version)
     write_constants_as_weights(model)
     facts = _GraphFacts(model)
@@ -98,50 +98,49 @@ def write_in_opset_17(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _write_rms_norms(model: onnx.ModelProto) -> None:
-    """Write RMSNormalization as x / sqrt(mean(x^2) + epsilon) * scale; its schema would compute the axes."""
-    if not any(node.op_type == "RMSNormalization" for node in model.graph.node):
-        return
-    facts, written = _GraphFacts(model), []
-    for node in model.graph.node:
-        if node.op_type != "RMSNormalization":
-            written.append(node)
-            continue
-        (x, scale), name, rank = node.input[:2], node.output[0], facts.rank(node)
-        epsilon = facts.put(node, "epsilon", np.array(attribute(node, "epsilon", 1e-5), np.float32))
-        axes = list(range(attribute(node, "axis", -1) % rank, rank))
-        written += [
-            helper.make_node("Mul", [x, x], [f"{name}/squares"]),
-            helper.make_node("ReduceMean", [f"{name}/squares"], [f"{name}/mean"], axes=axes),
-            helper.make_node("Add", [f"{name}/mean", epsilon], [f"{name}/shifted"]),
-            helper.make_node("Sqrt", [f"{name}/shifted"], [f"{name}/root"]),
-            helper.make_node("Div", [x, f"{name}/root"], [f"{name}/normalised"]),
-            helper.make_node("Mul", [f"{name}/normalised", scale], [name]),
-        ]
-    del model.graph.node[:]
-    model.graph.node.extend(written)
+_Definition = Callable[[onnx.NodeProto, _GraphFacts], list[onnx.NodeProto]]
 
 
-def _write_swish(model: onnx.ModelProto) -> None:
-    """Write Swish as x * sigmoid(alpha x); its schema has no default for alpha where it is left out."""
-    if not any(node.op_type == "Swish" for node in model.graph.node):
+def _replace(model: onnx.ModelProto, operator: str, written: _Definition) -> None:
+    """Put what `written` returns in the place of each node of an operator."""
+    if not any(node.op_type == operator for node in model.graph.node):
         return
-    facts, written = _GraphFacts(model), []
-    for node in model.graph.node:
-        if node.op_type != "Swish":
-            written.append(node)
-            continue
-        x, name, alpha = node.input[0], node.output[0], attribute(node, "alpha", 1.0)
-        if alpha != 1:
-            factor = facts.put(node, "alpha", np.array(alpha, np.float32))
-            written.append(helper.make_node("Mul", [x, factor], [f"{name}/scaled"]))
-        scaled = x if alpha == 1 else f"{name}/scaled"
-        written += [
-            helper.make_node("Sigmoid", [scaled], [f"{name}/gate"]),
-            helper.make_node("Mul", [x, f"{name}/gate"], [name]),
-        ]
+    facts = _GraphFacts(model)
+    nodes = [
+        new
+        for node in model.graph.node
+        for new in (written(node, facts) if node.op_type == operator else [node])
+    ]
     del model.graph.node[:]
-    model.graph.node.extend(written)
+    model.graph.node.extend(nodes)
+
+
+def _rms_norm(node: onnx.NodeProto, facts: _GraphFacts) -> list[onnx.NodeProto]:
+    """RMSNormalization is x / sqrt(mean(x^2) + epsilon) * scale; its schema would compute the axes."""
+    (x, scale), name, rank = node.input[:2], node.output[0], facts.rank(node)
+    epsilon = facts.put(node, "epsilon", np.array(attribute(node, "epsilon", 1e-5), np.float32))
+    axes = list(range(attribute(node, "axis", -1) % rank, rank))
+    return [
+        helper.make_node("Mul", [x, x], [f"{name}/squares"]),
+        helper.make_node("ReduceMean", [f"{name}/squares"], [f"{name}/mean"], axes=axes),
+        helper.make_node("Add", [f"{name}/mean", epsilon], [f"{name}/shifted"]),
+        helper.make_node("Sqrt", [f"{name}/shifted"], [f"{name}/root"]),
+        helper.make_node("Div", [x, f"{name}/root"], [f"{name}/normalised"]),
+        helper.make_node("Mul", [f"{name}/normalised", scale], [name]),
+    ]
+
+
+def _swish(node: onnx.NodeProto, facts: _GraphFacts) -> list[onnx.NodeProto]:
+    """Swish is x * sigmoid(alpha x); its schema has no default for alpha where it is left out."""
+    x, name, alpha = node.input[0], node.output[0], attribute(node, "alpha", 1.0)
+    gate = [
+        helper.make_node("Sigmoid", [x if alpha == 1 else f"{name}/scaled"], [f"{name}/gate"]),
+        helper.make_node("Mul", [x, f"{name}/gate"], [name]),
+    ]
+    if alpha == 1:
+        return gate
+    factor = facts.put(node, "alpha", np.array(alpha, np.float32))
+    return [helper.make_node("Mul", [x, factor], [f"{name}/scaled"]), *gate]
 
 
 def _inlined(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
