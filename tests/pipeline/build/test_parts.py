@@ -19,6 +19,7 @@ from pipeline.stages import answer
 UNITS = 3
 
 Program = Callable[..., int]
+Refusal = Callable[..., str]
 
 
 @pytest.fixture
@@ -68,11 +69,22 @@ def test_merged_shares_are_the_bytes_of_one_machine(
     assert merged in accuracy_below(alone)
 
 
-def refusal(program: Program, capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """Return what the program says as it refuses."""
-    capsys.readouterr()
-    assert program(*words) == 2
-    return " ".join(capsys.readouterr().err.split())
+@pytest.fixture
+def refusal(program: Program, capsys: pytest.CaptureFixture[str]) -> Refusal:
+    """Runs a command line that is refused, and returns what the program says."""
+
+    def said(*words: object) -> str:
+        capsys.readouterr()
+        assert program(*words) == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    return said
+
+
+@pytest.fixture
+def merge_refusal(refusal: Refusal, quick: Path, tmp_path: Path) -> Refusal:
+    """Merges parts that are refused, and returns what the program says."""
+    return lambda *parts: refusal("merge", *parts, "--config", quick, "--out", tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -84,28 +96,21 @@ def refusal(program: Program, capsys: pytest.CaptureFixture[str], *words: object
     ],
 )
 def test_missing_and_repeated_shares_are_named(
-    program: Program,
-    capsys: pytest.CaptureFixture[str],
+    merge_refusal: Refusal,
     shared: tuple[Path, list[Path]],
-    quick: Path,
     tmp_path: Path,
     given: list[int],
     words: list[str],
 ) -> None:
     parts = [shared[1][number - 1] for number in given]
-    said = refusal(program, capsys, "merge", *parts, "--config", quick, "--out", tmp_path / "out")
+    said = merge_refusal(*parts)
     assert all(word in said for word in words)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("damage", ["edited", "cut", "removed", "linked", "listed elsewhere", "no part"])
 def test_a_damaged_part_is_named(
-    program: Program,
-    capsys: pytest.CaptureFixture[str],
-    shared: tuple[Path, list[Path]],
-    quick: Path,
-    tmp_path: Path,
-    damage: str,
+    merge_refusal: Refusal, shared: tuple[Path, list[Path]], tmp_path: Path, damage: str
 ) -> None:
     first, _, last = shared[1]
     broken = shutil.copytree(shared[1][1], tmp_path / "broken")
@@ -125,46 +130,37 @@ def test_a_damaged_part_is_named(
         (broken / "part.json").write_text(json.dumps(record))
     else:
         (broken / "part.json").unlink()
-    said = refusal(program, capsys, "merge", first, broken, last, "--config", quick, "--out", tmp_path / "o")
+    said = merge_refusal(first, broken, last)
     assert str(broken) in said
-    assert not (tmp_path / "o").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_parts_of_another_build_are_refused(
-    program: Program,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     shared: tuple[Path, list[Path]],
     quick: Path,
     tmp_path: Path,
 ) -> None:
     other = tmp_path / "other.toml"
     other.write_text(quick.read_text().replace("images = 300", "images = 299"))
-    said = refusal(program, capsys, "merge", *shared[1], "--config", other, "--out", tmp_path / "out")
+    said = refusal("merge", *shared[1], "--config", other, "--out", tmp_path / "out")
     assert "part1 (shard 1/3) does not belong to this build: another network, engine, set of pictures" in said
 
 
 def test_parts_of_other_versions_are_refused_with_both(
-    program: Program,
-    capsys: pytest.CaptureFixture[str],
-    shared: tuple[Path, list[Path]],
-    quick: Path,
-    tmp_path: Path,
+    merge_refusal: Refusal, shared: tuple[Path, list[Path]], tmp_path: Path
 ) -> None:
     first, second, last = shared[1]
     older = shutil.copytree(second, tmp_path / "older")
     record = json.loads((older / "part.json").read_text())
     record["made_with"]["onnxruntime"], record["units"] = "1.0", ["0" * 64]
     (older / "part.json").write_text(json.dumps(record))
-    said = refusal(program, capsys, "merge", first, older, last, "--config", quick, "--out", tmp_path / "out")
+    said = merge_refusal(first, older, last)
     assert "onnxruntime 1.0 there and" in said
 
 
 def test_machines_that_compute_differently_are_named(
-    program: Program,
-    capsys: pytest.CaptureFixture[str],
-    shared: tuple[Path, list[Path]],
-    quick: Path,
-    tmp_path: Path,
+    merge_refusal: Refusal, shared: tuple[Path, list[Path]], tmp_path: Path
 ) -> None:
     first, second, last = shared[1]
     other = shutil.copytree(second, tmp_path / "other")
@@ -174,33 +170,31 @@ def test_machines_that_compute_differently_are_named(
     changed = next(engine.iterdir())
     changed.write_bytes(changed.read_bytes() + b"\0")
     write_manifest(engine, "compile", key)
-    said = refusal(program, capsys, "merge", first, other, last, "--config", quick, "--out", tmp_path / "out")
+    said = merge_refusal(first, other, last)
     assert "compile wrote other bytes" in said
     assert str(first) in said
     assert str(other) in said
 
 
 def test_more_shares_than_units_are_refused(
-    program: Program, capsys: pytest.CaptureFixture[str], warm_out: Path, quick: Path, tmp_path: Path
+    refusal: Refusal, warm_out: Path, quick: Path, tmp_path: Path
 ) -> None:
     part = tmp_path / "part"
     words = ("validate", "--config", quick, "--out", warm_out, "--shard", "1/4", "--part", part)
-    assert "3 units of up to 128 images, so that at most 3 machines" in refusal(program, capsys, *words)
+    assert "3 units of up to 128 images, so that at most 3 machines" in refusal(*words)
     assert not part.exists()
 
 
 def test_a_part_is_not_written_over_something_else(
-    program: Program, capsys: pytest.CaptureFixture[str], warm_out: Path, quick: Path, tmp_path: Path
+    refusal: Refusal, warm_out: Path, quick: Path, tmp_path: Path
 ) -> None:
     words = ("validate", "--config", quick, "--out", warm_out, "--shard", "1/3", "--part", tmp_path)
-    assert "exists already" in refusal(program, capsys, *words)
+    assert "exists already" in refusal(*words)
 
 
 @pytest.mark.parametrize("words", [["--shard", "1/3"], ["--part", "here"]])
-def test_shard_and_part_belong_together(
-    program: Program, capsys: pytest.CaptureFixture[str], quick: Path, words: list[str]
-) -> None:
-    assert "belong together" in refusal(program, capsys, "validate", "--config", quick, *words)
+def test_shard_and_part_belong_together(refusal: Refusal, quick: Path, words: list[str]) -> None:
+    assert "belong together" in refusal("validate", "--config", quick, *words)
 
 
 @pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "3/8/2", "a/b", "-1/3", "1/0", "١/٣"])

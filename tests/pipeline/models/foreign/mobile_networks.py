@@ -8,14 +8,27 @@ from tests.pipeline.models.foreign.plain_networks import (
 )
 
 
-class InvertedResidual(nn.Module):
+class Branch(nn.Module):
+    """Layers in a row, with a shortcut around them where the shapes allow it."""
+
+    def __init__(self, shortcut: bool, *layers: nn.Module) -> None:
+        super().__init__()
+        self.shortcut = shortcut
+        self.branch = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [N, channels, H / stride, W / stride]."""
+        y: Tensor = self.branch(x)
+        return x + y if self.shortcut else y
+
+
+class InvertedResidual(Branch):
     """Sandler et al. 2018, "MobileNetV2": expand, depthwise, project; ReLU6; a shortcut without ReLU."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
-        super().__init__()
         hidden = 4 * channels_in
-        self.shortcut = stride == 1 and channels_in == channels
-        self.branch = nn.Sequential(
+        super().__init__(
+            stride == 1 and channels_in == channels,
             nn.Conv2d(channels_in, hidden, 1, bias=False),
             nn.BatchNorm2d(hidden),
             nn.ReLU6(),
@@ -25,11 +38,6 @@ class InvertedResidual(nn.Module):
             nn.Conv2d(hidden, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
         )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [N, channels, H / stride, W / stride]."""
-        y: Tensor = self.branch(x)
-        return x + y if self.shortcut else y
 
 
 class MobileNetLike(nn.Sequential):
@@ -68,16 +76,15 @@ class ExciteGate(nn.Module):
         return y
 
 
-class GatedResidual(nn.Module):
+class GatedResidual(Branch):
     """An inverted residual with a squeeze-and-excite gate, as in MobileNetV3 and EfficientNet."""
 
     def __init__(
         self, channels_in: int, channels: int, stride: int, activation: type[nn.Module], gate: type[nn.Module]
     ) -> None:
-        super().__init__()
         hidden = 4 * channels_in
-        self.shortcut = stride == 1 and channels_in == channels
-        self.branch = nn.Sequential(
+        super().__init__(
+            stride == 1 and channels_in == channels,
             nn.Conv2d(channels_in, hidden, 1, bias=False),
             nn.BatchNorm2d(hidden),
             activation(),
@@ -88,11 +95,6 @@ class GatedResidual(nn.Module):
             nn.Conv2d(hidden, channels, 1, bias=False),
             nn.BatchNorm2d(channels),
         )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [N, channels, H / stride, W / stride]."""
-        y: Tensor = self.branch(x)
-        return x + y if self.shortcut else y
 
 
 class MobileNetV3Like(nn.Sequential):
