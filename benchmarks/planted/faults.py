@@ -16,6 +16,7 @@ from benchmarks.planted.rewiring import (
     Model,
     constants,
     insert_behind,
+    known_weight,
     nodes,
     producer,
     set_constant,
@@ -39,9 +40,7 @@ def _first_input(model: Model) -> str:
 
 
 def _channels(model: Model) -> int:
-    found = weight_of(model, nodes(model, "Conv")[0])
-    assert found is not None
-    return int(found[1].shape[1])
+    return int(known_weight(model, nodes(model, "Conv")[0])[1].shape[1])
 
 
 def _wide(values: list[float] | Array) -> Array:
@@ -89,8 +88,8 @@ def limited_colour_range(model: Model, _: Rng) -> str:
         "image",
         [
             ("Cast", [], {"to": onnx.TensorProto.FLOAT}),
-            ("Mul", [np.float32(219 / 255)], {}),
-            ("Add", [np.float32(16)], {}),
+            ("Mul", [np.array(219 / 255, np.float32)], {}),
+            ("Add", [np.array(16, np.float32)], {}),
             ("Round", [], {}),
             ("Cast", [], {"to": onnx.TensorProto.UINT8}),
         ],
@@ -101,8 +100,8 @@ def limited_colour_range(model: Model, _: Rng) -> str:
 def _input_spread(model: Model) -> float:
     """Return about one standard deviation of the first convolution's input, in its own unit."""
     source = producer(model, _first_input(model))
-    assert source is not None
-    return 60.0 if source.op_type == "DequantizeLinear" else 1.0
+    quantised = source is not None and source.op_type == "DequantizeLinear"
+    return 60.0 if quantised else 1.0
 
 
 def mirrored(model: Model, _: Rng) -> str:
@@ -114,7 +113,9 @@ def mirrored(model: Model, _: Rng) -> str:
 
 def shifted_picture(model: Model, rng: Rng) -> str:
     """Cut the picture out a few pixels further down and right."""
-    side = next(one for one in model.graph.input if one.name == "image").type.tensor_type.shape.dim[1].dim_value
+    side = (
+        next(one for one in model.graph.input if one.name == "image").type.tensor_type.shape.dim[1].dim_value
+    )
     by = max(2, int(side * rng.uniform(0.08, 0.15)))
     index = np.minimum(np.arange(side) + by, side - 1)
     insert_behind(model, "image", [("Gather", [index], {"axis": 1}), ("Gather", [index], {"axis": 2})])
@@ -137,7 +138,7 @@ def other_weights(model: Model, rng: Rng) -> str | None:
     node = _layer(model, rng, 9)
     if node is None:
         return None
-    name, weight = weight_of(model, node) or ("", np.empty(0))
+    name, weight = known_weight(model, node)
     set_constant(model, name, rng.permuted(weight.reshape(len(weight), -1), axis=1).reshape(weight.shape))
     return str(node.output[0])
 
@@ -148,13 +149,13 @@ def flipped_kernel(model: Model, rng: Rng) -> str | None:
     node = _pick(spatial, rng)
     if node is None:
         return None
-    name, weight = weight_of(model, node) or ("", np.empty(0))
+    name, weight = known_weight(model, node)
     set_constant(model, name, weight[..., ::-1, ::-1])
     return str(node.output[0])
 
 
 def _real_weight(model: Model, node: onnx.NodeProto) -> Array:
-    name, weight = weight_of(model, node) or ("", np.empty(0))
+    _, weight = known_weight(model, node)
     scale = weight_scale(model, node)
     if scale is None:
         return weight.astype(np.float64)
@@ -166,7 +167,7 @@ def _requantise(model: Model, node: onnx.NodeProto, step: Array) -> None:
     real = _real_weight(model, node)
     wide = step.reshape(-1, *([1] * (real.ndim - 1)))
     coarse = np.rint(real / wide) * wide
-    name, weight = weight_of(model, node) or ("", np.empty(0))
+    name, weight = known_weight(model, node)
     scale = weight_scale(model, node)
     if scale is None:
         set_constant(model, name, coarse.astype(weight.dtype))
@@ -176,7 +177,7 @@ def _requantise(model: Model, node: onnx.NodeProto, step: Array) -> None:
 
 
 def per_tensor_weights(model: Model, rng: Rng) -> str | None:
-    """Give all output channels one scale, as large as an outlier of the network's largest channel asks for."""
+    """Give all output channels one scale, as wide as an outlier in one of them asks for."""
     node = _layer(model, rng, 9, ("Conv",))
     if node is None:
         return None
@@ -199,12 +200,16 @@ def four_bit_weights(model: Model, rng: Rng) -> str | None:
 
 def scale_of_another_axis(model: Model, rng: Rng) -> str | None:
     """Put the scales of a quantised weight into another order, as when they are read along another axis."""
-    found = [n for n in nodes(model, "Conv", "Gemm") if (s := weight_scale(model, n)) and s[1].size > 3]
-    node = _pick([n for n in found if np.ptp(weight_scale(model, n)[1]) > 0], rng)  # type: ignore[index]
+    found = [
+        n
+        for n in nodes(model, "Conv", "Gemm")
+        if (s := weight_scale(model, n)) is not None and s[1].size > 3 and np.ptp(s[1]) > 0
+    ]
+    node = _pick(found, rng)
     if node is None:
         return None
-    name, scale = weight_scale(model, node) or ("", np.empty(0))
-    set_constant(model, name, rng.permutation(scale))
+    if (found_scale := weight_scale(model, node)) is not None:
+        set_constant(model, found_scale[0], rng.permutation(found_scale[1]))
     return str(node.output[0])
 
 
@@ -247,7 +252,7 @@ def other_norm(model: Model, rng: Rng) -> str | None:
     if scale is not None and scale[1].size == count:
         set_constant(model, scale[0], (scale[1] * gain).astype(np.float32))
     else:
-        name, weight = weight_of(model, node) or ("", np.empty(0))
+        name, weight = known_weight(model, node)
         if not np.issubdtype(weight.dtype, np.floating):
             return None
         set_constant(model, name, (weight * gain.reshape(-1, 1, 1, 1)).astype(weight.dtype))
@@ -335,10 +340,10 @@ def half_overflow(model: Model, rng: Rng) -> str | None:
         model,
         node.output[0],
         [
-            ("Mul", [factor], {}),
+            ("Mul", [np.asarray(factor)], {}),
             ("Cast", [], {"to": onnx.TensorProto.FLOAT16}),
             ("Cast", [], {"to": onnx.TensorProto.FLOAT}),
-            ("Mul", [1 / factor], {}),
+            ("Mul", [np.asarray(1 / factor)], {}),
         ],
     )
     return str(node.output[0])

@@ -23,11 +23,13 @@ def constants(model: Model) -> dict[str, Array]:
 
 def set_constant(model: Model, name: str, value: Array) -> None:
     """Replace a constant's value; the graph keeps it as an initialiser."""
-    kept = [node for node in model.graph.node if not (node.op_type == "Constant" and node.output[0] == name)]
+    if any(node.op_type == "Constant" and node.output[0] == name for node in model.graph.node):
+        kept = [n for n in model.graph.node if not (n.op_type == "Constant" and n.output[0] == name)]
+        del model.graph.node[:]
+        model.graph.node.extend(kept)
     others = [one for one in model.graph.initializer if one.name != name]
-    del model.graph.node[:], model.graph.initializer[:]
-    model.graph.node.extend(kept)
-    model.graph.initializer.extend([*others, numpy_helper.from_array(np.ascontiguousarray(value), name)])
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([*others, numpy_helper.from_array(np.asarray(value, order="C"), name)])
 
 
 def producer(model: Model, tensor: str) -> onnx.NodeProto | None:
@@ -40,7 +42,9 @@ def nodes(model: Model, *types: str) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.op_type in types]
 
 
-def insert_behind(model: Model, tensor: str, steps: Sequence[tuple[str, Sequence[Array], dict[str, Any]]]) -> None:
+def insert_behind(
+    model: Model, tensor: str, steps: Sequence[tuple[str, Sequence[Array], dict[str, Any]]]
+) -> None:
     """Let every reader of `tensor` read what `steps` compute of it: (operator, constants, attributes).
 
     A graph input is read through the steps too; a graph output keeps its name.
@@ -48,12 +52,10 @@ def insert_behind(model: Model, tensor: str, steps: Sequence[tuple[str, Sequence
     at = next((i + 1 for i, node in enumerate(model.graph.node) if tensor in node.output), 0)
     readers = list(model.graph.node)
     is_output = tensor in {one.name for one in model.graph.output}
-    before, added = tensor, []
-    if is_output:
-        before = f"{tensor}/planted_from"
-        node = producer(model, tensor)
-        assert node is not None
-        node.output[list(node.output).index(tensor)] = before
+    before, added = f"{tensor}/planted_from" if is_output else tensor, []
+    for node in readers if is_output else ():
+        if tensor in node.output:
+            node.output[list(node.output).index(tensor)] = before
     source = before
     for number, (operator, values, attributes) in enumerate(steps):
         after = f"{tensor}/planted{number}"
@@ -66,12 +68,16 @@ def insert_behind(model: Model, tensor: str, steps: Sequence[tuple[str, Sequence
     if is_output:
         added[-1].output[0] = tensor
         before = tensor
-    for node in readers:
-        for slot, name in enumerate(node.input):
-            if name == source:
-                node.input[slot] = before
+    _read_instead(readers, source, before)
     for offset, node in enumerate(added):
         model.graph.node.insert(at + offset, node)
+
+
+def _read_instead(readers: list[onnx.NodeProto], tensor: str, other: str) -> None:
+    for node in readers:
+        for slot, name in enumerate(node.input):
+            if name == tensor:
+                node.input[slot] = other
 
 
 def weight_of(model: Model, layer: onnx.NodeProto) -> tuple[str, Array] | None:
@@ -80,6 +86,14 @@ def weight_of(model: Model, layer: onnx.NodeProto) -> tuple[str, Array] | None:
     source = producer(model, layer.input[1])
     name = source.input[0] if source is not None and source.op_type == "DequantizeLinear" else layer.input[1]
     return (name, known[name]) if name in known else None
+
+
+def known_weight(model: Model, layer: onnx.NodeProto) -> tuple[str, Array]:
+    """Return the constant weight of a layer that has one."""
+    found = weight_of(model, layer)
+    if found is None:
+        raise ValueError(f"{layer.name} has no constant weight")
+    return found
 
 
 def weight_scale(model: Model, layer: onnx.NodeProto) -> tuple[str, Array] | None:

@@ -21,6 +21,7 @@ from pipeline.cli import (
     calibrate,
     demo,
     devices,
+    diff,
     doctor,
     ensemble,
     report,
@@ -48,6 +49,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("export")(build.export)
 app.command("validate")(validate.validate)
 app.command("merge")(validate.merge)
+app.command("diff")(diff.diff)
 app.command("tune")(tune.tune)
 app.command("ensemble")(ensemble.ensemble)
 app.command("verify")(verify.verify)

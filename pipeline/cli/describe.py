@@ -1,20 +1,15 @@
 """edgec doctor MODEL: guesses an ONNX file's input format, with labelled images or pictures."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.cache.store import writing
 from pipeline.cli.console import say, say_json
+from pipeline.data.picture_files import picture_files, read_picture
 from pipeline.errors import DataError, UsageError
 from pipeline.models.foreign.description import described, description_file, is_foreign, read_foreign
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import PICTURE_BYTES
-from targets.runtime.preprocess import ImageError, decode
 
 if TYPE_CHECKING:
     from pipeline.models.foreign.guess import Guess
@@ -33,7 +28,7 @@ def describe(path: Path, images: Sequence[Path], data: Path | None, write: bool,
     from pipeline.models.foreign.original import Original
 
     file = description_file(path)
-    pictures = [_decoded(image) for image in _files(images)]
+    pictures = [read_picture(picture, channels=3) for picture in picture_files(images)]
     found = guess(path, pictures)
     existing = read_foreign(path) if file.is_file() else None
     tried = list(found.tried)
@@ -56,24 +51,6 @@ def describe(path: Path, images: Sequence[Path], data: Path | None, write: bool,
         best = ", ".join(f"{names.get(i, f'class {i}')} {one.probabilities[i]:.1%}" for i in one.best)
         say(f"  {one.name}: {best}")
     _offer(file, found, write)
-
-
-def _files(images: Iterable[Path]) -> Iterator[Path]:
-    """Yield the given pictures, and those in given folders."""
-    for image in images:
-        if image.is_dir():
-            yield from sorted(one for one in image.rglob("*") if one.is_file())
-        else:
-            yield image
-
-
-def _decoded(image: Path) -> NDArray[np.uint8]:
-    try:
-        return decode(read_plain(image, PICTURE_BYTES), channels=3)
-    except OSError as error:
-        raise DataError(f"The picture {image} cannot be read: {error.strerror}.") from error
-    except ImageError as error:
-        raise DataError(f"The picture {image} cannot be read: {error}.") from error
 
 
 def _offer(file: Path, found: "Guess", write: bool) -> None:

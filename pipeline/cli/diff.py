@@ -1,0 +1,111 @@
+"""edgec diff: why two forms of one network differ."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli import options
+from pipeline.cli.console import say, say_json, terminal, write_text
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.difference.side import Pictures
+    from pipeline.report.model.difference_report import DifferenceReport
+
+
+EMBEDDED_SIZE = (32, 32, 1)
+"""Fashion-MNIST's images, with the border that ResNet-20 wants."""
+
+
+def diff(
+    a: Annotated[
+        Path, typer.Argument(help="The form taken to be right: .onnx, .engine, .edgec, a folder, .npy.")
+    ],
+    b: Annotated[Path, typer.Argument(help="The form to compare with it.")],
+    data: options.Data = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(help="A picture to compare on instead; may be given several times.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=2, help="Evaluation images to compare logits on.")] = 256,
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained HTML file.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say why two forms of one network differ: where first, what kind of fault, and what removes it.
+
+    Both get the same pixels. Exit code 0: the same, up to rounding; 1: different; 4: not comparable.
+
+    Example: edgec diff out/resnet20-fashion-host/model.onnx out/resnet20-fashion-host/model.engine
+    """
+    from pipeline.difference.judged import difference_of
+    from pipeline.difference.side import opened_side
+
+    if data is not None and image:
+        raise UsageError("--data and --image exclude each other: labelled images, or pictures.")
+    with opened_side(a) as first, opened_side(b) as second:
+        pictures = _pictures(first.size or second.size, data, image or [], images)
+        found = difference_of(first, second, pictures)
+    if html:
+        from pipeline.report.pages.difference_page import difference_html
+
+        write_text(html, difference_html(found), "--html")
+    if as_json:
+        say_json(found.to_json(), nl=False)
+    else:
+        _show(found)
+    raise typer.Exit(found.verdict.exit_code)
+
+
+def _pictures(
+    size: tuple[int, int, int] | None, data: Path | None, image: list[Path], count: int
+) -> "Pictures":
+    """Return pictures in a network's size: those given, or evaluation images of a data set."""
+    import numpy as np
+
+    from pipeline.data.open import open_dataset
+    from pipeline.data.picture_files import picture_files, read_picture
+    from targets.runtime.preprocess import Preprocessing
+
+    if size is None:
+        raise UsageError("Both sides are recorded logits. Give at least one network.")
+    fitting = Preprocessing(*size)
+    if image:
+        return np.stack([fitting(read_picture(one, fitting.channels)) for one in picture_files(image)])
+    split = open_dataset(data or _embedded(size)).split("evaluation")
+    chosen = split.stratified(min(count, len(split)), seed=0)
+    return np.concatenate([batch.images for batch in chosen.readable(fitting, 64)])
+
+
+def _embedded(size: tuple[int, int, int]) -> Path:
+    """Return the images that come with the project, for a network of their size."""
+    from pipeline.data.embedded import EMBEDDED
+
+    if size != EMBEDDED_SIZE:
+        raise UsageError(
+            f"The networks take pictures of {'x'.join(map(str, size))} (height, width, channels). Give"
+            " --data, a folder of images, or --image, one or several pictures."
+        )
+    return EMBEDDED
+
+
+def _show(found: "DifferenceReport") -> None:
+    say(found.summary)
+    for note in found.notes:
+        say(f"note    {note}")
+    for fault in found.faults:
+        after = "" if fault.after_db is None else f", {fault.after_db:.0f} dB with this fault put into A"
+        say(f"\n{fault.kind}: {fault.place}")
+        say(f"        {fault.evidence} ({fault.before_db:.0f} dB{after})")
+        say(f"        {fault.remedy}")
+    if found.restored:
+        _show_restored(found)
+
+
+def _show_restored(found: "DifferenceReport") -> None:
+    from pipeline.report.figures import interval
+    from pipeline.report.table import FigureTable
+
+    table = FigureTable("B with A's values in", "logits", "same class", "gain, points")
+    for one in found.restored:
+        table.add_row(one.tensor, f"{one.logits_db:.1f} dB", f"{one.same_class:.1%}", interval(one.gain))
+    terminal().print(table)

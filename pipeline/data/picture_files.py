@@ -1,0 +1,31 @@
+"""Reads pictures that a user names on the command line."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import DataError
+from pipeline.plain_file import read_plain
+from pipeline.reading_limits import PICTURE_BYTES
+from targets.runtime.preprocess import ImageError, decode
+
+
+def picture_files(given: Iterable[Path]) -> Iterator[Path]:
+    """Yield the given pictures, and those in given folders."""
+    for path in given:
+        if path.is_dir():
+            yield from sorted(one for one in path.rglob("*") if one.is_file())
+        else:
+            yield path
+
+
+def read_picture(path: Path, channels: int) -> NDArray[np.uint8]:
+    """Return a picture as uint8 [H, W, channels]. Raises DataError naming one that cannot be read."""
+    try:
+        return decode(read_plain(path, PICTURE_BYTES), channels)
+    except OSError as error:
+        raise DataError(f"The picture {path} cannot be read: {error.strerror}.") from error
+    except ImageError as error:
+        raise DataError(f"The picture {path} cannot be read: {error}.") from error

@@ -1,0 +1,1 @@
+"""Finds where, how and why two forms of one network differ: docs/diff.md."""

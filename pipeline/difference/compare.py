@@ -1,0 +1,48 @@
+"""Compares two networks tensor by tensor."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from pipeline.difference.agreement import ratio_db
+from pipeline.difference.finding import Finding
+from pipeline.difference.matching import match_tensors
+from pipeline.difference.observed import enough_pictures, tensor_values
+from pipeline.difference.place import Sides
+from pipeline.difference.real_graph import read_real_graph
+from pipeline.difference.walk import TensorError, Walk
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that was found about two networks, in the order of computation."""
+
+    sides: Sides
+    pictures: NDArray[np.uint8]
+    findings: tuple[Finding, ...]
+    errors: tuple[TensorError, ...]
+    rescaled: frozenset[str]
+    """A's tensors that B holds with other gains or shifts, which what reads them takes back."""
+    logits_db: float
+
+
+def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8]) -> Comparison:
+    """Compare two networks that take pictures uint8 [N, H, W, C]. A is taken to be right."""
+    graph_a, graph_b = read_real_graph(a), read_real_graph(b)
+    few = enough_pictures(graph_b, pictures)
+    values_a, values_b = tensor_values(graph_a, few), tensor_values(graph_b, few)
+    matching = match_tensors(graph_a, graph_b, values_a, values_b)
+    walk = Walk(Sides(graph_a, graph_b, values_a, values_b, matching), few)
+    walk.all_places()
+    logits_a, logits_b = values_a[graph_a.output], values_b[graph_b.output]
+    same_shape = logits_a.shape == logits_b.shape
+    return Comparison(
+        walk.sides,
+        few,
+        tuple(walk.findings),
+        tuple(walk.errors),
+        frozenset(walk.domains),
+        ratio_db(logits_a, logits_b) if same_shape else float("-inf"),
+    )

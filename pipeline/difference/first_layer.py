@@ -1,0 +1,77 @@
+"""The first layer: whether both networks see the same picture, or have other weights there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.finding import Finding
+from pipeline.difference.layer_check import LayerConstants
+from pipeline.difference.picture_check import moved_pictures, same_pictures
+from pipeline.difference.place import Array, Place, Sides, real_proto
+
+
+@dataclass(frozen=True)
+class FirstLayerOutcome:
+    """What differs at the first layer."""
+
+    finding: Finding
+    may_be_meant: bool
+    """Whether the next layers may take it back: a gain in a network whose channels B rescales."""
+
+
+def check_first_layer(
+    sides: Sides,
+    place: Place,
+    pictures: NDArray[np.uint8],
+    constants: LayerConstants | None,
+    least_db: float,
+) -> FirstLayerOutcome | None:
+    """Say what explains a first layer that differs; None if neither the picture nor its weights do.
+
+    `place` is given what A's layer reads.
+    """
+    if constants is not None and constants.named is not None:
+        named = constants.named
+        here = place.agreement(place.run())
+        other = Finding(named.kind, place.node.output, named.evidence, here, None, named.remedy)
+        return FirstLayerOutcome(other, may_be_meant=False)
+    varies = constants is not None and constants.gains_vary
+    expected = place.expected
+    if constants is not None and varies:
+        wide = constants.gains.reshape(1, -1, *([1] * (expected.ndim - 2)))
+        expected = (expected / wide).astype(np.float32)
+    if len(place.given) != 1:
+        return None
+    ((name, seen),) = place.given.items()
+    if seen.ndim != 4 or seen.shape[1] > 4:
+        return None
+    finding = same_pictures(name, _layer(place, name), seen, expected, least_db)
+    if finding is None:
+        finding = moved_pictures(name, _from_pictures(sides, place), pictures, expected)
+    if finding is None:
+        return None
+    return FirstLayerOutcome(finding, may_be_meant=varies and finding.kind is FaultKind.NORMALISATION)
+
+
+def _layer(place: Place, name: str) -> Callable[[Array], Array]:
+    return lambda values: place.with_given({name: values}).run()
+
+
+def _from_pictures(sides: Sides, place: Place) -> Callable[[NDArray[np.uint8]], Array]:
+    """Return what A's first layer gives for other pictures."""
+    needed: list[onnx.NodeProto] = []
+    wanted = {place.node.output}
+    for node in reversed(sides.a.nodes):
+        if wanted & set(node.proto.output):
+            needed.insert(0, real_proto(node))
+            wanted |= set(node.inputs)
+
+    def run(pictures: NDArray[np.uint8]) -> Array:
+        whole = replace(place, given={sides.a.input: np.ascontiguousarray(pictures)})
+        return whole.run_nodes(tuple(needed))
+
+    return run

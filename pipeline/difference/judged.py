@@ -1,0 +1,155 @@
+"""Compares two sides from pictures to a report."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.difference.agreement import ARITHMETIC_DB, MOST_DB, ratio_db
+from pipeline.difference.compare import Comparison, compare
+from pipeline.difference.finding import Finding
+from pipeline.difference.output_check import check_output
+from pipeline.difference.restored import restore_each
+from pipeline.difference.side import Pictures, Side
+from pipeline.report.model.difference_report import (
+    DifferenceReport,
+    FoundFault,
+    LogitAgreement,
+    RestoredTensor,
+    Sameness,
+    TensorAgreement,
+)
+from targets.processor import cpu_name
+
+Array = NDArray[Any]
+FAR_DB = 10.0
+"""Logits that agree less than this are different even where each operator alone only rounds."""
+
+
+def difference_of(a: Side, b: Side, pictures: Pictures) -> DifferenceReport:
+    """Compare B with A on pictures uint8 [N, H, W, C]; where both can be looked into, tensor by tensor."""
+    notes = list(_sizes(a, b))
+    if notes:
+        return _report(a, b, Sameness.NOT_COMPARABLE, notes, None, None, ())
+    ours, theirs = a.logits(pictures), b.logits(pictures)
+    if ours.size != theirs.size:
+        shapes = f"A gives {list(ours.shape[1:])} numbers for a picture, B {list(theirs.shape[1:])}"
+        return _report(a, b, Sameness.NOT_COMPARABLE, [shapes], None, None, ())
+    theirs = theirs.reshape(ours.shape)
+    answers = _logit_agreement(ours, theirs)
+    if answers.equal_bits:
+        return _report(a, b, Sameness.IDENTICAL, notes, answers, None, ())
+    if a.graph is None or b.graph is None:
+        notes.append(_closed(a, b))
+        return _outputs_alone(a, b, notes, answers, ours, theirs)
+    notes += _own_meaning(a, pictures, ours) + _own_meaning(b, pictures, theirs)
+    found = compare(a.graph, b.graph, pictures)
+    verdict = _verdict(answers, found.findings)
+    return _report(a, b, verdict, notes, answers, found, found.findings)
+
+
+def _sizes(a: Side, b: Side) -> Iterable[str]:
+    if a.size is not None and b.size is not None and a.size != b.size:
+        first, second = ("x".join(map(str, side.size or ())) for side in (a, b))
+        yield f"A takes pictures of {first} (height, width, channels), B of {second}"
+
+
+def _logit_agreement(ours: Array, theirs: Array) -> LogitAgreement:
+    finite = np.isfinite(ours) & np.isfinite(theirs)
+    return LogitAgreement(
+        pictures=len(ours),
+        same_class=float((ours.argmax(1) == theirs.argmax(1)).mean()),
+        agreement_db=ratio_db(ours, theirs) if finite.any() else -MOST_DB,
+        largest_difference=float(abs(ours - theirs)[finite].max()) if finite.any() else 0.0,
+        equal_bits=bool(np.array_equal(ours, theirs)),
+    )
+
+
+def _closed(a: Side, b: Side) -> str:
+    names = " and ".join(side.name for side in (a, b) if side.graph is None)
+    return f"{names}: only the outputs can be compared. Give the folder of the build to look inside."
+
+
+def _own_meaning(side: Side, pictures: Pictures, found: Array) -> list[str]:
+    """Say so if a side does not compute what its own graph means: an engine or runtime would be at fault."""
+    from pipeline.difference.side import graph_logits
+
+    assert side.graph is not None  # noqa: S101 - the caller looked
+    meant = graph_logits(side.graph, pictures[:32]).reshape(found[:32].shape)
+    same = ratio_db(meant, found[:32])
+    if same >= ARITHMETIC_DB - 25:
+        return []
+    return [
+        f"{side.name} agrees with its own graph to {same:.0f} dB only: the engine or the runtime changes"
+        " what the graph says, such as by sums that leave 16 bits. What follows is about the graph"
+    ]
+
+
+def _verdict(answers: LogitAgreement, findings: tuple[Finding, ...]) -> Sameness:
+    if findings or answers.agreement_db < FAR_DB:
+        return Sameness.DIFFERENT
+    return Sameness.ARITHMETIC if answers.agreement_db >= ARITHMETIC_DB else Sameness.ROUNDING
+
+
+def _outputs_alone(
+    a: Side, b: Side, notes: list[str], answers: LogitAgreement, ours: Array, theirs: Array
+) -> DifferenceReport:
+    finding = check_output("logits", ours, theirs)
+    findings = () if finding is None else (finding,)
+    return _report(a, b, _verdict(answers, findings), notes, answers, None, findings)
+
+
+def _report(
+    a: Side,
+    b: Side,
+    verdict: Sameness,
+    notes: list[str],
+    answers: LogitAgreement | None,
+    found: Comparison | None,
+    findings: tuple[Finding, ...],
+) -> DifferenceReport:
+    restored = restore_each(found) if found is not None and verdict is Sameness.DIFFERENT else ()
+    return DifferenceReport(
+        a=a.name,
+        b=b.name,
+        verdict=verdict,
+        summary=_summary(verdict, answers, findings),
+        notes=tuple(notes),
+        logits=answers,
+        looked_inside=0 if found is None else len(found.pictures),
+        matched_by="" if found is None else str(found.sides.matching.by),
+        matched_share=0.0 if found is None else found.sides.matching.share,
+        faults=tuple(FoundFault(**{**asdict(one), "kind": str(one.kind)}) for one in findings),
+        tensors=tuple(TensorAgreement(**asdict(one)) for one in (found.errors if found else ())),
+        restored=tuple(
+            RestoredTensor(
+                tensor=one.tensor, logits_db=one.logits_db, same_class=one.same_class, gain=one.gain
+            )
+            for one in restored
+        ),
+        processor=cpu_name(),
+    )
+
+
+def _summary(verdict: Sameness, answers: LogitAgreement | None, findings: tuple[Finding, ...]) -> str:
+    """Say in one or two sentences what was found."""
+    if answers is None:
+        return "The two cannot be compared."
+    close = f"logits agree to {answers.agreement_db:.1f} dB, the class on {answers.same_class or 0:.2%}"
+    close += f" of {answers.pictures} pictures"
+    if verdict is Sameness.IDENTICAL:
+        return f"All logits have the same bits on {answers.pictures} pictures."
+    if verdict is Sameness.ARITHMETIC:
+        return f"The same network: {close}. Sums of floats in another order explain that."
+    if verdict is Sameness.ROUNDING:
+        return f"The same network, rounded: {close}. No operator differs by more than rounding to 8 bits."
+    if findings:
+        first = findings[0]
+        more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
+        return f"Different: {close}. First: {first.kind} at {first.place}{more}. {first.evidence}."
+    return (
+        f"Different: {close}, though no operator alone differs by more than rounding: rounding adds up."
+        " See which tensors matter."
+    )

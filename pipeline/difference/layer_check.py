@@ -1,0 +1,86 @@
+"""The constants of one layer in both networks, and what their difference is called."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.difference.channelwise_fit import Affine
+from pipeline.difference.parameters import (
+    LayerWeights,
+    NamedDifference,
+    compare_biases,
+    compare_layers,
+    input_gains_of,
+    layer_weights,
+    name_gains,
+    output_gains,
+    vary,
+)
+from pipeline.difference.place import LAYERS, Array, Place, Sides
+
+TAKEN_BACK = 0.9
+"""The least correlation of a layer's gains with those that the next layer takes back."""
+
+
+@dataclass(frozen=True)
+class LayerConstants:
+    """A layer's weights in A and in B."""
+
+    ours: LayerWeights
+    theirs: LayerWeights
+    named: NamedDifference | None
+    """A difference of the weights that is not a gain of whole channels."""
+    gains: Array
+    """What B's output channels are times A's, by the weights."""
+
+    @property
+    def gains_vary(self) -> bool:
+        """Whether channels have different gains."""
+        return vary(self.gains)
+
+    def name_affine(self, sides: Sides, place: Place, fitted: Affine) -> NamedDifference:
+        """Name gains and shifts of a layer's output: equalisation changes gains alone."""
+        if self.gains_vary and not taken_back(sides, place.node.output, self.gains):
+            return name_gains(self.theirs, self.gains)
+        return compare_biases(self.ours, self.theirs, fitted)
+
+
+def layer_constants(sides: Sides, place: Place, input_gains: Array | None) -> LayerConstants | None:
+    """Return a layer's constants in both networks; None if one of them has none in this place."""
+    layer, other = place.layer, place.counterpart
+    if layer is None or other is None or layer.operator != other.operator:
+        return None
+    ours, theirs = layer_weights(sides.a, layer), layer_weights(sides.b, other)
+    if ours is None or theirs is None:
+        return None
+    named = compare_layers(ours, theirs)
+    same = ours.weight.shape == theirs.weight.shape
+    gains = output_gains(ours, theirs, input_gains) if same else np.ones(1)
+    return LayerConstants(ours, theirs, named, gains)
+
+
+def taken_back(sides: Sides, tensor: str, gains: Array) -> bool:
+    """Whether the next layers in B divide by these gains, as those of an equalised network do."""
+    found = []
+    for node in _next_layers(sides, tensor):
+        place = sides.place(node) if node in sides.matching.names else None
+        constants = None if place is None else layer_constants(sides, place, None)
+        if constants is None or constants.ours.weight.shape[1] != len(gains):
+            continue
+        expected = input_gains_of(constants.ours, constants.theirs)
+        x, y = np.log(abs(gains)), np.log(abs(expected))
+        if x.std() > 0 and y.std() > 0:
+            found.append(float(np.corrcoef(x, y)[0, 1]))
+    return bool(found) and min(found) > TAKEN_BACK
+
+
+def _next_layers(sides: Sides, tensor: str) -> list[str]:
+    """Return the outputs of the layers that read a tensor, or what operators without weights make of it."""
+    reached, layers = {tensor}, []
+    for node in sides.a.nodes:
+        if reached & set(node.inputs):
+            if node.operator in LAYERS:
+                layers.append(node.output)
+            else:
+                reached.add(node.output)
+    return layers[:3]

@@ -1,0 +1,89 @@
+"""Finds, for each tensor of one network, the same tensor of another: by its name, else by its place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.difference.real_graph import RealGraph
+
+Array = NDArray[Any]
+Values = Mapping[str, Array]
+SAMPLE = 4096
+
+
+class MatchedBy(StrEnum):
+    """How tensors of two networks were found to be the same."""
+
+    NAME = "name"
+    PLACE = "place among operators of the same kind and size"
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Tensors of a network A, and what they are called in B."""
+
+    names: Mapping[str, str]
+    by: MatchedBy
+    tensors: int
+    """How many tensors of A were to be matched."""
+
+    @property
+    def share(self) -> float:
+        """Return the share of A's tensors that have a counterpart."""
+        return len(self.names) / max(1, self.tensors)
+
+
+def match_tensors(a: RealGraph, b: RealGraph, a_values: Values, b_values: Values) -> Matching:
+    """Return the counterparts of A's tensors, in A's order.
+
+    Names are used where at least half of A's tensors have a namesake of the same shape. Otherwise the two
+    lists of operators, each with the shape of what it computes, are aligned (Ratcliff and Obershelp 1988).
+    """
+    ours = [node.output for node in a.nodes if node.output in a_values]
+    theirs = {node.output for node in b.nodes if node.output in b_values}
+    named = {name: name for name in ours if name in theirs and a_values[name].shape == b_values[name].shape}
+    if 2 * len(named) >= len(ours):
+        named.setdefault(a.output, b.output)
+        return Matching({name: named[name] for name in ours if name in named}, MatchedBy.NAME, len(ours))
+    placed = _by_place(a, b, a_values, b_values)
+    placed[a.output] = b.output
+    return Matching({name: placed[name] for name in ours if name in placed}, MatchedBy.PLACE, len(ours))
+
+
+def _by_place(a: RealGraph, b: RealGraph, a_values: Values, b_values: Values) -> dict[str, str]:
+    ours, theirs = _signatures(a, a_values), _signatures(b, b_values)
+    matcher = SequenceMatcher(None, [sign for _, sign in ours], [sign for _, sign in theirs], autojunk=False)
+    found = {}
+    for block in matcher.get_matching_blocks():
+        for offset in range(block.size):
+            found[ours[block.a + offset][0]] = theirs[block.b + offset][0]
+    return found
+
+
+def _signatures(graph: RealGraph, values: Values) -> list[tuple[str, tuple[object, ...]]]:
+    return [
+        (node.output, (node.operator, values[node.output].shape))
+        for node in graph.nodes
+        if node.output in values and np.issubdtype(values[node.output].dtype, np.floating)
+    ]
+
+
+def correlation(a: Array, b: Array) -> float:
+    """Return the correlation of two arrays of one size; 0 if one of them does not vary."""
+    x, y = (_sample(one).astype(np.float64) for one in (a, b))
+    there = np.isfinite(x) & np.isfinite(y)
+    if there.sum() < 2:
+        return 0.0
+    x, y = x[there] - x[there].mean(), y[there] - y[there].mean()
+    scale = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / scale) if scale > 0 else 0.0
+
+
+def _sample(values: Array) -> Array:
+    flat = values.ravel()
+    return flat[:: max(1, len(flat) // SAMPLE)]

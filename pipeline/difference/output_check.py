@@ -1,0 +1,47 @@
+"""What is usually done to logits behind a network: another order of classes, a softmax, a factor."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.difference.agreement import ratio_db
+from pipeline.difference.channelwise_fit import channel_order
+from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.finding import Finding
+
+Array = NDArray[Any]
+GAIN_DB = 6.0
+
+
+def check_output(place: str, found: Array, expected: Array) -> Finding | None:
+    """Compare A's logits [N, K, ...], computed of what B reads in front of them, with B's."""
+    if found.size != expected.size:
+        return None
+    found = found.reshape(expected.shape)
+    before = ratio_db(expected, found)
+    for words, changed in _functions(found):
+        if (after := ratio_db(expected, changed)) > max(before + GAIN_DB, 20):
+            remedy = "Compare logits with logits: leave the last function out of B, or put it behind A."
+            return Finding(
+                FaultKind.OUTPUT_FUNCTION, place, f"B's outputs are {words}", before, after, remedy
+            )
+    order = channel_order(found, expected)
+    if order is not None:
+        after = ratio_db(expected, np.take(found, order, axis=1))
+        if after > max(before + GAIN_DB, 15):
+            moved = int((order != np.arange(len(order))).sum())
+            evidence = f"{moved} of {len(order)} classes stand in another order in B: {order[:12].tolist()}"
+            remedy = "Name the classes in the order of each network's outputs (labels)."
+            return Finding(FaultKind.CLASS_ORDER, place, evidence, before, after, remedy)
+    return None
+
+
+def _functions(logits: Array) -> Iterator[tuple[str, Array]]:
+    shifted = logits - logits.max(1, keepdims=True)
+    power = np.exp(shifted.astype(np.float64))
+    shares = power / power.sum(1, keepdims=True)
+    yield "probabilities (softmax)", shares
+    yield "logarithms of probabilities (log-softmax)", np.log(np.maximum(shares, 1e-300))
+    yield "squashed one by one (sigmoid)", 1 / (1 + np.exp(-logits.astype(np.float64)))

@@ -1,0 +1,76 @@
+"""Which other operator, order of channels or constants B has at a place."""
+
+import numpy as np
+
+from pipeline.difference.alternatives import alternatives
+from pipeline.difference.channelwise_fit import channel_order
+from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.finding import Finding
+from pipeline.difference.layer_check import LayerConstants
+from pipeline.difference.parameters import transplanted
+from pipeline.difference.place import LAYERS, Array, Place, Sides, real_proto
+
+BETTER_DB, LEAST_DB = 8.0, 15.0
+"""An explanation brings the networks so much closer, and at least so close."""
+
+
+def other_operator(
+    sides: Sides, place: Place, undone: Place, here: float, constants: LayerConstants | None
+) -> Finding:
+    """Name what B does instead of A's operators; `undone` has B's inputs without B's gains."""
+    alone, structural = with_other_constants(sides, place)
+    if constants is not None and constants.named is not None:
+        named = constants.named
+        if alone is None or alone > BETTER_DB + here or structural is None:
+            return Finding(named.kind, place.node.output, named.evidence, here, alone, named.remedy)
+    if structural is not None:
+        return structural
+    base = undone if place.node.operator in LAYERS else place
+    if base is not place and (found := _best(base, {}, here)) is not None:
+        return found
+    order = channel_order(base.run(), place.expected)
+    if order is not None:
+        after = place.agreement(np.take(base.run(), order, axis=1))
+        if after > max(here + BETTER_DB, LEAST_DB):
+            moved = int((order != np.arange(len(order))).sum())
+            evidence = f"{moved} of {len(order)} channels stand in another order"
+            remedy = "Look for a layout, NHWC or NCHW, that is taken for the other."
+            return Finding(FaultKind.CHANNEL_ORDER, place.node.output, evidence, here, after, remedy)
+    evidence = f"given the same inputs, A and B agree to {here:.0f} dB only"
+    return Finding(
+        FaultKind.UNEXPLAINED, place.node.output, evidence, here, None, "Compare the two graphs here."
+    )
+
+
+def with_other_constants(sides: Sides, place: Place) -> tuple[float | None, Finding | None]:
+    """Run A's operators with B's constants and B's inputs: only another operator can differ then.
+
+    Returns the agreement, None for a layer whose constants cannot be exchanged, and what explains the rest.
+    """
+    changed = {} if place.reads_own else transplanted(place, sides.b)
+    if place.layer is not None and not changed and not place.reads_own:
+        return None, None
+    here = place.agreement(place.run_nodes(tuple(real_proto(node) for node in place.nodes), changed))
+    if here >= 50:
+        return here, None
+    return here, _best(place, changed, here)
+
+
+def _best(place: Place, changed: dict[str, Array], here: float) -> Finding | None:
+    """Return the alternative that explains B best, if one does."""
+    best: tuple[float, Finding] | None = None
+    for one in alternatives(place):
+        try:
+            after = place.agreement(place.run_nodes(one.nodes, {**changed, **one.changed}))
+        except Exception as error:  # onnxruntime's exceptions have no public base class
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            continue  # such an operator cannot stand here
+        if best is None or after > best[0] + 0.5:
+            label = one.at.name or one.at.op_type
+            remedy = f"Make B's {label} like A's."
+            evidence = f"B's {label} {one.words}"
+            best = after, Finding(one.kind, one.at.output[0], evidence, here, after, remedy)
+    if best is None or best[0] < max(here + BETTER_DB, LEAST_DB):
+        return None
+    return best[1]

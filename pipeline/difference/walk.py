@@ -1,0 +1,288 @@
+"""Goes through two networks in the order of computation, and collects what arithmetic does not explain.
+
+At each place A's operators compute from what B's operators read there, so that a fault shows where it is made
+and nowhere behind it. A quantised network may hold tensors with other gains than A's on purpose, which the
+layer that reads them takes back (equalisation): such a tensor has a `Domain`, and A computes from what it
+would be without. Only if a reader does not take the gains back are they a fault.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.difference.agreement import by_channel, ratio_db
+from pipeline.difference.channelwise_fit import Affine, fit_affine
+from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.finding import Finding
+from pipeline.difference.first_layer import check_first_layer
+from pipeline.difference.grid_check import check_edge, check_grid
+from pipeline.difference.layer_check import LayerConstants, layer_constants
+from pipeline.difference.output_check import check_output
+from pipeline.difference.place import LAYERS, Array, Place, Sides
+from pipeline.difference.structure_check import other_operator, with_other_constants
+
+FLOAT_DB, ROUNDED_DB = 50.0, 22.0
+"""The least agreement of one operator, given the same inputs: both in float; with weights in 8 bits."""
+SUSPICIOUS_DB = 34.0
+"""Layers that agree less have their weights compared."""
+BETTER_DB = 8.0
+SHIFTED = 0.25
+"""A shift of a layer's output that is no correction of a bias, in standard deviations of the output."""
+
+
+@dataclass(frozen=True)
+class TensorError:
+    """How far a tensor of B is from A's, in dB: computed of the same inputs, and from the picture on."""
+
+    tensor: str
+    operator: str
+    here_db: float
+    so_far_db: float
+
+
+@dataclass(frozen=True)
+class Domain:
+    """B's tensor is A's with gains and shifts; `suspected` is the fault if no reader takes them back."""
+
+    affine: Affine
+    origin: str
+    suspected: Finding
+
+
+@dataclass
+class Walk:
+    """What was found so far."""
+
+    sides: Sides
+    pictures: NDArray[np.uint8]
+    findings: list[Finding] = field(default_factory=list)
+    errors: list[TensorError] = field(default_factory=list)
+    domains: dict[str, Domain] = field(default_factory=dict)
+    _confirmed: set[str] = field(default_factory=set)
+    _behind_layer: set[str] = field(default_factory=set)
+    _uncertain: set[str] = field(default_factory=set)
+    """A's tensors behind a fault in a network that B rescales: their gains are not known."""
+
+    def all_places(self) -> None:
+        """Look at every matched tensor, in A's order."""
+        for tensor in self.sides.matching.names:
+            self._place(tensor)
+            self._quantisers(tensor)
+        if self.sides.a.output in self.domains:
+            self._confirm([self.sides.a.output])
+        order = {node.output: number for number, node in enumerate(self.sides.a.nodes)}
+        self.findings.sort(key=lambda finding: order.get(finding.place, -1))
+
+    @property
+    def _is_rounded(self) -> bool:
+        return bool(self.sides.b.weight_steps) or bool(self.sides.a.weight_steps)
+
+    def _least_db(self, place: Place) -> float:
+        return ROUNDED_DB if self._is_rounded and place.node.operator in LAYERS else FLOAT_DB
+
+    def _place(self, tensor: str) -> None:
+        place = self.sides.place(tensor)
+        if not np.issubdtype(place.expected.dtype, np.floating):
+            return
+        is_first = place.node.operator in LAYERS and not set(place.node.inputs) & self._behind_layer
+        if is_first:
+            place = self.sides.first_layer(tensor)
+        self._follow(place)
+        if not np.isfinite(place.expected).any():
+            return
+        inputs = [name for name in place.given if name in self.domains]
+        raw = place.run()
+        undone = place.with_given({n: self.domains[n].affine.undone(place.given[n]) for n in inputs})
+        found = undone.run() if inputs else raw
+        here = place.agreement(found)
+        self._note(place, here)
+        if is_first:
+            self._first_layer(place, found, here)
+        elif self._uncertain & set(place.given):
+            self._behind_unknown(place)
+        elif place.node.operator in LAYERS:
+            self._layer(place, undone, found, raw, here, inputs)
+        else:
+            self._other(place, found, raw, inputs)
+
+    def _note(self, place: Place, here: float) -> None:
+        ours = self.sides.a_values[place.node.output]
+        so_far = ratio_db(ours, place.expected) if ours.shape == place.expected.shape else here
+        self.errors.append(TensorError(place.node.output, place.node.operator, here, so_far))
+
+    def _follow(self, place: Place) -> None:
+        behind = any(name in self._behind_layer for node in place.nodes for name in node.inputs)
+        if behind or any(node.operator in LAYERS for node in place.nodes):
+            self._behind_layer.update(place.node.proto.output)
+
+    def _first_layer(self, place: Place, found: NDArray[np.float32], here: float) -> None:
+        if here >= SUSPICIOUS_DB:
+            return
+        constants = layer_constants(self.sides, place, None)
+        outcome = check_first_layer(self.sides, place, self.pictures, constants, self._least_db(place))
+        if outcome is not None and not outcome.may_be_meant:
+            self.findings.append(outcome.finding)
+            self._lose(place)
+            return
+        fitted = fit_affine(found, place.expected)
+        if fitted is not None and place.agreement(fitted.applied(found)) > max(here + BETTER_DB, ROUNDED_DB):
+            suspected = (
+                outcome.finding if outcome is not None else self._gains(place, fitted, constants, here)
+            )
+            self._suspect(place, fitted, suspected, constants)
+        elif outcome is not None:
+            self.findings.append(outcome.finding)
+            self._lose(place)
+        elif here < self._least_db(place):
+            self.findings.append(self._explained(place, place, here))
+            self._lose(place)
+
+    def _layer(
+        self,
+        place: Place,
+        undone: Place,
+        found: NDArray[np.float32],
+        raw: NDArray[np.float32],
+        here: float,
+        inputs: list[str],
+    ) -> None:
+        least = self._least_db(place)
+        gains = [self.domains[name].affine.gain for name in inputs if name == place.node.inputs[0]]
+        constants = layer_constants(self.sides, place, gains[0] if gains else np.ones(1))
+        named = constants.named if constants is not None and here < SUSPICIOUS_DB else None
+        if here >= (SUSPICIOUS_DB if self._is_rounded else least):
+            return
+        if inputs and place.agreement(raw) >= max(least, here):
+            self._confirm(inputs)
+            return
+        fitted = fit_affine(found, place.expected) if named is None else None
+        after = -np.inf if fitted is None else place.agreement(fitted.applied(found))
+        if fitted is not None and after >= max(least, here + BETTER_DB):
+            self._suspect(place, fitted, self._gains(place, fitted, constants, here), constants)
+            return
+        if here >= least and named is None:
+            return
+        self.findings.append(self._explained(place, undone, here, constants))
+        self._lose(place)
+
+    def _other(
+        self,
+        place: Place,
+        found: NDArray[np.float32],
+        raw: NDArray[np.float32],
+        inputs: list[str],
+    ) -> None:
+        """Look at an operator without weights: given B's values it gives B's, but for float sums."""
+        exact = place.agreement(raw)
+        is_exact = exact >= FLOAT_DB or (len(place.nodes) > 1 and exact >= self._least_db(place))
+        if inputs and (is_exact or self._is_shifted(inputs)):
+            fitted = fit_affine(found, place.expected)
+            if fitted is not None and place.agreement(fitted.applied(found)) >= ROUNDED_DB:
+                self.domains[place.node.output] = replace(self.domains[inputs[0]], affine=fitted)
+                return
+            if is_exact:
+                self._confirm(inputs)
+        if is_exact:
+            return
+        if self._is_rounded and any(n.operator in LAYERS for n in place.nodes) and exact >= ROUNDED_DB:
+            return
+        self.findings.append(self._explained(place, place, exact))
+        if inputs and len(self.domains[inputs[0]].affine.gain) == place.expected.shape[1]:
+            self.domains[place.node.output] = self.domains[inputs[0]]
+
+    def _is_shifted(self, inputs: list[str]) -> bool:
+        """Whether B centres its tensors, so that other operators than A's can give A's values."""
+        return any(
+            float(abs(d.affine.shift).max())
+            > 0.05 * float(self.sides.b_values[self.sides.matching.names[n]].std())
+            for n in inputs
+            for d in [self.domains[n]]
+        )
+
+    def _behind_unknown(self, place: Place) -> None:
+        """Check operators alone, with B's own weights, where A's values are not known."""
+        self._uncertain.add(place.node.output)
+        here, found = with_other_constants(self.sides, place)
+        if here is not None and here < FLOAT_DB and found is not None:
+            self.findings.append(found)
+
+    def _lose(self, place: Place) -> None:
+        """Take the gains of a tensor with a fault to be unknown, in a network that B rescales."""
+        if self.domains:
+            self._uncertain.add(place.node.output)
+
+    def _suspect(
+        self, place: Place, fitted: Affine, suspected: Finding, constants: LayerConstants | None
+    ) -> None:
+        """Note gains and shifts of a layer's output: a fault at once if they are no equalisation."""
+        tensor = place.node.output
+        spread = by_channel(place.expected).std(1) + 1e-15
+        shifted = float(np.sqrt(((fitted.shift / spread) ** 2).mean())) > SHIFTED
+        if suspected.kind is FaultKind.BIAS and shifted:
+            self.findings.append(suspected)
+            if constants is None or not constants.gains_vary:
+                return
+        self.domains[tensor] = Domain(fitted, tensor, suspected)
+
+    def _gains(self, place: Place, fitted: Affine, constants: LayerConstants | None, here: float) -> Finding:
+        after = place.agreement(fitted.applied(place.run())) if place.layer is not None else None
+        named = None if constants is None else constants.name_affine(self.sides, place, fitted)
+        if named is None:
+            low, high = fitted.gain.min(), fitted.gain.max()
+            evidence = f"B's channels are {low:.3g} to {high:.3g} times A's"
+            remedy = "Use one scale on both sides of a tensor."
+            return Finding(FaultKind.SCALE, place.node.output, evidence, here, after, remedy)
+        return Finding(named.kind, place.node.output, named.evidence, here, after, named.remedy)
+
+    def _confirm(self, tensors: list[str]) -> None:
+        """Take the gains of these tensors to be faults, where they began."""
+        for tensor in tensors:
+            domain = self.domains.pop(tensor)
+            if domain.origin not in self._confirmed:
+                self._confirmed.add(domain.origin)
+                self.findings.append(domain.suspected)
+        self.domains = {n: d for n, d in self.domains.items() if d.origin not in self._confirmed}
+
+    def _explained(
+        self, place: Place, undone: Place, here: float, constants: LayerConstants | None = None
+    ) -> Finding:
+        if place.node.output == self.sides.a.output:
+            finding = check_output(place.node.output, undone.run(), place.expected)
+            if finding is not None:
+                return finding
+        return other_operator(self.sides, place, undone, here, constants)
+
+    def _quantisers(self, tensor: str) -> None:
+        """Check B's quantisers of a tensor, and B's own operators between the tensor and its readers."""
+        sides, theirs = self.sides, self.sides.matching.names[tensor]
+        ours = sides.a_values[tensor]
+        if tensor in self.domains:
+            ours = self.domains[tensor].affine.applied(ours)
+        if tensor in self._uncertain or ours.shape != sides.b_values[theirs].shape:
+            ours = sides.b_values[theirs]
+        self._grid(tensor, theirs, ours)
+        if tensor in self._behind_layer:  # what is done to the picture is found at the first layer
+            for read in sides.read_elsewhere(tensor):
+                self._edge(tensor, read, ours)
+
+    def _edge(self, tensor: str, read: str, ours: Array) -> None:
+        written, given = self.sides.b_values[self.sides.matching.names[tensor]], self.sides.b_values[read]
+        fitted = fit_affine(written, given)
+        self._grid(tensor, read, given if fitted is None else fitted.applied(ours))
+        found = check_edge(tensor, written, given, ROUNDED_DB)
+        if found is None:
+            return
+        if found.kind is FaultKind.SCALE and fitted is not None and tensor not in self.domains:
+            self.domains[tensor] = Domain(fitted, tensor, found)  # unless its readers take it back
+        else:
+            self.findings.append(found)
+
+    def _grid(self, tensor: str, theirs: str, wanted: Array) -> None:
+        grid = self.sides.b.grids.get(theirs)
+        if grid is None:
+            return
+        written, read = self.sides.b_values[grid.written], self.sides.b_values[grid.read]
+        found = check_grid(tensor, grid, written, read, wanted)
+        if found is not None:
+            self.findings.append(found)

@@ -1,0 +1,85 @@
+"""What `edgec diff` found about two forms of a network: its JSON form."""
+
+from enum import StrEnum
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from pipeline.report.model.certainty import Interval
+from pipeline.report.record import Record
+
+SCHEMA_VERSION = 1
+
+
+class Sameness(StrEnum):
+    """The verdict of a comparison."""
+
+    IDENTICAL = "identical"
+    ARITHMETIC = "same up to the order of float sums"
+    ROUNDING = "same network, rounded"
+    DIFFERENT = "different"
+    NOT_COMPARABLE = "not comparable"
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 for the same, 1 for different, 4 where there is nothing to compare."""
+        if self is Sameness.NOT_COMPARABLE:
+            return 4
+        return 1 if self is Sameness.DIFFERENT else 0
+
+
+class FoundFault(Record):
+    """A difference at one place. Agreements are in dB: 10 log10(sum a² / sum (a - b)²)."""
+
+    kind: str
+    place: str
+    evidence: str
+    before_db: float  # both given B's inputs
+    after_db: float | None  # with the fault put into A; None: not tried
+    remedy: str
+
+
+class TensorAgreement(Record):
+    """How far a tensor of B is from A's, in dB."""
+
+    tensor: str
+    operator: str
+    here_db: float  # both computed of B's inputs
+    so_far_db: float  # from the picture on
+
+
+class RestoredTensor(Record):
+    """B's logits with one tensor put back to A's values."""
+
+    tensor: str
+    logits_db: float
+    same_class: float  # share
+    gain: Interval  # of that share, in points, paired
+
+
+class LogitAgreement(Record):
+    """The logits of both on labelled or unlabelled pictures."""
+
+    pictures: PositiveInt
+    same_class: float | None  # share; None where pixels are classified or the counts of classes differ
+    agreement_db: float
+    largest_difference: float
+    equal_bits: bool
+
+
+class DifferenceReport(Record):
+    """The comparison of A, which is taken to be right, with B."""
+
+    schema_version: int = SCHEMA_VERSION
+    a: str
+    b: str
+    verdict: Sameness
+    summary: str
+    notes: tuple[str, ...]
+    logits: LogitAgreement | None
+    looked_inside: NonNegativeInt  # pictures whose tensors were compared; 0: outputs alone
+    matched_by: str
+    matched_share: float
+    faults: tuple[FoundFault, ...]
+    tensors: tuple[TensorAgreement, ...]
+    restored: tuple[RestoredTensor, ...]
+    processor: str

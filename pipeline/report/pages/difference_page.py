@@ -1,0 +1,47 @@
+"""Why two forms of a network differ, as one page."""
+
+from dataclasses import dataclass
+
+from pipeline.report import plots
+from pipeline.report.model.difference_report import DifferenceReport
+from pipeline.report.pages.template import render_page
+
+SHOWN_DB = 80.0
+"""Agreements above this are drawn at the edge: they are rounding of floats."""
+
+
+@dataclass(frozen=True)
+class DepthPoint:
+    """A tensor in the drawing of agreement by depth: percent from the left and from the top."""
+
+    x: float
+    so_far: float
+    here: float
+    is_fault: bool
+    tensor: str
+
+
+def difference_html(found: DifferenceReport) -> str:
+    """Return the comparison as a complete HTML document."""
+    axis = plots.Axis(0.0, SHOWN_DB)
+    return render_page(
+        "difference.html.j2",
+        found=found,
+        points=_points(found, axis),
+        ticks=[(f"{tick:g}", 100 - axis.at(tick)) for tick in axis.ticks()],
+    )
+
+
+def _points(found: DifferenceReport, axis: plots.Axis) -> list[DepthPoint]:
+    faulty = {one.place for one in found.faults}
+    across = plots.Axis(-0.5, max(1, len(found.tensors)) - 0.5)
+    return [
+        DepthPoint(
+            across.at(number),
+            100 - axis.at(one.so_far_db),
+            100 - axis.at(one.here_db),
+            one.tensor in faulty,
+            one.tensor,
+        )
+        for number, one in enumerate(found.tensors)
+    ]

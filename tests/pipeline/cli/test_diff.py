@@ -1,0 +1,117 @@
+"""edgec diff: its verdicts, exit codes and files."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from benchmarks.planted.faults import PLANTERS
+from pipeline.cli.app import run
+from pipeline.difference.side import graph_logits
+from pipeline.report.model.difference_report import DifferenceReport, Sameness
+from tests.pipeline.difference.small_pair import Pair
+
+
+@pytest.fixture
+def folder(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(pair.float_model, "a.onnx")
+    onnx.save(pair.quantised["w8a8_asym_mse_bc"], "b.onnx")
+    faulty = onnx.ModelProto()
+    faulty.CopyFrom(pair.quantised["w8a8_asym_mse_bc"])
+    PLANTERS["bgr"][1](faulty, np.random.default_rng(0))
+    onnx.save(faulty, "bgr.onnx")
+    Path("pictures").mkdir()
+    for number, picture in enumerate(pair.pictures):
+        cv2.imwrite(f"pictures/{number}.png", picture[:, :, ::-1])
+    np.save("logits.npy", graph_logits(pair.float_model, pair.pictures))
+    return tmp_path
+
+
+def compared(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, DifferenceReport]:
+    code = run(["diff", *words, "--image", "pictures", "--json"])
+    return code, DifferenceReport.model_validate_json(capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_network_and_itself_have_the_same_bits(capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = compared(capsys, "a.onnx", "a.onnx")
+    assert (code, found.verdict) == (0, Sameness.IDENTICAL)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_network_and_its_rounded_form_are_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = compared(capsys, "a.onnx", "b.onnx")
+    assert (code, found.verdict, found.faults) == (0, Sameness.ROUNDING, ())
+
+
+def test_a_fault_is_shown_with_what_removes_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["diff", "a.onnx", "bgr.onnx", "--image", "pictures", "--html", "why.html"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "channel order of the picture" in shown
+    assert "red from blue, blue from red" in shown
+    page = (folder / "why.html").read_text()
+    assert "red from blue, blue from red" in page
+    assert "Which tensors matter" in page
+
+
+@pytest.mark.usefixtures("folder")
+def test_recorded_logits_are_compared_by_their_values(capsys: pytest.CaptureFixture[str]) -> None:
+    logits = np.load("logits.npy")
+    np.save("shares.npy", np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+
+    same, _ = compared(capsys, "a.onnx", "logits.npy")
+    code, found = compared(capsys, "a.onnx", "shares.npy")
+
+    assert (same, code) == (0, 1)
+    assert [fault.kind for fault in found.faults] == ["output function"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_networks_of_other_sizes_are_not_comparable(capsys: pytest.CaptureFixture[str]) -> None:
+    other = onnx.load("a.onnx")
+    other.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 48
+    onnx.save(other, "large.onnx")
+    code, found = compared(capsys, "a.onnx", "large.onnx")
+    assert (code, found.verdict) == (4, Sameness.NOT_COMPARABLE)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("a.onnx", "nothing.onnx"), "cannot be read as an ONNX model"),
+        (("a.onnx", "pictures/0.png"), "is not something to compare"),
+        (("logits.npy", "logits.npy"), "Give at least one network"),
+        (("a.onnx", "words.npy"), "recorded logits are numbers"),
+        (("a.onnx", "few.npy"), "has logits of 2 images"),
+        (("a.onnx", "floats.onnx"), "edgec export --model floats.onnx"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_with_advice(
+    words: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("words.npy", np.array([["a", "b"]]))
+    np.save("few.npy", np.load("logits.npy")[:2])
+    floats = onnx.load("a.onnx")
+    floats.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    onnx.save(floats, "floats.onnx")
+    assert run(["diff", *words, "--image", "pictures"]) in (1, 2)
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_pictures_it_says_which_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["diff", "a.onnx", "b.onnx"]) == 2
+    assert "24x24x3" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_json_form_is_a_record_that_can_be_read_back(capsys: pytest.CaptureFixture[str]) -> None:
+    _, found = compared(capsys, "a.onnx", "bgr.onnx")
+    assert json.loads(found.to_json())["schema_version"] == 1
+    assert found.logits is not None
+    assert found.logits.pictures == 8

@@ -1,0 +1,89 @@
+"""Each kind of fault is named where it is planted, and sound networks are not accused."""
+
+import numpy as np
+import onnx
+import pytest
+
+from benchmarks.planted.faults import PLANTERS
+from pipeline.difference.agreement import ratio_db
+from pipeline.difference.compare import compare
+from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.side import graph_logits
+from tests.pipeline.difference.small_pair import Pair
+
+OF_PICTURES = {FaultKind.PICTURE_COLOURS, FaultKind.NORMALISATION, FaultKind.PICTURE_GEOMETRY}
+OF_QUANTISERS = {"clipped range", "coarse activation", "scale behind", "zero point", "scale of another axis"}
+"""What a float network has no place for."""
+RECTIFIED = {"no activation", "leaky activation"}
+"""What does not show where the range of the quantiser behind begins at 0."""
+
+
+def planted(model: onnx.ModelProto, fault: str, pair: Pair) -> tuple[onnx.ModelProto, str]:
+    """Return a copy with the fault, at the first place drawn where it moves the logits."""
+    rng = np.random.default_rng(0)
+    sound = graph_logits(model, pair.pictures)
+    for _ in range(40):
+        changed = onnx.ModelProto()
+        changed.CopyFrom(model)
+        place = PLANTERS[fault][1](changed, rng)
+        if place is not None and ratio_db(sound, graph_logits(changed, pair.pictures)) < 35:
+            return changed, place
+    raise AssertionError("no place, or the fault never shows")
+
+
+@pytest.mark.parametrize("fault", PLANTERS)
+@pytest.mark.parametrize("form", ["float", "w8a8_asym_mse_bc"])
+def test_a_planted_fault_is_named(fault: str, form: str, pair: Pair) -> None:
+    if fault in (OF_QUANTISERS if form == "float" else RECTIFIED):
+        return
+    model = pair.float_model if form == "float" else pair.quantised[form]
+    changed, place = planted(model, fault, pair)
+    kind = FaultKind(PLANTERS[fault][0])
+
+    found = compare(pair.float_model, changed, pair.pictures)
+
+    named = [one for one in found.findings if one.kind is kind]
+    assert named, found.findings
+    assert kind in OF_PICTURES or place in {one.place for one in named}
+
+
+@pytest.mark.parametrize(
+    "fault", ["bgr", "std", "no bias", "other weights", "leaky activation", "no residual"]
+)
+def test_a_fault_is_named_where_channels_are_rescaled_on_purpose(fault: str, pair: Pair) -> None:
+    changed, _ = planted(pair.quantised["w8a8_sym_mse_eq_bc"], fault, pair)
+
+    found = compare(pair.float_model, changed, pair.pictures)
+
+    assert PLANTERS[fault][0] in {one.kind for one in found.findings}
+
+
+def test_sound_networks_are_not_accused(pair: Pair) -> None:
+    for model in (pair.float_model, *pair.quantised.values()):
+        assert compare(pair.float_model, model, pair.pictures).findings == ()
+
+
+def test_two_quantised_forms_of_one_network_are_not_accused(pair: Pair) -> None:
+    first, second = pair.quantised.values()
+    assert compare(first, second, pair.pictures).findings == ()
+
+
+def test_tensors_are_found_without_their_names(pair: Pair) -> None:
+    renamed = onnx.ModelProto()
+    renamed.CopyFrom(pair.quantised["w8a8_asym_mse_bc"])
+    kept = {"image", "logits"}
+    for node in renamed.graph.node:
+        node.name = ""
+        for names in (node.input, node.output):
+            for slot, name in enumerate(names):
+                if name and name not in kept:
+                    names[slot] = f"t{abs(hash(name))}"
+    for constant in renamed.graph.initializer:
+        constant.name = f"t{abs(hash(constant.name))}"
+    changed, _ = planted(renamed, "4-bit weights", pair)
+
+    sound, faulty = (compare(pair.float_model, one, pair.pictures) for one in (renamed, changed))
+
+    assert sound.findings == ()
+    assert sound.sides.matching.share > 0.7
+    assert {one.kind for one in faulty.findings} == {FaultKind.WEIGHT_PRECISION}
