@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
+from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import value_digest
-from pipeline.cache.own_code import ROOT, code_digest
+from pipeline.cache.own_code import code_digest, refuse_changed_code
 from pipeline.progress import Progress
 
 
@@ -41,6 +42,16 @@ class Stage(ABC):
     def inputs(self) -> Iterator["Checked"]:
         """Yield the files and products among the fields, nested ones included."""
         yield from _checked([getattr(self, field.name) for field in fields(self)])
+
+    def refuse_changed_code(self) -> None:
+        """Raise CodeChangedError if the sources are not those that the program started with."""
+        refuse_changed_code(self.sources())
+
+    def refuse_changes(self) -> None:
+        """Raise PipelineError if the code or an input is not what the key was computed from."""
+        self.refuse_changed_code()
+        for source in self.inputs():
+            source.refuse_change()
 
     @classmethod
     def sources(cls) -> tuple[Path, ...]:

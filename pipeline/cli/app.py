@@ -23,6 +23,7 @@ from pipeline.cli import (
     devices,
     doctor,
     ensemble,
+    package,
     report,
     show,
     train,
@@ -51,6 +52,7 @@ app.command("validate")(validate.validate)
 app.command("merge")(validate.merge)
 app.command("tune")(tune.tune)
 app.command("ensemble")(ensemble.ensemble)
+app.command("package")(package.package)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)
 app.command("sign")(verify.sign)
