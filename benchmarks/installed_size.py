@@ -1,4 +1,4 @@
-"""How many MB the packages of an installation take, and what each extra adds: those that are installed here."""
+"""Says how many MB of packages an installation has, and what each extra adds: of those installed here."""
 
 import tomllib
 from collections.abc import Iterator
