@@ -15,10 +15,10 @@ class Started:
 
     def __call__(self) -> StreamRunner:
         self.count += 1
-        return Counted(self.count, self.closed)
+        return ClosingRunner(self.count, self.closed)
 
 
-class Counted(StreamRunner):
+class ClosingRunner(StreamRunner):
     """One that only says when it is closed."""
 
     def __init__(self, number: int, closed: list[int]) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,11 +151,14 @@ def test_the_units_of_a_validation_share_one_program(
     target: JetsonOnDevice, engine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each unit makes the target anew; the engine is loaded once, and the program ends with the session."""
-    started: list[list[str]] = []
+    started: list[Sequence[str]] = []
     start = SshDevice.start
-    monkeypatch.setattr(
-        SshDevice, "start", lambda device, command: started.append(command) or start(device, command)
-    )
+
+    def counted(device: SshDevice, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        started.append(command)
+        return start(device, command)
+
+    monkeypatch.setattr(SshDevice, "start", counted)
     with one_session():
         for _ in range(3):
             runs(target, engine)
