@@ -25,7 +25,7 @@ class RememberedCode:
         self._changed = False
         with suppress(OSError, ValueError, TypeError):  # if lost or damaged, the sources are read
             checksum, code, known = json.loads(path.read_text())
-            if code == _identities() and checksum == value_digest(known):
+            if code == identities() and checksum == value_digest(known):
                 self._known = known
 
     def __call__(self, places: tuple[Path, ...]) -> str:
@@ -34,7 +34,7 @@ class RememberedCode:
         if (known := self._known.get(name)) is not None:
             return known
         digest = code_digest(places)
-        if _is_settled() and all(map(_is_ours, places)):
+        if is_settled() and all(map(_is_ours, places)):
             self._known[name] = digest
             self._changed = True
         return digest
@@ -43,18 +43,18 @@ class RememberedCode:
         """Write the digests to the file, atomically."""
         if self._changed:
             with replacing(self._path) as scratch:
-                scratch.write_text(json.dumps([value_digest(self._known), _identities(), self._known]))
+                scratch.write_text(json.dumps([value_digest(self._known), identities(), self._known]))
             self._changed = False
 
 
 @cache
-def _identities() -> str:
+def identities() -> str:
     """Return the SHA-256 over the identities of all files of our packages."""
     return hashlib.sha256(repr(sorted(AT_START.items())).encode()).hexdigest()
 
 
 @cache
-def _is_settled() -> bool:
+def is_settled() -> bool:
     """Whether nothing was changed shortly before the program started, or ahead of the clock."""
     latest = max(max(modified, changed) for *_, modified, changed in AT_START.values())
     return time.time_ns() - latest > RememberedDigests.RACY_NS

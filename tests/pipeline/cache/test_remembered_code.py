@@ -15,7 +15,7 @@ PLACES = (ROOT / "pipeline" / "stages" / "calibrate.py", ROOT / "targets" / "run
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if nobody had edited the code within the last minute, also right after a checkout."""
-    monkeypatch.setattr(remembered_code, "_is_settled", lambda: True)
+    monkeypatch.setattr(remembered_code, "is_settled", lambda: True)
 
 
 def remembered(file: Path, places: tuple[Path, ...] = PLACES) -> RememberedCode:
@@ -53,11 +53,11 @@ def test_a_change_to_any_file_forgets_all(
     else:
         del now[one]
     monkeypatch.setattr(remembered_code, "AT_START", now)
-    remembered_code._identities.cache_clear()
+    remembered_code.identities.cache_clear()
     monkeypatch.setattr(remembered_code, "code_digest", read)
     assert RememberedCode(tmp_path / "code.json")(PLACES) == "read again"
     monkeypatch.undo()
-    remembered_code._identities.cache_clear()
+    remembered_code.identities.cache_clear()
 
 
 @pytest.mark.usefixtures("settled")
@@ -79,7 +79,7 @@ def test_a_digest_that_was_edited_is_not_taken(tmp_path: Path) -> None:
 def test_code_that_was_edited_just_now_is_not_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remembered_code, "_is_settled", lambda: False)
+    monkeypatch.setattr(remembered_code, "is_settled", lambda: False)
     remembered(tmp_path / "code.json")
     assert not (tmp_path / "code.json").exists()
 
