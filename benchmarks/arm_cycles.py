@@ -42,7 +42,7 @@ def blocks_of_an_inference(engine: Path, cpu: str, images: NDArray[np.uint8]) ->
         plugin = Path(folder) / "blocks.so"
         source = Path(__file__).parent / "count_blocks.c"
         options = ["-shared", "-fPIC", "-O2", "-Wl,-z,lazy", "-Wl,--allow-shlib-undefined"]
-        done = run_zig([*options, str(source), "-o", str(plugin)])
+        done = run_zig(options, [source], plugin)
         if done.returncode:
             raise EngineError(f"compiling {source.name} failed:\n{done.stderr[-2000:]}")
         one, two = (_run(engine, cpu, plugin, images[:count]) for count in (1, 2))

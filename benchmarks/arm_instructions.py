@@ -113,7 +113,7 @@ def install(home: Path) -> None:
 
 def build_executorch_runner(home: Path) -> None:
     """Compile the program that runs ExecuTorch's networks, with the headers and libraries of its wheel."""
-    root, wheel = home / "root", home / "site/executorch"
+    root, wheel = home.absolute() / "root", home.absolute() / "site/executorch"
     headers = [root / "usr/include/c++/12", root / "usr/include/aarch64-linux-gnu/c++/12", wheel / "include"]
     headers.append(wheel / "include/executorch/runtime/core/portable_type/c10")
     names = ("", "_kernels_optimized", "_backend_xnnpack", "_threadpool")
@@ -121,9 +121,8 @@ def build_executorch_runner(home: Path) -> None:
     libraries += [root / LIBRARIES / "libstdc++.so.6", root / "lib/aarch64-linux-gnu/libgcc_s.so.1"]
     source = Path(__file__).parent / "peers/run_executorch_on_arm.cc"
     options = ["-target", "aarch64-linux-gnu.2.34", "-std=c++20", "-O2", *(f"-I{one}" for one in headers)]
-    options += ["-DC10_USING_CUSTOM_GENERATED_MACROS", "-x", "c++", str(source), "-x", "none"]
-    link = ["-Wl,--allow-shlib-undefined", "-Wl,--no-as-needed", *map(str, libraries)]
-    done = run_zig([*options, *link, "-o", str(home / EXECUTORCH_RUNNER)])
+    options += ["-DC10_USING_CUSTOM_GENERATED_MACROS", "-Wl,--allow-shlib-undefined", "-Wl,--no-as-needed"]
+    done = run_zig(options, [source, *libraries], home / EXECUTORCH_RUNNER)
     if done.returncode:
         raise RuntimeError(f"compiling {source.name} failed:\n{done.stderr[-2000:]}")
 
