@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .c_library import GLIBC, CompiledOnce
-from .zig import run_zig
+from .zig import archive, run_zig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import subprocess
 
 SHARED, ARCHIVE = "libedgec.so.1", "libedgec.a"
 FOR_LINKERS = ("libedgec.so", f"INPUT({SHARED})\n")
 """The name that -ledgec looks for, and its content: a linker script, as bundles have no links."""
-_OBJECT = "libedgec.o"
 _HERE = Path(__file__).parent
 LIBRARY = _HERE / "libedgec"
 """Its own sources, and its headers edgec.h and edgec.hpp."""
@@ -31,15 +30,12 @@ _PROCESSORS = {"x86_64": ("-mcpu=x86_64_v2",), "aarch64": ("-mno-outline-atomics
 def compile_library(machine: str, folder: Path) -> None:
     """Write both files into a folder. Their bytes depend on the sources and zig alone. Raises OSError."""
     target = ("-target", f"{machine}-linux-gnu.{GLIBC}")
+    compiled = folder / "libedgec.o"
     includes = (f"-I{LIBRARY}", f"-I{NATIVE}")
-    _zig(
-        [*target, "-r", *_PROCESSORS[machine], *OPTIONS, *includes, *map(str, SOURCES), "-o", _OBJECT],
-        "cc",
-        folder,
-    )
-    _zig([*target, "-shared", "-s", f"-Wl,-soname,{SHARED}", _OBJECT, "-lm", "-o", SHARED], "cc", folder)
-    _zig(["rcsD", ARCHIVE, _OBJECT], "ar", folder)
-    (folder / _OBJECT).unlink()
+    _check(run_zig([*target, *_PROCESSORS[machine], *OPTIONS, *includes, "-r"], SOURCES, compiled))
+    _check(run_zig([*target, "-shared", "-s", f"-Wl,-soname,{SHARED}", "-lm"], [compiled], folder / SHARED))
+    _check(archive([compiled], folder / ARCHIVE))
+    compiled.unlink()
 
 
 def embedding(machine: str) -> dict[str, bytes]:
@@ -53,8 +49,7 @@ def embedding(machine: str) -> dict[str, bytes]:
     }
 
 
-def _zig(options: Sequence[str], tool: str, folder: Path) -> None:
-    result = run_zig(options, tool, folder)
+def _check(result: subprocess.CompletedProcess[str]) -> None:
     if result.returncode:
         raise OSError(f"zig cannot make libedgec: {result.stderr[-2000:]}")
 

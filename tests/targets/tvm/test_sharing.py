@@ -55,8 +55,7 @@ def link_laggards(graph: IntegerGraph, isa: Isa, folder: Path) -> ctypes.CDLL:
     native = [NATIVE / name for name in ("workers.c", "footer.c", "engine_file.c")]
     sources = [folder / "table.c", *native, Path(__file__).parent / "laggards.c"]
     options = ["-shared", "-fPIC", "-O1", "-fno-sanitize=all", "-pthread", f"-I{NATIVE}"]
-    files = [str(path) for path in (*sources, folder / "kernels.o", "-o", folder / "laggards.so")]
-    linked = run_zig([*options, *files])
+    linked = run_zig(options, [*sources, folder / "kernels.o"], folder / "laggards.so")
     assert linked.returncode == 0, linked.stderr
     library = ctypes.CDLL(str(folder / "laggards.so"))
     library.open_engine.restype = ctypes.c_char_p

@@ -1,5 +1,6 @@
 """Frames of cameras, and what pictures they are: in NumPy, one pixel like the other."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -138,3 +139,20 @@ def by_opencv(pixels: str, planes: Sequence[Bytes]) -> Bytes:
         stacked = np.concatenate([planes[0].reshape(-1), *rest]).reshape(height * 3 // 2, width)
         return np.asarray(cv2.cvtColor(stacked, getattr(cv2, f"COLOR_YUV2RGB_{pixels}")), np.uint8)
     return np.asarray(cv2.cvtColor(planes[0], getattr(cv2, f"COLOR_YUV2RGB_{pixels}")), np.uint8)
+
+
+def frame_stream(frames: Sequence[EmbeddedFrame]) -> bytes:
+    """Return frames as frame_stream.h reads them."""
+    parts = []
+    for frame in frames:
+        told = frame.described()
+        height, width = frame.planes[0].shape[:2]
+        rows = [(plane.shape[0], plane.strides[0], int(np.prod(plane.shape[1:]))) for plane in frame.planes]
+        sizes = [(count - 1) * stride + last for count, stride, last in rows]
+        gaps = [0] * (3 - len(sizes))
+        numbers = (told.pixels, told.matrix, told.range, height, width, *frame.crop)
+        parts.append(struct.pack("<16i", *numbers, *told.strides, *sizes, *gaps, 0))
+        for plane, (count, stride, _), size in zip(frame.planes, rows, sizes, strict=True):
+            owner = np.lib.stride_tricks.as_strided(plane, (count * stride,), (1,))
+            parts.append(owner[:size].tobytes())
+    return b"".join(parts)

@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import struct
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from targets.runtime.native_runner import open_engine
 from targets.runtime.preprocess import Preprocessing
 from targets.runtime.zig import run_zig
 from targets.tvm.link import STATIC
-from tests.targets.runtime.libedgec.camera_scenes import Scene
+from tests.targets.runtime.libedgec.camera_scenes import Scene, frame_stream
 from tests.targets.runtime.libedgec.conftest import Engines
 from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork
 
@@ -27,8 +26,8 @@ COMPILER, CPP = shutil.which("gcc") or shutil.which("clang"), shutil.which("g++"
 STRICT = ("-Wall", "-Wextra", "-Werror")
 
 
-def zig(*options: str | Path, tool: str = "cc") -> None:
-    linked = run_zig([*map(str, options)], tool)
+def zig(program: Path, sources: Sequence[Path], *options: str) -> None:
+    linked = run_zig(options, sources, program)
     assert linked.returncode == 0, linked.stderr
 
 
@@ -44,22 +43,6 @@ def frames() -> list[EmbeddedFrame]:
         for height, width, crop in ((31, 45, (0, 0, 0, 0)), (24, 20, (0, 0, 0, 0)), (70, 51, (3, 5, 61, 40)))
     ]
     return [scene.frame(rng) for scene in scenes]
-
-
-def stream(frames: Sequence[EmbeddedFrame]) -> bytes:
-    parts = []
-    for frame in frames:
-        told = frame.described()
-        height, width = frame.planes[0].shape[:2]
-        rows = [(plane.shape[0], plane.strides[0], int(np.prod(plane.shape[1:]))) for plane in frame.planes]
-        sizes = [(count - 1) * stride + last for count, stride, last in rows]
-        gaps = [0] * (3 - len(sizes))
-        numbers = (told.pixels, told.matrix, told.range, height, width, *frame.crop)
-        parts.append(struct.pack("<16i", *numbers, *told.strides, *sizes, *gaps, 0))
-        for plane, (count, stride, _), size in zip(frame.planes, rows, sizes, strict=True):
-            owner = np.lib.stride_tricks.as_strided(plane, (count * stride,), (1,))
-            parts.append(owner[:size].tobytes())
-    return b"".join(parts)
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +94,8 @@ def test_a_c_program_with_the_shared_library(
         ]
         flags = found
     program = tmp_path / "program"
-    zig("-std=c99", "-pedantic", *STRICT, HERE / "run_frames.c", *flags, "-o", program)
-    found_bits = output([program, bundle, "2"], stream(frames), {"LD_LIBRARY_PATH": f"{tmp_path}/lib"})
+    zig(program, [HERE / "run_frames.c"], "-std=c99", "-pedantic", *STRICT, *flags)
+    found_bits = output([program, bundle, "2"], frame_stream(frames), {"LD_LIBRARY_PATH": f"{tmp_path}/lib"})
     assert found_bits == expected
 
 
@@ -123,7 +106,7 @@ def test_a_cpp_program_with_the_archive(
     program, flags = tmp_path / "program", ["-std=c++11", "-pedantic", *STRICT, f"-I{LIBRARY}"]
     sources = [HERE / "run_frames.cpp", here / ARCHIVE, "-lm", "-pthread", "-o", program]
     subprocess.run([str(CPP), *flags, *map(str, sources)], check=True)
-    assert output([program, bundle, "1"], stream(frames)) == expected
+    assert output([program, bundle, "1"], frame_stream(frames)) == expected
     refused = subprocess.run([program, "/nowhere", "1"], capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stderr) == (1, "2: /nowhere cannot be opened\n")
 
@@ -133,16 +116,8 @@ def test_a_cpp_program_with_the_archive(
 )
 def test_a_static_program_for_arm(engines: Engines, frames: list[EmbeddedFrame], tmp_path: Path) -> None:
     program, archive = tmp_path / "program", COMPILED.folder("aarch64") / ARCHIVE
-    zig(
-        "-target",
-        "aarch64-linux-musl",
-        *STATIC,
-        f"-I{LIBRARY}",
-        HERE / "run_frames.c",
-        archive,
-        "-o",
-        program,
-    )
+    options = ("-target", "aarch64-linux-musl", *STATIC, f"-I{LIBRARY}")
+    zig(program, [HERE / "run_frames.c", archive], *options)
     bundle = PackedNetwork(engines.arm).packed(tmp_path / "arm.edgec")
     some = frames[::3] + frames[1::9]
     with (
@@ -150,13 +125,13 @@ def test_a_static_program_for_arm(engines: Engines, frames: list[EmbeddedFrame],
         network.context() as context,
     ):
         here = b"".join(context.prepare(f).tobytes() + context.run_frame(f).tobytes() for f in some)
-    assert output([emulator.QEMU, "-cpu", "cortex-a72", program, bundle, "1"], stream(some)) == here
+    assert output([emulator.QEMU, "-cpu", "cortex-a72", program, bundle, "1"], frame_stream(some)) == here
 
 
 def test_a_run_calls_neither_the_allocator_nor_the_system(here: Path, bundle: Path, tmp_path: Path) -> None:
     """The kernel ends a process in seccomp's strict mode that calls it, unless to write or to end."""
     program = tmp_path / "program"
-    zig(f"-I{LIBRARY}", "-O1", HERE / "strictly.c", here / ARCHIVE, "-lm", "-o", program)
+    zig(program, [HERE / "strictly.c", here / ARCHIVE], f"-I{LIBRARY}", "-O1", "-lm")
     assert output([program, bundle], b"") == b"no call\n"
 
 
