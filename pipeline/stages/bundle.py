@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.bundle.pack import BUILDER, PROGRAM, pack
-from pipeline.bundle.signing import sign_manifest
+from pipeline.bundle.signing import release_now, sign_manifest
 from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
@@ -44,7 +44,10 @@ class PackedBundle(Artifact):
 
 @dataclass(frozen=True)
 class Bundle(Stage):
-    """Write <model>-<target>.edgec: a gzipped tar whose bytes depend only on the contents."""
+    """Write <model>-<target>.edgec: a gzipped tar whose bytes depend only on the contents.
+
+    One that is signed has the moment as its release as well, so that devices take no older one afterwards.
+    """
 
     name: ClassVar[str] = "bundle"
     code: ClassVar[tuple[str, ...]] = ("targets/runtime",)
@@ -89,6 +92,7 @@ class Bundle(Stage):
                 preprocessing=self.preprocessing.as_dict(),
                 pixels=self._pixels(),
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+                release=release_now() if self.signing_key else 0,
             )
             files[NAME] = manifest.to_json().encode()
             if self.signing_key:
