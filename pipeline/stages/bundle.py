@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,12 @@ from pipeline.stages.report_files import ReportFiles
 from pipeline.stages.sample import Samples
 from pipeline.stages.supply_chain import PROVENANCE, SBOM, provenance, sbom
 from targets.base import BuildState
+from targets.runtime import compiled_resize
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
-from targets.runtime.compiled_resize import MACHINES, compile_library, file_name
+from targets.runtime.c_library import MACHINES
+from targets.runtime.compiled_libedgec import embedding
+from targets.runtime.native_runner import machine_of
 from targets.runtime.preprocess import Preprocessing
 
 RUNTIME = ROOT / "targets" / "runtime"
@@ -133,15 +135,20 @@ class Bundle(Stage):
                 if path.suffix in SHIPPED
             },
             **_resize_libraries(),
+            **self._embedding(),
         }
+
+    def _embedding(self) -> dict[str, bytes]:
+        """Return libedgec for the engine's machine, where it is an engine that libedgec runs."""
+        if self.runner != "native_runner":
+            return {}
+        return embedding(machine_of(self.engine.path))
 
 
 def _resize_libraries() -> dict[str, bytes]:
     """Return the compiled resize for each kind of machine that a bundle may be unpacked on."""
-    found = {}
-    with tempfile.TemporaryDirectory(prefix="edgec-resize-") as scratch:
-        for machine in MACHINES:
-            name = file_name(machine)
-            compile_library(machine, Path(scratch) / name)
-            found[f"runtime/{name}"] = (Path(scratch) / name).read_bytes()
-    return found
+    compiled = ((compiled_resize.file_name(machine), machine) for machine in MACHINES)
+    return {
+        f"runtime/{name}": (compiled_resize.COMPILED.folder(machine) / name).read_bytes()
+        for name, machine in compiled
+    }
