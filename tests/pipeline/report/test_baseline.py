@@ -151,6 +151,7 @@ def test_a_loss_that_is_not_decided_is_decided_by_the_limit_that_is_named() -> N
 def test_a_latency_that_is_not_decided_is_decided_by_the_limit_that_is_named() -> None:
     shown = report()
     speed = speed_ratio(*interleaved(quiet(2000, np.random.default_rng(0)), 1.05))
+    assert speed.interval.high is not None
     undecided = Limits(max_latency_ratio=(speed.interval.low + speed.interval.high) / 2)
     gate = compare(baseline_of(shown), shown, undecided, speed).gates[-1]
     assert gate.verdict is Verdict.INCONCLUSIVE
