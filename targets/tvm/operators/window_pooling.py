@@ -7,7 +7,7 @@ import numpy as np
 
 from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, centred, stored
 from targets.tvm.operators.sliding_window import SlidingWindow
-from targets.tvm.tensors import Array, Bytes, Floats, Tensor
+from targets.tvm.tensors import Array, Bytes, Floats, Steps, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class AveragePool:
         """The map."""
         return (self.input,)
 
-    def compute(self, values: Mapping[str, Array]) -> Bytes:
+    def compute(self, values: Mapping[str, Array]) -> Steps:
         """Sum the cells, and scale by how many they are."""
         x = values[self.input.name]
         value = np.zeros((len(x), self.output.height, self.output.width, self.output.channels), np.float32)
@@ -86,7 +86,7 @@ class ChannelMax:
 Pooling = MaxPool | AveragePool | ChannelMax
 
 
-def _inside(window: SlidingWindow, x: Bytes, row: int, column: int) -> Bytes:
+def _inside(window: SlidingWindow, x: Array, row: int, column: int) -> Array:
     """The part of a window that lies inside the image."""
     (kh, kw), (sh, sw), (ph, pw) = window.kernel, window.stride, window.pad
     top, left = row * sh - ph, column * sw - pw
