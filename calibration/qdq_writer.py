@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, version_converter
 
 from calibration.fold_pixels import NHWC_TO_NCHW, PixelInput
 from calibration.left_out import left_out, with_left_out
@@ -18,6 +18,8 @@ FLOAT_LAYERS = "edgec.float_layers"
 """The metadata with the names of Conv and Gemm nodes left in float on purpose, one a line."""
 BROUGHT = "edgec.brought"
 """Marks a graph that another tool quantised: it may break rules that only cost time."""
+WIDE_OPSET = 21
+"""The first opset whose QuantizeLinear gives uint16."""
 SOURCES = frozenset({"Constant", "Identity"})
 """Operators that may have no reader left after weights are replaced."""
 
@@ -41,7 +43,13 @@ def write_qdq(
     properties = {"edgec.recipe": recipe.name, FLOAT_LAYERS: "\n".join(in_float)}
     notes = [*left_out(graph.model), *parameters.left_out]
     helper.set_model_props(model, with_left_out(properties, notes))
-    return model
+    return _in_wide_opset(model) if any(grid.is_wide for grid in parameters.grids.values()) else model
+
+
+def _in_wide_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    written = version_converter.convert_version(model, WIDE_OPSET)
+    written.ir_version = helper.find_min_ir_version_for(written.opset_import)
+    return written
 
 
 def constants_of(graph: OnnxGraph, index: int) -> str:

@@ -9,6 +9,7 @@ from calibration.corrections.nosat import UnsaturatedRounding
 from calibration.corrections.obq import SecondOrderRounding
 from calibration.corrections.pix import LosslessPixels
 from calibration.corrections.sens import SensitiveRanges
+from calibration.corrections.wide import WideActivations, WidestActivations
 from calibration.corrections.wmse import LeastSquaresScales
 
 CORRECTIONS: list[Correction] = [
@@ -16,6 +17,8 @@ CORRECTIONS: list[Correction] = [
     Centring(),
     LosslessPixels(),
     SensitiveRanges(),
+    WideActivations(),
+    WidestActivations(),
     LeastSquaresScales(),
     SecondOrderRounding(),
     UnsaturatedRounding(),

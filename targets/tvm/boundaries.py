@@ -109,7 +109,9 @@ class Boundaries:
         end = Epilogue(output, step, clip, residual, pending.gain, pending.shift, pending.applied)
         operator = pending.finish(end)
         if grid.wide and not isinstance(operator, WRITE_WIDE):
-            raise EngineError(f"{pending.node} gives numbers of 16 bits; it can give 8. Quantise them to uint8.")
+            raise EngineError(
+                f"{pending.node} gives numbers of 16 bits; it can give 8. Quantise them to uint8."
+            )
         self.growing.append(operator)
         return Quantized(output, step, flat=pending.flat)
 

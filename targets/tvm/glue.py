@@ -115,6 +115,7 @@ def _fill(fill: Fill | None) -> str:
     first, size = (layout.origin, stride) if fill.whole else (layout.origin + end, gap)
     last = first + (layout.height - 1) * stride
     trail = layout.size - last if fill.whole else gap + layout.bottom * stride
+    trail -= trail % _period(layout, fill)  # whole pixels: more would be written behind the tensor
     return _list(
         (
             *(fill.address, layout.origin, stride, first, size, layout.height - 1, last, trail),

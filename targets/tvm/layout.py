@@ -39,9 +39,7 @@ class Layout:
     @property
     def strides(self) -> Strides:
         """Bytes between rows and between pixels."""
-        return Strides(
-            (self.width + self.side) * self.pixel, self.pixel, self.channels if self.wide else 0
-        )
+        return Strides((self.width + self.side) * self.pixel, self.pixel, self.channels if self.wide else 0)
 
     @property
     def origin(self) -> int:

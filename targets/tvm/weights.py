@@ -1,6 +1,6 @@
 """Packs weights and parameters in the order and form in which kernels read them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -170,7 +170,12 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         paired=pairs is not None,
         split=split is not None,
     )
-    return ConvGeometry(windows, order, groups, choose(shape, isa), shape)
+    return ConvGeometry(windows, order, groups, choose(shape, _roomy(isa) if windows.low else isa), shape)
+
+
+def _roomy(isa: Isa) -> Isa:
+    """Registers that are left where sums of high bytes are moved between two loops."""
+    return replace(isa, registers=isa.registers * 3 // 4)
 
 
 def _pairs(op: Conv, x: Layout, isa: Isa) -> PairKernel | None:
@@ -225,7 +230,10 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
         packed = without_excess(packed, geometry.windows, split)
     offset = CENTRE if op.input.wide and geometry.windows.widened else offset_of_bytes(op, isa)
     return PackedConv(
-        packed, stored_bias(op, channels, offset), stored_multiplier(op, channels), stored_factor(op, channels)
+        packed,
+        stored_bias(op, channels, offset),
+        stored_multiplier(op, channels),
+        stored_factor(op, channels),
     )
 
 

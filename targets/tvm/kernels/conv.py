@@ -187,9 +187,7 @@ class ConvKernel:
     @property
     def _results(self) -> Results:
         last = self.height - 1 if self.windows.pairs and self.height % 2 else None
-        multiply = Requantise(
-            self.isa, self.channels, self.limits, function=self.applied, low=self.y.low
-        )
+        multiply = Requantise(self.isa, self.channels, self.limits, function=self.applied, low=self.y.low)
         return Results(multiply, self.inner, self.y, self.residual, self.logits, last)
 
     def _split(self, k: Emitter, item: Expr) -> tuple[Expr, Expr]:

@@ -287,9 +287,7 @@ def window_plan(window: TapWindow, rows: int, isa: Isa) -> TapPlan:
     return tap_plan(rows, window.kernel[0], window.stride[0], window.dilation[0], window.planes, together)
 
 
-def choose_block(
-    window: TapWindow, height: int, width: int, isa: Isa, wide: bool = False
-) -> TapBlock | None:
+def choose_block(window: TapWindow, height: int, width: int, isa: Isa, wide: bool = False) -> TapBlock | None:
     """The block with the fewest estimated instructions for each result; None if the kernel is too large.
 
     `wide`: what it reads has 16 bits, so that there are two sums for each result.

@@ -40,7 +40,7 @@ def centred(
 ) -> list[Expr]:
     """The stored values at `at` + each offset minus their zero point, as vectors of float32.
 
-    On ARM the offsets are those of neighbours. `low`: from a value's high byte to its low byte, if it has one.
+    On ARM the offsets are those of neighbours. `low`: from a high byte to its low byte, if there are some.
     """
     lanes = isa.lanes
     if low:

@@ -49,8 +49,8 @@ class Assemble:
         """Each piece lands on its channels."""
         y = self.output
         count = len(values[self.pieces[0].tensor.name])
-        dtype = np.uint16 if y.wide else np.uint8
-        result: Steps = np.full((count, y.height, y.width, y.channels), y.zero, dtype)
+        size = (count, y.height, y.width, y.channels)
+        result: Steps = np.full(size, y.zero, np.uint16) if y.wide else np.full(size, y.zero, np.uint8)
         for piece in self.pieces:
             taken = values[piece.tensor.name][:, :: piece.stride[0], :: piece.stride[1]]
             steps = centred(piece.tensor, taken).astype(np.float32)

@@ -1,6 +1,7 @@
 """Random integer graphs, some of whose activations have 16 bits."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -44,7 +45,7 @@ def with_wide(graph: IntegerGraph, lows: dict[str, int]) -> IntegerGraph:
         return replace(tensor, zero_point=(point,), wide=True)
 
     operators = tuple(_finer(op, {t.name: finer(t) for t in _tensors(op)}) for op in graph.operators)
-    return replace(graph, operators=operators, logits=operators[-1].output, image=operators[0].output)
+    return replace(graph, operators=operators)  # the image and the logits stay what they are
 
 
 def _takes(op: Operator) -> bool:
@@ -62,64 +63,55 @@ def _steps(tensor: Tensor) -> int:
 
 def _finer(op: Operator, by_name: dict[str, Tensor]) -> Operator:
     """An operator that computes the same numbers with these tensors."""
+    if isinstance(op, Image):
+        return op
     assert not isinstance(op, Island | Dequantise | Quantise)
     output = by_name[op.output.name]
+    changes = {"output": output, **_numbers(op, by_name, output)}
+    if isinstance(op, Conv | AveragePool | Add | Multiply | Assemble) and output.wide:
+        changes["clip"] = Clip(op.clip.low * FINER, op.clip.high * FINER)
+    if not isinstance(op, Assemble):
+        changes["input"] = by_name[op.input.name]
+    return replace(op, **changes)
 
-    def clip(found: Clip) -> Clip:
-        return Clip(found.low * FINER, found.high * FINER) if output.wide else found
 
-    def ratio(tensor: Tensor) -> np.float32:
-        return np.float32(_steps(output) / _steps(by_name[tensor.name]))
-
-    def residual(found: Residual) -> Residual:
-        return Residual(by_name[found.tensor.name], float(np.float32(found.multiplier) * ratio(found.tensor)))
-
+def _numbers(op: Operator, by_name: dict[str, Tensor], output: Tensor) -> dict[str, Any]:
+    """An operator's other operands, and its numbers in the new steps."""
     match op:
         case Conv():
             x = by_name[op.input.name]
             most = -(-op.weight[0].size // 240) if x.wide else 1  # so that sums fit int32
-            return replace(
-                op,
-                input=x,
-                output=output,
-                weight=(op.weight // most).astype(np.int8),
-                bias=op.bias * np.int32(_steps(x)) // np.int32(most),
-                multiplier=op.multiplier * ratio(op.input) * np.float32(most),
-                residual=op.residual and residual(op.residual),
-                clip=clip(op.clip),
-            )
+            return {
+                "weight": (op.weight // most).astype(np.int8),
+                "bias": op.bias * np.int32(_steps(x)) // np.int32(most),
+                "multiplier": op.multiplier * _ratio(output, x) * np.float32(most),
+                "residual": op.residual and _residual(op.residual, by_name, output),
+            }
         case AveragePool():
-            x = by_name[op.input.name]
-            return replace(
-                op, input=x, output=output, multipliers=op.multipliers * ratio(x), clip=clip(op.clip)
-            )
+            return {"multipliers": op.multipliers * _ratio(output, by_name[op.input.name])}
         case Add():
-            x = by_name[op.input.name]
-            multiplier = float(np.float32(op.multiplier) * ratio(x))
-            return replace(
-                op,
-                input=x,
-                output=output,
-                multiplier=multiplier,
-                residual=residual(op.residual),
-                clip=clip(op.clip),
-            )
+            multiplier = float(np.float32(op.multiplier) * _ratio(output, by_name[op.input.name]))
+            return {"multiplier": multiplier, "residual": _residual(op.residual, by_name, output)}
         case Multiply():
             x, factor = by_name[op.input.name], by_name[op.factor.name]
-            multiplier = float(np.float32(op.multiplier) * ratio(x) / np.float32(_steps(factor)))
-            return replace(
-                op, input=x, factor=factor, output=output, multiplier=multiplier, clip=clip(op.clip)
-            )
+            of_both = np.float32(op.multiplier) * _ratio(output, x) / np.float32(_steps(factor))
+            return {"factor": factor, "multiplier": float(of_both)}
         case Assemble():
-            pieces = tuple(_piece(piece, by_name[piece.tensor.name], output) for piece in op.pieces)
-            return replace(op, output=output, pieces=pieces, clip=clip(op.clip))
-        case Image():
-            return op
-    return replace(op, input=by_name[op.input.name], output=output)
+            return {"pieces": tuple(_piece(piece, by_name[piece.tensor.name], output) for piece in op.pieces)}
+    return {}
+
+
+def _ratio(output: Tensor, x: Tensor) -> np.float32:
+    return np.float32(_steps(output) / _steps(x))
+
+
+def _residual(found: Residual, by_name: dict[str, Tensor], output: Tensor) -> Residual:
+    other = by_name[found.tensor.name]
+    return Residual(other, float(np.float32(found.multiplier) * _ratio(output, other)))
 
 
 def _piece(piece: Piece, x: Tensor, output: Tensor) -> Piece:
-    factor = np.float32(_steps(output) / _steps(x))
+    factor = _ratio(output, x)
     affine = piece.affine
     if affine is not None:
         affine = Affine(affine.multiplier * factor, affine.offset * np.float32(_steps(output)))
