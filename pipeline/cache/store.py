@@ -72,13 +72,13 @@ class Store:
         return found or self._run(stage, key, place, progress)
 
     def _run(self, stage: Stage, key: str, place: Path, progress: Progress, damage: str = "") -> Product:
+        stage.refuse_changed_code()  # before minutes of work, too
         scratch = self.root / SCRATCH / key
         shutil.rmtree(scratch, ignore_errors=True)  # left by a build that was killed while this one waited
         scratch.mkdir()
         try:
             stage.run(scratch, progress)
-            for source in stage.inputs():
-                source.refuse_change()  # the inputs are still those that the key was computed from
+            stage.refuse_changes()
             digests = write_manifest(scratch, stage.name, key)
             self._publish(scratch, place)
         finally:

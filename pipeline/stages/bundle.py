@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from pipeline.bundle.pack import BUILDER, PROGRAM, pack
 from pipeline.bundle.signing import sign_manifest
+from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import InputFile
-from pipeline.cache.own_code import ROOT
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.artifacts import Artifact

@@ -65,7 +65,7 @@ def library() -> ResizeLibrary | None:
 def compile_library(machine: str, output: Path) -> None:
     """Compile the library for a machine. The bytes depend on the source and zig alone. Raises OSError."""
     target = ("-target", f"{machine}-linux-gnu.2.28")
-    result = run_zig([*target, *_OPTIONS, f"-I{_SOURCES[1].parent}", str(_SOURCES[0]), "-o", str(output)])
+    result = run_zig([*target, *_OPTIONS, f"-I{_SOURCES[1].parent}"], _SOURCES[:1], output)
     if result.returncode:
         raise OSError(f"zig cannot compile {_SOURCES[0]}: {result.stderr[-2000:]}")
 

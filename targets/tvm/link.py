@@ -51,7 +51,6 @@ def link_program(objects: Sequence[Path], tables: Sequence[Path], isa: Isa, outp
 def _zig(options: Sequence[str], sources: Sequence[Path], objects: Sequence[Path], output: Path) -> None:
     check()
     common = ["-std=c11", "-O2", "-Wall", "-Wextra", "-s", "-pthread", "-fno-sanitize=all", f"-I{NATIVE}"]
-    files = [str(path) for path in (*sources, *objects)]
-    result = run_zig([*options, *common, *files, "-o", str(output)])
+    result = run_zig([*options, *common], [*sources, *objects], output)
     if result.returncode:
         raise EngineError(f"linking {output.name} failed:\n{result.stderr[-2000:]}")

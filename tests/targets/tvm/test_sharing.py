@@ -54,8 +54,7 @@ def link_laggards(graph: IntegerGraph, isa: Isa, folder: Path) -> ctypes.CDLL:
     (folder / "table.c").write_text(glue.source(program))
     sources = [folder / "table.c", NATIVE / "pool.c", Path(__file__).parent / "laggards.c"]
     options = ["-shared", "-fPIC", "-O1", "-fno-sanitize=all", "-pthread", f"-I{NATIVE}"]
-    files = [str(path) for path in (*sources, folder / "kernels.o", "-o", folder / "laggards.so")]
-    linked = run_zig([*options, *files])
+    linked = run_zig(options, [*sources, folder / "kernels.o"], folder / "laggards.so")
     assert linked.returncode == 0, linked.stderr
     library = ctypes.CDLL(str(folder / "laggards.so"))
     library.edgec_open.restype = ctypes.c_char_p
