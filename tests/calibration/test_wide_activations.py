@@ -8,7 +8,6 @@ import pytest
 from onnx import numpy_helper
 
 from calibration.collect import collect, images_observed
-from calibration.errors import RecipeError
 from calibration.metrics import closeness
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
@@ -133,9 +132,3 @@ def test_sizes_that_are_not_known_are_a_note(varied_model: Path, tmp_path: Path)
     found = collect(tmp_path / "any.onnx", [pictures(4, SHAPE)], WIDE)
     assert found.wide == ()
     assert found.left_out[0].startswith("wide: the size of ")
-
-
-@pytest.mark.parametrize("name", ["w8a8_sym_mse_wide", "w8a8_sym_widest", "w8a8_asym_wide_widest"])
-def test_what_cannot_be_is_refused(name: str) -> None:
-    with pytest.raises(RecipeError, match="of the recipe"):
-        QuantRecipe.parse(name)
