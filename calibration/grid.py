@@ -10,6 +10,8 @@ from calibration.scheme import Scheme
 
 WEIGHT_LIMIT = 127
 """Weights are integers in [-127, 127], so that their negatives exist."""
+WIDE_OPSET = 21
+"""The first opset whose QuantizeLinear gives uint16."""
 INT32_BIAS_LIMIT = 2.0**30
 """Half of int32: an engine adds the bias, rounded at the scale of the products, to their sum."""
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnx import helper, version_converter
 
 from calibration.fold_pixels import NHWC_TO_NCHW, PixelInput
+from calibration.grid import WIDE_OPSET
 from calibration.left_out import left_out, with_left_out
 from calibration.onnx_graph import IMAGE, OnnxGraph, node_label, set_attribute, tensor_proto
 from calibration.parameters import Parameters
@@ -18,8 +19,6 @@ FLOAT_LAYERS = "edgec.float_layers"
 """The metadata with the names of Conv and Gemm nodes left in float on purpose, one a line."""
 BROUGHT = "edgec.brought"
 """Marks a graph that another tool quantised: it may break rules that only cost time."""
-WIDE_OPSET = 21
-"""The first opset whose QuantizeLinear gives uint16."""
 SOURCES = frozenset({"Constant", "Identity"})
 """Operators that may have no reader left after weights are replaced."""
 

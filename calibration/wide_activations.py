@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from onnx import version_converter
 
 from calibration.errors import ModelError
-from calibration.grid import WEIGHT_LIMIT, activation_grid
+from calibration.grid import WEIGHT_LIMIT, WIDE_OPSET, activation_grid
 from calibration.logit_gradients import logit_gradients
 from calibration.observers import Range
 from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
 from calibration.pointwise import BOUNDS, Elementwise
-from calibration.qdq_writer import WIDE_OPSET
 from calibration.scheme import Scheme
 
 IMAGES = 64

@@ -44,7 +44,7 @@ class Boundaries:
 
     def __init__(self, image: Tensor, growing: GrowingGraph) -> None:
         self.image, self.growing = image, growing
-        self._finished: dict[tuple[int, Grid], tuple[Pending, Quantized]] = {}
+        self._finished: dict[tuple[int, IntegerGrid], tuple[Pending, Quantized]] = {}
         """By id() of the sum, which is kept so that its id stays unique, and the grid."""
 
     def read(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
@@ -98,7 +98,7 @@ class Boundaries:
             self._finished[key] = (pending, self._finish(node.output[0], pending, grid))
         return self._finished[key][1]
 
-    def _finish(self, name: str, pending: Pending, grid: "Grid") -> Quantized:
+    def _finish(self, name: str, pending: Pending, grid: "IntegerGrid") -> Quantized:
         """Append the operator that writes a sum to a grid."""
         height, width, channels = pending.shape
         step, output = grid.step, Tensor(name, height, width, channels, (grid.zero,), grid.wide)
@@ -136,7 +136,7 @@ def _is_on(x: Quantized, node: onnx.NodeProto, scale: Array, zero: Array) -> boo
 
 
 @dataclass(frozen=True)
-class Grid:
+class IntegerGrid:
     """What a QuantizeLinear rounds to; `zero` as uint8, or as uint16 where it is `wide`."""
 
     step: float
@@ -144,11 +144,11 @@ class Grid:
     wide: bool
 
 
-def _grid_of(node: onnx.NodeProto, scale: Array, zero: Array) -> Grid:
+def _grid_of(node: onnx.NodeProto, scale: Array, zero: Array) -> IntegerGrid:
     """The grid of a QuantizeLinear. Raises EngineError."""
     if scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8, np.uint16, np.int16):
         raise EngineError(
             f"{label(node)}: activations need one scale, and one zero point of uint8, int8, uint16 or int16."
         )
     step = convert.positive(label(node), scale.item())
-    return Grid(step, int(zero.item()) - int(np.iinfo(zero.dtype).min), zero.dtype.itemsize > 1)
+    return IntegerGrid(step, int(zero.item()) - int(np.iinfo(zero.dtype).min), zero.dtype.itemsize > 1)
