@@ -25,7 +25,7 @@ from targets.tvm.program import Fill, Step
 ALL = -1
 """The others wait for all of a share."""
 MOST_THREADS = 8
-"""More than these always wait for all; EDGEC_OVERLAPPING in runtime/native/edgec.h."""
+"""More than these always wait for all; EDGEC_OVERLAPPING in runtime/native/executor.h."""
 _WIDEST = 2
 
 Bytes = range

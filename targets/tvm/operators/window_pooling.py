@@ -7,7 +7,7 @@ import numpy as np
 
 from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, centred, stored
 from targets.tvm.operators.sliding_window import SlidingWindow
-from targets.tvm.tensors import Array, Bytes, Floats, Steps, Tensor
+from targets.tvm.tensors import Array, Bytes, Floats, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +44,15 @@ class AveragePool:
     window: SlidingWindow
     multipliers: Floats
     clip: Clip = UNCLIPPED
+    real: bool = False
+    """The result is float32(acc) * m, in float32; output has no grid."""
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """The map."""
         return (self.input,)
 
-    def compute(self, values: Mapping[str, Array]) -> Steps:
+    def compute(self, values: Mapping[str, Array]) -> Array:
         """Sum the cells, and scale by how many they are."""
         x = values[self.input.name]
         value = np.zeros((len(x), self.output.height, self.output.width, self.output.channels), np.float32)
@@ -61,7 +63,7 @@ class AveragePool:
                 value[:, row, column] = (
                     cells.sum(axis=(1, 2)).astype(np.float32) * self.multipliers[count - 1]
                 )
-        return stored(value, self.output, self.clip)
+        return value if self.real else stored(value, self.output, self.clip)
 
 
 @dataclass(frozen=True, eq=False)
