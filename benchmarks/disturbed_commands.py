@@ -203,7 +203,10 @@ class Builds:
         _ = self.seconds
         wanted, number = self.product(self.place.folder / "whole"), 0
         while self.killed < count:
-            for kind in ("kill", *(DISTURBANCES if number * 10 <= self.killed else ())):
+            for kind in (
+                "kill",
+                *(DISTURBANCES if sum(self.others.values()) * 10 <= self.killed * 4 else ()),
+            ):
                 out = self.place.folder / f"out{number}{kind}".replace(" ", "-")
                 self._disturb(kind, out, wanted)
                 shutil.rmtree(out, ignore_errors=True)  # it may have been the place of a file system

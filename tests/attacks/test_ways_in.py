@@ -121,6 +121,7 @@ BY_OTHERS = {
 
 OUR_OWN = {
     "pipeline/bundle/pack.py": "it writes",
+    "pipeline/cache/remembered_code.py": "the store",
     "pipeline/cache/store.py": "the store",
     "pipeline/cache/upkeep.py": "the store",
     "pipeline/models/foreign/tried_apart.py": "to and from a child process",
