@@ -111,11 +111,12 @@ def _fill(fill: Fill | None) -> str:
     if fill is None:
         return "0"
     layout = fill.layout
-    stride, end = layout.strides.row, layout.width * layout.channels
-    gap = layout.side * layout.channels
+    stride, end = layout.strides.row, layout.width * layout.pixel
+    gap = layout.side * layout.pixel
     first, size = (layout.origin, stride) if fill.whole else (layout.origin + end, gap)
     last = first + (layout.height - 1) * stride
     trail = layout.size - last if fill.whole else gap + layout.bottom * stride
+    trail -= trail % _period(layout, fill)  # whole pixels: more would be written behind the tensor
     return _list(
         (
             *(fill.address, layout.origin, stride, first, size, layout.height - 1, last, trail),
@@ -125,7 +126,7 @@ def _fill(fill: Fill | None) -> str:
 
 
 def _period(layout: Layout, fill: Fill) -> int:
-    return layout.channels if fill.varies else 1
+    return layout.pixel if fill.varies else 1
 
 
 def _list(numbers: Sequence[int]) -> str:
