@@ -53,6 +53,7 @@ def __getattr__(name: str) -> object:
     from edgec.origin import refuse_packages_from_elsewhere
 
     refuse_packages_from_elsewhere()
+    import_module("pipeline")  # first: it looks at the sources before they are read
     return getattr(import_module(_WHERE[name]), name)
 
 

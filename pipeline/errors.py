@@ -36,6 +36,10 @@ class StorageError(PipelineError):
     """The disk is full, or a folder cannot be written."""
 
 
+class CodeChangedError(PipelineError):
+    """edgec's own source files were changed while it ran."""
+
+
 class BundleError(PipelineError):
     """A bundle that cannot be read, or that differs from its manifest."""
 

@@ -26,6 +26,7 @@ class Jetson:
     sm: str
     rtx: str
     workspace_mib: int
+    fp8: bool = False
     refused: str = ""
 
 

@@ -16,9 +16,7 @@ def machine_programs() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("peak", "signal"):
             options = ["-O2", "-mcpu=native", "-pthread", "-fno-sanitize=all"]
-            done = run_zig(
-                [*options, str(Path(__file__).parent / f"{name}.c"), "-o", str(Path(scratch) / name)]
-            )
+            done = run_zig(options, [Path(__file__).with_name(f"{name}.c")], Path(scratch) / name)
             if done.returncode:
                 raise RuntimeError(done.stderr)
         yield Path(scratch)

@@ -9,6 +9,8 @@ from calibration.corrections.nosat import UnsaturatedRounding
 from calibration.corrections.obq import SecondOrderRounding
 from calibration.corrections.pix import LosslessPixels
 from calibration.corrections.sens import SensitiveRanges
+from calibration.corrections.sparse import StructuredSparsity
+from calibration.corrections.wide import WideActivations, WidestActivations
 from calibration.corrections.wmse import LeastSquaresScales
 
 CORRECTIONS: list[Correction] = [
@@ -16,9 +18,12 @@ CORRECTIONS: list[Correction] = [
     Centring(),
     LosslessPixels(),
     SensitiveRanges(),
+    WideActivations(),
+    WidestActivations(),
     LeastSquaresScales(),
     SecondOrderRounding(),
     UnsaturatedRounding(),
+    StructuredSparsity(),
     MeanBiasCorrection(),
     LearnedRounding(),
 ]

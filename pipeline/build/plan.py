@@ -30,8 +30,11 @@ from pipeline.stages.report_files import ReportFiles, ReportPart
 from pipeline.stages.sample import Samples, TakeSamples, sample_size
 from pipeline.stages.study import Study, StudyFile
 from pipeline.stages.time_pictures import TimePictures
+from pipeline.stages.try_fp8 import IMAGES, TryFp8, has_fp8
 from pipeline.stages.validate import Validate
+from pipeline.task import Task
 from targets.base import BuildState
+from targets.reach.kept_open import one_session
 
 
 class Build(Compilation):
@@ -60,7 +63,8 @@ class Build(Compilation):
         units = shard.share_of(self.units)
         found: list[UnitAnswers] = []
         damaged: list[tuple[str, str]] = []
-        with OneTask(self.progress, "validate", sum(len(unit.images) for unit in units)) as progress:
+        total = sum(len(unit.images) for unit in units)
+        with one_session(), OneTask(self.progress, "validate", total) as progress:
             for unit in units:
                 found.append(UnitAnswers(self.make(unit, progress)))
                 if self.steps[-1].cached:
@@ -154,6 +158,14 @@ class Build(Compilation):
         )
 
     @cached_property
+    def fp8(self) -> ReportPart | None:
+        """FP8 beside INT8, if the target has a form in it and images have one class each."""
+        if self.model.task is not Task.CLASSIFY or not has_fp8(self.engine):
+            return None
+        images = self.seen(self.evaluation.stratified(IMAGES, seed=0))
+        return ReportPart(self.make(TryFp8(self.float_model, self.engine, images)))
+
+    @cached_property
     def report(self) -> ReportFiles:
         """Everything that was measured."""
         return ReportFiles(self.make(self._report(self.measurements)))
@@ -216,5 +228,6 @@ class Build(Compilation):
 
     def _parts(self, timed: bool) -> tuple[ReportPart, ...]:
         """Return what stages of their own measured of the report, with times or without."""
-        found = (self.sensitivity, self.robustness, self.diagnosis, self.end_to_end if timed else None)
+        times = self.end_to_end if timed else None
+        found = (self.sensitivity, self.robustness, self.fp8, self.diagnosis, times)
         return tuple(part for part in found if part is not None)

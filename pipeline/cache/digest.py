@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cache.atomic import replacing
+from pipeline.cache.code_at_start import Identity, identity
 from pipeline.errors import DataError
 from pipeline.plain_file import plain_chunks
 
@@ -59,18 +60,6 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
     raise TypeError(f"{type(value).__name__} has no canonical form; give it a digest")
 
 
-Identity = tuple[int, ...]
-
-
-def identity(path: Path) -> Identity:
-    """Return the file's device, inode, size and times, which change when its bytes change.
-
-    A program can set the time of the last modification back, but not that of the last status change (ctime).
-    """
-    status = path.stat()
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
 @dataclass(frozen=True)
 class InputFile:
     """A file that a stage reads, identified by its bytes, with the files that it refers to.
@@ -92,7 +81,7 @@ class InputFile:
         Raises DataError if one of them cannot be read.
         """
         try:
-            seen = identity(path)
+            seen = identity(path.stat())
             return cls(path, file_digest(path), tuple(cls.at(part) for part in parts), seen)
         except OSError as error:
             raise DataError(f"Cannot read {error.filename or path}: {error.strerror}.") from error
@@ -113,7 +102,7 @@ class InputFile:
         """Raise DataError if the bytes are no longer the ones that were digested."""
         if self.seen is not None:
             try:
-                same = identity(self.path) == self.seen and file_digest(self.path) == self.content
+                same = identity(self.path.stat()) == self.seen and file_digest(self.path) == self.content
             except OSError:
                 same = False
             if not same:
@@ -146,14 +135,14 @@ class RememberedDigests:
 
     def __call__(self, file: Path) -> str:
         """Return the SHA-256 of a file's bytes, in hex."""
-        before = identity(file)
+        before = identity(file.stat())
         name = str(file.absolute())
         match self._known.get(name):
             case [*known, str(digest)] if tuple(known) == before:
                 return digest
         digest = file_digest(file)
         *_, modified, changed = before
-        if time.time_ns() - max(modified, changed) > self.RACY_NS and identity(file) == before:
+        if time.time_ns() - max(modified, changed) > self.RACY_NS and identity(file.stat()) == before:
             self._known[name] = [*before, digest]
             self._changed = True
         return digest

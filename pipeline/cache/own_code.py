@@ -11,10 +11,10 @@ from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 
+from pipeline.cache.code_at_start import AT_START, PACKAGES, ROOT, Identity, identity
 from pipeline.cache.digest import file_digest, value_digest
+from pipeline.errors import CodeChangedError, listed
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("pipeline", "targets", "calibration")
 DATA = (".toml", ".json", ".c", ".h", ".j2", ".css", ".html", ".js")
 """Files beside the code that it reads: sources, templates, tables, tuned kernels."""
 
@@ -42,6 +42,27 @@ def code_digest(places: tuple[Path, ...]) -> str:
     return _digest(frozenset().union(*(_reached(str(place)) for place in places)))
 
 
+def refuse_changed_code(places: tuple[Path, ...]) -> None:
+    """Raise CodeChangedError if a file counted by `code_digest(places)` changed since the program began.
+
+    What runs may then be the old code, the new, or some of both. A file outside our packages is compared with
+    what it was when its digest was taken.
+    """
+    files = frozenset().union(*(_reached(str(place)) for place in places))
+    code_digest(places)  # notes the files outside our packages
+    changed = {_name(path) for path in files if _seen.get(path) != _identity(path)}
+    changed.update(
+        _name(path) for path in AT_START if not os.path.exists(path)
+    )  # imports no longer lead to it
+    for folder in {os.path.dirname(path) for path in files if _is_ours(path)}:
+        changed.update(_name(path) for path in _data_in(folder) if path not in files)
+    if changed:
+        raise CodeChangedError(
+            f"edgec's own code was changed while it ran: {listed(sorted(changed))}. Nothing was kept of this"
+            " stage, as its result could be of the old code or of the new. Run the command again."
+        )
+
+
 def reached(place: Path) -> frozenset[Path]:
     """Return the files that a file, or every file in a folder, depends on: sources, and data beside them.
 
@@ -58,6 +79,8 @@ def imported(path: Path) -> frozenset[Path]:
 # Below, paths are strings: this runs before each stage, for hundreds of files, also where nothing is to do.
 
 _ROOT = str(ROOT)
+_seen = dict(AT_START)
+"""The identity of each file when the program started, or when its digest was taken."""
 
 
 @cache
@@ -131,11 +154,15 @@ def _sources(place: str) -> tuple[str, ...]:
 
 @cache
 def _data_of(folder: str) -> tuple[str, ...]:
+    return _data_in(folder)
+
+
+def _data_in(folder: str) -> tuple[str, ...]:
     """Return the data files in a folder, and in its subfolders without code."""
     entries = list(os.scandir(folder))
     files = [entry.path for entry in entries if os.path.splitext(entry.name)[1] in DATA]
     folders = [entry.path for entry in entries if entry.is_dir() and not _holds_code(entry.path)]
-    return (*files, *(file for each in folders for file in _data_of(each)))
+    return (*files, *(file for each in folders for file in _data_in(each)))
 
 
 def _holds_code(folder: str) -> bool:
@@ -156,6 +183,14 @@ def _name(path: str) -> str:
     return path.removeprefix(f"{_ROOT}/")
 
 
+def _identity(path: str) -> Identity | None:
+    """Return the identity of a file now; None if it is gone."""
+    try:
+        return identity(os.stat(path))
+    except OSError:
+        return None
+
+
 @cache
 def _digest(files: frozenset[str]) -> str:
     return value_digest({_name(path): _file_digest(path) for path in files})
@@ -163,4 +198,5 @@ def _digest(files: frozenset[str]) -> str:
 
 @cache
 def _file_digest(path: str) -> str:
+    _seen.setdefault(path, identity(os.stat(path)))
     return file_digest(Path(path))

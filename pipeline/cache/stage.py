@@ -3,14 +3,16 @@
 import inspect
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
+from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import value_digest
-from pipeline.cache.own_code import ROOT, code_digest
+from pipeline.cache.own_code import code_digest, refuse_changed_code
 from pipeline.progress import Progress
 
 
@@ -30,6 +32,8 @@ class Stage(ABC):
     Imported modules need not be named."""
     tools: ClassVar[tuple[str, ...]] = ()
     """Installed packages whose version can change the output."""
+    optional_tools: ClassVar[tuple[str, ...]] = ()
+    """Those that need not be installed."""
 
     @abstractmethod
     def run(self, output: Path, progress: Progress) -> None:
@@ -39,6 +43,16 @@ class Stage(ABC):
         """Yield the files and products among the fields, nested ones included."""
         yield from _checked([getattr(self, field.name) for field in fields(self)])
 
+    def refuse_changed_code(self) -> None:
+        """Raise CodeChangedError if the sources are not those that the program started with."""
+        refuse_changed_code(self.sources())
+
+    def refuse_changes(self) -> None:
+        """Raise PipelineError if the code or an input is not what the key was computed from."""
+        self.refuse_changed_code()
+        for source in self.inputs():
+            source.refuse_change()
+
     @classmethod
     def sources(cls) -> tuple[Path, ...]:
         """Return the files and folders that the output depends on, with all that those import."""
@@ -46,20 +60,28 @@ class Stage(ABC):
         own = [Path(inspect.getfile(each)).resolve() for each in classes]
         return (*own, *(ROOT / place for place in cls.code))
 
-    def key(self) -> str:
-        """Return the SHA-256 that names the output."""
+    def key(self, code: Callable[[tuple[Path, ...]], str] = code_digest) -> str:
+        """Return the SHA-256 that names the output. `code` is `code_digest`, or remembers what it gives."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        tools = {tool: _version(tool) for tool in self.tools}
-        return value_digest(
-            [self.name, code_digest(self.sources()), platform.python_version(), tools, values]
-        )
+        tools = {tool: version(tool) for tool in self.tools} | installed(self.optional_tools)
+        return value_digest([self.name, code(self.sources()), platform.python_version(), tools, values])
 
 
 @cache
-def _version(package: str) -> str:
-    from importlib.metadata import version
+def version(package: str) -> str:
+    """Return an installed package's version. Raises PackageNotFoundError."""
+    from importlib.metadata import version as installed_version
 
-    return version(package)
+    return installed_version(package)
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those of `packages` that are installed, by name."""
+    found = {}
+    for package in packages:
+        with suppress(ModuleNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ from pipeline.cli import (
     diff,
     doctor,
     ensemble,
+    package,
     report,
     show,
     train,
@@ -33,6 +34,7 @@ from pipeline.cli import (
 )
 from pipeline.cli.console import say
 from pipeline.errors import PipelineError
+from pipeline.extras import naming_missing_extras
 from targets.errors import TargetError, UnknownTarget
 from targets.runtime.printable import printable
 
@@ -52,6 +54,7 @@ app.command("merge")(validate.merge)
 app.command("diff")(diff.diff)
 app.command("tune")(tune.tune)
 app.command("ensemble")(ensemble.ensemble)
+app.command("package")(package.package)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)
 app.command("sign")(verify.sign)
@@ -122,7 +125,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         try:
-            code = app(arguments, prog_name="edgec", standalone_mode=False)
+            with naming_missing_extras():
+                code = app(arguments, prog_name="edgec", standalone_mode=False)
         finally:
             sys.stdout.flush()  # a full disk is noticed here, where an error can still be reported
     except typer.TyperException as error:

@@ -40,7 +40,7 @@ def instructions_per_inference(engine: Path, cpu: str, images: NDArray[np.uint8]
 def build_plugin(plugin: Path) -> None:
     """Compile the plugin; what it calls is in qemu itself. Raises EngineError."""
     options = ["-shared", "-fPIC", "-O2", "-std=c11", "-Wall", "-Wextra", "-Wl,-z,lazy"]
-    done = run_zig([*options, "-Wl,--allow-shlib-undefined", str(PLUGIN), "-o", str(plugin)])
+    done = run_zig([*options, "-Wl,--allow-shlib-undefined"], [PLUGIN], plugin)
     if done.returncode:
         raise EngineError(f"compiling {PLUGIN.name} failed:\n{done.stderr[-2000:]}")
 

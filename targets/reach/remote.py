@@ -4,15 +4,13 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.base import EngineRunner
 from targets.errors import ConnectionCut, DeviceThrottled, EngineError
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
@@ -35,8 +33,7 @@ def sent(device: SshDevice, file: Path) -> str:
     return remote
 
 
-@contextmanager
-def open_remote(device: SshDevice, engine: Path, threads: int) -> Iterator[EngineRunner]:
+def start_remote(device: SshDevice, engine: Path, threads: int) -> "StreamRunner":
     """Send an engine and run it there, after its self-test passed. Raises EngineError or a DeviceError."""
     remote = sent(device, engine)
     tested = device.run([f"./{remote}", "selftest"], timeout_s=600)
@@ -47,11 +44,7 @@ def open_remote(device: SshDevice, engine: Path, threads: int) -> Iterator[Engin
         )
     metadata, _ = read_engine(engine)
     command = [f"./{remote}", "logits", "--threads", str(threads)]
-    runner = StreamRunner(device, command, tuple(metadata["image"]), int(metadata["classes"]))
-    try:
-        yield runner
-    finally:
-        runner.close()
+    return StreamRunner(device, command, tuple(metadata["image"]), int(metadata["classes"]))
 
 
 @dataclass

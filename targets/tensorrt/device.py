@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from targets.base import BuildState, Check, EngineRunner, Origin, TriedCandidate, require_engine
 from targets.devices import Jetson
 from targets.errors import EngineError, TargetUnavailable
+from targets.reach.kept_open import kept_open
 from targets.reach.remote import StreamRunner, sent
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
@@ -78,21 +79,17 @@ class JetsonOnDevice(JetsonTarget):
 
     @contextmanager
     def _running(self, engine: Path, precision: str) -> Iterator[EngineRunner]:
-        folder = self._prepared(engine)
-        image, classes = _sizes(engine)
-        command = [
-            self.reached.address.python,
-            tool(self.reached),
-            "stream",
-            folder,
-            "--precision",
-            precision,
-        ]
-        runner = StreamRunner(self.reached, command, image, classes)
-        try:
+        require_engine(engine, self.name)
+
+        def start() -> StreamRunner:
+            folder = self._prepared(engine)
+            image, classes = _sizes(engine)
+            program = [self.reached.address.python, tool(self.reached)]
+            command = [*program, "stream", folder, "--precision", precision]
+            return StreamRunner(self.reached, command, image, classes)
+
+        with kept_open((self.reached.address, file_digest(engine), precision), start) as runner:
             yield runner
-        finally:
-            runner.close()
 
     def measure(
         self,

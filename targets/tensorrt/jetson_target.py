@@ -15,6 +15,7 @@ from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, requir
 from targets.devices import Jetson
 from targets.errors import TargetUnavailable
 from targets.reference import ReferenceTarget
+from targets.runtime.tensorrt.candidate import FP8_ONNX, FP16_ONNX, HALF_ONNX, INT8_FP16_ONNX, INT8_ONNX
 from targets.tensorrt import rtx
 
 if TYPE_CHECKING:
@@ -36,12 +37,6 @@ class JetsonTarget:
     runs_here: ClassVar[bool] = False
     state: ClassVar[BuildState] = BuildState.NOT_BUILT
     engine_name: ClassVar[str] = "int8_qdq.onnx"
-    shipped: ClassVar[tuple[str, ...]] = (
-        "int8_qdq.onnx",
-        "int8_qdq_fp16.onnx",
-        "int8_half.onnx",
-        "fp16.onnx",
-    )
     packages: ClassVar[tuple[str, ...]] = ()  # TensorRT is the device's
     runner: ClassVar[str] = "tensorrt.runner"
 
@@ -53,6 +48,11 @@ class JetsonTarget:
     def name(self) -> str:
         """The module's name."""
         return self.module.name
+
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """The ONNX files, which are all that `build` writes."""
+        return (INT8_ONNX, INT8_FP16_ONNX, HALF_ONNX, FP16_ONNX, *([FP8_ONNX] if self.module.fp8 else []))
 
     @property
     def summary(self) -> str:
@@ -82,7 +82,7 @@ class JetsonTarget:
         """Write the ONNX files beside `engine`, which is one of them, and checks.json. Raises EngineError."""
         from targets.tensorrt.onnx_files import write_onnx_files
 
-        files = write_onnx_files(model, float_model, engine)
+        files = write_onnx_files(model, float_model, engine, self.module.fp8)
         placed = Check("placement", "passed", PLACED)
         checks = [placed, *self._compiled(files), ReferenceTarget(self.threads).exactness()]
         text = json.dumps([asdict(check) for check in checks], indent=1)
@@ -90,7 +90,7 @@ class JetsonTarget:
 
     def _compiled(self, files: "OnnxFiles") -> Iterator[Check]:
         if rtx.installed() is None:
-            advice = "pip install --constraint constraints.txt --editable '.[jetson]'"
+            advice = "pip install 'edgec[jetson]'"
             message = f"nothing compiled the graph here: TensorRT-RTX is not installed ({advice})"
             yield Check("TensorRT-RTX", "skipped", message)
             return
@@ -99,6 +99,11 @@ class JetsonTarget:
         for path in (files.int8, files.int8_fp16, *([] if files.not_half else [files.half])):
             message = rtx.check_int8(path, files.convolutions, self.module.rtx)
             yield Check(f"TensorRT-RTX {path.name}", "passed", message)
+        if files.not_fp8:
+            yield Check("FP8", "skipped", f"no form with FP8: {files.not_fp8}")
+        if files.fp8:
+            message = rtx.check_multiplies("FP8", files.fp8, files.fp8_convolutions, self.module.rtx)
+            yield Check(f"TensorRT-RTX {files.fp8.name}", "passed", message)
         if files.fp16:
             message = rtx.check_compiles(files.fp16, self.module.rtx)
             yield Check(f"TensorRT-RTX {files.fp16.name}", "passed", message)

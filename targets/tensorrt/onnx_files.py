@@ -12,7 +12,8 @@ from calibration.lint import LintFinding, lint
 from calibration.qdq_writer import BROUGHT, FLOAT_LAYERS
 from calibration.recipe import QuantRecipe, Scheme
 from targets.errors import EngineError
-from targets.runtime.tensorrt.candidate import FP16_ONNX, HALF_ONNX, INT8_FP16_ONNX
+from targets.runtime.tensorrt.candidate import FP8_ONNX, FP16_ONNX, HALF_ONNX, INT8_FP16_ONNX
+from targets.tensorrt.fp8 import fp8_convolutions, to_fp8
 from targets.tensorrt.half import all_to_half, float_layers_to_half, to_half
 
 
@@ -26,12 +27,18 @@ class OnnxFiles:
     not_half: str
     """Why `half` is the same as `int8_fp16`; empty where its scales are FP16."""
     fp16: Path | None
+    fp8: Path | None
+    """None if it was not asked for, or cannot be: `not_fp8` says why."""
+    not_fp8: str
+    fp8_convolutions: tuple[str, ...]
     convolutions: tuple[str, ...]
     """The Conv nodes that are to run in INT8: all but those that mixed precision left in float."""
 
 
-def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> OnnxFiles:
-    """Write INT8 to the path `int8` and the others beside it.
+def write_onnx_files(
+    int8_model: Path, float_model: Path | None, int8: Path, wants_fp8: bool = False
+) -> OnnxFiles:
+    """Write INT8 to the path `int8` and the others beside it, FP8 if it is wanted and possible.
 
     Raises EngineError for a model that TensorRT would not run in INT8; then nothing is written.
     """
@@ -40,12 +47,17 @@ def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> 
     in_float = _left_in_float(model)
     int8_fp16 = float_layers_to_half(model)
     half, reason = _half(model, int8_fp16)
+    floats = _load(float_model) if float_model else None
+    fp8, not_fp8 = _fp8(model, floats) if wants_fp8 else (None, "")
     files = OnnxFiles(
         int8=int8,
         int8_fp16=int8.with_name(INT8_FP16_ONNX),
         half=int8.with_name(HALF_ONNX),
         not_half=reason,
         fp16=int8.with_name(FP16_ONNX) if float_model else None,
+        fp8=int8.with_name(FP8_ONNX) if fp8 else None,
+        not_fp8=not_fp8,
+        fp8_convolutions=fp8_convolutions(fp8) if fp8 else (),
         convolutions=tuple(
             node.name for node in model.graph.node if node.op_type == "Conv" and node.name not in in_float
         ),
@@ -53,8 +65,10 @@ def write_onnx_files(int8_model: Path, float_model: Path | None, int8: Path) -> 
     _save(model, files.int8)
     _save(int8_fp16, files.int8_fp16)
     _save(half, files.half)
-    if float_model and files.fp16:
-        _save(to_half(_load(float_model)), files.fp16)
+    if floats and files.fp16:
+        _save(to_half(floats), files.fp16)
+    if wants_fp8:
+        _save(fp8 or half, int8.with_name(FP8_ONNX))
     return files
 
 
@@ -64,6 +78,14 @@ def _half(model: onnx.ModelProto, otherwise: onnx.ModelProto) -> tuple[onnx.Mode
         return all_to_half(model), ""
     except EngineError as error:
         return otherwise, str(error)
+
+
+def _fp8(model: onnx.ModelProto, floats: onnx.ModelProto | None) -> tuple[onnx.ModelProto | None, str]:
+    """Return the form with FP8, or why there is none."""
+    try:
+        return to_fp8(model, floats), ""
+    except EngineError as error:
+        return None, str(error)
 
 
 def check_placement(int8_model: Path) -> None:

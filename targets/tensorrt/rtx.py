@@ -13,12 +13,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from targets.errors import EngineError
-from targets.tensorrt.rtx_layers import not_int8, read_layers
+from targets.tensorrt.rtx_layers import not_in, read_layers
 
 PACKAGE = "tensorrt_rtx_cu13"
 ROOT = Path(__file__).resolve().parents[2]
 HARMLESS = ("CUDA driver", "cudaError", "catchCudaError")
 """Errors that TensorRT-RTX logs on every machine without a GPU."""
+NAMES = {"INT8": "Int8", "FP8": "FP8"}
+"""What TensorRT-RTX calls types in its log."""
 TIMEOUT_S = 1800  # 1,202 layers took more than 600 s on a machine that others used too
 
 
@@ -31,27 +33,33 @@ def installed() -> str | None:
 
 
 def check_int8(model: Path, convolutions: Sequence[str], capability: str) -> str:
+    """Check as `check_multiplies` that convolutions compute in INT8."""
+    return check_multiplies("INT8", model, convolutions, capability)
+
+
+def check_multiplies(kind: str, model: Path, convolutions: Sequence[str], capability: str) -> str:
     """Compile `model` for a compute capability such as SM86 and return what was found, in one sentence.
 
     Raises EngineError if it does not compile, or if one of the `convolutions`, named as ONNX nodes, is not
-    computed in INT8.
+    computed in `kind`: INT8 or FP8.
     """
+    written_so = NAMES[kind]
     with tempfile.TemporaryDirectory(prefix="edgec-rtx-") as scratch:
         log = Path(scratch) / "build.log"
         outcome = _compile(model, capability, log)
         layers = read_layers(log.read_text(encoding="utf-8", errors="replace").splitlines())
-    wrong = not_int8(layers, convolutions)
+    wrong = not_in(written_so, layers, convolutions)
     if wrong:
         raise EngineError(
             f"TensorRT-RTX {outcome['version']} runs {len(wrong)} of {len(convolutions)} convolutions of "
             f"{model.name} in float: {', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}"
         )
-    convolving = [layer for layer in layers if layer.multiplies_int8]
-    written = sum(layer.outputs[:1] == ("Int8",) for layer in convolving)
+    convolving = [layer for layer in layers if layer.multiplies(written_so)]
+    written = sum(layer.outputs[:1] == (written_so,) for layer in convolving)
     return (
         f"TensorRT-RTX {outcome['version']} compiles {model.name} for {capability}: all {len(convolutions)} "
-        f"convolutions multiply INT8; {written} of the {len(convolving)} layers that do so write INT8, the "
-        f"others floats; {len(layers)} layers in all. No statement about fusion or speed on a Jetson"
+        f"convolutions multiply {kind}; {written} of the {len(convolving)} layers that do so write {kind}, "
+        f"the others floats; {len(layers)} layers in all. No statement about fusion or speed on a Jetson"
     )
 
 

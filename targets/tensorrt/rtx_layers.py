@@ -25,10 +25,9 @@ class BuiltLayer:
     outputs: tuple[str, ...]
     nodes: tuple[str, ...]
 
-    @property
-    def multiplies_int8(self) -> bool:
-        """Whether it multiplies INT8 activations with INT8 weights."""
-        return self.inputs[:1] == ("Int8",) and self.constants[:1] == ("Int8",)
+    def multiplies(self, kind: str) -> bool:
+        """Whether it multiplies activations with weights of this kind, such as Int8."""
+        return self.inputs[:1] == (kind,) and self.constants[:1] == (kind,)
 
 
 def read_layers(log: Iterable[str]) -> list[BuiltLayer]:
@@ -36,9 +35,9 @@ def read_layers(log: Iterable[str]) -> list[BuiltLayer]:
     return [_layer(line) for line in log if MARK in line]
 
 
-def not_int8(layers: Iterable[BuiltLayer], convolutions: Iterable[str]) -> list[str]:
-    """Return those of the ONNX Conv nodes named by `convolutions` that no INT8 layer computes."""
-    covered = {node for layer in layers if layer.multiplies_int8 for node in layer.nodes}
+def not_in(kind: str, layers: Iterable[BuiltLayer], convolutions: Iterable[str]) -> list[str]:
+    """Return those of the ONNX Conv nodes named by `convolutions` that no layer of this kind computes."""
+    covered = {node for layer in layers if layer.multiplies(kind) for node in layer.nodes}
     return [name for name in convolutions if name not in covered]
 
 

@@ -19,6 +19,7 @@ from targets.tvm.integer_graph import Image, IntegerGraph, Island
 from targets.tvm.islands import GrowingGraph, Shapes
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.float_boundary import Dequantise
+from targets.tvm.operators.window_pooling import AveragePool
 from targets.tvm.tensors import Dense, Tensor
 from targets.tvm.values import Constant, MovedValues, Pending, Quantized, Raw, Real, SameGrid, Value, Weights
 
@@ -35,6 +36,12 @@ READERS = {
     **resizes.READERS,
 }
 """By ONNX operator: what it becomes in integers. All others run in float, except for those at BOUNDARIES."""
+
+READ_WIDE = frozenset(
+    {"Conv", "Gemm", "Add", "Sub", "Mul", "Div", "AveragePool", "GlobalAveragePool", "ReduceMean", "Relu"}
+    | {"BatchNormalization", "Clip", "Concat", "Flatten", "Reshape", "Squeeze", "Identity", "Dropout"}
+)
+"""Those that take activations of 16 bits; others compute them in float."""
 
 
 def import_graph(path: Path) -> IntegerGraph:
@@ -150,7 +157,8 @@ class _Importer:
         by_name = {name: self.values[name] for name in node.input if name}
         if (function := functions.read(node, by_name)) is not None:
             return function
-        if node.op_type not in READERS:
+        wide = any(isinstance(x, Quantized) and x.tensor.wide for x in operands)
+        if node.op_type not in READERS or (wide and node.op_type not in READ_WIDE):
             raise no_integer_form(node, operands)
         found = READERS[node.op_type](label(node), operands, attributes(node))
         if not isinstance(found, SameGrid):
@@ -219,8 +227,8 @@ class _Importer:
                     return self._dequantise(Dequantise(name, sums, dense, 1.0, real=True, block=block))
         return None
 
-    def _sums(self, real: Conv, name: str) -> Conv:
-        """Append the operator that writes a convolution's sums as numbers, for the tensor `name`."""
+    def _sums(self, real: Conv | AveragePool, name: str) -> Conv | AveragePool:
+        """Append the operator that writes its sums as numbers, for the tensor `name`."""
         named = replace(real, output=replace(real.output, name=f"{name} sums"))
         self.growing.append(named)
         return named

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from targets.base import Check, EngineRunner, Origin, require_engine
 from targets.devices import CpuBoard
 from targets.errors import EngineError, TargetUnavailable
+from targets.reach.kept_open import kept_open
 from targets.reach.probe import BoardFacts, probe
-from targets.reach.remote import measure_remote, open_remote, race_remote
+from targets.reach.remote import measure_remote, race_remote, start_remote
 from targets.reach.ssh import SshDevice
+from targets.reach.transfer import file_digest
 from targets.runtime.measure import Measurement, Settings
 from targets.tvm.cpu_target import IntegerTarget, check_toolchain, compile_engine, tools
 from targets.tvm.isa import ISAS
@@ -99,7 +101,8 @@ class BoardTarget(IntegerTarget):
     def open(self, engine: Path) -> Iterator[EngineRunner]:
         """Run an engine there. Raises EngineError or a DeviceError."""
         require_engine(engine, self.name)
-        with open_remote(self.reached, engine, self.threads) as runner:
+        what = (self.reached.address, file_digest(engine), self.threads)
+        with kept_open(what, lambda: start_remote(self.reached, engine, self.threads)) as runner:
             yield runner
 
 

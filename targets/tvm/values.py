@@ -16,7 +16,7 @@ from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.resizing import Pick, PixelShuffle
 from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.operators.sum_functions import Applied
-from targets.tvm.operators.window_pooling import ChannelMax, MaxPool
+from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool
 from targets.tvm.tensors import Dense, Tensor
 
 
@@ -111,7 +111,7 @@ class Pending:
     low: float = -inf
     high: float = inf
     flat: bool = False
-    real: Conv | None = None
+    real: Conv | AveragePool | None = None
     """The operator that writes the sum as float32 instead, where there is one."""
     scalable: bool = False
     """Whether channels can still be multiplied and added to."""
@@ -182,8 +182,11 @@ Raises NoIntegerForm where the node has to run in float, EngineError where the g
 """
 
 
-def quantization_clip(pending: Pending, scale: float, zero: int) -> Clip:
+def quantization_clip(pending: Pending, scale: float, output: Tensor) -> Clip:
     """Express a ReLU's or Clip's real bounds on the output grid. Exact, because rounding is monotone."""
-    low = 0 if pending.low == -inf else int(np.clip(np.rint(pending.low / scale) + zero, 0, 255))
-    high = 255 if pending.high == inf else int(np.clip(np.rint(pending.high / scale) + zero, 0, 255))
+    ends = (pending.low, 0), (pending.high, output.highest)
+    low, high = (
+        end if abs(bound) == inf else int(np.clip(np.rint(bound / scale) + output.zero, 0, output.highest))
+        for bound, end in ends
+    )
     return Clip(low, high)

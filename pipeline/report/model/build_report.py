@@ -11,6 +11,7 @@ from pipeline.report.model.candidate_figures import EngineCandidate
 from pipeline.report.model.certainty import Verdict
 from pipeline.report.model.corrupted_accuracy import Robustness
 from pipeline.report.model.float_layers import Coverage, MixedPrecision
+from pipeline.report.model.fp8_accuracy import Fp8Accuracy
 from pipeline.report.model.gate import Gate, overall
 from pipeline.report.model.input_diagnosis import Diagnosis
 from pipeline.report.model.layer_noise import LayerSensitivity
@@ -28,6 +29,7 @@ from pipeline.report.sections.diagnosis import DiagnosisSection
 from pipeline.report.sections.end_to_end import EndToEndSection
 from pipeline.report.sections.engine_candidates import EngineCandidateSection
 from pipeline.report.sections.float_stand_in import FloatStandInSection
+from pipeline.report.sections.fp8_beside_int8 import Fp8Section
 from pipeline.report.sections.int8_coverage import Int8CoverageSection
 from pipeline.report.sections.latency import LatencySection
 from pipeline.report.sections.layer_sensitivity import LayerSensitivitySection
@@ -70,6 +72,7 @@ class Report(Record):
     coverage: Coverage | None = None
     mixed: MixedPrecision | None = None  # None: not asked for
     robustness: Robustness | None = None
+    fp8: Fp8Accuracy | None = None  # None: the module has none, or the network no form in it
     state: BuildState = BuildState.BUILT
     diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified
     checks: tuple[ToolchainCheck, ...] = ()
@@ -108,6 +111,7 @@ SECTIONS: tuple[ReportSection[Report], ...] = (
     EngineCandidateSection(),
     ToolchainCheckSection(),
     AccuracySection(),
+    Fp8Section(),
     PixelSection(),
     PictureFittingSection(),
     LatencySection(),

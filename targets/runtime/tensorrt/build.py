@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
+from .dla import on_gpu_file, use_dla
 from .engine import EngineProblem, write
+from .sparse_weights import has_sparse_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +78,8 @@ def build_engine(
     builder = created(trt.Builder, logger)
     network = builder.create_network(_network_flags(trt, strong))
     parser = created(trt.OnnxParser, logger, network)
-    if not parser.parse(onnx.read_bytes()):
+    model = onnx.read_bytes()
+    if not parser.parse(model):
         errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
         raise EngineProblem(
             "TensorRT {} cannot read {}: {}".format(trt.__version__, onnx.name, "; ".join(errors))
@@ -89,6 +93,12 @@ def build_engine(
         config.set_flag(trt.BuilderFlag.FP16)
         if candidate.int8:
             config.set_flag(trt.BuilderFlag.INT8)
+    if candidate.on_dla:
+        on_gpu = use_dla(trt, network, config, onnx)
+        say(f"the DLA leaves {len(on_gpu)} of {network.num_layers} layers to the GPU")
+        write(on_gpu_file(onnx), json.dumps(on_gpu).encode())
+    if has_sparse_weights(model):
+        config.set_flag(trt.BuilderFlag.SPARSE_WEIGHTS)
     _add_profile(builder, network, config, options)
     _use_times(config, cache, say)
     with heartbeat(f"building {onnx.name}", say):

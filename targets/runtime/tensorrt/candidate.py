@@ -12,11 +12,15 @@ INT8_FP16_ONNX = "int8_qdq_fp16.onnx"
 """FP16 outside the quantised layers: for the strongly typed networks of TensorRT 10 and 11."""
 HALF_ONNX = "int8_half.onnx"
 """Opset 19, FP16 behind the first Q, scales included, so no casts between layers: TensorRT 10 and 11."""
+FP8_ONNX = "fp8.onnx"
+"""FP8 (E4M3) in place of INT8, else FP16, in opset 19: for GPUs that multiply it, with TensorRT 10 and 11."""
 FP16_ONNX = "fp16.onnx"
 """The float network in FP16, which INT8 competes with."""
 MIXED_ONNX = "mixed.onnx"
 """Written on the device: INT8 but for the layers that were measured to be slower in it."""
-HALF, QDQ, MIXED = "int8_half", "int8_qdq", "mixed"
+DLA_ONNX = "dla.onnx"
+"""Written on the device: INT8 by ranges instead of Q/DQ, which a DLA does not take."""
+HALF, QDQ, MIXED, FP8, DLA = "int8_half", "int8_qdq", "mixed", "fp8", "dla"
 LAST_WITH_FLAGS = 10
 """TensorRT's last major version in which a network can also be built weakly typed, by flags."""
 
@@ -30,6 +34,8 @@ class Candidate:
     int8: bool
     strongly_typed: bool
     """Whether the graph decides all types; else TensorRT chooses among those that flags allow."""
+    on_dla: bool = False
+    """Whether a deep learning accelerator computes what it can, and the GPU the rest."""
 
     @property
     def is_required(self) -> bool:
@@ -37,6 +43,8 @@ class Candidate:
         return self.name in (INT8, FP16)
 
     def __str__(self) -> str:
+        if self.on_dla:
+            return f"{self.onnx}, DLA with the GPU for other layers"
         types = "types of the graph" if self.strongly_typed else "types chosen by TensorRT"
         return f"{self.onnx}, {types}"
 
@@ -63,6 +71,17 @@ def candidates(version: str) -> tuple[Candidate, ...]:
     )
 
 
+def fp8_candidate(version: str) -> Candidate | None:
+    """Return the one in FP8, which bundles for some modules have; None for a TensorRT without it."""
+    return Candidate(FP8, FP8_ONNX, False, True) if is_strongly_typed(version) else None
+
+
+def dla_candidate(version: str) -> Candidate | None:
+    """Return the one for a DLA; None for TensorRT 11, which has no ranges for it."""
+    knows = _major(version) <= LAST_WITH_FLAGS
+    return Candidate(DLA, DLA_ONNX, True, False, on_dla=True) if knows else None
+
+
 def mixed_candidate(version: str) -> Candidate:
     """Return the one whose slow INT8 layers were made float."""
     return Candidate(MIXED, MIXED_ONNX, True, is_strongly_typed(version))
@@ -76,8 +95,8 @@ def base_of_mixed(version: str) -> Candidate:
 
 def candidate_named(name: str, version: str) -> Candidate:
     """Return a candidate by its name."""
-    known = (*candidates(version), mixed_candidate(version))
-    return next(one for one in known if one.name == name)
+    known = (*candidates(version), mixed_candidate(version), fp8_candidate(version), dla_candidate(version))
+    return next(one for one in known if one is not None and one.name == name)
 
 
 def _major(version: str) -> int:

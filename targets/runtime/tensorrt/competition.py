@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
-from .candidate import base_of_mixed, candidates, mixed_candidate
-from .device_engines import build_options, builds_with, engine_key, make_engine
+from .build import created, make_logger
+from .candidate import INT8_ONNX, base_of_mixed, candidates, dla_candidate, fp8_candidate, mixed_candidate
+from .device_engines import build_options, builds_with, engine_key, make_engine, tensorrt
+from .dla import cores_of, on_gpu, write_for_dla
 from .engine import FP16, EngineKey, EnginePlace, EngineProblem, write
 from .layer_costs import LayerCost, compare_layers
 from .mixed_onnx import QdqFile
@@ -65,7 +67,34 @@ class Competition:
         for candidate in candidates(builds_with(self.facts)):
             if not candidate.is_required:
                 trials.append(self._tried(candidate, trials))
+        fp8 = fp8_candidate(builds_with(self.facts))
+        if fp8 and (self.engines / fp8.onnx).is_file():  # in bundles for modules that have it
+            trials.append(self._tried(fp8, trials))
+        dla = self._for_dla()
+        if dla is not None:
+            trials.append(self._tried_on_dla(dla, trials))
         return trials
+
+    def _for_dla(self) -> Candidate | None:
+        """Return the candidate for a DLA, its file written, where there is one and TensorRT can use it."""
+        candidate, trt = dla_candidate(builds_with(self.facts)), tensorrt()
+        if candidate is None or not cores_of(created(trt.Builder, make_logger(trt))):
+            return None
+        try:
+            write_for_dla(self.engines / INT8_ONNX, self.engines / candidate.onnx)
+        except EngineProblem as error:
+            self.say(f"{candidate.name}: not made: {error}")
+        return candidate
+
+    def _tried_on_dla(self, candidate: Candidate, trials: Sequence[TriedEngine]) -> TriedEngine:
+        """Build it, and say which layers the GPU computes."""
+        tried = self._tried(candidate, trials)
+        if tried.problem:
+            return tried
+        names = on_gpu(self.engines / candidate.onnx)
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        where = f"on the GPU: {', '.join(names[:NAMED]) or 'none'}{more}"
+        return replace(tried, what=f"{tried.what}; {where}")
 
     def mix(
         self, trials: Sequence[TriedEngine], trt: Any, cuda: Cuda, batch: int
@@ -96,7 +125,7 @@ class Competition:
         """Build a candidate's engine. What cannot be built is not tried again."""
         place, what = EnginePlace(self.engines, candidate.name), str(candidate)
         if not (self.engines / candidate.onnx).is_file():
-            return TriedEngine(candidate.name, what, problem=f"the bundle has no {candidate.onnx}")
+            return TriedEngine(candidate.name, what, problem=f"there is no {candidate.onnx}")
         key = self._key(candidate)
         same = [trial.name for trial in before if trial.key == key]
         problem = f"it is the same as {same[0]}" if same else place.refusal(key)

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from .runner import TensorRTRunner
 
 UNKNOWN = "unknown"
-TYPES = (("int8", "INT8"), ("fp16", "FP16"), ("half", "FP16"), ("fp32", "FP32"), ("float", "FP32"))
+TYPES = (
+    ("int8", "INT8"),
+    ("fp8", "FP8"),
+    ("fp16", "FP16"),
+    ("half", "FP16"),
+    ("fp32", "FP32"),
+    ("float", "FP32"),
+)
 """Parts of the inspector's formats, and the type of each. The formats changed between versions."""
 
 

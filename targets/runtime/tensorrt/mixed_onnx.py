@@ -10,7 +10,7 @@ Source: onnx.proto3 of ONNX (field numbers and types).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Collection
+from typing import TYPE_CHECKING, Any, Collection, Sequence
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from ..exact.onnx_wire import bytes_field, number_field, read_fields
 from .engine import EngineProblem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 GRAPH, NODE, INITIALIZER = 7, 1, 5
@@ -66,13 +68,38 @@ class QdqFile:
             if node.kind == "Conv" and self._is_rounded(node.inputs[DATA]) and self._weights(node) is not None
         ]
 
+    def int8_weights(self) -> Iterator[NDArray[Any]]:
+        """Yield the weights [K, C, ...] of each convolution whose weights are INT8."""
+        for node in self.nodes:
+            undone = self._weights(node) if node.kind == "Conv" else None
+            if undone is not None:
+                yield _array(self._constants[undone.inputs[0]])
+
     def in_float(self, names: Collection[str]) -> bytes:
         """Return the file with these convolutions in float."""
         changed = {node.name: self._float_inputs(node) for node in self.nodes if node.name in names}
         for node in self.nodes:
             if node.kind == "Add" and any(self._is_in_float(name, names) for name in node.inputs):
-                changed[node.name] = tuple(self._before_rounding(name) for name in node.inputs)
-        constants = [self._float_weights(node) for node in self.nodes if node.name in names]
+                changed[node.name] = tuple(self.unrounded(name) for name in node.inputs)
+        return self._rewritten(changed, [node for node in self.nodes if node.name in names])
+
+    def unquantised(self) -> bytes:
+        """Return the file without Q and DQ, and with weights of the values that INT8 gave them."""
+        convolutions = [
+            node for node in self.nodes if node.kind == "Conv" and self._weights(node) is not None
+        ]
+        changed = {node.name: tuple(map(self.unrounded, node.inputs)) for node in self.nodes}
+        changed.update((node.name, self._float_inputs(node)) for node in convolutions)
+        return self._rewritten(changed, convolutions)
+
+    def scales(self) -> dict[str, float]:
+        """Return the scale of each tensor that is rounded, by the name that it has before."""
+        rounding = (node for node in self.nodes if node.kind == "QuantizeLinear")
+        return {node.inputs[0]: float(_array(self._constants[node.inputs[1]])) for node in rounding}
+
+    def _rewritten(self, changed: dict[str, tuple[str, ...]], in_float: Sequence[OnnxNode]) -> bytes:
+        """Return the file with the inputs of nodes `changed`, and float weights for some convolutions."""
+        constants = [self._float_weights(node) for node in in_float]
         kept = self._still_read(changed)
         graph = bytearray()
         position = 0
@@ -92,7 +119,7 @@ class QdqFile:
         )
 
     def _float_inputs(self, conv: OnnxNode) -> tuple[str, ...]:
-        return (self._before_rounding(conv.inputs[DATA]), f"{conv.inputs[WEIGHT]}/float", *conv.inputs[2:])
+        return (self.unrounded(conv.inputs[DATA]), f"{conv.inputs[WEIGHT]}/float", *conv.inputs[2:])
 
     def _still_read(self, changed: dict[str, tuple[str, ...]]) -> set[str]:
         """Return the tensors that the results depend on, after the inputs of nodes were `changed`."""
@@ -113,9 +140,9 @@ class QdqFile:
         return node is not None and node.kind == "Conv" and node.name in names
 
     def _is_rounded(self, tensor: str) -> bool:
-        return self._before_rounding(tensor) != tensor
+        return self.unrounded(tensor) != tensor
 
-    def _before_rounding(self, tensor: str) -> str:
+    def unrounded(self, tensor: str) -> str:
         """Return what a DequantizeLinear's QuantizeLinear reads, where `tensor` is from such a pair."""
         undone = self._made_by.get(tensor)
         if undone is None or undone.kind != "DequantizeLinear":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .build import created, make_logger
+from .candidate import DLA
 from .cuda import Cuda, CudaError, Graph
 from .device_engines import tensorrt, usable
 from .engine import EngineChoice, EngineProblem
@@ -158,11 +159,22 @@ def open_plan(plan: Path, trt: Any, cuda: Cuda, in_place: bool = False) -> Itera
 
 @contextmanager
 def open_contexts(
-    plan: Path, trt: Any, cuda: Cuda, count: int, in_place: bool = False, graphs: bool = True
+    plan: Path,
+    trt: Any,
+    cuda: Cuda,
+    count: int,
+    in_place: bool = False,
+    graphs: bool = True,
+    dla_core: int = 0,
 ) -> Iterator[list[TensorRTRunner]]:
-    """Load a serialised engine once, with so many contexts that run at the same time, as `open_plan` does."""
+    """Load a serialised engine once, with so many contexts that run at the same time, as `open_plan` does.
+
+    An engine for a DLA runs on `dla_core`.
+    """
     logger = make_logger(trt)
     runtime = created(trt.Runtime, logger)
+    if plan.stem == DLA:
+        runtime.DLA_core = dla_core
     engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
         reason = logger.errors[-1] if logger.errors else f"TensorRT {trt.__version__} refuses it"

@@ -12,18 +12,20 @@ import math
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 import numpy as np
 
 from ..bundle.manifest import EVALUATION, Manifest, ManifestError
-from .candidate import candidate_named
+from .build import created, make_logger
+from .candidate import DLA, candidate_named
 from .clocks import locked_clocks
 from .cuda import Cuda, CudaError
-from .device_engines import build_options, builds_with, check, make_engine, tensorrt
+from .device_engines import build_options, builds_with, check, make_engine, tensorrt, usable
 from .device_steps import end_politely
+from .dla import cores_of
 from .engine import EngineChoice, EnginePlace, EngineProblem, write
 from .jetson import read_facts
 from .runner import open_contexts
@@ -39,6 +41,7 @@ BATCHES, MOST_STREAMS = (1, 2, 4, 8, 16, 32), 4
 RECORD, PLOT = "throughput.json", "throughput.svg"
 PARTS, T_OF_PARTS = 10, 2.262
 """The interval is Student's of the means of ten parts of the time in a row (9 degrees of freedom, 97.5 %)."""
+GPU = "GPU"
 KNEE = 0.9
 """The knee is the smallest batch, with the fewest streams, that reaches this share of the highest figure."""
 COLOURS = ("#1b6ca8", "#c05020", "#2d8a4e", "#7a4fa0")
@@ -57,6 +60,8 @@ class ThroughputPoint:
     half_width: float
     call_p50_ms: float
     """The median time of one call, of `batch` images, while all streams were busy."""
+    where: str = GPU
+    """What computed: the GPU, deep learning accelerators, or both at the same time."""
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -114,6 +119,27 @@ def _curve(folder: Path, options: argparse.Namespace) -> list[ThroughputPoint]:
                     write(folder / RECORD, json.dumps([*_read(folder / RECORD), kept]).encode())
                     _say(f"batch {batch}, {streams} streams: {known.images_per_s:.1f} images a second")
                 points.append(known)
+        if (engines / f"{DLA}.plan").is_file():
+            points += _beside_dla(engines, plans[min(plans)][0], images[:1], options.seconds)
+    return points
+
+
+def _beside_dla(engines: Path, gpu: Path, images: NDArray[np.uint8], seconds: float) -> list[ThroughputPoint]:
+    """Measure each DLA, both, and both beside the GPU's engine of one image at a time."""
+    trt, cuda = tensorrt(), Cuda.load()
+    cores = range(cores_of(created(trt.Builder, make_logger(trt))))
+    dla = usable(engines, DLA)
+    together: list[tuple[int, ...]] = [(core,) for core in cores] + ([tuple(cores)] if len(cores) > 1 else [])
+    points = []
+    for used, with_gpu in [*((one, False) for one in together), (tuple(cores), True)]:
+        with ExitStack() as opened:
+            runners = [opened.enter_context(open_contexts(dla, trt, cuda, 1, dla_core=c))[0] for c in used]
+            if with_gpu:
+                runners += opened.enter_context(open_contexts(gpu, trt, cuda, 1))
+            where = " + ".join([*([GPU] if with_gpu else []), *(f"DLA {core}" for core in used)])
+            found = replace(measured(runners, images, seconds), where=where)
+        _say(f"{where}: {found.images_per_s:.1f} images a second")
+        points.append(found)
     return points
 
 
@@ -208,11 +234,11 @@ def _read(record: Path) -> list[dict[str, Any]]:
 
 def table(points: Sequence[ThroughputPoint]) -> list[str]:
     """Return the lines of a table, and the knee in words."""
-    head = ("batch", "streams", "CUDA graphs", "images/s", "p50 of a call, ms")
+    head = ("on", "batch", "streams", "CUDA graphs", "images/s", "p50 of a call, ms")
     rows = [head, *(_row(point) for point in points)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    best = knee(points)
+    best = knee([point for point in points if point.where == GPU])
     return [
         *lines,
         f"knee: batch {best.batch}, {best.streams} streams: the smallest that reaches {KNEE:.0%} of the "
@@ -222,6 +248,7 @@ def table(points: Sequence[ThroughputPoint]) -> list[str]:
 
 def _row(point: ThroughputPoint) -> tuple[str, ...]:
     return (
+        point.where,
         str(point.batch),
         str(point.streams),
         "yes" if point.graphs else "no",
@@ -237,7 +264,9 @@ def plot(points: Sequence[ThroughputPoint]) -> str:
     marks = []
     for number in sorted({point.streams for point in points}):
         steps = max(1, len(batches) - 1)
-        own = sorted((p.batch, p.images_per_s) for p in points if p.streams == number and p.graphs)
+        own = sorted(
+            (p.batch, p.images_per_s) for p in points if p.streams == number and p.graphs and p.where == GPU
+        )
         places = [
             f"{60 + 380 * batches.index(batch) / steps:.1f},{280 - 240 * rate / highest:.1f}"
             for batch, rate in own

@@ -12,6 +12,7 @@ from .build import BuildOptions, Say, heartbeat
 from .candidate import Candidate
 from .engine import EngineProblem
 from .onnx_input import OnnxInput
+from .sparse_weights import has_sparse_weights
 
 INSTALLED = "/usr/src/tensorrt/bin/trtexec"
 
@@ -56,6 +57,8 @@ def arguments(
         found.append("--stronglyTyped")
     else:
         found += ["--fp16", *(["--int8"] if candidate.int8 else [])]
+    if has_sparse_weights(onnx.read_bytes()):
+        found.append("--sparsity=enable")
     return found + _profile(OnnxInput.read(onnx), options)
 
 

@@ -36,7 +36,7 @@ def compile_floats(functions: Mapping[str, Any], isa: Isa, output: Path, plain: 
     optimise = "-O0" if plain else "-O2"
     quiet = ["-Wno-override-module", "-Wno-unused-command-line-argument"]
     options = ["-target", f"{machine}-linux-musl", "-fPIC", optimise, "-ffp-contract=off", *quiet]
-    done = run_zig([*options, "-c", str(source), "-o", str(output)])
+    done = run_zig([*options, "-c"], [source], output)
     if done.returncode:
         raise EngineError(f"compiling the float operators failed:\n{done.stderr[-2000:]}")
 

@@ -24,7 +24,7 @@ def build(kernels: Sequence[ConvKernel], folder: Path) -> Path:
     compile_object([kernel.function(f"kernel_{i}") for i, kernel in enumerate(kernels)], isa, objects)
     table.write_text(_table(kernels))
     options = ["-target", f"{isa.triple.split('-')[0]}-linux-musl", *STATIC]
-    done = run_zig([*options, str(table), str(_SOURCE), str(objects), "-o", str(program)])
+    done = run_zig(options, [table, _SOURCE, objects], program)
     if done.returncode:
         raise EngineError(f"linking the candidates failed:\n{done.stderr[-2000:]}")
     return program
@@ -56,7 +56,6 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
             "const candidate candidates[] = {",
             *rows,
             "};",
-            f"const int count = {len(kernels)};",
             *(f"const long {name} = {value};" for name, value in numbers.items()),
             "",
         ]

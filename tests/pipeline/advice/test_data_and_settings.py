@@ -1,5 +1,6 @@
 """What messages about folders of pictures and about settings advise."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +88,20 @@ def of_too_many_values(folder: Path) -> Callable[[], object]:
     return lambda: table.write_text(good.replace(",birch", ',"birch, silver"'))
 
 
+def of_other_names(folder: Path) -> Callable[[], object]:
+    """Splits that are called like classes, which may be divided differently then."""
+    moved(folder, "train", "part1")
+    moved(folder, "test", "part2")
+
+    def heed() -> None:
+        moved(folder, "part1", "train")
+        moved(folder, "part2", "test")
+
+    return heed
+
+
 FOLDERS = {
+    "Call the folders train, calibration and test": of_other_names,
     "Write one name per line": with_an_empty_line,
     "Write the class names there": without_names,
     "Quote commas": of_too_many_values,
@@ -118,6 +132,38 @@ def test_saying_the_order_of_numbers_helps(order: ClassOrder, tmp_path: Path) ->
         lambda: in_order(open_dataset(folder), said[-1]),
         lambda: said.append(order),
     )
+
+
+@pytest.mark.parametrize("order", ["list", "text"])
+def test_saying_whether_a_list_counts_helps(order: ClassOrder, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", class_folders(train=12, test=6))
+    (folder / "classes.txt").write_text("birch\nash\n")
+    said: list[ClassOrder | None] = [None]
+    check_advice(
+        'class_order = "list", or class_order = "text"',
+        lambda: in_order(open_dataset(folder), said[-1]),
+        lambda: said.append(order),
+    )
+
+
+def test_adding_a_list_helps(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", class_folders(train=12, test=6))
+    check_advice(
+        "Add one with the names of all folders",
+        lambda: in_order(open_dataset(folder), "list"),
+        lambda: (folder / "classes.txt").write_text("birch\nash\n"),
+    )
+
+
+def test_a_folder_instead_of_a_pipe_helps(tmp_path: Path) -> None:
+    place = tmp_path / "data"
+    os.mkfifo(place)
+
+    def heed() -> None:
+        place.unlink()
+        write_folder(place, class_folders(train=12, test=6))
+
+    check_advice("is a pipe or a device, not a file or a folder", lambda: evaluated(place), heed)
 
 
 def test_a_place_that_is_there_helps(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cache.own_code import ROOT
+from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.store import Store
 from pipeline.errors import StorageError
 from pipeline.progress import Progress, Silent

@@ -26,8 +26,8 @@ import onnx
 from benchmarks.damage import make_input
 from pipeline import stages
 from pipeline.build.plan import Build
+from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import InputFile
-from pipeline.cache.own_code import ROOT
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.config import BuildConfig, load_config

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import pipeline.stages
-from pipeline.cache.own_code import BY_NAME, PACKAGES, ROOT, WITHOUT_EFFECT, imported, reached
+from pipeline.cache.code_at_start import PACKAGES, ROOT
+from pipeline.cache.own_code import BY_NAME, WITHOUT_EFFECT, imported, reached
 from pipeline.cache.stage import Stage
 
 for module in pkgutil.iter_modules(pipeline.stages.__path__):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.damage import NAMED
-from pipeline.cache.own_code import ROOT
+from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store

@@ -1,7 +1,5 @@
 """Counting is repeatable, and counts what a program really executes."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 from targets.errors import EngineError
 from targets.reach import emulator
 from targets.reach.instructions import instructions_per_inference
+from targets.runtime.zig import run_zig
 from targets.tvm.link import STATIC
 from tests.targets.needs import or_skip
 
@@ -36,8 +35,8 @@ int main(void) {
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("program")
     (folder / "loop.c").write_text(PROGRAM)
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", *STATIC]
-    subprocess.run([*command, folder / "loop.c", "-o", folder / "loop"], check=True)
+    linked = run_zig(["-target", "aarch64-linux-musl", *STATIC], [folder / "loop.c"], folder / "loop")
+    assert linked.returncode == 0, linked.stderr
     return folder / "loop"
 
 

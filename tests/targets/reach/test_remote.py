@@ -16,7 +16,8 @@ from targets.base import OnDevice, Origin
 from targets.devices import CpuBoard
 from targets.errors import DeviceThrottled, EngineError, TargetUnavailable
 from targets.reach import remote
-from targets.reach.remote import open_remote
+from targets.reach.kept_open import kept_open
+from targets.reach.remote import start_remote
 from targets.registry import find_target
 from targets.runtime.machine import MachineState, throttling
 from targets.runtime.measure import Measurement, Settings
@@ -81,7 +82,7 @@ class TestABoard:
         assert np.array_equal(found.view(np.int32), oracle.run(built[1], images).view(np.int32))
 
     def test_a_cut_connection_is_made_again(self, device: Sshd, built: tuple[Path, IntegerGraph]) -> None:
-        with open_remote(device.device, built[0], threads=1) as runner:
+        with kept_open("it", lambda: start_remote(device.device, built[0], threads=1)) as runner:
             before = runner.infer(pictures(3))
             threading.Timer(0.0, device.cut).start()
             time.sleep(0.3)

@@ -69,6 +69,20 @@ def unpack(version: str, folder: Path) -> Path:
     assert found is not None
     with zipfile.ZipFile(found) as packed:
         packed.extractall(folder)
+    return with_dummies(version, folder)
+
+
+def unpack_whole(found: Path, version: str, folder: Path) -> Path:
+    """As `unpack`, of a wheel that holds the libraries too: its Python module alone, which is as genuine."""
+    with zipfile.ZipFile(found) as packed:
+        for name in ("__init__.py", "tensorrt.so"):
+            packed.extract(f"tensorrt/{name}", folder)
+    (folder / "tensorrt").rename(folder / "tensorrt_bindings")
+    return with_dummies(version, folder)
+
+
+def with_dummies(version: str, folder: Path) -> Path:
+    """Put dummy libraries into `folder`/lib, and return `folder`."""
     (folder / "lib").mkdir()
     source = folder / "lib" / "dummy.c"
     source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in FUNCTIONS))

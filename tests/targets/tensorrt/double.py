@@ -64,7 +64,7 @@ class Double:
         self.check(kind, "__init__", values, named)
         return self.make(kind.__name__)
 
-    def make(self, name: str, **answers: Any) -> "DoubleObject":
+    def make(self, name: str, /, **answers: Any) -> "DoubleObject":
         """Return an object of the class called `name`, as if TensorRT had made it, with its own answers."""
         return DoubleObject(self, getattr(self.genuine, name), answers)
 

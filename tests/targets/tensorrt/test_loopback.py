@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,11 @@ from pipeline.report.speed import speed_ratio
 from targets.base import BuildState, HasCandidates, HasFp16, Origin, ReportsProgress
 from targets.devices import jetsons
 from targets.errors import DeviceError, EngineError, TargetUnavailable
+from targets.reach.kept_open import one_session
 from targets.reach.probe import check_board
+from targets.reach.remote import StreamRunner
+from targets.reach.ssh import SshDevice
+from targets.registry import find_target
 from targets.runtime.measure import Settings
 from targets.runtime.tensorrt.candidate import candidates
 from targets.tensorrt import device as over_ssh
@@ -58,7 +62,7 @@ def engine(tmp_path: Path) -> Path:
     """What a build leaves for the device: ONNX files that only the double can run."""
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *SHAPE])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES])
-    for name in JetsonOnDevice.shipped:
+    for name in find_target("jetson").shipped:
         onnx.save(helper.make_model(helper.make_graph([], name, [image], [logits])), tmp_path / name)
     return tmp_path / JetsonOnDevice.engine_name
 
@@ -141,6 +145,30 @@ def test_what_is_there_is_not_built_again(sshd: Sshd, target: JetsonOnDevice, en
     assert len(plans) == 2
     runs(target, engine)
     assert {path: path.stat().st_mtime_ns for path in plans} == plans
+
+
+def test_the_units_of_a_validation_share_one_program(
+    target: JetsonOnDevice, engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each unit makes the target anew; the engine is loaded once, and the program ends with the session."""
+    started: list[Sequence[str]] = []
+    start = SshDevice.start
+
+    def counted(device: SshDevice, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        started.append(command)
+        return start(device, command)
+
+    monkeypatch.setattr(SshDevice, "start", counted)
+    with one_session():
+        for _ in range(3):
+            runs(target, engine)
+        fresh = JetsonOnDevice(target.module, target.reached)
+        with fresh.open(engine) as runner, fresh.open(engine) as again:
+            assert runner is again
+        assert isinstance(runner, StreamRunner)
+    assert ["stream" in command for command in started].count(True) == 1
+    runs(target, engine)
+    assert ["stream" in command for command in started].count(True) == 2
 
 
 def test_without_a_gpu_it_says_so_in_one_line(sshd: Sshd, engine: Path) -> None:
@@ -232,4 +260,4 @@ def test_a_build_walks_every_step_up_to_the_missing_gpu(sshd: Sshd, quick: Path,
     last = done.stderr.splitlines()[-1]
     assert re.fullmatch(f"edgec: {re.escape(str(sshd.address))}: {NO_GPU}", last)
     assert "Traceback" not in done.stderr
-    assert {path.name for path in sshd.home.rglob("*.onnx")} == set(JetsonOnDevice.shipped)
+    assert {path.name for path in sshd.home.rglob("*.onnx")} == set(find_target("jetson").shipped)

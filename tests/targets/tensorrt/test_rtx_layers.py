@@ -1,4 +1,4 @@
-from targets.tensorrt.rtx_layers import not_int8, read_layers
+from targets.tensorrt.rtx_layers import not_in, read_layers
 
 LOG = """\
 Name: shape, LayerType: shape_call, Inputs: [], Constants: [], Outputs: [], TacticName: , StreamId: 0, Metadata: 
@@ -26,8 +26,8 @@ def test_a_layer_is_read_with_its_types_and_the_nodes_it_came_from() -> None:
 
 def test_a_convolution_in_float_is_named_even_if_an_int8_kernel_follows_it() -> None:
     layers = read_layers(LOG.splitlines())
-    assert not_int8(layers, ["/conv1/Conv", "/conv2/Conv"]) == ["/conv2/Conv"]
+    assert not_in("Int8", layers, ["/conv1/Conv", "/conv2/Conv"]) == ["/conv2/Conv"]
 
 
 def test_a_convolution_that_no_layer_speaks_of_is_named() -> None:
-    assert not_int8(read_layers([]), ["/conv1/Conv"]) == ["/conv1/Conv"]
+    assert not_in("Int8", read_layers([]), ["/conv1/Conv"]) == ["/conv1/Conv"]

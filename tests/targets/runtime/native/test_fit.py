@@ -39,8 +39,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     (folder / "pictures.c").write_text(fitting_source(TOLD))
     options = ["-target", f"{platform.machine()}-linux-gnu.2.28", "-shared", "-fPIC", f"-I{NATIVE}"]
     options += ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-pthread", "-fno-sanitize=all"]
-    sources = [str(folder / "pictures.c"), *(str(NATIVE / name) for name in ("fit.c", "resize.c"))]
-    linked = run_zig([*options, *sources, "-o", str(folder / "library")])
+    sources = [folder / "pictures.c", NATIVE / "fit.c", NATIVE / "resize.c"]
+    linked = run_zig(options, sources, folder / "library")
     assert linked.returncode == 0, linked.stderr
     return ctypes.CDLL(str(folder / "library"))
 

@@ -34,7 +34,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("png") / "print_pixels"
     source = Path(__file__).with_name("print_pixels.c")
     options = ["-target", "x86_64-linux-musl", *STATIC, "-std=c11", "-Wall", "-Wextra", "-Werror"]
-    result = run_zig([*options, f"-I{NATIVE}", str(source), *map(str, PARTS), "-o", str(made)])
+    result = run_zig([*options, f"-I{NATIVE}"], [source, *PARTS], made)
     assert result.returncode == 0, result.stderr
     return made
 

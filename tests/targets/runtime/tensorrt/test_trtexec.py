@@ -19,7 +19,7 @@ from targets.runtime.tensorrt.engine import EngineProblem
 from targets.runtime.tensorrt.jetson import DeviceFacts
 
 SHAPES = {"minShapes", "optShapes", "maxShapes"}
-ALWAYS = {"onnx", "saveEngine", "timingCacheFile", "memPoolSize", "profilingVerbosity"} | SHAPES
+ALWAYS = {"onnx", "saveEngine", "timingCacheFile", "memPoolSize", "profilingVerbosity", "sparsity"} | SHAPES
 GENUINE = {
     8503: ALWAYS | {"buildOnly", "fp16", "int8"},
     8601: ALWAYS | {"buildOnly", "skipInference", "maxAuxStreams", "fp16", "int8"},
