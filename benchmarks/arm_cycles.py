@@ -121,7 +121,8 @@ def main() -> None:
     options = parser.parse_args()
     isa = ISAS[options.isa]
     version = subprocess.run(["llvm-mca", "--version"], capture_output=True, text=True, check=True).stdout
-    print(f"{date.today()}, {isa.name}, one thread, llvm-mca's Cortex-A76 of{version.splitlines()[1]}")
+    release = " ".join(re.findall(r"LLVM version \S+", version))
+    print(f"{date.today()}, {isa.name}, one thread, llvm-mca's Cortex-A76, {release}")
     for model in options.models:
         case = build(CASES[model], (), options.folder)
         engine = case / f"{isa.name}.engine"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.correction import RangeChoice
+from calibration.correction import RangeChoice, WidthChoice
 from calibration.errors import ImagesError, ModelError
 from calibration.known_ranges import known_ranges
 from calibration.observe import observe
@@ -34,10 +34,9 @@ def collect(
     """
     graph = OnnxGraph.load(model)
     check_prepared(graph, recipe)
-    observers = {
-        name: make_observer(recipe.observer, recipe.scheme) for name in place(graph, recipe).observed
-    }
-    held = _Held(max((one.images_read(MANY) for one in recipe.of_kind(RangeChoice)), default=0))
+    placement = place(graph, recipe)
+    observers = {name: make_observer(recipe.observer, recipe.scheme) for name in placement.observed}
+    held = _Held(max((one.images_read(MANY) for one in _choices(recipe)), default=0))
     images = observe(graph, observers, held.passing(batches), on_batch)
     if images == 0:
         raise ImagesError("The calibration set is empty. Give at least one image; 512 are a good number.")
@@ -49,13 +48,22 @@ def collect(
             notes.append(f"{one.word}: {error}")
     known = known_ranges(graph, recipe)
     found |= {name: known[name] for name in known.keys() & found.keys()}
-    return Ranges(model_digest(model), recipe.name, images, found, tuple(notes))
+    wide: tuple[str, ...] = ()
+    for width in recipe.of_kind(WidthChoice):
+        try:
+            wide = width.choose(graph, placement, found, held.batches, on_batch)
+        except ModelError as error:
+            notes.append(f"{width.word}: {error}")
+    return Ranges(model_digest(model), recipe.name, images, found, tuple(notes), wide)
 
 
 def images_observed(recipe: QuantRecipe, images: int) -> int:
     """How many images `collect` reports to `on_batch`, given so many."""
-    more = [one.images_read(images) for one in recipe.of_kind(RangeChoice)]
-    return images + sum(more)
+    return images + sum(one.images_read(images) for one in _choices(recipe))
+
+
+def _choices(recipe: QuantRecipe) -> tuple[RangeChoice | WidthChoice, ...]:
+    return (*recipe.of_kind(RangeChoice), *recipe.of_kind(WidthChoice))
 
 
 class _Held:

@@ -4,6 +4,7 @@ When it runs is the class it derives from. In the order in which they run:
 
     Preparation       rewrites the float model, which goes on to compute the same
     RangeChoice       chooses ranges, once the observers have seen the images
+    WidthChoice       chooses the tensors that get 16 bits, once ranges are known
     PixelReading      says how the first convolution reads the image
     WeightScaling     chooses the scales of a layer's weights
     WeightRounding    chooses the integers of a layer's weights
@@ -102,6 +103,27 @@ class RangeChoice(Correction):
         on_batch: OnBatch,
     ) -> "dict[str, Range]":
         """Return the range of each of `tensors` that it has a better one for. Raises ModelError."""
+
+    @abstractmethod
+    def images_read(self, images: int) -> int:
+        """Return how many images are held and reported to `on_batch`, given so many."""
+
+
+class WidthChoice(Correction):
+    """Chooses tensors that get 16 bits, given images that are held in memory."""
+
+    runs = "after ranges"
+
+    @abstractmethod
+    def choose(
+        self,
+        graph: "OnnxGraph",
+        placement: "Placement",
+        ranges: "Mapping[str, Range]",
+        images: ImageBatches,
+        on_batch: OnBatch,
+    ) -> tuple[str, ...]:
+        """Return their names. Raises ModelError."""
 
     @abstractmethod
     def images_read(self, images: int) -> int:

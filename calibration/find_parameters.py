@@ -16,7 +16,7 @@ from calibration.correction import (
     WeightScaling,
 )
 from calibration.errors import ModelError
-from calibration.grid import activation_grid, round_weight, weight_scales
+from calibration.grid import activation_grid, round_weight, weight_scales, wide_grid
 from calibration.moments import InputMoments, collect_moments
 from calibration.onnx_graph import OnnxGraph, node_label
 from calibration.parameters import Parameters, QuantizedLayer
@@ -45,7 +45,9 @@ def find_parameters(
     """Decide all parameters. `images` are read if `recipe.needs_images`; errors as `qdq.quantize`."""
     found = {source: ranges.tensors[source] for source in placement.observed}
     grids = {
-        tensor: activation_grid(found[source].low, found[source].high, recipe.scheme)
+        tensor: wide_grid(found[source].low, found[source].high)
+        if source in ranges.wide
+        else activation_grid(found[source].low, found[source].high, recipe.scheme)
         for tensor, source in placement.tensors.items()
     }
     learning = recipe.of_kind(Learning)

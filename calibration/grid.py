@@ -1,4 +1,4 @@
-"""The 8-bit grids: from a range or from weights to scale, zero point and integers."""
+"""The integer grids: from a range or from weights to scale, zero point and integers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,26 +10,33 @@ from calibration.scheme import Scheme
 
 WEIGHT_LIMIT = 127
 """Weights are integers in [-127, 127], so that their negatives exist."""
+WIDE_OPSET = 21
+"""The first opset whose QuantizeLinear gives uint16."""
 INT32_BIAS_LIMIT = 2.0**30
 """Half of int32: an engine adds the bias, rounded at the scale of the products, to their sum."""
 
 
 @dataclass(frozen=True)
 class ActivationGrid:
-    """Real value = (q - zero_point) * scale, q in [low, high]."""
+    """Real value = (q - zero_point) * scale, q in [low, high]: of 8 bits, or uint16."""
 
     scale: np.float32
-    zero_point: np.int8 | np.uint8
+    zero_point: np.int8 | np.uint8 | np.uint16
 
     @property
     def low(self) -> int:
-        """The smallest integer: 0 of uint8, -128 of int8."""
+        """The smallest integer: 0 of an unsigned type, -128 of int8."""
         return int(np.iinfo(self.zero_point.dtype).min)
 
     @property
     def high(self) -> int:
         """The largest integer."""
         return int(np.iinfo(self.zero_point.dtype).max)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it has 16 bits."""
+        return self.zero_point.dtype.itemsize > 1
 
     def quantize(self, x: NDArray[np.float32]) -> NDArray[np.int32]:
         """ONNX QuantizeLinear: saturate(round_half_even(x / scale) + zero_point)."""
@@ -53,6 +60,13 @@ def activation_grid(low: float, high: float, scheme: Scheme) -> ActivationGrid:
         return ActivationGrid(_scale(max(-low, high) / 127), np.int8(0))
     scale = _scale((high - low) / 255)
     return ActivationGrid(scale, np.uint8(np.clip(np.rint(-low / float(scale)), 0, 255)))
+
+
+def wide_grid(low: float, high: float) -> ActivationGrid:
+    """As `activation_grid` under w8a8_asym, in 16 bits: scale = (high - low) / 65535."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = _scale((high - low) / 65535)
+    return ActivationGrid(scale, np.uint16(np.clip(np.rint(-low / float(scale)), 0, 65535)))
 
 
 def _scale(value: float) -> np.float32:

@@ -142,7 +142,8 @@ def _grid_rules(graph: OnnxGraph, node: onnx.NodeProto, scheme: Scheme) -> Itera
         return
     is_weight = graph.is_constant(undequantized(graph, node.input[0]))
     wanted = np.int8 if is_weight or scheme is Scheme.SYM else np.uint8
-    if zero.dtype != wanted:
+    wide = wanted == np.uint8 and zero.dtype == np.uint16
+    if zero.dtype != wanted and not wide:
         kind = "Weights" if is_weight else f"Activations under {scheme}"
         yield _finding(node, f"it is {zero.dtype}", f"{kind} are {np.dtype(wanted)}.")
     if zero.any() and (is_weight or scheme is Scheme.SYM):

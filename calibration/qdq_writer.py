@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, version_converter
 
 from calibration.fold_pixels import NHWC_TO_NCHW, PixelInput
+from calibration.grid import WIDE_OPSET
 from calibration.left_out import left_out, with_left_out
 from calibration.onnx_graph import IMAGE, OnnxGraph, node_label, set_attribute, tensor_proto
 from calibration.parameters import Parameters
@@ -41,7 +42,13 @@ def write_qdq(
     properties = {"edgec.recipe": recipe.name, FLOAT_LAYERS: "\n".join(in_float)}
     notes = [*left_out(graph.model), *parameters.left_out]
     helper.set_model_props(model, with_left_out(properties, notes))
-    return model
+    return _in_wide_opset(model) if any(grid.is_wide for grid in parameters.grids.values()) else model
+
+
+def _in_wide_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    written = version_converter.convert_version(model, WIDE_OPSET)
+    written.ir_version = helper.find_min_ir_version_for(written.opset_import)
+    return written
 
 
 def constants_of(graph: OnnxGraph, index: int) -> str:

@@ -25,7 +25,8 @@ class Ranges:
     """A range for every observed tensor of one model.
 
     `model` is the sha256 of the float ONNX file, `recipe` the name of the recipe they were collected for,
-    `images` how many images were seen, `left_out` what of the recipe could not be done.
+    `images` how many images were seen, `left_out` what of the recipe could not be done, `wide` the
+    tensors that get 16 bits.
     """
 
     model: str
@@ -33,12 +34,14 @@ class Ranges:
     images: int
     tensors: dict[str, Range]
     left_out: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write ranges.json: indented, in graph order, the same bytes for the same ranges."""
         record = {"format": FORMAT, "version": VERSION, **asdict(self)}
-        if not self.left_out:
-            del record["left_out"]
+        for name in ("left_out", "wide"):
+            if not record[name]:
+                del record[name]
         path.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
@@ -63,7 +66,7 @@ class Ranges:
                 raise RangesError(
                     f"{path}: the range of {name!r} is [{r.low}, {r.high}]. Calibrate again to re-create it."
                 )
-        return cls(found.model, found.recipe, found.images, tensors, found.left_out)
+        return cls(found.model, found.recipe, found.images, tensors, found.left_out, found.wide)
 
 
 class _Range(BaseModel):
@@ -80,6 +83,7 @@ class _File(BaseModel):
     recipe: str
     images: int = Field(ge=1)
     left_out: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
     tensors: dict[str, _Range]
 
 

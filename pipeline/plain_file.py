@@ -28,10 +28,20 @@ def plain_chunks(path: Path) -> Iterator[bytes]:
             raise OSError(errno.EAGAIN, "it makes its reader wait, so it is not a plain file", str(path))
 
 
+def is_plain(path: Path) -> bool:
+    """Whether a library may open a file: it never blocks, and ends.
+
+    Files of the kernel, such as /proc/kmsg, call themselves regular, say that they are empty, and are not.
+    """
+    try:
+        return path.is_file() and (path.stat().st_size > 0 or next(plain_chunks(path), b"") == b"")
+    except OSError:
+        return False
+
+
 def is_tar(path: Path) -> bool:
     """Whether a file begins as a tar does (POSIX.1-2001, ustar); tarfile would unpack it to find out."""
-    with path.open("rb") as file:
-        return file.read(263)[257:262] == b"ustar"
+    return next(plain_chunks(path), b"")[257:262] == b"ustar"
 
 
 def read_plain(path: Path, limit: int) -> bytes:

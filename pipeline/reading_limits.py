@@ -20,6 +20,14 @@ IDX_BYTES = 2 << 30
 """That an IDX file unpacks to."""
 ARRAY_BYTES = 8 << 30
 """Of one array in a packed data set."""
+BATCH_BYTES = 64 << 20
+"""Of a python batch of CIFAR-10."""
+ZIP_LIST_BYTES = 16 << 20
+"""Of a zip's list of members, which takes about ten times as much memory; or more, if the file is long."""
+ZIP_LIST_SHARE = 4
+"""The part of a longer zip that its list may be: one in so many bytes."""
+WEIGHTS_LIST_BYTES = 8 << 20
+"""Of the list of tensors at the front of a safetensors file; a large network has a thousandth of it."""
 PACKED_TIMES = 20
 """Times its size that a checkpoint may unpack to; torch itself does not pack, and weights pack badly."""
 

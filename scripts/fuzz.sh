@@ -31,7 +31,7 @@ target() { # NAME "CORPORA" SOURCES...
 }
 
 target png "png inflate" $here/png_target.c $native/png_pixels.c $native/inflate.c
-target footer "footer" $here/footer_target.c $native/pool.c
+target footer "footer" $here/footer_target.c $native/{engine_file,executor,footer,workers}.c
 if .venv/bin/python -c 'import atheris' 2>/dev/null; then # led by what the code does with an input
     while read -r reader; do
         echo "== $reader: $seconds s"

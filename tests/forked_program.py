@@ -69,7 +69,7 @@ def serve(streams: Sequence[str]) -> None:
         killed_after, *asked = json.loads(line)
         child = os.fork()
         if child == 0:
-            end.code = _be_the_program(asked, streams)
+            end.code = be_the_program(asked, streams)
             return
         if killed_after is not None:
             _kill(child, killed_after)
@@ -87,7 +87,7 @@ def _kill(child: int, after: float) -> None:
     os.kill(child, signal.SIGKILL)
 
 
-def _be_the_program(asked: Sequence[str], streams: Sequence[str]) -> int:
+def be_the_program(asked: Sequence[str], streams: Sequence[str]) -> int:
     """Be `python -m pipeline` in a folder, with arguments, and return its exit code."""
     from pipeline.__main__ import main
 

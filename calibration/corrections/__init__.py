@@ -10,6 +10,7 @@ from calibration.corrections.obq import SecondOrderRounding
 from calibration.corrections.pix import LosslessPixels
 from calibration.corrections.sens import SensitiveRanges
 from calibration.corrections.sparse import StructuredSparsity
+from calibration.corrections.wide import WideActivations, WidestActivations
 from calibration.corrections.wmse import LeastSquaresScales
 
 CORRECTIONS: list[Correction] = [
@@ -17,6 +18,8 @@ CORRECTIONS: list[Correction] = [
     Centring(),
     LosslessPixels(),
     SensitiveRanges(),
+    WideActivations(),
+    WidestActivations(),
     LeastSquaresScales(),
     SecondOrderRounding(),
     UnsaturatedRounding(),

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.build.plan import Build
+from pipeline.build.stated_origin import check_origin
 from pipeline.bundle.contents import opened
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import BundleError
 from pipeline.progress import Progress
 from pipeline.report.model.build_report import Report
 from pipeline.stages.bundle import SETTINGS
-from pipeline.stages.supply_chain import PROVENANCE, SBOM, stated_digests
 from targets.runtime.bundle.archive import OpenBundle
 from targets.runtime.bundle.manifest import Manifest
 
@@ -41,7 +41,7 @@ def _rebuilt(
     held: OpenBundle, bundle: Path, inputs: Mapping[str, str | Path | None], progress: Progress
 ) -> Rebuilt:
     settings = _settings(held, bundle)
-    _check_provenance(held, bundle)
+    check_origin(held, bundle, _report(held, bundle), held.read(SETTINGS).decode())
     with tempfile.TemporaryDirectory(prefix="edgec-rebuild-") as scratch:
         given = {name: place for name, place in inputs.items() if place is not None}
         options = {**settings, **given, "out": Path(scratch)}
@@ -60,24 +60,6 @@ def _settings(held: OpenBundle, bundle: Path) -> dict[str, object]:
     if not isinstance(found, dict):
         raise BundleError(f"{bundle}: {SETTINGS} is not a JSON object of settings.")
     return found
-
-
-def _check_provenance(held: OpenBundle, bundle: Path) -> None:
-    """Compare what the provenance statement says of the files with the verified manifest.
-
-    Bundles of before have none. Raises BundleError.
-    """
-    files = held.manifest.files
-    if PROVENANCE not in files:
-        return
-    try:
-        stated = stated_digests(held.read(PROVENANCE))
-    except ValueError as error:
-        raise BundleError(f"{bundle}: {PROVENANCE} cannot be used: {error}.") from error
-    others = {name: digest for name, digest in files.items() if name not in (PROVENANCE, SBOM)}
-    if stated != others:
-        wrong = sorted(name for name in stated.keys() | others.keys() if stated.get(name) != others.get(name))
-        raise BundleError(f"{bundle}: {PROVENANCE} is about another {wrong[0]} than the one in the bundle.")
 
 
 def _report(held: OpenBundle, bundle: Path) -> Report:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pipeline.bundle.contents import opened, verify
@@ -84,6 +84,11 @@ def signed(message: bytes, private: Path) -> tuple[bytes, bytes]:
     return public, key.sign(message)
 
 
+def release_now() -> int:
+    """Return a release number that rises by itself: year, month, day, hour, minute and second (UTC)."""
+    return int(datetime.now(UTC).strftime("%Y%m%d%H%M%S"))
+
+
 def sign_bundle(
     bundle: Path,
     private: Path,
@@ -95,12 +100,15 @@ def sign_bundle(
 ) -> None:
     """Sign a bundle, replacing its signatures, or beside those of other keys.
 
-    release, expires and confirm become part of the manifest; None keeps what it has. Raises BundleError for a
-    damaged bundle, UsageError if signatures would stay that are not of the new manifest.
+    release, expires and confirm become part of the manifest; None keeps what it has, but a bundle without a
+    release gets the moment it is signed at. Raises BundleError for a damaged bundle, UsageError if signatures
+    would stay that are not of the new manifest.
     """
     with opened(bundle) as held:
         files, top, manifest = held.contents(), held.top, held.manifest
     before = files.pop(signature.NAME, None)
+    if release is None and not manifest.release and not add:
+        release = release_now()
     if release is not None:
         manifest = replace(manifest, release=release)
     if expires is not None:

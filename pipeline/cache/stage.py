@@ -3,7 +3,7 @@
 import inspect
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -60,13 +60,11 @@ class Stage(ABC):
         own = [Path(inspect.getfile(each)).resolve() for each in classes]
         return (*own, *(ROOT / place for place in cls.code))
 
-    def key(self) -> str:
-        """Return the SHA-256 that names the output."""
+    def key(self, code: Callable[[tuple[Path, ...]], str] = code_digest) -> str:
+        """Return the SHA-256 that names the output. `code` is `code_digest`, or remembers what it gives."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         tools = {tool: version(tool) for tool in self.tools} | installed(self.optional_tools)
-        return value_digest(
-            [self.name, code_digest(self.sources()), platform.python_version(), tools, values]
-        )
+        return value_digest([self.name, code(self.sources()), platform.python_version(), tools, values])
 
 
 @cache

@@ -17,6 +17,7 @@ from pipeline.cache.product import (
     read_product,
     write_manifest,
 )
+from pipeline.cache.remembered_code import RememberedCode
 from pipeline.cache.stage import Stage
 from pipeline.errors import StorageError
 from pipeline.progress import Progress
@@ -24,6 +25,8 @@ from pipeline.progress import Progress
 IN_USE = "in_use"
 """A lock file: builds hold a shared lock while they run, pruning an exclusive one."""
 PRODUCTS, LOCKS, SCRATCH = "products", "locks", "scratch"
+CODE = "code.json"
+"""The digests of our own sources."""
 BUILDS = "builds"
 """One file for each build, under its name: the products that it has used, one per line."""
 
@@ -39,6 +42,7 @@ class Store:
             self._in_use = (root / IN_USE).open("a")  # stays open with this object: pruning is refused
             fcntl.flock(self._in_use, fcntl.LOCK_SH)
             self._sweep()
+        self._code = RememberedCode(root / CODE)
 
     def __del__(self) -> None:
         if hasattr(self, "_in_use"):
@@ -50,7 +54,7 @@ class Store:
         Raises StorageError if the disk is full or not writable, and whatever the stage raises; in both cases
         nothing is left behind.
         """
-        key = stage.key()
+        key = stage.key(self._code)
         place = self.root / PRODUCTS / stage.name / key[:KEY_LETTERS]
         try:
             found = read_product(stage.name, key, place)
@@ -60,6 +64,8 @@ class Store:
             with writing(self.root), self._locked(stage.name, key, progress):
                 found = self._find_or_run(stage, key, place, progress)
         self._mark_as_used(key)
+        with writing(self.root):
+            self._code.save()
         return found
 
     def _find_or_run(self, stage: Stage, key: str, place: Path, progress: Progress) -> Product:

@@ -64,10 +64,11 @@ def installer(
     Example: edgec installer; then on the device: python3 edgec-install.pyz model.edgec --into model
     """
     from pipeline.bundle.deploy import installer as make_installer
+    from pipeline.cache.atomic import replacing
     from pipeline.cache.store import writing
 
-    with writing(output.parent, "another folder"):
-        output.write_bytes(make_installer())
+    with writing(output.parent, "another folder"), replacing(output) as scratch:
+        scratch.write_bytes(make_installer())
     say(f"{output}   copy it to the device once: python3 {output.name} BUNDLE --into FOLDER")
 
 

@@ -98,7 +98,10 @@ def sign(
     key: Annotated[Path, typer.Option(help="The private key, as of `edgec keygen`.")],
     release: Annotated[
         int | None,
-        typer.Option(min=0, help="A number that only rises: devices accept no lower one afterwards."),
+        typer.Option(
+            min=0,
+            help="A number that only rises: devices accept no lower one afterwards. Default: the time (UTC).",
+        ),
     ] = None,
     expires: Annotated[
         str | None,

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from pipeline.data.dataset import Dataset
 from pipeline.data.images import PixelImages
 from pipeline.errors import DataError
+from pipeline.plain_file import read_plain
+from pipeline.reading_limits import BATCH_BYTES
 
 TRAIN = tuple(f"data_batch_{n}" for n in range(1, 6))
 TEST = ("test_batch",)
 ROW = 3 * 32 * 32
-DAMAGE = (EOFError, ValueError, LookupError, TypeError, AttributeError, MemoryError, struct.error)
+DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, MemoryError, struct.error)
 """What an unpickler raises for damaged bytes, besides UnpicklingError."""
 
 
@@ -69,7 +71,7 @@ def _load(path: Path) -> dict[Any, Any]:
     if not path.is_file():
         raise DataError(f"{path} is missing.")
     try:
-        content = _CifarUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        content = _CifarUnpickler(io.BytesIO(read_plain(path, BATCH_BYTES)), encoding="bytes").load()
     except pickle.UnpicklingError as error:
         raise DataError(f"{path} is not a batch of CIFAR-10 that can be read safely: {error}.") from error
     except DAMAGE as error:

@@ -103,9 +103,10 @@ class Dataset:
 
 def _refuse_overlap(split: Split, evaluation: Split) -> None:
     """Raise DataError naming the samples of `split` whose content is also in `evaluation`."""
-    evaluated = {sample.digest: sample.name for sample in evaluation.samples}
-    shared = [sample for sample in split.samples if sample.digest in evaluated]
-    if shared:
+    both = set(split.digests).intersection(evaluation.digests)
+    if both:
+        evaluated = {sample.digest: sample.name for sample in evaluation.samples}
+        shared = [sample for sample in split.samples if sample.digest in both]
         names = listed([f"{sample.name} = {evaluated[sample.digest]}" for sample in shared])
         raise DataError(
             f"{len(shared)} {split.role} images are also evaluation images, so the accuracy would be too"

@@ -17,6 +17,7 @@ from pipeline.data.classes import read_classes
 from pipeline.data.dataset import Dataset
 from pipeline.data.images import PixelImages
 from pipeline.errors import DataError
+from pipeline.plain_file import is_plain
 from pipeline.reading_limits import IDX_BYTES
 
 SPLITS = {"train": "train", "t10k": "test", "calibration": "calibration"}
@@ -72,7 +73,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     Raises DataError for a missing or damaged file, another element type, or a length that differs from the
     header.
     """
-    if not path.is_file():
+    if not is_plain(path):
         raise DataError(f"{path} is missing, plain or as .gz.")
     header_size = 4 + 4 * dimensions
     opened = gzip.open if path.suffix == ".gz" else open

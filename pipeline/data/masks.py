@@ -6,7 +6,6 @@ data set without masks can be used too; its labels are then ignored.
 """
 
 import logging
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -26,6 +25,7 @@ from pipeline.data.open import open_dataset
 from pipeline.data.relabel import Relabelled
 from pipeline.data.tree import FileDigest, FolderTree, Tree, TreeImages, ZipTree, read_unchanged
 from pipeline.errors import DataError, listed
+from pipeline.zip_file import is_zip
 from targets.runtime.preprocess import VOID, ImageError
 
 LOOKED_AT = 16
@@ -146,7 +146,7 @@ def _unlabelled(opener: Callable[[], Images], numbers: NDArray[np.int64]) -> Ima
 def _tree(location: Path, digest: FileDigest) -> Tree | None:
     if location.is_dir():
         return FolderTree(location, digest)
-    return ZipTree(location) if zipfile.is_zipfile(location) else None
+    return ZipTree(location) if is_zip(location) else None
 
 
 def _with_masks(tree: Tree, classes: int) -> dict[str, Callable[[], Images]]:

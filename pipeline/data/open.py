@@ -1,6 +1,5 @@
 """Recognises the format of a data set."""
 
-import zipfile
 from pathlib import Path
 
 from pipeline.cache.digest import file_digest, value_digest
@@ -9,7 +8,8 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.embedded import NAMED
 from pipeline.data.tree import FileDigest, FolderTree, ZipTree
 from pipeline.errors import DataError, UsageError, listed
-from pipeline.plain_file import is_tar
+from pipeline.plain_file import is_plain, is_tar, plain_chunks
+from pipeline.zip_file import is_zip
 
 UNDERSTOOD = (
     "a folder of idx files (train-images-idx3-ubyte, plain or .gz), of <split>_jpeg.npz packs, or of"
@@ -60,16 +60,17 @@ def training_digest(dataset: Dataset, digest: FileDigest) -> str:
 def _of_file(path: Path, labels: str | None) -> Dataset | None:
     if not path.exists():
         raise DataError(f"There is no data set {path}. Give {UNDERSTOOD}; or {', '.join(NAMED)}.")
-    if path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)):
+    if path.is_file() and (path.suffix.lower() == ".zip" or is_zip(path)):
         return folder.open_tree(ZipTree(path), labels)
+    if not is_plain(path) and not path.is_dir():
+        raise DataError(f"{path} is a pipe or a device, not a file or a folder. Give {UNDERSTOOD}.")
     if path.is_file() and (is_tar(path) or _begin(path).startswith(PACKED)):
         raise DataError(f"{path} is an archive that edgec does not read into. Unpack it and give the folder.")
     return None
 
 
 def _begin(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(8)
+    return next(plain_chunks(path), b"")[:8]
 
 
 def _of_folder(path: Path, labels: str | None, digest: FileDigest) -> Dataset | None:
@@ -91,7 +92,7 @@ def _found(path: Path) -> str:
     """Describe briefly what is at a path."""
     if path.is_dir():
         names = sorted(entry.name for entry in path.iterdir())
-    elif zipfile.is_zipfile(path):
+    elif is_zip(path):
         names = ZipTree(path).top()
     else:
         return f"a file of {path.stat().st_size:,} bytes"

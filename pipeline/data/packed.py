@@ -18,6 +18,7 @@ from pipeline.data.images import PackedImages
 from pipeline.data.tree import ZIP_DAMAGE
 from pipeline.errors import DataError
 from pipeline.reading_limits import ARRAY_BYTES
+from pipeline.zip_file import open_zip
 
 ENDING = "_jpeg.npz"
 """The most bytes that an array may take in memory."""
@@ -41,7 +42,7 @@ def open_packs(folder: Path) -> Dataset:
 
 def _read_pack(path: Path) -> PackedImages:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             data = _read_array(archive, "data", path)
             offsets = _read_array(archive, "offsets", path)
             labels = _read_array(archive, "labels", path)

@@ -75,12 +75,15 @@ class Split:
         return self.images.labels[self.indices]
 
     @cached_property
+    def digests(self) -> Sequence[str]:
+        """The sha256 of each picture, in hex, in order. The first use reads every picture once."""
+        return tuple(map(self.images.digest, self.indices.tolist()))
+
+    @cached_property
     def samples(self) -> Sequence[Sample]:
-        """All samples in order. The first use reads every picture once, to compute digests."""
-        images = self.images
-        return tuple(
-            Sample(images.name(i), images.digest(i), int(images.labels[i])) for i in map(int, self.indices)
-        )
+        """All samples in order."""
+        names = map(self.images.name, self.indices.tolist())
+        return tuple(map(Sample, names, self.digests, self.labels.tolist()))
 
     def readable(
         self, preprocessing: Preprocessing, batch_size: int, skip: Skip = pass_over
@@ -98,10 +101,10 @@ class Split:
 
         Names of pictures do not count: what shows them has `ShownNames` in its key too.
         """
-        whole = hashlib.sha256("\0".join(self.classes).encode())
-        for sample in self.samples:
-            whole.update(f"\n{sample.digest} {sample.label}".encode())
-        return whole.hexdigest()
+        lines = [
+            f"\n{digest} {label}" for digest, label in zip(self.digests, self.labels.tolist(), strict=True)
+        ]
+        return hashlib.sha256("".join(["\0".join(self.classes), *lines]).encode()).hexdigest()
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "Split":
         """Return the samples at these positions of this split, in this order."""

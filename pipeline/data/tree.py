@@ -19,6 +19,7 @@ from pipeline.cache.digest import file_digest
 from pipeline.errors import DataError, listed
 from pipeline.plain_file import read_plain
 from pipeline.reading_limits import PICTURE_BYTES
+from pipeline.zip_file import open_zip
 from targets.runtime.preprocess import ImageError, decode
 
 ZIP_DAMAGE = (
@@ -122,7 +123,7 @@ class ZipTree:
     def __init__(self, path: Path) -> None:
         self.location = str(path)
         try:
-            self._archive = zipfile.ZipFile(path)
+            self._archive = open_zip(path)
         except ZIP_DAMAGE as error:
             raise DataError(f"{path} is damaged, or not a .zip file: {error}. Copy it again.") from error
         members = {_with_slashes(member.filename): member for member in self._archive.infolist()}

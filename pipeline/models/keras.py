@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import CheckpointError
+from pipeline.plain_file import is_plain
 from pipeline.reading_limits import PACKED_TIMES
+from pipeline.zip_file import open_zip
 
 if TYPE_CHECKING:
     import h5py
@@ -54,10 +56,14 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
 
     values: dict[str, NDArray[np.float32]] = {}
     try:
+        stored = 0
         with h5py.File(_unpacked(path)) as file:
             for name, item in _datasets(file, path):
                 _check_numbers(path, name, item.dtype.kind, sum(v.size for v in values.values()) + item.size)
                 _check_stored(path, name, item)
+                stored += item.nbytes
+                if stored > int(file.id.get_filesize()):
+                    raise CheckpointError(f"{path} has arrays that share their bytes.")
                 *_, layer, variable = f"/{name}".removesuffix(":0").replace("/vars/", "/").split("/")
                 values[f"{layer}/{variable}"] = np.asarray(item, np.float32)
     except (
@@ -113,7 +119,7 @@ def _check_stored(path: Path, name: str, item: "h5py.Dataset") -> None:
     if item.id.get_create_plist().get_nfilters():
         raise CheckpointError(f"{path} has {name} packed. Save the weights without compression.")
     stored = item.id.get_storage_size()
-    if item.nbytes > stored or stored > int(item.file.id.get_filesize()):
+    if item.nbytes > stored:
         raise CheckpointError(f"{path} claims {item.nbytes:,} bytes for {name} and holds {stored:,}.")
 
 
@@ -126,9 +132,11 @@ def _check_numbers(path: Path, name: str, kind: str, count: int) -> None:
 
 
 def _unpacked(path: Path) -> Path | io.BytesIO:
+    if not is_plain(path):
+        raise OSError("it is not a plain file")
     if path.suffix != ".keras":
         return path
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         member = archive.getinfo(ARCHIVED)
         _check_numbers(path, ARCHIVED, "f", member.file_size // 4)
         if member.file_size > PACKED_TIMES * max(path.stat().st_size, 1 << 20):

@@ -19,6 +19,7 @@ from pipeline.report.paired import paired_images, unpack_bits
 from pipeline.report.plausibility import plausibility_gate
 from pipeline.report.record import Record
 from pipeline.report.regression_limits import Limits
+from pipeline.report.regression_steps import with_regression_step
 from pipeline.report.sections.sizes import memory
 from targets.base import Origin
 
@@ -67,7 +68,8 @@ def compare(
     raced = () if speed is None else (_speed_gate(speed, limits, after),)
     plausible = plausibility_gate(report.accuracy)
     guesses = plausible is not None and plausible.verdict is Verdict.MEANINGLESS
-    gates = (*((plausible,) if plausible and guesses else ()), accuracy, size, *raced)
+    judged = (*((plausible,) if plausible and guesses else ()), accuracy, size, *raced)
+    gates = tuple(with_regression_step(gate, report) for gate in judged)
     return Comparison(
         model=after.model,
         target=after.target,

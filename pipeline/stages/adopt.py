@@ -76,6 +76,11 @@ class Adopt(CheckedExport):
         with open_engine(path) as runner:
             for batch in self.check_images.readable(self.model.preprocessing, batch_size=BATCH_SIZES[-1]):
                 expected = [original.infer(image) for image in batch.images]
+                if not all(np.isfinite(outputs).all() for outputs in expected):
+                    raise CheckpointError(
+                        f"{self.model.path} answers with NaN or infinity. Look for them in its weights, and"
+                        " for divisions and logarithms that get zeros."
+                    )
                 alone = None
                 for size in sizes:
                     with _batches_of(size, self.model.path):

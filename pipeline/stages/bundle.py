@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from pipeline.bundle.pack import BUILDER, PROGRAM, pack
-from pipeline.bundle.signing import sign_manifest
+from pipeline.bundle.signing import release_now, sign_manifest
 from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
@@ -20,9 +19,12 @@ from pipeline.stages.report_files import ReportFiles
 from pipeline.stages.sample import Samples
 from pipeline.stages.supply_chain import PROVENANCE, SBOM, provenance, sbom
 from targets.base import BuildState
+from targets.runtime import compiled_resize
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
-from targets.runtime.compiled_resize import MACHINES, compile_library, file_name
+from targets.runtime.c_library import MACHINES
+from targets.runtime.compiled_libedgec import embedding
+from targets.runtime.native_runner import machine_of
 from targets.runtime.preprocess import Preprocessing
 
 RUNTIME = ROOT / "targets" / "runtime"
@@ -42,7 +44,10 @@ class PackedBundle(Artifact):
 
 @dataclass(frozen=True)
 class Bundle(Stage):
-    """Write <model>-<target>.edgec: a gzipped tar whose bytes depend only on the contents."""
+    """Write <model>-<target>.edgec: a gzipped tar whose bytes depend only on the contents.
+
+    One that is signed has the moment as its release as well, so that devices take no older one afterwards.
+    """
 
     name: ClassVar[str] = "bundle"
     code: ClassVar[tuple[str, ...]] = ("targets/runtime",)
@@ -87,6 +92,7 @@ class Bundle(Stage):
                 preprocessing=self.preprocessing.as_dict(),
                 pixels=self._pixels(),
                 files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+                release=release_now() if self.signing_key else 0,
             )
             files[NAME] = manifest.to_json().encode()
             if self.signing_key:
@@ -129,15 +135,20 @@ class Bundle(Stage):
                 if path.suffix in SHIPPED
             },
             **_resize_libraries(),
+            **self._embedding(),
         }
+
+    def _embedding(self) -> dict[str, bytes]:
+        """Return libedgec for the engine's machine, where it is an engine that libedgec runs."""
+        if self.runner != "native_runner":
+            return {}
+        return embedding(machine_of(self.engine.path))
 
 
 def _resize_libraries() -> dict[str, bytes]:
     """Return the compiled resize for each kind of machine that a bundle may be unpacked on."""
-    found = {}
-    with tempfile.TemporaryDirectory(prefix="edgec-resize-") as scratch:
-        for machine in MACHINES:
-            name = file_name(machine)
-            compile_library(machine, Path(scratch) / name)
-            found[f"runtime/{name}"] = (Path(scratch) / name).read_bytes()
-    return found
+    compiled = ((compiled_resize.file_name(machine), machine) for machine in MACHINES)
+    return {
+        f"runtime/{name}": (compiled_resize.COMPILED.folder(machine) / name).read_bytes()
+        for name, machine in compiled
+    }

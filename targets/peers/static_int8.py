@@ -20,7 +20,7 @@ def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]
 
     images: batches of pixels [N, H, W, C]. Raises EngineError where onnxruntime cannot.
     """
-    from onnxruntime import quantization
+    from onnxruntime import quantization, set_default_logger_severity
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc] # the package has no types
@@ -30,6 +30,7 @@ def quantize_static(network: PreparedNetwork, images: Iterable[NDArray[np.uint8]
         def get_next(self) -> dict[str, NDArray[np.generic]] | None:
             return next(self._inputs, None)
 
+    set_default_logger_severity(4)  # of sessions that it opens itself: a line has names of the file, raw
     with tempfile.TemporaryDirectory(prefix="edgec-peer-") as scratch, _quiet():
         prepared = Path(scratch) / "prepared.onnx"
         try:

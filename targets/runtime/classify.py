@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .bundle.manifest import Manifest, ManifestError
+from .bundle.regular_file import read_at_most
+from .device_limits import PICTURE_FILE_BYTES
 from .preprocess import ImageError, Preprocessing, decode
 from .printable import printable
 from .runners import find_runner
@@ -73,7 +75,7 @@ def _positive(text: str) -> int:
 def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.Namespace) -> bool:
     preprocessing = Preprocessing(**manifest.preprocessing)
     try:
-        image = preprocessing(decode(picture.read_bytes(), preprocessing.channels))
+        image = preprocessing(decode(read_at_most(picture, PICTURE_FILE_BYTES), preprocessing.channels))
     except (OSError, ImageError) as error:
         print(printable(f"run: {picture}: {error}"), file=sys.stderr)
         return False

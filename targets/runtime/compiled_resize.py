@@ -6,21 +6,16 @@ Where neither can be had (no compiler, another processor, nowhere to write) NumP
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
 import platform
-import tempfile
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Sequence
 
 import numpy as np
 
+from .c_library import GLIBC, CompiledOnce
 from .zig import run_zig
 
-MACHINES = ("x86_64", "aarch64")
-"""Those that bundles have a library for."""
 _HERE = Path(__file__).parent
 _SOURCES = (_HERE / "native" / "resize.c", _HERE / "native" / "resize.h")
 _OPTIONS = ("-shared", "-fPIC", "-nostdlib", "-std=c11", "-O3", "-s", "-fno-sanitize=all")
@@ -40,8 +35,8 @@ class ResizeLibrary:
         self._resize.restype = None
 
     def resize(self, sizes: Sequence[int], picture: int, out: int, out_stride: int) -> None:
-        """Call edgec_resize: `sizes` are the fields of edgec_scaling, pictures are addresses."""
-        scaling = (ctypes.c_int64 * 10)(*sizes)
+        """Call edgec_resize: `sizes` are the first fields of edgec_scaling, pictures are addresses."""
+        scaling = (ctypes.c_int64 * 12)(*sizes)
         scratch = np.empty(self._scratch(scaling), np.uint8)
         self._resize(scaling, picture, scratch.ctypes.data, out, out_stride)
 
@@ -57,32 +52,21 @@ def library() -> ResizeLibrary | None:
     machine = platform.machine()
     shipped = _HERE / file_name(machine)
     try:
-        return ResizeLibrary(shipped if shipped.is_file() else _compiled_here(machine))
+        return ResizeLibrary(shipped if shipped.is_file() else COMPILED.folder(machine) / shipped.name)
     except (OSError, RuntimeError):
         return None
 
 
 def compile_library(machine: str, output: Path) -> None:
     """Compile the library for a machine. The bytes depend on the source and zig alone. Raises OSError."""
-    target = ("-target", f"{machine}-linux-gnu.2.28")
+    target = ("-target", f"{machine}-linux-gnu.{GLIBC}")
     result = run_zig([*target, *_OPTIONS, f"-I{_SOURCES[1].parent}"], _SOURCES[:1], output)
     if result.returncode:
         raise OSError(f"zig cannot compile {_SOURCES[0]}: {result.stderr[-2000:]}")
 
 
-def _compiled_here(machine: str) -> Path:
-    """Return the user's own library, which is compiled if there is none of this source."""
-    if machine not in MACHINES or not _SOURCES[0].is_file():
-        raise OSError("there is nothing to compile here")
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES) + repr(_OPTIONS).encode())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgec"
-    made = folder / f"resize-{machine}-{digest.hexdigest()[:16]}.so"
-    if made.is_file():
-        return made
-    if find_spec("ziglang") is None:
-        raise OSError("there is no compiler here")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=str(folder)) as scratch:
-        compile_library(machine, Path(scratch) / "library")
-        (Path(scratch) / "library").replace(made)  # another process may do the same
-    return made
+def _compile_into(machine: str, folder: Path) -> None:
+    compile_library(machine, folder / file_name(machine))
+
+
+COMPILED = CompiledOnce("resize", _SOURCES, _OPTIONS, _compile_into)

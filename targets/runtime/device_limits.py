@@ -21,5 +21,7 @@ PATH_BYTES = 4096
 """Of the path of a file in a bundle."""
 PIXELS = 8192 * 6144
 """Of a picture, before it is decoded (50 megapixels): a tiny file can declare one that fills the memory."""
+PICTURE_FILE_BYTES = 64 << 20
+"""Of the file of a picture that is classified or shown on a device."""
 JPEG_BYTES = 32 << 20
 """Of a picture from a camera's program."""

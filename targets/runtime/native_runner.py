@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .cpu import why_not
+from .cpu import MACHINES, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOOTER = struct.Struct("<9Q8s")
-MAGIC = b"EDGEC\0\0\1"
+MAGIC = b"EDGEC\0\0\2"
 EXACT = True
 """Logits are the same on every machine, to the last bit."""
 
@@ -43,12 +43,19 @@ class LayerTime:
     microseconds: float
 
 
+class EngineHandle(ctypes.Structure):
+    """edgec_engine of native/engine_file.h."""
+
+    _fields_ = (("constants", ctypes.c_void_p), ("executor", ctypes.c_void_p))
+
+
 class NativeRunner:
     """An opened engine. Not for use from two threads at once."""
 
-    def __init__(self, library: ctypes.CDLL, metadata: dict[str, Any]) -> None:
+    def __init__(self, library: ctypes.CDLL, handle: EngineHandle, metadata: dict[str, Any]) -> None:
         self.metadata = metadata
         self._library = library
+        self._executor = ctypes.c_void_p(handle.executor)
         self._image = tuple(metadata["image"])
         self._logits = np.empty(int(metadata["classes"]), np.float32)
         self._logits_at = self._logits.ctypes.data  # cached: NumPy takes a microsecond for this
@@ -66,7 +73,9 @@ class NativeRunner:
         address = pixels.ctypes.data
         with self._busy:
             for n in range(len(pixels)):
-                self._library.edgec_run(address + n * pixels.strides[0], self._logits_at)
+                self._library.edgec_executor_run(
+                    self._executor, address + n * pixels.strides[0], self._logits_at
+                )
                 logits[n] = self._logits
         return logits
 
@@ -91,9 +100,10 @@ class NativeRunner:
         return list(found.values())
 
     def _time(self, step: int) -> float:
-        once = self._library.edgec_time_step(step, 1) * 1e-9
+        once = self._library.edgec_executor_time_step(self._executor, step, 1) * 1e-9
         runs = max(1, min(10_000, int(_SECONDS_A_ROUND / max(once, 1e-9))))
-        rounds = [self._library.edgec_time_step(step, runs) for _ in range(_ROUNDS)]
+        time_step = self._library.edgec_executor_time_step
+        rounds = [time_step(self._executor, step, runs) for _ in range(_ROUNDS)]
         return float(np.median(rounds)) * 1e-3
 
 
@@ -110,13 +120,14 @@ def open_engine(engine: Path, threads: int = 1) -> Iterator[NativeRunner]:
     try:
         os.write(memory, code)
         library = _load(memory, engine)
+        handle = EngineHandle()
         try:
-            message = library.edgec_open(os.fsencode(str(engine)), threads)
+            message = library.edgec_engine_open(os.fsencode(str(engine)), threads, ctypes.byref(handle))
             if message:
                 raise ValueError(f"{engine}: {message.decode()}")
-            yield NativeRunner(library, metadata)
+            yield NativeRunner(library, handle, metadata)
         finally:
-            library.edgec_close()
+            library.edgec_engine_close(ctypes.byref(handle))
             _ctypes.dlclose(library._handle)
     finally:
         os.close(memory)
@@ -127,12 +138,17 @@ def _load(memory: int, engine: Path) -> ctypes.CDLL:
         library = ctypes.CDLL(f"/proc/self/fd/{memory}")
     except OSError as error:
         raise ValueError(f"{engine} cannot be loaded on this machine: {error}") from error
-    library.edgec_open.restype = ctypes.c_char_p
-    library.edgec_run.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-    library.edgec_run.restype = None
-    library.edgec_time_step.argtypes = (ctypes.c_int64, ctypes.c_int)
-    library.edgec_time_step.restype = ctypes.c_double
+    library.edgec_engine_open.restype = ctypes.c_char_p
+    library.edgec_executor_run.argtypes = (ctypes.c_void_p,) * 3
+    library.edgec_executor_run.restype = None
+    library.edgec_executor_time_step.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int)
+    library.edgec_executor_time_step.restype = ctypes.c_double
     return library
+
+
+def machine_of(engine: Path) -> str:
+    """Return the machine that an engine is for, as `uname -m` calls it. Raises ValueError."""
+    return MACHINES.get(read_engine(engine)[0]["isa"], "aarch64")
 
 
 def read_engine(engine: Path) -> tuple[dict[str, Any], bytes]:

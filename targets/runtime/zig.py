@@ -21,9 +21,19 @@ def run_zig(
     It runs in the root folder. In a folder that holds zig itself, such as a checkout with its environment,
     zig compiles the C library for that folder alone, which takes half a minute.
     """
+    return _run(
+        ["cc", *options, *(str(source.absolute()) for source in sources), "-o", str(output.absolute())]
+    )
+
+
+def archive(objects: Sequence[Path], output: Path) -> subprocess.CompletedProcess[str]:
+    """Write objects into a library for linkers, whose bytes depend on them alone."""
+    return _run(["ar", "rcsD", str(output.absolute()), *(str(path.absolute()) for path in objects)])
+
+
+def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ)
     if not {"HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"} & environment.keys():
         environment["ZIG_GLOBAL_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"edgec-zig-{os.getuid()}")
-    command = [sys.executable, "-m", "ziglang", "cc", *options]
-    command += [*(str(source.absolute()) for source in sources), "-o", str(output.absolute())]
+    command = [sys.executable, "-m", "ziglang", *arguments]
     return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)

@@ -42,12 +42,16 @@ class Addresses:
         self.isa = isa
         self.layouts = layouts(graph)
         self.convolutions = {
-            op.node: convolution(op, self.layouts[op.input.name], isa)
+            op.node: convolution(op, self.layouts[op.input.name], self.of(op))
             for op in graph.operators
             if isinstance(op, Conv)
         }
         self.arena = plan(list(_lifetimes(graph, self.layouts, self.convolutions)))
         self.constants = Blob()
+
+    def of(self, op: Conv) -> Isa:
+        """The instruction set that a convolution is computed with."""
+        return self.isa.for_wide if op.is_wide else self.isa
 
     def start(self, tensor: Tensor | Dense) -> int:
         """Return the arena offset of a tensor's memory, its halo included."""
@@ -73,14 +77,20 @@ class Addresses:
         """A uint8 value as this instruction set stores it."""
         return value - 128 if self.isa.signed else value
 
+    def zero(self, tensor: Tensor) -> int:
+        """The zero point of what kernels read, 256 * the high byte as stored + the low one if it is wide."""
+        return tensor.zero - self.isa.wide_offset if tensor.wide else self.stored(tensor.zero)
+
     def fill(self, tensor: Tensor, whole: bool = False) -> Fill | None:
         """Return what fills a tensor's halo, or with `whole` all of it; None if there is no halo."""
         layout = self.layouts[tensor.name]
         if not whole and not layout.has_halo:
             return None
-        zeros = np.resize(np.array([self.stored(z) for z in tensor.zero_point], np.int16), layout.channels)
+        points = tuple(divmod(tensor.zero, 256)) if tensor.wide else tensor.zero_point
+        each = layout.channels if tensor.wide else 1
+        zeros = np.resize(np.repeat([self.stored(z) for z in points], each).astype(np.int16), layout.pixel)
         pattern = self.constants.add(zeros.astype(self.isa.stored))
-        varies = len(set(tensor.zero_point)) > 1
+        varies = len(set(points)) > 1
         return Fill(self.start(tensor), layout, pattern, varies, whole)
 
     def parameters(
@@ -93,8 +103,9 @@ class Addresses:
         factor: NDArray[np.float32] = _NO_FACTOR,
     ) -> int:
         """Add the parameters of a kernel that requantises; return their offset in the constants."""
-        zero, low, high = (self.stored(v) for v in (output.zero, clip.low, clip.high))
-        other = (0, 0.0) if residual is None else (self.stored(residual.tensor.zero), residual.multiplier)
+        bounds = (output.zero, clip.low, clip.high)
+        zero, low, high = bounds if output.wide else (self.stored(v) for v in bounds)
+        other = (0, 0.0) if residual is None else (self.zero(residual.tensor), residual.multiplier)
         return self.constants.add(parameters(bias, multiplier, (zero, low, high), other, factor))
 
     def grid(self, zero: int, scale: float) -> int:

@@ -1,6 +1,6 @@
 """Boundaries between float and integer tensors: QuantizeLinear, DequantizeLinear, and the image."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,12 @@ from targets.tvm import convert
 from targets.tvm.bounded_read import attributes, label
 from targets.tvm.integer_graph import Image
 from targets.tvm.islands import GrowingGraph
+from targets.tvm.operators.assembling import Assemble
+from targets.tvm.operators.convolution import Conv
+from targets.tvm.operators.element_by_element import Add, Multiply
 from targets.tvm.operators.float_boundary import Quantise
 from targets.tvm.operators.results_on_grids import Residual
+from targets.tvm.operators.window_pooling import AveragePool
 from targets.tvm.tensors import Tensor
 from targets.tvm.values import (
     Constant,
@@ -28,6 +32,8 @@ from targets.tvm.values import (
 )
 
 Array = NDArray[Any]
+WRITE_WIDE = (Conv, Add, Multiply, AveragePool, Assemble)
+"""Operators whose results can have 16 bits."""
 BOUNDARIES = frozenset({"Transpose", "QuantizeLinear", "DequantizeLinear"})
 """ONNX operators that are read here, Transpose only in front of the image's DequantizeLinear."""
 _CHANNELS_FIRST = [0, 3, 1, 2]
@@ -38,8 +44,8 @@ class Boundaries:
 
     def __init__(self, image: Tensor, growing: GrowingGraph) -> None:
         self.image, self.growing = image, growing
-        self._finished: dict[tuple[int, float, int], tuple[Pending, Quantized]] = {}
-        """By id() of the sum, which is kept so that its id stays unique; step; zero point."""
+        self._finished: dict[tuple[int, IntegerGrid], tuple[Pending, Quantized]] = {}
+        """By id() of the sum, which is kept so that its id stays unique, and the grid."""
 
     def read(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
         """Return a node's result. Raises NoIntegerForm, or EngineError for a grid without an integer form."""
@@ -79,7 +85,7 @@ class Boundaries:
     def _quantize(
         self, node: onnx.NodeProto, source: Pending | Quantized | MovedValues, scale: Array, zero: Array
     ) -> Quantized | MovedValues:
-        step, point = _grid_of(node, scale, zero)
+        grid = _grid_of(node, scale, zero)
         if isinstance(source, MovedValues):
             if not _is_on(source.source, node, scale, zero):
                 raise no_integer_form(node, [source])  # it is copied first
@@ -87,29 +93,34 @@ class Boundaries:
         if isinstance(source, Quantized) and _is_on(source, node, scale, zero):
             return source
         pending = source if isinstance(source, Pending) else convert.copied(label(node), source)
-        key = (id(pending), step, point)
+        key = (id(pending), grid)
         if key not in self._finished:
-            self._finished[key] = (pending, self._finish(node.output[0], pending, step, point))
+            self._finished[key] = (pending, self._finish(node.output[0], pending, grid))
         return self._finished[key][1]
 
-    def _finish(self, name: str, pending: Pending, step: float, point: int) -> Quantized:
+    def _finish(self, name: str, pending: Pending, grid: "IntegerGrid") -> Quantized:
         """Append the operator that writes a sum to a grid."""
         height, width, channels = pending.shape
-        output = Tensor(name, height, width, channels, (point,))
+        step, output = grid.step, Tensor(name, height, width, channels, (grid.zero,), grid.wide)
         residual, other = None, pending.residual
         if other is not None:
             residual = Residual(other.whole(pending.node), float(np.float32(other.scale / step)))
-        clip = quantization_clip(pending, step, point)
+        clip = quantization_clip(pending, step, output)
         end = Epilogue(output, step, clip, residual, pending.gain, pending.shift, pending.applied)
-        self.growing.append(pending.finish(end))
+        operator = pending.finish(end)
+        if grid.wide and not isinstance(operator, WRITE_WIDE):
+            raise EngineError(
+                f"{pending.node} gives numbers of 16 bits; it can give 8. Quantise them to uint8."
+            )
+        self.growing.append(operator)
         return Quantized(output, step, flat=pending.flat)
 
     def _quantize_real(self, node: onnx.NodeProto, real: Real, scale: Array, zero: Array) -> Quantized:
-        step, point = _grid_of(node, scale, zero)
+        grid = _grid_of(node, scale, zero)
         channels, height, width = (*real.dense.shape[1:], 1, 1)[:3]
-        output = Tensor(node.output[0], height, width, channels, (point,))
-        self.growing.append(Quantise(label(node), real.dense, output, step))
-        return Quantized(output, step, flat=len(real.dense.shape) == 2)
+        output = Tensor(node.output[0], height, width, channels, (grid.zero,), grid.wide)
+        self.growing.append(Quantise(label(node), real.dense, output, grid.step))
+        return Quantized(output, grid.step, flat=len(real.dense.shape) == 2)
 
 
 def no_integer_form(node: onnx.NodeProto, operands: list[Value]) -> NoIntegerForm:
@@ -120,13 +131,24 @@ def no_integer_form(node: onnx.NodeProto, operands: list[Value]) -> NoIntegerFor
 
 def _is_on(x: Quantized, node: onnx.NodeProto, scale: Array, zero: Array) -> bool:
     """Whether a QuantizeLinear has the grid that x is on, so that it changes no value."""
-    step, point = _grid_of(node, scale, zero)
-    return x.scale == step and x.tensor.zero_point == (point,)
+    grid = _grid_of(node, scale, zero)
+    return (x.scale, x.tensor.zero_point, x.tensor.wide) == (grid.step, (grid.zero,), grid.wide)
 
 
-def _grid_of(node: onnx.NodeProto, scale: Array, zero: Array) -> tuple[float, int]:
-    """The step, and the zero point as stored, of a QuantizeLinear. Raises EngineError."""
-    if scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8):
-        raise EngineError(f"{label(node)}: activations need one scale and one zero point of uint8 or int8.")
+@dataclass(frozen=True)
+class IntegerGrid:
+    """What a QuantizeLinear rounds to; `zero` as uint8, or as uint16 where it is `wide`."""
+
+    step: float
+    zero: int
+    wide: bool
+
+
+def _grid_of(node: onnx.NodeProto, scale: Array, zero: Array) -> IntegerGrid:
+    """The grid of a QuantizeLinear. Raises EngineError."""
+    if scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8, np.uint16, np.int16):
+        raise EngineError(
+            f"{label(node)}: activations need one scale, and one zero point of uint8, int8, uint16 or int16."
+        )
     step = convert.positive(label(node), scale.item())
-    return step, int(zero.item()) + (128 if zero.dtype == np.int8 else 0)
+    return IntegerGrid(step, int(zero.item()) - int(np.iinfo(zero.dtype).min), zero.dtype.itemsize > 1)

@@ -22,15 +22,23 @@ class PackedConv:
     factor: NDArray[np.float32]
 
 
-def stored_bias(op: Conv, channels: int, isa: Isa) -> NDArray[np.int64]:
-    """Biases with the stored zero points folded in: sum((x - zx) w) = sum(x w) - sum(zx w)."""
+def stored_bias(op: Conv, channels: int, offset: int) -> NDArray[np.int64]:
+    """Biases with the stored zero points folded in: sum((x - zx) w) = sum(x w) - sum(zx w).
+
+    `offset`: how much less than its value a number is as it is multiplied.
+    """
     count, per_group = op.weight.shape[:2]
-    zeros = np.broadcast_to(np.array(op.input.zero_point) - (128 if isa.signed else 0), op.input.channels)
+    zeros = np.broadcast_to(np.array(op.input.zero_point) - offset, op.input.channels)
     by_output = np.repeat(zeros.reshape(op.groups, per_group), count // op.groups, axis=0)
     correction = (op.weight.astype(np.int64).sum(axis=(2, 3)) * by_output).sum(axis=1)
     bias = np.zeros(channels, np.int64)
     bias[:count] = op.bias - correction
     return bias
+
+
+def offset_of_bytes(op: Conv, isa: Isa) -> int:
+    """The offset where numbers are multiplied as bytes, as they are stored."""
+    return isa.wide_offset if op.input.wide else 128 * isa.signed
 
 
 def stored_multiplier(op: Conv, channels: int) -> NDArray[np.float32]:

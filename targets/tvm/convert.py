@@ -128,7 +128,8 @@ def _check_accumulators(
     node: str, x: Tensor, weight: NDArray[np.int8], bias: NDArray[Any], groups: int
 ) -> None:
     """Raise EngineError if a sum could leave int32."""
-    furthest = np.broadcast_to([max(z, 255 - z) for z in x.zero_point], x.channels).reshape(groups, -1)
+    furthest = np.broadcast_to([max(z, x.highest - z) for z in x.zero_point], x.channels)
+    furthest = furthest.reshape(groups, -1)
     sizes = np.abs(weight.astype(np.int64)).sum(axis=(2, 3)).reshape(groups, -1, weight.shape[1])
     largest = (sizes * furthest[:, None, :]).sum(axis=2).ravel() + np.abs(bias)
     if largest.max() >= _INT32:

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.conv_constants import PackedConv, stored_bias, stored_factor, stored_multiplier
+from targets.tvm.conv_constants import (
+    PackedConv,
+    offset_of_bytes,
+    stored_bias,
+    stored_factor,
+    stored_multiplier,
+)
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.depthwise import TapBlock, TapWindow, choose_block, chunks, window_plan
 from targets.tvm.kernels.dot import tap_step
@@ -39,7 +45,7 @@ def depthwise_layer(op: Conv, x: Layout, isa: Isa, waste: float) -> DepthwiseLay
     if op.groups == 1 or op.real or inputs > _MOST_INPUTS or waste < _WORTH:
         return None
     window = TapWindow(op.window.kernel, op.window.stride, op.window.dilation, inputs)
-    block = choose_block(window, op.output.height, op.output.width, isa)
+    block = choose_block(window, op.output.height, op.output.width, isa, x.wide)
     if block is None:
         return None
     height, width = op.window.reach(op.output.height, op.output.width)
@@ -54,7 +60,9 @@ def depthwise_layer(op: Conv, x: Layout, isa: Isa, waste: float) -> DepthwiseLay
         count=count,
         channels=stored_channels(count),
     )
-    return DepthwiseLayer(window, block, None if inputs == outputs == 1 else spread)
+    if inputs == outputs == 1:
+        return DepthwiseLayer(window, block, None)
+    return None if x.wide else DepthwiseLayer(window, block, spread)
 
 
 _WORTH = 2.0
@@ -73,7 +81,7 @@ def pack_depthwise(op: Conv, layer: DepthwiseLayer, isa: Isa) -> PackedConv:
     order, factor = _order(channels, isa), stored_factor(op, channels)
     return PackedConv(
         np.concatenate(parts),
-        stored_bias(op, channels, isa)[order],
+        stored_bias(op, channels, offset_of_bytes(op, isa))[order],
         stored_multiplier(op, channels)[order],
         factor[order] if factor.size else factor,
     )

@@ -3,7 +3,7 @@
     static program | shared library | constants | golden images and logits | metadata (JSON) | footer
 
 The program is first, so the file can be executed on the device; it finds the rest through the footer.
-`edgec_footer` in runtime/native/edgec.h is the other description of the footer.
+`edgec_footer` in runtime/native/engine.h is the other description of the footer.
 """
 
 import json
@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from targets.tvm.lower import lower
 from targets.tvm.machine_code import compile_object
 from targets.tvm.program import Program
 
-MAGIC = b"EDGEC\0\0\1"
+MAGIC = b"EDGEC\0\0\2"
 FOOTER = struct.Struct("<9Q8s")
 _ALIGNMENT = 64
 
@@ -50,6 +51,7 @@ class Metadata:
     macs: int
     layers: tuple[EngineLayer, ...]
     tvm: str
+    preprocessing: dict[str, Any]
 
 
 def write_engine(graph: IntegerGraph, isa: Isa, output: Path, fitting: Preprocessing | None = None) -> None:
@@ -58,10 +60,11 @@ def write_engine(graph: IntegerGraph, isa: Isa, output: Path, fitting: Preproces
     `fitting` is what the program does with pictures; if None, the usual crop.
     """
     program = lower(graph, isa)
+    fitting = fitting or Preprocessing(*program.image)
     with tempfile.TemporaryDirectory(prefix="edgec-tvm-") as scratch:
-        library, executable = _link(program, fitting or Preprocessing(*program.image), Path(scratch))
+        library, executable = _link(program, fitting, Path(scratch))
     golden = _golden(graph)
-    metadata = json.dumps(asdict(_metadata(graph, program))).encode()
+    metadata = json.dumps(asdict(_metadata(graph, program, fitting))).encode()
     parts = [executable, library, program.constants, golden, metadata]
     offsets, content = [], b""
     for part in parts:
@@ -111,7 +114,7 @@ def _golden_images(graph: IntegerGraph) -> NDArray[np.uint8]:
     return np.stack([noise, gradient, np.where((x + y) // 4 % 2, 255, 0).astype(np.uint8)])
 
 
-def _metadata(graph: IntegerGraph, program: Program) -> Metadata:
+def _metadata(graph: IntegerGraph, program: Program, fitting: Preprocessing) -> Metadata:
     return Metadata(
         program.isa.name,
         program.image,
@@ -121,4 +124,5 @@ def _metadata(graph: IntegerGraph, program: Program) -> Metadata:
         graph.macs,
         tuple(EngineLayer(step.node, step.macs, step.int8) for step in program.steps),
         version("apache-tvm"),
+        fitting.as_dict(),
     )

@@ -74,7 +74,8 @@ def _only_source(operands: Mapping[str, Value]) -> Quantized | None:
             case _:
                 return None
     same = {(x.tensor.name, x.tensor.zero_point, x.scale, x.stride, x.flat) for x in found}
-    return found[0] if len(same) == 1 and len(found[0].tensor.zero_point) == 1 else None
+    plain = len(same) == 1 and len(found[0].tensor.zero_point) == 1 and not found[0].tensor.wide
+    return found[0] if plain else None
 
 
 def _feed(value: Value, rank: int) -> NDArray[np.generic] | None:

@@ -37,7 +37,7 @@ def _wrappers(program: Program) -> dict[FloatCall, str]:
 
 
 def source(program: Program) -> str:
-    """C source that defines what edgec.h declares as generated."""
+    """C source that defines what engine.h declares as generated."""
     kernels, wrappers = kernel_names(program), _wrappers(program)
     names: dict[Kernel | FloatCall, str] = dict([*kernels.items(), *wrappers.items()])
     pieces = [_piece(step, program.isa) for step in program.steps]
@@ -55,15 +55,16 @@ def source(program: Program) -> str:
         "classes": program.classes,
         "output_pixels": program.output_pixels,
     }
+    fields = ", ".join(f".{name} = {value}" for name, value in numbers.items())
     return "\n".join(
         [
-            '#include "edgec.h"',
+            '#include "engine.h"',
             *(f"void {name}{_PARAMETERS};" for name in kernels.values()),
             *(_wrapper(call, name) for call, name in wrappers.items()),
-            "const edgec_step edgec_steps[] = {",
+            "static const edgec_step steps[] = {",
             *(f"  {row}," for row in rows),
             "};",
-            *(f"const int64_t edgec_{name} = {value};" for name, value in numbers.items()),
+            f"const edgec_program edgec_generated = {{.steps = steps, {fields}}};",
             "",
         ]
     )
@@ -110,11 +111,12 @@ def _fill(fill: Fill | None) -> str:
     if fill is None:
         return "0"
     layout = fill.layout
-    stride, end = layout.strides.row, layout.width * layout.channels
-    gap = layout.side * layout.channels
+    stride, end = layout.strides.row, layout.width * layout.pixel
+    gap = layout.side * layout.pixel
     first, size = (layout.origin, stride) if fill.whole else (layout.origin + end, gap)
     last = first + (layout.height - 1) * stride
     trail = layout.size - last if fill.whole else gap + layout.bottom * stride
+    trail -= trail % _period(layout, fill)  # whole pixels: more would be written behind the tensor
     return _list(
         (
             *(fill.address, layout.origin, stride, first, size, layout.height - 1, last, trail),
@@ -124,7 +126,7 @@ def _fill(fill: Fill | None) -> str:
 
 
 def _period(layout: Layout, fill: Fill) -> int:
-    return layout.channels if fill.varies else 1
+    return layout.pixel if fill.varies else 1
 
 
 def _list(numbers: Sequence[int]) -> str:

@@ -37,6 +37,12 @@ READERS = {
 }
 """By ONNX operator: what it becomes in integers. All others run in float, except for those at BOUNDARIES."""
 
+READ_WIDE = frozenset(
+    {"Conv", "Gemm", "Add", "Sub", "Mul", "Div", "AveragePool", "GlobalAveragePool", "ReduceMean", "Relu"}
+    | {"BatchNormalization", "Clip", "Concat", "Flatten", "Reshape", "Squeeze", "Identity", "Dropout"}
+)
+"""Those that take activations of 16 bits; others compute them in float."""
+
 
 def import_graph(path: Path) -> IntegerGraph:
     """Read the Q/DQ ONNX at `path`. Raises EngineError naming the node that cannot be compiled."""
@@ -151,7 +157,8 @@ class _Importer:
         by_name = {name: self.values[name] for name in node.input if name}
         if (function := functions.read(node, by_name)) is not None:
             return function
-        if node.op_type not in READERS:
+        wide = any(isinstance(x, Quantized) and x.tensor.wide for x in operands)
+        if node.op_type not in READERS or (wide and node.op_type not in READ_WIDE):
             raise no_integer_form(node, operands)
         found = READERS[node.op_type](label(node), operands, attributes(node))
         if not isinstance(found, SameGrid):

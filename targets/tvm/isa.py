@@ -1,6 +1,6 @@
 """Instruction sets, as the kernel generator sees them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -45,6 +45,16 @@ class Isa:
     def multiplies_words(self) -> bool:
         """Whether products are of int16, so that bytes are widened first."""
         return self.dot is DotInstruction.VPMADDWD
+
+    @property
+    def wide_offset(self) -> int:
+        """What is missing in 256 * high byte + low byte, as stored, of a number of 16 bits."""
+        return 128 * 257 if self.signed else 0
+
+    @property
+    def for_wide(self) -> "Isa":
+        """How convolutions that read or write 16 bits are computed: not by pairs of pixels."""
+        return replace(self, dot=DotInstruction.SDOT) if self.dot is DotInstruction.SMMLA else self
 
     @property
     def stored(self) -> str:

@@ -3,7 +3,7 @@
 Rows share their padding: the pixels to the right of one row are those to the left of the next.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from targets.tvm.integer_graph import IntegerGraph, outputs
 from targets.tvm.kernels.strides import Strides
@@ -18,7 +18,10 @@ _SLACK = 64  # the last loads of a run may reach beyond it
 
 @dataclass(frozen=True)
 class Layout:
-    """The memory of one activation tensor. Sizes in pixels, `channels` as stored."""
+    """The memory of one activation tensor. Sizes in pixels, `channels` as stored.
+
+    A pixel of a `wide` one has the high bytes of all channels, then their low bytes.
+    """
 
     height: int
     width: int
@@ -26,22 +29,28 @@ class Layout:
     top: int = 0
     bottom: int = 0
     side: int = 0
+    wide: bool = False
+
+    @property
+    def pixel(self) -> int:
+        """Bytes of a pixel."""
+        return self.channels * (2 if self.wide else 1)
 
     @property
     def strides(self) -> Strides:
         """Bytes between rows and between pixels."""
-        return Strides((self.width + self.side) * self.channels, self.channels)
+        return Strides((self.width + self.side) * self.pixel, self.pixel, self.channels if self.wide else 0)
 
     @property
     def origin(self) -> int:
         """Bytes from the start to the first pixel of the image."""
-        return self.top * self.strides.row + self.side * self.channels
+        return self.top * self.strides.row + self.side * self.pixel
 
     @property
     def size(self) -> int:
         """Bytes in all."""
         rows = self.top + self.height + self.bottom
-        return rows * self.strides.row + self.side * self.channels + _SLACK
+        return rows * self.strides.row + self.side * self.pixel + _SLACK
 
     @property
     def has_halo(self) -> bool:
@@ -65,18 +74,17 @@ def stored_channels(channels: int) -> int:
 
 
 def _plain(tensor: Tensor, image: bool) -> Layout:
-    return Layout(tensor.height, tensor.width, tensor.channels if image else stored_channels(tensor.channels))
+    channels = tensor.channels if image else stored_channels(tensor.channels)
+    return Layout(tensor.height, tensor.width, channels, wide=tensor.wide)
 
 
 def _with_halo(layout: Layout, op: Conv) -> Layout:
     top, left = op.window.pad
     rows, columns = op.window.reach(op.output.height, op.output.width)
     right, bottom = columns - left - layout.width, rows - top - layout.height
-    return Layout(
-        layout.height,
-        layout.width,
-        layout.channels,
-        max(layout.top, top),
-        max(layout.bottom, bottom),
-        max(layout.side, left, right),
+    return replace(
+        layout,
+        top=max(layout.top, top),
+        bottom=max(layout.bottom, bottom),
+        side=max(layout.side, left, right),
     )

@@ -109,12 +109,12 @@ class _Lowering:
         kernel: ConvKernel | DepthwiseKernel | WinogradKernel
         match how:
             case DepthwiseLayer():
-                kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, self.isa)
+                kernel, packed = self._depthwise(op, how), pack_depthwise(op, how, place.of(op))
             case WinogradLayer():
                 kernel = self._winograd(op, how)
                 packed = pack_winograd(op, kernel)
             case ConvGeometry():
-                kernel, packed = self._dense(op, how), pack_conv(op, how, self.isa)
+                kernel, packed = self._dense(op, how), pack_conv(op, how, place.of(op))
             case _:
                 assert_never(how)
         yield Step(
@@ -133,7 +133,7 @@ class _Lowering:
 
     def _dense(self, op: Conv, geometry: ConvGeometry) -> ConvKernel:
         return ConvKernel(
-            isa=self.isa,
+            isa=self.place.of(op),
             height=op.output.height,
             width=op.output.width,
             channels=stored_channels(op.output.channels),
@@ -149,7 +149,7 @@ class _Lowering:
     def _depthwise(self, op: Conv, layer: DepthwiseLayer) -> DepthwiseKernel:
         spread = layer.before
         return DepthwiseKernel(
-            isa=self.isa,
+            isa=self.place.of(op),
             height=op.output.height,
             width=op.output.width,
             channels=stored_channels(op.output.channels),
@@ -219,7 +219,7 @@ class _Lowering:
 
     def _average_pool(self, op: AveragePool) -> Step:
         kernel = replace(self._pool(AveragePoolKernel, op), logits=op.real)
-        offsets = -self.place.stored(op.input.zero) * np.arange(1, len(op.multipliers) + 1)
+        offsets = -self.place.zero(op.input) * np.arange(1, len(op.multipliers) + 1)
         return Step(
             op.node,
             kernel,
@@ -238,20 +238,21 @@ class _Lowering:
     def _piece(self, op: Assemble, piece: Piece, fill: Fill | None) -> Step:
         place = self.place
         x, (sy, sx) = place.strides(piece.tensor), piece.stride
-        plain = piece.multiplier == 1.0 and piece.tensor.zero == op.output.zero and op.clip == Clip()
+        same = (piece.tensor.zero, piece.tensor.wide) == (op.output.zero, False)
+        plain = piece.multiplier == 1.0 and same and op.clip == Clip()
         stored = stored_channels(piece.tensor.channels)
         kernel = CopyKernel(
             isa=self.isa,
             height=op.output.height,
             width=op.output.width,
             channels=piece.tensor.channels,
-            x=Strides(x.row * sy, x.pixel * sx),
+            x=Strides(x.row * sy, x.pixel * sx, x.low),
             y=place.strides(op.output),
             plain=plain and piece.affine is None,
             limits=limits(piece, op.output, op.clip),
             affine=0 if piece.affine is None else stored,
         )
-        bias, multiplier = np.array([-place.stored(piece.tensor.zero)]), np.array([piece.multiplier])
+        bias, multiplier = np.array([-place.zero(piece.tensor)]), np.array([piece.multiplier])
         w = 0
         if piece.affine is not None:
             room = stored - piece.tensor.channels
@@ -279,7 +280,7 @@ class _Lowering:
             real=op.real,
             block=op.block,
         )
-        p = place.grid(-place.stored(tensor.zero), op.scale)
+        p = place.grid(-place.zero(tensor), op.scale)
         x = place.start(tensor) if op.real else place.pixels(tensor)
         last = op.output.name == self.graph.logits.name  # a classifier's last layer needs no step for it
         return Step(f"{op.node} to float", kernel, x=x, p=p, y=place.start(op.output), int8=last)
@@ -293,7 +294,7 @@ class _Lowering:
             channels=tensor.channels,
             y=place.strides(tensor),
         )
-        p = place.grid(place.stored(tensor.zero), op.scale)
+        p = place.grid(tensor.zero if tensor.wide else place.stored(tensor.zero), op.scale)
         x, y = place.start(op.input), place.pixels(tensor)
         return Step(op.node, kernel, x=x, p=p, y=y, fill=place.fill(tensor), int8=False)
 

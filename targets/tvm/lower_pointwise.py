@@ -1,5 +1,6 @@
 """The steps of operators that go over tensors number by number."""
 
+from dataclasses import replace
 from typing import assert_never
 
 import numpy as np
@@ -44,7 +45,7 @@ def _add(op: Add, place: Addresses) -> Step:
         y=place.strides(op.output),
         limits=limits(op, op.output, op.clip),
     )
-    zero, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
+    zero, multiplier = np.array([-place.zero(op.input)]), np.array([op.multiplier])
     return Step(
         op.node,
         kernel,
@@ -68,7 +69,7 @@ def _multiply(op: Multiply, place: Addresses) -> Step:
         y=place.strides(op.output),
         limits=_product_range(op),
     )
-    zero, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
+    zero, multiplier = np.array([-place.zero(op.input)]), np.array([op.multiplier])
     return Step(
         op.node,
         kernel,
@@ -83,7 +84,8 @@ def _multiply(op: Multiply, place: Addresses) -> Step:
 def _joined(other: Tensor, output: Tensor, place: Addresses) -> Strides:
     """How to go over what all values are joined to: one pixel stays where it is."""
     one_pixel = (other.height, other.width) != (output.height, output.width)
-    return Strides(0, 0) if one_pixel else place.strides(other)
+    strides = place.strides(other)
+    return replace(strides, row=0, pixel=0) if one_pixel else strides
 
 
 def _one_channel(other: Tensor, output: Tensor) -> bool:
@@ -92,14 +94,14 @@ def _one_channel(other: Tensor, output: Tensor) -> bool:
 
 def _product_range(op: Multiply) -> ResultRange:
     """What is known of products before they are rounded."""
-    largest, clipped = 255.0 * 255.0 * op.multiplier, op.clip != Clip()
+    largest, clipped = float(op.input.highest) * op.factor.highest * op.multiplier, op.clip != Clip()
     return ResultRange(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, op.output.zero_point == (0,))
 
 
 def _rectify(op: Rectify, place: Addresses) -> Step:
     channels = place.layouts[op.output.name].channels
     largest, clipped = 255.0 * max(op.multiplier, float(np.abs(op.slopes).max())), op.clip != Clip()
-    zero, multiplier = np.array([-place.stored(op.input.zero)]), np.array([op.multiplier])
+    zero, multiplier = np.array([-place.zero(op.input)]), np.array([op.multiplier])
     kernel = RectifyKernel(
         isa=place.isa,
         height=op.output.height,

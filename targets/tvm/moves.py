@@ -29,7 +29,7 @@ def read(node: onnx.NodeProto, operands: Mapping[str, Value]) -> tuple[MovedValu
         return None
     name, *others = node.input
     match operands.get(name):
-        case Quantized() as source if len(source.tensor.zero_point) == 1:
+        case Quantized() as source if len(source.tensor.zero_point) == 1 and not source.tensor.wide:
             places = _all(source)
         case MovedValues(source, places):
             pass

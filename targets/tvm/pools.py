@@ -109,6 +109,8 @@ def _average(
     node: str, x: Quantized, sliding: SlidingWindow, size: tuple[int, int], counts: NDArray[Any]
 ) -> Pending:
     tensor = x.whole(node)
+    if len(counts) * tensor.highest >= 1 << 31:
+        raise NoIntegerForm(f"{node}: the sum of {len(counts)} values can be more than an int32 holds.")
     sums = Tensor(f"{node} sums", *size, tensor.channels, (0,))
     real = AveragePool(node, tensor, sums, sliding, (x.scale / counts).astype(np.float32), real=True)
 

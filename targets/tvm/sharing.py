@@ -25,7 +25,7 @@ from targets.tvm.program import Fill, Step
 ALL = -1
 """The others wait for all of a share."""
 MOST_THREADS = 8
-"""More than these always wait for all; EDGEC_OVERLAPPING in runtime/native/edgec.h."""
+"""More than these always wait for all; EDGEC_OVERLAPPING in runtime/native/executor.h."""
 _WIDEST = 2
 
 Bytes = range
@@ -106,9 +106,9 @@ def _by_convolution(step: Step, kernel: ConvKernel | DepthwiseKernel, items: ran
     rows = kernel.rows(items)
     reads = [_rows(step.x, rows, kernel.row_step, kernel.reach)]
     if kernel.residual:
-        wide = (kernel.width - 1) * kernel.residual.pixel + kernel.channels
+        wide = (kernel.width - 1) * kernel.residual.pixel + kernel.channels + kernel.residual.low
         reads.append(_rows(step.r, rows, kernel.residual.row, wide))
-    wide = (kernel.width - 1) * kernel.y.pixel + kernel.channels
+    wide = (kernel.width - 1) * kernel.y.pixel + kernel.channels + kernel.y.low
     return Touched(tuple(reads), (_rows(step.y, rows, kernel.y.row, wide),))
 
 
@@ -124,7 +124,8 @@ def _pixels(
     kernel: LookupKernel | RectifyKernel | TwoOperandKernel | CopyKernel,
 ) -> Bytes:
     """All of these rows of pixels."""
-    return _rows(address, rows, strides.row, (kernel.width - 1) * strides.pixel + kernel.channels)
+    size = (kernel.width - 1) * strides.pixel + kernel.channels + strides.low
+    return _rows(address, rows, strides.row, size)
 
 
 def _moved(found: Bytes, by: int) -> Bytes:

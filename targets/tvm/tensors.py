@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
+Steps = NDArray[np.uint8] | NDArray[np.uint16]
+"""Stored numbers of an activation: uint8, or uint16 of a wide one."""
 Int8s = NDArray[np.int8]
 Int32s = NDArray[np.int32]
 Floats = NDArray[np.float32]
@@ -16,13 +18,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Tensor:
-    """An activation [height, width, channels] of uint8. `zero_point` is per channel only for the image."""
+    """An activation [height, width, channels] of uint8, or of uint16 where it is `wide`.
+
+    `zero_point` is per channel only for the image.
+    """
 
     name: str
     height: int
     width: int
     channels: int
     zero_point: tuple[int, ...]
+    wide: bool = False
 
     @property
     def zero(self) -> int:
@@ -30,6 +36,11 @@ class Tensor:
         if len(self.zero_point) != 1:
             raise ValueError(f"{self.name} has a zero point per channel")
         return self.zero_point[0]
+
+    @property
+    def highest(self) -> int:
+        """The largest stored number."""
+        return 65535 if self.wide else 255
 
 
 @dataclass(frozen=True)

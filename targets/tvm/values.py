@@ -182,8 +182,11 @@ Raises NoIntegerForm where the node has to run in float, EngineError where the g
 """
 
 
-def quantization_clip(pending: Pending, scale: float, zero: int) -> Clip:
+def quantization_clip(pending: Pending, scale: float, output: Tensor) -> Clip:
     """Express a ReLU's or Clip's real bounds on the output grid. Exact, because rounding is monotone."""
-    low = 0 if pending.low == -inf else int(np.clip(np.rint(pending.low / scale) + zero, 0, 255))
-    high = 255 if pending.high == inf else int(np.clip(np.rint(pending.high / scale) + zero, 0, 255))
+    ends = (pending.low, 0), (pending.high, output.highest)
+    low, high = (
+        end if abs(bound) == inf else int(np.clip(np.rint(bound / scale) + output.zero, 0, output.highest))
+        for bound, end in ends
+    )
     return Clip(low, high)

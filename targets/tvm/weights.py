@@ -1,12 +1,18 @@
 """Packs weights and parameters in the order and form in which kernels read them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.conv_constants import PackedConv, stored_bias, stored_factor, stored_multiplier
+from targets.tvm.conv_constants import (
+    PackedConv,
+    offset_of_bytes,
+    stored_bias,
+    stored_factor,
+    stored_multiplier,
+)
 from targets.tvm.excess_weights import without_excess
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
@@ -16,7 +22,7 @@ from targets.tvm.kernels.pair import PairKernel, pair_rows
 from targets.tvm.kernels.requantise import SCALARS, ResultRange, Scalar
 from targets.tvm.kernels.split_bytes import SplitBytes, split_bytes
 from targets.tvm.kernels.strides import Strides
-from targets.tvm.kernels.widen import WidenKernel, widen
+from targets.tvm.kernels.widen import CENTRE, WidenKernel, widen
 from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.layout import Layout, stored_channels
 from targets.tvm.operators.assembling import Piece
@@ -124,12 +130,13 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
     channels, window = stored_channels(op.weight.shape[0]), groups.inputs
     pairs = _pairs(op, x, isa)
     read = (isa, _size(op), op.window.reach(1, 1), op.window.stride, x, kh * kw * channels)
-    split = split_bytes(*read, max(op.input.zero_point)) if op.groups == 1 else None
+    split = split_bytes(*read, max(op.input.zero_point)) if op.groups == 1 and not x.wide else None
     wide = None if split else widen(*read)
     inner = inner_step(isa, split=split is not None)
     between, following = _distances(op, x, pairs, split or wide)
     order = reading_order(kw, op.window.stride[1], dw, window, inner)
     contiguous = len(order) == 1 and dw == 1 and window == x.channels and not pairs
+    contiguous = contiguous and not (x.wide and wide is None)
     run = kw * x.channels if contiguous else window
     taps = (kh, 1 if contiguous or len(order) > 1 else kw)
     tap_step = (dh * between.row, dw * between.pixel)
@@ -148,6 +155,7 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         pairs=pairs,
         widened=wide,
         split=split,
+        low=0 if wide else x.strides.low,
     )
     shape = ConvShape(
         height=op.output.height,
@@ -162,11 +170,16 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
         paired=pairs is not None,
         split=split is not None,
     )
-    return ConvGeometry(windows, order, groups, choose(shape, isa), shape)
+    return ConvGeometry(windows, order, groups, choose(shape, _roomy(isa) if windows.low else isa), shape)
+
+
+def _roomy(isa: Isa) -> Isa:
+    """Registers that are left where sums of high bytes are moved between two loops."""
+    return replace(isa, registers=isa.registers * 3 // 4)
 
 
 def _pairs(op: Conv, x: Layout, isa: Isa) -> PairKernel | None:
-    if op.groups > 1:
+    if op.groups > 1 or op.is_wide:
         return None
     strides = x.strides
     return pair_rows(
@@ -215,8 +228,12 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
     packed = pack(padded, block, inner.granule)
     if split:
         packed = without_excess(packed, geometry.windows, split)
+    offset = CENTRE if op.input.wide and geometry.windows.widened else offset_of_bytes(op, isa)
     return PackedConv(
-        packed, stored_bias(op, channels, isa), stored_multiplier(op, channels), stored_factor(op, channels)
+        packed,
+        stored_bias(op, channels, offset),
+        stored_multiplier(op, channels),
+        stored_factor(op, channels),
     )
 
 
@@ -261,12 +278,13 @@ def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> ResultRange:
         if op.real:
             return ResultRange()
         weights = np.abs(op.weight.astype(np.int64)).sum(axis=(1, 2, 3))
-        sums = (255.0 * weights + np.abs(op.bias.astype(np.int64))) * op.multiplier
+        sums = (float(op.input.highest) * weights + np.abs(op.bias.astype(np.int64))) * op.multiplier
         largest = float((sums if op.applied is None else op.applied.largest(sums)).max())
     elif isinstance(op, Piece) and op.affine is not None:
-        largest = float((255.0 * np.abs(op.affine.multiplier) + np.abs(op.affine.offset)).max())
+        largest = float((op.tensor.highest * np.abs(op.affine.multiplier) + np.abs(op.affine.offset)).max())
     else:
-        largest = 255.0 * op.multiplier
+        read = op.tensor if isinstance(op, Piece) else op.input
+        largest = float(read.highest) * op.multiplier
     if not isinstance(op, Piece) and op.residual is not None:
-        largest += 255.0 * abs(op.residual.multiplier)
+        largest += op.residual.tensor.highest * abs(op.residual.multiplier)
     return ResultRange(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, from_zero)

@@ -10,7 +10,13 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.conv_constants import PackedConv, stored_bias, stored_factor, stored_multiplier
+from targets.tvm.conv_constants import (
+    PackedConv,
+    offset_of_bytes,
+    stored_bias,
+    stored_factor,
+    stored_multiplier,
+)
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import word_products
 from targets.tvm.kernels.inner_step import pack
@@ -46,7 +52,7 @@ def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
     """Decide it; None where it is better, or has to be, multiplied as it is."""
     products = word_products(isa)
     plain = SlidingWindow((TAPS, TAPS), pad=op.window.pad)
-    if products is None or op.window != plain or op.groups > 1 or op.real:
+    if products is None or op.window != plain or op.groups > 1 or op.real or op.is_wide:
         return None
     if x.channels % CHANNEL_ALIGNMENT or x.channels > MOST_INPUTS:
         return None
@@ -129,7 +135,7 @@ def pack_winograd(op: Conv, kernel: WinogradKernel) -> PackedConv:
     power = kernel.tile.power
     return PackedConv(
         pack(runs, BLOCK, kernel.granule),
-        stored_bias(op, kernel.channels, kernel.isa) * power,
+        stored_bias(op, kernel.channels, offset_of_bytes(op, kernel.isa)) * power,
         stored_multiplier(op, kernel.channels) / np.float32(power),
         stored_factor(op, kernel.channels),
     )

@@ -2,10 +2,12 @@
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from pipeline.bundle import signing
 from pipeline.bundle.pack import pack
 from pipeline.bundle.signing import make_keys, sign_bundle
 from targets.runtime.bundle import install
@@ -129,6 +131,25 @@ def test_an_older_release_does_not_replace_a_newer_one_unnoticed(
     ]
     with pytest.raises(InstallError, match="has had release 7"):
         install.install(evil, into)
+
+
+def test_signed_without_a_number_the_one_signed_first_is_the_older_one(
+    sound: Path, evil: Path, private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into, moments = tmp_path / "into", iter([20261128184500, 20261128184501])
+    monkeypatch.setattr(signing, "release_now", lambda: next(moments))
+    sign_bundle(evil, private)
+    sign_bundle(sound, private)
+    sign_bundle(sound, private)  # again: its number stays
+    install.install(sound, into)
+    with pytest.raises(InstallError, match="is release 20261128184500, and this device has had release"):
+        install.install(evil, into)
+    assert current(into) == ENGINE
+
+
+def test_the_number_of_a_moment_is_its_date_and_its_time() -> None:
+    number = str(signing.release_now())
+    assert datetime.strptime(number, "%Y%m%d%H%M%S").strftime("%Y%m%d%H%M%S") == number
 
 
 def test_without_a_release_number_bundles_follow_each_other_freely(

@@ -69,6 +69,15 @@ def test_a_tensor_of_unusual_size_is_refused_before_it_is_made(operator: str, tm
         adopt(path)
 
 
+def test_a_constant_of_another_size_than_its_shape_is_refused(tmp_path: Path) -> None:
+    """Found by fuzzing: nothing reads the constant, so that the checker lets it through."""
+    model = network(node("Relu", ["r"], ["q"]), spare=np.zeros(2, np.int64))
+    del model.graph.initializer[-1].dims[:]
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match="cannot reshape array of size 2"):
+        read_onnx(tmp_path / "net.onnx")
+
+
 def test_many_constants_that_are_large_together_are_refused(tmp_path: Path) -> None:
     made = [node("ConstantOfShape", ["s"], [f"e{n}"]) for n in range(8)]
     joined = node("Concat", [f"e{n}" for n in range(8)], ["e"], axis=0)

@@ -115,6 +115,32 @@ def test_no_statement_locks_the_machine_out(machine: Path) -> None:
         rekey.accept(statement(machine, ("old",), needed=2, revoked=("old",)), own_keys(), trusted())
 
 
+def test_the_next_statement_brings_no_revoked_key_back_and_drops_none(machine: Path) -> None:
+    rekey.accept(statement(machine, ("old",), revoked=("old",)), own_keys(), trusted())
+    ring = Keyring(2, public(machine, "evil"), (), 1, "")
+    path = machine / "second.json"
+    path.write_text(make_statement(ring, [machine / "new.key"]).to_json())
+    rekey.accept(path, own_keys(), trusted())
+    assert not takes(machine, "old")
+    assert takes(machine, "new")
+    assert takes(machine, "evil"), "it is the key that the second statement trusts"
+    found = rekey.accept(statement(machine, ("new",), number=3, needed=2), own_keys(), trusted())
+    assert found.number == 3
+    assert takes(machine, "new", "evil")
+    assert not takes(machine, "old", "new")
+
+
+def test_a_statement_that_arrives_cannot_say_what_was_said_before(machine: Path) -> None:
+    path = statement(machine, ("old",))
+    found = json.loads(path.read_text())
+    path.write_text(
+        json.dumps({**found, "before": {"trusted": [public(machine, "evil")[0].hex()], "revoked": []}})
+    )
+    rekey.accept(path, own_keys(), trusted())
+    assert takes(machine, "new")
+    assert not takes(machine, "evil")
+
+
 def test_where_two_have_to_sign_one_is_refused(machine: Path) -> None:
     rekey.accept(statement(machine, ("old",), needed=2), own_keys(), trusted())
     assert not takes(machine, "old")

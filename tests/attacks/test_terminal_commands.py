@@ -6,12 +6,15 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
 from pipeline.cli.console import say, say_json
 from pipeline.cli.printable_console import PrintableConsole
 from pipeline.report.model.build_report import Report
 from pipeline.report.terminal import render_terminal
+from targets.runtime.exact.session import open_session
 from targets.runtime.printable import printable
 from tests.conftest import ROOT
 from tests.pipeline.report.samples import pixel_report, report
@@ -69,6 +72,37 @@ def test_what_is_said_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert not CONTROL.search(out)
     assert printable("ünï ✓\r") == "ünï ✓\\x0d"
     assert printable("gpj.\u202eexe\ud800\u2028") == "gpj.\\u202eexe\\ud800\\u2028"
+
+
+def test_onnxruntime_says_nothing_itself() -> None:
+    """Its log has the names of a file's nodes as they are; what fails is raised, and said by us, as well."""
+    severities = [
+        ast.unparse(node.value)
+        for top in ("pipeline", "calibration", "targets")
+        for path in (ROOT / top).rglob("*.py")
+        if "log_severity_level" in (text := path.read_text())
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("log_severity_level")
+    ]
+    assert len(severities) >= 4
+    assert set(severities) == {"4"}
+
+
+def test_an_error_while_a_network_runs_prints_none_of_its_names(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    shape = numpy_helper.from_array(np.array([0, 7], np.int64), "shape")  # of 2 x 16 values
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"], name=OWNED)]
+    x, y = (helper.make_tensor_value_info(name, 1, ["n", "m"]) for name in ("x", "y"))
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], [shape]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    session = open_session(model.SerializeToString())
+    with pytest.raises(Exception, match="Reshape"):
+        session.run(None, {"x": np.zeros((2, 16), np.float32)})
+    assert capfd.readouterr() == ("", "")
 
 
 def calls(path: Path) -> set[str]:

@@ -1,11 +1,14 @@
 /* libFuzzer's entry: the end of an engine file, read as the program reads its own. */
-#include "run.c"
+#define _GNU_SOURCE
+#include "engine_file.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-const edgec_step edgec_steps[1] = {{0}};
-const int64_t edgec_step_count = 0, edgec_arena_size = 64, edgec_logits_offset = 0, edgec_constants_size = 64;
-const int64_t edgec_height = 4, edgec_width = 4, edgec_channels = 3, edgec_classes = 10, edgec_output_pixels = 1;
+static const edgec_step steps[1] = {{0}};
+const edgec_program edgec_generated = {
+    .steps = steps, .arena_size = 64, .constants_size = 64, .height = 4, .width = 4, .channels = 3, .classes = 10, .output_pixels = 1};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int memory = memfd_create("engine", 0);
@@ -14,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (memory >= 0 && write(memory, data, size) == (ssize_t)size) {
     edgec_footer footer;
     edgec_read_footer(path, &footer);
-    if (!edgec_open(path, 1)) edgec_close();
+    edgec_engine engine;
+    if (!edgec_engine_open(path, 1, &engine)) edgec_engine_close(&engine);
   }
   close(memory);
   return 0;

@@ -1,37 +1,41 @@
-/* Threads of the engine's pool, with a random number of them: for TSan, ASan and UBSan. */
-#include "edgec.h"
+/* Threads of an engine, with a random number of them: for TSan, ASan and UBSan. */
+#include "workers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static int sums[EDGEC_MAX_THREADS], total;
+typedef struct {
+  edgec_workers *workers;
+  int sums[EDGEC_MAX_THREADS], total;
+} counts;
 
-static void work(int thread) {
-  sums[thread]++;
-  edgec_pool_arrive(thread);
-  edgec_pool_meet(thread);
+static void work(void *with, int thread) {
+  counts *c = with;
+  c->sums[thread]++;
+  edgec_workers_arrive(c->workers, thread);
+  edgec_workers_meet(c->workers, thread);
   if (!thread)
-    for (int i = 0; i < edgec_pool_size(); i++) total += sums[i];
-  edgec_pool_arrive(thread);
-  edgec_pool_meet(thread);
-  sums[thread]--;
+    for (int i = 0; i < edgec_workers_count(c->workers); i++) c->total += c->sums[i];
+  edgec_workers_arrive(c->workers, thread);
+  edgec_workers_meet(c->workers, thread);
+  c->sums[thread]--;
 }
 
 int main(int count, char **arguments) {
   srand(count > 1 ? (unsigned)atoi(arguments[1]) : 1);
   for (int round = 0; round < 12; round++) {
-    int threads = 1 + rand() % 8;
-    if (edgec_pool_start(threads)) return 2;
+    counts c = {.workers = edgec_workers_start(1 + rand() % 8)};
+    if (!c.workers) return 2;
     for (int run = 0; run < 40; run++) {
-      total = 0;
-      if (run % 3 == 0) edgec_pool_wake();
-      edgec_pool_run(work);
-      if (total != edgec_pool_size()) {
-        printf("%d threads: %d of %d came\n", threads, total, edgec_pool_size());
+      c.total = 0;
+      if (run % 3 == 0) edgec_workers_wake(c.workers);
+      edgec_workers_run(c.workers, work, &c);
+      if (c.total != edgec_workers_count(c.workers)) {
+        printf("%d threads: %d of %d came\n", edgec_workers_count(c.workers), c.total, edgec_workers_count(c.workers));
         return 1;
       }
     }
-    edgec_pool_stop();
+    edgec_workers_stop(c.workers);
   }
   printf("12 pools\n");
   return 0;

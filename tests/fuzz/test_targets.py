@@ -12,11 +12,12 @@ from targets.tvm.link import NATIVE
 HERE = Path(__file__).parent
 COMPILER = shutil.which("gcc") or shutil.which("clang")
 MEMORY = "address,undefined"
+ENGINE = ("engine_file.c", "executor.c", "footer.c")
 PROGRAMS = {
     "png": (MEMORY, ["mutate.c", "png_target.c"], ["png_pixels.c", "inflate.c"], ["png", "inflate"]),
-    "footer": (MEMORY, ["mutate.c", "footer_target.c"], ["pool.c"], ["footer"]),
-    "pool": (MEMORY, ["pool_threads.c"], ["pool.c"], []),
-    "pool's races": ("thread", ["pool_threads.c"], ["pool.c"], []),
+    "footer": (MEMORY, ["mutate.c", "footer_target.c"], [*ENGINE, "workers.c"], ["footer"]),
+    "pool": (MEMORY, ["pool_threads.c"], ["workers.c"], []),
+    "pool's races": ("thread", ["pool_threads.c"], ["workers.c"], []),
 }
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="neither gcc nor clang is here: no sanitizers")
 

@@ -12,6 +12,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensor
 
 from pipeline.cache.digest import InputFile
 from pipeline.errors import CheckpointError
+from pipeline.plain_file import is_plain
 from pipeline.reading_limits import ONNX_BYTES
 
 
@@ -22,6 +23,8 @@ def external_files(path: Path) -> tuple[Path, ...]:
     than the tensors in it, or outside the ONNX file's folder, also by a link.
     """
     try:
+        if path.exists() and not is_plain(path):
+            raise CheckpointError(f"{path} is a folder, a pipe or a device, not an ONNX file.")
         if path.stat().st_size > ONNX_BYTES:
             raise CheckpointError(f"{path} is longer than {ONNX_BYTES:,} bytes.")
         model = onnx.load(path, load_external_data=False)
@@ -101,7 +104,7 @@ def _file(path: Path, location: str, end: int) -> Path:
             f"{path} keeps weights in {location}, which leads out of its folder; nothing was read from there."
             " Put the data file beside the model, and no link to it, or export the model as one file."
         )
-    if not file.is_file():
+    if not is_plain(file):
         raise CheckpointError(
             f"{path} keeps weights in {file}, which is not there. Copy that file too; the model is worth"
             " nothing without it."

@@ -148,7 +148,7 @@ class _Probe:
         del graph.output[:]
         graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in self._names)
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised
         options.intra_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         with refusals(model.path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
-from onnx import TensorProto, shape_inference
+from onnx import TensorProto, numpy_helper, shape_inference
 
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.ending import turn_to_the_end
@@ -65,6 +65,8 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         if not all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
             model = shape_inference.infer_shapes(model)  # some exporters leave them out
         onnx.checker.check_model(model)
+        for tensor in model.graph.initializer:
+            numpy_helper.to_array(tensor)  # the checker does not compare a constant's bytes with its shape
     except (OSError, DecodeError, onnx.checker.ValidationError, ValueError) as error:
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model

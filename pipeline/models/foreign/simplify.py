@@ -20,7 +20,7 @@ def folded(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised
     with tempfile.TemporaryDirectory(prefix="edgec-onnx-") as scratch:
         before, after = Path(scratch) / "before.onnx", Path(scratch) / "after.onnx"
         onnx.save(model, before)

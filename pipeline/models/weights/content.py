@@ -15,9 +15,11 @@ import safetensors.torch
 import torch
 
 from pipeline.errors import CheckpointError
+from pipeline.models.weights.safetensors_header import check_header
 from pipeline.models.weights.torchscript import read_torchscript
-from pipeline.plain_file import is_tar
+from pipeline.plain_file import is_plain, is_tar
 from pipeline.reading_limits import PACKED_TIMES
+from pipeline.zip_file import is_zip, open_zip
 
 ADVICE = "Save only the tensors: torch.save(model.state_dict(), ...), or a .safetensors file."
 
@@ -65,6 +67,8 @@ def read_content(path: Path) -> Mapping[object, object]:
 
     Raises CheckpointError for a file that is damaged, could run code, or is of another kind.
     """
+    if not is_plain(path):
+        raise CheckpointError(f"{path} is a folder, a pipe or a device, not a file of weights.")
     with path.open("rb") as file:
         begin = file.read(64)
     _refuse_part(path)
@@ -78,7 +82,7 @@ def read_content(path: Path) -> Mapping[object, object]:
         if begin.startswith(magic):
             raise CheckpointError(f"{path} is {description}.")
     try:
-        if zipfile.is_zipfile(path):
+        if is_zip(path):
             return _read_zip(path)
         if is_tar(path):
             raise CheckpointError(_of_tar(path))
@@ -105,6 +109,7 @@ def _is_safetensors(begin: bytes) -> bool:
 def _read_safetensors(path: Path) -> Mapping[object, object]:
     content: dict[object, object] = {}
     try:
+        check_header(path)
         content.update(safetensors.torch.load_file(path))
     except (safetensors.SafetensorError, *DAMAGE) as error:
         raise CheckpointError(f"{path} is damaged, or not a safetensors file ({error}).") from error
@@ -113,7 +118,7 @@ def _read_safetensors(path: Path) -> Mapping[object, object]:
 
 def _read_zip(path: Path) -> Mapping[object, object]:
     """Read torch's present format, or TorchScript, which is a zip with source code in it."""
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         names = archive.namelist()
         claimed = sum(member.file_size for member in archive.infolist())
     if claimed > PACKED_TIMES * max(path.stat().st_size, 1 << 20):

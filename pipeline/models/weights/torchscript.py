@@ -14,6 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.zip_file import open_zip
+
+MOST_MODULES = 100_000
+"""Modules, parameters and plain attributes of a network, each as often as it is named."""
+
 
 class _Module:
     """Replaces a module of any class; has the attributes that the pickle sets."""
@@ -31,6 +36,7 @@ class _WeightsUnpickler(pickle.Unpickler):
     def __init__(self, archive: zipfile.ZipFile, pickled: str) -> None:
         super().__init__(archive.open(pickled))
         self._archive, self._folder = archive, pickled.removesuffix("data.pkl")
+        self._stored: dict[str, bytearray] = {}  # read once, however often it is named
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - classes and functions
         if module == "__torch__" or module.startswith("__torch__."):
@@ -53,9 +59,10 @@ class _WeightsUnpickler(pickle.Unpickler):
         element = _ELEMENTS.get(kind)
         if element is None:
             raise pickle.UnpicklingError(f"its numbers are a {kind}")
-        stored = self._archive.read(f"{self._folder}data/{file}")
+        if file not in self._stored:
+            self._stored[file] = bytearray(self._archive.read(f"{self._folder}data/{file}"))
         return (
-            torch.frombuffer(bytearray(stored), dtype=element)[:size]
+            torch.frombuffer(self._stored[file], dtype=element)[:size]
             if size
             else torch.empty(0, dtype=element)
         )
@@ -63,21 +70,27 @@ class _WeightsUnpickler(pickle.Unpickler):
 
 def read_torchscript(path: Path) -> dict[object, object]:
     """Return parameters and buffers by name, as state_dict() would. Raises what unpickling raises."""
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
         if pickled is None:
             raise pickle.UnpicklingError("it has no data.pkl")
         root = _WeightsUnpickler(archive, pickled).load()
-    return dict(_tensors(root, ""))
+    return dict(_tensors(root))
 
 
-def _tensors(module: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(module, _Module):
-        for name, value in module.attributes.items():
-            if isinstance(value, Tensor):
-                yield prefix + name, value
-            else:
-                yield from _tensors(value, f"{prefix}{name}.")
+def _tensors(root: object) -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor by its path. Modules may be shared, so that a few make endlessly many paths."""
+    waiting = [("", root)]
+    for _ in range(MOST_MODULES):
+        if not waiting:
+            return
+        prefix, module = waiting.pop()
+        if isinstance(module, _Module):
+            for name, value in reversed(module.attributes.items()):
+                waiting.append((f"{prefix}.{name}", value))
+        elif isinstance(module, Tensor):
+            yield prefix.removeprefix("."), module
+    raise pickle.UnpicklingError(f"it has over {MOST_MODULES:,} modules, or some that hold themselves")
 
 
 def _tensor(

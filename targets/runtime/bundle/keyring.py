@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from .regular_file import read_at_most
 
 NAME = "keys.json"
 FORMAT = "edgec-keys"
+BEFORE = "before"
+"""What earlier statements said, in the file of the one in force; a statement that arrives cannot say it."""
 CONTEXT = b"edgec keys statement, version 1\n"
 """Prefix of the signed bytes, so that no signature made for another purpose is valid."""
 
@@ -95,17 +97,37 @@ def parse(path: Path) -> Statement:
 
 
 def read(folder: Path) -> Keyring | None:
-    """Return what the folder's statement says; None if there is none. Raises KeyringError."""
+    """Return what the folder's statements say together; None if there is none. Raises KeyringError."""
     path = folder / NAME
-    return parse(path).keyring(str(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    ring = parse(path).keyring(str(path))
+    try:
+        before = json.loads(read_at_most(path, KEY_BYTES).decode("ascii")).get(BEFORE, {})
+        trusted, revoked = (
+            tuple(map(bytes.fromhex, before.get(name, []))) for name in ("trusted", "revoked")
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise KeyringError(f"{path} cannot be used: {error}") from error
+    return replace(ring, trusted=(*ring.trusted, *trusted), revoked=(*ring.revoked, *revoked))
 
 
 def keep(folder: Path, statement: Statement) -> None:
-    """Make a statement the one that is in force in the folder, in one step."""
+    """Make a statement the one that is in force in the folder, in one step.
+
+    What those before it said of keys stays: a key that was revoked does not come back.
+    """
+    before = read(folder)
+    content = json.loads(statement.to_json())
+    if before is not None:
+        content[BEFORE] = {
+            "trusted": sorted({key.hex() for key in before.trusted}),
+            "revoked": sorted({key.hex() for key in before.revoked}),
+        }
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / f".{NAME}"
     with scratch.open("w", encoding="ascii") as file:
-        file.write(statement.to_json())
+        file.write(json.dumps(content, indent=1) + "\n")
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(folder / NAME)

@@ -17,6 +17,8 @@ def regular_file(path: Path) -> Iterator[BinaryIO]:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a file", str(path))
+        if os.fstat(descriptor).st_size == 0:  # as files of the kernel say, which may make their reader wait
+            raise OSError(errno.EINVAL, "it is empty, or a file of the kernel", str(path))
         yield file
 
 

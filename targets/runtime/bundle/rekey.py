@@ -27,6 +27,7 @@ def accept(path: Path, folder: Path, trusted: Sequence[PublicKey]) -> Keyring:
     if before is not None and found.number <= before.number:
         raise KeyringError(f"{path} is statement {found.number}, and this machine has had {before.number}")
     kept = {*found.trusted, *(key.key for key in trusted)} - set(found.revoked)
+    kept -= set(before.revoked) if before is not None else set()
     if len(kept) < found.needed:
         raise KeyringError(f"{path} leaves {len(kept)} keys, and wants {found.needed} signatures")
     keyring.keep(folder, statement)

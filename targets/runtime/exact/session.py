@@ -41,7 +41,9 @@ class SessionSettings:
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, self.level)
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors; warnings speak of onnxruntime's own choices
+        options.log_severity_level = (
+            4  # errors are raised; a line of the log has a file's names raw, and colours
+        )
         if self.precise:
             options.add_session_config_entry("session.x64quantprecision", "1")
         return options

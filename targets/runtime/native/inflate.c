@@ -1,5 +1,5 @@
 /* Unpacking zlib streams: RFC 1950, RFC 1951. Canonical Huffman codes are decoded bit by bit: pictures are small. */
-#include "png.h"
+#include "inflate.h"
 
 #include <string.h>
 
@@ -155,9 +155,8 @@ static int is_sum(const uint8_t *told, const uint8_t *data, size_t size) {
   return told[0] == b >> 8 && told[1] == (b & 255) && told[2] == a >> 8 && told[3] == (a & 255);
 }
 
-int edgec_inflate(const uint8_t *packed, size_t packed_size, uint8_t *out, size_t size) {
-  if (packed_size < 6 || (packed[0] & 15) != 8 || (packed[0] * 256 + packed[1]) % 31 || packed[1] & 32) return -1;
-  stream s = {.in = packed, .in_size = packed_size, .in_at = 2, .out = out, .out_size = size};
+int edgec_inflate_deflated(const uint8_t *packed, size_t packed_size, size_t *used, uint8_t *out, size_t size) {
+  stream s = {.in = packed, .in_size = packed_size, .out = out, .out_size = size};
   for (int last = 0; !last && !s.failed;) {
     last = (int)take(&s, 1);
     switch (take(&s, 2)) {
@@ -167,5 +166,13 @@ int edgec_inflate(const uint8_t *packed, size_t packed_size, uint8_t *out, size_
     default: s.failed = 1;
     }
   }
-  return s.failed || s.out_at != size || s.in_at + 4 > s.in_size || !is_sum(s.in + s.in_at, out, size) ? -1 : 0;
+  *used = s.in_at;
+  return s.failed || s.out_at != size ? -1 : 0;
+}
+
+int edgec_inflate(const uint8_t *packed, size_t packed_size, uint8_t *out, size_t size) {
+  if (packed_size < 6 || (packed[0] & 15) != 8 || (packed[0] * 256 + packed[1]) % 31 || packed[1] & 32) return -1;
+  size_t used, left = packed_size - 2;
+  if (edgec_inflate_deflated(packed + 2, left, &used, out, size) || used + 4 > left) return -1;
+  return is_sum(packed + 2 + used, out, size) ? 0 : -1;
 }

@@ -1,6 +1,6 @@
 /* The static command-line program. The engine follows it in the same file, which it reads through its own path. */
 #define _GNU_SOURCE
-#include "edgec.h"
+#include "engine_file.h"
 #include "fit.h"
 #include "png.h"
 
@@ -18,13 +18,14 @@ static const char usage[] =
     "       ENGINE logits [--threads N]               raw uint8 images on stdin to raw float32 logits on stdout\n";
 
 static char self[4096];
+static edgec_engine engine;
 
 static int fail(const char *message) {
   fprintf(stderr, "%s\n", message);
   return 1;
 }
 
-static size_t image_bytes(void) { return (size_t)(edgec_height * edgec_width * edgec_channels); }
+static size_t image_bytes(void) { return (size_t)(edgec_generated.height * edgec_generated.width * edgec_generated.channels); }
 
 static int option(int count, char **arguments, const char *name, int otherwise) {
   for (int i = 2; i + 1 < count; i++)
@@ -45,7 +46,7 @@ static int selftest(void) {
   const char *error = edgec_read_footer(self, &footer);
   if (error) return fail(error);
   if (!footer.golden_count) return fail("the engine holds no golden images");
-  size_t pixels = image_bytes(), classes = (size_t)edgec_classes;
+  size_t pixels = image_bytes(), classes = (size_t)edgec_generated.classes;
   uint8_t *image = malloc(pixels);
   float *expected = malloc(classes * sizeof *expected), *found = malloc(classes * sizeof *found);
   FILE *file = fopen(self, "rb");
@@ -54,7 +55,7 @@ static int selftest(void) {
   for (uint64_t n = 0; n < footer.golden_count; n++) {
     if (fread(image, 1, pixels, file) != pixels || fread(expected, sizeof *expected, classes, file) != classes)
       return fail("the golden images cannot be read");
-    edgec_run(image, found);
+    edgec_executor_run(engine.executor, image, found);
     for (size_t k = 0; k < classes; k++)
       if (memcmp(&found[k], &expected[k], sizeof *found)) {
         printf("FAIL: image %d, logit %d is %a (%g), expected %a (%g)\n", (int)n, (int)k, found[k], found[k],
@@ -62,7 +63,7 @@ static int selftest(void) {
         return 1;
       }
   }
-  printf("pass: %d images, all %d logits bit for bit\n", (int)footer.golden_count, (int)edgec_classes);
+  printf("pass: %d images, all %d logits bit for bit\n", (int)footer.golden_count, (int)edgec_generated.classes);
   fclose(file);
   free(image);
   free(expected);
@@ -83,19 +84,19 @@ static double milliseconds(void) {
 
 static int bench(int runs) {
   uint8_t *image = malloc(image_bytes());
-  float *logits = malloc((size_t)edgec_classes * sizeof *logits);
+  float *logits = malloc((size_t)edgec_generated.classes * sizeof *logits);
   double *times = malloc((size_t)runs * sizeof *times);
   if (!image || !logits || !times) return fail("not enough memory");
   for (size_t i = 0; i < image_bytes(); i++) image[i] = (uint8_t)(i * 37 + (i >> 8));
   for (int i = 0; i < runs; i++) {
     double start = milliseconds();
-    edgec_run(image, logits);
+    edgec_executor_run(engine.executor, image, logits);
     times[i] = milliseconds() - start;
   }
   double first = times[0];
   qsort(times, (size_t)runs, sizeof *times, by_size);
   printf("{\"runs\": %d, \"threads\": %d, \"first_ms\": %.4f, \"min_ms\": %.4f, \"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", runs,
-         edgec_pool_size(), first, times[0], times[runs / 2], times[(runs - 1) * 99 / 100]);
+         edgec_executor_threads(engine.executor), first, times[0], times[runs / 2], times[(runs - 1) * 99 / 100]);
   free(image);
   free(logits);
   free(times);
@@ -104,12 +105,12 @@ static int bench(int runs) {
 
 static int logits(void) {
   uint8_t *image = malloc(image_bytes());
-  float *result = malloc((size_t)edgec_classes * sizeof *result);
+  float *result = malloc((size_t)edgec_generated.classes * sizeof *result);
   if (!image || !result) return fail("not enough memory");
   size_t count;
   while ((count = fread(image, 1, image_bytes(), stdin)) == image_bytes()) {
-    edgec_run(image, result);
-    if (fwrite(result, sizeof *result, (size_t)edgec_classes, stdout) != (size_t)edgec_classes)
+    edgec_executor_run(engine.executor, image, result);
+    if (fwrite(result, sizeof *result, (size_t)edgec_generated.classes, stdout) != (size_t)edgec_generated.classes)
       return fail("the logits cannot be written");
     fflush(stdout); /* who sends images one by one waits for their logits */
   }
@@ -120,7 +121,7 @@ static int logits(void) {
 }
 
 static int areas(const float *logits) {
-  int64_t pixels = edgec_output_pixels, classes = edgec_classes / pixels;
+  int64_t pixels = edgec_generated.output_pixels, classes = edgec_generated.classes / pixels;
   int64_t *counts = calloc((size_t)classes, sizeof *counts);
   if (!counts) return fail("not enough memory");
   for (int64_t p = 0; p < pixels; p++) {
@@ -142,9 +143,9 @@ static int areas(const float *logits) {
 }
 
 static int likeliest(float *logits) {
-  for (int place = 0; place < 5 && place < edgec_classes; place++) {
+  for (int place = 0; place < 5 && place < edgec_generated.classes; place++) {
     int best = 0;
-    for (int k = 1; k < edgec_classes; k++)
+    for (int k = 1; k < edgec_generated.classes; k++)
       if (logits[k] > logits[best]) best = k;
     printf("class %d  logit %.4f\n", best, logits[best]);
     logits[best] = -3.4e38f;
@@ -154,17 +155,17 @@ static int likeliest(float *logits) {
 
 static int classify(const char *path) {
   edgec_picture picture;
-  const char *error = edgec_read_png(path, (int)edgec_channels, &picture);
+  const char *error = edgec_read_png(path, (int)edgec_generated.channels, &picture);
   if (error) {
     fprintf(stderr, "%s: %s\n", path, error);
     return 1;
   }
   uint8_t *input = malloc(image_bytes());
-  float *result = malloc((size_t)edgec_classes * sizeof *result);
+  float *result = malloc((size_t)edgec_generated.classes * sizeof *result);
   if (!input || !result || edgec_fit(&edgec_pictures, picture.pixels, picture.height, picture.width, input))
     return fail("not enough memory");
-  edgec_run(input, result);
-  int status = edgec_output_pixels > 1 ? areas(result) : likeliest(result);
+  edgec_executor_run(engine.executor, input, result);
+  int status = edgec_generated.output_pixels > 1 ? areas(result) : likeliest(result);
   free(result);
   free(input);
   free(picture.pixels);
@@ -181,12 +182,12 @@ int main(int count, char **arguments) {
   }
   ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
   if (length <= 0) return fail("/proc is not mounted, so the program cannot find its own file");
-  const char *error = edgec_open(self, option(count, arguments, "--threads", 1));
+  const char *error = edgec_engine_open(self, option(count, arguments, "--threads", 1), &engine);
   if (error) return fail(error);
   int status = !strcmp(command, "selftest") ? selftest()
                : !strcmp(command, "bench")  ? bench(option(count, arguments, "--runs", 100))
                : !strcmp(command, "logits") ? logits()
                                             : classify(arguments[2]);
-  edgec_close();
+  edgec_engine_close(&engine);
   return status;
 }

@@ -1,6 +1,7 @@
 /* PNG files (ISO/IEC 15948): their chunks and checksums, and the orientation that eXIf may say. */
 #define _GNU_SOURCE
 #include "png.h"
+#include "inflate.h"
 #include "limits.h"
 
 #include <fcntl.h>

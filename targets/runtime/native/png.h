@@ -29,7 +29,4 @@ size_t edgec_png_raw_size(const edgec_png *png);
    0, or -1 if a filter is none. */
 int edgec_png_pixels(const edgec_png *png, uint8_t *raw, int channels, uint8_t *pixels);
 
-/* RFC 1950 and 1951: unpack a zlib stream into exactly `size` bytes. 0, or -1 if the stream is damaged. */
-int edgec_inflate(const uint8_t *packed, size_t packed_size, uint8_t *out, size_t size);
-
 #endif

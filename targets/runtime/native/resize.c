@@ -89,7 +89,8 @@ static void average_any(const blocks *b) {
 /* Return the averages of a row of blocks, for the columns of blocks that are needed. */
 static const uint8_t *row_of_blocks(const blocks *b, int64_t row) {
   int64_t channels = b->s->channels, bytes = (b->end - b->begin) * b->across * channels;
-  const uint8_t *from = b->picture + row * b->down * b->s->stride + b->begin * b->across * channels;
+  const uint8_t *from = b->picture + (row * b->down - b->s->from_row) * b->s->stride;
+  from += (b->begin * b->across - b->s->from_column) * channels;
   if (b->area == 1) return from;
   if (b->down <= ROWS_AT_A_TIME) {
     add_rows(b->sums, from, b->s->stride, b->down, bytes);
@@ -147,6 +148,15 @@ static layout lay_out(const edgec_scaling *s) {
 }
 
 int64_t edgec_resize_scratch(const edgec_scaling *s) { return lay_out(s).all; }
+
+edgec_reads edgec_resize_reads(const edgec_scaling *s) {
+  int64_t down = at_least_one(s->height / s->to_height), across = at_least_one(s->width / s->to_width);
+  int64_t height = s->height / down, width = s->width / across;
+  place first_row = find_place(s->top, s->to_height, height), last_row = find_place(s->top + s->rows - 1, s->to_height, height);
+  place first = find_place(s->left, s->to_width, width), last = find_place(s->left + s->columns - 1, s->to_width, width);
+  int64_t right = last.first + 2 < width ? last.first + 2 : width;
+  return (edgec_reads){first_row.first * down, first.first * across, (last_row.first + 1 + (last_row.second > 0)) * down, right * across};
+}
 
 void edgec_resize(const edgec_scaling *s, const uint8_t *picture, void *scratch, uint8_t *out, int64_t out_stride) {
   layout l = lay_out(s);

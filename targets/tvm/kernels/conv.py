@@ -14,7 +14,7 @@ from tvm import tirx
 from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import inner_step
-from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
+from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
 from targets.tvm.kernels.inner_step import Accumulators, InnerStep, Reads, places
 from targets.tvm.kernels.prefetch import Ahead
 from targets.tvm.kernels.requantise import Requantise, ResultRange
@@ -150,10 +150,28 @@ class ConvKernel:
         acc = k.registers(self.inner.registers(block.pixels, block.vectors), f"int32x{self.isa.lanes}")
         with k.loop(repeat) as more:
             block = replace(block, channel=k.let((channels + more) * (block.vectors * self.isa.lanes)))
-            self.inner.start(k, acc, block)
-            self._accumulate(k, acc, block, base, offsets, turn * repeat + more)
+            if self.windows.low:
+                self._start_with_high_bytes(k, acc, block, base, offsets, turn * repeat + more)
+            else:
+                self.inner.start(k, acc, block)
+            self._accumulate(k, acc, block, base + self.windows.low, offsets, turn * repeat + more)
             self._add_rest(k, acc, block, base)
             self._results.emit(k, acc, block)
+
+    def _start_with_high_bytes(
+        self, k: Emitter, acc: Buffer, block: Accumulators, base: Expr, offsets: Sequence[int], turn: Expr
+    ) -> None:
+        """Begin with 256 times the sums of high bytes, besides the biases."""
+        lanes = self.isa.lanes
+        registers = range(self.inner.registers(block.pixels, block.vectors))
+        zero, eight = (splat(tirx.const(value, "int32"), lanes) for value in (0, 8))
+        for i in registers:
+            k.store(acc, i, zero)
+        self._accumulate(k, acc, block, base, offsets, turn)
+        sums = [k.let(tirx.shift_left(k.load(acc, i), eight)) for i in registers]
+        self.inner.start(k, acc, block)
+        for i, total in zip(registers, sums, strict=True):
+            k.store(acc, i, k.load(acc, i) + total)
 
     def _add_rest(self, k: Emitter, acc: Buffer, block: Accumulators, base: Expr) -> None:
         """Of split activations, what has not been multiplied."""
@@ -169,7 +187,7 @@ class ConvKernel:
     @property
     def _results(self) -> Results:
         last = self.height - 1 if self.windows.pairs and self.height % 2 else None
-        multiply = Requantise(self.isa, self.channels, self.limits, function=self.applied)
+        multiply = Requantise(self.isa, self.channels, self.limits, function=self.applied, low=self.y.low)
         return Results(multiply, self.inner, self.y, self.residual, self.logits, last)
 
     def _split(self, k: Emitter, item: Expr) -> tuple[Expr, Expr]:

@@ -14,7 +14,7 @@ from tvm import tirx
 from calibration.register_functions import RegisterFunction
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.dot import tap_step
-from targets.tvm.kernels.emitter import Buffer, Emitter, Expr
+from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
 from targets.tvm.kernels.requantise import Requantise, ResultRange
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.kernels.tap_plan import TapPlan, tap_plan
@@ -98,7 +98,8 @@ class DepthwiseKernel:
         """Bytes from the first that the windows of a row of results read to the one after the last."""
         (kh, kw), (dh, dw), sx = self.window.kernel, self.window.dilation, self.window.stride[1]
         columns = (self.width - 1) * sx + (kw - 1) * dw
-        return (kh - 1) * dh * self.x.row + columns * self.x.pixel + self.window.planes * self.channels
+        whole = self.window.planes * self.channels + self.x.low
+        return (kh - 1) * dh * self.x.row + columns * self.x.pixel + whole
 
     def rows(self, items: range) -> range:
         """The rows of results that work items belong to."""
@@ -161,28 +162,50 @@ class _Block:
     def _requantise(self) -> Requantise:
         isa = replace(self.kernel.isa, lanes=self._step.lanes)
         kernel = self.kernel
-        return Requantise(isa, kernel.channels, kernel.limits, packed_order=True, function=kernel.applied)
+        return Requantise(
+            isa,
+            kernel.channels,
+            kernel.limits,
+            packed_order=True,
+            function=kernel.applied,
+            low=kernel.y.low,
+        )
 
     def emit(self) -> None:
         kernel, k = self.kernel, self.k
         (sy, sx), columns = kernel.window.stride, self.size.columns
         x = k.let(self.row * (sy * kernel.x.row) + self.column * (sx * kernel.x.pixel) + self.channel)
-        total = k.registers(self.size.rows * columns * PARTS, f"int32x{self._step.lanes}")
+        count, dtype = self.size.rows * columns * PARTS, f"int32x{self._step.lanes}"
+        total = k.registers(count, dtype)
+        high = k.registers(count, dtype) if kernel.x.low else None
         reach = (kernel.window.kernel[1] - 1) * kernel.window.dilation[1]
         for column, uses in columns_read(kernel.window, columns):
-            self._multiply(total, x + column * kernel.x.pixel, uses)
+            at = x + column * kernel.x.pixel
+            if high is not None:
+                self._multiply(high, at, uses, biases=False)
+            self._multiply(total, at + kernel.x.low, uses)
             done, rest = divmod(column - reach, sx)
             if rest == 0 and 0 <= done < columns:
                 for row in range(self.size.rows):
+                    self._add_high(total, high, row, done)
                     self._write(total, row, done)
 
-    def _multiply(self, total: Buffer, x: Expr, uses: list[tuple[int, int]]) -> None:
+    def _add_high(self, total: Buffer, high: Buffer | None, row: int, column: int) -> None:
+        """Add 256 times the sums of high bytes, where there are some."""
+        if high is None:
+            return
+        eight = splat(tirx.const(8, "int32"), self._step.lanes)
+        for at in (self._at(row, column, part) for part in range(PARTS)):
+            sums = tirx.shift_left(self.k.load(high, at), eight)
+            self.k.store(total, at, self.k.load(total, at) + sums)
+
+    def _multiply(self, total: Buffer, x: Expr, uses: list[tuple[int, int]], biases: bool = True) -> None:
         """Multiply what a column of pixels holds: `uses` are columns of results, and of the kernel."""
         kernel, k, step = self.kernel, self.k, self._step
         plan, kw = kernel.plan(self.size.rows), kernel.window.kernel[1]
         for p, s in uses:
             if s == 0:
-                self._start(total, p)
+                self._start(total, p, biases)
         for g, group in enumerate(plan.groups):
             rows = [
                 k.let(k.load(k.x, x + (row * kernel.x.row + plane * kernel.channels), self.channels))
@@ -205,11 +228,13 @@ class _Block:
     def _at(self, row: int, column: int, part: int) -> int:
         return (row * self.size.columns + column) * PARTS + part
 
-    def _start(self, total: Buffer, column: int) -> None:
-        """Begin the sums of a column of results with the biases."""
+    def _start(self, total: Buffer, column: int, biases: bool) -> None:
+        """Begin the sums of a column of results with the biases, or with zero."""
         k, lanes = self.k, self._step.lanes
         for part in range(PARTS):
-            bias = k.let(k.load(k.ints, self.channel + part * lanes, lanes))
+            bias = splat(tirx.const(0, "int32"), lanes)
+            if biases:
+                bias = k.let(k.load(k.ints, self.channel + part * lanes, lanes))
             for row in range(self.size.rows):
                 k.store(total, self._at(row, column, part), bias)
 
@@ -225,8 +250,9 @@ class _Block:
             requantise.result(k, total, m, addend)
             for total, m, addend in zip(sums, multipliers, addends, strict=True)
         ]
-        stored = requantise.narrow(k, values)
-        k.store(k.y, self._address(kernel.y, row, column), stored, self.channels)
+        at = self._address(kernel.y, row, column)
+        for plane, stored in enumerate(requantise.planes(k, values)):
+            k.store(k.y, at + plane * kernel.y.low, stored, self.channels)
 
     def _address(self, strides: Strides, row: int, column: int) -> Expr:
         return (self.row + row) * strides.row + (self.column + column) * strides.pixel + self.channel
@@ -234,6 +260,12 @@ class _Block:
     def _addends(self, at: Expr) -> list[Expr]:
         k, requantise = self.k, self._requantise
         stored = k.let(k.load(k.r, at, self.channels))
+        if self.kernel.residual and (low := self.kernel.residual.low):
+            lows = k.let(k.load(k.r, at + low, self.channels))
+            return [
+                requantise.wide_addend(k, *(tirx.Shuffle([v], list(map(int, part))) for v in (stored, lows)))
+                for part in register_order(self.channels)
+            ]
         if requantise.isa.signed:
             return requantise.addends(k, stored, self.channels)
         parts = [tirx.Shuffle([stored], list(map(int, part))) for part in register_order(self.channels)]
@@ -255,13 +287,16 @@ def window_plan(window: TapWindow, rows: int, isa: Isa) -> TapPlan:
     return tap_plan(rows, window.kernel[0], window.stride[0], window.dilation[0], window.planes, together)
 
 
-def choose_block(window: TapWindow, height: int, width: int, isa: Isa) -> TapBlock | None:
-    """The block with the fewest estimated instructions for each result; None if the kernel is too large."""
+def choose_block(window: TapWindow, height: int, width: int, isa: Isa, wide: bool = False) -> TapBlock | None:
+    """The block with the fewest estimated instructions for each result; None if the kernel is too large.
+
+    `wide`: what it reads has 16 bits, so that there are two sums for each result.
+    """
     step = tap_step(isa, 4 * isa.lanes)
     sizes = [
         TapBlock(rows, columns)
         for rows in range(1, min(height, step.rows) + 1)
-        for columns in range(1, min(width, step.columns) + 1)
+        for columns in range(1, min(width, 1 if wide else step.columns) + 1)
     ]
     fitting = [size for size in sizes if _written_out(window, size, isa) <= _MOST_WRITTEN_OUT]
     if fitting:

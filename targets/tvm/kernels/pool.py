@@ -6,7 +6,7 @@ from typing import Any
 from tvm import tirx
 
 from targets.tvm.kernels.emitter import Emitter, Expr, clamp_index, splat
-from targets.tvm.kernels.requantise import Requantise
+from targets.tvm.kernels.requantise import Requantise, joined
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.operators.sliding_window import SlidingWindow
@@ -85,7 +85,7 @@ class AveragePoolKernel(PoolKernel):
         k = self.emitter()
         (kh, kw), (sh, sw), (ph, pw) = self.window.kernel, self.window.stride, self.window.pad
         lanes, height, width = self.isa.lanes, *self.input_size
-        requantise = Requantise(self.isa, kh * kw, per_channel=False)
+        requantise = Requantise(self.isa, kh * kw, per_channel=False, low=self.y.low)
         total = k.registers(1, f"int32x{lanes}")
         with k.items() as row, k.loop(self.width) as column:
             top, bottom = (k.let(clamp_index(row * sh + (d - ph), 0, height)) for d in (0, kh))
@@ -94,7 +94,10 @@ class AveragePoolKernel(PoolKernel):
             with k.loop(self.channels // lanes) as chunk:
                 k.store(total, 0, splat(k.load(k.ints, count), lanes))
                 with k.loop(bottom - top, top) as y, k.loop(right - left, left) as x:
-                    cell = k.load(k.x, y * self.x.row + x * self.x.pixel + chunk * lanes, lanes)
+                    at = k.let(y * self.x.row + x * self.x.pixel + chunk * lanes)
+                    cell = k.load(k.x, at, lanes)
+                    if self.x.low:
+                        cell = joined(cell, k.load(k.x, at + self.x.low, lanes), lanes)
                     k.store(total, 0, k.load(total, 0) + cell.astype(f"int32x{lanes}"))
                 multiplier = splat(k.load(k.floats, count + kh * kw), lanes)
                 value = requantise.scaled(k, k.load(total, 0), multiplier)

@@ -39,7 +39,11 @@ class DequantiseKernel(RowKernel):
             part = (down * self.block + right) * kept
             value = k.load(source, row * self.x.row + column * self.x.pixel + part + channel)
             if not self.real:
-                centred = value.astype("int32") + k.load(k.ints, 0)
+                steps = value.astype("int32")
+                if self.x.low:
+                    at = row * self.x.row + column * self.x.pixel + part + channel + self.x.low
+                    steps = steps * 256 + k.load(source, at).astype("int32")
+                centred = steps + k.load(k.ints, 0)
                 value = centred.astype("float32") * k.load(k.floats, 1)
             at = (row * self.block + down) * width + column * self.block + right
             k.store(planes, channel * plane + at, value)
@@ -58,7 +62,7 @@ class QuantiseKernel(RowKernel):
         """Generate the TIR."""
         k = self.emitter()
         planes = k.view("x", "float32")
-        low, high = (-128, 127) if self.isa.signed else (0, 255)
+        low, high = (-128, 127) if self.isa.signed and not self.y.low else (0, 65535 if self.y.low else 255)
         zero, scale = k.let(k.load(k.ints, 0)), k.let(k.load(k.floats, 1))
         least, most = ((tirx.const(v, "int32") - zero).astype("float32") for v in (low, high))
         with (
@@ -68,8 +72,13 @@ class QuantiseKernel(RowKernel):
         ):
             x = k.load(planes, channel * (self.height * self.width) + row * self.width + column)
             steps = tirx.max(tirx.min(self._rounded(k, x / scale), most), least)
-            stored = (steps.astype("int32") + zero).astype(k.element)
-            k.store(k.y, row * self.y.row + column * self.y.pixel + channel, stored)
+            stored, at = steps.astype("int32") + zero, row * self.y.row + column * self.y.pixel + channel
+            if self.y.low:
+                stored = k.let(stored)
+                flip = 128 if self.isa.signed else 0
+                k.store(k.y, at + self.y.low, ((stored & 255) ^ flip).astype(k.element))
+                stored = tirx.shift_right(stored, tirx.const(8, "int32")) ^ flip
+            k.store(k.y, at, stored.astype(k.element))
         return k.function(name)
 
     def _rounded(self, k: Emitter, value: Expr) -> Expr:

@@ -5,7 +5,7 @@ factors [C] where a function is applied to sums. Rounding is to nearest, ties to
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
 
@@ -71,6 +71,8 @@ class Requantise:
     """Channels are in registers in the order from which x86 packs bytes into their own."""
     function: RegisterFunction | None = None
     """What is computed of sums before they are rounded."""
+    low: int = 0
+    """From a result's high byte to its low byte; 0 where results have 8 bits."""
 
     def scalar(self, k: Emitter, which: Scalar, lanes: int) -> Expr:
         """One of the scalars, in every lane."""
@@ -124,6 +126,12 @@ class Requantise:
         centred = stored.astype(f"int32x{lanes}") - self.scalar(k, Scalar.RESIDUAL_ZERO, lanes)
         return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
 
+    def wide_addend(self, k: Emitter, high: Expr, low: Expr) -> Expr:
+        """The addend of `lanes` residual values of 16 bits."""
+        lanes = self.isa.lanes
+        centred = joined(high, low, lanes) - self.scalar(k, Scalar.RESIDUAL_ZERO, lanes)
+        return centred.astype(f"float32x{lanes}") * self.scalar(k, Scalar.RESIDUAL_MULTIPLIER, lanes)
+
     def addends(self, k: Emitter, stored: Expr, count: int) -> list[Expr]:
         """ARM: the addends of `count` stored values, subtracted in int16, which holds any r - zr."""
         zero = self.scalar(k, Scalar.RESIDUAL_ZERO, 8).astype("int8x8").astype("int16x8")
@@ -149,7 +157,8 @@ class Requantise:
         """
         for first in range(0, len(values), 4):
             at = offsets[first : first + 4]
-            self._write(k, base, at, self.narrow(k, values[first : first + 4]), 4, count)
+            for plane, stored in enumerate(self.planes(k, values[first : first + 4])):
+                self._write(k, base + plane * self.low if plane else base, at, stored, 4, count)
 
     def store_from_last(self, k: Emitter, addresses: Sequence[Expr], values: Sequence[Expr]) -> None:
         """Round float vectors, and write each at its own address, the last one first."""
@@ -168,7 +177,28 @@ class Requantise:
         """Up to four float vectors as one of bytes; the last one is repeated where there are fewer."""
         rounded = [self._round(k, value) for value in values]
         rounded += rounded[-1:] * (4 - len(rounded))
-        return k.let(self._narrow_signed(k, rounded) if self.isa.signed else self._narrow(k, rounded))
+        return k.let(self._packed(k, rounded))
+
+    def planes(self, k: Emitter, values: Sequence[Expr]) -> list[Expr]:
+        """Up to four float vectors as bytes; of results of 16 bits the high ones, and the low ones."""
+        if not self.low:
+            return [self.narrow(k, values)]
+        words = [k.let(self._word(k, self._round(k, value))) for value in values]
+        words += words[-1:] * (4 - len(words))
+        eight, byte = (splat(tirx.const(value, "int32"), self.isa.lanes) for value in (8, 255))
+        pack = replace(self, limits=ResultRange(short=True, clip=False, from_zero=True))
+        halves = [tirx.shift_right(word, eight) for word in words], [word & byte for word in words]
+        return [k.let(pack._packed(k, half)) for half in halves]
+
+    def _word(self, k: Emitter, rounded: Expr) -> Expr:
+        """Add the zero point and clamp, in int32."""
+        zero, low, high = (
+            self.scalar(k, which, self.isa.lanes) for which in (Scalar.ZERO, Scalar.LOW, Scalar.HIGH)
+        )
+        return tirx.min(tirx.max(rounded, low - zero), high - zero) + zero
+
+    def _packed(self, k: Emitter, rounded: Sequence[Expr]) -> Expr:
+        return self._narrow_signed(k, rounded) if self.isa.signed else self._narrow(k, rounded)
 
     def _write(
         self, k: Emitter, base: Expr, offsets: Sequence[int], stored: Expr, vectors: int, count: int | None
@@ -250,6 +280,12 @@ class Requantise:
         dtype = f"{k.element}x{lanes}"
         low, high = (self.scalar(k, bound, lanes).astype(dtype) for bound in (Scalar.LOW, Scalar.HIGH))
         return tirx.min(tirx.max(stored, low), high)
+
+
+def joined(high: Expr, low: Expr, lanes: int) -> Expr:
+    """256 * high byte + low byte, int32."""
+    eight = splat(tirx.const(8, "int32"), lanes)
+    return tirx.shift_left(high.astype(f"int32x{lanes}"), eight) + low.astype(f"int32x{lanes}")
 
 
 def _pairs(values: Sequence[Expr]) -> list[tuple[Expr, Expr]]:

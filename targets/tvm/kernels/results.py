@@ -74,6 +74,12 @@ class Results:
 
     def _addends(self, k: Emitter, at: Expr, vectors: int) -> list[Expr]:
         lanes, requantise = self._lanes, self.requantise
+        if self.residual and (low := self.residual.low):
+            places = [at + n * lanes for n in range(vectors)]
+            return [
+                requantise.wide_addend(k, k.load(k.r, place, lanes), k.load(k.r, place + low, lanes))
+                for place in places
+            ]
         if not requantise.isa.signed:
             return [requantise.addend(k, k.load(k.r, at + n * lanes, lanes)) for n in range(vectors)]
         return [

@@ -9,3 +9,5 @@ class Strides:
 
     row: int
     pixel: int
+    low: int = 0
+    """From a number's high byte to its low byte; 0 where numbers have 8 bits."""

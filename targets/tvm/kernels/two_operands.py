@@ -45,25 +45,28 @@ class TwoOperandKernel(RowKernel):
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
         k = self.emitter()
-        requantise = Requantise(self.isa, 1, self.limits, per_channel=False)
+        requantise = Requantise(self.isa, 1, self.limits, per_channel=False, low=self.y.low)
         with k.items() as row:
             zeros = tirx.const(0, "int32") - k.load(k.ints, 0), k.load(k.ints, 2 + Scalar.RESIDUAL_ZERO)
             for column, channel, vectors in blocks(k, *self._size, self.isa.lanes):
                 x, y = (k.let(row * s.row + column * s.pixel + channel) for s in (self.x, self.y))
                 r = k.let(row * self.r.row + column * self.r.pixel + (0 if self.one_channel else channel))
                 places = [[dp * s.pixel + dc for dp, dc in vectors] for s in (self.x, self.r, self.y)]
-                xs = centred(k, self.isa, k.x, x, places[0], zeros[0])
+                xs = centred(k, self.isa, k.x, x, places[0], zeros[0], self.x.low)
                 if self.one_channel:
                     rs = [self._spread(k, r + pixels * self.r.pixel, zeros[1]) for pixels, _ in vectors]
                 else:
-                    rs = centred(k, self.isa, k.r, r, places[1], zeros[1])
+                    rs = centred(k, self.isa, k.r, r, places[1], zeros[1], self.r.low)
                 values = [self.value(k, requantise, *both) for both in zip(xs, rs, strict=True)]
                 requantise.store(k, y, places[2], values)
         return k.function(name)
 
     def _spread(self, k: Emitter, at: Expr, zero: Expr) -> Expr:
         """One stored value minus its zero point, in every lane."""
-        return splat((k.load(k.r, at).astype("int32") - zero).astype("float32"), self.isa.lanes)
+        value = k.load(k.r, at).astype("int32")
+        if self.r.low:
+            value = value * 256 + k.load(k.r, at + self.r.low).astype("int32")
+        return splat((value - zero).astype("float32"), self.isa.lanes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,7 @@ class AddKernel(TwoOperandKernel):
 
 @dataclass(frozen=True, kw_only=True)
 class MultiplyKernel(TwoOperandKernel):
-    """The product of both: at most 255 * 255, which float32 holds exactly."""
+    """The product of both, which float32 holds exactly where one of them has 8 bits: 65,535 * 255 < 2**24."""
 
     def value(self, k: Emitter, requantise: Requantise, x: Expr, r: Expr) -> Expr:
         """(x - zx) (r - zr) * m."""

@@ -6,7 +6,7 @@ from tvm import tirx
 
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.emitter import Buffer, Emitter, Expr, splat
-from targets.tvm.kernels.requantise import split
+from targets.tvm.kernels.requantise import joined, split
 
 _TOGETHER = 4
 
@@ -35,13 +35,21 @@ def _by_four(k: Emitter, count: int) -> Iterator[tuple[Expr, int]]:
         yield tirx.const(count - rest, "int64"), rest
 
 
-def centred(k: Emitter, isa: Isa, buffer: Buffer, at: Expr, offsets: Sequence[int], zero: Expr) -> list[Expr]:
+def centred(
+    k: Emitter, isa: Isa, buffer: Buffer, at: Expr, offsets: Sequence[int], zero: Expr, low: int = 0
+) -> list[Expr]:
     """The stored values at `at` + each offset minus their zero point, as vectors of float32.
 
-    On ARM the offsets are those of neighbours.
+    On ARM the offsets are those of neighbours. `low`: from a high byte to its low byte, if there are some.
     """
     lanes = isa.lanes
-    if not isa.signed:
+    if low:
+        zeros, places = splat(zero, lanes), [at + offset for offset in offsets]
+        found = [
+            joined(k.load(buffer, place, lanes), k.load(buffer, place + low, lanes), lanes) - zeros
+            for place in places
+        ]
+    elif not isa.signed:
         zeros = splat(zero, lanes)
         loaded = [k.load(buffer, at + offset, lanes) for offset in offsets]
         found = [stored.astype(f"int32x{lanes}") - zeros for stored in loaded]

@@ -7,12 +7,16 @@ is multiplied, it took as many instructions as the products of two vectors.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tvm import tirx
+
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.copied_rows import WORTH, CopiedRows, read_pixels
-from targets.tvm.kernels.emitter import Emitter, Expr
+from targets.tvm.kernels.emitter import Emitter, Expr, splat
 from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout
 
+CENTRE = 1 << 15
+"""Numbers of 16 bits are written so much lower, as int16."""
 _VECTOR = 16
 
 
@@ -50,19 +54,30 @@ class WidenKernel(CopiedRows):
     def _contiguous(self) -> bool:
         return self.x.pixel == self.channels
 
+    def _word(self, k: Emitter, x: Expr, count: int) -> Expr:
+        """Numbers as int16."""
+        dtype = "int16" if count == 1 else f"int16x{count}"
+        high = k.load(k.x, x, count).astype(dtype)
+        if not self.x.low:
+            return high
+        low = k.load(k.x, x + self.x.low, count).astype(dtype)
+        eight, centre = (tirx.const(value, "int16") for value in (8, -CENTRE))
+        if count > 1:
+            eight, centre = splat(eight, count), splat(centre, count)
+        return (tirx.shift_left(high, eight) | low) ^ centre
+
     def _run(self, k: Emitter, x: Expr, y: Expr, length: int) -> None:
         """Widen neighbouring bytes; the last vector overlaps the one before it."""
         words = k.view("y", "int16")
         whole, rest = divmod(length, _VECTOR)
         with k.loop(whole) as i:
-            wide = k.load(k.x, x + i * _VECTOR, _VECTOR).astype(f"int16x{_VECTOR}")
-            k.store(words, y + i * _VECTOR, wide, _VECTOR)
+            k.store(words, y + i * _VECTOR, self._word(k, x + i * _VECTOR, _VECTOR), _VECTOR)
         if rest and whole:
             last = length - _VECTOR
-            k.store(words, y + last, k.load(k.x, x + last, _VECTOR).astype(f"int16x{_VECTOR}"), _VECTOR)
+            k.store(words, y + last, self._word(k, x + last, _VECTOR), _VECTOR)
         elif rest:
             for i in range(rest):
-                k.store(words, y + i, k.load(k.x, x + i).astype("int16"))
+                k.store(words, y + i, self._word(k, x + i, 1))
 
 
 def widen(
@@ -78,7 +93,7 @@ def widen(
     `output` and `reach`: rows and columns of the result, and of a window. `products`: multiplications of an
     activation by one window.
     """
-    if not isa.multiplies_words or products < WORTH:
+    if not isa.multiplies_words or (products < WORTH and not x.wide):
         return None
     read = read_pixels(output, reach, stride, x)
     return WidenKernel(isa=isa, height=read.height, width=read.width, channels=x.channels, x=read.x)

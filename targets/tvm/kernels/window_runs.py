@@ -21,7 +21,8 @@ class WindowRuns:
     rows. `pairs`, `widened` and `split` are kernels that run before, if any: they put rows beside each
     other, make int16 of them, or split bytes into low and top bits. Where they are widened, distances are in
     elements. `group`: output and input channels of a group, and the last input channel from which on a block
-    reads; one group has (channels, 0, 0).
+    reads; one group has (channels, 0, 0). `low`: bytes from the high byte of a number to its low byte, if it
+    has one.
     """
 
     next: Strides
@@ -34,6 +35,7 @@ class WindowRuns:
     pairs: PairKernel | None = None
     widened: WidenKernel | None = None
     split: SplitBytes | None = None
+    low: int = 0
 
     @property
     def element(self) -> int:
@@ -77,5 +79,5 @@ class WindowRuns:
         (rows, columns), (down, right) = self.taps, self.tap_step
         if whole := self.pairs or self.split:
             return (rows - 1) * down + whole.row
-        wide += (columns - 1) * right + max(self.spread) + self.run + self.group[2]
+        wide += (columns - 1) * right + max(self.spread) + self.run + self.group[2] + self.low
         return wide + (rows - 1) * down

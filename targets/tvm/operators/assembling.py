@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, centred, fused_multiply_add, stored
-from targets.tvm.tensors import Array, Bytes, Floats, Tensor
+from targets.tvm.tensors import Array, Floats, Steps, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +45,12 @@ class Assemble:
         """The pieces' tensors."""
         return tuple(piece.tensor for piece in self.pieces)
 
-    def compute(self, values: Mapping[str, Array]) -> Bytes:
+    def compute(self, values: Mapping[str, Array]) -> Steps:
         """Each piece lands on its channels."""
         y = self.output
         count = len(values[self.pieces[0].tensor.name])
-        result = np.full((count, y.height, y.width, y.channels), y.zero, np.uint8)
+        size = (count, y.height, y.width, y.channels)
+        result: Steps = np.full(size, y.zero, np.uint16) if y.wide else np.full(size, y.zero, np.uint8)
         for piece in self.pieces:
             taken = values[piece.tensor.name][:, :: piece.stride[0], :: piece.stride[1]]
             steps = centred(piece.tensor, taken).astype(np.float32)

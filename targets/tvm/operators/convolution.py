@@ -10,7 +10,7 @@ from calibration.register_functions import RegisterFunction
 from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, Residual, scaled, stored
 from targets.tvm.operators.sliding_window import SlidingWindow
 from targets.tvm.operators.sum_functions import Applied
-from targets.tvm.tensors import Array, Bytes, Floats, Int8s, Int32s, Tensor
+from targets.tvm.tensors import Array, Floats, Int8s, Int32s, Steps, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,11 @@ class Conv:
         return None if self.applied is None else self.applied.function
 
     @property
+    def is_wide(self) -> bool:
+        """Whether anything that it reads or writes has 16 bits."""
+        return any(tensor.wide for tensor in (*self.inputs, self.output))
+
+    @property
     def inputs(self) -> tuple[Tensor, ...]:
         """The map, and the residual's."""
         return (self.input,) if self.residual is None else (self.input, self.residual.tensor)
@@ -52,7 +57,7 @@ class Conv:
             return stored(self.applied.to(total.astype(np.float32) * self.multiplier), self.output, self.clip)
         return stored(scaled(total, self.multiplier, self.residual, values), self.output, self.clip)
 
-    def accumulate(self, x: Bytes) -> Int32s:
+    def accumulate(self, x: Steps) -> Int32s:
         """acc [N, H, W, K]. Every partial sum is an integer below 2**53, so float64 is exact."""
         (kh, kw), (sh, sw), (dh, dw) = self.window.kernel, self.window.stride, self.window.dilation
         height, width = self.output.height, self.output.width
@@ -68,7 +73,7 @@ class Conv:
                 total += np.matmul(tap, weight.transpose(0, 2, 1))[..., 0, :]
         return (total.reshape(len(x), height, width, count) + self.bias).astype(np.int32)
 
-    def _padded(self, x: Bytes) -> NDArray[np.float64]:
+    def _padded(self, x: Steps) -> NDArray[np.float64]:
         """x - zx with zeros where the window leaves the image."""
         tensor, pad = self.input, self.window.pad
         reach = self.window.reach(self.output.height, self.output.width)

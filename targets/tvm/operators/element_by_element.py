@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, Residual, centred, scaled, stored
-from targets.tvm.tensors import Array, Bytes, Floats, Tensor
+from targets.tvm.tensors import Array, Bytes, Floats, Steps, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Add:
         """The addends."""
         return (self.input, self.residual.tensor)
 
-    def compute(self, values: Mapping[str, Array]) -> Bytes:
+    def compute(self, values: Mapping[str, Array]) -> Steps:
         """A sum of one number, with its residual."""
         total = centred(self.input, values[self.input.name])
         return stored(
@@ -35,7 +35,10 @@ class Add:
 
 @dataclass(frozen=True, eq=False)
 class Multiply:
-    """acc = (x - zx) * (r - zr). The factor r is as a residual of Add."""
+    """float32(x - zx) * float32(r - zr), rounded to float32 where both are wide, else exact.
+
+    The factor r is as a residual of Add.
+    """
 
     node: str
     input: Tensor
@@ -49,11 +52,12 @@ class Multiply:
         """The factors."""
         return (self.input, self.factor)
 
-    def compute(self, values: Mapping[str, Array]) -> Bytes:
-        """Products of integers are exact."""
-        x, factor = values[self.input.name], values[self.factor.name]
-        products = centred(self.input, x) * centred(self.factor, factor)
-        return stored(products.astype(np.float32) * np.float32(self.multiplier), self.output, self.clip)
+    def compute(self, values: Mapping[str, Array]) -> Steps:
+        """First one with the other, then with the multiplier."""
+        x, factor = (
+            centred(tensor, values[tensor.name]).astype(np.float32) for tensor in (self.input, self.factor)
+        )
+        return stored((x * factor) * np.float32(self.multiplier), self.output, self.clip)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +76,7 @@ class Rectify:
         """The map."""
         return (self.input,)
 
-    def compute(self, values: Mapping[str, Array]) -> Bytes:
+    def compute(self, values: Mapping[str, Array]) -> Steps:
         """Each number has one of two multipliers."""
         x = centred(self.input, values[self.input.name]).astype(np.float32)
         factors = np.where(x < 0, self.slopes, np.float32(self.multiplier))

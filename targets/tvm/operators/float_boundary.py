@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from targets.tvm.operators.resizing import pixels_of_channels
-from targets.tvm.operators.results_on_grids import centred, stored
-from targets.tvm.tensors import Array, Bytes, Dense, Floats, Tensor
+from targets.tvm.operators.results_on_grids import Clip, centred, stored
+from targets.tvm.tensors import Array, Dense, Floats, Steps, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,9 @@ class Quantise:
         """The numbers."""
         return (self.input,)
 
-    def compute(self, values: Mapping[str, Array]) -> Bytes:
+    def compute(self, values: Mapping[str, Array]) -> Steps:
         """The quotient is rounded to float32 first."""
         y = self.output
         planes: Floats = values[self.input.name].reshape(-1, y.channels, y.height, y.width)
         steps = (planes / np.float32(self.scale)).transpose(0, 2, 3, 1)
-        return stored(steps, y)
+        return stored(steps, y, Clip(0, y.highest))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from targets.tvm.operators.results_on_grids import UNCLIPPED, Clip, centred, stored
-from targets.tvm.tensors import Array, Bytes, Int32s, Tensor
+from targets.tvm.tensors import Array, Bytes, Int32s, Steps, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Interpolate:
         """The map."""
         return (self.input,)
 
-    def compute(self, values: Mapping[str, Array]) -> Bytes:
+    def compute(self, values: Mapping[str, Array]) -> Steps:
         """First between rows, then between columns: sums of integers, in any order the same."""
         between_rows = self.rows.between(centred(self.input, values[self.input.name]), axis=1)
         total = self.columns.between(between_rows, axis=2)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.tvm.tensors import Array, Bytes, Floats, Tensor
+from targets.tvm.tensors import Array, Floats, Steps, Tensor
 
 
 @dataclass(frozen=True)
 class Clip:
-    """The range of the stored result. ReLU is `low` at the zero point."""
+    """The range of the stored result. ReLU is `low` at the zero point. The default is the range of uint8."""
 
     low: int = 0
     high: int = 255
@@ -28,16 +28,16 @@ class Residual:
     multiplier: float
 
 
-def centred(tensor: Tensor, x: Bytes) -> NDArray[np.int32]:
+def centred(tensor: Tensor, x: Steps) -> NDArray[np.int32]:
     """x - zx."""
     found: NDArray[np.int32] = x.astype(np.int32) - tensor.zero
     return found
 
 
-def stored(value: Floats, output: Tensor, clip: Clip = Clip()) -> Bytes:
+def stored(value: Floats, output: Tensor, clip: Clip) -> Steps:
     """clip(rne(value) + zy), where rne rounds half to even."""
     steps = np.rint(value.astype(np.float64)) + output.zero
-    found: Bytes = np.clip(steps, clip.low, clip.high).astype(np.uint8)
+    found: Steps = np.clip(steps, clip.low, clip.high).astype(np.uint16 if output.wide else np.uint8)
     return found
 
 

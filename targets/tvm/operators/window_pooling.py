@@ -88,7 +88,7 @@ class ChannelMax:
 Pooling = MaxPool | AveragePool | ChannelMax
 
 
-def _inside(window: SlidingWindow, x: Bytes, row: int, column: int) -> Bytes:
+def _inside(window: SlidingWindow, x: Array, row: int, column: int) -> Array:
     """The part of a window that lies inside the image."""
     (kh, kw), (sh, sw), (ph, pw) = window.kernel, window.stride, window.pad
     top, left = row * sh - ph, column * sw - pw

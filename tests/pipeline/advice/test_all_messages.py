@@ -11,11 +11,11 @@ VERBS = (
 )
 VERBS += " Put Quote Remove Restore Run Save Say Set Swap Take Try Unpack Use Write"
 ADVICE = re.compile(rf"(?:^|[.:;] )(?:{'|'.join(VERBS.split())}) ")
-WHERE = ("pipeline/models", "pipeline/data")
+WHERE = ("pipeline/models", "pipeline/data", "pipeline/build", "pipeline/bundle")
 LONG = 11
 """Shorter words stand in many messages."""
-NOT_FOLLOWED = 3
-"""So many messages on networks, weights and pictures give advice that no test here follows."""
+NOT_FOLLOWED = 15
+"""So many messages give advice that no test here follows: 3 of models, 11 of build, 1 of bundle."""
 
 
 def text(node: ast.AST) -> str:
@@ -31,7 +31,7 @@ def text(node: ast.AST) -> str:
 
 
 def messages() -> Iterator[str]:
-    """What errors on networks, weights and pictures say."""
+    """What errors say."""
     for path in sorted(path for place in WHERE for path in (ROOT / place).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:

@@ -1,5 +1,6 @@
 """What messages about folders of pictures and about settings advise."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -152,6 +153,17 @@ def test_adding_a_list_helps(tmp_path: Path) -> None:
         lambda: in_order(open_dataset(folder), "list"),
         lambda: (folder / "classes.txt").write_text("birch\nash\n"),
     )
+
+
+def test_a_folder_instead_of_a_pipe_helps(tmp_path: Path) -> None:
+    place = tmp_path / "data"
+    os.mkfifo(place)
+
+    def heed() -> None:
+        place.unlink()
+        write_folder(place, class_folders(train=12, test=6))
+
+    check_advice("is a pipe or a device, not a file or a folder", lambda: evaluated(place), heed)
 
 
 def test_a_place_that_is_there_helps(tmp_path: Path) -> None:

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.build.rebuild import rebuild
 from pipeline.bundle.contents import opened
 from pipeline.bundle.pack import pack
 from pipeline.data.embedded import EMBEDDED
+from pipeline.errors import BundleError
+from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.measured_latency import Latency
 from pipeline.stages.bundle import SETTINGS
+from pipeline.stages.supply_chain import PROVENANCE, SBOM
 from targets.runtime.bundle.manifest import NAME
 from tests.conftest import Edgec
 
@@ -78,17 +82,63 @@ def test_what_is_not_as_it_was_is_named(edgec: Edgec, out: Path, tmp_path: Path)
 def test_settings_that_cannot_be_read_are_refused(
     edgec: Edgec, out: Path, tmp_path: Path, settings: bytes
 ) -> None:
-    bundle = with_settings(out / BUNDLE, tmp_path, settings)
+    bundle = with_file(out / BUNDLE, tmp_path, SETTINGS, settings)
     done = edgec("verify", bundle, "--rebuild")
     assert (done.returncode, "build.json" in done.stderr) == (1, True)
     assert "Traceback" not in done.stderr
 
 
-def with_settings(bundle: Path, folder: Path, settings: bytes) -> Path:
-    """Return a copy of a bundle with other settings, and a manifest that agrees."""
+DATA = "predicate.buildDefinition.resolvedDependencies[0].digest.sha256"
+
+
+@pytest.mark.parametrize(
+    ("document", "old", "new", "place"),
+    [
+        (PROVENANCE, "calibration_digest", "0" * 64, DATA),
+        (PROVENANCE, "checkpoint_digest", "0" * 64, DATA.replace("0", "1")),
+        (PROVENANCE, "recipe", "w8a8_sym", "externalParameters.calibration.recipe"),
+        (PROVENANCE, "edgec", "9.9.9", "buildDefinition.internalParameters.tools.edgec"),
+        (SBOM, "evaluation_digest", "0" * 64, "components[2].hashes[0].content"),
+        (SBOM, "recipe", "w8a8_sym", "metadata.component.properties[1].value"),
+        (SBOM, "onnx", "1.0.0", "version"),
+        (SBOM, "engine_digest", "0" * 64, "hashes[0].content"),
+    ],
+)
+def test_a_statement_of_another_origin_is_refused(
+    out: Path, tmp_path: Path, document: str, old: str, new: str, place: str
+) -> None:
+    """Whoever has the key can sign such a bundle: its manifest agrees with every file."""
+    with opened(out / BUNDLE) as held:
+        report, text = Report.parse(held.read("report.json"), BUNDLE), held.read(document).decode()
+    was = report.tools[old] if old in report.tools else getattr(report.subject, old)
+    assert f'"{was}"' in text
+    changed = with_file(out / BUNDLE, tmp_path, document, text.replace(f'"{was}"', f'"{new}"').encode())
+    with pytest.raises(BundleError, match=f"{document} states .*") as refused:
+        rebuild(changed, {}, Silent())
+    assert place in str(refused.value)
+    assert f'"{new}"' in str(refused.value)
+
+
+def test_a_statement_about_other_files_is_refused(out: Path, tmp_path: Path) -> None:
+    changed = with_file(out / BUNDLE, tmp_path, "run", b"print('not built by anybody')")
+    with pytest.raises(BundleError, match=f"{PROVENANCE} is about another run than the one in the bundle"):
+        rebuild(changed, {}, Silent())
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"[" * 90_000, b"\xff"])
+@pytest.mark.parametrize("document", [PROVENANCE, SBOM])
+def test_a_statement_that_cannot_be_read_is_refused(
+    out: Path, tmp_path: Path, document: str, text: bytes
+) -> None:
+    with pytest.raises(BundleError, match=document):
+        rebuild(with_file(out / BUNDLE, tmp_path, document, text), {}, Silent())
+
+
+def with_file(bundle: Path, folder: Path, name: str, content: bytes) -> Path:
+    """Return a copy of a bundle with other content in a file, and a manifest that agrees."""
     with opened(bundle) as held:
-        manifest, files = held.manifest, held.contents() | {SETTINGS: settings}
-    manifest.files[SETTINGS] = hashlib.sha256(settings).hexdigest()
+        manifest, files = held.manifest, held.contents() | {name: content}
+    manifest.files[name] = hashlib.sha256(content).hexdigest()
     files[NAME] = manifest.to_json().encode()
     pack(files, folder / "changed.edgec", top="x")
     return folder / "changed.edgec"

@@ -319,6 +319,10 @@ def hostile_h5(path: Path, how: str) -> None:
                 file.create_dataset(name, data=np.zeros(1 << 16, np.float32), compression="gzip")
             case "a piece larger than the array":
                 file.create_dataset(name, (4,), "f4", chunks=(1 << 26,), maxshape=(None,))
+            case "one array under many names":
+                file["big"] = np.zeros(1 << 20, np.float32)
+                for number in range(50):
+                    file[f"conv{number}/kernel:0"] = file["big"]
             case _:
                 file["a/b"] = h5py.SoftLink("/a")
                 file["a/itself"] = file["a"]
@@ -331,6 +335,7 @@ def hostile_h5(path: Path, how: str) -> None:
         "fill values of one piece",
         "packed",
         "a piece larger than the array",
+        "one array under many names",
         "a group in itself",
     ],
 )

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,32 @@ def test_damaged_bits_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(json.dumps({**found, "int8_right": found["int8_right"][:40]}))
     with pytest.raises(ReportError, match="bits for 10000 images"):
         compare(Baseline.load(tmp_path / "b.json"), report())
+
+
+def test_a_loss_that_is_not_decided_is_decided_by_the_limit_that_is_named() -> None:
+    before = report()
+    after = losing(before, 50)
+    gate = compare(baseline_of(before), after, Limits(max_drop=0.5)).gates[0]
+    found = re.search(r"allow --max-drop ([\d.]+)\.$", gate.next_step, re.IGNORECASE)
+    assert found, gate.next_step
+    looser = compare(baseline_of(before), after, Limits(max_drop=float(found[1])))
+    assert (looser.verdict, looser.gates[0].next_step) == (Verdict.PASS, "")
+
+
+def test_a_latency_that_is_not_decided_is_decided_by_the_limit_that_is_named() -> None:
+    shown = report()
+    speed = speed_ratio(*interleaved(quiet(2000, np.random.default_rng(0)), 1.05))
+    assert speed.interval.high is not None
+    undecided = Limits(max_latency_ratio=(speed.interval.low + speed.interval.high) / 2)
+    gate = compare(baseline_of(shown), shown, undecided, speed).gates[-1]
+    assert gate.verdict is Verdict.INCONCLUSIVE
+    found = re.search(r"--max-latency ([\d.]+)\.$", gate.next_step)
+    assert found, gate.next_step
+    looser = compare(baseline_of(shown), shown, Limits(max_latency_ratio=float(found[1])), speed)
+    assert looser.gates[-1].verdict is Verdict.PASS
+
+
+def test_what_failed_says_what_to_do() -> None:
+    before = report()
+    worse = compare(baseline_of(before), losing(before, 300)).gates[0]
+    assert "edgec baseline save" in worse.next_step

@@ -55,19 +55,34 @@ def test_answers_that_depend_on_the_images_beside_them(name: str, tmp_path: Path
         *OVER_IMAGES[name],
     ]
     weights: dict[str, NDArray[Any]] = {"w": floats(4, 3, 3, 3), "bias": floats(4), "first": np.array([0])}
-    source = described(save(graph(nodes, weights), tmp_path), Description(size=(8, 8)))
-
-    def checked(dynamic_batch: bool) -> int:
-        stage = Adopt(
-            classes=4,
-            file=InputFile.at(source.path),
-            check_images=cast("Split", _Pictures()),
-            dynamic_batch=dynamic_batch,
-            max_difference=1e-3,
-            model=source,
-        )
-        return len(list(stage.write(tmp_path / "model.onnx", lambda _: None)))
-
+    path = save(graph(nodes, weights), tmp_path)
     with pytest.raises(CheckpointError, match=r"gives other answers for 2\. Set dynamic_batch = false"):
-        checked(True)
-    assert checked(False) == 1
+        checked(path, True)
+    assert checked(path, False) == 1
+
+
+def checked(path: Path, dynamic_batch: bool) -> int:
+    """Adopt a network and return how many batches were compared."""
+    source = described(path, Description(size=(8, 8)))
+    stage = Adopt(
+        classes=4,
+        file=InputFile.at(source.path),
+        check_images=cast("Split", _Pictures()),
+        dynamic_batch=dynamic_batch,
+        max_difference=1e-3,
+        model=source,
+    )
+    return len(list(stage.write(path.with_name("adopted.onnx"), lambda _: None)))
+
+
+@pytest.mark.parametrize("dynamic_batch", [True, False])
+def test_answers_that_are_no_numbers_are_called_that(dynamic_batch: bool, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["maps"]),
+        helper.make_node("GlobalAveragePool", ["maps"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Add", ["flat", "bias"], ["y"]),
+    ]
+    weights: dict[str, NDArray[Any]] = {"w": floats(4, 3, 3, 3), "bias": np.full(4, np.nan, np.float32)}
+    with pytest.raises(CheckpointError, match="answers with NaN or infinity"):
+        checked(save(graph(nodes, weights), tmp_path), dynamic_batch)

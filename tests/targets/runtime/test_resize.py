@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from targets.runtime import compiled_resize
-from targets.runtime.compiled_resize import MACHINES, ResizeLibrary, compile_library, file_name
+from targets.runtime.c_library import MACHINES
+from targets.runtime.compiled_resize import ResizeLibrary, compile_library, file_name
 from targets.runtime.preprocess import Preprocessing
 from targets.runtime.resize import Part, resized, resized_by_numpy
 

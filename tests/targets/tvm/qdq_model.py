@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 class QdqModel:
     """Appends nodes; each method returns the name of the tensor it made."""
 
-    def __init__(self, height: int, width: int, channels: int, seed: int = 0) -> None:
+    def __init__(self, height: int, width: int, channels: int, seed: int = 0, opset: int = 17) -> None:
+        self.opset = opset
         self.size = (height, width, channels)
         self.random = np.random.default_rng(seed)
         self.nodes: list[onnx.NodeProto] = []
@@ -59,7 +60,10 @@ class QdqModel:
         logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", None])
         nodes = [*self.nodes, helper.make_node("Identity", [output], ["logits"], "last")]
         graph = helper.make_graph(nodes, "hand", [image], [logits], list(self.initializers.values()))
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        opsets = [helper.make_opsetid("", self.opset)]
+        return helper.make_model(
+            graph, opset_imports=opsets, ir_version=max(9, helper.find_min_ir_version_for(opsets))
+        )
 
     def save(self, output: str, path: Path) -> Path:
         onnx.save(self.model(output), path)

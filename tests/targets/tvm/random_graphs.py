@@ -242,15 +242,19 @@ class NetworkBuilder:
         self.operators.append(Assemble("assemble", output, pieces, self.clip()))
 
 
+KINDS = (
+    *("conv", "conv", "conv", "max_pool", "average_pool", "add", "multiply", "gate", "lookup"),
+    *("rectify", "nearest", "interpolate", "pixel_shuffle", "global_max", "assemble", "pick"),
+    *("pick", "difference", "mask"),
+)
+
+
 @st.composite
-def networks(draw: st.DrawFn) -> IntegerGraph:
-    """An image, a convolution, up to four more operators, and a classifier."""
+def networks(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> IntegerGraph:
+    """An image, a convolution, up to four more operators of these kinds, and a classifier."""
     builder = NetworkBuilder(draw, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
     builder.image()
     builder.conv()
-    kinds = ["conv", "conv", "conv", "max_pool", "average_pool", "add", "multiply", "gate", "lookup"]
-    kinds += ["rectify", "nearest", "interpolate", "pixel_shuffle", "global_max", "assemble", "pick"]
-    kinds += ["pick", "difference", "mask"]
     for kind in draw(st.lists(st.sampled_from(kinds), max_size=4)):
         getattr(builder, kind)()
     classes = draw(st.integers(1, 20))

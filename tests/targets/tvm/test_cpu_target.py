@@ -11,7 +11,7 @@ from targets.errors import EngineError, TargetUnavailable
 from targets.reach import emulator
 from targets.registry import find_target
 from targets.runtime.cpu import why_not
-from targets.tvm import oracle
+from targets.tvm import cpu_target, oracle
 from targets.tvm.cpu_target import HostTarget, host_isa
 from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
@@ -86,3 +86,15 @@ def test_it_never_claims_more_than_the_machine_has(monkeypatch: pytest.MonkeyPat
             TargetUnavailable, match=f"EDGEC_ISA is '{name}'; this machine's instruction sets"
         ):
             HostTarget().check()
+
+
+@pytest.mark.parametrize(
+    ("flags", "isa"),
+    [("asimd", "neon"), ("asimd asimddp", "dotprod"), ("asimd asimddp i8mm", "i8mm")],
+    ids=["Pi 4", "Pi 5", "Graviton 3"],
+)
+def test_on_an_arm_machine_the_host_is_arm(flags: str, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EDGEC_ISA", raising=False)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr(cpu_target, "cpu_flags", lambda: frozenset(flags.split()))
+    assert host_isa().name == isa

@@ -52,12 +52,13 @@ def link_laggards(graph: IntegerGraph, isa: Isa, folder: Path) -> ctypes.CDLL:
     functions = [kernel.function(name) for kernel, name in glue.kernel_names(program).items()]
     compile_object(functions, isa, folder / "kernels.o")
     (folder / "table.c").write_text(glue.source(program))
-    sources = [folder / "table.c", NATIVE / "pool.c", Path(__file__).parent / "laggards.c"]
+    native = [NATIVE / name for name in ("workers.c", "footer.c", "engine_file.c")]
+    sources = [folder / "table.c", *native, Path(__file__).parent / "laggards.c"]
     options = ["-shared", "-fPIC", "-O1", "-fno-sanitize=all", "-pthread", f"-I{NATIVE}"]
     linked = run_zig(options, [*sources, folder / "kernels.o"], folder / "laggards.so")
     assert linked.returncode == 0, linked.stderr
     library = ctypes.CDLL(str(folder / "laggards.so"))
-    library.edgec_open.restype = ctypes.c_char_p
+    library.open_engine.restype = ctypes.c_char_p
     library.lagging.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint)
     return library
 
@@ -79,7 +80,7 @@ def test_whoever_lags_behind_the_bits_stay_the_same(
     write_engine(graph, isa, tmp_path / "engine")
     library = link_laggards(graph, isa, tmp_path)
     assert library.overlapping() > 0  # how many steps do depends on the rows that its tiles span
-    assert library.edgec_open(os.fsencode(tmp_path / "engine"), 1) is None
+    assert library.open_engine(os.fsencode(tmp_path / "engine")) is None
     images = pictures(graph, 2)
     expected = oracle.run(graph, images)
     assert len(np.unique(expected)) > 7
@@ -89,7 +90,7 @@ def test_whoever_lags_behind_the_bits_stay_the_same(
             n = laggards % 2
             library.lagging(images[n].ctypes.data, found.ctypes.data, threads, laggards)
             assert np.array_equal(found, expected[n]), f"{threads} threads, of which {laggards:b} lag"
-    library.edgec_close()
+    library.close_engine()
 
 
 def test_shares_cover_a_step_and_the_first_has_one_item_more() -> None:

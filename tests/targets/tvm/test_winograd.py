@@ -146,7 +146,7 @@ def test_weights_in_slices_and_tiles_in_groups(side: int, channels: int) -> None
 
 
 def test_what_kernels_keep_on_the_stack_is_at_most_half_of_a_threads() -> None:
-    """STACK in targets/runtime/native/pool.c is 2 MiB."""
+    """STACK in targets/runtime/native/workers.c is 2 MiB."""
     (kernel,) = filters(one(12, 32)[0], ISAS["avx2"])
     assert replace(kernel, height=300, width=300, inputs=MOST_INPUTS).stack <= 1 << 20
 

@@ -101,7 +101,7 @@ def values(model: onnx.ModelProto, names: Sequence[str], images: int) -> dict[st
     options.graph_optimization_level = (
         onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     )  # keeps every tensor
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised
     session = onnxruntime.InferenceSession(
         probe.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import cv2
 
+from ...bundle.regular_file import read_at_most
+from ...device_limits import PICTURE_FILE_BYTES
 from ...preprocess import ImageError, decode
 from .opencv import read_frames
 from .source import Ended, SourceError
@@ -57,7 +59,7 @@ def open_folder(path: Path, loop: bool, pace: bool) -> Iterator[Image | None]:
 
 def _picture(path: Path) -> Image | None:
     try:
-        return decode(path.read_bytes(), 3)
+        return decode(read_at_most(path, PICTURE_FILE_BYTES), 3)
     except (OSError, ImageError):
         return None
 

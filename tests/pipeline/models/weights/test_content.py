@@ -72,6 +72,66 @@ def test_torchscript_that_names_anything_else_is_refused_and_not_run(tmp_path: P
     assert not victim.exists()
 
 
+def torchscript_tensor() -> bytes:
+    """Pickle a tensor of four numbers in the file 0, as torch.jit.save does (pickletools: X K t Q R)."""
+    storage = key("storage") + b"ctorch\nFloatStorage\n" + key("0") + key("cpu")
+    whole = b"(" + storage + b"K\x04tQK\x00K\x04\x85K\x01\x85\x89}tR"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + whole
+
+
+def key(name: str) -> bytes:
+    return b"X" + struct.pack("<I", len(name)) + name.encode()
+
+
+def torchscript(path: Path, pickled: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("net/data.pkl", pickled)
+        archive.writestr("net/constants.pkl", pickle.dumps((), protocol=2))
+        archive.writestr("net/data/0", bytes(16))
+    return path
+
+
+def test_numbers_that_many_names_have_are_read_once(tmp_path: Path) -> None:
+    entries = b"".join(key(f"w{number}") + torchscript_tensor() for number in range(9))
+    path = torchscript(tmp_path / "net.pt", b"\x80\2c__torch__\nNet\n)\x81}(" + entries + b"ub.")
+    found = read_content(path)
+    assert list(found) == [f"w{number}" for number in range(9)]
+    assert len({one.data_ptr() for one in found.values() if isinstance(one, torch.Tensor)}) == 1
+
+
+def test_modules_that_share_modules_do_not_multiply_without_end(tmp_path: Path) -> None:
+    """Forty modules, each of which has the one before under two names: 2^40 paths."""
+    pickled = b"\x80\x02c__torch__\nNet\n)\x81}bq\x00"
+    for number in range(40):
+        both = key("x") + b"h" + bytes([number]) + key("y") + b"h" + bytes([number])
+        pickled += b"0c__torch__\nNet\n)\x81}(" + both + b"ubq" + bytes([number + 1])
+    with pytest.raises(CheckpointError, match=r"over 100,000 modules, or some that hold themselves"):
+        read_content(torchscript(tmp_path / "net.pt", pickled + b"."))
+
+
+def safetensors_of(path: Path, header: bytes, numbers: int) -> Path:
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4 * numbers))
+    return path
+
+
+ONE = b'"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        (b"{" + ONE + b"," + ONE + b"}", "'a' is in its list twice"),
+        (b'{"a":{"dtype":"F32","shape":[' + b"1," * 99 + b'2],"data_offsets":[0,8]}}', "has 100 dimensions"),
+        (b"{" + ONE + b" " * (8 << 20) + b"}", r"its list of tensors has 8,388,662 bytes; at most 8,388,608"),
+        (b"[" * 90_000, "damaged, or not a safetensors file"),
+    ],
+)
+def test_a_list_of_tensors_means_one_thing_and_is_bounded(header: bytes, why: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=why):
+        read_content(safetensors_of(tmp_path / "net.safetensors", header, 2))
+    assert read_content(safetensors_of(tmp_path / "net.safetensors", b"{" + ONE + b"}", 2)).keys() == {"a"}
+
+
 def oldest_format() -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:

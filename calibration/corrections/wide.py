@@ -1,0 +1,53 @@
+"""wide, widest: 16 bits for those activations that need them most, or all; see `wide_activations`."""
+
+from collections.abc import Mapping
+from math import inf
+from typing import TYPE_CHECKING, ClassVar
+
+from calibration.correction import ImageBatches, Need, OnBatch, WidthChoice
+from calibration.scheme import Scheme
+
+if TYPE_CHECKING:
+    from calibration.observers import Range
+    from calibration.onnx_graph import OnnxGraph
+    from calibration.placement import Placement
+
+
+class WideActivations(WidthChoice):
+    """Gives 16 bits to tensors by what they bring for their cost."""
+
+    word = "wide"
+    summary = "16 bits for the activations that need them most, for a tenth more time"
+    needs = frozenset({Need.GRADIENTS})
+    budget: ClassVar[float | None] = None
+    pointless: ClassVar[Mapping[Scheme, str]] = {
+        Scheme.SYM: "is for TensorRT, which reads no activations of 16 bits"
+    }
+
+    def choose(
+        self,
+        graph: "OnnxGraph",
+        placement: "Placement",
+        ranges: "Mapping[str, Range]",
+        images: ImageBatches,
+        on_batch: OnBatch,
+    ) -> tuple[str, ...]:
+        """See `wide_tensors`."""
+        from calibration.wide_activations import BUDGET, wide_tensors
+
+        return wide_tensors(graph, placement, ranges, images, on_batch, self.budget or BUDGET)
+
+    def images_read(self, images: int) -> int:
+        """The first ones are enough."""
+        from calibration.wide_activations import IMAGES
+
+        return min(images, IMAGES)
+
+
+class WidestActivations(WideActivations):
+    """Gives 16 bits to all tensors that can have them."""
+
+    word = "widest"
+    summary = "16 bits for all activations that can have them, for up to twice the time"
+    budget: ClassVar[float | None] = inf
+    conflicts: ClassVar[Mapping[str, str]] = {"wide": "the one leaves out what the other takes"}

@@ -1,0 +1,38 @@
+"""The list of tensors at the front of a safetensors file, read before the tensors.
+
+https://huggingface.co/docs/safetensors: eight bytes of length, then JSON; "duplicate keys are disallowed".
+The library takes the last of two tensors of one name, and makes millions of empty ones, or of dimensions.
+"""
+
+import json
+from pathlib import Path
+
+from pipeline.reading_limits import WEIGHTS_LIST_BYTES
+
+MOST_DIMENSIONS = 64
+"""NumPy's own limit; torch takes minutes over a hundred thousand."""
+
+
+def check_header(path: Path) -> None:
+    """Refuse what would make a small file large, or mean two things. Raises ValueError, OSError."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > WEIGHTS_LIST_BYTES:
+            raise ValueError(
+                f"its list of tensors has {size:,} bytes; at most {WEIGHTS_LIST_BYTES:,} are read"
+            )
+        text = file.read(size)
+    found = json.loads(text, object_pairs_hook=_unique)
+    for name, entry in found.items() if isinstance(found, dict) else ():
+        shape = entry.get("shape") if isinstance(entry, dict) else None
+        if isinstance(shape, list) and len(shape) > MOST_DIMENSIONS:
+            raise ValueError(f"{name!r} has {len(shape):,} dimensions")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} is in its list twice")
+        found[key] = value
+    return found

@@ -1,0 +1,50 @@
+"""Small libraries in C: they lie beside the runtime in a bundle, or are compiled once for the user."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Callable
+
+MACHINES = ("x86_64", "aarch64")
+"""Those that there are libraries for."""
+GLIBC = "2.28"
+"""The oldest C library a board may have: Debian 10, JetPack 5, RHEL 8."""
+
+
+@dataclass(frozen=True)
+class CompiledOnce:
+    """What a compiler makes of sources, in a folder of the user's that is named after their digest."""
+
+    name: str
+    sources: tuple[Path, ...]
+    options: tuple[str, ...]
+    compile: Callable[[str, Path], None]
+    """Writes the products for a machine into an empty folder. Raises OSError."""
+
+    def folder(self, machine: str) -> Path:
+        """Return the folder with the products, compiled if need be. Raises OSError where that cannot be."""
+        if machine not in MACHINES or not all(path.is_file() for path in self.sources):
+            raise OSError("there is nothing to compile here")
+        content = b"".join(path.read_bytes() for path in self.sources) + repr(self.options).encode()
+        above = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgec"
+        made = above / f"{self.name}-{machine}-{hashlib.sha256(content).hexdigest()[:16]}"
+        if made.is_dir():
+            return made
+        if find_spec("ziglang") is None:
+            raise OSError("there is no compiler here")
+        above.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=str(above)) as scratch:
+            product = Path(scratch) / "product"
+            product.mkdir()
+            self.compile(machine, product)
+            try:
+                product.replace(made)
+            except OSError:  # another process was faster: what it made is the same
+                if not made.is_dir():
+                    raise
+        return made

@@ -1,0 +1,86 @@
+"""Activations of 16 bits: kernels of every instruction set equal the oracle, bit for bit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from targets.errors import EngineError
+from targets.tvm import oracle
+from targets.tvm.importer import import_graph
+from targets.tvm.integer_graph import Island
+from tests.calibration.conftest import pictures
+from tests.targets.needs import native
+from tests.targets.tvm.against_oracle import EMULATED, NetworkDraw, emulated, few_and_more
+from tests.targets.tvm.meaning import in_floats
+from tests.targets.tvm.qdq_model import QdqModel
+from tests.targets.tvm.wide_graphs import wide_networks
+
+SIZE = (8, 12, 3)
+
+
+@few_and_more(6, 8)
+@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx512", "avx2", "sse4"])
+def test_random_networks_on_this_machine(name: str, draw: NetworkDraw) -> None:
+    draw.check(wide_networks(), native(name), "wide")
+
+
+@few_and_more(4, 4)
+@pytest.mark.parametrize("name", list(EMULATED))
+def test_random_networks_in_the_emulator(name: str, draw: NetworkDraw) -> None:
+    draw.check(wide_networks(), emulated(name), "wide")
+
+
+@pytest.mark.parametrize(
+    ("kind", "zero"), [(np.uint16, 0), (np.uint16, 33000), (np.int16, 0), (np.int16, -9)]
+)
+def test_sums_products_and_pools_of_16_bits_mean_what_onnx_says(
+    kind: type[np.generic], zero: int, tmp_path: Path
+) -> None:
+    """Integer operators alone; onnxruntime computes the same graph in float, node by node."""
+    m = QdqModel(*SIZE, seed=3, opset=21)
+    x = m.quantized(m.conv(m.image(), 16, 3), 0.004, zero, kind)
+    y = m.quantized(m.node("Add", m.conv(x, 16, 1, group=16), x), 0.006, zero, kind)
+    y = m.quantized(m.node("Relu", m.conv(y, 16, 16, 1)), 0.003, zero, kind)
+    gate = m.quantized(m.node("GlobalAveragePool", y), 0.01, 0)
+    y = m.quantized(m.node("Mul", y, gate), 0.02, zero, kind)
+    y = m.quantized(m.node("GlobalAveragePool", y), 0.002, zero, kind)
+    model = m.save(m.gemm(m.node("Flatten", y), 7, 16), tmp_path / "model.onnx")
+    graph, images = import_graph(model), pictures(32, SIZE)
+    assert not any(isinstance(op, Island) for op in graph.operators)
+    found, expected = oracle.run(graph, images), in_floats(model, images)
+    assert expected.std() > 0.1
+    assert np.abs(found - expected).max() < 2e-3 * np.abs(expected).max()
+
+
+def test_other_operators_read_16_bits_in_float(tmp_path: Path) -> None:
+    m = QdqModel(*SIZE, seed=3, opset=21)
+    x = m.quantized(m.conv(m.image(), 16, 3), 0.004, 30000, np.uint16)
+    pooled = m.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    y = m.quantized(m.node("Sigmoid", pooled), 1 / 255, 0)
+    y = m.quantized(m.node("GlobalAveragePool", y), 1 / 255, 0)
+    model = m.save(m.gemm(m.node("Flatten", y), 7, 16), tmp_path / "model.onnx")
+    graph, images = import_graph(model), pictures(32, SIZE)
+    assert any(isinstance(op, Island) for op in graph.operators)
+    found, expected = oracle.run(graph, images), in_floats(model, images)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9999
+
+
+def test_a_table_of_16_bits_is_refused(tmp_path: Path) -> None:
+    m = QdqModel(*SIZE, opset=21)
+    x = m.quantized(m.conv(m.image(), 16, 3), 0.5, 128)
+    y = m.quantized(m.node("Tanh", x), 1 / 32768, 0, np.int16)
+    y = m.quantized(m.node("GlobalAveragePool", y), 0.01, 128)
+    model = m.save(m.gemm(m.node("Flatten", y), 7, 16), tmp_path / "model.onnx")
+    with pytest.raises(EngineError, match=r"it can give 8\. Quantise them to uint8"):
+        import_graph(model)
+
+
+def test_sums_that_could_leave_int32_are_refused(tmp_path: Path) -> None:
+    m = QdqModel(*SIZE, opset=21)
+    x = m.quantized(m.conv(m.image(), 96, 3), 0.004, 0, np.uint16)
+    y = m.quantized(m.conv(x, 16, 96, 3), 1.0, 128)
+    y = m.quantized(m.node("GlobalAveragePool", y), 0.1, 128)
+    model = m.save(m.gemm(m.node("Flatten", y), 7, 16), tmp_path / "model.onnx")
+    with pytest.raises(EngineError, match="more than an int32 holds"):
+        import_graph(model)

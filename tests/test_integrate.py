@@ -1,0 +1,90 @@
+"""The programs in docs/integrate.md are compiled and run."""
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from targets.runtime.compiled_libedgec import embedding
+from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.zig import run_zig
+from targets.tvm.cpu_target import host_isa
+from tests.conftest import ROOT
+from tests.targets.needs import or_skip
+from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_network
+
+PAGE = (ROOT / "docs" / "integrate.md").read_text()
+GRAY = np.full((720, 1280), 128, np.uint8)
+CPP = shutil.which("g++") or shutil.which("clang++")
+
+
+def program(language: str) -> str:
+    (found,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    assert len(found.splitlines()) <= 32
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle's folder."""
+    folder = tmp_path_factory.mktemp("bundle")
+    PackedNetwork(write_network(folder, or_skip(host_isa))).unpacked(folder)
+    for name, content in embedding(platform.machine()).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    shutil.copytree(
+        ROOT / "targets" / "runtime", folder / "runtime", ignore=shutil.ignore_patterns("*.c", "*.h")
+    )
+    return folder
+
+
+def answer(folder: Path, frame: EmbeddedFrame, top: int) -> list[str]:
+    with EmbeddedNetwork(folder) as network, network.context() as context:
+        return [name for name, _ in network.likeliest(context.run_frame(frame), top)]
+
+
+def printed(command: list[str], folder: Path) -> list[str]:
+    done = subprocess.run(
+        [*command, str(folder)], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(folder)}
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.rpartition(" ")[0] for line in done.stdout.splitlines()]
+
+
+def test_the_c_program_runs(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.c").write_text(program("c"))
+    sources = [tmp_path / "program.c", unpacked / "lib" / "libedgec.a"]
+    linked = run_zig([f"-I{unpacked}/include", "-lm", "-Wall", "-Werror"], sources, tmp_path / "program")
+    assert linked.returncode == 0, linked.stderr
+    black = EmbeddedFrame("NV12", (GRAY * 0, np.zeros((360, 640, 2), np.uint8)), "BT601", "LIMITED")
+    assert printed([str(tmp_path / "program")], unpacked) == answer(unpacked, black, 1)
+
+
+@pytest.mark.skipif(CPP is None, reason="neither g++ nor clang++ is here: the C++ program is not compiled")
+def test_the_cpp_program_runs(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.cpp").write_text(program("cpp"))
+    options = ["-std=c++11", "-Wall", "-Werror", f"-I{unpacked}/include", f"{tmp_path}/program.cpp"]
+    linked = [
+        str(CPP),
+        *options,
+        f"{unpacked}/lib/libedgec.a",
+        "-lm",
+        "-pthread",
+        "-o",
+        f"{tmp_path}/program",
+    ]
+    subprocess.run(linked, check=True)
+    black = EmbeddedFrame("BGR", (np.zeros((720, 1280, 3), np.uint8),))
+    assert printed([str(tmp_path / "program")], unpacked) == answer(unpacked, black, 3)
+
+
+def test_the_python_program_runs_with_the_bundle_s_library(unpacked: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(program("python"))
+    black = EmbeddedFrame("NV12", (GRAY * 0, np.full((360, 640, 2), 128, np.uint8)), "BT601", "LIMITED")
+    found = printed([sys.executable, str(tmp_path / "program.py")], unpacked)
+    assert found == answer(unpacked, black, 3)
