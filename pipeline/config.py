@@ -76,6 +76,8 @@ class ValidationConfig(Section):
     """Smallest acceptable share of FP32's top-1 that INT8 keeps, such as MLPerf's 0.99; no gate if absent."""
     min_top1: float | None = Field(default=None, gt=1, lt=100)
     """Smallest acceptable top-1 of INT8 in percent, such as 75.5, whatever FP32's is; no gate if absent."""
+    sustained_p90_ms: float | None = Field(default=None, gt=0)
+    """Largest acceptable p90 in the last fifth of a soak on the device; `soak` names its record."""
     robustness: int = Field(default=0, ge=0)
     """Evaluation images to compare FP32 and INT8 on under camera corruptions, such as 500; 0: not done."""
 
@@ -132,6 +134,8 @@ class BuildConfig(Section):
     """Folder of everything that a build writes."""
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""
+    soak: Path | None = None
+    """The soak.json that `./run soak` wrote on the device, for the report and validation.sustained_p90_ms."""
     package: tuple[str, ...] = ()
     """Other forms of the bundle to write beside the report, such as "triton"; see `edgec package`."""
     export: ExportConfig = ExportConfig()

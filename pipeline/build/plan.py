@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 from pipeline.build.compilation import Compilation
 from pipeline.build.shard import WHOLE, Shard
+from pipeline.cache.digest import InputFile
 from pipeline.config import recorded
 from pipeline.data.open import training_digest
 from pipeline.data.split import ShownNames
@@ -24,6 +25,7 @@ from pipeline.stages.diagnose import Diagnose
 from pipeline.stages.measure_latency import NO_MEASUREMENTS, Measure, Measurements
 from pipeline.stages.own_graph import OwnGraph
 from pipeline.stages.peer import CALIBRATED_WITH, COMPARED_ON, Peer, QuantizeElsewhere
+from pipeline.stages.read_soak import ReadSoak
 from pipeline.stages.refuse_leak import RefuseLeak, TrainingImages
 from pipeline.stages.report import WriteReport
 from pipeline.stages.report_files import ReportFiles, ReportPart
@@ -166,6 +168,14 @@ class Build(Compilation):
         return ReportPart(self.make(TryFp8(self.float_model, self.engine, images)))
 
     @cached_property
+    def sustained(self) -> ReportPart | None:
+        """What the device sustained, if its record is given."""
+        record = self.config.soak
+        if record is None:
+            return None
+        return ReportPart(self.make(ReadSoak(InputFile(record, record.name), self.engine)))
+
+    @cached_property
     def report(self) -> ReportFiles:
         """Everything that was measured."""
         return ReportFiles(self.make(self._report(self.measurements)))
@@ -228,6 +238,6 @@ class Build(Compilation):
 
     def _parts(self, timed: bool) -> tuple[ReportPart, ...]:
         """Return what stages of their own measured of the report, with times or without."""
-        times = self.end_to_end if timed else None
-        found = (self.sensitivity, self.robustness, self.fp8, self.diagnosis, times)
+        times = (self.end_to_end, self.sustained) if timed else ()
+        found = (self.sensitivity, self.robustness, self.fp8, self.diagnosis, *times)
         return tuple(part for part in found if part is not None)

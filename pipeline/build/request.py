@@ -49,6 +49,8 @@ class Request:
         self.checkpoint = self.model.weights_file(config.checkpoint, config.data)
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
+        if config.soak is not None and not config.soak.is_file():
+            raise UsageError(f"soak is {config.soak}, which is no file. Give a soak.json of a device.")
         self.dataset = self.model.open_images(
             self._location(), config.labels, config.class_order, self.digests
         )
@@ -124,6 +126,7 @@ class Request:
             min_top1=accuracy.min_top1,
             latency=LatencyLimits(latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.judge),
             min_speedup=latency.min_speedup,
+            sustained_p90_ms=accuracy.sustained_p90_ms,
         )
 
     @property

@@ -30,6 +30,8 @@ class GateLimits:
     latency: LatencyLimits = NO_LIMITS
     min_speedup: float = 0.0
     """FP32's time over INT8's. 0 sets no gate."""
+    sustained_p90_ms: float | None = None
+    """Milliseconds that INT8 has to stay below after minutes on the device."""
 
     def judge(
         self,

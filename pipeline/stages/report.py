@@ -31,6 +31,7 @@ from pipeline.report.race import Race
 from pipeline.report.recommend import recommend
 from pipeline.report.sections.recommendation import Recommendation
 from pipeline.report.speed import speed_ratio
+from pipeline.report.sustained_gate import sustained_gates
 from pipeline.stages.accuracy_files import AccuracyFiles
 from pipeline.stages.adopt_quantised import notes_of
 from pipeline.stages.artifacts import FloatModel, QuantizedModel
@@ -110,7 +111,9 @@ class WriteReport(Stage):
         parts = {part.field: part.load() for part in self.parts}
         timed = parts.get("end_to_end")
         whole = timed if isinstance(timed, EndToEnd) else None
-        gates = tuple(self.limits.judge(accuracy, latency_int8, whole, origin, race))
+        where = origin if self.engine.target.runs_here else Origin.DEVICE
+        soaked = sustained_gates(self.limits.sustained_p90_ms, parts.get("sustained"), where)
+        gates = (*self.limits.judge(accuracy, latency_int8, whole, origin, race), *soaked)
         return Report(
             verdict=overall(gates),
             subject=self._subject(),

@@ -19,6 +19,7 @@ from pipeline.report.model.measured_latency import Instructions, Latency, Measur
 from pipeline.report.model.measured_sizes import MeasuredMemory, Sizes
 from pipeline.report.model.picture_latency import EndToEnd
 from pipeline.report.model.subject import Machine, Subject
+from pipeline.report.model.sustained_run import SustainedRun
 from pipeline.report.model.toolchain_check import ToolchainCheck
 from pipeline.report.record import Record, load_record, parse_record
 from pipeline.report.section import ReportSection
@@ -41,6 +42,7 @@ from pipeline.report.sections.recommendation import Recommendation, Recommendati
 from pipeline.report.sections.robustness import RobustnessSection
 from pipeline.report.sections.sizes import SizeSection
 from pipeline.report.sections.skipped_images import SkippedImageSection
+from pipeline.report.sections.sustained_speed import SustainedSection
 from pipeline.report.sections.toolchain_checks import ToolchainCheckSection
 from targets.base import BuildState
 
@@ -72,6 +74,7 @@ class Report(Record):
     coverage: Coverage | None = None
     mixed: MixedPrecision | None = None  # None: not asked for
     robustness: Robustness | None = None
+    sustained: SustainedRun | None = None  # None: no record of a device's soak was given
     fp8: Fp8Accuracy | None = None  # None: the module has none, or the network no form in it
     state: BuildState = BuildState.BUILT
     diagnosis: Diagnosis | None = None  # None: FP32 does better than guessing, or pixels are classified
@@ -115,6 +118,7 @@ SECTIONS: tuple[ReportSection[Report], ...] = (
     PixelSection(),
     PictureFittingSection(),
     LatencySection(),
+    SustainedSection(),
     EndToEndSection(),
     ComparedRunSection(),
     SizeSection(),

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 import numpy as np
@@ -44,6 +44,8 @@ class Soaked:
     held_back: dict[str, float]
     energy: Energy | None
     no_energy: str
+    engine_sha256: str = ""
+    """Of the file that the bundle calls its engine, so that a record is not taken for another's."""
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +58,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
         module = find_runner(manifest.runner)
         with module.open_engine(folder / manifest.engine, options.threads) as runner:
             found = soak(_in_turn(runner, images), 60 * options.minutes, options.idle_seconds, find_meter())
+        found = replace(found, engine_sha256=manifest.files.get(manifest.engine, ""))
     except (ManifestError, ValueError, OSError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return FAILED

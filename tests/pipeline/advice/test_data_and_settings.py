@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.build.request import Request
 from pipeline.config import BuildConfig, load_config
 from pipeline.data.numbered_classes import ClassOrder, in_order
 from pipeline.data.open import open_dataset
 from pipeline.data.split import Role
+from pipeline.progress import Silent
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.data.pictures import class_folders, png, random_pixels, write_folder, write_pack
 
@@ -188,3 +190,13 @@ def test_what_is_said_of_settings_helps(words: str, tmp_path: Path) -> None:
     file, (before, after) = tmp_path / "edgec.toml", SETTINGS[words]
     file.write_text(before)
     check_advice(words, lambda: load_config(BuildConfig, file, {}), lambda: file.write_text(after))
+
+
+def test_a_record_that_is_there_helps(tmp_path: Path) -> None:
+    record = tmp_path / "soak.json"
+    config = BuildConfig(target="reference", soak=record, out=tmp_path / "out")
+    check_advice(
+        "Give a soak.json of a device",
+        lambda: Request(config, Silent()),
+        lambda: record.write_text("{}"),  # what is in it is read once there is an engine
+    )

@@ -1,0 +1,47 @@
+"""Judge the p90 that a device sustains, by the whole interval of its record."""
+
+from collections.abc import Iterator
+
+from pipeline.report.model.certainty import Interval, Verdict
+from pipeline.report.model.gate import Gate
+from pipeline.report.model.sustained_run import SustainedRun
+from targets.base import Origin
+from targets.runtime.paired_difference import LEVEL
+
+NAME = "sustained_p90_ms"
+RUN_IT = "Run `./run soak` on the device, and give its soak.json with soak = under the top-level settings."
+
+
+def sustained_gates(limit: float | None, found: SustainedRun | None, origin: Origin) -> Iterator[Gate]:
+    """Yield the gate if there is a limit in ms."""
+    if limit is None:
+        return
+    gate = Gate(
+        name=NAME,
+        claim=f"p90 latency in the last fifth of a soak at most {limit:g} ms",
+        limit=limit,
+        value=None,
+        interval=None,
+        unit="ms",
+        origin=None,
+        verdict=Verdict.INCONCLUSIVE,
+        message="not measured: no soak is given" if found is None else "nothing ran in the soak's last fifth",
+        next_step=RUN_IT,
+    )
+    if found is None or found.sustained_p90_ms is None:
+        yield gate
+        return
+    value, low, high = found.sustained_p90_ms
+    verdict, step = Verdict.PASS, ""
+    if low > limit:
+        verdict, step = Verdict.FAIL, "Cool the device, or choose another power mode: `./run power-modes`."
+    elif high is None or high > limit:
+        verdict, step = Verdict.INCONCLUSIVE, "Soak it longer: `./run soak --minutes 30`."
+    yield gate.replace(
+        value=value,
+        interval=Interval(low=low, high=high, level=LEVEL),
+        origin=origin,
+        verdict=verdict,
+        message=f"it is {value:.3f} ms [{low:.3f}, {'unbounded' if high is None else f'{high:.3f}'}]",
+        next_step=step,
+    )

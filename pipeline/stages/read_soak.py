@@ -1,0 +1,41 @@
+"""The record of a soak on a device -> sustained.json, if it is of this engine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ValidationError
+
+from pipeline.cache.digest import InputFile
+from pipeline.cache.stage import Stage
+from pipeline.errors import UsageError
+from pipeline.progress import Progress
+from pipeline.report.model.sustained_run import SustainedRun
+from pipeline.stages.compile import CompiledEngine
+
+
+@dataclass(frozen=True)
+class ReadSoak(Stage):
+    """Check that the record can be read and is of the engine that was built."""
+
+    name: ClassVar[str] = "read-soak"
+
+    record: InputFile
+    engine: CompiledEngine
+
+    def run(self, output: Path, progress: Progress) -> None:  # noqa: ARG002 - it takes no time
+        """Write sustained.json. Raises UsageError."""
+        path = self.record.path
+        try:
+            found = SustainedRun.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise UsageError(
+                f"soak is {path}, which is no record of a soak: {error.errors()[0]['msg'].lower()}. Give the "
+                "soak.json that `./run soak` of this version wrote on the device."
+            ) from error
+        if found.engine_sha256 != self.engine.file_digest:
+            raise UsageError(
+                f"soak is {path}, the record of another engine ({found.engine_sha256[:12]}, built here was "
+                f"{self.engine.file_digest[:12]}). Run `./run soak` with this bundle."
+            )
+        found.save(output / "sustained.json")
