@@ -71,6 +71,11 @@ class QuantRecipe:
         return self._needs(Need.MOMENTS)
 
     @property
+    def needs_gradients(self) -> bool:
+        """Whether a correction reads gradients, which torch computes."""
+        return any(Need.GRADIENTS in one.needs for one in self.of_kind(Correction))
+
+    @property
     def needs_covariance(self) -> bool:
         """Whether that has to be known with its covariance."""
         return self._needs(Need.COVARIANCES)

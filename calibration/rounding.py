@@ -79,13 +79,8 @@ def _rounded_rows(
     weight: NDArray[np.float32], step: NDArray[np.float64], hessian: NDArray[np.float64]
 ) -> NDArray[np.int8]:
     """int8 [K, D] for weight [K, D] of one group."""
-    from scipy.linalg import cholesky, lapack
-
     order = np.argsort(-np.diag(hessian), kind="stable")
-    lower = cholesky(hessian[np.ix_(order, order)], lower=True)
-    inverse, _ = lapack.dpotri(lower, lower=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    upper = cholesky(inverse, lower=False)
+    upper = inverse_factor(hessian[np.ix_(order, order)])
     rest = weight.astype(np.float64)[:, order]
     integers = np.zeros(rest.shape)
     for start in range(0, rest.shape[1], BLOCK):
@@ -100,3 +95,14 @@ def _rounded_rows(
     values = np.empty(integers.shape, np.int8)
     values[:, order] = integers
     return values
+
+
+def inverse_factor(hessian: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return U, upper triangular, with U^T U the inverse of a positive definite matrix."""
+    from scipy.linalg import cholesky, lapack
+
+    lower = cholesky(hessian, lower=True)
+    inverse, _ = lapack.dpotri(lower, lower=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    upper: NDArray[np.float64] = cholesky(inverse, lower=False)
+    return upper

@@ -11,6 +11,7 @@ from calibration.recipe import QuantRecipe
 from pipeline.build.plan import Build
 from pipeline.build.publish import publish
 from pipeline.config import BuildConfig, load_config
+from pipeline.extras import naming_missing_extras
 from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
 
@@ -30,9 +31,10 @@ def build(config: BuildConfig | Path | str | None = None, **options: object) -> 
         chosen = BuildConfig.model_validate({**config.model_dump(exclude_unset=True), **options})
     else:
         chosen = load_config(BuildConfig, Path(config) if config is not None else None, options)
-    one = Build(chosen, Silent())
-    publish(one)
-    return one.report.load()
+    with naming_missing_extras():
+        one = Build(chosen, Silent())
+        publish(one)
+        return one.report.load()
 
 
 def quantize(
@@ -42,9 +44,11 @@ def quantize(
 
     model is an ONNX as `edgec export` writes it; images are batches of uint8 [N, H, W, C], which are gone
     through several times; recipe is one of `edgec recipes`. `ranges.json` and `model.int8.onnx` are written
-    into the folder, which is created. Raises `calibration.errors.CalibrationError`.
+    into the folder, which is created. Raises `calibration.errors.CalibrationError`, and
+    `pipeline.errors.PipelineError` for a recipe that needs a package which is not installed.
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     chosen = QuantRecipe.parse(recipe) if isinstance(recipe, str) else recipe
-    return produce(Path(model), lambda: iter(images), chosen, place).quantized
+    with naming_missing_extras():
+        return produce(Path(model), lambda: iter(images), chosen, place).quantized

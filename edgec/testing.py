@@ -41,9 +41,11 @@ def edgec_build() -> Callable[..., Report]:
     def build(config: Path | None = None, **options: object) -> Report:
         from pipeline.build.plan import Build
         from pipeline.config import BuildConfig, load_config
+        from pipeline.extras import naming_missing_extras
         from pipeline.progress import Silent
 
-        return Build(load_config(BuildConfig, config, options), Silent()).report.load()
+        with naming_missing_extras():
+            return Build(load_config(BuildConfig, config, options), Silent()).report.load()
 
     return build
 

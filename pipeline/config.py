@@ -132,6 +132,8 @@ class BuildConfig(Section):
     """Folder of everything that a build writes."""
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""
+    package: tuple[str, ...] = ()
+    """Other forms of the bundle to write beside the report, such as "triton"; see `edgec package`."""
     export: ExportConfig = ExportConfig()
     """How the float network is written as ONNX."""
     calibration: CalibrationConfig = CalibrationConfig()

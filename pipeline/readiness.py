@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.data.embedded import EMBEDDED, INSTALLED, WITH_US
+from pipeline.extras import EXTRA_OF, NEEDED_FOR
 from pipeline.models.zoo import KNOWN_MODELS
 from targets.base import Origin
 from targets.errors import TargetUnavailable
@@ -37,7 +39,7 @@ class Finding:
 
 def findings(out: Path) -> list[Finding]:
     """Check Python, packages, targets, data, the disk of `out`, and the processor."""
-    return [_python(), *_packages(), *_targets(), _data(), _disk(out), _processor(), _exactness()]
+    return [_python(), *_packages(), *_extras(), *_targets(), _data(), _disk(out), _processor(), _exactness()]
 
 
 def _python() -> Finding:
@@ -72,6 +74,21 @@ def _packages() -> Iterator[Finding]:
     yield from different
     if not different:
         yield Finding("packages", f"{len(pins)} as pinned", True)
+
+
+def _extras() -> Iterator[Finding]:
+    """Say what each extra that is not installed is needed for. A build from ONNX for a CPU needs none."""
+    for extra, purpose in NEEDED_FOR.items():
+        missing = [
+            package
+            for package, brought_by in EXTRA_OF.items()
+            if brought_by == extra and not find_spec(package)
+        ]
+        if missing:
+            what = f"{', '.join(missing)} missing: {purpose}"
+            yield Finding(f"extra {extra}", what, None, f"pip install 'edgec[{extra}]'")
+        else:
+            yield Finding(f"extra {extra}", "installed", True)
 
 
 def _targets() -> Iterator[Finding]:

@@ -6,13 +6,14 @@ cd "$(dirname "$0")/.."
 
 list=$(mktemp) failed=0
 trap 'rm -f "$list"' EXIT
-# torch apart: its own dependencies on x86_64 are those of CUDA, which a CPU build does not have
+# jetson apart: tensorrt-rtx-cu13 is a source package that fetches wheels; torch apart: its own dependencies on x86_64 are those of CUDA, which a CPU build does not have
 .venv/bin/python - >"$list" <<'PYTHON'
 import tomllib
 from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+extras = project["optional-dependencies"]
+wanted = [*project["dependencies"], *(line for extra in ("train", "keras", "test") for line in extras[extra])]
 print(*(line for line in wanted if not line.startswith(("torch==", "edgec["))), sep="\n")
 PYTHON
 torch=$(sed -n 's/^torch==//p' constraints.txt)

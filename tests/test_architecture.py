@@ -23,12 +23,24 @@ ROOMS: dict[str, set[str]] = {
     "data": {"cache"},
     "bundle": {"cache"},
     "report": {"data"},
+    "packages": {"bundle", "cache"},
     "models": {"cache", "data"},
     "diagnosis": {"data", "models", "report"},
     "stages": {"bundle", "cache", "data", "diagnosis", "models", "report"},
-    "build": {"bundle", "cache", "data", "models", "report", "stages"},
+    "build": {"bundle", "cache", "data", "models", "packages", "report", "stages"},
     "training": {"build", "cache", "data", "models", "report"},
-    "cli": {"build", "bundle", "cache", "data", "diagnosis", "models", "report", "stages", "training"},
+    "cli": {
+        "build",
+        "bundle",
+        "cache",
+        "data",
+        "diagnosis",
+        "models",
+        "packages",
+        "report",
+        "stages",
+        "training",
+    },
 }
 """The folders of pipeline, and those that each may import from."""
 ON_DEVICE = {"numpy", "cv2", "onnxruntime", "tensorrt"}

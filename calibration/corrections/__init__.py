@@ -9,6 +9,7 @@ from calibration.corrections.nosat import UnsaturatedRounding
 from calibration.corrections.obq import SecondOrderRounding
 from calibration.corrections.pix import LosslessPixels
 from calibration.corrections.sens import SensitiveRanges
+from calibration.corrections.sparse import StructuredSparsity
 from calibration.corrections.wmse import LeastSquaresScales
 
 CORRECTIONS: list[Correction] = [
@@ -19,6 +20,7 @@ CORRECTIONS: list[Correction] = [
     LeastSquaresScales(),
     SecondOrderRounding(),
     UnsaturatedRounding(),
+    StructuredSparsity(),
     MeanBiasCorrection(),
     LearnedRounding(),
 ]

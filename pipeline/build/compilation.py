@@ -11,6 +11,7 @@ from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
 from pipeline.config import BuildConfig
+from pipeline.extras import require
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.models.zoo import KnownModel
 from pipeline.progress import Progress
@@ -88,7 +89,17 @@ class Compilation(Request):
         """The recipe: the one of the configuration, or with "auto" the best of several.
 
         Without one it is the target's own, or for a network not of our family what its operators ask for.
+        Raises MissingExtraError, before anything is computed with it, if it needs torch and there is none.
         """
+        if self.brought is None and self.config.calibration.recipe == AUTO:
+            require("torch", "recipe = 'auto' tries recipes that need it")
+        recipe = self._recipe
+        if self.brought is None and recipe.needs_gradients:
+            require("torch", f"the recipe {recipe.name} needs it, others do not (`edgec recipes`, --recipe)")
+        return recipe
+
+    @property
+    def _recipe(self) -> QuantRecipe:
         name = self.config.calibration.recipe
         if self.brought is not None:
             return self.brought.recipe

@@ -12,11 +12,12 @@ from pipeline.cache.atomic import replacing
 from pipeline.cache.digest import file_digest
 from pipeline.cache.store import writing
 from pipeline.errors import StorageError
+from pipeline.packages.write import write_packages
 from pipeline.stages.artifacts import StageOutput
 
 
 def publish(build: Build, label: str = "") -> Path:
-    """Copy the products of a build below its output folder and return the bundle's path.
+    """Copy the products of a build below its output folder, make its packages, and return the bundle's path.
 
     label is appended to the name, for builds on several devices. Each file is written atomically; a file that
     already has the right bytes is left alone. Builds of the same name publish one after the other, so that
@@ -35,6 +36,8 @@ def publish(build: Build, label: str = "") -> Path:
             for file, part in files.items():
                 place(part, file, folder / file)
             place(packed, packed.path.name, bundle)
+            if build.config.package:
+                write_packages(bundle, build.config.package, folder)
     return bundle
 
 

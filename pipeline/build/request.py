@@ -16,6 +16,7 @@ from pipeline.errors import DataError, UsageError
 from pipeline.known_devices import find_device
 from pipeline.models.foreign.description import ForeignModel, description_file, is_foreign, read_foreign
 from pipeline.models.zoo import KnownModel, find_model
+from pipeline.packages.kinds import check_kinds
 from pipeline.progress import Progress
 from pipeline.report.latency_gates import LatencyLimits
 from pipeline.report.limits import GateLimits
@@ -41,6 +42,7 @@ class Request:
             QuantRecipe.parse(config.calibration.recipe)  # a wrong name is refused before any work
         self.is_quantised = self.model.is_quantised
         check_brought(config, Path(config.model) if self.is_quantised else None)
+        check_kinds(config.package)
         self.target.check()
         self.kept = config.out / "store"
         self.digests = RememberedDigests(self.kept / "digests.json")

@@ -3,7 +3,8 @@
 import inspect
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,8 @@ class Stage(ABC):
     Imported modules need not be named."""
     tools: ClassVar[tuple[str, ...]] = ()
     """Installed packages whose version can change the output."""
+    optional_tools: ClassVar[tuple[str, ...]] = ()
+    """Those that need not be installed."""
 
     @abstractmethod
     def run(self, output: Path, progress: Progress) -> None:
@@ -60,17 +63,27 @@ class Stage(ABC):
     def key(self) -> str:
         """Return the SHA-256 that names the output."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        tools = {tool: _version(tool) for tool in self.tools}
+        tools = {tool: version(tool) for tool in self.tools} | installed(self.optional_tools)
         return value_digest(
             [self.name, code_digest(self.sources()), platform.python_version(), tools, values]
         )
 
 
 @cache
-def _version(package: str) -> str:
-    from importlib.metadata import version
+def version(package: str) -> str:
+    """Return an installed package's version. Raises PackageNotFoundError."""
+    from importlib.metadata import version as installed_version
 
-    return version(package)
+    return installed_version(package)
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those of `packages` that are installed, by name."""
+    found = {}
+    for package in packages:
+        with suppress(ModuleNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 @runtime_checkable

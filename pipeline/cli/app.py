@@ -23,6 +23,7 @@ from pipeline.cli import (
     devices,
     doctor,
     ensemble,
+    package,
     report,
     show,
     train,
@@ -32,6 +33,7 @@ from pipeline.cli import (
 )
 from pipeline.cli.console import say
 from pipeline.errors import PipelineError
+from pipeline.extras import naming_missing_extras
 from targets.errors import TargetError, UnknownTarget
 from targets.runtime.printable import printable
 
@@ -50,6 +52,7 @@ app.command("validate")(validate.validate)
 app.command("merge")(validate.merge)
 app.command("tune")(tune.tune)
 app.command("ensemble")(ensemble.ensemble)
+app.command("package")(package.package)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)
 app.command("sign")(verify.sign)
@@ -120,7 +123,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         try:
-            code = app(arguments, prog_name="edgec", standalone_mode=False)
+            with naming_missing_extras():
+                code = app(arguments, prog_name="edgec", standalone_mode=False)
         finally:
             sys.stdout.flush()  # a full disk is noticed here, where an error can still be reported
     except typer.TyperException as error:

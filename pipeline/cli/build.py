@@ -90,6 +90,6 @@ def export(
         say_outcome({"model": str(output), "sha256": model.file_digest, **asdict(found)})
     else:
         say(
-            f"{output} ({output.stat().st_size / 2**20:.2f} MiB), largest difference from torch "
+            f"{output} ({output.stat().st_size / 2**20:.2f} MiB), largest difference from the original "
             f"{found.max_difference:.1e} on {found.images} images"
         )

@@ -26,7 +26,8 @@ class Diagnose(Stage):
     """Try the usual causes on the user's network, before edgec changes it."""
 
     name: ClassVar[str] = "diagnose"
-    tools: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
+    tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
+    optional_tools: ClassVar[tuple[str, ...]] = ("torch",)
 
     model: KnownModel | ForeignModel
     file: InputFile

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from typing import ClassVar
 
 from calibration.recipe import QuantRecipe
 from pipeline.cache.digest import InputFile
-from pipeline.cache.stage import Stage
+from pipeline.cache.stage import Stage, installed
 from pipeline.data.split import ShownNames, Split
 from pipeline.progress import Progress
 from pipeline.report.fitting import fitting
@@ -48,6 +47,8 @@ from targets.runtime.preprocess import Preprocessing
 
 TOOLS = ("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
 """The tools of every target. Toolchains name further ones."""
+OF_TRAINING = ("torch", "safetensors")
+"""Those that a build from ONNX can do without."""
 OUTSIDE = NotMeasured(
     reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
 )
@@ -63,7 +64,8 @@ class WriteReport(Stage):
     """Judge the figures by the gates and write the report."""
 
     name: ClassVar[str] = "report"
-    tools: ClassVar[tuple[str, ...]] = TOOLS
+    tools: ClassVar[tuple[str, ...]] = tuple(tool for tool in TOOLS if tool not in OF_TRAINING)
+    optional_tools: ClassVar[tuple[str, ...]] = OF_TRAINING
 
     model: str
     recipe: QuantRecipe
@@ -129,7 +131,7 @@ class WriteReport(Stage):
             machines=self._machines(origin),
             coverage=self._coverage(),
             mixed=mixed_precision(self.int8_model),
-            tools={"python": python_version(), **{tool: version(tool) for tool in TOOLS}, **self.toolchain},
+            tools={"python": python_version(), **installed(TOOLS), **self.toolchain},
             state=self._state,
             checks=tuple(self._checks()),
             fp32_is=self.fp32_is,

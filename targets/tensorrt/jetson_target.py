@@ -90,7 +90,7 @@ class JetsonTarget:
 
     def _compiled(self, files: "OnnxFiles") -> Iterator[Check]:
         if rtx.installed() is None:
-            advice = "pip install --constraint constraints.txt --editable '.[jetson]'"
+            advice = "pip install 'edgec[jetson]'"
             message = f"nothing compiled the graph here: TensorRT-RTX is not installed ({advice})"
             yield Check("TensorRT-RTX", "skipped", message)
             return

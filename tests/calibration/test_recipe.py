@@ -15,8 +15,9 @@ from calibration.recipe import ObserverName, QuantRecipe, Scheme
 def test_a_name_decodes_to_the_recipe_it_came_from(
     scheme: Scheme, observer: ObserverName, corrections: frozenset[str]
 ) -> None:
-    assume(scheme is Scheme.SYM or not corrections & {"pix", "ctr"})
-    assume("nosat" not in corrections or not corrections & {"ada", "obq"})
+    assume(scheme is Scheme.SYM or not corrections & {"pix", "ctr", "sparse"})
+    assume("nosat" not in corrections or not corrections & {"ada", "obq", "sparse"})
+    assume("sparse" not in corrections or not corrections & {"ada", "obq"})
     recipe = QuantRecipe(scheme, observer, corrections)
     assert QuantRecipe.parse(recipe.name) == recipe
 

@@ -21,7 +21,7 @@ from pipeline.models.foreign.external_data import external_files
 from pipeline.reading_limits import ONNX_MEMORY, ONNX_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
-"""The child's working directory: it must import our modules, not a user's folder named `pipeline`."""
+"""Where the child imports our modules from. Its working directory is ours, for relative paths."""
 APART = "EDGEC_TRIED_APART"
 REFUSED = 3
 
@@ -38,9 +38,12 @@ def tried_apart(path: Path, values: int, module: str, function: str, *arguments:
     memory = ONNX_MEMORY + 16 * size + 1024 * values
     request = pickle.dumps((module, function, arguments, seconds, memory))
     done = subprocess.run(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-P", "-m", __name__],  # -P: not from a user's folder that is named `pipeline`
         input=request,
-        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        },
         capture_output=True,
         check=False,
     )

@@ -22,7 +22,14 @@ from onnx import helper, numpy_helper
 
 from targets.runtime.bundle.manifest import NAME
 from targets.runtime.measure import Settings
-from targets.runtime.tensorrt import device_build, device_engines, device_report, jetson, throughput
+from targets.runtime.tensorrt import (
+    build_plan,
+    device_build,
+    device_engines,
+    device_report,
+    jetson,
+    throughput,
+)
 from targets.runtime.tensorrt import runner as tensorrt_runner
 from targets.runtime.tensorrt.build import BuildOptions, build_engine, created, make_logger
 from targets.runtime.tensorrt.candidate import candidates
@@ -356,6 +363,27 @@ def change(folder: Path, file: Path, content: bytes) -> None:
     (folder / NAME).write_text(manifest.replace(before, hashlib.sha256(content).hexdigest()))
 
 
+def a_plan_for_another_program_is_built(device: DeviceDouble, folder: Path) -> None:
+    """What Triton and DeepStream open: one engine, of the graph that this version takes."""
+    strong = not device.trt.__version__.startswith("8")
+    here: Any = build_plan
+    here.read_facts = lambda: replace(JETSON, tensorrt=device.trt.__version__)
+    for name in (build_plan.FLAGS, build_plan.TYPED):
+        (folder / name).write_text(name)
+    plan = folder / "models" / "1" / "model.plan"
+    wishes = ["--folder", str(folder), "--plan", str(plan), "--largest-batch", "8"]
+    said = io.StringIO()
+    with redirect_stdout(said):
+        assert build_plan.main(wishes) == 0
+    graph = folder / (build_plan.TYPED if strong else build_plan.FLAGS)
+    assert plan.read_bytes() == b"plan of " + hashlib.sha256(graph.read_bytes()).hexdigest().encode()
+    assert f"for TensorRT {device.trt.__version__} on this device alone" in said.getvalue()
+    (profile,) = [call[2] for call in device.trt.calls if call[1] == "set_shape"]
+    assert [shape[0] for shape in profile[1:]] == [1, 1, 8]
+    graph.unlink()
+    assert build_plan.main(wishes) == 1
+
+
 SCENARIOS = (
     double_is_strict,
     engines_are_built,
@@ -364,7 +392,11 @@ SCENARIOS = (
     whole_builds,
     what_decides_a_measurement_makes_a_new_one,
 )
-CANDIDATES = (slow_layers_go_to_float, throughput_by_batch_and_streams)
+CANDIDATES = (
+    slow_layers_go_to_float,
+    throughput_by_batch_and_streams,
+    a_plan_for_another_program_is_built,
+)
 """Scenarios in which versions differ only in being strongly typed."""
 
 

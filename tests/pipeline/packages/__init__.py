@@ -1,0 +1,1 @@
+"""Tests of what bundles are written as for programs of others."""
