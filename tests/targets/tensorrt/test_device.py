@@ -11,8 +11,9 @@ import pytest
 from targets.runtime.bundle.manifest import NAME, Manifest
 from tests.conftest import ROOT
 from tests.targets.tensorrt.bindings import BINDINGS, unpack, wheel
+from tests.targets.tensorrt.candidates_on_device import CANDIDATES
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
-from tests.targets.tensorrt.on_device import CANDIDATES, SCENARIOS, pictures
+from tests.targets.tensorrt.on_device import SCENARIOS, Scenario, pictures
 
 
 @pytest.fixture(scope="module", params=BINDINGS)
@@ -49,20 +50,20 @@ def bundle(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("scenario", [one.__name__ for one in SCENARIOS])
-def test_under_this_version(bindings: Path, scenario: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_under_this_version(bindings: Path, scenario: Scenario, tmp_path: Path) -> None:
     plays(bindings, scenario, tmp_path)
 
 
-@pytest.mark.parametrize("scenario", [one.__name__ for one in CANDIDATES])
-def test_candidates_compete(bindings: Path, scenario: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", CANDIDATES)
+def test_candidates_compete(bindings: Path, scenario: Scenario, tmp_path: Path) -> None:
     if not bindings.name.startswith(("8.6", "10.3")):
         return  # one of each kind is enough
     plays(bindings, scenario, tmp_path)
 
 
-def plays(bindings: Path, scenario: str, tmp_path: Path) -> None:
-    arguments = [str(bindings), scenario, str(bundle(tmp_path))]
-    command = [sys.executable, "-m", "tests.targets.tensorrt.on_device", *arguments]
+def plays(bindings: Path, scenario: Scenario, tmp_path: Path) -> None:
+    arguments = [str(bindings), scenario.__name__, str(bundle(tmp_path))]
+    command = [sys.executable, "-m", scenario.__module__, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
