@@ -36,7 +36,7 @@ def main() -> None:
             shape, tile = one.shape, one.kernel.tile
             if shape.channels < options.channels:
                 continue
-            rate = dots_a_cycle(inner_loops(one.kernel), isa)
+            rate = dots_a_cycle(inner_loops(one.kernel), one.kernel)
             if rate is None:
                 raise SystemExit("llvm-mca is not installed: apt install llvm")
             if shape.height * shape.width > 1:

@@ -1,4 +1,4 @@
-"""Our engine against OpenVINO, onnxruntime, LiteRT and ExecuTorch on this CPU, measured alternately.
+"""Our engine against six others on this CPU, measured alternately.
 
     python -m benchmarks.cpu_peers [--models resnet20 ... unet] [--threads 1 2] [--seconds 20] [--isa avx2]
 
@@ -78,12 +78,22 @@ class PeerEngine:
 
 
 _ONNX = ("onnxruntime==1.32.0", "openvino==2026.4.1", "onnx==1.23.0", "sympy==1.14.0", "numpy==2.4.6")
+_MOBILE = (
+    "torch==2.13.0",
+    "pnnx==20261020",
+    "ncnn==1.0.20261020",
+    "mnn==3.6.1",
+    "pillow==13.0.0",
+    "numpy==2.4.6",
+)
 PEERS = (
     PeerEngine("edgec", "edgec", (), limit=LIMIT),
     PeerEngine("onnxruntime", "onnx", _ONNX),
     PeerEngine("openvino", "onnx", _ONNX, limit="ONEDNN_MAX_CPU_ISA"),
     PeerEngine("litert", "litert", ("torch==2.13.0", "litert-torch==0.10.0", "ai-edge-litert==2.3.0")),
     PeerEngine("executorch", "executorch", ("torch==2.13.0", "executorch==1.5.1", "torchao==0.18.0")),
+    PeerEngine("ncnn", "mobile", _MOBILE),
+    PeerEngine("mnn", "mobile", _MOBILE),
 )
 ONE_THREAD = PeerEngine("edgec, 1 thread", "edgec", (), threads=1, limit=LIMIT)
 LIMITS = {"avx2": "AVX2"}

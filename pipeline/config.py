@@ -120,8 +120,8 @@ class BuildConfig(Section):
     """Folder or file with images; the model's own data set if absent."""
     labels: str | None = None
     """Which column of a labels.csv to use, where there are several."""
-    class_order: Literal["numbers", "text"] | None = None
-    """Order of classes that are numbered (2, class2), where the two differ: 2 before 10, or 10 before 2."""
+    class_order: Literal["numbers", "text", "list"] | None = None
+    """Order of classes, where a build asks: numbers (2 before 10), text (10 before 2), or classes.txt's."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     weights: str | None = None

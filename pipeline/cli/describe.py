@@ -1,7 +1,9 @@
 """edgec doctor MODEL: guesses an ONNX file's input format, with labelled images or pictures."""
 
 import json
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,14 @@ from numpy.typing import NDArray
 from pipeline.cache.store import writing
 from pipeline.cli.console import say, say_json
 from pipeline.errors import DataError, UsageError
-from pipeline.models.foreign.description import described, description_file, is_foreign, read_foreign
+from pipeline.models.foreign.description import (
+    Description,
+    described,
+    description_file,
+    is_foreign,
+    read_foreign,
+    undecided,
+)
 from pipeline.plain_file import read_plain
 from pipeline.reading_limits import PICTURE_BYTES
 from targets.runtime.preprocess import ImageError, decode
@@ -35,7 +44,15 @@ def describe(path: Path, images: Sequence[Path], data: Path | None, write: bool,
     file = description_file(path)
     pictures = [_decoded(image) for image in _files(images)]
     found = guess(path, pictures)
-    existing = read_foreign(path) if file.is_file() else None
+    open_one = undecided(path)
+    if open_one is not None:
+        said: dict[str, object] = {
+            key: getattr(open_one, key)
+            for key in ("labels", "output", "task")
+            if key in open_one.model_fields_set
+        }
+        found = replace(found, description=found.description.model_copy(update=said))
+    existing = read_foreign(path) if file.is_file() and open_one is None else None
     tried = list(found.tried)
     if existing is not None and pictures:
         probabilities = Original(existing).probabilities(existing.preprocessing(pictures[0]))
@@ -55,7 +72,7 @@ def describe(path: Path, images: Sequence[Path], data: Path | None, write: bool,
     for one in tried:
         best = ", ".join(f"{names.get(i, f'class {i}')} {one.probabilities[i]:.1%}" for i in one.best)
         say(f"  {one.name}: {best}")
-    _offer(file, found, write)
+    _offer(file, found, write, open_one)
 
 
 def _files(images: Iterable[Path]) -> Iterator[Path]:
@@ -76,26 +93,41 @@ def _decoded(image: Path) -> NDArray[np.uint8]:
         raise DataError(f"The picture {image} cannot be read: {error}.") from error
 
 
-def _offer(file: Path, found: "Guess", write: bool) -> None:
+def _offer(file: Path, found: "Guess", write: bool, open_one: Description | None) -> None:
     """Show the existing description; else write the guess, or show it.
 
-    Raises DataError if it is to be written but is not clear, since a wrong one would go unnoticed.
+    What is not clear is written as open, so that nothing is built with it: a wrong normalisation would go
+    unnoticed. Raises DataError then. open_one: the existing description, if it is such a one; the rest of it
+    is kept.
     """
-    if file.is_file():
+    if file.is_file() and open_one is None:
         say(f"\n{file} says:\n\n{file.read_text(encoding='utf-8')}")
         if found.clear:
             say(f"The guess:\n\n{found.toml()}")
-    elif write and not found.clear:
-        say(f"\n{found.toml()}")
-        raise DataError(
-            f"{file} is not written: which of these candidates the network was trained with is not clear, and"
-            " its confidence on pictures does not show it. Give labelled images with --data; or 8 pictures or"
-            " more with --image, where the network still has its batch norms; or write the lines that its"
-            " training code says."
-        )
-    elif write:
-        with writing(file.parent, "the description"):
-            file.write_text(found.toml(), encoding="utf-8")
+        return
+    if not write:
+        there = "leaves the normalisation open" if open_one else "does not exist"
+        say(f"\n{file} {there}. Write this guess to it, or use --write:\n\n{found.toml()}")
+        return
+    text = found.toml()
+    if open_one is not None:
+        text = _with_what_else_is_said(text, file.read_text(encoding="utf-8"))
+    with writing(file.parent, "the description"):
+        file.write_text(text, encoding="utf-8")
+    if found.clear:
         say(f"\nWritten to {file}.")
-    else:
-        say(f"\n{file} does not exist. Write this guess to it, or use --write:\n\n{found.toml()}")
+        return
+    say(f"\n{found.toml()}")
+    raise DataError(
+        f"{file} is written, but which of its candidates the network was trained with is open: its confidence"
+        " on pictures does not show it. Give labelled images with --data, or 8 pictures or more with --image,"
+        " where the network still has its batch norms; or keep the lines that its training code says, as the"
+        " file explains."
+    )
+
+
+def _with_what_else_is_said(text: str, before: str) -> str:
+    """Return the TOML `text`, with those keys that only the file has that was there before."""
+    ours, theirs = tomllib.loads(text), tomllib.loads(before)
+    kept = [key for key in theirs if key not in ours and key != "normalisation"]
+    return text + "".join(f"{key} = {json.dumps(theirs[key], ensure_ascii=False)}\n" for key in kept)

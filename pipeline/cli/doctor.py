@@ -35,7 +35,8 @@ def doctor(
     """Check Python, packages, targets, data and disk. Exit code 1 if a build would fail.
 
     With an ONNX file: find layout, size and normalisation of its input, by accuracy on labelled images
-    (--data) or by the statistics in its batch norms (--image). Only a clear result is written.
+    (--data) or by the statistics in its batch norms (--image). What is not clear is written as open, with its
+    candidates: nothing is built then, and the exit code is 1.
 
     With --device: what that board has and lacks for engines, measuring and cameras, and the command that
     mends it. The board needs Python alone.

@@ -11,6 +11,7 @@ from pipeline.cli.console import say
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from targets.runtime.quantile import QuantileEstimate
     from targets.tvm.isa import Isa
     from targets.tvm.tuning.cost import Cost
 
@@ -37,7 +38,7 @@ def tune(
     from pipeline.cache.store import writing
     from targets.tvm.importer import import_graph
     from targets.tvm.tuning import database
-    from targets.tvm.tuning.search import convolutions, tune
+    from targets.tvm.tuning.search import convolutions, gained, tune
 
     if not model.is_file() or not os.access(model, os.R_OK):
         raise UsageError(f"{model} cannot be read. Give a build's model.int8.onnx.")
@@ -47,11 +48,24 @@ def tune(
     say(f"{len(wanted)} convolutions, {isa.name}, measured in {cost.unit}")
     place = folder or database.users()
     with writing(place, "--folder"):
-        for entry in tune(
-            wanted, isa, cost, typer.echo, tiles
-        ):  # each is saved at once, so that Ctrl-C loses nothing
-            database.add([entry], isa, where, place)
+        done = []
+        for one in tune(wanted, isa, cost, typer.echo, tiles):
+            database.add([one.entry], isa, where, place)  # at once, so that Ctrl-C loses nothing
+            done.append(one)
     say(f"saved in {place}")
+    if done:
+        say(brought(gained(done), cost.unit))
+
+
+def brought(found: "QuantileEstimate", unit: str) -> str:
+    """Say what tuning brought: the cost of all convolutions relative to that of sizes nobody measured."""
+    if unit != "ns":
+        return f"These convolutions execute {found.value:.3f} times the {unit} of estimated sizes."
+    high = "unbounded" if found.high is None else f"{found.high:.3f}"
+    return (
+        f"These convolutions take {found.value:.3f} times as long as with estimated sizes, "
+        f"95 % interval [{found.low:.3f}, {high}]."
+    )
 
 
 def _device(target: str, address: str | None, milliseconds: int) -> "tuple[Isa, Cost]":

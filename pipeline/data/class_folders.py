@@ -17,6 +17,7 @@ from pipeline.data.arrangement import (
     split_of,
     visible_folders,
 )
+from pipeline.data.not_classes import refuse_masks, refuse_splits
 from pipeline.data.tree import Tree
 from pipeline.errors import DataError, listed
 from targets.runtime.preprocess import ImageError
@@ -34,8 +35,6 @@ MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"\0\0
 """First bytes of pictures, for files without a known suffix. WebP's are those of videos and sounds too."""
 TEST_SHARE = 0.3
 """Of the pictures in folders that are classes: with less, a few hundred decide no gate."""
-MASKS = {"masks", "mask", "labels", "annotations", "groundtruth"}
-"""Folders beside `images` whose pictures are labels of pixels."""
 
 
 class ClassFile(NamedTuple):
@@ -57,6 +56,8 @@ def find_pictures(tree: Tree, arrangement: Arrangement) -> list[ClassFile]:
     left_out: Counter[str] = Counter()
     if any(tree.below(place) for place in arrangement.splits.values()):
         found = list(_in_splits(tree, arrangement.splits, left_out))
+        labels = sorted({one.label for one in found})
+        refuse_masks(tree, labels, lambda name: [one.path for one in found if one.label == name])
         _warn_of_folders_beside(tree, arrangement)
     else:
         found = _in_classes(tree, arrangement.top, left_out)
@@ -65,6 +66,7 @@ def find_pictures(tree: Tree, arrangement: Arrangement) -> list[ClassFile]:
         _warn(f"Left out of {tree.location}: {counts}")
     refuse_spellings(tree.location, found)
     _warn_of_missing(tree, found)
+    _warn_of_groups(tree, arrangement, found)
     _warn_of_empty(tree, arrangement.splits, found)
     return found
 
@@ -82,18 +84,23 @@ def _in_splits(tree: Tree, splits: Mapping[str, str], left_out: Counter[str]) ->
 
 def _in_classes(tree: Tree, top: str, left_out: Counter[str]) -> list[ClassFile]:
     """Return the pictures of folders that are classes, which may have folders of splits."""
-    places = {name: joined(top, name) for name in visible_folders(tree, top)}
+    places: dict[str, list[str]] = {}
+    for name in visible_folders(tree, top):
+        places.setdefault(unicodedata.normalize("NFC", name), []).append(joined(top, name))
     found = {
-        unicodedata.normalize("NFC", label): [
-            name for name in tree.below(place) if _is_picture(tree, PurePosixPath(name), left_out)
+        label: [
+            name
+            for folder in folders
+            for name in tree.below(folder)
+            if _is_picture(tree, PurePosixPath(name), left_out)
         ]
-        for label, place in places.items()
+        for label, folders in places.items()
     }
     found = {label: names for label, names in found.items() if names}
     if len(found) < 2:
         left_out.clear()  # another kind of data set, or none
         return []
-    _refuse_masks(tree, list(found))
+    refuse_masks(tree, list(found), found.__getitem__)
     depth = len(PurePosixPath(top).parts) + 1
     splits = {n: split_of(PurePosixPath(n).parts[depth]) for names in found.values() for n in names}
     if len({split for split in splits.values() if split}) > 1:
@@ -105,6 +112,7 @@ def _in_classes(tree: Tree, top: str, left_out: Counter[str]) -> list[ClassFile]
             for name in names
             if (split := splits[name])
         ]
+    refuse_splits(tree, lambda name: visible_folders(tree, places[name][0]), list(found))
     pairs = [(name, label) for label, names in found.items() for name in names]
     return [
         ClassFile(name, split, label)
@@ -123,16 +131,6 @@ def divided(tree: Tree, pictures: Sequence[tuple[str, str]]) -> list[str]:
         f" train with and {tests.count(True)} to test with, by the digests of their files"
     )
     return ["test" if test else "train" for test in tests]
-
-
-def _refuse_masks(tree: Tree, labels: Sequence[str]) -> None:
-    masks = [name for name in labels if re.sub(r"[\W_]+", "", name.casefold()) in MASKS]
-    if masks and any(name.casefold() == "images" for name in labels):
-        raise DataError(
-            f"{tree.location} has pictures in 'images' and {masks[0]!r}, which look like pictures and the"
-            " labels of their pixels, not like two classes. For segmentation put them into test/images and"
-            " test/masks, and the same for train."
-        )
 
 
 def _is_picture(tree: Tree, path: PurePosixPath, left_out: Counter[str]) -> bool:
@@ -181,6 +179,28 @@ def _warn_of_missing(tree: Tree, found: Sequence[ClassFile]) -> None:
         missing = sorted(everywhere - {one.label for one in found if one.split == split})
         if missing:
             _warn(f"{tree.location}: no pictures in {split} of {listed(missing)}")
+
+
+def _warn_of_groups(tree: Tree, arrangement: Arrangement, found: Sequence[ClassFile]) -> None:
+    """Name classes whose pictures all lie in folders of their own: it may be these that are the classes."""
+    tops = arrangement.splits or {"": arrangement.top}
+    groups: dict[str, set[str]] = {}
+    for one in found:
+        place = tops.get(one.split, arrangement.top)
+        depth = len(PurePosixPath(place).parts)
+        inside = PurePosixPath(one.path).parts[depth + 1 : -1]
+        groups.setdefault(one.label, set()).add(inside[0] if inside else "")
+    grouped = {
+        label: names
+        for label, names in groups.items()
+        if len(names) > 1 and "" not in names and not any(split_of(name) for name in names)
+    }
+    if grouped:
+        label, names = next(iter(sorted(grouped.items())))
+        _warn(
+            f"{tree.location}: {len(grouped)} of {len(groups)} classes have all pictures in folders of"
+            f" their own, such as {listed(sorted(names))} in {label}: the class is {label}, the outer one"
+        )
 
 
 def _warn_of_empty(tree: Tree, splits: Mapping[str, str], found: Sequence[ClassFile]) -> None:

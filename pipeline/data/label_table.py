@@ -18,8 +18,8 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from calibration.errors import did_you_mean
-from pipeline.data.arrangement import SPELLINGS, joined, split_of
-from pipeline.data.class_folders import ClassFile, divided, refuse_spellings
+from pipeline.data.arrangement import SPELLINGS, is_litter, joined, split_of
+from pipeline.data.class_folders import SUFFIXES, ClassFile, divided, refuse_spellings
 from pipeline.data.tree import Tree
 from pipeline.errors import DataError, UsageError, listed
 from pipeline.reading_limits import LABELS_ROW, LABELS_ROWS
@@ -90,7 +90,24 @@ def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
         raise DataError(f"{where} lists no pictures. Write a line for each, or remove that file.")
     found = _located(tree, top, _once(read, where), where)
     refuse_spellings(where, [ClassFile(entry.path, entry.split, entry.label) for entry in found])
+    _warn_of_unlisted(tree, found, where)
     return found if columns.split else _with_splits(tree, top, found)
+
+
+def _warn_of_unlisted(tree: Tree, found: Sequence[Entry], where: str) -> None:
+    """Say how many pictures lie beside those that are listed, and are not."""
+    listed_files = {entry.path for entry in found}
+    folders = {str(PurePosixPath(path).parent) for path in listed_files} - {"."}
+    there = {name for folder in folders for name in tree.below(folder)}
+    unlisted = [
+        name
+        for name in sorted(there - listed_files)
+        if PurePosixPath(name).suffix.lower() in SUFFIXES and not is_litter(PurePosixPath(name))
+    ]
+    if unlisted:
+        _warn(
+            f"{where} does not list {len(unlisted)} pictures beside those that it lists: {listed(unlisted)}"
+        )
 
 
 def _lines(content: bytes) -> "tuple[csv.DictReader[str], _Lines]":

@@ -1,9 +1,11 @@
 """Pictures for segmentation: `<split>/images/`, with masks of the same names in `<split>/masks/`.
 
+Folders of pictures and masks have other common names too, and may be around those of splits.
 A mask is a PNG, gray or with a palette, whose values are class numbers; 255 marks pixels without a label. A
 data set without masks can be used too; its labels are then ignored.
 """
 
+import logging
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -14,16 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cache.digest import value_digest
-from pipeline.data.arrangement import find_arrangement
+from pipeline.data.arrangement import find_arrangement, joined, split_of, visible_folders
 from pipeline.data.class_folders import SUFFIXES
 from pipeline.data.dataset import Dataset
 from pipeline.data.images import Images
 from pipeline.data.label_table import LABELS
+from pipeline.data.not_classes import MASKS, PICTURES, reduced
 from pipeline.data.open import open_dataset
 from pipeline.data.relabel import Relabelled
 from pipeline.data.tree import FileDigest, FolderTree, Tree, TreeImages, ZipTree, read_unchanged
 from pipeline.errors import DataError, listed
 from targets.runtime.preprocess import VOID, ImageError
+
+LOOKED_AT = 16
+"""So many masks are looked at for what their values mean."""
 
 
 class MaskedImages(TreeImages):
@@ -33,6 +39,7 @@ class MaskedImages(TreeImages):
         super().__init__(tree, names, np.zeros(len(names), np.int64))
         self._masks = masks
         self._classes = classes
+        self._looked_at = False
 
     def digest(self, index: int) -> str:
         """Return a digest of the picture and its mask."""
@@ -40,8 +47,9 @@ class MaskedImages(TreeImages):
 
     def mask(self, index: int) -> NDArray[np.uint8]:
         """Return the class numbers, uint8 [H, W]. Raises ImageError, and DataError for unknown classes."""
+        self._refuse_two_colours()
         name = self._masks[index]
-        mask = read_mask(read_unchanged(self._tree, name), f"{self._tree.location}: the mask {name}")
+        mask = self._read(name)
         largest = int(mask[mask != VOID].max(initial=0))
         if largest >= self._classes:
             raise DataError(
@@ -49,6 +57,26 @@ class MaskedImages(TreeImages):
                 f" {self._classes - 1}, and {VOID} stands for no label."
             )
         return mask
+
+    def _read(self, name: str) -> NDArray[np.uint8]:
+        return read_mask(read_unchanged(self._tree, name), f"{self._tree.location}: the mask {name}")
+
+    def _refuse_two_colours(self) -> None:
+        """Raise DataError if the first masks are black and white: white would be no label."""
+        if self._looked_at:
+            return
+        self._looked_at = True
+        values = set[int]()
+        for name in self._masks[:LOOKED_AT]:
+            try:
+                values.update(np.unique(self._read(name)).tolist())
+            except ImageError:
+                continue  # told where it is read
+        if values == {0, VOID}:
+            raise DataError(
+                f"{self._tree.location}: the masks have 0 and {VOID} only, and {VOID} stands for no label, so"
+                f" that nothing but class 0 would count. Write class numbers: 1 where they have {VOID}."
+            )
 
 
 def read_mask(encoded: bytes, what: str) -> NDArray[np.uint8]:
@@ -123,21 +151,47 @@ def _tree(location: Path, digest: FileDigest) -> Tree | None:
 
 def _with_masks(tree: Tree, classes: int) -> dict[str, Callable[[], Images]]:
     stored: dict[str, Callable[[], Images]] = {}
-    arrangement = find_arrangement(tree, LABELS)
-    for split, place in arrangement.splits.items():
-        masks = {_stem(name, f"{place}/masks"): name for name in tree.below(f"{place}/masks")}
-        pictures = [name for name in tree.below(f"{place}/images") if _is_picture(name)]
-        if not masks:
-            continue
-        alone = [name for name in pictures if _stem(name, f"{place}/images") not in masks]
+    for split, (images, beside) in _places(tree).items():
+        masks = {_stem(name, beside): name for name in tree.below(beside)}
+        pictures = [name for name in tree.below(images) if _is_picture(name)]
+        alone = [name for name in pictures if _stem(name, images) not in masks]
         if alone:
             raise DataError(
                 f"{tree.location}: {len(alone)} pictures of {split} have no mask: {listed(alone)}. Put a PNG"
-                f" of the same name into {place}/masks, or take the picture out."
+                f" of the same name into {beside}, or take the picture out."
             )
-        chosen = tuple(masks[_stem(name, f"{place}/images")] for name in pictures)
+        chosen = tuple(masks[_stem(name, images)] for name in pictures)
         stored[split] = partial(MaskedImages, tree, tuple(pictures), chosen, classes)
     return stored
+
+
+def _places(tree: Tree) -> dict[str, tuple[str, str]]:
+    """Return the folders of pictures and of masks by split: `<split>/images`, or `images/<split>`."""
+    arrangement = find_arrangement(tree, LABELS)
+    found = {}
+    for split, place in arrangement.splits.items():
+        if pair := _pair(tree, place):
+            found[split] = pair
+    without = [name for split, name in arrangement.splits.items() if split not in found and tree.below(name)]
+    if found and without:
+        logging.getLogger("edgec.data").warning(
+            "%s: left out %s, which has no folder of masks", tree.location, listed(without)
+        )
+    if not arrangement.splits and (outer := _pair(tree, arrangement.top)):
+        images, masks = ({split_of(name): name for name in visible_folders(tree, one)} for one in outer)
+        for named in images.keys() & masks.keys() - {None}:
+            found[str(named)] = joined(outer[0], images[named]), joined(outer[1], masks[named])
+    return dict(sorted(found.items()))
+
+
+def _pair(tree: Tree, place: str) -> tuple[str, str] | None:
+    """Return the only folder of pictures in `place`, and the only one of masks."""
+    folders = visible_folders(tree, place)
+    pairs = [
+        [joined(place, name) for name in folders if reduced(name) in names] for names in (PICTURES, MASKS)
+    ]
+    images, masks = ([one for one in named if tree.below(one)] for named in pairs)
+    return (images[0], masks[0]) if len(images) == len(masks) == 1 else None
 
 
 def _stem(name: str, folder: str) -> str:

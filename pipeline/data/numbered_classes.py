@@ -1,13 +1,19 @@
-"""The order of classes whose names are numbered: numeric or alphabetic. The user has to say which."""
+"""The order of classes where names have two: numbers, or a list beside the pictures. A build asks."""
 
 import re
+import unicodedata
+from pathlib import Path
 from typing import Literal
 
 from pipeline.data.dataset import Dataset
 from pipeline.data.relabel import relabelled
 from pipeline.errors import UsageError
+from pipeline.plain_file import read_plain
+from pipeline.reading_limits import NAMES_BYTES
 
-ClassOrder = Literal["numbers", "text"]
+ClassOrder = Literal["numbers", "text", "list"]
+LISTS = ("classes.txt", "class_names.txt", "labels.txt", "names.txt")
+"""Files beside the pictures that may name the classes, one a line."""
 _NUMBERED = re.compile(r"(\D*)(\d+).*", re.DOTALL)
 """What stands before the first number, that number, and the rest, as in 2, class2, or 2_cat."""
 
@@ -15,26 +21,63 @@ _NUMBERED = re.compile(r"(\D*)(\d+).*", re.DOTALL)
 def in_order(dataset: Dataset, order: ClassOrder | None) -> Dataset:
     """Return the data set with its classes in the given order.
 
-    Raises UsageError if the classes are numbered, such as 0 to 11 or class0 to class11, the two orders
+    Raises UsageError if most classes are numbered, such as 0 to 11 or class0 to class11, the two orders
     differ, and `order` is None: networks trained with torchvision's ImageFolder have 0, 1, 10, 11, 2, most
-    label files 0, 1, 2, ... 10.
+    label files 0, 1, 2, ... 10. The same if a list beside the pictures has them in another order; and for
+    the order "list" without one.
     """
     as_text = tuple(sorted(dataset.classes))
-    parts = [_NUMBERED.match(name) for name in as_text]
-    numbers = {one[0]: int(one[2]) for one in parts if one}
-    same_begin = len({one[1] for one in parts if one}) == 1
-    if dataset.classes != as_text or len(numbers) < len(as_text) or not same_begin:
+    listed = _listed(dataset)
+    if order == "list":
+        if listed is None:
+            raise UsageError(
+                f'class_order is "list", but {dataset.location} has no file {" or ".join(LISTS)} that names'
+                " its classes, one a line. Add one with the names of all folders."
+            )
+        return dataset if listed[1] == dataset.classes else relabelled(dataset, listed[1], dataset.location)
+    if dataset.classes != as_text or order == "text":
         return dataset
-    as_numbers = tuple(sorted(as_text, key=lambda name: (numbers[name], name)))
-    if as_numbers == as_text or order == "text":
+    as_numbers = _by_numbers(as_text)
+    if order is None and listed is not None and listed[1] != as_text:
+        raise UsageError(
+            f"{listed[0]} names the classes in the order {_begin(listed[1])}, sorted by name they are"
+            f" {_begin(as_text)}. Say which order the network was trained with:"
+            ' class_order = "list", or class_order = "text" (torchvision\'s ImageFolder).'
+        )
+    if as_numbers == as_text:
         return dataset
-    if order is None:
+    if order is None and listed is None:
         raise UsageError(
             f"The classes of {dataset.location} are numbered, and as numbers their order is"
             f" {_begin(as_numbers)}, as text {_begin(as_text)}. Say which one the network was trained with:"
             ' class_order = "numbers", or class_order = "text" (torchvision\'s ImageFolder).'
         )
-    return relabelled(dataset, as_numbers, dataset.location)
+    return dataset if order is None else relabelled(dataset, as_numbers, dataset.location)
+
+
+def _by_numbers(as_text: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of which most are numbered in the order of numbers; others, such as `background`, last."""
+    parts = [_NUMBERED.match(name) for name in as_text]
+    numbers = {one[0]: int(one[2]) for one in parts if one}
+    same_begin = len({one[1] for one in parts if one}) == 1
+    if 4 * len(numbers) < 3 * len(as_text) or not same_begin:
+        return as_text
+    others = [name for name in as_text if name not in numbers]
+    return (*sorted(numbers, key=lambda name: (numbers[name], name)), *others)
+
+
+def _listed(dataset: Dataset) -> tuple[Path, tuple[str, ...]] | None:
+    """Return the file beside the pictures that names exactly their classes, and its order."""
+    for path in (Path(dataset.location) / name for name in LISTS):
+        try:
+            text = read_plain(path, NAMES_BYTES).decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError):
+            continue
+        lines = (unicodedata.normalize("NFC", line.strip()) for line in text.splitlines())
+        names = tuple(line for line in lines if line)
+        if sorted(names) == sorted(dataset.classes):
+            return path, names
+    return None
 
 
 def _begin(names: tuple[str, ...]) -> str:

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError, listed
 from pipeline.models import resnet
-from pipeline.models.class_list import classes_in_checkpoint
 from pipeline.models.dialects import renamed
 from pipeline.models.keras import from_keras, read_keras
 from pipeline.models.weights.content import ADVICE, read_content
@@ -113,14 +112,12 @@ def read_weights(
     return {key: _checked(value, key, path) for key, value in taken.weights.items()}
 
 
-def own_classes(path: Path) -> tuple[str, ...] | None:
-    """Return the classes that a checkpoint names itself, in the order of its outputs; None if it has none.
+def settings_of(path: Path) -> Mapping[object, object]:
+    """Return what a checkpoint says of itself, such as its classes, beside its weights; Keras' files nothing.
 
     Raises CheckpointError as `read_weights` does.
     """
-    if path.suffix in (".h5", ".keras"):
-        return None
-    return classes_in_checkpoint(read_content(path))
+    return {} if path.suffix in (".h5", ".keras") else read_content(path)
 
 
 def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> list[Fitting]:

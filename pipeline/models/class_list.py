@@ -1,9 +1,10 @@
 """The classes that a file of weights or a network names itself, compared with those of the data set."""
 
+import argparse
 import ast
 import json
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.errors import DataError, listed
@@ -13,19 +14,25 @@ KEYS = (
     *("categories", "class_to_idx", "class_to_index", "idx_to_class", "id2label", "label2id", "label_map"),
 )
 """Under which names trainers keep the classes in the order of the outputs."""
-INSIDE = ("meta", "config", "args", "hyper_parameters", "hparams", "opt", "extra", "dataset_meta")
-"""Where else they lie."""
+INSIDE = ("meta", "config", "args", "hyper_parameters", "hparams", "opt", "extra", "dataset_meta", "dataset")
+"""Where else they lie, also one in the other."""
+DEPTH = 3
 
 
 def classes_in_checkpoint(content: Mapping[object, object]) -> tuple[str, ...] | None:
     """Return the classes that a checkpoint names, in the order of its outputs; None if it has none."""
-    parts = [content, *(content.get(key) for key in INSIDE)]
-    for part in parts:
-        for key in KEYS if isinstance(part, Mapping) else ():
-            found = _names(part.get(key)) if isinstance(part, Mapping) else None
-            if found is not None:
-                return found
-    return None
+    return next(_listed_in(content, DEPTH), None)
+
+
+def _listed_in(part: Mapping[object, object], depth: int) -> Iterator[tuple[str, ...]]:
+    for key in KEYS:
+        if (found := _names(part.get(key))) is not None:
+            yield found
+    for key in INSIDE if depth else ():
+        value = part.get(key)
+        inside = vars(value) if isinstance(value, argparse.Namespace) else value
+        if isinstance(inside, Mapping):
+            yield from _listed_in(inside, depth - 1)
 
 
 def classes_in_metadata(entries: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -77,10 +84,6 @@ def check_class_order(
             f"classes: {path.name} names others than the data set, so their order is not compared:"
             f" {listed(missing) or 'none'} there, {listed(other) or 'none'} here"
         )
-
-
-def _comparable(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(unicodedata.normalize("NFC", name.strip()) for name in names)
 
 
 def _names(value: object) -> tuple[str, ...] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.models.class_list import check_class_order
+from pipeline.models.class_list import check_class_order, classes_in_checkpoint
 from pipeline.models.opset import OPSET
 from pipeline.models.zoo import KnownModel
 from pipeline.stages.checked_export import CheckedExport
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 OTHER_ORDER = (
-    "Every answer would be another class's. Name the folders so that their order is that of the outputs, or"
-    " write the network as ONNX (edgec export), and its classes, in the order of the outputs, as labels in"
-    " the .toml beside it."
+    "Every answer would be another class's. Write the names, in the order of the outputs, into a file"
+    ' classes.txt beside the pictures, and say class_order = "list".'
 )
 
 
@@ -39,12 +38,22 @@ class Export(CheckedExport):
 
     def write(self, path: Path, say: Callable[[str], None]) -> Iterator[ComparedOutputs]:
         """Load and export the network, and yield the outputs of both for the same images."""
-        from pipeline.models.checkpoint import load_model, own_classes
+        from pipeline.models.checkpoint import load_model, settings_of
+        from pipeline.models.own_normalisation import check_normalisation, normalisation_in_checkpoint
         from pipeline.models.resnet import take_rgb
+        from pipeline.models.zoo import find_model
 
         network = load_model(self.model, self.file.path, self.classes, self.weights, say)
+        settings = settings_of(self.file.path)
         check_class_order(
-            own_classes(self.file.path), self.check_images.classes, self.file.path, OTHER_ORDER, say
+            classes_in_checkpoint(settings), self.check_images.classes, self.file.path, OTHER_ORDER, say
+        )
+        check_normalisation(
+            normalisation_in_checkpoint(settings),
+            (self.model.mean, self.model.std),
+            self.file.path,
+            find_model(self.model.name).normalisation != self.model.normalisation,
+            say,
         )
         if self.model.colors == "BGR":
             take_rgb(network)

@@ -71,9 +71,13 @@ class NativeRunner:
         return logits
 
     def layer_times(self, image: NDArray[np.uint8]) -> list[LayerTime]:
-        """Time every layer alone on an image [H, W, C], repeatedly, so that its data is in the caches."""
+        """Time every layer alone on an image [H, W, C], repeatedly, so that its data is in the caches.
+
+        The time of some depends on the values that they read. Steps are timed in their order, so each reads
+        what those before it have just written: what it reads in a run.
+        """
         pixels = np.ascontiguousarray(image)[None]
-        self.infer(pixels)  # so that layers read the same values as in a run
+        self.infer(pixels)  # so that the library knows where the image is
         found: dict[str, LayerTime] = {}
         with self._busy:
             for step, layer in enumerate(self.metadata["layers"]):

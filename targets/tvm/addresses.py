@@ -14,6 +14,7 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout, layouts
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.results_on_grids import Clip, Residual
+from targets.tvm.operators.window_pooling import AveragePool
 from targets.tvm.program import Fill
 from targets.tvm.tensors import Dense, Tensor
 from targets.tvm.weights import Blob, ConvGeometry, conv_geometry, dense_waste, parameters
@@ -137,4 +138,4 @@ def _buffers(op: Island, position: int) -> Iterator[Lifetime]:
 def _size(op: Operator, tensor: Tensor | Dense, found: dict[str, Layout]) -> int:
     if isinstance(tensor, Dense):
         return tensor.size
-    return (_FLOAT if isinstance(op, Conv) and op.real else 1) * found[tensor.name].size
+    return (_FLOAT if isinstance(op, Conv | AveragePool) and op.real else 1) * found[tensor.name].size

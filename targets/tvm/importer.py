@@ -19,6 +19,7 @@ from targets.tvm.integer_graph import Image, IntegerGraph, Island
 from targets.tvm.islands import GrowingGraph, Shapes
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.float_boundary import Dequantise
+from targets.tvm.operators.window_pooling import AveragePool
 from targets.tvm.tensors import Dense, Tensor
 from targets.tvm.values import Constant, MovedValues, Pending, Quantized, Raw, Real, SameGrid, Value, Weights
 
@@ -219,8 +220,8 @@ class _Importer:
                     return self._dequantise(Dequantise(name, sums, dense, 1.0, real=True, block=block))
         return None
 
-    def _sums(self, real: Conv, name: str) -> Conv:
-        """Append the operator that writes a convolution's sums as numbers, for the tensor `name`."""
+    def _sums(self, real: Conv | AveragePool, name: str) -> Conv | AveragePool:
+        """Append the operator that writes its sums as numbers, for the tensor `name`."""
         named = replace(real, output=replace(real.output, name=f"{name} sums"))
         self.growing.append(named)
         return named

@@ -1,7 +1,8 @@
 """From the integer graph to the steps of an engine: which kernels run, on what."""
 
 from collections.abc import Iterator
-from typing import Any, assert_never
+from dataclasses import replace
+from typing import Any, TypeVar, assert_never
 
 import numpy as np
 
@@ -32,6 +33,8 @@ from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPoo
 from targets.tvm.program import IMAGE, NOTHING, Fill, Program, Step
 from targets.tvm.weights import ConvGeometry, limits, pack_conv
 from targets.tvm.winograd_layer import WinogradLayer, pack_winograd
+
+_Pool = TypeVar("_Pool", bound=PoolKernel)
 
 
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
@@ -174,7 +177,7 @@ class _Lowering:
             applied=op.function,
         )
 
-    def _pool(self, kind: type[PoolKernel], op: MaxPool | AveragePool) -> PoolKernel:
+    def _pool(self, kind: type[_Pool], op: MaxPool | AveragePool) -> _Pool:
         return kind(
             isa=self.isa,
             height=op.output.height,
@@ -215,15 +218,15 @@ class _Lowering:
         return Step(op.node, kernel, x=x, y=y, fill=self.place.fill(op.output))
 
     def _average_pool(self, op: AveragePool) -> Step:
-        kernel = self._pool(AveragePoolKernel, op)
+        kernel = replace(self._pool(AveragePoolKernel, op), logits=op.real)
         offsets = -self.place.stored(op.input.zero) * np.arange(1, len(op.multipliers) + 1)
         return Step(
             op.node,
             kernel,
             x=self.place.pixels(op.input),
             p=self.place.parameters(offsets, op.multipliers, op.output, op.clip, None),
-            y=self.place.pixels(op.output),
-            fill=self.place.fill(op.output),
+            y=self.place.start(op.output) if op.real else self.place.pixels(op.output),
+            fill=None if op.real else self.place.fill(op.output),
         )
 
     def _assemble(self, op: Assemble) -> Iterator[Step]:

@@ -109,12 +109,14 @@ def _average(
     node: str, x: Quantized, sliding: SlidingWindow, size: tuple[int, int], counts: NDArray[Any]
 ) -> Pending:
     tensor = x.whole(node)
+    sums = Tensor(f"{node} sums", *size, tensor.channels, (0,))
+    real = AveragePool(node, tensor, sums, sliding, (x.scale / counts).astype(np.float32), real=True)
 
     def finish(end: Epilogue) -> Operator:
         multipliers: Floats = (x.scale / (counts * end.scale)).astype(np.float32)
         return AveragePool(node, tensor, end.output, sliding, multipliers, end.clip)
 
-    return Pending(node, (*size, tensor.channels), finish)
+    return Pending(node, (*size, tensor.channels), finish, real=real)
 
 
 def _pool_window(node: str, x: Tensor, attributes: Attributes) -> tuple[SlidingWindow, int, int]:

@@ -16,7 +16,7 @@ from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.resizing import Pick, PixelShuffle
 from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.operators.sum_functions import Applied
-from targets.tvm.operators.window_pooling import ChannelMax, MaxPool
+from targets.tvm.operators.window_pooling import AveragePool, ChannelMax, MaxPool
 from targets.tvm.tensors import Dense, Tensor
 
 
@@ -111,7 +111,7 @@ class Pending:
     low: float = -inf
     high: float = inf
     flat: bool = False
-    real: Conv | None = None
+    real: Conv | AveragePool | None = None
     """The operator that writes the sum as float32 instead, where there is one."""
     scalable: bool = False
     """Whether channels can still be multiplied and added to."""

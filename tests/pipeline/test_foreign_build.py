@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,21 +184,28 @@ def test_a_model_in_a_configuration_lies_beside_it(net: Path) -> None:
     assert config.model == str(net)
 
 
-def test_doctor_shows_candidates_on_a_picture_and_writes_none_that_is_not_clear(
+def test_doctor_writes_what_is_clear_and_leaves_open_what_is_not(
     net: Path, edgec: Edgec, tmp_path: Path
 ) -> None:
-    told = (net.parent / "net.toml").read_text()
-    (net.parent / "net.toml").unlink()
+    file = net.parent / "net.toml"
+    told = file.read_text()
+    file.unlink()
     (tmp_path / "a.png").write_bytes(png(random_pixels(1, side=40)[0]))
     done = edgec("doctor", net, "--image", tmp_path / "a.png", "--write")
     assert done.returncode == 1
-    assert "net.toml is not written" in done.stderr
+    assert "which of its candidates the network was trained with is open" in done.stderr
     assert "--data" in done.stderr
     assert "has the channels second" in done.stdout
     assert done.stdout.count("class ") >= 20
-    assert "#   std = [0.229, 0.224, 0.225]" in done.stdout
-    assert not (net.parent / "net.toml").exists()
-    (net.parent / "net.toml").write_text(told)
+    assert "#   std = [0.229, 0.224, 0.225]" in file.read_text()
+    file.write_text(file.read_text() + 'labels = ["Gruy\u00e8re"]\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"open\. Keep the mean, std and colors lines of one of its cand"):
+        build(net)
+    again = edgec("doctor", net, "--image", tmp_path / "a.png", "--write")
+    assert again.returncode == 1
+    written = tomllib.loads(file.read_text(encoding="utf-8"))
+    assert (written["labels"], written["normalisation"]) == (["Gruy\u00e8re"], "undecided")
+    file.write_text(told)
     again = edgec("doctor", net, "--image", tmp_path / "a.png", "--json")
     told = json.loads(again.stdout)
     assert "as net.toml says" in told["tried"]

@@ -14,6 +14,7 @@
     labels = "labels.txt"      # one a line, in the order of the outputs; or a list; or left out
     output = "scores"          # where the graph has several
     task = "segment"           # where the outputs are of pixels; "classify" if left out
+    normalisation = "undecided"    # by the doctor, where mean, std and colors are open: nothing is built then
 
 `resize = "auto"` shrinks larger pictures to 256/224 of the size before the centre is cut out, as networks for
 ImageNet want it, and leaves alone what fits already: see `Preprocessing`.
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from targets.peers.prepared_input import PreparedNetwork
 
 CHANNELS = (1, 3)
+LARGEST_MEAN = 2.0
+LARGEST_STD = 10.0
+"""Larger ones are of pixels that are not divided by 255."""
 AUTO = 0
 """`resize = "auto"`, as `Preprocessing` has it."""
 
@@ -75,6 +79,7 @@ class Description(Section):
     labels: Path | tuple[str, ...] | None = None
     output: str | None = None
     task: Task = Task.CLASSIFY
+    normalisation: Literal["undecided"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,11 +193,24 @@ def read_foreign(path: Path) -> ForeignModel:
     return described(path, load_config(Description, file if file.is_file() else None, {}))
 
 
+def undecided(path: Path) -> Description | None:
+    """Return the description that the doctor has written for `path` if it leaves the normalisation open."""
+    file = description_file(path)
+    found = load_config(Description, file, {}) if file.is_file() else Description()
+    return found if found.normalisation is not None else None
+
+
 def described(path: Path, description: Description) -> ForeignModel:
     """Complete a description with the input of the graph at `path`. Raises as `read_foreign` does.
 
     The file is only read if the description has no size or no channels.
     """
+    if description.normalisation is not None:
+        raise UsageError(
+            f"{description_file(path)} leaves the normalisation of the training open. Keep the mean, std and"
+            " colors lines of one of its candidates, without the #, and remove the line normalisation; or let"
+            f" labelled images decide: edgec doctor {path} --data FOLDER --write"
+        )
     size = description.size
     channels: int | None = description.channels
     if size is None or channels is None:
@@ -205,6 +223,12 @@ def described(path: Path, description: Description) -> ForeignModel:
     if not all(value > 0 for value in values[1]):
         raise UsageError(
             f"{description_file(path)}: std is {list(values[1])}; all values have to be positive."
+        )
+    if max(map(abs, values[0])) > LARGEST_MEAN or max(values[1]) > LARGEST_STD:
+        raise UsageError(
+            f"{description_file(path)}: mean {list(values[0])} and std {list(values[1])} are of pixels from 0"
+            " to 255; edgec's are of pixels divided by 255. Divide both by 255:"
+            f" mean = {_divided(values[0])}, std = {_divided(values[1])}"
         )
     return ForeignModel(
         name=path.stem,
@@ -242,6 +266,10 @@ def _from_the_graph(path: Path, description: Description) -> tuple[tuple[int, in
             f" {description_file(path)}."
         )
     return (height, width), channels
+
+
+def _divided(values: tuple[float, ...]) -> list[float]:
+    return [float(f"{value / 255:.6g}") for value in values]
 
 
 def _preprocessing(

@@ -69,7 +69,9 @@ class Guess:
         if self.clear:
             lines += InputForm("", d.mean, d.std, d.colors).lines
         else:
-            lines.append("# The normalisation of the training is not known. Keep the lines of one of these:")
+            lines.append("# The normalisation of the training is not known. Keep the lines of one of these,")
+            lines.append("# without the #, and remove this one, with which nothing is built:")
+            lines.append('normalisation = "undecided"')
             for form in self.candidates:
                 lines += [f"# {form.name}:", *(f"#   {line}" for line in form.lines)]
         lines += self.fit_lines or (f'fit = "{d.fit}"',)

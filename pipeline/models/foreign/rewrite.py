@@ -13,9 +13,11 @@ from pipeline.models.foreign.description import ForeignModel, description_file
 from pipeline.models.foreign.first_convolution import begin_with_a_convolution
 from pipeline.models.foreign.logits_output import drop_ending, end_with_logits, take_output
 from pipeline.models.foreign.normal_form.batch_at_the_end import keep_the_batch_at_the_end
+from pipeline.models.foreign.normal_form.channels_last import write_channels_second
 from pipeline.models.foreign.normal_form.constant_planes import take_out_constant_planes
 from pipeline.models.foreign.normal_form.decided_branches import refuse_open_branches, write_decided_branches
 from pipeline.models.foreign.normal_form.explicit_padding import write_padding_down
+from pipeline.models.foreign.normal_form.flattened_maps import write_flattening_in_order
 from pipeline.models.foreign.normal_form.free_batch import fixed_batch, free_the_batch
 from pipeline.models.foreign.normal_form.known_shapes import (
     fix_the_size,
@@ -27,8 +29,10 @@ from pipeline.models.foreign.normal_form.one_dimension import write_in_two_dimen
 from pipeline.models.foreign.normal_form.pooling import write_means_as_pooling
 from pipeline.models.foreign.normal_form.powers import write_powers_as_products
 from pipeline.models.foreign.normal_form.read_normal import in_normal_form
+from pipeline.models.foreign.normal_form.sums_of_neighbours import write_local_response
 from pipeline.models.foreign.normal_form.transposed import write_transposed_as_convolutions
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
+from pipeline.models.foreign.normal_form.vectors_of_channels import keep_vectors_upright
 from pipeline.models.foreign.normalisation import begin_with_pixels, take_normalisation
 from pipeline.models.foreign.onnx_file import Input, image_input, read_onnx
 from pipeline.models.foreign.original import refusals
@@ -62,6 +66,10 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
         write_what_the_size_decides(model)
         write_decided_branches(model)
         write_computed_shapes(model)
+        drop_unused(model)  # such as shapes that nothing computes with any more
+        write_local_response(model)
+        write_channels_second(model)
+        keep_vectors_upright(model)
         write_in_two_dimensions(model)
         take_out_constant_planes(model)
         write_padding_down(model)
@@ -71,6 +79,8 @@ def adopt(source: ForeignModel, dynamic_batch: bool, say: Callable[[str], None])
     write_powers_as_products(model)
     write_means_as_pooling(model)
     write_reshapes_as_flatten(model)
+    with refusals(source.path):
+        write_flattening_in_order(model)
     write_transposed_as_convolutions(model)
     drop_unused(model)
     start = begin_with_a_convolution(model.graph, take_normalisation(model, source, found), say)

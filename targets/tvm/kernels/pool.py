@@ -73,7 +73,12 @@ class MaxPoolKernel(PoolKernel):
 
 @dataclass(frozen=True, kw_only=True)
 class AveragePoolKernel(PoolKernel):
-    """The mean of the cells inside the image; the multiplier depends on how many there are."""
+    """The mean of the cells inside the image; the multiplier depends on how many there are.
+
+    logits: it is written as float32, and not rounded to bytes.
+    """
+
+    logits: bool = False
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR. The parameters are int32 -zx * n and float32 multiplier for n = 1 .. cells."""
@@ -93,5 +98,9 @@ class AveragePoolKernel(PoolKernel):
                     k.store(total, 0, k.load(total, 0) + cell.astype(f"int32x{lanes}"))
                 multiplier = splat(k.load(k.floats, count + kh * kw), lanes)
                 value = requantise.scaled(k, k.load(total, 0), multiplier)
-                requantise.store(k, row * self.y.row + column * self.y.pixel + chunk * lanes, [0], [value])
+                at = row * self.y.row + column * self.y.pixel + chunk * lanes
+                if self.logits:
+                    k.store(k.view_logits, at, value, lanes)
+                else:
+                    requantise.store(k, at, [0], [value])
         return k.function(name)

@@ -26,7 +26,7 @@ class SplitStep(BroadcastStep):
 
     granule: int = GRANULE
     unit: int = 2
-    mnemonic: str = "vpmaddubsw"
+    mnemonic: str = "v?pmaddubsw"
     products: int = 4
     unroll: int = 1
     independent: int = 3  # only an addition waits for the one before

@@ -76,7 +76,7 @@ class ByteStep(BroadcastStep):
     """VNNI: 4 products a lane, uint8 x int8."""
 
     granule: int = 4
-    mnemonic: str = "vpdpbusd"
+    mnemonic: str = r"(?:\{vex\}\s+)?vpdpbusd"
     products: int = 4
     unroll: int = 2
 
@@ -105,7 +105,7 @@ class WordStep(BroadcastStep):
 
     wide: bool = False
     granule: int = 2
-    mnemonic: str = "vpmaddwd"
+    mnemonic: str = "v?pmaddwd"
     products: int = 2
     unroll: int = 1
 

@@ -44,13 +44,15 @@ class AveragePool:
     window: SlidingWindow
     multipliers: Floats
     clip: Clip = UNCLIPPED
+    real: bool = False
+    """The result is float32(acc) * m, in float32; output has no grid."""
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """The map."""
         return (self.input,)
 
-    def compute(self, values: Mapping[str, Array]) -> Bytes:
+    def compute(self, values: Mapping[str, Array]) -> Array:
         """Sum the cells, and scale by how many they are."""
         x = values[self.input.name]
         value = np.zeros((len(x), self.output.height, self.output.width, self.output.channels), np.float32)
@@ -61,7 +63,7 @@ class AveragePool:
                 value[:, row, column] = (
                     cells.sum(axis=(1, 2)).astype(np.float32) * self.multipliers[count - 1]
                 )
-        return stored(value, self.output, self.clip)
+        return value if self.real else stored(value, self.output, self.clip)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ import subprocess
 from targets.errors import EngineError
 from targets.tvm.isa import Isa
 from targets.tvm.kernels.conv import ConvKernel
-from targets.tvm.kernels.dot import inner_step
 from targets.tvm.machine_code import assembly
 
 _SPILL = re.compile(r"%[xyz]mm\d+, *-?\d*\(%rsp|\sst[pu]?r?\s+q\d+,.*\[sp\b")
@@ -27,7 +26,7 @@ def inner_loops(kernel: ConvKernel) -> list[list[str]]:
             labels[label[1]] = at
         elif (branch := _BRANCH.match(line)) and branch[1] in labels:
             loops.append(range(labels[branch[1]], at + 1))
-    multiplying = [loop for loop in loops if dots([lines[i] for i in loop], kernel.isa)]
+    multiplying = [loop for loop in loops if dots([lines[i] for i in loop], kernel)]
     innermost = [a for a in multiplying if not any(b[0] in a and b[-1] in a for b in multiplying if b != a)]
     return [_instructions([lines[i] for i in loop]) for loop in innermost] or [_instructions(lines)]
 
@@ -36,10 +35,10 @@ def _instructions(lines: list[str]) -> list[str]:
     return [line for line in lines if not _LABEL.match(line) and not line.strip().startswith(".")]
 
 
-def dots(code: list[str], isa: Isa) -> int:
-    """How many instructions multiply and accumulate."""
-    mnemonic = inner_step(isa).mnemonic
-    return sum(bool(re.match(rf"\s+{mnemonic}\s", line)) for line in code)
+def dots(code: list[str], kernel: ConvKernel) -> int:
+    """How many instructions multiply activations by weights: which does depends on the kernel's operands."""
+    mnemonic = re.compile(rf"\s+{kernel.inner.mnemonic}\s")
+    return sum(bool(mnemonic.match(line)) for line in code)
 
 
 def spills(code: list[str]) -> int:
@@ -47,12 +46,12 @@ def spills(code: list[str]) -> int:
     return sum(bool(_SPILL.search(line)) for line in code)
 
 
-def dots_a_cycle(loops: list[list[str]], isa: Isa) -> float | None:
+def dots_a_cycle(loops: list[list[str]], kernel: ConvKernel) -> float | None:
     """What llvm-mca expects of the loops together, each as often; None where llvm-mca is not installed."""
     if shutil.which(_MCA) is None:
         return None
-    cycles = [_cycles(loop, isa) for loop in loops]
-    return sum(dots(loop, isa) for loop in loops) / sum(cycles)
+    cycles = [_cycles(loop, kernel.isa) for loop in loops]
+    return sum(dots(loop, kernel) for loop in loops) / sum(cycles)
 
 
 def _cycles(code: list[str], isa: Isa) -> float:

@@ -2,9 +2,13 @@
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from targets.errors import EngineError
 from targets.reach.instructions import build_plugin, count_executed
@@ -21,8 +25,8 @@ class Cost(Protocol):
         """The unit of the costs."""
         ...
 
-    def __call__(self, program: Path, count: int) -> list[float]:
-        """Measure each of the `count` kernels of a harness. Raises EngineError."""
+    def __call__(self, program: Path, kernels: Sequence[int]) -> NDArray[np.float64]:
+        """Measure these kernels of a harness: [kernels, rounds], each round in turns. Raises EngineError."""
         ...
 
 
@@ -33,10 +37,10 @@ class TimedHere:
     milliseconds: int
     unit: str = "ns"
 
-    def __call__(self, program: Path, count: int) -> list[float]:
-        """Time all kernels in turns."""
-        command = [str(program), "time", str(self.milliseconds)]
-        return _numbers(subprocess.run(command, capture_output=True, check=True).stdout, count)
+    def __call__(self, program: Path, kernels: Sequence[int]) -> NDArray[np.float64]:
+        """Time the kernels in turns."""
+        command = [str(program), "time", str(self.milliseconds), *map(str, kernels)]
+        return _numbers(subprocess.run(command, capture_output=True, check=True).stdout, len(kernels))
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,14 @@ class TimedOnDevice:
     milliseconds: int
     unit: str = "ns"
 
-    def __call__(self, program: Path, count: int) -> list[float]:
-        """Copy the program there, time all kernels in turns, and remove it."""
+    def __call__(self, program: Path, kernels: Sequence[int]) -> NDArray[np.float64]:
+        """Copy the program there, time the kernels in turns, and remove it."""
         device, there = SshDevice(self.address), f"/tmp/{program.parent.name}.run"  # noqa: S108 -- any board has it
         device.send(program, there)
         try:
             device.read(["chmod", "+x", there])
-            return _numbers(device.read([there, "time", str(self.milliseconds)]), count)
+            command = [there, "time", str(self.milliseconds), *map(str, kernels)]
+            return _numbers(device.read(command), len(kernels))
         finally:
             device.run(["rm", "-f", there])
 
@@ -65,12 +70,12 @@ class Counted:
     cpu: str
     unit: str = "instructions"
 
-    def __call__(self, program: Path, count: int) -> list[float]:
-        """Count each kernel."""
+    def __call__(self, program: Path, kernels: Sequence[int]) -> NDArray[np.float64]:
+        """Count each kernel, in one round."""
         with tempfile.TemporaryDirectory(prefix="edgec-count-") as folder:
             plugin = Path(folder) / "count.so"
             build_plugin(plugin)
-            return [self._count(program, plugin, which) for which in range(count)]
+            return np.array([[self._count(program, plugin, which)] for which in kernels])
 
     def _count(self, program: Path, plugin: Path, which: int) -> float:
         commands = [[str(program), "run", str(which), str(runs)] for runs in _RUNS]
@@ -78,8 +83,8 @@ class Counted:
         return (many - few) / (_RUNS[1] - _RUNS[0])
 
 
-def _numbers(text: bytes, count: int) -> list[float]:
-    found = [float(line) for line in text.split()]
-    if len(found) != count:
-        raise EngineError(f"The candidates were measured {len(found)} times, not {count} times.")
-    return found
+def _numbers(text: bytes, count: int) -> NDArray[np.float64]:
+    rounds = [[float(number) for number in line.split()] for line in text.splitlines()]
+    if len(rounds) != count or len({len(line) for line in rounds}) != 1:
+        raise EngineError(f"{len(rounds)} candidates were measured, not {count} in equally many rounds.")
+    return np.array(rounds)

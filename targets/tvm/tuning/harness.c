@@ -1,6 +1,6 @@
 /* Runs the kernels of one convolution, so that they can be timed or counted.
  *
- *   harness time MILLISECONDS    nanoseconds a run of each kernel, all timed in turns
+ *   harness time MILLISECONDS KERNEL...   nanoseconds a run of these, timed in turns: a line a kernel, a number a round
  *   harness run KERNEL TIMES
  *
  * Every run takes the next of several copies of the weights: in a network, they are cold.
@@ -20,7 +20,6 @@ typedef struct {
 
 /* Generated for each convolution. Sizes in bytes. */
 extern const candidate candidates[];
-extern const int count;
 extern const int64_t x_size, w_size, w_lists, w_copies, p_size, p_floats, r_size, y_size;
 
 enum { MAX_ROUNDS = 1000, BURST_NS = 200000 };
@@ -45,25 +44,19 @@ static double burst(int which, int runs) {
   return (now() - start) / runs;
 }
 
-static int ascending(const void *a, const void *b) {
-  double d = *(const double *)a - *(const double *)b;
-  return (d > 0) - (d < 0);
-}
-
-static void time_all(double nanoseconds) {
-  double *found = calloc((size_t)count * MAX_ROUNDS, sizeof *found), end = now() + nanoseconds;
+static void time_in_turns(double nanoseconds, int chosen, char **kernels) {
+  double *found = calloc((size_t)chosen * MAX_ROUNDS, sizeof *found), end = now() + nanoseconds;
   int rounds = 0;
   if (!found) exit(1);
   for (; rounds < MAX_ROUNDS && (rounds < 3 || now() < end); rounds++)
-    for (int i = 0; i < count; i++) {
-      int which = rounds % 2 ? count - 1 - i : i;
+    for (int i = 0; i < chosen; i++) {
+      int at = rounds % 2 ? chosen - 1 - i : i, which = atoi(kernels[at]);
       double once = burst(which, 1);
-      found[which * MAX_ROUNDS + rounds] = burst(which, 1 + (int)(BURST_NS / (once + 1)));
+      found[at * MAX_ROUNDS + rounds] = burst(which, 1 + (int)(BURST_NS / (once + 1)));
     }
-  for (int i = 0; i < count; i++) {
-    qsort(found + i * MAX_ROUNDS, (size_t)rounds, sizeof *found, ascending);
-    printf("%.1f\n", found[i * MAX_ROUNDS + rounds / 2]);
-  }
+  for (int i = 0; i < chosen; i++)
+    for (int round = 0; round < rounds; round++)
+      printf("%.1f%c", found[i * MAX_ROUNDS + round], round + 1 < rounds ? ' ' : '\n');
 }
 
 static uint8_t *block(int64_t size) {
@@ -80,7 +73,7 @@ int main(int arguments, char **argument) {
   memset(x, 0, (size_t)x_size); /* bytes that were split: no top bits, and no weights that are multiplied twice */
   for (int64_t i = 1; i <= w_copies; i++) memset(w + i * w_size - w_lists, 0, (size_t)w_lists);
   for (int64_t i = 0; i < p_floats; i++) ((float *)p)[p_floats + i] = 1e-4f;
-  if (!strcmp(argument[1], "time")) time_all(atof(argument[2]) * 1e6);
+  if (!strcmp(argument[1], "time")) time_in_turns(atof(argument[2]) * 1e6, arguments - 3, argument + 3);
   else if (arguments > 3)
     for (int i = atoi(argument[3]); i--;) run(atoi(argument[2]));
   return 0;

@@ -56,7 +56,6 @@ def _table(kernels: Sequence[ConvKernel]) -> str:
             "const candidate candidates[] = {",
             *rows,
             "};",
-            f"const int count = {len(kernels)};",
             *(f"const long {name} = {value};" for name, value in numbers.items()),
             "",
         ]

@@ -87,7 +87,20 @@ def of_too_many_values(folder: Path) -> Callable[[], object]:
     return lambda: table.write_text(good.replace(",birch", ',"birch, silver"'))
 
 
+def of_other_names(folder: Path) -> Callable[[], object]:
+    """Splits that are called like classes, which may be divided differently then."""
+    moved(folder, "train", "part1")
+    moved(folder, "test", "part2")
+
+    def heed() -> None:
+        moved(folder, "part1", "train")
+        moved(folder, "part2", "test")
+
+    return heed
+
+
 FOLDERS = {
+    "Call the folders train, calibration and test": of_other_names,
     "Write one name per line": with_an_empty_line,
     "Write the class names there": without_names,
     "Quote commas": of_too_many_values,
@@ -117,6 +130,27 @@ def test_saying_the_order_of_numbers_helps(order: ClassOrder, tmp_path: Path) ->
         'class_order = "numbers", or class_order = "text"',
         lambda: in_order(open_dataset(folder), said[-1]),
         lambda: said.append(order),
+    )
+
+
+@pytest.mark.parametrize("order", ["list", "text"])
+def test_saying_whether_a_list_counts_helps(order: ClassOrder, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", class_folders(train=12, test=6))
+    (folder / "classes.txt").write_text("birch\nash\n")
+    said: list[ClassOrder | None] = [None]
+    check_advice(
+        'class_order = "list", or class_order = "text"',
+        lambda: in_order(open_dataset(folder), said[-1]),
+        lambda: said.append(order),
+    )
+
+
+def test_adding_a_list_helps(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", class_folders(train=12, test=6))
+    check_advice(
+        "Add one with the names of all folders",
+        lambda: in_order(open_dataset(folder), "list"),
+        lambda: (folder / "classes.txt").write_text("birch\nash\n"),
     )
 
 

@@ -171,6 +171,24 @@ DESCRIBED = {
         "Name the tensor with the logits in",
         "output = 'y'",
     ),
+    "a mean of pixels": (
+        network(),
+        "mean = [123.675, 116.28, 103.53]\nstd = [58.395, 57.12, 57.375]",
+        "Divide both by 255: mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225]",
+        "mean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]",
+    ),
+    "a deviation of pixels": (
+        network(),
+        "std = [255.0]",
+        "mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0]",
+        "std = [1.0]",
+    ),
+    "an open normalisation": (
+        network(),
+        'normalisation = "undecided"',
+        "Keep the mean, std and colors lines of one of its candidates",
+        "mean = [0.5]",
+    ),
     "a key": (network(), "sise = [8, 8]", "Did you mean 'size'", "size = [8, 8]"),
 }
 

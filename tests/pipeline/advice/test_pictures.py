@@ -97,13 +97,20 @@ def two_folders_of_one_split(trial: AdvisedFolder) -> Callable[[], object]:
 
 
 def pictures_and_masks(trial: AdvisedFolder) -> Callable[[], object]:
-    write_folder(trial.place, {f"images/{n}.png": one for n, one in enumerate(PICTURES.values())})
-    write_folder(trial.place, {"masks/0.png": PICTURES["a/0.png"]})
+    folder = with_masks(trial, gray_masks())
+    for kind in ("images", "masks"):
+        for split in ("train", "test"):
+            (folder / kind).mkdir(exist_ok=True)
+            for path in (folder / split / kind).iterdir():
+                path.rename(folder / kind / path.name)
+            (folder / split / kind).rmdir()
+    for split in ("train", "test"):
+        (folder / split).rmdir()
 
     def heed() -> None:
-        for name in ("images", "masks"):
-            (trial.place / "test").mkdir(exist_ok=True)
-            (trial.place / name).rename(trial.place / "test" / name)
+        for kind in ("images", "masks"):
+            (folder / "test").mkdir(exist_ok=True)
+            (folder / kind).rename(folder / "test" / kind)
 
     return heed
 
@@ -279,7 +286,18 @@ def a_mask_too_few(trial: AdvisedFolder) -> Callable[[], object]:
     return lambda: write_folder(folder, gray_masks())
 
 
+def masks_in_black_and_white(trial: AdvisedFolder) -> Callable[[], object]:
+    def masks(white: int) -> dict[str, bytes]:
+        half = np.where(np.arange(64).reshape(8, 8) < 32, white, 0).astype(np.uint8)
+        coded = cv2.imencode(".png", half)[1].tobytes()
+        return {"train/masks/0.png": coded, "test/masks/1.png": coded}
+
+    folder = with_masks(trial, masks(255))
+    return lambda: write_folder(folder, masks(1))
+
+
 CASES: dict[str, Case] = {
+    "Write class numbers: 1 where they have": masks_in_black_and_white,
     "Put their pictures into one folder": two_folders_of_one_split,
     "For segmentation put them into test/images and test/masks": pictures_and_masks,
     "Put the pictures of each class into a folder named like it": without_folders,

@@ -19,12 +19,16 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from pipeline.build.request import normalised_as
+from pipeline.config import ExportConfig
 from pipeline.data.open import open_dataset
 from pipeline.models import resnet
 from pipeline.models.checkpoint import load_model
 from pipeline.models.foreign.description import read_foreign
 from pipeline.models.foreign.rewrite import adopt
 from pipeline.models.keras import read_keras
+from pipeline.models.own_normalisation import check_normalisation, normalisation_in_checkpoint
+from pipeline.models.weights.content import read_content
 from pipeline.models.zoo import find_model, find_weights
 from pipeline.reading_limits import PACKED_TIMES
 from tests.pipeline.advice.followed import check_advice
@@ -334,3 +338,25 @@ def test_a_model_whose_classes_follow_the_pictures_helps(tmp_path: Path) -> None
         lambda: models[-1].classes_for(len(open_dataset(folder).classes)),
         lambda: models.append(find_model("resnet18")),
     )
+
+
+@pytest.mark.parametrize(
+    "words", ["Say mean and std as the file has them under [export]", "save its weights alone"]
+)
+def test_saying_the_normalisation_of_the_training_helps(
+    words: str, weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path, used = tmp_path / "w.pth", [MODEL]
+    torch.save({"state_dict": weights, "args": {"mean": [0.1], "std": [0.2]}}, path)
+
+    def attempt() -> None:
+        own, model = normalisation_in_checkpoint(read_content(path)), used[-1]
+        check_normalisation(own, (model.mean, model.std), path, False, lambda _: None)
+
+    def heed() -> None:
+        if words.startswith("Say"):
+            used.append(normalised_as(MODEL, ExportConfig(mean=(0.1,), std=(0.2,))))
+        else:
+            torch.save(weights, path)
+
+    check_advice(words, attempt, heed)

@@ -100,3 +100,15 @@ def test_what_is_wrong_is_named(fault: str, tmp_path: Path) -> None:
     content, told = WRONG[fault]
     with pytest.raises(DataError, match=told):
         open_dataset(holding(tmp_path, content))
+
+
+def test_pictures_beside_that_are_not_listed_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = holding(tmp_path / "whole", PLAIN)
+    part = holding(tmp_path / "part", PLAIN.replace("train/3.png,train,d\n", ""))
+    with caplog.at_level(logging.WARNING):
+        open_dataset(whole)
+        assert "does not list" not in caplog.text
+        open_dataset(part)
+    assert "labels.csv does not list 1 pictures beside those that it lists: train/3.png" in caplog.text

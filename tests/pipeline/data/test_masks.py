@@ -129,3 +129,23 @@ def test_colours_are_no_mask() -> None:
         read_mask(png(random_pixels(1)[0]), "a mask")
     with pytest.raises(ImageError, match="a mask is not a picture"):
         read_mask(b"", "a mask")
+
+
+def test_black_and_white_masks_are_refused_since_white_would_be_no_label(
+    folder: Path, numbers: NDArray[np.uint8]
+) -> None:
+    for path in folder.glob("*/masks/city/*.png"):
+        path.write_bytes(gray(np.where(numbers[0] == 1, 255, 0).astype(np.uint8)))
+    with pytest.raises(DataError, match=r"0 and 255 only.*Write class numbers: 1 where they have 255"):
+        next(opened(folder).split("evaluation").batches(AS_IS, 4))
+    for path in folder.glob("*/masks/city/*.png"):
+        path.write_bytes(gray((numbers[0] == 1).astype(np.uint8)))
+    (batch,) = opened(folder).split("evaluation").batches(AS_IS, 4)
+    assert batch.masks is not None
+    assert set(np.unique(batch.masks)) == {0, 1}
+
+
+def test_a_split_without_masks_is_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_folder(folder, {"calibration/images/9.jpg": jpeg(random_pixels(1, 9)[0])})
+    opened(folder)
+    assert "left out calibration, which has no folder of masks" in caplog.text

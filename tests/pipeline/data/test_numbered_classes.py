@@ -73,3 +73,30 @@ def test_numbers_beside_the_same_words_have_two_orders_too(names: list[str], tmp
 def test_numbers_beside_other_words_are_names(tmp_path: Path) -> None:
     dataset = open_dataset(folder(tmp_path, ["airbus 320", "boeing 1011", "boeing 737"]))
     assert in_order(dataset, None) is dataset
+
+
+def test_most_names_being_numbers_is_enough_to_ask(tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, [*NUMBERS, "background"]))
+    with pytest.raises(UsageError, match="as numbers their order is 0, 1, 2, 3"):
+        in_order(dataset, None)
+    assert list(in_order(dataset, "numbers").classes) == [*NUMBERS, "background"]
+
+
+def test_a_list_beside_the_pictures_is_asked_about_and_can_be_followed(tmp_path: Path) -> None:
+    data = folder(tmp_path, ["ash", "birch", "cedar"])
+    (data / "classes.txt").write_text("\ufeffcedar\r\nash\r\nbirch\r\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"the order cedar, ash, birch, sorted by name they are ash, birch"):
+        in_order(open_dataset(data), None)
+    assert in_order(open_dataset(data), "text").classes == ("ash", "birch", "cedar")
+    listed = in_order(open_dataset(data), "list")
+    assert listed.classes == ("cedar", "ash", "birch")
+    assert names_in_order(listed) == ["cedar", "ash", "birch"]
+
+
+def test_a_list_of_other_names_asks_nothing_and_cannot_be_followed(tmp_path: Path) -> None:
+    data = folder(tmp_path, ["ash", "birch"])
+    (data / "labels.txt").write_text("oak\nash\n")
+    dataset = open_dataset(data)
+    assert in_order(dataset, None) is dataset
+    with pytest.raises(UsageError, match=r"has no file classes\.txt or .* that names its classes"):
+        in_order(dataset, "list")

@@ -1,5 +1,6 @@
 """A file's own list of classes is compared with the data set's order."""
 
+import argparse
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ NAMES = ("cat", "dog", "bird")
         {"names": {2: "bird", 0: "cat", 1: "dog"}},
         {"id2label": {"0": "cat", "1": "dog", "2": "bird"}},
         {"meta": {"CLASSES": ("cat", "dog", "bird")}},
+        {"meta": {"dataset_meta": {"classes": ("cat", "dog", "bird")}}},
+        {"args": argparse.Namespace(lr=0.1, class_names=["cat", "dog", "bird"])},
         {"hyper_parameters": {"lr": 0.1, "class_names": ["cat", "dog", "bird"]}},
     ],
     ids=str,

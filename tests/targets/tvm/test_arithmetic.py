@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from targets.tvm.cpu_target import host_isa
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import Island
+from targets.tvm.isa import Isa
+from targets.tvm.operators.float_boundary import Dequantise
+from tests.targets.tvm.against_oracle import check, emulated
 from tests.targets.tvm.meaning import check_meaning
 from tests.targets.tvm.qdq_model import QdqModel
 
@@ -88,6 +93,20 @@ def test_it_is_all_integers_and_means_what_onnxruntime_computes(network: Network
     model = m.save(m.node("Flatten", y), tmp_path / "model.onnx")
     assert not any(isinstance(op, Island) for op in import_graph(model).operators)
     check_meaning(model, SIZE)
+
+
+@pytest.mark.parametrize("isa", [host_isa, lambda: emulated("dotprod")], ids=["host", "dotprod"])
+@pytest.mark.parametrize("pool", [("GlobalAveragePool", {}), ("AveragePool", {"kernel_shape": [12, 12]})])
+def test_a_pool_at_the_end_gives_its_sums_as_numbers(
+    pool: tuple[str, dict[str, Any]], isa: Callable[[], Isa], tmp_path: Path
+) -> None:
+    m = QdqModel(*SIZE)
+    x = m.quantized(m.node("Relu", m.conv(m.image(), 20, 3)), 0.5, 3)
+    model = m.save(m.node("Flatten", m.node(pool[0], x, **pool[1])), tmp_path / "model.onnx")
+    graph = import_graph(model)
+    assert not any(isinstance(op, Island | Dequantise) for op in graph.operators)
+    check_meaning(model, SIZE)
+    check(graph, isa())
 
 
 def test_a_constant_of_another_shape_runs_in_float(tmp_path: Path) -> None:
