@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import fcntl
+import gc
 import os
 import shutil
 import subprocess
@@ -23,6 +24,14 @@ SHARED = ROOT.parent / "shared" / "data"
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile("same")
+
+gc.disable()  # while tests are collected: all that is loaded stays, and looking for garbage took a third
+
+
+def pytest_collection_finish() -> None:
+    """Let later searches for garbage leave out what is loaded by now."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_auto_num_workers() -> int:

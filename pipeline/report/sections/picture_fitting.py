@@ -65,5 +65,10 @@ class PictureFittingSection(ReportSection[Fitted]):
 
 def fitting_line(fitting: PictureFitting) -> str:
     """Say what resize and crop do, and to how many pictures nothing."""
+    if not fitting.looked_at:
+        return fitting.words
     looked_at = figures.plural(fitting.looked_at, "picture")
-    return f"{fitting.words}; {figures.count(fitting.untouched)} of {looked_at} looked at are not changed"
+    changed = fitting.looked_at - fitting.untouched
+    if changed:
+        return f"{fitting.words}; this changes {figures.count(changed)} of {looked_at} looked at"
+    return f"{fitting.words}; this leaves {looked_at} looked at as they are"

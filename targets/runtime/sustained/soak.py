@@ -8,14 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 import numpy as np
 
+from ..beside import beside
 from ..bundle.manifest import EVALUATION, Manifest, ManifestError
 from ..machine import over_current_events, read_state
 from ..runners import find_runner
@@ -153,7 +152,9 @@ def loaded(call: Callable[[], object], seconds: float, meter: PowerMeter | None)
         limits = (*state.limits, *more)
         seen.append(Seen(time.perf_counter() - start, state.temperature_c, limits))
 
-    with _beside(look, STATE_EVERY_S), _beside(read_power, meter.interval_s if meter else STATE_EVERY_S):
+    look()
+    read_power()
+    with beside(look, STATE_EVERY_S), beside(read_power, meter.interval_s if meter else STATE_EVERY_S):
         while True:
             before = time.perf_counter()
             if began and before - start >= seconds:
@@ -162,25 +163,6 @@ def loaded(call: Callable[[], object], seconds: float, meter: PowerMeter | None)
             began.append(before - start)
             took.append(1e3 * (time.perf_counter() - before))
     return Load(before - start, 1, np.array(began), np.array(took), tuple(power), tuple(seen))
-
-
-@contextmanager
-def _beside(what: Callable[[], None], every_s: float) -> Iterator[None]:
-    over = threading.Event()
-
-    def repeat() -> None:
-        while True:
-            what()
-            if over.wait(every_s):
-                return
-
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def judge(found: Soaked, limit_ms: float | None) -> tuple[int, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..beside import beside
 from .dla import on_gpu_file, use_dla
 from .engine import EngineProblem, write
 from .sparse_weights import has_sparse_weights
@@ -159,18 +159,8 @@ def _add_profile(builder: Any, network: Any, config: Any, options: BuildOptions)
 @contextmanager
 def heartbeat(what: str, say: Say) -> Iterator[None]:
     """Report the elapsed time of something every few seconds while it runs, and at its end."""
-    start, over = time.monotonic(), threading.Event()
-
-    def beat() -> None:
-        while not over.wait(HEARTBEAT_S):
-            say(f"{what}: {time.monotonic() - start:.0f} s")
-
-    thread = threading.Thread(target=beat, daemon=True)
+    start = time.monotonic()
     say(what)
-    thread.start()
-    try:
+    with beside(lambda: say(f"{what}: {time.monotonic() - start:.0f} s"), HEARTBEAT_S):
         yield
-    finally:
-        over.set()
-        thread.join()
     say(f"{what}: done in {time.monotonic() - start:.0f} s")

@@ -31,7 +31,10 @@ def test_pictures_that_are_not_changed_are_counted_and_one_that_is_is_shown(tmp_
     shown = cv2.imdecode(np.frombuffer(base64.b64decode(found.picture.after), np.uint8), cv2.IMREAD_COLOR)
     assert shown is not None
     assert shown.shape == (32, 32, 3)
-    assert "3 of 4 pictures looked at are not changed" in fitting_line(found)
+    assert fitting_line(found).endswith("; this changes 1 of 4 pictures looked at")
+    assert fitting_line(found.model_copy(update={"untouched": 4})).endswith(
+        "; this leaves 4 pictures looked at as they are"
+    )
 
 
 def test_every_way_of_fitting_has_words_of_its_own() -> None:

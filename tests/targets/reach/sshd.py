@@ -23,6 +23,12 @@ needs_sshd = pytest.mark.skipif(
     reason="no SSH server and client on this machine: apt install openssh-server openssh-client",
 )
 
+KEY_EXCHANGE = "KexAlgorithms curve25519-sha256\n"
+"""Of server and client. The default withstands quantum computers and takes ten times as long; a test of a
+device makes dozens of connections."""
+NO_BASHRC = "SetEnv SHLVL=1\n"
+"""For bash it is then not the first shell, and it reads no .bashrc: that of whoever runs the tests."""
+
 
 @dataclass
 class Sshd:
@@ -128,11 +134,11 @@ def make_sshd(folder: Path) -> Sshd:
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host_key\nPidFile none\n"
         f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
         f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nForceCommand {login}\n"
-        "PermitRootLogin yes\nMaxStartups 100\n"
+        f"PermitRootLogin yes\nMaxStartups 100\n{NO_BASHRC}{KEY_EXCHANGE}"
     )
     sshd.config.write_text(
         f"IdentityFile {folder}/user_key\nIdentitiesOnly yes\nUserKnownHostsFile {sshd.known_hosts}\n"
-        "GlobalKnownHostsFile none\n"
+        f"GlobalKnownHostsFile none\n{KEY_EXCHANGE}"
     )
     return sshd
 

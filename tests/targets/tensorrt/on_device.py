@@ -4,12 +4,10 @@ python -m tests.targets.tensorrt.on_device BINDINGS SCENARIO FOLDER
 """
 
 import ctypes
-import hashlib
 import io
 import json
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -17,19 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import helper, numpy_helper
 
-from targets.runtime.bundle.manifest import NAME
 from targets.runtime.measure import Settings
 from targets.runtime.tensorrt import (
-    build_plan,
     device_build,
     device_engines,
     device_report,
     jetson,
-    throughput,
 )
 from targets.runtime.tensorrt import runner as tensorrt_runner
 from targets.runtime.tensorrt.build import BuildOptions, build_engine, created, make_logger
@@ -37,6 +30,10 @@ from targets.runtime.tensorrt.candidate import candidates
 from targets.runtime.tensorrt.cuda import Cuda
 from targets.runtime.tensorrt.engine import EngineProblem
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, DeviceDouble, logits_of
+from tests.targets.tensorrt.two_convolutions import two_convolutions
+
+Scenario = Callable[[DeviceDouble, Path], None]
+"""Takes the double of a device, and a folder with an unpacked bundle."""
 
 JETSON = jetson.DeviceFacts(
     module="NVIDIA Jetson AGX Orin Developer Kit",
@@ -267,151 +264,6 @@ def what_decides_a_measurement_makes_a_new_one(device: DeviceDouble, folder: Pat
     assert "measured before" in jetson.build()
 
 
-def two_convolutions(weights: Any) -> bytes:
-    """A Q/DQ graph of two convolutions with these weights."""
-    constants = {"scale": np.float32(0.5), "zero": np.int8(0), "w": weights}
-    nodes, tensor = [], "image"
-    for name in ("first", "second"):
-        rounded, back, weights = f"{name}/q", f"{name}/dq", f"{name}/w"
-        nodes += [
-            helper.make_node("QuantizeLinear", [tensor, "scale", "zero"], [rounded]),
-            helper.make_node("DequantizeLinear", [rounded, "scale", "zero"], [back]),
-            helper.make_node("DequantizeLinear", ["w", "scale", "zero"], [weights]),
-            helper.make_node("Conv", [back, weights], [name], name),
-        ]
-        tensor = name
-    shape = [1, len(weights), 8, 8]
-    image, logits = (helper.make_tensor_value_info(n, 1, shape) for n in ("image", tensor))
-    values = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "g", [image], [logits], values)
-    return bytes(helper.make_model(graph).SerializeToString())
-
-
-def slow_layers_go_to_float(device: DeviceDouble, folder: Path) -> None:
-    """The second convolution is slower in INT8; one candidate cannot be built, and is not tried again."""
-    strong = not device.trt.__version__.startswith("8")
-    base = folder / "engine" / ("int8_half.onnx" if strong else "int8_qdq.onnx")
-    change(folder, base, two_convolutions(np.ones((3, 3, 1, 1), np.int8)))
-    fp16 = hashlib.sha256((folder / "engine" / "fp16.onnx").read_bytes()).hexdigest().encode()
-    weak = hashlib.sha256((folder / "engine" / "int8_qdq.onnx").read_bytes()).hexdigest().encode()
-    layers = {"Layers": [{"Name": name, "LayerType": "CaskConvolution"} for name in ("first", "second")]}
-
-    def layers_of(built_from: bytes) -> tuple[Any, dict[str, float]]:
-        return layers, {"first": 0.5, "second": 0.5 if built_from == fp16 else 0.75}
-
-    device.layers_of = layers_of
-    device.cannot_build = lambda built_from: strong and built_from == weak
-    jetson = BuildingDevice(device, folder)
-    said = jetson.build()
-    assert "slower in INT8 are 1 of 2 convolutions: second" in said
-    report = jetson.read("device.json")
-    trials = {trial["name"]: trial for trial in report["candidates"]}
-    assert ("int8_qdq" in trials) == strong
-    if strong:
-        assert "cannot build int8_qdq.onnx" in trials["int8_qdq"]["problem"]
-    assert [cost["is_slower"] for cost in report["layer_costs"]] == [False, True]
-    assert set(report["latency"]) == set(report["keys"]) == {n for n, t in trials.items() if not t["problem"]}
-    assert "mixed" in report["latency"]
-    mixed = onnx.load(jetson.engines / "mixed.onnx")
-    kinds = [node.op_type for node in mixed.graph.node]
-    assert (kinds.count("QuantizeLinear"), kinds.count("Conv")) == (1, 2)
-    again = jetson.build()
-    assert "measured before" in again
-    assert "building" not in again
-    jetson.engines.joinpath("device.json").unlink()  # as if it was interrupted while it measured
-    resumed = jetson.build()
-    assert "building" not in resumed
-    assert "comparing" not in resumed
-    assert "mixed: built before" in resumed
-    quick = jetson.build("--quick")
-    assert "quick is True, was False" in quick
-    assert set(jetson.read("device.json")["latency"]) == {"int8", "fp16"}
-
-
-def throughput_by_batch_and_streams(device: DeviceDouble, folder: Path) -> None:
-    """Every batch has its engine, every stream its context; what was measured is not measured again."""
-    jetson = BuildingDevice(device, folder)
-    here: Any = throughput
-    here.read_facts = lambda: jetson.facts
-    jetson.build("--quick")
-    said = io.StringIO()
-    device.trt.calls.clear()
-    options = ["--batches", "1", "4", "--streams", "3", "--seconds", "0.02", "--keep-clocks"]
-    with redirect_stdout(said):
-        assert throughput.main(folder, options) == 0
-    shapes = [call[2] for call in device.trt.calls if call[1] == "set_shape"]
-    assert [[shape[0] for shape in one[1:]] for one in shapes] == [[1] * 3, [4] * 3]
-    assert "knee: batch" in said.getvalue()
-    points = [one["point"] for one in json.loads((folder / "throughput.json").read_text())]
-    assert [(p["batch"], p["streams"], p["graphs"]) for p in points] == [
-        (batch, streams, graphs)
-        for batch in (1, 4)
-        for streams, graphs in ((1, False), (1, True), (2, True), (3, True))
-    ]
-    assert device.library.double_live() == 0
-    again = io.StringIO()
-    with redirect_stdout(again):
-        assert throughput.main(folder, options) == 0
-    assert again.getvalue().count("built before") == 2
-    assert "images a second\n" not in again.getvalue().partition("batch  ")[0]
-    assert throughput.main(folder, ["--batches", "0"]) == 1
-
-
-def a_dla_is_tried_where_there_is_one(device: DeviceDouble, folder: Path) -> None:
-    """Without Q/DQ, with ranges; what it leaves to the GPU is named. TensorRT 11 has no way to use it."""
-    trt = device.trt
-    knows = int(trt.__version__.split(".")[0]) <= 10
-    base = folder / "engine" / "int8_qdq.onnx"
-    change(folder, base, two_convolutions(np.ones((3, 3, 1, 1), np.int8)))
-    jetson = BuildingDevice(device, folder)
-    jetson.build()
-    assert "dla" not in jetson.read("device.json")["keys"]
-    trt.answers["Builder", "num_DLA_cores"] = 2
-    trt.answers["INetworkDefinition", "num_inputs"] = 1
-    trt.answers["INetworkDefinition", "num_layers"] = 2
-    tensors = {name: trt.make("ITensor", name=name) for name in ("first", "second")}
-    layers = [
-        trt.make("ILayer", name=name, num_outputs=1, get_output=[tensors[name]].__getitem__)
-        for name in tensors
-    ]
-    trt.answers["INetworkDefinition", "get_layer"] = layers.__getitem__
-    trt.answers["IBuilderConfig", "can_run_on_DLA"] = lambda layer: layer is layers[0]
-    trt.calls.clear()
-    said = jetson.build()
-    assert ("dla" in jetson.read("device.json")["keys"]) == knows
-    if not knows:
-        return
-    assert "the DLA leaves 1 of 2 layers to the GPU" in said
-    trials = {trial["name"]: trial for trial in jetson.read("device.json")["candidates"]}
-    assert trials["dla"]["what"].endswith("; on the GPU: second")
-    told = [call[1:] for call in trt.calls if call[0] in ("IBuilderConfig", "ITensor")]
-    assert ("DLA_core", (0,)) in told
-    assert ("default_device_type", (trt.DeviceType.DLA,)) in told
-    assert ("set_flag", (trt.BuilderFlag.GPU_FALLBACK,)) in told
-    assert ("dynamic_range", ((-63.5, 63.5),)) in told  # 127 times the scale
-    written = onnx.load(jetson.engines / "dla.onnx")
-    assert [node.op_type for node in written.graph.node] == ["Conv", "Conv"]
-    assert ("Runtime", "DLA_core", (0,)) in trt.calls
-    assert "built before" in jetson.build()
-    here: Any = throughput
-    here.read_facts = lambda: jetson.facts
-    said_of_speed = io.StringIO()
-    with redirect_stdout(said_of_speed):
-        options = ["--batches", "1", "--streams", "1", "--seconds", "0.02", "--keep-clocks"]
-        assert throughput.main(folder, options) == 0
-    for where in ("DLA 0", "DLA 1", "DLA 0 + DLA 1", "GPU + DLA 0 + DLA 1"):
-        assert re.search(rf"^{re.escape(where)}  +1 ", said_of_speed.getvalue(), re.M), where
-    assert ("Runtime", "DLA_core", (1,)) in trt.calls
-
-
-def change(folder: Path, file: Path, content: bytes) -> None:
-    """Write a file of a bundle, whose manifest knows it."""
-    manifest = (folder / NAME).read_text()
-    before = hashlib.sha256(file.read_bytes()).hexdigest()
-    file.write_bytes(content)
-    (folder / NAME).write_text(manifest.replace(before, hashlib.sha256(content).hexdigest()))
-
-
 def sparse_weights_are_told_to_the_builder(device: DeviceDouble, folder: Path) -> None:
     """Kernels for 2:4 weights are tried where a network has such, and there alone."""
     trt, int8 = device.trt, candidates(device.trt.__version__)[0]
@@ -423,25 +275,11 @@ def sparse_weights_are_told_to_the_builder(device: DeviceDouble, folder: Path) -
         assert ("SPARSE_WEIGHTS" in flags) == expected
 
 
-def a_plan_for_another_program_is_built(device: DeviceDouble, folder: Path) -> None:
-    """What Triton and DeepStream open: one engine, of the graph that this version takes."""
-    strong = not device.trt.__version__.startswith("8")
-    here: Any = build_plan
-    here.read_facts = lambda: replace(JETSON, tensorrt=device.trt.__version__)
-    for name in (build_plan.FLAGS, build_plan.TYPED):
-        (folder / name).write_text(name)
-    plan = folder / "models" / "1" / "model.plan"
-    wishes = ["--folder", str(folder), "--plan", str(plan), "--largest-batch", "8"]
-    said = io.StringIO()
-    with redirect_stdout(said):
-        assert build_plan.main(wishes) == 0
-    graph = folder / (build_plan.TYPED if strong else build_plan.FLAGS)
-    assert plan.read_bytes() == b"plan of " + hashlib.sha256(graph.read_bytes()).hexdigest().encode()
-    assert f"for TensorRT {device.trt.__version__} on this device alone" in said.getvalue()
-    (profile,) = [call[2] for call in device.trt.calls if call[1] == "set_shape"]
-    assert [shape[0] for shape in profile[1:]] == [1, 1, 8]
-    graph.unlink()
-    assert build_plan.main(wishes) == 1
+def play(scenarios: Sequence[Scenario]) -> None:
+    """Run the one of these that the command line names."""
+    bindings, name, place = sys.argv[1:]
+    scenario = next(one for one in scenarios if one.__name__ == name)
+    scenario(DeviceDouble(Path(bindings)), Path(place))
 
 
 SCENARIOS = (
@@ -453,16 +291,7 @@ SCENARIOS = (
     what_decides_a_measurement_makes_a_new_one,
     sparse_weights_are_told_to_the_builder,
 )
-CANDIDATES = (
-    slow_layers_go_to_float,
-    throughput_by_batch_and_streams,
-    a_plan_for_another_program_is_built,
-    a_dla_is_tried_where_there_is_one,
-)
-"""Scenarios in which versions differ only in being strongly typed."""
 
 
 if __name__ == "__main__":
-    bindings, name, place = sys.argv[1:]
-    scenario = next(one for one in (*SCENARIOS, *CANDIDATES) if one.__name__ == name)
-    scenario(DeviceDouble(Path(bindings)), Path(place))
+    play(SCENARIOS)
