@@ -22,11 +22,11 @@ import onnx
 from numpy.typing import NDArray
 
 from benchmarks.peers import network as peers
-from benchmarks.planted.faults import PLANTERS
+from benchmarks.planted.planters import PLANTERS
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
-from pipeline.difference.agreement import ratio_db
-from pipeline.difference.compare import Comparison, compare
+from pipeline.difference.compare import NetworkComparison, compare
+from pipeline.difference.decibels import ratio_db
 from pipeline.models.architecture import Architecture
 
 RECIPES = ("w8a8_asym", "w8a8_asym_mse_bc", "w8a8_sym_mse_eq_bc")
@@ -43,7 +43,7 @@ CASES = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class FaultSubject:
     """A network in float and quantised, with pictures."""
 
     name: str
@@ -51,7 +51,7 @@ class Subject:
     pictures: NDArray[np.uint8]
 
 
-def subjects(folder: Path, names: list[str]) -> list[Subject]:
+def subjects(folder: Path, names: list[str]) -> list[FaultSubject]:
     """Return the networks, written into `folder` by the first run."""
     found = []
     for case in (one for one in CASES if one.name in names):
@@ -71,7 +71,7 @@ def subjects(folder: Path, names: list[str]) -> list[Subject]:
             (here / "ready").touch()
         forms = {"float": onnx.load(here / "model.onnx")}
         forms |= {recipe: onnx.load(here / recipe / "model.int8.onnx") for recipe in RECIPES}
-        found.append(Subject(case.name, forms, peers.pictures(peers.CALIBRATION, case.side)[:16]))
+        found.append(FaultSubject(case.name, forms, peers.pictures(peers.CALIBRATION, case.side)[:16]))
     return found
 
 
@@ -124,8 +124,8 @@ def _wanted(only: list[str], faults: int, pairs: int) -> Iterator[tuple[str, ...
 
 
 def _plant(
-    known: list[Subject], names: tuple[str, ...], rng: np.random.Generator
-) -> tuple[Subject, str, onnx.ModelProto, list[str]] | None:
+    known: list[FaultSubject], names: tuple[str, ...], rng: np.random.Generator
+) -> tuple[FaultSubject, str, onnx.ModelProto, list[str]] | None:
     """Draw a network and places until the faults move the logits; None if that never happens."""
     for _ in range(200):
         subject = known[int(rng.integers(len(known)))]
@@ -143,7 +143,7 @@ def _plant(
     return None
 
 
-def _is_visible(subject: Subject, form: str, model: onnx.ModelProto) -> bool:
+def _is_visible(subject: FaultSubject, form: str, model: onnx.ModelProto) -> bool:
     before = _logits(subject.forms[form], subject.pictures[:4])
     after = _logits(model, subject.pictures[:4])
     return after is not None and before is not None and ratio_db(before, after) < VISIBLE_DB
@@ -167,7 +167,7 @@ def _logits(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> NDArray[np.f
     return np.concatenate(parts)
 
 
-def _outcome(found: Comparison, name: str, place: str) -> str:
+def _outcome(found: NetworkComparison, name: str, place: str) -> str:
     kind = PLANTERS[name][0]
     right = [one for one in found.findings if one.kind == kind]
     if any(one.place == place or kind in OF_PICTURES for one in right):
@@ -177,7 +177,7 @@ def _outcome(found: Comparison, name: str, place: str) -> str:
     return "wrong" if found.findings else "missed"
 
 
-def _sound_pairs(known: list[Subject]) -> None:
+def _sound_pairs(known: list[FaultSubject]) -> None:
     accused = pairs = 0
     for subject in known:
         for form, model in subject.forms.items():

@@ -28,6 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "diagnosis": {"data", "models", "report"},
     "stages": {"bundle", "cache", "data", "diagnosis", "models", "report"},
     "build": {"bundle", "cache", "data", "models", "packages", "report", "stages"},
+    "difference": {"bundle", "report"},
     "training": {"build", "cache", "data", "models", "report"},
     "cli": {
         "build",
@@ -35,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
         "cache",
         "data",
         "diagnosis",
+        "difference",
         "models",
         "packages",
         "report",

@@ -7,6 +7,7 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.console import say, say_json, terminal, write_text
+from pipeline.cli.verify import keys_to_trust
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def diff(
 
     if data is not None and image:
         raise UsageError("--data and --image exclude each other: labelled images, or pictures.")
-    with opened_side(a) as first, opened_side(b) as second:
+    trusted = keys_to_trust(None)
+    with opened_side(a, trusted) as first, opened_side(b, trusted) as second:
         pictures = _pictures(first.size or second.size, data, image or [], images)
         found = difference_of(first, second, pictures)
     if html:

@@ -11,7 +11,7 @@ from onnx import helper
 
 from calibration.onnx_graph import attribute, set_attribute
 from pipeline.difference.fault_kind import FaultKind
-from pipeline.difference.place import Place, real_proto, window_pads
+from pipeline.difference.place import GraphPlace, real_proto, window_pads
 
 Array = NDArray[Any]
 
@@ -43,7 +43,7 @@ class Alternative:
     changed: Mapping[str, Array] = field(default_factory=dict)
 
 
-def alternatives(place: Place) -> Iterator[Alternative]:
+def alternatives(place: GraphPlace) -> Iterator[Alternative]:
     """Yield the usual mistakes for each operator of a place, one at a time."""
     nodes = tuple(real_proto(node) for node in place.nodes)
     for at, node in enumerate(nodes):
@@ -54,7 +54,7 @@ def alternatives(place: Place) -> Iterator[Alternative]:
 Change = tuple[FaultKind, str, tuple[onnx.NodeProto, ...], dict[str, Array]]
 
 
-def _of_node(place: Place, node: onnx.NodeProto) -> Iterator[Change]:
+def _of_node(place: GraphPlace, node: onnx.NodeProto) -> Iterator[Change]:
     if node.op_type in WINDOWS:
         yield from _windows(node)
     if node.op_type in ACTIVATIONS:
@@ -111,13 +111,13 @@ def _windows(node: onnx.NodeProto) -> Iterator[Change]:
         yield FaultKind.POOLING, words, (_with(node, count_include_pad=1 - counted),), {}
 
 
-def _activations(place: Place, node: onnx.NodeProto) -> Iterator[Change]:
+def _activations(place: GraphPlace, node: onnx.NodeProto) -> Iterator[Change]:
     source, out, name = node.input[0], node.output[0], node.name
     zero, six = f"{out}/zero", f"{out}/six"
     limits = {zero: np.float32(0), six: np.float32(6)}
 
-    def one(operator: str, **attributes: float) -> tuple[onnx.NodeProto, ...]:
-        return (helper.make_node(operator, [source], [out], name, **attributes),)
+    def one(operator: str, alpha: float | None = None) -> tuple[onnx.NodeProto, ...]:
+        return (helper.make_node(operator, [source], [out], name, alpha=alpha),)
 
     yield FaultKind.ACTIVATION, "has no activation", one("Identity"), {}
     yield FaultKind.ACTIVATION, "is a ReLU", one("Relu"), {}
@@ -136,7 +136,7 @@ def _activations(place: Place, node: onnx.NodeProto) -> Iterator[Change]:
         yield FaultKind.ACTIVATION, words, one("LeakyRelu", alpha=slope), {}
 
 
-def _slope_below_zero(place: Place, source: str) -> float | None:
+def _slope_below_zero(place: GraphPlace, source: str) -> float | None:
     """Return the slope that fits B's values where A's input is negative."""
     given = place.given.get(source)
     if given is None or given.shape != place.expected.shape:
@@ -147,7 +147,7 @@ def _slope_below_zero(place: Place, source: str) -> float | None:
     return float(x @ y / power) if power > 0 else None
 
 
-def _operands(place: Place, node: onnx.NodeProto) -> Iterator[Change]:
+def _operands(place: GraphPlace, node: onnx.NodeProto) -> Iterator[Change]:
     computed = [name for name in node.input if name not in place.graph.constants]
     for kept in computed:
         if len(computed) > 1:

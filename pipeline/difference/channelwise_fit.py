@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.difference.agreement import by_channel
+from pipeline.difference.decibels import by_channel
 
 Array = NDArray[Any]
 MOST_CHANNELS = 4096
@@ -14,7 +14,7 @@ MOST_CHANNELS = 4096
 
 
 @dataclass(frozen=True)
-class Affine:
+class ChannelAffine:
     """found * gain + shift = expected; float64, one value a channel."""
 
     gain: Array
@@ -33,7 +33,7 @@ class Affine:
         return numbers.reshape(1, -1, *([1] * (values.ndim - 2)))
 
 
-def fit_affine(found: Array, expected: Array) -> Affine | None:
+def fit_affine(found: Array, expected: Array) -> ChannelAffine | None:
     """Return the least-squares gain and shift of each channel; a channel that does not vary has a gain of 1.
 
     None if shapes differ or a gain is not above 0.
@@ -52,7 +52,7 @@ def fit_affine(found: Array, expected: Array) -> Affine | None:
     gain[varies & (abs(gain) < 1e-6)] = 1.0  # dead in the other network: no gain to tell
     if (gain <= 0).any():
         return None
-    return Affine(gain, mean_y - gain * mean_x)
+    return ChannelAffine(gain, mean_y - gain * mean_x)
 
 
 def channel_order(found: Array, expected: Array) -> Array | None:

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline.difference.agreement import ratio_db
-from pipeline.difference.finding import Finding
+from pipeline.difference.decibels import ratio_db
+from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.matching import match_tensors
 from pipeline.difference.observed import enough_pictures, tensor_values
 from pipeline.difference.place import Sides
@@ -16,19 +16,19 @@ from pipeline.difference.walk import TensorError, Walk
 
 
 @dataclass(frozen=True)
-class Comparison:
+class NetworkComparison:
     """Everything that was found about two networks, in the order of computation."""
 
     sides: Sides
     pictures: NDArray[np.uint8]
-    findings: tuple[Finding, ...]
+    findings: tuple[Discrepancy, ...]
     errors: tuple[TensorError, ...]
     rescaled: frozenset[str]
     """A's tensors that B holds with other gains or shifts, which what reads them takes back."""
     logits_db: float
 
 
-def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8]) -> Comparison:
+def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8]) -> NetworkComparison:
     """Compare two networks that take pictures uint8 [N, H, W, C]. A is taken to be right."""
     graph_a, graph_b = read_real_graph(a), read_real_graph(b)
     few = enough_pictures(graph_b, pictures)
@@ -38,7 +38,7 @@ def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8])
     walk.all_places()
     logits_a, logits_b = values_a[graph_a.output], values_b[graph_b.output]
     same_shape = logits_a.shape == logits_b.shape
-    return Comparison(
+    return NetworkComparison(
         walk.sides,
         few,
         tuple(walk.findings),

@@ -7,25 +7,25 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
-from pipeline.difference.finding import Finding
 from pipeline.difference.layer_check import LayerConstants
 from pipeline.difference.picture_check import moved_pictures, same_pictures
-from pipeline.difference.place import Array, Place, Sides, real_proto
+from pipeline.difference.place import Array, GraphPlace, Sides, real_proto
 
 
 @dataclass(frozen=True)
 class FirstLayerOutcome:
     """What differs at the first layer."""
 
-    finding: Finding
+    finding: Discrepancy
     may_be_meant: bool
     """Whether the next layers may take it back: a gain in a network whose channels B rescales."""
 
 
 def check_first_layer(
     sides: Sides,
-    place: Place,
+    place: GraphPlace,
     pictures: NDArray[np.uint8],
     constants: LayerConstants | None,
     least_db: float,
@@ -37,7 +37,7 @@ def check_first_layer(
     if constants is not None and constants.named is not None:
         named = constants.named
         here = place.agreement(place.run())
-        other = Finding(named.kind, place.node.output, named.evidence, here, None, named.remedy)
+        other = Discrepancy(named.kind, place.node.output, named.evidence, here, None, named.remedy)
         return FirstLayerOutcome(other, may_be_meant=False)
     varies = constants is not None and constants.gains_vary
     expected = place.expected
@@ -57,11 +57,11 @@ def check_first_layer(
     return FirstLayerOutcome(finding, may_be_meant=varies and finding.kind is FaultKind.NORMALISATION)
 
 
-def _layer(place: Place, name: str) -> Callable[[Array], Array]:
+def _layer(place: GraphPlace, name: str) -> Callable[[Array], Array]:
     return lambda values: place.with_given({name: values}).run()
 
 
-def _from_pictures(sides: Sides, place: Place) -> Callable[[NDArray[np.uint8]], Array]:
+def _from_pictures(sides: Sides, place: GraphPlace) -> Callable[[NDArray[np.uint8]], Array]:
     """Return what A's first layer gives for other pictures."""
     needed: list[onnx.NodeProto] = []
     wanted = {place.node.output}

@@ -2,18 +2,20 @@
 
 import numpy as np
 
-from pipeline.difference.agreement import all_finite, ratio_db
 from pipeline.difference.channelwise_fit import channel_order, fit_affine
+from pipeline.difference.decibels import all_finite, ratio_db
+from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
-from pipeline.difference.finding import Finding
 from pipeline.difference.place import Array
-from pipeline.difference.real_graph import Grid
+from pipeline.difference.real_graph import TensorGrid
 
 CLIPPED_DB, COARSE_DB = 20.0, 17.0
 """A range that is worse than this for its tensor is a fault: usual ones in 8 bits leave 25 to 50 dB."""
 
 
-def check_grid(place: str, grid: Grid, written: Array, read: Array, wanted: Array) -> Finding | None:
+def check_grid(
+    place: str, grid: TensorGrid, written: Array, read: Array, wanted: Array
+) -> Discrepancy | None:
     """Compare a tensor in front of QuantizeLinear with what is read behind DequantizeLinear.
 
     `wanted` is what A has here: a range that fits it is no fault, whatever a fault in front makes of it.
@@ -25,15 +27,15 @@ def check_grid(place: str, grid: Grid, written: Array, read: Array, wanted: Arra
     ):
         evidence = f"quantised around {_shown(grid.zero_point)}, read around {_shown(grid.read_zero_point)}"
         remedy = "Give DequantizeLinear the zero point of its QuantizeLinear."
-        return Finding(FaultKind.ZERO_POINT, place, evidence, before, None, remedy)
+        return Discrepancy(FaultKind.ZERO_POINT, place, evidence, before, None, remedy)
     if not np.allclose(grid.scale, grid.read_scale, rtol=1e-3):
         evidence = f"quantised with a scale of {_shown(grid.scale)}, read with {_shown(grid.read_scale)}"
         remedy = "Give DequantizeLinear the scale of its QuantizeLinear."
-        return Finding(FaultKind.SCALE, place, evidence, before, None, remedy)
+        return Discrepancy(FaultKind.SCALE, place, evidence, before, None, remedy)
     return _range(place, grid, wanted, before)
 
 
-def _range(place: str, grid: Grid, wanted: Array, before: float) -> Finding | None:
+def _range(place: str, grid: TensorGrid, wanted: Array, before: float) -> Discrepancy | None:
     low, high = grid.limits
     if (low == 0).all():  # a ReLU may be left to the grid
         wanted = np.maximum(wanted, 0)
@@ -48,7 +50,7 @@ def _range(place: str, grid: Grid, wanted: Array, before: float) -> Finding | No
             f" reach {float(wanted.min()):.4g} to {float(wanted.max()):.4g}"
         )
         remedy = "Calibrate on images like those of use; the observer `mse` weighs clipping against rounding."
-        return Finding(FaultKind.CLIPPED_RANGE, place, evidence, before, None, remedy)
+        return Discrepancy(FaultKind.CLIPPED_RANGE, place, evidence, before, None, remedy)
     step = float(grid.scale.max())
     rounding = 10 * np.log10(max(1e-300, float((inside.astype(np.float64) ** 2).mean())) / (step**2 / 12))
     if rounding < COARSE_DB and inside.any():
@@ -57,17 +59,17 @@ def _range(place: str, grid: Grid, wanted: Array, before: float) -> Finding | No
         remedy = (
             "The range is too wide: look for outliers in the calibration images, or take the observer `mse`."
         )
-        return Finding(FaultKind.COARSE_RANGE, place, evidence, before, None, remedy)
+        return Discrepancy(FaultKind.COARSE_RANGE, place, evidence, before, None, remedy)
     return None
 
 
-def check_edge(place: str, written: Array, read: Array, least_db: float) -> Finding | None:
+def check_edge(place: str, written: Array, read: Array, least_db: float) -> Discrepancy | None:
     """Compare a tensor of B with what a reader gets, where B has operators between that A has not."""
     if not all_finite(read) and all_finite(written):
         share = float((~np.isfinite(read)).mean())
         evidence = f"{share:.2%} of the values are not finite where they are read"
         remedy = "Leave this layer in float32, or scale the network so that it stays below 65504."
-        return Finding(FaultKind.HALF_PRECISION, place, evidence, ratio_db(written, read), None, remedy)
+        return Discrepancy(FaultKind.HALF_PRECISION, place, evidence, ratio_db(written, read), None, remedy)
     before = ratio_db(written, read) if written.shape == read.shape else -200.0
     if before >= least_db:
         return None
@@ -76,15 +78,15 @@ def check_edge(place: str, written: Array, read: Array, least_db: float) -> Find
         moved = int((order != np.arange(len(order))).sum())
         evidence = f"{moved} of {len(order)} channels are read in another order"
         remedy = "Look for a reshape or transpose that takes NHWC for NCHW, or a shuffle of channels."
-        return Finding(FaultKind.CHANNEL_ORDER, place, evidence, before, after, remedy)
+        return Discrepancy(FaultKind.CHANNEL_ORDER, place, evidence, before, after, remedy)
     fitted = fit_affine(written, read)
     if fitted is not None and (after := ratio_db(read, fitted.applied(written))) > before + 10:
         evidence = f"read {fitted.gain.min():.3g} to {fitted.gain.max():.3g} times as large"
-        return Finding(
+        return Discrepancy(
             FaultKind.SCALE, place, evidence, before, after, "Use one scale on both sides of a tensor."
         )
     evidence = "B has operators here that A has not"
-    return Finding(FaultKind.UNEXPLAINED, place, evidence, before, None, "Compare the two graphs here.")
+    return Discrepancy(FaultKind.UNEXPLAINED, place, evidence, before, None, "Compare the two graphs here.")
 
 
 def _shown(numbers: Array) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.difference.agreement import ARITHMETIC_DB, MOST_DB, ratio_db
-from pipeline.difference.compare import Comparison, compare
-from pipeline.difference.finding import Finding
+from pipeline.difference.compare import NetworkComparison, compare
+from pipeline.difference.decibels import ARITHMETIC_DB, MOST_DB, ratio_db
+from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.output_check import check_output
 from pipeline.difference.restored import restore_each
 from pipeline.difference.side import Pictures, Side
@@ -87,7 +87,7 @@ def _own_meaning(side: Side, pictures: Pictures, found: Array) -> list[str]:
     ]
 
 
-def _verdict(answers: LogitAgreement, findings: tuple[Finding, ...]) -> Sameness:
+def _verdict(answers: LogitAgreement, findings: tuple[Discrepancy, ...]) -> Sameness:
     if findings or answers.agreement_db < FAR_DB:
         return Sameness.DIFFERENT
     return Sameness.ARITHMETIC if answers.agreement_db >= ARITHMETIC_DB else Sameness.ROUNDING
@@ -107,8 +107,8 @@ def _report(
     verdict: Sameness,
     notes: list[str],
     answers: LogitAgreement | None,
-    found: Comparison | None,
-    findings: tuple[Finding, ...],
+    found: NetworkComparison | None,
+    findings: tuple[Discrepancy, ...],
 ) -> DifferenceReport:
     restored = restore_each(found) if found is not None and verdict is Sameness.DIFFERENT else ()
     return DifferenceReport(
@@ -133,7 +133,7 @@ def _report(
     )
 
 
-def _summary(verdict: Sameness, answers: LogitAgreement | None, findings: tuple[Finding, ...]) -> str:
+def _summary(verdict: Sameness, answers: LogitAgreement | None, findings: tuple[Discrepancy, ...]) -> str:
     """Say in one or two sentences what was found."""
     if answers is None:
         return "The two cannot be compared."

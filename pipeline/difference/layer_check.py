@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.difference.channelwise_fit import Affine
-from pipeline.difference.parameters import (
-    LayerWeights,
+from pipeline.difference.channelwise_fit import ChannelAffine
+from pipeline.difference.place import LAYERS, Array, GraphPlace, Sides
+from pipeline.difference.weights_compared import (
+    ComparedWeights,
     NamedDifference,
     compare_biases,
     compare_layers,
@@ -16,7 +17,6 @@ from pipeline.difference.parameters import (
     output_gains,
     vary,
 )
-from pipeline.difference.place import LAYERS, Array, Place, Sides
 
 TAKEN_BACK = 0.9
 """The least correlation of a layer's gains with those that the next layer takes back."""
@@ -26,8 +26,8 @@ TAKEN_BACK = 0.9
 class LayerConstants:
     """A layer's weights in A and in B."""
 
-    ours: LayerWeights
-    theirs: LayerWeights
+    ours: ComparedWeights
+    theirs: ComparedWeights
     named: NamedDifference | None
     """A difference of the weights that is not a gain of whole channels."""
     gains: Array
@@ -38,14 +38,14 @@ class LayerConstants:
         """Whether channels have different gains."""
         return vary(self.gains)
 
-    def name_affine(self, sides: Sides, place: Place, fitted: Affine) -> NamedDifference:
+    def name_affine(self, sides: Sides, place: GraphPlace, fitted: ChannelAffine) -> NamedDifference:
         """Name gains and shifts of a layer's output: equalisation changes gains alone."""
         if self.gains_vary and not taken_back(sides, place.node.output, self.gains):
             return name_gains(self.theirs, self.gains)
         return compare_biases(self.ours, self.theirs, fitted)
 
 
-def layer_constants(sides: Sides, place: Place, input_gains: Array | None) -> LayerConstants | None:
+def layer_constants(sides: Sides, place: GraphPlace, input_gains: Array | None) -> LayerConstants | None:
     """Return a layer's constants in both networks; None if one of them has none in this place."""
     layer, other = place.layer, place.counterpart
     if layer is None or other is None or layer.operator != other.operator:

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.difference.agreement import ratio_db
 from pipeline.difference.channelwise_fit import channel_order
+from pipeline.difference.decibels import ratio_db
+from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
-from pipeline.difference.finding import Finding
 
 Array = NDArray[Any]
 GAIN_DB = 6.0
 
 
-def check_output(place: str, found: Array, expected: Array) -> Finding | None:
+def check_output(place: str, found: Array, expected: Array) -> Discrepancy | None:
     """Compare A's logits [N, K, ...], computed of what B reads in front of them, with B's."""
     if found.size != expected.size:
         return None
@@ -24,7 +24,7 @@ def check_output(place: str, found: Array, expected: Array) -> Finding | None:
     for words, changed in _functions(found):
         if (after := ratio_db(expected, changed)) > max(before + GAIN_DB, 20):
             remedy = "Compare logits with logits: leave the last function out of B, or put it behind A."
-            return Finding(
+            return Discrepancy(
                 FaultKind.OUTPUT_FUNCTION, place, f"B's outputs are {words}", before, after, remedy
             )
     order = channel_order(found, expected)
@@ -34,7 +34,7 @@ def check_output(place: str, found: Array, expected: Array) -> Finding | None:
             moved = int((order != np.arange(len(order))).sum())
             evidence = f"{moved} of {len(order)} classes stand in another order in B: {order[:12].tolist()}"
             remedy = "Name the classes in the order of each network's outputs (labels)."
-            return Finding(FaultKind.CLASS_ORDER, place, evidence, before, after, remedy)
+            return Discrepancy(FaultKind.CLASS_ORDER, place, evidence, before, after, remedy)
     return None
 
 

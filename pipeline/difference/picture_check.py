@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.difference.agreement import ratio_db
+from pipeline.difference.decibels import ratio_db
+from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
-from pipeline.difference.finding import Finding
 from pipeline.difference.place import Array
 
 Layer = Callable[[Array], Array]
@@ -29,7 +29,9 @@ NEAR = 0.04
 """How far a factor may be from a round one."""
 
 
-def same_pictures(place: str, layer: Layer, seen: Array, expected: Array, least_db: float) -> Finding | None:
+def same_pictures(
+    place: str, layer: Layer, seen: Array, expected: Array, least_db: float
+) -> Discrepancy | None:
     """Solve for what B's first layer read; None if no colour or normalisation explains the difference."""
     before = ratio_db(expected, layer(seen))
     if not np.isfinite(expected).all():
@@ -38,7 +40,7 @@ def same_pictures(place: str, layer: Layer, seen: Array, expected: Array, least_
     if after < max(before + GAIN_DB, min(least_db, 18.0)):
         return None
     kind, evidence, remedy = _named(matrix, shift, seen)
-    return Finding(kind, place, evidence, before, after, remedy)
+    return Discrepancy(kind, place, evidence, before, after, remedy)
 
 
 def _solve(layer: Layer, seen: Array, expected: Array) -> tuple[Array, Array, float]:
@@ -98,7 +100,7 @@ def _numbers(values: Array) -> str:
 
 def moved_pictures(
     place: str, run: Callable[[Pictures], Array], pictures: Pictures, expected: Array
-) -> Finding | None:
+) -> Discrepancy | None:
     """Try pictures that are turned, mirrored, cut or scaled differently; None if none explains B."""
     before = ratio_db(expected, run(pictures))
     best, words = before, ""
@@ -113,7 +115,7 @@ def moved_pictures(
     if best < before + GAIN_DB / 2 or best < 4:
         return None
     remedy = "Use the same resize, crop and orientation (EXIF) in front of both networks."
-    return Finding(FaultKind.PICTURE_GEOMETRY, place, f"B sees pictures {words}", before, best, remedy)
+    return Discrepancy(FaultKind.PICTURE_GEOMETRY, place, f"B sees pictures {words}", before, best, remedy)
 
 
 def _movements(pictures: Pictures) -> Iterator[tuple[str, Pictures]]:

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.onnx_graph import attribute
-from pipeline.difference.agreement import ratio_db
+from pipeline.difference.decibels import ratio_db
 from pipeline.difference.matching import Matching
 from pipeline.difference.real_graph import RealGraph, RealNode, evaluate_nodes
 
@@ -19,7 +19,7 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
-class Place:
+class GraphPlace:
     """The operators of A between matched tensors, the values that B has there, and what B computes."""
 
     graph: RealGraph
@@ -57,7 +57,7 @@ class Place:
         """Return how far `found` agrees with what B computes, in dB; shapes that differ do not."""
         return ratio_db(self.expected, found) if found.shape == self.expected.shape else -np.inf
 
-    def with_given(self, given: Values) -> "Place":
+    def with_given(self, given: Values) -> "GraphPlace":
         """Return the same place with other inputs."""
         return replace(self, given={**self.given, **given})
 
@@ -89,7 +89,7 @@ class Sides:
         grid = self.b.grids.get(tensor)
         return self.b_values[grid.read if grid is not None else tensor]
 
-    def place(self, tensor: str) -> Place:
+    def place(self, tensor: str) -> GraphPlace:
         """Return the place where A computes a matched tensor."""
         theirs = self.matching.names[tensor]
         node = self.a.producer(tensor)
@@ -99,9 +99,9 @@ class Sides:
         if other is not None and _alike(node, other, self.a, self.b) and not self._skips(node, other):
             given = dict(self._given_by(node, other))
             if all(given[n].shape == self.a_values.get(n, given[n]).shape for n in given):
-                return Place(self.a, (node,), given, expected, other)
+                return GraphPlace(self.a, (node,), given, expected, other)
         nodes, given = self._back_to_matched(node)
-        return Place(self.a, nodes, given, expected, other)
+        return GraphPlace(self.a, nodes, given, expected, other)
 
     def read_elsewhere(self, tensor: str) -> list[str]:
         """Return B's own tensors, unmatched, that B's operators read where A's read `tensor`."""
@@ -119,12 +119,14 @@ class Sides:
                     found.append(read)
         return found
 
-    def first_layer(self, tensor: str) -> Place:
+    def first_layer(self, tensor: str) -> GraphPlace:
         """Return the place of a layer that reads the picture, given what A's layer reads itself."""
         node, theirs = self.a.producer(tensor), self.matching.names[tensor]
         assert node is not None  # noqa: S101 - matched tensors are computed
         given = {name: self.a_values[name] for name in node.inputs if name and name not in self.a.constants}
-        return Place(self.a, (node,), given, self.b_values[theirs], self.b.producer(theirs), reads_own=True)
+        return GraphPlace(
+            self.a, (node,), given, self.b_values[theirs], self.b.producer(theirs), reads_own=True
+        )
 
     def _skips(self, node: RealNode, other: RealNode) -> bool:
         """Whether B's operator reads a tensor that A computes before the one that A's operator reads."""

@@ -1,7 +1,7 @@
 """The real-valued network inside an ONNX graph: without its quantisers, with its weights as floats.
 
 Two forms of one network, float and quantised, have the same real-valued network up to rounding. What the
-quantisers do to each tensor is kept beside it as a `Grid`.
+quantisers do to each tensor is kept beside it as a `TensorGrid`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True)
-class Grid:
+class TensorGrid:
     """A tensor that is rounded to integers and back. Scales and zero points: one, or one a channel."""
 
     written: str
@@ -72,7 +72,7 @@ class RealGraph:
     model: onnx.ModelProto
     nodes: tuple[RealNode, ...]
     constants: Mapping[str, Array]
-    grids: Mapping[str, Grid]
+    grids: Mapping[str, TensorGrid]
     """By the tensor that is written."""
     weight_steps: Mapping[str, Array]
     """The scales of weights that are stored as integers, by the tensor that is read."""
@@ -100,7 +100,7 @@ def read_real_graph(model: onnx.ModelProto) -> RealGraph:
     """Return the real-valued network of a float or Q/DQ model."""
     constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
     stands_for: dict[str, str] = {}
-    grids: dict[str, Grid] = {}
+    grids: dict[str, TensorGrid] = {}
     steps: dict[str, Array] = {}
     quantised: dict[str, onnx.NodeProto] = {}
     nodes: list[RealNode] = []
@@ -141,7 +141,7 @@ def _is_pure(node: onnx.NodeProto) -> bool:
     )
 
 
-def _grid(quantise: onnx.NodeProto, dequantise: onnx.NodeProto, constants: Mapping[str, Array]) -> Grid:
+def _grid(quantise: onnx.NodeProto, dequantise: onnx.NodeProto, constants: Mapping[str, Array]) -> TensorGrid:
     def numbers(node: onnx.NodeProto) -> tuple[Array, Array]:
         scale = constants[node.input[1]]
         named = len(node.input) > 2 and node.input[2]
@@ -149,7 +149,7 @@ def _grid(quantise: onnx.NodeProto, dequantise: onnx.NodeProto, constants: Mappi
 
     scale, zero = numbers(quantise)
     read_scale, read_zero = numbers(dequantise)
-    return Grid(quantise.input[0], dequantise.output[0], scale, zero, read_scale, read_zero)
+    return TensorGrid(quantise.input[0], dequantise.output[0], scale, zero, read_scale, read_zero)
 
 
 def evaluate_nodes(

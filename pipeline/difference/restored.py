@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline.difference.agreement import ratio_db
-from pipeline.difference.compare import Comparison
+from pipeline.difference.compare import NetworkComparison
+from pipeline.difference.decibels import ratio_db
 from pipeline.difference.place import Array
 from pipeline.report.model.certainty import Interval
 from pipeline.report.stats import difference_interval
@@ -29,7 +29,7 @@ class Restored:
     """95 % interval of how much that share gains, in points, paired over the pictures."""
 
 
-def restore_each(found: Comparison) -> tuple[Restored, ...]:
+def restore_each(found: NetworkComparison) -> tuple[Restored, ...]:
     """Put tensors back one at a time, in the order of computation. Tensors that B scales are left out."""
     sides = found.sides
     wanted = _tensors(found)
@@ -55,7 +55,7 @@ def restore_each(found: Comparison) -> tuple[Restored, ...]:
     return tuple(rows)
 
 
-def _tensors(found: Comparison) -> Sequence[str]:
+def _tensors(found: NetworkComparison) -> Sequence[str]:
     faulty = {one.place for one in found.findings}
     names = [name for name in found.sides.matching.names if name not in found.rescaled]
     spread = names[:: max(1, len(names) // SPREAD)]

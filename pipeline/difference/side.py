@@ -1,6 +1,6 @@
 """Opens what is compared: an ONNX file, an engine, a bundle, a folder of a build, or recorded logits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from calibration.metrics import logits
 from calibration.onnx_graph import IMAGE
 from pipeline.errors import CheckpointError, UsageError
+from targets.runtime.bundle.signature import PublicKey
 
 Array = NDArray[Any]
 Pictures = NDArray[np.uint8]
@@ -42,8 +43,11 @@ def takes_pixels(model: onnx.ModelProto) -> bool:
 
 
 @contextmanager
-def opened_side(path: Path) -> Iterator[Side]:
-    """Open a side from its path. Raises UsageError, CheckpointError, or what a bundle or engine raises."""
+def opened_side(path: Path, trusted: Sequence[PublicKey] = ()) -> Iterator[Side]:
+    """Open a side from its path. With `trusted` keys, one of them must have signed a bundle.
+
+    Raises UsageError, CheckpointError, or what a bundle or engine raises.
+    """
     if path.is_dir():
         path = _of_folder(path)
     match path.suffix:
@@ -52,7 +56,7 @@ def opened_side(path: Path) -> Iterator[Side]:
         case ".npy":
             yield _recorded(path)
         case ".edgec":
-            with _of_bundle(path) as engine:
+            with _of_bundle(path, trusted) as engine:
                 yield engine
         case ".engine":
             with _engine(path, path.with_name("model.int8.onnx"), str(path)) as engine:
@@ -136,15 +140,14 @@ def _engine(path: Path, graph: Path, name: str) -> Iterator[Side]:
 
 
 @contextmanager
-def _of_bundle(path: Path) -> Iterator[Side]:
+def _of_bundle(path: Path, trusted: Sequence[PublicKey]) -> Iterator[Side]:
     import tempfile
 
     from pipeline.bundle.contents import opened
-    from pipeline.cli.verify import keys_to_trust
 
     with (
         tempfile.TemporaryDirectory(prefix="edgec-diff-") as folder,
-        opened(path, keys_to_trust(None)) as held,
+        opened(path, trusted) as held,
     ):
         engine = Path(folder) / "model.engine"
         engine.write_bytes(held.read("model.engine"))

@@ -4,25 +4,25 @@ import numpy as np
 
 from pipeline.difference.alternatives import alternatives
 from pipeline.difference.channelwise_fit import channel_order
+from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
-from pipeline.difference.finding import Finding
 from pipeline.difference.layer_check import LayerConstants
-from pipeline.difference.parameters import transplanted
-from pipeline.difference.place import LAYERS, Array, Place, Sides, real_proto
+from pipeline.difference.place import LAYERS, Array, GraphPlace, Sides, real_proto
+from pipeline.difference.weights_compared import transplanted
 
 BETTER_DB, LEAST_DB = 8.0, 15.0
 """An explanation brings the networks so much closer, and at least so close."""
 
 
 def other_operator(
-    sides: Sides, place: Place, undone: Place, here: float, constants: LayerConstants | None
-) -> Finding:
+    sides: Sides, place: GraphPlace, undone: GraphPlace, here: float, constants: LayerConstants | None
+) -> Discrepancy:
     """Name what B does instead of A's operators; `undone` has B's inputs without B's gains."""
     alone, structural = with_other_constants(sides, place)
     if constants is not None and constants.named is not None:
         named = constants.named
         if alone is None or alone > BETTER_DB + here or structural is None:
-            return Finding(named.kind, place.node.output, named.evidence, here, alone, named.remedy)
+            return Discrepancy(named.kind, place.node.output, named.evidence, here, alone, named.remedy)
     if structural is not None:
         return structural
     base = undone if place.node.operator in LAYERS else place
@@ -35,14 +35,14 @@ def other_operator(
             moved = int((order != np.arange(len(order))).sum())
             evidence = f"{moved} of {len(order)} channels stand in another order"
             remedy = "Look for a layout, NHWC or NCHW, that is taken for the other."
-            return Finding(FaultKind.CHANNEL_ORDER, place.node.output, evidence, here, after, remedy)
+            return Discrepancy(FaultKind.CHANNEL_ORDER, place.node.output, evidence, here, after, remedy)
     evidence = f"given the same inputs, A and B agree to {here:.0f} dB only"
-    return Finding(
+    return Discrepancy(
         FaultKind.UNEXPLAINED, place.node.output, evidence, here, None, "Compare the two graphs here."
     )
 
 
-def with_other_constants(sides: Sides, place: Place) -> tuple[float | None, Finding | None]:
+def with_other_constants(sides: Sides, place: GraphPlace) -> tuple[float | None, Discrepancy | None]:
     """Run A's operators with B's constants and B's inputs: only another operator can differ then.
 
     Returns the agreement, None for a layer whose constants cannot be exchanged, and what explains the rest.
@@ -56,9 +56,9 @@ def with_other_constants(sides: Sides, place: Place) -> tuple[float | None, Find
     return here, _best(place, changed, here)
 
 
-def _best(place: Place, changed: dict[str, Array], here: float) -> Finding | None:
+def _best(place: GraphPlace, changed: dict[str, Array], here: float) -> Discrepancy | None:
     """Return the alternative that explains B best, if one does."""
-    best: tuple[float, Finding] | None = None
+    best: tuple[float, Discrepancy] | None = None
     for one in alternatives(place):
         try:
             after = place.agreement(place.run_nodes(one.nodes, {**changed, **one.changed}))
@@ -70,7 +70,7 @@ def _best(place: Place, changed: dict[str, Array], here: float) -> Finding | Non
             label = one.at.name or one.at.op_type
             remedy = f"Make B's {label} like A's."
             evidence = f"B's {label} {one.words}"
-            best = after, Finding(one.kind, one.at.output[0], evidence, here, after, remedy)
+            best = after, Discrepancy(one.kind, one.at.output[0], evidence, here, after, remedy)
     if best is None or best[0] < max(here + BETTER_DB, LEAST_DB):
         return None
     return best[1]

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.difference.agreement import by_channel, ratio_db
-from pipeline.difference.channelwise_fit import Affine, fit_affine
+from pipeline.difference.channelwise_fit import ChannelAffine, fit_affine
+from pipeline.difference.decibels import by_channel, ratio_db
+from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
-from pipeline.difference.finding import Finding
 from pipeline.difference.first_layer import check_first_layer
 from pipeline.difference.grid_check import check_edge, check_grid
 from pipeline.difference.layer_check import LayerConstants, layer_constants
 from pipeline.difference.output_check import check_output
-from pipeline.difference.place import LAYERS, Array, Place, Sides
+from pipeline.difference.place import LAYERS, Array, GraphPlace, Sides
 from pipeline.difference.structure_check import other_operator, with_other_constants
 
 FLOAT_DB, ROUNDED_DB = 50.0, 22.0
@@ -45,9 +45,9 @@ class TensorError:
 class Domain:
     """B's tensor is A's with gains and shifts; `suspected` is the fault if no reader takes them back."""
 
-    affine: Affine
+    affine: ChannelAffine
     origin: str
-    suspected: Finding
+    suspected: Discrepancy
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Walk:
 
     sides: Sides
     pictures: NDArray[np.uint8]
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Discrepancy] = field(default_factory=list)
     errors: list[TensorError] = field(default_factory=list)
     domains: dict[str, Domain] = field(default_factory=dict)
     _confirmed: set[str] = field(default_factory=set)
@@ -78,7 +78,7 @@ class Walk:
     def _is_rounded(self) -> bool:
         return bool(self.sides.b.weight_steps) or bool(self.sides.a.weight_steps)
 
-    def _least_db(self, place: Place) -> float:
+    def _least_db(self, place: GraphPlace) -> float:
         return ROUNDED_DB if self._is_rounded and place.node.operator in LAYERS else FLOAT_DB
 
     def _place(self, tensor: str) -> None:
@@ -106,17 +106,17 @@ class Walk:
         else:
             self._other(place, found, raw, inputs)
 
-    def _note(self, place: Place, here: float) -> None:
+    def _note(self, place: GraphPlace, here: float) -> None:
         ours = self.sides.a_values[place.node.output]
         so_far = ratio_db(ours, place.expected) if ours.shape == place.expected.shape else here
         self.errors.append(TensorError(place.node.output, place.node.operator, here, so_far))
 
-    def _follow(self, place: Place) -> None:
+    def _follow(self, place: GraphPlace) -> None:
         behind = any(name in self._behind_layer for node in place.nodes for name in node.inputs)
         if behind or any(node.operator in LAYERS for node in place.nodes):
             self._behind_layer.update(place.node.proto.output)
 
-    def _first_layer(self, place: Place, found: NDArray[np.float32], here: float) -> None:
+    def _first_layer(self, place: GraphPlace, found: NDArray[np.float32], here: float) -> None:
         if here >= SUSPICIOUS_DB:
             return
         constants = layer_constants(self.sides, place, None)
@@ -140,8 +140,8 @@ class Walk:
 
     def _layer(
         self,
-        place: Place,
-        undone: Place,
+        place: GraphPlace,
+        undone: GraphPlace,
         found: NDArray[np.float32],
         raw: NDArray[np.float32],
         here: float,
@@ -168,7 +168,7 @@ class Walk:
 
     def _other(
         self,
-        place: Place,
+        place: GraphPlace,
         found: NDArray[np.float32],
         raw: NDArray[np.float32],
         inputs: list[str],
@@ -200,20 +200,24 @@ class Walk:
             for d in [self.domains[n]]
         )
 
-    def _behind_unknown(self, place: Place) -> None:
+    def _behind_unknown(self, place: GraphPlace) -> None:
         """Check operators alone, with B's own weights, where A's values are not known."""
         self._uncertain.add(place.node.output)
         here, found = with_other_constants(self.sides, place)
         if here is not None and here < FLOAT_DB and found is not None:
             self.findings.append(found)
 
-    def _lose(self, place: Place) -> None:
+    def _lose(self, place: GraphPlace) -> None:
         """Take the gains of a tensor with a fault to be unknown, in a network that B rescales."""
         if self.domains:
             self._uncertain.add(place.node.output)
 
     def _suspect(
-        self, place: Place, fitted: Affine, suspected: Finding, constants: LayerConstants | None
+        self,
+        place: GraphPlace,
+        fitted: ChannelAffine,
+        suspected: Discrepancy,
+        constants: LayerConstants | None,
     ) -> None:
         """Note gains and shifts of a layer's output: a fault at once if they are no equalisation."""
         tensor = place.node.output
@@ -225,15 +229,17 @@ class Walk:
                 return
         self.domains[tensor] = Domain(fitted, tensor, suspected)
 
-    def _gains(self, place: Place, fitted: Affine, constants: LayerConstants | None, here: float) -> Finding:
+    def _gains(
+        self, place: GraphPlace, fitted: ChannelAffine, constants: LayerConstants | None, here: float
+    ) -> Discrepancy:
         after = place.agreement(fitted.applied(place.run())) if place.layer is not None else None
         named = None if constants is None else constants.name_affine(self.sides, place, fitted)
         if named is None:
             low, high = fitted.gain.min(), fitted.gain.max()
             evidence = f"B's channels are {low:.3g} to {high:.3g} times A's"
             remedy = "Use one scale on both sides of a tensor."
-            return Finding(FaultKind.SCALE, place.node.output, evidence, here, after, remedy)
-        return Finding(named.kind, place.node.output, named.evidence, here, after, named.remedy)
+            return Discrepancy(FaultKind.SCALE, place.node.output, evidence, here, after, remedy)
+        return Discrepancy(named.kind, place.node.output, named.evidence, here, after, named.remedy)
 
     def _confirm(self, tensors: list[str]) -> None:
         """Take the gains of these tensors to be faults, where they began."""
@@ -245,8 +251,8 @@ class Walk:
         self.domains = {n: d for n, d in self.domains.items() if d.origin not in self._confirmed}
 
     def _explained(
-        self, place: Place, undone: Place, here: float, constants: LayerConstants | None = None
-    ) -> Finding:
+        self, place: GraphPlace, undone: GraphPlace, here: float, constants: LayerConstants | None = None
+    ) -> Discrepancy:
         if place.node.output == self.sides.a.output:
             finding = check_output(place.node.output, undone.run(), place.expected)
             if finding is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from benchmarks.planted.faults import PLANTERS
+from benchmarks.planted.planters import PLANTERS
 from pipeline.cli.app import run
 from pipeline.difference.side import graph_logits
 from pipeline.report.model.difference_report import DifferenceReport, Sameness

@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 import pytest
 
-from benchmarks.planted.faults import PLANTERS
-from pipeline.difference.agreement import ratio_db
+from benchmarks.planted.planters import PLANTERS
 from pipeline.difference.compare import compare
+from pipeline.difference.decibels import ratio_db
 from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.side import graph_logits
 from tests.pipeline.difference.small_pair import Pair

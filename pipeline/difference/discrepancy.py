@@ -6,7 +6,7 @@ from pipeline.difference.fault_kind import FaultKind
 
 
 @dataclass(frozen=True)
-class Finding:
+class Discrepancy:
     """A difference that arithmetic does not explain."""
 
     kind: FaultKind

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.onnx_graph import attribute
-from pipeline.difference.agreement import ratio_db
-from pipeline.difference.channelwise_fit import Affine
+from pipeline.difference.channelwise_fit import ChannelAffine
+from pipeline.difference.decibels import ratio_db
 from pipeline.difference.fault_kind import FaultKind
-from pipeline.difference.place import Place
+from pipeline.difference.place import GraphPlace
 from pipeline.difference.real_graph import RealGraph, RealNode
 
 Array = NDArray[Any]
@@ -22,7 +22,7 @@ SAME = 0.02
 
 
 @dataclass(frozen=True)
-class LayerWeights:
+class ComparedWeights:
     """A layer's weight as [out, in, taps] and its bias [out], in float64."""
 
     weight: Array
@@ -36,7 +36,7 @@ class LayerWeights:
         return self.weight.reshape(len(self.weight), -1)
 
 
-def layer_weights(graph: RealGraph, node: RealNode) -> LayerWeights | None:
+def layer_weights(graph: RealGraph, node: RealNode) -> ComparedWeights | None:
     """Return a layer's constants; None if its weight is computed."""
     weight = graph.constants.get(node.inputs[1])
     if weight is None or weight.ndim < 2:
@@ -51,7 +51,7 @@ def layer_weights(graph: RealGraph, node: RealNode) -> LayerWeights | None:
     bias = np.zeros(len(wide)) if given is None else given.astype(np.float64).reshape(-1)
     if len(bias) != len(wide):
         return None
-    return LayerWeights(wide, bias, graph.weight_steps.get(node.inputs[1]))
+    return ComparedWeights(wide, bias, graph.weight_steps.get(node.inputs[1]))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class NamedDifference:
     remedy: str
 
 
-def compare_layers(ours: LayerWeights, theirs: LayerWeights) -> NamedDifference | None:
+def compare_layers(ours: ComparedWeights, theirs: ComparedWeights) -> NamedDifference | None:
     """Name the difference of two layers' constants; None if rounding to 8 bits explains it.
 
     Factors of whole input and output channels are no difference here: equalisation and folded normalisations
@@ -81,7 +81,7 @@ def compare_layers(ours: LayerWeights, theirs: LayerWeights) -> NamedDifference 
     return _named_weights(mine, other, theirs, coarseness) if coarseness > COARSE else None
 
 
-def output_gains(ours: LayerWeights, theirs: LayerWeights, input_gains: Array | None) -> Array:
+def output_gains(ours: ComparedWeights, theirs: ComparedWeights, input_gains: Array | None) -> Array:
     """Return how many times as large each output channel's weights are in B, float64 [out].
 
     Where `input_gains` are not known, the gains' geometric mean is 1: only their ratios can be told.
@@ -94,7 +94,7 @@ def output_gains(ours: LayerWeights, theirs: LayerWeights, input_gains: Array | 
     return gains / size
 
 
-def input_gains_of(ours: LayerWeights, theirs: LayerWeights) -> Array:
+def input_gains_of(ours: ComparedWeights, theirs: ComparedWeights) -> Array:
     """Return what B's layer takes its input channels to be, times A's, up to one factor: float64 [in]."""
     gains: Array = 1 / _input_factors(ours.weight, theirs.weight)
     return gains
@@ -149,7 +149,7 @@ def _coarseness(mine: Array, other: Array) -> float:
     return float(np.sqrt(((error[there] / usual[there]) ** 2).mean())) if there.any() else 0.0
 
 
-def _named_weights(mine: Array, other: Array, theirs: LayerWeights, coarseness: float) -> NamedDifference:
+def _named_weights(mine: Array, other: Array, theirs: ComparedWeights, coarseness: float) -> NamedDifference:
     alike, turned = _likeness(mine, theirs.weight), _likeness(mine[..., ::-1], theirs.weight)
     if mine.shape[-1] > 1 and turned > max(0.9, alike + 0.05):
         return NamedDifference(
@@ -187,7 +187,7 @@ def _levels(other: Array) -> int:
     return int(np.median([len(np.unique(np.round(row, 9))) for row in flat[:64]]))
 
 
-def name_gains(theirs: LayerWeights, gains: Array) -> NamedDifference:
+def name_gains(theirs: ComparedWeights, gains: Array) -> NamedDifference:
     """Name gains of output channels that no other layer takes back."""
     words = f"channels are {gains.min():.3g} to {gains.max():.3g} times as large"
     if theirs.steps is not None and theirs.steps.size == len(gains) > 1:
@@ -206,7 +206,7 @@ def name_gains(theirs: LayerWeights, gains: Array) -> NamedDifference:
     )
 
 
-def compare_biases(ours: LayerWeights, theirs: LayerWeights, domain: Affine) -> NamedDifference:
+def compare_biases(ours: ComparedWeights, theirs: ComparedWeights, domain: ChannelAffine) -> NamedDifference:
     """Name the difference of two biases where B's layer is A's with a shift of each channel."""
     missing = not theirs.bias.any() and ours.bias.any()
     ratio = _ratio(ours.bias * domain.gain, theirs.bias)
@@ -230,7 +230,7 @@ def _ratio(ours: Array, theirs: Array) -> float | None:
     return factor if ratio_db(theirs, ours * factor) > 25 and abs(factor - 1) > SAME else None
 
 
-def transplanted(place: Place, graph: RealGraph) -> dict[str, Array]:
+def transplanted(place: GraphPlace, graph: RealGraph) -> dict[str, Array]:
     """Return A's names of a layer's constants with B's values, where both have them in the same form."""
     layer, other = place.layer, place.counterpart
     if layer is None or other is None or other.operator != layer.operator:
