@@ -1,6 +1,6 @@
 """The base class of kernels that write what a convolution reads anew, in a form that multiplies faster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from targets.tvm.kernels.row_kernel import RowKernel
 from targets.tvm.kernels.strides import Strides
@@ -42,6 +42,6 @@ def read_pixels(
     """Return what a convolution reads. `output` and `reach`: rows and columns of the result, of a window."""
     read = x.strides
     if reach == (1, 1):
-        read, stride = Strides(read.row * stride[0], read.pixel * stride[1]), (1, 1)
+        read, stride = replace(read, row=read.row * stride[0], pixel=read.pixel * stride[1]), (1, 1)
     height, width = ((n - 1) * s + r for n, s, r in zip(output, stride, reach, strict=True))
     return ReadPixels(height, width, read)

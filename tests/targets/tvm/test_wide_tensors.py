@@ -11,16 +11,18 @@ from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import Island
 from tests.calibration.conftest import pictures
 from tests.targets.needs import native
-from tests.targets.tvm.against_oracle import EMULATED, NetworkDraw, emulated, few_and_more
+from tests.targets.tvm.against_oracle import EMULATED, NetworkDraw, check, emulated, few_and_more
 from tests.targets.tvm.meaning import in_floats
 from tests.targets.tvm.qdq_model import QdqModel
 from tests.targets.tvm.wide_graphs import wide_networks
+from tests.targets.tvm.wide_pixels import once_wrong, pixel_by_pixel
 
 SIZE = (8, 12, 3)
+NATIVE = ["avx512vnni", "avxvnni", "avx512", "avx2", "sse4"]
 
 
 @few_and_more(6, 8)
-@pytest.mark.parametrize("name", ["avx512vnni", "avxvnni", "avx512", "avx2", "sse4"])
+@pytest.mark.parametrize("name", NATIVE)
 def test_random_networks_on_this_machine(name: str, draw: NetworkDraw) -> None:
     draw.check(wide_networks(), native(name), "wide")
 
@@ -29,6 +31,24 @@ def test_random_networks_on_this_machine(name: str, draw: NetworkDraw) -> None:
 @pytest.mark.parametrize("name", list(EMULATED))
 def test_random_networks_in_the_emulator(name: str, draw: NetworkDraw) -> None:
     draw.check(wide_networks(), emulated(name), "wide")
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (1, 2), (3, 2)])
+@pytest.mark.parametrize("name", NATIVE)
+def test_convolutions_of_one_pixel_read_both_bytes(name: str, stride: tuple[int, int]) -> None:
+    """Of 1 x 1 kernels only the pixels that are read are copied: with the strides of the convolution."""
+    check(pixel_by_pixel(stride), native(name))
+
+
+@pytest.mark.parametrize("name", list(EMULATED))
+def test_convolutions_of_one_pixel_read_both_bytes_in_the_emulator(name: str) -> None:
+    check(pixel_by_pixel((2, 1)), emulated(name))
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_network_whose_low_bytes_were_not_read(name: str) -> None:
+    """A random network that once went wrong on x86 without VNNI."""
+    check(once_wrong(), native(name))
 
 
 @pytest.mark.parametrize(
