@@ -54,6 +54,7 @@ def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
     over_ssh.module_facts.cache_clear()
     over_ssh.tool.cache_clear()
     with running_sshd(tmp_path / "sshd", monkeypatch) as server:
+        server.give_this_python(tmp_path / "bin")
         yield server
 
 
