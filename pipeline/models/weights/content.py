@@ -16,6 +16,7 @@ import torch
 
 from pipeline.errors import CheckpointError
 from pipeline.models.weights.safetensors_header import check_header
+from pipeline.models.weights.tensor_bounds import check_tensors
 from pipeline.models.weights.torchscript import read_torchscript
 from pipeline.plain_file import is_plain, is_tar
 from pipeline.reading_limits import PACKED_TIMES
@@ -82,15 +83,15 @@ def read_content(path: Path) -> Mapping[object, object]:
         if begin.startswith(magic):
             raise CheckpointError(f"{path} is {description}.")
     try:
-        if is_zip(path):
-            return _read_zip(path)
-        if is_tar(path):
+        if is_tar(path) and not is_zip(path):
             raise CheckpointError(_of_tar(path))
-        return _read_torch(path)
+        content = _read_zip(path) if is_zip(path) else _read_torch(path)
+        check_tensors(content, path)
     except DAMAGE as error:
         raise CheckpointError(
             f"{path} is truncated, or not a torch file ({_first_sentence(error)})."
         ) from error
+    return content
 
 
 def _refuse_part(path: Path) -> None:
