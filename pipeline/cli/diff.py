@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 EMBEDDED_SIZE = (32, 32, 1)
 """Fashion-MNIST's images, with the border that ResNet-20 wants."""
+SHOWN = 5
+"""How many of the tensors that matter are printed; the page has all."""
 
 
 def diff(
@@ -95,9 +97,9 @@ def _show(found: "DifferenceReport") -> None:
     for note in found.notes:
         say(f"note    {note}")
     for fault in found.faults:
-        after = "" if fault.after_db is None else f", {fault.after_db:.0f} dB with this fault put into A"
         say(f"\n{fault.kind}: {fault.place}")
-        say(f"        {fault.evidence} ({fault.before_db:.0f} dB{after})")
+        say(f"        {fault.evidence}")
+        say(f"        {fault.agreement_words}")
         say(f"        {fault.remedy}")
     if found.restored:
         _show_restored(found)
@@ -107,7 +109,8 @@ def _show_restored(found: "DifferenceReport") -> None:
     from pipeline.report.figures import interval
     from pipeline.report.table import FigureTable
 
-    table = FigureTable("B with A's values in", "logits", "same class", "gain, points")
-    for one in found.restored:
+    table = FigureTable("what matters most: B with A's values in", "logits", "same class", "gain, points")
+    most = sorted(found.restored, key=lambda one: -one.logits_db)[:SHOWN]
+    for one in most:
         table.add_row(one.tensor, f"{one.logits_db:.1f} dB", f"{one.same_class:.1%}", interval(one.gain))
     terminal().print(table)

@@ -13,6 +13,7 @@ from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.output_check import check_output
 from pipeline.difference.restored import restore_each
 from pipeline.difference.side import Pictures, Side
+from pipeline.report.figures import percent
 from pipeline.report.model.difference_report import (
     DifferenceReport,
     FoundFault,
@@ -44,9 +45,10 @@ def difference_of(a: Side, b: Side, pictures: Pictures) -> DifferenceReport:
     if a.graph is None or b.graph is None:
         notes.append(_closed(a, b))
         return _outputs_alone(a, b, notes, answers, ours, theirs)
-    notes += _own_meaning(a, pictures, ours) + _own_meaning(b, pictures, theirs)
+    disowned = _own_meaning(a, pictures, ours) + _own_meaning(b, pictures, theirs)
+    notes += disowned
     found = compare(a.graph, b.graph, pictures)
-    verdict = _verdict(answers, found.findings)
+    verdict = Sameness.DIFFERENT if disowned else _verdict(answers, found.findings)
     return _report(a, b, verdict, notes, answers, found, found.findings)
 
 
@@ -137,7 +139,7 @@ def _summary(verdict: Sameness, answers: LogitAgreement | None, findings: tuple[
     """Say in one or two sentences what was found."""
     if answers is None:
         return "The two cannot be compared."
-    close = f"logits agree to {answers.agreement_db:.1f} dB, the class on {answers.same_class or 0:.2%}"
+    close = f"logits agree to {answers.agreement_db:.1f} dB, the class on {percent(answers.same_class or 0)}"
     close += f" of {answers.pictures} pictures"
     if verdict is Sameness.IDENTICAL:
         return f"All logits have the same bits on {answers.pictures} pictures."

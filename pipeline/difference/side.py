@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from calibration.metrics import logits
 from calibration.onnx_graph import IMAGE
 from pipeline.errors import CheckpointError, UsageError
+from pipeline.plain_file import is_plain
 from targets.runtime.bundle.signature import PublicKey
 
 Array = NDArray[Any]
@@ -77,12 +78,7 @@ def _of_folder(folder: Path) -> Path:
 
 def onnx_side(path: Path, name: str | None = None) -> Side:
     """Return an ONNX file of edgec's form as a side. Raises CheckpointError for other files."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
-
-    try:
-        model = onnx.load(path)
-    except (OSError, DecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read as an ONNX model: {error}") from error
+    model = _bounded_graph(path)
     if not takes_pixels(model):
         raise CheckpointError(
             f"{path} does not take pixels. Bring it into edgec's form first, with the normalisation inside:"
@@ -91,6 +87,16 @@ def onnx_side(path: Path, name: str | None = None) -> Side:
     dims = model.graph.input[0].type.tensor_type.shape.dim
     size = (dims[1].dim_value, dims[2].dim_value, dims[3].dim_value)
     return Side(name or str(path), lambda pictures: graph_logits(model, pictures), model, size)
+
+
+def _bounded_graph(path: Path) -> onnx.ModelProto:
+    """Read a graph that somebody else may have written, and see that its tensors are of usual sizes."""
+    from pipeline.models.foreign.onnx_file import read_onnx
+    from pipeline.models.foreign.rehearsal import rehearse_shapes
+
+    model = read_onnx(path)
+    rehearse_shapes(model, path)
+    return model
 
 
 def graph_logits(model: onnx.ModelProto, pictures: Pictures) -> Array:
@@ -104,8 +110,10 @@ def _batches(pictures: Pictures) -> Iterator[Pictures]:
 
 
 def _recorded(path: Path) -> Side:
+    if not is_plain(path):
+        raise UsageError(f"{path} is not a file of recorded logits.")
     try:
-        values = np.load(path, allow_pickle=False)
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as recorded logits: {error}") from error
     if values.ndim < 2 or not np.issubdtype(values.dtype, np.number):
@@ -132,7 +140,7 @@ def _engine(path: Path, graph: Path, name: str) -> Iterator[Side]:
 
     try:
         metadata, _ = read_engine(path)
-        model = onnx.load(graph) if graph.is_file() else None
+        model = _bounded_graph(graph) if graph.is_file() else None
         with open_engine(path, 1) as runner:
             yield Side(name, runner.infer, model, tuple(metadata["image"]))
     except (OSError, ValueError) as error:
@@ -149,7 +157,17 @@ def _of_bundle(path: Path, trusted: Sequence[PublicKey]) -> Iterator[Side]:
         tempfile.TemporaryDirectory(prefix="edgec-diff-") as folder,
         opened(path, trusted) as held,
     ):
-        engine = Path(folder) / "model.engine"
-        engine.write_bytes(held.read("model.engine"))
-        with _engine(engine, path.with_suffix("") / "model.int8.onnx", str(path)) as side:
-            yield side
+        manifest = held.manifest
+        engine = Path(folder) / Path(manifest.engine).name
+        engine.write_bytes(held.read(manifest.engine))
+        match manifest.runner:
+            case "native_runner":
+                with _engine(engine, path.with_suffix("") / "model.int8.onnx", str(path)) as side:
+                    yield side
+            case "reference_runner":
+                yield onnx_side(engine, str(path))
+            case _:
+                raise UsageError(
+                    f"{path} is for {manifest.target}, whose engine runs on the device alone. Give the folder"
+                    " of its build, which has the Q/DQ network."
+                )

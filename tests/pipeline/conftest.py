@@ -17,4 +17,4 @@ def out(quick_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """A small network in float and quantised."""
-    return small_pair(tmp_path_factory.mktemp("pair"))
+    return small_pair(tmp_path_factory.mktemp("pair"), ("w8a8_asym_mse_bc", "w8a8_sym_mse_eq_bc"))

@@ -8,6 +8,8 @@ from pipeline.report.model.certainty import Interval
 from pipeline.report.record import Record
 
 SCHEMA_VERSION = 1
+EXACT_DB = 120.0
+"""Floats that agree so far are equal up to the rounding of their sums."""
 
 
 class Sameness(StrEnum):
@@ -36,6 +38,15 @@ class FoundFault(Record):
     before_db: float  # both given B's inputs
     after_db: float | None  # with the fault put into A; None: not tried
     remedy: str
+
+    @property
+    def agreement_words(self) -> str:
+        """Say how far A and B agree here, without the fault in A and with it."""
+        without = f"given the same inputs, A and B agree to {self.before_db:.0f} dB here"
+        if self.after_db is None:
+            return without
+        put_in = "exactly" if self.after_db >= EXACT_DB else f"to {self.after_db:.0f} dB"
+        return f"{without}; with this fault put into A, {put_in}"
 
 
 class TensorAgreement(Record):

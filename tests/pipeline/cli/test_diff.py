@@ -1,6 +1,7 @@
 """edgec diff: its verdicts, exit codes and files."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -12,22 +13,27 @@ from benchmarks.planted.planters import PLANTERS
 from pipeline.cli.app import run
 from pipeline.difference.side import graph_logits
 from pipeline.report.model.difference_report import DifferenceReport, Sameness
-from tests.pipeline.difference.small_pair import Pair
+from tests.pipeline.difference.small_pair import Pair, small_pair
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return small_pair(tmp_path_factory.mktemp("plain"), ("w8a8_asym_mse_bc",), resizes=False)
 
 
 @pytest.fixture
-def folder(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(plain: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    onnx.save(pair.float_model, "a.onnx")
-    onnx.save(pair.quantised["w8a8_asym_mse_bc"], "b.onnx")
+    onnx.save(plain.float_model, "a.onnx")
+    onnx.save(plain.quantised["w8a8_asym_mse_bc"], "b.onnx")
     faulty = onnx.ModelProto()
-    faulty.CopyFrom(pair.quantised["w8a8_asym_mse_bc"])
+    faulty.CopyFrom(plain.quantised["w8a8_asym_mse_bc"])
     PLANTERS["bgr"][1](faulty, np.random.default_rng(0))
     onnx.save(faulty, "bgr.onnx")
     Path("pictures").mkdir()
-    for number, picture in enumerate(pair.pictures):
+    for number, picture in enumerate(plain.pictures):
         cv2.imwrite(f"pictures/{number}.png", picture[:, :, ::-1])
-    np.save("logits.npy", graph_logits(pair.float_model, pair.pictures))
+    np.save("logits.npy", graph_logits(plain.float_model, plain.pictures))
     return tmp_path
 
 
@@ -70,6 +76,22 @@ def test_recorded_logits_are_compared_by_their_values(capsys: pytest.CaptureFixt
     assert [fault.kind for fault in found.faults] == ["output function"]
 
 
+def test_a_bundle_and_the_folder_of_its_build_are_the_same(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bundle,) = out.glob("*.edgec")
+    build = bundle.with_suffix("")
+    few = ["--images", "8", "--json"]
+
+    same = run(["diff", str(build), str(bundle), *few])
+    identical = DifferenceReport.model_validate_json(capsys.readouterr().out)
+    rounded = run(["diff", str(build / "model.onnx"), str(build), *few])
+    found = DifferenceReport.model_validate_json(capsys.readouterr().out)
+
+    assert (same, identical.verdict) == (0, Sameness.IDENTICAL)
+    assert (rounded, found.verdict, found.notes) == (0, Sameness.ROUNDING, ())
+
+
 @pytest.mark.usefixtures("folder")
 def test_networks_of_other_sizes_are_not_comparable(capsys: pytest.CaptureFixture[str]) -> None:
     other = onnx.load("a.onnx")
@@ -83,7 +105,11 @@ def test_networks_of_other_sizes_are_not_comparable(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("a.onnx", "nothing.onnx"), "cannot be read as an ONNX model"),
+        (("a.onnx", "nothing.onnx"), "nothing.onnx"),
+        (("a.onnx", "damaged.onnx"), "is not a valid ONNX model"),
+        (("a.onnx", "pipe.onnx"), "pipe.onnx"),
+        (("a.onnx", "pipe.npy"), "is not a file of recorded logits"),
+        (("a.onnx", "claims.npy"), "cannot be read as recorded logits"),
         (("a.onnx", "pictures/0.png"), "is not something to compare"),
         (("logits.npy", "logits.npy"), "Give at least one network"),
         (("a.onnx", "words.npy"), "recorded logits are numbers"),
@@ -95,6 +121,12 @@ def test_what_cannot_be_compared_is_refused_with_advice(
     words: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save("words.npy", np.array([["a", "b"]]))
+    os.mkfifo("pipe.onnx")
+    os.mkfifo("pipe.npy")
+    Path("damaged.onnx").write_bytes(Path("a.onnx").read_bytes()[:500])
+    with Path("claims.npy").open("wb") as file:
+        claim = {"descr": "<f4", "fortran_order": False, "shape": (900_000_000_000, 6)}
+        np.lib.format.write_array_header_1_0(file, claim)
     np.save("few.npy", np.load("logits.npy")[:2])
     floats = onnx.load("a.onnx")
     floats.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT

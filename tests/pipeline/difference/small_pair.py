@@ -1,5 +1,6 @@
 """A small network with every operator that a fault is planted into, in float and quantised."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +51,14 @@ class _Network:
         )
 
 
-def network() -> onnx.ModelProto:
-    """Return a residual network with a Resize, pixels to logits."""
+def _resized(made: _Network, source: str) -> str:
+    sizes = made.constant("factors", np.array([1, 1, 2, 2], np.float32))
+    form = "half_pixel"
+    return made.add("Resize", [source, "", sizes], "up", mode="linear", coordinate_transformation_mode=form)
+
+
+def network(resizes: bool = True) -> onnx.ModelProto:
+    """Return a residual network, pixels to logits. A file with a Resize is tried in a process of its own."""
     made = _Network(3)
     made.add("Cast", ["image"], "real", to=TensorProto.FLOAT)
     made.add("Sub", ["real", made.constant("mean", np.array([120.0, 115, 105], np.float32))], "centred")
@@ -64,10 +71,7 @@ def network() -> onnx.ModelProto:
     made.add("Add", [made.conv(inner, "two", (8, 8)), first], "sum")
     block = made.add("Relu", ["sum"], "sum.relu")
     down = made.add("Relu", [made.conv(block, "down", (8, 16), 2)], "down.relu")
-    sizes = made.constant("factors", np.array([1, 1, 2, 2], np.float32))
-    up = made.add(
-        "Resize", [down, "", sizes], "up", mode="linear", coordinate_transformation_mode="half_pixel"
-    )
+    up = _resized(made, down) if resizes else down
     last = made.add("Relu", [made.conv(up, "last", (16, 16), 2)], "last.relu")
     made.add("GlobalAveragePool", [last], "mean_of_pixels")
     made.add("Flatten", ["mean_of_pixels"], "features")
@@ -95,13 +99,13 @@ def pictures(count: int) -> NDArray[np.uint8]:
     return np.clip(fine, 0, 255).astype(np.uint8)
 
 
-def small_pair(folder: Path) -> Pair:
-    """Return the network, quantised by two recipes with files in `folder`."""
-    model = network()
+def small_pair(folder: Path, recipes: Sequence[str], resizes: bool = True) -> Pair:
+    """Return the network, quantised by some recipes with files in `folder`."""
+    model = network(resizes)
     onnx.save(model, folder / "model.onnx")
     images = pictures(16)
     quantised = {}
-    for name in ("w8a8_asym_mse_bc", "w8a8_sym_mse_eq_bc"):
+    for name in recipes:
         (folder / name).mkdir()
         recipe = QuantRecipe.parse(name)
         made = produce(folder / "model.onnx", lambda: iter([images]), recipe, folder / name)
