@@ -96,7 +96,8 @@ class Shrink:
 
     def compute(self, values: Mapping[str, Array]) -> Bytes:
         x = centred(self.input, values[self.input.name]).astype(np.float32)
-        return stored(np.where(np.abs(x) > self.limit, x * np.float32(self.multiplier), 0), self.output)
+        shrunk = np.where(np.abs(x) > self.limit, x * np.float32(self.multiplier), 0)
+        return stored(shrunk, self.output, UNCLIPPED)
 
 
 """

@@ -10,7 +10,8 @@ from calibration.corrections.obq import SecondOrderRounding
 from calibration.corrections.pix import LosslessPixels
 from calibration.corrections.sens import SensitiveRanges
 from calibration.corrections.sparse import StructuredSparsity
-from calibration.corrections.wide import WideActivations, WidestActivations
+from calibration.corrections.wide import WideActivations
+from calibration.corrections.widest import WidestActivations
 from calibration.corrections.wmse import LeastSquaresScales
 
 CORRECTIONS: list[Correction] = [

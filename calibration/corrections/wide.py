@@ -1,7 +1,6 @@
-"""wide, widest: 16 bits for those activations that need them most, or all; see `wide_activations`."""
+"""wide: 16 bits for those activations that need them most; see `wide_activations`."""
 
 from collections.abc import Mapping
-from math import inf
 from typing import TYPE_CHECKING, ClassVar
 
 from calibration.correction import ImageBatches, Need, OnBatch, WidthChoice
@@ -42,12 +41,3 @@ class WideActivations(WidthChoice):
         from calibration.wide_activations import IMAGES
 
         return min(images, IMAGES)
-
-
-class WidestActivations(WideActivations):
-    """Gives 16 bits to all tensors that can have them."""
-
-    word = "widest"
-    summary = "16 bits for all activations that can have them, for up to twice the time"
-    budget: ClassVar[float | None] = inf
-    conflicts: ClassVar[Mapping[str, str]] = {"wide": "the one leaves out what the other takes"}

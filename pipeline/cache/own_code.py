@@ -15,13 +15,14 @@ from pipeline.cache.code_at_start import AT_START, PACKAGES, ROOT, Identity, ide
 from pipeline.cache.digest import file_digest, value_digest
 from pipeline.errors import CodeChangedError, listed
 
-DATA = (".toml", ".json", ".c", ".h", ".j2", ".css", ".html", ".js")
+DATA = (".toml", ".json", ".c", ".h", ".hpp", ".pc", ".j2", ".css", ".html", ".js")
 """Files beside the code that it reads: sources, templates, tables, tuned kernels."""
 
 WITHOUT_EFFECT = {
     "pipeline/cache": "decides when a stage runs, not what it writes",
     "pipeline/progress.py": "reports progress",
     "pipeline/plain_file.py": "returns a file's bytes, which have a digest, or raises",
+    "pipeline/reading_limits.py": "decides what is refused, and a stage that refuses has no output",
     "pipeline/errors.py": "a stage that raises has no output",
 }
 """Files and folders that stages import and that are in no key, with the reason."""

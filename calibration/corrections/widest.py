@@ -1,0 +1,16 @@
+"""widest: 16 bits for all activations that can have them; see `wide_activations`."""
+
+from collections.abc import Mapping
+from math import inf
+from typing import ClassVar
+
+from calibration.corrections.wide import WideActivations
+
+
+class WidestActivations(WideActivations):
+    """Gives 16 bits to all tensors that can have them."""
+
+    word = "widest"
+    summary = "16 bits for all activations that can have them, for up to twice the time"
+    budget: ClassVar[float | None] = inf
+    conflicts: ClassVar[Mapping[str, str]] = {"wide": "the one leaves out what the other takes"}
