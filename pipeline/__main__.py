@@ -14,6 +14,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run()
+    except KeyboardInterrupt:  # before or after the command itself, which ends by saying "Aborted."
+        raise SystemExit(128 + signal.SIGINT) from None
     finally:
         if interruptible:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
