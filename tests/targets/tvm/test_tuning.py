@@ -161,8 +161,11 @@ def test_the_cheapest_candidate_is_remembered_and_the_engine_stays_exact(
     cost = LastIsBest()
     said: list[str] = []
     entries = [one.entry for one in tune(convolutions(graph, isa), isa, cost, said.append, tiles=2)]
-    tried, again = cost.asked[::2], cost.asked[1::2]
-    assert again == [[0, candidates[-1]] for candidates in tried]
+    asked, tried = iter(cost.asked), []
+    for candidates in asked:
+        tried.append(candidates)
+        if len(candidates) > 1:  # the best is timed once more beside the estimate's choice
+            assert next(asked) == [0, candidates[-1]]
     assert [one.cost for one in entries] == [100.0 - candidates[-1] for candidates in tried]
     assert len(said) == len(entries) == len(tried)
     database.add(entries, isa, database.processor(isa), users)
