@@ -27,6 +27,7 @@ from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from pipeline.difference.compare import NetworkComparison, compare
 from pipeline.difference.decibels import ratio_db
+from pipeline.difference.side import graph_logits
 from pipeline.models.architecture import Architecture
 
 RECIPES = ("w8a8_asym", "w8a8_asym_mse_bc", "w8a8_sym_mse_eq_bc")
@@ -150,21 +151,12 @@ def _is_visible(subject: FaultSubject, form: str, model: onnx.ModelProto) -> boo
 
 
 def _logits(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-    from calibration.exact.session import ALL_CORES, AS_WRITTEN, open_session
-
     try:
-        session = open_session(model.SerializeToString(), ALL_CORES, AS_WRITTEN)
-        one = session.get_inputs()[0]
-        step = one.shape[0] if isinstance(one.shape[0], int) else len(pictures)
-        parts = [
-            np.asarray(session.run(None, {one.name: pictures[i : i + step]})[0])
-            for i in range(0, len(pictures), step)
-        ]
+        return graph_logits(model, pictures)
     except Exception as error:  # onnxruntime's exceptions have no public base class
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         return None  # the fault leaves no network that can run
-    return np.concatenate(parts)
 
 
 def _outcome(found: NetworkComparison, name: str, place: str) -> str:

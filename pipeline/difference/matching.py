@@ -13,7 +13,6 @@ from pipeline.difference.real_graph import RealGraph
 
 Array = NDArray[Any]
 Values = Mapping[str, Array]
-SAMPLE = 4096
 
 
 class MatchedBy(StrEnum):
@@ -71,19 +70,3 @@ def _signatures(graph: RealGraph, values: Values) -> list[tuple[str, tuple[objec
         for node in graph.nodes
         if node.output in values and np.issubdtype(values[node.output].dtype, np.floating)
     ]
-
-
-def correlation(a: Array, b: Array) -> float:
-    """Return the correlation of two arrays of one size; 0 if one of them does not vary."""
-    x, y = (_sample(one).astype(np.float64) for one in (a, b))
-    there = np.isfinite(x) & np.isfinite(y)
-    if there.sum() < 2:
-        return 0.0
-    x, y = x[there] - x[there].mean(), y[there] - y[there].mean()
-    scale = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / scale) if scale > 0 else 0.0
-
-
-def _sample(values: Array) -> Array:
-    flat = values.ravel()
-    return flat[:: max(1, len(flat) // SAMPLE)]

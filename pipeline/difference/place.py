@@ -46,7 +46,7 @@ class GraphPlace:
 
     def run(self) -> Array:
         """Return what A computes here."""
-        return self.run_nodes(tuple(_real(node) for node in self.nodes))
+        return self.run_nodes(tuple(real_proto(node) for node in self.nodes))
 
     def run_nodes(self, nodes: tuple[onnx.NodeProto, ...], changed: Values | None = None) -> Array:
         """Return what other operators compute here, with some constants or inputs `changed`."""
@@ -62,16 +62,13 @@ class GraphPlace:
         return replace(self, given={**self.given, **given})
 
 
-def _real(node: RealNode) -> onnx.NodeProto:
+def real_proto(node: RealNode) -> onnx.NodeProto:
     """Return the node reading the real-valued tensors, whatever quantisers stood between."""
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)
     del proto.input[:]
     proto.input.extend(node.inputs)
     return proto
-
-
-real_proto = _real
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 Array = NDArray[Any]
-QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,6 @@ class RealNode:
     def output(self) -> str:
         """Return the first output."""
         return str(self.proto.output[0])
-
-    @property
-    def label(self) -> str:
-        """Return how the node is called to a user."""
-        return self.proto.name or f"{self.operator} -> {self.output}"
 
 
 @dataclass(frozen=True)

@@ -148,11 +148,11 @@ class Walk:
         inputs: list[str],
     ) -> None:
         least = self._least_db(place)
+        if here >= (SUSPICIOUS_DB if self._is_rounded else least):
+            return
         gains = [self.domains[name].affine.gain for name in inputs if name == place.node.inputs[0]]
         constants = layer_constants(self.sides, place, gains[0] if gains else np.ones(1))
         named = constants.named if constants is not None and here < SUSPICIOUS_DB else None
-        if here >= (SUSPICIOUS_DB if self._is_rounded else least):
-            return
         if inputs and place.agreement(raw) >= max(least, here):
             self._confirm(inputs)
             return

@@ -30,11 +30,6 @@ class ComparedWeights:
     steps: Array | None
     """The scales of an integer weight, [out] or one."""
 
-    @property
-    def flat(self) -> Array:
-        """Return the weight as [out, everything else]."""
-        return self.weight.reshape(len(self.weight), -1)
-
 
 def layer_weights(graph: RealGraph, node: RealNode) -> ComparedWeights | None:
     """Return a layer's constants; None if its weight is computed."""
