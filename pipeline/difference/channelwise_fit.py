@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.difference.decibels import by_channel
+from pipeline.difference.decibels import by_channel, ratio_db
 
 Array = NDArray[Any]
 MOST_CHANNELS = 4096
@@ -55,7 +55,20 @@ def fit_affine(found: Array, expected: Array) -> ChannelAffine | None:
     return ChannelAffine(gain, mean_y - gain * mean_x)
 
 
-def channel_order(found: Array, expected: Array) -> Array | None:
+@dataclass(frozen=True)
+class ChannelOrder:
+    """Another order of channels, and how far two arrays agree in it."""
+
+    order: Array
+    agreement_db: float
+
+    @property
+    def moved(self) -> int:
+        """Return how many channels stand elsewhere."""
+        return int((self.order != np.arange(len(self.order))).sum())
+
+
+def channel_order(found: Array, expected: Array) -> ChannelOrder | None:
     """Return the order of `found`'s channels that correlates most with `expected`'s; None if it is the same.
 
     An assignment problem (Kuhn 1955).
@@ -67,7 +80,9 @@ def channel_order(found: Array, expected: Array) -> Array | None:
     x, y = (_standardised(by_channel(one)) for one in (found, expected))
     similar = np.nan_to_num(y @ x.T)
     order: Array = linear_sum_assignment(similar, maximize=True)[1]
-    return None if (order == np.arange(len(order))).all() else order
+    if (order == np.arange(len(order))).all():
+        return None
+    return ChannelOrder(order, ratio_db(expected, np.take(found, order, axis=1)))
 
 
 def _standardised(values: Array) -> Array:

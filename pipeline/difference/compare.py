@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline.difference.decibels import ratio_db
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.matching import match_tensors
 from pipeline.difference.observed import enough_pictures, tensor_values
@@ -25,7 +24,6 @@ class NetworkComparison:
     errors: tuple[TensorError, ...]
     rescaled: frozenset[str]
     """A's tensors that B holds with other gains or shifts, which what reads them takes back."""
-    logits_db: float
 
 
 def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8]) -> NetworkComparison:
@@ -36,13 +34,6 @@ def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8])
     matching = match_tensors(graph_a, graph_b, values_a, values_b)
     walk = Walk(Sides(graph_a, graph_b, values_a, values_b, matching), few)
     walk.all_places()
-    logits_a, logits_b = values_a[graph_a.output], values_b[graph_b.output]
-    same_shape = logits_a.shape == logits_b.shape
     return NetworkComparison(
-        walk.sides,
-        few,
-        tuple(walk.findings),
-        tuple(walk.errors),
-        frozenset(walk.domains),
-        ratio_db(logits_a, logits_b) if same_shape else float("-inf"),
+        walk.sides, few, tuple(walk.findings), tuple(walk.errors), frozenset(walk.domains)
     )

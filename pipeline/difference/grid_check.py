@@ -74,9 +74,8 @@ def check_edge(place: str, written: Array, read: Array, least_db: float) -> Disc
     if before >= least_db:
         return None
     order = channel_order(written, read)
-    if order is not None and (after := ratio_db(read, np.take(written, order, axis=1))) > before + 10:
-        moved = int((order != np.arange(len(order))).sum())
-        evidence = f"{moved} of {len(order)} channels are read in another order"
+    if order is not None and (after := order.agreement_db) > before + 10:
+        evidence = f"{order.moved} of {len(order.order)} channels are read in another order"
         remedy = "Look for a reshape or transpose that takes NHWC for NCHW, or a shuffle of channels."
         return Discrepancy(FaultKind.CHANNEL_ORDER, place, evidence, before, after, remedy)
     fitted = fit_affine(written, read)

@@ -28,13 +28,11 @@ def check_output(place: str, found: Array, expected: Array) -> Discrepancy | Non
                 FaultKind.OUTPUT_FUNCTION, place, f"B's outputs are {words}", before, after, remedy
             )
     order = channel_order(found, expected)
-    if order is not None:
-        after = ratio_db(expected, np.take(found, order, axis=1))
-        if after > max(before + GAIN_DB, 15):
-            moved = int((order != np.arange(len(order))).sum())
-            evidence = f"{moved} of {len(order)} classes stand in another order in B: {order[:12].tolist()}"
-            remedy = "Name the classes in the order of each network's outputs (labels)."
-            return Discrepancy(FaultKind.CLASS_ORDER, place, evidence, before, after, remedy)
+    if order is not None and (after := order.agreement_db) > max(before + GAIN_DB, 15):
+        first = order.order[:12].tolist()
+        evidence = f"{order.moved} of {len(order.order)} classes stand in another order in B: {first}"
+        remedy = "Name the classes in the order of each network's outputs (labels)."
+        return Discrepancy(FaultKind.CLASS_ORDER, place, evidence, before, after, remedy)
     return None
 
 

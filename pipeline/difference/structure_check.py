@@ -1,7 +1,5 @@
 """Which other operator, order of channels or constants B has at a place."""
 
-import numpy as np
-
 from pipeline.difference.alternatives import alternatives
 from pipeline.difference.channelwise_fit import channel_order
 from pipeline.difference.discrepancy import Discrepancy
@@ -29,13 +27,10 @@ def other_operator(
     if base is not place and (found := _best(base, {}, here)) is not None:
         return found
     order = channel_order(base.run(), place.expected)
-    if order is not None:
-        after = place.agreement(np.take(base.run(), order, axis=1))
-        if after > max(here + BETTER_DB, LEAST_DB):
-            moved = int((order != np.arange(len(order))).sum())
-            evidence = f"{moved} of {len(order)} channels stand in another order"
-            remedy = "Look for a layout, NHWC or NCHW, that is taken for the other."
-            return Discrepancy(FaultKind.CHANNEL_ORDER, place.node.output, evidence, here, after, remedy)
+    if order is not None and (after := order.agreement_db) > max(here + BETTER_DB, LEAST_DB):
+        evidence = f"{order.moved} of {len(order.order)} channels stand in another order"
+        remedy = "Look for a layout, NHWC or NCHW, that is taken for the other."
+        return Discrepancy(FaultKind.CHANNEL_ORDER, place.node.output, evidence, here, after, remedy)
     evidence = f"given the same inputs, A and B agree to {here:.0f} dB only"
     return Discrepancy(
         FaultKind.UNEXPLAINED, place.node.output, evidence, here, None, "Compare the two graphs here."
