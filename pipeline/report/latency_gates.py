@@ -63,7 +63,7 @@ class _Figure:
 def _of_model(latency: MeasuredLatency, quantile: Literal["p50", "p90", "p99"], limit: float) -> Gate:
     name, claim = f"{quantile}_ms", f"{quantile} latency of the model below {limit:g} ms"
     if isinstance(latency, NotMeasured):
-        return _unknown(name, claim, limit, f"not measured: {latency.reason}")
+        return unmeasured_gate(name, claim, limit, f"not measured: {latency.reason}")
     return _judged(name, claim, limit, _model(latency, quantile))
 
 
@@ -77,12 +77,12 @@ def _end_to_end(
         figure = {"p50": step.p50, "p90": step.p90, "p99": step.p99}[quantile]
         return _judged(name, claim, limit, _Figure(figure, step.runs, whole.noisy, whole.origin))
     if isinstance(latency, NotMeasured):
-        return _unknown(name, claim, limit, f"not measured: {latency.reason}")
+        return unmeasured_gate(name, claim, limit, f"not measured: {latency.reason}")
     of_model = _model(latency, quantile)
     if verdict_below(of_model.quantile.interval, limit) is Verdict.FAIL:
         return _judged(name, claim, limit, of_model, "of the model alone ")
     reason = "not measured: decoding and resizing are timed on the build machine only"
-    return _unknown(name, claim, limit, f"{reason}; {MODEL_ALONE}")
+    return unmeasured_gate(name, claim, limit, f"{reason}; {MODEL_ALONE}")
 
 
 def _model(latency: Latency, quantile: Literal["p50", "p90", "p99"]) -> _Figure:
@@ -111,7 +111,8 @@ def _judged(name: str, claim: str, limit: float, figure: _Figure, of: str = "") 
     )
 
 
-def _unknown(name: str, claim: str, limit: float, message: str) -> Gate:
+def unmeasured_gate(name: str, claim: str, limit: float, message: str) -> Gate:
+    """Return the gate of a time in ms that is not known; `message` says why."""
     return Gate(
         name=name,
         claim=claim,

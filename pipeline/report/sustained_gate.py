@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipeline.report.latency_gates import unmeasured_gate
 from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.gate import Gate
 from pipeline.report.model.sustained_run import SustainedRun
@@ -16,18 +17,9 @@ def sustained_gates(limit: float | None, found: SustainedRun | None, origin: Ori
     """Yield the gate if there is a limit in ms."""
     if limit is None:
         return
-    gate = Gate(
-        name=NAME,
-        claim=f"p90 latency in the last fifth of a soak at most {limit:g} ms",
-        limit=limit,
-        value=None,
-        interval=None,
-        unit="ms",
-        origin=None,
-        verdict=Verdict.INCONCLUSIVE,
-        message="not measured: no soak is given" if found is None else "nothing ran in the soak's last fifth",
-        next_step=RUN_IT,
-    )
+    reason = "not measured: no soak is given" if found is None else "nothing ran in the soak's last fifth"
+    claim = f"p90 latency in the last fifth of a soak at most {limit:g} ms"
+    gate = unmeasured_gate(NAME, claim, limit, reason).replace(next_step=RUN_IT)
     if found is None or found.sustained_p90_ms is None:
         yield gate
         return
