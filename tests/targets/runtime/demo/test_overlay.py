@@ -1,6 +1,6 @@
 """What is drawn into a picture, and when."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -15,18 +15,20 @@ CLASSES = [("Bag", 0.75)]
 
 def test_it_is_drawn_when_somebody_looks_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than a small model: pictures that nobody sees do not cost it."""
-    calls: list[object] = []
+    drawn: list[Sequence[str]] = []
 
-    def counted(*given: Any) -> NDArray[np.uint8]:
-        calls.append(given)
-        return draw(*given)
+    def counted(
+        image: NDArray[np.uint8], classes: Sequence[tuple[str, float]], lines: Sequence[str]
+    ) -> NDArray[np.uint8]:
+        drawn.append(lines)
+        return draw(image, classes, lines)
 
     monkeypatch.setattr(overlay, "draw", counted)
     made = Overlay(PICTURE, CLASSES, ["INT8"])
-    assert calls == []
+    assert drawn == []
     assert (made.drawn == draw(PICTURE, CLASSES, ["INT8"])).all()
     assert made.drawn is made.drawn
-    assert len(calls) == 1
+    assert drawn == [["INT8"]]
 
 
 def test_the_picture_itself_stays_as_it_was() -> None:

@@ -76,7 +76,7 @@ def test_a_film_is_as_slow_as_it_should_be(film: Path) -> None:
     assert time.monotonic() - start >= 10 / 50
 
 
-class Recorder:
+class DecoderDouble:
     """A camera or film behind OpenCV, by a clock of its own: waiting takes 30 ms, decoding 5 ms."""
 
     def __init__(self, decoded_while_taken: bool) -> None:
@@ -106,14 +106,14 @@ def test_a_picture_is_as_old_as_its_decoding_whatever_it_was_waited_for(
     stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A film is decoded while it is taken; a camera is waited for, and decodes afterwards."""
-    recorder = Recorder(decoded_while_taken=stored)
+    recorder = DecoderDouble(decoded_while_taken=stored)
     monkeypatch.setattr(opencv, "time", recorder)
     for shown in itertools.islice(opencv.read_frames(recorder, "film", "", stored=stored), 3):
         assert shown is not None
         assert recorder.now - shown.arrived == pytest.approx(0.005)
 
 
-class Clock:
+class ClockOfSleeps:
     """Time goes on only while something sleeps."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def test_a_picture_that_waits_for_its_turn_is_not_decoded_meanwhile(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would be a second old when it is classified."""
-    clock = Clock()
+    clock = ClockOfSleeps()
     monkeypatch.setattr(files, "time", clock)
     for shown in itertools.islice(find_source(str(folder)).open(), 5):
         assert shown is not None
