@@ -29,6 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "stages": {"bundle", "cache", "data", "diagnosis", "models", "report"},
     "build": {"bundle", "cache", "data", "models", "packages", "report", "stages"},
     "difference": {"bundle", "models", "report"},
+    "matrix": {"build", "cache", "models", "report"},
     "training": {"build", "cache", "data", "models", "report"},
     "cli": {
         "build",
@@ -37,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
         "data",
         "diagnosis",
         "difference",
+        "matrix",
         "models",
         "packages",
         "report",
