@@ -14,7 +14,7 @@ from pipeline.progress import Progress
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.image_accuracy import Accuracy
-from pipeline.report.model.matrix_report import MatrixRow, RowFigures
+from pipeline.report.model.matrix_report import BuiltRow, RowFigures
 from pipeline.report.model.paired_figures import PairedRate
 from pipeline.report.stats import wilson_interval
 from targets.errors import TargetError
@@ -47,7 +47,7 @@ def build_row(row: PlannedRow, progress: Progress) -> RowOutcome:
     return RowOutcome(report, problem, known.count(False), known.count(True), perf_counter() - start)
 
 
-def ended(row: PlannedRow, outcome: RowOutcome) -> MatrixRow:
+def ended(row: PlannedRow, outcome: RowOutcome) -> BuiltRow:
     """Return the row with the figures of its report. Raises ReportError if that cannot be read."""
     found = None if outcome.report is None else figures_of(outcome.report, row.config.out)
     return waiting(row).replace(
@@ -60,9 +60,9 @@ def ended(row: PlannedRow, outcome: RowOutcome) -> MatrixRow:
     )
 
 
-def waiting(row: PlannedRow) -> MatrixRow:
+def waiting(row: PlannedRow) -> BuiltRow:
     """Return the row as it is before it is built."""
-    return MatrixRow(
+    return BuiltRow(
         name=row.name,
         model=row.model,
         recipe=row.recipe,

@@ -10,7 +10,7 @@ from pipeline.matrix.planned_rows import PlannedRow
 from pipeline.matrix.row_build import ended, waiting
 from pipeline.progress import Progress
 from pipeline.report.best_rows import choices_of, contests_of
-from pipeline.report.model.matrix_report import Budget, MatrixReport, MatrixRow
+from pipeline.report.model.matrix_report import Budget, BuiltRow, MatrixReport
 from pipeline.report.pages.matrix_page import matrix_html
 
 
@@ -34,7 +34,7 @@ def run_matrix(
     return report
 
 
-def _written(name: str, rows: Sequence[MatrixRow], budgets: Sequence[Budget], out: Path) -> MatrixReport:
+def _written(name: str, rows: Sequence[BuiltRow], budgets: Sequence[Budget], out: Path) -> MatrixReport:
     contests = contests_of(rows)
     report = MatrixReport(
         name=name,

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.report import figures
 from pipeline.report.model.certainty import Verdict
-from pipeline.report.model.matrix_report import Budget, BudgetChoice, Contest, MatrixRow, RowFigures
+from pipeline.report.model.matrix_report import Budget, BudgetChoice, BuiltRow, Contest, RowFigures
 from pipeline.report.paired import paired_images, unpack_bits
 
 ANY_COST = "any cost"
 
 
-def contests_of(rows: Sequence[MatrixRow]) -> tuple[Contest, ...]:
+def contests_of(rows: Sequence[BuiltRow]) -> tuple[Contest, ...]:
     """Group finished rows by images, target and device: others cannot be compared."""
     found: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
@@ -24,7 +24,7 @@ def contests_of(rows: Sequence[MatrixRow]) -> tuple[Contest, ...]:
 
 
 def choices_of(
-    rows: Sequence[MatrixRow], contests: Sequence[Contest], budgets: Sequence[Budget]
+    rows: Sequence[BuiltRow], contests: Sequence[Contest], budgets: Sequence[Budget]
 ) -> tuple[BudgetChoice, ...]:
     """Return the most accurate row of each contest within each budget, and at any cost.
 
@@ -64,7 +64,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
-def _choice(budget: Budget | None, contest: int, rows: Sequence[MatrixRow]) -> BudgetChoice:
+def _choice(budget: Budget | None, contest: int, rows: Sequence[BuiltRow]) -> BudgetChoice:
     sound = [row for row in rows if row.exit_code == 0]
     known = sound if budget is None else [row for row in sound if _is_known(_own(row), budget)]
     fitting = known if budget is None else [row for row in known if _fits(_own(row), budget)]
@@ -81,12 +81,12 @@ def _choice(budget: Budget | None, contest: int, rows: Sequence[MatrixRow]) -> B
     )
 
 
-def _own(row: MatrixRow) -> RowFigures:
+def _own(row: BuiltRow) -> RowFigures:
     assert row.figures is not None  # noqa: S101 - contests hold finished rows
     return row.figures
 
 
-def _rank(row: MatrixRow) -> tuple[float, float, float]:
+def _rank(row: BuiltRow) -> tuple[float, float, float]:
     own = _own(row)
     cost = own.p50.ms if own.p50 is not None else float(own.instructions or 0)
     return -own.int8, cost, float(own.engine_bytes or 0)
@@ -113,7 +113,7 @@ def _fits(own: RowFigures, budget: Budget) -> bool:
     return all(found is not None and found <= limit for found, limit in _costs(own, budget))
 
 
-def _is_worse(row: MatrixRow, best: MatrixRow) -> bool:
+def _is_worse(row: BuiltRow, best: BuiltRow) -> bool:
     """Whether a row is shown to be less accurate than the best, on the same images."""
     a, b = _own(best), _own(row)
     if a.int8_right is None or b.int8_right is None or a.images != b.images:
@@ -122,14 +122,14 @@ def _is_worse(row: MatrixRow, best: MatrixRow) -> bool:
     return found.more_than_noise
 
 
-def verdict_of(row: MatrixRow) -> Verdict | None:
+def verdict_of(row: BuiltRow) -> Verdict | None:
     """Return the verdict of a row; None as long as it has none, FAIL if it has no result."""
     if row.figures is not None:
         return row.figures.verdict
     return Verdict.FAIL if row.state == "failed" else None
 
 
-def tally(rows: Sequence[MatrixRow]) -> str:
+def tally(rows: Sequence[BuiltRow]) -> str:
     """Say how many rows came out how: 20 pass, 2 fail, 1 has no result."""
     verdicts = [row.figures.verdict for row in rows if row.figures is not None]
     words = {Verdict.PASS: "pass", Verdict.FAIL: "fail"}

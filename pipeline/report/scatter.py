@@ -28,7 +28,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Dot:
+class RowDot:
     """A row in the drawing: percent from the left and the top, the ends of its intervals, its label."""
 
     label: str
@@ -52,19 +52,19 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Scatter:
+class CostPlot:
     """Accuracy, upwards, against a cost, on a logarithmic axis."""
 
     title: str
     across: str
-    dots: tuple[Dot, ...]
+    dots: tuple[RowDot, ...]
     steps: tuple[tuple[float, float, float, float], ...]  # lines of the front: x1, y1, x2, y2
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     words: str  # what it shows, for those who cannot see it
 
 
-def scatter(title: str, across: str, measured: Sequence[Measured]) -> Scatter | None:
+def scatter(title: str, across: str, measured: Sequence[Measured]) -> CostPlot | None:
     """Draw rows of one contest; None without at least one. Costs are positive."""
     if not measured:
         return None
@@ -73,14 +73,16 @@ def scatter(title: str, across: str, measured: Sequence[Measured]) -> Scatter | 
     rates = [end for one in measured for end in _ends(one.accuracy, one.accuracy_interval)]
     y_axis = axis_around(rates)
     best = front([(one.cost, one.accuracy) for one in measured])
-    dots: list[Dot] = []
+    dots: list[RowDot] = []
     for number, one in enumerate(measured):
         x, y = x_axis.at(math.log10(one.cost)), 100 - y_axis.at(one.accuracy)
         left, right = (x_axis.at(math.log10(end)) for end in _ends(one.cost, one.cost_interval))
         bottom, top = (100 - y_axis.at(end) for end in _ends(one.accuracy, one.accuracy_interval))
         shift = _free_place(x, y, dots)
-        dots.append(Dot(one.label, one.name, x, round(y, 3), left, right, top, bottom, number in best, shift))
-    return Scatter(
+        dots.append(
+            RowDot(one.label, one.name, x, round(y, 3), left, right, top, bottom, number in best, shift)
+        )
+    return CostPlot(
         title=title,
         across=across,
         dots=tuple(dots),
@@ -99,7 +101,7 @@ def _ends(value: float, interval: Interval | None) -> tuple[float, float]:
     return interval.low, value if interval.high is None else interval.high
 
 
-def _free_place(x: float, y: float, others: Sequence[Dot]) -> int:
+def _free_place(x: float, y: float, others: Sequence[RowDot]) -> int:
     """Return how many pixels a label goes down, so that it lies on none of the labels before it."""
     taken = [HEIGHT * dot.y / 100 + dot.label_shift for dot in others if abs(dot.x - x) < NEAR_X]
     wanted = HEIGHT * y / 100
@@ -108,7 +110,7 @@ def _free_place(x: float, y: float, others: Sequence[Dot]) -> int:
     return next(free, 0)
 
 
-def _steps(best: Sequence[Dot]) -> tuple[tuple[float, float, float, float], ...]:
+def _steps(best: Sequence[RowDot]) -> tuple[tuple[float, float, float, float], ...]:
     """Return the front as steps: up to a dot, and on to the right."""
     lines: list[tuple[float, float, float, float]] = []
     for one, after in zip(best, [*best[1:], None], strict=True):

@@ -52,7 +52,7 @@ class RowFigures(Record):
     report: str  # path of report.json, relative to this file
 
 
-class MatrixRow(Record):
+class BuiltRow(Record):
     """One row: its place in the matrix, and its figures or why there are none."""
 
     name: str
@@ -104,7 +104,7 @@ class MatrixReport(Record):
 
     schema_version: Literal[1] = 1
     name: str
-    rows: tuple[MatrixRow, ...]
+    rows: tuple[BuiltRow, ...]
     contests: tuple[Contest, ...]
     choices: tuple[BudgetChoice, ...]
 

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from pipeline.report import figures
 from pipeline.report.best_rows import tally, verdict_of
 from pipeline.report.model.certainty import Interval
-from pipeline.report.model.matrix_report import BudgetChoice, Contest, MatrixReport, MatrixRow, RowFigures
+from pipeline.report.model.matrix_report import BudgetChoice, BuiltRow, Contest, MatrixReport, RowFigures
 from pipeline.report.pages.template import render_page
-from pipeline.report.scatter import Measured, Scatter, scatter
+from pipeline.report.scatter import CostPlot, Measured, scatter
 from pipeline.report.section import HeadlineFigure
 
 
@@ -20,7 +20,7 @@ class Drawn:
     """The drawings of a contest."""
 
     title: str
-    plots: tuple[Scatter, ...]
+    plots: tuple[CostPlot, ...]
     without: tuple[str, ...]  # what cannot be drawn, and why
 
 
@@ -81,7 +81,7 @@ def _tiles(report: MatrixReport) -> Iterator[HeadlineFigure]:
     yield HeadlineFigure("Stages", figures.count(ran), f"run now; {figures.count(known)} from the store")
 
 
-def _link(row: MatrixRow) -> str:
+def _link(row: BuiltRow) -> str:
     """Return the address of a row's own report, beside this page."""
     if row.figures is None:
         return ""
@@ -97,7 +97,7 @@ def _drawn(contest: Contest, report: MatrixReport, labels: Mapping[str, str]) ->
     timed = any(one.p50 for one in own.values())
     costs: list[tuple[str, Cost]] = [("p50, ms", _time) if timed else ("million instructions", _instructions)]
     costs.append(("engine, KiB", _size))
-    plots: list[Scatter] = []
+    plots: list[CostPlot] = []
     without: list[str] = []
     for across, cost_of in costs:
         measured = [

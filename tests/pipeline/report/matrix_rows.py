@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.report.best_rows import choices_of, contests_of
 from pipeline.report.gates import drop_gate
 from pipeline.report.model.certainty import Interval, Verdict
-from pipeline.report.model.matrix_report import Budget, MatrixReport, MatrixRow, RowFigures
+from pipeline.report.model.matrix_report import Budget, BuiltRow, MatrixReport, RowFigures
 from pipeline.report.model.measured_latency import Quantile
 from pipeline.report.paired import pack_bits, paired_images
 from pipeline.report.stats import wilson_interval
@@ -26,7 +26,7 @@ def finished(
     target: str = "host",
     device: str = "none",
     evaluation: int = 7,
-) -> MatrixRow:
+) -> BuiltRow:
     """A row that is right about the first `right` of 1,000 images; engine in KiB."""
     answers = np.arange(IMAGES) < right
     fp32 = np.arange(IMAGES) < right + 2
@@ -60,17 +60,17 @@ def finished(
     )
 
 
-def row(name: str, target: str, device: str) -> MatrixRow:
+def row(name: str, target: str, device: str) -> BuiltRow:
     """A row before it is built."""
-    return MatrixRow(name=name, model=name, recipe="default", target=target, device=device, state="waiting")
+    return BuiltRow(name=name, model=name, recipe="default", target=target, device=device, state="waiting")
 
 
-def failed(name: str, problem: str) -> MatrixRow:
+def failed(name: str, problem: str) -> BuiltRow:
     """A row without a result."""
     return row(name, "host", "none").replace(state="failed", problem=problem)
 
 
-def waiting(name: str) -> MatrixRow:
+def waiting(name: str) -> BuiltRow:
     """A row that is not built yet."""
     return row(name, "host", "none")
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from pipeline.report.best_rows import choices_of, contests_of, front, tally
 from pipeline.report.model.certainty import Interval, Verdict
-from pipeline.report.model.matrix_report import Budget, BudgetChoice, MatrixReport, MatrixRow
+from pipeline.report.model.matrix_report import Budget, BudgetChoice, BuiltRow, MatrixReport
 from tests.pipeline.report.matrix_rows import failed, finished, waiting
 
 
-def chosen(rows: list[MatrixRow], *budgets: Budget) -> dict[str, BudgetChoice]:
+def chosen(rows: list[BuiltRow], *budgets: Budget) -> dict[str, BudgetChoice]:
     return {one.budget: one for one in choices_of(rows, contests_of(rows), budgets)}
 
 
@@ -88,7 +88,7 @@ def test_the_front_is_what_no_other_row_dominates(points: list[tuple[int, int]])
 
 
 def test_all_rows_together_end_as_the_worst_of_them() -> None:
-    def code(*rows: MatrixRow) -> int:
+    def code(*rows: BuiltRow) -> int:
         return MatrixReport(name="m", rows=rows, contests=(), choices=()).exit_code
 
     passed, unsure = finished("a", right=900), finished("b", right=900, verdict=Verdict.INCONCLUSIVE)
