@@ -68,8 +68,8 @@ class FinishedUnit(Generic[R]):
 
     unit: Unit[R]
     worker: str
+    result: R | None
     seconds: float
-    result: R | None = None
     failure: Failure | None = None
 
     def value(self) -> R:

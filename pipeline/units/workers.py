@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from calibration.errors import CalibrationError
 from pipeline.errors import PipelineError
 from pipeline.progress import Advance, Progress
-from pipeline.units.unit import FinishedUnit, Failure, Unit
+from pipeline.units.unit import Failure, FinishedUnit, Unit
 from targets.errors import TargetError
 
 R = TypeVar("R")
@@ -44,17 +44,16 @@ class Here:
 
 def done_by(unit: Unit[R], worker: str, progress: Progress) -> FinishedUnit[R]:
     """Do a unit in this process, and return how it ended."""
-    heard = KeptLines(progress)
+    kept = KeptLines(progress)
     start = time.perf_counter()
     try:
-        result = unit.run(heard)
+        return FinishedUnit(unit, worker, unit.run(kept), time.perf_counter() - start)
     except EXPECTED as error:
-        return FinishedUnit(unit, worker, time.perf_counter() - start, failure=Failure(str(error), heard.text))
+        failure = Failure(str(error), kept.text)
     except Exception as error:  # a bug: its log has to reach the one who can mend it
-        log = f"{heard.text}{traceback.format_exc()}"
-        failure = Failure(f"{type(error).__name__}: {error}", log, is_bug=True)
-        return FinishedUnit(unit, worker, time.perf_counter() - start, failure=failure)
-    return FinishedUnit(unit, worker, time.perf_counter() - start, result)
+        message = f"{type(error).__name__}: {error}"
+        failure = Failure(message, f"{kept.text}{traceback.format_exc()}", is_bug=True)
+    return FinishedUnit(unit, worker, None, time.perf_counter() - start, failure)
 
 
 class KeptLines:
