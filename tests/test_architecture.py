@@ -27,7 +27,8 @@ ROOMS: dict[str, set[str]] = {
     "models": {"cache", "data"},
     "diagnosis": {"data", "models", "report"},
     "stages": {"bundle", "cache", "data", "diagnosis", "models", "report"},
-    "build": {"bundle", "cache", "data", "models", "packages", "report", "stages"},
+    "units": {"cache"},
+    "build": {"bundle", "cache", "data", "models", "packages", "report", "stages", "units"},
     "difference": {"bundle", "models", "report"},
     "training": {"build", "cache", "data", "models", "report"},
     "cli": {
@@ -42,6 +43,7 @@ ROOMS: dict[str, set[str]] = {
         "report",
         "stages",
         "training",
+        "units",
     },
 }
 """The folders of pipeline, and those that each may import from."""
