@@ -55,7 +55,7 @@ def head(report: EnsembleReport) -> tuple[str, ...]:
 
 def rows(report: EnsembleReport) -> list[tuple[str, ...]]:
     """Return the table: a row for each combination."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for one in report.combinations:
         low, high = one.int8_interval.low, one.int8_interval.high
         gain = one.int8_against_best_single.drop_interval

@@ -14,17 +14,19 @@ from pipeline.report.model.difference_report import (
     Sameness,
     TensorAgreement,
 )
-from pipeline.report.model.paired_figures import PairedRate
+from pipeline.report.model.image_accuracy import Accuracy
 from pipeline.report.model_card import card_html
 from pipeline.report.pages.difference_page import difference_html
 from pipeline.report.pages.ensemble_page import Combination, EnsembleReport
 from pipeline.report.pages.ensemble_page import html as ensemble_html
+from pipeline.report.pages.matrix_page import matrix_html
 from pipeline.report.pages.report_page import render_html
 from pipeline.report.pages.study_page import study_html
 from pipeline.report.side_by_side import side_by_side_html
 from pipeline.training.curves_page import render as training_html
 from pipeline.training.judge import Judgement
 from pipeline.training.training_run import EpochRecord, Watched
+from tests.pipeline.report.matrix_rows import whole_matrix
 from tests.pipeline.report.samples import everything, pixel_report, report
 
 CLASSES = ("Äpfel", "Zitronen", "Gurken", "Mandarinen", "Auberginen", "a class with quite a long name")
@@ -96,8 +98,9 @@ def study() -> CalibrationStudy:
 
 def ensemble() -> EnsembleReport:
     """Two networks and their average; one of them guesses."""
-    rate = report().accuracy.top1
-    assert isinstance(rate, PairedRate)
+    accuracy = report().accuracy
+    assert isinstance(accuracy, Accuracy)
+    rate = accuracy.top1
     combinations = tuple(
         Combination(
             members=members,
@@ -147,6 +150,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "report of many classes": lambda: render_html(report(noise=1.0, classes=MANY)),
     "report of pixels": lambda: render_html(pixel_report()),
     "compare": lambda: side_by_side_html([report(), report(noise=0.3), report(measured=False)]),
+    "matrix": lambda: matrix_html(whole_matrix()),
     "diff": lambda: difference_html(difference()),
     "study": lambda: study_html(study()),
     "ensemble": lambda: ensemble_html(ensemble()),
