@@ -16,7 +16,7 @@ WORST = 10
 
 
 @dataclass(frozen=True)
-class Confusion:
+class FrequentConfusion:
     """Images of one class that are taken for another."""
 
     label: str
@@ -26,7 +26,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class MatrixCell:
+class ConfusionCell:
     """A number of images and its share of the row's, in [0, 1]."""
 
     count: int
@@ -34,11 +34,11 @@ class MatrixCell:
 
 
 @dataclass(frozen=True)
-class MatrixRow:
+class ConfusionRow:
     """Images of the class at `place`, by what the network says."""
 
     place: int
-    cells: tuple[MatrixCell, ...]
+    cells: tuple[ConfusionCell, ...]
 
 
 def render(
@@ -80,10 +80,10 @@ def curves(history: Sequence[EpochRecord]) -> list[LineChart]:
     ]
 
 
-def _confusions(judgement: Judgement, classes: Sequence[str]) -> list[Confusion]:
+def _confusions(judgement: Judgement, classes: Sequence[str]) -> list[FrequentConfusion]:
     counts = judgement.confusion
     return [
-        Confusion(classes[true], classes[predicted], images, int(counts[true].sum()))
+        FrequentConfusion(classes[true], classes[predicted], images, int(counts[true].sum()))
         for true, predicted, images in most_confused(counts)
     ]
 
@@ -97,12 +97,12 @@ def most_confused(confusion: NDArray[np.int64], limit: int = WORST) -> list[tupl
     return [(i, j, int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
 
 
-def _matrix(judgement: Judgement) -> list[MatrixRow]:
+def _matrix(judgement: Judgement) -> list[ConfusionRow]:
     counts = judgement.confusion
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
     return [
-        MatrixRow(
-            place, tuple(MatrixCell(int(n), round(float(s), 2)) for n, s in zip(row, share, strict=True))
+        ConfusionRow(
+            place, tuple(ConfusionCell(int(n), round(float(s), 2)) for n, s in zip(row, share, strict=True))
         )
         for place, (row, share) in enumerate(zip(counts, shares, strict=True))
     ]
