@@ -123,6 +123,7 @@ BY_OTHERS = {
 
 OUR_OWN = {
     "pipeline/bundle/pack.py": "it writes",
+    "pipeline/cache/owner.py": "the kernel",
     "pipeline/cache/remembered_code.py": "the store",
     "pipeline/cache/store.py": "the store",
     "pipeline/cache/upkeep.py": "the store",
