@@ -38,7 +38,7 @@ def float_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(Separable(), tmp_path_factory.mktemp("sums") / "float.onnx", SIZE).path
 
 
-class Subject:
+class SummedNetwork:
     """A network whose inputs are summed for a recipe that needs all moments."""
 
     def __init__(self, model: Path, recipe: str) -> None:
@@ -54,8 +54,8 @@ class Subject:
 
 
 @pytest.fixture(scope="module", params=["w8a8_asym_obq", "w8a8_sym_pix_obq"])
-def subject(request: pytest.FixtureRequest, float_model: Path) -> Subject:
-    return Subject(float_model, request.param)
+def subject(request: pytest.FixtureRequest, float_model: Path) -> SummedNetwork:
+    return SummedNetwork(float_model, request.param)
 
 
 def assert_same(found: InputMoments, wanted: InputMoments) -> None:
@@ -69,7 +69,7 @@ cuts = st.lists(st.integers(1, len(IMAGES) - 1), unique=True, max_size=6).map(so
 @settings(max_examples=6, deadline=None)
 @given(cuts, st.randoms(use_true_random=False), st.integers(1, 7))
 def test_moments_of_parts_merged_in_any_order_are_those_of_the_whole(
-    subject: Subject, cuts: list[int], draw: random.Random, batch: int
+    subject: SummedNetwork, cuts: list[int], draw: random.Random, batch: int
 ) -> None:
     wanted = subject.sums([IMAGES])
     parts = np.split(IMAGES, cuts)
@@ -81,7 +81,9 @@ def test_moments_of_parts_merged_in_any_order_are_those_of_the_whole(
         assert_same(layer.moments(), wanted[index].moments())
 
 
-def test_how_much_is_held_at_once_decides_no_bit(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_much_is_held_at_once_decides_no_bit(
+    subject: SummedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = subject.sums([IMAGES])
     monkeypatch.setattr(calibration.activations, "CHUNK_BYTES", 1)
     found = subject.sums([IMAGES])
@@ -89,7 +91,7 @@ def test_how_much_is_held_at_once_decides_no_bit(subject: Subject, monkeypatch: 
         assert_same(layer.moments(), wanted[index].moments())
 
 
-def test_many_images_leave_32_bits_and_nothing_is_lost(subject: Subject) -> None:
+def test_many_images_leave_32_bits_and_nothing_is_lost(subject: SummedNetwork) -> None:
     times = 1 << 20
     once, often = subject.sums([IMAGES]), subject.sums([IMAGES])
     for index, layer in often.items():
@@ -103,7 +105,7 @@ def test_many_images_leave_32_bits_and_nothing_is_lost(subject: Subject) -> None
         assert_same(layer.moments(), once[index].moments())
 
 
-def test_the_covariance_is_that_of_the_quantised_values(subject: Subject) -> None:
+def test_the_covariance_is_that_of_the_quantised_values(subject: SummedNetwork) -> None:
     """In float64, from integers; the last digits of float32 are those of its one rounding at the end."""
     for layer in subject.sums([IMAGES]).values():
         found = layer.moments()
