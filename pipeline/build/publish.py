@@ -16,19 +16,19 @@ from pipeline.packages.write import write_packages
 from pipeline.stages.artifacts import StageOutput
 
 
-def publish(build: Build, label: str = "") -> Path:
+def publish(build: Build, name: str | None = None) -> Path:
     """Copy the products of a build below its output folder, make its packages, and return the bundle's path.
 
-    label is appended to the name, for builds on several devices. Each file is written atomically; a file that
-    already has the right bytes is left alone. Builds of the same name publish one after the other, so that
-    all files in the folder are of the same build.
+    name: what the results are called, for several builds of one model and target. Each file is written
+    atomically; a file that already has the right bytes is left alone. Builds of the same name publish one
+    after the other, so that all files in the folder are of the same build.
     """
     packed = build.bundle
     found = () if build.brought is not None else (build.ranges,)
     parts = (build.float_model, *found, build.int8_model, build.engine, build.report)
     files = {file: part for part in parts for file in part.names}
     out = build.config.out
-    name = build.name + label
+    name = name or build.name
     folder, bundle = out / name, out / f"{name}.edgec"
     with writing(out):
         folder.mkdir(parents=True, exist_ok=True)
