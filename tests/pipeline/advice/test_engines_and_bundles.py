@@ -25,6 +25,7 @@ from targets.runtime.bundle.keyring import Keyring
 from targets.runtime.bundle.manifest import NAME
 from targets.runtime.bundle.rekey import accept
 from targets.runtime.bundle.signature import PublicKey, SignatureError
+from targets.runtime.cpu import why_not
 from targets.runtime.preprocess import Preprocessing
 from targets.runtime.tensorrt.engine import CHOICE, EngineChoice, EngineProblem
 from targets.tvm import cpu_target
@@ -105,7 +106,7 @@ def test_an_engine_that_is_built_first_helps(tmp_path: Path) -> None:
 
 def test_an_instruction_set_that_is_named_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEC_ISA", "avx3")
-    if not [isa for isa in ISAS.values() if cpu_target.NEEDED[isa.name] <= cpu_target.cpu_flags()]:
+    if all(why_not(name) for name in ISAS):
         pytest.skip("Engines have no instruction set for this machine.")
     words = "Name one of these, or unset it"
     check_advice(words, cpu_target.host_isa, lambda: monkeypatch.delenv("EDGEC_ISA"), TargetError)
@@ -229,7 +230,7 @@ class Fallible:
         return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def read(self, argv: Sequence[str]) -> bytes:
-        content = subprocess.run(argv, check=True, **KEPT).stdout
+        content: bytes = subprocess.run(argv, check=True, **KEPT).stdout
         return content[:-1] if self.faulty else content
 
     def mend(self) -> None:

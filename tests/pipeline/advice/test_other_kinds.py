@@ -54,7 +54,7 @@ PIXELS: Any = SimpleNamespace(rates=())
 )
 def test_another_gate_helps_where_pixels_are_classified(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "plausibility_gate", lambda _: None)
-    none = {"max_drop": None, "min_ratio": None, "origin": Origin.HOST}
+    none: dict[str, Any] = {"max_drop": None, "min_ratio": None, "origin": Origin.HOST}
     limits = [none | {words.split(maxsplit=1)[0]: 0.9}, none | {"max_drop": 1.0}]
     attempt: Callable[[], object] = lambda: list(gates.accuracy_gates(PIXELS, **limits[0]))  # noqa: E731
     check_advice(words, attempt, lambda: limits.pop(0), ReportError)
@@ -97,11 +97,11 @@ def test_a_picture_as_jpeg_helps() -> None:
 
 def test_weights_that_fit_half_precision_help() -> None:
     node = onnx.helper.make_node("Conv", ["x", "w"], ["y"], "conv")
-    weights = [np.float32([1e6])]
+    weights = [np.array([1e6], np.float32)]
     check_advice(
         "Weights of that size are broken: load others",
         lambda: _rounded(weights[-1], "w", node),
-        lambda: weights.append(np.float32([1.0])),
+        lambda: weights.append(np.array([1.0], np.float32)),
         TargetError,
     )
 

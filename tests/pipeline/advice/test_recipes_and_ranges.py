@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -89,12 +90,9 @@ def test_calibrating_on_this_network_and_with_this_recipe_helps(
         ("of the model's tensors, among them", lacking),
     ):
         given = [before]
-        check_advice(
-            words,
-            lambda given=given: quantize(network, given[-1], PLAIN, tmp_path / "made.onnx"),
-            lambda given=given: given.append(calibrated(network)),
-            CalibrationError,
-        )
+        attempt = partial(lambda given: quantize(network, given[-1], PLAIN, tmp_path / "made.onnx"), given)
+        heed = partial(lambda given: given.append(calibrated(network)), given)
+        check_advice(words, attempt, heed, CalibrationError)
 
 
 FILES: dict[str, Callable[[str], str]] = {

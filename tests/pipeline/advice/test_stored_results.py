@@ -36,17 +36,17 @@ from pipeline.progress import Progress, Silent
 from pipeline.report.record import load_record
 from pipeline.stages.artifacts import StageOutput
 from pipeline.stages.read_soak import ReadSoak
+from targets.runtime.sustained.soak import Soaked
 from tests.conftest import ROOT
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.cache.notes import Note
-from tests.pipeline.stages.test_read_soak import RECORD as SOAK
 
 
 @dataclass(frozen=True)
-class Reader(Stage):
+class CopyOfNote(Stage):
     """Copies what another stage wrote."""
 
-    name: ClassVar[str] = "reader"
+    name: ClassVar[str] = "copy-of-note"
 
     product: Product
     damages: bool = False
@@ -63,11 +63,11 @@ def made(store: Path, text: str = "hello") -> Product:
 
 def test_building_again_replaces_what_was_damaged_meanwhile(tmp_path: Path) -> None:
     first = made(tmp_path / "store")
-    given = [Reader(first, damages=True)]
+    given = [CopyOfNote(first, damages=True)]
     check_advice(
         "Build again: the damaged result is then replaced",
         lambda: Store(tmp_path / "store").make(given[-1], Silent()),
-        lambda: given.append(Reader(made(tmp_path / "store"))),
+        lambda: given.append(CopyOfNote(made(tmp_path / "store"))),
     )
 
 
@@ -210,6 +210,7 @@ def test_a_part_of_the_same_settings_and_versions_helps(tmp_path: Path) -> None:
     check_advice(words, lambda: refuse_foreign([given[-1]], UNITS), lambda: given.append(part()))
 
 
+SOAK = Soaked(600.0, 9000, 15.0, (5.0, 4.9, 5.2), None, None, {}, None, "no sensor", "ab" * 32)
 BUILT: Any = SimpleNamespace(file_digest="ab" * 32)
 
 

@@ -34,7 +34,7 @@ def set_early_operators_apart(model: onnx.ModelProto) -> dict[str, onnx.NodeProt
 
 def write_early_operators(model: onnx.ModelProto, apart: dict[str, onnx.NodeProto]) -> None:
     """Write the standard operators of opset 17 in the places that `set_early_operators_apart` kept free."""
-    nodes = []
+    nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         early = apart.get(node.output[0]) if node.op_type == "Identity" else None
         nodes += [node] if early is None else _Standard(model, early, node.input[0]).nodes()
@@ -57,10 +57,10 @@ class _Standard:
     def number(self, name: str, default: float) -> float:
         return float(attribute(self.node, name, default))
 
-    def add(self, operator: str, *operands: str | NDArray[np.generic], **attributes: int) -> str:
+    def add(self, operator: str, *operands: str | NDArray[np.generic]) -> str:
         inputs = [one if isinstance(one, str) else self.constant(one) for one in operands]
         output = f"{self.node.output[0]}/early{len(self.made)}"
-        self.made.append(helper.make_node(operator, inputs, [output], **attributes))
+        self.made.append(helper.make_node(operator, inputs, [output]))
         return output
 
     def constant(self, value: NDArray[np.generic]) -> str:
@@ -69,7 +69,7 @@ class _Standard:
         return name
 
     def scaled(self, source: str, factor: float) -> str:
-        return self.add("Mul", source, np.float32(factor).reshape(()))
+        return self.add("Mul", source, np.array(factor, np.float32))
 
     def image_scaler(self) -> None:
         """Core ML's preprocessing: x * scale + bias of the channel."""
@@ -77,7 +77,7 @@ class _Standard:
         self.add("Add", self.scaled(self.source, self.number("scale", 1.0)), bias)
 
     def affine(self) -> None:
-        shift = np.float32(self.number("beta", 0.0)).reshape(())
+        shift = np.array(self.number("beta", 0.0), np.float32)
         self.add("Add", self.scaled(self.source, self.number("alpha", 1.0)), shift)
 
     def scale(self) -> None:
