@@ -24,13 +24,17 @@ def check_advice(
 
 
 def check_other_words(
-    words: str, first: list[object], then: list[object], capsys: pytest.CaptureFixture[str]
+    words: str,
+    first: list[object],
+    then: list[object],
+    capsys: pytest.CaptureFixture[str],
+    code: int = 0,
 ) -> None:
-    """The command line `first` is refused in one line with `words`, and `then` is not."""
+    """The command line `first` is refused in one line with `words`; `then` is not, and ends with `code`."""
     capsys.readouterr()
     assert run([str(one) for one in first]) != 0
     said = capsys.readouterr().err.strip()
     assert words in said
     assert said.startswith("edgec: ")
     assert "\n" not in said
-    assert run([str(one) for one in then]) == 0
+    assert run([str(one) for one in then]) == code

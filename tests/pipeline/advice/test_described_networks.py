@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from pipeline.build.averaged import _common
+from pipeline.build.averaged import common_evaluation
 from pipeline.build.plan import Build
 from pipeline.build.request import Request
 from pipeline.cli.app import run
@@ -120,7 +120,7 @@ def test_members_of_an_ensemble_with_the_same_data_help() -> None:
     members = [member(("a", "b")), member(("b", "a"))]
     check_advice(
         "Give them the same data and target",
-        lambda: _common(members),
+        lambda: common_evaluation(members),
         lambda: members.__setitem__(1, member(("a", "b"))),
     )
 

@@ -23,7 +23,7 @@ from pipeline.models.keras import read_keras
 from pipeline.models.weights.content import read_content
 from pipeline.packages.jetson_graphs import require_jetson
 from pipeline.report import gates
-from pipeline.report.comparison import _refuse_incomparable
+from pipeline.report.comparison import refuse_incomparable
 from targets.base import Origin
 from targets.errors import TargetError
 from targets.runtime.bundle import history
@@ -32,7 +32,7 @@ from targets.runtime.bundle.manifest import NAME
 from targets.runtime.exact import session
 from targets.runtime.exact.session import NotExactError, exact_settings
 from targets.runtime.preprocess import ImageError, decode
-from targets.tensorrt.half import _rounded
+from targets.tensorrt.half import rounded_to_half
 from targets.tvm.importer import import_graph
 from targets.tvm.isa import ISAS
 from targets.tvm.lower import lower
@@ -68,7 +68,7 @@ def test_the_same_images_or_another_baseline_help() -> None:
     before = [baseline(300)]
     check_advice(
         "others: use the same images, or save a new baseline",
-        lambda: _refuse_incomparable(before[-1], baseline(200)),
+        lambda: refuse_incomparable(before[-1], baseline(200)),
         lambda: before.append(baseline(200)),
     )
 
@@ -100,7 +100,7 @@ def test_weights_that_fit_half_precision_help() -> None:
     weights = [np.array([1e6], np.float32)]
     check_advice(
         "Weights of that size are broken: load others",
-        lambda: _rounded(weights[-1], "w", node),
+        lambda: rounded_to_half(weights[-1], "w", node),
         lambda: weights.append(np.array([1.0], np.float32)),
         TargetError,
     )
