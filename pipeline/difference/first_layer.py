@@ -18,7 +18,7 @@ from pipeline.difference.place import Array, GraphPlace, Sides, real_proto
 class FirstLayerOutcome:
     """What differs at the first layer."""
 
-    finding: Discrepancy
+    findings: tuple[Discrepancy, ...]
     may_be_meant: bool
     """Whether the next layers may take it back: a gain in a network whose channels B rescales."""
 
@@ -38,7 +38,7 @@ def check_first_layer(
         named = constants.named
         here = place.agreement(place.run())
         other = Discrepancy(named.kind, place.node.output, named.evidence, here, None, named.remedy)
-        return FirstLayerOutcome(other, may_be_meant=False)
+        return FirstLayerOutcome((other,), may_be_meant=False)
     varies = constants is not None and constants.gains_vary
     expected = place.expected
     if constants is not None and varies:
@@ -49,12 +49,14 @@ def check_first_layer(
     ((name, seen),) = place.given.items()
     if seen.ndim != 4 or seen.shape[1] > 4:
         return None
-    finding = same_pictures(name, _layer(place, name), seen, expected, least_db)
-    if finding is None:
-        finding = moved_pictures(name, _from_pictures(sides, place), pictures, expected)
-    if finding is None:
+    findings = same_pictures(name, _layer(place, name), seen, expected, least_db)
+    if not findings:
+        moved = moved_pictures(name, _from_pictures(sides, place), pictures, expected)
+        findings = () if moved is None else (moved,)
+    if not findings:
         return None
-    return FirstLayerOutcome(finding, may_be_meant=varies and finding.kind is FaultKind.NORMALISATION)
+    scaled = all(one.kind is FaultKind.NORMALISATION for one in findings)
+    return FirstLayerOutcome(findings, may_be_meant=varies and scaled)
 
 
 def _layer(place: GraphPlace, name: str) -> Callable[[Array], Array]:
