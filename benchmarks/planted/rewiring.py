@@ -1,7 +1,7 @@
 """Small changes of an ONNX graph that planted faults are made of."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -10,6 +10,8 @@ from onnx import helper, numpy_helper
 
 Model = onnx.ModelProto
 Array = NDArray[Any]
+Rng = np.random.Generator
+Drawn = TypeVar("Drawn")
 
 
 def constants(model: Model) -> dict[str, Array]:
@@ -103,3 +105,21 @@ def weight_scale(model: Model, layer: onnx.NodeProto) -> tuple[str, Array] | Non
         return None
     known = constants(model)
     return source.input[1], known[source.input[1]]
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:  # noqa: ANN401 -- as ONNX attributes are
+    """Return a node's attribute, or `default` where it has none of this name."""
+    found = [helper.get_attribute_value(one) for one in node.attribute if one.name == name]
+    return found[0] if found else default
+
+
+def set_attribute(node: onnx.NodeProto, name: str, value: object) -> None:
+    """Give a node's attribute another value."""
+    kept = [one for one in node.attribute if one.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute(name, value)])
+
+
+def one_of(found: Sequence[Drawn], rng: Rng) -> Drawn | None:
+    """Draw one, or return None where there is none."""
+    return found[int(rng.integers(len(found)))] if found else None

@@ -1,0 +1,1 @@
+"""What `benchmarks.disturbed_commands` does to builds and deploys."""
