@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "diagnosis": {"data", "models", "report"},
     "stages": {"bundle", "cache", "data", "diagnosis", "models", "report"},
     "build": {"bundle", "cache", "data", "models", "packages", "report", "stages"},
-    "difference": {"bundle", "models", "report"},
+    "difference": {"bundle", "models", "report", "stages"},
     "training": {"build", "cache", "data", "models", "report"},
     "cli": {
         "build",

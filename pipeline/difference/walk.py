@@ -7,6 +7,7 @@ would be without. Only if a reader does not take the gains back are they a fault
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,6 @@ class Walk:
     errors: list[TensorError] = field(default_factory=list)
     domains: dict[str, Domain] = field(default_factory=dict)
     _confirmed: set[str] = field(default_factory=set)
-    _behind_layer: set[str] = field(default_factory=set)
     _uncertain: set[str] = field(default_factory=set)
     """A's tensors behind a fault in a network that B rescales: their gains are not known."""
 
@@ -89,7 +89,6 @@ class Walk:
         is_first = place.node.operator in LAYERS and not set(place.node.inputs) & self._behind_layer
         if is_first:
             place = self.sides.first_layer(tensor)
-        self._follow(place)
         if not np.isfinite(place.expected).any():
             return
         inputs = [name for name in place.given if name in self.domains]
@@ -104,7 +103,7 @@ class Walk:
             self._behind_unknown(place)
         elif place.node.operator in LAYERS:
             self._layer(place, undone, found, raw, here, inputs)
-        else:
+        elif place.node.output in self._behind_layer:  # what is in front is found at the first layer
             self._other(place, found, raw, inputs)
 
     def _note(self, place: GraphPlace, here: float) -> None:
@@ -112,10 +111,14 @@ class Walk:
         so_far = ratio_db(ours, place.expected) if ours.shape == place.expected.shape else here
         self.errors.append(TensorError(place.node.output, place.node.operator, here, so_far))
 
-    def _follow(self, place: GraphPlace) -> None:
-        behind = any(name in self._behind_layer for node in place.nodes for name in node.inputs)
-        if behind or any(node.operator in LAYERS for node in place.nodes):
-            self._behind_layer.update(place.node.proto.output)
+    @cached_property
+    def _behind_layer(self) -> frozenset[str]:
+        """A's tensors that a layer with weights, or what reads one, has computed."""
+        behind: set[str] = set()
+        for node in self.sides.a.nodes:
+            if node.operator in LAYERS or behind & set(node.inputs):
+                behind.update(node.proto.output)
+        return frozenset(behind)
 
     def _first_layer(self, place: GraphPlace, found: NDArray[np.float32], here: float) -> None:
         if here >= SUSPICIOUS_DB:

@@ -146,12 +146,43 @@ def _mean(writer: GraphWriter, op: StoredOperator) -> str:
     return writer.add("Flatten", [writer.add("GlobalAveragePool", [read], f"{name}/mean")], name)
 
 
-def _pad(writer: GraphWriter, op: StoredOperator) -> None:
+def _pad(writer: GraphWriter, op: StoredOperator) -> str | None:
+    """Write a padding; one of height and width alone is left to the convolution that reads it."""
     widths = writer.value(op.inputs[1])
-    if widths is None or widths.shape != (4, 2) or widths[[0, 3]].any():
-        raise ValueError("PAD of other sides than height and width is not read here")
-    (top, bottom), (left, right) = widths[1:3].astype(int).tolist()
-    writer.padded[op.outputs[0]] = (op.inputs[0], (top, left, bottom, right))
+    if widths is None or widths.shape != (len(writer.tensor(op.inputs[0]).shape), 2):
+        raise ValueError("PAD with computed widths is not read here")
+    if len(widths) == 4 and not widths[[0, 3]].any():
+        (top, bottom), (left, right) = widths[1:3].astype(int).tolist()
+        writer.padded[op.outputs[0]] = (op.inputs[0], (top, left, bottom, right))
+        return None
+    order = list(TO_PLANES) if len(widths) == 4 else list(range(len(widths)))
+    name, pads = writer.tensor(op.outputs[0]).name, widths[order].T.ravel().astype(np.int64)
+    return writer.add("Pad", [writer.source(op.inputs[0]), writer.constant(f"{name}/pads", pads)], name)
+
+
+def _strided_slice(writer: GraphWriter, op: StoredOperator) -> str:
+    rank, name = len(writer.tensor(op.inputs[0]).shape), writer.tensor(op.outputs[0]).name
+    found = [writer.value(index) for index in op.inputs[1:4]]
+    masks = ("ellipsisMask", "newAxisMask", "shrinkAxisMask")
+    if any(one is None or one.size != rank for one in found) or any(op.options.get(one) for one in masks):
+        raise ValueError(f"the STRIDED_SLICE of {name} is not read here")
+    first, last, steps = (np.array(one, np.int64) for one in found)
+    everything = np.iinfo(np.int64)
+    for axis in range(rank):
+        backwards = steps[axis] < 0
+        if op.options.get("beginMask", 0) >> axis & 1:
+            first[axis] = everything.max if backwards else 0
+        if op.options.get("endMask", 0) >> axis & 1:
+            last[axis] = everything.min if backwards else everything.max
+    order = list(TO_PLANES) if rank == 4 else list(range(rank))
+    first[0], last[0], steps[0] = 0, everything.max, 1  # all pictures
+    limits = zip(("starts", "ends"), (first, last), strict=True)
+    inputs = [writer.constant(f"{name}/{word}", one[order]) for word, one in limits]
+    inputs += [
+        writer.constant(f"{name}/axes", np.arange(rank)),
+        writer.constant(f"{name}/steps", steps[order]),
+    ]
+    return writer.add("Slice", [writer.source(op.inputs[0]), *inputs], name)
 
 
 def _quantize(writer: GraphWriter, op: StoredOperator) -> str:
@@ -252,6 +283,7 @@ _WRITERS: dict[str, Callable[[GraphWriter, StoredOperator], str | None]] = {
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), _pooling),
     "MEAN": _mean,
     "PAD": _pad,
+    "STRIDED_SLICE": _strided_slice,
     "QUANTIZE": _quantize,
     "DEQUANTIZE": _dequantize,
     **dict.fromkeys(("RESHAPE", "SQUEEZE"), _reshape),
