@@ -8,6 +8,10 @@ command -v qemu-aarch64 >/dev/null || missing+=(qemu-user)                      
 command -v ssh >/dev/null || missing+=(openssh-client)                             # devices over the network
 [ -x /usr/sbin/sshd ] || missing+=(openssh-server)                                 # the same, a real one to talk to
 [ -d /usr/share/datasets/fashion-mnist ] || missing+=(dataset-fashion-mnist)       # data/ re-created byte for byte
+pkg-config --exists gstreamer-app-1.0 gstreamer-video-1.0 2>/dev/null ||
+    missing+=(build-essential pkg-config libgstreamer-plugins-base1.0-dev)         # the element, compiled
+gst-inspect-1.0 --exists videotestsrc 2>/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
+command -v lintian >/dev/null || missing+=(lintian)                                # packages for Debian
 [ ${#missing[@]} = 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -27,8 +27,10 @@ ROOMS: dict[str, set[str]] = {
     "models": {"cache", "data"},
     "diagnosis": {"data", "models", "report"},
     "stages": {"bundle", "cache", "data", "diagnosis", "models", "report"},
-    "build": {"bundle", "cache", "data", "models", "packages", "report", "stages"},
+    "units": {"cache"},
+    "build": {"bundle", "cache", "data", "models", "packages", "report", "stages", "units"},
     "difference": {"bundle", "models", "report", "stages"},
+    "matrix": {"build", "cache", "models", "report"},
     "training": {"build", "cache", "data", "models", "report"},
     "cli": {
         "build",
@@ -37,11 +39,13 @@ ROOMS: dict[str, set[str]] = {
         "data",
         "diagnosis",
         "difference",
+        "matrix",
         "models",
         "packages",
         "report",
         "stages",
         "training",
+        "units",
     },
 }
 """The folders of pipeline, and those that each may import from."""

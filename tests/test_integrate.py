@@ -1,5 +1,6 @@
 """The programs in docs/integrate.md are compiled and run."""
 
+import os
 import platform
 import re
 import shutil
@@ -54,6 +55,24 @@ def printed(command: list[str], folder: Path) -> list[str]:
     )
     assert done.returncode == 0, done.stderr
     return [line.rpartition(" ")[0] for line in done.stdout.splitlines()]
+
+
+GSTREAMER = ["pkg-config", "--exists", "gstreamer-video-1.0"]
+
+
+@pytest.mark.skipif(
+    not (shutil.which("gst-launch-1.0") and shutil.which("pkg-config"))
+    or subprocess.run(GSTREAMER, check=False).returncode != 0,
+    reason="GStreamer is not installed, so its commands in docs/integrate.md are NOT TESTED",
+)
+def test_the_gstreamer_commands_run(unpacked: Path, tmp_path: Path) -> None:
+    commands = program("sh").replace("BUNDLE", str(unpacked))
+    environment = {**os.environ, "GST_REGISTRY": str(tmp_path / "registry")}
+    done = subprocess.run(
+        ["bash", "-e", "-c", commands], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("(element): edgec,") == 30
 
 
 def test_the_c_program_runs(unpacked: Path, tmp_path: Path) -> None:

@@ -34,6 +34,10 @@ class Stage(ABC):
     """Installed packages whose version can change the output."""
     optional_tools: ClassVar[tuple[str, ...]] = ()
     """Those that need not be installed."""
+    has_float_bits: ClassVar[bool] = True
+    """Whether the output holds float numbers whose last bits may differ between instruction sets."""
+    is_measurement: ClassVar[bool] = False
+    """Whether two runs may well write different bytes, since they take times."""
 
     @abstractmethod
     def run(self, output: Path, progress: Progress) -> None:

@@ -18,6 +18,8 @@ _HERE = Path(__file__).parent
 LIBRARY = _HERE / "libedgec"
 """Its own sources, and its headers edgec.h and edgec.hpp."""
 NATIVE = _HERE / "native"
+ADAPTERS = _HERE / "adapters"
+"""Sources that call libedgec alone; they are compiled where what they adapt to is installed."""
 _OF_ENGINES = ("executor.c", "workers.c", "footer.c", "inflate.c", "fit.c", "resize.c")
 SOURCES = (*sorted(LIBRARY.glob("*.c")), *(NATIVE / name for name in _OF_ENGINES))
 _HEADERS = (*sorted(LIBRARY.glob("*.h")), *sorted(NATIVE.glob("*.h")))
@@ -39,13 +41,18 @@ def compile_library(machine: str, folder: Path) -> None:
 
 
 def embedding(machine: str) -> dict[str, bytes]:
-    """Return what programs in C, C++ and Python embed a network with, by paths. Raises OSError."""
+    """Return what programs and frameworks embed a network with, by paths. Raises OSError."""
     made = COMPILED.folder(machine)
     return {
         **{f"lib/{name}": (made / name).read_bytes() for name in (SHARED, ARCHIVE)},
         f"lib/{FOR_LINKERS[0]}": FOR_LINKERS[1].encode(),
         "lib/pkgconfig/edgec.pc": (LIBRARY / "edgec.pc").read_bytes(),
         **{f"include/{name}": (LIBRARY / name).read_bytes() for name in ("edgec.h", "edgec.hpp")},
+        **{
+            f"adapters/{path.relative_to(ADAPTERS).as_posix()}": path.read_bytes()
+            for path in sorted(ADAPTERS.rglob("*"))
+            if path.is_file() and path.suffix != ".so"
+        },
     }
 
 

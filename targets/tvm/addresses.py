@@ -50,10 +50,10 @@ class Addresses:
             for op in graph.operators
             if isinstance(op, Conv)
         }
-        lifetimes = list(_lifetimes(graph, self.layouts, self.convolutions))
+        lives = list(lifetimes(graph, self.layouts, self.convolutions))
         if keeps_all:
-            lifetimes = [replace(one, first=0, last=len(graph.operators)) for one in lifetimes]
-        self.arena = plan(lifetimes)
+            lives = [replace(one, first=0, last=len(graph.operators)) for one in lives]
+        self.arena = plan(lives)
         self.constants = Blob()
 
     def of(self, op: Conv) -> Isa:
@@ -130,7 +130,7 @@ def _prepared(op: Conv) -> str:
     return f"{op.node} / prepared"
 
 
-def _lifetimes(
+def lifetimes(
     graph: IntegerGraph, found: dict[str, Layout], convolutions: dict[str, ConvForm]
 ) -> Iterator[Lifetime]:
     """Return lifetimes: from the operator that writes a tensor to the last that reads it, or one more."""

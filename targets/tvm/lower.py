@@ -44,7 +44,7 @@ def lower(graph: IntegerGraph, isa: Isa) -> Program:
 
 def lower_onto(place: Addresses, graph: IntegerGraph) -> Program:
     """Choose kernels for activations that are placed, and pack weights."""
-    isa, lowering = place.isa, _Lowering(place, graph)
+    isa, lowering = place.isa, Lowering(place, graph)
     steps = tuple(step for op in graph.operators for step in lowering.steps(op))
     image = graph.image
     return Program(
@@ -60,7 +60,7 @@ def lower_onto(place: Addresses, graph: IntegerGraph) -> Program:
     )
 
 
-class _Lowering:
+class Lowering:
     """Lowers operators one after the other: constants lie in the order of execution."""
 
     def __init__(self, place: Addresses, graph: IntegerGraph) -> None:
@@ -68,6 +68,7 @@ class _Lowering:
         self.floats: dict[str, Any] = {}
 
     def steps(self, op: Operator) -> Iterator[Step]:
+        """Lower the next operator."""
         if isinstance(op, Image):
             yield self._image(op)
         elif isinstance(op, Conv):

@@ -6,20 +6,19 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
-    import numpy as np
-    from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from .overlay import Overlay
 
 
 @dataclass(frozen=True)
 class Moment:
     """One recognised picture, and everything the page and the JSON lines say about it.
 
-    image is what is shown, uint8 [H, W, 3] RGB; record is ready for JSON. number counts from 1.
+    overlay is what is shown; record is ready for JSON. number counts from 1.
     """
 
     number: int
-    image: NDArray[np.uint8]
+    overlay: Overlay
     record: dict[str, Any] = field(default_factory=dict)
 
 

@@ -23,7 +23,7 @@ from ..preprocess import Preprocessing
 from .board import Board, Moment
 from .capture import Capture, CaptureState, Frame
 from .outputs import Lines, Window
-from .overlay import draw
+from .overlay import Overlay
 from .page import Page, PageError
 from .recogniser import Engine, Recogniser, Recognition
 from .sources.find import find_source
@@ -154,7 +154,8 @@ class Loop:
 
     def run(self, capture: Capture) -> None:
         """Run until told to stop, or until the source ends."""
-        last = shown = np.zeros((360, 640, 3), np.uint8)
+        last = np.zeros((360, 640, 3), np.uint8)
+        shown = Overlay(last)
         number = seen = 0
         while not self._stop.is_set():
             frame = capture.newest(seen, WAIT_SECONDS)
@@ -163,8 +164,8 @@ class Loop:
             number += 1
             if frame is None:
                 fine = state.status == "running" and seen  # a slow source
-                image = shown if fine else draw(last, [], [state.status, state.text])
-                self.board.post(Moment(number, image, self._record(state)))
+                now = shown if fine else Overlay(last, lines=[state.status, state.text])
+                self.board.post(Moment(number, now, self._record(state)))
                 if state.status == "ended":
                     return
                 continue
@@ -173,7 +174,7 @@ class Loop:
                 found = self._recogniser(frame.image)
             except NoAnswer as error:
                 unclear = replace(state, status="no answer", text=str(error))
-                shown = draw(frame.image, [], [unclear.text])
+                shown = Overlay(frame.image, lines=[unclear.text])
                 self.board.post(Moment(number, shown, self._record(unclear)))
                 continue
             self._done += 1
@@ -184,7 +185,7 @@ class Loop:
                 f"{found.precision.upper()}  model {found.model_ms:.2f} ms  end to end {whole:.1f} ms"
                 f"  {fps:.1f} fps"
             ]
-            shown = draw(frame.image, found.classes, lines)
+            shown = Overlay(frame.image, found.classes, lines)
             moment = Moment(number, shown, record)
             self.board.post(moment)
             for listener in self.listeners:
@@ -206,6 +207,7 @@ class Loop:
             "time": time.time(),
             "precision": found.precision,
             "classes": [{"name": name, "probability": round(p, 6)} for name, p in found.classes],
+            "decode_ms": frame.decode_ms,
             "preprocess_ms": found.preprocess_ms,
             "model_ms": found.model_ms,
             "end_to_end_ms": 1e3 * (time.monotonic() - frame.arrived),

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator
 
-from .sources.source import Ended, Source, SourceError
+from .sources.source import Ended, Picture, Source, SourceError
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     import numpy as np
@@ -21,11 +21,20 @@ LEAVE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture, uint8 [H, W, 3] RGB. number counts from 1; arrived is of time.monotonic()."""
+    """A picture, uint8 [H, W, 3] RGB. number counts from 1.
+
+    arrived, decoded: of time.monotonic(), when it had come and when its pixels were there.
+    """
 
     image: NDArray[np.uint8]
     number: int
     arrived: float
+    decoded: float
+
+    @property
+    def decode_ms(self) -> float:
+        """What decoding took, conversion to RGB included."""
+        return 1e3 * (self.decoded - self.arrived)
 
 
 @dataclass(frozen=True)
@@ -99,29 +108,29 @@ class Capture:
             self._now("lost", reason, reconnects=1)
             self._stop.wait(wait)
 
-    def _read(self, frames: Iterator[NDArray[np.uint8] | None]) -> bool:
+    def _read(self, pictures: Iterator[Picture | None]) -> bool:
         """Keep the newest picture until there are no more; return whether there was any."""
         some = False
         try:
-            for image in frames:
+            for picture in pictures:
                 if self._stop.is_set():
                     break
-                if image is None:
+                if picture is None:
                     self._now("running", self._source.name, damaged=1)
                     continue
                 some = True
-                self._keep(image)
+                self._keep(picture)
         finally:
-            close = getattr(frames, "close", None)
+            close = getattr(pictures, "close", None)
             if close:
                 close()
         return some
 
-    def _keep(self, image: NDArray[np.uint8]) -> None:
-        arrived = time.monotonic()
+    def _keep(self, picture: Picture) -> None:
+        decoded = time.monotonic()
         with self._news:
             number = self._state.captured + 1
-            self._newest = Frame(image, number, arrived)
+            self._newest = Frame(picture.image, number, picture.arrived, decoded)
             self._now("running", self._source.name, captured=1)
 
     def _now(self, status: str, text: str, captured: int = 0, damaged: int = 0, reconnects: int = 0) -> None:

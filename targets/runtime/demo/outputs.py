@@ -76,7 +76,7 @@ class Window:
         if not self._works:
             return
         try:
-            cv2.imshow(WINDOW, moment.image[:, :, ::-1])
+            cv2.imshow(WINDOW, moment.overlay.drawn[:, :, ::-1])
             if cv2.waitKey(1) & 0xFF == ord("q") or cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) < 1:
                 self._stop.set()
         except cv2.error:  # this OpenCV was built without windows

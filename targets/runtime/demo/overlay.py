@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Sequence
 
 import cv2
@@ -14,6 +15,25 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 
 WIDEST = 960  # pixels of the picture that is shown
 GREEN = (30, 120, 70)
+
+
+class Overlay:
+    """A picture uint8 [H, W, 3] RGB and its results, drawn when somebody looks: classifying does not wait."""
+
+    def __init__(
+        self, image: NDArray[np.uint8], classes: Sequence[tuple[str, float]] = (), lines: Sequence[str] = ()
+    ) -> None:
+        self._image, self._classes, self._lines = image, classes, lines
+        self._drawing = threading.Lock()
+        self._drawn: NDArray[np.uint8] | None = None
+
+    @property
+    def drawn(self) -> NDArray[np.uint8]:
+        """What to show, as `draw` returns it. Drawn once, however many look."""
+        with self._drawing:
+            if self._drawn is None:
+                self._drawn = draw(self._image, self._classes, self._lines)
+            return self._drawn
 
 
 def draw(

@@ -60,6 +60,7 @@ function showTimes() {
     rows.push([`model, ${precision.toUpperCase()}`, own[own.length - 1], own]);
   }
   const last = records[records.length - 1];
+  rows.push(["decoding", last.decode_ms, records.map((r) => r.decode_ms)]);
   rows.push(["preprocessing", last.preprocess_ms, records.map((r) => r.preprocess_ms)]);
   rows.push(["from arrival to result", last.end_to_end_ms, records.map((r) => r.end_to_end_ms)]);
   $("times").replaceChildren(...rows.map(([name, now, all]) => {

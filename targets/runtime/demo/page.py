@@ -328,7 +328,7 @@ class _Request(BaseHTTPRequestHandler):
     def _pictures(moment: Any) -> bytes:
         if moment is None:
             return b""
-        encoded = jpeg(moment.image)
+        encoded = jpeg(moment.overlay.drawn)
         head = f"Content-Type: image/jpeg\r\nContent-Length: {len(encoded)}\r\n\r\n"
         return (
             head.encode() + encoded + b"\r\n" + BOUNDARY

@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator
+from typing import Iterator
 
 # An unplugged camera is noticed after so many seconds; OpenCV's default is 10.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
@@ -15,18 +15,12 @@ import cv2
 
 from .opencv import read_frames
 from .pipe import open_pipe
-from .source import SourceError, Wish
-
-if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Image = NDArray[np.uint8]
+from .source import Picture, SourceError, Wish
 
 TIMEOUT_MS = 5000  # of opening and reading a stream
 
 
-def open_v4l2(text: str, wish: Wish) -> Iterator[Image | None]:
+def open_v4l2(text: str, wish: Wish) -> Iterator[Picture | None]:
     """Open a V4L2 camera by its number or file."""
     device = f"/dev/video{text}" if text.isdecimal() else text
     if not Path(device).exists():
@@ -42,7 +36,7 @@ def open_v4l2(text: str, wish: Wish) -> Iterator[Image | None]:
     return read_frames(capture, device, "is it used by another program, and may you read it (group video)?")
 
 
-def open_stream(url: str) -> Iterator[Image | None]:
+def open_stream(url: str) -> Iterator[Picture | None]:
     """Open a network camera or stream."""
     # over UDP, parts of pictures get lost
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
@@ -51,7 +45,7 @@ def open_stream(url: str) -> Iterator[Image | None]:
     return read_frames(capture, without_password(url), "is it on, and are user and password right?")
 
 
-def open_gstreamer(pipeline: str) -> Iterator[Image | None]:
+def open_gstreamer(pipeline: str) -> Iterator[Picture | None]:
     """Run a GStreamer pipeline without a sink."""
     if "GStreamer:                   NO" in cv2.getBuildInformation():
         raise SourceError(
@@ -63,7 +57,7 @@ def open_gstreamer(pipeline: str) -> Iterator[Image | None]:
     )
 
 
-def open_ribbon(number: int, wish: Wish) -> Iterator[Image | None]:
+def open_ribbon(number: int, wish: Wish) -> Iterator[Picture | None]:
     """Open a camera on a ribbon cable, with the board maker's program."""
     size = ["--width", str(wish.width), "--height", str(wish.height), "--framerate", str(wish.fps)]
     for program in ("rpicam-vid", "libcamera-vid"):

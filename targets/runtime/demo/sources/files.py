@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import Iterator, TypeVar
 
 import cv2
 
@@ -12,18 +12,13 @@ from ...bundle.regular_file import read_at_most
 from ...device_limits import PICTURE_FILE_BYTES
 from ...preprocess import ImageError, decode
 from .opencv import read_frames
-from .source import Ended, SourceError
+from .source import Ended, Picture, SourceError
 
-if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Image = NDArray[np.uint8]
-
+Item = TypeVar("Item")
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
-def open_film(path: Path, loop: bool, pace: bool) -> Iterator[Image | None]:
+def open_film(path: Path, loop: bool, pace: bool) -> Iterator[Picture | None]:
     """Open a video file."""
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
@@ -32,10 +27,12 @@ def open_film(path: Path, loop: bool, pace: bool) -> Iterator[Image | None]:
     capture.release()
     seconds = 1 / fps if pace and 0 < fps <= 1000 else 0.0
 
-    def frames() -> Iterator[Image | None]:
+    def frames() -> Iterator[Picture | None]:
         while True:
             count = 0
-            for frame in _paced(read_frames(cv2.VideoCapture(str(path)), str(path), ""), seconds):
+            for frame in _paced(
+                read_frames(cv2.VideoCapture(str(path)), str(path), "", stored=True), seconds
+            ):
                 count += 1
                 yield frame
             if not loop or not count:
@@ -44,22 +41,22 @@ def open_film(path: Path, loop: bool, pace: bool) -> Iterator[Image | None]:
     return frames()
 
 
-def open_folder(path: Path, loop: bool, pace: bool) -> Iterator[Image | None]:
+def open_folder(path: Path, loop: bool, pace: bool) -> Iterator[Picture | None]:
     """Show the pictures of a folder, one a second if `pace`."""
 
-    def frames() -> Iterator[Image | None]:
+    def frames() -> Iterator[Picture | None]:
         while True:
-            for picture in _paced(iter(pictures_in(path)), 1.0 if pace else 0.0):
-                yield _picture(picture)
+            yield from _paced(map(_picture, pictures_in(path)), 1.0 if pace else 0.0)
             if not loop or not pictures_in(path):
                 raise Ended(f"{path} is at its end")
 
     return frames()
 
 
-def _picture(path: Path) -> Image | None:
+def _picture(path: Path) -> Picture | None:
+    arrived = time.monotonic()
     try:
-        return decode(read_at_most(path, PICTURE_FILE_BYTES), 3)
+        return Picture(decode(read_at_most(path, PICTURE_FILE_BYTES), 3), arrived)
     except (OSError, ImageError):
         return None
 
@@ -72,11 +69,17 @@ def pictures_in(folder: Path) -> list[Path]:
         raise SourceError(f"the pictures in {folder} cannot be read: {error.strerror}") from error
 
 
-def _paced(items: Iterator[Any], seconds: float) -> Iterator[Any]:
-    """Yield an item every so many seconds; a late one does not make the next ones faster."""
+def _paced(items: Iterator[Item], seconds: float) -> Iterator[Item]:
+    """Take an item every so many seconds; a late one does not make the next ones faster.
+
+    It waits before it takes one: a picture is decoded while it is taken, and should not be old when it comes.
+    """
     due = time.monotonic()
-    for item in items:
+    while True:
         time.sleep(max(0.0, due - time.monotonic()))
         due = max(due + seconds, time.monotonic())
+        try:
+            item = next(items)
+        except StopIteration:
+            return
         yield item
-    time.sleep(max(0.0, due - time.monotonic()))

@@ -5,23 +5,18 @@ from __future__ import annotations
 import atexit
 import os
 import subprocess
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Iterator
+from typing import Iterator
 
 from ...device_limits import JPEG_BYTES
 from ...preprocess import ImageError, decode
-from .source import SourceError
-
-if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Image = NDArray[np.uint8]
+from .source import Picture, SourceError
 
 CHUNK = 1 << 16
 
 
-def open_pipe(command: list[str]) -> Iterator[Image | None]:
+def open_pipe(command: list[str]) -> Iterator[Picture | None]:
     """Start a program and read JPEG pictures from its output."""
     try:
         child = subprocess.Popen(
@@ -37,7 +32,7 @@ def open_pipe(command: list[str]) -> Iterator[Image | None]:
 
     atexit.register(end)  # also if the reading thread is stuck and never reaches the end below
 
-    def frames() -> Iterator[Image | None]:
+    def frames() -> Iterator[Picture | None]:
         assert child.stdout is not None  # noqa: S101 - it is a pipe
         waiting = b""
         try:
@@ -69,9 +64,10 @@ def split_pictures(data: bytes) -> list[bytes]:
     return [*(part + b"\xff\xd9" for part in parts[:-1]), parts[-1]]
 
 
-def _decoded(jpeg: bytes) -> Image | None:
+def _decoded(jpeg: bytes) -> Picture | None:
+    arrived = time.monotonic()
     start = jpeg.find(b"\xff\xd8")
     try:
-        return decode(jpeg[start:], 3) if start >= 0 else None
+        return Picture(decode(jpeg[start:], 3), arrived) if start >= 0 else None
     except ImageError:
         return None

@@ -12,6 +12,17 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     Image = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, uint8 [H, W, 3] RGB.
+
+    arrived: of time.monotonic(), when it had come and was not decoded yet, as far as the source lets us see.
+    """
+
+    image: Image
+    arrived: float
+
+
 class SourceError(Exception):
     """A source that cannot be used. The message says what was found, and what to do."""
 
@@ -33,10 +44,10 @@ class Wish:
 class Source:
     """How to open a source, and whether to reopen it after it failed.
 
-    `open` returns an iterator of pictures uint8 [H, W, 3] RGB, None where one was damaged. It raises
+    `open` returns an iterator of pictures, None where one was damaged. It raises
     SourceError if the source cannot be opened, and Ended at its end; if it just stops, the source was lost.
     """
 
     name: str
-    open: Callable[[], Iterator[Image | None]]
+    open: Callable[[], Iterator[Picture | None]]
     live: bool

@@ -8,20 +8,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from targets.runtime.demo import capture as capture_module
 from targets.runtime.demo.capture import Capture
 from targets.runtime.demo.sources.find import find_source
-from targets.runtime.demo.sources.source import Ended, Source, SourceError
+from targets.runtime.demo.sources.source import Ended, Picture, Source, SourceError
 
-Pictures = Iterator[NDArray[np.uint8] | None]
+Pictures = Iterator[Picture | None]
 PATIENCE = 300
 """Seconds after which something hangs, on the busiest machine."""
 
 
-def numbered(number: int) -> NDArray[np.uint8]:
-    return np.full((2, 2, 3), number, np.uint8)
+def numbered(number: int) -> Picture:
+    return Picture(np.full((2, 2, 3), number, np.uint8), time.monotonic())
 
 
 @pytest.fixture(autouse=True)

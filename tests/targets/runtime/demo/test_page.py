@@ -14,11 +14,12 @@ import pytest
 
 from targets.runtime.demo import page as page_module
 from targets.runtime.demo.board import Board, Moment
+from targets.runtime.demo.overlay import Overlay
 from targets.runtime.demo.page import MOST_VIEWERS, Page, PageError
 
 
 def moment(number: int) -> Moment:
-    return Moment(number, np.full((48, 64, 3), number, np.uint8), {"number": number})
+    return Moment(number, Overlay(np.full((48, 64, 3), number, np.uint8)), {"number": number})
 
 
 def refuse(precision: str) -> None:
@@ -155,7 +156,7 @@ def test_viewers_that_take_nothing_do_not_keep_others_out(monkeypatch: pytest.Mo
     monkeypatch.setattr(page_module, "PATIENCE_SECONDS", 0.0)
     noise = np.random.default_rng(0).integers(0, 256, (960, 1280, 3), np.uint8)
     with page() as made, ExitStack() as held:
-        made.board.post(Moment(1, noise, {}))
+        made.board.post(Moment(1, Overlay(noise), {}))
         for _ in range(4):
             one = held.enter_context(socket.create_connection(("127.0.0.1", made.port), 30))
             one.sendall(b"GET /picture.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from targets.runtime.demo.sources import pipe
+from targets.runtime.demo.sources import files, opencv, pipe
 from targets.runtime.demo.sources.find import find_source
-from targets.runtime.demo.sources.source import Ended, SourceError
+from targets.runtime.demo.sources.source import Ended, Picture, SourceError
 from targets.runtime.device_limits import JPEG_BYTES
 
 
@@ -27,9 +27,9 @@ def jpeg(level: int) -> bytes:
     return cv2.imencode(".jpg", picture(level))[1].tobytes()
 
 
-def blue(image: NDArray[np.uint8] | None) -> float | None:
+def blue(shown: Picture | None) -> float | None:
     """The blue of an RGB picture."""
-    return None if image is None else round(float(image[:, :, 2].mean()) / 10) * 10
+    return None if shown is None else round(float(shown.image[:, :, 2].mean()) / 10) * 10
 
 
 @pytest.fixture
@@ -74,6 +74,68 @@ def test_a_film_is_as_slow_as_it_should_be(film: Path) -> None:
     for _ in range(11):
         next(frames)
     assert time.monotonic() - start >= 10 / 50
+
+
+class DecoderDouble:
+    """A camera or film behind OpenCV, by a clock of its own: waiting takes 30 ms, decoding 5 ms."""
+
+    def __init__(self, decoded_while_taken: bool) -> None:
+        self.now = 100.0
+        self._taking, self._decoding = (0.005, 0.0) if decoded_while_taken else (0.030, 0.005)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return True
+
+    def grab(self) -> bool:
+        self.now += self._taking
+        return True
+
+    def retrieve(self) -> tuple[bool, NDArray[np.uint8]]:
+        self.now += self._decoding
+        return True, picture(0)
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_picture_is_as_old_as_its_decoding_whatever_it_was_waited_for(
+    stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film is decoded while it is taken; a camera is waited for, and decodes afterwards."""
+    recorder = DecoderDouble(decoded_while_taken=stored)
+    monkeypatch.setattr(opencv, "time", recorder)
+    for shown in itertools.islice(opencv.read_frames(recorder, "film", "", stored=stored), 3):
+        assert shown is not None
+        assert recorder.now - shown.arrived == pytest.approx(0.005)
+
+
+class ClockOfSleeps:
+    """Time goes on only while something sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_picture_that_waits_for_its_turn_is_not_decoded_meanwhile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be a second old when it is classified."""
+    clock = ClockOfSleeps()
+    monkeypatch.setattr(files, "time", clock)
+    for shown in itertools.islice(find_source(str(folder)).open(), 5):
+        assert shown is not None
+        assert shown.arrived == clock.now
+    assert clock.now == 104.0
 
 
 def test_a_damaged_picture_of_a_folder_is_told_and_passed_over(folder: Path) -> None:

@@ -1,0 +1,85 @@
+"""A unit: a piece of work whose result depends on nothing but what its digest covers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from pipeline.errors import PipelineError
+from pipeline.progress import Progress
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+SHOWN_LETTERS = 12
+"""Of a digest, in messages: enough to name a unit."""
+
+
+class Unit(Protocol[R_co]):
+    """A piece of work that may be done anywhere, by several at once, and again: the result is the same.
+
+    It travels to other machines as a pickle: its fields are plain values and paths that all of them see.
+    """
+
+    @property
+    def title(self) -> str:
+        """What is done, for people: "answer, images 1,025 to 2,048"."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256, in hex, of all that decides the result."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """The digests of what it reads, by name: they come back with the log of a unit that failed."""
+        ...
+
+    @property
+    def board(self) -> str | None:
+        """The board that it needs for itself while it runs; None: it needs none."""
+        ...
+
+    @property
+    def has_float_bits(self) -> bool:
+        """Whether the result holds float numbers whose last bits may depend on the processor."""
+        ...
+
+    def run(self, progress: Progress) -> R_co:
+        """Do the work, or find that it is done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a unit has no result. `log` is what it said, with the traceback if that is a bug of ours."""
+
+    message: str
+    log: str = ""
+    is_bug: bool = False
+
+
+class UnitError(PipelineError):
+    """A unit failed, and what depends on it cannot be made."""
+
+
+@dataclass(frozen=True)
+class FinishedUnit(Generic[R]):
+    """How a unit ended: with a result or a failure, on which worker, after how many seconds."""
+
+    unit: Unit[R]
+    worker: str
+    result: R | None
+    seconds: float
+    failure: Failure | None = None
+
+    def value(self) -> R:
+        """Return the result. Raises UnitError that says where it failed, why, and how to repeat it."""
+        if self.failure is None:
+            return self.result  # type: ignore[return-value] # a unit without a failure has its result
+        read = "".join(f"\n  {name} {digest}" for name, digest in self.unit.inputs.items())
+        log = f"\n{self.failure.log.rstrip()}" if self.failure.log else ""
+        digest = self.unit.digest[:SHOWN_LETTERS]
+        raise UnitError(
+            f"{self.unit.title} failed on {self.worker}: {self.failure.message}{log}"
+            f"\nIt read:{read or ' nothing'}\nRepeat it here: edgec unit run {digest}"
+        )

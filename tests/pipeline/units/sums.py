@@ -1,0 +1,35 @@
+"""Units that add numbers: small, and with every way to end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.cache.digest import value_digest
+from pipeline.errors import DataError
+from pipeline.progress import Progress
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Adds its numbers; refuses an empty list, and fails as a bug does for a zero."""
+
+    numbers: tuple[int, ...]
+    board: str | None = None
+    has_float_bits: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"sum of {len(self.numbers)}"
+
+    @property
+    def digest(self) -> str:
+        return value_digest(self.numbers)
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        return {"numbers": self.digest}
+
+    def run(self, progress: Progress) -> int:
+        progress.say(f"adding {len(self.numbers)} numbers")
+        if not self.numbers:
+            raise DataError("There are no numbers. Give some.")
+        return sum(number // number * number for number in self.numbers)
