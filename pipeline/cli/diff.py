@@ -54,7 +54,7 @@ def diff(
     """
     from pipeline.difference.judged import difference_of
     from pipeline.difference.opened_side import opened_side
-    from pipeline.difference.preparation import prepared
+    from pipeline.difference.picture_preparation import prepared
 
     if data is not None and image:
         raise UsageError("--data and --image exclude each other: labelled images, or pictures.")

@@ -30,7 +30,7 @@ _KINDS: dict[int, type[np.generic]] = {
 
 
 @dataclass(frozen=True)
-class Grid:
+class StoredGrid:
     """real = scale * (integer - zero), one pair or one for each index of `axis`."""
 
     scale: NDArray[np.float32]
@@ -47,7 +47,7 @@ class StoredTensor:
     shape: tuple[int, ...]
     kind: np.dtype[Any]
     value: Array | None
-    grid: Grid | None
+    grid: StoredGrid | None
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,10 @@ def _tensor(index: int, stored: Any, data: Any) -> StoredTensor:  # noqa: ANN401
     return StoredTensor(index, f"{name or 'tensor'}:{index}", shape, kind, value, _grid(stored.quantization))
 
 
-def _grid(stored: Any) -> Grid | None:  # noqa: ANN401 -- generated, untyped
+def _grid(stored: Any) -> StoredGrid | None:  # noqa: ANN401 -- generated, untyped
     if stored is None or stored.scale is None or not len(stored.scale):
         return None
     scale = np.asarray(stored.scale, np.float32)
     given = stored.zeroPoint
     zero = np.zeros(len(scale), np.int64) if given is None or not len(given) else np.asarray(given, np.int64)
-    return Grid(scale, np.resize(zero, len(scale)), int(stored.quantizedDimension))
+    return StoredGrid(scale, np.resize(zero, len(scale)), int(stored.quantizedDimension))

@@ -8,7 +8,8 @@ import numpy as np
 from pipeline.difference.decibels import ratio_db
 from pipeline.difference.side import Array, Pictures, Side, Unprepared
 from pipeline.difference.tflite.flatbuffer import StoredTensor, TfliteNetwork, read_tflite
-from pipeline.difference.tflite.onnx_graph_of import TO_PLANES, as_onnx
+from pipeline.difference.tflite.graph_writer import TO_PLANES
+from pipeline.difference.tflite.network_as_onnx import as_onnx
 from pipeline.errors import CheckpointError
 from pipeline.models.foreign.tried_apart import tried_apart
 from pipeline.models.input_form import InputForm

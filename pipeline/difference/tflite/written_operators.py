@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.difference.tflite.flatbuffer import StoredOperator
-from pipeline.difference.tflite.onnx_graph_of import TO_PIXELS, TO_PLANES, GraphWriter
+from pipeline.difference.tflite.graph_writer import TO_PIXELS, TO_PLANES, GraphWriter
 
 SAME = 0
 """`Padding` of the schema."""

@@ -30,8 +30,8 @@ def tried_apart(path: Path, values: int, module: str, function: str, *arguments:
     """Call a function in a child process with limits, and return its JSON-ready result.
 
     path is the ONNX or .tflite file it reads, values how many an image has: what the limits follow from. The
-    arguments are pickled. Raises CheckpointError if the function raises it, needs more than the limits, or the
-    process dies.
+    arguments are pickled. Raises CheckpointError if the function raises it, needs more than the limits, or
+    the process dies.
     """
     others = external_files(path) if path.suffix != ".tflite" else ()
     size = sum(file.stat().st_size for file in (path, *others))

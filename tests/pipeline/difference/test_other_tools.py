@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.difference.judged import difference_of
 from pipeline.difference.opened_side import opened_side
-from pipeline.difference.preparation import prepared
+from pipeline.difference.picture_preparation import prepared
 from pipeline.difference.side import Side, Unprepared, graph_side
 from pipeline.errors import CheckpointError
 from pipeline.report.model.difference_report import DifferenceReport, Sameness
