@@ -15,7 +15,8 @@ from pipeline.bundle.pack import pack
 from pipeline.bundle.signing import make_keys
 from pipeline.cli.app import run
 from pipeline.data.embedded import EMBEDDED
-from pipeline.difference.side import graph_logits, opened_side
+from pipeline.difference.opened_side import opened_side
+from pipeline.difference.side import graph_logits
 from pipeline.known_devices import add_device, find_device
 from pipeline.report.regression_limits import Limits
 from targets.errors import DeviceAddressError
@@ -250,9 +251,7 @@ class TestDifference:
             with opened_side(sides[-1]):
                 pass
 
-        words = (
-            "Give an .onnx, an .engine, a bundle (.edgec), the folder of a build, or recorded logits (.npy)"
-        )
+        words = "is not something to compare. Give an .onnx, a .tflite, a checkpoint"
         check_advice(words, attempt, lambda: sides.append(network))
 
     def test_the_folder_of_a_build_helps(self, network: Path) -> None:

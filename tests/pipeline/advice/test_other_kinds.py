@@ -17,7 +17,7 @@ from calibration.scheme import Scheme
 from pipeline.bundle.pack import pack
 from pipeline.cli.app import run
 from pipeline.cli.describe import describe
-from pipeline.difference.side import opened_side
+from pipeline.difference.opened_side import opened_side
 from pipeline.errors import ReportError, UsageError
 from pipeline.models.keras import read_keras
 from pipeline.models.weights.content import read_content
