@@ -27,8 +27,5 @@ def read_request(root: Path, digest: str) -> tuple[str, BuildConfig]:
     found = [file for file in files if digest and file.stem.startswith(digest)]
     if len(found) != 1:
         many = f"{len(found)} units" if found else "no unit"
-        raise UsageError(
-            f"{digest!r} names {many} of {root}, which knows {len(files)}. Give the digest that the failure"
-            " told, and the --out of its build."
-        )
+        raise UsageError(f"{digest!r} names {many} of {root}, which knows {len(files)}.")
     return found[0].stem, BuildConfig.model_validate_json(read_plain(found[0], SETTINGS_BYTES))

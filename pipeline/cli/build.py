@@ -30,7 +30,7 @@ def build(
     from pipeline.build.fleet import devices_of
     from pipeline.build.plan import Build
     from pipeline.build.publish import publish
-    from pipeline.units.workers import open_workers
+    from pipeline.units.open_workers import open_workers
 
     if len(devices := devices_of(chosen)) > 1:
         _build_on_all(chosen, devices, as_json)

@@ -38,7 +38,7 @@ def matrix(
     from pipeline.matrix.run_matrix import run_matrix
     from pipeline.matrix.shared_rows import SharedRows
     from pipeline.report.matrix_terminal import render_matrix
-    from pipeline.units.workers import open_workers
+    from pipeline.units.open_workers import open_workers
 
     settings = load_matrix(file, out)
     rows = chosen_of(planned_rows(settings, file), only or [])

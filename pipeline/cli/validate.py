@@ -35,7 +35,7 @@ def validate(
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
     from pipeline.build.plan import Build
-    from pipeline.units.workers import open_workers
+    from pipeline.units.open_workers import open_workers
 
     if (shard is None) != (part is None):
         raise UsageError("--shard and --part belong together: which share, and where to write it.")

@@ -12,10 +12,10 @@ from distributed.scheduler import KilledWorker
 
 from pipeline.errors import PipelineError, UsageError
 from pipeline.progress import Progress, Silent
-from pipeline.units.canary import canary_digest
-from pipeline.units.place import LocalProcesses, Place, RunningScheduler, SlurmJobs
+from pipeline.units.float_canary import canary_digest
 from pipeline.units.unit import Failure, FinishedUnit, Unit
 from pipeline.units.workers import done_by
+from pipeline.units.working_place import LocalProcesses, Place, RunningScheduler, SlurmJobs
 
 R = TypeVar("R")
 SILENT_S = 30.0
@@ -29,7 +29,7 @@ class ClusterError(PipelineError):
     """The scheduler cannot be reached, or no worker can do what is asked for."""
 
 
-class Canary(WorkerPlugin):
+class FloatCanary(WorkerPlugin):
     """Computes the canary when a worker joins; what it gives decides which units the worker gets."""
 
     name: ClassVar[str] = "edgec-canary"
@@ -53,7 +53,7 @@ class DaskWorkers:
         self._client = client
         self._own = canary_digest()
         self._named: set[str] = set()
-        client.register_plugin(Canary())
+        client.register_plugin(FloatCanary())
 
     @property
     def count(self) -> int:

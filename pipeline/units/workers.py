@@ -8,9 +8,7 @@ from typing import Protocol, TypeVar
 
 from calibration.errors import CalibrationError
 from pipeline.errors import PipelineError
-from pipeline.extras import require
 from pipeline.progress import Advance, Progress
-from pipeline.units.place import parse_place
 from pipeline.units.unit import Failure, FinishedUnit, Unit
 from targets.errors import TargetError
 
@@ -80,20 +78,3 @@ class KeptLines:
         """Keep the line and pass it on."""
         self._lines.append(line)
         self._progress.say(line)
-
-
-@contextmanager
-def open_workers(on: str | None) -> Iterator[Workers]:
-    """Open those who do the units: `on` is the value of `--on`; None: this process.
-
-    Raises UsageError for another form, MissingExtraError without Dask, ClusterError without a scheduler.
-    """
-    if on is None:
-        yield Here()
-        return
-    place = parse_place(on)
-    require("distributed", "--on shares units among workers with it")
-    from pipeline.units.cluster import dask_workers
-
-    with dask_workers(place) as workers:
-        yield workers

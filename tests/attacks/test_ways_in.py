@@ -123,6 +123,7 @@ BY_OTHERS = {
 
 OUR_OWN = {
     "pipeline/bundle/pack.py": "it writes",
+    "pipeline/build/requested_unit.py": "the store",
     "pipeline/cache/owner.py": "the kernel",
     "pipeline/cache/remembered_code.py": "the store",
     "pipeline/models/foreign/tried_apart.py": "to and from a child process",

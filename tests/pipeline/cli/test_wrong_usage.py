@@ -31,7 +31,6 @@ WRONG = [
     ("validate --on local:2 --shard 1/2 -o part", 2, "--on and --shard exclude each other"),
     ("validate --shard 1/2", 2, "--shard and --part belong together"),
     ("merge", 2, "Missing argument"),
-    ("unit", 2, ""),
     ("unit run", 2, "Missing argument"),
     ("unit run 12 --out nowhere", 2, "names no unit of nowhere/store"),
     ("validate --model resnet2", 2, "There is no model 'resnet2'"),

@@ -23,13 +23,13 @@ from pipeline.progress import Silent
 from pipeline.stages import answer
 from pipeline.units import cluster
 from pipeline.units.cluster import ClusterError, DaskWorkers
-from pipeline.units.workers import open_workers
+from pipeline.units.open_workers import open_workers
 from tests.pipeline.units.sums import HeldSum, Sum
 
 pytestmark = pytest.mark.slow
 
 
-class Listening(Silent):
+class HeardLines(Silent):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -108,7 +108,7 @@ def test_a_worker_with_other_float_bits_gets_integer_units_only() -> None:
     ):
         other = sorted(client.scheduler_info()["workers"])[0]
         client.run(pretend_other_floats, workers=[other])
-        workers, heard = DaskWorkers(client), Listening()
+        workers, heard = DaskWorkers(client), HeardLines()
         floats = [Sum((number,), has_float_bits=True) for number in range(1, 7)]
         ended = list(workers.run(floats, heard))
         assert other not in {one.worker for one in ended}

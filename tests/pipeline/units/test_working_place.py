@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.units.canary import canary_digest
-from pipeline.units.place import LocalProcesses, RunningScheduler, SlurmJobs, parse_place
+from pipeline.units.float_canary import canary_digest
+from pipeline.units.working_place import LocalProcesses, RunningScheduler, SlurmJobs, parse_place
 
 
 def test_the_three_kinds_of_places() -> None:
