@@ -14,6 +14,7 @@ EXTRA_OF = {
     "distributed": "scale",
     "dask": "scale",
     "dask_jobqueue": "scale",
+    "ai_edge_litert": "tflite",
 }
 """The extra that brings a package, by the name it is imported by."""
 NEEDED_FOR = {
@@ -21,6 +22,7 @@ NEEDED_FOR = {
     "keras": "Keras' checkpoints need it",
     "scale": "workers of several machines come with it",
     "jetson": "checking a graph for Jetson without one needs it",
+    "tflite": "TensorFlow Lite files need it",
 }
 
 
