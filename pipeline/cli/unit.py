@@ -39,8 +39,8 @@ def run_unit(
     stage = next((one for one in build.units if one.key() == whole), None)
     if stage is None:
         raise UsageError(
-            f"{digest} is of other versions of edgec, its tools, or inputs than those here. Repeat it with"
-            " the versions and files that its machine had."
+            f"{digest} is of other versions of edgec, its tools, or inputs than those here: only its own"
+            " versions and files repeat it."
         )
     with TemporaryDirectory(prefix="edgec-unit-") as folder:
         stage.run(Path(folder), progress)

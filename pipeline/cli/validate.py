@@ -44,9 +44,7 @@ def validate(
             _report(Build(chosen, make_progress(as_json), workers), as_json)
         return
     if on is not None:
-        raise UsageError(
-            "--on and --shard exclude each other: a share is done by this process. Leave one out."
-        )
+        raise UsageError("--on and --shard exclude each other: a share is done by this process alone.")
     from pipeline.build.shard import Shard
 
     wanted = Shard.parse(shard)

@@ -155,7 +155,7 @@ def _client(place: Place, opened: ExitStack) -> Client:
                 jobs = opened.enter_context(SLURMCluster(cores=1, processes=1))
             except ValueError as error:
                 raise UsageError(
-                    f"--on slurm: {error}. Say what a job gets in ~/.config/dask/jobqueue.yaml."
+                    f"--on slurm: {error}; ~/.config/dask/jobqueue.yaml says what a job gets."
                 ) from error
             jobs.scale(jobs=count)
             return Client(jobs, set_as_default=False)

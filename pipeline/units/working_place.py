@@ -40,4 +40,4 @@ def parse_place(text: str) -> Place:
         return RunningScheduler(text)
     if found := re.fullmatch(r"slurm:jobs=([1-9][0-9]{0,4})", text):
         return SlurmJobs(int(found[1]))
-    raise UsageError(f"--on is {text!r}. Write {FORMS}.")
+    raise UsageError(f"--on is {text!r}; it takes {FORMS}.")

@@ -18,7 +18,7 @@ def test_the_three_kinds_of_places() -> None:
     "text", ["", "local", "local:0", "local:two", "tcp://host", "slurm:32", "http://host:1"]
 )
 def test_others_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--on is .* Write local:2, tcp://host:8786 or slurm:jobs=32"):
+    with pytest.raises(UsageError, match=r"--on is .*; it takes local:2, tcp://host:8786 or slurm:jobs=32"):
         parse_place(text)
 
 
