@@ -31,7 +31,7 @@ from .overlay import jpeg
 from .places import Places, hang_up
 
 if TYPE_CHECKING:
-    from .board import Board
+    from .board import Board, Moment
 
 FILES = {
     "/": ("page.html", "text/html"),
@@ -75,6 +75,7 @@ class Page:
         self.host = host
         self.token = None if is_loopback(host) else (token or secrets.token_urlsafe(12))
         self.viewers = Places(MOST_VIEWERS, PATIENCE_SECONDS)
+        self._drawing = threading.Lock()
         try:
             self._server = _Server((host, port), _Request)
         except OSError as error:
@@ -100,9 +101,16 @@ class Page:
             yield
         finally:
             self.board.close()
+            with self._drawing:  # a thread inside OpenCV while Python ends would abort the program
+                pass
             self._server.shutdown()
             self._server.server_close()
             thread.join()
+
+    def encoded(self, moment: Moment) -> bytes:
+        """Return the moment's picture as JPEG; nothing once the page is closed."""
+        with self._drawing:
+            return b"" if self.board.closed else jpeg(moment.overlay.drawn)
 
 
 def is_loopback(host: str) -> bool:
@@ -326,11 +334,10 @@ class _Request(BaseHTTPRequestHandler):
         finally:
             viewers.leave(self.connection)
 
-    @staticmethod
-    def _pictures(moment: Any) -> bytes:
-        if moment is None:
+    def _pictures(self, moment: Moment | None) -> bytes:
+        encoded = self.page.encoded(moment) if moment else b""
+        if not encoded:
             return b""
-        encoded = jpeg(moment.overlay.drawn)
         head = f"Content-Type: image/jpeg\r\nContent-Length: {len(encoded)}\r\n\r\n"
         return (
             head.encode() + encoded + b"\r\n" + BOUNDARY
