@@ -11,12 +11,16 @@ EXTRA_OF = {
     "safetensors": "train",
     "h5py": "keras",
     "tensorrt_rtx": "jetson",
+    "distributed": "scale",
+    "dask": "scale",
+    "dask_jobqueue": "scale",
     "ai_edge_litert": "tflite",
 }
 """The extra that brings a package, by the name it is imported by."""
 NEEDED_FOR = {
     "train": "training, checkpoints and the built-in networks need it; an ONNX network does not",
     "keras": "Keras' checkpoints need it",
+    "scale": "workers of several machines come with it",
     "jetson": "checking a graph for Jetson without one needs it",
     "tflite": "TensorFlow Lite files need it",
 }

@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "units": {"cache"},
     "build": {"bundle", "cache", "data", "models", "packages", "report", "stages", "units"},
     "difference": {"bundle", "models", "report", "stages"},
-    "matrix": {"build", "cache", "models", "report"},
+    "matrix": {"build", "cache", "models", "report", "units"},
     "training": {"build", "cache", "data", "models", "report"},
     "cli": {
         "build",

@@ -125,6 +125,7 @@ BY_OTHERS = {
 OUR_OWN = {
     "pipeline/difference/checkpoint_side.py": "the export that it has just written",
     "pipeline/bundle/pack.py": "it writes",
+    "pipeline/build/requested_unit.py": "the store",
     "pipeline/cache/owner.py": "the kernel",
     "pipeline/cache/remembered_code.py": "the store",
     "pipeline/models/foreign/tried_apart.py": "to and from a child process",
