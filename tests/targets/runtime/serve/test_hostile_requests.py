@@ -132,8 +132,8 @@ def test_wrong_lengths_of_json_are_refused(service: Service, length: bytes) -> N
 
 
 def test_changed_requests_never_harm_the_memory(service: Service) -> None:
-    image = {"name": "image", "datatype": "UINT8", "shape": [1, 24, 20, 3]}
-    image["parameters"] = {"binary_data_size": 1440}
+    size = {"binary_data_size": 1440}
+    image = {"name": "image", "datatype": "UINT8", "shape": [1, 24, 20, 3], "parameters": size}
     outputs = [{"name": "logits", "parameters": {"binary_data": True, "classification": 3}}]
     told = json.dumps({"id": "a\\u00e9", "inputs": [image], "outputs": outputs}).encode()
     head = b"Inference-Header-Content-Length: %d\r\nContent-Length: %d\r\n\r\n" % (

@@ -104,8 +104,8 @@ def test_many_clients_at_once_get_their_own_answers(service: Service, tiny_bundl
         connection = HTTPConnection("127.0.0.1", service.port, timeout=60)
         for k in range(n, n + 20):
             image = IMAGES[k % 5]
-            told = {"name": "image", "datatype": "UINT8", "shape": list(image.shape)}
-            told["parameters"] = {"binary_data_size": image.nbytes}
+            size = {"binary_data_size": image.nbytes}
+            told = {"name": "image", "datatype": "UINT8", "shape": list(image.shape), "parameters": size}
             head = json.dumps({"inputs": [told], "parameters": {"binary_data_output": True}}).encode()
             headers = {"Inference-Header-Content-Length": str(len(head))}
             connection.request("POST", "/v2/models/tiny/infer", head + image.tobytes(), headers)
