@@ -12,15 +12,16 @@ CHECKPOINT ?=
 ARGS ?=
 DEVICE ?=
 VIDEO ?=
+MATRIX ?= matrix.toml
 SECONDS ?= 60
-export TARGET MODEL DATA CONFIG CHECKPOINT DEVICE VIDEO
+export TARGET MODEL DATA CONFIG CHECKPOINT DEVICE VIDEO MATRIX
 
 READY := .venv/ready
 EDGEC := .venv/bin/edgec
 OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
     $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $${DEVICE:+--device "$$DEVICE"} $(ARGS)
 
-.PHONY: help setup build demo check test lint types fuzz degradation clean
+.PHONY: help setup build matrix demo check test lint types fuzz degradation clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -30,6 +31,9 @@ setup: ## create .venv and install the pinned dependencies (done by the others w
 
 build: $(READY) ## build, validate and bundle: TARGET= MODEL= DATA= CONFIG= CHECKPOINT= DEVICE= (ARGS= for more options)
 	@$(EDGEC) build $(OPTIONS)
+
+matrix: $(READY) ## build models x recipes x targets x devices, all on one page: MATRIX= (matrix.toml), ARGS=
+	@$(EDGEC) matrix "$$MATRIX" $(ARGS)
 
 demo: $(READY) ## classify a camera, or VIDEO= (a file, folder or rtsp://...), and show it on a page: MODEL= DATA= ...
 	@$(EDGEC) demo $${VIDEO:+--source "$$VIDEO"} $(OPTIONS)

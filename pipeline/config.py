@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -173,7 +173,7 @@ def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, 
     in a path is the home folder. Raises UsageError for a file that is missing or not valid TOML, an unknown
     key, or a value that is not allowed.
     """
-    values = _read(file, kind) if file else {}
+    values = relative_to(read_toml(file), file.parent, kind) if file else {}
     for key, value in options.items():
         if value is not None:
             *tables, last = key.split(".")
@@ -183,30 +183,39 @@ def load_config(kind: type[AnyConfig], file: Path | None, options: Mapping[str, 
                 if not isinstance(place, dict):
                     raise UsageError(f"{file}: {table} is {place!r}: expected a table [{table}].")
             place[last] = _expanded(value) if isinstance(value, Path) else value
+    return validated(values, kind, str(file) if file else "the options")
+
+
+def validated(values: Mapping[str, Any], kind: type[AnyConfig], source: str) -> AnyConfig:
+    """Return the settings. Raises UsageError that names `source` and every value that is not allowed."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        source = str(file) if file else "the options"
         raise UsageError("\n".join(_explain(one, source, kind) for one in error.errors())) from error
 
 
-def _read(file: Path, kind: type[BaseModel]) -> dict[str, Any]:
-    """Return the file's values; its top-level paths become relative to its folder."""
+def read_toml(file: Path) -> dict[str, Any]:
+    """Return a file's values. Raises UsageError if it cannot be read, or is not valid TOML."""
     try:
-        values = tomllib.loads(read_plain(file, SETTINGS_BYTES).decode())
+        return tomllib.loads(read_plain(file, SETTINGS_BYTES).decode())
     except OSError as error:
         raise UsageError(f"The configuration {file} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # not TOML, not text, a number of thousands of digits
         raise UsageError(f"The configuration {file} is not valid TOML: {error}.") from error
+
+
+def relative_to(values: Mapping[str, Any], folder: Path, kind: type[BaseModel]) -> dict[str, Any]:
+    """Return the values of a file in `folder`, in which paths at the top are relative to it."""
+    found = dict(values)
     for key, field in kind.model_fields.items():
-        if field.annotation in (Path, Path | None) and isinstance(values.get(key), str):
-            path = file.parent / _expanded(values[key])
-            named = values[key] in NAMED and not path.exists()
-            values[key] = Path(values[key]) if named else path
-    model = values.get("model")
+        if field.annotation in (Path, Path | None) and isinstance(found.get(key), str):
+            path = folder / _expanded(found[key])
+            named = found[key] in NAMED and not path.exists()
+            found[key] = Path(found[key]) if named else path
+    model = found.get("model")
     if isinstance(model, str) and model.endswith(".onnx"):
-        values["model"] = str(file.parent / _expanded(model))
-    return values
+        found["model"] = str(folder / _expanded(model))
+    return found
 
 
 def _expanded(path: str | Path) -> Path:
@@ -222,14 +231,16 @@ def _explain(error: ErrorDetails, source: str, kind: type[BaseModel]) -> str:
     if error["type"] == "model_type":
         return f"{where} is {error['input']!r}: expected a table [{key}]."
     if error["type"] != "extra_forbidden":
-        return f"{where} is {error['input']!r}: {error['msg'].lower()}."
+        return f"{where} is {error['input']!r}: {error['msg'].removeprefix('Value error, ').lower()}."
     allowed = _keys(kind, tables)
     return f"{where} is unknown.{did_you_mean(key, allowed)} Allowed here: {', '.join(allowed)}."
 
 
 def _keys(section: type[BaseModel], tables: list[str]) -> list[str]:
+    """Return the keys that a table may have; numbers among `tables` are places in a list of tables."""
     for table in tables:
-        found = section.model_fields[table].annotation
-        assert isinstance(found, type)  # noqa: S101 - every table is a section
-        section = found
+        if not table.isdigit():
+            annotation = section.model_fields[table].annotation
+            kinds = (one for one in (annotation, *get_args(annotation)) if isinstance(one, type))
+            section = next(one for one in kinds if issubclass(one, BaseModel))
     return list(section.model_fields)

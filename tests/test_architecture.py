@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "units": {"cache"},
     "build": {"bundle", "cache", "data", "models", "packages", "report", "stages", "units"},
     "difference": {"bundle", "models", "report"},
+    "matrix": {"build", "cache", "models", "report"},
     "training": {"build", "cache", "data", "models", "report"},
     "cli": {
         "build",
@@ -38,6 +39,7 @@ ROOMS: dict[str, set[str]] = {
         "data",
         "diagnosis",
         "difference",
+        "matrix",
         "models",
         "packages",
         "report",

@@ -52,3 +52,9 @@ def test_a_film_and_a_device_are_passed_on(checkout: Path) -> None:
     assert passed(checkout, "demo", "VIDEO=my film.mp4") == ["demo", "--source", "my film.mp4"]
     given = passed(checkout, "build", "TARGET=rpi5", "DEVICE=ssh://pi@pi5")
     assert given == ["build", "--target", "rpi5", "--device", "ssh://pi@pi5"]
+
+
+def test_a_matrix_is_a_file_of_any_name(checkout: Path) -> None:
+    assert passed(checkout, "matrix") == ["matrix", "matrix.toml"]
+    given = passed(checkout, "matrix", "MATRIX=my release.toml", "ARGS=--only target=host")
+    assert given == ["matrix", "my release.toml", "--only", "target=host"]

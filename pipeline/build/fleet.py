@@ -50,8 +50,8 @@ def build_on_all(config: BuildConfig, devices: Sequence[str], progress: Progress
 def _build_on(config: BuildConfig, device: str) -> Outcome:
     try:
         build = Build(config.model_copy(update={"device": device}), Silent())
-        label = "@" + re.sub(r"[^\w.-]+", "-", device.removeprefix("ssh://"))
-        bundle = publish(build, label)
+        place = re.sub(r"[^\w.-]+", "-", device.removeprefix("ssh://"))
+        bundle = publish(build, f"{build.name}@{place}")
     except (PipelineError, TargetError, CalibrationError) as error:
         return Outcome(device, error=str(error))
     return Outcome(device, bundle, bundle.with_suffix("") / "report.json")

@@ -1,5 +1,6 @@
 """Copies the products of a build to out/<name>/ and out/<name>.edgec."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -15,20 +16,22 @@ from pipeline.errors import StorageError
 from pipeline.packages.write import write_packages
 from pipeline.stages.artifacts import StageOutput
 
+NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
-def publish(build: Build, label: str = "") -> Path:
+
+def publish(build: Build, name: str | None = None) -> Path:
     """Copy the products of a build below its output folder, make its packages, and return the bundle's path.
 
-    label is appended to the name, for builds on several devices. Each file is written atomically; a file that
-    already has the right bytes is left alone. Builds of the same name publish one after the other, so that
-    all files in the folder are of the same build.
+    name: what the results are called, for several builds of one model and target. Each file is written
+    atomically; a file that already has the right bytes is left alone. Builds of the same name publish one
+    after the other, so that all files in the folder are of the same build.
     """
     packed = build.bundle
     found = () if build.brought is not None else (build.ranges,)
     parts = (build.float_model, *found, build.int8_model, build.engine, build.report)
     files = {file: part for part in parts for file in part.names}
     out = build.config.out
-    name = build.name + label
+    name = name or build.name
     folder, bundle = out / name, out / f"{name}.edgec"
     with writing(out):
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,10 +46,18 @@ def publish(build: Build, label: str = "") -> Path:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Lock a folder, waiting for other processes; works on read-only disks too."""
+    """Lock a folder, waiting for other processes; works on read-only disks too.
+
+    Not on those of NFS, which lock no folders: there the builds that publish the same name at once are of the
+    same bytes, or it is for the user to give them different folders.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
     finally:
         os.close(descriptor)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.build.plan import Build
-from pipeline.build.stated_origin import check_origin
+from pipeline.build.stated_origin import check_origin, code_of
 from pipeline.bundle.contents import opened
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import BundleError
@@ -49,6 +49,8 @@ def _rebuilt(
         with opened(build.bundle.path) as again:
             different = tuple(_differences(held.manifest, again.manifest))
             reasons = tuple(_reasons(_report(held, bundle), _report(again, bundle))) if different else ()
+            if different and code_of(held, bundle) != code_of(again, bundle):
+                reasons = (*reasons, "edgec's own code not the same")
             return Rebuilt(held.digest() == again.digest(), different, reasons)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import BundleError
 from pipeline.report.model.build_report import Report
-from pipeline.stages.supply_chain import PROVENANCE, SBOM, provenance, sbom, stated_digests
+from pipeline.stages.supply_chain import PROVENANCE, SBOM, provenance, sbom, stated_code, stated_digests
 from targets.runtime.bundle.archive import OpenBundle
 
 
@@ -14,18 +14,30 @@ def check_origin(held: OpenBundle, bundle: Path, report: Report, settings: str) 
     """Compare the provenance statement and the SBOM of a bundle with its verified files.
 
     Both follow from the report, the settings and the digests in the manifest: both are made again, and every
-    field is compared. Bundles of before have neither. Raises BundleError that names the first difference.
+    field is compared. Which sources of edgec built is stated there alone: building again tells. Bundles of
+    before have neither. Raises BundleError that names the first difference.
     """
     files = held.manifest.files
     if PROVENANCE in files:
         others = {name: digest for name, digest in files.items() if name not in (PROVENANCE, SBOM)}
         statement = held.read(PROVENANCE)
         _check_subject(statement, others, bundle)
-        _compare(PROVENANCE, statement, provenance(report, settings, others), bundle)
+        made = provenance(report, settings, others, code_of(held, bundle))
+        _compare(PROVENANCE, statement, made, bundle)
     if SBOM in files:
         engine = held.manifest.engine
         made = sbom(report, engine, files.get(engine, report.subject.engine_digest))
         _compare(SBOM, held.read(SBOM), made, bundle)
+
+
+def code_of(held: OpenBundle, bundle: Path) -> str | None:
+    """Return the digest of the sources of edgec that a bundle states; None if it states none."""
+    if PROVENANCE not in held.manifest.files:
+        return None
+    try:
+        return stated_code(held.read(PROVENANCE))
+    except ValueError as error:
+        raise BundleError(f"{bundle}: {PROVENANCE} cannot be used: {error}.") from error
 
 
 def _check_subject(statement: bytes, files: Mapping[str, str], bundle: Path) -> None:

@@ -24,6 +24,7 @@ from pipeline.cli import (
     diff,
     doctor,
     ensemble,
+    matrix,
     package,
     report,
     show,
@@ -54,6 +55,7 @@ app.command("merge")(validate.merge)
 app.command("diff")(diff.diff)
 app.command("tune")(tune.tune)
 app.command("ensemble")(ensemble.ensemble)
+app.command("matrix")(matrix.matrix)
 app.command("package")(package.package)
 app.command("verify")(verify.verify)
 app.command("keygen")(verify.keygen)

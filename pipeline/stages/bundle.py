@@ -11,6 +11,7 @@ from pipeline.bundle.pack import BUILDER, PROGRAM, pack
 from pipeline.bundle.signing import release_now, sign_manifest
 from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import InputFile
+from pipeline.cache.own_code import code_digest
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.artifacts import Artifact
@@ -51,7 +52,8 @@ class Bundle(Stage):
     """
 
     name: ClassVar[str] = "bundle"
-    code: ClassVar[tuple[str, ...]] = ("targets/runtime",)
+    code: ClassVar[tuple[str, ...]] = ("targets/runtime", "pipeline/build/plan.py")
+    """Also all that builds: the provenance statement has the digest of it."""
     tools: ClassVar[tuple[str, ...]] = ("ziglang",)
 
     model: str
@@ -107,7 +109,7 @@ class Bundle(Stage):
         engine = f"engine/{self.engine.file_name}"
         return {
             SBOM: sbom(report, engine, digests.get(engine, report.subject.engine_digest)),
-            PROVENANCE: provenance(report, self.settings, digests),
+            PROVENANCE: provenance(report, self.settings, digests, code_digest(self.sources())),
         }
 
     def _pixels(self) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ statement: in-toto Statement v1 with SLSA Provenance v1, https://slsa.dev/spec/v
 """
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 
@@ -15,6 +16,8 @@ SBOM = "sbom.cdx.json"
 PROVENANCE = "provenance.intoto.json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
+CODE = "edgec-sources"
+"""What the statement calls the source files that built: `code_digest` of all that a build imports."""
 BUILD_TYPE = "urn:edgec:build:v1"
 NOT_PACKAGES = {"python", "edgec"}
 """Tools that are not packages of an index. All others have a package URL."""
@@ -55,8 +58,12 @@ def sbom(report: Report, engine: str, engine_digest: str) -> bytes:
     return _bytes(found)
 
 
-def provenance(report: Report, settings: str, digests: Mapping[str, str]) -> bytes:
-    """Return the statement that the files with these sha256 digests were built from the report's inputs."""
+def provenance(report: Report, settings: str, digests: Mapping[str, str], code: str | None) -> bytes:
+    """Return the statement that the files with these sha256 digests were built from the report's inputs.
+
+    `code` is the digest of edgec's sources, None in bundles of before.
+    """
+    materials = _materials(report) | ({CODE: code} if code else {})
     found = {
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": one}} for name, one in sorted(digests.items())],
@@ -67,8 +74,7 @@ def provenance(report: Report, settings: str, digests: Mapping[str, str]) -> byt
                 "externalParameters": json.loads(settings),
                 "internalParameters": {"tools": dict(sorted(report.tools.items()))},
                 "resolvedDependencies": [
-                    {"name": name, "digest": {"sha256": digest}}
-                    for name, digest in sorted(_materials(report).items())
+                    {"name": name, "digest": {"sha256": digest}} for name, digest in sorted(materials.items())
                 ],
             },
             "runDetails": {
@@ -91,6 +97,18 @@ def stated_digests(statement: bytes) -> dict[str, str]:
         return {one["name"]: one["digest"]["sha256"] for one in found["subject"]}
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it lacks {error}") from error
+
+
+def stated_code(statement: bytes) -> str | None:
+    """Return the digest of edgec's sources that a provenance statement names. Raises ValueError."""
+    try:
+        used = json.loads(statement)["predicate"]["buildDefinition"]["resolvedDependencies"]
+        found = [one["digest"]["sha256"] for one in used if one["name"] == CODE]
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it lacks {error}") from error
+    if not all(isinstance(one, str) and re.fullmatch("[0-9a-f]{64}", one) for one in found) or len(found) > 1:
+        raise ValueError(f"it states {found} as the digest of {CODE}")
+    return found[0] if found else None
 
 
 def _materials(report: Report) -> dict[str, str]:

@@ -46,7 +46,7 @@ class Addresses:
             for op in graph.operators
             if isinstance(op, Conv)
         }
-        self.arena = plan(list(_lifetimes(graph, self.layouts, self.convolutions)))
+        self.arena = plan(list(lifetimes(graph, self.layouts, self.convolutions)))
         self.constants = Blob()
 
     def of(self, op: Conv) -> Isa:
@@ -123,7 +123,7 @@ def _prepared(op: Conv) -> str:
     return f"{op.node} / prepared"
 
 
-def _lifetimes(
+def lifetimes(
     graph: IntegerGraph, found: dict[str, Layout], convolutions: dict[str, ConvForm]
 ) -> Iterator[Lifetime]:
     """Return lifetimes: from the operator that writes a tensor to the last that reads it, or one more."""

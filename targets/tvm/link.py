@@ -11,8 +11,8 @@ from targets.tvm.isa import Isa
 NATIVE = Path(__file__).parent.parent / "runtime" / "native"
 _GLIBC = "2.28"
 """The oldest C library a board may have: Debian 10, JetPack 5, RHEL 8."""
-_ENGINE = ("executor.c", "workers.c", "footer.c", "engine_file.c")
-_PICTURES = ("png.c", "png_pixels.c", "inflate.c", "fit.c", "resize.c")
+ENGINE = ("executor.c", "workers.c", "footer.c", "engine_file.c")
+PICTURES = ("png.c", "png_pixels.c", "inflate.c", "fit.c", "resize.c")
 STATIC = ("-static", "-s", "-O2", "-fno-sanitize=all")
 """The same for all static programs: for other flags zig compiles the C library again, for a minute."""
 
@@ -27,7 +27,7 @@ def check() -> None:
 
 def link_library(objects: Sequence[Path], table: Path, isa: Isa, output: Path) -> None:
     """Link a shared library for Python's ctypes."""
-    sources = [table, *(NATIVE / name for name in _ENGINE)]
+    sources = [table, *(NATIVE / name for name in ENGINE)]
     machine = isa.triple.split("-")[0]
     _zig(["-target", f"{machine}-linux-gnu.{_GLIBC}", "-shared", "-fPIC"], sources, objects, output)
 
@@ -40,7 +40,7 @@ def link_functions(objects: Path, isa: Isa, output: Path) -> None:
 
 def link_program(objects: Sequence[Path], tables: Sequence[Path], isa: Isa, output: Path) -> None:
     """Link a static command-line program that needs nothing on the board."""
-    sources = [*tables, *(NATIVE / name for name in ("main.c", *_ENGINE, *_PICTURES))]
+    sources = [*tables, *(NATIVE / name for name in ("main.c", *ENGINE, *PICTURES))]
     machine = isa.triple.split("-")[0]
     _zig(["-target", f"{machine}-linux-musl", *STATIC], sources, objects, output)
 

@@ -40,7 +40,7 @@ _Pool = TypeVar("_Pool", bound=PoolKernel)
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
     """Choose kernels and block sizes, place activations and pack weights."""
     place = Addresses(graph, isa)
-    lowering = _Lowering(place, graph)
+    lowering = Lowering(place, graph)
     steps = tuple(step for op in graph.operators for step in lowering.steps(op))
     image = graph.image
     return Program(
@@ -56,7 +56,7 @@ def lower(graph: IntegerGraph, isa: Isa) -> Program:
     )
 
 
-class _Lowering:
+class Lowering:
     """Lowers operators one after the other: constants lie in the order of execution."""
 
     def __init__(self, place: Addresses, graph: IntegerGraph) -> None:
@@ -64,6 +64,7 @@ class _Lowering:
         self.floats: dict[str, Any] = {}
 
     def steps(self, op: Operator) -> Iterator[Step]:
+        """Lower the next operator."""
         if isinstance(op, Image):
             yield self._image(op)
         elif isinstance(op, Conv):

@@ -21,6 +21,12 @@ def assembly(function: Any, isa: Isa) -> str:  # noqa: ANN401 -- a tvm PrimFunc
     return text
 
 
+def optimised(functions: Sequence[Any], isa: Isa) -> str:
+    """Return what LLVM makes of functions before it chooses instructions: its own code, as text."""
+    text: str = _generate(functions, isa).inspect_source("ll")
+    return text
+
+
 def _generate(functions: Sequence[Any], isa: Isa) -> Any:  # noqa: ANN401 -- a tvm Module
     """Only the passes that these functions need run: their addresses are flat and nothing is packed."""
     target = tvm.target.Target(

@@ -106,7 +106,7 @@ def test_accuracy_and_latency_come_from_the_device(
     assert race.value is not None  # FP32 ran there too, in alternation
     assert report.machines[1].origin is Origin.DEVICE
     assert report.machines[1].description == probe(sshd.device).identity
-    bundle = publish(build, "@board")
+    bundle = publish(build, f"{build.name}@board")
     assert bundle.name == "resnet20-fashion-here@board.edgec"
     assert verify(bundle).manifest.target == here
     again = Build(load_config(BuildConfig, quick, options), Silent())

@@ -1,5 +1,7 @@
 """Gates: limits that were asked for, and the verdict on all of them."""
 
+from collections.abc import Iterable
+
 from pydantic import PositiveInt
 
 from pipeline.report.model.certainty import Interval, Verdict
@@ -24,7 +26,12 @@ class Gate(Record):
 
 
 def overall(gates: tuple[Gate, ...]) -> Verdict:
-    """Return the verdict of all gates together: meaningless beats fail beats inconclusive beats pass."""
-    verdicts = {gate.verdict for gate in gates}
+    """Return the verdict of all gates together."""
+    return worst(gate.verdict for gate in gates)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict of all together: meaningless beats fail beats inconclusive beats pass."""
+    found = set(verdicts)
     worst_first = (Verdict.MEANINGLESS, Verdict.FAIL, Verdict.INCONCLUSIVE)
-    return next((verdict for verdict in worst_first if verdict in verdicts), Verdict.PASS)
+    return next((verdict for verdict in worst_first if verdict in found), Verdict.PASS)

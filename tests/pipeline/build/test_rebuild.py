@@ -11,14 +11,15 @@ import pytest
 from pipeline.build.rebuild import rebuild
 from pipeline.bundle.contents import opened
 from pipeline.bundle.pack import pack
+from pipeline.cache.own_code import code_digest
 from pipeline.data.embedded import EMBEDDED
 from pipeline.errors import BundleError
 from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.certainty import NotMeasured
 from pipeline.report.model.measured_latency import Latency
-from pipeline.stages.bundle import SETTINGS
-from pipeline.stages.supply_chain import PROVENANCE, SBOM
+from pipeline.stages.bundle import SETTINGS, Bundle
+from pipeline.stages.supply_chain import PROVENANCE, SBOM, stated_code
 from targets.runtime.bundle.manifest import NAME
 from tests.conftest import Edgec
 
@@ -117,6 +118,17 @@ def test_a_statement_of_another_origin_is_refused(
         rebuild(changed, {}, Silent())
     assert place in str(refused.value)
     assert f'"{new}"' in str(refused.value)
+
+
+def test_code_that_is_not_as_it_was_is_named(out: Path, tmp_path: Path) -> None:
+    """Of a bundle that another edgec built: its statement has the digest of other sources."""
+    with opened(out / BUNDLE) as held:
+        text = held.read(PROVENANCE).decode()
+    code = stated_code(text.encode())
+    assert code == code_digest(Bundle.sources())
+    changed = with_file(out / BUNDLE, tmp_path, PROVENANCE, text.replace(code, "0" * 64).encode())
+    found = rebuild(changed, {}, Silent())
+    assert (found.different, found.reasons) == ((PROVENANCE,), ("edgec's own code not the same",))
 
 
 def test_a_statement_about_other_files_is_refused(out: Path, tmp_path: Path) -> None:

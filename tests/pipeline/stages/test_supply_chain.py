@@ -10,7 +10,7 @@ from referencing import Registry, Resource
 
 from pipeline.report.model.build_report import Report
 from pipeline.report.model_card import card_html, card_markdown
-from pipeline.stages.supply_chain import provenance, sbom, stated_digests
+from pipeline.stages.supply_chain import CODE, provenance, sbom, stated_code, stated_digests
 from tests.pipeline.report.samples import pixel_report, report
 
 REPORTS = {"classes": report(), "pixels": pixel_report()}
@@ -41,7 +41,7 @@ def test_the_same_build_gives_the_same_bytes(name: str) -> None:
     found = REPORTS[name]
     again = Report.parse(found.to_json().encode(), "report.json")
     assert sbom(found, "e", DIGEST) == sbom(again, "e", DIGEST)
-    assert provenance(found, "{}", {"e": DIGEST}) == provenance(again, "{}", {"e": DIGEST})
+    assert provenance(found, "{}", {"e": DIGEST}, DIGEST) == provenance(again, "{}", {"e": DIGEST}, DIGEST)
 
 
 def test_the_sbom_has_the_model_the_data_and_the_recipe() -> None:
@@ -55,7 +55,7 @@ def test_the_sbom_has_the_model_the_data_and_the_recipe() -> None:
 
 
 def test_the_statement_has_the_fields_of_in_toto_and_slsa() -> None:
-    made = provenance(report(), '{"model": "m"}', {"engine": DIGEST})
+    made = provenance(report(), '{"model": "m"}', {"engine": DIGEST}, "cd" * 32)
     found = json.loads(made)
     assert found["_type"] == "https://in-toto.io/Statement/v1"
     assert found["predicateType"] == "https://slsa.dev/provenance/v1"
@@ -68,6 +68,20 @@ def test_the_statement_has_the_fields_of_in_toto_and_slsa() -> None:
     }
     assert predicate["runDetails"]["builder"]["id"]
     assert stated_digests(made) == {"engine": DIGEST}
+    assert stated_code(made) == "cd" * 32
+
+
+def test_a_bundle_of_before_states_no_code() -> None:
+    assert stated_code(provenance(report(), "{}", {"e": DIGEST}, None)) is None
+
+
+@pytest.mark.parametrize("code", ["", "cd" * 33, "no digest", 7, None])
+def test_what_is_no_digest_of_code_is_refused(code: object) -> None:
+    made = json.loads(provenance(report(), "{}", {"e": DIGEST}, "cd" * 32))
+    used = made["predicate"]["buildDefinition"]["resolvedDependencies"]
+    next(one for one in used if one["name"] == CODE)["digest"]["sha256"] = code
+    with pytest.raises(ValueError, match=CODE):
+        stated_code(json.dumps(made).encode())
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"_type": 1, "predicateType": 2}', b"[" * 90_000])

@@ -13,7 +13,6 @@ from targets.runtime.zig import run_zig
 from targets.tvm import glue, oracle
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
-from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import IntegerGraph
 from targets.tvm.isa import Isa
 from targets.tvm.link import NATIVE
@@ -21,30 +20,8 @@ from targets.tvm.lower import lower
 from targets.tvm.machine_code import compile_object
 from targets.tvm.sharing import MOST_THREADS, inside, share
 from tests.targets.needs import FAMILY, native, or_skip
-from tests.targets.tvm.qdq_model import QdqModel
 from tests.targets.tvm.random_graphs import pictures
-
-
-def residual_network(height: int, width: int, folder: Path) -> IntegerGraph:
-    """Two stages as in ResNet-20, the second behind a stride and a shortcut of slices and padding.
-
-    Then a 1x1, a depthwise and a grouped convolution.
-    """
-    m = QdqModel(height, width, 3)
-    x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3)), 0.5, 0)
-    for _ in range(3):
-        y = m.quantized(m.node("Relu", m.conv(x, 16, 16)), 2.0, 0)
-        x = m.quantized(m.node("Relu", m.node("Add", m.conv(y, 16, 16), x)), 8.0, 0)
-    y = m.quantized(m.node("Relu", m.conv(x, 32, 16, strides=[2, 2])), 2.0, 0)
-    bounds = (m.constant(np.array(v, np.int64)) for v in ([0, 0], [height, width], [2, 3], [2, 2]))
-    channels = m.constant(np.array([0, 8, 0, 0, 0, 8, 0, 0], np.int64))
-    short = m.node("Pad", m.node("Slice", x, *bounds), channels)
-    x = m.quantized(m.node("Relu", m.node("Add", m.conv(y, 32, 32), m.quantized(short, 8.0, 0))), 8.0, 0)
-    for kernel, group in ((1, 1), (3, 32), (3, 16)):
-        y = m.quantized(m.node("Relu", m.conv(x, 32, 32 // group, kernel, group=group)), 4.0, 0)
-        x = m.quantized(m.node("Relu", m.node("Add", m.conv(y, 32, 32), x)), 8.0, 0)
-    x = m.quantized(m.node("GlobalAveragePool", x), 4.0, 0)
-    return import_graph(m.save(m.gemm(m.node("Flatten", x), 7, 32), folder / "model.onnx"))
+from tests.targets.tvm.residual_graph import residual_network
 
 
 def link_laggards(graph: IntegerGraph, isa: Isa, folder: Path) -> ctypes.CDLL:
