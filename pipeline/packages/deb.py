@@ -121,8 +121,8 @@ READ_ME = """# {name} for Debian, Ubuntu and Raspberry Pi OS ({architecture})
     systemctl enable --now edgec-serve@{name}      # 127.0.0.1:8000
     systemd-analyze security edgec-serve@{name}
 
-`/etc/default/edgec-serve-{name}`, readable by root alone, may hold `EDGEC_OPTIONS="--host 0.0.0.0 --port 8001"`
-and `EDGEC_TOKEN=SECRET`.
+`/etc/default/edgec-serve-{name}`, which only root should read, may hold
+`EDGEC_OPTIONS="--host 0.0.0.0 --port 8001"` and `EDGEC_TOKEN=SECRET`.
 """
 
 
