@@ -81,7 +81,7 @@ def test_it_serves_as_nobody_in_a_root_of_its_own(root: Path) -> None:
 
 
 def test_without_a_secret_it_does_not_start(root: Path) -> None:
-    command = [root / "edgec-serve", root / "model", "--host", "0.0.0.0"]  # noqa: S104 - as in the image
+    command = [str(root / "edgec-serve"), str(root / "model"), "--host", "0.0.0.0"]  # noqa: S104 - as in the image
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={})
     assert done.returncode == 2
     assert "EDGEC_TOKEN" in done.stderr
