@@ -84,7 +84,8 @@ BY_OTHERS = {
     "pipeline/data/packed.py": "tests/pipeline/data/test_packed.py",
     "pipeline/data/picture_files.py": "tests/pipeline/test_plain_file.py",
     "pipeline/data/tree.py": "tests/attacks/test_zip_files.py",
-    "pipeline/difference/side.py": "tests/pipeline/cli/test_diff.py",
+    "pipeline/difference/opened_side.py": "tests/pipeline/cli/test_diff.py",
+    "pipeline/difference/tflite/flatbuffer.py": "tests/pipeline/difference/test_other_tools.py",
     "pipeline/known_devices.py": "tests/attacks/test_special_files.py",
     "pipeline/models/class_list.py": "tests/pipeline/models/test_class_list.py",
     "pipeline/models/foreign/description.py": "tests/fuzz/test_readers.py",
@@ -123,6 +124,7 @@ BY_OTHERS = {
 """Where bytes are read that somebody else wrote or sent, and the test that tries bad ones."""
 
 OUR_OWN = {
+    "pipeline/difference/checkpoint_side.py": "the export that it has just written",
     "pipeline/bundle/pack.py": "it writes",
     "pipeline/cache/owner.py": "the kernel",
     "pipeline/cache/remembered_code.py": "the store",
