@@ -12,6 +12,7 @@ pkg-config --exists gstreamer-app-1.0 gstreamer-video-1.0 2>/dev/null ||
     missing+=(build-essential pkg-config libgstreamer-plugins-base1.0-dev)         # the element, compiled
 gst-inspect-1.0 --exists videotestsrc 2>/dev/null || missing+=(gstreamer1.0-tools gstreamer1.0-plugins-base)
 command -v lintian >/dev/null || missing+=(lintian)                                # packages for Debian
+command -v skopeo >/dev/null || missing+=(skopeo)                                  # container images, read by others
 [ ${#missing[@]} = 0 ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

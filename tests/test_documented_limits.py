@@ -9,7 +9,8 @@ from pipeline import reading_limits
 from targets.runtime import device_limits
 from tests.conftest import ROOT
 
-HEADER = ROOT / "targets" / "runtime" / "native" / "limits.h"
+RUNTIME = ROOT / "targets" / "runtime"
+HEADERS = (RUNTIME / "native" / "limits.h", RUNTIME / "serve" / "bounds.h")
 
 
 def limits() -> dict[str, int]:
@@ -19,7 +20,8 @@ def limits() -> dict[str, int]:
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, int)
     }
-    for name, value in re.findall(r"(EDGEC_\w+) = ([\d <]+)", HEADER.read_text()):
+    text = "".join(header.read_text() for header in HEADERS)
+    for name, value in re.findall(r"((?:EDGEC|SERVE)_\w+) = ([\d <]+)", text):
         left, _, right = value.partition("<<")
         found[name] = int(left) << int(right or 0)
     return found

@@ -1,9 +1,11 @@
 """The programs in docs/integrate.md are compiled and run."""
 
+import json
 import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from targets.runtime.compiled_libedgec import embedding
+from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
 from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
 from targets.runtime.zig import run_zig
 from targets.tvm.cpu_target import host_isa
@@ -55,6 +58,27 @@ def printed(command: list[str], folder: Path) -> list[str]:
     )
     assert done.returncode == 0, done.stderr
     return [line.rpartition(" ")[0] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not here: the HTTP commands are NOT TESTED")
+def test_the_http_commands_run(unpacked: Path) -> None:
+    (unpacked / "bin").mkdir(exist_ok=True)
+    shutil.copy(COMPILED_SERVICE.folder(platform.machine()) / SERVICE, unpacked / "bin")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    commands = program("bash").replace("BUNDLE", str(unpacked)).replace("8765", str(port))
+    done = subprocess.run(
+        ["bash", "-e", "-c", commands], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    black = EmbeddedFrame("NV12", (GRAY * 0, np.zeros((360, 640, 2), np.uint8)), "BT709", "LIMITED")
+    (answered,) = [
+        line for line in done.stdout.splitlines() if '"outputs":[{"name":"logits","datatype":"BYTES"' in line
+    ]
+    (found,) = json.loads(answered)["outputs"]
+    assert [one.split(":", 2)[2] for one in found["data"]] == answer(unpacked, black, 3)
+    assert "edgec_images_total 1\n" in done.stdout
 
 
 GSTREAMER = ["pkg-config", "--exists", "gstreamer-video-1.0"]

@@ -12,7 +12,10 @@ from pipeline.cli.verify import Bundle, Keys, keys_to_trust
 def package(
     bundle: Bundle,
     kind: Annotated[
-        list[str], typer.Argument(help="One or more of: container, deepstream, triton.", show_default=False)
+        list[str],
+        typer.Argument(
+            help="For a CPU: deb, oci. For a Jetson: container, deepstream, triton.", show_default=False
+        ),
     ],
     key: Keys = None,
     output: Annotated[
@@ -22,7 +25,7 @@ def package(
         ),
     ] = None,
 ) -> None:
-    """Write a bundle as a Triton model repository, DeepStream settings or a container recipe. Nothing is run.
+    """Write a bundle as Debian packages, a container image, a Triton repository and more. Nothing is run.
 
     A build writes them too, with package = ["triton"] in its settings.
 

@@ -25,6 +25,7 @@ from targets.runtime.bundle import signature
 from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
 from targets.runtime.c_library import MACHINES
 from targets.runtime.compiled_libedgec import embedding
+from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
 from targets.runtime.native_runner import machine_of
 from targets.runtime.preprocess import Preprocessing
 
@@ -141,10 +142,12 @@ class Bundle(Stage):
         }
 
     def _embedding(self) -> dict[str, bytes]:
-        """Return libedgec for the engine's machine, where it is an engine that libedgec runs."""
+        """Return libedgec and the service for the engine's machine, if libedgec runs the engine."""
         if self.runner != "native_runner":
             return {}
-        return embedding(machine_of(self.engine.path))
+        machine = machine_of(self.engine.path)
+        program = (COMPILED_SERVICE.folder(machine) / SERVICE).read_bytes()
+        return {**embedding(machine), f"bin/{SERVICE}": program}
 
 
 def _resize_libraries() -> dict[str, bytes]:

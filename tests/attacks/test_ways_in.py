@@ -18,6 +18,7 @@ READERS = {
 
 UNPACKERS = {
     "pipeline/bundle/pack.py",  # writes bundles
+    "pipeline/packages/plain_tar.py",  # writes packages
     "pipeline/models/weights/content.py",  # tells old weights of torch, which are a tar, what they are
 }
 """Who may import tarfile."""

@@ -1,8 +1,10 @@
-"""A bundle for a Jetson, of a small network, without a build."""
+"""Bundles for a Jetson and for a CPU, of small networks, without a build."""
 
 import hashlib
 import json
+import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,11 +13,16 @@ import pytest
 
 from pipeline.bundle.pack import pack
 from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
+from targets.runtime.compiled_libedgec import embedding
+from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
 from targets.runtime.preprocess import Preprocessing
 from targets.runtime.reference_runner import open_engine
 from targets.tensorrt.onnx_files import write_onnx_files
+from targets.tvm.cpu_target import host_isa
 from tests.calibration.conftest import pictures
 from tests.calibration.residual_networks import TinyResNet, export
+from tests.targets.needs import or_skip
+from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_network
 from tests.targets.tensorrt.conftest import SHAPE, quantized
 
 MakeBundle = Callable[..., Path]
@@ -78,3 +85,18 @@ def make_bundle(jetson_files: dict[str, bytes], tmp_path: Path) -> MakeBundle:
         return bundle
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cpu_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a small network for this processor."""
+    folder = tmp_path_factory.mktemp("for a CPU")
+    files = PackedNetwork(write_network(folder, or_skip(host_isa))).files()
+    manifest = Manifest.parse(files.pop(NAME).decode())
+    machine = platform.machine()
+    files |= embedding(machine)
+    files[f"bin/{SERVICE}"] = (COMPILED_SERVICE.folder(machine) / SERVICE).read_bytes()
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    files[NAME] = replace(manifest, files=digests).to_json().encode()
+    pack(files, folder / "tiny-host.edgec", "tiny-host")
+    return folder / "tiny-host.edgec"

@@ -9,12 +9,15 @@ from pipeline.packages.write import write_packages
 from tests.conftest import Edgec
 from tests.pipeline.packages.conftest import MakeBundle
 
+FOR_CPU = ("deb", "oci")
+FOR_JETSON = tuple(kind for kind in KINDS if kind not in FOR_CPU)
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_package_says_what_to_do_and_stays_as_it_is(
-    make_bundle: MakeBundle, tmp_path: Path, kind: str
+    make_bundle: MakeBundle, cpu_bundle: Path, tmp_path: Path, kind: str
 ) -> None:
-    bundle = make_bundle()
+    bundle = cpu_bundle if kind in FOR_CPU else make_bundle()
     (folder,) = write_packages(bundle, [kind], tmp_path / "out")
     assert (folder / "README.md").read_text().startswith("# ")
     (folder / "README.md").write_text("changed")
@@ -24,7 +27,24 @@ def test_a_package_says_what_to_do_and_stays_as_it_is(
     assert [path.name for path in before if again[path] != before[path]] == ["README.md"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FOR_CPU)
+def test_a_bundle_for_a_jetson_is_refused_in_words(
+    make_bundle: MakeBundle, tmp_path: Path, kind: str
+) -> None:
+    with pytest.raises(UsageError, match=f"A package for {kind} is made of a bundle for a CPU"):
+        write_packages(make_bundle(), [kind], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", FOR_CPU)
+def test_a_bundle_without_the_service_is_to_be_built_again(
+    make_bundle: MakeBundle, tmp_path: Path, kind: str
+) -> None:
+    with pytest.raises(UsageError, match=r"holds no bin/edgec-serve.* Build it again\."):
+        write_packages(make_bundle(runner="native_runner"), [kind], tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", FOR_JETSON)
 def test_a_bundle_for_a_cpu_is_refused_in_words(make_bundle: MakeBundle, tmp_path: Path, kind: str) -> None:
     with pytest.raises(UsageError, match=f"A package for {kind} is made of a bundle for a Jetson"):
         write_packages(make_bundle(runner="native_runner"), [kind], tmp_path / "out")

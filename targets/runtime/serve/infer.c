@@ -1,0 +1,260 @@
+#include "infer.h"
+#include "jobs.h"
+#include "json.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { LONGEST_WORD = 64, LONGEST_ID = 1024 };
+
+typedef struct {
+  edgec_json json;
+  const uint8_t *binary; /* what follows the JSON */
+  size_t binary_size;
+  edgec_frame form; /* of a frame; pixels is 0 for the network's own input */
+  int64_t images, bytes; /* of one */
+  uint8_t *unpacked; /* numbers that were JSON */
+  const uint8_t *data;
+  int64_t classes; /* to tell; 0: logits */
+  int binary_output;
+  float *logits;
+} question;
+
+static int is_word(edgec_json value, const char *word) {
+  char held[6 * LONGEST_WORD];
+  size_t length = edgec_json_length(value);
+  if (!length || length >= sizeof held) return 0;
+  edgec_json_text(value, held);
+  return !strcasecmp(held, word);
+}
+
+static edgec_json parameter(edgec_json of, const char *name) { return edgec_json_member(edgec_json_member(of, "parameters"), name); }
+
+/* Which of the words a parameter is, counted from 1; 0 if it is none. */
+static int which(edgec_json of, const char *name, const char *const *words, int count) {
+  edgec_json value = parameter(of, name);
+  for (int i = 0; i < count; i++)
+    if (is_word(value, words[i])) return i + 1;
+  return 0;
+}
+
+static const char *read_frame(const question *q, edgec_frame *f) {
+  static const char *const pixels[] = {"RGB", "BGR", "GRAY", "RGBA", "BGRA", "NV12", "I420", "YUYV", "UYVY"};
+  static const char *const matrices[] = {"BT601", "BT709"}, *const ranges[] = {"LIMITED", "FULL"};
+  int64_t height, width;
+  f->pixels = (edgec_pixels)which(q->json, "pixels", pixels, 9);
+  f->matrix = (edgec_matrix)which(q->json, "matrix", matrices, 2);
+  f->range = (edgec_range)which(q->json, "range", ranges, 2);
+  if (!f->pixels) return "the request's parameter pixels is none of RGB, BGR, GRAY, RGBA, BGRA, NV12, I420, YUYV and UYVY";
+  if (f->pixels >= EDGEC_NV12 && (!f->matrix || !f->range)) return "YUV needs the parameters matrix (BT601 or BT709) and range (LIMITED or FULL)";
+  if (edgec_json_integer(parameter(q->json, "height"), 1, 16384, &height) || edgec_json_integer(parameter(q->json, "width"), 1, 16384, &width))
+    return "the parameters height and width are no sizes from 1 to 16384";
+  f->height = (int32_t)height;
+  f->width = (int32_t)width;
+  return NULL;
+}
+
+/* Where the planes of a frame lie, whose rows have no gaps; returns its bytes. */
+static int64_t lay_out(edgec_frame *f, const uint8_t *at) {
+  static const uint8_t of_pixel[] = {0, 3, 3, 1, 4, 4, 1, 1, 2, 2};
+  int64_t row = (int64_t)f->width * of_pixel[f->pixels], half = ((int64_t)f->width + 1) / 2, rows = ((int64_t)f->height + 1) / 2;
+  int64_t size = row * f->height;
+  f->planes[0] = at;
+  f->strides[0] = (size_t)row;
+  int planes = f->pixels == EDGEC_NV12 ? 1 : f->pixels == EDGEC_I420 ? 2 : 0;
+  for (int i = 1; i <= planes; i++) {
+    int64_t wide = planes == 1 ? 2 * half : half;
+    f->planes[i] = at ? at + size : NULL;
+    f->strides[i] = (size_t)wide;
+    size += wide * rows;
+  }
+  return size;
+}
+
+/* Read a shape whose last numbers are `wanted`; before them may be how many images there are. */
+static int read_shape(edgec_json shape, const int64_t *wanted, int count, int64_t *images) {
+  int64_t found[5];
+  int rank = 0;
+  for (edgec_json n = edgec_json_first(shape); n.at; n = edgec_json_next(n))
+    if (rank == 5 || edgec_json_integer(n, 1, INT32_MAX, &found[rank++])) return -1;
+  if (rank != count && rank != count + 1) return -1;
+  *images = rank == count ? 1 : found[0];
+  return *images > SERVE_IMAGES || memcmp(found + rank - count, wanted, (size_t)count * sizeof *wanted) ? -1 : 0;
+}
+
+/* Numbers of arrays inside each other, in their order. How many there were room for, or -1. */
+static int64_t unpack(edgec_json value, uint8_t *into, int64_t room) {
+  int64_t number, count = 0;
+  if (value.at && *value.at != '[') {
+    if (!room || edgec_json_integer(value, 0, 255, &number)) return -1;
+    *into = (uint8_t)number;
+    return 1;
+  }
+  for (edgec_json one = edgec_json_first(value); one.at; one = edgec_json_next(one)) {
+    int64_t more = unpack(one, into + count, room - count);
+    if (more < 0) return -1;
+    count += more;
+  }
+  return count;
+}
+
+static const char *read_data(question *q, edgec_json input) {
+  static const char *const wrong = "the input's data has another size than its shape";
+  int64_t size = q->images * q->bytes, told;
+  edgec_json binary = parameter(input, "binary_data_size"), data = edgec_json_member(input, "data");
+  if (size > SERVE_BODY_BYTES) return wrong;
+  if (binary.at) {
+    q->data = q->binary;
+    return data.at || edgec_json_integer(binary, size, size, &told) || q->binary_size != (size_t)size ? wrong : NULL;
+  }
+  if (q->binary_size) return "bytes follow the JSON that no input is said to have";
+  if (!data.at) return "the input has no data; shared memory is not offered";
+  q->data = q->unpacked = malloc((size_t)size);
+  if (!q->unpacked) return "not enough memory";
+  return unpack(data, q->unpacked, size) == size ? NULL : "the input's data is not as many numbers from 0 to 255 as its shape says";
+}
+
+static const char *read_input(const service *s, question *q) {
+  edgec_json input = edgec_json_first(edgec_json_member(q->json, "inputs"));
+  if (!input.at || edgec_json_next(input).at) return "the request has to have one input";
+  if (!is_word(edgec_json_member(input, "datatype"), "UINT8")) return "the input's datatype has to be UINT8";
+  edgec_json shape = edgec_json_member(input, "shape"), name = edgec_json_member(input, "name");
+  int64_t image[] = {s->about.height, s->about.width, s->about.channels};
+  q->bytes = image[0] * image[1] * image[2];
+  if (is_word(name, "frame")) {
+    const char *wrong = read_frame(q, &q->form);
+    if (wrong) return wrong;
+    q->bytes = lay_out(&q->form, NULL);
+    if (read_shape(shape, &q->bytes, 1, &q->images)) return "the shape of frame is [bytes] or [frames, bytes], up to 64 frames, whose rows have no gaps";
+  } else if (!is_word(name, "image")) return "the input is neither image nor frame";
+  else if (read_shape(shape, image, 3, &q->images)) return "the shape of image is not [height, width, channels] of the network, or up to 64 of them";
+  return read_data(q, input);
+}
+
+static int is_true(edgec_json value) { return value.at && *value.at == 't'; }
+
+static const char *read_outputs(const service *s, question *q) {
+  q->binary_output = is_true(parameter(q->json, "binary_data_output"));
+  edgec_json output = edgec_json_first(edgec_json_member(q->json, "outputs"));
+  if (!output.at) return NULL;
+  if (edgec_json_next(output).at || !is_word(edgec_json_member(output, "name"), "logits")) return "the only output is logits";
+  edgec_json binary = parameter(output, "binary_data"), classes = parameter(output, "classification");
+  if (binary.at) q->binary_output = is_true(binary);
+  if (!classes.at) return NULL;
+  if (s->about.output_height * s->about.output_width != 1) return "a map of classes has no classification";
+  return edgec_json_integer(classes, 1, s->about.classes, &q->classes) ? "classification is a number from 1 to the number of classes" : NULL;
+}
+
+/* NULL, or what is wrong. `json` is the text, with a zero behind it. */
+static const char *read_question(const service *s, question *q, const char *json, size_t size) {
+  q->json = edgec_json_parse(json, size);
+  if (!q->json.at) return "the body is no JSON, or its Inference-Header-Content-Length is missing or wrong";
+  const char *wrong = read_input(s, q);
+  return wrong ? wrong : read_outputs(s, q);
+}
+
+static void add_logits(const service *s, const question *q, answer *a, text *binary) {
+  size_t count = (size_t)q->images * s->about.logits;
+  text_print(&a->body, "FP32\",\"shape\":[%d,%d", (int)q->images, (int)s->about.classes);
+  if (s->about.output_height * s->about.output_width > 1) text_print(&a->body, ",%d,%d", (int)s->about.output_height, (int)s->about.output_width);
+  if (q->binary_output) {
+    text_print(&a->body, "],\"parameters\":{\"binary_data_size\":%zu}", count * sizeof(float));
+    text_add(binary, q->logits, count * sizeof(float));
+    return;
+  }
+  text_print(&a->body, "],\"data\":[");
+  for (size_t i = 0; i < count; i++) text_print(&a->body, i ? ",%.9g" : "%.9g", (double)q->logits[i]); /* 9 digits name each float */
+  text_add(&a->body, "]", 1);
+}
+
+/* As Triton has them: "logit:index:name", the likeliest first. */
+static void add_classes(const service *s, const question *q, answer *a, text *binary) {
+  edgec_class *best = malloc((size_t)q->classes * sizeof *best);
+  text_print(&a->body, "BYTES\",\"shape\":[%d,%d]", (int)q->images, (int)q->classes);
+  if (!q->binary_output) text_print(&a->body, ",\"data\":[");
+  a->body.failed |= !best;
+  for (int64_t n = 0; best && n < q->images; n++) {
+    const float *logits = q->logits + (size_t)n * s->about.logits;
+    int count = edgec_likeliest(s->network, logits, best, (int32_t)q->classes);
+    a->body.failed |= count != q->classes;
+    for (int i = 0; i < count; i++) {
+      text one = {0};
+      const char *name = edgec_class_name(s->network, best[i].index);
+      text_print(&one, "%f:%d", (double)logits[best[i].index], (int)best[i].index);
+      if (name) text_add(&one, ":", 1), text_add(&one, name, strlen(name));
+      uint32_t length = (uint32_t)one.size;
+      text_add(&one, "", 1);
+      a->body.failed |= one.failed;
+      if (one.failed) return text_free(&one), free(best);
+      if (q->binary_output) text_add(binary, &length, sizeof length), text_add(binary, one.bytes, length);
+      else text_add(&a->body, ",", n + i ? 1 : 0), text_quote(&a->body, one.bytes);
+      text_free(&one);
+    }
+  }
+  if (q->binary_output) text_print(&a->body, ",\"parameters\":{\"binary_data_size\":%zu}", binary->size);
+  else text_add(&a->body, "]", 1);
+  free(best);
+}
+
+static void write_answer(const service *s, const question *q, answer *a) {
+  text binary = {0};
+  char id[LONGEST_ID];
+  edgec_json told = edgec_json_member(q->json, "id");
+  size_t length = edgec_json_length(told);
+  text_print(&a->body, "{\"model_name\":");
+  text_quote(&a->body, s->name);
+  text_print(&a->body, ",\"model_version\":\"1\"");
+  if (length && length < sizeof id) {
+    edgec_json_text(told, id);
+    text_print(&a->body, ",\"id\":");
+    text_quote(&a->body, id);
+  }
+  text_print(&a->body, ",\"outputs\":[{\"name\":\"logits\",\"datatype\":\"");
+  (q->classes ? add_classes : add_logits)(s, q, a, &binary);
+  text_print(&a->body, "}]}");
+  if (q->binary_output) a->header = a->body.size;
+  text_add(&a->body, binary.bytes, binary.size);
+  a->body.failed |= binary.failed;
+  text_free(&binary);
+}
+
+static void run(const service *s, question *q, answer *a) {
+  job jobs[SERVE_IMAGES] = {0};
+  batch b;
+  for (int64_t n = 0; n < q->images; n++) {
+    const uint8_t *at = q->data + n * q->bytes;
+    jobs[n].logits = q->logits + (size_t)n * s->about.logits;
+    if (q->form.pixels) {
+      jobs[n].frame = q->form;
+      lay_out(&jobs[n].frame, at);
+    } else jobs[n].pixels = at;
+  }
+  if (jobs_run(jobs, (int)q->images, &b)) refuse(a, 503, "too many images wait; try again");
+  else if (b.error.status) refuse(a, b.error.status == EDGEC_BAD_FRAME ? 400 : 500, b.error.text);
+  else write_answer(s, q, a);
+}
+
+void infer(const service *s, const request *r, answer *a) {
+  question q = {0};
+  size_t size = r->body_size;
+  char *header = NULL;
+  if (r->inference_header) {
+    size_t digits = strspn(r->inference_header, "0123456789");
+    size = digits && digits < 10 && !r->inference_header[digits] ? (size_t)atol(r->inference_header) : SIZE_MAX;
+    if (size > r->body_size || size > 1 << 20) return refuse(a, 400, "Inference-Header-Content-Length is larger than the body, or than 1 MiB");
+    q.binary = (const uint8_t *)r->body + size;
+    q.binary_size = r->body_size - size;
+    header = malloc(size + 1);
+    if (!header) return refuse(a, 503, "not enough memory");
+    if (size) memcpy(header, r->body, size);
+    header[size] = 0;
+  }
+  const char *wrong = size ? read_question(s, &q, header ? header : r->body, size) : "the request has no body";
+  if (wrong) refuse(a, 400, wrong);
+  else if (!(q.logits = malloc((size_t)q.images * s->about.logits * sizeof *q.logits))) refuse(a, 503, "not enough memory");
+  else run(s, &q, a);
+  free(q.logits);
+  free(q.unpacked);
+  free(header);
+}

@@ -1,0 +1,34 @@
+/* The queue of images of all requests, and the threads that empty it, each with a context of its own. */
+#ifndef EDGEC_JOBS_H
+#define EDGEC_JOBS_H
+
+#include "edgec.h"
+
+typedef struct batch batch;
+
+typedef struct {
+  batch *of;
+  const uint8_t *pixels; /* the network's input, or NULL: */
+  edgec_frame frame;
+  float *logits;
+} job;
+
+struct batch {
+  int left; /* images that are not done */
+  edgec_error error; /* of one of those that failed */
+};
+
+typedef struct {
+  long waiting, done, failed;
+  double seconds; /* of all runs together */
+} job_counts;
+
+/* 0, or -1 with an error. */
+int jobs_start(const edgec_network *network, int workers, edgec_error *error);
+
+/* Run all and wait. 0, or -1: the queue is too full for them. */
+int jobs_run(job *jobs, int count, batch *b);
+
+job_counts jobs_counted(void);
+
+#endif

@@ -1,0 +1,25 @@
+/* One HTTP/1.1 request (RFC 9112), read in full: what could be read in two ways is refused. */
+#ifndef EDGEC_REQUEST_H
+#define EDGEC_REQUEST_H
+
+#include "bounds.h"
+
+#include <stddef.h>
+
+typedef struct {
+  char head[SERVE_HEAD_BYTES + 1];
+  const char *method, *path; /* the path is decoded, without what is behind a question mark */
+  const char *host, *origin, *authorization, *site, *inference_header;
+  char *body; /* with a zero behind it */
+  size_t body_size;
+  int keep; /* the connection, after the answer */
+} request;
+
+/* 0; the status of an answer that refuses it; or -1: there is no one to answer. The connection cannot be kept unless 0. */
+int request_read(int connection, request *r, const char **why);
+void request_free(request *r);
+
+/* 0, or -1 if not all could be sent in time. */
+int send_all(int connection, const void *bytes, size_t size);
+
+#endif

@@ -1,0 +1,174 @@
+"""edgec-serve speaks KServe v2: Triton's own client gets libedgec's logits, bit for bit."""
+
+import json
+import subprocess
+import sys
+import threading
+import urllib.request
+import zipfile
+from http.client import HTTPConnection
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
+from tests.targets.runtime.serve.conftest import Service, serving
+from tests.targets.tensorrt.bindings import wheel
+
+CLIENT = (
+    "tritonclient",
+    "geventhttpclient",
+    "gevent",
+    "python_rapidjson",
+    "brotli",
+    "zope_event",
+    "zope_interface",
+)
+CLIENT_ALSO = ("urllib3", "certifi", "greenlet")
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (5, 24, 20, 3), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Triton's client and what it needs."""
+    found = [wheel(f"{name}-") for name in (*CLIENT, *CLIENT_ALSO)]
+    if sys.version_info[:2] != (3, 11) or None in found:
+        pytest.skip("Triton's client is NOT asked: run scripts/tensorrt_wheels.sh, with Python 3.11")
+    folder = tmp_path_factory.mktemp("triton")
+    for one in found:
+        with zipfile.ZipFile(str(one)) as archive:
+            archive.extractall(folder)
+    return folder
+
+
+def logits(bundle: Path, images: np.ndarray) -> np.ndarray:
+    with EmbeddedNetwork(bundle) as network, network.context() as context:
+        return np.stack([context.run(image) for image in images])
+
+
+def test_tritons_client_gets_the_logits_of_the_library(
+    service: Service, tiny_bundle: Path, triton: Path, tmp_path: Path
+) -> None:
+    planes = RNG.integers(0, 256, (31, 46), np.uint8), RNG.integers(0, 256, (16, 23, 2), np.uint8)
+    frame = np.concatenate([plane.reshape(-1) for plane in planes])
+    np.savez(tmp_path / "in.npz", images=IMAGES, frame=frame, size=[31, 46])
+    client = [sys.executable, str(Path(__file__).parent / "triton_client.py"), service.address]
+    done = subprocess.run(
+        [*client, str(tmp_path / "in.npz"), str(tmp_path / "out.npz")],
+        env={"PYTHONPATH": str(triton)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = logits(tiny_bundle, IMAGES)
+    with EmbeddedNetwork(tiny_bundle) as network, network.context() as context:
+        of_frame = context.run_frame(EmbeddedFrame("NV12", planes, "BT709", "FULL"))
+        names = [[name for name, _ in network.likeliest(one, 2)] for one in wanted]
+    with np.load(tmp_path / "out.npz") as found:
+        assert len(found.files) == 11
+        for key in found.files:
+            if key.startswith("logits"):
+                assert found[key].tobytes() == wanted.tobytes(), key
+            elif key.startswith("classes"):
+                assert [[one.split(":", 2)[2] for one in row] for row in found[key].tolist()] == names, key
+        assert found["frame"].tobytes() == of_frame.tobytes()
+
+
+def ask(service: Service, body: object) -> tuple[int, dict[str, object]]:
+    connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection.request("POST", "/v2/models/tiny/infer", json.dumps(body))
+    answer = connection.getresponse()
+    found = answer.status, json.loads(answer.read())
+    connection.close()
+    return found
+
+
+def test_json_alone_gives_the_same_floats(service: Service, tiny_bundle: Path) -> None:
+    image = {"name": "image", "datatype": "UINT8", "shape": [1, 24, 20, 3], "data": IMAGES[:1].tolist()}
+    status, answer = ask(service, {"inputs": [image]})
+    assert status == 200
+    outputs = answer["outputs"]
+    assert isinstance(outputs, list)
+    found = np.array(outputs[0]["data"], np.float32)
+    assert found.tobytes() == logits(tiny_bundle, IMAGES[:1]).tobytes()
+
+
+def test_many_clients_at_once_get_their_own_answers(service: Service, tiny_bundle: Path) -> None:
+    wanted = logits(tiny_bundle, IMAGES)
+    wrong: list[int] = []
+
+    def client(n: int) -> None:
+        connection = HTTPConnection("127.0.0.1", service.port, timeout=60)
+        for k in range(n, n + 20):
+            image = IMAGES[k % 5]
+            size = {"binary_data_size": image.nbytes}
+            told = {"name": "image", "datatype": "UINT8", "shape": list(image.shape), "parameters": size}
+            head = json.dumps({"inputs": [told], "parameters": {"binary_data_output": True}}).encode()
+            headers = {"Inference-Header-Content-Length": str(len(head))}
+            connection.request("POST", "/v2/models/tiny/infer", head + image.tobytes(), headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            if body[int(answer.headers["Inference-Header-Content-Length"]) :] != wanted[k % 5].tobytes():
+                wrong.append(k)
+        connection.close()
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    with urllib.request.urlopen(f"http://{service.address}/metrics") as answer:
+        told = answer.read().decode()
+    assert 'edgec_requests_total{code="200"} 160\n' in told
+    assert "edgec_images_total 160\n" in told
+    assert 'edgec_request_duration_seconds_bucket{le="+Inf"} 160\n' in told
+
+
+def test_others_than_this_machine_need_the_token(service_program: Path, tiny_bundle: Path) -> None:
+    outside = ["--host", "0.0.0.0"]  # noqa: S104 - it is what is tested
+    refused = subprocess.run(
+        [service_program, tiny_bundle, *outside], capture_output=True, text=True, check=False, env={}
+    )
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "EDGEC_TOKEN" in refused.stderr
+    secret = "x" * 16
+    with serving(service_program, tiny_bundle, outside, {"EDGEC_TOKEN": secret}) as service:
+        found = []
+        for given in ("", "Bearer wrong", f"Bearer {secret}x", f"Bearer {secret}"):
+            connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
+            connection.request("GET", "/v2", headers={"Authorization": given})
+            found.append(connection.getresponse().status)
+            connection.close()
+        assert found == [403, 403, 403, 200]
+        with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/v2/health/ready") as answer:
+            assert answer.status == 200
+    with (
+        serving(service_program, tiny_bundle, [*outside, "--without-token"]) as service,
+        urllib.request.urlopen(f"http://127.0.0.1:{service.port}/v2") as answer,
+    ):
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--port", "65536"], "usage:"),
+        (["--workers", "0"], "usage:"),
+        (["--host", "here"], "usage:"),
+        (["--sha256", "0" * 64], "sha256"),
+        (["more"], "usage:"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments_are_named(
+    service_program: Path, tiny_bundle: Path, options: list[str], said: str
+) -> None:
+    done = subprocess.run(
+        [service_program, tiny_bundle, *options], capture_output=True, text=True, check=False, env={}
+    )
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
