@@ -14,6 +14,8 @@ from pipeline.reading_limits import SETTINGS_BYTES
 from targets.errors import DeviceAddressError
 from targets.reach.ssh import SshAddress
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
 
 def devices_file() -> Path:
     """Return the path of that file."""
@@ -59,7 +61,7 @@ def add_device(name: str, address: SshAddress, file: Path | None = None) -> Path
 
     Raises UsageError for a name with other characters, and if the file is not valid.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+    if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot be the name of a device: use lower-case letters, digits, - and _.")
     path = file or devices_file()
     devices = {**known_devices(path), name: KnownDevice(name, address)}
@@ -82,6 +84,6 @@ def find_device(text: str) -> SshAddress:
         names = ", ".join(devices) or "none yet"
         raise UsageError(
             f"Unknown device {text!r}.{did_you_mean(text, list(devices))} Known: {names}. Give ssh://user@host,"
-            f" or name it: edgec devices add {text} ssh://user@host"
+            f" or name it: edgec devices add {text if NAME.fullmatch(text) else 'NAME'} ssh://user@host"
         )
     return devices[text].address

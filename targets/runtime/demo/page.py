@@ -11,6 +11,7 @@ other site's script can reach it. Otherwise it needs a token, given once as ?tok
 
 from __future__ import annotations
 
+import errno
 import hmac
 import ipaddress
 import json
@@ -51,6 +52,8 @@ PATIENCE_SECONDS = 1.0
 """How long a connection may make us wait when all places are taken and another one comes."""
 UNREAD_BYTES = 1 << 15
 """What may lie unread by a viewer: more would only be old pictures."""
+PORT_REFUSED = (errno.EADDRINUSE, errno.EACCES)
+"""What the system says of a port; of other errors the address is the reason."""
 POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self';"
     " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -75,9 +78,8 @@ class Page:
         try:
             self._server = _Server((host, port), _Request)
         except OSError as error:
-            raise PageError(
-                f"the page cannot be served on {host}:{port}: {error.strerror}. Give --port 0 for any"
-            ) from error
+            way = "Give --port 0 for any" if error.errno in PORT_REFUSED else "Give --host 127.0.0.1"
+            raise PageError(f"the page cannot be served on {host}:{port}: {error.strerror}. {way}") from error
         self._server.page = self
         self.port = int(self._server.server_address[1])
 
