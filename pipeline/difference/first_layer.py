@@ -65,15 +65,13 @@ def _other_colours(
     place: GraphPlace, constants: LayerConstants | None, least_db: float
 ) -> Discrepancy | None:
     """Say so if B's first weights are A's for another order of the picture's channels."""
-    weights = constants is not None and constants.named is not None and constants.named.kind
-    if weights is not FaultKind.WEIGHTS or len(place.given) != 1:
+    if constants is None or constants.named is None or len(place.given) != 1:
         return None
     ((name, seen),) = place.given.items()
     if seen.ndim != 4 or seen.shape[1] > 4:
         return None
     found = same_pictures(name, _layer(place, name), seen, place.expected, least_db)
-    explains = len(found) == 1 and (found[0].after_db or 0) >= least_db
-    return found[0] if explains and found[0].kind is FaultKind.PICTURE_COLOURS else None
+    return found[0] if len(found) == 1 and found[0].kind is FaultKind.PICTURE_COLOURS else None
 
 
 def _layer(place: GraphPlace, name: str) -> Callable[[Array], Array]:

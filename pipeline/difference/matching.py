@@ -44,19 +44,25 @@ class Matching:
 def match_tensors(a: RealGraph, b: RealGraph, a_values: Values, b_values: Values) -> Matching:
     """Return the counterparts of A's tensors, in A's order.
 
-    Names are used where at least half of A's tensors have a namesake of the same shape. Otherwise the two
+    Names are used where at least half of A's tensors have a namesake of the same shape and operator: a tool
+    that folds a ReLU into a convolution gives the convolution's output the ReLU's name. Otherwise the two
     lists of operators, each with the shape of what it computes, are aligned (Ratcliff and Obershelp 1988),
     without those that another tool folds into others, such as a ReLU into the range of a quantiser.
     """
     ours = [node.output for node in a.nodes if node.output in a_values]
     theirs = {node.output for node in b.nodes if node.output in b_values}
     named = {name: name for name in ours if name in theirs and a_values[name].shape == b_values[name].shape}
-    if 2 * len(named) >= len(ours):
+    if 2 * sum(_same_operator(a, b, name) for name in named) >= len(ours):
         named.setdefault(a.output, b.output)
         return Matching({name: named[name] for name in ours if name in named}, MatchedBy.NAME, len(ours))
     placed = _by_place(a, b, a_values, b_values)
     placed[a.output] = b.output
     return Matching({name: placed[name] for name in ours if name in placed}, MatchedBy.PLACE, len(ours))
+
+
+def _same_operator(a: RealGraph, b: RealGraph, name: str) -> bool:
+    ours, theirs = a.producer(name), b.producer(name)
+    return ours is not None and theirs is not None and ours.operator == theirs.operator
 
 
 def _by_place(a: RealGraph, b: RealGraph, a_values: Values, b_values: Values) -> dict[str, str]:

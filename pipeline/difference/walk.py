@@ -139,8 +139,19 @@ class Walk:
             self.findings.extend(outcome.findings)
             self._lose(place)
         elif here < self._least_db(place):
-            self.findings.extend(self._explained(place, place, here))
+            ranged = self._picture_range(place)
+            self.findings.extend(self._explained(place, place, here) if ranged is None else (ranged,))
             self._lose(place)
+
+    def _picture_range(self, place: GraphPlace) -> Discrepancy | None:
+        """Say what the quantiser of B's picture does to A's picture."""
+        if place.counterpart is None or len(place.given) != 1:
+            return None
+        ((name, seen),) = place.given.items()
+        grid = self.sides.b.grids.get(place.counterpart.inputs[0])
+        if grid is None:
+            return None
+        return check_grid(name, grid, self.sides.b_values[grid.written], self.sides.b_values[grid.read], seen)
 
     def _layer(
         self,

@@ -14,7 +14,11 @@ from pipeline.difference.picture_preparation import prepared
 from pipeline.difference.side import Side, Unprepared, graph_side
 from pipeline.errors import CheckpointError
 from pipeline.report.model.difference_report import DifferenceReport, Sameness
-from tests.pipeline.difference.foreign_files import behind_normalisation, write_tflite
+from tests.pipeline.difference.foreign_files import (
+    behind_normalisation,
+    quantise_with_onnxruntime,
+    write_tflite,
+)
 from tests.pipeline.difference.small_pair import network, pictures
 
 PICTURES = pictures(8)
@@ -84,6 +88,15 @@ def test_two_files_that_say_nothing_get_the_same_pictures(model: onnx.ModelProto
         a, b = prepared(one, two, PICTURES)
     assert difference_of(a, b, PICTURES).verdict in SAME
     assert "edgec doctor" in a.notes[0]
+
+
+def test_a_relu_that_onnxruntime_folds_into_a_range_is_no_missing_activation(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    path = behind_normalisation(model, tmp_path / "theirs.onnx")
+    quantise_with_onnxruntime(path, tmp_path / "quantised.onnx", PICTURES)
+    found = compared(model, tmp_path / "quantised.onnx")
+    assert (found.verdict, found.faults) == (Sameness.ROUNDING, ())
 
 
 class TestTflite:
