@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import network as peers
 from benchmarks.planted.planters import PLANTERS
+from calibration.exact.session import is_from_onnxruntime
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from pipeline.difference.compare import NetworkComparison, compare
@@ -159,8 +160,8 @@ def _is_visible(sound: onnx.ModelProto, faulty: onnx.ModelProto, pictures: NDArr
 def _logits(model: onnx.ModelProto, pictures: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     try:
         return graph_logits(model, pictures)
-    except Exception as error:  # onnxruntime's exceptions have no public base class
-        if not type(error).__module__.startswith("onnxruntime"):
+    except Exception as error:
+        if not is_from_onnxruntime(error):
             raise
         return None  # the fault leaves no network that can run
 

@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.errors import ImagesError, ModelError
+from calibration.exact.session import is_from_onnxruntime
 from calibration.onnx_graph import IMAGE, OnnxGraph
 from calibration.onnx_session import open_model
 
@@ -20,8 +21,6 @@ class InstrumentedModel:
     """A model in onnxruntime that also returns chosen intermediate tensors; exact if it is quantised."""
 
     def __init__(self, graph: OnnxGraph, tensors: tuple[str, ...]) -> None:
-        import onnxruntime
-
         self.tensors = tensors
         self.shape = [d.dim_value or None for d in graph.image().type.tensor_type.shape.dim]
         with NamedTemporaryFile(
@@ -30,7 +29,9 @@ class InstrumentedModel:
             _write_with_outputs(graph, tensors, Path(file.name))
             try:
                 self._session = open_model(file.name)
-            except onnxruntime.capi.onnxruntime_pybind11_state.Fail as error:
+            except Exception as error:
+                if not is_from_onnxruntime(error):
+                    raise
                 raise ModelError(f"onnxruntime cannot load the model: {error}") from error
         self._images_a_run = self.shape[0] or 1
 

@@ -63,8 +63,8 @@ def _linkers_cache() -> str:
 
 
 @pytest.fixture(scope="session")
-def edgec(nobodys: Path) -> Iterator[Edgec]:
-    """Run the program as its user does: a process of its own, from a checkout."""
+def forked_edgec(nobodys: Path) -> Iterator[ForkedProgram]:
+    """Start the program as its user does, in processes of its own, from a checkout."""
     kept = ("ZIG_GLOBAL_CACHE_DIR", "EDGEC_ISA")
     environment = {
         "PATH": "/usr/bin:/bin",
@@ -75,13 +75,19 @@ def edgec(nobodys: Path) -> Iterator[Edgec]:
         **{name: os.environ[name] for name in kept if name in os.environ},
     }
     with ForkedProgram(environment, nobodys) as program:
+        yield program
 
-        def run(
-            *arguments: str | Path, cwd: Path = ROOT, killed_after: float | None = None
-        ) -> "subprocess.CompletedProcess[str]":
-            return program.run([*map(str, arguments)], cwd, killed_after)
 
-        yield run
+@pytest.fixture(scope="session")
+def edgec(forked_edgec: ForkedProgram) -> Edgec:
+    """Run the program and wait for its end."""
+
+    def run(
+        *arguments: str | Path, cwd: Path = ROOT, killed_after: float | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        return forked_edgec.run([*map(str, arguments)], cwd, killed_after)
+
+    return run
 
 
 @pytest.fixture(scope="session")

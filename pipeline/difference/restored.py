@@ -67,7 +67,7 @@ def _logits_with(
     model: onnx.ModelProto, tensor: str, value: Array, pictures: NDArray[np.uint8]
 ) -> Array | None:
     """Return B's logits with `tensor` given; None if the graph does not run so."""
-    from calibration.exact.session import ALL_CORES, AS_WRITTEN, open_session
+    from calibration.exact.session import ALL_CORES, AS_WRITTEN, is_from_onnxruntime, open_session
 
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -89,8 +89,8 @@ def _logits_with(
             session.run([output], {picture.name: pictures[i : i + step], tensor: value[i : i + step]})[0]
             for i in range(0, len(pictures), step)
         ]
-    except Exception as error:  # onnxruntime's exceptions have no public base class
-        if not type(error).__module__.startswith("onnxruntime"):
+    except Exception as error:
+        if not is_from_onnxruntime(error):
             raise
         return None
     return np.concatenate(parts)

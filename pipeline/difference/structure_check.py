@@ -1,5 +1,6 @@
 """Which other operator, order of channels or constants B has at a place."""
 
+from calibration.exact.session import is_from_onnxruntime
 from pipeline.difference.alternatives import alternatives
 from pipeline.difference.channelwise_fit import channel_order
 from pipeline.difference.discrepancy import Discrepancy
@@ -62,8 +63,8 @@ def _best(place: GraphPlace, changed: dict[str, Array], here: float) -> Discrepa
     for one in alternatives(place):
         try:
             after = place.agreement(place.run_nodes(one.nodes, {**changed, **one.changed}))
-        except Exception as error:  # onnxruntime's exceptions have no public base class
-            if not type(error).__module__.startswith("onnxruntime"):
+        except Exception as error:
+            if not is_from_onnxruntime(error):
                 raise
             continue  # such an operator cannot stand here
         if best is None or after > best[0] + 0.5:

@@ -14,6 +14,7 @@ from pipeline.models.class_list import check_class_order, classes_in_metadata
 from pipeline.models.foreign.description import ForeignModel
 from pipeline.stages.checked_export import CheckedExport
 from pipeline.stages.parity import ComparedOutputs
+from targets.runtime.exact.session import is_from_onnxruntime
 
 if TYPE_CHECKING:
     from pipeline.models.foreign.original import Original
@@ -116,8 +117,8 @@ def _batches_of(size: int, path: Path) -> Iterator[None]:
     """Raise CheckpointError if the rewritten graph takes one image, but not `size` at once."""
     try:
         yield
-    except Exception as error:  # onnxruntime's exceptions have no public base class
-        if size == 1 or not type(error).__module__.startswith("onnxruntime"):
+    except Exception as error:
+        if size == 1 or not is_from_onnxruntime(error):
             raise
         reason = str(error).splitlines()[0]
         raise _refused(size, path, f"fails ({reason}) with") from error

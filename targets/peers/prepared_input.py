@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import EngineError
-from targets.runtime.exact.session import LADDER, open_session
+from targets.runtime.exact.session import LADDER, is_from_onnxruntime, open_session
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -144,7 +144,7 @@ def default_session(file: Path, threads: int) -> "onnxruntime.InferenceSession":
     """Open an ONNX file on the CPU with onnxruntime's default settings, exact or not. Raises EngineError."""
     try:
         return open_session(file, threads, LADDER[0])
-    except Exception as error:  # onnxruntime's exceptions have no public base class
-        if type(error).__module__.startswith("onnxruntime"):
+    except Exception as error:
+        if is_from_onnxruntime(error):
             raise EngineError(f"onnxruntime refuses {file}: {error}") from error
         raise

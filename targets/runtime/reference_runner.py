@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .exact.session import open_session
+from .exact.session import is_from_onnxruntime, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +44,8 @@ def open_engine(path: Path, threads: int = 1) -> Iterator[ReferenceRunner]:
     """
     try:
         session = open_session(path, threads)
-    except Exception as error:  # onnxruntime's exceptions have no public base class
-        if type(error).__module__.startswith("onnxruntime"):
+    except Exception as error:
+        if is_from_onnxruntime(error):
             raise ValueError(f"onnxruntime refuses {path}: {error}") from error
         raise
     yield ReferenceRunner(session)

@@ -117,3 +117,21 @@ def test_weights_that_are_copies_of_others_are_constants(tmp_path: Path, rgb_mod
     onnx.save(model, tmp_path / "copy.onnx")
     images = [pictures(4, (16, 16, 3))]
     assert collect(tmp_path / "copy.onnx", images, ASYM).tensors == collect(rgb_model, images, ASYM).tensors
+
+
+def test_an_operator_that_onnxruntime_cannot_compute_is_refused(tmp_path: Path, rgb_model: Path) -> None:
+    """It raises NotImplemented then, and Fail for other graphs; the two have no base class in common."""
+    model = onnx.load(rgb_model)
+    (output,) = model.graph.output
+    floats, narrow = onnx.TensorProto.FLOAT, onnx.TensorProto.BFLOAT16
+    model.graph.node[-1].output[0] = "before"
+    model.graph.node.extend(
+        [
+            onnx.helper.make_node("Cast", ["before"], ["narrow"], "narrow", to=narrow),
+            onnx.helper.make_node("Softplus", ["narrow"], ["soft"], "soft"),
+            onnx.helper.make_node("Cast", ["soft"], [output.name], "wide", to=floats),
+        ]
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match="onnxruntime cannot load the model"):
+        collect(tmp_path / "model.onnx", [pictures(2, (16, 16, 3))], ASYM)

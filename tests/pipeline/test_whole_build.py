@@ -29,6 +29,7 @@ from pipeline.progress import Silent
 from pipeline.report.model.build_report import Report
 from targets.reach import emulator
 from tests.conftest import ROOT, Edgec, embedded_build
+from tests.forked_program import ForkedProgram
 from tests.pipeline.build_runs import ran, rebuilt
 from tests.targets.needs import or_skip
 
@@ -51,8 +52,8 @@ FIRST = [*STAGES[:-3], "peer", *STAGES[-3:]]
 """Of a first build: onnxruntime's own INT8 follows from the float model alone, and is not made again."""
 
 
-def build_command(config: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "pipeline", "build", "--config", str(config), "--out", str(out), *more]
+def build_options(config: Path, out: Path) -> list[str]:
+    return ["build", "--config", str(config), "--out", str(out)]
 
 
 def test_it_leaves_a_report_and_a_bundle(out: Path) -> None:
@@ -173,7 +174,14 @@ def test_a_build_that_is_told_to_end_takes_its_children_and_temporary_files_alon
     patient = tmp_path / "patient.toml"  # the signal comes while the child measures, however fast the machine
     patient.write_text(quick.read_text().replace("seconds = 0.2", "seconds = 60\nprecision = 1e-9"))
     # a shell lets what it runs in the background ignore Ctrl-C; a build in the foreground does not
-    command = ["env", "--default-signal=INT", *build_command(patient, warm_out)]
+    command = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-m",
+        "pipeline",
+        *build_options(patient, warm_out),
+    ]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as builder:
         while not list((tmp_path / "tmp").glob("edgec-measure-*/images.npy")):
             assert builder.poll() is None
@@ -196,19 +204,24 @@ def command_lines() -> list[bytes]:
 
 
 @pytest.mark.slow
-def test_two_builds_at_once_agree_and_do_each_stage_once(quick: Path, tmp_path: Path) -> None:
-    command = build_command(quick, tmp_path / "out", "--json")
-    builders = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    results = [json.loads(builder.communicate()[0]) for builder in builders]
+def test_two_builds_at_once_agree_and_do_each_stage_once(
+    forked_edgec: ForkedProgram, quick: Path, tmp_path: Path
+) -> None:
+    command = [*build_options(quick, tmp_path / "out"), "--json"]
+    builders = [forked_edgec.start(command, ROOT) for _ in range(2)]
+    results = [json.loads(builder.result().stdout) for builder in builders]
     assert results[0]["report"] == results[1]["report"]
     assert sorted(ran(results[0]) + ran(results[1])) == sorted(FIRST)
 
 
 @pytest.mark.slow
-def test_two_builds_with_other_settings_at_once_publish_one_of_the_two(quick: Path, warm_out: Path) -> None:
+def test_two_builds_with_other_settings_at_once_publish_one_of_the_two(
+    forked_edgec: ForkedProgram, quick: Path, warm_out: Path
+) -> None:
+    command = build_options(quick, warm_out)
     recipes = ["w8a8_sym", "w8a8_asym"]
-    builders = [subprocess.Popen(build_command(quick, warm_out, "--recipe", r), cwd=ROOT) for r in recipes]
-    assert [builder.wait() for builder in builders] == [0, 0]
+    builders = [forked_edgec.start([*command, "--recipe", recipe], ROOT) for recipe in recipes]
+    assert [builder.result().returncode for builder in builders] == [0, 0]
     folder = warm_out / "resnet20-fashion-reference"
     report = Report.load(folder / "report.json")
     with opened(warm_out / "resnet20-fashion-reference.edgec") as bundle:

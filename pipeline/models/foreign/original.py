@@ -21,6 +21,7 @@ from pipeline.models.foreign.normal_form.float_precision import is_foreign_to_cp
 from pipeline.models.foreign.normal_form.known_shapes import fix_the_size
 from pipeline.models.foreign.normal_form.unique_names import name_every_node
 from targets.peers.prepared_input import ELEMENTS, as_element
+from targets.runtime.exact.session import is_from_onnxruntime
 
 
 @contextmanager
@@ -28,8 +29,8 @@ def refusals(path: Path) -> Iterator[None]:
     """Raise CheckpointError naming the user's file at `path` where onnxruntime refuses a model."""
     try:
         yield
-    except Exception as error:  # onnxruntime's exceptions have no public base class
-        if type(error).__module__.startswith("onnxruntime"):
+    except Exception as error:
+        if is_from_onnxruntime(error):
             raise CheckpointError(f"onnxruntime refuses {path}: {error}") from error
         raise
 
@@ -80,8 +81,8 @@ class Original:
 
         try:
             return np.asarray(self._session.run([self._output], {name: fed})[0])
-        except Exception as error:  # onnxruntime's exceptions have no public base class
-            if not type(error).__module__.startswith("onnxruntime") or not is_quantised(self._source):
+        except Exception as error:
+            if not is_from_onnxruntime(error) or not is_quantised(self._source):
                 raise
             self._session = open_session(self._source, settings=AS_WRITTEN)
             return np.asarray(self._session.run([self._output], {name: fed})[0])

@@ -78,6 +78,11 @@ def open_session(
     return onnxruntime.InferenceSession(given, settings.options(threads), providers=["CPUExecutionProvider"])
 
 
+def is_from_onnxruntime(error: Exception) -> bool:
+    """Return whether onnxruntime raised an exception; those it raises have no public base class."""
+    return type(error).__module__.startswith("onnxruntime")
+
+
 def is_quantised(source: str | Path | bytes) -> bool:
     """Whether a model has quantised operators; files are searched for their names."""
     content = source if isinstance(source, bytes) else Path(source).read_bytes()

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.conftest import ROOT
+from tests.targets.tensorrt import scenario_program
 from tests.targets.tensorrt.bindings import unpack_whole
 from tests.targets.tensorrt.candidates_on_device import CANDIDATES
 from tests.targets.tensorrt.on_device import SCENARIOS
@@ -25,7 +26,7 @@ def main(python: str, *wheels: str) -> int:
                 place = Path(scratch) / scenario.__name__
                 place.mkdir()
                 arguments = [str(bindings), scenario.__name__, str(write_bundle(place))]
-                command = [python, "-m", scenario.__module__, *arguments]
+                command = [python, "-m", scenario_program.__name__, *arguments]
                 done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
                 verdict = "failed" if done.returncode else "passed"
                 sys.stdout.write(f"{version}: {scenario.__name__}: {verdict}\n")

@@ -1,7 +1,4 @@
-"""Scenarios of candidates, played like those of on_device.py: versions differ only in being strongly typed.
-
-python -m tests.targets.tensorrt.candidates_on_device BINDINGS SCENARIO FOLDER
-"""
+"""Scenarios of candidates, played like those of on_device.py: versions differ in being strongly typed."""
 
 import hashlib
 import io
@@ -18,7 +15,7 @@ import onnx
 from targets.runtime.bundle.manifest import NAME
 from targets.runtime.tensorrt import build_plan, throughput
 from tests.targets.tensorrt.device_double import DeviceDouble
-from tests.targets.tensorrt.on_device import JETSON, BuildingDevice, play
+from tests.targets.tensorrt.on_device import JETSON, BuildingDevice
 from tests.targets.tensorrt.two_convolutions import two_convolutions
 
 
@@ -174,7 +171,3 @@ CANDIDATES = (
     a_plan_for_another_program_is_built,
     a_dla_is_tried_where_there_is_one,
 )
-
-
-if __name__ == "__main__":
-    play(CANDIDATES)

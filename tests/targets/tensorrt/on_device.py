@@ -1,13 +1,9 @@
-"""Programs for a process of their own, one for each version of TensorRT: see test_device.py.
-
-python -m tests.targets.tensorrt.on_device BINDINGS SCENARIO FOLDER
-"""
+"""What the device's code does under each version of TensorRT: see scenario_program.py."""
 
 import ctypes
 import io
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -275,13 +271,6 @@ def sparse_weights_are_told_to_the_builder(device: DeviceDouble, folder: Path) -
         assert ("SPARSE_WEIGHTS" in flags) == expected
 
 
-def play(scenarios: Sequence[Scenario]) -> None:
-    """Run the one of these that the command line names."""
-    bindings, name, place = sys.argv[1:]
-    scenario = next(one for one in scenarios if one.__name__ == name)
-    scenario(DeviceDouble(Path(bindings)), Path(place))
-
-
 SCENARIOS = (
     double_is_strict,
     engines_are_built,
@@ -291,7 +280,3 @@ SCENARIOS = (
     what_decides_a_measurement_makes_a_new_one,
     sparse_weights_are_told_to_the_builder,
 )
-
-
-if __name__ == "__main__":
-    play(SCENARIOS)
