@@ -26,6 +26,7 @@ from pipeline.data.relabel import Relabelled
 from pipeline.data.tree import FileDigest, FolderTree, Tree, TreeImages, ZipTree, read_unchanged
 from pipeline.errors import DataError, listed
 from pipeline.zip_file import is_zip
+from targets.runtime.picture_damage import what_is_damaged
 from targets.runtime.preprocess import VOID, ImageError
 
 LOOKED_AT = 16
@@ -84,7 +85,12 @@ def read_mask(encoded: bytes, what: str) -> NDArray[np.uint8]:
 
     Raises ImageError if it cannot be decoded, and DataError if it holds colours and not numbers.
     """
-    found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
+    if damage := what_is_damaged(encoded):
+        raise ImageError(f"{what}: {damage}")
+    try:
+        found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
+    except cv2.error:  # larger than OpenCV's own limit
+        found = None
     if found is None:
         raise ImageError(f"{what} is not a picture that OpenCV can decode")
     if found.ndim == 2 and found.dtype == np.uint8:

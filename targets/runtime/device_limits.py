@@ -21,6 +21,12 @@ PATH_BYTES = 4096
 """Of the path of a file in a bundle."""
 PIXELS = 8192 * 6144
 """Of a picture, before it is decoded (50 megapixels): a tiny file can declare one that fills the memory."""
+DECODER_BYTES = 256 << 20
+"""Of memory that a decoder may take, by a picture's format and its declared size."""
+JPEG_SCANS = 100
+"""Of a progressive JPEG: each goes over the whole picture, and a scan of nothing has a few bytes."""
+PICTURE_PARTS = 100_000
+"""Segments of a JPEG, or chunks of a PNG."""
 PICTURE_FILE_BYTES = 64 << 20
 """Of the file of a picture that is classified or shown on a device."""
 JPEG_BYTES = 32 << 20

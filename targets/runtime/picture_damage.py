@@ -10,6 +10,9 @@ import zlib
 from contextlib import contextmanager
 from typing import Iterator
 
+from .device_limits import JPEG_SCANS, PICTURE_PARTS
+from .picture_memory import what_is_too_large
+
 MARKER = re.compile(b"\xff[\x01\xc0-\xcf\xd8-\xfe]")  # of a JPEG segment; not RSTn, nor FF 00 within a scan
 PNG = b"\x89PNG\r\n\x1a\n"
 HEARD = re.compile(
@@ -23,10 +26,13 @@ _LOCK = threading.Lock()
 
 
 def what_is_damaged(encoded: bytes) -> str | None:
-    """Return what is wrong with the container of a JPEG or PNG; None if it is whole, or of another format."""
-    if encoded[:2] == b"\xff\xd8" and not _has_end(encoded):
-        return "the JPEG is cut off: its end marker is missing"
-    return _wrong_chunk(encoded) if encoded[:8] == PNG else None
+    """Return what is wrong with a picture before it is decoded: damage that no decoder reports, or its size.
+
+    None if it is whole, or of a format without checks.
+    """
+    if encoded[:2] == b"\xff\xd8":
+        return _wrong_segment(encoded)
+    return (_wrong_chunk(encoded) if encoded[:8] == PNG else None) or what_is_too_large(encoded)
 
 
 @contextmanager
@@ -70,24 +76,33 @@ def _kept() -> int:
         return nothing if nothing != _STDERR else os.dup(_STDERR)
 
 
-def _has_end(jpeg: bytes) -> bool:
+def _wrong_segment(jpeg: bytes) -> str | None:
     """Follow the segments to the end marker (ITU-T T.81, B.1.1); phones append films to pictures."""
     place = 2
-    while True:
+    scans = 0
+    for _ in range(PICTURE_PARTS):
         marker = MARKER.search(jpeg, place)
-        if marker is None or marker.group() == b"\xff\xd9":
-            return marker is not None
+        if marker is None:
+            return "the JPEG is cut off: its end marker is missing"
+        if marker.group() == b"\xff\xd9":
+            return None
+        scans += marker.group() == b"\xff\xda"
+        if scans > JPEG_SCANS:
+            return f"the JPEG has more than {JPEG_SCANS} scans, each of which goes over the whole picture"
         alone = marker.group() in (
             b"\xff\x01",
             b"\xff\xd8",
         )  # TEM and SOI; all others begin with their length
         place = marker.end() + (0 if alone else int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big"))
+    return f"the JPEG has more than {PICTURE_PARTS} segments"
 
 
 def _wrong_chunk(png: bytes) -> str | None:
     """Compare the checksums (ISO/IEC 15948, 5.3): OpenCV decodes without a part whose checksum is wrong."""
     place = len(PNG)
-    while place + 12 <= len(png):
+    for _ in range(PICTURE_PARTS):
+        if place + 12 > len(png):
+            break
         end = place + 12 + int.from_bytes(png[place : place + 4], "big")
         kind = png[place + 4 : place + 8]
         if end > len(png):
@@ -97,4 +112,6 @@ def _wrong_chunk(png: bytes) -> str | None:
         if kind == b"IEND":
             return None
         place = end
+    else:
+        return f"the PNG has more than {PICTURE_PARTS} chunks"
     return "the PNG is cut off: its end is missing"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
 FITS = ("pad", "letterbox", "crop", "stretch")
 LONGEST = 16  # sides; see Preprocessing
 MARGIN = (256, 224)  # large pictures are scaled to the first, and the second is cut out: usual for ImageNet
+_ROWS = 256
 VOID = 255  # in a mask: a pixel without a label
 
 
@@ -61,7 +62,10 @@ def decode(encoded: bytes, channels: int) -> Image:
     pixels = np.asarray(image, np.uint8)
     if channels == 1:
         return pixels[:, :, None]
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)  # in place
+    for first in range(0, len(pixels), _ROWS):  # in place: OpenCV copies what it turns in place as a whole
+        some = pixels[first : first + _ROWS]
+        cv2.cvtColor(some, cv2.COLOR_BGR2RGB, dst=some)
+    return pixels
 
 
 @dataclass(frozen=True)
