@@ -76,7 +76,10 @@ def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
     where = f"{tree.location}: {LABELS}"
     try:
         lines, source = _lines(tree.read(joined(top, LABELS)))
-        columns = _columns(list(lines.fieldnames or ()), kind, where)
+        names = list(lines.fieldnames or ())
+        if any("\0" in name for name in names):  # also what is called so that has no column
+            raise csv.Error("a NUL character in its header")
+        columns = _columns(names, kind, where)
         read = [
             _entry(line, columns, f"{where}, line {number}") for line, number in _rows(lines, source, where)
         ]
