@@ -1,14 +1,21 @@
-"""Collects moments of the inputs of a float model's layers, before and after their quantisation."""
+"""Collects moments of the inputs of a float model's layers, before and after their quantisation.
+
+All sums are sums of integers: of codes, of products of codes, and of float values rounded to a fraction of
+the grid's step. So sums over parts of the images, merged, are those over all images, bit for bit, in any
+order and however the images were cut into parts and batches.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.activations import InstrumentedModel
 from calibration.errors import ImagesError
+from calibration.exact_sums import exact_products, exact_sum
 from calibration.grid import ActivationGrid
 from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
@@ -20,6 +27,10 @@ COVARIANCE_BYTES = 1 << 29
 """Of one layer; a larger one, such as that of a classifier on a whole map, is not held."""
 PATCHES_AN_IMAGE = 64
 """At most this many patches of an image, evenly spread, enter the covariance; all enter the means."""
+FRACTION = 1 << 16
+"""Float values are summed in this part of the grid's step; rounding to int8 is 2^15 times coarser."""
+FARTHEST = 1 << 34
+"""In that part: values beyond 2^18 steps count as that far, so that the sum over a map stays below 2^53."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +85,30 @@ def collect_moments(
 ) -> dict[int, InputMoments]:
     """Return the moments of each 8-bit layer's input, by node index, from one pass over uint8 NHWC `batches`.
 
-    Memory: the float32 covariance of every layer if that is wanted, whatever the number of images, except for
-    those above COVARIANCE_BYTES. Raises ImagesError for no images.
+    Memory: the covariance of every layer if that is wanted, in int32 for up to some 2,000 images and in int64
+    for more, except for those above COVARIANCE_BYTES. Raises ImagesError for no images.
     """
-    layers = {i: _Sums(graph, i, placement, covariance) for i in placement.layers}
+    sums = sum_inputs(graph, placement, grids, batches, on_batch, covariance)
+    return {i: layer.moments() for i, layer in sums.items()}
+
+
+def sum_inputs(
+    graph: OnnxGraph,
+    placement: Placement,
+    grids: dict[str, ActivationGrid],
+    batches: Iterable[NDArray[np.uint8]],
+    on_batch: Callable[[int], None],
+    covariance: bool = True,
+) -> "dict[int, InputSums]":
+    """Return the sums that moments are made of, by node index. Arguments and errors as `collect_moments`."""
     read = {
-        i: graph.nodes[i].input[0] for i in layers if not (placement.pixels and i == placement.pixels.conv)
+        i: graph.nodes[i].input[0]
+        for i in placement.layers
+        if not (placement.pixels and i == placement.pixels.conv)
+    }
+    layers = {
+        i: InputSums(graph, i, placement, covariance, grids[read[i]] if i in read else None)
+        for i in placement.layers
     }
     activations = InstrumentedModel(graph, tuple(dict.fromkeys(read.values())))
     images = 0
@@ -89,84 +118,158 @@ def collect_moments(
             part = batch[done : done + len(next(iter(values.values()))) if values else len(batch)]
             for i, sums in layers.items():
                 if i in read:
-                    grid = grids[read[i]]
-                    sums.add(values[read[i]], grid.dequantize(grid.quantize(values[read[i]])))
+                    sums.add(values[read[i]])
                 elif placement.pixels:
-                    pixels = placement.pixels.convolution_input(part)
-                    sums.add(pixels, pixels)
+                    sums.add(placement.pixels.convolution_input(part))
             done += len(part)
         images += len(batch)
         on_batch(len(batch))
     if images == 0:
         raise ImagesError("The recipe needs calibration images to round the weights, and there are none.")
-    return {i: sums.moments() for i, sums in layers.items()}
+    return layers
 
 
-class _Sums:
-    """Running sums of one layer's input patches."""
+class InputSums:
+    """Running sums of one layer's input patches, in integers.
 
-    def __init__(self, graph: OnnxGraph, index: int, placement: Placement, covariance: bool) -> None:
-        self.node = graph.nodes[index]
-        groups = attribute(self.node, "group", 1)
+    grid: of the input; None: the pixels themselves, which are integers.
+    """
+
+    def __init__(
+        self,
+        graph: OnnxGraph,
+        index: int,
+        placement: Placement,
+        covariance: bool,
+        grid: ActivationGrid | None,
+    ) -> None:
+        self._node = graph.nodes[index]
+        self._grid = grid
+        groups = attribute(self._node, "group", 1)
         padded = placement.pixels is not None and index == placement.pixels.conv  # its input comes padded
-        self.pads = [0, 0, 0, 0] if padded else list(attribute(self.node, "pads", [0, 0, 0, 0]))
+        self._pads = [0, 0, 0, 0] if padded else list(attribute(self._node, "pads", [0, 0, 0, 0]))
         weight = layer_weights(graph, index, None).weight
-        self.kernel = weight.shape[2:]
+        self._kernel = weight.shape[2:] or (1, 1)  # a Gemm is 1x1 on one pixel
         self.count = self.sampled = 0
         width = weight[0].size
-        self.float_sum = np.zeros(groups * width)
-        self.quantized_sum = np.zeros(groups * width)
-        self.sampled_sum = np.zeros((groups, width))
+        self.float_sum = np.zeros(groups * width, np.int64)
+        self.quantized_sum = np.zeros(groups * width, np.int64)
+        self.sampled_sum = np.zeros((groups, width), np.int64)
         wanted = covariance and 4 * groups * width * width <= COVARIANCE_BYTES
-        self.products = np.zeros((groups, width, width), np.float32) if wanted else None
+        self.products: NDArray[np.int32] | NDArray[np.int64] | None = (
+            np.zeros((groups, width, width), np.int32) if wanted else None
+        )
 
-    def add(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> None:
-        """Add the layer's float input, and the same after quantisation."""
-        windows = self._windows(after)
-        self.count += windows.shape[0] * windows.shape[2] * windows.shape[3]
-        self.float_sum += _position_sums(self._windows(before))
-        self.quantized_sum += _position_sums(windows)
+    @property
+    def _step(self) -> float:
+        return 1.0 if self._grid is None else float(self._grid.scale)
+
+    @property
+    def _middle(self) -> int:
+        """What is taken off codes before they are multiplied, so that they lie around zero."""
+        grid = self._grid
+        return 0 if grid is None else (grid.low + grid.high + 1) // 2 - int(grid.zero_point)
+
+    @property
+    def _reach(self) -> int:
+        """The largest magnitude of such a code."""
+        return 255 if self._grid is None else (self._grid.high - self._grid.low + 1) // 2
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Add the layer's float input for some images."""
+        steps, codes = values, values
+        if self._grid is not None:
+            steps = values / self._grid.scale
+            codes = (self._grid.quantize(values) - np.int32(self._grid.zero_point)).astype(np.float32)
+        fractions = np.clip(np.rint(steps * np.float32(FRACTION)), -FARTHEST, FARTHEST)
+        self.count += len(values) * int(np.prod(self._positions(values)))
+        self.float_sum += self._position_sums(fractions)
+        self.quantized_sum += self._position_sums(codes)
         if self.products is None:
             return
-        some = _patches(windows)
+        some = _patches(self._windows(codes)) - np.float32(self._middle)
         some = some.reshape(len(some), *self.sampled_sum.shape)
-        self.sampled += len(some)
-        self.sampled_sum += some.sum(axis=0, dtype=np.float64)
-        if len(self.products) == 1:
-            self.products[0] += some[:, 0].T @ some[:, 0]
-        else:
-            groups = some.transpose(1, 0, 2)
-            self.products += groups.transpose(0, 2, 1) @ groups
+        self.sampled_sum += exact_sum(some, 0).astype(np.int64)
+        self._add_products(exact_products(some, self._reach), len(some))
+
+    def merge(self, other: Self) -> None:
+        """Take in all that `other` has seen of the same layer."""
+        self.count += other.count
+        self.float_sum += other.float_sum
+        self.quantized_sum += other.quantized_sum
+        self.sampled_sum += other.sampled_sum
+        if other.products is not None:
+            self._add_products(other.products, other.sampled)
+
+    def _add_products(self, products: NDArray[np.int32] | NDArray[np.int64], samples: int) -> None:
+        assert self.products is not None  # noqa: S101 -- the same layer, with the same covariance
+        self.sampled += samples
+        if self.sampled * self._reach**2 > np.iinfo(np.int32).max:
+            self.products = self.products.astype(np.int64)
+        self.products += products.astype(self.products.dtype)
 
     def moments(self) -> InputMoments:
         """The means, and the covariance of the sampled patches if it is wanted."""
+        covariance = None
         if self.products is not None:
+            covariance = np.empty(self.products.shape, np.float32)
             mean = self.sampled_sum / self.sampled
-            self.products /= self.sampled
-            self.products -= (mean[:, :, None] * mean[:, None, :]).astype(np.float32)
-        return InputMoments(self.products, self.float_sum / self.count, self.quantized_sum / self.count)
+            for group, row in np.ndindex(self.sampled_sum.shape):
+                centred = self.products[group, row] / self.sampled - mean[group, row] * mean[group]
+                covariance[group, row] = centred * self._step**2
+        return InputMoments(
+            covariance,
+            self.float_sum / self.count * (self._step / FRACTION),
+            self.quantized_sum / self.count * self._step,
+        )
+
+    @property
+    def _reaches(self) -> tuple[int, int]:
+        apart = attribute(self._node, "dilations", [1, 1])
+        down, across = ((size - 1) * step + 1 for size, step in zip(self._kernel, apart, strict=True))
+        return down, across
+
+    def _positions(self, x: NDArray[np.float32]) -> tuple[int, int]:
+        """How often the kernel fits into a map, down and across."""
+        if self._node.op_type == "Gemm":
+            return 1, 1
+        top, left, bottom, right = self._pads
+        strides = attribute(self._node, "strides", [1, 1])
+        room = x.shape[2] + top + bottom, x.shape[3] + left + right
+        down, across = (
+            (have - reach) // step + 1 for have, reach, step in zip(room, self._reaches, strides, strict=True)
+        )
+        return down, across
+
+    def _padded(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._node.op_type == "Gemm":
+            return x.reshape(len(x), -1, 1, 1)
+        top, left, bottom, right = self._pads
+        return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
 
     def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A view [n, C, rows, columns, R, S] of each position of the kernel; a Gemm is 1x1 on one pixel."""
-        if self.node.op_type == "Gemm":
-            return x.reshape(len(x), -1, 1, 1, 1, 1)
-        top, left, bottom, right = self.pads
-        padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        apart = attribute(self.node, "dilations", [1, 1])
-        reach = tuple((size - 1) * step + 1 for size, step in zip(self.kernel, apart, strict=True))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
-        down, across = attribute(self.node, "strides", [1, 1])
+        """A view [n, C, rows, columns, R, S] of each position of the kernel."""
+        padded = self._padded(x)
+        apart = attribute(self._node, "dilations", [1, 1])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self._reaches, axis=(2, 3))
+        down, across = attribute(self._node, "strides", [1, 1])
         return windows[:, :, ::down, ::across, :: apart[0], :: apart[1]]
 
-
-def _position_sums(windows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """float64 [C * R * S]: the sum over images and positions."""
-    _, channels, _, _, height, width = windows.shape
-    sums = np.empty((channels, height, width))
-    for r in range(height):
-        for s in range(width):
-            sums[:, r, s] = windows[:, :, :, :, r, s].sum(axis=(2, 3)).sum(axis=0, dtype=np.float64)
-    return sums.ravel()
+    def _position_sums(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
+        """int64 [C * R * S]: the sum of integers over images and positions, rows first and then columns."""
+        padded, (height, width) = self._padded(x), self._kernel
+        rows, columns = self._positions(x)
+        down, across = attribute(self._node, "strides", [1, 1])
+        below, beside = attribute(self._node, "dilations", [1, 1])
+        sums = np.empty((padded.shape[1], height, width), np.int64)
+        for r in range(height):
+            first = r * below
+            lines = exact_sum(padded[:, :, first : first + (rows - 1) * down + 1 : down], 2)
+            for s in range(width):
+                first = s * beside
+                of_image = lines[:, :, first : first + (columns - 1) * across + 1 : across].sum(axis=2)
+                sums[:, r, s] = of_image.astype(np.int64).sum(axis=0)
+        return sums.ravel()
 
 
 def _patches(windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """Copies the products of a build to out/<name>/ and out/<name>.edgec."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -14,6 +15,8 @@ from pipeline.cache.store import writing
 from pipeline.errors import StorageError
 from pipeline.packages.write import write_packages
 from pipeline.stages.artifacts import StageOutput
+
+NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def publish(build: Build, name: str | None = None) -> Path:
@@ -43,10 +46,18 @@ def publish(build: Build, name: str | None = None) -> Path:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Lock a folder, waiting for other processes; works on read-only disks too."""
+    """Lock a folder, waiting for other processes; works on read-only disks too.
+
+    Not on those of NFS, which lock no folders: there the builds that publish the same name at once are of the
+    same bytes, or it is for the user to give them different folders.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
     finally:
         os.close(descriptor)

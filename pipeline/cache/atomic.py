@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ def replacing(destination: Path) -> Iterator[Path]:
     """
     # a hash, since the destination's name with a suffix could be longer than a file name may be
     name = hashlib.sha256(os.fsencode(destination.name)).hexdigest()[:16]
-    scratch = destination.with_name(f".{name}.{os.getpid()}")
+    # and a number that no other process has, on whichever machine
+    scratch = destination.with_name(f".{name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         yield scratch
         flush(scratch)

@@ -36,6 +36,8 @@ class Stage(ABC):
     """Those that need not be installed."""
     has_float_bits: ClassVar[bool] = True
     """Whether the output holds float numbers whose last bits may differ between instruction sets."""
+    is_measurement: ClassVar[bool] = False
+    """Whether two runs may well write different bytes, since they take times."""
 
     @abstractmethod
     def run(self, output: Path, progress: Progress) -> None:

@@ -1,20 +1,27 @@
-"""The store of stage outputs, by key. It survives kills, full disks and parallel builds."""
+"""The store of stage outputs, by key. It survives kills, full disks and builds at once, on several machines.
+
+What a stage writes is written beside its place and renamed: no lock is needed, and a folder that several
+machines share will do. Processes that make the same product at once write the same bytes; those of one
+machine wait for each other, to save the work.
+"""
 
 import errno
-import fcntl
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from os import getpid
 from pathlib import Path
-from typing import IO
 
 from pipeline.cache.atomic import flush
+from pipeline.cache.owner import Owner, working
 from pipeline.cache.product import (
     KEY_LETTERS,
     Damaged,
     Product,
     compare,
     read_product,
+    read_stored,
     write_manifest,
 )
 from pipeline.cache.remembered_code import RememberedCode
@@ -22,31 +29,40 @@ from pipeline.cache.stage import Stage
 from pipeline.errors import StorageError
 from pipeline.progress import Progress
 
-IN_USE = "in_use"
-"""A lock file: builds hold a shared lock while they run, pruning an exclusive one."""
-PRODUCTS, LOCKS, SCRATCH = "products", "locks", "scratch"
+PRODUCTS, SCRATCH = "products", "scratch"
+USERS, PRUNING = "users", "pruning"
+"""A file for each process that uses the store, and one with this prefix for one that prunes it."""
+USED = "used"
+"""An empty file for each key: its time is that of the last use."""
 CODE = "code.json"
 """The digests of our own sources."""
-BUILDS = "builds"
-"""One file for each build, under its name: the products that it has used, one per line."""
+USES = "uses"
+"""A folder for each build, with an empty file for each product that it has used: <stage>.<folder>."""
+LOOK_AGAIN_S = 0.05, 1.0
+"""How long to wait between two looks at what another process makes: at first, and at most."""
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 class Store:
-    """Products below one folder. Any number of processes may use the same folder at once."""
+    """Products below one folder. Any number of processes and machines may use the same folder at once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         with writing(root):
-            for folder in (LOCKS, SCRATCH, PRODUCTS, BUILDS):
+            for folder in (USED, SCRATCH, PRODUCTS, USES, USERS):
                 (root / folder).mkdir(parents=True, exist_ok=True)
-            self._in_use = (root / IN_USE).open("a")  # stays open with this object: pruning is refused
-            fcntl.flock(self._in_use, fcntl.LOCK_SH)
+            self._process = getpid()
+            self._in_use = root / USERS / str(Owner.me())  # stays with this object: pruning is refused
+            self._in_use.touch()
+            while working((root / USERS).glob(f"{PRUNING}.*")):
+                time.sleep(LOOK_AGAIN_S[0])
             self._sweep()
         self._code = RememberedCode(root / CODE)
 
     def __del__(self) -> None:
-        if hasattr(self, "_in_use"):
-            self._in_use.close()
+        if hasattr(self, "_in_use") and self._process == getpid():
+            with suppress(OSError):
+                self._in_use.unlink(missing_ok=True)
 
     def make(self, stage: Stage, progress: Progress) -> Product:
         """Return the stage's product, running the stage if there is none yet.
@@ -55,50 +71,100 @@ class Store:
         nothing is left behind.
         """
         key = stage.key(self._code)
-        place = self.root / PRODUCTS / stage.name / key[:KEY_LETTERS]
+        place = self._place(stage.name, key)
+        damage = ""
         try:
             found = read_product(stage.name, key, place)
-        except Damaged:
-            found = None  # reported by `_find_or_run`, which replaces it
+        except Damaged as error:
+            found, damage = None, str(error)
+            progress.say(f"{stage.name}: the stored result {place} is damaged ({damage}); running it again")
         if found is None:
-            with writing(self.root), self._locked(stage.name, key, progress):
-                found = self._find_or_run(stage, key, place, progress)
+            with writing(self.root):
+                found = self._run(stage, key, progress, damage)
         self._mark_as_used(key)
         with writing(self.root):
             self._code.save()
         return found
 
-    def _find_or_run(self, stage: Stage, key: str, place: Path, progress: Progress) -> Product:
-        try:
-            found = read_product(stage.name, key, place)
-        except Damaged as damage:
-            progress.say(f"{stage.name}: the stored result {place} is damaged ({damage}); running it again")
-            return self._run(stage, key, place, progress, str(damage))
-        # another build may have made it while this one waited
-        return found or self._run(stage, key, place, progress)
+    def _place(self, stage: str, key: str) -> Path:
+        return self.root / PRODUCTS / stage / key[:KEY_LETTERS]
 
-    def _run(self, stage: Stage, key: str, place: Path, progress: Progress, damage: str = "") -> Product:
+    def _run(self, stage: Stage, key: str, progress: Progress, damage: str) -> Product:
         stage.refuse_changed_code()  # before minutes of work, too
-        scratch = self.root / SCRATCH / key
-        shutil.rmtree(scratch, ignore_errors=True)  # left by a build that was killed while this one waited
-        scratch.mkdir()
-        try:
+        self._sweep()
+        place = self._place(stage.name, key)
+        with self._scratch(key) as scratch:
+            if self._waited(scratch, stage.name, progress):  # another process of this machine was first
+                with suppress(Damaged):
+                    if (found := read_product(stage.name, key, place)) is not None:
+                        return found
             stage.run(scratch, progress)
             stage.refuse_changes()
             digests = write_manifest(scratch, stage.name, key)
-            self._publish(scratch, place)
+            own = Product(stage.name, key, place, digests, cached=False, damage=damage)
+            return self._publish(scratch, own, stage.is_measurement, progress)
+
+    @contextmanager
+    def _scratch(self, key: str) -> Iterator[Path]:
+        """Yield an empty folder beside the products that belongs to this process alone."""
+        scratch = self.root / SCRATCH / f"{key[:KEY_LETTERS]}.{Owner.me()}"
+        scratch.mkdir()
+        try:
+            yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return Product(stage.name, key, place, digests, cached=False, damage=damage)
 
-    def _publish(self, scratch: Path, place: Path) -> None:
-        """Move a finished entry to its place, so that it survives a loss of power."""
+    def _waited(self, scratch: Path, stage: str, progress: Progress) -> bool:
+        """Wait while a running process of this machine, that was earlier, makes the same product."""
+        key, _, _ = scratch.name.partition(".")
+        mine, pause = Owner.of(scratch), LOOK_AGAIN_S[0]
+        waited = False
+        while others := working((self.root / SCRATCH).glob(f"{key}.*")):
+            first, _ = others[0]
+            if mine is None or mine < first:
+                break
+            if not waited:
+                progress.say(f"{stage}: another build is running this stage; waiting for its result")
+            waited = True
+            time.sleep(pause)
+            pause = min(2 * pause, LOOK_AGAIN_S[1])
+        return waited
+
+    def _publish(self, scratch: Path, own: Product, differs: bool, progress: Progress) -> Product:
+        """Rename a finished entry to its place, so that it survives a loss of power.
+
+        If another process was faster, its entry stays, after all of it was compared. `differs`: whether two
+        that are right may differ.
+        """
+        place = own.folder
         for path in (*scratch.rglob("*"), scratch):
             flush(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        remove(place)
-        scratch.rename(place)
-        flush(place.parent)
+        while True:
+            try:
+                scratch.rename(place)
+            except OSError as error:
+                if error.errno not in TAKEN:
+                    raise
+            else:
+                flush(place.parent)
+                return own
+            try:
+                found = read_stored(own.stage, place, own.key)
+            except Damaged:
+                self._put_aside(place)
+                continue
+            if found.digest != own.digest and not differs:
+                progress.say(
+                    f"{own.stage}: two processes made different bytes from the same inputs, so that their"
+                    f" machines compute differently; {place} keeps those that came first"
+                )
+            return found
+
+    def _put_aside(self, place: Path) -> None:
+        """Remove what is not what was stored there; another process may do the same."""
+        with self._scratch(place.name) as aside, suppress(FileNotFoundError):
+            place.rename(aside / "damaged")
 
     def adopt(self, product: Product, progress: Progress) -> None:
         """Take in an entry of another store unless it is here already.
@@ -106,57 +172,39 @@ class Store:
         Raises Damaged if its bytes are not what they were when it was read.
         """
         stage, key = product.stage, product.key
-        place = self.root / PRODUCTS / stage / key[:KEY_LETTERS]
-        with writing(self.root), self._locked(stage, key, progress):
-            with suppress(Damaged):
-                if read_product(stage, key, place) is not None:
-                    return
-            scratch = self.root / SCRATCH / key
-            shutil.rmtree(scratch, ignore_errors=True)
-            try:
-                shutil.copytree(product.folder, scratch, symlinks=True)
-                compare(scratch, product.digests)
-                self._publish(scratch, place)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+        place = self._place(stage, key)
+        with suppress(Damaged):
+            if read_product(stage, key, place) is not None:
+                self._mark_as_used(key)
+                return
+        with writing(self.root), self._scratch(key) as scratch:
+            shutil.copytree(product.folder, scratch, symlinks=True, dirs_exist_ok=True)
+            compare(scratch, product.digests)
+            own = Product(stage, key, place, product.digests, cached=False)
+            self._publish(scratch, own, differs=True, progress=progress)
         self._mark_as_used(key)
 
     def record(self, build: str, product: Product) -> None:
         """Note that a build uses a product."""
-        file, line = self.root / BUILDS / build, f"{product.stage}/{product.folder.name}"
-        if not file.is_file() or line not in file.read_text().split():
-            with writing(self.root), file.open("a") as record:
-                record.write(f"{line}\n")
-
-    @contextmanager
-    def _locked(self, stage: str, key: str, progress: Progress) -> Iterator[None]:
-        """Hold the key's lock. The kernel releases it when the process ends, even by a kill."""
-        with (self.root / LOCKS / key).open("w") as file:
-            if not _taken(file):
-                progress.say(f"{stage}: another build is running this stage; waiting for its result")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        note = self.root / USES / build / f"{product.stage}.{product.folder.name}"
+        if not note.is_file():
+            with writing(self.root):
+                note.parent.mkdir(exist_ok=True)
+                note.touch()
 
     def _mark_as_used(self, key: str) -> None:
-        """Record the time of use as the modification time of the lock file; pruning reads it."""
+        """Record the time of use; pruning reads it."""
         with suppress(OSError):  # a read-only store
-            (self.root / LOCKS / key).touch()
+            (self.root / USED / key).touch()
 
     def _sweep(self) -> None:
-        """Remove scratch folders of killed builds: those whose key is locked by no process."""
-        for scratch in (self.root / SCRATCH).iterdir():
-            with (self.root / LOCKS / scratch.name).open("w") as file:
-                if _taken(file):
-                    shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _taken(file: IO[str]) -> bool:
-    """Try to lock a file until it is closed; False if another process holds the lock."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        """Remove what processes that have ended left: half-written products, and their signs of use."""
+        for folder in (SCRATCH, USERS):
+            for path in (self.root / folder).iterdir():
+                owner = Owner.of(path)
+                if owner is None or owner.is_gone(path):
+                    with suppress(FileNotFoundError):
+                        remove(path)
 
 
 def remove(place: Path) -> None:

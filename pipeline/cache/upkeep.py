@@ -1,14 +1,14 @@
 """Inspecting and pruning a store: its entries by build, damaged entries, and what can be removed."""
 
-import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.cache.owner import Owner
 from pipeline.cache.product import KEY_LETTERS, Damaged, read_stored
-from pipeline.cache.store import BUILDS, IN_USE, LOCKS, PRODUCTS, SCRATCH, remove, writing
+from pipeline.cache.store import PRODUCTS, PRUNING, SCRATCH, USED, USERS, USES, remove, writing
 from pipeline.errors import StorageError, UsageError
 
 DAY_S = 86_400
@@ -48,7 +48,8 @@ def entries(root: Path) -> list[StoredProduct]:
     folders = [
         folder for stage in (root / PRODUCTS).iterdir() if stage.is_dir() for folder in stage.iterdir()
     ]
-    used = {lock.name[:KEY_LETTERS]: lock.stat().st_mtime for lock in (root / LOCKS).iterdir()}
+    marks = (root / USED).iterdir() if (root / USED).is_dir() else ()
+    used = {mark.name[:KEY_LETTERS]: mark.stat().st_mtime for mark in marks}
     found = [
         StoredProduct(
             folder.parent.name, folder, _size(folder), used.get(folder.name, folder.lstat().st_mtime)
@@ -61,11 +62,16 @@ def entries(root: Path) -> list[StoredProduct]:
 def by_build(root: Path) -> dict[str, list[StoredProduct]]:
     """Return the entries that each build uses, by the build's name; several builds may share an entry."""
     known = {entry.name: entry for entry in entries(root)}
-    records = sorted((root / BUILDS).iterdir()) if (root / BUILDS).is_dir() else []
+    builds = sorted((root / USES).iterdir()) if (root / USES).is_dir() else []
     return {
-        record.name: [known[name] for name in record.read_text().split() if name in known]
-        for record in records
+        build.name: [known[name] for note in sorted(build.iterdir()) if (name := _entry(note)) in known]
+        for build in builds
     }
+
+
+def _entry(note: Path) -> str:
+    stage, _, folder = note.name.rpartition(".")
+    return f"{stage}/{folder}"
 
 
 def verify(root: Path) -> list[DamagedEntry]:
@@ -99,13 +105,19 @@ def prune(root: Path, days: float, limit: int) -> list[StoredProduct]:
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Hold the exclusive lock, so that no build starts. Raises StorageError if one is running."""
-    with (root / IN_USE).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(f"A build is using {root}. Prune after it has finished.") from None
+    """Let no build start meanwhile. Raises StorageError if one is running, here or on another machine."""
+    mine = root / USERS / f"{PRUNING}.{Owner.me()}"
+    mine.parent.mkdir(exist_ok=True)
+    mine.touch()
+    try:
+        for path in mine.parent.iterdir():
+            owner = Owner.of(path)
+            if path != mine and owner is not None and not owner.is_gone(path):
+                where = "" if owner.is_here else f" on {owner.host} (if not, remove {path})"
+                raise StorageError(f"A build is using {root}{where}. Prune after it has finished.")
         yield
+    finally:
+        mine.unlink(missing_ok=True)
 
 
 def _remove(root: Path, entry: StoredProduct) -> None:
@@ -114,8 +126,8 @@ def _remove(root: Path, entry: StoredProduct) -> None:
     remove(aside)
     entry.folder.rename(aside)
     remove(aside)
-    for lock in (root / LOCKS).glob(f"{entry.folder.name}*"):
-        lock.unlink()
+    for mark in (root / USED).glob(f"{entry.folder.name}*"):
+        mark.unlink(missing_ok=True)
 
 
 def _size(folder: Path) -> int:

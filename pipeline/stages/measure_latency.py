@@ -48,6 +48,7 @@ class Measure(Stage):
     """Measure in new processes, with the code that ships, on the target's machine."""
 
     name: ClassVar[str] = "measure"
+    is_measurement: ClassVar[bool] = True
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy")
 
     float_model: FloatModel

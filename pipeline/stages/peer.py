@@ -69,6 +69,7 @@ class QuantizeElsewhere(Stage):
     """Quantise the network with `onnxruntime.quantization.quantize_static`, as people do without edgec."""
 
     name: ClassVar[str] = "peer"
+    is_measurement: ClassVar[bool] = True
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy", "opencv-python")
 
     own: OwnGraph

@@ -29,6 +29,7 @@ class TimePictures(Stage):
     """Let a clean process run each step and the whole in alternation, on this machine."""
 
     name: ClassVar[str] = "time"
+    is_measurement: ClassVar[bool] = True
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "opencv-python")
 
     engine: CompiledEngine

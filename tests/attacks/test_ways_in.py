@@ -123,9 +123,8 @@ BY_OTHERS = {
 
 OUR_OWN = {
     "pipeline/bundle/pack.py": "it writes",
+    "pipeline/cache/owner.py": "the kernel",
     "pipeline/cache/remembered_code.py": "the store",
-    "pipeline/cache/store.py": "the store",
-    "pipeline/cache/upkeep.py": "the store",
     "pipeline/models/foreign/tried_apart.py": "to and from a child process",
     "pipeline/readiness.py": "pins that come with edgec",
     "pipeline/report/omissions.py": "a product",

@@ -24,7 +24,7 @@ def stored(out: Path, **texts: float) -> None:
         product = store.make(stage, Silent())
         store.record(f"build-{text}", product)
         used = time.time() - days * DAY_S
-        os.utime(out / "store" / "locks" / stage.key(), (used, used))
+        os.utime(out / "store" / "used" / stage.key(), (used, used))
 
 
 def left(edgec: Edgec, out: Path) -> set[str]:

@@ -1,0 +1,31 @@
+"""Processes that make a stage of a store."""
+
+import subprocess
+import sys
+import time
+
+from pipeline.cache.code_at_start import ROOT
+from pipeline.cache.store import Store
+
+MAKE = """
+import sys
+from pathlib import Path
+from pipeline.progress import Silent
+from pipeline.cache.store import Store
+from tests.pipeline.cache.notes import Note, Slow
+Store(Path(sys.argv[1])).make({"Note": Note, "Slow": Slow}[sys.argv[2]](), Silent())
+"""
+
+
+def process(store: Store, stage: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", MAKE, str(store.root), stage], cwd=ROOT)
+
+
+def held(store: Store) -> "subprocess.Popen[bytes]":
+    """Start a process that is in the middle of its stage, and stays there."""
+    (store.root / "hold").touch()
+    started = process(store, "Slow")
+    while not (store.root / "started").exists():
+        assert started.poll() is None
+        time.sleep(0.01)
+    return started
