@@ -6,12 +6,23 @@ from importlib.util import find_spec
 
 from pipeline.errors import PipelineError
 
-EXTRA_OF = {"torch": "train", "safetensors": "train", "h5py": "keras", "tensorrt_rtx": "jetson"}
+EXTRA_OF = {
+    "torch": "train",
+    "safetensors": "train",
+    "h5py": "keras",
+    "tensorrt_rtx": "jetson",
+    "distributed": "scale",
+    "dask": "scale",
+    "dask_jobqueue": "scale",
+    "ai_edge_litert": "tflite",
+}
 """The extra that brings a package, by the name it is imported by."""
 NEEDED_FOR = {
     "train": "training, checkpoints and the built-in networks need it; an ONNX network does not",
     "keras": "Keras' checkpoints need it",
+    "scale": "workers of several machines come with it",
     "jetson": "checking a graph for Jetson without one needs it",
+    "tflite": "TensorFlow Lite files need it",
 }
 
 

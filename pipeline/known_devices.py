@@ -133,6 +133,6 @@ def find_device(text: str) -> SshAddress:
         names = ", ".join(devices) or "none yet"
         raise UsageError(
             f"Unknown device {text!r}.{did_you_mean(text, list(devices))} Known: {names}. Give ssh://user@host,"
-            f" or name it: edgec devices add {text} ssh://user@host"
+            f" or name it: edgec devices add {text if NAME.fullmatch(text) else 'NAME'} ssh://user@host"
         )
     return devices[text].address

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,13 @@ class Browser:
             assert time.monotonic() < deadline, f"{expression} did not become true: {self.evaluate(TEXT)}"
             time.sleep(0.05)
         return value
+
+    def barriers(self) -> list[str]:
+        """Return what axe-core finds wrong with the page for people with disabilities."""
+        self.evaluate(f"{files('axe_core_python').joinpath('axe.min.js').read_text()};1")
+        found = "found.violations.map(one => `${one.id}: ${one.nodes[0].html}`)"
+        told: list[str] = self.evaluate(f"axe.run(document).then(found => {found})")
+        return told
 
     def call(self, method: str, **parameters: Any) -> Any:  # noqa: ANN401 - any JSON
         """Call a method of the protocol and return its result; events that come meanwhile are looked at."""

@@ -29,8 +29,8 @@ ROOMS: dict[str, set[str]] = {
     "stages": {"bundle", "cache", "data", "diagnosis", "models", "report"},
     "units": {"cache"},
     "build": {"bundle", "cache", "data", "models", "packages", "report", "stages", "units"},
-    "difference": {"bundle", "models", "report"},
-    "matrix": {"build", "cache", "models", "report"},
+    "difference": {"bundle", "models", "report", "stages"},
+    "matrix": {"build", "cache", "models", "report", "units"},
     "training": {"build", "cache", "data", "models", "report"},
     "cli": {
         "build",

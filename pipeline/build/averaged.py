@@ -49,7 +49,7 @@ def validate_together(
     if len(builds) < 2:
         raise UsageError("An ensemble needs at least two models.")
     names = [build.model.name for build in builds] if names is None else names
-    evaluation = _common(builds)
+    evaluation = common_evaluation(builds)
     answers = _ask(builds, evaluation, progress)
     costs = [_cost(build) for build in builds]
     groups: list[tuple[int, ...]] = [(i,) for i in range(len(builds))]
@@ -65,7 +65,7 @@ def validate_together(
     )
 
 
-def _common(builds: Sequence[Build]) -> Split:
+def common_evaluation(builds: Sequence[Build]) -> Split:
     """Return the evaluation images of all members. Raises DataError if they differ or are not classified."""
     first = builds[0]
     for build in builds:

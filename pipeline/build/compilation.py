@@ -1,5 +1,6 @@
 """From weights to engine: the stages of a build that make its models, and what each one works on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
@@ -7,6 +8,7 @@ from typing import assert_never
 
 from calibration.recipe import QuantRecipe
 from pipeline.build.request import AUTO, Request
+from pipeline.build.requested_unit import write_request
 from pipeline.cache.product import Product
 from pipeline.cache.stage import Stage
 from pipeline.cache.store import Store, writing
@@ -34,9 +36,12 @@ from pipeline.stages.export import Export
 from pipeline.stages.mix import Mix
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
+from pipeline.units.stored_unit import StoredUnit
+from pipeline.units.workers import Here, Workers
 from targets.base import FitsPictures, LimitsWeights
 from targets.registry import find_target
 
+HERE = Here()
 CHECK_IMAGES = 32
 """Evaluation images on which the exported model is compared with torch."""
 
@@ -58,8 +63,9 @@ class Compilation(Request):
     Each product reads the products that it is made from, so that reading the engine runs all of these stages.
     """
 
-    def __init__(self, config: BuildConfig, progress: Progress) -> None:
+    def __init__(self, config: BuildConfig, progress: Progress, workers: Workers = HERE) -> None:
         super().__init__(config, progress)
+        self.workers = workers
         self.steps: list[StageRun] = []
         self.used: list[Product] = []
         """The output of every step so far."""
@@ -183,6 +189,21 @@ class Compilation(Request):
     def quantized_network(self) -> QuantizedNetwork:
         """The quantised model with what it was made from."""
         return QuantizedNetwork(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
+
+    def share_out(self, stages: Sequence[Stage], what: str) -> None:
+        """Let the workers make stages that need nothing of each other; `make` finds them then.
+
+        Without any, nothing is done. Raises UnitError for the first that failed, when all others are done.
+        """
+        if isinstance(self.workers, Here):
+            return
+        root, count = self.store.root.absolute(), len(stages)
+        units = [StoredUnit(one, root, f"{what} {place} of {count}") for place, one in enumerate(stages, 1)]
+        for unit in units:
+            write_request(root, unit.digest, self.config)
+        ended = list(self.workers.run(units, self.progress))
+        for one in ended:
+            one.value()
 
     def make(self, stage: Stage, progress: Progress | None = None) -> Product:
         """Run a stage, or take its output from the store. What the build keeps is recorded there.

@@ -65,6 +65,7 @@ class Build(Compilation):
         units = shard.share_of(self.units)
         found: list[UnitAnswers] = []
         damaged: list[tuple[str, str]] = []
+        self.share_out(units, "validate")
         total = sum(len(unit.images) for unit in units)
         with one_session(), OneTask(self.progress, "validate", total) as progress:
             for unit in units:

@@ -51,7 +51,10 @@ def compare_with_baseline(
     report = build.report.load()
     path = folder / baseline_of(report).file_name
     if not path.exists():
-        raise NothingToCompareError(f"There is no baseline {path}. Save one with `edgec baseline save`.")
+        raise NothingToCompareError(
+            f"There is no baseline {path}. Save one with `edgec baseline save --folder {folder}` and the"
+            " same settings."
+        )
     speed = None if old_bundle is None else _race(build, old_bundle, trusted)
     return compare(Baseline.load(path), report, limits, speed)
 

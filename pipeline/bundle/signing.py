@@ -123,7 +123,7 @@ def sign_bundle(
     if add and before is not None:
         made = Signature.parse(before).with_another(Signature.parse(made)).to_json().encode()
     files[signature.NAME] = made
-    with writing(bundle.parent, "another folder"), replacing(bundle) as scratch:
+    with writing(bundle.parent, "a copy of the bundle"), replacing(bundle) as scratch:
         pack(files, scratch, top)
         verify(scratch)
 

@@ -226,7 +226,7 @@ REFUSALS = (
 def writing(place: Path, option: str = "--out") -> Iterator[None]:
     """Raise StorageError where the disk is full or `place` cannot be written.
 
-    option: the command-line option that chooses the place.
+    option: what chooses the place, such as a command-line option.
     """
     try:
         yield

@@ -30,6 +30,7 @@ from pipeline.cli import (
     show,
     train,
     tune,
+    unit,
     validate,
     verify,
 )
@@ -70,6 +71,7 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("deploy")(devices.deploy)
 app.command("installer")(devices.installer)
+app.add_typer(unit.app, name="unit")
 app.add_typer(cache.app, name="cache")
 app.add_typer(report.app, name="report")
 app.add_typer(baseline.app, name="baseline")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @with_build_options()
 def build(
     chosen: "BuildConfig",
+    on: options.On = None,
     as_json: options.Json = False,
 ) -> None:
     """Build, validate and bundle a model for a target. Exit code 1 if a gate fails, 5 if FP32 only guesses.
@@ -30,18 +31,20 @@ def build(
     from pipeline.build.fleet import devices_of
     from pipeline.build.plan import Build
     from pipeline.build.publish import publish
+    from pipeline.units.open_workers import open_workers
 
     if len(devices := devices_of(chosen)) > 1:
         _build_on_all(chosen, devices, as_json)
         return
     progress = make_progress(as_json)
+    with open_workers(on) as workers:
 
-    def published(config: "BuildConfig") -> tuple[Build, Path]:
-        built = Build(config, progress)
-        return built, publish(built)
+        def published(config: "BuildConfig") -> tuple[Build, Path]:
+            built = Build(config, progress, workers)
+            return built, publish(built)
 
-    one, bundle = on_boards_alike(chosen, published, progress)
-    report = one.report.load()
+        one, bundle = on_boards_alike(chosen, published, progress)
+        report = one.report.load()
     if as_json:
         say_outcome({"bundle": str(bundle), **outcome_of(one, report)})
     else:

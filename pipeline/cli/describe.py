@@ -89,7 +89,7 @@ def _offer(file: Path, found: "Guess", write: bool, open_one: Description | None
     text = found.toml()
     if open_one is not None:
         text = _with_what_else_is_said(text, file.read_text(encoding="utf-8"))
-    with writing(file.parent, "the description"):
+    with writing(file.parent, "a copy of the model"):
         file.write_text(text, encoding="utf-8")
     if found.clear:
         say(f"\nWritten to {file}.")

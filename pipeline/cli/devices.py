@@ -70,7 +70,7 @@ def installer(
     from pipeline.cache.atomic import replacing
     from pipeline.cache.store import writing
 
-    with writing(output.parent, "another folder"), replacing(output) as scratch:
+    with writing(output.parent, "the name of the file"), replacing(output) as scratch:
         scratch.write_bytes(make_installer())
     say(f"{output}   copy it to the device once: python3 {output.name} BUNDLE --into FOLDER")
 

@@ -23,7 +23,10 @@ SHOWN = 5
 
 def diff(
     a: Annotated[
-        Path, typer.Argument(help="The form taken to be right: .onnx, .engine, .edgec, a folder, .npy.")
+        Path,
+        typer.Argument(
+            help="The form taken to be right: .onnx, .tflite, a checkpoint, .engine, .edgec, a folder, .npy."
+        ),
     ],
     b: Annotated[Path, typer.Argument(help="The form to compare with it.")],
     data: options.Data = None,
@@ -31,6 +34,15 @@ def diff(
         list[Path] | None, typer.Option(help="A picture to compare on instead; may be given several times.")
     ] = None,
     images: Annotated[int, typer.Option(min=2, help="Evaluation images to compare logits on.")] = 256,
+    model: Annotated[str | None, typer.Option(help="Architecture of a checkpoint, if several fit.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Run engines there: ssh://user@host, or a name from `edgec devices`."),
+    ] = None,
+    every_tensor: Annotated[
+        bool,
+        typer.Option("--every-tensor", help="Also compare a debug build's or interpreter's own tensors."),
+    ] = False,
     html: Annotated[Path | None, typer.Option(help="Write one self-contained HTML file.")] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -41,14 +53,18 @@ def diff(
     Example: edgec diff out/resnet20-fashion-host/model.onnx out/resnet20-fashion-host/model.engine
     """
     from pipeline.difference.judged import difference_of
-    from pipeline.difference.side import opened_side
+    from pipeline.difference.opened_side import opened_side
+    from pipeline.difference.picture_preparation import prepared
 
     if data is not None and image:
         raise UsageError("--data and --image exclude each other: labelled images, or pictures.")
     trusted = keys_to_trust(None)
-    with opened_side(a, trusted) as first, opened_side(b, trusted) as second:
-        pictures = _pictures(first.size or second.size, data, image or [], images)
-        found = difference_of(first, second, pictures)
+    with (
+        opened_side(a, trusted, model, device) as given,
+        opened_side(b, trusted, model, device) as other,
+    ):
+        pictures = _pictures(given.size or other.size, data, image or [], images)
+        found = difference_of(*prepared(given, other, pictures), pictures, every_tensor)
     if html:
         from pipeline.report.pages.difference_page import difference_html
 

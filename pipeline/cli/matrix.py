@@ -21,6 +21,7 @@ def matrix(
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Print the rows, and build none.")] = False,
     out: options.Out = None,
+    on: options.On = None,
     as_json: options.Json = False,
 ) -> None:
     """Build models x recipes x targets x devices, and show all results on one page.
@@ -35,7 +36,9 @@ def matrix(
     from pipeline.matrix.planned_rows import only as chosen_of
     from pipeline.matrix.planned_rows import planned_rows
     from pipeline.matrix.run_matrix import run_matrix
+    from pipeline.matrix.shared_rows import SharedRows
     from pipeline.report.matrix_terminal import render_matrix
+    from pipeline.units.open_workers import open_workers
 
     settings = load_matrix(file, out)
     rows = chosen_of(planned_rows(settings, file), only or [])
@@ -43,7 +46,12 @@ def matrix(
         _list(rows, as_json)
         return
     progress = make_progress(as_json)
-    report = run_matrix(file.stem, rows, settings.budgets, settings.out, LocalRows(), progress)
+    if on is None:
+        report = run_matrix(file.stem, rows, settings.budgets, settings.out, LocalRows(), progress)
+    else:
+        with open_workers(on) as workers:
+            shared = SharedRows(workers)
+            report = run_matrix(file.stem, rows, settings.budgets, settings.out, shared, progress)
     if as_json:
         say_json(json.dumps({"exit_code": report.exit_code, **report.model_dump(mode="json")}))
     else:

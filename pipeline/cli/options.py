@@ -44,6 +44,12 @@ Peer = Annotated[
     bool | None,
     typer.Option("--peer/--no-peer", help="Also time onnxruntime's own static INT8. Default: yes."),
 ]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on", help="Who works: local:2 processes, tcp://host:8786 or slurm:jobs=32. Default: this process."
+    ),
+]
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")]
 Markdown = Annotated[Path | None, typer.Option(help="Write a summary for a pull request.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and no progress.")]

@@ -24,8 +24,10 @@ def validate(
         str | None, typer.Option(help="Validate one share of the images only, such as 3/8; needs --part.")
     ] = None,
     part: Annotated[
-        Path | None, typer.Option(help="The folder to write the share to, for `edgec merge`.")
+        Path | None,
+        typer.Option("--part", "-o", help="The folder to write the share to, for `edgec merge`."),
     ] = None,
+    on: options.On = None,
     as_json: options.Json = False,
 ) -> None:
     """Validate a model on a target without bundling it. Exit code 1 if a gate fails, 5 if FP32 only guesses.
@@ -33,12 +35,16 @@ def validate(
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
     from pipeline.build.plan import Build
+    from pipeline.units.open_workers import open_workers
 
     if (shard is None) != (part is None):
         raise UsageError("--shard and --part belong together: which share, and where to write it.")
     if shard is None or part is None:
-        _report(Build(chosen, make_progress(as_json)), as_json)
+        with open_workers(on) as workers:
+            _report(Build(chosen, make_progress(as_json), workers), as_json)
         return
+    if on is not None:
+        raise UsageError("--on and --shard exclude each other: a share is done by this process alone.")
     from pipeline.build.shard import Shard
 
     wanted = Shard.parse(shard)
@@ -49,6 +55,9 @@ def validate(
 def merge(
     chosen: "BuildConfig",
     parts: Annotated[list[Path], typer.Argument(help="The folders that `edgec validate --shard` wrote.")],
+    report: Annotated[
+        Path | None, typer.Option("--report", "-o", help="A folder to copy report.json and report.html to.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Put the shares of a validation together. The report is the one that a single machine writes.
@@ -64,7 +73,19 @@ def merge(
     one = Build(chosen, make_progress(as_json))
     take_in(found, one.store, one.progress)
     refuse_foreign(found, [unit.key() for unit in one.units])
+    if report is not None:
+        _copy_report(one, report)
     _report(one, as_json)
+
+
+def _copy_report(one: "Build", folder: Path) -> None:
+    from pipeline.build.publish import place
+    from pipeline.cache.store import writing
+
+    with writing(folder, "--report"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in one.report.names:
+            place(one.report, name, folder / name)
 
 
 def _report(one: "Build", as_json: bool) -> None:

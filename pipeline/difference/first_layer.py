@@ -18,7 +18,7 @@ from pipeline.difference.place import Array, GraphPlace, Sides, real_proto
 class FirstLayerOutcome:
     """What differs at the first layer."""
 
-    finding: Discrepancy
+    findings: tuple[Discrepancy, ...]
     may_be_meant: bool
     """Whether the next layers may take it back: a gain in a network whose channels B rescales."""
 
@@ -34,11 +34,13 @@ def check_first_layer(
 
     `place` is given what A's layer reads.
     """
+    if (swapped := _other_colours(place, constants, least_db)) is not None:
+        return FirstLayerOutcome((swapped,), may_be_meant=False)
     if constants is not None and constants.named is not None:
         named = constants.named
         here = place.agreement(place.run())
         other = Discrepancy(named.kind, place.node.output, named.evidence, here, None, named.remedy)
-        return FirstLayerOutcome(other, may_be_meant=False)
+        return FirstLayerOutcome((other,), may_be_meant=False)
     varies = constants is not None and constants.gains_vary
     expected = place.expected
     if constants is not None and varies:
@@ -49,12 +51,29 @@ def check_first_layer(
     ((name, seen),) = place.given.items()
     if seen.ndim != 4 or seen.shape[1] > 4:
         return None
-    finding = same_pictures(name, _layer(place, name), seen, expected, least_db)
-    if finding is None:
-        finding = moved_pictures(name, _from_pictures(sides, place), pictures, expected)
-    if finding is None:
+    findings = same_pictures(name, _layer(place, name), seen, expected, least_db)
+    if not findings:
+        moved = moved_pictures(name, _from_pictures(sides, place), pictures, expected)
+        findings = () if moved is None else (moved,)
+    if not findings:
         return None
-    return FirstLayerOutcome(finding, may_be_meant=varies and finding.kind is FaultKind.NORMALISATION)
+    scaled = all(one.kind is FaultKind.NORMALISATION for one in findings)
+    return FirstLayerOutcome(findings, may_be_meant=varies and scaled)
+
+
+def _other_colours(
+    place: GraphPlace, constants: LayerConstants | None, least_db: float
+) -> Discrepancy | None:
+    """Say so if B's first weights are A's for another order of the picture's channels."""
+    weights = constants is not None and constants.named is not None and constants.named.kind
+    if weights is not FaultKind.WEIGHTS or len(place.given) != 1:
+        return None
+    ((name, seen),) = place.given.items()
+    if seen.ndim != 4 or seen.shape[1] > 4:
+        return None
+    found = same_pictures(name, _layer(place, name), seen, place.expected, least_db)
+    explains = len(found) == 1 and (found[0].after_db or 0) >= least_db
+    return found[0] if explains and found[0].kind is FaultKind.PICTURE_COLOURS else None
 
 
 def _layer(place: GraphPlace, name: str) -> Callable[[Array], Array]:

@@ -12,6 +12,9 @@ from pipeline.difference.real_graph import TensorGrid
 CLIPPED_DB, COARSE_DB = 20.0, 17.0
 """A range that is worse than this for its tensor is a fault: usual ones in 8 bits leave 25 to 50 dB."""
 
+FEW_STEPS = 24
+"""A tenth of those of 8 bits: a range that is ten times too wide."""
+
 
 def check_grid(
     place: str, grid: TensorGrid, written: Array, read: Array, wanted: Array
@@ -53,8 +56,8 @@ def _range(place: str, grid: TensorGrid, wanted: Array, before: float) -> Discre
         return Discrepancy(FaultKind.CLIPPED_RANGE, place, evidence, before, None, remedy)
     step = float(grid.scale.max())
     rounding = 10 * np.log10(max(1e-300, float((inside.astype(np.float64) ** 2).mean())) / (step**2 / 12))
-    if rounding < COARSE_DB and inside.any():
-        used = float((inside.max() - inside.min()) / step)
+    used = float((inside.max() - inside.min()) / step)
+    if inside.any() and (rounding < COARSE_DB or (used < FEW_STEPS and rounding < CLIPPED_DB + 4)):
         evidence = f"steps of {step:.4g} leave {used:.0f} of 255 to the values: {rounding:.0f} dB"
         remedy = (
             "The range is too wide: look for outliers in the calibration images, or take the observer `mse`."

@@ -12,7 +12,7 @@ from pipeline.difference.decibels import ARITHMETIC_DB, MOST_DB, ratio_db
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.output_check import check_output
 from pipeline.difference.restored import restore_each
-from pipeline.difference.side import Pictures, Side
+from pipeline.difference.side import Pictures, Side, graph_logits
 from pipeline.report.figures import percent
 from pipeline.report.model.difference_report import (
     DifferenceReport,
@@ -29,15 +29,21 @@ FAR_DB = 10.0
 """Logits that agree less than this are different even where each operator alone only rounds."""
 
 
-def difference_of(a: Side, b: Side, pictures: Pictures) -> DifferenceReport:
-    """Compare B with A on pictures uint8 [N, H, W, C]; where both can be looked into, tensor by tensor."""
-    notes = list(_sizes(a, b))
-    if notes:
-        return _report(a, b, Sameness.NOT_COMPARABLE, notes, None, None, ())
+def difference_of(a: Side, b: Side, pictures: Pictures, every_tensor: bool = False) -> DifferenceReport:
+    """Compare B with A on pictures uint8 [N, H, W, C]; where both can be looked into, tensor by tensor.
+
+    every_tensor: also compare what their programs compute inside with what their graphs mean.
+    """
+    unlike = list(_sizes(a, b))
+    if unlike:
+        return _report(a, b, Sameness.NOT_COMPARABLE, unlike, None, None, ())
+    notes = [*a.notes, *b.notes]
+    if every_tensor:
+        notes += [f"{one.name}: {one.inspected(pictures)}" for one in (a, b) if one.inspected is not None]
     ours, theirs = a.logits(pictures), b.logits(pictures)
     if ours.size != theirs.size:
         shapes = f"A gives {list(ours.shape[1:])} numbers for a picture, B {list(theirs.shape[1:])}"
-        return _report(a, b, Sameness.NOT_COMPARABLE, [shapes], None, None, ())
+        return _report(a, b, Sameness.NOT_COMPARABLE, [*notes, shapes], None, None, ())
     theirs = theirs.reshape(ours.shape)
     answers = _logit_agreement(ours, theirs)
     if answers.equal_bits:
@@ -76,16 +82,15 @@ def _closed(a: Side, b: Side) -> str:
 
 def _own_meaning(side: Side, pictures: Pictures, found: Array) -> list[str]:
     """Say so if a side does not compute what its own graph means: an engine or runtime would be at fault."""
-    from pipeline.difference.side import graph_logits
-
     assert side.graph is not None  # noqa: S101 - the caller looked
     meant = graph_logits(side.graph, pictures[:32]).reshape(found[:32].shape)
     same = ratio_db(meant, found[:32])
-    if same >= ARITHMETIC_DB - 25:
+    if same >= side.own_db:
         return []
+    where = "" if side.inspected is None else f" Its tensors: {side.inspected(pictures)}."
     return [
         f"{side.name} agrees with its own graph to {same:.0f} dB only: the engine or the runtime changes"
-        " what the graph says, such as by sums that leave 16 bits. What follows is about the graph"
+        f" what the graph says, such as by sums that leave 16 bits.{where} What follows is about the graph"
     ]
 
 

@@ -22,6 +22,10 @@ class MatchedBy(StrEnum):
     PLACE = "place among operators of the same kind and size"
 
 
+FOLLOWERS = ("Relu", "Clip", "Identity", "Flatten", "Reshape", "Transpose", "Squeeze", "Cast")
+"""Operators that another tool folds into what they read, or writes in another way."""
+
+
 @dataclass(frozen=True)
 class Matching:
     """Tensors of a network A, and what they are called in B."""
@@ -41,7 +45,8 @@ def match_tensors(a: RealGraph, b: RealGraph, a_values: Values, b_values: Values
     """Return the counterparts of A's tensors, in A's order.
 
     Names are used where at least half of A's tensors have a namesake of the same shape. Otherwise the two
-    lists of operators, each with the shape of what it computes, are aligned (Ratcliff and Obershelp 1988).
+    lists of operators, each with the shape of what it computes, are aligned (Ratcliff and Obershelp 1988),
+    without those that another tool folds into others, such as a ReLU into the range of a quantiser.
     """
     ours = [node.output for node in a.nodes if node.output in a_values]
     theirs = {node.output for node in b.nodes if node.output in b_values}
@@ -61,12 +66,30 @@ def _by_place(a: RealGraph, b: RealGraph, a_values: Values, b_values: Values) ->
     for block in matcher.get_matching_blocks():
         for offset in range(block.size):
             found[ours[block.a + offset][0]] = theirs[block.b + offset][0]
-    return found
+    return _with_followers(a, b, a_values, b_values, found)
 
 
 def _signatures(graph: RealGraph, values: Values) -> list[tuple[str, tuple[object, ...]]]:
     return [
         (node.output, (node.operator, values[node.output].shape))
         for node in graph.nodes
-        if node.output in values and np.issubdtype(values[node.output].dtype, np.floating)
+        if node.output in values
+        and np.issubdtype(values[node.output].dtype, np.floating)
+        and node.operator not in FOLLOWERS
     ]
+
+
+def _with_followers(
+    a: RealGraph, b: RealGraph, a_values: Values, b_values: Values, found: dict[str, str]
+) -> dict[str, str]:
+    """Add operators that are there in one form of a network and not in another, where both have them."""
+    readers = {(node.operator, node.inputs[0]): node for node in b.nodes if node.operator in FOLLOWERS}
+    for node in a.nodes:
+        if node.operator not in FOLLOWERS or node.output not in a_values:
+            continue
+        other = readers.get((node.operator, found.get(node.inputs[0], "")))
+        if other is None or other.output not in b_values:
+            continue
+        if b_values[other.output].shape == a_values[node.output].shape:
+            found[node.output] = other.output
+    return found

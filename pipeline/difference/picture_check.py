@@ -27,20 +27,24 @@ GAIN_DB = 6.0
 """What explains a difference makes the agreement at least so much better."""
 NEAR = 0.04
 """How far a factor may be from a round one."""
+OF_ORDER = 0.3
+"""Factors (their logarithms) and shifts (in standard deviations) up to this come with another order."""
 
 
 def same_pictures(
     place: str, layer: Layer, seen: Array, expected: Array, least_db: float
-) -> Discrepancy | None:
-    """Solve for what B's first layer read; None if no colour or normalisation explains the difference."""
+) -> tuple[Discrepancy, ...]:
+    """Solve for what B's first layer read; empty if no colour or normalisation explains the difference."""
     before = ratio_db(expected, layer(seen))
     if not np.isfinite(expected).all():
-        return None
+        return ()
     matrix, shift, after = _solve(layer, seen, expected)
     if after < max(before + GAIN_DB, min(least_db, 18.0)):
-        return None
-    kind, evidence, remedy = _named(matrix, shift, seen)
-    return Discrepancy(kind, place, evidence, before, after, remedy)
+        return ()
+    return tuple(
+        Discrepancy(kind, place, evidence, before, after, remedy)
+        for kind, evidence, remedy in _named(matrix, shift, seen)
+    )
 
 
 def _solve(layer: Layer, seen: Array, expected: Array) -> tuple[Array, Array, float]:
@@ -63,25 +67,45 @@ def _solve(layer: Layer, seen: Array, expected: Array) -> tuple[Array, Array, fl
     return found[: channels**2].reshape(channels, channels), found[channels**2 :], after
 
 
-def _named(matrix: Array, shift: Array, seen: Array) -> tuple[FaultKind, str, str]:
+def _named(matrix: Array, shift: Array, seen: Array) -> Iterator[tuple[FaultKind, str, str]]:
+    """Name what B's channels are made of: another order or mixture, and another scale and shift."""
     channels = len(matrix)
     largest = abs(matrix).argmax(1)
+    factors = matrix[np.arange(channels), largest]
     off = abs(matrix - np.diag(np.diag(matrix))).max()
-    if channels > 1 and sorted(largest) == list(range(channels)) and (largest != np.arange(channels)).any():
+    swapped = channels > 1 and sorted(largest) == list(range(channels))
+    swapped = swapped and bool((largest != np.arange(channels)).any())
+    if swapped:
         names = ["red", "green", "blue"] if channels == 3 else [str(c) for c in range(channels)]
         moved = ", ".join(f"{names[c]} from {names[d]}" for c, d in enumerate(largest) if c != d)
-        return (
+        yield (
             FaultKind.PICTURE_COLOURS,
             f"B takes {moved}",
             'Give B RGB pictures, or say colors = "BGR" in its description.',
         )
-    if channels > 1 and off > 0.2 * abs(matrix).max():
-        return (
+        if not _other_numbers(factors, shift, seen):
+            return
+    elif channels > 1 and off > 0.2 * abs(matrix).max():
+        yield (
             FaultKind.PICTURE_COLOURS,
             f"B's channels are mixtures of A's: {np.round(matrix, 2).tolist()}",
             "Look for a conversion of colours, such as to gray, in front of B.",
         )
-    factors, spread = np.diag(matrix), seen.astype(np.float64).std()
+        return
+    evidence = _normalisation_words(factors, shift, float(seen.astype(np.float64).std()))
+    yield FaultKind.NORMALISATION, evidence, "Use the same mean and std, in the same unit, in both."
+
+
+def _other_numbers(factors: Array, shift: Array, seen: Array) -> bool:
+    """Whether channels in another order are scaled or shifted too, by more than the order itself does.
+
+    A mean and std of each channel, taken for another channel's, make factors near 1 and small shifts.
+    """
+    spread = seen.astype(np.float64).std()
+    return bool(abs(np.log(abs(factors))).max() > OF_ORDER or abs(shift).max() > OF_ORDER * spread)
+
+
+def _normalisation_words(factors: Array, shift: Array, spread: float) -> str:
     words = [f"B's input is {_numbers(factors)} times A's"]
     if abs(shift).max() > 0.02 * spread:
         words.append(f"shifted by {_numbers(shift)} (one standard deviation of A's is {spread:.3g})")
@@ -90,7 +114,7 @@ def _named(matrix: Array, shift: Array, seen: Array) -> tuple[FaultKind, str, st
             words.append(f"as for pixels of {name}")
     if abs(factors / (219 / 255) - 1).max() < NEAR or abs(factors / (255 / 219) - 1).max() < NEAR:
         words.append("as for video levels of 16 to 235 in one of them")
-    return FaultKind.NORMALISATION, ", ".join(words), "Use the same mean and std, in the same unit, in both."
+    return ", ".join(words)
 
 
 def _numbers(values: Array) -> str:

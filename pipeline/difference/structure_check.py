@@ -12,17 +12,22 @@ BETTER_DB, LEAST_DB = 8.0, 15.0
 """An explanation brings the networks so much closer, and at least so close."""
 
 
-def other_operator(
+def other_operators(
     sides: Sides, place: GraphPlace, undone: GraphPlace, here: float, constants: LayerConstants | None
-) -> Discrepancy:
-    """Name what B does instead of A's operators; `undone` has B's inputs without B's gains."""
+) -> tuple[Discrepancy, ...]:
+    """Name what B does instead of A's operators; `undone` has B's inputs without B's gains.
+
+    Several where the weights differ and the operator does too.
+    """
     alone, structural = with_other_constants(sides, place)
+    found = () if structural is None else (structural,)
     if constants is not None and constants.named is not None:
         named = constants.named
-        if alone is None or alone > BETTER_DB + here or structural is None:
-            return Discrepancy(named.kind, place.node.output, named.evidence, here, alone, named.remedy)
-    if structural is not None:
-        return structural
+        return (Discrepancy(named.kind, place.node.output, named.evidence, here, alone, named.remedy), *found)
+    return found or (_without_other_constants(place, undone, here),)
+
+
+def _without_other_constants(place: GraphPlace, undone: GraphPlace, here: float) -> Discrepancy:
     base = undone if place.node.operator in LAYERS else place
     if base is not place and (found := _best(base, {}, here)) is not None:
         return found

@@ -7,6 +7,7 @@ would be without. Only if a reader does not take the gains back are they a fault
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,11 @@ from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.first_layer import check_first_layer
 from pipeline.difference.grid_check import check_edge, check_grid
-from pipeline.difference.layer_check import LayerConstants, layer_constants
+from pipeline.difference.layer_check import LayerConstants, layer_constants, taken_back
 from pipeline.difference.output_check import check_output
 from pipeline.difference.place import LAYERS, Array, GraphPlace, Sides
-from pipeline.difference.structure_check import other_operator, with_other_constants
+from pipeline.difference.structure_check import other_operators, with_other_constants
+from pipeline.difference.weights_compared import NamedDifference, name_gains
 
 FLOAT_DB, ROUNDED_DB = 50.0, 22.0
 """The least agreement of one operator, given the same inputs: both in float; with weights in 8 bits."""
@@ -60,7 +62,6 @@ class Walk:
     errors: list[TensorError] = field(default_factory=list)
     domains: dict[str, Domain] = field(default_factory=dict)
     _confirmed: set[str] = field(default_factory=set)
-    _behind_layer: set[str] = field(default_factory=set)
     _uncertain: set[str] = field(default_factory=set)
     """A's tensors behind a fault in a network that B rescales: their gains are not known."""
 
@@ -88,7 +89,6 @@ class Walk:
         is_first = place.node.operator in LAYERS and not set(place.node.inputs) & self._behind_layer
         if is_first:
             place = self.sides.first_layer(tensor)
-        self._follow(place)
         if not np.isfinite(place.expected).any():
             return
         inputs = [name for name in place.given if name in self.domains]
@@ -103,7 +103,7 @@ class Walk:
             self._behind_unknown(place)
         elif place.node.operator in LAYERS:
             self._layer(place, undone, found, raw, here, inputs)
-        else:
+        elif place.node.output in self._behind_layer:  # what is in front is found at the first layer
             self._other(place, found, raw, inputs)
 
     def _note(self, place: GraphPlace, here: float) -> None:
@@ -111,10 +111,14 @@ class Walk:
         so_far = ratio_db(ours, place.expected) if ours.shape == place.expected.shape else here
         self.errors.append(TensorError(place.node.output, place.node.operator, here, so_far))
 
-    def _follow(self, place: GraphPlace) -> None:
-        behind = any(name in self._behind_layer for node in place.nodes for name in node.inputs)
-        if behind or any(node.operator in LAYERS for node in place.nodes):
-            self._behind_layer.update(place.node.proto.output)
+    @cached_property
+    def _behind_layer(self) -> frozenset[str]:
+        """A's tensors that a layer with weights, or what reads one, has computed."""
+        behind: set[str] = set()
+        for node in self.sides.a.nodes:
+            if node.operator in LAYERS or behind & set(node.inputs):
+                behind.update(node.proto.output)
+        return frozenset(behind)
 
     def _first_layer(self, place: GraphPlace, found: NDArray[np.float32], here: float) -> None:
         if here >= SUSPICIOUS_DB:
@@ -122,20 +126,20 @@ class Walk:
         constants = layer_constants(self.sides, place, None)
         outcome = check_first_layer(self.sides, place, self.pictures, constants, self._least_db(place))
         if outcome is not None and not outcome.may_be_meant:
-            self.findings.append(outcome.finding)
+            self.findings.extend(outcome.findings)
             self._lose(place)
             return
         fitted = fit_affine(found, place.expected)
         if fitted is not None and place.agreement(fitted.applied(found)) > max(here + BETTER_DB, ROUNDED_DB):
             suspected = (
-                outcome.finding if outcome is not None else self._gains(place, fitted, constants, here)
+                outcome.findings[0] if outcome is not None else self._gains(place, fitted, constants, here)
             )
             self._suspect(place, fitted, suspected, constants)
         elif outcome is not None:
-            self.findings.append(outcome.finding)
+            self.findings.extend(outcome.findings)
             self._lose(place)
         elif here < self._least_db(place):
-            self.findings.append(self._explained(place, place, here))
+            self.findings.extend(self._explained(place, place, here))
             self._lose(place)
 
     def _layer(
@@ -163,7 +167,7 @@ class Walk:
             return
         if here >= least and named is None:
             return
-        self.findings.append(self._explained(place, undone, here, constants))
+        self.findings.extend(self._explained(place, undone, here, constants))
         self._lose(place)
 
     def _other(
@@ -187,7 +191,7 @@ class Walk:
             return
         if self._is_rounded and any(n.operator in LAYERS for n in place.nodes) and exact >= ROUNDED_DB:
             return
-        self.findings.append(self._explained(place, place, exact))
+        self.findings.extend(self._explained(place, place, exact))
         if inputs and len(self.domains[inputs[0]].affine.gain) == place.expected.shape[1]:
             self.domains[place.node.output] = self.domains[inputs[0]]
 
@@ -201,11 +205,32 @@ class Walk:
         )
 
     def _behind_unknown(self, place: GraphPlace) -> None:
-        """Check operators alone, with B's own weights, where A's values are not known."""
+        """Check operators alone, with B's own weights, where A's values are not known; and the weights."""
         self._uncertain.add(place.node.output)
+        if place.node.output == self.sides.a.output:
+            last = self._output(place, place)
+            if last is not None:
+                self.findings.append(last)
+                return
         here, found = with_other_constants(self.sides, place)
         if here is not None and here < FLOAT_DB and found is not None:
             self.findings.append(found)
+        if (named := self._other_constants(place)) is not None:
+            tensor = place.node.output
+            agreement = place.agreement(place.run())
+            self.findings.append(
+                Discrepancy(named.kind, tensor, named.evidence, agreement, None, named.remedy)
+            )
+
+    def _other_constants(self, place: GraphPlace) -> NamedDifference | None:
+        """Name a difference of a layer's weights, whatever the gains of its inputs are."""
+        constants = layer_constants(self.sides, place, None)
+        if constants is None or constants.named is not None:
+            return None if constants is None else constants.named
+        if not constants.gains_vary or taken_back(self.sides, place.node.output, constants.gains):
+            return None
+        named = name_gains(constants.theirs, constants.gains)
+        return named if named.kind is FaultKind.WEIGHT_SCALES else None
 
     def _lose(self, place: GraphPlace) -> None:
         """Take the gains of a tensor with a fault to be unknown, in a network that B rescales."""
@@ -252,12 +277,21 @@ class Walk:
 
     def _explained(
         self, place: GraphPlace, undone: GraphPlace, here: float, constants: LayerConstants | None = None
-    ) -> Discrepancy:
+    ) -> tuple[Discrepancy, ...]:
         if place.node.output == self.sides.a.output:
-            finding = check_output(place.node.output, undone.run(), place.expected)
+            finding = self._output(place, undone)
             if finding is not None:
-                return finding
-        return other_operator(self.sides, place, undone, here, constants)
+                return (finding,)
+        return other_operators(self.sides, place, undone, here, constants)
+
+    def _output(self, place: GraphPlace, undone: GraphPlace) -> Discrepancy | None:
+        """Say what is done behind the logits: by A's operators, else by what B has in front of its last."""
+        tensor = place.node.output
+        found = check_output(tensor, undone.run(), place.expected)
+        if found is not None or place.counterpart is None:
+            return found
+        before = self.sides.b_values.get(place.counterpart.inputs[0])
+        return None if before is None else check_output(tensor, before, place.expected)
 
     def _quantisers(self, tensor: str) -> None:
         """Check B's quantisers of a tensor, and B's own operators between the tensor and its readers."""

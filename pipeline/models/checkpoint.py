@@ -230,3 +230,20 @@ def _classes(found: Shapes) -> int | None:
 def _expected(model: KnownModel, classes: int) -> Shapes:
     with torch.device("meta"):
         return _shapes(resnet.build(model.architecture, model.channels, classes).state_dict())
+
+
+def fitting_models(path: Path) -> tuple[list[KnownModel], int | None]:
+    """Return the known models that a file's weights fit, and its number of classes.
+
+    Raises CheckpointError as `read_weights` does.
+    """
+    if path.suffix in (".h5", ".keras"):
+        return [], None
+    shapes = _shapes(read_weights(path))
+    classes = _classes(shapes)
+    if classes is None:
+        return [], None
+    convolutions = sum(len(shape) == 4 for shape in shapes.values())
+    near = [known for known in KNOWN_MODELS if known.architecture.convolutions == convolutions]
+    fitting = [known for known in near if known.classes in (None, classes)]
+    return [known for known in fitting if _expected(known, classes) == shapes], classes

@@ -60,7 +60,7 @@ def compare(
     Raises ReportError if the two are not comparable: another model, target, device or other images.
     """
     after = baseline_of(report)
-    _refuse_incomparable(before, after)
+    refuse_incomparable(before, after)
     right = [unpack_bits(b.int8_right, b.images) for b in (before, after)]
     top1 = paired_images(right[0], right[1])
     accuracy = drop_gate(top1, limits.max_drop, after.int8_origin, "baseline_drop", "loss of INT8's top-1")
@@ -92,7 +92,8 @@ def compare(
     )
 
 
-def _refuse_incomparable(before: Baseline, after: Baseline) -> None:
+def refuse_incomparable(before: Baseline, after: Baseline) -> None:
+    """Raise ReportError unless both are of one model, target, device and set of evaluation images."""
     for what, then, now in (
         ("model", before.model, after.model),
         ("target", before.target, after.target),

@@ -4,11 +4,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 from pipeline.report.plots import Axis
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 150, 36, 48
+KEY, LETTER = 48, 7.2
+"""Width of a line's key beside its name, and of a letter of the name."""
 COLOURS = ("#0b62a4", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0e7490")
 """Colours that most colour-blind readers can tell apart. After the last one they repeat, dashed."""
 
@@ -37,32 +43,43 @@ class LineChart:
         shown = {name: self._finite(points) for name, points in self.lines.items()}
         every = [point for points in shown.values() for point in points] or [(0.0, 0.0), (1.0, 1.0)]
         x_axis, y_axis = (_axis([point[i] for point in every]) for i in (0, 1))
+        longest = max((len(name) for name in shown), default=0)
+        whole = WIDTH + max(0, round(KEY + LETTER * longest) - RIGHT)
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {HEIGHT}" width="{whole}"'
             f' height="{HEIGHT}" font-family="sans-serif" font-size="12" role="img">',
             f"<title>{escape(self.title)}</title>",
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
+            f'<rect width="{whole}" height="{HEIGHT}" fill="#ffffff" class="ground"/>',
             _text(LEFT, 20, self.title, weight="bold"),
             *self._grid(x_axis, y_axis),
         ]
         for number, (name, points) in enumerate(shown.items()):
-            colour = COLOURS[number % len(COLOURS)]
+            colour = f'{{}}="{COLOURS[number % len(COLOURS)]}" class="line{number % len(COLOURS)}"'
             dash = ' stroke-dasharray="5 4"' if name in self.dashed or number >= len(COLOURS) else ""
             path = " ".join(f"{_x(x_axis, x):.1f},{_y(y_axis, y):.1f}" for x, y in points)
-            parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
+            parts.append(
+                f'<polyline points="{path}" fill="none" {colour.format("stroke")} stroke-width="2"{dash}/>'
+            )
             if len(points) <= MARKED:
+                filled = colour.format("fill")
                 parts += [
-                    f'<circle cx="{_x(x_axis, x):.1f}" cy="{_y(y_axis, y):.1f}" r="4" fill="{colour}"/>'
+                    f'<circle cx="{_x(x_axis, x):.1f}" cy="{_y(y_axis, y):.1f}" r="4" {filled}/>'
                     for x, y in points
                 ]
             y = TOP + 12 + 18 * number
             x = WIDTH - RIGHT + 12
             parts.append(
-                f'<line x1="{x}" x2="{x + 22}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}"'
+                f'<line x1="{x}" x2="{x + 22}" y1="{y - 4}" y2="{y - 4}" {colour.format("stroke")}'
                 f' stroke-width="2"{dash}/>'
             )
             parts.append(_text(x + 28, y, name))
         return "\n".join([*parts, "</svg>"]) + "\n"
+
+    def markup(self) -> "Markup":
+        """Return the drawing as a part of a page."""
+        from markupsafe import Markup
+
+        return Markup(self.svg())  # noqa: S704 - its texts are escaped
 
     def _finite(self, points: Points) -> list[tuple[float, float]]:
         if self.log:
@@ -74,13 +91,17 @@ class LineChart:
         parts = []
         for tick in y_axis.ticks(5):
             y = _y(y_axis, tick)
-            parts.append(f'<line x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>')
+            parts.append(
+                f'<line x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd" class="grid"/>'
+            )
             written = f"{10**tick:.2g}" if self.log else f"{tick:g}"
             parts.append(_text(LEFT - 8, y + 4, written, anchor="end"))
         parts += [
             _text(_x(x_axis, tick), bottom + 18, f"{tick:g}", anchor="middle") for tick in x_axis.ticks(6)
         ]
-        parts.append(f'<line x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="#333333"/>')
+        parts.append(
+            f'<line x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="#333333" class="base"/>'
+        )
         parts.append(_text((LEFT + right) / 2, HEIGHT - 10, self.across, anchor="middle"))
         middle = (TOP + bottom) / 2
         parts.append(

@@ -3,14 +3,10 @@
 The headings are those of Mitchell et al. 2019, "Model Cards for Model Reporting", as far as a build knows.
 """
 
-from html import escape as escape_html
-
 from pipeline.report.markdown import escape, report_summary
 from pipeline.report.model.build_report import Report
+from pipeline.report.pages.template import render_page
 
-STYLE = "body{font:1rem/1.5 system-ui,sans-serif;max-width:48rem;margin:2rem auto;padding:0 1rem}"
-STYLE += "td,th{border:1px solid #999;padding:.2rem .5rem;text-align:left;overflow-wrap:anywhere}"
-STYLE += "table{border-collapse:collapse;width:100%}"
 UNKNOWN = "A build does not know this. Write it down before you hand the model on."
 
 
@@ -57,17 +53,7 @@ def card_markdown(report: Report) -> str:
 
 def card_html(report: Report) -> str:
     """Return the card as a page without scripts."""
-    title = escape_html(f"{report.subject.model} for {report.subject.target}")
     gates = [(f"{gate.verdict}: {gate.claim}", gate.message) for gate in report.gates]
     parts = [("Results", [("verdict", str(report.verdict)), *gates]), *facts(report)]
-    body = "".join(
-        f"<h2>{escape_html(heading)}</h2><table>"
-        + "".join(f"<tr><th scope=row>{escape_html(n)}</th><td>{escape_html(v)}</td></tr>" for n, v in rows)
-        + "</table>"
-        for heading, rows in parts
-    )
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main></body></html>\n"
-    )
+    title = f"{report.subject.model} for {report.subject.target}"
+    return render_page("model_card.html.j2", title=title, parts=parts)

@@ -1,25 +1,44 @@
 """training.html: the curves of a run, and its confusion matrix when it has finished."""
 
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.lines import LineChart, Points
+from pipeline.report.pages.template import render_page
 from pipeline.training.judge import Judgement
 from pipeline.training.training_run import EpochRecord
 
 REFRESH_S = 5
 WORST = 10
 
-STYLE = """
-body { font-family: sans-serif; margin: 2em; color: #222; background: #fff; max-width: 80em }
-table { border-collapse: collapse; font-size: 11px }
-td, th { padding: 2px 4px; text-align: right; border: 1px solid #eee }
-th { font-weight: normal }
-.wide { overflow-x: auto }
-"""
+
+@dataclass(frozen=True)
+class FrequentConfusion:
+    """Images of one class that are taken for another."""
+
+    label: str
+    prediction: str
+    count: int
+    images: int
+
+
+@dataclass(frozen=True)
+class ConfusionCell:
+    """A number of images and its share of the row's, in [0, 1]."""
+
+    count: int
+    shade: float
+
+
+@dataclass(frozen=True)
+class ConfusionRow:
+    """Images of the class at `place`, by what the network says."""
+
+    place: int
+    cells: tuple[ConfusionCell, ...]
 
 
 def render(
@@ -31,17 +50,19 @@ def render(
     finished: bool,
 ) -> str:
     """Return the page; until the run has finished, browsers reload it every few seconds."""
-    refresh = "" if finished else f'<meta http-equiv="refresh" content="{REFRESH_S}">'
-    state = "finished" if finished else "running"
-    parts = [
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{refresh}',
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
-        f"<p>{state}, epoch {len(history)} of {epochs}</p>",
-        *(chart.svg() for chart in curves(history)),
-    ]
-    if judgement is not None:
-        parts += _judged(judgement, classes)
-    return "\n".join([*parts, "</body></html>"]) + "\n"
+    return render_page(
+        "training.html.j2",
+        title=title,
+        state="finished" if finished else "running",
+        done=len(history),
+        epochs=epochs,
+        seconds=REFRESH_S,
+        drawings=[(chart.title, chart.markup()) for chart in curves(history)],
+        judged=judgement,
+        classes=classes,
+        confusions=_confusions(judgement, classes) if judgement else [],
+        matrix=_matrix(judgement) if judgement else [],
+    )
 
 
 def curves(history: Sequence[EpochRecord]) -> list[LineChart]:
@@ -59,21 +80,11 @@ def curves(history: Sequence[EpochRecord]) -> list[LineChart]:
     ]
 
 
-def _judged(judgement: Judgement, classes: Sequence[str]) -> list[str]:
-    confusion = judgement.confusion
+def _confusions(judgement: Judgement, classes: Sequence[str]) -> list[FrequentConfusion]:
+    counts = judgement.confusion
     return [
-        "<h2>Evaluation images</h2>",
-        f"<p>top-1 {judgement.accuracy:.2%} of {judgement.seen}, mean over classes"
-        f" {judgement.balanced_accuracy:.2%}, in float32</p>",
-        "<h3>Most frequent confusions</h3><ul>",
-        *(
-            f"<li>{escape(classes[true])} taken for {escape(classes[predicted])}:"
-            f" {n} of {confusion[true].sum()}</li>"
-            for true, predicted, n in most_confused(confusion)
-        ),
-        '</ul><h3>Confusion matrix</h3><p>Rows: true class, columns: predicted class.</p><div class="wide">',
-        _table(confusion, classes),
-        "</div>",
+        FrequentConfusion(classes[true], classes[predicted], images, int(counts[true].sum()))
+        for true, predicted, images in most_confused(counts)
     ]
 
 
@@ -86,14 +97,12 @@ def most_confused(confusion: NDArray[np.int64], limit: int = WORST) -> list[tupl
     return [(i, j, int(wrong[i, j])) for i, j in pairs if wrong[i, j]]
 
 
-def _table(confusion: NDArray[np.int64], classes: Sequence[str]) -> str:
-    rows = []
-    for name, counts in zip(classes, confusion, strict=True):
-        whole = max(1, int(counts.sum()))
-        cells = "".join(
-            f'<td style="background: rgb(11 98 164 / {count / whole:.2f})">{count or ""}</td>'
-            for count in counts.tolist()
+def _matrix(judgement: Judgement) -> list[ConfusionRow]:
+    counts = judgement.confusion
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    return [
+        ConfusionRow(
+            place, tuple(ConfusionCell(int(n), round(float(s), 2)) for n, s in zip(row, share, strict=True))
         )
-        rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
-    head = "".join(f"<th>{escape(name)}</th>" for name in classes)
-    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+        for place, (row, share) in enumerate(zip(counts, shares, strict=True))
+    ]

@@ -161,7 +161,9 @@ class QatTrainer:
             self._set_rates(((number - 1) * steps + step) / (steps * self.config.epochs))
             loss, correct = self.step(self._changed(images[chosen], random), labels[chosen])
             if not math.isfinite(loss):
-                raise UsageError(f"Training diverged in epoch {number}: lower weight_rate.")
+                raise UsageError(
+                    f"Training diverged in epoch {number}: lower scale_rate and bias_rate, then weight_rate."
+                )
             loss_sum, right = loss_sum + loss, right + correct
             advance(1)
         return EpochRecord(

@@ -84,7 +84,15 @@ class BoardState:
 
 def look(device: SshDevice) -> BoardState:
     """Return the state of a board. Raises a DeviceError."""
-    found = json.loads(_ask(device, "look"))
+    try:
+        return _board_state(json.loads(_ask(device, "look")))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise DeviceCommandFailed(
+            f"{device.address}: its answer about leases makes no sense: {error}"
+        ) from error
+
+
+def _board_state(found: dict[str, Any]) -> BoardState:
     tested = found["selftest"] if isinstance(found["selftest"], dict) else {}
     word = "passed" if tested.get("passed") else "failed"
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(tested.get("at", 0))))
@@ -187,8 +195,17 @@ def taken(
     held = HeldBoard(device, owner or this_process(), uuid4().hex, seconds)
     said = ""
     try:
-        while not (answer := json.loads(_ask(device, "take", held.owner, held.token, str(seconds))))["held"]:
-            said = _told(device.address, answer, held.token, said, say)
+        while True:
+            answer = _ask(device, "take", held.owner, held.token, str(seconds))
+            try:
+                found = json.loads(answer)
+                if found["held"]:
+                    break
+                said = _told(device.address, found, held.token, said, say)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise DeviceCommandFailed(
+                    f"{device.address}: its answer about leases makes no sense: {error}"
+                ) from error
             time.sleep(min(ASKED_EVERY, seconds / 4))
         held.begin()
         yield held

@@ -77,8 +77,11 @@ class SshAddress:
         except ValueError:
             raise wrong from None
         if parts.password is not None:
+            there = f"{parts.username}@{host}" if parts.username else host
+            way = f"-p {port} {there}" if port else there
             raise DeviceAddressError(
-                f"ssh://{parts.username}:...@{host} holds a password. Set up a key: ssh-copy-id {host}"
+                f"ssh://{parts.username}:...@{host} holds a password. Leave it out, and set up a key:"
+                f" ssh-copy-id {way}"
             )
         rest = parts.path.strip("/") or parts.fragment
         python = parts.query.removeprefix("python=") if parts.query else "python3"

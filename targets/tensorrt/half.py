@@ -121,7 +121,7 @@ def _with_half(graph: OnnxGraph, inside: Collection[int]) -> onnx.ModelProto:
                     continue
                 value = graph.constant(name)
                 if value is not None:
-                    constants[half] = numpy_helper.from_array(_rounded(value, name, node), half)
+                    constants[half] = numpy_helper.from_array(rounded_to_half(value, name, node), half)
                 elif name not in names:
                     nodes.append(_cast(name, half, TensorProto.FLOAT16))
                 entered.add(half)
@@ -150,7 +150,8 @@ def _half_name(graph: OnnxGraph, name: str, inner: Collection[str], leaving: Col
     return name if name in inner and name not in leaving else f"{name}/half"
 
 
-def _rounded(value: NDArray[np.float32], name: str, node: onnx.NodeProto) -> NDArray[np.float16]:
+def rounded_to_half(value: NDArray[np.float32], name: str, node: onnx.NodeProto) -> NDArray[np.float16]:
+    """Return the constant `name` of a node in FP16. Raises EngineError if that holds no such values."""
     largest = float(np.abs(value).max(initial=0))
     if not largest <= LARGEST:
         raise EngineError(

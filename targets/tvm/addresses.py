@@ -1,6 +1,7 @@
 """Addresses of a program: activations in the arena, weights and parameters in the constants."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,12 @@ def convolution(op: Conv, x: Layout, isa: Isa) -> ConvForm:
 
 
 class Addresses:
-    """Addresses of tensors, fixed when this is created; constants are added as steps need them."""
+    """Addresses of tensors, fixed when this is created; constants are added as steps need them.
 
-    def __init__(self, graph: IntegerGraph, isa: Isa) -> None:
+    keeps_all: no tensor's memory is used again, so that all can be read after a run.
+    """
+
+    def __init__(self, graph: IntegerGraph, isa: Isa, keeps_all: bool = False) -> None:
         self.isa = isa
         self.layouts = layouts(graph)
         self.convolutions = {
@@ -46,7 +50,10 @@ class Addresses:
             for op in graph.operators
             if isinstance(op, Conv)
         }
-        self.arena = plan(list(lifetimes(graph, self.layouts, self.convolutions)))
+        lives = list(lifetimes(graph, self.layouts, self.convolutions))
+        if keeps_all:
+            lives = [replace(one, first=0, last=len(graph.operators)) for one in lives]
+        self.arena = plan(lives)
         self.constants = Blob()
 
     def of(self, op: Conv) -> Isa:

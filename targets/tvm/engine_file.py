@@ -59,11 +59,24 @@ def write_engine(graph: IntegerGraph, isa: Isa, output: Path, fitting: Preproces
 
     `fitting` is what the program does with pictures; if None, the usual crop.
     """
-    program = lower(graph, isa)
+    write_program(graph, lower(graph, isa), output, _golden(graph), _GOLDEN_IMAGES, fitting)
+
+
+def write_program(
+    graph: IntegerGraph,
+    program: Program,
+    output: Path,
+    golden: bytes,
+    golden_images: int,
+    fitting: Preprocessing | None = None,
+) -> None:
+    """Compile a lowered graph and write the engine file. Raises EngineError.
+
+    golden: so many images, each with the logits that it has to give.
+    """
     fitting = fitting or Preprocessing(*program.image)
     with tempfile.TemporaryDirectory(prefix="edgec-tvm-") as scratch:
         library, executable = _link(program, fitting, Path(scratch))
-    golden = _golden(graph)
     metadata = json.dumps(asdict(_metadata(graph, program, fitting))).encode()
     parts = [executable, library, program.constants, golden, metadata]
     offsets, content = [], b""
@@ -73,7 +86,7 @@ def write_engine(graph: IntegerGraph, isa: Isa, output: Path, fitting: Preproces
         content += part
     numbers = (
         *(len(executable), offsets[1], len(library), offsets[2], len(program.constants)),
-        *(offsets[3], _GOLDEN_IMAGES, offsets[4], len(metadata)),
+        *(offsets[3], golden_images, offsets[4], len(metadata)),
     )
     output.write_bytes(content + FOOTER.pack(*numbers, MAGIC))
     output.chmod(0o755)

@@ -39,8 +39,12 @@ _Pool = TypeVar("_Pool", bound=PoolKernel)
 
 def lower(graph: IntegerGraph, isa: Isa) -> Program:
     """Choose kernels and block sizes, place activations and pack weights."""
-    place = Addresses(graph, isa)
-    lowering = Lowering(place, graph)
+    return lower_onto(Addresses(graph, isa), graph)
+
+
+def lower_onto(place: Addresses, graph: IntegerGraph) -> Program:
+    """Choose kernels for activations that are placed, and pack weights."""
+    isa, lowering = place.isa, Lowering(place, graph)
     steps = tuple(step for op in graph.operators for step in lowering.steps(op))
     image = graph.image
     return Program(

@@ -8,12 +8,17 @@ from targets.tvm.tensors import Array, Bytes, Floats
 
 def run(graph: IntegerGraph, images: Bytes) -> Floats:
     """Return logits [N, classes] for images [N, H, W, C]."""
+    logits: Floats = all_values(graph, images)[graph.logits.name].reshape(len(images), -1)
+    return logits
+
+
+def all_values(graph: IntegerGraph, images: Bytes) -> dict[str, Array]:
+    """Return every tensor by name for images [N, H, W, C]: [N, H, W, C], islands' as in ONNX."""
     values: dict[str, Array] = {graph.image.name: images, graph.pixels: images}
     for op in graph.operators:
         if not isinstance(op, Image):
             values |= evaluate(op, values)
-    logits: Floats = values[graph.logits.name].reshape(len(images), -1)
-    return logits
+    return values
 
 
 def evaluate(op: Operator, values: Mapping[str, Array]) -> dict[str, Array]:

@@ -65,6 +65,7 @@ PARSERS = {
 METHODS = {"validate_json", "model_validate_json", "read_bytes", "read_text"}
 
 BY_OTHERS = {
+    "pipeline/build/board_pool.py": "tests/pipeline/build/test_board_pool.py",
     "pipeline/build/rebuild.py": "tests/pipeline/build/test_rebuild.py",
     "pipeline/build/stated_origin.py": "tests/pipeline/build/test_rebuild.py",
     "pipeline/bundle/deploy.py": "tests/pipeline/bundle/test_deploy.py",  # what the device answers
@@ -83,7 +84,8 @@ BY_OTHERS = {
     "pipeline/data/packed.py": "tests/pipeline/data/test_packed.py",
     "pipeline/data/picture_files.py": "tests/pipeline/test_plain_file.py",
     "pipeline/data/tree.py": "tests/attacks/test_zip_files.py",
-    "pipeline/difference/side.py": "tests/pipeline/cli/test_diff.py",
+    "pipeline/difference/opened_side.py": "tests/pipeline/cli/test_diff.py",
+    "pipeline/difference/tflite/flatbuffer.py": "tests/pipeline/difference/test_other_tools.py",
     "pipeline/known_devices.py": "tests/attacks/test_special_files.py",
     "pipeline/models/class_list.py": "tests/pipeline/models/test_class_list.py",
     "pipeline/models/foreign/description.py": "tests/fuzz/test_readers.py",
@@ -104,6 +106,7 @@ BY_OTHERS = {
     "pipeline/stages/own_graph.py": "tests/attacks/test_growing_graphs.py",
     "pipeline/stages/supply_chain.py": "tests/pipeline/stages/test_supply_chain.py",
     "pipeline/zip_file.py": "tests/attacks/test_zip_files.py",
+    "targets/reach/leased_board.py": "tests/targets/reach/test_leased_board.py",  # what the device answers
     "targets/reach/probe.py": "tests/targets/reach/test_probe.py",
     "targets/runtime/bundle/archive.py": "tests/attacks/test_bundles.py",
     "targets/runtime/bundle/history.py": "tests/attacks/test_exchanged.py",
@@ -122,7 +125,9 @@ BY_OTHERS = {
 """Where bytes are read that somebody else wrote or sent, and the test that tries bad ones."""
 
 OUR_OWN = {
+    "pipeline/difference/checkpoint_side.py": "the export that it has just written",
     "pipeline/bundle/pack.py": "it writes",
+    "pipeline/build/requested_unit.py": "the store",
     "pipeline/cache/owner.py": "the kernel",
     "pipeline/cache/remembered_code.py": "the store",
     "pipeline/models/foreign/tried_apart.py": "to and from a child process",

@@ -156,14 +156,17 @@ def test_the_page_says_that_the_demo_is_gone_and_finds_it_again(demo: Demo, tab:
 
 
 @in_a_browser
-@pytest.mark.parametrize("width", [360, 1200])
-def test_the_page_fits_the_screen(demo: Demo, tab: Browser, port: int, width: int) -> None:
+def test_the_page_fits_each_screen_and_has_no_barrier(demo: Demo, tab: Browser, port: int) -> None:
     demo()
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-    tab.call("Emulation.setDeviceMetricsOverride", **metrics)
     tab.open(f"http://127.0.0.1:{port}/")
-    tab.wait_for(f"{LABEL} !== undefined")
-    assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    tab.wait_for("document.querySelectorAll('#times tr').length === 4")
+    for width, scheme in ((360, "light"), (768, "light"), (1440, "dark")):
+        tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        tab.call("Emulation.setDeviceMetricsOverride", **metrics)
+        assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        if width != 768:
+            assert tab.barriers() == []
 
 
 def test_each_picture_is_one_line_of_json(demo: Demo) -> None:

@@ -64,12 +64,23 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         drop_unread_inputs(model)
         if not all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
             model = shape_inference.infer_shapes(model)  # some exporters leave them out
+            _refuse_unknown_shapes(model, path)
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             numpy_helper.to_array(tensor)  # the checker does not compare a constant's bytes with its shape
     except (OSError, DecodeError, onnx.checker.ValidationError, ValueError) as error:
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model
+
+
+def _refuse_unknown_shapes(model: onnx.ModelProto, path: Path) -> None:
+    """Raise CheckpointError if no shape follows for an output: the checker would not say what to do."""
+    for value in model.graph.output:
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            raise CheckpointError(
+                f"{path} does not say the shape of its output {value.name!r}, and none follows. Write it into"
+                f" the file: onnx.helper.make_tensor_value_info({value.name!r}, 1, ['N', CLASSES])"
+            )
 
 
 def read_input(path: Path) -> Input:

@@ -29,11 +29,12 @@ REFUSED = 3
 def tried_apart(path: Path, values: int, module: str, function: str, *arguments: object) -> object:
     """Call a function in a child process with limits, and return its JSON-ready result.
 
-    path is the ONNX file it reads, values how many an image has: what the limits follow from. The arguments
-    are pickled. Raises CheckpointError if the function raises it, needs more than the limits, or the process
-    dies.
+    path is the ONNX or .tflite file it reads, values how many an image has: what the limits follow from. The
+    arguments are pickled. Raises CheckpointError if the function raises it, needs more than the limits, or
+    the process dies.
     """
-    size = sum(file.stat().st_size for file in (path, *external_files(path)))
+    others = external_files(path) if path.suffix != ".tflite" else ()
+    size = sum(file.stat().st_size for file in (path, *others))
     seconds = ONNX_SECONDS + (size >> 23)
     memory = ONNX_MEMORY + 16 * size + 1024 * values
     request = pickle.dumps((module, function, arguments, seconds, memory))

@@ -1,10 +1,10 @@
 """What was found about an ensemble: a record, and pages for people."""
 
-from html import escape
-
+from pipeline.report.figures import percent, points
 from pipeline.report.lines import LineChart, Points
 from pipeline.report.model.certainty import Interval, Verdict
 from pipeline.report.model.paired_figures import PairedRate
+from pipeline.report.pages.template import render_page
 from pipeline.report.record import Record
 
 
@@ -42,31 +42,43 @@ class EnsembleReport(Record):
         return tuple(one for one in self.combinations if one.plausible is Verdict.MEANINGLESS)
 
 
-def markdown(report: EnsembleReport) -> str:
-    """Return a table: accuracy against cost."""
-    lines = [
-        f"Target {report.target}. Averaged logits; cost is the sum of the members' medians, one thread.",
-        "",
-        "| model or ensemble | top-1 INT8 | 95 % interval | INT8 - FP32, points | above "
-        f"{report.best_single} | cost |",
-        "|---|---|---|---|---|---|",
-    ]
+def basis(report: EnsembleReport) -> str:
+    """Say what the figures are of."""
+    return f"Target {report.target}. Averaged logits; cost is the sum of the members' medians, one thread."
+
+
+def head(report: EnsembleReport) -> tuple[str, ...]:
+    """Return the names of the table's columns."""
+    above = f"above {report.best_single}"
+    return ("model or ensemble", "top-1 INT8", "95 % interval", "drop, points", above, "cost")
+
+
+def rows(report: EnsembleReport) -> list[tuple[str, ...]]:
+    """Return the table: a row for each combination."""
+    found: list[tuple[str, ...]] = []
     for one in report.combinations:
         low, high = one.int8_interval.low, one.int8_interval.high
         gain = one.int8_against_best_single.drop_interval
         above = "" if one.members == (report.best_single,) else f"{one.gain_points:+.2f}"
         if above and gain.high is not None:
             above += f" [{-gain.high:+.2f}, {-gain.low:+.2f}]"
-        lines.append(
-            f"| {' + '.join(one.members)} | {one.int8_top1:.2%} | {low:.2%} to {_share(high)} |"
-            f" {-one.int8_against_fp32.drop_points:+.2f} | {above} | {_cost(one)} |"
-        )
+        interval = f"{percent(low)} to {_share(high)}"
+        drop = points(one.int8_against_fp32.drop_points)
+        found.append((" + ".join(one.members), percent(one.int8_top1), interval, drop, above, _cost(one)))
+    return found
+
+
+def markdown(report: EnsembleReport) -> str:
+    """Return a table: accuracy against cost."""
+    lines = [basis(report), ""]
+    lines += [f"| {' | '.join(head(report))} |", "|---|---|---|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows(report)]
     lines += [f"\n**Meaningless**: {' + '.join(one.members)}: {one.why}." for one in report.guessing]
     return "\n".join(lines) + "\n"
 
 
 def _share(high: float | None) -> str:
-    return "" if high is None else f"{high:.2%}"
+    return "" if high is None else percent(high)
 
 
 def _cost(one: Combination) -> str:
@@ -98,19 +110,11 @@ def chart(report: EnsembleReport) -> LineChart | None:
 def html(report: EnsembleReport) -> str:
     """Return one self-contained page."""
     drawn = chart(report)
-    rows = [
-        "".join(f"<td>{escape(cell.strip())}</td>" for cell in line.strip("|").split("|"))
-        for line in markdown(report).splitlines()
-        if line.startswith("|") and not line.startswith("|---")
-    ]
-    table = "".join(f"<tr>{row}</tr>" for row in rows)
-    warnings = "".join(
-        f"<p><b>Meaningless</b>: {escape(' + '.join(one.members))}: {escape(one.why)}.</p>"
-        for one in report.guessing
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Ensemble</title><style>'
-        "body { font-family: sans-serif; margin: 2em } td { padding: 4px 12px; border: 1px solid #ddd }"
-        f"</style></head><body><h1>Ensemble on {escape(report.target)}</h1>{drawn.svg() if drawn else ''}"
-        f"<table>{table}</table>{warnings}</body></html>\n"
+    return render_page(
+        "ensemble.html.j2",
+        report=report,
+        basis=basis(report),
+        head=head(report),
+        rows=rows(report),
+        drawing=drawn.markup() if drawn else None,
     )

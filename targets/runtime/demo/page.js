@@ -54,18 +54,19 @@ async function choose(precision) {
 }
 
 function showTimes() {
-  const rows = [];
+  const last = records[records.length - 1];
+  const rows = [
+    ["decoding", last.decode_ms, records.map((r) => r.decode_ms)],
+    ["preprocessing", last.preprocess_ms, records.map((r) => r.preprocess_ms)],
+  ];
   for (const precision of [...new Set(records.map((r) => r.precision))].sort()) {
     const own = records.filter((r) => r.precision === precision).map((r) => r.model_ms);
     rows.push([`model, ${precision.toUpperCase()}`, own[own.length - 1], own]);
   }
-  const last = records[records.length - 1];
-  rows.push(["decoding", last.decode_ms, records.map((r) => r.decode_ms)]);
-  rows.push(["preprocessing", last.preprocess_ms, records.map((r) => r.preprocess_ms)]);
   rows.push(["from arrival to result", last.end_to_end_ms, records.map((r) => r.end_to_end_ms)]);
   $("times").replaceChildren(...rows.map(([name, now, all]) => {
     const row = document.createElement("tr");
-    row.append(element("td", name), ...[now, quantile(all, 0.5), quantile(all, 0.99)].map((v) => element("td", `${ms(v)} ms`)));
+    row.append(element("td", name), ...[now, quantile(all, 0.5), quantile(all, 0.99)].map((v) => element("td", ms(v))));
     return row;
   }));
 }
@@ -104,7 +105,7 @@ function plot(canvas, series, top) {
       const y = height - 2 - Math.min(1, value / top.value) * (height - 18);
       if (i === 0) pen.moveTo(x, y); else pen.lineTo(x, y);
       if (names && (i === 0 || names[i] !== names[i - 1]) && x >= free) {
-        pen.fillText(names[i], x + 2, Math.max(24, y - 4));
+        pen.fillText(names[i], x + 2, y - 4 < 24 ? y + 14 : y - 4);
         free = x + 12 + pen.measureText(names[i]).width;
       }
     });

@@ -11,6 +11,7 @@ other site's script can reach it. Otherwise it needs a token, given once as ?tok
 
 from __future__ import annotations
 
+import errno
 import hmac
 import ipaddress
 import json
@@ -30,7 +31,7 @@ from .overlay import jpeg
 from .places import Places, hang_up
 
 if TYPE_CHECKING:
-    from .board import Board
+    from .board import Board, Moment
 
 FILES = {
     "/": ("page.html", "text/html"),
@@ -51,6 +52,8 @@ PATIENCE_SECONDS = 1.0
 """How long a connection may make us wait when all places are taken and another one comes."""
 UNREAD_BYTES = 1 << 15
 """What may lie unread by a viewer: more would only be old pictures."""
+PORT_REFUSED = (errno.EADDRINUSE, errno.EACCES)
+"""What the system says of a port; of other errors the address is the reason."""
 POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self';"
     " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -72,12 +75,12 @@ class Page:
         self.host = host
         self.token = None if is_loopback(host) else (token or secrets.token_urlsafe(12))
         self.viewers = Places(MOST_VIEWERS, PATIENCE_SECONDS)
+        self._drawing = threading.Lock()
         try:
             self._server = _Server((host, port), _Request)
         except OSError as error:
-            raise PageError(
-                f"the page cannot be served on {host}:{port}: {error.strerror}. Give --port 0 for any"
-            ) from error
+            way = "Give --port 0 for any" if error.errno in PORT_REFUSED else "Give --host 127.0.0.1"
+            raise PageError(f"the page cannot be served on {host}:{port}: {error.strerror}. {way}") from error
         self._server.page = self
         self.port = int(self._server.server_address[1])
 
@@ -98,9 +101,16 @@ class Page:
             yield
         finally:
             self.board.close()
+            with self._drawing:  # a thread inside OpenCV while Python ends would abort the program
+                pass
             self._server.shutdown()
             self._server.server_close()
             thread.join()
+
+    def encoded(self, moment: Moment) -> bytes:
+        """Return the moment's picture as JPEG; nothing once the page is closed."""
+        with self._drawing:
+            return b"" if self.board.closed else jpeg(moment.overlay.drawn)
 
 
 def is_loopback(host: str) -> bool:
@@ -324,11 +334,10 @@ class _Request(BaseHTTPRequestHandler):
         finally:
             viewers.leave(self.connection)
 
-    @staticmethod
-    def _pictures(moment: Any) -> bytes:
-        if moment is None:
+    def _pictures(self, moment: Moment | None) -> bytes:
+        encoded = self.page.encoded(moment) if moment else b""
+        if not encoded:
             return b""
-        encoded = jpeg(moment.overlay.drawn)
         head = f"Content-Type: image/jpeg\r\nContent-Length: {len(encoded)}\r\n\r\n"
         return (
             head.encode() + encoded + b"\r\n" + BOUNDARY

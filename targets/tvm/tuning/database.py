@@ -80,7 +80,7 @@ def load(file: Path) -> tuple[TunedTile, ...]:
         return tuple(TunedTile(**{**row, "tile": Tile(**row["tile"])}) for row in rows)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise EngineError(
-            f"{file} is not a file of edgec tune: {error}. Delete it, or tune again."
+            f"{file} is not a file of edgec tune: {error}. Delete it; `edgec tune` makes it anew."
         ) from error
 
 

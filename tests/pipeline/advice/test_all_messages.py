@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from tests.conftest import ROOT
 
 VERBS = (
-    "Add Ask Build Call Change Choose Copy Correct Download Export Give Install Leave Lower Make Name Point"
+    "Add Ask Build Calibrate Call Change Check Choose Convert Cool Copy Correct Delete Deploy Divide Download"
+    " Export Free Get Give Install Keep Leave Load Look Lower Make Name Point Prepare Prune Put Quantise"
+    " Quote Remove Repeat Restore Resume Run Save Say See Set Swap Take Train Try Tune Unpack Use Write"
 )
-VERBS += " Put Quote Remove Restore Run Save Say Set Swap Take Try Unpack Use Write"
-ADVICE = re.compile(rf"(?:^|[.:;] )(?:{'|'.join(VERBS.split())}) ")
-WHERE = ("pipeline/models", "pipeline/data", "pipeline/build", "pipeline/bundle")
+ADVICE = re.compile(rf"(?:^|[.:;] )(?i:{'|'.join(VERBS.split())}) ")
+WHERE = ("pipeline", "targets", "calibration")
 LONG = 11
 """Shorter words stand in many messages."""
-NOT_FOLLOWED = 15
-"""So many messages give advice that no test here follows: 3 of models, 11 of build, 1 of bundle."""
+NOT_FOLLOWED = 23
+"""So many messages give advice that no test here follows. They ask for another device, a cooler one, room,
+another installation, or TensorRT; one is for developers, seven are of the matrix and the difference, and the
+rest is of operators that stay in float."""
 
 
 def text(node: ast.AST) -> str:

@@ -75,6 +75,28 @@ def without_output() -> onnx.ModelProto:
     return model
 
 
+def of_unknown_shape(*, said: bool) -> onnx.ModelProto:
+    """Its output is reshaped to a size that no inference follows, as PaddlePaddle flattens."""
+    nodes = [
+        helper.make_node("Shape", ["pooled"], ["all"]),
+        helper.make_node("Slice", ["all", "zero", "one"], ["images"]),
+        helper.make_node("Concat", ["images", "four"], ["flat"], axis=0),
+        helper.make_node("Reshape", ["pooled", "flat"], ["features"]),
+    ]
+    sizes: dict[str, NDArray[Any]] = {
+        name: np.array([n], np.int64) for name, n in (("zero", 0), ("one", 1), ("four", 4))
+    }
+    scores = helper.make_node("MatMul", ["features", "matrix"], ["y"])
+    sizes["matrix"] = np.ones((4, 4), np.float32)
+    model = graph([CONV, POOL, *nodes, scores], WEIGHTS | sizes, shape=("N", 3, 8, 8), opset=11)
+    (output,) = model.graph.output
+    if said:
+        output.CopyFrom(helper.make_tensor_value_info("y", 1, ["N", 4]))
+    else:
+        output.type.tensor_type.ClearField("shape")
+    return model
+
+
 def of_nothing() -> onnx.ModelProto:
     model = network()
     del model.graph.output[:]
@@ -216,6 +238,11 @@ EXPORTED = {
     "another domain": (of_another_domain(), "Take the model before onnxruntime optimised it", network()),
     "one image": (of_one_image(), "Export it with a dimension of images in front", network()),
     "no output": (without_output(), "Export it again, with its scores as one", network()),
+    "an unknown shape": (
+        of_unknown_shape(said=False),
+        "onnx.helper.make_tensor_value_info('y', 1, ['N', CLASSES])",
+        of_unknown_shape(said=True),
+    ),
     "a loop": (by_parts("Loop"), "by tracing, which writes every step out", network()),
     "a branch": (by_parts("If"), "Export the network by tracing, which keeps one branch", network()),
     "random numbers": (

@@ -39,7 +39,7 @@ def pair(
         yield servers
 
 
-class Heard(Silent):
+class KeptWords(Silent):
     """Keeps what is said."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ def test_the_board_that_nobody_has_is_used() -> None:
 
 @needs_sshd
 def test_a_measurement_whose_connection_is_cut_is_repeated_on_the_like(pair: tuple[Sshd, Sshd]) -> None:
-    heard, tried = Heard(), []
+    heard, tried = KeptWords(), []
 
     def build(config: BuildConfig) -> str:
         assert config.device is not None
@@ -140,7 +140,7 @@ def test_everybody_sees_who_has_a_board_and_how_it_is(capsys: pytest.CaptureFixt
 
 @pytest.mark.usefixtures("named")
 def test_an_error_that_is_not_the_boards_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.build.board_pool.look", lambda _: Fit())
+    monkeypatch.setattr("pipeline.build.board_pool.look", lambda _: FreeBoard())
 
     def build(_: BuildConfig) -> None:
         raise EngineError("the engine is wrong")
@@ -150,7 +150,7 @@ def test_an_error_that_is_not_the_boards_is_not_repeated(monkeypatch: pytest.Mon
     assert set_aside() == {}
 
 
-class Fit:
+class FreeBoard:
     unfit = ""
     waiting = ()
     holder = None

@@ -92,6 +92,37 @@ def test_a_bundle_and_the_folder_of_its_build_are_the_same(
     assert (rounded, found.verdict, found.notes) == (0, Sameness.ROUNDING, ())
 
 
+def test_a_checkpoint_and_its_export_are_the_same(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pipeline.data.embedded import EMBEDDED
+
+    (bundle,) = out.glob("*.edgec")
+    exported = bundle.with_suffix("") / "model.onnx"
+    weights = EMBEDDED / "resnet20_fashion.safetensors"
+
+    code = run(["diff", str(weights), str(exported), "--images", "8", "--json"])
+    found = DifferenceReport.model_validate_json(capsys.readouterr().out)
+
+    assert (code, found.faults) == (0, ())
+    assert found.verdict in (Sameness.IDENTICAL, Sameness.ARITHMETIC)
+    assert "resnet20-fashion with 10 classes in torch" in found.notes[0]
+
+
+def test_a_debug_build_has_every_number_that_is_defined(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from targets.tvm.cpu_target import compile_engine, host_isa
+
+    build = folder / "build"
+    build.mkdir()
+    (folder / "b.onnx").rename(build / "model.int8.onnx")
+    compile_engine(build / "model.int8.onnx", host_isa(), build / "model.engine")
+
+    code, found = compared(capsys, "a.onnx", "build", "--every-tensor")
+
+    assert (code, found.verdict) == (0, Sameness.ROUNDING)
+    assert any("every number of" in note and "debug build" in note for note in found.notes), found.notes
+
+
 @pytest.mark.usefixtures("folder")
 def test_networks_of_other_sizes_are_not_comparable(capsys: pytest.CaptureFixture[str]) -> None:
     other = onnx.load("a.onnx")
@@ -114,7 +145,8 @@ def test_networks_of_other_sizes_are_not_comparable(capsys: pytest.CaptureFixtur
         (("logits.npy", "logits.npy"), "Give at least one network"),
         (("a.onnx", "words.npy"), "recorded logits are numbers"),
         (("a.onnx", "few.npy"), "has logits of 2 images"),
-        (("a.onnx", "floats.onnx"), "edgec export --model floats.onnx"),
+        (("a.onnx", "scrap.tflite"), "scrap.tflite is not a .tflite file"),
+        (("a.onnx", "scrap.pt"), "scrap.pt"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_with_advice(
@@ -128,9 +160,8 @@ def test_what_cannot_be_compared_is_refused_with_advice(
         claim = {"descr": "<f4", "fortran_order": False, "shape": (900_000_000_000, 6)}
         np.lib.format.write_array_header_1_0(file, claim)
     np.save("few.npy", np.load("logits.npy")[:2])
-    floats = onnx.load("a.onnx")
-    floats.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    onnx.save(floats, "floats.onnx")
+    for name in ("scrap.tflite", "scrap.pt"):
+        Path(name).write_bytes(b"scrap that nobody reads")
     assert run(["diff", *words, "--image", "pictures"]) in (1, 2)
     assert said in capsys.readouterr().err
 

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -48,11 +47,6 @@ FRAME = """<!doctype html><meta charset="utf-8">
 }}</script>"""
 
 
-AXE = """<script>{axe}</script><script>axe.run(document).then(found => {{
-  parent.document.title = 'axe ' + found.violations.map(v => `${{v.id}}: ${{v.nodes[0].html}}`).join('; ');
-}})</script></body>"""
-
-
 def browse(
     page: str, width: int, height: int, folder: Path, *options: str, dark: bool = False, frame: str = FRAME
 ) -> str:
@@ -76,20 +70,3 @@ def dimensions(page: str, width: int, folder: Path) -> tuple[str, int, int, int]
     assert found, output[:500]
     console = "\n".join(line for line in output.splitlines() if "CONSOLE" in line)
     return console, int(found[1]), int(found[2]), int(found[3])
-
-
-in_a_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine: apt install chromium"
-)
-
-
-def barriers(page: str, width: int, folder: Path, dark: bool = False) -> str:
-    """Return what axe-core finds wrong with a page for people with disabilities; nothing if all is well."""
-    axe = files("axe_core_python").joinpath("axe.min.js").read_text().replace("</script", "<\\/script")
-    page = page.replace("</body>", AXE.format(axe=axe))
-    frame = FRAME[: FRAME.index("<script>")]
-    options = "--dump-dom", "--virtual-time-budget=30000"
-    output = browse(page, width, 900, folder, *options, dark=dark, frame=frame)
-    found = re.search(r"<title>axe ?(.*?)</title>", output, re.DOTALL)
-    assert found, output[-500:]
-    return html.unescape(found[1])

@@ -1,5 +1,4 @@
 import io
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -7,7 +6,7 @@ from rich.console import Console
 from pipeline.errors import ReportError
 from pipeline.report.model.build_report import Report
 from pipeline.report.side_by_side import render_side_by_side, side_by_side, side_by_side_html
-from tests.pipeline.report.rendered_page import RenderedPage, barriers, dimensions, in_a_browser
+from tests.pipeline.report.rendered_page import RenderedPage
 from tests.pipeline.report.samples import report
 
 
@@ -67,19 +66,3 @@ def test_the_page_shows_all_and_escapes_names() -> None:
         "Drop from FP32 to INT8, in points: A +0.13. B +1.14. C +2.92. ",
         "INT8 latency, p50, in ms: A 0.4199 ms. B 0.3099 ms. C not measured. ",
     ]
-
-
-@in_a_browser
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [375, 1200])
-def test_in_a_browser_nothing_overflows_and_the_console_is_silent(width: int, tmp_path: Path) -> None:
-    console, scroll_width, client_width, _ = dimensions(side_by_side_html(three()), width, tmp_path)
-    assert console == ""
-    assert scroll_width <= client_width == width
-
-
-@in_a_browser
-@pytest.mark.slow
-@pytest.mark.parametrize("dark", [False, True])
-def test_axe_core_finds_no_barrier(dark: bool, tmp_path: Path) -> None:
-    assert barriers(side_by_side_html(three()), 375, tmp_path, dark) == ""

@@ -1,7 +1,10 @@
 """Units that add numbers: small, and with every way to end."""
 
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.cache.digest import value_digest
 from pipeline.errors import DataError
@@ -33,3 +36,16 @@ class Sum:
         if not self.numbers:
             raise DataError("There are no numbers. Give some.")
         return sum(number // number * number for number in self.numbers)
+
+
+@dataclass(frozen=True)
+class HeldSum(Sum):
+    """Says in a folder which process does it, and waits there while a file `hold` exists."""
+
+    folder: Path = Path()
+
+    def run(self, progress: Progress) -> int:
+        (self.folder / f"by-{os.getpid()}").touch()
+        while (self.folder / "hold").exists():
+            time.sleep(0.02)
+        return super().run(progress)

@@ -1,16 +1,21 @@
 """Reads an ONNX file of any version into one form: opset 17, float32, weights not among inputs, Q/DQ."""
 
+from functools import partial
 from pathlib import Path
 
 import onnx
 from onnx import inliner, version_converter
 
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, listed
 from pipeline.models.foreign.normal_form.contrib_operators import write_contrib_as_standard
 from pipeline.models.foreign.normal_form.conventions import (
     take_weights_out_of_the_inputs,
     write_constants_as_weights,
     write_sparse_as_dense,
+)
+from pipeline.models.foreign.normal_form.early_operators import (
+    set_early_operators_apart,
+    write_early_operators,
 )
 from pipeline.models.foreign.normal_form.float_precision import write_in_float32
 from pipeline.models.foreign.normal_form.newer_operators import NotInOpset, write_in_opset_17
@@ -96,9 +101,14 @@ def _at_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             " the network, or export in an older opset if your exporter can."
         ) from error
     except (RuntimeError, onnx.checker.ValidationError) as error:
+        known = partial(onnx.defs.has, max_inclusive_version=version)
+        gone = sorted({node.op_type for node in model.graph.node if not known(node.op_type)})
+        if gone:
+            why = f"has the operator {listed(gone)}, which ONNX no longer has"
+        else:
+            why = f"cannot be brought to opset {OPSET} ({str(error).splitlines()[0]})"
         raise CheckpointError(
-            f"{path} is in opset {version} and cannot be brought to opset {OPSET}"
-            f" ({str(error).splitlines()[0]}). Export it in a newer opset."
+            f"{path} is in opset {version} and {why}. Export it in a newer opset."
         ) from error
 
 
@@ -108,7 +118,9 @@ def _converted_up(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
     Until opset 10 a pixel was at its place times the scale, rounded down; the converter leaves that out, and
     the default of Resize is another.
     """
+    early = set_early_operators_apart(model)
     made = version_converter.convert_version(model, OPSET)
+    write_early_operators(made, early)
     for node in made.graph.node if version < RESIZE_SAYS_WHERE else ():
         if node.op_type == "Resize":
             kept = [one for one in node.attribute if one.name not in ASYMMETRIC]

@@ -10,37 +10,8 @@ import pytest
 import pipeline.report.pages.report_page as report_html
 from pipeline.report.pages.report_page import render_html
 from tests.browser import browser
-from tests.pipeline.report.rendered_page import barriers, browse, dimensions, in_a_browser
+from tests.pipeline.report.rendered_page import browse, dimensions, in_a_browser
 from tests.pipeline.report.samples import everything, pixel_report, report
-
-
-@in_a_browser
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [375, 1200])
-def test_in_a_browser_nothing_overflows_and_the_console_is_silent(
-    page: str, width: int, tmp_path: Path
-) -> None:
-    console, scroll_width, client_width, height = dimensions(page, width, tmp_path)
-    assert console == ""
-    assert scroll_width <= client_width == width
-    assert height > 900
-
-
-@in_a_browser
-@pytest.mark.slow
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [375, 1200])
-def test_axe_core_finds_no_barrier(width: int, dark: bool, tmp_path: Path) -> None:
-    assert barriers(render_html(everything()), width, tmp_path, dark) == ""
-
-
-@in_a_browser
-@pytest.mark.slow
-def test_a_report_of_pixels_fits_a_phone_and_has_no_barrier(tmp_path: Path) -> None:
-    page = render_html(pixel_report())
-    console, scroll_width, client_width, _ = dimensions(page, 375, tmp_path)
-    assert (console, scroll_width) == ("", client_width)
-    assert barriers(page, 375, tmp_path) == ""
 
 
 @in_a_browser
@@ -118,16 +89,6 @@ def test_on_a_phone_each_table_shows_a_figure_beside_the_name_and_scrolls_to_the
         found = re.search("<title>hidden: (.*?)</title>", output)
         assert found
         assert found[1] == ""
-
-
-@in_a_browser
-def test_axe_core_would_notice_a_barrier(tmp_path: Path) -> None:
-    broken = (
-        "<!doctype html><html><title>x</title><body><main><h1>x</h1><img src='data:,'></main></body></html>"
-    )
-    found = barriers(broken, 375, tmp_path)
-    assert "image-alt" in found
-    assert "html-has-lang" in found
 
 
 @in_a_browser

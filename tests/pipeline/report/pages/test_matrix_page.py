@@ -4,7 +4,6 @@ import io
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from pipeline.report.matrix_terminal import render_matrix
@@ -13,7 +12,7 @@ from pipeline.report.pages.matrix_page import matrix_html
 from pipeline.report.record import load_record
 from pipeline.report.scatter import Measured, scatter
 from tests.pipeline.report.matrix_rows import whole_matrix
-from tests.pipeline.report.rendered_page import RenderedPage, barriers, dimensions, in_a_browser
+from tests.pipeline.report.rendered_page import RenderedPage
 
 
 def test_every_row_is_there_with_a_link_to_its_report_or_its_reason() -> None:
@@ -62,13 +61,3 @@ def test_the_json_is_read_back_as_it_was(tmp_path: Path) -> None:
     found = whole_matrix()
     found.save(tmp_path / "matrix.json")
     assert load_record(MatrixReport, tmp_path / "matrix.json", "matrix", version=1) == found
-
-
-@in_a_browser
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_phones_and_desktops_and_has_no_barrier(width: int, tmp_path: Path) -> None:
-    page = matrix_html(whole_matrix())
-    console, scroll_width, client_width, _ = dimensions(page, width, tmp_path)
-    assert (console, scroll_width) == ("", client_width)
-    assert barriers(page, width, tmp_path) == ""

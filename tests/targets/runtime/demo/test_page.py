@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -239,3 +240,25 @@ def test_it_ends_although_somebody_looks() -> None:
         before = threading.active_count()
     assert threading.active_count() <= before
     viewer.close()
+
+
+def test_it_does_not_close_while_a_picture_is_drawn_and_draws_none_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread that Python's end finds inside OpenCV aborts the whole program."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow(_image: object) -> bytes:
+        begun.set()
+        time.sleep(0.2)
+        ended.set()
+        return b"a picture"
+
+    monkeypatch.setattr(page_module, "jpeg", slow)
+    shown = moment(1)
+    with page() as made:
+        made.board.post(shown)
+        threading.Thread(target=ask, args=(made, "/picture.mjpg"), daemon=True).start()
+        assert begun.wait(60)
+    assert ended.is_set()
+    assert made.encoded(shown) == b""

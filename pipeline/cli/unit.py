@@ -1,0 +1,61 @@
+"""edgec unit: repeats a unit of work that another machine did."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.console import make_progress, say
+from pipeline.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, help="Repeat a unit of work that a worker of --on did.")
+
+
+@app.callback()
+def unit() -> None:
+    """Repeat a unit of work that a worker of --on did."""
+
+
+@app.command("run")
+def run_unit(
+    digest: Annotated[str, typer.Argument(help="The digest of the unit, or its first letters.")],
+    out: Annotated[Path, typer.Option(help="The --out of the build.")] = Path("out"),
+) -> None:
+    """Do a unit again in this process, and compare what it writes with what the store holds.
+
+    Exit code 1 if it fails, or if other bytes come out.
+
+    Example: edgec unit run 3f2a91c04d11 --out /mnt/shared/out
+    """
+    from pipeline.build.plan import Build
+    from pipeline.build.requested_unit import read_request
+    from pipeline.cache.digest import folder_digests
+    from pipeline.cache.product import KEY_LETTERS, Damaged, read_product
+
+    whole, config = read_request(out / "store", digest)
+    progress = make_progress(False)
+    build = Build(config.model_copy(update={"out": out}), progress)
+    stage = next((one for one in build.units if one.key() == whole), None)
+    if stage is None:
+        raise UsageError(
+            f"{digest} is of other versions of edgec, its tools, or inputs than those here: only its own"
+            " versions and files repeat it."
+        )
+    with TemporaryDirectory(prefix="edgec-unit-") as folder:
+        stage.run(Path(folder), progress)
+        found = folder_digests(Path(folder))
+    try:
+        kept = read_product(
+            stage.name, whole, build.store.root / "products" / stage.name / whole[:KEY_LETTERS]
+        )
+    except Damaged as damage:
+        say(f"the store's entry is damaged: {damage}")
+        kept = None
+    if kept is None:
+        say(f"{stage.name}: done; the store holds nothing to compare it with")
+        return
+    changed = sorted(name for name in {**found, **kept.digests} if found.get(name) != kept.digests.get(name))
+    say(f"{stage.name}: {'other bytes in ' + ', '.join(changed) if changed else 'the same bytes'}")
+    if changed:
+        raise typer.Exit(1)

@@ -1,0 +1,164 @@
+"""Workers of a cluster: killed, stopped, of another processor, without a scheduler. Results stay the same."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import dask
+import pytest
+from distributed import Client, LocalCluster, Worker
+
+from pipeline.build.plan import Build
+from pipeline.build.requested_unit import read_request
+from pipeline.cli.app import run
+from pipeline.config import BuildConfig, load_config
+from pipeline.progress import Silent
+from pipeline.stages import answer
+from pipeline.units import cluster
+from pipeline.units.cluster import ClusterError, DaskWorkers
+from pipeline.units.open_workers import open_workers
+from tests.pipeline.units.sums import HeldSum, Sum
+
+pytestmark = pytest.mark.slow
+
+
+class HeardLines(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def first_at_work(folder: Path) -> int:
+    """Wait for a worker to begin with a unit in `folder`, and return its process."""
+    while not (found := list(folder.glob("by-*"))):
+        time.sleep(0.02)
+    return int(found[0].name.removeprefix("by-"))
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[DaskWorkers]:
+    with open_workers("local:2") as found:
+        assert isinstance(found, DaskWorkers)
+        yield found
+
+
+def test_units_end_as_in_this_process(workers: DaskWorkers) -> None:
+    units = [Sum((1, 2)), Sum((3,), has_float_bits=True), Sum(()), Sum((0,))]
+    ended = {one.unit: one for one in workers.run(units, Silent())}
+    assert [ended[unit].result for unit in units] == [3, 3, None, None]
+    refused, bug = (ended[unit].failure for unit in units[2:])
+    assert refused is not None
+    assert (refused.message, refused.log) == ("There are no numbers. Give some.", "adding 0 numbers\n")
+    assert bug is not None
+    assert bug.is_bug
+
+
+def test_what_a_killed_worker_did_another_does(workers: DaskWorkers, tmp_path: Path) -> None:
+    (tmp_path / "hold").touch()
+
+    def kill() -> None:
+        os.kill(first_at_work(tmp_path), signal.SIGKILL)
+        (tmp_path / "hold").unlink()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    units = [HeldSum((number,), folder=tmp_path, has_float_bits=True) for number in range(1, 5)]
+    assert sorted(one.value() for one in workers.run(units, Silent())) == [1, 2, 3, 4]
+    killer.join()
+
+
+def test_the_same_command_on_workers_gives_the_same_bytes(
+    workers: DaskWorkers, out: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer, "UNIT_IMAGES", 128)
+    for name in ("alone", "shared"):
+        shutil.copytree(out, tmp_path / name, copy_function=shutil.copy2)
+    alone = Build(load_config(BuildConfig, quick, {"out": tmp_path / "alone"}), Silent())
+    shared = Build(load_config(BuildConfig, quick, {"out": tmp_path / "shared"}), Silent(), workers)
+    assert alone.accuracy.product.digest == shared.accuracy.product.digest
+    answers = [step for step in shared.steps if step.stage == "answer"]
+    assert len(answers) > 1
+    assert all(step.cached for step in answers), "the workers made them"
+    digest = shared.units[0].key()
+    assert read_request(shared.store.root, digest[:10])[0] == digest
+    assert run(["unit", "run", digest[:12], "--out", str(tmp_path / "shared")]) == 0
+    assert run(["unit", "run", "0123", "--out", str(tmp_path / "shared")]) == 2
+
+
+def pretend_other_floats(dask_worker: Worker) -> int:  # noqa: ARG001 - Dask gives it by this name
+    """Make this worker compute its canary as a processor with other instructions would."""
+    vars(cluster)["canary_digest"] = lambda: "f" * 64
+    return os.getpid()
+
+
+def test_a_worker_with_other_float_bits_gets_integer_units_only() -> None:
+    with (
+        dask.config.set({"distributed.worker.daemon": False}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as processes,
+        Client(processes, set_as_default=False) as client,
+    ):
+        other = sorted(client.scheduler_info()["workers"])[0]
+        client.run(pretend_other_floats, workers=[other])
+        workers, heard = DaskWorkers(client), HeardLines()
+        floats = [Sum((number,), has_float_bits=True) for number in range(1, 7)]
+        ended = list(workers.run(floats, heard))
+        assert other not in {one.worker for one in ended}
+        assert [f"worker {other} computes floats" in line for line in heard.lines] == [True]
+        integers = [Sum((number,)) for number in range(1, 40)]
+        assert other in {one.worker for one in workers.run(integers, heard)}
+        assert len(heard.lines) == 1, "it is named once"
+
+
+def test_a_straggler_that_was_stopped_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "SILENT_S", 3.0)
+    (tmp_path / "hold").touch()
+    stopped: list[int] = []
+
+    def stop() -> None:
+        stopped.append(first_at_work(tmp_path))
+        os.kill(stopped[0], signal.SIGSTOP)
+        (tmp_path / "hold").unlink()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with open_workers("local:2") as workers:
+        units = [HeldSum((number,), folder=tmp_path) for number in range(1, 4)]
+        try:
+            assert sorted(one.value() for one in workers.run(units, Silent())) == [1, 2, 3]
+        finally:
+            stopper.join()
+            with suppress(ProcessLookupError):  # its nanny was faster
+                os.kill(stopped[0], signal.SIGKILL)
+
+
+def test_a_scheduler_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_S", 1)
+    said = r"There is no scheduler at tcp://127\.0\.0\.1:1\. Start one"
+    with pytest.raises(ClusterError, match=said), open_workers("tcp://127.0.0.1:1"):
+        pass
+
+
+def test_a_scheduler_that_is_killed_is_said_and_the_command_can_be_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    program = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard"]
+    scheduler = subprocess.Popen([*program, "--scheduler-file", str(file)], stderr=subprocess.DEVNULL)
+    while not file.exists():
+        time.sleep(0.05)
+    with Client(scheduler_file=str(file), set_as_default=False) as client:
+        workers = DaskWorkers(client)
+        killer = threading.Timer(0.5, scheduler.kill)
+        killer.start()
+        with pytest.raises(ClusterError, match=r"The scheduler was lost\. What is finished is kept"):
+            list(workers.run([Sum((1,))], Silent()))
+    scheduler.wait()
