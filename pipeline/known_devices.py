@@ -1,10 +1,13 @@
 """The devices that the user has named: a TOML file with one table for each."""
 
+import json
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from calibration.errors import did_you_mean
 from pipeline.cache.store import writing
@@ -15,6 +18,8 @@ from targets.errors import DeviceAddressError
 from targets.reach.ssh import SshAddress
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+ANY = "any:"
+"""Before a label: any of the devices that have it."""
 
 
 def devices_file() -> Path:
@@ -24,10 +29,11 @@ def devices_file() -> Path:
 
 @dataclass(frozen=True)
 class KnownDevice:
-    """A name, and where the device is."""
+    """A name, where the device is, and what it can stand in for: devices with a label in common are alike."""
 
     name: str
     address: SshAddress
+    labels: tuple[str, ...] = ()
 
 
 def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
@@ -35,7 +41,9 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
     path = file or devices_file()
     try:
         tables = tomllib.loads(read_plain(path, SETTINGS_BYTES).decode())
-        return {name: KnownDevice(name, _address(table)) for name, table in tables.items()}
+        return {
+            name: KnownDevice(name, _address(table), _labels(name, table)) for name, table in tables.items()
+        }
     except FileNotFoundError:
         return {}
     except (
@@ -48,35 +56,76 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
     ) as error:
         raise UsageError(
             f'{path} cannot be used: {error}. Expected: [name] with address = "ssh://...",'
-            ' and perhaps python = "/path/to/python3".'
+            ' and perhaps python = "/path/to/python3" and labels = ["pi5"].'
         ) from error
 
 
-def _address(table: dict[str, str]) -> SshAddress:
+def _address(table: dict[str, Any]) -> SshAddress:
     return SshAddress.parse(table["address"]).with_python(table.get("python"))
 
 
-def add_device(name: str, address: SshAddress, file: Path | None = None) -> Path:
-    """Add a named device, or change its address; return the path of the file.
+def _labels(name: str, table: dict[str, Any]) -> tuple[str, ...]:
+    found = table.get("labels", [])
+    if not isinstance(found, list) or not all(isinstance(one, str) and NAME.fullmatch(one) for one in found):
+        raise ValueError(f"labels of {name} are not a list of names")
+    return tuple(found)
 
-    Raises UsageError for a name with other characters, and if the file is not valid.
+
+def add_device(
+    name: str, address: SshAddress, file: Path | None = None, labels: Sequence[str] | None = None
+) -> Path:
+    """Add a named device, or change its address, and its labels if given; return the path of the file.
+
+    Raises UsageError for names with other characters, and if the file is not valid.
     """
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot be the name of a device: use lower-case letters, digits, - and _.")
+    for one in (name, *(labels or ())):
+        if not NAME.fullmatch(one):
+            raise UsageError(
+                f"{one!r} cannot be the name of a device or its label: use lower-case letters, digits, -"
+                " and _."
+            )
     path = file or devices_file()
-    devices = {**known_devices(path), name: KnownDevice(name, address)}
+    known = known_devices(path)
+    kept = known[name].labels if labels is None and name in known else tuple(labels or ())
+    devices = {**known, name: KnownDevice(name, address, kept)}
     with writing(path.parent, "XDG_CONFIG_HOME"):
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
         scratch.write_text(
-            "".join(f'[{d.name}]\naddress = "{d.address}"\n\n' for _, d in sorted(devices.items()))
+            "".join(_table(device) for _, device in sorted(devices.items())),
         )
         scratch.replace(path)
     return path
 
 
+def _table(device: KnownDevice) -> str:
+    labels = f"labels = {json.dumps(device.labels)}\n" if device.labels else ""
+    return f'[{device.name}]\naddress = "{device.address}"\n{labels}\n'
+
+
+def labelled(text: str) -> list[KnownDevice]:
+    """Return the devices that "any:LABEL" stands for, none for another text. Raises UsageError."""
+    if not text.startswith(ANY):
+        return []
+    label, devices = text.removeprefix(ANY), known_devices()
+    found = [device for device in devices.values() if label in device.labels]
+    if not found:
+        there = sorted({one for device in devices.values() for one in device.labels})
+        raise UsageError(
+            f"No device has the label {label!r}.{did_you_mean(label, there)} Labels:"
+            f" {', '.join(there) or 'none'}. Give one: edgec devices add NAME ssh://user@host --label"
+            f" {label or 'pi5'}"
+        )
+    return found
+
+
 def find_device(text: str) -> SshAddress:
-    """Return the address of a named device or of an ssh:// URL. Raises UsageError, DeviceAddressError."""
+    """Return the address of a named device, of an ssh:// URL, or of the first that "any:LABEL" stands for.
+
+    Raises UsageError, DeviceAddressError.
+    """
+    if alike := labelled(text):
+        return alike[0].address
     if "://" in text:
         return SshAddress.parse(text)
     devices = known_devices()

@@ -63,6 +63,14 @@ class DeviceThrottled(DeviceError):
     """The device throttled while it was measured, so the measurement is not valid."""
 
 
+class LeaseLost(DeviceError):
+    """Another took the board while this process used it: what was measured meanwhile is not valid."""
+
+
+class DeviceUnfit(DeviceError):
+    """The board should not be used now: it is hot, or its last self-test failed."""
+
+
 class DeviceDiskFull(DeviceError):
     """No space left on the device."""
 

@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from calibration.errors import CalibrationError
+from pipeline.build.board_pool import on_boards_alike
 from pipeline.build.plan import Build
 from pipeline.build.publish import publish
 from pipeline.config import BuildConfig
@@ -49,9 +50,13 @@ def build_on_all(config: BuildConfig, devices: Sequence[str], progress: Progress
 
 def _build_on(config: BuildConfig, device: str) -> Outcome:
     try:
-        build = Build(config.model_copy(update={"device": device}), Silent())
         place = re.sub(r"[^\w.-]+", "-", device.removeprefix("ssh://"))
-        bundle = publish(build, f"{build.name}@{place}")
+
+        def published(config: BuildConfig) -> Path:
+            build = Build(config, Silent())
+            return publish(build, f"{build.name}@{place}")
+
+        bundle = on_boards_alike(config.model_copy(update={"device": device}), published, Silent())
     except (PipelineError, TargetError, CalibrationError) as error:
         return Outcome(device, error=str(error))
     return Outcome(device, bundle, bundle.with_suffix("") / "report.json")

@@ -27,6 +27,7 @@ def build(
 
     Example: edgec build --model resnet20-cifar10 --data cifar-10-batches-py
     """
+    from pipeline.build.board_pool import on_boards_alike
     from pipeline.build.fleet import devices_of
     from pipeline.build.plan import Build
     from pipeline.build.publish import publish
@@ -35,9 +36,14 @@ def build(
     if len(devices := devices_of(chosen)) > 1:
         _build_on_all(chosen, devices, as_json)
         return
+    progress = make_progress(as_json)
     with open_workers(on) as workers:
-        one = Build(chosen, make_progress(as_json), workers)
-        bundle = publish(one)
+
+        def published(config: "BuildConfig") -> tuple[Build, Path]:
+            built = Build(config, progress, workers)
+            return built, publish(built)
+
+        one, bundle = on_boards_alike(chosen, published, progress)
         report = one.report.load()
     if as_json:
         say_outcome({"bundle": str(bundle), **outcome_of(one, report)})

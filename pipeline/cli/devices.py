@@ -3,16 +3,19 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import make_progress, print_table, say, say_json
+from pipeline.cli.console import make_progress, print_table, say, say_json, terminal
 from pipeline.cli.verify import Keys, keys_to_trust
 from pipeline.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Name devices, and check their hardware and software.")
+if TYPE_CHECKING:
+    from pipeline.build.board_pool import SeenBoard
+
+app = typer.Typer(help="Name devices, and see who uses them, who waits, and how they are.")
 
 Device = Annotated[str, typer.Option(help="ssh://user@host:port, or a name from `edgec devices`.")]
 
@@ -72,6 +75,72 @@ def installer(
     say(f"{output}   copy it to the device once: python3 {output.name} BUNDLE --into FOLDER")
 
 
+@app.callback(invoke_without_command=True)
+def devices(context: typer.Context) -> None:
+    """Name devices, and see who uses them, who waits, and how they are."""
+    if context.invoked_subcommand is None:
+        status(None)
+
+
+@app.command()
+def status(
+    device: Annotated[list[str] | None, typer.Argument(help="Names; all named ones by default.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show who has each device, who waits for it, and its health. Exit code 1 if one should not be used.
+
+    Example: edgec devices status
+    """
+    from pipeline.build.board_pool import seen
+    from pipeline.known_devices import find_device, known_devices
+
+    known = known_devices()
+    for name in device or ():
+        if name not in known:
+            find_device(name)
+            raise UsageError(f"{name} has no name yet: edgec devices add NAME {name}")
+    wanted = [known[name] for name in device or known]
+    if not wanted:
+        say("No device has a name yet: edgec devices add pi5 ssh://pi@raspberrypi.local")
+        return
+    boards = seen(wanted)
+    if as_json:
+        say_json(json.dumps([asdict(board) for board in boards], default=str))
+    else:
+        from pipeline.report.table import FigureTable
+
+        headings = "labels", "used by", "waiting", "temperature", "clocks", "disk", "self-test", "problem"
+        table = FigureTable("device", *headings)
+        for board in boards:
+            table.add_row(*_shown(board))
+        terminal().print(table)
+    if any(board.problem or board.aside for board in boards):
+        raise typer.Exit(1)
+
+
+def _shown(board: "SeenBoard") -> tuple[str, ...]:
+    name, labels = board.device.name, ", ".join(board.device.labels)
+    aside = f"set aside: {board.aside.reason}" if board.aside else ""
+    now = "" if board.problem in aside else board.problem
+    problem = "; ".join(filter(None, (aside, now)))
+    state = board.state
+    if state is None:
+        return name, labels, "", "", "", "", "", "", problem
+    holder = "nobody" if state.holder is None else f"{state.holder.owner}, {state.holder.seconds:.0f} s"
+    clocks = [*state.governors, *([f"{max(state.frequencies_mhz):.0f} MHz"] if state.frequencies_mhz else [])]
+    return (
+        name,
+        labels,
+        holder,
+        "\n".join(f"{one.owner}, {one.seconds:.0f} s" for one in state.waiting) or "nobody",
+        "not known" if state.temperature_c is None else f"{state.temperature_c:.0f} °C",
+        ", ".join([*clocks, *state.limits]) or "not known",
+        f"{state.free_bytes / 2**30:.1f} GiB free",
+        state.selftest or "none yet",
+        problem,
+    )
+
+
 @app.command("list")
 def list_devices(as_json: options.Json = False) -> None:
     """List the named devices.
@@ -94,6 +163,10 @@ def list_devices(as_json: options.Json = False) -> None:
 def add(
     name: Annotated[str, typer.Argument(help="The name, such as pi5.")],
     address: Annotated[str, typer.Argument(help="ssh://user@host:port")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="What it is: --device any:LABEL uses any device with it. May be repeated."),
+    ] = None,
 ) -> None:
     """Give a device a name. Nothing is sent to it.
 
@@ -102,7 +175,7 @@ def add(
     from pipeline.known_devices import add_device
     from targets.reach.ssh import SshAddress
 
-    say(f"{name} is in {add_device(name, SshAddress.parse(address))}")
+    say(f"{name} is in {add_device(name, SshAddress.parse(address), labels=label)}")
 
 
 @app.command()
@@ -116,6 +189,7 @@ def check(
 
     Example: edgec devices check pi5
     """
+    from pipeline.build.board_pool import take_back
     from pipeline.known_devices import known_devices
 
     wanted = device or list(known_devices())
@@ -126,6 +200,9 @@ def check(
         say_json(json.dumps(rows))
     else:
         print_table(("device", "what it is", "has", "lacks"), [tuple(row.values()) for row in rows])
+    for row in rows:
+        if not row["lacks"]:
+            take_back(row["device"])
     if any(row["lacks"] for row in rows):
         raise typer.Exit(1)
 

@@ -71,7 +71,8 @@ def _running(
 @contextmanager
 def _on_device(path: Path, device: str, tested: bool) -> Iterator[EngineRunner]:
     from pipeline.known_devices import find_device
-    from targets.reach.remote import StreamRunner, sent, start_remote
+    from targets.reach.remote import StreamRunner, start_remote
+    from targets.reach.sent_files import sent
     from targets.reach.ssh import SshDevice
     from targets.runtime.native_runner import read_engine
 

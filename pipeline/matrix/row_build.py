@@ -5,8 +5,10 @@ from pathlib import Path
 from time import perf_counter
 
 from calibration.errors import CalibrationError
+from pipeline.build.board_pool import on_boards_alike
 from pipeline.build.plan import Build
 from pipeline.build.publish import publish
+from pipeline.config import BuildConfig
 from pipeline.errors import PipelineError
 from pipeline.extras import naming_missing_extras
 from pipeline.matrix.planned_rows import PlannedRow
@@ -35,11 +37,17 @@ def build_row(row: PlannedRow, progress: Progress) -> RowOutcome:
     """Build a row as `edgec build` does. An error that the user can mend is its outcome; a bug is raised."""
     start = perf_counter()
     build: Build | None = None
+
+    def published(config: BuildConfig) -> Build:
+        nonlocal build
+        build = Build(config, progress)
+        publish(build, row.name)
+        return build
+
     problem, report = "", None
     try:
         with naming_missing_extras():
-            build = Build(row.config, progress)
-            publish(build, row.name)
+            build = on_boards_alike(row.config, published, progress)
         report = row.config.out / row.name / "report.json"
     except (PipelineError, TargetError, CalibrationError) as error:
         problem = str(error)

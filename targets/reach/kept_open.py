@@ -1,38 +1,62 @@
-"""Programs on devices that stay open from one use to the next, so that an engine is loaded once."""
+"""What stays open on devices from one use to the next: an engine is loaded, and a board taken, once."""
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
-from targets.reach.remote import StreamRunner
 
-_kept: ContextVar[dict[Hashable, StreamRunner] | None] = ContextVar("kept", default=None)
+class Closable(Protocol):
+    """A program that runs until it is closed."""
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Closable)
+
+
+@dataclass
+class _Session:
+    """What is open, by what it is; all of it ends with the stack, the last first."""
+
+    stack: ExitStack
+    opened: dict[Hashable, Any] = field(default_factory=dict)
+
+
+_kept: ContextVar[_Session | None] = ContextVar("kept", default=None)
 
 
 @contextmanager
 def one_session() -> Iterator[None]:
-    """Keep what `kept_open` starts within it running for whoever opens the same again; end it at last."""
-    runners: dict[Hashable, StreamRunner] = {}
-    token = _kept.set(runners)
-    try:
-        yield
-    finally:
-        _kept.reset(token)
-        for runner in runners.values():
-            runner.close()
+    """Keep what `kept_open` and `in_session` open within it for whoever asks for the same; end it at last."""
+    with ExitStack() as stack:
+        token = _kept.set(_Session(stack))
+        try:
+            yield
+        finally:
+            _kept.reset(token)
 
 
 @contextmanager
-def kept_open(what: Hashable, start: Callable[[], StreamRunner]) -> Iterator[StreamRunner]:
-    """Yield the runner that `start` makes; in a session it is made once for all who ask for that `what`."""
-    runners = _kept.get()
-    if runners is not None:
-        if what not in runners:
-            runners[what] = start()
-        yield runners[what]
+def in_session(what: Hashable, make: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+    """Enter the context that `make` makes; in a session once for all who ask for it, until its end."""
+    session = _kept.get()
+    if session is None:
+        with make() as value:
+            yield value
         return
-    runner = start()
-    try:
+    if what not in session.opened:
+        session.opened[what] = session.stack.enter_context(make())
+    value = session.opened[what]
+    yield value
+
+
+@contextmanager
+def kept_open(what: Hashable, start: Callable[[], R]) -> Iterator[R]:
+    """Yield the runner that `start` makes; in a session it is made once for all who ask for that `what`."""
+    with in_session(what, lambda: closing(start())) as runner:
         yield runner
-    finally:
-        runner.close()

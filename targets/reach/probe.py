@@ -7,7 +7,7 @@ from pathlib import Path
 
 from targets.errors import DeviceError
 from targets.processor import LIMIT
-from targets.reach.remote import sent
+from targets.reach.sent_files import sent
 from targets.reach.ssh import SshDevice
 from targets.reach.zip_program import program
 from targets.runtime.board_check import BoardFinding

@@ -12,31 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import ConnectionCut, DeviceThrottled, EngineError
+from targets.reach.leased_board import note_selftest, run_alone
+from targets.reach.sent_files import sent
 from targets.reach.ssh import SshDevice
-from targets.reach.transfer import file_digest
 from targets.reach.zip_program import program
 from targets.runtime.machine import throttling
 from targets.runtime.measure import Measurement, Settings, from_json
 from targets.runtime.native_runner import read_engine
 
-FOLDER = "edgec/measured"
-"""The folder on the device for engines and images by digest, so that nothing is sent twice."""
 AT_ONCE = 16
 """Images in transit at a time: few enough for the pipes, many enough to hide the network's latency."""
 TRIES, COOLING_SECONDS = 3, 30.0
-
-
-def sent(device: SshDevice, file: Path) -> str:
-    """Copy a file to the device if it is not there yet; return its path there."""
-    remote = f"{FOLDER}/{file_digest(file)[:16]}-{file.name}"
-    device.send(file, remote)
-    return remote
 
 
 def start_remote(device: SshDevice, engine: Path, threads: int) -> "StreamRunner":
     """Send an engine and run it there, after its self-test passed. Raises EngineError or a DeviceError."""
     remote = sent(device, engine)
     tested = device.run([f"./{remote}", "selftest"], timeout_s=600)
+    note_selftest(device, engine.name, passed=tested.returncode == 0)
     if tested.returncode:
         output = (tested.stdout + tested.stderr).strip()[-500:]
         raise EngineError(
@@ -155,7 +148,7 @@ def measure_unthrottled(device: SshDevice, command: Sequence[str]) -> list[Measu
     for again in range(TRIES):
         if again:
             time.sleep(COOLING_SECONDS)
-        done = device.run(command)
+        done = run_alone(device, command)
         if done.returncode:
             raise EngineError(
                 f"{device.address}: measuring failed: {done.stderr.strip()[-1000:] or done.returncode}"

@@ -19,7 +19,9 @@ from targets.base import BuildState, Check, EngineRunner, Origin, TriedCandidate
 from targets.devices import Jetson
 from targets.errors import EngineError, TargetUnavailable
 from targets.reach.kept_open import kept_open
-from targets.reach.remote import StreamRunner, sent
+from targets.reach.leased_board import leased, run_alone
+from targets.reach.remote import StreamRunner
+from targets.reach.sent_files import sent
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
 from targets.reach.zip_program import program
@@ -88,7 +90,8 @@ class JetsonOnDevice(JetsonTarget):
             command = [*program, "stream", folder, "--precision", precision]
             return StreamRunner(self.reached, command, image, classes)
 
-        with kept_open((self.reached.address, file_digest(engine), precision), start) as runner:
+        what = (self.reached.address, file_digest(engine), precision)
+        with leased(self.reached, self.say), kept_open(what, start) as runner:
             yield runner
 
     def measure(
@@ -105,7 +108,8 @@ class JetsonOnDevice(JetsonTarget):
             np.save(file, images)
             remote = sent(self.reached, file)
         wishes = ["--settings", json.dumps(asdict(settings))]
-        self._found = self._step("measure", folder, remote, *wishes)
+        with leased(self.reached, self.say):
+            self._found = self._step("measure", folder, remote, *wishes)
         return _end_to_end(self._found, INT8)
 
     def fp16_latency(self) -> Measurement | None:
@@ -129,7 +133,8 @@ class JetsonOnDevice(JetsonTarget):
         for name in self.shipped:
             self.reached.send(engine.with_name(name), f"{folder}/engine/{name}")
         options = BuildOptions(workspace_mib=self.module.workspace_mib)
-        self._step("engines", folder, "--options", json.dumps(asdict(options)))
+        with leased(self.reached, self.say):
+            self._step("engines", folder, "--options", json.dumps(asdict(options)))
         self._built.add(folder)
         return folder
 
@@ -151,7 +156,9 @@ def step(device: SshDevice, arguments: Sequence[str], say: Callable[[str], None]
         if not line.startswith("{"):  # the answer
             say(f"{device.address}: {line.rstrip()}")
 
-    done = device.run([device.address.python, tool(device), *arguments], on_line=on_line)
+    command = [device.address.python, tool(device), *arguments]
+    measures = arguments[0] == "measure"
+    done = run_alone(device, command, on_line) if measures else device.run(command, on_line=on_line)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise EngineError(f"{device.address}: {lines[-1]}")

@@ -1,6 +1,6 @@
 """TARGET=rpi5 and other boards with DEVICE=ssh://...: engines run and are measured on the board itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from targets.base import Check, EngineRunner, Origin, require_engine
 from targets.devices import CpuBoard
 from targets.errors import EngineError, TargetUnavailable
 from targets.reach.kept_open import kept_open
+from targets.reach.leased_board import leased
 from targets.reach.probe import BoardFacts, probe
 from targets.reach.remote import measure_remote, race_remote, start_remote
 from targets.reach.ssh import SshDevice
@@ -31,6 +32,7 @@ class BoardTarget(IntegerTarget):
         self.board = board
         self.reached = reached
         self.threads = threads
+        self.say: Callable[[str], None] = lambda _: None
         self._not_raced: tuple[Check, ...] = ()
 
     @property
@@ -102,7 +104,10 @@ class BoardTarget(IntegerTarget):
         """Run an engine there. Raises EngineError or a DeviceError."""
         require_engine(engine, self.name)
         what = (self.reached.address, file_digest(engine), self.threads)
-        with kept_open(what, lambda: start_remote(self.reached, engine, self.threads)) as runner:
+        with (
+            leased(self.reached, self.say),
+            kept_open(what, lambda: start_remote(self.reached, engine, self.threads)) as runner,
+        ):
             yield runner
 
 

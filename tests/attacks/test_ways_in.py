@@ -66,6 +66,7 @@ PARSERS = {
 METHODS = {"validate_json", "model_validate_json", "read_bytes", "read_text"}
 
 BY_OTHERS = {
+    "pipeline/build/board_pool.py": "tests/pipeline/build/test_board_pool.py",
     "pipeline/build/rebuild.py": "tests/pipeline/build/test_rebuild.py",
     "pipeline/build/stated_origin.py": "tests/pipeline/build/test_rebuild.py",
     "pipeline/bundle/deploy.py": "tests/pipeline/bundle/test_deploy.py",  # what the device answers
@@ -106,6 +107,7 @@ BY_OTHERS = {
     "pipeline/stages/own_graph.py": "tests/attacks/test_growing_graphs.py",
     "pipeline/stages/supply_chain.py": "tests/pipeline/stages/test_supply_chain.py",
     "pipeline/zip_file.py": "tests/attacks/test_zip_files.py",
+    "targets/reach/leased_board.py": "tests/targets/reach/test_leased_board.py",  # what the device answers
     "targets/reach/probe.py": "tests/targets/reach/test_probe.py",
     "targets/runtime/bundle/archive.py": "tests/attacks/test_bundles.py",
     "targets/runtime/bundle/history.py": "tests/attacks/test_exchanged.py",

@@ -27,7 +27,7 @@ from targets.tvm.cpu_target import ArmTarget, host_isa
 from targets.tvm.ssh_board import BoardTarget
 from tests.targets.needs import or_skip
 from tests.targets.reach.conftest import sshd  # noqa: F401 - a fixture
-from tests.targets.reach.sshd import Sshd, make_sshd, needs_sshd
+from tests.targets.reach.sshd import Sshd, needs_sshd, running_pair
 
 
 def needs_nothing(self: ArmTarget) -> None:
@@ -64,23 +64,8 @@ def builds(quick_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def two_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sshd, Sshd]]:
     """Two running SSH servers, called ssh://one and ssh://two in the client's configuration."""
-    servers, entries = [], []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        server = make_sshd(tmp_path / name)
-        server.give_this_python(tmp_path / name / "bin")
-        options = server.config.read_text()
-        entries.append(f"Host {name}\nHostName 127.0.0.1\nPort {server.port}\n{options}")
-        servers.append(server)
-    config = tmp_path / "ssh_config"
-    config.write_text("".join(entries))
-    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(config))
-    for server in servers:
-        server.start()
-    yield servers[0], servers[1]
-    for server in servers:
-        server.cut()
-        server.stop()
+    with running_pair(tmp_path, monkeypatch) as servers:
+        yield servers
 
 
 @needs_sshd

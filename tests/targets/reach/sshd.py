@@ -110,6 +110,30 @@ def running_sshd(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd
         server.stop()
 
 
+@contextlib.contextmanager
+def running_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sshd, Sshd]]:
+    """Two running servers with this Python, called ssh://one and ssh://two in the client's configuration."""
+    servers, entries = [], []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        server = make_sshd(tmp_path / name)
+        server.give_this_python(tmp_path / name / "bin")
+        options = server.config.read_text()
+        entries.append(f"Host {name}\nHostName 127.0.0.1\nPort {server.port}\n{options}")
+        servers.append(server)
+    config = tmp_path / "ssh_config"
+    config.write_text("".join(entries))
+    monkeypatch.setenv("EDGEC_SSH_CONFIG", str(config))
+    for server in servers:
+        server.start()
+    try:
+        yield servers[0], servers[1]
+    finally:
+        for server in servers:
+            server.cut()
+            server.stop()
+
+
 def make_sshd(folder: Path) -> Sshd:
     """Make keys and configurations in an empty folder; the server does not run yet."""
     home = folder / "home"

@@ -43,7 +43,7 @@ def test_in_a_session_the_same_is_started_once_and_ends_with_it() -> None:
             with kept_open(what, start):
                 pass
         assert (start.count, start.closed) == (2, [])
-    assert start.closed == [1, 2]
+    assert start.closed == [2, 1], "the last first"
 
 
 def test_a_session_that_fails_ends_its_programs() -> None:

@@ -18,6 +18,7 @@ from targets.errors import DeviceThrottled, EngineError, TargetUnavailable
 from targets.reach import remote
 from targets.reach.kept_open import kept_open
 from targets.reach.remote import start_remote
+from targets.reach.sent_files import sent
 from targets.registry import find_target
 from targets.runtime.machine import MachineState, throttling
 from targets.runtime.measure import Measurement, Settings
@@ -140,7 +141,7 @@ class TestABoard:
         assert "onnxruntime refuses" in finding.message
 
     def test_nothing_is_sent_twice(self, device: Sshd, built: tuple[Path, IntegerGraph]) -> None:
-        names = [remote.sent(device.device, built[0]) for _ in range(2)]
+        names = [sent(device.device, built[0]) for _ in range(2)]
         assert names[0] == names[1]
         assert len(list((device.home / "edgec" / "measured").iterdir())) == 1
 
@@ -204,6 +205,7 @@ class Done:
 @pytest.fixture
 def no_cooling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "COOLING_SECONDS", 0)
+    monkeypatch.setattr(remote, "run_alone", Throttling.run)  # the double has no leases
 
 
 @pytest.mark.usefixtures("no_cooling")

@@ -1,0 +1,136 @@
+"""Boards that are alike, by their labels: which is used, which is set aside, and who takes over.
+
+A board that fails is set aside for a while, in a file beside that of the named devices, and what it did not
+finish is done on one like it. Stages that were finished are in the store.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline.cache.store import writing
+from pipeline.config import BuildConfig
+from pipeline.errors import PipelineError
+from pipeline.known_devices import KnownDevice, devices_file, labelled
+from pipeline.plain_file import read_plain
+from pipeline.progress import Progress
+from pipeline.reading_limits import SETTINGS_BYTES
+from targets.errors import DeviceError
+from targets.reach.leased_board import BoardState, look
+from targets.reach.ssh import SshDevice
+
+T = TypeVar("T")
+ASIDE_SECONDS = 3600.0
+"""How long a board that failed is not used, unless a check finds it well before that."""
+
+
+class NoBoardLeftError(PipelineError):
+    """Every board of a kind is set aside."""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Why a board is not used, and until when (seconds since 1970)."""
+
+    reason: str
+    until: float
+
+
+@dataclass(frozen=True)
+class SeenBoard:
+    """A named board with its state, or why it has none."""
+
+    device: KnownDevice
+    state: BoardState | None
+    problem: str
+    aside: SetAside | None
+
+
+def on_boards_alike(config: BuildConfig, build: Callable[[BuildConfig], T], progress: Progress) -> T:
+    """Build on the board that a configuration names; with "any:LABEL" on one of those, the next if it fails.
+
+    The one with the shortest queue is first. Raises NoBoardLeftError if all have failed, and whatever else
+    `build` raises.
+    """
+    alike = labelled(config.device or "")
+    if not alike:
+        return build(config)
+    failed: dict[str, str] = {name: aside.reason for name, aside in set_aside().items()}
+    waiting = [one for one in sorted(seen(alike), key=_queue) if one.device.name not in failed]
+    for board in waiting:
+        name = board.device.name
+        try:
+            if board.problem:
+                raise DeviceError(board.problem)
+            return build(config.model_copy(update={"device": name}))
+        except DeviceError as error:
+            failed[name] = str(error)
+            put_aside(name, str(error))
+            progress.say(f"{name} is set aside: {error}")
+    reasons = "; ".join(f"{one.name}: {failed[one.name]}" for one in alike if one.name in failed)
+    raise NoBoardLeftError(
+        f"No board is left for {config.device}. {reasons}. Mend one and say so: edgec devices check"
+        f" {alike[0].name}"
+    )
+
+
+def seen(devices: list[KnownDevice]) -> list[SeenBoard]:
+    """Look at boards, all at once."""
+    aside = set_aside()
+
+    def one(device: KnownDevice) -> SeenBoard:
+        try:
+            state = look(SshDevice(device.address))
+        except DeviceError as error:
+            return SeenBoard(device, None, str(error), aside.get(device.name))
+        return SeenBoard(device, state, state.unfit, aside.get(device.name))
+
+    with ThreadPoolExecutor(max(1, min(16, len(devices)))) as pool:
+        return list(pool.map(one, devices))
+
+
+def set_aside() -> dict[str, SetAside]:
+    """Return the boards that are not used now, by name. A damaged file sets none aside."""
+    try:
+        found = json.loads(read_plain(_file(), SETTINGS_BYTES))
+        each = {str(name): SetAside(str(one["reason"]), float(one["until"])) for name, one in found.items()}
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return {}
+    return {name: one for name, one in each.items() if one.until > time.time()}
+
+
+def put_aside(name: str, reason: str) -> None:
+    """Use a board no more for a while."""
+    _write({**set_aside(), name: SetAside(reason, time.time() + ASIDE_SECONDS)})
+
+
+def take_back(name: str) -> None:
+    """Use a board again."""
+    left = set_aside()
+    if left.pop(name, None) is not None:
+        _write(left)
+
+
+def _queue(board: SeenBoard) -> tuple[bool, int]:
+    """Order boards: those that answer and are fit, then by how many have them or wait."""
+    if board.state is None:
+        return True, 0
+    return bool(board.problem), len(board.state.waiting) + (board.state.holder is not None)
+
+
+def _file() -> Path:
+    return devices_file().with_name("set_aside.json")
+
+
+def _write(entries: dict[str, SetAside]) -> None:
+    file = _file()
+    with writing(file.parent, "XDG_CONFIG_HOME"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch = file.with_name(f".{file.name}.{os.getpid()}")
+        scratch.write_text(json.dumps({name: vars(one) for name, one in entries.items()}))
+        scratch.replace(file)
