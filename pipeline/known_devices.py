@@ -2,15 +2,13 @@
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.errors import did_you_mean
 from pipeline.cache.store import writing
 from pipeline.errors import UsageError
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import SETTINGS_BYTES
+from pipeline.toml_file import bounded_toml
 from targets.errors import DeviceAddressError
 from targets.reach.ssh import SshAddress
 
@@ -34,7 +32,7 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
     """Return all named devices. Raises UsageError if the file is not valid."""
     path = file or devices_file()
     try:
-        tables = tomllib.loads(read_plain(path, SETTINGS_BYTES).decode())
+        tables = bounded_toml(path)
         return {name: KnownDevice(name, _address(table)) for name, table in tables.items()}
     except FileNotFoundError:
         return {}

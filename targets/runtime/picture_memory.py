@@ -46,8 +46,8 @@ def _declared(encoded: bytes) -> Iterator[tuple[str, int, int]]:
         if start[:8] == b"\x89PNG\r\n\x1a\n" and b"acTL" in start[: start.find(b"IDAT")]:
             yield ("an animated PNG", *struct.unpack(">II", start[16:24]))
         elif start[:4] == b"RIFF" and start[12:16] == b"VP8X" and start[20] & _ANIMATED:
-            sides = (int.from_bytes(start[at : at + 3], "little") + 1 for at in (24, 27))
-            yield ("an animated WebP", *sides)
+            width, height = (int.from_bytes(start[at : at + 3], "little") + 1 for at in (24, 27))
+            yield ("an animated WebP", width, height)
         elif start[:4] == b"GIF8":
             yield ("a GIF", *struct.unpack("<HH", start[6:10]))
         elif start[:2] in (b"II", b"MM"):
