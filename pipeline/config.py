@@ -1,7 +1,6 @@
 """The settings of a build, in a TOML file or on the command line."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -12,8 +11,7 @@ from pydantic_core import ErrorDetails
 from calibration.errors import did_you_mean
 from pipeline.data.embedded import NAMED
 from pipeline.errors import UsageError
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import SETTINGS_BYTES
+from pipeline.toml_file import bounded_toml
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
@@ -197,7 +195,7 @@ def validated(values: Mapping[str, Any], kind: type[AnyConfig], source: str) -> 
 def read_toml(file: Path) -> dict[str, Any]:
     """Return a file's values. Raises UsageError if it cannot be read, or is not valid TOML."""
     try:
-        return tomllib.loads(read_plain(file, SETTINGS_BYTES).decode())
+        return bounded_toml(file)
     except OSError as error:
         raise UsageError(f"The configuration {file} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # not TOML, not text, a number of thousands of digits

@@ -3,8 +3,11 @@
 import json
 import os
 import re
+<<<<<<< HEAD
 import tomllib
 from collections.abc import Sequence
+=======
+>>>>>>> guard
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,7 @@ from typing import Any
 from calibration.errors import did_you_mean
 from pipeline.cache.store import writing
 from pipeline.errors import UsageError
-from pipeline.plain_file import read_plain
-from pipeline.reading_limits import SETTINGS_BYTES
+from pipeline.toml_file import bounded_toml
 from targets.errors import DeviceAddressError
 from targets.reach.ssh import SshAddress
 
@@ -40,10 +42,15 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
     """Return all named devices. Raises UsageError if the file is not valid."""
     path = file or devices_file()
     try:
+<<<<<<< HEAD
         tables = tomllib.loads(read_plain(path, SETTINGS_BYTES).decode())
         return {
             name: KnownDevice(name, _address(table), _labels(name, table)) for name, table in tables.items()
         }
+=======
+        tables = bounded_toml(path)
+        return {name: KnownDevice(name, _address(table)) for name, table in tables.items()}
+>>>>>>> guard
     except FileNotFoundError:
         return {}
     except (

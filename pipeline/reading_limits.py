@@ -6,6 +6,8 @@ docs/reliability.md has all of them as a table, which a test compares with these
 
 SETTINGS_BYTES = 1 << 20
 """Of a TOML file."""
+TOML_DEPTH = 32
+"""Parts of a key in a TOML file, or of a table's name."""
 NAMES_BYTES = 16 << 20
 """Of a file of names or labels."""
 LABELS_ROWS = 1 << 21

@@ -74,7 +74,6 @@ BY_OTHERS = {
     "pipeline/cache/digest.py": "tests/attacks/test_special_files.py",
     "pipeline/cache/product.py": "tests/attacks/test_special_files.py",  # also of parts, for `edgec merge`
     "pipeline/cli/describe.py": "tests/pipeline/test_plain_file.py",
-    "pipeline/config.py": "tests/fuzz/test_readers.py",
     "pipeline/data/cifar.py": "tests/pipeline/data/test_cifar.py",
     "pipeline/data/classes.py": "tests/attacks/test_special_files.py",
     "pipeline/data/corruptions.py": "tests/pipeline/data/test_corruptions.py",
@@ -87,7 +86,6 @@ BY_OTHERS = {
     "pipeline/data/tree.py": "tests/attacks/test_zip_files.py",
     "pipeline/difference/opened_side.py": "tests/pipeline/cli/test_diff.py",
     "pipeline/difference/tflite/flatbuffer.py": "tests/pipeline/difference/test_other_tools.py",
-    "pipeline/known_devices.py": "tests/attacks/test_special_files.py",
     "pipeline/models/class_list.py": "tests/pipeline/models/test_class_list.py",
     "pipeline/models/foreign/description.py": "tests/fuzz/test_readers.py",
     "pipeline/models/foreign/external_data.py": "tests/attacks/test_growing_graphs.py",
@@ -106,6 +104,7 @@ BY_OTHERS = {
     "pipeline/stages/bring.py": "tests/attacks/test_growing_graphs.py",
     "pipeline/stages/own_graph.py": "tests/attacks/test_growing_graphs.py",
     "pipeline/stages/supply_chain.py": "tests/pipeline/stages/test_supply_chain.py",
+    "pipeline/toml_file.py": "tests/pipeline/test_toml_file.py",
     "pipeline/zip_file.py": "tests/attacks/test_zip_files.py",
     "targets/reach/leased_board.py": "tests/targets/reach/test_leased_board.py",  # what the device answers
     "targets/reach/probe.py": "tests/targets/reach/test_probe.py",

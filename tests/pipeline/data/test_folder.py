@@ -132,6 +132,7 @@ def test_a_kind_of_label_that_is_not_there_is_corrected(tmp_path: Path) -> None:
             "line 2 has more values than columns. Quote commas",
         ),
         ('path,split,label\n"a/1.png,train,x\n', "is damaged: unexpected end of data"),
+        ("path,\0\0,h, \0\na.at,1", "is damaged: a NUL character in its header"),
     ],
 )
 def test_a_labels_csv_that_is_wrong_says_where(text: str, told: str, tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""TOML files that others made: their size and the depth of their keys are bounded before they are parsed."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pipeline.plain_file import read_plain
+from pipeline.reading_limits import SETTINGS_BYTES, TOML_DEPTH
+
+_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
+_TOO_DEEP = re.compile(rf"(?<![\w-])(?:{_PART}){{{TOML_DEPTH}}}")
+
+
+def bounded_toml(path: Path) -> dict[str, Any]:
+    """Return a file's tables. Raises OSError, and ValueError or RecursionError if it is no TOML or too deep.
+
+    For a key of n parts tomllib takes time in proportion to n squared: one of 500,000 would take an hour.
+    """
+    text = read_plain(path, SETTINGS_BYTES).decode()
+    if _TOO_DEEP.search(text):
+        raise ValueError(f"a key has more than {TOML_DEPTH} parts")
+    return tomllib.loads(text)
