@@ -104,7 +104,7 @@ def test_a_rebuild_runs_nothing_and_changes_nothing(edgec: Edgec, quick: Path, o
     before = {
         path: path.stat().st_mtime_ns
         for path in files
-        if path.parent.name != "locks" and path.name not in memory  # locks have the time of last use
+        if path.parent.name != "used" and path.name not in memory  # those have the time of last use
     }
     assert ran(rebuilt(edgec, out, "--config", quick)) == []
     assert {path: path.stat().st_mtime_ns for path in before} == before
