@@ -3,11 +3,7 @@
 import json
 import os
 import re
-<<<<<<< HEAD
-import tomllib
 from collections.abc import Sequence
-=======
->>>>>>> guard
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,15 +38,10 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
     """Return all named devices. Raises UsageError if the file is not valid."""
     path = file or devices_file()
     try:
-<<<<<<< HEAD
-        tables = tomllib.loads(read_plain(path, SETTINGS_BYTES).decode())
+        tables = bounded_toml(path)
         return {
             name: KnownDevice(name, _address(table), _labels(name, table)) for name, table in tables.items()
         }
-=======
-        tables = bounded_toml(path)
-        return {name: KnownDevice(name, _address(table)) for name, table in tables.items()}
->>>>>>> guard
     except FileNotFoundError:
         return {}
     except (

@@ -42,9 +42,10 @@ def messages() -> Iterator[str]:
 
 
 def words() -> set[str]:
-    """What the tests of this folder follow."""
+    """What the tests of advice follow: those of this folder, and `test_..._advice.py` elsewhere."""
     found = set()
-    for path in (ROOT / "tests" / "pipeline" / "advice").glob("test_*.py"):
+    tests = ROOT / "tests" / "pipeline"
+    for path in (*(tests / "advice").glob("test_*.py"), *tests.rglob("test_*_advice.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) > LONG:
                 found.add(node.value)

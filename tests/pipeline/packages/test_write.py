@@ -27,23 +27,6 @@ def test_a_package_says_what_to_do_and_stays_as_it_is(
     assert [path.name for path in before if again[path] != before[path]] == ["README.md"]
 
 
-@pytest.mark.parametrize("kind", FOR_CPU)
-def test_a_bundle_for_a_jetson_is_refused_in_words(
-    make_bundle: MakeBundle, tmp_path: Path, kind: str
-) -> None:
-    with pytest.raises(UsageError, match=f"A package for {kind} is made of a bundle for a CPU"):
-        write_packages(make_bundle(), [kind], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("kind", FOR_CPU)
-def test_a_bundle_without_the_service_is_to_be_built_again(
-    make_bundle: MakeBundle, tmp_path: Path, kind: str
-) -> None:
-    with pytest.raises(UsageError, match=r"holds no bin/edgec-serve.* Build it again\."):
-        write_packages(make_bundle(runner="native_runner"), [kind], tmp_path / "out")
-
-
 @pytest.mark.parametrize("kind", FOR_JETSON)
 def test_a_bundle_for_a_cpu_is_refused_in_words(make_bundle: MakeBundle, tmp_path: Path, kind: str) -> None:
     with pytest.raises(UsageError, match=f"A package for {kind} is made of a bundle for a Jetson"):
