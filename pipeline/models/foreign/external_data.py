@@ -23,7 +23,9 @@ def external_files(path: Path) -> tuple[Path, ...]:
     than the tensors in it, or outside the ONNX file's folder, also by a link.
     """
     try:
-        if path.exists() and not is_plain(path):
+        if not path.exists():
+            raise CheckpointError(f"There is no ONNX file {path}.")
+        if not is_plain(path):
             raise CheckpointError(f"{path} is a folder, a pipe or a device, not an ONNX file.")
         if path.stat().st_size > ONNX_BYTES:
             raise CheckpointError(f"{path} is longer than {ONNX_BYTES:,} bytes.")

@@ -15,7 +15,7 @@ WRONG = [
     ("build --json=yes", 2, "does not take a value"),
     ("build --model resnet2", 2, "There is no model 'resnet2'"),
     ("build --model resnet20-fashon", 2, "Did you mean 'resnet20-fashion'?"),
-    ("build --model nowhere.onnx", None, "nowhere.onnx"),
+    ("build --model nowhere.onnx", 1, "There is no ONNX file nowhere.onnx."),
     ("build --target jetsn", 2, "Unknown target 'jetsn'. Did you mean 'jetson'?"),
     ("build --recipe w8a8_asim", 1, "Unknown recipe: 'w8a8_asim'"),
     ("build --data nowhere", 1, "There is no data set nowhere"),
@@ -63,7 +63,7 @@ WRONG = [
     ("devices add pi5 nonsense", None, "nonsense"),
     ("deploy nowhere.edgec", 2, "Missing option '--device'"),
     ("demo --port 99999", 2, "not in the range"),
-    ("doctor nowhere.onnx", None, "nowhere.onnx"),
+    ("doctor nowhere.onnx", 1, "There is no ONNX file nowhere.onnx."),
     ("doctor model.pth", 2, "model.pth"),
 ]
 """A command line, its exit code (None: 1 or 2), and words of its message."""
