@@ -1,13 +1,10 @@
 """Frames as cameras give them: whether libedgec sees what calibration saw, and how long that takes.
 
 python -m benchmarks.camera_frames --frames 10000 --seed 1    # compared with NumPy
-python -m benchmarks.camera_frames --frames 1000 --programs    # of each kind, by C, C++, ARM
 python -m benchmarks.camera_frames --times                     # 720p to 224 x 224
 """
 
 import argparse
-import shutil
-import subprocess
 import tempfile
 import time
 from functools import cache
@@ -15,22 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from targets.reach import emulator
-from targets.runtime.compiled_libedgec import ARCHIVE, COMPILED, LIBRARY
 from targets.runtime.embedded_network import PIXELS, EmbeddedContext, EmbeddedNetwork
-from targets.runtime.native_runner import open_engine
 from targets.runtime.preprocess import FITS, Preprocessing
-from targets.runtime.zig import run_zig
 from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
-from targets.tvm.isa import ISAS
-from targets.tvm.link import STATIC
-from tests.targets.runtime.libedgec.camera_scenes import Scene, frame_stream, random_scene
+from tests.targets.runtime.libedgec.camera_scenes import Scene, random_scene
 from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_network
 from tests.targets.tvm.qdq_model import QdqModel
-
-PROGRAMS = Path(__file__).parent.parent / "tests" / "targets" / "runtime" / "libedgec"
 
 
 def compare_pictures(folder: Path, count: int, rng: np.random.Generator) -> None:
@@ -54,66 +43,6 @@ def compare_pictures(folder: Path, count: int, rng: np.random.Generator) -> None
         found = opened(fitting).prepare(frame)
         different += int((found != fitting(scene.picture(frame))).sum())
     print(f"{count} frames ({', '.join(f'{k} {v}' for k, v in kinds.items())}): {different} bytes differ")
-
-
-def compare_programs(folder: Path, count: int, rng: np.random.Generator, emulated: int) -> None:
-    """Compare logits of programs with the engine's own of NumPy's pictures."""
-    here, arm = write_network(folder, host_isa()), write_network(folder, ISAS["neon"])
-    fitting = Preprocessing(24, 20, 3)
-    bundle = PackedNetwork(here, fitting).packed(folder / "here.edgec")
-    arm_bundle = PackedNetwork(arm, fitting).packed(folder / "arm.edgec")
-    archive = COMPILED.folder("x86_64") / ARCHIVE
-    run_zig([f"-I{LIBRARY}", "-O1", "-lm"], [PROGRAMS / "run_frames.c", archive], folder / "c")
-    options = [
-        "-std=c++11",
-        f"-I{LIBRARY}",
-        str(PROGRAMS / "run_frames.cpp"),
-        str(archive),
-        "-lm",
-        "-pthread",
-    ]
-    subprocess.run([str(shutil.which("g++")), *options, "-o", str(folder / "cpp")], check=True)
-    source = [PROGRAMS / "run_frames.c", COMPILED.folder("aarch64") / ARCHIVE]
-    run_zig(["-target", "aarch64-linux-musl", *STATIC, f"-I{LIBRARY}"], source, folder / "arm")
-    commands = {
-        "C": ([folder / "c", bundle, "1"], count),
-        "C++": ([folder / "cpp", bundle, "1"], count),
-        "C on cortex-a72 in the emulator": (
-            [emulator.QEMU, "-cpu", "cortex-a72", folder / "arm", arm_bundle, "1"],
-            emulated,
-        ),
-    }
-    with (
-        EmbeddedNetwork(bundle) as network,
-        network.context() as context,
-        open_engine(here) as engine,
-    ):
-        for pixels in PIXELS:
-            scenes: list[Scene] = []
-            while len(scenes) < count:
-                scene = random_scene(rng, 64)
-                if scene.pixels == pixels:
-                    scenes.append(scene)
-            frames = [scene.frame(rng) for scene in scenes]
-            pictures = np.stack([fitting(s.picture(f)) for s, f in zip(scenes, frames, strict=True)])
-            logits = engine.infer(pictures)
-            told = {
-                "Python": all(
-                    np.array_equal(context.run_frame(f), one) for f, one in zip(frames, logits, strict=True)
-                )
-            }
-            for name, (command, some) in commands.items():
-                wanted = b"".join(
-                    p.tobytes() + one.tobytes() for p, one in zip(pictures[:some], logits[:some], strict=True)
-                )
-                done = subprocess.run(
-                    [*map(str, command)], input=frame_stream(frames[:some]), capture_output=True, check=True
-                )
-                told[f"{name} ({some})"] = done.stdout == wanted
-            print(
-                f"{pixels:5} {count} frames:",
-                ", ".join(f"{k} {'equal' if v else 'DIFFERENT'}" for k, v in told.items()),
-            )
 
 
 def time_conversions(folder: Path, runs: int) -> None:
@@ -141,16 +70,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--programs", action="store_true")
-    parser.add_argument("--emulated", type=int, default=100, help="frames of each kind in the emulator")
     parser.add_argument("--times", action="store_true")
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     with tempfile.TemporaryDirectory(prefix="edgec-frames-") as scratch:
         if arguments.times:
             time_conversions(Path(scratch), 200)
-        elif arguments.programs:
-            compare_programs(Path(scratch), arguments.frames, rng, arguments.emulated)
         else:
             compare_pictures(Path(scratch), arguments.frames, rng)
 
