@@ -146,6 +146,21 @@ class BuildConfig(Section):
     """How time is measured, and what is asked for."""
 
 
+def understood_anywhere(config: BuildConfig) -> BuildConfig:
+    """Return the settings with paths that mean the same wherever a worker was started."""
+    paths: dict[str, object] = {
+        name: path.absolute()
+        for name, path in config
+        if isinstance(path, Path) and (path.exists() or str(path) not in NAMED)
+    }
+    if config.model.endswith(".onnx"):
+        paths["model"] = str(Path(config.model).absolute())
+    if (quantized := config.calibration.quantized) is not None:
+        named = {"quantized": quantized.absolute()}
+        paths["calibration"] = config.calibration.model_copy(update=named)
+    return config.model_copy(update=paths)
+
+
 RECORDED = {
     *("model", "target", "labels", "class_order", "weights", "export"),
     *("calibration", "validation", "latency"),

@@ -198,7 +198,10 @@ class Compilation(Request):
         if isinstance(self.workers, Here):
             return
         root, count = self.store.root.absolute(), len(stages)
-        units = [StoredUnit(one, root, f"{what} {place} of {count}") for place, one in enumerate(stages, 1)]
+        board = self.config.device
+        units = [
+            StoredUnit(one, root, f"{what} {place} of {count}", board) for place, one in enumerate(stages, 1)
+        ]
         for unit in units:
             write_request(root, unit.digest, self.config)
         ended = list(self.workers.run(units, self.progress))

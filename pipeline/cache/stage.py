@@ -39,6 +39,11 @@ class Stage(ABC):
     is_measurement: ClassVar[bool] = False
     """Whether two runs may well write different bytes, since they take times."""
 
+    @property
+    def times_this_machine(self) -> bool:
+        """Whether it takes times on this machine, which other work would lengthen."""
+        return False
+
     @abstractmethod
     def run(self, output: Path, progress: Progress) -> None:
         """Write the output into the empty folder `output`. If this raises, nothing is kept."""

@@ -24,6 +24,7 @@ from pipeline.cache.product import (
     read_stored,
     write_manifest,
 )
+from pipeline.cache.quiet_machine import working_here
 from pipeline.cache.remembered_code import RememberedCode
 from pipeline.cache.stage import Stage
 from pipeline.errors import StorageError
@@ -98,7 +99,8 @@ class Store:
                 with suppress(Damaged):
                     if (found := read_product(stage.name, key, place)) is not None:
                         return found
-            stage.run(scratch, progress)
+            with working_here(self.root, stage.times_this_machine, progress):
+                stage.run(scratch, progress)
             stage.refuse_changes()
             digests = write_manifest(scratch, stage.name, key)
             own = Product(stage.name, key, place, digests, cached=False, damage=damage)

@@ -31,9 +31,15 @@ def build(
     from pipeline.build.fleet import devices_of
     from pipeline.build.plan import Build
     from pipeline.build.publish import publish
+    from pipeline.config import understood_anywhere
     from pipeline.units.open_workers import open_workers
 
     if len(devices := devices_of(chosen)) > 1:
+        if on is not None:
+            raise UsageError(
+                "--on and several devices exclude each other: each device has a process of its own here. Give"
+                " the devices to a matrix, whose rows workers share: edgec matrix."
+            )
         _build_on_all(chosen, devices, as_json)
         return
     progress = make_progress(as_json)
@@ -43,7 +49,8 @@ def build(
             built = Build(config, progress, workers)
             return built, publish(built)
 
-        one, bundle = on_boards_alike(chosen, published, progress)
+        wanted = chosen if on is None else understood_anywhere(chosen)
+        one, bundle = on_boards_alike(wanted, published, progress)
         report = one.report.load()
     if as_json:
         say_outcome({"bundle": str(bundle), **outcome_of(one, report)})

@@ -35,13 +35,15 @@ def validate(
     Example: edgec validate --model resnet18 --checkpoint resnet18.pth --data photos/
     """
     from pipeline.build.plan import Build
+    from pipeline.config import understood_anywhere
     from pipeline.units.open_workers import open_workers
 
     if (shard is None) != (part is None):
         raise UsageError("--shard and --part belong together: which share, and where to write it.")
     if shard is None or part is None:
         with open_workers(on) as workers:
-            _report(Build(chosen, make_progress(as_json), workers), as_json)
+            anywhere = chosen if on is None else understood_anywhere(chosen)
+            _report(Build(anywhere, make_progress(as_json), workers), as_json)
         return
     if on is not None:
         raise UsageError("--on and --shard exclude each other: a share is done by this process alone.")

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pipeline.cache.digest import value_digest
+from pipeline.config import understood_anywhere
 from pipeline.matrix.planned_rows import NO_DEVICE, PlannedRow
 from pipeline.matrix.row_build import RowOutcome, build_row
 from pipeline.progress import Progress
@@ -51,18 +51,11 @@ class SharedRows:
 
     def run(self, rows: Sequence[PlannedRow], progress: Progress) -> Iterator[tuple[PlannedRow, RowOutcome]]:
         """See RowRunner."""
-        units = [RowUnit(_with_absolute_folder(row)) for row in rows]
-        asked = {unit.digest: row for unit, row in zip(units, rows, strict=True)}
-        for done in self.workers.run(units, progress):
+        found = [replace(row, config=understood_anywhere(row.config)) for row in rows]
+        sent = {unit.digest: unit for unit in map(RowUnit, found)}
+        for done in self.workers.run(list(sent.values()), progress):
             failure = done.failure
+            if failure is not None and failure.log:
+                progress.say(f"{done.unit.title}, on {done.worker}:\n{failure.log.rstrip()}")
             outcome = done.result or RowOutcome(problem=failure.message if failure else "")
-            yield asked[done.unit.digest], outcome
-
-
-def _with_absolute_folder(row: PlannedRow) -> PlannedRow:
-    """Return the row with a folder that means the same wherever a worker was started."""
-    paths: dict[str, object] = {name: path.absolute() for name, path in row.config if isinstance(path, Path)}
-    model = Path(row.config.model)
-    if model.suffix == ".onnx":
-        paths["model"] = str(model.absolute())
-    return replace(row, config=row.config.model_copy(update=paths))
+            yield sent[done.unit.digest].row, outcome

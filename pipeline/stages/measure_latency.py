@@ -59,6 +59,11 @@ class Measure(Stage):
     settings: Settings
     threads: int
 
+    @property
+    def times_this_machine(self) -> bool:
+        """Whether the target is this machine."""
+        return self.engine.target.runs_here
+
     def run(self, output: Path, progress: Progress) -> None:
         """Write int8.json, if the target is this machine or a device, and what it is compared with.
 

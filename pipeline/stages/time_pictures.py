@@ -39,6 +39,11 @@ class TimePictures(Stage):
     seconds: float
     """Seconds for each step at most."""
 
+    @property
+    def times_this_machine(self) -> bool:
+        """Yes: pictures are timed nowhere else."""
+        return True
+
     def run(self, output: Path, progress: Progress) -> None:
         """Write end_to_end.json. Raises DataError if no picture can be read."""
         with (

@@ -36,9 +36,19 @@ class FloatCanary(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         """Tell the scheduler how this worker computes floats, as a resource."""
-        digest = canary_digest()
-        worker.extensions["edgec-canary"] = digest
-        await worker.set_resources(**{**worker.state.total_resources, floats_like(digest): PLENTY})
+        floats = floats_like(canary_digest())
+        await worker.set_resources(**{**worker.state.total_resources, floats: PLENTY})
+
+
+@contextmanager
+def naming_a_lost_scheduler() -> Iterator[None]:
+    """Raise ClusterError where the connection has ended."""
+    try:
+        yield
+    except (FutureCancelledError, OSError) as error:
+        raise ClusterError(
+            "The scheduler was lost. What is finished is kept: start it again, and then the same command."
+        ) from error
 
 
 def floats_like(digest: str) -> str:
@@ -46,12 +56,21 @@ def floats_like(digest: str) -> str:
     return f"floats:{digest[:16]}"
 
 
-class DaskWorkers:
-    """The workers behind a Dask client."""
+def board_named(name: str) -> str:
+    """Return the name of the resource of workers that reach a board."""
+    return f"board:{name}"
 
-    def __init__(self, client: Client) -> None:
+
+class DaskWorkers:
+    """The workers behind a Dask client. all_boards: each of them reaches every board that this machine does.
+
+    Two of them may then ask for a board at once; the board's own lease lets one wait.
+    """
+
+    def __init__(self, client: Client, all_boards: bool = False) -> None:
         self._client = client
-        self._own = canary_digest()
+        self._all_boards = all_boards
+        self._own = floats_like(canary_digest())
         self._named: set[str] = set()
         client.register_plugin(FloatCanary())
 
@@ -62,50 +81,63 @@ class DaskWorkers:
 
     def run(self, units: Sequence[Unit[R]], progress: Progress) -> Iterator[FinishedUnit[R]]:
         """Do all units and yield each as it ends. Raises ClusterError if the scheduler is lost."""
-        waiting: dict[Future[Any], Unit[R]] = {}
-        for unit in units:
-            waiting[self._submitted(unit)] = unit
+        with naming_a_lost_scheduler():
+            self._check(units, progress)
+        waiting = {self._submitted(unit): unit for unit in units}
         with progress.task(f"units on {self.count} workers", len(units)) as advance:
-            self._name_those_apart(units, progress)
             for future in as_completed(list(waiting), loop=self._client.loop):
                 yield self._ended(future, waiting[future])
                 advance(1)
 
-    def _submitted(self, unit: Unit[R]) -> Future[Any]:
+    def _needed(self, unit: Unit[R]) -> dict[str, float]:
+        """Return how much of which resources a unit takes."""
         needed: dict[str, float] = {}
         if unit.has_float_bits:
-            needed[floats_like(self._own)] = 1
-        if unit.board is not None:
-            needed[f"board:{unit.board}"] = 1
+            needed[self._own] = 1
+        if unit.board is not None and not self._all_boards:
+            needed[board_named(unit.board)] = 1
+        return needed
+
+    def _submitted(self, unit: Unit[R]) -> Future[Any]:
         key = f"{unit.title}-{unit.digest[:16]}-{time.monotonic_ns()}"
-        return self._client.submit(done_there, unit, key=key, resources=needed, pure=False)
+        return self._client.submit(done_there, unit, key=key, resources=self._needed(unit), pure=False)
 
     def _ended(self, future: Future[Any], unit: Unit[R]) -> FinishedUnit[R]:
         try:
-            found: FinishedUnit[R] = future.result()
+            with naming_a_lost_scheduler():
+                found: FinishedUnit[R] = future.result()
         except KilledWorker as error:
             failure = Failure(f"its workers were killed, the last one {error.last_worker.address}")
             return FinishedUnit(unit, "several workers", None, 0.0, failure)
-        except (FutureCancelledError, OSError) as error:
-            raise ClusterError(
-                "The scheduler was lost. What is finished is kept: start it again, and then the same command."
-            ) from error
         return found
 
-    def _name_those_apart(self, units: Sequence[Unit[R]], progress: Progress) -> None:
-        """Say which workers get no float units. Raises ClusterError if such units have no worker at all."""
-        found = self._client.run(how_it_computes, on_error="ignore")  # some may die meanwhile
-        for address, digest in sorted(found.items()):
-            if digest != self._own and address not in self._named:
+    def _check(self, units: Sequence[Unit[R]], progress: Progress) -> None:
+        """Wait for a worker, and say which get no float units.
+
+        Raises ClusterError if there are workers, but none for some of the units: those would wait for ever.
+        """
+        if not self.count:
+            progress.say("no worker has joined yet; waiting for one")
+            self._client.wait_for_workers(1)
+        found = self._client.run(what_it_offers, on_error="ignore")  # some may die meanwhile
+        for address, offered in sorted(found.items()):
+            if self._own not in offered and address not in self._named:
                 self._named.add(address)
                 progress.say(
                     f"worker {address} computes floats with other last bits than this machine: it gets"
                     " integer units only"
                 )
-        if found and self._own not in found.values() and any(unit.has_float_bits for unit in units):
+        asked = {name for unit in units for name in self._needed(unit)}
+        missing = asked.difference(*found.values()) if found else set()
+        if self._own in missing:
             raise ClusterError(
                 "No worker computes floats as this machine does. Start the command on a machine of the"
                 " workers' kind."
+            )
+        for name in sorted(missing):
+            raise ClusterError(
+                f"No worker reaches {name.replace(':', ' ', 1)}. Start one that does: dask worker ..."
+                f' --resources "{name}=1"'
             )
 
 
@@ -114,10 +146,9 @@ def done_there(unit: Unit[R]) -> FinishedUnit[R]:
     return done_by(unit, get_worker().address, Silent())
 
 
-def how_it_computes(dask_worker: Worker) -> str:
-    """Return the digest of the worker's canary."""
-    digest: str = dask_worker.extensions["edgec-canary"]
-    return digest
+def what_it_offers(dask_worker: Worker) -> set[str]:
+    """Return the names of the worker's resources."""
+    return set(dask_worker.state.total_resources)
 
 
 @contextmanager
@@ -130,7 +161,8 @@ def dask_workers(place: Place) -> Iterator[DaskWorkers]:
     }
     with ExitStack() as opened:
         opened.enter_context(dask.config.set(settings))
-        yield DaskWorkers(opened.enter_context(_client(place, opened)))
+        client = opened.enter_context(_client(place, opened))
+        yield DaskWorkers(client, all_boards=isinstance(place, LocalProcesses))
 
 
 def _client(place: Place, opened: ExitStack) -> Client:

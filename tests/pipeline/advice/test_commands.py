@@ -265,3 +265,15 @@ class TestDifference:
         check_advice(
             "build there first", attempt, lambda: (folder / "model.onnx").write_bytes(network.read_bytes())
         )
+
+
+def test_a_matrix_of_the_devices_helps(tmp_path: Path, capsys: Said) -> None:
+    file = tmp_path / "boards.toml"
+    file.write_text(
+        'models = ["resnet20-fashion"]\ntargets = ["rpi5"]\n'
+        'devices = ["ssh://pi@10.0.0.11", "ssh://pi@10.0.0.12"]\n'
+    )
+    words = "Give the devices to a matrix, whose rows workers share: edgec matrix."
+    first: list[object] = ["build", "--device", "ssh://pi@10.0.0.11,ssh://pi@10.0.0.12", "--on", "local:2"]
+    check_other_words(words, first, ["matrix", file, "--on", "local:2", "--list"], capsys)
+    assert capsys.readouterr().out.count("resnet20-fashion-rpi5@pi-10.0.0.1") == 2

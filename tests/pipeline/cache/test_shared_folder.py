@@ -1,4 +1,4 @@
-"""Several machines share a store: no lock is asked for, and whoever is first decides."""
+"""Several machines share a store: no lock is needed, and whoever is first decides."""
 
 import fcntl
 import os
@@ -48,7 +48,7 @@ class Said(Silent):
         self.lines.append(line)
 
 
-def test_no_lock_is_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_lock_is_needed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("NFS knows no such lock")
 

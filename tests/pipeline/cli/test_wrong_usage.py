@@ -28,6 +28,7 @@ WRONG = [
     ("build --quantized nowhere.onnx", 2, "nowhere.onnx is not a file"),
     ("build --device nonsense://x", None, "nonsense"),
     ("build --on local:two", 2, "it takes local:2, tcp://host:8786 or slurm:jobs=32"),
+    ("build --on local:2 --device a,b", 2, "--on and several devices exclude each other"),
     ("validate --on local:2 --shard 1/2 -o part", 2, "--on and --shard exclude each other"),
     ("validate --shard 1/2", 2, "--shard and --part belong together"),
     ("merge", 2, "Missing argument"),

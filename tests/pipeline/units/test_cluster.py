@@ -19,6 +19,9 @@ from pipeline.build.plan import Build
 from pipeline.build.requested_unit import read_request
 from pipeline.cli.app import run
 from pipeline.config import BuildConfig, load_config
+from pipeline.matrix.planned_rows import PlannedRow
+from pipeline.matrix.run_matrix import run_matrix
+from pipeline.matrix.shared_rows import SharedRows
 from pipeline.progress import Silent
 from pipeline.stages import answer
 from pipeline.units import cluster
@@ -27,6 +30,7 @@ from pipeline.units.open_workers import open_workers
 from tests.pipeline.units.sums import HeldSum, Sum
 
 pytestmark = pytest.mark.slow
+AXES = "default", "reference", "none"
 
 
 class HeardLines(Silent):
@@ -94,6 +98,23 @@ def test_the_same_command_on_workers_gives_the_same_bytes(
     assert run(["unit", "run", "0123", "--out", str(tmp_path / "shared")]) == 2
 
 
+def test_rows_of_a_matrix_are_built_wherever_the_workers_were_started(
+    workers: DaskWorkers, warm_out: Path, quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(warm_out.parent)
+    config = load_config(BuildConfig, quick, {"out": Path(warm_out.name)})
+    lost = config.model_copy(update={"checkpoint": Path("lost.pth")})
+    rows = [PlannedRow(*row) for row in (("a", *AXES, config), ("b", *AXES, config), ("c", *AXES, lost))]
+    report = run_matrix("release", rows, (), config.out, SharedRows(workers), Silent())
+    assert [(row.state, row.stages_run) for row in report.rows] == [("finished", 0)] * 2 + [("failed", 0)]
+    assert "lost.pth does not exist" in report.rows[2].problem
+    assert "a-reference/report.html" in (warm_out / "release.html").read_text()
+
+
+def test_a_board_is_reached_by_every_worker_of_this_machine(workers: DaskWorkers) -> None:
+    assert [one.value() for one in workers.run([Sum((1,), board="pi5")], Silent())] == [1]
+
+
 def pretend_other_floats(dask_worker: Worker) -> int:  # noqa: ARG001 - Dask gives it by this name
     """Make this worker compute its canary as a processor with other instructions would."""
     vars(cluster)["canary_digest"] = lambda: "f" * 64
@@ -116,6 +137,8 @@ def test_a_worker_with_other_float_bits_gets_integer_units_only() -> None:
         integers = [Sum((number,)) for number in range(1, 40)]
         assert other in {one.worker for one in workers.run(integers, heard)}
         assert len(heard.lines) == 1, "it is named once"
+        with pytest.raises(ClusterError, match=r'No worker reaches board pi5\..* --resources "board:pi5=1"'):
+            list(workers.run([Sum((1,), board="pi5")], heard))
 
 
 def test_a_straggler_that_was_stopped_holds_up_nobody(
@@ -155,7 +178,10 @@ def test_a_scheduler_that_is_killed_is_said_and_the_command_can_be_repeated(tmp_
     scheduler = subprocess.Popen([*program, "--scheduler-file", str(file)], stderr=subprocess.DEVNULL)
     while not file.exists():
         time.sleep(0.05)
-    with Client(scheduler_file=str(file), set_as_default=False) as client:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        Client(scheduler_file=str(file), set_as_default=False) as client,
+    ):
         workers = DaskWorkers(client)
         killer = threading.Timer(0.5, scheduler.kill)
         killer.start()
