@@ -1,6 +1,10 @@
 """The console script `edgec`."""
 
+import _signal  # type: ignore[import-not-found] # loaded already; Ctrl-C could come while `signal` is
 import sys
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until all is loaded: see pipeline/__main__.py
 
 from edgec.origin import refuse_packages_from_elsewhere
 

@@ -5,7 +5,7 @@ import signal
 
 def main() -> None:
     """Run the program. Ctrl-C while modules load, or when all is done, ends it without a word."""
-    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not after `nohup ... &`
+    interruptible = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # as after `nohup ... &`
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from pipeline.cli.app import main as run

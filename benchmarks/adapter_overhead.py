@@ -1,0 +1,199 @@
+"""What each adapter adds to libedgec's own time for a frame of 720p, NV12, one thread.
+
+python -m benchmarks.adapter_overhead                  # networks as large as ResNet-20 and ResNet-18
+python -m benchmarks.adapter_overhead out/my-host.edgec
+
+All of them take some frames by turns, so that what else runs here meets each. libedgec's own time is that of
+a C program around edgec_run_frame. C++ and Python are timed around the call, GStreamer from a buffer's way
+into the pipeline until it is out, HTTP from a request's first byte until the answer's last one.
+"""
+
+import argparse
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.adapter_equality import (
+    MACHINE,
+    build_element,
+    gstreamer_environment,
+    gstreamer_program,
+    linked,
+    request_of,
+    run,
+)
+from targets.runtime.compiled_libedgec import ARCHIVE, COMPILED, LIBRARY
+from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
+from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.preprocess import Preprocessing
+from targets.tvm.cpu_target import host_isa
+from targets.tvm.engine_file import write_engine
+from targets.tvm.importer import import_graph
+from tests.targets.runtime.libedgec.camera_scenes import Scene
+from tests.targets.tvm.qdq_model import QdqModel
+
+PROGRAMS = Path(__file__).parent / "overhead"
+Timed = Callable[[int], list[float]]
+"""Takes so many frames; returns the seconds of each."""
+
+
+@contextmanager
+def by_program(command: list[str | Path], environment: dict[str, str] | None = None) -> Iterator[Timed]:
+    """Start a program of `overhead/`."""
+    told = [str(one) for one in command]
+    with subprocess.Popen(
+        told, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+
+        def timed(frames: int) -> list[float]:
+            print(frames, file=process.stdin, flush=True)
+            line = process.stdout.readline() if process.stdout else ""
+            return [int(one) * 1e-9 for one in line.split()]
+
+        yield timed
+        process.communicate()
+
+
+@contextmanager
+def by_python(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
+    """Open the bundle by the binding."""
+    with EmbeddedNetwork(bundle) as network, network.context() as context:
+        yield lambda frames: [seconds(lambda: context.run_frame(frame)) for _ in range(frames)]
+
+
+@contextmanager
+def by_http(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
+    """Start edgec-serve, and keep one connection to it."""
+    command = [COMPILED_SERVICE.folder(MACHINE) / SERVICE, bundle, "--port", "0", "--workers", "1"]
+    body, headers = request_of(frame)
+    with subprocess.Popen([str(one) for one in command], stdout=subprocess.PIPE, text=True) as process:
+        url = (process.stdout.readline() if process.stdout else "").strip()
+        address, path = url.split("/")[2], "/" + url.split("/", 3)[3]
+        told = {"Host": address, "Content-Length": str(len(body)), **headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        request = f"POST {path}/infer HTTP/1.1\r\n{lines}\r\n".encode() + body
+        host, port = address.split(":")
+        with closing(socket.create_connection((host, int(port)))) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            yield lambda frames: [seconds(lambda: ask(connection, request)) for _ in range(frames)]
+        process.terminate()
+
+
+def ask(connection: socket.socket, request: bytes) -> None:
+    """Send a request and read its answer. Raises RuntimeError if the service refuses it."""
+    connection.sendall(request)
+    found = connection.recv(1 << 16)
+    if not found.startswith(b"HTTP/1.1 200 "):
+        raise RuntimeError(found.decode(errors="replace"))
+    head, _, rest = found.partition(b"\r\n\r\n")
+    length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
+    while len(rest) < length:
+        rest += connection.recv(1 << 16)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+@contextmanager
+def opened(bundle: Path, folder: Path) -> Iterator[dict[str, Timed]]:
+    """Compile and start all of them."""
+    archive = COMPILED.folder(MACHINE) / ARCHIVE
+    c = linked(["-O2", "-std=gnu11", "-lm"], [PROGRAMS / "time_c.c", archive], folder / "c")
+    cpp, source = folder / "cpp", PROGRAMS / "time_cpp.cpp"
+    run(["g++", "-O2", "-std=c++11", f"-I{LIBRARY}", source, archive, "-lm", "-pthread", "-o", cpp], b"")
+    environment = gstreamer_environment(build_element(folder / "board"))
+    pipeline = gstreamer_program(PROGRAMS / "time_gstreamer.c", folder / "pipeline")
+    frame = Scene("NV12", "BT709", True, 720, 1280).frame(np.random.default_rng(0))
+    with ExitStack() as held:
+        yield {
+            "C": held.enter_context(by_program([c, bundle])),
+            "C++": held.enter_context(by_program([cpp, bundle])),
+            "Python": held.enter_context(by_python(bundle, frame)),
+            "GStreamer": held.enter_context(by_program([pipeline, bundle], environment)),
+            "HTTP": held.enter_context(by_http(bundle, frame)),
+        }
+
+
+def residual_network(side: int, widths: Sequence[int], blocks: int, path: Path) -> Path:
+    """Write an engine of a residual network with random weights: ResNet-20 is (32, (16, 32, 64), 3)."""
+    m = QdqModel(side, side, 3)
+    stem: dict[str, Any] = {"kernel": 7, "strides": [4, 4], "pads": [3, 3, 3, 3]} if side > 64 else {}
+    x = m.quantized(m.node("Relu", m.conv(m.image(), widths[0], 3, **stem)), 0.5, 0)
+    inputs = widths[0]
+    for stage, width in enumerate(widths):
+        for block in range(blocks):
+            step = 2 if stage and not block else 1
+            y = m.quantized(m.node("Relu", m.conv(x, width, inputs, strides=[step, step])), 2.0, 0)
+            kept = x
+            if width != inputs:
+                kept = m.quantized(m.conv(x, width, inputs, 1, strides=[2, 2]), 2.0, 128)
+            y = m.quantized(m.conv(y, width, width), 2.0, 128)
+            x = m.quantized(m.node("Relu", m.node("Add", y, kept)), 8.0, 0)
+            inputs = width
+    x = m.quantized(m.node("GlobalAveragePool", x), 4.0, 0)
+    model = m.save(m.gemm(m.node("Flatten", x), 10, inputs), path.with_suffix(".onnx"))
+    write_engine(import_graph(model), host_isa(), path, Preprocessing(side, side, 3))
+    return path
+
+
+def random_networks(folder: Path) -> dict[str, Path]:
+    """Return engines with random weights, by what network they are as large as."""
+    return {
+        "ResNet-20 at 32": residual_network(32, (16, 32, 64), 3, folder / "resnet20.engine"),
+        "ResNet-18 at 224": residual_network(224, (64, 128, 256, 512), 2, folder / "resnet18.engine"),
+    }
+
+
+def measure(engine: Path, folder: Path, rounds: int, frames: int) -> dict[str, list[list[float]]]:
+    """Return the seconds of each adapter's frames, by rounds."""
+    times: dict[str, list[list[float]]] = {}
+    with opened(engine, folder) as adapters:
+        for _ in range(rounds):
+            for name, timed in adapters.items():
+                times.setdefault(name, []).append(timed(frames))
+    return times
+
+
+def table(times: dict[str, list[list[float]]]) -> str:
+    """Return a table in Markdown: what each adapter adds to C, of the best times and of the medians."""
+    lines = ["| | best ms | median ms | added to the best | added to the median |", "|---|---|---|---|---|"]
+    own = np.array(times["C"])
+    for name, found in times.items():
+        here = np.array(found)
+        cells = [name, f"{here.min() * 1e3:.3f}", f"{np.median(here) * 1e3:.3f}"]
+        for of in (np.min, np.median):
+            added = of(here) - of(own)
+            cells.append(f"{added * 1e6:+.0f} us, {added / of(own):+.1%}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Time, and print a table for each network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bundle", type=Path, nargs="?", help="a bundle or an engine for this machine")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--frames", type=int, default=10, help="of each adapter in each round")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="edgec-overhead-") as scratch:
+        folder = Path(scratch)
+        networks = {arguments.bundle.name: arguments.bundle} if arguments.bundle else random_networks(folder)
+        for n, (name, engine) in enumerate(networks.items()):
+            inside = folder / str(n)
+            inside.mkdir()
+            print(f"{name}\n{table(measure(engine, inside, arguments.rounds, arguments.frames))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Programs that time one frame after the other, for benchmarks.adapter_overhead."""
