@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "units": {"cache"},
     "build": {"bundle", "cache", "data", "models", "packages", "report", "stages", "units"},
     "difference": {"bundle", "models", "report", "stages"},
+    "explanation": {"bundle", "data", "difference", "report"},
     "matrix": {"build", "cache", "models", "report", "units"},
     "training": {"build", "cache", "data", "models", "report"},
     "cli": {
@@ -39,6 +40,7 @@ ROOMS: dict[str, set[str]] = {
         "data",
         "diagnosis",
         "difference",
+        "explanation",
         "matrix",
         "models",
         "packages",

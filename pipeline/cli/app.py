@@ -24,6 +24,7 @@ from pipeline.cli import (
     diff,
     doctor,
     ensemble,
+    explain,
     matrix,
     package,
     report,
@@ -54,6 +55,7 @@ app.command("export")(build.export)
 app.command("validate")(validate.validate)
 app.command("merge")(validate.merge)
 app.command("diff")(diff.diff)
+app.command("explain")(explain.explain)
 app.command("tune")(tune.tune)
 app.command("ensemble")(ensemble.ensemble)
 app.command("matrix")(matrix.matrix)

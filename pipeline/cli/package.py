@@ -14,7 +14,8 @@ def package(
     kind: Annotated[
         list[str],
         typer.Argument(
-            help="For a CPU: deb, oci. For a Jetson: container, deepstream, triton.", show_default=False
+            help="For a CPU: deb, oci, wheel. For a Jetson: container, deepstream, triton.",
+            show_default=False,
         ),
     ],
     key: Keys = None,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.difference.channelwise_fit import ChannelAffine
-from pipeline.difference.place import LAYERS, Array, GraphPlace, Sides
+from pipeline.difference.place import Array, GraphPlace, Sides
+from pipeline.difference.real_graph import LAYERS
 from pipeline.difference.weights_compared import (
     ComparedWeights,
     NamedDifference,

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from calibration.onnx_graph import attribute
 from pipeline.difference.decibels import ratio_db
 from pipeline.difference.matching import Matching
-from pipeline.difference.real_graph import RealGraph, RealNode, evaluate_nodes
+from pipeline.difference.real_graph import LAYERS, RealGraph, RealNode, evaluate_nodes
 
 Array = NDArray[Any]
 Values = Mapping[str, Array]
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)

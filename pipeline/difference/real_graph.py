@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 Array = NDArray[Any]
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators with weights."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,15 @@ class RealGraph:
     def producer(self, tensor: str) -> RealNode | None:
         """Return the node that computes a tensor."""
         return self._producers.get(tensor)
+
+    @cached_property
+    def behind_layer(self) -> frozenset[str]:
+        """Tensors that a layer with weights, or what reads one, has computed."""
+        behind: set[str] = set()
+        for node in self.nodes:
+            if node.operator in LAYERS or behind & set(node.inputs):
+                behind.update(node.proto.output)
+        return frozenset(behind)
 
     @cached_property
     def _producers(self) -> dict[str, RealNode]:

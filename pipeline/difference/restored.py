@@ -40,7 +40,7 @@ def restore_each(found: NetworkComparison) -> tuple[Restored, ...]:
     answers, told = logits_a.argmax(1), before.argmax(1)
     rows = []
     for tensor in wanted:
-        after = _logits_with(
+        after = logits_with(
             sides.b.model, sides.matching.names[tensor], sides.a_values[tensor], found.pictures
         )
         if after is None:
@@ -63,10 +63,10 @@ def _tensors(found: NetworkComparison) -> Sequence[str]:
     return [name for name in names if name in chosen and name != found.sides.a.output]
 
 
-def _logits_with(
+def logits_with(
     model: onnx.ModelProto, tensor: str, value: Array, pictures: NDArray[np.uint8]
 ) -> Array | None:
-    """Return B's logits with `tensor` given; None if the graph does not run so."""
+    """Return logits with the values of `tensor` given [N, ...]; None if the graph does not run so."""
     from calibration.exact.session import ALL_CORES, AS_WRITTEN, is_from_onnxruntime, open_session
 
     changed = onnx.ModelProto()

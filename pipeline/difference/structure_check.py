@@ -6,7 +6,8 @@ from pipeline.difference.channelwise_fit import channel_order
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.layer_check import LayerConstants
-from pipeline.difference.place import LAYERS, Array, GraphPlace, Sides, real_proto
+from pipeline.difference.place import Array, GraphPlace, Sides, real_proto
+from pipeline.difference.real_graph import LAYERS
 from pipeline.difference.weights_compared import transplanted
 
 BETTER_DB, LEAST_DB = 8.0, 15.0

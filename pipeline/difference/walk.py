@@ -7,7 +7,6 @@ would be without. Only if a reader does not take the gains back are they a fault
 """
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,8 @@ from pipeline.difference.first_layer import check_first_layer
 from pipeline.difference.grid_check import check_edge, check_grid
 from pipeline.difference.layer_check import LayerConstants, layer_constants, taken_back
 from pipeline.difference.output_check import check_output
-from pipeline.difference.place import LAYERS, Array, GraphPlace, Sides
+from pipeline.difference.place import Array, GraphPlace, Sides
+from pipeline.difference.real_graph import LAYERS
 from pipeline.difference.structure_check import other_operators, with_other_constants
 from pipeline.difference.weights_compared import NamedDifference, name_gains
 
@@ -86,7 +86,7 @@ class Walk:
         place = self.sides.place(tensor)
         if not np.issubdtype(place.expected.dtype, np.floating):
             return
-        is_first = place.node.operator in LAYERS and not set(place.node.inputs) & self._behind_layer
+        is_first = place.node.operator in LAYERS and not set(place.node.inputs) & self.sides.a.behind_layer
         if is_first:
             place = self.sides.first_layer(tensor)
         if not np.isfinite(place.expected).any():
@@ -103,22 +103,13 @@ class Walk:
             self._behind_unknown(place)
         elif place.node.operator in LAYERS:
             self._layer(place, undone, found, raw, here, inputs)
-        elif place.node.output in self._behind_layer:  # what is in front is found at the first layer
+        elif place.node.output in self.sides.a.behind_layer:  # what is in front is found at the first layer
             self._other(place, found, raw, inputs)
 
     def _note(self, place: GraphPlace, here: float) -> None:
         ours = self.sides.a_values[place.node.output]
         so_far = ratio_db(ours, place.expected) if ours.shape == place.expected.shape else here
         self.errors.append(TensorError(place.node.output, place.node.operator, here, so_far))
-
-    @cached_property
-    def _behind_layer(self) -> frozenset[str]:
-        """A's tensors that a layer with weights, or what reads one, has computed."""
-        behind: set[str] = set()
-        for node in self.sides.a.nodes:
-            if node.operator in LAYERS or behind & set(node.inputs):
-                behind.update(node.proto.output)
-        return frozenset(behind)
 
     def _first_layer(self, place: GraphPlace, found: NDArray[np.float32], here: float) -> None:
         if here >= SUSPICIOUS_DB:
@@ -313,7 +304,7 @@ class Walk:
         if tensor in self._uncertain or ours.shape != sides.b_values[theirs].shape:
             ours = sides.b_values[theirs]
         self._grid(tensor, theirs, ours)
-        if tensor in self._behind_layer:  # what is done to the picture is found at the first layer
+        if tensor in self.sides.a.behind_layer:  # what is done to the picture is found at the first layer
             for read in sides.read_elsewhere(tensor):
                 self._edge(tensor, read, ours)
 

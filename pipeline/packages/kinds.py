@@ -17,6 +17,7 @@ KINDS = {
     "deepstream": "settings of nvinfer and nvdspreprocess, and what their engine is built from",
     "oci": "a container image of the service and the engine alone",
     "triton": "a model repository for Triton Inference Server",
+    "wheel": "libedgec and its binding for Python, for pip",
 }
 """What each kind is, by name. The module `pipeline.packages.NAME` has its function `files`."""
 

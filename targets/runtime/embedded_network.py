@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
-from .compiled_libedgec import COMPILED, SHARED
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -34,7 +32,7 @@ VERSION = 1
 """The major version of the library that this file knows."""
 _SAMPLES = {"RGB": 3, "BGR": 3, "RGBA": 4, "BGRA": 4, "YUYV": 2, "UYVY": 2}
 """Bytes of a pixel in the first plane, where there are several."""
-_SHIPPED = Path(__file__).parent.parent / "lib" / SHARED
+_SHIPPED = Path(__file__).parent.parent / "lib" / "libedgec.so.1"
 
 
 class EmbeddedNetworkError(ValueError):
@@ -292,10 +290,16 @@ def _check(status: int, error: ErrorStruct) -> None:
         raise EmbeddedNetworkError(status, text.decode(errors="replace"))
 
 
+def _compiled() -> Path:
+    from .compiled_libedgec import COMPILED, SHARED  # in a checkout: wheels hold neither compiler nor sources
+
+    return COMPILED.folder(platform.machine()) / SHARED
+
+
 @lru_cache(maxsize=None)
 def library() -> Any:
     """Return the opened library: the bundle's, or one that is compiled once for the user. Raises OSError."""
-    path = _SHIPPED if _SHIPPED.is_file() else COMPILED.folder(platform.machine()) / SHARED
+    path = _SHIPPED if _SHIPPED.is_file() else _compiled()
     opened = ctypes.CDLL(str(path))
     if opened.edgec_version() // 1000 != VERSION:
         raise OSError(f"{path} is of version {opened.edgec_version() // 1000}, and not of version {VERSION}")

@@ -126,6 +126,7 @@ BY_OTHERS = {
 
 OUR_OWN = {
     "pipeline/difference/checkpoint_side.py": "the export that it has just written",
+    "pipeline/explanation/more_bits.py": "the network that it has just quantised",
     "pipeline/bundle/pack.py": "it writes",
     "pipeline/build/requested_unit.py": "the store",
     "pipeline/cache/owner.py": "the kernel",

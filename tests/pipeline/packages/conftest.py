@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.bundle.pack import pack
+from targets.runtime import embedded_network
 from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
 from targets.runtime.compiled_libedgec import embedding
 from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
@@ -95,6 +96,7 @@ def cpu_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = Manifest.parse(files.pop(NAME).decode())
     machine = platform.machine()
     files |= embedding(machine)
+    files["runtime/embedded_network.py"] = Path(embedded_network.__file__).read_bytes()
     files[f"bin/{SERVICE}"] = (COMPILED_SERVICE.folder(machine) / SERVICE).read_bytes()
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     files[NAME] = replace(manifest, files=digests).to_json().encode()

@@ -8,7 +8,7 @@ from pipeline.errors import UsageError
 from pipeline.packages.write import write_packages
 from tests.pipeline.packages.conftest import MakeBundle
 
-FOR_CPU = ("deb", "oci")
+FOR_CPU = ("deb", "oci", "wheel")
 
 
 @pytest.mark.parametrize("kind", FOR_CPU)

@@ -9,7 +9,7 @@ from pipeline.packages.write import write_packages
 from tests.conftest import Edgec
 from tests.pipeline.packages.conftest import MakeBundle
 
-FOR_CPU = ("deb", "oci")
+FOR_CPU = ("deb", "oci", "wheel")
 FOR_JETSON = tuple(kind for kind in KINDS if kind not in FOR_CPU)
 
 

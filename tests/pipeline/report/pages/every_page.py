@@ -15,14 +15,26 @@ from pipeline.report.model.difference_report import (
     TensorAgreement,
 )
 from pipeline.report.model.image_accuracy import Accuracy
+from pipeline.report.model.image_explanation import (
+    Cause,
+    ClassMargin,
+    ClippedTensor,
+    ImageExplanation,
+    LayerEffect,
+    NearImage,
+    TriedBits,
+    UsualMargins,
+)
 from pipeline.report.model_card import card_html
 from pipeline.report.pages.difference_page import difference_html
 from pipeline.report.pages.ensemble_page import Combination, EnsembleReport
 from pipeline.report.pages.ensemble_page import html as ensemble_html
+from pipeline.report.pages.explanation_page import explanation_html
 from pipeline.report.pages.matrix_page import matrix_html
 from pipeline.report.pages.report_page import render_html
 from pipeline.report.pages.study_page import study_html
 from pipeline.report.side_by_side import side_by_side_html
+from pipeline.report.thumbnails import png_base64
 from pipeline.training.curves_page import render as training_html
 from pipeline.training.judge import Judgement
 from pipeline.training.training_run import EpochRecord, Watched
@@ -72,6 +84,47 @@ def difference() -> DifferenceReport:
             )
             for one in tensors[17:20]
         ),
+        processor="AMD EPYC (x86_64 25.17.1, 2 cores)",
+    )
+
+
+def explanation() -> ImageExplanation:
+    """A flipped picture, with everything that can be said about one."""
+    gray = png_base64(np.arange(3072, dtype=np.uint8).reshape(32, 32, 3))
+    long = "w8a8_asym_mse_wide_bc: 12 of 20 activations in 16 bits, calibrated on 512 images"
+    return ImageExplanation(
+        image="/home/user/photos/test/Zitronen/IMG_20261128_123456_a_long_name_of_a_photo.jpg",
+        build="out/resnet18-narrow2-128px-grocery-host",
+        recipe="w8a8_asym_mse_bc",
+        label=CLASSES[0],
+        first=CLASSES[0],
+        second=CLASSES[5],
+        cause=Cause.UNUSUAL_CHANGE,
+        summary="Flipped: FP32 says Äpfel, by 0.129; INT8 says another, by 0.184.",
+        advice="1 of 20 layers flip it back alone in float.",
+        notes=("the picture is 28 x 28; it is fitted to 32 x 32 as in the build (pad)",),
+        fp32=ClassMargin(answer=CLASSES[0], margin=0.13, first_probability=0.5, second_probability=0.4),
+        int8=ClassMargin(answer=CLASSES[5], margin=-0.18, first_probability=0.4, second_probability=0.5),
+        usual=UsualMargins(images=256, smaller_share=0.02, largest_usual_change=0.1, as_changed_share=0.01),
+        layers=tuple(
+            LayerEffect(
+                layer=f"/network/layer{n // 8}/layer{n % 8}.0/conv{n}/Conv_output_0",
+                operator="Conv",
+                alone=None if n == 3 else n / 20 - 0.3,
+                up_to_here=n / 20 - 0.2,
+            )
+            for n in range(12)
+        ),
+        clipped=(ClippedTensor(tensor="/network/layer1/Relu_output_0", share=0.03, usual_share=0.001),),
+        near=tuple(
+            NearImage(name=f"train/{label}/{n}.jpg", label=label, cosine=0.9, thumbnail_png=gray)
+            for label in (CLASSES[0], CLASSES[5])
+            for n in range(4)
+        ),
+        near_votes=6,
+        near_counted=10,
+        more_bits=(TriedBits(change=long, answer=CLASSES[0], margin=0.03),),
+        thumbnail_png=gray,
         processor="AMD EPYC (x86_64 25.17.1, 2 cores)",
     )
 
@@ -152,6 +205,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "compare": lambda: side_by_side_html([report(), report(noise=0.3), report(measured=False)]),
     "matrix": lambda: matrix_html(whole_matrix()),
     "diff": lambda: difference_html(difference()),
+    "explain": lambda: explanation_html(explanation()),
     "study": lambda: study_html(study()),
     "ensemble": lambda: ensemble_html(ensemble()),
     "running training": lambda: training_html("on photos", 30, _epochs(4), CLASSES, None, finished=False),

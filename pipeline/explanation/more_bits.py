@@ -1,0 +1,108 @@
+"""What more bits would change for one picture: each change is made, and the network run."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from calibration.errors import CalibrationError
+from calibration.produce import produce
+from calibration.recipe import QuantRecipe
+from pipeline.difference.decibels import ratio_db
+from pipeline.difference.place import Sides
+from pipeline.difference.real_graph import LAYERS, RealNode
+from pipeline.progress import Progress
+
+Array = NDArray[Any]
+Batches = Callable[[], Iterator[NDArray[np.uint8]]]
+WIDER = ("wide", "widest")
+"""The words for 16-bit activations."""
+SAME_WEIGHTS_DB = 20.0
+"""The least that a weight in 8 bits agrees with its float form; others were rewritten by the recipe."""
+
+
+def float_activations(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a Q/DQ model that rounds only its weights: the most that bits of activations can bring."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    quantised = {node.output[0]: node for node in changed.graph.node if node.op_type == "QuantizeLinear"}
+    for node in changed.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in quantised:
+            source = quantised[node.input[0]].input[0]
+            node.CopyFrom(onnx.helper.make_node("Identity", [source], list(node.output), node.name))
+    return changed
+
+
+def float_weights(sides: Sides) -> tuple[onnx.ModelProto, int, int]:
+    """Return B with A's weights and biases, how many layers that are, and how many there are.
+
+    Biases too: a recipe corrects them for what rounding does to the weights. Layers whose weights a recipe
+    has rewritten, such as one that takes in the normalisation, keep B's.
+    """
+    changed = onnx.ModelProto()
+    changed.CopyFrom(sides.b.model)
+    nodes = {node.output[0]: node for node in changed.graph.node}
+    layers = given = 0
+    for ours, theirs in sides.matching.names.items():
+        a, b = sides.a.producer(ours), sides.b.producer(theirs)
+        if a is None or b is None or a.operator not in LAYERS or b.operator != a.operator:
+            continue
+        layers += 1
+        constants = _float_constants(sides, a, b)
+        if constants is not None:
+            given += 1
+            for place, value in enumerate(constants, 1):
+                nodes[theirs].input[place] = f"float/{theirs}/{place}"
+                changed.graph.initializer.append(numpy_helper.from_array(value, nodes[theirs].input[place]))
+    return changed, given, layers
+
+
+def _float_constants(sides: Sides, a: RealNode, b: RealNode) -> list[Array] | None:
+    """Return A's weight, and its bias where B has one; None where B's weight is no rounded form of A's."""
+    if b.reads[1] not in sides.b.weight_steps or not set(a.inputs[1:]) <= sides.a.constants.keys():
+        return None
+    wanted, found = sides.a.constants[a.inputs[1]], sides.b.constants[b.reads[1]]
+    if wanted.shape != found.shape or ratio_db(wanted, found) < SAME_WEIGHTS_DB:
+        return None
+    if len(b.reads) < 3:
+        return [wanted]
+    bias = (
+        sides.a.constants[a.inputs[2]] if len(a.inputs) > 2 else np.zeros_like(sides.b.constants[b.reads[2]])
+    )
+    return [wanted, bias]
+
+
+def wider_networks(
+    float_model: Path, recipe_name: str, images: Batches, count: int, progress: Progress
+) -> Iterator[tuple[str, onnx.ModelProto | None]]:
+    """Calibrate anew with 16-bit activations; yield what was done and the network, or why there is none."""
+    try:
+        recipe = QuantRecipe.parse(recipe_name)
+    except CalibrationError as error:
+        yield f"16-bit activations were not tried: {error}", None
+        return
+    for word in WIDER:
+        if word in recipe.corrections:
+            continue
+        try:
+            words = recipe.corrections - set(WIDER) | {word}
+            wider = QuantRecipe(recipe.scheme, recipe.observer, words)
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                progress.task(f"try {wider.name}", None) as advance,
+            ):
+                made = produce(float_model, images, wider, Path(folder), advance)
+                if not made.ranges.wide:
+                    left_out = "; ".join(made.ranges.left_out).removeprefix(f"{word}: ")
+                    why = left_out or "no activation needs them"
+                    yield f"{word} gives no activation 16 bits: {why}", None
+                    continue
+                wide = f"{len(made.ranges.wide)} of {len(made.ranges.tensors)} activations in 16 bits"
+                yield f"{wider.name}: {wide}, calibrated on {count} images", onnx.load(made.quantized)
+        except CalibrationError as error:
+            yield f"{word} was not tried: {error}", None
