@@ -10,17 +10,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from targets.runtime.compiled_libedgec import embedding
 from targets.runtime.compiled_service import COMPILED_SERVICE, SERVICE
 from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.preprocess import Preprocessing
 from targets.runtime.zig import run_zig
 from targets.tvm.cpu_target import host_isa
+from targets.tvm.engine_file import write_engine
+from targets.tvm.importer import import_graph
 from tests.conftest import ROOT
 from tests.targets.needs import or_skip
 from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_network
+from tests.targets.tvm.qdq_model import small_classifier
 
 PAGE = (ROOT / "docs" / "integrate.md").read_text()
 GRAY = np.full((720, 1280), 128, np.uint8)
@@ -28,7 +33,7 @@ CPP = shutil.which("g++") or shutil.which("clang++")
 
 
 def program(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    (found,) = re.findall(rf"```{re.escape(language)}\n(.*?)```", PAGE, re.DOTALL)
     assert len(found.splitlines()) <= 32
     return str(found)
 
@@ -54,7 +59,11 @@ def answer(folder: Path, frame: EmbeddedFrame, top: int) -> list[str]:
 
 def printed(command: list[str], folder: Path) -> list[str]:
     done = subprocess.run(
-        [*command, str(folder)], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(folder)}
+        [*command, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(folder)},
     )
     assert done.returncode == 0, done.stderr
     return [line.rpartition(" ")[0] for line in done.stdout.splitlines()]
@@ -131,3 +140,104 @@ def test_the_python_program_runs_with_the_bundle_s_library(unpacked: Path, tmp_p
     black = EmbeddedFrame("NV12", (GRAY * 0, np.full((360, 640, 2), 128, np.uint8)), "BT601", "LIMITED")
     found = printed([sys.executable, str(tmp_path / "program.py")], unpacked)
     assert found == answer(unpacked, black, 3)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[np.ndarray]]:
+    """A video, and its pictures as OpenCV reads them."""
+    path = tmp_path_factory.mktemp("video") / "some.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
+    assert writer.isOpened()
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        small = rng.integers(0, 256, (3, 4, 3), np.uint8)
+        writer.write(cv2.resize(small, (64, 48), interpolation=cv2.INTER_NEAREST))
+    writer.release()
+    capture = cv2.VideoCapture(str(path))
+    pictures = []
+    while (read := capture.read())[0]:
+        pictures.append(np.asarray(read[1], np.uint8))
+    assert len(pictures) == 6
+    return path, pictures
+
+
+@pytest.fixture(scope="module")
+def undecided(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a network that is never sure, so that each picture has a probability of its own."""
+    folder = tmp_path_factory.mktemp("undecided")
+    graph = import_graph(small_classifier(folder / "small.onnx", 24))
+    write_engine(graph, or_skip(host_isa), folder / "small.engine")
+    bundle = shutil.copytree(unpacked, folder / "bundle")
+    return PackedNetwork(folder / "small.engine", Preprocessing(24, 24, 3)).unpacked(bundle)
+
+
+def check_video(command: list[str], folder: Path, path: Path, pictures: list[np.ndarray]) -> None:
+    """Run a program on a video; each picture has to have its own class and probability."""
+    done = subprocess.run(
+        [*command, folder, path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(folder)},
+    )
+    assert done.returncode == 0, done.stderr
+    told = [line.rpartition(" ") for line in done.stdout.splitlines()]
+    with EmbeddedNetwork(folder) as network, network.context() as context:
+        logits = [context.run_frame(EmbeddedFrame("BGR", (one,))) for one in pictures]
+        ((names, probabilities),) = [
+            list(zip(*(network.likeliest(one, 1)[0] for one in logits), strict=True))
+        ]
+    assert len(set(probabilities)) == len(pictures), "one answer to all would tell nothing"
+    assert tuple(name for name, _, _ in told) == names
+    assert [float(one) for _, _, one in told] == pytest.approx(probabilities, rel=1e-5)
+
+
+def test_the_video_loop_in_python_runs(
+    undecided: Path, video: tuple[Path, list[np.ndarray]], tmp_path: Path
+) -> None:
+    (tmp_path / "program.py").write_text(program("py"))
+    path, pictures = video
+    command = [sys.executable, str(tmp_path / "program.py")]
+    check_video(command, undecided, path, pictures)
+    lost = subprocess.run(
+        [*command, undecided, tmp_path / "none.avi"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(undecided)},
+    )
+    assert lost.returncode == 1
+    assert lost.stderr.endswith("none.avi cannot be opened\n")
+
+
+@pytest.mark.skipif(CPP is None, reason="neither g++ nor clang++ is here: the C++ video loop is not compiled")
+@pytest.mark.parametrize("opencv", ["OpenCV", "a stand-in"])
+def test_the_video_loop_in_cpp_runs(
+    undecided: Path, video: tuple[Path, list[np.ndarray]], tmp_path: Path, opencv: str
+) -> None:
+    """The stand-in is a header with the names that the program uses; it reads raw frames."""
+    path, pictures = video
+    flags = [f"-I{ROOT / 'tests' / 'targets' / 'runtime' / 'libedgec' / 'opencv_stand_in'}"]
+    if opencv == "OpenCV":
+        asked = ["pkg-config", "--cflags", "--libs", "opencv4"]
+        found = subprocess.run(asked, capture_output=True, text=True, check=False)
+        if found.returncode:
+            pytest.skip("the C++ video loop is NOT TESTED with OpenCV itself: apt install libopencv-dev")
+        flags = found.stdout.split()
+    else:
+        path = tmp_path / "raw"
+        path.write_bytes(b"".join([b"%d %d\n" % (64, 48), *(one.tobytes() for one in pictures)]))
+    (tmp_path / "program.cpp").write_text(program("c++"))
+    source, target = f"{tmp_path}/program.cpp", f"{tmp_path}/program"
+    options = [
+        "-std=c++17",
+        "-Wall",
+        "-Werror",
+        f"-I{undecided}/include",
+        source,
+        f"{undecided}/lib/libedgec.a",
+    ]
+    subprocess.run([str(CPP), *options, *flags, "-lm", "-pthread", "-o", target], check=True)
+    check_video([target], undecided, path, pictures)
+    lost = subprocess.run([target, undecided, "/none.avi"], capture_output=True, text=True, check=False)
+    assert (lost.returncode, lost.stderr.splitlines()[-1]) == (1, "/none.avi cannot be opened")
