@@ -87,6 +87,14 @@ class Store:
             self._code.save()
         return found
 
+    def holds(self, stage: Stage) -> bool:
+        """Whether the stage's product is there and whole."""
+        key = stage.key(self._code)
+        try:
+            return read_product(stage.name, key, self._place(stage.name, key)) is not None
+        except Damaged:
+            return False
+
     def _place(self, stage: str, key: str) -> Path:
         return self.root / PRODUCTS / stage / key[:KEY_LETTERS]
 
