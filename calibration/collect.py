@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 from calibration.correction import RangeChoice, WidthChoice
 from calibration.errors import ImagesError, ModelError
 from calibration.known_ranges import known_ranges
-from calibration.observe import observe
-from calibration.observers import make_observer
+from calibration.observed_images import ObservedImages
 from calibration.onnx_graph import OnnxGraph
 from calibration.placement import place
-from calibration.prepare_float import check_prepared
 from calibration.ranges import Ranges, model_digest
 from calibration.recipe import QuantRecipe
 
@@ -32,18 +30,31 @@ def collect(
     called after each batch with its number of images. Raises ModelError for a graph that cannot be quantised
     and ImagesError for no images, images that do not fit the model's input, or values that are not finite.
     """
-    graph = OnnxGraph.load(model)
-    check_prepared(graph, recipe)
-    placement = place(graph, recipe)
-    observers = {name: make_observer(recipe.observer, recipe.scheme) for name in placement.observed}
-    held = _Held(max((one.images_read(MANY) for one in _choices(recipe)), default=0))
-    images = observe(graph, observers, held.passing(batches), on_batch)
-    if images == 0:
+    held = _Held(images_held(recipe))
+    seen = ObservedImages.of(model, held.passing(batches), recipe, on_batch)
+    return ranges_from(model, seen, recipe, held.batches, on_batch)
+
+
+def ranges_from(
+    model: Path,
+    seen: ObservedImages,
+    recipe: QuantRecipe,
+    held: Iterable[NDArray[np.uint8]],
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> Ranges:
+    """Return the ranges that follow from what observers have seen; errors as `collect`.
+
+    held: the first `images_held` of the images.
+    """
+    if seen.images == 0:
         raise ImagesError("The calibration set is empty. Give at least one image; 512 are a good number.")
+    graph = OnnxGraph.load(model)
+    placement = place(graph, recipe)
+    observers, held = seen.observers, list(held)
     found, notes = {name: observer.range() for name, observer in observers.items()}, list[str]()
     for one in recipe.of_kind(RangeChoice):
         try:
-            found |= one.choose(graph, tuple(observers), recipe, held.batches, on_batch)
+            found |= one.choose(graph, tuple(observers), recipe, held, on_batch)
         except ModelError as error:
             notes.append(f"{one.word}: {error}")
     known = known_ranges(graph, recipe)
@@ -51,10 +62,24 @@ def collect(
     wide: tuple[str, ...] = ()
     for width in recipe.of_kind(WidthChoice):
         try:
-            wide = width.choose(graph, placement, found, held.batches, on_batch)
+            wide = width.choose(graph, placement, found, held, on_batch)
         except ModelError as error:
             notes.append(f"{width.word}: {error}")
-    return Ranges(model_digest(model), recipe.name, images, found, tuple(notes), wide)
+    return Ranges(model_digest(model), recipe.name, seen.images, found, tuple(notes), wide)
+
+
+def images_held(recipe: QuantRecipe) -> int:
+    """How many images, the first ones, are read again once observers have seen all."""
+    return max((one.images_read(MANY) for one in _choices(recipe)), default=0)
+
+
+def first_images(batches: Iterable[NDArray[np.uint8]], recipe: QuantRecipe) -> list[NDArray[np.uint8]]:
+    """Return the first `images_held` of the images, and read no more of them."""
+    held = _Held(images_held(recipe))
+    passing = held.passing(batches)
+    while held.left > 0 and next(passing, None) is not None:
+        pass
+    return held.batches
 
 
 def images_observed(recipe: QuantRecipe, images: int) -> int:
@@ -71,12 +96,12 @@ class _Held:
 
     def __init__(self, count: int) -> None:
         self.batches: list[NDArray[np.uint8]] = []
-        self._left = count
+        self.left = count
 
     def passing(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
         """Yield all batches and keep the first images."""
         for batch in batches:
-            if self._left > 0:
-                self.batches.append(batch[: self._left].copy())
-                self._left -= len(self.batches[-1])
+            if self.left > 0:
+                self.batches.append(batch[: self.left].copy())
+                self.left -= len(self.batches[-1])
             yield batch

@@ -115,6 +115,10 @@ def _in_utf8(folder: Path) -> Path:
         str(folder.absolute()).encode()
     except UnicodeEncodeError:
         raise ValueError("torch and onnx need a path in utf-8; choose another folder") from None
+    except (
+        FileNotFoundError
+    ):  # the folder that the program started in is gone, which is told where it matters
+        pass
     return folder
 
 

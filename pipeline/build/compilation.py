@@ -1,7 +1,7 @@
 """From weights to engine: the stages of a build that make its models, and what each one works on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
 from typing import assert_never
@@ -34,6 +34,7 @@ from pipeline.stages.choose_default import ChooseDefault
 from pipeline.stages.compile import Compile, CompiledEngine
 from pipeline.stages.export import Export
 from pipeline.stages.mix import Mix
+from pipeline.stages.observe_part import ObservedPart, ObservePart, parts_of
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
 from pipeline.units.stored_unit import StoredUnit
@@ -153,7 +154,18 @@ class Compilation(Request):
     @cached_property
     def ranges(self) -> RangesFile:
         """The range of each tensor on the calibration images."""
-        return RangesFile(self.make(Calibrate(self.prepared_model, self.calibration_images, self.recipe)))
+        stage = Calibrate(self.prepared_model, self.calibration_images, self.recipe)
+        if not isinstance(self.workers, Here) and not self.store.holds(stage):
+            self.share_out(self.calibration_parts, "calibrate")
+            parts = tuple(ObservedPart(self.make(part)) for part in self.calibration_parts)
+            stage = replace(stage, parts=parts)
+        return RangesFile(self.make(stage))
+
+    @property
+    def calibration_parts(self) -> tuple[ObservePart, ...]:
+        """What workers do of the calibration: none if the model came quantised."""
+        parts = parts_of(self.calibration_images)
+        return tuple(ObservePart(self.prepared_model, part, self.recipe) for part in parts)
 
     @cached_property
     def quantized_model(self) -> QuantizedModel:

@@ -8,7 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -35,6 +35,10 @@ class Owner:
     def me(cls) -> Self:
         """Return this process, now."""
         return cls(time.time_ns(), this_host(), os.getpid(), _status(os.getpid())[1])
+
+    def before_all(self) -> Self:
+        """Return this process before it has a time: others wait until it has."""
+        return replace(self, taken_ns=0)
 
     @classmethod
     def of(cls, path: Path) -> Self | None:

@@ -87,6 +87,14 @@ class Store:
             self._code.save()
         return found
 
+    def holds(self, stage: Stage) -> bool:
+        """Whether the stage's product is there and whole."""
+        key = stage.key(self._code)
+        try:
+            return read_product(stage.name, key, self._place(stage.name, key)) is not None
+        except Damaged:
+            return False
+
     def _place(self, stage: str, key: str) -> Path:
         return self.root / PRODUCTS / stage / key[:KEY_LETTERS]
 
@@ -95,10 +103,10 @@ class Store:
         self._sweep()
         place = self._place(stage.name, key)
         with self._scratch(key) as scratch:
-            if self._waited(scratch, stage.name, progress):  # another process of this machine was first
-                with suppress(Damaged):
-                    if (found := read_product(stage.name, key, place)) is not None:
-                        return found
+            self._wait(scratch, stage.name, progress)
+            with suppress(Damaged):  # another process may have been first, also without a wait
+                if (found := read_product(stage.name, key, place)) is not None:
+                    return found
             with working_here(self.root, stage.times_this_machine, progress):
                 stage.run(scratch, progress)
             stage.refuse_changes()
@@ -108,29 +116,33 @@ class Store:
 
     @contextmanager
     def _scratch(self, key: str) -> Iterator[Path]:
-        """Yield an empty folder beside the products that belongs to this process alone."""
-        scratch = self.root / SCRATCH / f"{key[:KEY_LETTERS]}.{Owner.me()}"
+        """Yield an empty folder beside the products that belongs to this process alone.
+
+        It is there before its time is taken (Lamport's bakery): whoever does not see it was earlier.
+        """
+        scratch = self.root / SCRATCH / f"{key[:KEY_LETTERS]}.{Owner.me().before_all()}"
         scratch.mkdir()
+        scratch = scratch.rename(scratch.with_name(f"{key[:KEY_LETTERS]}.{Owner.me()}"))
         try:
             yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _waited(self, scratch: Path, stage: str, progress: Progress) -> bool:
+    def _wait(self, scratch: Path, stage: str, progress: Progress) -> None:
         """Wait while a running process of this machine, that was earlier, makes the same product."""
-        key, _, _ = scratch.name.partition(".")
-        mine, pause = Owner.of(scratch), LOOK_AGAIN_S[0]
-        waited = False
-        while others := working((self.root / SCRATCH).glob(f"{key}.*")):
-            first, _ = others[0]
-            if mine is None or mine < first:
-                break
+        waited, pause = False, LOOK_AGAIN_S[0]
+        while self._another_was_earlier(scratch):
             if not waited:
                 progress.say(f"{stage}: another build is running this stage; waiting for its result")
             waited = True
             time.sleep(pause)
             pause = min(2 * pause, LOOK_AGAIN_S[1])
-        return waited
+
+    def _another_was_earlier(self, scratch: Path) -> bool:
+        """Look twice: a listing may miss a folder that is renamed meanwhile."""
+        key, mine = scratch.name.partition(".")[0], Owner.of(scratch)
+        looks = [working((self.root / SCRATCH).glob(f"{key}.*")) for _ in range(2)]
+        return mine is not None and any(owner < mine for found in looks for owner, _ in found)
 
     def _publish(self, scratch: Path, own: Product, differs: bool, progress: Progress) -> Product:
         """Rename a finished entry to its place, so that it survives a loss of power.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EMBEDDED_SIZE = (32, 32, 1)
 """Fashion-MNIST's images, with the border that ResNet-20 wants."""
 SHOWN = 5
-"""How many of the tensors that matter are printed; the page has all."""
+"""How many tensors of a list are printed; the page has all."""
 
 
 def diff(
@@ -112,11 +112,16 @@ def _show(found: "DifferenceReport") -> None:
     say(found.summary)
     for note in found.notes:
         say(f"note    {note}")
-    for fault in found.faults:
+    for equal in found.equal_faults():
+        fault = equal.first
         say(f"\n{fault.kind}: {fault.place}")
         say(f"        {fault.evidence}")
         say(f"        {fault.agreement_words}")
         say(f"        {fault.remedy}")
+        if equal.others:
+            places = ", ".join(one.place for one in equal.others[:SHOWN])
+            more = ", ..." if len(equal.others) > SHOWN else ""
+            say(f"        {equal.elsewhere}: {places}{more}")
     if found.restored:
         _show_restored(found)
 

@@ -2,12 +2,18 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.console import make_progress, say
 from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.build.plan import Build
+    from pipeline.cache.stage import Stage
 
 app = typer.Typer(no_args_is_help=True, help="Repeat a unit of work that a worker of --on did.")
 
@@ -15,6 +21,12 @@ app = typer.Typer(no_args_is_help=True, help="Repeat a unit of work that a worke
 @app.callback()
 def unit() -> None:
     """Repeat a unit of work that a worker of --on did."""
+
+
+def _shared_out(build: "Build") -> "Iterator[Stage]":
+    """Yield all that workers may do of a build, what comes first first: the rest is not made then."""
+    yield from build.calibration_parts
+    yield from build.units
 
 
 @app.command("run")
@@ -36,7 +48,7 @@ def run_unit(
     whole, config = read_request(out / "store", digest)
     progress = make_progress(False)
     build = Build(config.model_copy(update={"out": out}), progress)
-    stage = next((one for one in build.units if one.key() == whole), None)
+    stage = next((one for one in _shared_out(build) if one.key() == whole), None)
     if stage is None:
         raise UsageError(
             f"{digest} is of other versions of edgec, its tools, or inputs than those here: only its own"

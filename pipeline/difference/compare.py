@@ -1,11 +1,13 @@
 """Compares two networks tensor by tensor."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pipeline.difference.channelwise_fit import ChannelAffine
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.matching import match_tensors
 from pipeline.difference.observed import enough_pictures, tensor_values
@@ -22,7 +24,7 @@ class NetworkComparison:
     pictures: NDArray[np.uint8]
     findings: tuple[Discrepancy, ...]
     errors: tuple[TensorError, ...]
-    rescaled: frozenset[str]
+    rescaled: Mapping[str, ChannelAffine]
     """A's tensors that B holds with other gains or shifts, which what reads them takes back."""
 
 
@@ -34,6 +36,5 @@ def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8])
     matching = match_tensors(graph_a, graph_b, values_a, values_b)
     walk = Walk(Sides(graph_a, graph_b, values_a, values_b, matching), few)
     walk.all_places()
-    return NetworkComparison(
-        walk.sides, few, tuple(walk.findings), tuple(walk.errors), frozenset(walk.domains)
-    )
+    rescaled = {tensor: domain.affine for tensor, domain in walk.domains.items()}
+    return NetworkComparison(walk.sides, few, tuple(walk.findings), tuple(walk.errors), rescaled)

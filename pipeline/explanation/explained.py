@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Dataset
@@ -23,7 +24,12 @@ from pipeline.explanation.labelled_images import (
     usual_margins,
 )
 from pipeline.explanation.layer_effects import clipped_tensors, layer_effects
-from pipeline.explanation.more_bits import float_activations, float_weights, wider_networks
+from pipeline.explanation.more_bits import (
+    float_activations,
+    float_weights,
+    rewritten_float,
+    wider_networks,
+)
 from pipeline.explanation.opened_build import OpenedBuild
 from pipeline.explanation.reason import advice_for, cause_of, summary_of
 from pipeline.progress import Progress
@@ -73,7 +79,7 @@ def explain(build: OpenedBuild, asked: AskedPicture, wanted: Wanted, progress: P
     pool = None if wanted.dataset is None else _pool(build, asked, contest, wanted)
     with progress.task("compare layer by layer", None):
         others = [] if pool is None else [_spread(pool.pixels)]
-        found = compare(build.float_model, build.int8_model, np.concatenate([one, *others]))
+        found = compare(_layers_of(build, wanted, progress), build.int8_model, np.concatenate([one, *others]))
         layers = layer_effects(found, contest)
     usual, near, votes, counted = _among_labelled(build, found, contest, pool, ours, theirs)
     tried, said = _more_bits(build, found, contest, one, wanted, progress)
@@ -103,6 +109,21 @@ def explain(build: OpenedBuild, asked: AskedPicture, wanted: Wanted, progress: P
         processor=cpu_name(),
     )
     return explanation.replace(summary=summary_of(explanation), advice=advice_for(explanation))
+
+
+def _layers_of(build: OpenedBuild, wanted: Wanted, progress: Progress) -> onnx.ModelProto:
+    """Return the float network whose layers are those of INT8: as the recipe rewrites it, if it does."""
+    images = _calibration(build, wanted.dataset)
+    if images is None or images.digest != build.subject.calibration_digest:
+        return build.float_model  # other images give other gains
+    rewritten = rewritten_float(
+        build.float_path, build.subject.recipe, lambda: _batches(images, build), progress
+    )
+    return build.float_model if rewritten is None else rewritten
+
+
+def _batches(images: Split, build: OpenedBuild) -> Iterator[NDArray[np.uint8]]:
+    return (batch.images for batch in images.batches(build.preprocessing, BATCH))
 
 
 def _pool(
@@ -154,10 +175,17 @@ def _margin(logits: Array, contest: ClassContest, build: OpenedBuild) -> ClassMa
 
 
 def _faults(found: NetworkComparison, build: OpenedBuild) -> tuple[str, ...]:
+    notes = []
+    if found.rescaled:
+        notes.append(
+            "the recipe rescales channels by gains that were estimated here: what layers in float give is"
+            " approximate"
+        )
     if not found.findings:
-        return ()
+        return tuple(notes)
     first = found.findings[0]
     return (
+        *notes,
         f"more than rounding differs: {first.kind} at {first.place}. `edgec diff {build.float_path}"
         f" {build.folder}` says what removes it",
     )
@@ -180,25 +208,24 @@ def _more_bits(
     without = graph_logits(float_activations(build.int8_model), one)
     rows = [tried("activations in float, weights in 8 bits", without)]
     model, changed, layers = float_weights(found.sides)
-    if changed:
+    notes = []
+    if changed and not found.rescaled:
         words = f"weights in float ({changed} of {layers} layers), activations in 8 bits"
         rows.append(tried(words, graph_logits(model, one)))
+    else:
+        notes.append("weights in float were not tried: the recipe has rewritten them")
     if wanted.dataset is None:
-        return tuple(rows), (NO_DATA,)
+        return tuple(rows), (*notes, NO_DATA)
     if not wanted.tries:
-        return tuple(rows), ()
+        return tuple(rows), tuple(notes)
     images = _calibration(build, wanted.dataset)
     if images is None:
-        return tuple(rows), ("16-bit activations were not tried: the build saw no calibration images",)
-    notes = []
+        notes.append("16-bit activations were not tried: the build saw no calibration images")
+        return tuple(rows), tuple(notes)
     if images.digest != build.subject.calibration_digest:
         notes.append("the calibration images of --data are not those of the build: more than bits may differ")
-
-    def batches() -> Iterator[NDArray[np.uint8]]:
-        return (batch.images for batch in images.batches(build.preprocessing, BATCH))
-
-    recipe = build.subject.recipe
-    for words, network in wider_networks(build.float_path, recipe, batches, len(images), progress):
+    path, recipe, count = build.float_path, build.subject.recipe, len(images)
+    for words, network in wider_networks(path, recipe, lambda: _batches(images, build), count, progress):
         if network is None:
             notes.append(words.rstrip("."))
         else:
@@ -206,9 +233,9 @@ def _more_bits(
     return tuple(rows), tuple(notes)
 
 
-def _calibration(build: OpenedBuild, dataset: Dataset) -> Split | None:
+def _calibration(build: OpenedBuild, dataset: Dataset | None) -> Split | None:
     """Return as many calibration images as the build had, drawn as a build draws them by default."""
     count = build.subject.calibration_images
-    if not count or not dataset.has("calibration"):
+    if dataset is None or not count or not dataset.has("calibration"):
         return None
     return filled_up(dataset.split("calibration").stratified(count, 0), dataset, count, 0)

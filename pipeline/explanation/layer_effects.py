@@ -23,7 +23,7 @@ def layer_effects(found: NetworkComparison, contest: ClassContest) -> tuple[Laye
     """Put each layer of the first compared picture into float, alone and with all layers in front of it.
 
     A layer in float computes from unrounded values with float weights; what reads it rounds as before.
-    Layers that a recipe has rescaled have other values on purpose and are left out.
+    Where a recipe has rescaled channels, values go in and out with the gains that B has there.
     """
     effects = []
     for tensor in found.sides.matching.names:
@@ -40,12 +40,12 @@ def _margins(
     found: NetworkComparison, contest: ClassContest, tensor: str
 ) -> tuple[float | None, float | None]:
     sides, picture = found.sides, found.pictures[:1]
-    if tensor in found.rescaled:
-        return None, None
     restored, layer = sides.a_values[tensor][:1], _layer_alone(found, tensor)
     if restored.shape != sides.b_values[sides.matching.names[tensor]][:1].shape:
         return None, None
     values = [restored] if layer is None else [restored, layer]
+    if (affine := found.rescaled.get(tensor)) is not None:
+        values = [affine.applied(one).astype(np.float32) for one in values]
     if tensor == sides.a.output:
         logits: Array | None = np.concatenate(values)
     else:
@@ -64,9 +64,9 @@ def _layer_alone(found: NetworkComparison, tensor: str) -> Array | None:
     if node is not None and not set(node.inputs) & sides.a.behind_layer:
         return sides.a_values[tensor][:1]  # the first layer: nothing is rounded before it
     place = sides.place(tensor)
-    if found.rescaled & place.given.keys():
-        return None
     given = {name: _unrounded(sides, name, value) for name, value in place.given.items()}
+    for name in given.keys() & found.rescaled.keys():
+        given[name] = found.rescaled[name].undone(given[name])
     computed = place.with_given(given).run()
     return computed[:1] if computed.shape == sides.a_values[tensor].shape else None
 

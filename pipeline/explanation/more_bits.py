@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from calibration.errors import CalibrationError
+from calibration.prepare_float import prepare
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe
 from pipeline.difference.decibels import ratio_db
@@ -24,6 +25,27 @@ WIDER = ("wide", "widest")
 """The words for 16-bit activations."""
 SAME_WEIGHTS_DB = 20.0
 """The least that a weight in 8 bits agrees with its float form; others were rewritten by the recipe."""
+
+
+def rewritten_float(
+    float_model: Path, recipe_name: str, images: Batches, progress: Progress
+) -> onnx.ModelProto | None:
+    """Return the float network as the recipe rewrites it, such as with other gains; None if it does not.
+
+    Raises calibration's errors.
+    """
+    try:
+        recipe = QuantRecipe.parse(recipe_name)
+    except CalibrationError:
+        return None
+    if not recipe.prepares:
+        return None
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        progress.task("rewrite the float network", None) as advance,
+    ):
+        prepare(float_model, images, recipe, Path(folder) / "model.onnx", advance)
+        return onnx.load(Path(folder) / "model.onnx")
 
 
 def float_activations(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -18,7 +18,7 @@ from pipeline.models.foreign.description import ForeignModel
 from pipeline.progress import Progress
 from pipeline.report.model.toolchain_check import ToolchainCheck
 from pipeline.stages.artifacts import BroughtModel, FloatModel, QuantizedModel
-from pipeline.stages.calibrate import TOOLS
+from pipeline.stages.observe_part import TOOLS
 from pipeline.stages.parity import ComparedOutputs, Parity
 from targets.base import EngineRunner
 

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.model.layer_noise import LayerSensitivity
-from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
+from pipeline.stages.observe_part import TOOLS
 from pipeline.stages.quantize import QuantizedNetwork
 
 Sensitivities = TypeAdapter(tuple[LayerSensitivity, ...])

@@ -11,7 +11,7 @@ from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.artifacts import BroughtModel
-from pipeline.stages.calibrate import TOOLS
+from pipeline.stages.observe_part import TOOLS
 
 BROUGHT = "brought.json"
 """Which recipe a quantised model was made by."""

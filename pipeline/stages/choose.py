@@ -10,8 +10,8 @@ from calibration.recipe import QuantRecipe, Scheme
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.artifacts import Artifact, FloatModel
-from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
+from pipeline.stages.observe_part import TOOLS
 
 
 @dataclass(frozen=True)

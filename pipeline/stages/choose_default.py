@@ -9,8 +9,8 @@ from calibration.recipe import QuantRecipe
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.artifacts import FloatModel
-from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.choose import ChosenRecipe
+from pipeline.stages.observe_part import TOOLS
 
 
 @dataclass(frozen=True)

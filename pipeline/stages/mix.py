@@ -15,8 +15,8 @@ from pipeline.report.model.float_layers import FloatLayer, MixedPrecision
 from pipeline.report.stats import difference_interval
 from pipeline.stages.artifacts import QuantizedModel
 from pipeline.stages.attribute import NO_NOISE_DB
-from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
+from pipeline.stages.observe_part import TOOLS
 from pipeline.stages.quantize import QuantizedNetwork
 
 MIXED = "mixed.json"

@@ -8,8 +8,8 @@ from calibration.recipe import QuantRecipe
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.stages.artifacts import FloatModel
-from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
+from pipeline.stages.observe_part import TOOLS
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
 from pipeline.report.model.calibration_study import CalibrationStudy, Count, Draw
 from pipeline.stages.artifacts import Artifact, FloatModel
-from pipeline.stages.calibrate import TOOLS
 from pipeline.stages.image_set import ModelImages
+from pipeline.stages.observe_part import TOOLS
 
 
 @dataclass(frozen=True)

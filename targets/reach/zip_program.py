@@ -2,11 +2,14 @@
 
 import ast
 import io
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 RUNTIME = Path(__file__).resolve().parents[1] / "runtime"
+_PARSING = threading.Lock()
+"""Two threads that parse at once end in a SystemError: https://github.com/python/cpython/issues/106905."""
 
 
 def program(main: str, *found_by_name: str) -> bytes:
@@ -39,7 +42,9 @@ def _parts(*modules: str) -> set[Path]:
 
 def _imported(path: Path) -> Iterator[Path]:
     """Yield the files that relative imports of a module name: `from ..a import b` is a, or b in package a."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    with _PARSING:
+        tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             package, module = path.parents[node.level - 1], node.module or ""
             if module and _file(package, module).exists():

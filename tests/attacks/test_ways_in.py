@@ -147,6 +147,7 @@ OUR_OWN = {
 OWN_FOLDERS = {
     "pipeline/packages/": "products, and files of a verified bundle",
     "pipeline/stages/": "products",
+    "calibration/observed_images.py": "products",
     "targets/runtime/": "files of a verified version, the kernel, and what the device wrote beside them",
     "targets/tensorrt/": "products, and answers of child processes",
     "targets/tvm/": "products, and the tuner's file",

@@ -85,12 +85,12 @@ def test_a_folder_that_torch_cannot_be_told_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = Path(os.fsdecode(b"o\xff"))
-    with pytest.raises(UsageError, match=r"out .*its path is not UTF-8"):
+    with pytest.raises(UsageError, match=r"out is .*a path in utf-8"):
         load_config(BuildConfig, None, {"out": broken})
     (tmp_path / broken).mkdir()
     monkeypatch.chdir(tmp_path / broken)
-    with pytest.raises(UsageError, match=r"Choose another folder"):
-        load_config(BuildConfig, None, {"out": Path("out")})
+    with pytest.raises(UsageError, match="choose another folder"):
+        load_config(BuildConfig, None, {})
     advised = load_config(BuildConfig, None, {"out": tmp_path / "out"})
     assert advised.out == tmp_path / "out"
 

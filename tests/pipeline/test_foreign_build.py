@@ -216,7 +216,7 @@ def test_doctor_names_what_it_cannot_read(net: Path, edgec: Edgec, tmp_path: Pat
     for arguments, told in (
         (("doctor", net.with_suffix(".pt")), "is not an .onnx file"),
         (("doctor", net, "--image", tmp_path / "none.png"), "none.png cannot be read"),
-        (("doctor", tmp_path / "none.onnx"), "is not a valid ONNX model"),
+        (("doctor", tmp_path / "none.onnx"), "There is no ONNX file"),
     ):
         done = edgec(*arguments)
         assert done.returncode != 0

@@ -1,5 +1,6 @@
 """What `edgec diff` found about two forms of a network: its JSON form."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import NonNegativeInt, PositiveInt
@@ -49,6 +50,20 @@ class FoundFault(Record):
         return f"{without}; with this fault put into A, {put_in}"
 
 
+@dataclass(frozen=True)
+class EqualFaults:
+    """Faults of one kind with one remedy: the first in the order of computation, and the others."""
+
+    first: FoundFault
+    others: tuple[FoundFault, ...]
+
+    @property
+    def elsewhere(self) -> str:
+        """Say where else it is."""
+        count = len(self.others)
+        return f"The same at {count} more {'place' if count == 1 else 'places'}"
+
+
 class TensorAgreement(Record):
     """How far a tensor of B is from A's, in dB."""
 
@@ -94,3 +109,10 @@ class DifferenceReport(Record):
     tensors: tuple[TensorAgreement, ...]
     restored: tuple[RestoredTensor, ...]
     processor: str
+
+    def equal_faults(self) -> tuple[EqualFaults, ...]:
+        """Return the faults, those that are equal but for their place together."""
+        found: dict[tuple[str, str], list[FoundFault]] = {}
+        for fault in self.faults:
+            found.setdefault((fault.kind, fault.remedy), []).append(fault)
+        return tuple(EqualFaults(first, tuple(others)) for first, *others in found.values())

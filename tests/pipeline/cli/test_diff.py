@@ -65,6 +65,31 @@ def test_a_fault_is_shown_with_what_removes_it(folder: Path, capsys: pytest.Capt
 
 
 @pytest.mark.usefixtures("folder")
+def test_equal_faults_are_told_once_with_all_their_places(
+    plain: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coarse = onnx.ModelProto()
+    coarse.CopyFrom(plain.quantised["w8a8_asym_mse_bc"])
+    scales = {node.input[1] for node in coarse.graph.node if node.op_type == "QuantizeLinear"}
+    for one in coarse.graph.initializer:
+        if one.name in scales:
+            one.CopyFrom(onnx.numpy_helper.from_array(50 * onnx.numpy_helper.to_array(one), one.name))
+    onnx.save(coarse, "coarse.onnx")
+    _, found = compared(capsys, "a.onnx", "coarse.onnx")
+    most = max(found.equal_faults(), key=lambda equal: len(equal.others))
+    assert len(most.others) > 2
+    assert sum(1 + len(equal.others) for equal in found.equal_faults()) == len(found.faults)
+
+    assert run(["diff", "a.onnx", "coarse.onnx", "--image", "pictures", "--html", "why.html"]) == 1
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count(most.first.remedy) == 1
+    assert f"The same at {len(most.others)} more places: {most.others[0].place}" in shown
+    page = Path("why.html").read_text()
+    assert all(f"<li><code>{one.place}</code>" in page for one in most.others)
+
+
+@pytest.mark.usefixtures("folder")
 def test_recorded_logits_are_compared_by_their_values(capsys: pytest.CaptureFixture[str]) -> None:
     logits = np.load("logits.npy")
     np.save("shares.npy", np.exp(logits) / np.exp(logits).sum(1, keepdims=True))

@@ -1,26 +1,34 @@
 """What is said about a picture, against networks that are put together by hand."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 from scipy.spatial.distance import cosine
 
+from calibration.produce import produce
+from calibration.recipe import QuantRecipe
 from pipeline.data.open import open_dataset
 from pipeline.data.picture_files import read_picture
 from pipeline.difference.compare import NetworkComparison, compare
 from pipeline.difference.observed import tensor_values
 from pipeline.difference.real_graph import read_real_graph
 from pipeline.difference.side import graph_logits
+from pipeline.explanation.asked_picture import asked_picture
 from pipeline.explanation.contest import ClassContest, contest_of
+from pipeline.explanation.explained import Wanted, explain
 from pipeline.explanation.labelled_images import features_of, labelled_pool, near_images, usual_margins
 from pipeline.explanation.layer_effects import clipped_tensors, layer_effects
-from pipeline.explanation.more_bits import float_activations, float_weights, wider_networks
+from pipeline.explanation.more_bits import float_activations, float_weights, rewritten_float, wider_networks
+from pipeline.explanation.opened_build import open_build
 from pipeline.explanation.reason import cause_of
 from pipeline.progress import Silent
 from pipeline.report.model.image_explanation import Cause, UsualMargins
 from targets.runtime.preprocess import Preprocessing
-from tests.pipeline.difference.small_pair import Pair
+from tests.pipeline.difference.small_pair import Pair, pictures
 from tests.pipeline.explanation.built_pair import NAMES, RECIPE, BuiltPair, built_pair
 
 LAYERS = ("stem", "one", "two", "down", "last", "logits")
@@ -81,6 +89,57 @@ def test_all_layers_in_float_are_the_float_network(
     assert tuple(found) == LAYERS
     assert found["logits"].up_to_here == pytest.approx(float_margin, abs=1e-5)
     assert found["stem"].alone == pytest.approx(found["stem"].up_to_here)
+
+
+def test_layers_are_those_of_the_float_network_that_the_recipe_rewrites(pair: Pair, tmp_path: Path) -> None:
+    """Equalised channels have other values on purpose."""
+    onnx.save(pair.float_model, tmp_path / "model.onnx")
+    name = "w8a8_sym_mse_eq_bc"
+    images = pictures(16)
+    rewritten = rewritten_float(tmp_path / "model.onnx", name, lambda: iter([images]), Silent())
+    assert rewritten is not None
+    int8 = pair.quantised[name]
+    fp32, rounded = (graph_logits(one, pair.pictures[:1])[0] for one in (pair.float_model, int8))
+    contest = contest_of(fp32, rounded)
+
+    found = compare(rewritten, int8, pair.pictures)
+    effects = layer_effects(found, contest)
+
+    assert (found.rescaled, compare(pair.float_model, int8, pair.pictures).rescaled) != ({}, {})
+    assert found.rescaled == {}
+    assert effects[-1].up_to_here == pytest.approx(contest.margin(fp32), abs=1e-4)
+    assert None not in [one.alone for one in effects]
+    assert float_weights(found.sides)[1:] == (5, 6)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_gains_are_estimated_where_the_images_are_not_those_of_the_build(
+    own: bool, pair: Pair, tmp_path: Path
+) -> None:
+    name = "w8a8_sym_mse_eq_bc"
+    folder = built_pair(pair, tmp_path).sound
+    dataset = open_dataset(tmp_path / "data")
+    onnx.save(pair.quantised[name], folder / "model.int8.onnx")
+    opened = open_build(folder)
+    images = dataset.split("calibration").stratified(12)
+    if own:
+        batches = [batch.images for batch in images.batches(opened.preprocessing, 16)]
+        made = produce(opened.float_path, lambda: iter(batches), QuantRecipe.parse(name), tmp_path)
+        opened = replace(opened, int8_model=onnx.load(made.quantized))
+    digest = images.digest if own else 64 * "0"
+    opened = replace(opened, subject=opened.subject.replace(recipe=name, calibration_digest=digest))
+    asked = asked_picture(tmp_path / "picture.png", opened.preprocessing, None)
+
+    found = explain(opened, asked, Wanted(dataset, 20, tries=False), Silent())
+
+    assert any("gains that were estimated" in note for note in found.notes) is not own
+    assert any("weights in float" in one.change for one in found.more_bits) is own
+    assert not any("more than rounding" in note for note in found.notes)
+    assert None not in [one.alone for one in found.layers]
+
+
+def test_a_recipe_that_rewrites_nothing_has_no_other_float_network(tmp_path: Path) -> None:
+    assert rewritten_float(tmp_path / "not.read", RECIPE, lambda: iter([]), Silent()) is None
 
 
 def test_float_weights_and_float_activations_make_the_float_network(

@@ -23,7 +23,7 @@ from pipeline.matrix.planned_rows import PlannedRow
 from pipeline.matrix.run_matrix import run_matrix
 from pipeline.matrix.shared_rows import SharedRows
 from pipeline.progress import Silent
-from pipeline.stages import answer
+from pipeline.stages import answer, observe_part
 from pipeline.units import cluster
 from pipeline.units.cluster import ClusterError, DaskWorkers
 from pipeline.units.open_workers import open_workers
@@ -84,17 +84,24 @@ def test_the_same_command_on_workers_gives_the_same_bytes(
     workers: DaskWorkers, out: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answer, "UNIT_IMAGES", 128)
+    monkeypatch.setattr(observe_part, "PART_IMAGES", 10)
     for name in ("alone", "shared"):
         shutil.copytree(out, tmp_path / name, copy_function=shutil.copy2)
+    shutil.rmtree(tmp_path / "shared" / "store" / "products" / "calibrate")
     alone = Build(load_config(BuildConfig, quick, {"out": tmp_path / "alone"}), Silent())
     shared = Build(load_config(BuildConfig, quick, {"out": tmp_path / "shared"}), Silent(), workers)
     assert alone.accuracy.product.digest == shared.accuracy.product.digest
     answers = [step for step in shared.steps if step.stage == "answer"]
     assert len(answers) > 1
-    assert all(step.cached for step in answers), "the workers made them"
-    digest = shared.units[0].key()
-    assert read_request(shared.store.root, digest[:10])[0] == digest
-    assert run(["unit", "run", digest[:12], "--out", str(tmp_path / "shared")]) == 0
+    observed = [step for step in shared.steps if step.stage == "observe"]
+    assert len(observed) == 4, "32 images"
+    assert all(step.cached for step in (*answers, *observed)), "the workers made them"
+    assert alone.ranges.product.digest == shared.ranges.product.digest
+    assert alone.ranges.product.key == shared.ranges.product.key
+    for unit in (shared.units[0], shared.calibration_parts[1]):
+        digest = unit.key()
+        assert read_request(shared.store.root, digest[:10])[0] == digest
+        assert run(["unit", "run", digest[:12], "--out", str(tmp_path / "shared")]) == 0
     assert run(["unit", "run", "0123", "--out", str(tmp_path / "shared")]) == 2
 
 

@@ -46,7 +46,7 @@ MANY = tuple(f"class number {number}" for number in range(20))
 
 
 def difference() -> DifferenceReport:
-    """Two faults, and a network of forty tensors."""
+    """A fault at thirteen places, another one, and a network of forty tensors."""
     tensors = tuple(
         TensorAgreement(
             tensor=f"/layer{n // 8}/block{n % 8}/conv{n}/Conv_output_0_QuantizeLinear_Output",
@@ -64,6 +64,7 @@ def difference() -> DifferenceReport:
         after_db=130.0,
         remedy="Set mean in the description of the network.",
     )
+    equal = [fault.replace(place=one.tensor, after_db=None) for one in tensors[18:30]]
     return DifferenceReport(
         a="/home/user/networks/resnet18-narrow2-128px-grocery/model.onnx",
         b="release-2026-11-28.edgec",
@@ -76,7 +77,7 @@ def difference() -> DifferenceReport:
         looked_inside=16,
         matched_by="names",
         matched_share=0.93,
-        faults=(fault, fault.replace(kind="another scale", after_db=None)),
+        faults=(fault, fault.replace(kind="another scale", after_db=None), *equal),
         tensors=tensors,
         restored=tuple(
             RestoredTensor(
