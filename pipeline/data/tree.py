@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,7 @@ class ZipTree:
     """The members of a .zip, which are never unpacked to the disk."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self.location = str(path)
         try:
             self._archive = open_zip(path)
@@ -132,6 +133,15 @@ class ZipTree:
         self._folders = sorted(name for name in members if name.endswith("/"))
         self._members = {name: member for name, member in members.items() if not name.endswith("/")}
         self._digests: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what travels to another process: all but the open file."""
+        return {name: value for name, value in vars(self).items() if name != "_archive"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the file again."""
+        vars(self).update(state)
+        self._archive = open_zip(self._path)
 
     def top(self) -> list[str]:
         """Return the files and folders at the top level, sorted."""

@@ -140,6 +140,7 @@ OUR_OWN = {
     "targets/picture_steps.py": "a product",
     "targets/processor.py": "the kernel",
     "targets/reach/zip_program.py": "edgec's own code",
+    "calibration/observed_images.py": "a product",
     "calibration/onnx_graph.py": "a product",
     "calibration/ranges.py": "a product",
 }
@@ -147,7 +148,6 @@ OUR_OWN = {
 OWN_FOLDERS = {
     "pipeline/packages/": "products, and files of a verified bundle",
     "pipeline/stages/": "products",
-    "calibration/observed_images.py": "products",
     "targets/runtime/": "files of a verified version, the kernel, and what the device wrote beside them",
     "targets/tensorrt/": "products, and answers of child processes",
     "targets/tvm/": "products, and the tuner's file",
