@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from calibration.errors import did_you_mean
@@ -109,6 +109,19 @@ class LatencyConfig(Section):
     """Whether onnxruntime's own static INT8 is made and timed too, if the target is this machine."""
 
 
+def _in_utf8(folder: Path) -> Path:
+    """Refuse a folder whose whole path torch and onnx cannot be told. Raises ValueError."""
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ValueError("torch and onnx need a path in utf-8; choose another folder") from None
+    except (
+        FileNotFoundError
+    ):  # the folder that the program started in is gone, which is told where it matters
+        pass
+    return folder
+
+
 class BuildConfig(Section):
     """All settings of a build. Paths in a file are relative to that file."""
 
@@ -128,7 +141,7 @@ class BuildConfig(Section):
     """Which of a checkpoint's weights: ema, raw, or a place in it. If absent, an average comes first."""
     device: str | None = None
     """Where the target is: ssh://user@host:port, or a name of `edgec devices`; commas between several."""
-    out: Path = Path("out")
+    out: Annotated[Path, AfterValidator(_in_utf8), Field(validate_default=True)] = Path("out")
     """Folder of everything that a build writes."""
     signing_key: Path | None = None
     """Private key (PEM, Ed25519) that bundles are signed with; unsigned if absent."""

@@ -1,6 +1,7 @@
 """One TOML file configures a build; mistakes in it are named."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,20 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
         load_config(BuildConfig, written(tmp_path, text), {})
     assert message in str(error.value)
     assert "edgec.toml" in str(error.value)
+
+
+def test_a_folder_that_torch_cannot_be_told_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Path(os.fsdecode(b"o\xff"))
+    with pytest.raises(UsageError, match=r"out is .*a path in utf-8"):
+        load_config(BuildConfig, None, {"out": broken})
+    (tmp_path / broken).mkdir()
+    monkeypatch.chdir(tmp_path / broken)
+    with pytest.raises(UsageError, match="choose another folder"):
+        load_config(BuildConfig, None, {})
+    advised = load_config(BuildConfig, None, {"out": tmp_path / "out"})
+    assert advised.out == tmp_path / "out"
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
