@@ -85,8 +85,11 @@ def signed(message: bytes, private: Path) -> tuple[bytes, bytes]:
 
 
 def release_now() -> int:
-    """Return a release number that rises by itself: year, month, day, hour, minute and second (UTC)."""
-    return int(datetime.now(UTC).strftime("%Y%m%d%H%M%S"))
+    """Return a release number that rises by itself: date, time of day (UTC) and hundredths of a second.
+
+    Of two bundles signed within one second, the second is the newer one, too. Below 2^53, which JSON keeps.
+    """
+    return int(datetime.now(UTC).strftime("%Y%m%d%H%M%S%f")[:-4])
 
 
 def sign_bundle(

@@ -136,20 +136,25 @@ def test_an_older_release_does_not_replace_a_newer_one_unnoticed(
 def test_signed_without_a_number_the_one_signed_first_is_the_older_one(
     sound: Path, evil: Path, private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    into, moments = tmp_path / "into", iter([20261128184500, 20261128184501])
+    into, moments = tmp_path / "into", iter([2026112818450000, 2026112818450001])
     monkeypatch.setattr(signing, "release_now", lambda: next(moments))
     sign_bundle(evil, private)
     sign_bundle(sound, private)
     sign_bundle(sound, private)  # again: its number stays
     install.install(sound, into)
-    with pytest.raises(InstallError, match="is release 20261128184500, and this device has had release"):
+    with pytest.raises(InstallError, match="is release 2026112818450000, and this device has had release"):
         install.install(evil, into)
     assert current(into) == ENGINE
 
 
 def test_the_number_of_a_moment_is_its_date_and_its_time() -> None:
-    number = str(signing.release_now())
-    assert datetime.strptime(number, "%Y%m%d%H%M%S").strftime("%Y%m%d%H%M%S") == number
+    number = signing.release_now()
+    seconds = number // 100
+    assert datetime.strptime(str(seconds), "%Y%m%d%H%M%S").strftime("%Y%m%d%H%M%S") == str(seconds)
+    assert number < 2**53
+    while (later := signing.release_now()) == number:
+        pass
+    assert later > number
 
 
 def test_without_a_release_number_bundles_follow_each_other_freely(
