@@ -13,10 +13,10 @@ from targets.runtime.preprocess import ImageError, decode
 
 
 def picture_files(given: Iterable[Path]) -> Iterator[Path]:
-    """Yield the given pictures, and those in given folders."""
+    """Yield the given pictures, and what is in given folders; a pipe there is refused where it is read."""
     for path in given:
         if path.is_dir():
-            yield from sorted(one for one in path.rglob("*") if one.is_file())
+            yield from sorted(one for one in path.rglob("*") if not one.is_dir())
         else:
             yield path
 
