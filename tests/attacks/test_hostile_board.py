@@ -23,11 +23,11 @@ from targets.reach.probe import check_board, probe
 from targets.reach.remote import StreamRunner
 from targets.reach.ssh import SshAddress
 from targets.runtime import board_lease
+from targets.runtime.machine import MachineState
 from targets.runtime.measure import Measurement, Settings, to_json
 from targets.tensorrt.device import module_facts
 from targets.tvm.tuning.cost import TimedOnDevice
 from tests.targets.reach.sshd import Sshd, needs_sshd, running_sshd
-from tests.targets.reach.test_remote import STATE
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,9 @@ def test_a_program_that_never_answers_is_ended(board: Sshd, monkeypatch: pytest.
     runner = StreamRunner(board.device, ["sleep", "1000"], (2, 2, 1), 3)
     with pytest.raises(DeviceTimeout, match=r"1 images have no answer"):
         runner.infer(np.zeros((1, 2, 2, 1), np.uint8))
+
+
+STATE = MachineState(("performance",), (2400.0,), 51.0, 3, 0.2, 4)
 
 
 def times(**changes: object) -> str:

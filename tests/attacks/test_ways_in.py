@@ -106,6 +106,7 @@ BY_OTHERS = {
     "pipeline/stages/supply_chain.py": "tests/pipeline/stages/test_supply_chain.py",
     "pipeline/toml_file.py": "tests/pipeline/test_toml_file.py",
     "pipeline/zip_file.py": "tests/attacks/test_zip_files.py",
+    "targets/reach/answers.py": "tests/attacks/test_hostile_board.py",
     "targets/reach/leased_board.py": "tests/targets/reach/test_leased_board.py",  # what the device answers
     "targets/reach/probe.py": "tests/targets/reach/test_probe.py",
     "targets/runtime/bundle/archive.py": "tests/attacks/test_bundles.py",
