@@ -21,7 +21,7 @@ HEARD = re.compile(
 )
 """Messages of libjpeg for missing or undecodable data (jerror.h). Extra bytes do no harm."""
 TURNED = re.compile(rb"\0\0\0\x09(?:irot[\x01-\x03]|imir[\0\x01])")
-"""Properties of an AVIF that turn or mirror it (ISO/IEC 23008-12, 6.5.10 and 6.5.12); OpenCV passes them over."""
+"""What turns or mirrors an AVIF (ISO/IEC 23008-12, 6.5.10 and 6.5.12). OpenCV passes it over."""
 _STDERR = 2
 _MOST = 1 << 20  # bytes
 _LOCK = threading.Lock()

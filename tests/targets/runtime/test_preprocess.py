@@ -125,7 +125,7 @@ def test_gray_and_colour_convert_into_each_other() -> None:
 def test_an_avif_that_is_to_be_turned_is_refused() -> None:
     """OpenCV gives it as it is stored; programs that show pictures, and Pillow, turn it."""
     turned = base64.b64decode(TURNED_AVIF)
-    with pytest.raises(ImageError, match="the AVIF is to be turned or mirrored.* convert it to JPEG or PNG"):
+    with pytest.raises(ImageError, match="the AVIF is to be turned or mirrored"):
         decode(turned, 3)
     assert what_is_damaged(turned.replace(b"irot\x03", b"irot\x00")) is None
 
