@@ -2,8 +2,8 @@
 
 The threads of torch's CPU kernels (oneDNN) wait for one another by spinning, and
 no variable of OpenMP changes that. Two threads that share a core with another program wait most of the time
-for the one that does not run: an epoch took 14 to 46 s with two threads and 4 s with one, on two cores of an AMD
-EPYC (Zen 4) with six other busy programs.
+for the one that does not run: an epoch took 14 to 46 s with two threads and 4 s with one, on two cores of an
+AMD EPYC (Zen 4) with six other busy programs.
 """
 
 import os
