@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pipeline.build.plan import Build
     from pipeline.cache.stage import Stage
 
-app = typer.Typer(no_args_is_help=True, help="Repeat a unit of work that a worker of --on did.")
+app = typer.Typer(no_args_is_help=True, help="Repeat a unit of work of a build that ran with --on.")
 
 
 @app.callback()
 def unit() -> None:
-    """Repeat a unit of work that a worker of --on did."""
+    """Repeat a unit of work of a build that ran with --on."""
 
 
 def _shared_out(build: "Build") -> "Iterator[Stage]":
@@ -34,7 +34,7 @@ def run_unit(
     digest: Annotated[str, typer.Argument(help="The digest of the unit, or its first letters.")],
     out: Annotated[Path, typer.Option(help="The --out of the build.")] = Path("out"),
 ) -> None:
-    """Do a unit again in this process, and compare what it writes with what the store holds.
+    """Repeat a unit in this process, and compare its result with the one in the store.
 
     Exit code 1 if it fails, or if other bytes come out.
 

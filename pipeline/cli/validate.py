@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def validate(
     chosen: "BuildConfig",
     shard: Annotated[
-        str | None, typer.Option(help="Validate one share of the images only, such as 3/8; needs --part.")
+        str | None, typer.Option(help="Validate only one shard of the images, such as 3/8; needs --part.")
     ] = None,
     part: Annotated[
         Path | None,
-        typer.Option("--part", "-o", help="The folder to write the share to, for `edgec merge`."),
+        typer.Option("--part", "-o", help="The folder to write the shard to, for `edgec merge`."),
     ] = None,
     on: options.On = None,
     as_json: options.Json = False,
@@ -62,9 +62,9 @@ def merge(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Put the shares of a validation together. The report is the one that a single machine writes.
+    """Merge the shards of a validation. The report is the same as that of a single machine.
 
-    Give the same options as to `edgec validate`. Exit codes are the same too.
+    Takes the same options as `edgec validate`, and has the same exit codes.
 
     Example: edgec merge part1 part2 part3 --model resnet18.onnx --data photos/
     """
