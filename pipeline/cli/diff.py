@@ -31,7 +31,8 @@ def diff(
     b: Annotated[Path, typer.Argument(help="The form to compare with it.")],
     data: options.Data = None,
     image: Annotated[
-        list[Path] | None, typer.Option(help="A picture to compare on, instead of --data; may be given several times.")
+        list[Path] | None,
+        typer.Option(help="A picture to compare on, instead of --data; may be given several times."),
     ] = None,
     images: Annotated[int, typer.Option(min=2, help="Evaluation images to compare logits on.")] = 256,
     model: Annotated[str | None, typer.Option(help="Architecture of a checkpoint, if several fit.")] = None,
@@ -41,7 +42,10 @@ def diff(
     ] = None,
     every_tensor: Annotated[
         bool,
-        typer.Option("--every-tensor", help="Also compare the tensors inside the engine (a debug build) or inside LiteRT."),
+        typer.Option(
+            "--every-tensor",
+            help="Also compare the tensors inside the engine (a debug build) or inside LiteRT.",
+        ),
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write one self-contained HTML file.")] = None,
     as_json: options.Json = False,

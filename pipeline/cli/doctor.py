@@ -17,7 +17,9 @@ def doctor(
     ] = None,
     image: Annotated[
         list[Path] | None,
-        typer.Option(help="A picture or a folder of pictures to try the guess on; may be given several times."),
+        typer.Option(
+            help="A picture or a folder of pictures to try the guess on; may be given several times."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="A labelled data set, to choose the guess by accuracy.")

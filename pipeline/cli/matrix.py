@@ -17,7 +17,9 @@ def matrix(
     file: Annotated[Path, typer.Argument(help="The TOML file of the matrix.")] = Path("matrix.toml"),
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Build only these rows: AXIS=PATTERN, such as model=resnet*. May be given several times."),
+        typer.Option(
+            help="Build only these rows: AXIS=PATTERN, such as model=resnet*. May be given several times."
+        ),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Print the rows, and build none.")] = False,
     out: options.Out = None,

@@ -47,7 +47,8 @@ Peer = Annotated[
 On = Annotated[
     str | None,
     typer.Option(
-        "--on", help="Workers: local:2 processes, tcp://host:8786 or slurm:jobs=32. Default: this process alone."
+        "--on",
+        help="Workers: local:2 processes, tcp://host:8786 or slurm:jobs=32. Default: this process alone.",
     ),
 ]
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")]

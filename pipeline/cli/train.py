@@ -22,12 +22,15 @@ def train(
     data: options.Data = None,
     labels: options.Labels = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the images. Default: chosen from their number; 3 with --qat.")
+        int | None,
+        typer.Option(help="Passes over the images. Default: chosen from their number; 3 with --qat."),
     ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Highest learning rate. Default: chosen from the number of images.")
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per step. Default: chosen from their number.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Images per step. Default: chosen from their number.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random. Default: 0.")] = None,
     checkpoint: Annotated[
         Path | None,
@@ -37,7 +40,8 @@ def train(
     ] = None,
     weights: options.Weights = None,
     new_head: Annotated[
-        bool | None, typer.Option("--new-head", help="Load all layers except the classifier from --checkpoint.")
+        bool | None,
+        typer.Option("--new-head", help="Load all layers except the classifier from --checkpoint."),
     ] = None,
     qat: Annotated[
         bool, typer.Option("--qat", help="Fine-tune the quantised network, for edgec build --quantized.")

@@ -51,7 +51,7 @@ def run_unit(
     stage = next((one for one in _shared_out(build) if one.key() == whole), None)
     if stage is None:
         raise UsageError(
-            f"{digest} is of other versions of edgec, its tools, or inputs than those here: only its own"
+            f"{digest} has other versions of edgec, its tools, or inputs than those here: only its own"
             " versions and files repeat it."
         )
     with TemporaryDirectory(prefix="edgec-unit-") as folder:
@@ -65,7 +65,7 @@ def run_unit(
         say(f"the store's entry is damaged: {damage}")
         kept = None
     if kept is None:
-        say(f"{stage.name}: done; the store holds nothing to compare it with")
+        say(f"{stage.name}: done; the store has no result to compare it with")
         return
     changed = sorted(name for name in {**found, **kept.digests} if found.get(name) != kept.digests.get(name))
     say(f"{stage.name}: {'other bytes in ' + ', '.join(changed) if changed else 'the same bytes'}")

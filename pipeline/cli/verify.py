@@ -110,7 +110,8 @@ def sign(
     confirm: Annotated[
         str | None,
         typer.Option(
-            metavar="N:MS", help="Devices switch back unless 99 % of N inferences take at most MS milliseconds."
+            metavar="N:MS",
+            help="Devices switch back unless 99 % of N inferences take at most MS milliseconds.",
         ),
     ] = None,
     add: Annotated[bool, typer.Option("--add", help="Keep the signatures of other keys.")] = False,
@@ -128,8 +129,12 @@ def sign(
 
 def rekey(
     statement: Annotated[Path, typer.Argument(help="The file to write.")],
-    key: Annotated[list[Path], typer.Option(help="A private key that is trusted now; repeat if several have to sign.")],
-    number: Annotated[int, typer.Option(min=1, help="Has to be higher than that of every earlier statement.")],
+    key: Annotated[
+        list[Path], typer.Option(help="A private key that is trusted now; repeat if several have to sign.")
+    ],
+    number: Annotated[
+        int, typer.Option(min=1, help="Has to be higher than that of every earlier statement.")
+    ],
     trust: Annotated[list[Path] | None, typer.Option(help="A public key to trust from now on.")] = None,
     revoke: Annotated[list[Path] | None, typer.Option(help="A public key to revoke.")] = None,
     needed: Annotated[int, typer.Option(min=1, help="How many trusted keys have to sign from now on.")] = 1,
