@@ -20,15 +20,17 @@ if [ -f "$1" ] && echo "$2  $1" | sha256sum -c >/dev/null 2>&1; then
   chmod "$3" -- "$1" && echo there
   exit
 fi
-if [ -f "$1.$2.part" ]; then wc -c <"$1.$2.part"; else echo 0; fi
+{ wc -c <"$1.$2.part"; } 2>/dev/null || echo 0
 """
 _WRITE = 'dd of="$1" obs="$2" seek="$3" conv=notrunc'
 BLOCK = 1 << 16
 _FINISH = """
 echo "$2  $1.$2.part" | sha256sum -c >/dev/null 2>&1 || { rm -f -- "$1.$2.part"; echo changed; exit; }
-chmod "$3" -- "$1.$2.part" || exit 1
-sync "$1.$2.part" 2>/dev/null || sync # after a power failure the name must not exist without its bytes
-mv -f -- "$1.$2.part" "$1" && echo done
+# after a power failure the name must not exist without its bytes
+chmod "$3" -- "$1.$2.part" && { sync "$1.$2.part" 2>/dev/null || sync; } && mv -f -- "$1.$2.part" "$1" &&
+  echo done && exit
+# another sender of the same file may have moved it into place meanwhile
+echo "$2  $1" | sha256sum -c >/dev/null 2>&1 && echo done
 """
 
 

@@ -5,13 +5,13 @@ defined as the float operator on dequantised inputs, rounded once to the grid of
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.onnx_graph import attribute
+from calibration.onnx_graph import attribute, set_attribute
 from pipeline.models.foreign.quantised.quantised_file import DYNAMIC
 from pipeline.models.foreign.quantised.refusal import NoQdqForm
 
@@ -39,6 +39,8 @@ class FloatForm:
     grid: tuple[str, str] | None
     dropped: tuple[str, ...] = ("channels_last",)
     """Attributes that the float operator does not have."""
+    pads: tuple[int, ...] | None = None
+    """Instead of the node's."""
 
 
 def write_as_qdq(model: onnx.ModelProto) -> None:
@@ -125,6 +127,8 @@ class _OperatorWriter:
             form.operator, names, [result], node.name or f"{node.output[0]}/{node.op_type}"
         )
         new.attribute.extend(a for a in node.attribute if a.name not in form.dropped)
+        if form.pads is not None:
+            set_attribute(new, "pads", list(form.pads))
         yield new
         if form.grid:
             inputs = [result, *(name for name in form.grid if name)]
@@ -196,6 +200,25 @@ def _one(operator: str, *dropped: str) -> _Form:
     return form
 
 
+def _average(writer: _OperatorWriter, node: onnx.NodeProto) -> FloatForm:
+    """Return an average that divides as onnxruntime's does, by all cells of a window that counts its padding.
+
+    ONNX's own does not count cells that a window has beyond the padding, by ceil_mode. Here they are padding.
+    """
+    form = _one("AveragePool")(writer, node)
+    beyond = attribute(node, "ceil_mode", 0) and attribute(node, "count_include_pad", 0)
+    if not beyond or attribute(node, "auto_pad", b"NOTSET") not in (b"NOTSET", b""):
+        return form
+    kernel = attribute(node, "kernel_shape", [])
+    strides = attribute(node, "strides", [1] * len(kernel))
+    pads = attribute(node, "pads", [0] * 2 * len(kernel))
+    before, after = pads[: len(kernel)], np.array(pads[len(kernel) :]) + strides - 1
+    if (after >= kernel).any():
+        why = "counts its padding, in windows that may begin in it (ceil_mode)"
+        raise NoQdqForm(node, why)
+    return replace(form, dropped=(*form.dropped, "ceil_mode"), pads=(*before, *after.tolist()))
+
+
 def _concat(writer: _OperatorWriter, node: onnx.NodeProto) -> FloatForm:  # noqa: ARG001 -- as its siblings
     ys, yz, *parts = node.input
     operands = tuple(Operand(*parts[i : i + 3]) for i in range(0, len(parts), 3))
@@ -210,7 +233,7 @@ _FORMS: dict[str, _Form] = {
     "QLinearMul": _two("Mul"),
     "QLinearConcat": _concat,
     "QLinearGlobalAveragePool": _one("GlobalAveragePool"),
-    "QLinearAveragePool": _one("AveragePool"),
+    "QLinearAveragePool": _average,
     "QLinearReduceMean": _one("ReduceMean"),
     "QLinearLeakyRelu": _one("LeakyRelu"),
     "QLinearSigmoid": _one("Sigmoid"),
