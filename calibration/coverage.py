@@ -9,6 +9,7 @@ import onnx
 
 from calibration.onnx_graph import OnnxGraph, node_label
 from calibration.pointwise import AFFINE, FUNCTIONS, Elementwise
+from calibration.tensor_sizes import tensor_sizes
 
 LAYERS = ("Conv", "Gemm", "ConvTranspose", "MatMul")
 
@@ -126,9 +127,7 @@ def _dequantised(graph: OnnxGraph, name: str) -> bool:
 
 def layer_macs(graph: OnnxGraph) -> dict[str, int]:
     """Return the multiply-accumulates of one image in each layer with weights, by the node's name."""
-    inferred = onnx.shape_inference.infer_shapes(graph.model)
-    known = [*inferred.graph.value_info, *inferred.graph.output]
-    shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in known}
+    shapes = tensor_sizes(graph)
     macs: dict[str, int] = {}
     for node in graph.nodes:
         if node.op_type in LAYERS:

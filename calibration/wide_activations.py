@@ -23,6 +23,7 @@ from calibration.onnx_graph import OnnxGraph, attribute
 from calibration.placement import Placement
 from calibration.pointwise import BOUNDS, Elementwise
 from calibration.scheme import Scheme
+from calibration.tensor_sizes import tensor_sizes
 
 IMAGES = 64
 BUDGET = 0.1
@@ -126,11 +127,7 @@ class _Sizes:
 
     def __init__(self, graph: OnnxGraph) -> None:
         self.graph = graph
-        inferred = onnx.shape_inference.infer_shapes(graph.model).graph
-        self._shapes = {
-            value.name: [d.dim_value for d in value.type.tensor_type.shape.dim][1:]
-            for value in (*inferred.value_info, *inferred.output)
-        }
+        self._shapes = {name: sizes[1:] for name, sizes in tensor_sizes(graph).items()}
 
     def of_network(self, placement: Placement) -> float:
         """All layers, and all numbers that they write."""

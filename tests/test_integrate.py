@@ -108,6 +108,28 @@ def test_the_gstreamer_commands_run(unpacked: Path, tmp_path: Path) -> None:
     assert done.stdout.count("(element): edgec,") == 30
 
 
+def test_the_ros_2_commands_use_what_the_package_has(unpacked: Path) -> None:
+    """ROS 2 is not here to run them."""
+    package = unpacked / "adapters" / "ros2"
+    commands = program("console").replace("BUNDLE", str(unpacked))
+    assert package.as_posix() in commands
+    cmake = (package / "CMakeLists.txt").read_text()
+    node = (package / "src" / "classifier_node.cpp").read_text()
+    described = (package / "package.xml").read_text()
+    (name,) = re.findall(r"<name>(\w+)</name>", described)
+    assert f"ros2 run {name} " in commands
+    (executable,) = re.findall(rf"ros2 run {name} (\w+)", commands)
+    assert f"EXECUTABLE {executable})" in cmake
+    assert set(re.findall(r"ros2 lifecycle set /(\w+)", commands)) == {executable}
+    assert f'LifecycleNode("{executable}"' in node
+    for parameter in re.findall(r"-p (\w+):=", commands):
+        assert f'declare("{parameter}", ' in node
+    for option in re.findall(r"-D(\w+)=", commands):
+        assert f"set({option} " in cmake
+    depends = re.findall(r"<depend>([\w-]+)</depend>", described)
+    assert set(re.findall(r"find_package\((rcl\w+|\w+_msgs)", cmake)) == set(depends) - {"libopencv-dev"}
+
+
 def test_the_c_program_runs(unpacked: Path, tmp_path: Path) -> None:
     (tmp_path / "program.c").write_text(program("c"))
     sources = [tmp_path / "program.c", unpacked / "lib" / "libedgec.a"]

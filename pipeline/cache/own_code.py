@@ -15,7 +15,7 @@ from pipeline.cache.code_at_start import AT_START, PACKAGES, ROOT, Identity, ide
 from pipeline.cache.digest import file_digest, value_digest
 from pipeline.errors import CodeChangedError, listed
 
-DATA = (".toml", ".json", ".c", ".h", ".hpp", ".pc", ".j2", ".css", ".html", ".js")
+DATA = (".toml", ".json", ".c", ".h", ".cpp", ".hpp", ".pc", ".txt", ".xml", ".j2", ".css", ".html", ".js")
 """Files beside the code that it reads: sources, templates, tables, tuned kernels."""
 
 WITHOUT_EFFECT = {

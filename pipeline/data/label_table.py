@@ -20,28 +20,14 @@ from typing import NamedTuple
 from calibration.errors import did_you_mean
 from pipeline.data.arrangement import SPELLINGS, is_litter, joined, split_of
 from pipeline.data.class_folders import SUFFIXES, ClassFile, divided, refuse_spellings
+from pipeline.data.label_columns import PATH, Columns, find, find_columns
 from pipeline.data.tree import Tree
-from pipeline.errors import DataError, UsageError, listed
+from pipeline.errors import DataError, listed
 from pipeline.reading_limits import LABELS_ROW, LABELS_ROWS
 from targets.runtime.preprocess import ImageError
 
 LABELS = "labels.csv"
 SEPARATORS = ",;\t|"
-PATH = (
-    "path",
-    "file",
-    "filename",
-    "filepath",
-    "image",
-    "imagepath",
-    "imagename",
-    "imagefile",
-    "img",
-    "imgpath",
-)
-SPLIT = ("split", "set", "subset", "partition", "usage")
-LABEL = ("label", "class", "classname", "category", "target", "labels", "classlabel")
-"""What columns are called, in small letters and without what parts words, in the order of preference."""
 HEADER = 1 << 14
 """So many bytes are searched for what separates columns."""
 NUMBER = re.compile(r"\d{1,18}")
@@ -57,16 +43,6 @@ class Entry(NamedTuple):
     order: int = 0
 
 
-class _Columns(NamedTuple):
-    """The names of a table's columns; label is None where every class has a column of its own."""
-
-    path: str
-    split: str | None
-    label: str | None
-    number: str | None
-    classes: tuple[str, ...] = ()
-
-
 def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
     """Return the pictures that labels.csv in the folder `top` lists.
 
@@ -79,7 +55,7 @@ def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
         names = list(lines.fieldnames or ())
         if any("\0" in name for name in names):  # also what is called so that has no column
             raise csv.Error("a NUL character in its header")
-        columns = _columns(names, kind, where)
+        columns = find_columns(names, kind, where)
         read = [
             _entry(line, columns, f"{where}, line {number}") for line, number in _rows(lines, source, where)
         ]
@@ -91,10 +67,10 @@ def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
         raise DataError(f"{where} is damaged: {error}.") from error
     if not read:
         raise DataError(f"{where} lists no pictures. Write a line for each, or remove that file.")
-    found = _located(tree, top, _once(read, where), where)
+    found = _located(tree, top, _in_order(_once(read, where), columns, where), where)
     refuse_spellings(where, [ClassFile(entry.path, entry.split, entry.label) for entry in found])
     _warn_of_unlisted(tree, found, where)
-    return found if columns.split else _with_splits(tree, top, found)
+    return found if columns.split or columns.held_out else _with_splits(tree, top, found)
 
 
 def _warn_of_unlisted(tree: Tree, found: Sequence[Entry], where: str) -> None:
@@ -118,7 +94,7 @@ def _lines(content: bytes) -> "tuple[csv.DictReader[str], _Lines]":
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     encoding = "utf-16" if wide else "utf-8-sig"
     header = content[:HEADER].decode(encoding, "ignore").partition("\n")[0]
-    separator = max(SEPARATORS, key=lambda one: (bool(_find(header.split(one), PATH)), header.count(one)))
+    separator = max(SEPARATORS, key=lambda one: (bool(find(header.split(one), PATH)), header.count(one)))
     source = _Lines(io.TextIOWrapper(io.BytesIO(content), encoding, newline=""))
     by_column = csv.DictReader(source, restkey="\0", strict=True, delimiter=separator, skipinitialspace=True)
     return by_column, source
@@ -156,62 +132,44 @@ def _rows(lines: "csv.DictReader[str]", source: _Lines, where: str) -> Iterator[
         yield {key: (value or "").strip() for key, value in line.items()}, lines.line_num
 
 
-def _reduced(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.casefold())
-
-
-def _find(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """Return the column with the first of the names."""
-    by_name = {_reduced(column): column for column in reversed(columns)}
-    return next((by_name[name] for name in names if name in by_name), None)
-
-
-def _columns(columns: list[str], kind: str | None, where: str) -> _Columns:
-    """Return which columns to use. Raises DataError if one is missing, UsageError for an unknown kind."""
-    path, split = _find(columns, PATH), _find(columns, SPLIT)
-    if path is None:
-        raise DataError(
-            f"{where} has no column 'path'; it has {listed(columns) or 'no header'}. Write"
-            " path,split,label into its first line."
-        )
-    kinds = {
-        column.removesuffix("_name"): column
-        for column in columns
-        if column.endswith("_name") and column != path
-    }
-    label = _find(columns, LABEL)
-    if label is not None and (label == "label" or not kinds):
-        kinds[label] = label
-    rest = tuple(column for column in columns if column not in (path, split))
-    if not kinds and len(rest) > 1:
-        return _Columns(path, split, None, None, rest)
-    if not kinds:
-        raise DataError(
-            f"{where} has no column `label` or `<kind>_name`; it has {listed(columns)}. Name the column of"
-            " classes label."
-        )
-    kind = next(iter(kinds)) if kind is None else kind
-    if kind not in kinds:
-        hint = did_you_mean(kind, list(kinds))
-        raise UsageError(f"{where} has no labels of kind {kind!r}.{hint} Allowed: {', '.join(kinds)}.")
-    return _Columns(path, split, kinds[kind], f"{kind}_id" if f"{kind}_id" in columns else None)
-
-
-def _entry(line: Mapping[str, str], columns: _Columns, where: str) -> Entry:
+def _entry(line: Mapping[str, str], columns: Columns, where: str) -> Entry:
     path, split = line[columns.path], line[columns.split] if columns.split else "none"
+    if columns.held_out:
+        split = _held_out(line, columns.held_out, where)
     if columns.label is None:
         label, order = _marked(line, columns.classes, where)
     else:
         label, order = line[columns.label], line[columns.number] if columns.number else "0"
+        if not columns.certain and not NUMBER.fullmatch(order):
+            order = "0"  # then classes share a number, and their names decide
     if not path or not split or not label or not NUMBER.fullmatch(order):
         raise DataError(
             f"{where} lacks a path, split or label, or its class number is not an integer. Correct that line."
         )
-    known = split_of(split) if columns.split else split
+    known = split_of(split) if columns.split or columns.held_out else split
     if known is None:
         hint = did_you_mean(split, sorted(SPELLINGS))
         raise DataError(f"{where}: unknown split {split!r}.{hint} Allowed: {', '.join(sorted(SPELLINGS))}.")
     return Entry(path, known, sys.intern(unicodedata.normalize("NFC", label)), int(order))
+
+
+def _held_out(line: Mapping[str, str], columns: Sequence[tuple[str, str]], where: str) -> str:
+    """Return the split that columns of true and false say."""
+    for name, _ in columns:
+        if line[name].casefold() not in MARKS:
+            raise DataError(f"{where}: {name} is {line[name]!r}. Write True or False there.")
+    return next((split for name, split in columns if MARKS[line[name].casefold()]), "train")
+
+
+def _in_order(found: list[Entry], columns: Columns, where: str) -> list[Entry]:
+    """Return the entries without class numbers where a column that may have them has not one a class."""
+    if columns.certain or columns.number is None:
+        return found
+    pairs = {(entry.label, entry.order) for entry in found}
+    if len(pairs) == len({label for label, _ in pairs}) == len({order for _, order in pairs}) < len(found):
+        _warn(f"{where}: classes in the order of the numbers in {columns.number!r}")
+        return found
+    return [entry._replace(order=0) for entry in found]
 
 
 def _marked(line: Mapping[str, str], classes: Sequence[str], where: str) -> tuple[str, str]:

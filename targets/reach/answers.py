@@ -25,7 +25,7 @@ def sensible(who: object, what: str) -> Iterator[None]:
     except NONSENSE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise DeviceAnswerError(
-            f"{who}: its answer about {what} makes no sense ({reason}). Another program may print there, or"
+            f"{who}: its answer about {what} cannot be read ({reason}). Another program may print there, or"
             " its Python was changed: run `ssh` to it and look."
         ) from error
 

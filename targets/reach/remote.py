@@ -172,6 +172,6 @@ def measure_unthrottled(
         if not reasons:
             return measured
     raise DeviceThrottled(
-        f"{device.address} slowed itself down in all {TRIES} measurements ({', '.join(reasons)}): no result."
+        f"{device.address} throttled in all {TRIES} measurements ({', '.join(reasons)}): no result."
         " Cool it, or give it a stronger power supply."
     )

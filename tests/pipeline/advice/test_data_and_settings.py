@@ -90,6 +90,14 @@ def of_too_many_values(folder: Path) -> Callable[[], object]:
     return lambda: table.write_text(good.replace(",birch", ',"birch, silver"'))
 
 
+def held_out_perhaps(folder: Path) -> Callable[[], object]:
+    with_a_misspelled_split(folder)()
+    table = folder / "labels.csv"
+    good = table.read_text().replace(",split,", ",is_valid,").replace(",test,", ",True,")
+    table.write_text(good.replace(",train,", ",no,"))
+    return lambda: table.write_text(good.replace(",train,", ",False,"))
+
+
 def of_other_names(folder: Path) -> Callable[[], object]:
     """Splits that are called like classes, which may be divided differently then."""
     moved(folder, "train", "part1")
@@ -104,6 +112,7 @@ def of_other_names(folder: Path) -> Callable[[], object]:
 
 FOLDERS = {
     "Call the folders train, calibration and test": of_other_names,
+    "Write True or False there": held_out_perhaps,
     "Write one name per line": with_an_empty_line,
     "Write the class names there": without_names,
     "Quote commas": of_too_many_values,
@@ -196,7 +205,7 @@ def test_a_record_that_is_there_helps(tmp_path: Path) -> None:
     record = tmp_path / "soak.json"
     config = BuildConfig(target="reference", soak=record, out=tmp_path / "out")
     check_advice(
-        "Give a soak.json of a device",
+        "Give a soak.json from a device",
         lambda: Request(config, Silent()),
         lambda: record.write_text("{}"),  # what is in it is read once there is an engine
     )

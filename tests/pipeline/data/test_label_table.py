@@ -38,6 +38,8 @@ WRITTEN: dict[str, str | bytes] = {
     "lines of Windows": PLAIN.replace("\n", "\r\n"),
     "backslashes": table("path,split,label", "{p},{s},{c}").replace("/", "\\"),
     "a dot before": table("path,split,label", "./{p},{s},{c}"),
+    "true where it is held out": "path,label,is_valid\n"
+    + "".join(f"{p},{c},{s == 'test'}\n" for p, s, c in ROWS),
     "splits of folders": table("path,label", "{p},{c}"),
     "other names of splits": PLAIN.replace(",train,", ",Training,").replace(",test,", ",VALID,"),
     "an index before": table(",path,split,label", "0,{p},{s},{c}"),
@@ -53,6 +55,26 @@ def test_every_way_to_write_it_means_the_same(way: str, tmp_path: Path) -> None:
     assert found.classes == ("c", "d")
     assert found.split("evaluation").labels.tolist() == [0, 1, 0, 1]
     assert len(found.split("train")) + len(found.split("calibration")) == 4
+
+
+def test_columns_of_true_and_false_decide_against_folders_and_digests(tmp_path: Path) -> None:
+    """fastai's `is_valid`; without it, half of what was trained with would be evaluated."""
+    held = "".join(f"{p},{c},{int(s == 'train')}\n" for p, s, c in ROWS)
+    found = open_dataset(holding(tmp_path, f"path,label,is_valid\n{held}"))
+    assert [sample.name for sample in found.split("evaluation").samples] == NAMES[:4]
+    both = "".join(f"{p},{c},{n % 3 == 1},{n % 3 == 2}\n" for n, (p, _, c) in enumerate(ROWS))
+    found = open_dataset(holding(tmp_path, f"path,label,is_valid,is_test\n{both}"))
+    assert [sample.name for sample in found.split("evaluation").samples] == NAMES[2::3]
+    with pytest.raises(DataError, match=r"is_valid is 'perhaps'\. Write True or False"):
+        open_dataset(holding(tmp_path, "path,label,is_valid\ntrain/0.png,c,perhaps\n"))
+
+
+@pytest.mark.parametrize("name", ["class_idx", "target", "Label ID"])
+def test_numbers_beside_the_names_of_classes_give_their_order(name: str, tmp_path: Path) -> None:
+    numbered = "".join(f"{p},{s},{c},{'dc'.index(c)}\n" for p, s, c in ROWS)
+    assert open_dataset(holding(tmp_path, f"path,split,class_name,{name}\n{numbered}")).classes == ("d", "c")
+    other = "".join(f"{p},{s},{c},{n % 3}\n" for n, (p, s, c) in enumerate(ROWS))
+    assert open_dataset(holding(tmp_path, f"path,split,class_name,{name}\n{other}")).classes == ("c", "d")
 
 
 def test_paths_may_be_absolute_if_they_lead_into_the_folder(tmp_path: Path) -> None:

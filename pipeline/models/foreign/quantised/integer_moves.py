@@ -1,7 +1,8 @@
 """Operators that move or pick integers between a QuantizeLinear and a DequantizeLinear.
 
 A Transpose, Slice or MaxPool of integers is the same operator on the dequantised numbers. Each is
-written between a DequantizeLinear and a QuantizeLinear of the same grid, which changes no value.
+written between a DequantizeLinear and a QuantizeLinear of the same grid, which changes no value. A Clip
+behind a QuantizeLinear, as Brevitas and torch write fewer bits and narrow ranges, is one in front of it.
 """
 
 from collections.abc import Iterator
@@ -57,13 +58,19 @@ class _MoveWriter:
         self.model = model
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self.grids: dict[str, _Grid] = {}
+        self.rounds: dict[str, str] = {}
+        """By integers: the tensor that a QuantizeLinear rounds."""
 
     def written(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         if node.op_type == "QuantizeLinear" and node.input[0] not in self.constants:
             self.grids[node.output[0]] = _Grid(node.input[1], node.input[2])
+            self.rounds[node.output[0]] = node.input[0]
         reads = [name for name in node.input if name in self.grids]
         if not reads or node.op_type == "DequantizeLinear":
             yield node
+            return
+        if node.op_type == "Clip" and node.input[0] in self.rounds:
+            yield from self._clipped_before(node, self.grids[node.input[0]])
             return
         if node.op_type not in MOVES and not _picks(node):
             raise NoQdqForm(node, "computes with integers, and ONNX does not say on which grid")
@@ -112,6 +119,26 @@ class _MoveWriter:
         name = f"{node.output[0]}/fill"
         self.model.graph.initializer.append(numpy_helper.from_array(value, name))
         new.input[:] = [*new.input[:2], name, *new.input[3:]]
+
+    def _clipped_before(self, node: onnx.NodeProto, grid: _Grid) -> Iterator[onnx.NodeProto]:
+        """Bound the numbers that are rounded to those that the bounds of their integers stand for."""
+        given = [name for name in node.input[1:] if name]
+        known = [name in self.constants for name in (grid.scale, grid.zero, *given)]
+        scale, zero = (self.constants.get(name) for name in (grid.scale, grid.zero))
+        if not all(known) or scale is None or zero is None or np.prod(scale.dims, dtype=int) != 1:
+            raise NoQdqForm(node, "bounds integers by what is not known, or of several scales")
+        step, middle = (numpy_helper.to_array(one).ravel()[0] for one in (scale, zero))
+        bounds: list[str] = []
+        for name in node.input[1:]:
+            bounds.append(f"{node.output[0]}/bound_{len(bounds)}" if name else "")
+            if name:
+                integer = int(numpy_helper.to_array(self.constants[name]).ravel()[0])
+                value = np.array((integer - int(middle)) * float(step), np.float32)
+                self.model.graph.initializer.append(numpy_helper.from_array(value, bounds[-1]))
+        output, real = node.output[0], f"{node.output[0]}/real"
+        yield helper.make_node("Clip", [self.rounds[node.input[0]], *bounds], [real], node.name or output)
+        yield helper.make_node("QuantizeLinear", [real, grid.scale, grid.zero], [output], f"{output}/Q")
+        self.grids[output], self.rounds[output] = grid, real
 
     def _same(self, one: _Grid, other: _Grid) -> bool:
         pairs = (one.scale, other.scale), (one.zero, other.zero)

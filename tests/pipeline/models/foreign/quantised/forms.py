@@ -180,6 +180,30 @@ def a_scale_for_each_channel_of_a_depthwise_layer() -> Form:
     ], constants
 
 
+def clipped(source: str, to: str, scale: float, low: int, high: int, constants: Constants) -> list[Any]:
+    """Q, Clip and DQ around zero, as Brevitas (QCDQ) and torch's fake quantisation write them."""
+    nodes = rounded(source, to, scale, 0, constants, np.int8)
+    constants |= {f"{to}_low": np.array(low, np.int8), f"{to}_high": np.array(high, np.int8)}
+    nodes[1].input[0] = f"{to}_c"
+    nodes.insert(1, node("Clip", [f"{to}_q", f"{to}_low", f"{to}_high"], [f"{to}_c"], f"{to}_Clip"))
+    return nodes
+
+
+def fewer_bits_and_narrow_ranges() -> Form:
+    """4 bits of a convolution's output and of its weights, and an input from -127 on."""
+    nodes, constants = one_convolution(integers((8, 3, 3, 3), -127, 127), np.linspace(0.05, 0.08, 8))
+    constants["w"] = (constants["w"] * 0.004).astype(np.float32)
+    constants["w_z"] = np.zeros(8, np.int8)
+    weights = clipped("w", "w_dq", 1, -7, 7, constants)
+    for one in (weights[0], weights[2]):
+        one.input[1:] = ["w_s", "w_z"]
+        one.attribute.append(helper.make_attribute("axis", 0))
+    start = clipped("input", "x", 0.012, -127, 127, constants)
+    conv = [one for one in nodes if one.op_type == "Conv"]
+    ends = nodes[[one.op_type for one in nodes].index("Conv") + 4 :]
+    return [*start, *weights, *conv, *clipped("c", "y", 0.2037, -8, 7, constants), *ends], constants
+
+
 def integers_that_are_moved() -> Form:
     """Operators between Q and DQ: a pool, a Pad that fills with an integer, a Transpose there and back."""
     constants: Constants = {

@@ -43,8 +43,17 @@ def dynamic() -> Form:
 def computed_on_integers() -> Form:
     nodes, constants = uint8_weights()
     constants["x_s2"] = np.array(1, np.float32)
-    nodes.insert(1, node("Clip", ["x_q"], ["x_c"], "limit"))
+    nodes.insert(1, node("Abs", ["x_q"], ["x_c"], "absolute"))
     nodes[2].input[0] = "x_c"
+    return nodes, constants
+
+
+def bounds_that_are_computed() -> Form:
+    nodes, constants = uint8_weights()
+    constants["low"] = np.array(3, np.uint8)
+    nodes.insert(1, node("Clip", ["x_q", "low", "high"], ["x_c"], "limit"))
+    nodes.insert(1, node("ReduceMax", ["x_q"], ["high"], keepdims=0))
+    nodes[3].input[0] = "x_c"
     return nodes, constants
 
 
@@ -60,7 +69,8 @@ def a_scale_of_nothing() -> Form:
         (two_grids, r"DequantizeLinear 'x_DQ' has another grid than 'x_Q', whose integers it reads"),
         (many_scales, r"QuantizeLinear 'x_Q' gives an activation 3 scales"),
         (dynamic, r"DynamicQuantizeLinear 'dynamic' is of dynamic quantisation, whose scales"),
-        (computed_on_integers, r"Clip 'limit' computes with integers"),
+        (computed_on_integers, r"Abs 'absolute' computes with integers"),
+        (bounds_that_are_computed, r"(ReduceMax|Clip).* (computes with integers|bounds integers by what)"),
         (a_scale_of_nothing, r"QuantizeLinear 'x_Q' has the scale 0; scales are finite and above zero"),
     ],
     ids=lambda given: given.__name__ if callable(given) else "",
