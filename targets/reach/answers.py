@@ -25,8 +25,7 @@ def sensible(who: object, what: str) -> Iterator[None]:
     except NONSENSE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise DeviceAnswerError(
-            f"{who}: its answer about {what} cannot be read ({reason}). Another program may print there, or"
-            " its Python was changed: run `ssh` to it and look."
+            f"{who}: its answer about {what} cannot be read ({reason}); another program may print there"
         ) from error
 
 

@@ -219,8 +219,7 @@ class SshDevice:
             done = follow(child, stdin, on_line, timeout_s)
         except OutputTooLong:
             raise DeviceAnswerError(
-                f"{self.address}: {_shown(command)} printed more than {OUTPUT_BYTES:,} bytes and was ended."
-                " Look what runs there under that name."
+                f"{self.address}: {_shown(command)} printed more than {OUTPUT_BYTES:,} bytes and was ended"
             ) from None
         if done is None:
             raise DeviceTimeout(f"{self.address}: {_shown(command)} took longer than {timeout_s:g} s.")
