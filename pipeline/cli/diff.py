@@ -94,12 +94,7 @@ def _pictures(
         raise UsageError("Both sides are recorded logits. Give at least one network.")
     fitting = Preprocessing(*size)
     if image:
-        files = list(picture_files(image))
-        if not files:
-            raise UsageError(
-                f"--image {image[0]}: the folder has no files. Give pictures, or a folder of them."
-            )
-        return np.stack([fitting(read_picture(one, fitting.channels)) for one in files])
+        return np.stack([fitting(read_picture(one, fitting.channels)) for one in picture_files(image)])
     split = open_dataset(data or _embedded(size)).split("evaluation")
     chosen = split.stratified(min(count, len(split)), seed=0)
     return np.concatenate([batch.images for batch in chosen.readable(fitting, 64)])

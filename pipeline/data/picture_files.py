@@ -13,7 +13,7 @@ from targets.runtime.preprocess import ImageError, decode
 
 
 def picture_files(given: Iterable[Path]) -> Iterator[Path]:
-    """Yield the given pictures, and those in given folders. Raises NoSuchDataError for a folder without files."""
+    """Yield the given pictures, and those in given folders. Raises NoSuchDataError for an empty one."""
     for path in given:
         if path.is_dir():
             files = sorted(one for one in path.rglob("*") if one.is_file())

@@ -51,7 +51,7 @@ def load_record(record: type[AnyRecord], path: Path, what: str, version: int) ->
         content = read_plain(path, REPORT_BYTES)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise NoSuchReportError(
-            f"cannot read the {what} {path}: {error.strerror}. Give the folder of a build, or a file of its."
+            f"cannot read the {what} {path}: {error.strerror}. `edgec build` writes it."
         ) from error
     except OSError as error:
         raise ReportError(f"cannot read the {what} {path}: {error.strerror or error}") from error

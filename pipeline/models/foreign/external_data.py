@@ -24,7 +24,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
     """
     try:
         if not path.exists():
-            raise NoSuchModelError(f"There is no ONNX file {path}. Check the path.")
+            raise NoSuchModelError(f"There is no ONNX file {path}.")
         if not is_plain(path):
             raise NoSuchModelError(f"{path} is a folder, a pipe or a device, not an ONNX file.")
         if path.stat().st_size > ONNX_BYTES:
