@@ -72,9 +72,9 @@ def by_python(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
 
 def memory_request(memory: shared_memory.SharedMemory, frame: EmbeddedFrame) -> bytes:
     """Return a body that asks for the logits of the frame in the region "frame"."""
-    size = len(bytes_of(frame))
-    assert memory.buf is not None  # it is open
-    memory.buf[:size] = bytes_of(frame)
+    data = np.frombuffer(bytes_of(frame), np.uint8)
+    size = len(data)
+    np.ndarray(size, np.uint8, memory.buf)[:] = data
     where = {"shared_memory_region": "frame", "shared_memory_byte_size": size}
     form = {"name": "frame", "datatype": "UINT8", "shape": [size], "parameters": where}
     return json.dumps(

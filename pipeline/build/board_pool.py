@@ -74,8 +74,8 @@ def on_boards_alike(config: BuildConfig, build: Callable[[BuildConfig], T], prog
             progress.say(f"{name} is set aside: {error}")
     reasons = "; ".join(f"{one.name}: {failed[one.name]}" for one in alike if one.name in failed)
     raise NoBoardLeftError(
-        f"No board is left for {config.device}. {reasons}. Mend one and say so: edgec devices check"
-        f" {alike[0].name}"
+        f"No board is left for {config.device}. {reasons}. Repair one and put it back into use:"
+        f" edgec devices check {alike[0].name}"
     )
 
 

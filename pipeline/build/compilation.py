@@ -163,7 +163,7 @@ class Compilation(Request):
 
     @property
     def calibration_parts(self) -> tuple[ObservePart, ...]:
-        """What workers do of the calibration: none if the model came quantised."""
+        """The parts of the calibration that workers compute: none if the model came quantised."""
         parts = parts_of(self.calibration_images)
         return tuple(ObservePart(self.prepared_model, part, self.recipe) for part in parts)
 
@@ -203,9 +203,9 @@ class Compilation(Request):
         return QuantizedNetwork(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
 
     def share_out(self, stages: Sequence[Stage], what: str) -> None:
-        """Let the workers make stages that need nothing of each other; `make` finds them then.
+        """Let the workers run independent stages, whose results `make` then finds.
 
-        Without any, nothing is done. Raises UnitError for the first that failed, when all others are done.
+        Without workers nothing is done. Raises UnitError for the first that failed, when all others are done.
         """
         if isinstance(self.workers, Here):
             return

@@ -1,4 +1,4 @@
-"""A share of a validation as a folder: written on one machine, merged with the others on another.
+"""A shard of a validation as a folder: written on one machine, merged with the others on another.
 
 A part holds the entries of the store that its machine made or used, so that whoever merges them has the
 engine and everything before it as well. What is merged is compared first: parts of one build agree on every
@@ -126,13 +126,13 @@ def read_parts(folders: Sequence[Path]) -> list[WrittenPart]:
     shares: dict[int, WrittenPart] = {}
     for part in parts:
         if (first := parts[0]).record.of != part.record.of:
-            raise UsageError(f"{first} and {part} are shares of different numbers of parts.")
+            raise UsageError(f"{first} and {part} are shards of different divisions.")
         if (other := shares.setdefault(part.record.number, part)) is not part:
-            raise UsageError(f"{other} and {part} are the same share. Give each share once.")
+            raise UsageError(f"{other} and {part} are the same shard. Give each shard once.")
     of = parts[0].record.of
     if missing := [f"{number}/{of}" for number in range(1, of + 1) if number not in shares]:
         raise UsageError(
-            f"The shares {', '.join(missing)} are missing. Make each with `edgec validate --shard`,"
+            f"The shards {', '.join(missing)} are missing. Make each with `edgec validate --shard`,"
             " and give all parts."
         )
     _refuse_disagreement(parts)

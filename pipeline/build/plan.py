@@ -120,7 +120,7 @@ class Build(Compilation):
 
     @cached_property
     def end_to_end(self) -> ReportPart | None:
-        """What pictures take from their files on, if the target is this machine."""
+        """The latency from a picture's file to its top-5, if the target is this machine."""
         if not self.target.runs_here:
             return None
         latency = self.config.latency
@@ -130,7 +130,7 @@ class Build(Compilation):
 
     @cached_property
     def sensitivity(self) -> ReportPart | None:
-        """What each layer costs, if asked for."""
+        """The sensitivity of each layer, if asked for."""
         wanted = self.config.validation.sensitivity
         if not wanted:
             return None
@@ -170,7 +170,7 @@ class Build(Compilation):
 
     @cached_property
     def sustained(self) -> ReportPart | None:
-        """What the device sustained, if its record is given."""
+        """The result of a soak on the device, if its record is given."""
         record = self.config.soak
         if record is None:
             return None
@@ -238,7 +238,7 @@ class Build(Compilation):
         )
 
     def _parts(self, timed: bool) -> tuple[ReportPart, ...]:
-        """Return what stages of their own measured of the report, with times or without."""
+        """Return the parts of the report that stages of their own measure, with or without times."""
         times = (self.end_to_end, self.sustained) if timed else ()
         found = (self.sensitivity, self.robustness, self.fp8, self.diagnosis, *times)
         return tuple(part for part in found if part is not None)

@@ -83,6 +83,6 @@ def _race(build: Build, old_bundle: Path, trusted: Sequence[PublicKey]) -> Speed
         engines = [(build.target.runner, old), (build.target.runner, build.engine.path)]
         images = first_images(build.seen(build.evaluation), build.latency_settings.batch)
         threads = build.config.latency.threads
-        with build.progress.task("race the old engine", None):
+        with build.progress.task("time the old and the new engine", None):
             before, after = measure_in_child(engines, images, build.latency_settings, threads)
     return speed_ratio(before, after)

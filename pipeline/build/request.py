@@ -50,7 +50,7 @@ class Request:
         key = config.signing_key
         self.signing_key = None if key is None else InputFile(key, public_half(key).name)
         if config.soak is not None and not config.soak.is_file():
-            raise UsageError(f"soak is {config.soak}, which is no file. Give a soak.json of a device.")
+            raise UsageError(f"soak is {config.soak}, which is not a file. Give a soak.json from a device.")
         self.dataset = self.model.open_images(
             self._location(), config.labels, config.class_order, self.digests
         )

@@ -1,4 +1,4 @@
-"""What was asked of workers, kept so that a unit can be repeated elsewhere."""
+"""Keeps the settings of each unit's build, so that the unit can be repeated later."""
 
 from pathlib import Path
 
@@ -27,5 +27,5 @@ def read_request(root: Path, digest: str) -> tuple[str, BuildConfig]:
     found = [file for file in files if digest and file.stem.startswith(digest)]
     if len(found) != 1:
         many = f"{len(found)} units" if found else "no unit"
-        raise UsageError(f"{digest!r} names {many} of {root}, which knows {len(files)}.")
+        raise UsageError(f"{digest!r} matches {many} of the {len(files)} in {root}.")
     return found[0].stem, BuildConfig.model_validate_json(read_plain(found[0], SETTINGS_BYTES))

@@ -1,4 +1,4 @@
-"""One of several equal shares of the units of a validation."""
+"""A shard: one of several equal shares of the units of a validation."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Shard:
         """Read "3/8". Raises UsageError."""
         found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
         if found is None or int(found[1]) > int(found[2]):
-            raise UsageError(f"--shard is {text!r}. Write it as 3/8: the third of eight shares.")
+            raise UsageError(f"--shard is {text!r}. Write it as 3/8: the third of eight shards.")
         return cls(int(found[1]), int(found[2]))
 
     def share_of(self, units: Sequence[Unit]) -> Sequence[Unit]:

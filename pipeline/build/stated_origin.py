@@ -1,4 +1,4 @@
-"""What a bundle states about its origin is what its report, its settings and its files say."""
+"""Checks that a bundle's provenance statement and SBOM agree with its report, settings and files."""
 
 import json
 from collections.abc import Iterator, Mapping

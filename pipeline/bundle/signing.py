@@ -120,7 +120,7 @@ def sign_bundle(
         manifest = replace(manifest, confirm=confirm)
     if manifest != Manifest.parse(files[NAME].decode()):
         if add:
-            raise UsageError("A signature is added to a manifest as it is. Leave the other options out.")
+            raise UsageError("--add signs the manifest unchanged. Leave the other options out.")
         files[NAME] = manifest.to_json().encode()
     made = sign_manifest(files[NAME], private)
     if add and before is not None:

@@ -1,4 +1,4 @@
-"""Which source files there were when the program started: a change after that may or may not be in what runs.
+"""The source files as they were when the program started; a later change may not be in the code that runs.
 
 `pipeline` loads this first, before any other module of the stages is read.
 """

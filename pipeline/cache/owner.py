@@ -1,4 +1,4 @@
-"""Which process on which machine owns a file of a shared folder, told by the file's name alone.
+"""The process and machine that own a file of a shared folder, encoded in the file's name.
 
 Locks of files are no help there: over NFS they may be unknown, kept to one machine, or never answered.
 """

@@ -18,10 +18,10 @@ from pipeline.progress import Progress
 
 @contextmanager
 def working_here(root: Path, alone: bool, progress: Progress) -> Iterator[None]:
-    """Count as at work for the store at `root`; `alone`: wait until nobody else is, and let nobody begin.
+    """Hold this machine's lock of the store at `root`, shared with other stages; `alone`: exclusively.
 
-    Whoever asks first is next, so that a measurement does not wait for all that others begin meanwhile. Where
-    there are no such locks nothing is waited for, and a measurement says so.
+    Waiters are served in order, so that later stages do not overtake a measurement that waits. Where there
+    are no such locks nothing is waited for, and a measurement says so.
     """
     with ExitStack() as held:
         try:

@@ -98,7 +98,7 @@ def edgec(
         ),
     ] = False,
 ) -> None:
-    """Compile a ResNet into INT8 for an edge device, and prove what was shipped."""
+    """Compile an image network into INT8 for an edge device, and prove what was shipped."""
 
 
 def program() -> typer.core.TyperGroup:

@@ -37,8 +37,8 @@ def build(
     if len(devices := devices_of(chosen)) > 1:
         if on is not None:
             raise UsageError(
-                "--on and several devices exclude each other: each device has a process of its own here. Give"
-                " the devices to a matrix, whose rows workers share: edgec matrix."
+                "--on cannot be combined with several devices, which run in processes of this machine. Give"
+                " the devices to a matrix, whose rows the workers build: edgec matrix."
             )
         _build_on_all(chosen, devices, as_json)
         return

@@ -24,7 +24,10 @@ def calibrate(
         Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: calibrated/<model>.")
     ] = None,
     study: Annotated[
-        bool, typer.Option("--study", help="Draw different numbers of images, and say how many are enough.")
+        bool,
+        typer.Option(
+            "--study", help="Calibrate with different numbers of images, and report how many are enough."
+        ),
     ] = False,
     draws: Annotated[
         int, typer.Option(min=2, max=100, help="With --study: random draws of each number.")

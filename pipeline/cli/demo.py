@@ -21,15 +21,21 @@ def demo(
         typer.Option(help="A camera (0, csi), a stream (rtsp://...), a video file, or a folder of pictures."),
     ] = "0",
     host: Annotated[
-        str, typer.Option(help="Address of the page; others than 127.0.0.1 need a token.")
+        str,
+        typer.Option(help="Address to serve the page on; requests to others than 127.0.0.1 need a token."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8090,
-    once: Annotated[bool, typer.Option("--once", help="End with the file, instead of repeating it.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop at the end of a file instead of repeating it.")
+    ] = False,
     no_window: Annotated[
         bool, typer.Option("--no-window", help="No window, even if there is a screen.")
     ] = False,
     unpaced: Annotated[
-        bool, typer.Option("--unpaced", help="Read files as fast as possible, not at their own speed.")
+        bool,
+        typer.Option(
+            "--unpaced", help="Read video files as fast as possible instead of at their frame rate."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per picture.")] = False,
 ) -> None:

@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from pipeline.build.board_pool import SeenBoard
 
-app = typer.Typer(help="Name devices, and see who uses them, who waits, and how they are.")
+app = typer.Typer(help="Name devices, and show who uses them, who waits for them, and their health.")
 
 Device = Annotated[str, typer.Option(help="ssh://user@host:port, or a name from `edgec devices`.")]
 
@@ -77,7 +77,7 @@ def installer(
 
 @app.callback(invoke_without_command=True)
 def devices(context: typer.Context) -> None:
-    """Name devices, and see who uses them, who waits, and how they are."""
+    """Name devices, and show who uses them, who waits for them, and their health."""
     if context.invoked_subcommand is None:
         status(None)
 
@@ -87,7 +87,7 @@ def status(
     device: Annotated[list[str] | None, typer.Argument(help="Names; all named ones by default.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show who has each device, who waits for it, and its health. Exit code 1 if one should not be used.
+    """Show who uses each device, who waits for it, and its health. Exit code 1 if one should not be used.
 
     Example: edgec devices status
     """

@@ -25,28 +25,32 @@ def diff(
     a: Annotated[
         Path,
         typer.Argument(
-            help="The form taken to be right: .onnx, .tflite, a checkpoint, .engine, .edgec, a folder, .npy."
+            help="The reference: .onnx, .tflite, a checkpoint, .engine, .edgec, a build's folder, .npy."
         ),
     ],
     b: Annotated[Path, typer.Argument(help="The form to compare with it.")],
     data: options.Data = None,
     image: Annotated[
-        list[Path] | None, typer.Option(help="A picture to compare on instead; may be given several times.")
+        list[Path] | None,
+        typer.Option(help="A picture to compare on, instead of --data; may be given several times."),
     ] = None,
     images: Annotated[int, typer.Option(min=2, help="Evaluation images to compare logits on.")] = 256,
     model: Annotated[str | None, typer.Option(help="Architecture of a checkpoint, if several fit.")] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="Run engines there: ssh://user@host, or a name from `edgec devices`."),
+        typer.Option(help="Run engines on this device: ssh://user@host, or a name from `edgec devices`."),
     ] = None,
     every_tensor: Annotated[
         bool,
-        typer.Option("--every-tensor", help="Also compare a debug build's or interpreter's own tensors."),
+        typer.Option(
+            "--every-tensor",
+            help="Also compare the tensors inside the engine (a debug build) or inside LiteRT.",
+        ),
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write one self-contained HTML file.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say why two forms of one network differ: where first, what kind of fault, and what removes it.
+    """Say why two forms of a network differ: the first difference, the kind of fault, and its remedy.
 
     Both get the same pixels. Exit code 0: the same, up to rounding; 1: different; 4: not comparable.
 

@@ -17,7 +17,9 @@ def doctor(
     ] = None,
     image: Annotated[
         list[Path] | None,
-        typer.Option(help="A picture or a folder of them to try the guess on; may be given several times."),
+        typer.Option(
+            help="A picture or a folder of pictures to try the guess on; may be given several times."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="A labelled data set, to choose the guess by accuracy.")
@@ -35,11 +37,11 @@ def doctor(
     """Check Python, packages, targets, data and disk. Exit code 1 if a build would fail.
 
     With an ONNX file: find layout, size and normalisation of its input, by accuracy on labelled images
-    (--data) or by the statistics in its batch norms (--image). What is not clear is written as open, with its
-    candidates: nothing is built then, and the exit code is 1.
+    (--data) or by the statistics in its batch norms (--image). If the normalisation stays undecided, its
+    candidates are written as comments; then nothing can be built, and the exit code is 1.
 
-    With --device: what that board has and lacks for engines, measuring and cameras, and the command that
-    mends it. The board needs Python alone.
+    With --device: check what that board lacks for engines, measuring and cameras, and print the commands
+    that install or fix it. The board needs only Python.
 
     Example: edgec doctor
     """

@@ -35,7 +35,7 @@ def explain(
     html: Annotated[Path | None, typer.Option(help="Write one self-contained HTML file.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say why INT8 gives a picture another class than FP32, or by how much the two agree.
+    """Say why INT8 gives a picture another class than FP32, or how close it is to doing so.
 
     Exit code 0: the same class; 1: another one.
 

@@ -17,7 +17,9 @@ def matrix(
     file: Annotated[Path, typer.Argument(help="The TOML file of the matrix.")] = Path("matrix.toml"),
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Build these rows alone: AXIS=PATTERN, such as model=resnet*; repeat to narrow."),
+        typer.Option(
+            help="Build only these rows: AXIS=PATTERN, such as model=resnet*. May be given several times."
+        ),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Print the rows, and build none.")] = False,
     out: options.Out = None,
@@ -26,8 +28,8 @@ def matrix(
 ) -> None:
     """Build models x recipes x targets x devices, and show all results on one page.
 
-    The same command again goes on where it was stopped: what is built is not built again. A row that fails
-    stops no other. Exit code 1 if a row has no result or fails a gate, 5 if FP32 only guesses in one.
+    The same command resumes an interrupted matrix; finished rows are not built again. A row that fails does
+    not stop the others. Exit code 1 if a row has no result or fails a gate, 5 if FP32 only guesses in a row.
 
     Example: edgec matrix matrix.toml --only target=host --only model=resnet*
     """

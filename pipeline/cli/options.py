@@ -23,13 +23,13 @@ Labels = Annotated[str | None, typer.Option(help="Column of labels.csv that hold
 Checkpoint = Annotated[Path | None, typer.Option(help="Weights: .safetensors, .pt or .pth.")]
 Weights = Annotated[
     str | None,
-    typer.Option(help="Which weights, if the checkpoint has several: ema, raw, or their place in it."),
+    typer.Option(help="Which weights, if the checkpoint has several: ema, raw, or their key in the file."),
 ]
 Config = Annotated[Path | None, typer.Option(help="A TOML file; options given here take precedence.")]
 Device = Annotated[
     str | None,
     typer.Option(
-        help="Device of the target: ssh://user@host, or a name from `edgec devices`. Default: emulated."
+        help="Device of the target: ssh://user@host, or a name from `edgec devices`. Default: none."
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for results and cache. Default: out.")]
@@ -38,7 +38,7 @@ Recipe = Annotated[
     typer.Option(help="Quantisation recipe; see `edgec recipes`. Default: the target's."),
 ]
 Quantized = Annotated[
-    Path | None, typer.Option(help="A Q/DQ ONNX to compile as it is, such as one of edgec train --qat.")
+    Path | None, typer.Option(help="A Q/DQ ONNX to compile unchanged, such as one from edgec train --qat.")
 ]
 Peer = Annotated[
     bool | None,
@@ -47,7 +47,8 @@ Peer = Annotated[
 On = Annotated[
     str | None,
     typer.Option(
-        "--on", help="Who works: local:2 processes, tcp://host:8786 or slurm:jobs=32. Default: this process."
+        "--on",
+        help="Workers: local:2 processes, tcp://host:8786 or slurm:jobs=32. Default: this process alone.",
     ),
 ]
 Junit = Annotated[Path | None, typer.Option(help="Write JUnit XML, for a CI server.")]

@@ -58,7 +58,7 @@ def compare(
     html: Html = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show builds side by side: of one model, of several targets, of one target then and now.
+    """Show builds side by side: several models, several targets, or one target at different times.
 
     Example: edgec report compare out/resnet20-fashion-host out/resnet20-fashion-rpi5 --html both.html
     """

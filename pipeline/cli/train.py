@@ -22,25 +22,29 @@ def train(
     data: options.Data = None,
     labels: options.Labels = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the images. Default: by their number, with --qat 3.")
+        int | None,
+        typer.Option(help="Passes over the images. Default: chosen from their number; 3 with --qat."),
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Highest learning rate. Default: by the number of images.")
+        float | None, typer.Option(help="Highest learning rate. Default: chosen from the number of images.")
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a step. Default: by their number.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Images per step. Default: chosen from their number.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random. Default: 0.")] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Weights to start from. Default: edgec's own for photos if they fit the model, else random."
+            help="Weights to start from. Default for photos: edgec's own if they fit the model, else random."
         ),
     ] = None,
     weights: options.Weights = None,
     new_head: Annotated[
-        bool | None, typer.Option("--new-head", help="Take all but the classifier from --checkpoint.")
+        bool | None,
+        typer.Option("--new-head", help="Load all layers except the classifier from --checkpoint."),
     ] = None,
     qat: Annotated[
-        bool, typer.Option("--qat", help="Fine-tune the quantised network: for edgec build --quantized.")
+        bool, typer.Option("--qat", help="Fine-tune the quantised network, for edgec build --quantized.")
     ] = False,
     recipe: Annotated[
         str | None, typer.Option(help="With --qat: the recipe to begin from. Default: w8a8_asym_mse_bc.")

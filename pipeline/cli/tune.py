@@ -21,14 +21,18 @@ def tune(
     target: options.Target = None,
     device: Annotated[
         str | None,
-        typer.Option(help="ssh://user@host: time candidates there. Default: here, or counted for ARM."),
+        typer.Option(
+            help="ssh://user@host: time candidates there. Default: here; for ARM, instructions are counted."
+        ),
     ] = None,
     milliseconds: Annotated[
         int, typer.Option(min=100, help="How long the candidates for one convolution are timed.")
     ] = 2000,
-    tiles: Annotated[int, typer.Option(min=1, help="How many block sizes are tried for each.")] = 12,
+    tiles: Annotated[
+        int, typer.Option(min=1, help="How many block sizes are tried for each convolution.")
+    ] = 12,
     folder: Annotated[
-        Path | None, typer.Option(help="Where results are kept. Default: your own database.")
+        Path | None, typer.Option(help="Folder for the results. Default: your user's database.")
     ] = None,
 ) -> None:
     """Try block sizes for every convolution and remember the fastest; the next build uses them.

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pipeline.build.plan import Build
     from pipeline.cache.stage import Stage
 
-app = typer.Typer(no_args_is_help=True, help="Repeat a unit of work that a worker of --on did.")
+app = typer.Typer(no_args_is_help=True, help="Repeat a unit of work of a build that ran with --on.")
 
 
 @app.callback()
 def unit() -> None:
-    """Repeat a unit of work that a worker of --on did."""
+    """Repeat a unit of work of a build that ran with --on."""
 
 
 def _shared_out(build: "Build") -> "Iterator[Stage]":
@@ -34,7 +34,7 @@ def run_unit(
     digest: Annotated[str, typer.Argument(help="The digest of the unit, or its first letters.")],
     out: Annotated[Path, typer.Option(help="The --out of the build.")] = Path("out"),
 ) -> None:
-    """Do a unit again in this process, and compare what it writes with what the store holds.
+    """Repeat a unit in this process, and compare its result with the one in the store.
 
     Exit code 1 if it fails, or if other bytes come out.
 
@@ -51,7 +51,7 @@ def run_unit(
     stage = next((one for one in _shared_out(build) if one.key() == whole), None)
     if stage is None:
         raise UsageError(
-            f"{digest} is of other versions of edgec, its tools, or inputs than those here: only its own"
+            f"{digest} has other versions of edgec, its tools, or inputs than those here: only its own"
             " versions and files repeat it."
         )
     with TemporaryDirectory(prefix="edgec-unit-") as folder:
@@ -65,7 +65,7 @@ def run_unit(
         say(f"the store's entry is damaged: {damage}")
         kept = None
     if kept is None:
-        say(f"{stage.name}: done; the store holds nothing to compare it with")
+        say(f"{stage.name}: done; the store has no result to compare it with")
         return
     changed = sorted(name for name in {**found, **kept.digests} if found.get(name) != kept.digests.get(name))
     say(f"{stage.name}: {'other bytes in ' + ', '.join(changed) if changed else 'the same bytes'}")

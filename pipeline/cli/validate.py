@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def validate(
     chosen: "BuildConfig",
     shard: Annotated[
-        str | None, typer.Option(help="Validate one share of the images only, such as 3/8; needs --part.")
+        str | None, typer.Option(help="Validate only one shard of the images, such as 3/8; needs --part.")
     ] = None,
     part: Annotated[
         Path | None,
-        typer.Option("--part", "-o", help="The folder to write the share to, for `edgec merge`."),
+        typer.Option("--part", "-o", help="The folder to write the shard to, for `edgec merge`."),
     ] = None,
     on: options.On = None,
     as_json: options.Json = False,
@@ -39,14 +39,14 @@ def validate(
     from pipeline.units.open_workers import open_workers
 
     if (shard is None) != (part is None):
-        raise UsageError("--shard and --part belong together: which share, and where to write it.")
+        raise UsageError("--shard and --part need each other: which shard, and the folder to write it to.")
     if shard is None or part is None:
         with open_workers(on) as workers:
             anywhere = chosen if on is None else understood_anywhere(chosen)
             _report(Build(anywhere, make_progress(as_json), workers), as_json)
         return
     if on is not None:
-        raise UsageError("--on and --shard exclude each other: a share is done by this process alone.")
+        raise UsageError("--on and --shard exclude each other: this process computes a shard alone.")
     from pipeline.build.shard import Shard
 
     wanted = Shard.parse(shard)
@@ -62,9 +62,9 @@ def merge(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Put the shares of a validation together. The report is the one that a single machine writes.
+    """Merge the shards of a validation. The report is the same as that of a single machine.
 
-    Give the same options as to `edgec validate`. Exit codes are the same too.
+    Takes the same options as `edgec validate`, and has the same exit codes.
 
     Example: edgec merge part1 part2 part3 --model resnet18.onnx --data photos/
     """
@@ -120,4 +120,4 @@ def _write_share(one: "Build", wanted: "Shard", part: Path, as_json: bool) -> No
         say_outcome({"part": str(part), "shard": str(wanted), "images": images})
         return
     say_steps(one)
-    say(f"part    {part}: {images} images, share {wanted}. Put all shares together with `edgec merge`.")
+    say(f"part    {part}: {images} images, shard {wanted}. Merge all shards with `edgec merge`.")

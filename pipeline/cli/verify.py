@@ -82,7 +82,7 @@ def _outcome(again: "Rebuilt") -> str:
 def keygen(
     private: Annotated[Path, typer.Argument(help="The private key to write; the public one gets .pub.")],
 ) -> None:
-    """Make a pair of Ed25519 keys: keep the private one, put the public one where bundles are checked.
+    """Make a pair of Ed25519 keys: keep the private key secret, and copy the public key to the devices.
 
     Example: edgec keygen release.key
     """
@@ -95,12 +95,12 @@ def keygen(
 
 def sign(
     bundle: Bundle,
-    key: Annotated[Path, typer.Option(help="The private key, as of `edgec keygen`.")],
+    key: Annotated[Path, typer.Option(help="The private key from `edgec keygen`.")],
     release: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="A number that only rises: devices accept no lower one afterwards. Default: the time (UTC).",
+            help="Devices that had this release refuse lower numbers. Default: the time of signing (UTC).",
         ),
     ] = None,
     expires: Annotated[
@@ -110,12 +110,13 @@ def sign(
     confirm: Annotated[
         str | None,
         typer.Option(
-            metavar="N:MS", help="After switching, 99 % of N inferences take MS ms, or devices switch back."
+            metavar="N:MS",
+            help="Devices switch back unless 99 % of N inferences take at most MS milliseconds.",
         ),
     ] = None,
     add: Annotated[bool, typer.Option("--add", help="Keep the signatures of other keys.")] = False,
 ) -> None:
-    """Sign a bundle; a signature it has is replaced.
+    """Sign a bundle. Its old signature is replaced, unless --add is given.
 
     Example: edgec sign out/resnet20-fashion-host.edgec --key release.key --release 7
     """
@@ -128,13 +129,17 @@ def sign(
 
 def rekey(
     statement: Annotated[Path, typer.Argument(help="The file to write.")],
-    key: Annotated[list[Path], typer.Option(help="A private key trusted now; several if needed.")],
-    number: Annotated[int, typer.Option(min=1, help="Higher than that of any statement before.")],
+    key: Annotated[
+        list[Path], typer.Option(help="A private key that is trusted now; repeat if several have to sign.")
+    ],
+    number: Annotated[
+        int, typer.Option(min=1, help="Has to be higher than that of every earlier statement.")
+    ],
     trust: Annotated[list[Path] | None, typer.Option(help="A public key to trust from now on.")] = None,
-    revoke: Annotated[list[Path] | None, typer.Option(help="A public key to trust no more.")] = None,
+    revoke: Annotated[list[Path] | None, typer.Option(help="A public key to revoke.")] = None,
     needed: Annotated[int, typer.Option(min=1, help="How many trusted keys have to sign from now on.")] = 1,
 ) -> None:
-    """Write a statement that replaces or revokes the keys that machines trust, signed with keys trusted now.
+    """Write a statement that adds or revokes trusted keys, signed with keys that are trusted now.
 
     A machine applies it with: python3 edgec-install.pyz --keys STATEMENT
 

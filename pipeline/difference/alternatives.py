@@ -1,4 +1,4 @@
-"""Other operators that could stand at a place: what exporters, runtimes and ports really mix up."""
+"""Usual mistakes of exporters, runtimes and ports, as operators in the place of A's."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 
 @dataclass(frozen=True)
 class Alternative:
-    """A change of A that may make it B: operators in the place of A's, and values in the place of its own."""
+    """A change of A that may make it compute what B does: other operators, or other constants."""
 
     kind: FaultKind
     words: str

@@ -25,7 +25,7 @@ class ChannelAffine:
         return values * self._wide(self.gain, values) + self._wide(self.shift, values)
 
     def undone(self, values: Array) -> Array:
-        """Return values [N, C, ...] without them, in float32."""
+        """Return values [N, C, ...] with gain and shift removed, in float32."""
         return ((values - self._wide(self.shift, values)) / self._wide(self.gain, values)).astype(np.float32)
 
     @staticmethod
@@ -64,7 +64,7 @@ class ChannelOrder:
 
     @property
     def moved(self) -> int:
-        """Return how many channels stand elsewhere."""
+        """Return how many channels have another index."""
         return int((self.order != np.arange(len(self.order))).sum())
 
 

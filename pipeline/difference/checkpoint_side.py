@@ -1,4 +1,4 @@
-"""A checkpoint of torch or Keras as a side: torch gives the logits, its export what can be looked into."""
+"""A checkpoint of torch or Keras as a side: torch computes the logits, its ONNX export has the tensors."""
 
 import tempfile
 from pathlib import Path

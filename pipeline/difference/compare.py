@@ -29,7 +29,7 @@ class NetworkComparison:
 
 
 def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8]) -> NetworkComparison:
-    """Compare two networks that take pictures uint8 [N, H, W, C]. A is taken to be right."""
+    """Compare two networks that take pictures uint8 [N, H, W, C]. A is the reference."""
     graph_a, graph_b = read_real_graph(a), read_real_graph(b)
     few = enough_pictures(graph_b, pictures)
     values_a, values_b = tensor_values(graph_a, few), tensor_values(graph_b, few)

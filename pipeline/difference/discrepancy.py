@@ -7,7 +7,7 @@ from pipeline.difference.fault_kind import FaultKind
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """A difference that arithmetic does not explain."""
+    """A difference that rounding does not explain."""
 
     kind: FaultKind
     place: str

@@ -162,6 +162,6 @@ def bundle_side(path: Path, trusted: Sequence[PublicKey], device: str | None) ->
                 yield graph_side(model, str(path))
             case _:
                 raise UsageError(
-                    f"{path} is for {manifest.target}, whose engine runs on the device alone. Give the folder"
+                    f"{path} is for {manifest.target}, whose engine runs only on the device. Give the folder"
                     " of its build, which has the Q/DQ network."
                 )

@@ -1,4 +1,4 @@
-"""The first layer: whether both networks see the same picture, or have other weights there."""
+"""Checks the first layer: whether both networks see the same picture and have the same weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ def check_first_layer(
     constants: LayerConstants | None,
     least_db: float,
 ) -> FirstLayerOutcome | None:
-    """Say what explains a first layer that differs; None if neither the picture nor its weights do.
+    """Return what explains a difference in the first layer; None if neither the picture nor the weights do.
 
     `place` is given what A's layer reads.
     """

@@ -1,4 +1,4 @@
-"""What the quantisers of B do to its tensors, and what B does to a tensor on the way to its readers."""
+"""Checks B's quantisers, and B's additional operators between a tensor and its readers."""
 
 import numpy as np
 
@@ -19,9 +19,10 @@ FEW_STEPS = 24
 def check_grid(
     place: str, grid: TensorGrid, written: Array, read: Array, wanted: Array
 ) -> Discrepancy | None:
-    """Compare a tensor in front of QuantizeLinear with what is read behind DequantizeLinear.
+    """Compare a tensor before QuantizeLinear with its values after DequantizeLinear.
 
-    `wanted` is what A has here: a range that fits it is no fault, whatever a fault in front makes of it.
+    `wanted` are A's values. A range that fits them is not a fault, even if an earlier fault changed B's
+    values.
     """
     before = ratio_db(written, read)
     if (
@@ -67,7 +68,7 @@ def _range(place: str, grid: TensorGrid, wanted: Array, before: float) -> Discre
 
 
 def check_edge(place: str, written: Array, read: Array, least_db: float) -> Discrepancy | None:
-    """Compare a tensor of B with what a reader gets, where B has operators between that A has not."""
+    """Compare a tensor of B with what its reader gets, where B has operators in between that A lacks."""
     if not all_finite(read) and all_finite(written):
         share = float((~np.isfinite(read)).mean())
         evidence = f"{share:.2%} of the values are not finite where they are read"

@@ -30,9 +30,9 @@ FAR_DB = 10.0
 
 
 def difference_of(a: Side, b: Side, pictures: Pictures, every_tensor: bool = False) -> DifferenceReport:
-    """Compare B with A on pictures uint8 [N, H, W, C]; where both can be looked into, tensor by tensor.
+    """Compare B with A on pictures uint8 [N, H, W, C], tensor by tensor if both have graphs.
 
-    every_tensor: also compare what their programs compute inside with what their graphs mean.
+    every_tensor: also compare the tensors inside an engine or interpreter with its graph.
     """
     unlike = list(_sizes(a, b))
     if unlike:
@@ -81,7 +81,7 @@ def _closed(a: Side, b: Side) -> str:
 
 
 def _own_meaning(side: Side, pictures: Pictures, found: Array) -> list[str]:
-    """Say so if a side does not compute what its own graph means: an engine or runtime would be at fault."""
+    """Report a side whose engine or runtime does not compute what its graph defines."""
     assert side.graph is not None  # noqa: S101 - the caller looked
     meant = graph_logits(side.graph, pictures[:32]).reshape(found[:32].shape)
     same = ratio_db(meant, found[:32])

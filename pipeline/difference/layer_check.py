@@ -1,4 +1,4 @@
-"""The constants of one layer in both networks, and what their difference is called."""
+"""Compares the constants of one layer in both networks, and names the difference."""
 
 from dataclasses import dataclass
 

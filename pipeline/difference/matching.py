@@ -88,7 +88,7 @@ def _signatures(graph: RealGraph, values: Values) -> list[tuple[str, tuple[objec
 def _with_followers(
     a: RealGraph, b: RealGraph, a_values: Values, b_values: Values, found: dict[str, str]
 ) -> dict[str, str]:
-    """Add operators that are there in one form of a network and not in another, where both have them."""
+    """Also match operators that some forms of a network lack, where both networks have them."""
     readers = {(node.operator, node.inputs[0]): node for node in b.nodes if node.operator in FOLLOWERS}
     for node in a.nodes:
         if node.operator not in FOLLOWERS or node.output not in a_values:

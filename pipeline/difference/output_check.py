@@ -1,4 +1,4 @@
-"""What is usually done to logits behind a network: another order of classes, a softmax, a factor."""
+"""Checks the logits for usual differences: another order of classes, a softmax, a factor."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ GAIN_DB = 6.0
 
 
 def check_output(place: str, found: Array, expected: Array) -> Discrepancy | None:
-    """Compare A's logits [N, K, ...], computed of what B reads in front of them, with B's."""
+    """Compare A's logits [N, K, ...], computed from the input of B's last layer, with B's."""
     if found.size != expected.size:
         return None
     found = found.reshape(expected.shape)

@@ -1,4 +1,4 @@
-"""Finds how the pictures of a network are normalised that does not say it: by what brings it to the other.
+"""Finds the normalisation of a network whose file does not state it, by agreement with the other side.
 
 Which mean, std and order of channels somebody else's program uses in front of a network is in no file of it.
 Usual ones, and those of the other side, are tried on a few pictures.

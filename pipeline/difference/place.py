@@ -1,4 +1,4 @@
-"""One place of two networks: operators of A, given what B's operators at the same place read."""
+"""One place in both networks: A's operators, computed on the inputs of B's operators."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -62,7 +62,7 @@ class GraphPlace:
 
 
 def real_proto(node: RealNode) -> onnx.NodeProto:
-    """Return the node reading the real-valued tensors, whatever quantisers stood between."""
+    """Return the node with the real-valued tensors as inputs, without the quantisers in between."""
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)
     del proto.input[:]

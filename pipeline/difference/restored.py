@@ -1,4 +1,4 @@
-"""Which tensors matter: B with single tensors put back to A's values."""
+"""Finds which tensors matter: B's logits after single tensors are replaced by A's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SPREAD = 12
 
 @dataclass(frozen=True)
 class Restored:
-    """B's logits with one tensor as A has it."""
+    """B's logits after one tensor is replaced by A's."""
 
     tensor: str
     logits_db: float
@@ -30,7 +30,9 @@ class Restored:
 
 
 def restore_each(found: NetworkComparison) -> tuple[Restored, ...]:
-    """Put tensors back one at a time, in the order of computation. Tensors that B scales are left out."""
+    """Replace B's tensors by A's one at a time, in the order of computation. Tensors that B scales are left
+    out.
+    """
     sides = found.sides
     wanted = _tensors(found)
     logits_a = sides.a_values[sides.a.output]

@@ -43,7 +43,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Unprepared:
-    """A form of a network whose pictures somebody else normalises, so that it is not yet a `Side`."""
+    """A form of a network whose normalisation is outside its graph, so that it is not yet a `Side`."""
 
     name: str
     size: Size
@@ -75,7 +75,7 @@ def graph_side(model: onnx.ModelProto, name: str, notes: tuple[str, ...] = ()) -
 
 
 def bounded_graph(path: Path) -> onnx.ModelProto:
-    """Read a graph that somebody else may have written, and see that its tensors are of usual sizes."""
+    """Read an untrusted graph, and check that its tensors have usual sizes."""
     from pipeline.models.foreign.onnx_file import read_onnx
     from pipeline.models.foreign.rehearsal import rehearse_shapes
 
@@ -85,7 +85,7 @@ def bounded_graph(path: Path) -> onnx.ModelProto:
 
 
 def graph_logits(model: onnx.ModelProto, pictures: Pictures) -> Array:
-    """Return what a graph means: its logits from onnxruntime, operator by operator, without fusion."""
+    """Return a graph's logits from onnxruntime, operator by operator, without fusion."""
     return logits(model, _batches(pictures), as_written=True)
 
 

@@ -1,4 +1,4 @@
-"""Which other operator, order of channels or constants B has at a place."""
+"""Finds another operator, order of channels or constants that B has at a place."""
 
 from calibration.exact.session import is_from_onnxruntime
 from pipeline.difference.alternatives import alternatives

@@ -1,4 +1,4 @@
-"""Goes through two networks in the order of computation, and collects what arithmetic does not explain.
+"""Goes through two networks in the order of computation, and collects what rounding does not explain.
 
 At each place A's operators compute from what B's operators read there, so that a fault shows where it is made
 and nowhere behind it. A quantised network may hold tensors with other gains than A's on purpose, which the
@@ -207,7 +207,7 @@ class Walk:
         )
 
     def _behind_unknown(self, place: GraphPlace) -> None:
-        """Check operators alone, with B's own weights, where A's values are not known; and the weights."""
+        """Check an operator with B's own weights where A's values are unknown; and the weights."""
         self._uncertain.add(place.node.output)
         if place.node.output == self.sides.a.output:
             last = self._output(place, place)
@@ -269,7 +269,7 @@ class Walk:
         return Discrepancy(named.kind, place.node.output, named.evidence, here, after, named.remedy)
 
     def _confirm(self, tensors: list[str]) -> None:
-        """Take the gains of these tensors to be faults, where they began."""
+        """Report the gains of these tensors as faults, at the tensor where they began."""
         for tensor in tensors:
             domain = self.domains.pop(tensor)
             if domain.origin not in self._confirmed:

@@ -96,7 +96,7 @@ def input_gains_of(ours: ComparedWeights, theirs: ComparedWeights) -> Array:
 
 
 def vary(gains: Array) -> bool:
-    """Whether gains differ from each other by more than rounding makes them."""
+    """Whether gains differ from each other by more than rounding explains."""
     return bool(abs(gains - np.median(gains)).max() > 5 * SAME * abs(np.median(gains)))
 
 

@@ -1,4 +1,4 @@
-"""The picture that is asked about: a file, or an evaluation image by the name that the report shows."""
+"""The picture to explain: a file, or an evaluation image by the name that the report shows."""
 
 from dataclasses import dataclass
 from pathlib import Path

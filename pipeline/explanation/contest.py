@@ -22,7 +22,7 @@ class ClassContest:
 
 
 def contest_of(fp32: Array, int8: Array) -> ClassContest:
-    """Return the classes that logits [classes] of a picture are about."""
+    """Return FP32's class and INT8's strongest other class, from logits [classes] of a picture."""
     first = int(fp32.argmax())
     others = int8.astype(np.float64)
     others[first] = -np.inf

@@ -48,14 +48,14 @@ COMPARED_WITH = 7
 """Labelled images whose tensors are looked at beside the picture's."""
 BATCH = 16
 NO_DATA = (
-    "without --data, the images of the build, nothing is said about what is usual, near images and"
-    " 16-bit activations"
+    "without --data (the images of the build), usual changes, nearest images and 16-bit activations are"
+    " left out"
 )
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to explain a picture with. images: of both classes together; tries: calibrate with 16 bits."""
+    """Settings of an explanation. images: of both classes together; tries: calibrate with 16 bits."""
 
     dataset: Dataset | None
     images: int
@@ -63,7 +63,7 @@ class Wanted:
 
 
 def explain(build: OpenedBuild, asked: AskedPicture, wanted: Wanted, progress: Progress) -> ImageExplanation:
-    """Say why FP32 and INT8 say different classes of a picture, or what they agree by.
+    """Explain why FP32 and INT8 give a picture different classes, or by which margin they agree.
 
     Raises UsageError for a network that gives no classes of whole pictures.
     """
@@ -199,7 +199,7 @@ def _more_bits(
     wanted: Wanted,
     progress: Progress,
 ) -> tuple[tuple[TriedBits, ...], tuple[str, ...]]:
-    """Return what was tried, and what was not and why."""
+    """Return what was tried, and what could not be tried, with the reason."""
 
     def tried(change: str, logits: Array) -> TriedBits:
         answer = build.subject.classes[int(logits.reshape(-1).argmax())]

@@ -1,4 +1,4 @@
-"""Labelled images of the two classes, none of them an evaluation image: which are near, what is usual."""
+"""Labelled images of the two classes, never evaluation images: the nearest ones, and usual margins."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ def labelled_pool(
 
 
 def _of_both(split: Split, contest: ClassContest, count: int) -> Split:
-    """Return half as many of either class, evenly spread over the split."""
+    """Return `count` / 2 images of each class, evenly spread over the split."""
     chosen: list[int] = []
     for label in (contest.first, contest.second):
         there = np.flatnonzero(split.labels == label)

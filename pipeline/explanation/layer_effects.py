@@ -1,4 +1,4 @@
-"""INT8's margin of a picture with layers in float, and the values of the picture that ranges cut off."""
+"""INT8's margin of a picture with layers in float, and the picture's values outside the ranges."""
 
 from typing import Any
 

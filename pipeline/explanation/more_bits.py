@@ -1,4 +1,4 @@
-"""What more bits would change for one picture: each change is made, and the network run."""
+"""Tries more bits on one picture: makes each change and runs the network."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def rewritten_float(
 
 
 def float_activations(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a Q/DQ model that rounds only its weights: the most that bits of activations can bring."""
+    """Return a Q/DQ model that rounds only its weights: the upper limit of what activation bits can gain."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     quantised = {node.output[0]: node for node in changed.graph.node if node.op_type == "QuantizeLinear"}

@@ -1,1 +1,1 @@
-"""Many builds from one file: models x recipes x targets x devices, and what came out on one page."""
+"""Many builds from one file: models x recipes x targets x devices, with all results on one page."""

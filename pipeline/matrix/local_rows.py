@@ -29,7 +29,7 @@ class RowRunner(Protocol):
 
 @dataclass
 class LocalRows:
-    """Builds rows here. The process that builds them is used again, so that it loads its libraries once."""
+    """Builds rows here. One process builds row after row, so that it loads its libraries once."""
 
     _child: BaseProcess | None = None
     _pipe: "Connection[PlannedRow, RowOutcome | str] | None" = None
@@ -80,7 +80,7 @@ class LocalRows:
 
 
 class _Sent:
-    """Progress of a row: what it says goes to the process that waits for it."""
+    """Progress of a row, sent to the parent process."""
 
     def __init__(self, pipe: "Connection[RowOutcome | str, PlannedRow]") -> None:
         self._pipe = pipe
@@ -96,7 +96,7 @@ class _Sent:
 
 
 def _serve(pipe: "Connection[RowOutcome | str, PlannedRow]") -> None:
-    """Build what comes until the other end closes, and end at once if the other process does."""
+    """Build the rows that the parent sends until it closes the connection; end at once if the parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
@@ -108,7 +108,7 @@ def _serve(pipe: "Connection[RowOutcome | str, PlannedRow]") -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process, in the middle of whatever it does, when the one that started it has ended."""
+    """End this process at once when its parent has ended."""
     parent = parent_process()
     assert parent is not None  # noqa: S101 - `_serve` runs in a child
     parent.join()
@@ -120,6 +120,6 @@ def _why_it_died(code: int | None) -> str:
         guess = ", as the kernel does when memory runs out" if code == -signal.SIGKILL else ""
         return f"The process that built it was ended by signal {-code}{guess}. Run the same command again."
     return (
-        f"The process that built it ended with exit code {code}: a bug of edgec's. Its traceback stands"
+        f"The process that built it ended with exit code {code}: a bug of edgec's. Its traceback is"
         " above, and `edgec build` with the same settings repeats it."
     )

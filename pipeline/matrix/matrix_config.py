@@ -1,4 +1,4 @@
-"""The file of a matrix: its axes, which of their combinations are left out, and what is asked of the results.
+"""The file of a matrix: its axes, the filters of rows, and the budgets.
 
 Paths are relative to the file.
 """

@@ -46,12 +46,12 @@ class PlannedRow:
         return _printed(f"{self.model}-{self.target}{recipe}") + device
 
     def matches(self, wanted: RowFilter) -> bool:
-        """Whether all that a filter says is true of the row."""
+        """Whether the row matches the patterns of all axes in the filter."""
         return all(_matches(getattr(self, axis), getattr(wanted, axis)) for axis in AXES)
 
 
 def planned_rows(matrix: MatrixConfig, file: Path) -> list[PlannedRow]:
-    """Return the rows in the order in which they share most: by model, recipe, target, device.
+    """Return the rows in the order that shares most stages: by model, recipe, target, device.
 
     Raises UsageError for a name that does not exist, settings that are not allowed, filters that fit nothing.
     """
@@ -70,7 +70,7 @@ def planned_rows(matrix: MatrixConfig, file: Path) -> list[PlannedRow]:
     _refuse_dead_filters(matrix, rows, file)
     kept = [row for row in rows if _is_kept(row, matrix)]
     if not kept:
-        raise UsageError(f"{file}: include and exclude leave no row of {len(rows)}. Loosen them.")
+        raise UsageError(f"{file}: include and exclude leave no row of {len(rows)}. Relax them.")
     taken = Counter(row.name for row in kept)
     if twice := next((name for name, count in taken.items() if count > 1), None):
         raise UsageError(
@@ -80,7 +80,7 @@ def planned_rows(matrix: MatrixConfig, file: Path) -> list[PlannedRow]:
 
 
 def only(rows: Sequence[PlannedRow], asked: Sequence[str]) -> list[PlannedRow]:
-    """Return the rows that `--only AXIS=PATTERN` asks for: one of those given for an axis, and of each axis.
+    """Return the rows that match `--only AXIS=PATTERN`: any pattern of an axis, for every axis given.
 
     Raises UsageError for another form, an unknown axis, and a pattern that matches no row.
     """
@@ -95,12 +95,12 @@ def only(rows: Sequence[PlannedRow], asked: Sequence[str]) -> list[PlannedRow]:
         if not any(fnmatchcase(getattr(row, axis), pattern) for row in rows):
             there = list(dict.fromkeys(getattr(row, axis) for row in rows))
             raise UsageError(
-                f"--only {text} fits no row.{did_you_mean(pattern, there)} There are: {', '.join(there)}."
+                f"--only {text} matches no row.{did_you_mean(pattern, there)} There are: {', '.join(there)}."
             )
         wanted.setdefault(axis, []).append(pattern)
     kept = [row for row in rows if row.matches(RowFilter(**wanted))]
     if not kept:
-        raise UsageError("No row fits all that --only says. Leave one out, or see the rows with --list.")
+        raise UsageError("No row matches all --only filters. Leave one out, or list the rows with --list.")
     return kept
 
 
@@ -130,7 +130,7 @@ def _refuse_unknown(matrix: MatrixConfig, file: Path) -> None:
     for device, served in matrix.devices.items() if isinstance(matrix.devices, dict) else ():
         for target in (one for one in served if one not in matrix.targets):
             raise UsageError(
-                f"{file}: devices.{device} is for {target!r}, which is none of the targets:"
+                f"{file}: devices.{device} is for {target!r}, which is not a target here:"
                 f" {', '.join(matrix.targets)}.{did_you_mean(target, matrix.targets)}"
             )
 
@@ -183,7 +183,9 @@ def _refuse_dead_filters(matrix: MatrixConfig, rows: Sequence[PlannedRow], file:
         for number, one in enumerate(filters, start=1):
             if not any(row.matches(one) for row in rows):
                 said = ", ".join(_said(one))
-                raise UsageError(f"{file}: {kind} {number} ({said}) fits no row. Mend it, or leave it out.")
+                raise UsageError(
+                    f"{file}: {kind} {number} ({said}) matches no row. Fix its pattern, or leave it out."
+                )
 
 
 def _said(one: RowFilter) -> Iterator[str]:
@@ -193,7 +195,7 @@ def _said(one: RowFilter) -> Iterator[str]:
 
 
 def _printed(text: str) -> str:
-    """Return a text with - for what does not belong into the name of a file."""
+    """Replace characters that do not belong into a file's name by -."""
     return OTHER_LETTERS.sub("-", text)
 
 

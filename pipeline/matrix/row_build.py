@@ -81,7 +81,7 @@ def waiting(row: PlannedRow) -> BuiltRow:
 
 
 def figures_of(file: Path, out: Path) -> RowFigures:
-    """Return what rows are compared by. Raises ReportError if the report cannot be read."""
+    """Return the figures by which rows are compared. Raises ReportError if the report cannot be read."""
     report = Report.load(file)
     accuracy, latency, memory = report.accuracy, report.latency_int8, report.memory_int8
     counted, rate = accuracy.rates[0]

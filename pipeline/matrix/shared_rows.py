@@ -13,7 +13,7 @@ from pipeline.units.workers import Workers
 
 @dataclass(frozen=True)
 class RowUnit:
-    """A build of a model, with a recipe, for a target, on a device that it has for itself meanwhile."""
+    """A build of a model, with a recipe, for a target, on a device that nobody else uses meanwhile."""
 
     row: PlannedRow
     has_float_bits: bool = True
@@ -39,7 +39,7 @@ class RowUnit:
         return None if self.row.device == NO_DEVICE else self.row.device
 
     def run(self, progress: Progress) -> RowOutcome:
-        """Build it, or find what is built."""
+        """Build it, or find it in the store."""
         return build_row(self.row, progress)
 
 

@@ -1,5 +1,6 @@
 """Weights from files that may be missing, damaged, unsafe or made for another network."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError, listed
 from pipeline.models import resnet
-from pipeline.models.dialects import renamed
+from pipeline.models.dialects import classifier_of, renamed
 from pipeline.models.keras import from_keras, read_keras
 from pipeline.models.weights.content import ADVICE, read_content
 from pipeline.models.weights.state_dicts import (
@@ -23,6 +24,23 @@ from pipeline.models.weights.state_dicts import (
 from pipeline.models.zoo import KNOWN_MODELS, KnownModel
 
 QUANTISED = "is of a network that torch has quantised. Give the checkpoint from before; edgec quantises it."
+
+WAYS_OUT = (
+    (
+        re.compile(r"\.weight_(orig|mask)$"),
+        "Its weights are pruned by masks: torch.nn.utils.prune.remove(module, 'weight') for each, and save"
+        " again.",
+    ),
+    (
+        re.compile(r"\.weight_[gv]$|\.parametrizations\."),
+        "Its weights are computed from others: torch.nn.utils.parametrize.remove_parametrizations(module,"
+        " 'weight') for each, or remove_weight_norm(module), and save again.",
+    ),
+)
+"""Keys that torch's own tools put in the place of a weight, and what to do about them."""
+
+SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+"""Of files of weights, as folders by Hugging Face's libraries have them."""
 
 Say = Callable[[str], None]
 Weights = dict[str, Tensor]
@@ -95,7 +113,8 @@ def read_weights(
     """
     if not path.is_file():
         raise CheckpointError(
-            f"The checkpoint {path} does not exist or is not a file. Name the file of weights."
+            f"The checkpoint {path} does not exist or is not a file. Name the file of"
+            f" weights{_in_folder(path)}."
         )
     content = read_content(path)
     sets = state_dicts(content)
@@ -110,6 +129,12 @@ def read_weights(
     unusable += [one.place for one in sets if one.averaged and not any(u.startswith(one.place) for u in used)]
     taken = choose(fitting, unusable, wanted, path, say)
     return {key: _checked(value, key, path) for key, value in taken.weights.items()}
+
+
+def _in_folder(path: Path) -> str:
+    """Return the files of weights in a folder, as words for a message; empty if there are none."""
+    found = sorted(one.name for one in path.iterdir() if one.suffix in SUFFIXES) if path.is_dir() else []
+    return f": {listed(found)} in that folder" if found else ""
 
 
 def settings_of(path: Path) -> Mapping[object, object]:
@@ -127,9 +152,11 @@ def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> list[Fi
     parts = [
         (prefix, kept, weights)
         for prefix, kept in without_prefix(found.tensors)
-        if fits(_shapes(weights := renamed(_without_counters(kept))))
+        for head in (_classifier_beside(found.tensors, prefix),)
+        if fits(_shapes(weights := renamed(_without_counters({**kept, **head}))))
     ]
     inside = {prefix + key for prefix, kept, _ in parts for key in kept}
+    inside |= {key for prefix, *_ in parts for key in _classifier_beside(found.tensors, prefix)}
     rest = {key: value for key, value in found.tensors.items() if key not in inside}
     if parts and fits(_shapes(weights := renamed(_without_counters(rest)))):
         parts.append(("", rest, weights))
@@ -141,6 +168,17 @@ def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> list[Fi
         Fitting(StateDict(".".join(filter(None, (found.place, prefix.rstrip(".")))), kept), weights, left_out)
         for prefix, kept, weights in parts
     ]
+
+
+def _classifier_beside(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return a classifier that lies outside a network's prefix, as in `backbone.conv1`, `head.fc`."""
+    of_network = [key for key in tensors if key.startswith(prefix)]
+    if not prefix or any(tensors[key].ndim == 2 for key in of_network):
+        return {}
+    head = classifier_of({key: value for key, value in tensors.items() if not key.startswith(prefix)})
+    return (
+        {} if head is None else {f"{head}.{part}": tensors[f"{head}.{part}"] for part in ("weight", "bias")}
+    )
 
 
 def _not_fitting(found: StateDict, content: Mapping[object, object], path: Path) -> Weights:
@@ -167,7 +205,7 @@ def _no_weights(content: Mapping[object, object], path: Path) -> str:
 
 
 def _checked(tensor: Tensor, key: str, path: Path) -> Tensor:
-    if tensor.is_quantized:
+    if tensor.is_quantized or key.endswith("zero_point"):
         raise CheckpointError(f"{path} {QUANTISED}")
     if tensor.layout != torch.strided:
         raise CheckpointError(f"{path}: {key} is sparse. Save it dense: value.to_dense().")
@@ -219,7 +257,15 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
     fits = f"would fit {' or '.join(fitting)} with {in_file} classes" if fitting else "fits no known model"
     raise CheckpointError(
         f"{path} does not fit {model.name} with {classes} classes. Keys {'; '.join(parts)}. It {fits}."
+        f"{_way_out([*differences['missing'], *differences['unexpected']])}"
     )
+
+
+def _way_out(keys: list[str]) -> str:
+    """Return what to do about keys that torch's own tools leave in a checkpoint; empty for others."""
+    if keys and all(key.endswith(("running_mean", "running_var")) for key in keys):
+        return " Save model.state_dict(); parameters alone have no running means and variances."
+    return next((f" {advice}" for pattern, advice in WAYS_OUT if any(map(pattern.search, keys))), "")
 
 
 def _classes(found: Shapes) -> int | None:

@@ -1,1 +1,1 @@
-"""A bundle in the forms in which other programs take it, as the setting `package` asks."""
+"""Packages of a bundle for other programs, as the setting `package` lists them."""

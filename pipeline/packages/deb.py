@@ -1,4 +1,4 @@
-"""Packages for Debian and its kin: the library, its headers, the service, and the network."""
+"""Packages for Debian and its derivatives: the library, its headers, the service, and the network."""
 
 import hashlib
 from collections.abc import Mapping

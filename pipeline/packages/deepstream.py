@@ -1,4 +1,4 @@
-"""Settings for DeepStream's nvinfer and nvdspreprocess, which then hand the network its pixels unchanged."""
+"""Settings for DeepStream's nvinfer and nvdspreprocess, which pass the pixels to the network unchanged."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,6 @@
-"""What packages for NVIDIA's programs share: a Jetson's graphs, and what builds an engine of them."""
+"""What packages for NVIDIA's programs share: a Jetson's graphs, and the program that builds engines from
+them.
+"""
 
 from collections.abc import Callable, Mapping
 

@@ -13,7 +13,7 @@ it needs."""
 
 KINDS = {
     "container": "a folder to build a container image from, on JetPack 5, 6 or 7",
-    "deb": "packages for Debian and its kin: library, headers, service with a unit, network",
+    "deb": "packages for Debian and its derivatives: library, headers, service with a unit, network",
     "deepstream": "settings of nvinfer and nvdspreprocess, and what their engine is built from",
     "oci": "a container image of the service and the engine alone",
     "triton": "a model repository for Triton Inference Server",

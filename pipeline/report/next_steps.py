@@ -82,7 +82,7 @@ def _to_pass(gate: Gate, accuracy: Accuracy | PixelAccuracy, whole: EndToEnd | N
         )
     if gate.name == "min_top1" and isinstance(accuracy, Accuracy) and 100 * accuracy.top1.fp32 < gate.limit:
         fp32 = figures.percent(accuracy.top1.fp32)
-        return f"FP32 itself has {fp32}: train longer or on more images; no quantisation mends that."
+        return f"FP32 itself has {fp32}: train longer or on more images; no quantisation corrects that."
     points = f"{gate.limit:g}" if gate.unit == "points" else "1"
     return (
         f"Set max_drop = {points} under [calibration], which leaves the layers that cost most in float, or"

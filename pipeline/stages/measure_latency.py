@@ -103,7 +103,7 @@ class Measure(Stage):
         if isinstance(target, HasCandidates):
             (output / CANDIDATES).write_text(json.dumps([asdict(one) for one in target.candidates()]))
         if isinstance(target, RacesFloat):
-            with progress.task(f"race FP32 and INT8 on {self.engine.device}", None):
+            with progress.task(f"time FP32 and INT8 alternately on {self.engine.device}", None):
                 raced = target.race(
                     self.engine.path, self.float_model.path, images, self.settings, self.threads
                 )

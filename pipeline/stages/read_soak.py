@@ -30,8 +30,8 @@ class ReadSoak(Stage):
             found = SustainedRun.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise UsageError(
-                f"soak is {path}, which is no record of a soak: {error.errors()[0]['msg'].lower()}. Give the "
-                "soak.json that `./run soak` of this version wrote on the device."
+                f"soak is {path}, which is not a record of a soak: {error.errors()[0]['msg'].lower()}. Give"
+                " the soak.json that `./run soak` of this version wrote on the device."
             ) from error
         if found.engine_sha256 != self.engine.file_digest:
             raise UsageError(

@@ -15,6 +15,7 @@ from pipeline.models.zoo import find_model
 from pipeline.progress import Progress, Silent
 from pipeline.training.curves_page import render
 from pipeline.training.failure import nothing_learned, refuse_divergence
+from pipeline.training.free_cores import choose_threads
 from pipeline.training.held import DamagedPictures, held_in_memory
 from pipeline.training.judge import Judgement, judge
 from pipeline.training.optimise import class_weights
@@ -67,7 +68,7 @@ def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> Tra
     folder = RunFolder(output)
     with folder.held():
         digest = dataset.split("train").digest
-        record = folder.begin(config, lambda: _decide(trainer, digest))
+        record = folder.begin(config, lambda: _decide(trainer, digest, progress))
         _follow(record.decisions, trainer, digest)
         run = Run(trainer, folder, watch, dataset.classes, progress)
         history = run.epochs(images, labels)
@@ -154,12 +155,11 @@ def _as_json(judgement: Judgement, classes: tuple[str, ...]) -> dict[str, object
     }
 
 
-def _decide(trainer: Trainer, digest: str) -> Decisions:
+def _decide(trainer: Trainer, digest: str, progress: Progress) -> Decisions:
     """Make the decisions that all parts of a run must share, at its start."""
     config = trainer.config
     trainer.move(find_device(config.device))
-    threads = config.threads or torch.get_num_threads()
-    torch.set_num_threads(threads)
+    threads = choose_threads(config.threads, progress)
     bf16 = config.bf16 == "on" or (config.bf16 == "auto" and has_bf16(trainer.device))
     return Decisions(
         bf16=bf16,

@@ -34,6 +34,7 @@ from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
 from pipeline.progress import Advance, Progress, Silent
 from pipeline.training import augment
+from pipeline.training.free_cores import choose_threads
 from pipeline.training.held import held_in_memory
 from pipeline.training.settings import QatConfig
 from pipeline.training.training_run import Decisions, EpochRecord, RunFolder
@@ -89,7 +90,7 @@ def train_quantized(config: QatConfig, output: Path, progress: Progress = SILENT
     trainer = QatTrainer(config, subject)
     folder = RunFolder(output)
     with folder.held():
-        record = folder.begin(config, lambda: _decisions(config, split.digest))
+        record = folder.begin(config, lambda: _decisions(config, split.digest, progress))
         if record.decisions.data_digest != split.digest:
             raise UsageError(
                 f"The training images have changed since {output} was begun. Use another folder."
@@ -234,6 +235,6 @@ def _start_of(config: QatConfig, output: Path) -> BuildConfig:
     )
 
 
-def _decisions(config: QatConfig, digest: str) -> Decisions:
-    threads = config.threads or torch.get_num_threads()
+def _decisions(config: QatConfig, digest: str, progress: Progress) -> Decisions:
+    threads = choose_threads(config.threads, progress)
     return Decisions(bf16=False, threads=threads, torch=torch.__version__, data_digest=digest)

@@ -58,7 +58,7 @@ class TrainConfig(BaseModel):
     patience: int = Field(default=0, ge=0)  # epochs without a lower held-out loss, then stop; 0: never
     bf16: Literal["auto", "on", "off"] = "auto"  # auto: on where the processor has it
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a GPU if there is one
-    threads: int | None = Field(default=None, ge=1, le=1024)  # None: torch's choice
+    threads: int | None = Field(default=None, ge=1, le=1024)  # None: as many as cores are free
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -100,4 +100,4 @@ class QatConfig(BaseModel):
     teacher: float = Field(default=0.5, ge=0, le=1)  # share of the loss that follows the float network
     crop_margin: float = Field(default=0.125, ge=0, le=0.5)  # share of the side an image may shift by
     flip: bool = True  # left to right
-    threads: int | None = Field(default=None, ge=1, le=1024)  # None: torch's choice
+    threads: int | None = Field(default=None, ge=1, le=1024)  # None: as many as cores are free

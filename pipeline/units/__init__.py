@@ -1,1 +1,1 @@
-"""Units of work that any machine may do, and those who do them: this process, or the workers of a cluster."""
+"""Units of work, and the workers that compute them: this process, or those of a cluster."""

@@ -1,4 +1,4 @@
-"""Workers of a Dask cluster: units with float bits go to those alone that compute as this machine does."""
+"""Workers of a Dask cluster: units of float arithmetic go only to workers that round as this machine does."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ class ClusterError(PipelineError):
 
 
 class FloatCanary(WorkerPlugin):
-    """Computes the canary when a worker joins; what it gives decides which units the worker gets."""
+    """Computes the canary when a worker joins; the digest of its logits decides which units it gets."""
 
     name: ClassVar[str] = "edgec-canary"
 
@@ -47,7 +47,7 @@ def naming_a_lost_scheduler() -> Iterator[None]:
         yield
     except (FutureCancelledError, OSError) as error:
         raise ClusterError(
-            "The scheduler was lost. What is finished is kept: start it again, and then the same command."
+            "The scheduler was lost. Finished units are kept: start it again, then repeat the command."
         ) from error
 
 
@@ -119,20 +119,20 @@ class DaskWorkers:
         if not self.count:
             progress.say("no worker has joined yet; waiting for one")
             self._client.wait_for_workers(1)
-        found = self._client.run(what_it_offers, on_error="ignore")  # some may die meanwhile
+        found = self._client.run(worker_resources, on_error="ignore")  # some may die meanwhile
         for address, offered in sorted(found.items()):
             if self._own not in offered and address not in self._named:
                 self._named.add(address)
                 progress.say(
-                    f"worker {address} computes floats with other last bits than this machine: it gets"
-                    " integer units only"
+                    f"worker {address} rounds floats differently from this machine: it gets only"
+                    " integer units"
                 )
         asked = {name for unit in units for name in self._needed(unit)}
         missing = asked.difference(*found.values()) if found else set()
         if self._own in missing:
             raise ClusterError(
-                "No worker computes floats as this machine does. Start the command on a machine of the"
-                " workers' kind."
+                "No worker rounds floats as this machine does. Start the command on a machine like the"
+                " workers'."
             )
         for name in sorted(missing):
             raise ClusterError(
@@ -146,7 +146,7 @@ def done_there(unit: Unit[R]) -> FinishedUnit[R]:
     return done_by(unit, get_worker().address, Silent())
 
 
-def what_it_offers(dask_worker: Worker) -> set[str]:
+def worker_resources(dask_worker: Worker) -> set[str]:
     """Return the names of the worker's resources."""
     return set(dask_worker.state.total_resources)
 

@@ -1,4 +1,4 @@
-"""Opens those who do the units: `--on` says who."""
+"""Opens the workers that `--on` names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from pipeline.units.working_place import parse_place
 
 @contextmanager
 def open_workers(on: str | None) -> Iterator[Workers]:
-    """Open those who do the units: `on` is the value of `--on`; None: this process.
+    """Open the workers: `on` is the value of `--on`; None: this process.
 
     Raises UsageError for another form, MissingExtraError without Dask, ClusterError without a scheduler.
     """
@@ -18,7 +18,7 @@ def open_workers(on: str | None) -> Iterator[Workers]:
         yield Here()
         return
     place = parse_place(on)
-    require("distributed", "--on shares units among workers with it")
+    require("distributed", "--on distributes units to workers with it")
     from pipeline.units.cluster import dask_workers
 
     with dask_workers(place) as workers:

@@ -21,22 +21,22 @@ class Unit(Protocol[R_co]):
 
     @property
     def title(self) -> str:
-        """What is done, for people: "answer, images 1,025 to 2,048"."""
+        """What it computes, for messages: "answer, images 1,025 to 2,048"."""
         ...
 
     @property
     def digest(self) -> str:
-        """The SHA-256, in hex, of all that decides the result."""
+        """The SHA-256, in hex, of everything that the result depends on."""
         ...
 
     @property
     def inputs(self) -> Mapping[str, str]:
-        """The digests of what it reads, by name: they come back with the log of a unit that failed."""
+        """The digests of its inputs by name, which are shown if it fails."""
         ...
 
     @property
     def board(self) -> str | None:
-        """The board that it needs for itself while it runs; None: it needs none."""
+        """The board that it uses alone while it runs; None: it needs none."""
         ...
 
     @property
@@ -45,7 +45,7 @@ class Unit(Protocol[R_co]):
         ...
 
     def run(self, progress: Progress) -> R_co:
-        """Do the work, or find that it is done."""
+        """Compute the result, or find it in the store."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Those who do units: this process, or the workers of a cluster that `--on` names."""
+"""Workers that compute units: this process, or those of the cluster that `--on` names."""
 
 import time
 import traceback

@@ -10,7 +10,7 @@ FORMS = "local:2, tcp://host:8786 or slurm:jobs=32"
 
 @dataclass(frozen=True)
 class LocalProcesses:
-    """So many worker processes of this machine."""
+    """A number of worker processes on this machine."""
 
     count: int
 
@@ -24,7 +24,7 @@ class RunningScheduler:
 
 @dataclass(frozen=True)
 class SlurmJobs:
-    """So many jobs of Slurm, each a worker; the rest is in dask-jobqueue's own configuration."""
+    """A number of Slurm jobs, each a worker; dask-jobqueue's own configuration has the rest."""
 
     count: int
 

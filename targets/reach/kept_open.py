@@ -1,4 +1,4 @@
-"""What stays open on devices from one use to the next: an engine is loaded, and a board taken, once."""
+"""Keeps engines and leases of devices open between uses: an engine is loaded, and a board leased, once."""
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -21,7 +21,7 @@ R = TypeVar("R", bound=Closable)
 
 @dataclass
 class _Session:
-    """What is open, by what it is; all of it ends with the stack, the last first."""
+    """The open resources by their keys; all are closed with the stack, the last one first."""
 
     stack: ExitStack
     opened: dict[Hashable, Any] = field(default_factory=dict)
@@ -32,7 +32,9 @@ _kept: ContextVar[_Session | None] = ContextVar("kept", default=None)
 
 @contextmanager
 def one_session() -> Iterator[None]:
-    """Keep what `kept_open` and `in_session` open within it for whoever asks for the same; end it at last."""
+    """Within this context, `kept_open` and `in_session` reuse what is open already; its end closes
+    everything.
+    """
     with ExitStack() as stack:
         token = _kept.set(_Session(stack))
         try:
@@ -43,7 +45,7 @@ def one_session() -> Iterator[None]:
 
 @contextmanager
 def in_session(what: Hashable, make: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
-    """Enter the context that `make` makes; in a session once for all who ask for it, until its end."""
+    """Enter the context that `make` makes; in a session it is entered once, and left at the session's end."""
     session = _kept.get()
     if session is None:
         with make() as value:
@@ -57,6 +59,6 @@ def in_session(what: Hashable, make: Callable[[], AbstractContextManager[T]]) ->
 
 @contextmanager
 def kept_open(what: Hashable, start: Callable[[], R]) -> Iterator[R]:
-    """Yield the runner that `start` makes; in a session it is made once for all who ask for that `what`."""
+    """Yield the runner that `start` makes; in a session it is made once for each key `what`."""
     with in_session(what, lambda: closing(start())) as runner:
         yield runner

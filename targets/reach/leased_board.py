@@ -1,4 +1,4 @@
-"""Boards for one user at a time: a lease is held on the board itself, and renewed while it is used.
+"""Leases of boards, for one client at a time: a lease is kept on the board itself, and renewed while in use.
 
 What the board does is in targets/runtime/board_lease.py. A client that dies loses the board when its lease
 runs out; one that was stopped meanwhile learns that it lost it, and its results are refused.
@@ -50,7 +50,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Waiter:
-    """One who has a board or waits for it, and for how many seconds so far."""
+    """A client that has a board or waits for it, and for how many seconds so far."""
 
     owner: str
     seconds: float
@@ -88,7 +88,7 @@ def look(device: SshDevice) -> BoardState:
         return _board_state(json.loads(_ask(device, "look")))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise DeviceCommandFailed(
-            f"{device.address}: its answer about leases makes no sense: {error}"
+            f"{device.address}: its answer about the lease cannot be read: {error}"
         ) from error
 
 
@@ -165,9 +165,9 @@ _using: ContextVar[Mapping[SshAddress, HeldBoard]] = ContextVar("using", default
 
 @contextmanager
 def leased(device: SshDevice, say: Say = lambda _: None) -> Iterator[HeldBoard]:
-    """Have a board for this process alone, waiting in turn for it; in a session, until its end.
+    """Lease a board for this process, waiting in turn for it; in a session, until the session ends.
 
-    Within itself it is the same lease.
+    A nested call uses the same lease.
 
     Raises LeaseLost at the end if another may have used it meanwhile: the results are not valid. Raises
     DeviceDiskFull or DeviceUnfit for a board that is not fit, and a DeviceError if it cannot be reached.
@@ -204,7 +204,7 @@ def taken(
                 said = _told(device.address, found, held.token, said, say)
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DeviceCommandFailed(
-                    f"{device.address}: its answer about leases makes no sense: {error}"
+                    f"{device.address}: its answer about the lease cannot be read: {error}"
                 ) from error
             time.sleep(min(ASKED_EVERY, seconds / 4))
         held.begin()
@@ -225,12 +225,12 @@ def run_alone(
         while True:
             done = _run(device, ["alone", held.token, *command], on_line=on_line)
             if done.returncode == LOST:
-                raise LeaseLost(f"{device.address}: another has taken the board.")
+                raise LeaseLost(f"{device.address}: another client has taken the board.")
             if done.returncode != BUSY:
                 return done
             if time.monotonic() > deadline:
                 raise DeviceTimeout(
-                    f"{device.address}: a measurement that nobody waits for has run for {BUSY_SECONDS:g} s."
+                    f"{device.address}: an abandoned measurement has been running for {BUSY_SECONDS:g} s."
                     " Restart the board, or end it there."
                 )
             time.sleep(ASKED_EVERY)
@@ -268,12 +268,12 @@ def _ask(device: SshDevice, *words: str) -> str:
     """Run the board's program; return what it printed. Raises LeaseLost, DeviceDiskFull or a DeviceError."""
     done = _run(device, words, timeout_s=60)
     if done.returncode == LOST:
-        raise LeaseLost(f"{device.address}: the lease ran out, and another may have taken the board.")
+        raise LeaseLost(f"{device.address}: the lease expired, and another client may have used the board.")
     if "No space left" in done.stderr or "Disk quota exceeded" in done.stderr:
         raise DeviceDiskFull(f"{device.address}: its disk is full. Free some, and try again.")
     if done.returncode:
         reason = done.stderr.strip()[-500:] or done.returncode
-        raise DeviceCommandFailed(f"{device.address}: its lease cannot be asked for: {reason}")
+        raise DeviceCommandFailed(f"{device.address}: the lease cannot be requested: {reason}")
     return done.stdout
 
 

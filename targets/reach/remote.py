@@ -158,6 +158,6 @@ def measure_unthrottled(device: SshDevice, command: Sequence[str]) -> list[Measu
         if not reasons:
             return measurements
     raise DeviceThrottled(
-        f"{device.address} slowed itself down in all {TRIES} measurements ({', '.join(reasons)}): no result."
+        f"{device.address} throttled in all {TRIES} measurements ({', '.join(reasons)}): no result."
         " Cool it, or give it a stronger power supply."
     )

@@ -67,7 +67,7 @@ class SshAddress:
         """
         wrong = DeviceAddressError(
             f"{text!r} is not the address of a device. Expected: ssh://user@host or ssh://user@host:port, and"
-            " perhaps ?python=/path/to/python3 behind it"
+            " optionally ?python=/path/to/python3 after it"
         )
         if not text.isprintable():
             raise wrong  # urlsplit would leave some of it out

@@ -1,4 +1,4 @@
-"""Calls something at intervals while other work is done."""
+"""Calls a function at intervals, in a thread, while other work is done."""
 
 from __future__ import annotations
 

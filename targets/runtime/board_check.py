@@ -64,7 +64,7 @@ def findings(root: Path = Path("/"), now: datetime.datetime | None = None) -> li
 
 def _python(version: tuple[int, ...]) -> BoardFinding:
     fine = version[:2] >= OLDEST_PYTHON
-    advice = "" if fine else "sudo apt install python3.8, and let python3 mean it"
+    advice = "" if fine else "sudo apt install python3.8, and make it python3"
     return BoardFinding("Python", ".".join(map(str, version)), fine, advice)
 
 
@@ -118,7 +118,7 @@ def _tensorrt(version: str, trtexec: str) -> BoardFinding:
     if version:
         return BoardFinding("TensorRT", version, True)
     if trtexec:
-        found = "trtexec alone: it can build engines, and nothing can run them"
+        found = "only trtexec: it can build engines, but nothing can run them"
         return BoardFinding("TensorRT", found, False, "sudo apt install python3-libnvinfer")
     return BoardFinding("TensorRT", "not installed", False, "sudo apt install nvidia-jetpack")
 
@@ -150,7 +150,7 @@ def _clocks(root: Path) -> Iterator[BoardFinding]:
     held = [*state.limits, *(f"{what} since boot" for what in state.limits_since_boot)]
     if held:
         command = "Give it its own power supply and a heat sink or fan"
-        yield BoardFinding("held back", ", ".join(filter(None, (heat, *held))), False, command)
+        yield BoardFinding("throttled", ", ".join(filter(None, (heat, *held))), False, command)
     elif heat:
         yield BoardFinding("heat", heat, None)
 

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _take(state: dict[str, Any], owner: str, token: str, seconds: float) -> None:
-    """Hold the board if it is free and nobody was here before, or renew; else wait, or go on waiting."""
+    """Take the lease if the board is free and nobody is ahead, or renew it; else stay in the queue."""
     now = _now()
     entry = {"owner": owner, "token": token, "until": now + seconds}
     waiting = state["waiting"]
@@ -89,7 +89,7 @@ def _has(state: dict[str, Any], token: str) -> bool:
 
 @contextmanager
 def _changed(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the state without what has run out, and keep it as it is left, while nobody else changes it."""
+    """Yield the state without expired entries, under a lock, and save it as the caller leaves it."""
     with (folder / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         state = _look(folder)
@@ -131,7 +131,7 @@ def _health(folder: Path) -> dict[str, Any]:
 
 
 def _alone(folder: Path, token: str, command: list[str]) -> int:
-    """Become a command, which has the lock until it and its children have ended, whoever started it."""
+    """Replace this process by a command that holds the lock until it and its children have ended."""
     lock = os.open(str(folder / "measuring"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,14 +29,14 @@ class CompiledOnce:
     def folder(self, machine: str) -> Path:
         """Return the folder with the products, compiled if need be. Raises OSError where that cannot be."""
         if machine not in MACHINES or not all(path.is_file() for path in self.sources):
-            raise OSError("there is nothing to compile here")
+            raise OSError("its C sources are missing, or the processor is not supported")
         content = b"".join(path.read_bytes() for path in self.sources) + repr(self.options).encode()
         above = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgec"
         made = above / f"{self.name}-{machine}-{hashlib.sha256(content).hexdigest()[:16]}"
         if made.is_dir():
             return made
         if find_spec("ziglang") is None:
-            raise OSError("there is no compiler here")
+            raise OSError("there is no C compiler (ziglang)")
         above.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=str(above)) as scratch:
             product = Path(scratch) / "product"

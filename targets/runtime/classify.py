@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         help="of a network that classifies pixels: write their classes there, as gray PNGs",
     )
     parser.add_argument("--threads", type=_positive, default=1)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
     return parser
 
 
@@ -101,7 +101,9 @@ def check_finite(logits: NDArray[np.float32]) -> None:
     """Raise NoAnswer unless every logit is a number."""
     wrong = int((~np.isfinite(logits)).sum())
     if wrong:
-        raise NoAnswer(f"the engine gave {wrong} of {logits.size} logits that are no numbers, so no class")
+        raise NoAnswer(
+            f"the engine gave {wrong} of {logits.size} logits that are not numbers, so there is no class"
+        )
 
 
 def likeliest(logits: NDArray[np.float32], classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:

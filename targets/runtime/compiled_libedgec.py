@@ -58,7 +58,7 @@ def embedding(machine: str) -> dict[str, bytes]:
 
 def _check(result: subprocess.CompletedProcess[str]) -> None:
     if result.returncode:
-        raise OSError(f"zig cannot make libedgec: {result.stderr[-2000:]}")
+        raise OSError(f"zig cannot compile libedgec: {result.stderr[-2000:]}")
 
 
 COMPILED = CompiledOnce("libedgec", (*SOURCES, *_HEADERS), (*OPTIONS, repr(_PROCESSORS)), compile_library)

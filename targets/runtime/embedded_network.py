@@ -116,7 +116,9 @@ class EmbeddedFrame:
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     def described(self) -> FrameStruct:
-        """Return the frame for the library. Raises ValueError for arrays that it cannot know to be wrong."""
+        """Return the frame for the library. Raises ValueError for wrong arrays, which the library could not
+        recognise.
+        """
         height, width = self.planes[0].shape[:2]
         self._check(height, width)
         described = FrameStruct(
@@ -229,7 +231,7 @@ class EmbeddedNetwork:
 
 
 class EmbeddedContext:
-    """What one thread at a time runs a network with."""
+    """The memory with which one thread at a time runs a network."""
 
     def __init__(self, network: EmbeddedNetwork, handle: ctypes.c_void_p) -> None:
         self._network = network  # which stays as long as this

@@ -20,16 +20,20 @@ HEARD = re.compile(
     re.MULTILINE,
 )
 """Messages of libjpeg for missing or undecodable data (jerror.h). Extra bytes do no harm."""
+TURNED = re.compile(rb"\0\0\0\x09(?:irot[\x01-\x03]|imir[\0\x01])")
+"""What turns or mirrors an AVIF (ISO/IEC 23008-12, 6.5.10 and 6.5.12). OpenCV passes it over."""
 _STDERR = 2
 _MOST = 1 << 20  # bytes
 _LOCK = threading.Lock()
 
 
 def what_is_damaged(encoded: bytes) -> str | None:
-    """Return what is wrong with a picture before it is decoded: damage that no decoder reports, or its size.
+    """Return what is wrong with a picture before it is decoded: what no decoder reports, or its size.
 
     None if it is whole, or of a format without checks.
     """
+    if encoded[4:8] == b"ftyp" and b"avif" in encoded[8:64] and TURNED.search(encoded):
+        return "the AVIF is to be turned or mirrored, and OpenCV does neither; convert it to JPEG or PNG"
     if encoded[:2] == b"\xff\xd8":
         return _wrong_segment(encoded)
     return (_wrong_chunk(encoded) if encoded[:8] == PNG else None) or what_is_too_large(encoded)

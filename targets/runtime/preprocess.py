@@ -101,7 +101,7 @@ class Preprocessing:
             raise ValueError(f"fit is {self.fit!r}; allowed: {', '.join(FITS)}")
         if self.channels not in (1, 3) or self.height < 1 or self.width < 1:
             raise ValueError(
-                f"no input is {self.height} x {self.width} x {self.channels}; channels are 1 or 3"
+                f"an input cannot be {self.height} x {self.width} x {self.channels}; channels are 1 or 3"
             )
         if self.fit == "crop" and self.resize and self.resize < max(self.height, self.width):
             raise ValueError(f"resize is {self.resize}, smaller than the crop {self.height} x {self.width}")

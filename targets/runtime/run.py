@@ -25,7 +25,7 @@ def back_if_unconfirmed() -> None:
     if importlib.import_module("runtime.bundle.install").recovered(place):
         program = place / "current" / "run"
         if not program.exists():
-            sys.exit("run: this version did not confirm itself, and there is none before it")
+            sys.exit("run: this version did not confirm itself, and there is no earlier one")
         os.execv(sys.executable, [sys.executable, str(program), *sys.argv[1:]])  # noqa: S606 - no shell is meant
 
 

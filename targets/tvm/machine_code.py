@@ -8,6 +8,7 @@ import tvm
 from tvm.tirx import transform
 
 from targets.tvm.isa import Isa
+from targets.tvm.kernels.emitter import FLAT_ADDRESSES
 
 
 def compile_object(functions: Sequence[Any], isa: Isa, output: Path) -> None:
@@ -28,12 +29,33 @@ def optimised(functions: Sequence[Any], isa: Isa) -> str:
 
 
 def _generate(functions: Sequence[Any], isa: Isa) -> Any:  # noqa: ANN401 -- a tvm Module
-    """Only the passes that these functions need run: their addresses are flat and nothing is packed."""
-    target = tvm.target.Target(
-        {"kind": "llvm", "mtriple": isa.triple, "mcpu": isa.cpu, "mattr": list(isa.features), "num-cores": 1}
-    )
+    target = _target(isa)
+    return tvm.get_global_func("target.build.llvm")(lowered(functions, isa), target)
+
+
+def lowered(functions: Sequence[Any], isa: Isa) -> Any:  # noqa: ANN401 -- a tvm IRModule
+    """Return what LLVM is given. Only the passes that these functions need run: nothing is packed."""
+    target = _target(isa)
     module = tvm.IRModule({f.attrs["global_symbol"]: f for f in functions})
     module = transform.BindTarget(target.with_host(target))(module)
-    for lowering in (transform.StmtSimplify(), transform.FlattenBuffer(), transform.LowerIntrin()):
+    for lowering in (transform.StmtSimplify(), _flattened, transform.LowerIntrin()):
         module = lowering(module)
-    return tvm.get_global_func("target.build.llvm")(module, target)
+    return module
+
+
+def _target(isa: Isa) -> Any:  # noqa: ANN401 -- a tvm Target
+    return tvm.target.Target(
+        {"kind": "llvm", "mtriple": isa.triple, "mcpu": isa.cpu, "mattr": list(isa.features), "num-cores": 1}
+    )
+
+
+def _flattened(module: Any) -> Any:  # noqa: ANN401 -- a tvm IRModule
+    """Flatten the buffers of functions whose addresses are not said to be flat.
+
+    The pass adds an offset of zero to each address. Where the address is a constant, the sum of two vectors
+    is left, and LLVM gets one load an element and takes seconds to make vectors of them again.
+    """
+    functions = dict(module.functions.items())
+    rest = {name: f for name, f in functions.items() if FLAT_ADDRESSES not in f.attrs}
+    flattened = transform.FlattenBuffer()(tvm.IRModule(rest))
+    return tvm.IRModule({name: flattened[name] if name in rest else f for name, f in functions.items()})

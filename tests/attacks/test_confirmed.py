@@ -163,6 +163,6 @@ def test_a_self_test_that_says_no_result_is_an_error_in_words(
     odd = bundle(tmp_path, NEW, f"import sys; sys.stdout.buffer.write({said!r}.encode() + bytes([255]))")
     assert install.main([str(odd), "--into", str(into)]) == 1
     errors = capsys.readouterr().err
-    assert "which is no result; nothing was switched" in errors
+    assert "which is not a result; nothing was switched" in errors
     assert "\x1b" not in errors
     assert current(into) == OLD

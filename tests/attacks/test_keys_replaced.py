@@ -111,7 +111,7 @@ def test_an_older_statement_does_not_return(machine: Path) -> None:
 
 
 def test_no_statement_locks_the_machine_out(machine: Path) -> None:
-    with pytest.raises(KeyringError, match="leaves 1 keys, and wants 2"):
+    with pytest.raises(KeyringError, match="leaves 1 keys, and requires 2"):
         rekey.accept(statement(machine, ("old",), needed=2, revoked=("old",)), own_keys(), trusted())
 
 
@@ -147,7 +147,7 @@ def test_where_two_have_to_sign_one_is_refused(machine: Path) -> None:
     assert not takes(machine, "new")
     assert not takes(machine, "old", "evil")
     assert takes(machine, "old", "new")
-    with pytest.raises(SignatureError, match="wants 2 of"):  # also for the next statement
+    with pytest.raises(SignatureError, match="requires 2 of"):  # also for the next statement
         rekey.accept(statement(machine, ("old",), 2), own_keys(), trusted())
     rekey.accept(statement(machine, ("old", "new"), 2), own_keys(), trusted())
 
@@ -166,7 +166,7 @@ def test_a_file_says_how_many_have_to_sign(machine: Path) -> None:
 
 def test_a_signature_is_not_added_to_another_manifest(machine: Path) -> None:
     path = bundle(machine, "old")
-    with pytest.raises(UsageError, match="as it is"):
+    with pytest.raises(UsageError, match="signs the manifest unchanged"):
         sign_bundle(path, machine / "new.key", release=3, add=True)
 
 

@@ -139,6 +139,7 @@ OUR_OWN = {
     "targets/peers/prepared_input.py": "a product",
     "targets/picture_steps.py": "a product",
     "targets/processor.py": "the kernel",
+    "pipeline/training/free_cores.py": "the kernel",
     "targets/reach/zip_program.py": "edgec's own code",
     "calibration/observed_images.py": "a product",
     "calibration/onnx_graph.py": "a product",

@@ -197,7 +197,7 @@ def machine_state(latency: Latency) -> str:
             change = f"{first:.4g}" if first == last else f"{first:.4g} to {last:.4g}"
             known.append(f"{name} {change} {unit}".strip())
     said = f"The machine before and after: {', '.join(known)}." if known else ""
-    missing = f"This system does not tell: {', '.join(unknown)}." if unknown else ""
+    missing = f"This system does not report: {', '.join(unknown)}." if unknown else ""
     return f"{said} {missing}".strip()
 
 

@@ -52,9 +52,9 @@ def sentences(found: SustainedRun) -> Iterator[str]:
             f"The median then takes {drift.ratio:.3f} times as long as in the first fifth "
             f"[{drift.low:.3f}, {_bound(drift.high)}]."
         )
-    heat = "No sensor of heat" if found.hottest_c is None else f"Hottest {found.hottest_c:.0f} °C"
+    heat = "No temperature sensor" if found.hottest_c is None else f"Hottest {found.hottest_c:.0f} °C"
     held = ", ".join(f"{limit} from {at:.0f} s on" for limit, at in found.held_back.items())
-    yield f"{heat}; held back by {held or 'nothing that the device reports'}."
+    yield f"{heat}; throttled by {held or 'nothing that the device reports'}."
     yield f"Energy: {found.no_energy}." if found.energy is None else _energy(found.energy)
 
 

@@ -45,7 +45,7 @@ def _switch(found: Any) -> Switch:
     """Return what a line says. Raises TypeError for what no switch is."""
     switch = Switch(**found)
     if type(switch.release) is not int or not isinstance(switch.version, str):
-        raise TypeError(f"{found!r} is no switch")
+        raise TypeError(f"{found!r} is not a record of a switch")
     return switch
 
 

@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--recover", action="store_true", help="go back to the last version that confirmed itself"
     )
     parser.add_argument(
-        "--keys", type=Path, metavar="STATEMENT", help="take over a statement about keys (edgec rekey)"
+        "--keys", type=Path, metavar="STATEMENT", help="apply a statement about keys (edgec rekey)"
     )
     options = parser.parse_args(arguments)
     wanted = [options.bundle is not None, options.rollback, options.recover, options.keys is not None]
@@ -134,7 +134,7 @@ def install(
 def _refuse_expired(manifest: Manifest) -> None:
     today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
     if manifest.expires is not None and today > manifest.expires:
-        raise InstallError(f"this bundle was to be installed until {manifest.expires}, and today is {today}")
+        raise InstallError(f"this bundle could be installed until {manifest.expires}, and today is {today}")
 
 
 def _unpacked(held: OpenBundle, version: Path) -> bool:
@@ -194,7 +194,7 @@ def _verified(version: Path, trusted: Sequence[PublicKey]) -> Verified:
         manifest = Manifest.parse(text.decode())
         manifest.check(version)
     except (ManifestError, UnicodeDecodeError) as error:
-        raise InstallError(f"the previous version is not switched to: {error}") from error
+        raise InstallError(f"the previous version cannot be used: {error}") from error
     return Verified(manifest, signed.exists(), signer)
 
 
@@ -213,7 +213,9 @@ def run_selftest(version: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         result = None
     if not isinstance(result, dict):
-        raise InstallError(f"the self-test said {output[:100]!r}, which is no result; nothing was switched")
+        raise InstallError(
+            f"the self-test said {output[:100]!r}, which is not a result; nothing was switched"
+        )
     return result
 
 

@@ -78,7 +78,7 @@ class Statement:
                 raise ValueError(f"number is {number!r} and needed {needed!r}")
             lists = [tuple(map(bytes.fromhex, found[name])) for name in ("trusted", "revoked")]
             if any(len(key) != 32 for keys in lists for key in keys):
-                raise ValueError("a key in it is not one of Ed25519")
+                raise ValueError("a key in it is not an Ed25519 key")
             return Keyring(number, lists[0], lists[1], needed, origin)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise KeyringError(f"{origin} cannot be used: {error}") from error

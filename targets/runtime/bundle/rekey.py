@@ -18,7 +18,9 @@ def accept(path: Path, folder: Path, trusted: Sequence[PublicKey]) -> Keyring:
     """
     statement = keyring.parse(path)
     if not trusted:
-        raise SignatureError("no key is trusted here, so no statement is. Put a key in place first")
+        raise SignatureError(
+            "no key is trusted on this machine, so no statement can be. Install a public key first"
+        )
     right = [key for key, made in statement.signatures.items() if ed25519.verify(key, statement.signed, made)]
     if len(right) != len(statement.signatures):
         raise SignatureError(f"{path} has a wrong signature: it was changed after it was signed")
@@ -29,6 +31,6 @@ def accept(path: Path, folder: Path, trusted: Sequence[PublicKey]) -> Keyring:
     kept = {*found.trusted, *(key.key for key in trusted)} - set(found.revoked)
     kept -= set(before.revoked) if before is not None else set()
     if len(kept) < found.needed:
-        raise KeyringError(f"{path} leaves {len(kept)} keys, and wants {found.needed} signatures")
+        raise KeyringError(f"{path} leaves {len(kept)} keys, and requires {found.needed} signatures")
     keyring.keep(folder, statement)
     return found

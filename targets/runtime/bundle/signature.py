@@ -57,7 +57,7 @@ class PublicKey:
             ) from None
         if len(encoded) != len(PREFIX) + 32 or not encoded.startswith(PREFIX):
             raise SignatureError(
-                f"{origin} is a public key, but none of Ed25519. Make one with `edgec keygen`."
+                f"{origin} is a public key, but not an Ed25519 key. Make one with `edgec keygen`."
             )
         return cls(encoded[len(PREFIX) :], origin)
 
@@ -134,7 +134,7 @@ def trusted_keys(home: Path | None = None, system: Path = Path("/etc/edgec/keys"
     needed = max([1, *map(_needed, folders), *(ring.needed for ring in rings)])
     kept = [replace(key, needed=needed) for key in keys if key.key not in revoked]
     if keys and not kept:
-        raise SignatureError("every key that this machine trusted is revoked, so it takes nothing")
+        raise SignatureError("every key that this machine trusted is revoked, so it accepts no bundle")
     return kept
 
 
@@ -166,7 +166,7 @@ def check(manifest: bytes, signature: bytes | None, trusted: Sequence[PublicKey]
     if signature is None:
         if trusted:
             raise SignatureError(
-                "it is not signed, and this machine takes only what is signed with"
+                "it is not signed, and this machine accepts only bundles signed with"
                 f" {' or '.join(key.origin for key in trusted)}"
             )
         return None
@@ -187,6 +187,6 @@ def signers(keys: Sequence[bytes], trusted: Sequence[PublicKey]) -> list[str]:
         raise SignatureError(f"it is signed with the key {names}, which is not {known}")
     if len(found) < needed:
         raise SignatureError(
-            f"it is signed with {' and '.join(found)} alone, and this machine wants {needed} of {known}"
+            f"it is signed with {' and '.join(found)} alone, and this machine requires {needed} of {known}"
         )
     return found

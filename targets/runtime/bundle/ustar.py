@@ -89,7 +89,7 @@ def _end(stream: BinaryIO) -> None:
     """Read the zeros at the end, and with them the checksum of what the tar is packed in."""
     rest = stream.read(RECORD + 1)
     if len(rest) < BLOCK or len(rest) > RECORD or any(rest):
-        raise TarError("it does not end as a tar does")
+        raise TarError("its end is not that of a tar file")
 
 
 def _kind_and_size(block: bytes) -> tuple[bytes, int]:
@@ -121,7 +121,7 @@ def _path(stream: BinaryIO, size: int) -> str:
     exactly(stream, -size % BLOCK)
     begin = b"%d path=" % size
     if not record.startswith(begin) or record[-1:] != b"\n":
-        raise TarError("it has a pax header that holds something else than one path")
+        raise TarError("it has a pax header that holds something other than one path")
     return _text(record[len(begin) : -1])
 
 

@@ -74,19 +74,21 @@ def parser(program: str) -> argparse.ArgumentParser:
         help="0 or /dev/video0, csi, rtsp://..., a video file, a folder, gst:PIPELINE or pipe:COMMAND",
     )
     made.add_argument(
-        "--size", type=_size, default=(1280, 720), metavar="WxH", help="what to ask a camera for"
+        "--size", type=_size, default=(1280, 720), metavar="WxH", help="the size to request from a camera"
     )
     made.add_argument("--fps", type=int, default=30, help="the same")
-    made.add_argument("--once", action="store_true", help="end with the file; otherwise it begins again")
-    made.add_argument("--unpaced", action="store_true", help="files as fast as they can be read")
+    made.add_argument("--once", action="store_true", help="stop at the end of a file instead of repeating it")
+    made.add_argument("--unpaced", action="store_true", help="read files as fast as possible")
     made.add_argument(
-        "--host", default="127.0.0.1", help="where the page is served; others than 127.0.0.1 get a token"
+        "--host", default="127.0.0.1", help="address to serve the page on; others than 127.0.0.1 need a token"
     )
-    made.add_argument("--port", type=int, default=8090, help="0 takes any that is free (default: 8090)")
-    made.add_argument("--token", help="for other hosts; without it one is made up")
+    made.add_argument(
+        "--port", type=int, default=8090, help="port of the page; 0 takes a free one (default: 8090)"
+    )
+    made.add_argument("--token", help="token for other hosts (default: a random one)")
     made.add_argument("--no-page", action="store_true")
     made.add_argument("--no-window", action="store_true", help="no window, even if there is a screen")
-    made.add_argument("--json", action="store_true", help="one JSON object a picture on stdout")
+    made.add_argument("--json", action="store_true", help="print one JSON object per picture")
     made.add_argument("--threads", type=int, default=1)
     made.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
     made.add_argument(

@@ -1,4 +1,4 @@
-"""Places for connections and viewers: when all are taken, whoever makes the demo wait gives up theirs."""
+"""A limited number of connections: when all places are taken, a client that the demo waits for is closed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Callable, Iterator
 
 
 class Places:
-    """At most `most` connections. One that has made us wait for longer than `patience` seconds yields."""
+    """At most `most` connections. If all are taken, one that we have waited for longer than `patience`
+    seconds is closed.
+    """
 
     def __init__(self, most: int, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._patience, self._clock = most, patience, clock
@@ -18,7 +20,7 @@ class Places:
         self._waited_for: dict[socket.socket, float | None] = {}
 
     def take(self, connection: socket.socket, *, waited_for: bool = False) -> bool:
-        """Give a connection a place; return whether there was one, or one that another had to give up.
+        """Give a connection a place, closing a slow one if need be; return whether it got one.
 
         waited_for: it is the other side's turn from the beginning.
         """

@@ -1,4 +1,4 @@
-/* What the service takes at most. docs/reliability.md has these numbers as a table. */
+/* Limits of the service. docs/reliability.md has them as a table. */
 #ifndef EDGEC_BOUNDS_H
 #define EDGEC_BOUNDS_H
 

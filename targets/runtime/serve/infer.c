@@ -25,7 +25,7 @@ typedef struct {
   edgec_json output;
 } question;
 
-/* Read a shape whose last numbers are `wanted`; before them may be how many images there are. */
+/* Read a shape that ends in `wanted`, optionally preceded by the number of images. */
 static int read_shape(edgec_json shape, const int64_t *wanted, int count, int64_t *images) {
   int64_t found[5];
   int rank = 0;
@@ -36,7 +36,7 @@ static int read_shape(edgec_json shape, const int64_t *wanted, int count, int64_
   return *images > SERVE_IMAGES || memcmp(found + rank - count, wanted, (size_t)count * sizeof *wanted) ? -1 : 0;
 }
 
-/* Numbers of arrays inside each other, in their order. How many there were room for, or -1. */
+/* Read the numbers of nested arrays in order. Return how many were read, or -1. */
 static int64_t unpack(edgec_json value, uint8_t *into, int64_t room) {
   int64_t number, count = 0;
   if (value.at && *value.at != '[') {
@@ -130,7 +130,7 @@ static const char *read_outputs(const service *s, question *q) {
   return edgec_json_integer(classes, 1, s->about.classes, &q->classes) ? "classification is a number from 1 to the number of classes" : NULL;
 }
 
-/* NULL, or what is wrong. `json` is the text, with a zero behind it. */
+/* Return NULL, or what is wrong. `json` is the zero-terminated text. */
 static const char *read_question(const service *s, question *q, const char *json, size_t size) {
   q->json = edgec_json_parse(json, size);
   if (!q->json.at) return "the body is no JSON, or its Inference-Header-Content-Length is missing or wrong";
@@ -163,7 +163,7 @@ static void add_logits(const service *s, const question *q, answer *a, text *bin
   text_add(&a->body, "]", 1);
 }
 
-/* As Triton has them: "logit:index:name", the likeliest first. */
+/* Write classes in Triton's form: "logit:index:name", the likeliest first. */
 static void add_classes(const service *s, const question *q, answer *a, text *binary) {
   edgec_class *best = malloc((size_t)q->classes * sizeof *best);
   text_print(&a->body, "BYTES\",\"shape\":[%d,%d]", (int)q->images, (int)q->classes);

@@ -76,7 +76,7 @@ static void metrics(answer *a) {
   text_print(t, "# HELP edgec_connections Open connections.\n# TYPE edgec_connections gauge\nedgec_connections %d\n", open);
 }
 
-/* Compare without telling by the time how much was right. */
+/* Compare in constant time, so that the time does not reveal how many bytes are right. */
 static int is_token(const char *given) {
   size_t length = strlen(token);
   volatile unsigned char different = strlen(given) != length;
@@ -93,7 +93,8 @@ static int is_host_here(const char *host) {
   return 0;
 }
 
-/* NULL, or why not. Pages of other sites reach a service on this machine through a browser, which says so. */
+/* Return NULL if the request is allowed, or why not. Pages of other sites can reach a service on this machine through a
+ * browser, which marks such requests. */
 static const char *forbidden(const request *r) {
   if (r->origin || (r->site && strcmp(r->site, "none"))) return "not from a page of another site";
   if (here_alone && !is_host_here(r->host)) return "this service is for this machine alone: ask 127.0.0.1 or localhost";
@@ -149,7 +150,7 @@ static int send_answer(int connection, const answer *a, int keep) {
   return lost;
 }
 
-/* Answer one request. Whether the connection stays. */
+/* Answer one request. Return whether the connection stays open. */
 static int serve_one(place *p) {
   request r;
   answer a = {200, "application/json", {0}, 0};
@@ -191,7 +192,8 @@ static void *serve(void *argument) {
   return NULL;
 }
 
-/* A free place. Where there is none, whoever makes us wait for longest gives up theirs, and the newcomer is to come again. */
+/* Return a free place. If there is none, the connection that we have waited for longest is closed, and the new client has
+ * to try again. */
 static place *take_place(int connection) {
   place *found = NULL, *slowest = NULL;
   time_t now = time(NULL);
@@ -224,7 +226,7 @@ static void take_connection(int listener, const pthread_attr_t *attributes) {
   pthread_mutex_unlock(&lock);
 }
 
-/* End the connections that wait; give the others the time of a request. */
+/* Close idle connections; give the others the time of one request to finish. */
 static void finish(void) {
   ending = 1;
   for (int i = 0, open = 1; open && i < SERVE_REQUEST_SECONDS * 20; i++) {

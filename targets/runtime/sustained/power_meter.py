@@ -125,7 +125,7 @@ class PmicMeter:
 
     def __init__(self, program: str) -> None:
         self._program = program
-        self.rails = "sum of the power chip's rails, without what hangs on USB"
+        self.rails = "sum of the power chip's rails, without USB devices"
 
     def watts(self) -> float | None:
         """Ask the firmware."""

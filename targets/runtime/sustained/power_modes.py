@@ -30,7 +30,7 @@ CONFIGURED = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", re.MULT
 CURRENT = re.compile(r"NV Power Mode: *(\S+)\s+(\d+)")
 """What `nvpmodel -q` prints: "NV Power Mode: 15W" and the number on the next line."""
 UNFINISHED = 3
-HEAD = ("mode", "sustained p90 ms", "images/s", "W", "mJ/image", "mJ/image above idle", "held back")
+HEAD = ("mode", "sustained p90 ms", "images/s", "W", "mJ/image", "mJ/image above idle", "throttled")
 
 
 class PowerModeProblem(ValueError):
@@ -69,7 +69,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     for mode in left:
         print(
             f"{mode.name} needs a reboot: sudo nvpmodel -m {mode.number}, answer YES, and run this again. "
-            "It goes on with what is missing"
+            "It continues with the remaining modes"
         )
     return UNFINISHED if left else 0
 
@@ -180,7 +180,7 @@ def _restore(before: PowerMode, say: Callable[[str], object]) -> None:
     except PowerModeProblem:
         restored = False
     if not restored:
-        say(f"to give the mode from before back: sudo nvpmodel -m {before.number} ({before.name})")
+        say(f"to set the previous mode again: sudo nvpmodel -m {before.number} ({before.name})")
 
 
 def read_record(record: Path, around: dict[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def soak(call: Callable[[], object], seconds: float, idle_seconds: float, meter:
         hottest_c=max(heat, default=None),
         held_back=held_back(load),
         energy=spent,
-        no_energy="" if spent else "no sensor on this board tells what it draws",
+        no_energy="" if spent else "no sensor on this board measures its power",
     )
 
 
@@ -198,10 +198,12 @@ def words(found: Soaked) -> list[str]:
             f"first [{found.drift.low:.3f}, {bound}]"
         )
     heat = (
-        "no sensor of heat" if found.hottest_c is None else f"hottest {found.hottest_c:.0f} degrees Celsius"
+        "no temperature sensor"
+        if found.hottest_c is None
+        else f"hottest {found.hottest_c:.0f} degrees Celsius"
     )
     held = [f"{limit} from {at:.0f} s on" for limit, at in found.held_back.items()]
-    lines.append(f"{heat}; held back: {', '.join(held) or 'by nothing that this board reports'}")
+    lines.append(f"{heat}; throttled: {', '.join(held) or 'by nothing that this board reports'}")
     lines.append(_energy_in_words(found.energy) if found.energy else f"energy: {found.no_energy}")
     return lines
 
@@ -211,5 +213,5 @@ def _energy_in_words(found: Energy) -> str:
     about = "too few readings for an interval" if width is None else f"both +-{width:.3f}"
     return (
         f"energy: {found.mj_per_image:.3f} mJ an image, {found.above_idle_mj:.3f} mJ without the idle "
-        f"{found.idle_watts:.2f} W ({about}); {found.watts:.2f} W in the mean: {found.rails}"
+        f"{found.idle_watts:.2f} W ({about}); {found.watts:.2f} W on average: {found.rails}"
     )

@@ -112,7 +112,7 @@ class DepthwiseKernel:
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR."""
-        k = Emitter(self.isa.stored)
+        k = Emitter(self.isa.stored, said_flat=True)
         with k.items() as item:
             before = weights = 0
             for piece in self.pieces:

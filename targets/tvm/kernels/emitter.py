@@ -15,6 +15,9 @@ Expr = Any
 Buffer = Any
 """A TIR buffer: a pointer seen as elements of one type."""
 
+FLAT_ADDRESSES = "edgec.flat_addresses"
+"""The attribute of a function that needs no FlattenBuffer: every buffer has one dimension and no offset."""
+
 _EXTENT = 1 << 30  # TIR wants a size; the kernels are given only what they may touch
 
 
@@ -23,10 +26,11 @@ class Emitter:
 
     x and r point to activations, w to packed weights, p to the requantisation parameters, y to the result;
     [begin, end) are the work items this call does. `element` is the type of the stored activations.
+    All addresses are flat. `said_flat` tells the compiler: long code compiles faster, some to other bytes.
     """
 
-    def __init__(self, element: str) -> None:
-        self.element = element
+    def __init__(self, element: str, said_flat: bool = False) -> None:
+        self.element, self._said_flat = element, said_flat
         self._pointers = {name: tirx.Var(name, PointerType(PrimType("uint8"))) for name in "xwpry"}
         self.begin, self.end = tirx.Var("begin", "int64"), tirx.Var("end", "int64")
         self._blocks: list[list[Any]] = [[]]
@@ -136,7 +140,8 @@ class Emitter:
         (body,) = self._blocks
         parameters: Sequence[Any] = [*self._pointers.values(), self.begin, self.end]
         function = tirx.PrimFunc(parameters, _sequence(body), ret_type=None)
-        return function.with_attr({"global_symbol": name, "tirx.noalias": True, "calling_conv": 1})
+        said = {FLAT_ADDRESSES: True} if self._said_flat else {}
+        return function.with_attr({"global_symbol": name, "tirx.noalias": True, "calling_conv": 1, **said})
 
 
 def _sequence(statements: Sequence[Any]) -> Any:  # noqa: ANN401 -- a tvm Stmt

@@ -41,7 +41,7 @@ def on_pixels(**of: dict[str, object]) -> None:
 
 Try = Callable[[], object]
 SETTINGS: dict[str, tuple[Try, Try]] = {
-    "Write it as 3/8: the third of eight shares": (lambda: Shard.parse("3 of 8"), lambda: Shard.parse("3/8")),
+    "Write it as 3/8: the third of eight shards": (lambda: Shard.parse("3 of 8"), lambda: Shard.parse("3/8")),
     "Leave it out: validation.max_drop is the limit for segmentation": (
         lambda: on_pixels(validation={"min_top1": 70.0}),
         lambda: on_pixels(validation={"max_drop": 0.5}),

@@ -207,7 +207,7 @@ def test_a_manifest_is_signed_as_it_is(out: Path, tmp_path: Path, capsys: Said) 
     sign: list[object] = ["sign", copy, "--key"]
     assert run([str(one) for one in [*sign, tmp_path / "one.key", "--release", 3]]) == 0
     add: list[object] = [*sign, tmp_path / "two.key", "--add"]
-    words = "A signature is added to a manifest as it is. Leave the other options out"
+    words = "--add signs the manifest unchanged. Leave the other options out"
     check_other_words(words, [*add, "--release", 4], add, capsys)
 
 
@@ -273,7 +273,7 @@ def test_a_matrix_of_the_devices_helps(tmp_path: Path, capsys: Said) -> None:
         'models = ["resnet20-fashion"]\ntargets = ["rpi5"]\n'
         'devices = ["ssh://pi@10.0.0.11", "ssh://pi@10.0.0.12"]\n'
     )
-    words = "Give the devices to a matrix, whose rows workers share: edgec matrix."
+    words = "Give the devices to a matrix, whose rows the workers build: edgec matrix."
     first: list[object] = ["build", "--device", "ssh://pi@10.0.0.11,ssh://pi@10.0.0.12", "--on", "local:2"]
     check_other_words(words, first, ["matrix", file, "--on", "local:2", "--list"], capsys)
     assert capsys.readouterr().out.count("resnet20-fashion-rpi5@pi-10.0.0.1") == 2

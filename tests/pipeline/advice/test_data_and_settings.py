@@ -205,7 +205,7 @@ def test_a_record_that_is_there_helps(tmp_path: Path) -> None:
     record = tmp_path / "soak.json"
     config = BuildConfig(target="reference", soak=record, out=tmp_path / "out")
     check_advice(
-        "Give a soak.json of a device",
+        "Give a soak.json from a device",
         lambda: Request(config, Silent()),
         lambda: record.write_text("{}"),  # what is in it is read once there is an engine
     )

@@ -190,7 +190,7 @@ class TestBundles:
         body = other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         files[0].write_bytes(body)
         check_advice(
-            "but none of Ed25519. Make one with `edgec keygen`",
+            "but not an Ed25519 key. Make one with `edgec keygen`",
             lambda: PublicKey.read(files[0]),
             lambda: (make_keys(tmp_path / "release.key"), files.pop(0)),
             SignatureError,
@@ -203,7 +203,7 @@ class TestBundles:
         (tmp_path / "statement.json").write_text(statement.to_json())
         trusted: list[PublicKey] = []
         check_advice(
-            "Put a key in place first",
+            "Install a public key first",
             lambda: accept(tmp_path / "statement.json", tmp_path, trusted),
             lambda: trusted.append(key),
             SignatureError,

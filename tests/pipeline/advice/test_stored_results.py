@@ -151,7 +151,7 @@ def parts(tmp_path: Path) -> Parts:
 
 def test_each_share_once_helps(parts: Parts) -> None:
     given = [parts(1), parts(2), parts(2)]
-    check_advice("Give each share once", lambda: read_parts(given), lambda: given.__setitem__(2, parts(3)))
+    check_advice("Give each shard once", lambda: read_parts(given), lambda: given.__setitem__(2, parts(3)))
 
 
 def test_all_shares_help(parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""A validation that several machines share gives the bytes that one gives, and no part gets in by mistake."""
+"""A validation divided among machines gives the bytes of a single machine, and wrong parts are refused."""
 
 import json
 import shutil
@@ -90,9 +90,9 @@ def merge_refusal(refusal: Refusal, quick: Path, tmp_path: Path) -> Refusal:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ([1, 2], ["shares 3/3", "missing"]),
-        ([1, 2, 2], ["part2 (shard 2/3)", "the same share"]),
-        ([1, 2, 3, 1], ["part1 (shard 1/3)", "the same share"]),
+        ([1, 2], ["shards 3/3", "missing"]),
+        ([1, 2, 2], ["part2 (shard 2/3)", "the same shard"]),
+        ([1, 2, 3, 1], ["part1 (shard 1/3)", "the same shard"]),
     ],
 )
 def test_missing_and_repeated_shares_are_named(
@@ -194,7 +194,7 @@ def test_a_part_is_not_written_over_something_else(
 
 @pytest.mark.parametrize("words", [["--shard", "1/3"], ["--part", "here"]])
 def test_shard_and_part_belong_together(refusal: Refusal, quick: Path, words: list[str]) -> None:
-    assert "belong together" in refusal("validate", "--config", quick, *words)
+    assert "--shard and --part need each other" in refusal("validate", "--config", quick, *words)
 
 
 @pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "3/8/2", "a/b", "-1/3", "1/0", "١/٣"])

@@ -121,7 +121,7 @@ def test_an_only_that_fits_nothing_says_what_there_is(asked: list[str], said: st
 
 def test_only_whose_axes_exclude_each_other_says_so(tmp_path: Path) -> None:
     rows = [row for row in rows_of(tmp_path, BASE) if (row.target == "host") == (row.recipe == "default")]
-    with pytest.raises(UsageError, match="No row fits all that --only says"):
+    with pytest.raises(UsageError, match="No row matches all --only filters"):
         only(rows, ["target=host", "recipe=w8*"])
 
 
@@ -133,9 +133,9 @@ WRONG = [
     (BASE.replace("rpi5", "rpi55"), "Did you mean 'rpi5'?"),
     (BASE.replace("w8a8_sym_minmax", "w8a8_sim"), "w8a8_sim"),
     (BASE + "devices = ['nobody']", "Unknown device 'nobody'"),
-    (BASE + "[devices]\n'ssh://b' = ['jetson']", "which is none of the targets"),
+    (BASE + "[devices]\n'ssh://b' = ['jetson']", "which is not a target here"),
     (BASE + "recipe = 'x'", "recipe is unknown. Did you mean 'recipes'?"),
-    (BASE + "[[exclude]]\ntarget = 'rpi4'", "exclude 1 (target = 'rpi4') fits no row"),
+    (BASE + "[[exclude]]\ntarget = 'rpi4'", "exclude 1 (target = 'rpi4') matches no row"),
     (BASE + "[[include]]\ntraget = 'rpi5'", "traget is unknown"),
     (BASE + "[[exclude]]\n", "leave no row of 8"),
     (BASE + "[build]\ntarget = 'host'", "targets at the top"),

@@ -64,5 +64,5 @@ def test_the_state_of_the_machine_says_what_changed_and_what_cannot_be_known() -
     )
     unknown = MachineConditions(cores=2)
     assert machine_state(found.replace(before=unknown, after=unknown)) == (
-        "This system does not tell: governor, slowest clock, temperature, throttling events, load."
+        "This system does not report: governor, slowest clock, temperature, throttling events, load."
     )

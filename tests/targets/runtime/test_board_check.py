@@ -62,7 +62,7 @@ def test_a_package_that_is_missing_or_broken_is_named_with_its_command(
 
 def test_low_voltage_is_a_fault_and_the_firmware_s_words_are_shown(board: Path) -> None:
     write(board, "sys/devices/platform/soc/soc:firmware/get_throttled", "50001")
-    held = found(board)["held back"]
+    held = found(board)["throttled"]
     assert held.fine is False
     assert held.found == "51 degrees Celsius, under-voltage, under-voltage since boot, throttled since boot"
 

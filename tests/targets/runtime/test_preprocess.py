@@ -1,5 +1,6 @@
 """Preprocessing gives the same bytes everywhere; decoding accepts whole pictures only."""
 
+import base64
 import json
 import os
 import subprocess
@@ -12,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from targets.runtime.picture_damage import what_is_damaged
 from targets.runtime.preprocess import VOID, ImageError, Preprocessing, decode
+
+TURNED_AVIF = (
+    b"AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAAD1bWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAA"
+    b"AAAAAAAOcGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAEdAAAAOwAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEA"
+    b"AGF2MDFDb2xvcgAAAAB0aXBycAAAAFRpcGNvAAAAFGlzcGUAAAAAAAAAGAAAABAAAAAQcGl4aQAAAAADCAgIAAAADGF2MUOBAAwA"
+    b"AAAAE2NvbHJuY2x4AAEADQAGgAAAAAlpcm90AwAAABhpcG1hAAAAAAAAAAEAAQUBAoMEhQAAAENtZGF0EgAKCRgQ7+0QENBoQDIs"
+    b"HEeHhd3TTTTCwAAA1ZMpQdShz7TtSxOOSTpAQCEWibDC9NEh82H/Pjt6KNE="
+)
+"""24 x 16 pixels, by Pillow 13, for which EXIF said: a quarter to the right."""
 
 
 def picture(height: int, width: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -109,6 +120,14 @@ def test_gray_and_colour_convert_into_each_other() -> None:
     gray = picture(8, 8, 1)
     colour = Preprocessing(8, 8, 3, "pad")(gray)
     assert np.array_equal(Preprocessing(8, 8, 1, "pad")(colour), gray)
+
+
+def test_an_avif_that_is_to_be_turned_is_refused() -> None:
+    """OpenCV gives it as it is stored; programs that show pictures, and Pillow, turn it."""
+    turned = base64.b64decode(TURNED_AVIF)
+    with pytest.raises(ImageError, match="the AVIF is to be turned or mirrored"):
+        decode(turned, 3)
+    assert what_is_damaged(turned.replace(b"irot\x03", b"irot\x00")) is None
 
 
 def test_decoding_gives_rgb() -> None:

@@ -1,5 +1,7 @@
 """Depthwise convolutions, and grouped ones with few channels: a vector of channels times taps."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from targets.tvm.kernels.depthwise import DepthwiseKernel
 from targets.tvm.kernels.tap_plan import NO_TAP, tap_plan
 from targets.tvm.layout import layouts, stored_channels
 from targets.tvm.lower import lower
+from targets.tvm.machine_code import lowered
 from targets.tvm.operators.convolution import Conv
 from targets.tvm.operators.results_on_grids import Clip, Residual
 from targets.tvm.operators.sliding_window import SlidingWindow
@@ -195,6 +198,18 @@ def test_every_tap_is_multiplied_once_for_each_row_of_results(
                     assert (row, plane) == (r * stride + tap // planes * dilation, tap % planes)
                     found.append(tap)
         assert sorted(found) == list(range(rows * planes))
+
+
+@pytest.mark.parametrize("name", list(ISAS))
+@pytest.mark.parametrize("channels", [16, 96])
+def test_every_vector_is_loaded_whole_and_not_element_by_element(channels: int, name: str) -> None:
+    """LLVM would put them together again, in seconds instead of tenths of one."""
+    isa = ISAS[name]
+    step = step_of(network((channels, 1, 1), 9, 3), isa)
+    assert isinstance(step.kernel, DepthwiseKernel)
+    code = lowered([step.kernel.function("depthwise")], isa).script()
+    loads = re.findall(r"buffer\w*\[(T\.Ramp|T\.Broadcast)", code)
+    assert set(loads) == {"T.Ramp"}
 
 
 def test_two_rows_of_results_interleave_four_rows_of_pixels_once() -> None:

@@ -1,5 +1,6 @@
 """The weights that are meant are found in a checkpoint; an average over training is never passed over."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,80 @@ def test_a_classifier_inside_a_sequential_is_found(tmp_path: Path) -> None:
         for key, value in RAW.items()
     }
     assert is_one(loaded(inside, tmp_path)[0], RAW)
+
+
+def with_classifier(name: str, prefix: str = "") -> dict[str, Tensor]:
+    return {
+        key.replace("linear.", f"{name}.") if key.startswith("linear.") else prefix + key: value
+        for key, value in RAW.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["head", "classifier", "classifier.1", "last_linear", "head.fc"])
+def test_a_classifier_of_another_name_is_found(name: str, tmp_path: Path) -> None:
+    for prefix in ("", "backbone."):
+        network, told = loaded({"state_dict": with_classifier(name, prefix)}, tmp_path)
+        assert is_one(network, RAW)
+        assert torch.equal(network.state_dict()["linear.weight"], RAW["linear.weight"])
+        assert told == []
+
+
+def test_a_second_matrix_makes_no_classifier_certain(tmp_path: Path) -> None:
+    for more in (
+        {"aux.weight": torch.ones(10, 64), "aux.bias": torch.ones(10)},
+        {"neck.weight": torch.ones(2, 2)},
+    ):
+        with pytest.raises(CheckpointError, match="does not fit resnet20-fashion"):
+            loaded({"state_dict": {**with_classifier("head", "backbone."), **more}}, tmp_path)
+
+
+def test_transformers_resnet_is_read(tmp_path: Path) -> None:
+    """ResNetForImageClassification of a published checkpoint's names, such as microsoft/resnet-18."""
+    model, path = find_model("resnet18"), tmp_path / "model.pt"
+    theirs, ours = {}, resnet.build(model.architecture, 3, 7).state_dict()
+    for key, value in ours.items():
+        name = re.sub(r"^layer(\d)\.", lambda m: f"resnet.encoder.stages.{int(m[1]) - 1}.layers.", key)
+        name = re.sub(r"\.conv(\d)\.", lambda m: f".layer.{int(m[1]) - 1}.convolution.", name)
+        name = re.sub(r"\.bn(\d)\.", lambda m: f".layer.{int(m[1]) - 1}.normalization.", name)
+        name = name.replace("downsample.0.", "shortcut.convolution.")
+        name = name.replace("downsample.1.", "shortcut.normalization.")
+        name = re.sub(r"^conv1\.", "resnet.embedder.embedder.convolution.", name)
+        name = re.sub(r"^bn1\.", "resnet.embedder.embedder.normalization.", name)
+        theirs[re.sub(r"^fc\.", "classifier.1.", name)] = value
+    assert "resnet.encoder.stages.1.layers.0.shortcut.convolution.weight" in theirs
+    torch.save(theirs, path)
+    found = load_model(model, path, 7).state_dict()
+    assert all(torch.equal(found[key], ours[key]) for key in ours if not key.endswith("tracked"))
+
+
+PUT_IN_PLACE = {
+    "prune.remove": lambda w: {"conv1.weight_orig": w, "conv1.weight_mask": torch.ones_like(w)},
+    "remove_weight_norm": lambda w: {"conv1.weight_g": w[:, :1, :1, :1], "conv1.weight_v": w},
+    "remove_parametrizations": lambda w: {"conv1.parametrizations.weight.original": w},
+}
+
+
+@pytest.mark.parametrize("advice", PUT_IN_PLACE)
+def test_what_torchs_tools_put_in_place_of_a_weight_says_how_to_undo_it(advice: str, tmp_path: Path) -> None:
+    rest = {key: value for key, value in RAW.items() if key != "conv1.weight"}
+    with pytest.raises(CheckpointError, match=advice):
+        loaded({**rest, **PUT_IN_PLACE[advice](RAW["conv1.weight"])}, tmp_path)
+
+
+def test_parameters_without_buffers_and_quantised_layers_say_what_to_save(tmp_path: Path) -> None:
+    parameters = {key: value for key, value in RAW.items() if "running" not in key}
+    with pytest.raises(CheckpointError, match=r"Save model\.state_dict\(\); parameters alone"):
+        loaded(parameters, tmp_path)
+    quantised = {"linear.scale": torch.ones(()), "linear.zero_point": torch.zeros((), dtype=torch.int64)}
+    with pytest.raises(CheckpointError, match="is of a network that torch has quantised"):
+        loaded({"state_dict": {**RAW, **quantised}}, tmp_path)
+
+
+def test_a_folder_of_weights_names_the_files_in_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    torch.save(RAW, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"Name the file of weights: pytorch_model\.bin in that folder"):
+        load_model(MODEL, tmp_path, 10)
 
 
 def test_what_an_optimiser_keeps_is_no_set_of_weights(tmp_path: Path) -> None:

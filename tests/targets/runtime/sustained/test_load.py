@@ -147,7 +147,7 @@ def test_a_soak_reads_power_beside_the_load_and_says_what_is_in_it() -> None:
 def test_without_a_sensor_energy_is_not_made_up() -> None:
     found = soak(lambda: None, 0.01, 0.01, None)
     assert found.energy is None
-    assert words(found)[-1] == "energy: no sensor on this board tells what it draws"
+    assert words(found)[-1] == "energy: no sensor on this board measures its power"
 
 
 def test_the_program_runs_an_unpacked_bundle_and_keeps_what_it_found(
