@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "jobs.h"
 #include "kserve.h"
+#include "regions.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,11 +21,14 @@
 
 static const char usage[] =
     "usage: edgec-serve BUNDLE [--host ADDRESS] [--port N] [--workers N] [--name MODEL] [--sha256 DIGEST] [--without-token]\n"
+    "                   [--shared-memory PREFIX]\n"
     "  --host           an IPv4 address to listen on; 127.0.0.1 unless given. For others than this machine EDGEC_TOKEN\n"
     "                   in the environment has to be a secret of 16 characters or more: Authorization: Bearer TOKEN\n"
     "  --without-token  no secret: whoever reaches the port may ask\n"
     "  --port           8000 unless given; 0 for any, which is printed\n"
-    "  --workers        how many images run at a time; one for each processor unless given\n";
+    "  --workers        how many images run at a time; one for each processor unless given\n"
+    "  --shared-memory  let requests name POSIX shared memory whose key begins with PREFIX, to read images and to write\n"
+    "                   logits; \"\" is all that this program's user may read and write\n";
 
 enum { TOKEN = 16, LATENCIES = 9 };
 static const double limits[LATENCIES] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1};
@@ -281,7 +285,7 @@ static int number(const char *value, int least, int most, int *into) {
 }
 
 typedef struct {
-  const char *bundle, *host, *name, *sha256;
+  const char *bundle, *host, *name, *sha256, *shared;
   int port, workers, open;
 } options;
 
@@ -299,6 +303,7 @@ static int read_options(int count, char **arguments, options *o) {
       if (!strcmp(one, "--host")) wrong = inet_pton(AF_INET, o->host = value, &address) != 1;
       else if (!strcmp(one, "--name")) o->name = value;
       else if (!strcmp(one, "--sha256")) o->sha256 = value;
+      else if (!strcmp(one, "--shared-memory")) o->shared = value;
       else if (!strcmp(one, "--port")) wrong = number(value, 0, 65535, &o->port);
       else if (!strcmp(one, "--workers")) wrong = number(value, 1, 256, &o->workers);
       else return -1;
@@ -339,6 +344,7 @@ int main(int count_of, char **arguments) {
   pthread_sigmask(SIG_BLOCK, &ends, NULL); /* before there are threads */
   int signals = signalfd(-1, &ends, SFD_CLOEXEC);
   if (signals < 0) return fail("signals cannot be read", strerror(errno));
+  if (o.shared && regions_allow(o.shared)) return fail("shared memory cannot be offered", strerror(errno));
   if (jobs_start(network, o.workers < 1 ? 1 : o.workers, &error)) return fail(error.text, NULL);
   return listen_on(o.host, o.port, &listener) || run(listener, signals);
 }
