@@ -37,7 +37,7 @@ ALLOWED_GROWTH = 128
 
 
 @dataclass(frozen=True)
-class Sample:
+class HeldByProcess:
     """What a process holds."""
 
     resident: int
@@ -45,7 +45,7 @@ class Sample:
     threads: int
 
     @classmethod
-    def of(cls, process: int) -> "Sample":
+    def of(cls, process: int) -> "HeldByProcess":
         """Read it from /proc; memory in KiB."""
         folder = Path(f"/proc/{process}")
         told = dict(re.findall(r"(\w+):\s+(\d+)", (folder / "status").read_text()))
@@ -68,17 +68,17 @@ def watched(way: AbstractContextManager[Timed]) -> Iterator[tuple[int, Timed]]:
         yield process, timed
 
 
-def soak(process: int, timed: Timed, frames: int) -> list[Sample]:
+def soak(process: int, timed: Timed, frames: int) -> list[HeldByProcess]:
     """Return a sample for each thousand frames, without the first thousand."""
     timed(PART)
-    samples = [Sample.of(process)]
+    samples = [HeldByProcess.of(process)]
     for _ in range(frames // PART):
         timed(PART)
-        samples.append(Sample.of(process))
+        samples.append(HeldByProcess.of(process))
     return samples
 
 
-def leaks(samples: list[Sample]) -> bool:
+def leaks(samples: list[HeldByProcess]) -> bool:
     """Whether there are more files or threads than at first, or memory grew."""
     first, last = samples[0], samples[-1]
     more = any(one.files > first.files or one.threads > first.threads for one in samples)
