@@ -64,6 +64,10 @@ class DeviceTimeout(DeviceError):
     """A command on the device took longer than it may."""
 
 
+class DeviceAnswerError(DeviceError):
+    """What a device answered makes no sense, or never ends."""
+
+
 class DeviceThrottled(DeviceError):
     """The device throttled while it was measured, so the measurement is not valid."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.cache.digest import file_digest
 from pipeline.errors import DataError, listed
-from pipeline.plain_file import read_plain
+from pipeline.plain_file import is_special, read_plain
 from pipeline.reading_limits import PICTURE_BYTES
 from pipeline.zip_file import open_zip
 from targets.runtime.preprocess import ImageError, decode
@@ -33,6 +33,8 @@ ZIP_DAMAGE = (
     RuntimeError,  # unknown encryption or compression
 )
 """What zipfile raises for damaged archives."""
+
+NOT_A_FILE = "it is a pipe, a socket or a device, not a file"
 
 FileDigest = Callable[[Path], str]
 
@@ -79,7 +81,7 @@ class FolderTree:
         if path.is_absolute() or ".." in path.parts:
             return False
         try:
-            return (self._folder / path).is_file()
+            return (self._folder / path).is_file() or is_special(self._folder / path)
         except OSError:  # such as a name that is too long
             return False
 
@@ -102,18 +104,31 @@ class FolderTree:
             return sorted(one.name for one in place.iterdir() if one.is_dir()) if place.is_dir() else []
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes. Raises ImageError if they are too many, DataError if it cannot be read."""
+        """Return a file's bytes. Raises ImageError if they are too many, DataError if it cannot be read.
+
+        A pipe, a socket or a device is damaged for whoever expects a file there: ImageError.
+        """
         path = self._folder / name
         with _readable(path):
+            if is_special(path):
+                raise ImageError(NOT_A_FILE)
             if path.stat().st_size > PICTURE_BYTES:
                 raise ImageError(f"the file is longer than {PICTURE_BYTES:,} bytes")
             return read_plain(path, PICTURE_BYTES)
 
     def digest(self, name: str) -> str:
-        """Return a file's sha256, by the given function; the same for as long as this object exists."""
+        """Return a file's sha256, by the given function; the same for as long as this object exists.
+
+        For a pipe, a socket or a device, which is never read, it is computed from its name.
+        """
         if name not in self._digests:
-            with _readable(self._folder / name):
-                self._digests[name] = self._file_digest(self._folder / name)
+            path = self._folder / name
+            with _readable(path):
+                self._digests[name] = (
+                    hashlib.sha256(f"no file {name}".encode(errors="surrogateescape")).hexdigest()
+                    if is_special(path)
+                    else self._file_digest(path)
+                )
         return self._digests[name]
 
 
@@ -226,7 +241,11 @@ def read_unchanged(tree: Tree, name: str) -> bytes:
 
 
 def _files_below(folder: Path, top: str, nowhere: set[str]) -> Iterator[str]:
-    """Yield the regular files below folder/top, relative to `folder`; add links to nothing to `nowhere`."""
+    """Yield what is below folder/top and no folder, relative to `folder`; add links to nothing to `nowhere`.
+
+    Pipes, sockets and devices are among it: whoever reads them counts them as damaged, so that none is passed
+    over in silence.
+    """
     entered: set[tuple[int, int]] = set()
     waiting = [top]
     while waiting:
@@ -239,9 +258,9 @@ def _files_below(folder: Path, top: str, nowhere: set[str]) -> Iterator[str]:
             for entry in entries:
                 if entry.is_dir():
                     waiting.append(f"{place}/{entry.name}")
-                elif entry.is_file():
+                elif entry.is_file() or is_special(folder / place / entry.name):
                     yield f"{place}/{entry.name}"
-                elif entry.is_symlink() and not entry.name.startswith("."):
+                elif not entry.name.startswith("."):
                     nowhere.add(f"{place}/{entry.name}")
 
 

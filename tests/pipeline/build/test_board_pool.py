@@ -1,4 +1,4 @@
-"""Boards that are alike: one that fails is set aside, and what it did not finish is done on another."""
+"""Boards with the same label: one that fails is set aside, and another finishes its work."""
 
 import json
 import threading
