@@ -11,6 +11,7 @@ from pipeline.cache.digest import file_digest
 from pipeline.cache.product import Product
 from pipeline.errors import StorageError
 from pipeline.stages.artifacts import StageOutput
+from tests.pipeline.build.two_builds import two_builds
 
 
 @pytest.fixture
@@ -46,20 +47,6 @@ def test_what_is_there_already_is_left_alone(product: StageOutput, tmp_path: Pat
     assert (tmp_path / "model.engine").stat().st_ino == before
 
 
-def two_builds(folder: Path) -> list[dict[Path, tuple[StageOutput, str]]]:
-    """Return the files of two builds that publish the same two names."""
-    builds = []
-    for build in ("one", "two"):
-        made = folder / build
-        made.mkdir()
-        for name in ("model.engine", "report.json"):
-            (made / name).write_text(build + name)
-        digests = {name: file_digest(made / name) for name in ("model.engine", "report.json")}
-        output = StageOutput(Product("compile", "0" * 64, made, digests, cached=True))
-        builds.append({folder / name: (output, name) for name in digests})
-    return builds
-
-
 def test_builds_that_publish_one_name_at_once_leave_the_files_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,12 +62,3 @@ def test_builds_that_publish_one_name_at_once_leave_the_files_of_one(
     place_together(one, another_build_writes)
     assert (tmp_path / "model.engine").read_text() == "onemodel.engine"
     assert (tmp_path / "report.json").read_text() == "onereport.json"
-
-
-def test_a_build_that_never_ends_publishing_is_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publish, "PAUSE_SECONDS", 0)
-    one, two = two_builds(tmp_path)
-    with pytest.raises(StorageError, match=r"Another build keeps writing to .* its own folder"):
-        place_together(one, lambda: place(*two[tmp_path / "report.json"], tmp_path / "report.json"))
