@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from calibration.errors import ModelError
+from calibration.onnx_text import check_utf8
 
 IMAGE = "image"
 QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -48,7 +49,8 @@ class OnnxGraph:
         """Read an ONNX file. Raises ModelError if it is missing or is not an ONNX model."""
         try:
             model = onnx.load(path)
-        except (OSError, DecodeError) as error:
+            check_utf8(model)
+        except (OSError, DecodeError, ValueError) as error:
             raise ModelError(f"{path} cannot be read as an ONNX model: {error}") from error
         return cls(model)
 

@@ -10,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
+from calibration.onnx_text import check_utf8
 from pipeline.cache.digest import InputFile
 from pipeline.errors import CheckpointError, NoSuchModelError
 from pipeline.plain_file import is_plain
@@ -30,6 +31,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
         if path.stat().st_size > ONNX_BYTES:
             raise CheckpointError(f"{path} is longer than {ONNX_BYTES:,} bytes.")
         model = onnx.load(path, load_external_data=False)
+        check_utf8(model)
     except (OSError, DecodeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     ends: dict[str, int] = {}
