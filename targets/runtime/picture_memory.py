@@ -57,8 +57,8 @@ def _declared(encoded: bytes) -> Iterator[tuple[str, int, int]]:
         elif sizes := _SIZ.search(start):
             right, bottom, left, top = struct.unpack(">4I", sizes[1])
             yield ("a JPEG 2000", max(0, right - left), max(0, bottom - top))
-    except (struct.error, IndexError):
-        return  # cut off: the decoder refuses it
+    except (struct.error, IndexError, OverflowError):
+        return  # cut off, or an offset beyond every file: the decoder refuses it
 
 
 def _tiff(encoded: bytes) -> Iterator[tuple[str, int, int]]:

@@ -150,3 +150,13 @@ def lines_run(work: Callable[[], None]) -> int:
 def test_the_work_grows_no_faster_than_a_chain_of_relus(work: Callable[[onnx.ModelProto], None]) -> None:
     short, long = (lines_run(lambda n=n: work(network(*chain("Relu", n)))) for n in (200, 400))  # type: ignore[misc]
     assert long < 2.5 * short
+
+
+def test_shapes_that_cannot_be_inferred_are_refused_before_the_checker_sees_them(tmp_path: Path) -> None:
+    model = network(node("Identity", ["r"], ["q"]))
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    del model.graph.node[-1].output[:]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match="not a valid ONNX model"):
+        read_onnx(path)

@@ -25,6 +25,8 @@ PIXELS = (
 )
 """Types of inputs that take pixels from 0 to 255; int8 takes them less `INT8_CENTRE`."""
 INT8_CENTRE = 128
+INVALID = (OSError, DecodeError, onnx.checker.ValidationError, shape_inference.InferenceError, ValueError)
+"""What reading and checking a file that is not valid ONNX raises."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             numpy_helper.to_array(tensor)  # the checker does not compare a constant's bytes with its shape
-    except (OSError, DecodeError, onnx.checker.ValidationError, ValueError) as error:
+    except INVALID as error:
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model
 

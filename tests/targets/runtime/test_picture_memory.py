@@ -65,6 +65,14 @@ def test_a_header_that_is_cut_off_is_no_fault(kind: str) -> None:
             continue
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("offset", [1 << 63, (1 << 64) - 1])
+def test_an_offset_beyond_every_file_is_a_damaged_picture(order: str, offset: int) -> None:
+    big_tiff = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HHHQ", 43, 8, 0, offset)
+    with pytest.raises(ImageError):
+        decode(big_tiff + bytes(64), 3)
+
+
 def test_a_jpeg_of_too_many_scans_is_refused() -> None:
     """50,000 scans of nothing take minutes at 50 megapixels, in a file of half a megabyte."""
     assert decode(bombs.progressive_jpeg(0), 3).shape == (64, 64, 3)
