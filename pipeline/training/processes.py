@@ -12,7 +12,8 @@ from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.distributed_c10d import PrefixStore, rendezvous
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import TrainingError, UsageError
 

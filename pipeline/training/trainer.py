@@ -32,7 +32,7 @@ ALONE = Processes()
 
 
 @dataclass(frozen=True)
-class Drawn:
+class BatchPart:
     """A part of a batch: uint8 [N, H, W, C], int64 [N], and its own random numbers."""
 
     images: Tensor
@@ -123,7 +123,7 @@ class Trainer:
             seconds=time.perf_counter() - start,
         )
 
-    def step(self, parts: Sequence[Drawn], side: int, rate: float) -> tuple[float, int]:
+    def step(self, parts: Sequence[BatchPart], side: int, rate: float) -> tuple[float, int]:
         """Take one optimiser step on the own parts of a batch.
 
         Returns the loss and the number of correct images of all parts.
@@ -140,7 +140,7 @@ class Trainer:
             self.average.update_parameters(self.network)
         return outcome
 
-    def _learn(self, drawn: Drawn, side: int) -> tuple[float, int]:
+    def _learn(self, drawn: BatchPart, side: int) -> tuple[float, int]:
         """Go forward and backward; return the loss and the number of correct images."""
         inputs = self._inputs(drawn.images.to(self.device), side, drawn.random)
         wanted = drawn.labels.to(self.device)
@@ -172,14 +172,14 @@ class Trainer:
         random.manual_seed(_seed(self.config.seed, number, *([part] if self.config.parts > 1 else [])))
         return random
 
-    def _batches(self, held: HeldImages, random: torch.Generator, steps: int) -> Iterator[Drawn]:
+    def _batches(self, held: HeldImages, random: torch.Generator, steps: int) -> Iterator[BatchPart]:
         """Yield one part of each of an epoch's batches: shuffled, cropped and flipped."""
         order = torch.randperm(len(held.images), generator=random)
         margin = round(self.config.crop_margin * held.images.shape[1])
         for chosen in torch.split(order, self._part_size)[:steps]:
             batch = augment.random_crop(held.images[chosen], margin, random)
             batch = augment.random_flip(batch, random) if self.config.flip else batch
-            yield Drawn(batch, held.labels[chosen], random)
+            yield BatchPart(batch, held.labels[chosen], random)
 
     def _side(self, number: int) -> int:
         small = number <= self.config.small_epochs * self.config.epochs

@@ -30,6 +30,7 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_1_2_and_4_processes_end_with_the_same_bytes(
     data: Path, tmp_path: Path, forked: ForkServerContext
 ) -> None:
