@@ -1,5 +1,6 @@
 """Reads any ONNX file: the model, its input and its output."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ Shape = tuple[int | None, ...]
 """The dimensions of a tensor; None if the graph leaves one open."""
 
 
+UNKNOWN = re.compile(r"No Op registered for (\w+) with domain_version of (\d+)")
+"""What ONNX's checker says of operators that it does not know."""
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 PIXELS = (
     *(TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16),
@@ -25,8 +28,8 @@ PIXELS = (
 )
 """Types of inputs that take pixels from 0 to 255; int8 takes them less `INT8_CENTRE`."""
 INT8_CENTRE = 128
-INVALID = (OSError, DecodeError, onnx.checker.ValidationError, shape_inference.InferenceError, ValueError)
-"""What reading and checking a file that is not valid ONNX raises."""
+INVALID = (OSError, DecodeError, shape_inference.InferenceError, ValueError)
+"""What reading a file that is not valid ONNX raises, besides the checker's own errors."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,13 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             numpy_helper.to_array(tensor)  # the checker does not compare a constant's bytes with its shape
+    except onnx.checker.ValidationError as error:
+        if gone := UNKNOWN.search(str(error)):
+            raise CheckpointError(
+                f"{path} has the operator {gone[1]}, which ONNX does not define in opset {gone[2]}. Export it"
+                " in another opset that has it, or without that operator."
+            ) from error
+        raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     except INVALID as error:
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model
