@@ -9,7 +9,6 @@ from typing import Any, NoReturn, TypeVar
 from targets.errors import DeviceAnswerError
 from targets.reach.answer_limits import ANSWER_BYTES, NAME_CHARACTERS
 from targets.runtime.measure import Measurement, Settings
-from targets.runtime.printable import printable
 
 T = TypeVar("T")
 NONSENSE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
@@ -44,12 +43,12 @@ def json_answer(output: str) -> Any:  # noqa: ANN401 - JSON
 def checked(kind: type[T], value: object) -> T:
     """Return `value` as a dataclass, a named tuple or a list of them. Raises ValueError for other fields.
 
-    Texts are names: they have at most NAME_CHARACTERS, and what commands a terminal in them is spelled out.
+    Texts are names: they have at most NAME_CHARACTERS.
     """
     from pydantic import TypeAdapter  # it takes a while to import, and few commands reach a device
 
     _refuse_long(value)
-    return TypeAdapter(kind).validate_python(_spelled_out(value))
+    return TypeAdapter(kind).validate_python(value)
 
 
 def measurements(output: str, settings: Settings, count: int) -> list[Measurement]:
@@ -75,15 +74,6 @@ def _refuse_long(value: object) -> None:
         raise ValueError(f"a text has {len(value):,} characters; at most {NAME_CHARACTERS:,} are read")
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _refuse_long(inner)
-
-
-def _spelled_out(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a value of JSON whose texts are safe in a terminal, a report and a fingerprint."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, list):
-        return [_spelled_out(inner) for inner in value]
-    return {key: _spelled_out(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
 def _refuse(word: str) -> NoReturn:

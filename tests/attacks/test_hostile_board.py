@@ -209,31 +209,3 @@ def test_a_record_of_leases_that_makes_no_sense_is_nobodys(
         (folder / name).write_text(record)
     assert board_lease.main(["look"]) == 0
     assert json.loads(capsys.readouterr().out)["holder"] is None
-
-
-FACTS = {
-    **{"python": [3, 10, 0], "machine": "aarch64", "system": "Linux", "board": "Pi", "cpu_parts": ["0xd0b"]},
-    **{"cpu_flags": ["asimd"], "cores": 4, "memory_bytes": 1 << 30, "free_bytes": 0},
-    **{"numpy": "1.26", "opencv": "4.9", "onnxruntime": None},
-}
-
-
-def test_names_of_a_board_do_not_command_the_terminal() -> None:
-    lies = {"machine": "aarch64\x1b[31m", "system": "\x1b]0;x\x07", "board": "Pi\u202e", "opencv": "\x9b2J"}
-    facts = probe(Lying(json.dumps({**FACTS, **lies})))  # type: ignore[arg-type]  # a double
-    assert facts.identity == r"Pi\u202e (aarch64\x1b[31m 0xd0b, 4 cores) / \x1b]0;x\x07"
-    assert facts.opencv == r"\x9b2J"
-
-
-@pytest.mark.parametrize(
-    "lie",
-    [
-        *({"cores": cores} for cores in (0, -3, 10**30)),
-        *({"python": version} for version in ([], [3], [3, -1, 0], [3] * 1000)),
-        *({"memory_bytes": size} for size in (0, -1, 1 << 63)),
-        *({"free_bytes": size} for size in (-1, 1 << 63)),
-    ],
-)
-def test_a_board_with_sizes_that_cannot_be_is_named(lie: dict[str, object]) -> None:
-    with pytest.raises(DeviceAnswerError, match="what it is cannot be read"):
-        probe(Lying(json.dumps({**FACTS, **lie})))  # type: ignore[arg-type]  # a double

@@ -29,11 +29,10 @@ def _with_mark(place: str) -> onnx.ModelProto:
     )
     nodes = [
         helper.make_node("Relu", ["x"], [text("tensor", "r")], name=text("node", "n")),
-        helper.make_node(
-            text("operator", "Selu"), [text("tensor", "r")], ["s"], **{text("attribute", "gamma"): 1.0}
-        ),
+        helper.make_node(text("operator", "Selu"), [text("tensor", "r")], ["s"]),
         helper.make_node("If", ["yes"], ["y"], then_branch=inner, else_branch=inner),
     ]
+    nodes[1].attribute.append(helper.make_attribute(text("attribute", "gamma"), 1.0))
     sides: list[int | str] = [text("dimension", "N"), 3]
     graph = helper.make_graph(
         nodes,
