@@ -107,7 +107,9 @@ def by_http(bundle: Path, body: bytes, headers: dict[str, str], region: bytes = 
         lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
         request = f"POST {path}/infer HTTP/1.1\r\n{lines}\r\n".encode() + body
         host, port = address.split(":")
-        with closing(socket.create_connection((host, int(port)))) as connection:
+        with ExitStack() as held:
+            held.callback(process.terminate)
+            connection = held.enter_context(closing(socket.create_connection((host, int(port)))))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if region:
                 start = "POST /v2/systemsharedmemory/region/frame/register HTTP/1.1\r\n"
@@ -116,7 +118,6 @@ def by_http(bundle: Path, body: bytes, headers: dict[str, str], region: bytes = 
                     f"{start}Host: {address}\r\nContent-Length: {len(region)}\r\n\r\n".encode() + region,
                 )
             yield lambda frames: [seconds(lambda: ask(connection, request)) for _ in range(frames)]
-        process.terminate()
 
 
 def ask(connection: socket.socket, request: bytes) -> None:

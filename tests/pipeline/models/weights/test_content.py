@@ -181,6 +181,7 @@ OTHERS = {
     "a zip of several disks": (of_several_disks(), "truncated, or not a torch file .*span multiple disks"),
     "a zip bomb": (bomb(), "unpacks to 104,857,600 bytes"),
     "tflite": (b"\x00\x00\x00\x00TFL3" + bytes(80), "is a network, not weights"),
+    "GGUF": (b"GGUF\x03\0\0\0" + bytes(80), r"GGUF, llama\.cpp's format.*Give the checkpoint"),
     "NumPy": (b"\x93NUMPY" + bytes(80), "a NumPy array"),
     "nothing": (b"", "truncated, or not a torch file"),
 }
