@@ -29,7 +29,7 @@ class CheckpointError(PipelineError):
 
 
 class NoSuchDataError(DataError):
-    """A path of images where nothing is."""
+    """A path of images where nothing is, or something else."""
 
     exit_code = 2
 
@@ -46,6 +46,12 @@ class TrainingError(PipelineError):
 
 class StorageError(PipelineError):
     """The disk is full, or a folder cannot be written."""
+
+
+class WrongPlaceError(StorageError):
+    """A path to write to that is below a file or in no folder, or a folder instead of a file."""
+
+    exit_code = 2
 
 
 class CodeChangedError(PipelineError):

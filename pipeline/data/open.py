@@ -36,7 +36,7 @@ def open_dataset(
         path = named
     dataset = _of_folder(path, labels, digest) if path.is_dir() else _of_file(path, labels)
     if dataset is None:
-        raise DataError(
+        raise NoSuchDataError(
             f"{path} is not a data set that edgec can read: {_found(path)}. Put the pictures of each class"
             f" into a folder named like it. Supported: {UNDERSTOOD}."
         )

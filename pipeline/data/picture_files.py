@@ -28,10 +28,17 @@ def picture_files(given: Iterable[Path]) -> Iterator[Path]:
 
 
 def read_picture(path: Path, channels: int) -> NDArray[np.uint8]:
-    """Return a picture as uint8 [H, W, channels]. Raises DataError naming one that cannot be read."""
+    """Return a picture as uint8 [H, W, channels]. Raises DataError naming one that cannot be read.
+
+    It is a NoSuchDataError if nothing is there, or no picture.
+    """
     try:
         return decode(read_plain(path, PICTURE_BYTES), channels)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NoSuchDataError(f"There is no picture {path}. Give its file.") from error
     except OSError as error:
         raise DataError(f"The picture {path} cannot be read: {error.strerror}.") from error
     except ImageError as error:
-        raise DataError(f"The picture {path} cannot be read: {error}.") from error
+        raise NoSuchDataError(
+            f"The picture {path} cannot be read: {error}. Give another, such as a PNG or JPEG file."
+        ) from error

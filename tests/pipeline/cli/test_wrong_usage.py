@@ -86,6 +86,26 @@ WRONG = [
     ("demo --port 99999", 2, "not in the range"),
     ("doctor nowhere.onnx", 2, "There is no ONNX file nowhere.onnx."),
     ("doctor model.pth", 2, "model.pth"),
+    ("build --out not.toml", 2, "Not a directory. Choose a place you may write with --out."),
+    ("build --data not.toml", 2, "not.toml is not a data set that edgec can read"),
+    ("build --data folder.onnx", 2, "it holds nothing. Put the pictures of each class"),
+    ("explain not.toml --build nowhere", 2, "nowhere does not exist"),
+    ("baseline compare --folder nowhere", 4, "Save one with `edgec baseline save --folder nowhere`"),
+    ("baseline compare --folder not.toml", 2, "Give the folder of the baselines with --folder."),
+    ("baseline compare --folder kept --old nowhere.edgec", 2, "nowhere.edgec cannot be read: No such file"),
+    ("baseline compare --folder kept --old folder.onnx", 2, "folder.onnx cannot be read: Is a directory"),
+    ("cache --out not.toml", 2, "There is no store at not.toml/store. Give the --out of a build."),
+    ("cache prune --out not.toml", 2, "There is no store at not.toml/store"),
+    ("unit run 12 --out not.toml", 2, "matches no unit of the 0 in not.toml/store"),
+    ("demo --source nowhere.mp4", 2, "--source: nowhere.mp4 is not a camera, stream, file or folder."),
+    ("demo --source folder.onnx", 2, "--source: folder.onnx holds no pictures"),
+    ("installer folder.onnx", 2, "Cannot write folder.onnx: Is a directory"),
+    ("installer nowhere/install.pyz", 2, "Cannot write nowhere/install.pyz: No such file or directory"),
+    ("installer not.toml/install.pyz", 2, "Cannot write not.toml/install.pyz: Not a directory"),
+    ("keygen not.toml/key", 2, "Cannot write not.toml"),
+    ("matrix folder.onnx", 2, "folder.onnx cannot be read"),
+    ("deploy nowhere.edgec --device ssh://nobody@localhost", 2, "nowhere.edgec"),
+    ("deploy folder.onnx --device ssh://nobody@localhost", 2, "folder.onnx"),
 ]
 """A command line, its exit code (None: 1 or 2), and words of its message."""
 
@@ -95,6 +115,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "one.json").write_text("{}")
     (tmp_path / "not.toml").write_text("model = \n")
     (tmp_path / "unknown.toml").write_text('modle = "resnet18"\n')
     (tmp_path / "value.toml").write_text("[latency]\nthreads = 0\n")

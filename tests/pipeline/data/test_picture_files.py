@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.data.picture_files import picture_files
+import pytest
+
+from pipeline.data.picture_files import picture_files, read_picture
+from pipeline.errors import NoSuchDataError
 
 
 def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
@@ -11,3 +14,11 @@ def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
     for file in files:
         file.touch()
     assert list(picture_files([files[0], tmp_path])) == [files[0], *files]
+
+
+def test_no_picture_at_a_path_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(NoSuchDataError, match=r"There is no picture .*a\.png\. Give its file"):
+        read_picture(tmp_path / "a.png", 3)
+    (tmp_path / "a.png").write_text("text")
+    with pytest.raises(NoSuchDataError, match=r"Give another, such as a PNG or JPEG file"):
+        read_picture(tmp_path / "a.png", 3)
