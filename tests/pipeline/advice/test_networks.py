@@ -377,3 +377,15 @@ def test_a_data_file_that_is_whole_helps(words: str, tmp_path: Path) -> None:
     onnx.save(network(), path, save_as_external_data=True, location="net.data", size_threshold=0)
     heed = DATA_FILES[words](path)
     check_advice(words, lambda: adopt(read_foreign(path), True, lambda _: None), heed)
+
+
+def test_a_file_whose_names_are_not_text_is_exported_again(tmp_path: Path) -> None:
+    path = save(network(), tmp_path)
+    exported = path.read_bytes()
+    assert exported.count(b"pooled") > 1
+    path.write_bytes(exported.replace(b"pooled", b"p\xa0oled"))
+    check_advice(
+        "is not UTF-8, as ONNX's names must be. The file is damaged: export it again",
+        lambda: adopt(read_foreign(path), True, lambda _: None),
+        lambda: path.write_bytes(exported),
+    )
