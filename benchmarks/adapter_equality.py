@@ -3,12 +3,10 @@
 python -m benchmarks.adapter_equality --frames 1000 --seed 1
 
 Random frames of each kind of pixels, with strides and crops, become pictures in NumPy; the engine that
-`edgec validate` opens says their logits. C, C++, Python, GStreamer and HTTP get the frames. HTTP takes frames
-without gaps between rows and without a crop: it gets the whole ones.
+`edgec validate` opens says their logits. C, C++, Python, GStreamer and HTTP get the frames.
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -32,6 +30,7 @@ from targets.tvm.isa import ISAS
 from targets.tvm.link import STATIC
 from tests.targets.runtime.libedgec.camera_scenes import Scene, frame_stream, random_scene
 from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_network
+from tests.targets.runtime.serve.frame_request import request_of
 
 TESTS = Path(__file__).parent.parent / "tests" / "targets" / "runtime"
 FITTING = Preprocessing(24, 20, 3)
@@ -46,7 +45,6 @@ class Way:
 
     logits: Callable[[Frames], bytes]
     frames: int
-    crops: bool = True
 
 
 def run(command: Sequence[str | Path], data: bytes, environment: dict[str, str] | None = None) -> bytes:
@@ -118,20 +116,6 @@ def by_gstreamer(bundle: Path, folder: Path) -> Callable[[Frames], bytes]:
     return lambda frames: run([program, bundle], frame_stream(frames), environment)
 
 
-def request_of(frame: EmbeddedFrame) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers that ask edgec-serve for a frame's logits, in binary."""
-    data = b"".join(np.ascontiguousarray(plane).tobytes() for plane in frame.planes)
-    height, width = frame.planes[0].shape[:2]
-    told: dict[str, object] = {"pixels": frame.pixels, "height": height, "width": width}
-    if frame.matrix:
-        told |= {"matrix": frame.matrix, "range": frame.range}
-    size = {"binary_data_size": len(data)}
-    form = {"name": "frame", "datatype": "UINT8", "shape": [len(data)], "parameters": size}
-    asked = {"inputs": [form], "parameters": {**told, "binary_data_output": True}}
-    head = json.dumps(asked).encode()
-    return head + data, {"Inference-Header-Content-Length": str(len(head))}
-
-
 def by_http(bundle: Path) -> Callable[[Frames], bytes]:
     """Return what asks edgec-serve for one frame after the other."""
 
@@ -171,7 +155,7 @@ def ways(folder: Path, here: Path, count: int, emulated: int) -> dict[str, Way]:
         "C++": Way(by_program([cpp, bundle, "1"]), count),
         "Python": Way(by_python(bundle), count),
         "GStreamer": Way(by_gstreamer(bundle, folder / "board"), count),
-        "HTTP": Way(by_http(bundle), count, crops=False),
+        "HTTP": Way(by_http(bundle), count),
     }
     if emulated:
         arm = write_network(folder, ISAS["neon"])
@@ -193,17 +177,14 @@ def compare(
     engine: NativeRunner, every: dict[str, Way], scenes: list[Scene], frames: list[EmbeddedFrame]
 ) -> str:
     """Return for how many of the frames each way has other logits than the engine."""
-    whole = [replace(scene, crop=(0, 0, 0, 0)) for scene in scenes]
-    wanted = {}
-    for crops, parts in ((True, scenes), (False, whole)):
-        pictures = [FITTING(scene.picture(frame)) for scene, frame in zip(parts, frames, strict=True)]
-        wanted[crops] = engine.infer(np.stack(pictures)).view(np.int32)
+    pictures = [FITTING(scene.picture(frame)) for scene, frame in zip(scenes, frames, strict=True)]
+    wanted = engine.infer(np.stack(pictures)).view(np.int32)
     told = []
     for name, way in every.items():
-        some = wanted[way.crops][: way.frames]
+        some = wanted[: way.frames]
         found = np.frombuffer(way.logits(frames[: way.frames]), np.int32).reshape(some.shape)
         told.append(f"{name} {int((found != some).any(axis=1).sum())} of {len(some)}")
-    return f"{', '.join(told)}; the engine has {len(np.unique(wanted[True], axis=0))} answers"
+    return f"{', '.join(told)}; the engine has {len(np.unique(wanted, axis=0))} answers"
 
 
 def main() -> None:

@@ -9,12 +9,14 @@ into the pipeline until it is out, HTTP from a request's first byte until the an
 """
 
 import argparse
+import json
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,6 @@ from benchmarks.adapter_equality import (
     gstreamer_environment,
     gstreamer_program,
     linked,
-    request_of,
     run,
 )
 from targets.runtime.compiled_libedgec import ARCHIVE, COMPILED, LIBRARY
@@ -37,6 +38,7 @@ from targets.tvm.cpu_target import host_isa
 from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
 from tests.targets.runtime.libedgec.camera_scenes import Scene
+from tests.targets.runtime.serve.frame_request import bytes_of, parameters_of, request_of
 from tests.targets.tvm.qdq_model import QdqModel
 
 PROGRAMS = Path(__file__).parent / "overhead"
@@ -68,11 +70,36 @@ def by_python(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
         yield lambda frames: [seconds(lambda: context.run_frame(frame)) for _ in range(frames)]
 
 
+def memory_request(memory: shared_memory.SharedMemory, frame: EmbeddedFrame) -> bytes:
+    """Return a body that asks for the logits of the frame in the region "frame"."""
+    data = np.frombuffer(bytes_of(frame), np.uint8)
+    size = len(data)
+    np.ndarray(size, np.uint8, memory.buf)[:] = data
+    where = {"shared_memory_region": "frame", "shared_memory_byte_size": size}
+    form = {"name": "frame", "datatype": "UINT8", "shape": [size], "parameters": where}
+    return json.dumps(
+        {"inputs": [form], "parameters": {**parameters_of(frame), "binary_data_output": True}}
+    ).encode()
+
+
 @contextmanager
-def by_http(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
+def by_shared_memory(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
+    """Start edgec-serve with a region that the frame lies in: requests name it."""
+    memory = shared_memory.SharedMemory(create=True, size=len(bytes_of(frame)))
+    try:
+        about = json.dumps({"key": memory.name, "byte_size": memory.size}).encode()
+        with by_http(bundle, memory_request(memory, frame), {}, about) as timed:
+            yield timed
+    finally:
+        memory.close()
+        memory.unlink()
+
+
+@contextmanager
+def by_http(bundle: Path, body: bytes, headers: dict[str, str], region: bytes = b"") -> Iterator[Timed]:
     """Start edgec-serve, and keep one connection to it."""
     command = [COMPILED_SERVICE.folder(MACHINE) / SERVICE, bundle, "--port", "0", "--workers", "1"]
-    body, headers = request_of(frame)
+    command += ["--shared-memory", ""]
     with subprocess.Popen([str(one) for one in command], stdout=subprocess.PIPE, text=True) as process:
         url = (process.stdout.readline() if process.stdout else "").strip()
         address, path = url.split("/")[2], "/" + url.split("/", 3)[3]
@@ -80,10 +107,17 @@ def by_http(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
         lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
         request = f"POST {path}/infer HTTP/1.1\r\n{lines}\r\n".encode() + body
         host, port = address.split(":")
-        with closing(socket.create_connection((host, int(port)))) as connection:
+        with ExitStack() as held:
+            held.callback(process.terminate)
+            connection = held.enter_context(closing(socket.create_connection((host, int(port)))))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if region:
+                start = "POST /v2/systemsharedmemory/region/frame/register HTTP/1.1\r\n"
+                ask(
+                    connection,
+                    f"{start}Host: {address}\r\nContent-Length: {len(region)}\r\n\r\n".encode() + region,
+                )
             yield lambda frames: [seconds(lambda: ask(connection, request)) for _ in range(frames)]
-        process.terminate()
 
 
 def ask(connection: socket.socket, request: bytes) -> None:
@@ -121,7 +155,8 @@ def opened(bundle: Path, folder: Path) -> Iterator[dict[str, Timed]]:
             "C++": held.enter_context(by_program([cpp, bundle])),
             "Python": held.enter_context(by_python(bundle, frame)),
             "GStreamer": held.enter_context(by_program([pipeline, bundle], environment)),
-            "HTTP": held.enter_context(by_http(bundle, frame)),
+            "HTTP": held.enter_context(by_http(bundle, *request_of(frame))),
+            "HTTP, shared memory": held.enter_context(by_shared_memory(bundle, frame)),
         }
 
 

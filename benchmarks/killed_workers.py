@@ -58,7 +58,7 @@ class KillTally:
 
 
 class Cluster:
-    """A scheduler with two workers, each a process group of its own."""
+    """A scheduler, two workers and a command, each a process group of its own."""
 
     def __init__(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -66,7 +66,6 @@ class Cluster:
         self.address = f"tcp://127.0.0.1:{port}"
         self._folder = folder
         self._started: dict[str, subprocess.Popen[bytes]] = {}
-        self.restore()
 
     def restore(self) -> None:
         """Start what does not run."""
@@ -83,7 +82,14 @@ class Cluster:
         """Kill the scheduler or a worker."""
         end(self._started["scheduler" if victim == "scheduler" else "worker1"])
 
+    def command(self, out: Path) -> "subprocess.Popen[bytes]":
+        """Start the command, unless it runs or has ended well."""
+        if "client" not in self._started or self._started["client"].poll():
+            self._started["client"] = started(["-c", CLIENT, str(out), self.address], self._folder)
+        return self._started["client"]
+
     def __enter__(self) -> "Cluster":
+        self.restore()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,13 +97,17 @@ class Cluster:
             end(process)
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of all that is started."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
 def started(arguments: list[str], folder: Path) -> "subprocess.Popen[bytes]":
     """Start Python with these arguments, in a session of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
-        env=environment,
+        env=environment(),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -128,7 +138,7 @@ def trial(out: Path, work: Path, draw: np.random.Generator, tally: KillTally) ->
     """Kill one of the processes, start everything again, and let it end."""
     victim = str(draw.choice(VICTIMS))
     with Cluster(work) as cluster:
-        client = started(["-c", CLIENT, str(out), cluster.address], work)
+        client = cluster.command(out)
         time.sleep(draw.uniform(0, LONGEST_DELAY))
         if client.poll() is None:
             tally.killed[victim] += 1
@@ -141,8 +151,7 @@ def trial(out: Path, work: Path, draw: np.random.Generator, tally: KillTally) ->
             end(client)  # it would say so itself, after half a minute
         while client.poll() != 0:
             cluster.restore()  # workers end too, some time after their scheduler
-            if client.poll() is not None:
-                client = started(["-c", CLIENT, str(out), cluster.address], work)
+            client = cluster.command(out)
             time.sleep(0.2)
         after = finished_units(out)
     tally.repeated += sum(after[path] != written for path, written in finished.items())
@@ -154,8 +163,9 @@ def trials(rounds: int, seed: int) -> KillTally:
     tally, draw = KillTally(), np.random.default_rng(seed)
     with tempfile.TemporaryDirectory(prefix="edgec-killed-") as folder:
         alone = Path(folder) / "alone"
-        if started(["-c", CLIENT, str(alone), ""], Path(folder)).wait():
-            raise RuntimeError("one process alone has failed")
+        subprocess.run(
+            [sys.executable, "-c", CLIENT, str(alone), ""], check=True, cwd=folder, env=environment()
+        )
         wanted = results_in(alone)
         for _ in range(rounds):
             with tempfile.TemporaryDirectory(prefix="round-", dir=folder) as work:
@@ -176,6 +186,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
+    if chosen.rounds < 1:
+        parser.error("--rounds is 1 or more")
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM")
+    )  # all that runs is ended on the way
     tally = trials(chosen.rounds, chosen.seed)
     killed = ", ".join(f"{number} of the {name}" for name, number in sorted(tally.killed.items()))
     print(

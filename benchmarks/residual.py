@@ -142,14 +142,16 @@ def briefly_trained(name: str, epochs: int) -> "torch.nn.Module":
     """Train on the embedded calibration images: enough for weights that are not random."""
     import torch
 
+    from pipeline.training.held import HeldImages
     from pipeline.training.settings import TrainConfig
     from pipeline.training.trainer import Trainer
 
-    images, labels = (torch.from_numpy(array) for array in _embedded(name, "calibration", 2048))
+    images, labels = _embedded(name, "calibration", 2048)
+    held = HeldImages(torch.from_numpy(images), torch.from_numpy(labels))
     config = TrainConfig(model=name, epochs=epochs, batch_size=64, peak_learning_rate=0.1, small_epochs=0)
     trainer = Trainer(config, find_model(name), 10)
     for number in range(1, epochs + 1):
-        record = trainer.epoch(number, images, labels, lambda _: None)
+        record = trainer.epoch(number, [held], trainer.steps(len(held.images)), lambda _: None)
         print(f"{name} epoch {number}: training accuracy {record.accuracy:.1%}", flush=True)
     return trainer.network.eval()
 

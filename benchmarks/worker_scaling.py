@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--unit", type=int, default=answer.UNIT_IMAGES)
     parser.add_argument("--place", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.rounds < 1 or chosen.unit < 1:
+        parser.error("--rounds and --unit are 1 or more")
     if chosen.place is not None:
         sys.stdout.write(json.dumps(validate(chosen.config, chosen.out, chosen.place, chosen.unit)))
         return

@@ -28,12 +28,30 @@ class CheckpointError(PipelineError):
     """A file of weights that is missing, damaged, unsafe or does not fit the model."""
 
 
+class NoSuchDataError(DataError):
+    """A path of images where nothing is, or something else."""
+
+    exit_code = 2
+
+
+class NoSuchModelError(CheckpointError):
+    """A path of a network or its weights where nothing is, or no file."""
+
+    exit_code = 2
+
+
 class TrainingError(PipelineError):
     """Training that diverges, or that learned nothing."""
 
 
 class StorageError(PipelineError):
     """The disk is full, or a folder cannot be written."""
+
+
+class WrongPlaceError(StorageError):
+    """A path to write to that is below a file or in no folder, or a folder instead of a file."""
+
+    exit_code = 2
 
 
 class CodeChangedError(PipelineError):
@@ -44,8 +62,20 @@ class BundleError(PipelineError):
     """A bundle that cannot be read, or that differs from its manifest."""
 
 
+class NoSuchBundleError(BundleError):
+    """A path of a bundle where no file is."""
+
+    exit_code = 2
+
+
 class ReportError(PipelineError):
     """A report or baseline that cannot be read, or measurements that give no report."""
+
+
+class NoSuchReportError(ReportError):
+    """A path of a report where no file is."""
+
+    exit_code = 2
 
 
 class NothingToCompareError(ReportError):

@@ -39,6 +39,15 @@ def is_plain(path: Path) -> bool:
         return False
 
 
+def is_special(path: Path) -> bool:
+    """Whether there is something that is neither a file nor a folder: a pipe, a socket, a device."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a NUL in its name
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def is_tar(path: Path) -> bool:
     """Whether a file begins as a tar does (POSIX.1-2001, ustar); tarfile would unpack it to find out."""
     return next(plain_chunks(path), b"")[257:262] == b"ustar"

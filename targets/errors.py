@@ -11,7 +11,12 @@ class UnknownTarget(TargetError):
     """There is no target of that name."""
 
     def __init__(self, found: str, allowed: list[str]) -> None:
-        hint = did_you_mean(found, allowed)
+        several = set(found.replace(" ", "").split(",")) <= set(allowed)
+        hint = (
+            " A build has one target; edgec matrix builds several."
+            if several
+            else did_you_mean(found, allowed)
+        )
         super().__init__(f"Unknown target {found!r}.{hint} Known targets: {', '.join(allowed)}.")
 
 
@@ -57,6 +62,10 @@ class ConnectionCut(DeviceError):
 
 class DeviceTimeout(DeviceError):
     """A command on the device took longer than it may."""
+
+
+class DeviceAnswerError(DeviceError):
+    """What a device answered makes no sense, or never ends."""
 
 
 class DeviceThrottled(DeviceError):

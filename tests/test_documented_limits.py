@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from pipeline import reading_limits
+from targets.reach import answer_limits
 from targets.runtime import device_limits
 from tests.conftest import ROOT
 
@@ -16,7 +17,7 @@ HEADERS = (RUNTIME / "native" / "limits.h", RUNTIME / "serve" / "bounds.h")
 def limits() -> dict[str, int]:
     found = {
         name: value
-        for module in (reading_limits, device_limits)
+        for module in (reading_limits, device_limits, answer_limits)
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, int)
     }
@@ -46,7 +47,7 @@ def test_the_page_has_every_limit() -> None:
 
 
 def test_every_limit_says_of_what_it_is() -> None:
-    for module in (reading_limits, device_limits):
+    for module in (reading_limits, device_limits, answer_limits):
         path = Path(str(module.__file__))
         names = {name for name in vars(module) if name.isupper()}
         assert names - {"TENSOR_VALUES_FOR_EACH"} == described(path)

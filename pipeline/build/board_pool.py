@@ -1,11 +1,10 @@
 """Boards that are alike, by their labels: which is used, which is set aside, and who takes over.
 
-A board that fails is set aside for a while, in a file beside that of the named devices, and what it did not
-finish is done on one like it. Stages that were finished are in the store.
+A board that fails is set aside for a while, in a file of its own beside that of the named devices. What it
+did not finish is done on one like it. Stages that were finished are in the store.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from pipeline.cache.atomic import replacing
 from pipeline.cache.store import writing
 from pipeline.config import BuildConfig
 from pipeline.errors import PipelineError
@@ -96,24 +96,25 @@ def seen(devices: list[KnownDevice]) -> list[SeenBoard]:
 
 def set_aside() -> dict[str, SetAside]:
     """Return the boards that are not used now, by name. A damaged file sets none aside."""
-    try:
-        found = json.loads(read_plain(_file(), SETTINGS_BYTES))
-        each = {str(name): SetAside(str(one["reason"]), float(one["until"])) for name, one in found.items()}
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return {}
-    return {name: one for name, one in each.items() if one.until > time.time()}
+    found = {file.stem: _read(file) for file in sorted(_folder().glob("*.json"))}
+    now = time.time()
+    return {name: one for name, one in found.items() if one is not None and one.until > now}
 
 
 def put_aside(name: str, reason: str) -> None:
     """Use a board no more for a while."""
-    _write({**set_aside(), name: SetAside(reason, time.time() + ASIDE_SECONDS)})
+    file = _folder() / f"{name}.json"
+    with writing(file.parent, "XDG_CONFIG_HOME"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as scratch:
+            scratch.write_text(json.dumps({"reason": reason, "until": time.time() + ASIDE_SECONDS}))
 
 
 def take_back(name: str) -> None:
     """Use a board again."""
-    left = set_aside()
-    if left.pop(name, None) is not None:
-        _write(left)
+    file = _folder() / f"{name}.json"
+    with writing(file.parent, "XDG_CONFIG_HOME"):
+        file.unlink(missing_ok=True)
 
 
 def _queue(board: SeenBoard) -> tuple[bool, int]:
@@ -123,14 +124,14 @@ def _queue(board: SeenBoard) -> tuple[bool, int]:
     return bool(board.problem), len(board.state.waiting) + (board.state.holder is not None)
 
 
-def _file() -> Path:
-    return devices_file().with_name("set_aside.json")
+def _folder() -> Path:
+    """Return the folder with a file for each board: clients that write at once lose no other's entry."""
+    return devices_file().with_name("set_aside")
 
 
-def _write(entries: dict[str, SetAside]) -> None:
-    file = _file()
-    with writing(file.parent, "XDG_CONFIG_HOME"):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = file.with_name(f".{file.name}.{os.getpid()}")
-        scratch.write_text(json.dumps({name: vars(one) for name, one in entries.items()}))
-        scratch.replace(file)
+def _read(file: Path) -> SetAside | None:
+    try:
+        found = json.loads(read_plain(file, SETTINGS_BYTES))
+        return SetAside(str(found["reason"]), float(found["until"]))
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return None

@@ -1,11 +1,9 @@
 """Copies the products of a build to out/<name>/ and out/<name>.edgec."""
 
-import errno
-import fcntl
-import os
+import random
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeline.build.plan import Build
@@ -16,51 +14,55 @@ from pipeline.errors import StorageError
 from pipeline.packages.write import write_packages
 from pipeline.stages.artifacts import StageOutput
 
-NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+ATTEMPTS = 20
+PAUSE_SECONDS = 1.0
+"""The longest pause after another build has written between one's own files."""
 
 
 def publish(build: Build, name: str | None = None) -> Path:
     """Copy the products of a build below its output folder, make its packages, and return the bundle's path.
 
     name: what the results are called, for several builds of one model and target. Each file is written
-    atomically; a file that already has the right bytes is left alone. Builds of the same name publish one
-    after the other, so that all files in the folder are of the same build.
+    atomically; a file that already has the right bytes is left alone. Raises StorageError if other builds
+    keep publishing the same name.
     """
     packed = build.bundle
     found = () if build.brought is not None else (build.ranges,)
     parts = (build.float_model, *found, build.int8_model, build.engine, build.report)
-    files = {file: part for part in parts for file in part.names}
     out = build.config.out
     name = name or build.name
     folder, bundle = out / name, out / f"{name}.edgec"
+    files = {folder / file: (part, file) for part in parts for file in part.names}
+    files[bundle] = packed, packed.path.name
+
+    def packages() -> None:
+        if build.config.package:
+            write_packages(bundle, build.config.package, folder)
+
     with writing(out):
         folder.mkdir(parents=True, exist_ok=True)
-        with _held(folder):
-            for file, part in files.items():
-                place(part, file, folder / file)
-            place(packed, packed.path.name, bundle)
-            if build.config.package:
-                write_packages(bundle, build.config.package, folder)
+        place_together(files, packages)
     return bundle
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Lock a folder, waiting for other processes; works on read-only disks too.
+def place_together(files: Mapping[Path, tuple[StageOutput, str]], then: Callable[[], None]) -> None:
+    """Place all files, and do what follows from them, so that in the end all are of one build.
 
-    Not on those of NFS, which lock no folders: there the builds that publish the same name at once are of the
-    same bytes, or it is for the user to give them different folders.
+    Needs no lock, which a shared folder may not have. Whoever writes last looks at all files afterwards, and
+    begins again if another build has written any of them. So nobody ends with files of two builds.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-        yield
-    finally:
-        os.close(descriptor)
+    for _ in range(ATTEMPTS):
+        for destination, (written, name) in files.items():
+            place(written, name, destination)
+        then()
+        if all(_is_placed(written, name, file) for file, (written, name) in files.items()):
+            return
+        time.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311 - it only parts those that write at once
+    folder = next(iter(files)).parent
+    raise StorageError(
+        f"Another build keeps writing to {folder}. Give each build its own folder (--out), or run them one"
+        " after the other."
+    )
 
 
 def place(written: StageOutput, name: str, destination: Path) -> None:
@@ -69,7 +71,7 @@ def place(written: StageOutput, name: str, destination: Path) -> None:
     The copy's digest is checked. Raises StorageError if it differs from what the stage wrote.
     """
     wanted = written.product.digests[name]
-    if destination.is_file() and file_digest(destination) == wanted:
+    if _is_placed(written, name, destination):
         return
     with replacing(destination) as scratch:
         shutil.copy2(written.file(name), scratch)
@@ -78,3 +80,7 @@ def place(written: StageOutput, name: str, destination: Path) -> None:
                 f"{written.file(name)} was damaged before it could be copied to {destination}. Build again:"
                 " the damaged result is then replaced."
             )
+
+
+def _is_placed(written: StageOutput, name: str, destination: Path) -> bool:
+    return destination.is_file() and file_digest(destination) == written.product.digests[name]

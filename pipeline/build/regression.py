@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.build.plan import Build
 from pipeline.bundle.contents import opened
-from pipeline.errors import MeaninglessError, NothingToCompareError, ReportError
+from pipeline.errors import MeaninglessError, NothingToCompareError, ReportError, UsageError
 from pipeline.report import plausibility
 from pipeline.report.baseline import Baseline, baseline_of
 from pipeline.report.comparison import Comparison, compare
@@ -46,8 +46,9 @@ def compare_with_baseline(
     With `old_bundle`, its engine and the build's are timed in alternation in one process, and the speed is
     judged; the bundle is verified first, with the `trusted` keys. Without it, a difference from the stored
     latency is only a warning. Raises NothingToCompareError if there is no baseline, and ReportError if it is
-    of another model, target or data set.
+    of another model, target or data set. What cannot be compared is refused before anything is built.
     """
+    _refuse_other_places(folder, old_bundle, trusted)
     report = build.report.load()
     path = folder / baseline_of(report).file_name
     if not path.exists():
@@ -57,6 +58,19 @@ def compare_with_baseline(
         )
     speed = None if old_bundle is None else _race(build, old_bundle, trusted)
     return compare(Baseline.load(path), report, limits, speed)
+
+
+def _refuse_other_places(folder: Path, old_bundle: Path | None, trusted: Sequence[PublicKey]) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file. Give the folder of the baselines with --folder.")
+    if not any(folder.glob("*.json")):
+        raise NothingToCompareError(
+            f"There is no baseline in {folder}. Save one with `edgec baseline save --folder {folder}` and the"
+            " same settings."
+        )
+    if old_bundle is not None:
+        with opened(old_bundle, trusted):
+            pass
 
 
 def refuse_guesses(report: Report) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import BundleError
+from pipeline.errors import BundleError, NoSuchBundleError
 from targets.runtime.bundle import archive
 from targets.runtime.bundle.archive import ArchiveError, OpenBundle, Verified
 from targets.runtime.bundle.signature import PublicKey
@@ -20,7 +20,9 @@ def opened(bundle: Path, trusted: Sequence[PublicKey] = ()) -> Iterator[OpenBund
         with archive.opened(bundle, trusted) as held:
             yield held
     except ArchiveError as error:
-        raise BundleError(str(error)) from error
+        absent = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+        kind = NoSuchBundleError if isinstance(error.__cause__, absent) else BundleError
+        raise kind(str(error)) from error
 
 
 def verify(bundle: Path, trusted: Sequence[PublicKey] = ()) -> Verified:

@@ -1,6 +1,5 @@
 """Deploying a bundle to a device over SSH: send it, check and test it there, then switch to it."""
 
-import json
 import secrets
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pipeline.errors import BundleError
 from pipeline.progress import Progress
 from targets.devices import jetsons
 from targets.errors import DeviceError
+from targets.reach.answers import checked, json_answer, sensible
 from targets.reach.probe import BoardFacts, probe
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
@@ -133,8 +133,10 @@ def _run_installer(
     if done.returncode:
         reason = done.stderr.strip().removeprefix("edgec-install: ") or f"exit code {done.returncode}"
         raise BundleError(f"{device.address} did not install the bundle: {reason}")
-    result = json.loads(done.stdout.splitlines()[-1])
-    return Deployed(str(device.address), folder, result["version"], result["selftest"])
+    with sensible(device.address, "the installed version"):
+        result = json_answer(done.stdout)
+        place = {"device": str(device.address), "folder": folder}
+        return checked(Deployed, {**place, "version": result["version"], "selftest": result["selftest"]})
 
 
 def installer() -> bytes:

@@ -33,8 +33,10 @@ def make_keys(private: Path) -> Path:
     )
 
     public = private.with_suffix(".pub")
+    if public == private:
+        raise UsageError(f"{private} is a name for the public key. Give another, such as release.key.")
     for path in (private, public):
-        if path.exists() or path == private.with_suffix(""):
+        if path.exists():
             raise UsageError(
                 f"{path} already exists, and keys are never overwritten. Give another name, such as"
                 " release.key."

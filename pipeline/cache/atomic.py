@@ -4,7 +4,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -14,6 +14,7 @@ def replacing(destination: Path) -> Iterator[Path]:
 
     If the context raises, the temporary file is removed. The bytes are flushed before the file is renamed,
     and the folder afterwards: after a power failure there is the old file or the new one, never half of it.
+    An OSError about the temporary path names `destination` instead, which is what the user gave.
     """
     # a hash, since the destination's name with a suffix could be longer than a file name may be
     name = hashlib.sha256(os.fsencode(destination.name)).hexdigest()[:16]
@@ -24,8 +25,13 @@ def replacing(destination: Path) -> Iterator[Path]:
         flush(scratch)
         scratch.replace(destination)
         flush(destination.parent)
+    except OSError as error:
+        if str(error.filename) == str(scratch):
+            error.filename = str(destination)
+        raise
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):
+            scratch.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:

@@ -27,7 +27,7 @@ from pipeline.cache.product import (
 from pipeline.cache.quiet_machine import working_here
 from pipeline.cache.remembered_code import RememberedCode
 from pipeline.cache.stage import Stage
-from pipeline.errors import StorageError
+from pipeline.errors import StorageError, WrongPlaceError
 from pipeline.progress import Progress
 
 PRODUCTS, SCRATCH = "products", "scratch"
@@ -229,6 +229,7 @@ def remove(place: Path) -> None:
         shutil.rmtree(place)
 
 
+WRONG_PLACES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 REFUSALS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG),
@@ -240,7 +241,7 @@ REFUSALS = (
 def writing(place: Path, option: str = "--out") -> Iterator[None]:
     """Raise StorageError where the disk is full or `place` cannot be written.
 
-    option: what chooses the place, such as a command-line option.
+    option: what chooses the place, such as a command-line option. A place that is none is a WrongPlaceError.
     """
     try:
         yield
@@ -255,7 +256,8 @@ def writing(place: Path, option: str = "--out") -> Iterator[None]:
         refused = error.errno in REFUSALS or (error.errno == errno.ENOENT and not place.exists())
         ours = Path(where).is_relative_to(place) or place.is_relative_to(where)
         if refused and ours:
-            raise StorageError(
+            kind = WrongPlaceError if error.errno in WRONG_PLACES else StorageError
+            raise kind(
                 f"Cannot write {where}: {error.strerror}. Choose a place you may write with {option}."
             ) from error
         raise

@@ -44,7 +44,13 @@ def demo(
     Example: edgec demo --source film.mp4
     """
     from pipeline.build.plan import Build
+    from targets.runtime.demo.sources.find import find_source
+    from targets.runtime.demo.sources.source import SourceError
 
+    try:
+        find_source(source)  # a wrong one is refused before the build
+    except SourceError as error:
+        raise UsageError(f"--source: {error}.") from error
     one = Build(chosen, make_progress(as_json))
     if not one.target.runs_here:
         raise UsageError(

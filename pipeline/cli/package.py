@@ -35,5 +35,5 @@ def package(
     from pipeline.packages.write import write_packages
 
     folder = output or bundle.with_suffix("")
-    for made in write_packages(bundle, kind, folder, keys_to_trust(key)):
+    for made in write_packages(bundle, kind, folder, keys_to_trust(key), "--output"):
         say(f"{made}   see {made / 'README.md'}")

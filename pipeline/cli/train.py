@@ -60,6 +60,7 @@ def train(
 
     Example: edgec train --model resnet20-fashion --data /usr/share/datasets/fashion-mnist
     Example: edgec train --model resnet18-narrow2-128px --data photos/
+    Example: torchrun --nproc-per-node 2 -m pipeline train --data photos/
     Example: edgec train --qat --model resnet18 --checkpoint resnet18.pth --data photos/
     """
     chosen: dict[str, object] = {
@@ -89,6 +90,8 @@ def train(
     )  # a wrong setting is reported before torch is loaded
 
     result = run_training(settings, output or Path("runs") / settings.model, make_progress(as_json))
+    if not result.is_first:
+        return
     if as_json:
         _show_json(result)
     else:

@@ -51,6 +51,14 @@ def visible_folders(tree: Tree, top: str) -> list[str]:
     return [name for name in tree.folders(top) if not is_litter(PurePosixPath(name))]
 
 
+def file_called(tree: Tree, top: str, name: str) -> str | None:
+    """Return the path of the file of that name in the folder `top`, or of the only one in another case."""
+    if tree.holds(joined(top, name)):
+        return joined(top, name)
+    alike = [other for other in tree.files(top) if other.casefold() == name.casefold()]
+    return joined(top, alike[0]) if len(alike) == 1 else None
+
+
 def find_arrangement(tree: Tree, table: str) -> Arrangement:
     """Return the arrangement; folders around the data set, as archives have them, are entered.
 
@@ -89,10 +97,10 @@ def _inside(tree: Tree, table: str) -> str:
     top = ""
     for _ in range(DEPTH):
         folders = visible_folders(tree, top)
-        if len(folders) != 1 or split_of(folders[0]) or tree.holds(joined(top, table)):
+        if len(folders) != 1 or split_of(folders[0]) or file_called(tree, top, table):
             break
         inner = joined(top, folders[0])
-        if not visible_folders(tree, inner) and not tree.holds(joined(inner, table)):
+        if not visible_folders(tree, inner) and not file_called(tree, inner, table):
             break
         top = inner
     return top

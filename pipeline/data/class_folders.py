@@ -54,6 +54,8 @@ def find_pictures(tree: Tree, arrangement: Arrangement) -> list[ClassFile]:
     names of classes differ only in how one name may be spelled.
     """
     left_out: Counter[str] = Counter()
+    for place in arrangement.splits.values():
+        refuse_links(tree, [joined(place, name) for name in visible_folders(tree, place)])
     if any(tree.below(place) for place in arrangement.splits.values()):
         found = list(_in_splits(tree, arrangement.splits, left_out))
         labels = sorted({one.label for one in found})
@@ -100,6 +102,7 @@ def _in_classes(tree: Tree, top: str, left_out: Counter[str]) -> list[ClassFile]
     if len(found) < 2:
         left_out.clear()  # another kind of data set, or none
         return []
+    refuse_links(tree, [folder for label in found for folder in places[label]])
     refuse_masks(tree, list(found), found.__getitem__)
     depth = len(PurePosixPath(top).parts) + 1
     splits = {n: split_of(PurePosixPath(n).parts[depth]) for names in found.values() for n in names}
@@ -155,6 +158,18 @@ def _looks_like_one(tree: Tree, name: str) -> bool:
 def _spelled_alike(name: str) -> str:
     """Return a form that is the same for names that differ in case, compatible letters or separators."""
     return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", unicodedata.normalize("NFKC", name).strip()).casefold()
+
+
+def refuse_links(tree: Tree, classes: Sequence[str]) -> None:
+    """Raise DataError if two folders of classes are one, as a link and where it leads."""
+    first: dict[object, str] = {}
+    for folder in classes:
+        other = first.setdefault(tree.identity(folder), folder)
+        if other != folder:
+            raise DataError(
+                f"{tree.location}: {other} and {folder} are one folder, by a link: its pictures would be of"
+                " two classes. Remove the link."
+            )
 
 
 def refuse_spellings(location: str, found: Sequence[ClassFile]) -> None:

@@ -1,16 +1,17 @@
 """Pictures in folders of splits and classes, or anywhere with a labels.csv; in a folder or in a .zip."""
 
+import logging
 from collections import Counter
 from functools import partial
 
 import numpy as np
 
-from pipeline.data.arrangement import find_arrangement, joined
+from pipeline.data.arrangement import file_called, find_arrangement
 from pipeline.data.class_folders import find_pictures
 from pipeline.data.dataset import Dataset
-from pipeline.data.label_table import LABELS, Entry, read_table
+from pipeline.data.label_table import LABELS, Entry, other_tables, read_table
 from pipeline.data.tree import Tree, TreeImages
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, UsageError, listed
 
 
 def open_tree(tree: Tree, labels: str | None) -> Dataset | None:
@@ -20,16 +21,28 @@ def open_tree(tree: Tree, labels: str | None) -> Dataset | None:
     Raises UsageError for a kind that does not exist, and DataError for a labels.csv that cannot be used.
     """
     arrangement = find_arrangement(tree, LABELS)
-    if tree.holds(joined(arrangement.top, LABELS)):
-        entries = read_table(tree, arrangement.top, labels)
+    table = file_called(tree, arrangement.top, LABELS)
+    others = other_tables(tree, arrangement.top)
+    if table is not None:
+        entries = read_table(tree, table, labels)
     elif labels is not None:
         raise UsageError(
             f"{tree.location} has no {LABELS} to take {labels!r} labels from. Leave that option out."
         )
     else:
         entries = [Entry(*one) for one in find_pictures(tree, arrangement)]
+    if not entries and others:
+        raise DataError(
+            f"{tree.location} has no pictures in folders of classes, and {listed(others)} is not read under"
+            f" that name. Rename it to {LABELS}; of several tables make one, with a column split."
+        )
     if not entries:
         return None
+    if others:
+        used = table or "the folders' names"
+        logging.getLogger("edgec.data").warning(
+            "%s: %s is not read; classes are those of %s", tree.location, listed(others), used
+        )
     classes = tuple(name for _, name in sorted({(entry.order, entry.label) for entry in entries}))
     if len(set(classes)) != len(classes):
         twice = Counter(classes).most_common(1)[0][0]

@@ -18,11 +18,22 @@ PATH = (
     "imagefile",
     "img",
     "imgpath",
+    "imageid",
+    "imgid",
+    "id",
 )
 SPLIT = ("split", "set", "subset", "partition", "usage")
 LABEL = ("label", "class", "classname", "category", "target", "labels", "classlabel")
 HELD_OUT = {"istest": "test", "isvalid": "val", "isval": "val", "isvalidation": "val"}
 """Columns of true and false that say whether a picture is not to train with, as fastai has them."""
+FOLDS = ("fold", "kfold", "foldid", "folds")
+"""Columns that number the parts of a cross-validation."""
+BOXES = {
+    *("xmin", "ymin", "xmax", "ymax", "bbox", "box", "boundingbox", "bboxx", "bboxy", "bboxw", "bboxh"),
+    *("bboxwidth", "bboxheight", "bboxxmin", "bboxymin", "bboxxmax", "bboxymax"),
+    *("x1", "y1", "x2", "y2", "roix1", "roiy1", "roix2", "roiy2"),
+}
+"""Columns that say where in a picture something is."""
 CLASS_NUMBER = (
     *("classid", "classidx", "classindex", "classnumber", "labelid", "labelidx", "labelindex", "labelnumber"),
     *("categoryid", "target", "targetid"),
@@ -35,7 +46,8 @@ class Columns(NamedTuple):
 
     label is None where every class has a column of its own. held_out: columns of true and false, and the
     splits of those that are true. number is certain where it is called after the label, as `fine_id` beside
-    `fine_name`; else it counts if it has one number for each class.
+    `fine_name`; else it counts if it has one number for each class. boxes: columns that say where in a
+    picture something is. unread: other columns that say nothing to edgec.
     """
 
     path: str
@@ -45,6 +57,8 @@ class Columns(NamedTuple):
     classes: tuple[str, ...] = ()
     held_out: tuple[tuple[str, str], ...] = ()
     certain: bool = True
+    boxes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def _reduced(name: str) -> str:
@@ -75,9 +89,11 @@ def find_columns(columns: list[str], kind: str | None, where: str) -> Columns:
         kinds[label] = label
     held_out = () if split else _held_out(columns)
     used = (path, split, *(name for name, _ in held_out))
-    rest = tuple(column for column in columns if column not in used)
+    boxes = tuple(column for column in columns if _reduced(column) in BOXES)
+    folds = tuple(column for column in columns if _reduced(column) in FOLDS)
+    rest = tuple(column for column in columns if column not in (*used, *boxes, *folds))
     if not kinds and len(rest) > 1:
-        return Columns(path, split, None, None, rest, held_out)
+        return Columns(path, split, None, None, rest, held_out, boxes=boxes, unread=folds)
     if not kinds:
         raise DataError(
             f"{where} has no column `label` or `<kind>_name`; it has {listed(columns)}. Name the column of"
@@ -90,7 +106,9 @@ def find_columns(columns: list[str], kind: str | None, where: str) -> Columns:
     by_kind = f"{kind}_id"
     certain = by_kind in columns
     number = by_kind if certain else find([c for c in columns if c != kinds[kind]], CLASS_NUMBER)
-    return Columns(path, split, kinds[kind], number, (), held_out, certain)
+    of_labels = {*kinds.values(), number, *(f"{kind}_id" for kind in kinds)}
+    unread = tuple(column for column in (*folds, *rest) if column and column not in of_labels)
+    return Columns(path, split, kinds[kind], number, (), held_out, certain, boxes, unread)
 
 
 def _held_out(columns: Sequence[str]) -> tuple[tuple[str, str], ...]:

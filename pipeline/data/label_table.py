@@ -13,6 +13,7 @@ import logging
 import re
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from calibration.errors import did_you_mean
 from pipeline.data.arrangement import SPELLINGS, is_litter, joined, split_of
 from pipeline.data.class_folders import SUFFIXES, ClassFile, divided, refuse_spellings
 from pipeline.data.label_columns import PATH, Columns, find, find_columns
+from pipeline.data.listed_pictures import located
 from pipeline.data.tree import Tree
 from pipeline.errors import DataError, listed
 from pipeline.reading_limits import LABELS_ROW, LABELS_ROWS
@@ -43,15 +45,31 @@ class Entry(NamedTuple):
     order: int = 0
 
 
-def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
-    """Return the pictures that labels.csv in the folder `top` lists.
+def other_tables(tree: Tree, top: str) -> list[str]:
+    """Return the names of tables of pictures in the folder `top` that are not called labels.csv."""
+    names = [one for one in tree.files(top) if one.casefold().endswith((".csv", ".tsv"))]
+    return [one for one in names if one.casefold() != LABELS and _lists_pictures(tree, joined(top, one))]
+
+
+def _lists_pictures(tree: Tree, name: str) -> bool:
+    try:
+        columns = _lines(tree.read(name))[0].fieldnames or ()
+    except (UnicodeDecodeError, csv.Error, ImageError):
+        return False
+    return find(columns, PATH) is not None
+
+
+def read_table(tree: Tree, name: str, kind: str | None) -> list[Entry]:
+    """Return the pictures that the table `name`, a labels.csv, lists.
 
     kind: which column of labels, as `fine` for `fine_name`; None takes the first. Raises DataError for a
     table that is damaged or says too little, naming its line, and UsageError for an unknown kind.
     """
-    where = f"{tree.location}: {LABELS}"
+    place = PurePosixPath(name)
+    where = f"{tree.location}: {place.name}"
+    top = "" if place.parent == PurePosixPath() else str(place.parent)
     try:
-        lines, source = _lines(tree.read(joined(top, LABELS)))
+        lines, source = _lines(tree.read(name))
         names = list(lines.fieldnames or ())
         if any("\0" in name for name in names):  # also what is called so that has no column
             raise csv.Error("a NUL character in its header")
@@ -67,10 +85,30 @@ def read_table(tree: Tree, top: str, kind: str | None) -> list[Entry]:
         raise DataError(f"{where} is damaged: {error}.") from error
     if not read:
         raise DataError(f"{where} lists no pictures. Write a line for each, or remove that file.")
-    found = _located(tree, top, _in_order(_once(read, where), columns, where), where)
+    if columns.boxes:
+        _refuse_boxes(read, columns.boxes, where)
+    if columns.unread:
+        fold = " To hold a fold out, write a column split with train and test." if not columns.split else ""
+        _warn(f"{where}: columns that are not used: {listed(list(columns.unread))}.{fold}")
+    entries = _in_order(_once(read, where), columns, where)
+    paths = located(tree, top, [entry.path for entry in entries], where)
+    found = [entry._replace(path=path) for entry, path in zip(entries, paths, strict=True)]
     refuse_spellings(where, [ClassFile(entry.path, entry.split, entry.label) for entry in found])
     _warn_of_unlisted(tree, found, where)
     return found if columns.split or columns.held_out else _with_splits(tree, top, found)
+
+
+def _refuse_boxes(read: Sequence[Entry], boxes: Sequence[str], where: str) -> None:
+    """Raise DataError if pictures have several boxes, and say that single ones are not used."""
+    most, count = Counter(entry.path for entry in read).most_common(1)[0]
+    told = listed(list(boxes))
+    if count > 1:
+        raise DataError(
+            f"{where} has boxes ({told}), and {count} of them in {most}: it is for detection, and edgec"
+            " classifies whole pictures. Cut the boxes out into pictures of their own, and list those,"
+            " with one class each."
+        )
+    _warn(f"{where}: whole pictures are classified; the boxes ({told}) are not used")
 
 
 def _warn_of_unlisted(tree: Tree, found: Sequence[Entry], where: str) -> None:
@@ -204,33 +242,6 @@ def _once(entries: Sequence[Entry], where: str) -> list[Entry]:
     if len(by_path) < len(entries):
         _warn(f"{where} repeats {len(entries) - len(by_path)} lines, which count once")
     return list(by_path.values())
-
-
-def _located(tree: Tree, top: str, entries: Sequence[Entry], where: str) -> list[Entry]:
-    """Return the entries with paths in the tree."""
-    found = [entry._replace(path=_path(tree, top, entry.path)) for entry in entries]
-    missing = [before.path for before, entry in zip(entries, found, strict=True) if not entry.path]
-    if missing:
-        raise DataError(
-            f"{where} names files that do not exist: {listed(missing)}. Write paths relative to the folder of"
-            f" {LABELS}."
-        )
-    return found
-
-
-def _path(tree: Tree, top: str, written: str) -> str:
-    """Return the path of a file in the tree; empty if there is none.
-
-    It may be written with backslashes, below the tree's own place, or in another of Unicode's forms.
-    """
-    place = PurePosixPath(tree.location, top)
-    for slashes in (written, written.replace("\\", "/")):
-        inside = PurePosixPath(slashes)
-        path = str(inside.relative_to(place) if inside.is_relative_to(place) else inside)
-        for spelled in (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)):
-            if not PurePosixPath(spelled).is_absolute() and tree.holds(name := joined(top, spelled)):
-                return name
-    return ""
 
 
 def _with_splits(tree: Tree, top: str, entries: list[Entry]) -> list[Entry]:

@@ -7,7 +7,7 @@ from pipeline.data import cifar, folder, idx, packed
 from pipeline.data.dataset import Dataset
 from pipeline.data.embedded import NAMED
 from pipeline.data.tree import FileDigest, FolderTree, ZipTree
-from pipeline.errors import DataError, UsageError, listed
+from pipeline.errors import DataError, NoSuchDataError, UsageError, listed
 from pipeline.plain_file import is_plain, is_tar, plain_chunks
 from pipeline.zip_file import is_zip
 
@@ -36,7 +36,7 @@ def open_dataset(
         path = named
     dataset = _of_folder(path, labels, digest) if path.is_dir() else _of_file(path, labels)
     if dataset is None:
-        raise DataError(
+        raise NoSuchDataError(
             f"{path} is not a data set that edgec can read: {_found(path)}. Put the pictures of each class"
             f" into a folder named like it. Supported: {UNDERSTOOD}."
         )
@@ -59,7 +59,7 @@ def training_digest(dataset: Dataset, digest: FileDigest) -> str:
 
 def _of_file(path: Path, labels: str | None) -> Dataset | None:
     if not path.exists():
-        raise DataError(f"There is no data set {path}. Give {UNDERSTOOD}; or {', '.join(NAMED)}.")
+        raise NoSuchDataError(f"There is no data set {path}. Give {UNDERSTOOD}; or {', '.join(NAMED)}.")
     if path.is_file() and (path.suffix.lower() == ".zip" or is_zip(path)):
         return folder.open_tree(ZipTree(path), labels)
     if not is_plain(path) and not path.is_dir():

@@ -7,17 +7,17 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cache.digest import file_digest
 from pipeline.errors import DataError, listed
-from pipeline.plain_file import read_plain
+from pipeline.plain_file import is_special, read_plain
 from pipeline.reading_limits import PICTURE_BYTES
 from pipeline.zip_file import open_zip
 from targets.runtime.preprocess import ImageError, decode
@@ -33,6 +33,8 @@ ZIP_DAMAGE = (
     RuntimeError,  # unknown encryption or compression
 )
 """What zipfile raises for damaged archives."""
+
+NOT_A_FILE = "it is a pipe, a socket or a device, not a file"
 
 FileDigest = Callable[[Path], str]
 
@@ -54,6 +56,14 @@ class Tree(Protocol):
         """Return the names of the folders in the folder `top`, or at the top level, sorted."""
         ...
 
+    def files(self, top: str) -> list[str]:
+        """Return the names of the files in the folder `top`, or at the top level, sorted."""
+        ...
+
+    def identity(self, folder: str) -> object:
+        """Return what two paths have in common that lead to one folder, such as a link and where it leads."""
+        ...
+
     def read(self, name: str) -> bytes:
         """Return the bytes of a file. Raises ImageError if they are damaged or too many."""
         ...
@@ -64,13 +74,17 @@ class Tree(Protocol):
 
 
 class FolderTree:
-    """The files below a folder. Links are followed, but no folder is entered twice."""
+    """The files below a folder.
+
+    Links are followed, but no folder is entered twice: of a folder and a link to it the folder is, and of two
+    links the first by name.
+    """
 
     def __init__(self, folder: Path, digest: FileDigest = file_digest) -> None:
         self.location = str(folder)
         self._folder = folder
         self._file_digest = digest
-        self._nowhere: set[str] = set()
+        self._told: set[str] = set()
         self._digests: dict[str, str] = {}
 
     def holds(self, name: str) -> bool:
@@ -79,21 +93,36 @@ class FolderTree:
         if path.is_absolute() or ".." in path.parts:
             return False
         try:
-            return (self._folder / path).is_file()
+            return (self._folder / path).is_file() or is_special(self._folder / path)
         except OSError:  # such as a name that is too long
             return False
 
     def below(self, top: str) -> list[str]:
         """Return the files of one of the folder's folders, sorted."""
-        nowhere: set[str] = set()
+        left_out = _LeftOut([], [])
         with _readable(self._folder / top):
             is_there = (self._folder / top).is_dir()
-            files = sorted(_files_below(self._folder, top, nowhere)) if is_there else []
-        if nowhere - self._nowhere:
-            told = listed(sorted(nowhere - self._nowhere))
-            logging.getLogger("edgec.data").warning("Left out links to files that are not there: %s", told)
-        self._nowhere |= nowhere
+            files = sorted(_files_below(self._folder, top, left_out)) if is_there else []
+        self._tell("links to files that are not there", left_out.nowhere)
+        self._tell("links to folders that are read at their own place", left_out.again)
         return files
+
+    def files(self, top: str) -> list[str]:
+        """Return the names of the files in one of the folder's folders, or in itself, sorted."""
+        with _readable(self._folder / top):
+            return sorted(one.name for one in (self._folder / top).iterdir() if one.is_file())
+
+    def _tell(self, what: str, names: Sequence[str]) -> None:
+        """Name what is left out, once."""
+        news = sorted(set(names) - self._told)
+        if news:
+            logging.getLogger("edgec.data").warning("Left out %s: %s", what, listed(news))
+        self._told.update(news)
+
+    def identity(self, folder: str) -> object:
+        """Return the folder's device and inode."""
+        with _readable(self._folder / folder):
+            return _inode(self._folder / folder)
 
     def folders(self, top: str = "") -> list[str]:
         """Return the names of the folders in one of the folder's folders, or in itself, sorted."""
@@ -102,18 +131,31 @@ class FolderTree:
             return sorted(one.name for one in place.iterdir() if one.is_dir()) if place.is_dir() else []
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes. Raises ImageError if they are too many, DataError if it cannot be read."""
+        """Return a file's bytes. Raises ImageError if they are too many, DataError if it cannot be read.
+
+        A pipe, a socket or a device is damaged for whoever expects a file there: ImageError.
+        """
         path = self._folder / name
         with _readable(path):
+            if is_special(path):
+                raise ImageError(NOT_A_FILE)
             if path.stat().st_size > PICTURE_BYTES:
                 raise ImageError(f"the file is longer than {PICTURE_BYTES:,} bytes")
             return read_plain(path, PICTURE_BYTES)
 
     def digest(self, name: str) -> str:
-        """Return a file's sha256, by the given function; the same for as long as this object exists."""
+        """Return a file's sha256, by the given function; the same for as long as this object exists.
+
+        For a pipe, a socket or a device, which is never read, it is computed from its name.
+        """
         if name not in self._digests:
-            with _readable(self._folder / name):
-                self._digests[name] = self._file_digest(self._folder / name)
+            path = self._folder / name
+            with _readable(path):
+                self._digests[name] = (
+                    hashlib.sha256(f"no file {name}".encode(errors="surrogateescape")).hexdigest()
+                    if is_special(path)
+                    else self._file_digest(path)
+                )
         return self._digests[name]
 
 
@@ -153,7 +195,7 @@ class ZipTree:
 
     def below(self, top: str) -> list[str]:
         """Return the members below a folder, sorted."""
-        return sorted(name for name in self._members if name.startswith(f"{top}/"))
+        return sorted(name for name in self._members if not top or name.startswith(f"{top}/"))
 
     def folders(self, top: str = "") -> list[str]:
         """Return the names of the folders in a folder, or at the top level; empty ones may be listed."""
@@ -162,6 +204,16 @@ class ZipTree:
         folders |= {PurePosixPath(name).parts[:-1] for name in self._members}
         depth = len(above)
         return sorted({path[depth] for path in folders if path[:depth] == above and len(path) > depth})
+
+    def files(self, top: str) -> list[str]:
+        """Return the names of the members in a folder, or at the top level, sorted."""
+        start = f"{top}/" if top else ""
+        inside = (name.removeprefix(start) for name in self._members if name.startswith(start))
+        return sorted(name for name in inside if "/" not in name)
+
+    def identity(self, folder: str) -> object:
+        """Return the path: an archive has no links."""
+        return folder
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes. Raises ImageError if they are damaged or too many."""
@@ -225,24 +277,45 @@ def read_unchanged(tree: Tree, name: str) -> bytes:
     return content
 
 
-def _files_below(folder: Path, top: str, nowhere: set[str]) -> Iterator[str]:
-    """Yield the regular files below folder/top, relative to `folder`; add links to nothing to `nowhere`."""
-    entered: set[tuple[int, int]] = set()
-    waiting = [top]
-    while waiting:
-        place = waiting.pop()
-        status = (folder / place).stat()
-        if (status.st_dev, status.st_ino) in entered:
+class _LeftOut(NamedTuple):
+    """Links that lead to nothing, and links to folders that are entered elsewhere."""
+
+    nowhere: list[str]
+    again: list[str]
+
+
+def _files_below(folder: Path, top: str, left_out: _LeftOut) -> Iterator[str]:
+    """Yield what is below folder/top and no folder, relative to `folder`; add other links to `left_out`.
+
+    Links are followed after all folders, by name, so that the order of the file system decides nothing. One
+    to a folder around `top` is not followed. Pipes, sockets and devices are among what is yielded: whoever
+    reads them counts them as damaged, so that none is passed over in silence.
+    """
+    around = [folder / place for place in PurePosixPath(top).parents] if top else []
+    entered = {_inode(place) for place in around}
+    waiting, links = [top], list[str]()
+    while waiting or links:
+        if not waiting:
+            links.sort(reverse=True)
+        place = (waiting or links).pop()
+        if _inode(folder / place) in entered:
+            left_out.again.append(place)
             continue
-        entered.add((status.st_dev, status.st_ino))
+        entered.add(_inode(folder / place))
         with os.scandir(folder / place) as entries:  # the entry knows most file types without another call
             for entry in entries:
+                name = f"{place}/{entry.name}" if place else entry.name
                 if entry.is_dir():
-                    waiting.append(f"{place}/{entry.name}")
-                elif entry.is_file():
-                    yield f"{place}/{entry.name}"
-                elif entry.is_symlink() and not entry.name.startswith("."):
-                    nowhere.add(f"{place}/{entry.name}")
+                    (links if entry.is_symlink() else waiting).append(name)
+                elif entry.is_file() or is_special(folder / name):
+                    yield name
+                elif not entry.name.startswith("."):
+                    left_out.nowhere.append(name)
+
+
+def _inode(place: Path) -> tuple[int, int]:
+    status = place.stat()
+    return status.st_dev, status.st_ino
 
 
 def _with_slashes(name: str) -> str:

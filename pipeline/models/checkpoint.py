@@ -197,7 +197,10 @@ def _without_counters(tensors: Mapping[str, Tensor]) -> Weights:
 
 def _no_weights(content: Mapping[object, object], path: Path) -> str:
     if not content:
-        return f"{path} holds no weights."
+        return (
+            f"{path} holds no weights. If it is TorchScript that was frozen, they are in its program: save it"
+            " before torch.jit.freeze, or the state_dict of the module that it was made from."
+        )
     if any("_packed_params" in str(key) for key in content):
         return f"{path} {QUANTISED}"
     key, value = next(iter(content.items()))

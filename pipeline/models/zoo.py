@@ -11,7 +11,7 @@ from pathlib import Path
 from calibration.errors import did_you_mean
 from pipeline.cache.digest import InputFile, value_digest
 from pipeline.data.embedded import EMBEDDED
-from pipeline.errors import CheckpointError, DataError, UsageError
+from pipeline.errors import CheckpointError, DataError, NoSuchModelError, UsageError
 from pipeline.models.architecture import Architecture
 from pipeline.models.model import Model
 from pipeline.models.names import parse
@@ -151,7 +151,7 @@ def find_weights(model: KnownModel, checkpoint: Path | None = None, data: Path |
         if not (checkpoint.is_file() and os.access(checkpoint, os.R_OK)):
             kind = "cannot be read" if checkpoint.is_file() else "is not a file"
             what = kind if checkpoint.exists() else "does not exist"
-            raise CheckpointError(
+            raise NoSuchModelError(
                 f"The checkpoint {checkpoint} {what}. Give a .safetensors, .pt, .pth, .h5 or .keras file."
             )
         return checkpoint

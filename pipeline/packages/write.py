@@ -11,10 +11,15 @@ from targets.runtime.bundle.signature import PublicKey
 
 
 def write_packages(
-    bundle: Path, kinds: Sequence[str], folder: Path, trusted: Sequence[PublicKey] = ()
+    bundle: Path,
+    kinds: Sequence[str],
+    folder: Path,
+    trusted: Sequence[PublicKey] = (),
+    option: str = "--out",
 ) -> list[Path]:
     """Write each kind of package of a verified bundle into `folder`/KIND, and return those folders.
 
+    option: what chose the folder.
     A file that has the right bytes already is left alone. Raises UsageError for a kind that is unknown or
     cannot be made of this bundle, BundleError for a damaged bundle, StorageError.
     """
@@ -22,7 +27,7 @@ def write_packages(
     with opened(bundle, trusted) as held:
         made = {kind: writer_of(kind)(held) for kind in kinds}
     for kind, files in made.items():
-        with writing(folder):
+        with writing(folder, option):
             for name, data in files.items():
                 _place(folder / kind / name, data)
     return [folder / kind for kind in kinds]

@@ -8,7 +8,7 @@ from typing import Annotated, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.errors import ReportError
+from pipeline.errors import NoSuchReportError, ReportError
 from pipeline.plain_file import read_plain
 from pipeline.reading_limits import REPORT_BYTES
 
@@ -49,6 +49,10 @@ def load_record(record: type[AnyRecord], path: Path, what: str, version: int) ->
     """Read a file that holds a record. Raises ReportError as `parse_record` does, or if it cannot be read."""
     try:
         content = read_plain(path, REPORT_BYTES)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise NoSuchReportError(
+            f"cannot read the {what} {path}: {error.strerror}. `edgec build` writes it."
+        ) from error
     except OSError as error:
         raise ReportError(f"cannot read the {what} {path}: {error.strerror or error}") from error
     return parse_record(record, content, str(path), what, version)

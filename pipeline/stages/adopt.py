@@ -84,12 +84,12 @@ class Adopt(CheckedExport):
                     )
                 alone = None
                 for size in sizes:
-                    with _batches_of(size, self.model.path):
+                    with _batches_of(size, original.images, self.model.path):
                         starts = range(0, len(expected), size)
                         logits = np.concatenate([runner.infer(batch.images[i : i + size]) for i in starts])
                     alone = logits if alone is None else alone
                     if not _same(alone, logits):
-                        raise _refused(size, self.model.path, "gives other answers for")
+                        raise _mixing(size, self.model.path, path)
                     found = [
                         original.ending(one, outputs.size).astype(np.float32)
                         for one, outputs in zip(logits, expected, strict=True)
@@ -105,6 +105,21 @@ def _same(alone: NDArray[np.float32], together: NDArray[np.float32]) -> bool:
     return bool(np.abs(alone - together).max(initial=0) <= MIXED * np.abs(alone).max(initial=0))
 
 
+def _mixing(size: int, path: Path, made: Path) -> CheckpointError:
+    """Return the error for images whose answers depend on those beside them."""
+    import onnx
+
+    from pipeline.models.foreign.across_images import computes_over_images
+
+    if node := computes_over_images(onnx.load(made)):
+        return CheckpointError(
+            f"{path} computes over the images of a batch, in {node}: their answers depend on each other. Set"
+            " dynamic_batch = false under [export] in the configuration, which gives it one image at a time,"
+            " or export the network without that."
+        )
+    return _refused(size, path, "gives other answers for")
+
+
 def _refused(size: int, path: Path, what: str) -> CheckpointError:
     return CheckpointError(
         f"{path} was made for another number of images at once, and {what} {size}. Set dynamic_batch = false"
@@ -113,12 +128,12 @@ def _refused(size: int, path: Path, what: str) -> CheckpointError:
 
 
 @contextmanager
-def _batches_of(size: int, path: Path) -> Iterator[None]:
-    """Raise CheckpointError if the rewritten graph takes one image, but not `size` at once."""
+def _batches_of(size: int, images: int, path: Path) -> Iterator[None]:
+    """Raise CheckpointError if the graph, which was written for `images`, cannot take `size` at once."""
     try:
         yield
     except Exception as error:
-        if size == 1 or not is_from_onnxruntime(error):
+        if size == images == 1 or not is_from_onnxruntime(error):
             raise
         reason = str(error).splitlines()[0]
         raise _refused(size, path, f"fails ({reason}) with") from error

@@ -1,5 +1,7 @@
 """Training images, decoded once and kept in memory."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,9 +10,19 @@ from pipeline.data.split import Sample, Split, log_damaged
 from pipeline.errors import DataError
 from pipeline.models.model import Model
 from pipeline.progress import Progress
+from pipeline.training.processes import Processes
 
 HELD_LIMIT = 8 * 2**30
 """The most bytes of decoded training images."""
+
+
+@dataclass(frozen=True)
+class HeldImages:
+    """The training images of one part of the batches: uint8 [N, H, W, C], int64 [N]."""
+
+    images: Tensor
+    labels: Tensor
+    part: int = 0
 
 
 class DamagedPictures:
@@ -26,11 +38,16 @@ class DamagedPictures:
         self._found.append((sample.name, reason))
         self._role.refuse_if_too_many(self._found)
 
+    def refuse_if_too_many(self, processes: Processes) -> None:
+        """Raise DataError if all processes together have found too many."""
+        told = processes.told(self._found)
+        self._role.refuse_if_too_many([one for found in told for one in found])
+
 
 def held_in_memory(
-    split: Split, model: Model, progress: Progress, damaged: DamagedPictures | None = None
-) -> tuple[Tensor, Tensor]:
-    """Decode a whole split: uint8 [N, H, W, C], int64 [N]. Raises DataError if that is too large."""
+    split: Split, model: Model, progress: Progress, damaged: DamagedPictures | None = None, part: int = 0
+) -> HeldImages:
+    """Decode a whole split. Raises DataError if that is too large."""
     size = len(split) * int(np.prod(model.input_shape))
     if size > HELD_LIMIT:
         raise DataError(
@@ -50,4 +67,4 @@ def held_in_memory(
             advance(n)
     if held < 2:
         raise DataError(f"There are {held} training images; batch normalisation needs at least two.")
-    return images[:held], labels[:held]
+    return HeldImages(images[:held], labels[:held], part)

@@ -36,6 +36,7 @@ from pipeline.progress import Advance, Progress, Silent
 from pipeline.training import augment
 from pipeline.training.free_cores import choose_threads
 from pipeline.training.held import held_in_memory
+from pipeline.training.processes import refuse_torchrun
 from pipeline.training.settings import QatConfig
 from pipeline.training.training_run import Decisions, EpochRecord, RunFolder
 
@@ -82,11 +83,13 @@ def train_quantized(config: QatConfig, output: Path, progress: Progress = SILENT
     qat.json. Evaluation images are only used to check that onnxruntime agrees. Raises PipelineError or
     CalibrationError for settings, images or a folder that cannot be used.
     """
+    refuse_torchrun("Fine-tuning a quantised network")
     build = Build(_start_of(config, output), progress)
     _check_trainable(build.recipe)
     subject = QatStart.of(build)
     split = build.dataset.split("train")
-    images, labels = held_in_memory(split, build.model, progress)
+    held = held_in_memory(split, build.model, progress)
+    images, labels = held.images, held.labels
     trainer = QatTrainer(config, subject)
     folder = RunFolder(output)
     with folder.held():

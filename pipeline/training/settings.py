@@ -34,6 +34,9 @@ class TrainConfig(BaseModel):
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)  # batch normalisation needs two
+    parts: int = Field(
+        default=1, ge=1
+    )  # virtual ranks: a batch in so many parts; torchrun's processes share them
     peak_learning_rate: float = Field(default=0.25, gt=0)
     warm_up: float = Field(default=0.2, ge=0, lt=1)  # share of all steps
     drops: tuple[

@@ -3,7 +3,9 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,25 +20,42 @@ from pipeline.models.zoo import KnownModel
 from pipeline.progress import Advance
 from pipeline.training import augment
 from pipeline.training.failure import lower_rate
+from pipeline.training.held import HeldImages
 from pipeline.training.optimise import learning_rate, make_optimiser
+from pipeline.training.processes import Processes
 from pipeline.training.settings import TrainConfig
 from pipeline.training.thaw import thawed
 from pipeline.training.training_run import EpochRecord
+from pipeline.training.virtual_ranks import VirtualRanks
+
+ALONE = Processes()
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """A part of a batch: uint8 [N, H, W, C], int64 [N], and its own random numbers."""
+
+    images: Tensor
+    labels: Tensor
+    random: torch.Generator
 
 
 class Trainer:
-    """Trains one network on images uint8 [N, H, W, C] and labels int64 [N] that are held in memory.
+    """Trains one network on images that are held in memory: those of its own parts of each batch.
 
     Randomness depends only on the seed and the number of the epoch, so that a run can resume from the state
     after any epoch.
     """
 
-    def __init__(self, config: TrainConfig, model: KnownModel, classes: int) -> None:
+    def __init__(
+        self, config: TrainConfig, model: KnownModel, classes: int, processes: Processes = ALONE
+    ) -> None:
         self.config = config
         self.model = model
         self.bf16 = False
         self.device = torch.device("cpu")
         self.class_weights: Tensor | None = None
+        self.ranks = VirtualRanks(config.parts, processes)
         self.network = _initial(config, model, classes).train()
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
         self.average = (
@@ -74,25 +93,27 @@ class Trainer:
             self.average.load_state_dict(state["average"])
 
     def steps(self, images: int) -> int:
-        """Return the number of steps in an epoch; images after the last full batch are left out of it."""
-        return max(1, images // self.config.batch_size)
+        """Return the number of steps in an epoch, for so many images in the smallest part.
 
-    def epoch(self, number: int, images: Tensor, labels: Tensor, advance: Advance) -> EpochRecord:
+        Images after the last full batch are left out of the epoch.
+        """
+        return max(1, images // self._part_size)
+
+    def epoch(self, number: int, held: Sequence[HeldImages], steps: int, advance: Advance) -> EpochRecord:
         """Train epoch `number`, counted from 1. Raises TrainingError if the loss is no longer finite."""
         start = time.perf_counter()
-        steps = self.steps(len(images))
         side = self._side(number)
         thawed(self.network, number, self.config.epochs, self.config.thaw)
-        loss_sum, right, rate = 0.0, 0, 0.0
-        random = self._random(number)
-        for step, (batch, wanted) in enumerate(self._batches(images, labels, random), start=1):
+        loss_sum, right, seen, rate = 0.0, 0, 0, 0.0
+        drawn = zip(*(self._batches(one, self._random(number, one.part), steps) for one in held), strict=True)
+        for step, parts in enumerate(drawn, start=1):
             rate = learning_rate((number - 1) * steps + step - 1, steps * self.config.epochs, self.config)
-            loss, correct = self.step(batch, wanted, side, rate, random)
+            loss, correct = self.step(parts, side, rate)
             loss_sum, right = loss_sum + loss, right + correct
+            seen += self.config.parts * len(parts[0].labels)
             advance(1)
             if not math.isfinite(loss):
                 raise TrainingError(f"Training diverged in epoch {number}. {lower_rate(self.config)}")
-        seen = steps * min(self.config.batch_size, len(images))
         return EpochRecord(
             epoch=number,
             side=side,
@@ -102,23 +123,33 @@ class Trainer:
             seconds=time.perf_counter() - start,
         )
 
-    def step(
-        self, batch: Tensor, wanted: Tensor, side: int, rate: float, random: torch.Generator
-    ) -> tuple[float, int]:
-        """Take one optimiser step on uint8 [N, H, W, C]; return the loss and the number of correct images."""
+    def step(self, parts: Sequence[BatchPart], side: int, rate: float) -> tuple[float, int]:
+        """Take one optimiser step on the own parts of a batch.
+
+        Returns the loss and the number of correct images of all parts.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        inputs, wanted = self._inputs(batch.to(self.device), side, random), wanted.to(self.device)
+        if self.config.parts == 1:
+            self.optimiser.zero_grad()
+            outcome = self._learn(parts[0], side)
+        else:
+            outcome = self.ranks.learn(self.network, [partial(self._learn, one, side) for one in parts])
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        return outcome
+
+    def _learn(self, drawn: BatchPart, side: int) -> tuple[float, int]:
+        """Go forward and backward; return the loss and the number of correct images."""
+        inputs = self._inputs(drawn.images.to(self.device), side, drawn.random)
+        wanted = drawn.labels.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.network(inputs)
             loss = functional.cross_entropy(
                 logits, wanted, self.class_weights, label_smoothing=self.config.label_smoothing
             )
-        self.optimiser.zero_grad()
         torch.autograd.backward(loss)
-        self.optimiser.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network)
         return loss.item(), int((logits.argmax(1) == wanted).sum())
 
     def _inputs(self, batch: Tensor, side: int, random: torch.Generator) -> Tensor:
@@ -132,20 +163,23 @@ class Trainer:
             inputs = augment.random_erase(inputs, config.erase, random)
         return augment.resized(inputs, side)
 
-    def _random(self, number: int) -> torch.Generator:
+    @property
+    def _part_size(self) -> int:
+        return self.config.batch_size // self.config.parts
+
+    def _random(self, number: int, part: int) -> torch.Generator:
         random = torch.Generator()
-        random.manual_seed(_seed(self.config.seed, number))
+        random.manual_seed(_seed(self.config.seed, number, *([part] if self.config.parts > 1 else [])))
         return random
 
-    def _batches(
-        self, images: Tensor, labels: Tensor, random: torch.Generator
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield an epoch's batches, shuffled, cropped and flipped."""
-        order = torch.randperm(len(images), generator=random)
-        margin = round(self.config.crop_margin * images.shape[1])
-        for chosen in torch.split(order, self.config.batch_size)[: self.steps(len(images))]:
-            batch = augment.random_crop(images[chosen], margin, random)
-            yield augment.random_flip(batch, random) if self.config.flip else batch, labels[chosen]
+    def _batches(self, held: HeldImages, random: torch.Generator, steps: int) -> Iterator[BatchPart]:
+        """Yield one part of each of an epoch's batches: shuffled, cropped and flipped."""
+        order = torch.randperm(len(held.images), generator=random)
+        margin = round(self.config.crop_margin * held.images.shape[1])
+        for chosen in torch.split(order, self._part_size)[:steps]:
+            batch = augment.random_crop(held.images[chosen], margin, random)
+            batch = augment.random_flip(batch, random) if self.config.flip else batch
+            yield BatchPart(batch, held.labels[chosen], random)
 
     def _side(self, number: int) -> int:
         small = number <= self.config.small_epochs * self.config.epochs

@@ -5,7 +5,6 @@ runs out; one that was stopped meanwhile learns that it lost it, and its results
 """
 
 import getpass
-import json
 import os
 import socket
 import tempfile
@@ -29,6 +28,8 @@ from targets.errors import (
     DeviceUnfit,
     LeaseLost,
 )
+from targets.reach.answer_limits import COMMAND_SECONDS
+from targets.reach.answers import checked, json_answer, sensible
 from targets.reach.finished import Finished
 from targets.reach.kept_open import in_session
 from targets.reach.sent_files import sent
@@ -84,30 +85,27 @@ class BoardState:
 
 def look(device: SshDevice) -> BoardState:
     """Return the state of a board. Raises a DeviceError."""
-    try:
-        return _board_state(json.loads(_ask(device, "look")))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise DeviceCommandFailed(
-            f"{device.address}: its answer about the lease cannot be read: {error}"
-        ) from error
+    with sensible(device.address, "leases"):
+        return _board_state(json_answer(_ask(device, "look")))
 
 
 def _board_state(found: dict[str, Any]) -> BoardState:
     tested = found["selftest"] if isinstance(found["selftest"], dict) else {}
     word = "passed" if tested.get("passed") else "failed"
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(tested.get("at", 0))))
-    return BoardState(
-        holder=None if found["holder"] is None else _waiter(found["holder"], found["now"]),
-        waiting=tuple(_waiter(one, found["now"]) for one in found["waiting"]),
-        temperature_c=found["temperature_c"],
-        governors=tuple(found["governors"]),
-        frequencies_mhz=tuple(found["frequencies_mhz"]),
-        limits=tuple(found["limits"]),
-        free_bytes=found["free_bytes"],
-        load_average=found["load_average"],
-        selftest=f"{word} on {when} ({tested.get('engine')})" if tested else "",
-        selftest_failed=bool(tested) and not tested.get("passed"),
-    )
+    fields = {
+        "holder": None if found["holder"] is None else _waiter(found["holder"], found["now"]),
+        "waiting": [_waiter(one, found["now"]) for one in found["waiting"]],
+        "temperature_c": found["temperature_c"],
+        "governors": found["governors"],
+        "frequencies_mhz": found["frequencies_mhz"],
+        "limits": found["limits"],
+        "free_bytes": found["free_bytes"],
+        "load_average": found["load_average"],
+        "selftest": f"{word} on {when} ({tested.get('engine')})" if tested else "",
+        "selftest_failed": bool(tested) and not tested.get("passed"),
+    }
+    return checked(BoardState, fields)
 
 
 def note_selftest(device: SshDevice, engine: str, *, passed: bool) -> None:
@@ -197,15 +195,11 @@ def taken(
     try:
         while True:
             answer = _ask(device, "take", held.owner, held.token, str(seconds))
-            try:
-                found = json.loads(answer)
+            with sensible(device.address, "leases"):
+                found = json_answer(answer)
                 if found["held"]:
                     break
                 said = _told(device.address, found, held.token, said, say)
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise DeviceCommandFailed(
-                    f"{device.address}: its answer about the lease cannot be read: {error}"
-                ) from error
             time.sleep(min(ASKED_EVERY, seconds / 4))
         held.begin()
         yield held
@@ -281,7 +275,7 @@ def _run(
     device: SshDevice,
     words: Sequence[str],
     on_line: Callable[[str], None] | None = None,
-    timeout_s: float | None = None,
+    timeout_s: float = COMMAND_SECONDS,
 ) -> Finished:
     done = device.run([device.address.python, _tool(device), *words], on_line=on_line, timeout_s=timeout_s)
     if done.returncode == 2 and "can't open file" in done.stderr:  # the board was set up anew meanwhile

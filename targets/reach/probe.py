@@ -1,12 +1,12 @@
 """Asks a device for its hardware and software, in one connection."""
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from targets.errors import DeviceError
 from targets.processor import LIMIT
+from targets.reach.answers import checked, json_answer, sensible
 from targets.reach.sent_files import sent
 from targets.reach.ssh import SshDevice
 from targets.reach.zip_program import program
@@ -97,18 +97,18 @@ def check_board(device: SshDevice) -> list[BoardFinding]:
         file = Path(scratch) / "check.pyz"
         file.write_bytes(program("board_check"))
         there = sent(device, file)
-    return [BoardFinding(**one) for one in json.loads(_answer(device, [there]))]
+    with sensible(device.address, "what it has"):
+        return checked(list[BoardFinding], json_answer(_answer(device, [there])))
 
 
 def probe(device: SshDevice) -> BoardFacts:
     """Return the facts of a device. Raises a DeviceError if it cannot be reached or has no Python."""
-    found = json.loads(_answer(device, ["-c", _FACTS]))
-    lists = {"python": tuple, "cpu_parts": tuple, "cpu_flags": frozenset}
-    return BoardFacts(**{key: lists.get(key, lambda x: x)(value) for key, value in found.items()})
+    with sensible(device.address, "what it is"):
+        return checked(BoardFacts, json_answer(_answer(device, ["-c", _FACTS])))
 
 
 def _answer(device: SshDevice, arguments: list[str]) -> str:
-    """Return the last line that a Python program prints there."""
+    """Return what a Python program prints there."""
     python = device.address.python
     done = device.run([python, *arguments], timeout_s=300)
     if done.returncode == 127:
@@ -116,4 +116,4 @@ def _answer(device: SshDevice, arguments: list[str]) -> str:
         raise DeviceError(f"{device.address} has no {python}. {mend}")
     if done.returncode:
         raise device.failure([python], done)
-    return done.stdout.splitlines()[-1]
+    return done.stdout

@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import ConnectionCut, DeviceThrottled, EngineError
+from targets.errors import ConnectionCut, DeviceThrottled, DeviceTimeout, EngineError
+from targets.reach.answer_limits import STREAM_SECONDS
+from targets.reach.answers import measurements, sensible
 from targets.reach.leased_board import note_selftest, run_alone
 from targets.reach.sent_files import sent
 from targets.reach.ssh import SshDevice
+from targets.reach.streams import limited
 from targets.reach.zip_program import program
 from targets.runtime.machine import throttling
-from targets.runtime.measure import Measurement, Settings, from_json
+from targets.runtime.measure import Measurement, Settings
 from targets.runtime.native_runner import read_engine
 
 AT_ONCE = 16
@@ -76,12 +79,19 @@ class StreamRunner:
         child = self._child
         assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
         wanted = 4 * self.classes * len(images)
-        try:
-            child.stdin.write(np.ascontiguousarray(images).tobytes())
-            child.stdin.flush()
-            output = child.stdout.read(wanted)
-        except BrokenPipeError:
-            output = b""
+        with limited(child, STREAM_SECONDS) as expired:
+            try:
+                child.stdin.write(np.ascontiguousarray(images).tobytes())
+                child.stdin.flush()
+                output = child.stdout.read(wanted)
+            except BrokenPipeError:
+                output = b""
+        if expired.is_set():
+            self.close()
+            raise DeviceTimeout(
+                f"{self.device.address}: {len(images)} images have no answer after {STREAM_SECONDS:,} s."
+                " Is the board stopped or overloaded?"
+            )
         if len(output) < wanted:
             self._child = None
             raise self.device.why_ended(child)
@@ -136,13 +146,16 @@ def _measured(
     for runner, engine in engines:
         command += ["--engine", runner, sent(device, engine)]
     wishes = ["--threads", str(threads), "--settings", json.dumps(asdict(settings))]
-    return measure_unthrottled(device, [*command, *wishes])
+    return measure_unthrottled(device, [*command, *wishes], settings, len(engines))
 
 
-def measure_unthrottled(device: SshDevice, command: Sequence[str]) -> list[Measurement]:
-    """Run a command that prints measurements, and repeat it while the device throttles.
+def measure_unthrottled(
+    device: SshDevice, command: Sequence[str], settings: Settings, count: int
+) -> list[Measurement]:
+    """Run a command that prints `count` measurements, and repeat it while the device throttles.
 
-    Raises DeviceThrottled after TRIES measurements, EngineError if the command fails.
+    Raises DeviceThrottled after TRIES measurements, EngineError if the command fails, DeviceAnswerError for
+    times that cannot be.
     """
     reasons: tuple[str, ...] = ()
     for again in range(TRIES):
@@ -153,10 +166,11 @@ def measure_unthrottled(device: SshDevice, command: Sequence[str]) -> list[Measu
             raise EngineError(
                 f"{device.address}: measuring failed: {done.stderr.strip()[-1000:] or done.returncode}"
             )
-        measurements = from_json(done.stdout.splitlines()[-1])
-        reasons = throttling(measurements[0].before, measurements[0].after)  # all are made between the two
+        with sensible(device.address, "times"):
+            measured = measurements(done.stdout, settings, count)
+        reasons = throttling(measured[0].before, measured[0].after)  # all are made between the two
         if not reasons:
-            return measurements
+            return measured
     raise DeviceThrottled(
         f"{device.address} throttled in all {TRIES} measurements ({', '.join(reasons)}): no result."
         " Cool it, or give it a stronger power supply."

@@ -19,15 +19,17 @@ from urllib.parse import urlsplit
 from targets.errors import (
     ConnectionCut,
     DeviceAddressError,
+    DeviceAnswerError,
     DeviceCommandFailed,
     DeviceError,
     DeviceTimeout,
     TargetUnavailable,
 )
 from targets.reach import transfer
+from targets.reach.answer_limits import COMMAND_SECONDS, ENDING_SECONDS, OUTPUT_BYTES
 from targets.reach.finished import Finished
 from targets.reach.ssh_errors import diagnose
-from targets.reach.streams import Readable, follow
+from targets.reach.streams import OutputTooLong, Readable, follow
 
 CONNECT_SECONDS = 10
 SILENT_SECONDS, SILENT_TIMES = 10, 3
@@ -132,20 +134,21 @@ class SshDevice:
         *,
         stdin: bytes | Readable | None = None,
         on_line: Callable[[str], None] | None = None,
-        timeout_s: float | None = None,
+        timeout_s: float = COMMAND_SECONDS,
     ) -> Finished:
         """Run a command without a shell interpreting its arguments, and return the result.
 
         stdin is the command's input: bytes, or a file from its position on. Without it the command has no
         input, and ends with the connection or when this process is interrupted. on_line is called with each
-        line of stdout as it arrives. Raises a DeviceError if the command could not be run to its end.
+        line of stdout as it arrives. Raises a DeviceError if the command could not be run to its end: it took
+        longer than timeout_s, or printed more than OUTPUT_BYTES.
         """
         command = list(argv) if stdin is not None else ["sh", "-c", _WATCHED, "edgec", *argv]
         returncode, stdout, stderr = self._ssh(command, stdin, on_line, timeout_s)
         return Finished(returncode, stdout.decode(errors="replace"), stderr)
 
     def output(
-        self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float | None = None
+        self, argv: Sequence[str], *, stdin: bytes | None = None, timeout_s: float = COMMAND_SECONDS
     ) -> str:
         """Run a command that must succeed and return its stdout. Raises DeviceCommandFailed, or as `run`."""
         done = self.run(argv, stdin=stdin, timeout_s=timeout_s)
@@ -176,7 +179,7 @@ class SshDevice:
     def read(self, argv: Sequence[str]) -> bytes:
         """Run a command that must succeed and return its stdout, byte for byte. Raises as `output`."""
         command = ["sh", "-c", _WATCHED, "edgec", *argv]
-        returncode, stdout, stderr = self._ssh(command, None, None, None)
+        returncode, stdout, stderr = self._ssh(command, None, None, COMMAND_SECONDS)
         if returncode:
             raise self.failure(argv, Finished(returncode, "", stderr))
         return stdout
@@ -194,8 +197,9 @@ class SshDevice:
 
     def why_ended(self, child: "subprocess.Popen[bytes]") -> DeviceError:
         """Return the error with the reason why a started command has ended."""
-        with contextlib.suppress(BrokenPipeError):
-            _, stderr = child.communicate()
+        stderr = b""
+        with contextlib.suppress(OutputTooLong):
+            _, stderr = follow(child, b"", None, ENDING_SECONDS) or (b"", b"")
         message = stderr.decode(errors="replace")
         if child.returncode == SSH_FAILED:
             return self._failed(message)
@@ -208,10 +212,15 @@ class SshDevice:
         command: Sequence[str],
         stdin: bytes | Readable | None,
         on_line: Callable[[str], None] | None,
-        timeout_s: float | None,
+        timeout_s: float,
     ) -> tuple[int, bytes, str]:
         child = self.start(command)
-        done = follow(child, stdin, on_line, timeout_s)
+        try:
+            done = follow(child, stdin, on_line, timeout_s)
+        except OutputTooLong:
+            raise DeviceAnswerError(
+                f"{self.address}: {_shown(command)} printed more than {OUTPUT_BYTES:,} bytes and was ended"
+            ) from None
         if done is None:
             raise DeviceTimeout(f"{self.address}: {_shown(command)} took longer than {timeout_s:g} s.")
         stdout, stderr = done

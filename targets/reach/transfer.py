@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from targets.errors import ConnectionCut, DeviceCommandFailed, DeviceDiskFull, DeviceError, TargetError
+from targets.reach.answers import sensible
 from targets.reach.finished import Finished
 from targets.reach.streams import Readable
 
@@ -56,7 +57,8 @@ def send(device: Device, local: Path, remote: str, on_bytes: Callable[[int], Non
         if begun == "there":
             advance(size)
             return
-        blocks = min(int(begun), size) // BLOCK
+        with sensible(remote, "how much of it is there"):
+            blocks = min(max(0, int(begun)), size) // BLOCK
         advance(blocks * BLOCK)
         with local.open("rb") as file:
             file.seek(blocks * BLOCK)
@@ -72,7 +74,7 @@ def send(device: Device, local: Path, remote: str, on_bytes: Callable[[int], Non
 
 def fetch(device: Device, remote: str, local: Path) -> None:
     """See SshDevice.fetch."""
-    wanted = _script(device, 'sha256sum <"$1"', remote).split()[0]
+    wanted = _script(device, 'sha256sum <"$1"', remote)[:64]
     content = device.read(["cat", "--", remote])
     if hashlib.sha256(content).hexdigest() != wanted:
         raise ConnectionCut(f"{remote} arrived with other bytes than it has on the device. Try again.")

@@ -110,7 +110,7 @@ def _look(folder: Path) -> dict[str, Any]:
         holder = found["holder"]
         waiting = [one for one in found["waiting"] if one["until"] > now]
         return {"holder": holder if holder and holder["until"] > now else None, "waiting": waiting}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return nobody
 
 
@@ -147,7 +147,7 @@ def _record(text: str) -> Any:
     """Return a record that was kept here, if it is one."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

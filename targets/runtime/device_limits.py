@@ -17,6 +17,8 @@ BUNDLE_PACKED_TIMES = 100
 """Times its size that a bundle may unpack to, beside BUNDLE_UNPACKED_FREELY."""
 BUNDLE_UNPACKED_FREELY = 64 << 20
 """Bytes that a bundle may unpack to, however small it is."""
+SYSTEM_FILE_BYTES = 4 << 20
+"""Of a file of the system, or of a record of who uses a board; a longer one counts as not there."""
 PATH_BYTES = 4096
 """Of the path of a file in a bundle."""
 PIXELS = 8192 * 6144

@@ -5,19 +5,27 @@ Needs Python alone: it also runs where NumPy is missing.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+
+from .device_limits import SYSTEM_FILE_BYTES
 
 SECONDS = 30
 """A program that takes longer is stopped, and its output is not used."""
 
 
 def text_of(path: Path) -> str:
-    """Return a file's text without the zeros and blanks around it; empty where it cannot be read."""
+    """Return a file's text without the zeros and blanks around it; empty where it is long or unreadable."""
     try:
-        return path.read_text(errors="replace").strip("\0\n\t ")
+        descriptor = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK)  # a pipe makes nobody wait
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
+            content = file.read(SYSTEM_FILE_BYTES + 1) or b""
     except OSError:  # sensors come and go, and some refuse to be read
         return ""
+    if len(content) > SYSTEM_FILE_BYTES:
+        return ""
+    return content.decode(errors="replace").strip("\0\n\t ")
 
 
 def output_of(command: list[str]) -> str:

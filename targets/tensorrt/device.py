@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from targets.base import BuildState, Check, EngineRunner, Origin, TriedCandidate, require_engine
 from targets.devices import Jetson
 from targets.errors import EngineError, TargetUnavailable
+from targets.reach.answers import checked, json_answer, refuse_impossible, sensible
 from targets.reach.kept_open import kept_open
 from targets.reach.leased_board import leased, run_alone
 from targets.reach.remote import StreamRunner
@@ -25,7 +26,7 @@ from targets.reach.sent_files import sent
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
 from targets.reach.zip_program import program
-from targets.runtime.measure import Measurement, Settings, from_json
+from targets.runtime.measure import Measurement, Settings
 from targets.runtime.tensorrt.build import BuildOptions
 from targets.runtime.tensorrt.engine import FP16, INT8
 from targets.runtime.tensorrt.jetson import DeviceFacts
@@ -109,8 +110,11 @@ class JetsonOnDevice(JetsonTarget):
             remote = sent(self.reached, file)
         wishes = ["--settings", json.dumps(asdict(settings))]
         with leased(self.reached, self.say):
-            self._found = self._step("measure", folder, remote, *wishes)
-        return _end_to_end(self._found, INT8)
+            found = self._step("measure", folder, remote, *wishes)
+        with sensible(self.reached.address, "times"):  # all of it is read, so that a report is not the first
+            _end_to_end(found, FP16), findings(found), tried(found)
+            self._found = found
+            return _end_to_end(found, INT8)
 
     def fp16_latency(self) -> Measurement | None:
         """FP16 in the last `measure`, end to end."""
@@ -143,7 +147,9 @@ class JetsonOnDevice(JetsonTarget):
 
 
 def _end_to_end(found: dict[str, Any], precision: str) -> Measurement:
-    return from_json(json.dumps([found["latency"][precision]["end_to_end"]["measurement"]]))[0]
+    measured = checked(Measurement, found["latency"][precision]["end_to_end"]["measurement"])
+    refuse_impossible(measured)
+    return measured
 
 
 def step(device: SshDevice, arguments: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
@@ -162,8 +168,8 @@ def step(device: SshDevice, arguments: Sequence[str], say: Callable[[str], None]
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise EngineError(f"{device.address}: {lines[-1]}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    with sensible(device.address, arguments[0]):
+        return dict(json_answer(done.stdout))
 
 
 @cache
@@ -178,7 +184,9 @@ def tool(device: SshDevice) -> str:
 @cache
 def module_facts(device: SshDevice) -> DeviceFacts:
     """Return the device's facts, which are cached since a build needs them often."""
-    return DeviceFacts(**step(device, ["probe"], lambda _: None))
+    found = step(device, ["probe"], lambda _: None)
+    with sensible(device.address, "what it is"):
+        return checked(DeviceFacts, found)
 
 
 def _sizes(engine: Path) -> tuple[tuple[int, ...], int]:

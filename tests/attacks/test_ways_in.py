@@ -69,7 +69,6 @@ BY_OTHERS = {
     "pipeline/build/board_pool.py": "tests/pipeline/build/test_board_pool.py",
     "pipeline/build/rebuild.py": "tests/pipeline/build/test_rebuild.py",
     "pipeline/build/stated_origin.py": "tests/pipeline/build/test_rebuild.py",
-    "pipeline/bundle/deploy.py": "tests/pipeline/bundle/test_deploy.py",  # what the device answers
     "pipeline/bundle/signing.py": "tests/attacks/test_signatures.py",
     "pipeline/cache/digest.py": "tests/attacks/test_special_files.py",
     "pipeline/cache/product.py": "tests/attacks/test_special_files.py",  # also of parts, for `edgec merge`
@@ -106,8 +105,7 @@ BY_OTHERS = {
     "pipeline/stages/supply_chain.py": "tests/pipeline/stages/test_supply_chain.py",
     "pipeline/toml_file.py": "tests/pipeline/test_toml_file.py",
     "pipeline/zip_file.py": "tests/attacks/test_zip_files.py",
-    "targets/reach/leased_board.py": "tests/targets/reach/test_leased_board.py",  # what the device answers
-    "targets/reach/probe.py": "tests/targets/reach/test_probe.py",
+    "targets/reach/answers.py": "tests/attacks/test_hostile_board.py",
     "targets/runtime/bundle/archive.py": "tests/attacks/test_bundles.py",
     "targets/runtime/bundle/history.py": "tests/attacks/test_exchanged.py",
     "targets/runtime/bundle/install.py": "tests/attacks/test_confirmed.py",

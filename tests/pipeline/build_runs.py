@@ -1,4 +1,4 @@
-"""Builds by the program, and what it says it did."""
+"""Runs builds by the program, and reads from its output what they did."""
 
 import json
 from pathlib import Path

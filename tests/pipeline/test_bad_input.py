@@ -61,7 +61,8 @@ def test_a_model_without_weights_or_images(edgec: Edgec, out: Path) -> None:
 
 
 def test_a_missing_checkpoint(edgec: Edgec, out: Path, tmp_path: Path) -> None:
-    assert "does not exist" in refused(edgec, out, "--checkpoint", tmp_path / "none.pth")
+    missing = tmp_path / "none.pth"
+    assert "does not exist" in refused(edgec, out, "--checkpoint", missing, code=2)
 
 
 def test_a_truncated_checkpoint(edgec: Edgec, out: Path, tmp_path: Path) -> None:

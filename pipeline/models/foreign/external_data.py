@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
 from pipeline.cache.digest import InputFile
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, NoSuchModelError
 from pipeline.plain_file import is_plain
 from pipeline.reading_limits import ONNX_BYTES
 
@@ -24,9 +24,9 @@ def external_files(path: Path) -> tuple[Path, ...]:
     """
     try:
         if not path.exists():
-            raise CheckpointError(f"There is no ONNX file {path}.")
+            raise NoSuchModelError(f"There is no ONNX file {path}.")
         if not is_plain(path):
-            raise CheckpointError(f"{path} is a folder, a pipe or a device, not an ONNX file.")
+            raise NoSuchModelError(f"{path} is a folder, a pipe or a device, not an ONNX file.")
         if path.stat().st_size > ONNX_BYTES:
             raise CheckpointError(f"{path} is longer than {ONNX_BYTES:,} bytes.")
         model = onnx.load(path, load_external_data=False)

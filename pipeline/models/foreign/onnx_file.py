@@ -1,5 +1,6 @@
 """Reads any ONNX file: the model, its input and its output."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ Shape = tuple[int | None, ...]
 """The dimensions of a tensor; None if the graph leaves one open."""
 
 
+UNKNOWN = re.compile(r"No Op registered for (\w+) with domain_version of (\d+)")
+"""What ONNX's checker says of operators that it does not know."""
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 PIXELS = (
     *(TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16),
@@ -68,7 +71,14 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
         for tensor in model.graph.initializer:
             numpy_helper.to_array(tensor)  # the checker does not compare a constant's bytes with its shape
-    except (OSError, DecodeError, onnx.checker.ValidationError, ValueError) as error:
+    except onnx.checker.ValidationError as error:
+        if gone := UNKNOWN.search(str(error)):
+            raise CheckpointError(
+                f"{path} has the operator {gone[1]}, which ONNX does not define in opset {gone[2]}. Export it"
+                " in another opset that has it, or without that operator."
+            ) from error
+        raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
+    except (OSError, DecodeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
     return model
 

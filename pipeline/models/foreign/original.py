@@ -56,6 +56,12 @@ class Original:
         self.is_half = is_half(file)
         """Whether it computes in half precision, so that its outputs are rounded."""
 
+    @property
+    def images(self) -> int:
+        """Return the number of images that the file takes at once; 1 if it takes any number."""
+        first = self._session.get_inputs()[0].shape[0]
+        return first if isinstance(first, int) else 1
+
     def infer(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the first output, without a batch dimension, for one preprocessed image uint8 [H, W, C].
 

@@ -50,7 +50,14 @@ DAMAGE = (
 )
 """What zipfile, tarfile and torch.load raise for truncated and damaged files."""
 
+OF_FLAX = (".msgpack", ".flax")
+"""Endings of files that flax.serialization writes."""
 KINDS = (
+    (
+        b"GGUF",
+        "GGUF, llama.cpp's format, whose weights are in blocks of fewer bits. Give the checkpoint that it was"
+        " made from",
+    ),
     (b"\x89HDF\r\n\x1a\n", "a Keras file; give its name the ending .h5"),
     (b"\x1f\x8b", "packed with gzip. Unpack it and name the file of weights in it"),
     (b"BZh", "packed with bzip2. Unpack it and name the file of weights in it"),
@@ -73,6 +80,7 @@ def read_content(path: Path) -> Mapping[object, object]:
     with path.open("rb") as file:
         begin = file.read(64)
     _refuse_part(path)
+    _refuse_other_libraries(path)
     if path.suffix == ".safetensors" or _is_safetensors(begin):
         return _read_safetensors(path)
     if path.suffix == ".onnx" or begin[4:8] == b"TFL3":
@@ -100,6 +108,20 @@ def _refuse_part(path: Path) -> None:
         raise CheckpointError(f"{path} lists the parts of a network's weights. {JOIN}")
     if part := PART.search(path.name):
         raise CheckpointError(f"{path} is part {int(part[1])} of {part[2]} of a network's weights. {JOIN}")
+
+
+def _refuse_other_libraries(path: Path) -> None:
+    """Raise CheckpointError for files of Flax, and of torch's distributed checkpoints."""
+    if path.suffix in OF_FLAX:
+        raise CheckpointError(
+            f"{path} is of Flax, whose kernels are transposed and named otherwise. Load them into the network"
+            " in torch and save its state_dict, or export the network to ONNX."
+        )
+    if path.suffix == ".distcp":
+        raise CheckpointError(
+            f"{path} is a part of a distributed checkpoint of torch. Join it:"
+            " torch.distributed.checkpoint.format_utils.dcp_to_torch_save(FOLDER, NEW_PATH)."
+        )
 
 
 def _is_safetensors(begin: bytes) -> bool:

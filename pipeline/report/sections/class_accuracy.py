@@ -12,6 +12,7 @@ from pipeline.report.section import ReportSection
 MATRIX_CLASSES = 24  # a larger confusion matrix is shown as its most frequent confusions
 CLASS_ROWS = 40
 CONFUSION_ROWS = 30
+NAMED_FLIPS = 100  # a list of thousands makes the page slow to open and to read aloud; report.json has all
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class ClassAccuracySection(ReportSection[ClassifiedImages]):
         accuracy, names = report.accuracy, report.subject.classes
         if not isinstance(accuracy, Accuracy):
             return None
+        unpictured = [flip for flip in accuracy.negative_flips if not flip.thumbnail_png]
         return {
             "accuracy": accuracy,
             "subject": report.subject,
@@ -70,7 +72,8 @@ class ClassAccuracySection(ReportSection[ClassifiedImages]):
             "matrix": matrix(accuracy, names) if len(names) <= MATRIX_CLASSES else None,
             "confusions": frequent_confusions(accuracy, names),
             "pictured": [flip for flip in accuracy.negative_flips if flip.thumbnail_png],
-            "unpictured": [flip for flip in accuracy.negative_flips if not flip.thumbnail_png],
+            "named": unpictured[:NAMED_FLIPS],
+            "unnamed": len(unpictured[NAMED_FLIPS:]),
             "flip_words": lambda flip: flip_words(flip, names),
         }
 

@@ -66,7 +66,9 @@ class PublicKey:
         """Read a PEM file. Raises SignatureError."""
         try:
             return cls.parse(read_at_most(path, KEY_BYTES).decode("ascii"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise SignatureError(f"{path} cannot be read as a public key: {error.strerror}") from error
+        except UnicodeDecodeError as error:
             raise SignatureError(f"{path} cannot be read as a public key: {error}") from error
 
     @property

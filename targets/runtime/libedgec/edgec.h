@@ -7,8 +7,8 @@
  *   if (edgec_context_new(network, NULL, &context, &error)) return complain(error.text);
  *   edgec_run_frame(context, &frame, logits, &error);
  *
- * A network may be used by any number of threads at the same time, a context by one at a time. What runs the same network
- * in several threads has a context for each of them: they share the network's weights.
+ * A network may be used by any number of threads at the same time, a context by one thread at a time. To run one network
+ * in several threads, create a context for each: they share the network's weights.
  *
  * Nothing here ends the program, writes to a stream, changes a signal or keeps state of its own outside its handles.
  * Only edgec_open, edgec_open_memory and edgec_context_new allocate memory or read files. edgec_run, edgec_prepare and
@@ -51,7 +51,7 @@ typedef enum {
 /* A few words for a status; "unknown status" for other numbers. */
 EDGEC_API const char *edgec_status_text(edgec_status status);
 
-/* What went wrong in one call. Whoever asks for it passes its address; NULL is allowed everywhere. */
+/* The error of one call. Pass its address to get it; NULL is allowed everywhere. */
 typedef struct {
   edgec_status status;
   char text[240]; /* one sentence, which names the file or the number; "" after EDGEC_OK */
@@ -78,7 +78,7 @@ EDGEC_API edgec_status edgec_open_memory(const void *bytes, size_t size, const e
 /* Free a network. Its contexts have to be freed before. NULL is allowed. */
 EDGEC_API void edgec_close(edgec_network *network);
 
-/* What a picture's size does, before it is the network's input; docs/integer-compiler.md. */
+/* How a picture is brought to the network's size: `fit` and `resize` in docs/onnx.md. */
 typedef enum { EDGEC_FIT_PAD, EDGEC_FIT_LETTERBOX, EDGEC_FIT_CROP, EDGEC_FIT_STRETCH } edgec_fit_kind;
 
 /* Strings belong to the network, and are UTF-8. */
@@ -111,7 +111,7 @@ typedef struct {
   int32_t max_height, max_width; /* of frames, up to 16384; 0 means 2160 and 3840 */
 } edgec_context_options;
 
-/* Allocate all that runs need. `options` may be NULL. */
+/* Create a context, with all memory that runs need. `options` may be NULL. */
 EDGEC_API edgec_status edgec_context_new(const edgec_network *network, const edgec_context_options *options,
                                          edgec_context **context, edgec_error *error);
 
@@ -123,7 +123,7 @@ EDGEC_API edgec_status edgec_run(edgec_context *context, const uint8_t *pixels, 
 
 /* -- Frames as cameras give them --------------------------------------------------------------------------------------- */
 
-/* How pixels lie in memory. planes[0] alone, unless it says otherwise. */
+/* The layout of pixels in memory. Only planes[0] is used, unless a comment says otherwise. */
 typedef enum {
   EDGEC_RGB = 1,
   EDGEC_BGR,
@@ -136,7 +136,7 @@ typedef enum {
   EDGEC_UYVY
 } edgec_pixels;
 
-/* What Y, U and V mean. There is no default: a wrong guess gives another picture, and a worse answer without an error. */
+/* The meaning of Y, U and V. There is no default: a wrong guess changes the picture and costs accuracy without an error. */
 typedef enum { EDGEC_BT601 = 1, EDGEC_BT709 } edgec_matrix;
 typedef enum {
   EDGEC_LIMITED_RANGE = 1, /* Y is 16 to 235, as cameras and video mostly have it */

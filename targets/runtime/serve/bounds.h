@@ -1,4 +1,4 @@
-/* What the service takes at most. docs/reliability.md has these numbers as a table. */
+/* Limits of the service. docs/reliability.md has them as a table. */
 #ifndef EDGEC_BOUNDS_H
 #define EDGEC_BOUNDS_H
 
@@ -8,6 +8,7 @@ enum {
   SERVE_BODY_BYTES = 1 << 26,
   SERVE_ALL_BODIES_BYTES = 1 << 27, /* of all requests at the same time, and once more for their answers */
   SERVE_IMAGES = 64,                /* of one request */
+  SERVE_REGIONS = 64,               /* of shared memory */
   SERVE_QUEUE = 1024,               /* images of all requests */
   SERVE_REQUEST_SECONDS = 20,       /* from a request's first byte to its last, and for the answer as long */
   SERVE_IDLE_SECONDS = 60

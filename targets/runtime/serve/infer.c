@@ -1,12 +1,13 @@
 #include "infer.h"
+#include "camera_frame.h"
 #include "jobs.h"
-#include "json.h"
+#include "parameters.h"
+#include "regions.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-enum { LONGEST_WORD = 64, LONGEST_ID = 1024 };
+enum { LONGEST_ID = 1024, LONGEST_REGION = 256 };
 
 typedef struct {
   edgec_json json;
@@ -19,60 +20,12 @@ typedef struct {
   int64_t classes; /* to tell; 0: logits */
   int binary_output;
   float *logits;
+  region *in, *out; /* of shared memory; NULL: the data is in the request, and the logits are in the answer */
+  uint8_t *shared_logits;
+  edgec_json output;
 } question;
 
-static int is_word(edgec_json value, const char *word) {
-  char held[6 * LONGEST_WORD];
-  size_t length = edgec_json_length(value);
-  if (!length || length >= sizeof held) return 0;
-  edgec_json_text(value, held);
-  return !strcasecmp(held, word);
-}
-
-static edgec_json parameter(edgec_json of, const char *name) { return edgec_json_member(edgec_json_member(of, "parameters"), name); }
-
-/* Which of the words a parameter is, counted from 1; 0 if it is none. */
-static int which(edgec_json of, const char *name, const char *const *words, int count) {
-  edgec_json value = parameter(of, name);
-  for (int i = 0; i < count; i++)
-    if (is_word(value, words[i])) return i + 1;
-  return 0;
-}
-
-static const char *read_frame(const question *q, edgec_frame *f) {
-  static const char *const pixels[] = {"RGB", "BGR", "GRAY", "RGBA", "BGRA", "NV12", "I420", "YUYV", "UYVY"};
-  static const char *const matrices[] = {"BT601", "BT709"}, *const ranges[] = {"LIMITED", "FULL"};
-  int64_t height, width;
-  f->pixels = (edgec_pixels)which(q->json, "pixels", pixels, 9);
-  f->matrix = (edgec_matrix)which(q->json, "matrix", matrices, 2);
-  f->range = (edgec_range)which(q->json, "range", ranges, 2);
-  if (!f->pixels) return "the request's parameter pixels is none of RGB, BGR, GRAY, RGBA, BGRA, NV12, I420, YUYV and UYVY";
-  if (f->pixels >= EDGEC_NV12 && (!f->matrix || !f->range)) return "YUV needs the parameters matrix (BT601 or BT709) and range (LIMITED or FULL)";
-  if (edgec_json_integer(parameter(q->json, "height"), 1, 16384, &height) || edgec_json_integer(parameter(q->json, "width"), 1, 16384, &width))
-    return "the parameters height and width are no sizes from 1 to 16384";
-  f->height = (int32_t)height;
-  f->width = (int32_t)width;
-  return NULL;
-}
-
-/* Where the planes of a frame lie, whose rows have no gaps; returns its bytes. */
-static int64_t lay_out(edgec_frame *f, const uint8_t *at) {
-  static const uint8_t of_pixel[] = {0, 3, 3, 1, 4, 4, 1, 1, 2, 2};
-  int64_t row = (int64_t)f->width * of_pixel[f->pixels], half = ((int64_t)f->width + 1) / 2, rows = ((int64_t)f->height + 1) / 2;
-  int64_t size = row * f->height;
-  f->planes[0] = at;
-  f->strides[0] = (size_t)row;
-  int planes = f->pixels == EDGEC_NV12 ? 1 : f->pixels == EDGEC_I420 ? 2 : 0;
-  for (int i = 1; i <= planes; i++) {
-    int64_t wide = planes == 1 ? 2 * half : half;
-    f->planes[i] = at ? at + size : NULL;
-    f->strides[i] = (size_t)wide;
-    size += wide * rows;
-  }
-  return size;
-}
-
-/* Read a shape whose last numbers are `wanted`; before them may be how many images there are. */
+/* Read a shape that ends in `wanted`, optionally preceded by the number of images. */
 static int read_shape(edgec_json shape, const int64_t *wanted, int count, int64_t *images) {
   int64_t found[5];
   int rank = 0;
@@ -83,7 +36,7 @@ static int read_shape(edgec_json shape, const int64_t *wanted, int count, int64_
   return *images > SERVE_IMAGES || memcmp(found + rank - count, wanted, (size_t)count * sizeof *wanted) ? -1 : 0;
 }
 
-/* Numbers of arrays inside each other, in their order. How many there were room for, or -1. */
+/* Read the numbers of nested arrays in order. Return how many were read, or -1. */
 static int64_t unpack(edgec_json value, uint8_t *into, int64_t room) {
   int64_t number, count = 0;
   if (value.at && *value.at != '[') {
@@ -99,17 +52,43 @@ static int64_t unpack(edgec_json value, uint8_t *into, int64_t room) {
   return count;
 }
 
+/* Find the part of a region that a tensor's parameters name. NULL with no region if they name none; or what is wrong. */
+static const char *find_region(edgec_json tensor, int64_t needed, int exact, region **found, uint8_t **at) {
+  char name[LONGEST_REGION];
+  edgec_json told = parameter(tensor, "shared_memory_region");
+  int64_t offset = 0, size = -1;
+  if (!told.at) return NULL;
+  if (!regions_allowed()) return "shared memory is not offered: start edgec-serve with --shared-memory";
+  size_t length = edgec_json_length(told);
+  if (!length || length >= sizeof name) return "shared_memory_region is no name";
+  edgec_json_text(told, name);
+  if (read_integer(tensor, "shared_memory_offset", 0, INT64_MAX, &offset) || read_integer(tensor, "shared_memory_byte_size", 1, INT64_MAX, &size) ||
+      size < needed || (exact && size != needed))
+    return exact ? "shared_memory_byte_size is not the size of the input, or shared_memory_offset is no number"
+                 : "shared_memory_byte_size is too small for the output, or shared_memory_offset is no number";
+  *found = region_use(name, offset, size, at);
+  if (!*found) return "there is no such region of shared memory, or it is smaller: register it before";
+  return region_is_broken(*found) ? "the shared memory has become shorter; register it again" : NULL;
+}
+
 static const char *read_data(question *q, edgec_json input) {
   static const char *const wrong = "the input's data has another size than its shape";
   int64_t size = q->images * q->bytes, told;
   edgec_json binary = parameter(input, "binary_data_size"), data = edgec_json_member(input, "data");
   if (size > SERVE_BODY_BYTES) return wrong;
+  uint8_t *shared = NULL;
+  const char *lost = find_region(input, size, 1, &q->in, &shared);
+  if (lost) return lost;
+  if (q->in) {
+    q->data = shared;
+    return binary.at || data.at || q->binary_size ? "an input in shared memory has no other data" : NULL;
+  }
   if (binary.at) {
     q->data = q->binary;
     return data.at || edgec_json_integer(binary, size, size, &told) || q->binary_size != (size_t)size ? wrong : NULL;
   }
   if (q->binary_size) return "bytes follow the JSON that no input is said to have";
-  if (!data.at) return "the input has no data; shared memory is not offered";
+  if (!data.at) return "the input has no data";
   q->data = q->unpacked = malloc((size_t)size);
   if (!q->unpacked) return "not enough memory";
   return unpack(data, q->unpacked, size) == size ? NULL : "the input's data is not as many numbers from 0 to 255 as its shape says";
@@ -123,10 +102,10 @@ static const char *read_input(const service *s, question *q) {
   int64_t image[] = {s->about.height, s->about.width, s->about.channels};
   q->bytes = image[0] * image[1] * image[2];
   if (is_word(name, "frame")) {
-    const char *wrong = read_frame(q, &q->form);
+    const char *wrong = frame_read(q->json, &q->form);
     if (wrong) return wrong;
-    q->bytes = lay_out(&q->form, NULL);
-    if (read_shape(shape, &q->bytes, 1, &q->images)) return "the shape of frame is [bytes] or [frames, bytes], up to 64 frames, whose rows have no gaps";
+    q->bytes = frame_lay_out(&q->form, NULL);
+    if (read_shape(shape, &q->bytes, 1, &q->images)) return "the shape of frame is [bytes] or [frames, bytes], up to 64 frames: height times stride, and for NV12 and I420 the rows of U and V";
   } else if (!is_word(name, "image")) return "the input is neither image nor frame";
   else if (read_shape(shape, image, 3, &q->images)) return "the shape of image is not [height, width, channels] of the network, or up to 64 of them";
   return read_data(q, input);
@@ -141,12 +120,17 @@ static const char *read_outputs(const service *s, question *q) {
   if (edgec_json_next(output).at || !is_word(edgec_json_member(output, "name"), "logits")) return "the only output is logits";
   edgec_json binary = parameter(output, "binary_data"), classes = parameter(output, "classification");
   if (binary.at) q->binary_output = is_true(binary);
+  q->output = output;
+  const char *lost = find_region(output, q->images * (int64_t)(s->about.logits * sizeof(float)), 0, &q->out, &q->shared_logits);
+  if (lost) return lost;
+  if (q->out) q->binary_output = 0;
+  if (q->out && classes.at) return "classes are not written to shared memory; ask for logits";
   if (!classes.at) return NULL;
   if (s->about.output_height * s->about.output_width != 1) return "a map of classes has no classification";
   return edgec_json_integer(classes, 1, s->about.classes, &q->classes) ? "classification is a number from 1 to the number of classes" : NULL;
 }
 
-/* NULL, or what is wrong. `json` is the text, with a zero behind it. */
+/* Return NULL, or what is wrong. `json` is the zero-terminated text. */
 static const char *read_question(const service *s, question *q, const char *json, size_t size) {
   q->json = edgec_json_parse(json, size);
   if (!q->json.at) return "the body is no JSON, or its Inference-Header-Content-Length is missing or wrong";
@@ -158,6 +142,17 @@ static void add_logits(const service *s, const question *q, answer *a, text *bin
   size_t count = (size_t)q->images * s->about.logits;
   text_print(&a->body, "FP32\",\"shape\":[%d,%d", (int)q->images, (int)s->about.classes);
   if (s->about.output_height * s->about.output_width > 1) text_print(&a->body, ",%d,%d", (int)s->about.output_height, (int)s->about.output_width);
+  if (q->out) {
+    int64_t offset = 0;
+    read_integer(q->output, "shared_memory_offset", 0, INT64_MAX, &offset);
+    memcpy(q->shared_logits, q->logits, count * sizeof(float));
+    char name[LONGEST_REGION];
+    edgec_json_text(parameter(q->output, "shared_memory_region"), name);
+    text_print(&a->body, "],\"parameters\":{\"shared_memory_region\":");
+    text_quote(&a->body, name);
+    text_print(&a->body, ",\"shared_memory_offset\":%lld,\"shared_memory_byte_size\":%zu}", (long long)offset, count * sizeof(float));
+    return;
+  }
   if (q->binary_output) {
     text_print(&a->body, "],\"parameters\":{\"binary_data_size\":%zu}", count * sizeof(float));
     text_add(binary, q->logits, count * sizeof(float));
@@ -168,7 +163,7 @@ static void add_logits(const service *s, const question *q, answer *a, text *bin
   text_add(&a->body, "]", 1);
 }
 
-/* As Triton has them: "logit:index:name", the likeliest first. */
+/* Write classes in Triton's form: "logit:index:name", the likeliest first. */
 static void add_classes(const service *s, const question *q, answer *a, text *binary) {
   edgec_class *best = malloc((size_t)q->classes * sizeof *best);
   text_print(&a->body, "BYTES\",\"shape\":[%d,%d]", (int)q->images, (int)q->classes);
@@ -227,12 +222,13 @@ static void run(const service *s, question *q, answer *a) {
     jobs[n].logits = q->logits + (size_t)n * s->about.logits;
     if (q->form.pixels) {
       jobs[n].frame = q->form;
-      lay_out(&jobs[n].frame, at);
+      frame_lay_out(&jobs[n].frame, at);
     } else jobs[n].pixels = at;
   }
   if (jobs_run(jobs, (int)q->images, &b)) refuse(a, 503, "too many images wait; try again");
   else if (b.error.status) refuse(a, b.error.status == EDGEC_BAD_FRAME ? 400 : 500, b.error.text);
   else write_answer(s, q, a);
+  if ((q->in && region_is_broken(q->in)) || (q->out && region_is_broken(q->out))) refuse(a, 400, "the shared memory became shorter meanwhile; register it again");
 }
 
 void infer(const service *s, const request *r, answer *a) {
@@ -254,6 +250,8 @@ void infer(const service *s, const request *r, answer *a) {
   if (wrong) refuse(a, 400, wrong);
   else if (!(q.logits = malloc((size_t)q.images * s->about.logits * sizeof *q.logits))) refuse(a, 503, "not enough memory");
   else run(s, &q, a);
+  region_release(q.in);
+  region_release(q.out);
   free(q.logits);
   free(q.unpacked);
   free(header);

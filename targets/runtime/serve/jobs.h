@@ -1,4 +1,4 @@
-/* The queue of images of all requests, and the threads that empty it, each with a context of its own. */
+/* The queue of images of all requests, and the worker threads, each with its own context. */
 #ifndef EDGEC_JOBS_H
 #define EDGEC_JOBS_H
 

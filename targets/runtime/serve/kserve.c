@@ -1,6 +1,8 @@
 #include "kserve.h"
 #include "infer.h"
 #include "jobs.h"
+#include "memory_requests.h"
+#include "regions.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +17,8 @@ void refuse(answer *a, int status, const char *why) {
 }
 
 static void server(answer *a) {
-  text_print(&a->body, "{\"name\":\"edgec\",\"version\":\"%d.%d\",\"extensions\":[\"binary_tensor_data\",\"classification\",\"statistics\"]}",
-             edgec_version() / 1000, edgec_version() % 1000);
+  text_print(&a->body, "{\"name\":\"edgec\",\"version\":\"%d.%d\",\"extensions\":[\"binary_tensor_data\",\"classification\",\"statistics\"%s]}",
+             edgec_version() / 1000, edgec_version() % 1000, regions_allowed() ? ",\"system_shared_memory\"" : "");
 }
 
 static void model(const service *s, answer *a) {
@@ -72,6 +74,7 @@ void kserve_answer(const service *s, const request *r, answer *a) {
   if (get && (!*path || !strcmp(path, "/"))) server(a);
   else if (get && (!strcmp(path, "/health/live") || !strcmp(path, "/health/ready"))) a->type = "text/plain";
   else if (post && !strcmp(path, "/repository/index")) repository(s, a);
+  else if (!strncmp(path, "/systemsharedmemory/", 20)) memory_answer(r, path + 19, a);
   else if (!strncmp(path, "/models/", 8) && !strncmp(path + 8, s->name, length) && (!path[8 + length] || path[8 + length] == '/')) of_model(s, r, path + 8 + length, a);
   else if (!strncmp(path, "/models/", 8)) refuse(a, 404, "there is no such model");
   else refuse(a, 404, "there is nothing here");

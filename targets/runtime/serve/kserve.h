@@ -22,7 +22,7 @@ typedef struct {
 /* Answer to everything below /v2. */
 void kserve_answer(const service *s, const request *r, answer *a);
 
-/* Say what is wrong, as JSON. */
+/* Write an error as JSON. */
 void refuse(answer *a, int status, const char *why);
 
 #endif

@@ -56,7 +56,7 @@ static int hexadecimal(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Decode %XX in place. 0, or -1 for what is no path. */
+/* Decode %XX in place. 0, or -1 if it is not a path. */
 static int decode(char *path) {
   char *to = path;
   if (*path != '/') return -1;
@@ -85,7 +85,7 @@ typedef struct {
   const char *length, *encoding, *transfer, *connection, *expect;
 } framing;
 
-/* Take one line of the head. 0, or -1 if it is none, or has a name again that may be there once. */
+/* Parse one header line. 0, or -1 if it is malformed, or repeats a header that may be given only once. */
 static int take_header(request *r, framing *f, char *line) {
   char *colon = strchr(line, ':');
   if (!colon) return -1;
@@ -116,7 +116,7 @@ static int take_header(request *r, framing *f, char *line) {
   return 0;
 }
 
-/* Cut the head into its lines. 0, or the status that refuses it. */
+/* Split the head into its lines. 0, or the status with which it is refused. */
 static int take_head(request *r, framing *f) {
   char *line = r->head, *end = strstr(line, "\r\n"), *rest;
   *end = 0;
@@ -137,7 +137,7 @@ static int take_head(request *r, framing *f) {
   return 0;
 }
 
-/* Read up to the empty line, and no byte of the head twice. What is behind it is the beginning of the body. */
+/* Read up to the empty line, scanning each byte once. The bytes after it are the beginning of the body. */
 static int read_head(int connection, request *r, size_t *head, size_t *held) {
   int64_t deadline = now_ms() + SERVE_IDLE_SECONDS * 1000;
   for (*held = 0; *held < SERVE_HEAD_BYTES;) {
@@ -186,7 +186,7 @@ int request_read(int connection, request *r, const char **why) {
   size_t head, held;
   char first[SERVE_HEAD_BYTES];
   memset(r, 0, sizeof *r);
-  *why = "this request can be read in two ways, or not at all";
+  *why = "this request is malformed or ambiguous";
   int status = read_head(connection, r, &head, &held);
   if (status) return status;
   held -= head;
@@ -195,7 +195,7 @@ int request_read(int connection, request *r, const char **why) {
   status = take_head(r, &f);
   if (status) return status;
   if (f.transfer || (f.length && length_of(f.length, &r->body_size))) return 400;
-  *why = "the body is compressed; send it as it is";
+  *why = "the body is compressed; send it uncompressed";
   if (f.encoding && strcasecmp(f.encoding, "identity")) return 415;
   *why = "the body is too large";
   size_t size = r->body_size;

@@ -1,4 +1,4 @@
-/* One HTTP/1.1 request (RFC 9112), read in full: what could be read in two ways is refused. */
+/* One HTTP/1.1 request (RFC 9112), read in full: ambiguous requests are refused. */
 #ifndef EDGEC_REQUEST_H
 #define EDGEC_REQUEST_H
 
@@ -15,7 +15,7 @@ typedef struct {
   int keep; /* the connection, after the answer */
 } request;
 
-/* 0; the status of an answer that refuses it; or -1: there is no one to answer. The connection cannot be kept unless 0. */
+/* Return 0, the status with which it is refused, or -1 if the client is gone. Unless 0, the connection has to be closed. */
 int request_read(int connection, request *r, const char **why);
 void request_free(request *r);
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "jobs.h"
 #include "kserve.h"
+#include "regions.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,11 +21,14 @@
 
 static const char usage[] =
     "usage: edgec-serve BUNDLE [--host ADDRESS] [--port N] [--workers N] [--name MODEL] [--sha256 DIGEST] [--without-token]\n"
+    "                   [--shared-memory PREFIX]\n"
     "  --host           an IPv4 address to listen on; 127.0.0.1 unless given. For others than this machine EDGEC_TOKEN\n"
     "                   in the environment has to be a secret of 16 characters or more: Authorization: Bearer TOKEN\n"
     "  --without-token  no secret: whoever reaches the port may ask\n"
     "  --port           8000 unless given; 0 for any, which is printed\n"
-    "  --workers        how many images run at a time; one for each processor unless given\n";
+    "  --workers        how many images run at a time; one for each processor unless given\n"
+    "  --shared-memory  let requests name POSIX shared memory whose key begins with PREFIX, to read images and to write\n"
+    "                   logits; \"\" is all that this program's user may read and write\n";
 
 enum { TOKEN = 16, LATENCIES = 9 };
 static const double limits[LATENCIES] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1};
@@ -72,7 +76,7 @@ static void metrics(answer *a) {
   text_print(t, "# HELP edgec_connections Open connections.\n# TYPE edgec_connections gauge\nedgec_connections %d\n", open);
 }
 
-/* Compare without telling by the time how much was right. */
+/* Compare in constant time, so that the time does not reveal how many bytes are right. */
 static int is_token(const char *given) {
   size_t length = strlen(token);
   volatile unsigned char different = strlen(given) != length;
@@ -89,7 +93,8 @@ static int is_host_here(const char *host) {
   return 0;
 }
 
-/* NULL, or why not. Pages of other sites reach a service on this machine through a browser, which says so. */
+/* Return NULL if the request is allowed, or why not. Pages of other sites can reach a service on this machine through a
+ * browser, which marks such requests. */
 static const char *forbidden(const request *r) {
   if (r->origin || (r->site && strcmp(r->site, "none"))) return "not from a page of another site";
   if (here_alone && !is_host_here(r->host)) return "this service is for this machine alone: ask 127.0.0.1 or localhost";
@@ -145,7 +150,7 @@ static int send_answer(int connection, const answer *a, int keep) {
   return lost;
 }
 
-/* Answer one request. Whether the connection stays. */
+/* Answer one request. Return whether the connection stays open. */
 static int serve_one(place *p) {
   request r;
   answer a = {200, "application/json", {0}, 0};
@@ -187,7 +192,8 @@ static void *serve(void *argument) {
   return NULL;
 }
 
-/* A free place. Where there is none, whoever makes us wait for longest gives up theirs, and the newcomer is to come again. */
+/* Return a free place. If there is none, the connection that we have waited for longest is closed, and the new client has
+ * to try again. */
 static place *take_place(int connection) {
   place *found = NULL, *slowest = NULL;
   time_t now = time(NULL);
@@ -220,7 +226,7 @@ static void take_connection(int listener, const pthread_attr_t *attributes) {
   pthread_mutex_unlock(&lock);
 }
 
-/* End the connections that wait; give the others the time of a request. */
+/* Close idle connections; give the others the time of one request to finish. */
 static void finish(void) {
   ending = 1;
   for (int i = 0, open = 1; open && i < SERVE_REQUEST_SECONDS * 20; i++) {
@@ -279,7 +285,7 @@ static int number(const char *value, int least, int most, int *into) {
 }
 
 typedef struct {
-  const char *bundle, *host, *name, *sha256;
+  const char *bundle, *host, *name, *sha256, *shared;
   int port, workers, open;
 } options;
 
@@ -297,6 +303,7 @@ static int read_options(int count, char **arguments, options *o) {
       if (!strcmp(one, "--host")) wrong = inet_pton(AF_INET, o->host = value, &address) != 1;
       else if (!strcmp(one, "--name")) o->name = value;
       else if (!strcmp(one, "--sha256")) o->sha256 = value;
+      else if (!strcmp(one, "--shared-memory")) o->shared = value;
       else if (!strcmp(one, "--port")) wrong = number(value, 0, 65535, &o->port);
       else if (!strcmp(one, "--workers")) wrong = number(value, 1, 256, &o->workers);
       else return -1;
@@ -337,6 +344,7 @@ int main(int count_of, char **arguments) {
   pthread_sigmask(SIG_BLOCK, &ends, NULL); /* before there are threads */
   int signals = signalfd(-1, &ends, SFD_CLOEXEC);
   if (signals < 0) return fail("signals cannot be read", strerror(errno));
+  if (o.shared && regions_allow(o.shared)) return fail("shared memory cannot be offered", strerror(errno));
   if (jobs_start(network, o.workers < 1 ? 1 : o.workers, &error)) return fail(error.text, NULL);
   return listen_on(o.host, o.port, &listener) || run(listener, signals);
 }

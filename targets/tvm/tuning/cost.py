@@ -84,7 +84,13 @@ class Counted:
 
 
 def _numbers(text: bytes, count: int) -> NDArray[np.float64]:
-    rounds = [[float(number) for number in line.split()] for line in text.splitlines()]
+    try:
+        rounds = [[float(number) for number in line.split()] for line in text.splitlines()]
+    except ValueError as error:
+        raise EngineError(f"The times of candidates are not numbers: {error}.") from error
     if len(rounds) != count or len({len(line) for line in rounds}) != 1:
         raise EngineError(f"{len(rounds)} candidates were measured, not {count} in equally many rounds.")
-    return np.array(rounds)
+    found = np.array(rounds)
+    if not (np.isfinite(found) & (found > 0)).all():
+        raise EngineError("A candidate takes no time, or one that is not a number.")
+    return found

@@ -57,10 +57,17 @@ def normed(*, training: bool) -> onnx.ModelProto:
     return graph([CONV, norm, pool, FLAT], WEIGHTS)
 
 
-def of_another_domain() -> onnx.ModelProto:
-    gelu = helper.make_node("Inverse", ["flat"], ["y"], domain="com.microsoft")
+def of_another_domain(domain: str = "com.microsoft", operator: str = "Inverse") -> onnx.ModelProto:
+    theirs = helper.make_node(operator, ["flat"], ["y"], domain=domain)
     flat = helper.make_node("Flatten", ["pooled"], ["flat"])
-    return graph([CONV, POOL, flat, gelu], WEIGHTS, other_domains=["com.microsoft"])
+    return graph([CONV, POOL, flat, theirs], WEIGHTS, other_domains=[domain])
+
+
+def thresholded(opset: int) -> onnx.ModelProto:
+    """An operator that was experimental until opset 9, and has a definition since 10."""
+    relu = helper.make_node("ThresholdedRelu", ["maps"], ["above"], alpha=0.1)
+    pool = helper.make_node("GlobalAveragePool", ["above"], ["pooled"])
+    return graph([CONV, relu, pool, FLAT], WEIGHTS, opset=opset)
 
 
 def of_one_image() -> onnx.ModelProto:
@@ -236,6 +243,46 @@ EXPORTED = {
     ),
     "training": (normed(training=True), "Call model.eval() and export again", normed(training=False)),
     "another domain": (of_another_domain(), "Take the model before onnxruntime optimised it", network()),
+    "an operator of nobody": (
+        of_another_domain("my.own", "Inverse"),
+        "with standard operators only.",
+        network(),
+    ),
+    "QONNX": (
+        of_another_domain("qonnx.custom_op.general", "Quant"),
+        "brevitas.export.export_onnx_qcdq",
+        network(),
+    ),
+    "AIMET": (
+        of_another_domain("aimet.customop.cpu", "QcQuantizeOp"),
+        "Save what sim.to_onnx_qdq()",
+        network(),
+    ),
+    "NNCF": (
+        of_another_domain("org.openvinotoolkit", "FakeQuantize"),
+        '"export_to_onnx_standard_ops": true in the quantisation section',
+        network(),
+    ),
+    "FP8": (
+        of_another_domain("trt", "TRT_FP8QuantizeLinear"),
+        "Quantise to INT8, which is written",
+        network(),
+    ),
+    "weights of 4 bits": (
+        of_another_domain("com.microsoft", "MatMulNBits"),
+        "the network before its weights were quantised",
+        network(),
+    ),
+    "dynamic quantisation": (
+        of_another_domain("com.microsoft", "DynamicQuantizeMatMul"),
+        "or quantise it with onnxruntime.quantization.quantize_static",
+        network(),
+    ),
+    "an operator of another opset": (
+        thresholded(opset=8),
+        "Export it in another opset that has it",
+        thresholded(opset=10),
+    ),
     "one image": (of_one_image(), "Export it with a dimension of images in front", network()),
     "no output": (without_output(), "Export it again, with its scores as one", network()),
     "an unknown shape": (

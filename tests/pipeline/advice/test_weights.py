@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 from onnx import helper
 from torch import Tensor, nn
+from torch.distributed.checkpoint import format_utils, state_dict_saver
 
 from pipeline.build.request import normalised_as
 from pipeline.config import ExportConfig
@@ -241,12 +242,31 @@ def none_inside(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], 
     return folder / "w.zip", lambda new: torch.save(weights, new)
 
 
+def distributed(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    state_dict_saver.save(dict(weights), checkpoint_id=folder / "parts", no_dist=True)
+    part = next((folder / "parts").glob("*.distcp"))
+    return part, lambda new: format_utils.dcp_to_torch_save(folder / "parts", new)
+
+
+def of_flax(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    (folder / "w.msgpack").write_bytes(b"\x81\xa6params")
+    return folder / "w.msgpack", lambda new: torch.save(weights, new)
+
+
+def of_gguf(weights: State, folder: Folder) -> tuple[Path, Callable[[Path], object]]:
+    (folder / "w.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(80))
+    return folder / "w.gguf", lambda new: torch.save(weights, new)
+
+
 SAVED: dict[str, Callable[[State, Folder], tuple[Path, Callable[[Path], object]]]] = {
     "lists the parts of a network's weights. Join all parts into one file": list_of_parts,
     "is part 1 of 2 of a network's weights. Join all parts into one file": one_part,
     "torch.save(dict(torch.export.load(PATH).state_dict), NEW_PATH)": exported_program,
     "safetensors.numpy.save_file(dict(numpy.load(PATH)), NEW_PATH)": numpy_arrays,
     "torch.as_tensor(value) for key, value in ARRAYS.items()": pickled_arrays,
+    "torch.distributed.checkpoint.format_utils.dcp_to_torch_save(FOLDER, NEW_PATH)": distributed,
+    "in torch and save its state_dict, or export the network to ONNX": of_flax,
+    "in blocks of fewer bits. Give the checkpoint that it was": of_gguf,
     "Give the checkpoint from before": quantised,
     "Save it dense: value.to_dense()": sparse,
     "not floating-point weights. Save only the tensors": of_integers,

@@ -1,4 +1,4 @@
-"""Averaged logits are what is validated, costs add up, and members that do not go together are refused."""
+"""The averaged logits are validated, costs add up, and members that cannot be combined are refused."""
 
 from pathlib import Path
 

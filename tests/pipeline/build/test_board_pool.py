@@ -1,8 +1,9 @@
-"""Boards that are alike: one that fails is set aside, and what it did not finish is done on another."""
+"""Boards with the same label: one that fails is set aside, and another finishes its work."""
 
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -157,10 +158,21 @@ class FreeBoard:
 
 
 @pytest.mark.usefixtures("named")
-@pytest.mark.parametrize("content", ["{", "[]", '{"one": 3}', '{"one": {"reason": "x", "until": 1.0}}'])
+@pytest.mark.parametrize("content", ["{", "[]", "3", '{"reason": "x"}', '{"reason": "x", "until": 1.0}'])
 def test_a_damaged_record_and_one_of_long_ago_set_no_board_aside(content: str) -> None:
     put_aside("one", "x")
     assert list(set_aside()) == ["one"]
-    devices_file().with_name("set_aside.json").write_text(content)
+    (devices_file().parent / "set_aside" / "one.json").write_text(content)
     assert set_aside() == {}
     take_back("one")
+
+
+@pytest.mark.usefixtures("named")
+def test_clients_that_set_boards_aside_at_once_lose_none() -> None:
+    names = [f"board-{n}" for n in range(16)]
+    with ThreadPoolExecutor(16) as clients:
+        list(clients.map(lambda name: put_aside(name, "no power"), names))
+    assert sorted(set_aside()) == sorted(names)
+    with ThreadPoolExecutor(16) as clients:
+        list(clients.map(take_back, names[1:]))
+    assert list(set_aside()) == ["board-0"]

@@ -1,4 +1,4 @@
-"""A validation that several machines share gives the bytes that one gives, and no part gets in by mistake."""
+"""A validation divided among machines gives the bytes of a single machine, and wrong parts are refused."""
 
 import json
 import shutil

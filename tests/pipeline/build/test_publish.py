@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.build.publish import place
+from pipeline.build import publish
+from pipeline.build.publish import place, place_together
 from pipeline.cache.digest import file_digest
 from pipeline.cache.product import Product
 from pipeline.errors import StorageError
 from pipeline.stages.artifacts import StageOutput
+from tests.pipeline.build.two_builds import two_builds
 
 
 @pytest.fixture
@@ -43,3 +45,20 @@ def test_what_is_there_already_is_left_alone(product: StageOutput, tmp_path: Pat
     before = (tmp_path / "model.engine").stat().st_ino
     place(product, "model.engine", tmp_path / "model.engine")
     assert (tmp_path / "model.engine").stat().st_ino == before
+
+
+def test_builds_that_publish_one_name_at_once_leave_the_files_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second writes its files after the first has written all of its own, once."""
+    monkeypatch.setattr(publish, "PAUSE_SECONDS", 0)
+    one, two = two_builds(tmp_path)
+    others = iter(two.items())
+
+    def another_build_writes() -> None:
+        for file, output in others:
+            place(*output, file)
+
+    place_together(one, another_build_writes)
+    assert (tmp_path / "model.engine").read_text() == "onemodel.engine"
+    assert (tmp_path / "report.json").read_text() == "onereport.json"

@@ -1,4 +1,4 @@
-"""A bundle built again from the settings in it has the same bytes, or it is said what made the difference."""
+"""A bundle built again from its settings has the same bytes, or the difference is named."""
 
 import gzip
 import hashlib

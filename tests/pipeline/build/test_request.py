@@ -1,4 +1,4 @@
-"""What a configuration asks for, in the terms of those who do it."""
+"""A configuration becomes a request with the objects that stages need."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Installing without SSH: the installer and the bundle are all that it takes."""
+"""Installing without SSH needs only the installer and the bundle."""
 
 import json
 import subprocess

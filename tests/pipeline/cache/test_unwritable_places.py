@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cache.store import Store, writing
-from pipeline.errors import StorageError
+from pipeline.cli.console import write_text
+from pipeline.errors import StorageError, WrongPlaceError
 
 
 def test_a_folder_that_cannot_be_written_is_an_error() -> None:
@@ -32,3 +33,13 @@ def test_every_place_that_cannot_be_written_is_an_error_that_names_the_option(tm
 def test_a_file_of_ours_that_is_missing_is_a_bug(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), writing(tmp_path):
         (tmp_path / "never written").read_text()
+
+
+@pytest.mark.parametrize("place", ["nowhere/page.html", "file/page.html", "folder"])
+def test_a_place_that_is_none_is_wrong_usage_and_named_as_given(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WrongPlaceError) as refused:
+        write_text(tmp_path / place, "text", "--html")
+    assert str(refused.value).startswith(f"Cannot write {tmp_path / place}: ")
+    assert refused.value.exit_code == 2

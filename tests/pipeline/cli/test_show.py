@@ -1,4 +1,4 @@
-"""edgec report, targets, models, doctor and export say what is there, to people and to machines."""
+"""edgec report, targets, models, doctor and export list what there is, for people and as JSON."""
 
 import json
 from pathlib import Path

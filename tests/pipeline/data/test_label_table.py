@@ -134,3 +134,50 @@ def test_pictures_beside_that_are_not_listed_are_counted(
         assert "does not list" not in caplog.text
         open_dataset(part)
     assert "labels.csv does not list 1 pictures beside those that it lists: train/3.png" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["Labels.CSV", "LABELS.csv"])
+def test_its_name_may_be_in_another_case(name: str, tmp_path: Path) -> None:
+    found = open_dataset(write_folder(tmp_path, FILES | {name: PLAIN.replace(",c", ",pear").encode()}))
+    assert found.classes == ("d", "pear")
+
+
+@pytest.mark.parametrize("column", ["id", "image_id"])
+def test_pictures_may_be_named_by_number_without_folder_and_ending(
+    column: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {f"pictures/n{n}.png": png(one) for n, one in enumerate(random_pixels(4))}
+    rows = "".join(f"n{n},{('train', 'test')[n // 2]},{'cd'[n % 2]}\n" for n in range(4))
+    text = f"{column},split,breed\n{rows}".replace("breed", "label").encode()
+    with caplog.at_level(logging.WARNING):
+        found = open_dataset(write_folder(tmp_path, files | {"labels.csv": text}))
+    assert [one.name for one in found.split("evaluation").samples] == ["pictures/n2.png", "pictures/n3.png"]
+    assert "found 4 pictures by their names" in caplog.text
+
+
+def test_a_name_of_two_pictures_is_none(tmp_path: Path) -> None:
+    text = b"id,split,label\n1,test,c\n"
+    with pytest.raises(DataError, match=r"names files that do not exist: 1\. Write paths relative"):
+        open_dataset(write_folder(tmp_path, FILES | {"labels.csv": text}))
+
+
+def test_columns_that_are_not_used_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = table("path,label,fold,width", "{p},{c},3,8")
+    with caplog.at_level(logging.WARNING):
+        open_dataset(holding(tmp_path, text))
+    assert "labels.csv: columns that are not used: fold, width. To hold a fold out, write" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        open_dataset(
+            holding(tmp_path / "own", "path,split,a_name,a_id,b_name,b_id\ntest/1.png,test,x,0,y,0\n")
+        )
+    assert "not used" not in caplog.text  # other kinds of labels may be asked for
+
+
+BOXED = "filename,xmin,ymin,xmax,ymax,class\n"
+
+
+def test_one_box_a_picture_is_named_as_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        open_dataset(holding(tmp_path, BOXED + "test/0.png,0,0,3,3,c\ntest/1.png,0,0,7,7,d\n"))
+    assert "whole pictures are classified; the boxes (xmin, ymin, xmax" in caplog.text

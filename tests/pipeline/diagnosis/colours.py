@@ -1,4 +1,4 @@
-"""Networks that tell colours apart, of pictures or of pixels, if these reach them as they were made for."""
+"""Networks that classify colours of pictures or pixels, and are right only with their own preprocessing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a network was made for is found, by labels or by what its norms remember; or it is left open."""
+"""The preprocessing of a network is found by labels or by its batch norms' statistics, or stays undecided."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A network that only guesses is told why, and what it is told helps."""
+"""The cause of a network that only guesses is found, and the advice corrects it."""
 
 import json
 import re

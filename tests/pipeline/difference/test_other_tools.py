@@ -1,4 +1,4 @@
-"""Other tools' files as sides: how their pictures are prepared is found, and what differs is named."""
+"""Other tools' files as sides: their normalisation is found, and the difference is named."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What is said about a picture, against networks that are put together by hand."""
+"""The explanation of a picture, compared with networks that are put together by hand."""
 
 from dataclasses import replace
 from pathlib import Path

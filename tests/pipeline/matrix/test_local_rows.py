@@ -1,4 +1,4 @@
-"""Rows are built in a process of their own: whatever happens to it, the other rows are built."""
+"""Each row is built in its own process: if that process dies, the other rows are still built."""
 
 import multiprocessing
 import os

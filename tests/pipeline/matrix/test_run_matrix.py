@@ -1,4 +1,4 @@
-"""A matrix from the command line: what it leaves, and that the same command goes on after a kill."""
+"""A matrix from the command line: its files, and that the same command resumes after a kill."""
 
 import json
 import os

@@ -1,1 +1,1 @@
-"""Tests of what bundles are written as for programs of others."""
+"""Tests of packages of bundles for other programs."""

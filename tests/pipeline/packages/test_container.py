@@ -1,4 +1,4 @@
-"""What a container of a bundle does when it starts, without Docker, over a folder that stands in."""
+"""What a container of a bundle does when it starts, without Docker, in an ordinary folder."""
 
 import os
 import re

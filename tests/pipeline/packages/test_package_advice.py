@@ -1,4 +1,4 @@
-"""What a package refuses it makes of the bundle that its message asks for."""
+"""A refused package is made once the bundle is the one that the message asks for."""
 
 from pathlib import Path
 

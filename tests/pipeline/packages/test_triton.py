@@ -1,4 +1,4 @@
-"""A repository for Triton: its settings by Triton's own schema, its check over Triton's protocol."""
+"""A Triton repository: its settings against Triton's own schema, its check over Triton's protocol."""
 
 import importlib.util
 import json

@@ -34,10 +34,14 @@ class _Pictures:
 
 
 OVER_IMAGES: dict[str, list[onnx.NodeProto]] = {
-    "other answers": [
+    "ReduceMean": [
         helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[0], keepdims=1),
         helper.make_node("Sub", ["flat", "mean"], ["centred"]),
         helper.make_node("Add", ["centred", "bias"], ["y"]),
+    ],
+    "Softmax": [
+        helper.make_node("Softmax", ["flat"], ["shares"], axis=0),
+        helper.make_node("Add", ["shares", "bias"], ["y"]),
     ],
     "other shapes": [
         helper.make_node("Gather", ["flat", "first"], ["one"], axis=0),
@@ -56,7 +60,8 @@ def test_answers_that_depend_on_the_images_beside_them(name: str, tmp_path: Path
     ]
     weights: dict[str, NDArray[Any]] = {"w": floats(4, 3, 3, 3), "bias": floats(4), "first": np.array([0])}
     path = save(graph(nodes, weights), tmp_path)
-    with pytest.raises(CheckpointError, match=r"gives other answers for 2\. Set dynamic_batch = false"):
+    told = "gives other answers for 2" if name == "other shapes" else f"images of a batch, in {name} "
+    with pytest.raises(CheckpointError, match=rf"{told}.*Set dynamic_batch = false"):
         checked(path, True)
     assert checked(path, False) == 1
 
@@ -86,3 +91,18 @@ def test_answers_that_are_no_numbers_are_called_that(dynamic_batch: bool, tmp_pa
     weights: dict[str, NDArray[Any]] = {"w": floats(4, 3, 3, 3), "bias": np.full(4, np.nan, np.float32)}
     with pytest.raises(CheckpointError, match="answers with NaN or infinity"):
         checked(save(graph(nodes, weights), tmp_path), dynamic_batch)
+
+
+def test_a_file_for_four_images_that_cannot_take_one_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["maps"]),
+        helper.make_node("Mul", ["maps", "factors"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "maps"], ["sum"]),
+        helper.make_node("Concat", ["sum", "other"], ["joined"], axis=1),
+        helper.make_node("GlobalAveragePool", ["joined"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["y"]),
+    ]
+    weights = {"w": floats(3, 3, 3, 3), "factors": floats(1, 3, 1, 1), "other": floats(4, 1, 6, 6)}
+    path = save(graph(nodes, weights, shape=[4, 3, 8, 8]), tmp_path)
+    with pytest.raises(CheckpointError, match=r"another number of images at once, and fails .* with 1\."):
+        checked(path, True)

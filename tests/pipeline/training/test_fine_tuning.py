@@ -19,7 +19,7 @@ from pipeline.training.curves_page import curves, most_confused, render
 from pipeline.training.judge import Judgement
 from pipeline.training.loop import train
 from pipeline.training.thaw import stages_from_the_head, thawed
-from pipeline.training.trainer import Trainer
+from pipeline.training.trainer import BatchPart, Trainer
 from pipeline.training.training_run import EpochRecord, Watched
 from pipeline.training.watch import Watch, best_epoch, learned_and_watched, out_of_patience
 from tests.pipeline.training.small_runs import Heard, small
@@ -90,7 +90,7 @@ def test_an_average_of_the_weights_is_kept(data: Path) -> None:
     images = torch.randint(0, 256, (18, 32, 32, 1), dtype=torch.uint8)
     labels = torch.arange(18) % 10
     for n in range(4):
-        trainer.step(images, labels, 32, 0.1, torch.Generator())
+        trainer.step([BatchPart(images, labels, torch.Generator())], 32, 0.1)
         weight = 0.0 if n == 0 else min(0.99, (1 + n) / (10 + n))
         for key, value in trainer.network.named_parameters():
             expected[key] = weight * expected[key] + (1 - weight) * value.detach()

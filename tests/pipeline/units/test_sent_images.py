@@ -1,4 +1,4 @@
-"""Images of every kind of place are the same in another process."""
+"""Images from every kind of data set are the same in another process."""
 
 import pickle
 import shutil

@@ -1,4 +1,4 @@
-"""What --on names, and what it does not."""
+"""Values of --on that are accepted, and those that are refused."""
 
 import pytest
 

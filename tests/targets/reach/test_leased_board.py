@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from targets.errors import DeviceCommandFailed, DeviceDiskFull, DeviceError, DeviceUnfit, LeaseLost
+from targets.errors import DeviceAnswerError, DeviceDiskFull, DeviceError, DeviceUnfit, LeaseLost
 from targets.reach import leased_board
 from targets.reach.kept_open import one_session
 from targets.reach.leased_board import leased, look, note_selftest, run_alone, taken
@@ -183,7 +183,7 @@ def test_an_answer_that_makes_no_sense_is_an_error_of_the_board(
     answer: str, board: Sshd, tmp_path: Path
 ) -> None:
     (tmp_path / "bin" / "python3").write_text(f"#!/bin/sh\necho '{answer}'\n")
-    with pytest.raises(DeviceCommandFailed, match="cannot be read"):
+    with pytest.raises(DeviceAnswerError, match="cannot be read"):
         look(board.device)
 
 

@@ -211,15 +211,16 @@ def no_cooling(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_cooling")
 def test_a_device_that_cooled_down_is_measured_again() -> None:
     device = Throttling(times=2)
-    (found,) = remote.measure_unthrottled(device, ["measure"])  # type: ignore[arg-type]  # a double
+    (found,) = remote.measure_unthrottled(device, ["measure"], Settings(), 1)  # type: ignore[arg-type]  # a double
     assert found.runs_ns == (1, 2)
     assert device.measured == 3
 
 
 @pytest.mark.usefixtures("no_cooling")
 def test_a_throttled_measurement_is_no_result() -> None:
+    device = Throttling(times=99)
     with pytest.raises(DeviceThrottled, match=r"under-voltage\): no result"):
-        remote.measure_unthrottled(Throttling(times=99), ["measure"])  # type: ignore[arg-type]  # a double
+        remote.measure_unthrottled(device, ["measure"], Settings(), 1)  # type: ignore[arg-type]  # a double
 
 
 @pytest.mark.parametrize("name", ["host", "reference"])

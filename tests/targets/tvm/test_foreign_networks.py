@@ -21,13 +21,13 @@ from targets.reach.emulator import check as check_emulator
 from targets.runtime.native_runner import open_engine
 from targets.tvm import oracle
 from targets.tvm.cpu_target import host_isa
-from targets.tvm.engine_file import write_engine
 from targets.tvm.importer import import_graph
 from targets.tvm.integer_graph import Island
 from targets.tvm.isa import ISAS
 from tests.calibration.conftest import pictures
 from tests.pipeline.models.foreign import mobile_networks, networks, plain_networks, segmenters
 from tests.targets.needs import or_skip
+from tests.targets.tvm.against_oracle import write_what_runs
 from tests.targets.tvm.meaning import in_floats
 
 SIZE = (networks.SIDE, networks.SIDE, 3)
@@ -101,7 +101,7 @@ def test_it_runs_here_as_the_oracle_says_and_as_onnxruntime_means(
     reference = in_floats(model, images).reshape(len(images), -1)
     assert np.square(expected - reference).sum() <= 1e-3 * np.square(reference).sum()
     isa = or_skip(host_isa)
-    write_engine(graph, isa, tmp_path / "engine")
+    write_what_runs(graph, isa, tmp_path / "engine")
     with open_engine(tmp_path / "engine", threads=2) as runner:
         assert np.array_equal(runner.infer(images).view(np.int32), expected.view(np.int32))
 
@@ -117,6 +117,6 @@ def test_it_runs_on_any_arm_board_as_the_oracle_says(
 ) -> None:
     or_skip(check_emulator)
     graph, images = import_graph(quantised(case)), pictures(4, SIZE)
-    write_engine(graph, ISAS["neon"], tmp_path / "engine")
+    write_what_runs(graph, ISAS["neon"], tmp_path / "engine")
     found = EmulatedRunner(tmp_path / "engine", "cortex-a72").infer(images)
     assert np.array_equal(found.view(np.int32), oracle.run(graph, images).view(np.int32))

@@ -20,6 +20,7 @@ from targets.tvm.operators.assembling import Assemble
 from targets.tvm.operators.convolution import Conv
 from tests.calibration.conftest import pictures
 from tests.targets.needs import or_skip
+from tests.targets.tvm.against_oracle import write_what_runs
 from tests.targets.tvm.meaning import check_meaning, in_floats
 from tests.targets.tvm.qdq_model import QdqModel
 
@@ -119,7 +120,7 @@ def test_every_machine_computes_the_same_bits(network: Network, name: str, tmp_p
     images = pictures(3, SIZE)
     expected, engine = oracle.run(graph, images), tmp_path / "engine"
     or_skip(host_isa if name == "host" else check_emulator)
-    write_engine(graph, host_isa() if name == "host" else ISAS[name], engine)
+    write_what_runs(graph, host_isa() if name == "host" else ISAS[name], engine)
     if name == "host":
         with open_engine(engine, threads=2) as runner:
             found = runner.infer(images)

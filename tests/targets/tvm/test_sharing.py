@@ -20,6 +20,7 @@ from targets.tvm.lower import lower
 from targets.tvm.machine_code import compile_object
 from targets.tvm.sharing import MOST_THREADS, inside, share
 from tests.targets.needs import FAMILY, native, or_skip
+from tests.targets.tvm.against_oracle import write_what_runs
 from tests.targets.tvm.random_graphs import pictures
 from tests.targets.tvm.residual_graph import residual_network
 
@@ -54,7 +55,7 @@ def test_whoever_lags_behind_the_bits_stay_the_same(
 ) -> None:
     isa = native(name)
     graph = residual_network(height, width, tmp_path)
-    write_engine(graph, isa, tmp_path / "engine")
+    write_what_runs(graph, isa, tmp_path / "engine")
     library = link_laggards(graph, isa, tmp_path)
     assert library.overlapping() > 0  # how many steps do depends on the rows that its tiles span
     assert library.open_engine(os.fsencode(tmp_path / "engine")) is None

@@ -6,6 +6,7 @@ the new graph computes the same for other batch sizes is checked afterwards, on 
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from pipeline.models.foreign.normal_form.known_shapes import Shapes, add_constant, shapes
@@ -36,10 +37,48 @@ def free_the_batch(model: onnx.ModelProto) -> None:
                 _free_expand(model, node, constants, images)
             elif node.op_type == "Resize" and len(node.input) > 3 and node.input[3] in constants:
                 _free_resize(model, node, known)
+    _repeat_constants_for_every_image(model, images)
     for value in [*model.graph.input, *model.graph.output]:
         if value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].dim_param = "N"
     del model.graph.value_info[:]
+
+
+def _repeat_constants_for_every_image(model: onnx.ModelProto, images: int | None) -> None:
+    """Expand what a Concat joins to each image, and the grid of GridSample, which hold one row an image.
+
+    Such are the coordinates of CoordConv (Liu et al. 2018), a class token, or a spatial transformer's grid.
+    """
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        joins = node.op_type == "Concat" and any(one.name == "axis" and one.i for one in node.attribute)
+        images_of = next((name for name in node.input if name not in constants), None)
+        for slot, name in enumerate(node.input):
+            if not (joins or node.op_type == "GridSample") or images_of is None or name not in constants:
+                continue
+            rows = numpy_helper.to_array(constants[name])
+            if rows.ndim > 1 and len(rows) in (1, images) and (rows == rows[:1]).all():
+                nodes += _repeated(model, node, slot, rows[:1], images_of)
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _repeated(
+    model: onnx.ModelProto, node: onnx.NodeProto, slot: int, row: NDArray[np.generic], images_of: str
+) -> list[onnx.NodeProto]:
+    """Let the node read a row that is repeated as often as `images_of` has images."""
+    name = f"{node.output[0]}/every/{slot}"
+    parts = {"row": row.copy(), "from": np.array([0]), "to": np.array([1]), "rest": np.array(row.shape[1:])}
+    row_name, start, end, rest = (add_constant(model, f"{name}/{key}", part) for key, part in parts.items())
+    node.input[slot] = name
+    return [
+        helper.make_node("Shape", [images_of], [f"{name}/here"]),
+        helper.make_node("Slice", [f"{name}/here", start, end], [f"{name}/images"]),
+        helper.make_node("Concat", [f"{name}/images", rest], [f"{name}/shape"], axis=0),
+        helper.make_node("Expand", [row_name, f"{name}/shape"], [name]),
+    ]
 
 
 def _of_interest(model: onnx.ModelProto) -> list[str]:

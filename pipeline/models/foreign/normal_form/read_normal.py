@@ -18,6 +18,7 @@ from pipeline.models.foreign.normal_form.early_operators import (
     write_early_operators,
 )
 from pipeline.models.foreign.normal_form.float_precision import write_in_float32
+from pipeline.models.foreign.normal_form.foreign_domains import refuse_other_domains
 from pipeline.models.foreign.normal_form.newer_operators import NotInOpset, write_in_opset_17
 from pipeline.models.foreign.normal_form.random_answers import refuse_random_answers
 from pipeline.models.foreign.normal_form.unique_names import free_our_names, name_every_node
@@ -27,8 +28,6 @@ from pipeline.models.foreign.quantised.integer_operators import write_as_qdq
 from pipeline.models.opset import OPSET
 
 LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
-OF_ONNXRUNTIME = ("com.microsoft", "com.ms.")
-"""Domains whose operators onnxruntime writes when it optimises a model."""
 RESIZE_SAYS_WHERE = 11
 """The first opset in which Resize says where pixels are."""
 ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -73,23 +72,8 @@ def _refuse_loops(model: onnx.ModelProto, path: Path) -> None:
             )
 
 
-def _refuse_other_domains(model: onnx.ModelProto, path: Path) -> None:
-    foreign: dict[str, list[str]] = {}
-    for node in model.graph.node:
-        if node.domain:
-            foreign.setdefault(node.domain, []).append(node.op_type)
-    if foreign:
-        told = "; ".join(f"{domain} ({', '.join(sorted(set(ops))[:3])})" for domain, ops in foreign.items())
-        optimised = all(domain.startswith(OF_ONNXRUNTIME) for domain in foreign)
-        raise CheckpointError(
-            f"{path} has operators of {told}."
-            f"{' Take the model before onnxruntime optimised it, or export' if optimised else ' Export'} with"
-            " standard operators only."
-        )
-
-
 def _at_opset(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    _refuse_other_domains(model, path)
+    refuse_other_domains(model, path)
     version = model.opset_import[0].version
     try:
         if version > OPSET:

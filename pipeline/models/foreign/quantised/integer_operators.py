@@ -66,6 +66,7 @@ class _OperatorWriter:
                 node,
                 "is of dynamic quantisation, whose scales are computed for each image; engines need them when"
                 " they are built",
+                "Give edgec the float network, or quantise it with onnxruntime.quantization.quantize_static.",
             )
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             yield self._plain(node)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import CheckpointError
+from pipeline.models.checkpoint import read_weights
 from pipeline.models.weights.content import read_content
 from tests.attacks.pickled import Attack
 
@@ -60,6 +61,13 @@ def test_torchscript_gives_its_weights(how: str, half: bool, tmp_path: Path) -> 
         there = found[key]
         assert isinstance(there, torch.Tensor)
         assert torch.equal(there, value)
+
+
+def test_frozen_torchscript_says_where_its_weights_are(tmp_path: Path) -> None:
+    frozen = torch.jit.freeze(torch.jit.script(torch.nn.Conv2d(3, 4, 3).eval()))
+    frozen.save(tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match=r"holds no weights.*save it before torch\.jit\.freeze"):
+        read_weights(tmp_path / "net.pt")
 
 
 def test_torchscript_that_names_anything_else_is_refused_and_not_run(tmp_path: Path) -> None:
@@ -173,6 +181,7 @@ OTHERS = {
     "a zip of several disks": (of_several_disks(), "truncated, or not a torch file .*span multiple disks"),
     "a zip bomb": (bomb(), "unpacks to 104,857,600 bytes"),
     "tflite": (b"\x00\x00\x00\x00TFL3" + bytes(80), "is a network, not weights"),
+    "GGUF": (b"GGUF\x03\0\0\0" + bytes(80), r"GGUF, llama\.cpp's format.*Give the checkpoint"),
     "NumPy": (b"\x93NUMPY" + bytes(80), "a NumPy array"),
     "nothing": (b"", "truncated, or not a torch file"),
 }

@@ -152,3 +152,24 @@ def test_pixels_are_reported_in_place_of_images(labelled: bool) -> None:
     assert ("There are no masks" in shown.text) is not labelled
     assert "McNemar" not in shown.text
     assert len(shown.all("img")) == 3 * len(pixel_accuracy(labelled).worst) == 36
+
+
+def test_thousands_of_flips_are_not_all_named() -> None:
+    """Two thousand names made the page so long that axe-core gave no answer in a minute."""
+    shown = report(noise=1.0)
+    assert isinstance(shown.accuracy, Accuracy)
+    flips = shown.accuracy.negative_flips
+    unpictured = [flip for flip in flips if not flip.thumbnail_png]
+    page = RenderedPage(render_html(shown)).text
+    assert len(unpictured) > 200
+    assert f"{len(unpictured):,} more images The first 100 of them." in page
+    assert unpictured[99].name in page
+    assert unpictured[100].name not in page
+
+
+def test_a_few_flips_are_all_named() -> None:
+    shown = report(noise=0.1)
+    assert isinstance(shown.accuracy, Accuracy)
+    page = RenderedPage(render_html(shown)).text
+    assert all(flip.name in page for flip in shown.accuracy.negative_flips)
+    assert "The first" not in page

@@ -1,4 +1,4 @@
-"""The newest picture, whatever the speed of who asks; and cameras that come and go."""
+"""Readers of any speed get the newest picture; and cameras that come and go."""
 
 import threading
 import time

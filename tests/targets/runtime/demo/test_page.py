@@ -1,4 +1,4 @@
-"""The page's server: who may look, and that it lets go of everybody in the end."""
+"""The page's server: who may connect, and that it closes all connections at its end."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Places: who makes the demo wait gives up theirs to the next one, and nobody else does."""
+"""Places: a client that the demo waits for loses its place to the next one, and no other client does."""
 
 import socket
 from collections.abc import Iterator

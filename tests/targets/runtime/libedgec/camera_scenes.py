@@ -1,4 +1,4 @@
-"""Frames of cameras, and what pictures they are: in NumPy, one pixel like the other."""
+"""Camera frames, and their conversion to pictures in NumPy, the same for every pixel."""
 
 import struct
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What libedgec opens, what it says about it, and what it refuses with which words."""
+"""What libedgec opens, how it describes it, and with which errors it refuses the rest."""
 
 import hashlib
 import os

@@ -3,6 +3,8 @@
 import platform
 import shutil
 import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,18 @@ from targets.tvm.cpu_target import host_isa
 from tests.conftest import made_once
 from tests.targets.needs import or_skip
 from tests.targets.runtime.libedgec.tiny_networks import PackedNetwork, write_network
+from tests.targets.tensorrt.bindings import wheel
 
+CLIENT = (
+    "tritonclient",
+    "geventhttpclient",
+    "gevent",
+    "python_rapidjson",
+    "brotli",
+    "zope_event",
+    "zope_interface",
+)
+CLIENT_ALSO = ("urllib3", "certifi", "greenlet")
 COMPILER = shutil.which("gcc") or shutil.which("clang")
 
 
@@ -88,3 +101,16 @@ def serving(
 def service(service_program: Path, tiny_bundle: Path) -> Iterator[Service]:
     with serving(service_program, tiny_bundle) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Triton's client and what it needs."""
+    found = [wheel(f"{name}-") for name in (*CLIENT, *CLIENT_ALSO)]
+    if sys.version_info[:2] != (3, 11) or None in found:
+        pytest.skip("Triton's client is NOT asked: run scripts/tensorrt_wheels.sh, with Python 3.11")
+    folder = tmp_path_factory.mktemp("triton")
+    for one in found:
+        with zipfile.ZipFile(str(one)) as archive:
+            archive.extractall(folder)
+    return folder

@@ -5,42 +5,19 @@ import subprocess
 import sys
 import threading
 import urllib.request
-import zipfile
 from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.embedded_network import PIXELS, EmbeddedFrame, EmbeddedNetwork
+from tests.targets.runtime.libedgec.camera_scenes import Scene
 from tests.targets.runtime.serve.conftest import Service, serving
-from tests.targets.tensorrt.bindings import wheel
+from tests.targets.runtime.serve.frame_request import bytes_of, parameters_of, request_of
 
-CLIENT = (
-    "tritonclient",
-    "geventhttpclient",
-    "gevent",
-    "python_rapidjson",
-    "brotli",
-    "zope_event",
-    "zope_interface",
-)
-CLIENT_ALSO = ("urllib3", "certifi", "greenlet")
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (5, 24, 20, 3), np.uint8)
-
-
-@pytest.fixture(scope="session")
-def triton(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with Triton's client and what it needs."""
-    found = [wheel(f"{name}-") for name in (*CLIENT, *CLIENT_ALSO)]
-    if sys.version_info[:2] != (3, 11) or None in found:
-        pytest.skip("Triton's client is NOT asked: run scripts/tensorrt_wheels.sh, with Python 3.11")
-    folder = tmp_path_factory.mktemp("triton")
-    for one in found:
-        with zipfile.ZipFile(str(one)) as archive:
-            archive.extractall(folder)
-    return folder
 
 
 def logits(bundle: Path, images: np.ndarray) -> np.ndarray:
@@ -84,6 +61,58 @@ def ask(service: Service, body: object) -> tuple[int, dict[str, object]]:
     found = answer.status, json.loads(answer.read())
     connection.close()
     return found
+
+
+def test_frames_of_all_kinds_with_strides_and_crops_give_the_logits_of_the_library(
+    service: Service, tiny_bundle: Path
+) -> None:
+    rng = np.random.default_rng(2)
+    connection = HTTPConnection("127.0.0.1", service.port, timeout=60)
+    with EmbeddedNetwork(tiny_bundle) as network, network.context() as context:
+        for pixels in PIXELS:
+            for padding, crop in (
+                (0, (0, 0, 0, 0)),
+                (0, (5, 3, 20, 30)),
+                (6, (1, 2, 0, 0)),
+                (3, (0, 0, 31, 46)),
+            ):
+                frame = Scene(pixels, "BT709", True, 31, 46, padding, crop).frame(rng)
+                connection.request("POST", "/v2/models/tiny/infer", *request_of(frame))
+                answer = connection.getresponse()
+                found = answer.read()
+                assert answer.status == 200, (pixels, padding, crop, found)
+                logits_found = found[int(answer.headers["Inference-Header-Content-Length"]) :]
+                assert logits_found == context.run_frame(frame).tobytes(), (pixels, padding, crop)
+    connection.close()
+
+
+FRAME = Scene("NV12", "BT709", True, 31, 46, 6, (5, 3, 20, 30)).frame(np.random.default_rng(3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stride": 45}, "stride is not from the bytes of a row"),
+        ({"stride": 53}, "shape of frame"),
+        ({"stride": 2**40}, "stride is not from the bytes of a row"),
+        ({"stride": "52"}, "stride is not from the bytes of a row"),
+        ({"chroma_stride": 45}, "chroma_stride is not from the bytes of a row"),
+        ({"pixels": "GRAY"}, "only NV12 and I420 have a chroma_stride"),
+        ({"top": -1}, "numbers from 0 to 16384"),
+        ({"crop_width": 1.5}, "numbers from 0 to 16384"),
+        ({"crop_height": 27}, "is not inside the frame"),
+        ({"left": 46}, "is not inside the frame"),
+    ],
+    ids=str,
+)
+def test_strides_and_crops_that_cannot_be_right_are_refused(
+    service: Service, changes: dict[str, object], said: str
+) -> None:
+    data = bytes_of(FRAME)
+    frame = {"name": "frame", "datatype": "UINT8", "shape": [len(data)], "data": list(data)}
+    told: dict[str, object] = {**parameters_of(FRAME), **changes}
+    status, answer = ask(service, {"inputs": [frame], "parameters": told})
+    assert (status, said in str(answer["error"])) == (400, True), answer
 
 
 def test_json_alone_gives_the_same_floats(service: Service, tiny_bundle: Path) -> None:

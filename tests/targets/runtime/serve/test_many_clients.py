@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from http.client import HTTPConnection
+from multiprocessing import shared_memory
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,36 @@ def hangs_up(service: Service, _wanted: bytes) -> None:
             connection.sendall(data[: chance.choice((20, len(start), len(data) - 1, len(data)))])
 
 
-CLIENTS = (asks, looks, is_refused, hangs_up)
+def shares_memory(service: Service, wanted: bytes) -> None:
+    """Registers a region under a name that others use too, and asks for what is in it until it is gone."""
+    memory = shared_memory.SharedMemory(create=True, size=IMAGES.nbytes)
+    assert memory.buf is not None
+    memory.buf[: IMAGES.nbytes] = IMAGES.tobytes()
+    where = {"shared_memory_region": "some", "shared_memory_byte_size": IMAGES.nbytes}
+    image = {"name": "image", "datatype": "UINT8", "shape": list(IMAGES.shape), "parameters": where}
+    asked = json.dumps({"inputs": [image], "parameters": {"binary_data_output": True}})
+    connection = connected(service)
+    try:
+        for _ in range(ROUNDS):
+            region = json.dumps({"key": memory.name, "byte_size": IMAGES.nbytes})
+            for path, body in (
+                ("systemsharedmemory/region/some/register", region),
+                ("models/tiny/infer", asked),
+                ("systemsharedmemory/region/some/unregister", ""),
+            ):
+                connection.request("POST", f"/v2/{path}", body)
+                answer = connection.getresponse()
+                found = answer.read()
+                assert answer.status in (200, 400)
+                if path.endswith("infer") and answer.status == 200:
+                    assert found[int(answer.headers["Inference-Header-Content-Length"]) :] == wanted
+    finally:
+        connection.close()
+        memory.close()
+        memory.unlink()
+
+
+CLIENTS = (asks, looks, is_refused, hangs_up, shares_memory)
 
 
 def failures(
@@ -128,7 +158,7 @@ def wanted(tiny_bundle: Path) -> bytes:
 def test_clients_of_all_kinds_race_and_leak_nothing(
     sanitized: Path, tiny_bundle: Path, wanted: bytes
 ) -> None:
-    with serving(sanitized, tiny_bundle) as service:
+    with serving(sanitized, tiny_bundle, ["--shared-memory", ""]) as service:
         assert failures(service, wanted, CLIENTS * 3) == []
         silent = [
             socket.create_connection(("127.0.0.1", service.port)) for _ in range(70)

@@ -1,5 +1,6 @@
 """A graph that was exported for some number of images takes any, with the same answers."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,24 @@ def with_expanded_bias(batch: int) -> onnx.ModelProto:
     return graph(nodes, {k: np.asarray(v) for k, v in given.items()}, shape=[batch, 6, 8, 8])
 
 
+def with_coordinates(batch: int) -> onnx.ModelProto:
+    """The coordinates of CoordConv."""
+    rows = np.repeat(floats(1, 2, 8, 8), batch, 0)
+    nodes = [helper.make_node("Concat", ["x", "places"], ["y"], axis=1)]
+    return graph(nodes, {"places": rows}, shape=[batch, 6, 8, 8])
+
+
+def sampled(batch: int) -> onnx.ModelProto:
+    """Samples of a grid, as a spatial transformer with fixed parameters has it."""
+    rows = np.repeat(np.tanh(floats(1, 5, 5, 2)), batch, 0)
+    return graph(
+        [helper.make_node("GridSample", ["x", "grid"], ["y"])], {"grid": rows}, shape=[batch, 6, 8, 8]
+    )
+
+
 MODELS = {
+    "coordinates joined": with_coordinates,
+    "samples of a grid": sampled,
     "a bias that is expanded": with_expanded_bias,
     "a constant for every image": with_constants,
     "channels shuffled": shuffle,
@@ -104,3 +122,18 @@ def test_shapes_that_are_computed_are_written_down(tmp_path: Path) -> None:
     assert shapes == [[-1, 2, 192], [-1, 6, 8, 8]]
     x = floats(3, 6, 8, 8)
     np.testing.assert_array_equal(run(model, x), x)
+
+
+@pytest.mark.parametrize("made", [with_coordinates, sampled])
+def test_one_row_beside_any_number_of_images_is_for_each(
+    made: Callable[[int], onnx.ModelProto], tmp_path: Path
+) -> None:
+    """Exporters free the batch of the input, and leave constants at the one image of the trace."""
+    file = made(1)
+    file.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    file.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    model = read_normal(save(file, tmp_path))
+    free_the_batch(model)
+    x = floats(5, 6, 8, 8)
+    alone = np.concatenate([run(made(1), one[None]) for one in x])
+    np.testing.assert_allclose(run(model, x), alone, rtol=1e-6)

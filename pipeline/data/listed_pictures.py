@@ -1,0 +1,72 @@
+"""Finds the pictures that a labels.csv lists."""
+
+import logging
+import unicodedata
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from pipeline.data.arrangement import is_litter, joined
+from pipeline.data.class_folders import SUFFIXES
+from pipeline.data.tree import Tree
+from pipeline.errors import DataError, listed
+
+
+def located(tree: Tree, top: str, paths: Sequence[str], where: str) -> list[str]:
+    """Return the paths in the tree of pictures that a table in its folder `top` lists.
+
+    where: the table, for messages. Raises DataError if there is no such picture.
+    """
+    found = [_path(tree, top, written) for written in paths]
+    if not all(found):
+        found = _by_name(tree, top, paths, found, where)
+    missing = [written for written, path in zip(paths, found, strict=True) if not path]
+    if missing:
+        raise DataError(
+            f"{where} names files that do not exist: {listed(missing)}. Write paths relative to the folder of"
+            " that table."
+        )
+    return found
+
+
+def _by_name(tree: Tree, top: str, paths: Sequence[str], found: Sequence[str], where: str) -> list[str]:
+    """Return `found` with the only picture that is called as is written, where there is none.
+
+    So numbers of pictures in a column `id` are understood, without the folder and the ending.
+    """
+    by_end: dict[str, list[str]] = {}
+    for name in tree.below(top):
+        picture = PurePosixPath(name)
+        if picture.suffix.lower() in SUFFIXES and not is_litter(picture):
+            for end in {picture.name, picture.stem}:
+                by_end.setdefault(end, []).append(name)
+    made = [
+        path or _only_one(by_end.get(PurePosixPath(written).name, []), written)
+        for written, path in zip(paths, found, strict=True)
+    ]
+    if count := sum(map(bool, made)) - sum(map(bool, found)):
+        logging.getLogger("edgec.data").warning(
+            "%s: found %d pictures by their names, in other folders or with endings", where, count
+        )
+    return made
+
+
+def _only_one(names: Sequence[str], written: str) -> str:
+    """Return the only path that ends in what is written, with its own ending or without; empty otherwise."""
+    spelled = {name: (f"/{name}", f"/{PurePosixPath(name).with_suffix('')}") for name in names}
+    meant = [name for name, ways in spelled.items() if any(one.endswith(f"/{written}") for one in ways)]
+    return meant[0] if len(meant) == 1 else ""
+
+
+def _path(tree: Tree, top: str, written: str) -> str:
+    """Return the path of a file in the tree; empty if there is none.
+
+    It may be written with backslashes, below the tree's own place, or in another of Unicode's forms.
+    """
+    place = PurePosixPath(tree.location, top)
+    for slashes in (written, written.replace("\\", "/")):
+        inside = PurePosixPath(slashes)
+        path = str(inside.relative_to(place) if inside.is_relative_to(place) else inside)
+        for spelled in (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)):
+            if not PurePosixPath(spelled).is_absolute() and tree.holds(name := joined(top, spelled)):
+                return name
+    return ""

@@ -1,0 +1,106 @@
+"""The processes of one training that torchrun starts: who they are, and what they tell one another.
+
+Gloo carries what is on CPUs, NCCL what is on GPUs. Nothing is added on the way: sums in a fixed order are for
+the one who asks.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+from pipeline.errors import TrainingError, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One process among `count`; alone, unless torchrun has started it."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    """Its number on its own machine."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the one that writes and speaks."""
+        return self.rank == 0
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """Return the rows [n, ...] of all processes in their order, [count * n, ...]. All give as many."""
+        if self.count == 1:
+            return rows
+        found = [torch.empty_like(rows) for _ in range(self.count)]
+        with _others_are_there():
+            distributed.all_gather(found, rows)
+        return torch.cat(found)
+
+    def told(self, value: T) -> list[T]:
+        """Return what each process says, in their order."""
+        if self.count == 1:
+            return [value]
+        found: list[T | None] = [None] * self.count
+        with _others_are_there():
+            distributed.all_gather_object(found, value)
+        return cast("list[T]", found)
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """Let the first process make something, and return it in all of them."""
+        made = [make() if self.is_first else None]
+        if self.count > 1:
+            with _others_are_there():
+                distributed.broadcast_object_list(made, src=0)
+        return cast("T", made[0])
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """Join the processes that torchrun has started with this one; without torchrun it is alone."""
+    if not distributed.is_torchelastic_launched():
+        yield Processes()
+        return
+    here = Processes(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    with _others_are_there():
+        store, *_ = next(rendezvous("env://"))
+        store = PrefixStore(_attempt(), store)
+        distributed.init_process_group(backend, store=store, rank=here.rank, world_size=here.count)
+    yield here  # after an error nobody waits for the others: the end of the process tells them
+    distributed.destroy_process_group()
+
+
+def _attempt() -> str:
+    """Return a name that only the processes of this attempt have.
+
+    torchrun keeps its store over restarts, and with it the addresses of processes that have ended. Its agents
+    on several machines do not count restarts alike: there each attempt needs a store of its own.
+    """
+    alone = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"
+    return f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}" if alone else "attempt"
+
+
+def refuse_torchrun(what: str) -> None:
+    """Raise UsageError if torchrun has started several processes for what runs in one."""
+    if distributed.is_torchelastic_launched() and os.environ.get("WORLD_SIZE") != "1":
+        raise UsageError(f"{what} runs in one process. Run it without torchrun.")
+
+
+@contextmanager
+def _others_are_there() -> Iterator[None]:
+    """Raise TrainingError if another process has ended, or is not heard of."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(
+            "Another process of this training has ended or cannot be reached; its own message says why. Run"
+            " the same command again: it resumes after the last full epoch. torchrun --max-restarts 3 does so"
+            f" by itself. ({str(error).splitlines()[0]})"
+        ) from error
