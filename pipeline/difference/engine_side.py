@@ -43,6 +43,9 @@ def engine_side(path: Path, graph: Path, name: str, device: str | None = None) -
                 size=tuple(metadata["image"]),
                 notes=(f"{name} runs {where}",) if where else (),
                 inspected=None if model is None else _inspection(graph, metadata["isa"], device),
+                is_exact=None
+                if model is None
+                else lambda pictures: _has_defined_bits(runner, graph, pictures),
             )
     except (OSError, ValueError) as error:
         raise EngineError(str(error)) from error
@@ -100,6 +103,16 @@ def _emulated_cpu(isa: str) -> str:
             " of a build for this machine."
         )
     return found
+
+
+def _has_defined_bits(runner: EngineRunner, graph: Path, pictures: Pictures) -> bool:
+    """Whether an engine's logits are those that the integer graph defines. Raises EngineError."""
+    from targets.tvm import oracle
+    from targets.tvm.importer import import_graph
+
+    few = pictures[:DEBUGGED]
+    defined = np.asarray(oracle.run(import_graph(graph), few))
+    return bool(np.array_equal(np.asarray(runner.infer(few)).reshape(defined.shape), defined))
 
 
 def _inspection(graph: Path, isa: str, device: str | None) -> Callable[[Pictures], str]:

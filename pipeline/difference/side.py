@@ -39,6 +39,8 @@ class Side:
     """Says in words where its program's own tensors leave what its graph means, on a few pictures."""
     own_db: float = SAME_GRAPH_DB
     """The least that its program agrees with its graph."""
+    is_exact: Callable[[Pictures], bool] | None = None
+    """Whether its logits have the bits that the integers of its graph define, where they define bits."""
 
 
 @dataclass(frozen=True)

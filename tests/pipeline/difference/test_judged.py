@@ -1,0 +1,49 @@
+"""A program that leaves its graph is different, unless only onnxruntime's float scales make it so."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.difference.judged import difference_of
+from pipeline.difference.side import Array, Pictures, Side, graph_side
+from pipeline.report.model.difference_report import Sameness
+from tests.pipeline.difference.small_pair import Pair
+
+RECIPE = "w8a8_asym_mse_bc"
+
+
+def noisy(side: Side, spread: float) -> Side:
+    """Return a side whose program adds noise to its graph's logits."""
+
+    def logits(pictures: Pictures) -> Array:
+        exact = side.logits(pictures)
+        noise: Array = np.random.default_rng(0).normal(0, spread * exact.std(), exact.shape)
+        return (exact + noise).astype(np.float32)
+
+    return replace(side, name="program", logits=logits)
+
+
+@pytest.mark.parametrize("spread", [0.03, 0.5])
+def test_an_engine_with_the_bits_that_its_graph_defines_is_the_same(pair: Pair, spread: float) -> None:
+    graph = graph_side(pair.quantised[RECIPE], "graph")
+    engine = replace(noisy(graph, spread), is_exact=lambda _: True)
+
+    for found in (difference_of(graph, engine, pair.pictures), difference_of(engine, graph, pair.pictures)):
+        assert (found.verdict, found.faults) == (Sameness.ROUNDING, ())
+        assert any("Its logits have every bit" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("is_exact", [None, lambda _: False])
+def test_a_program_that_leaves_its_graph_is_different(pair: Pair, is_exact: None) -> None:
+    graph = graph_side(pair.quantised[RECIPE], "graph")
+    found = difference_of(graph, replace(noisy(graph, 0.03), is_exact=is_exact), pair.pictures)
+    assert found.verdict is Sameness.DIFFERENT
+    assert any("changes what the graph says" in note for note in found.notes)
+
+
+def test_exact_bits_do_not_excuse_a_float_network_that_is_far_away(pair: Pair) -> None:
+    graph = graph_side(pair.quantised[RECIPE], "graph")
+    engine = replace(noisy(graph, 2.0), is_exact=lambda _: True)
+    found = difference_of(graph_side(pair.float_model, "float"), engine, pair.pictures)
+    assert found.verdict is Sameness.DIFFERENT
