@@ -39,6 +39,18 @@ class TensorGrid:
         scale, zero = self.scale.astype(np.float64), self.zero_point.astype(np.float64)
         return (kind.min - zero) * scale, (kind.max - zero) * scale
 
+    def rounds_as(self, other: "TensorGrid") -> bool:
+        """Whether it gives the values that another grid gives, whatever tensors they are of."""
+        return all(
+            mine.dtype == theirs.dtype and np.array_equal(mine, theirs)
+            for mine, theirs in (
+                (self.scale, other.scale),
+                (self.zero_point, other.zero_point),
+                (self.read_scale, other.read_scale),
+                (self.read_zero_point, other.read_zero_point),
+            )
+        )
+
 
 @dataclass(frozen=True)
 class RealNode:

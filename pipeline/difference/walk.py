@@ -321,9 +321,9 @@ class Walk:
             self.findings.append(found)
 
     def _grid(self, tensor: str, theirs: str, wanted: Array) -> None:
-        grid = self.sides.b.grids.get(theirs)
-        if grid is None:
-            return
+        grid, same_tensor = self.sides.b.grids.get(theirs), self.sides.a.grids.get(tensor)
+        if grid is None or (same_tensor is not None and grid.rounds_as(same_tensor)):
+            return  # what both do, good or bad, is no difference
         written, read = self.sides.b_values[grid.written], self.sides.b_values[grid.read]
         found = check_grid(tensor, grid, written, read, wanted)
         if found is not None:
