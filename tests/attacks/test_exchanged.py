@@ -193,7 +193,7 @@ def test_an_expired_bundle_is_refused(sound: Path, tmp_path: Path, expires: str,
     if taken:
         install.install(sound, tmp_path / "into")
     else:
-        with pytest.raises(InstallError, match="was to be installed until 2020-01-01"):
+        with pytest.raises(InstallError, match="could be installed until 2020-01-01"):
             install.install(sound, tmp_path / "into")
 
 

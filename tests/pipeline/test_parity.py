@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from torch import Tensor
 
 import pipeline.stages.answer as answer_stage
 import pipeline.training.loop as training_loop
@@ -35,6 +35,7 @@ from pipeline.stages.measure_latency import first_images
 from pipeline.stages.report_files import ReportFiles
 from pipeline.stages.sample import Samples
 from pipeline.task import Task
+from pipeline.training.held import HeldImages
 from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import Trainer
 from targets.base import BuildState, EngineRunner
@@ -120,9 +121,8 @@ def test_training_sees_the_golden_bytes(case: str, tmp_path: Path, monkeypatch: 
         pass
 
     def stop(*arguments: object) -> None:
-        images = arguments[2]
-        assert isinstance(images, Tensor)
-        held.append(images.numpy())
+        (part,) = cast("list[HeldImages]", arguments[2])
+        held.append(part.images.numpy())
         raise Stopped
 
     held: list[NDArray[np.uint8]] = []

@@ -140,7 +140,7 @@ def test_a_worker_with_other_float_bits_gets_integer_units_only() -> None:
         floats = [Sum((number,), has_float_bits=True) for number in range(1, 7)]
         ended = list(workers.run(floats, heard))
         assert other not in {one.worker for one in ended}
-        assert [f"worker {other} computes floats" in line for line in heard.lines] == [True]
+        assert [f"worker {other} rounds floats differently" in line for line in heard.lines] == [True]
         integers = [Sum((number,)) for number in range(1, 40)]
         assert other in {one.worker for one in workers.run(integers, heard)}
         assert len(heard.lines) == 1, "it is named once"

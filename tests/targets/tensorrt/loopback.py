@@ -45,15 +45,15 @@ def become_a_jetson() -> None:
     from tests.targets.tensorrt.device_double import DeviceDouble
 
     DeviceDouble(Path(os.environ["EDGEC_BINDINGS"]))
-    root, read = Path(os.environ["EDGEC_ROOT"]), Path.read_text
+    root, opened = Path(os.environ["EDGEC_ROOT"]), os.open
+    here: Any = os
 
-    def read_text(path: Path, *arguments: str, **named: str) -> str:
-        there = root / path.relative_to("/") if path.is_absolute() else path
-        return read(there if there.is_file() else path, *arguments, **named)
+    def open_on_the_jetson(path: str, *arguments: Any, **named: Any) -> int:
+        there = root / path.lstrip("/") if isinstance(path, str) and path.startswith("/") else None
+        return opened(there if there is not None and there.is_file() else path, *arguments, **named)
 
-    Path.read_text = read_text  # type: ignore[method-assign, assignment]
+    here.open = open_on_the_jetson  # as `system_files.text_of` opens them
     if Path("disk-full").exists():
-        here: Any = os
         here.fsync = _disk_full
     for step in sys.argv[1:2]:
         if Path(f"hold-{step}").exists():
