@@ -13,7 +13,7 @@ import typer
 import typer.core
 import typer.main
 
-from calibration.errors import CalibrationError
+from calibration.errors import CalibrationError, RecipeError
 from pipeline.cli import (
     baseline,
     build,
@@ -161,7 +161,7 @@ def _refusal(error: typer.TyperException) -> str:
 def _code(error: PipelineError | TargetError | CalibrationError) -> int:
     if isinstance(error, PipelineError):
         return error.exit_code
-    return 2 if isinstance(error, UnknownTarget) else 1
+    return 2 if isinstance(error, (UnknownTarget, RecipeError)) else 1
 
 
 def _refused_by_the_system(error: OSError) -> tuple[str, int]:

@@ -52,7 +52,7 @@ def test_an_unknown_option(edgec: Edgec) -> None:
 
 
 def test_an_unknown_recipe(edgec: Edgec, out: Path) -> None:
-    assert "w8a8_asym" in refused(edgec, out, "--recipe", "w8a8_asim")
+    assert "w8a8_asym" in refused(edgec, out, "--recipe", "w8a8_asim", code=2)
 
 
 def test_a_model_without_weights_or_images(edgec: Edgec, out: Path) -> None:

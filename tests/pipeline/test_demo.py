@@ -182,6 +182,15 @@ def test_each_picture_is_one_line_of_json(demo: Demo) -> None:
     assert process.returncode == 0
 
 
+def test_a_film_that_gives_no_picture_is_an_error(demo: Demo, tmp_path: Path) -> None:
+    film = tmp_path / "film.txt"
+    film.write_text("no film")
+    process = demo("--json", "--source", str(film))
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output) == (1, "")
+    assert "film.txt is not a video that OpenCV can read" in errors
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_when_asked_to(demo: Demo, port: int, number: signal.Signals) -> None:
     process = demo()

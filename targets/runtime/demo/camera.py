@@ -98,7 +98,10 @@ def parser(program: str) -> argparse.ArgumentParser:
 
 
 def run(demo: Demo, options: argparse.Namespace) -> int:
-    """Run until the source ends, the window is closed, or a signal comes. Returns the exit code."""
+    """Run until the source ends, the window is closed, or a signal comes. Returns the exit code.
+
+    It is 1 if a source that ends by itself never gave a picture.
+    """
     stop = threading.Event()
     if demo.manifest.pixels:
         return _fail("the demo shows classes of pictures; this network classifies pixels. ./run can do that.")
@@ -130,7 +133,8 @@ def run(demo: Demo, options: argparse.Namespace) -> int:
             loop.listeners.append(opened.enter_context(Window(stop)))
         with Capture(source) as capture:
             loop.run(capture)
-    return 0
+            state = capture.state
+    return 1 if state.status == "ended" and not state.captured else 0  # `_tell` has printed why
 
 
 QUIET_SECONDS = 2.0

@@ -18,7 +18,7 @@ WRONG = [
     ("build --model nowhere.onnx", 2, "There is no ONNX file nowhere.onnx."),
     ("build --target jetsn", 2, "Unknown target 'jetsn'. Did you mean 'jetson'?"),
     ("build --target host,rpi5", 2, "A build has one target; edgec matrix builds several."),
-    ("build --recipe w8a8_asim", 1, "Unknown recipe: 'w8a8_asim'"),
+    ("build --recipe w8a8_asim", 2, "Unknown recipe: 'w8a8_asim'"),
     ("build --data nowhere", 2, "There is no data set nowhere"),
     ("build --checkpoint nowhere.pth", 2, "does not exist"),
     ("build --config nowhere.toml", 2, "nowhere.toml cannot be read: No such file or directory"),
