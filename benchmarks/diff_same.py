@@ -9,16 +9,13 @@ Compared are the Q/DQ network and the engine, the engine and those of the other 
 build and its rebuild.
 """
 
-import argparse
-import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.family import subjects
+from benchmarks.family import record_networks
 from benchmarks.random_network import Images, RandomNetwork, quantize_for
 from benchmarks.recorded_rows import recorded
 from calibration.errors import CalibrationError
@@ -114,28 +111,7 @@ def _cell(row: dict[str, object]) -> str:
 
 def main() -> None:
     """Print a row a pair; networks that the output has already are not made again."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("networks", nargs="*")
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--output", type=Path)
-    parser.add_argument("--table", type=Path, help="print what was recorded in this file")
-    chosen = parser.parse_args()
-    if chosen.table:
-        print(table(chosen.table), end="")
-        return
-    made = {row["network"] for row in recorded(chosen.output)}
-    for name, make in subjects(chosen.networks).items():
-        if name in made:
-            continue
-        with tempfile.TemporaryDirectory(prefix="edgec-same-") as scratch:
-            found = list(pairs(make(name, chosen.images, Path(scratch)), Path(scratch)))
-        lines = "".join(f"{json.dumps(asdict(row))}\n" for row in found)
-        print(lines, end="", flush=True)
-        if chosen.output is not None:
-            with chosen.output.open("a") as output:
-                output.write(lines)
+    record_networks(__doc__, 8, pairs, table)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -43,6 +44,9 @@ from pipeline.models.zoo import KNOWN_MODELS, find_model
 from pipeline.task import Task
 from targets.base import CHECKS
 from targets.errors import TargetError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 TARGETS = ("reference", "host", "arm", "jetson")
 EMULATED_IMAGES = 2
@@ -209,24 +213,38 @@ def _cell(row: dict[str, object]) -> str:
 
 
 def main() -> None:
-    """Print a row a network and target; rows that the output has already are not made again."""
+    """Print a row a network and target; networks that the output has already are not made again."""
+    record_networks(__doc__, 64, rows, table)
+
+
+def record_networks(
+    description: str | None,
+    images: int,
+    rows_of: Callable[[RandomNetwork, Path], Iterable["DataclassInstance"]],
+    table_of: Callable[[Path], str],
+) -> None:
+    """Print and record the rows of each network of the command line, or the table of a file of rows.
+
+    images: the default of --images. rows_of: makes the rows of a network, which have a field `network`, in an
+    empty folder. Networks that the output has already are not made again.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("networks", nargs="*")
-    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--images", type=int, default=images)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--table", type=Path, help="print what was recorded in this file")
     chosen = parser.parse_args()
     if chosen.table:
-        print(table(chosen.table), end="")
+        print(table_of(chosen.table), end="")
         return
     made = {row["network"] for row in recorded(chosen.output)}
     for name, make in subjects(chosen.networks).items():
         if name in made:
             continue
         with tempfile.TemporaryDirectory(prefix="edgec-family-") as scratch:
-            finished = list(rows(make(name, chosen.images, Path(scratch)), Path(scratch)))
+            finished = list(rows_of(make(name, chosen.images, Path(scratch)), Path(scratch)))
         record(finished, chosen.output)
 
 

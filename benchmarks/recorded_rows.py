@@ -1,10 +1,13 @@
-"""Rows that benchmarks of networks record: one JSON object a line, a network on a target each."""
+"""Rows that benchmarks of networks record: one JSON object a line, such as a network on a target."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,7 @@ def recorded(file: Path | None) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def record(rows: Iterable[TargetRow], file: Path | None) -> None:
+def record(rows: Iterable["DataclassInstance"], file: Path | None) -> None:
     """Print rows, and append them to the file if there is one."""
     lines = [json.dumps(asdict(row)) for row in rows]
     print("\n".join(lines), flush=True)
