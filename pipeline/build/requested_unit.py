@@ -35,6 +35,5 @@ def read_request(root: Path, digest: str) -> tuple[str, BuildConfig]:
         return found[0].stem, BuildConfig.model_validate_json(read_plain(found[0], SETTINGS_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
-            f"{found[0]} is damaged ({str(error).splitlines()[0]}). Build again with the settings of the"
-            " build that the unit belongs to: that writes it anew."
+            f"{found[0]} is damaged ({str(error).splitlines()[0]}), so the settings of the unit are lost."
         ) from error
