@@ -218,7 +218,7 @@ def test_another_number_of_logits_is_named(target: JetsonOnDevice, engine: Path)
     network = onnx.load(engine)
     network.graph.output[0].type.tensor_type.shape.dim[1].dim_value = CLASSES + 1
     onnx.save(network, engine)
-    with pytest.raises(EngineError, match="the engine gives 5 logits an image, the network has 6"):
+    with pytest.raises(DeviceError, match="the engine gives 5 logits an image, the network has 6"):
         runs(target, engine)
 
 
