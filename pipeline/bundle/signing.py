@@ -22,8 +22,8 @@ from targets.runtime.device_limits import KEY_BYTES
 def make_keys(private: Path) -> Path:
     """Write a new private key, readable only by its owner, and the public key beside it (.pub).
 
-    Both are PEM files, as openssl reads them. Raises UsageError if one of the files exists, and StorageError if
-    their folder does not: who may enter it is for its owner to decide.
+    Both are PEM files, as openssl reads them. Raises UsageError if one of the files exists, and StorageError
+    if their folder does not: who may enter it is for its owner to decide.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
