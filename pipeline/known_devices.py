@@ -14,6 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.toml_file import bounded_toml
 from targets.errors import DeviceAddressError
 from targets.reach.ssh import SshAddress
+from targets.runtime.named_folder import WrongVariable, named_folder
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 ANY = "any:"
@@ -21,8 +22,11 @@ ANY = "any:"
 
 
 def devices_file() -> Path:
-    """Return the path of that file."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgec" / "devices.toml"
+    """Return the path of that file. Raises UsageError if XDG_CONFIG_HOME can name no folder."""
+    try:
+        return named_folder("XDG_CONFIG_HOME", Path.home() / ".config") / "edgec" / "devices.toml"
+    except WrongVariable as error:
+        raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${SECONDS_EACH:-60}
+[[ $seconds =~ ^[1-9][0-9]{0,5}$ ]] || { echo "SECONDS is '$seconds'; it takes a number of seconds from 1" >&2; exit 2; }
 native=targets/runtime/native
 here=tests/fuzz
 mkdir -p out/fuzz

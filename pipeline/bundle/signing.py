@@ -22,7 +22,8 @@ from targets.runtime.device_limits import KEY_BYTES
 def make_keys(private: Path) -> Path:
     """Write a new private key, readable only by its owner, and the public key beside it (.pub).
 
-    Both are PEM files, as openssl reads them. Raises UsageError if one of the files exists.
+    Both are PEM files, as openssl reads them. Raises UsageError if one of the files exists, and StorageError
+    if their folder does not: who may enter it is for its owner to decide.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
@@ -43,7 +44,6 @@ def make_keys(private: Path) -> Path:
             )
     key = Ed25519PrivateKey.generate()
     with writing(private.parent, "the key's name"):
-        private.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -7,27 +7,37 @@ AMD EPYC (Zen 4) with six other busy programs.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Set
 from pathlib import Path
 
 import torch
 
+from pipeline.errors import UsageError
 from pipeline.progress import Progress
 
 WATCHED_SECONDS = 0.5
 ROOT = Path("/")
+NUMBERS = re.compile(r"[1-9][0-9]{0,4}(\s*,\s*[1-9][0-9]{0,4})*")
+"""What OMP_NUM_THREADS takes: a number for each level (OpenMP 5.2, 21.2.2)."""
 
 
 def choose_threads(wanted: int | None, progress: Progress) -> int:
     """Return `wanted` if given, else torch's own number, but no more than the cores that are free now.
 
-    A number in OMP_NUM_THREADS is the user's choice, and is taken as it is.
+    A number in OMP_NUM_THREADS is the user's choice, and is taken as it is. Raises UsageError for other text.
     """
     if wanted is not None:
         return wanted
     threads = torch.get_num_threads()
-    if threads == 1 or os.environ.get("OMP_NUM_THREADS"):
+    chosen = os.environ.get("OMP_NUM_THREADS", "").strip()
+    if chosen and not NUMBERS.fullmatch(chosen):
+        raise UsageError(
+            f"OMP_NUM_THREADS is {chosen[:100]!r}; it takes a number of threads from 1, such as 2. Give one,"
+            " or unset it."
+        )
+    if threads == 1 or chosen:
         return threads
     free = min(threads, max(1, round(free_cores(os.sched_getaffinity(0)))))
     if free < threads:

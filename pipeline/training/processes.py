@@ -5,6 +5,7 @@ the one who asks.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def joined() -> Iterator[Processes]:
     if not distributed.is_torchelastic_launched():
         yield Processes()
         return
-    here = Processes(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    here = Processes(_number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_RANK"))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with _others_are_there():
         store, *_ = next(rendezvous("env://"))
@@ -75,6 +76,17 @@ def joined() -> Iterator[Processes]:
         distributed.init_process_group(backend, store=store, rank=here.rank, world_size=here.count)
     yield here  # after an error nobody waits for the others: the end of the process tells them
     distributed.destroy_process_group()
+
+
+def _number(name: str) -> int:
+    """Return the number that torchrun puts into a variable. Raises UsageError."""
+    text = os.environ.get(name, "")
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        raise UsageError(
+            f"{name} is {text[:100]!r}, not a number. torchrun sets it: start the processes with"
+            " torchrun, or unset TORCHELASTIC_RUN_ID."
+        )
+    return int(text)
 
 
 def _attempt() -> str:

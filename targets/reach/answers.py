@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from targets.errors import DeviceAnswerError
 from targets.reach.answer_limits import ANSWER_BYTES, NAME_CHARACTERS
 from targets.runtime.measure import Measurement, Settings
+from targets.runtime.printable import printable
 
 T = TypeVar("T")
 NONSENSE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
@@ -43,11 +44,11 @@ def json_answer(output: str) -> Any:  # noqa: ANN401 - JSON
 def checked(kind: type[T], value: object) -> T:
     """Return `value` as a dataclass, a named tuple or a list of them. Raises ValueError for other fields.
 
-    Texts are names: they have at most NAME_CHARACTERS.
+    Texts are names: they have at most NAME_CHARACTERS, and none of them commands a terminal.
     """
     from pydantic import TypeAdapter  # it takes a while to import, and few commands reach a device
 
-    _refuse_long(value)
+    _refuse_odd_texts(value)
     return TypeAdapter(kind).validate_python(value)
 
 
@@ -69,11 +70,14 @@ def refuse_impossible(measured: Measurement) -> None:
         raise ValueError("a run of the engine takes more than nothing and less than an hour")
 
 
-def _refuse_long(value: object) -> None:
+def _refuse_odd_texts(value: object) -> None:
     if isinstance(value, str) and len(value) > NAME_CHARACTERS:
         raise ValueError(f"a text has {len(value):,} characters; at most {NAME_CHARACTERS:,} are read")
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _refuse_long(inner)
+    if isinstance(value, str) and (shown := printable(value)) != value:
+        raise ValueError(f"{shown[:80]} has characters that command a terminal")
+    inside = [*value, *value.values()] if isinstance(value, dict) else value
+    for inner in inside if isinstance(inside, list) else ():
+        _refuse_odd_texts(inner)
 
 
 def _refuse(word: str) -> NoReturn:

@@ -1,6 +1,8 @@
 """Runs an engine on a board over SSH: its static program gives the logits, Python measures the time."""
 
 import json
+import os
+import select
 import subprocess
 import tempfile
 import time
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import ConnectionCut, DeviceThrottled, DeviceTimeout, EngineError
+from targets.errors import ConnectionCut, DeviceAnswerError, DeviceThrottled, DeviceTimeout, EngineError
 from targets.reach.answer_limits import STREAM_SECONDS
 from targets.reach.answers import measurements, sensible
 from targets.reach.leased_board import note_selftest, run_alone
@@ -81,9 +83,10 @@ class StreamRunner:
         wanted = 4 * self.classes * len(images)
         with limited(child, STREAM_SECONDS) as expired:
             try:
+                self._refuse_more(child.stdout.fileno())
                 child.stdin.write(np.ascontiguousarray(images).tobytes())
                 child.stdin.flush()
-                output = child.stdout.read(wanted)
+                output = _read(child.stdout.fileno(), wanted)
             except BrokenPipeError:
                 output = b""
         if expired.is_set():
@@ -95,7 +98,17 @@ class StreamRunner:
         if len(output) < wanted:
             self._child = None
             raise self.device.why_ended(child)
+        self._refuse_more(child.stdout.fileno())
         return np.frombuffer(output, "<f4").reshape(len(images), self.classes).astype(np.float32)
+
+    def _refuse_more(self, output: int) -> None:
+        """Raise DeviceAnswerError for output that nobody asked for: all that follows would be shifted."""
+        if select.select([output], [], [], 0)[0] and os.read(output, 1):
+            self.close()
+            raise DeviceAnswerError(
+                f"{self.device.address}: the program printed more than the logits of its images;"
+                " another program may print there"
+            )
 
     def close(self) -> None:
         """End the program."""
@@ -103,6 +116,14 @@ class StreamRunner:
             self._child.kill()
             self._child.communicate()
             self._child = None
+
+
+def _read(output: int, wanted: int) -> bytes:
+    """Return so many bytes, or fewer at the end. None stays in a buffer, where `select` does not see it."""
+    found = bytearray()
+    while len(found) < wanted and (part := os.read(output, wanted - len(found))):
+        found += part
+    return bytes(found)
 
 
 def measure_remote(

@@ -241,6 +241,11 @@ class SshDevice:
         if program is None:
             raise TargetUnavailable("ssh is not installed. On Debian and Ubuntu: apt install openssh-client")
         config = os.environ.get("EDGEC_SSH_CONFIG")
+        if config and not Path(config).is_file() and config != os.devnull:
+            raise TargetUnavailable(
+                f"EDGEC_SSH_CONFIG is {config[:200]!r}, which is not a file. Give a file like"
+                " ~/.ssh/config, or unset it."
+            )
         options = {
             "BatchMode": "yes",
             "ConnectTimeout": CONNECT_SECONDS,

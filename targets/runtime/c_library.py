@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable
+
+from .named_folder import WrongVariable, named_folder
 
 MACHINES = ("x86_64", "aarch64")
 """Those that there are libraries for."""
@@ -31,7 +32,10 @@ class CompiledOnce:
         if machine not in MACHINES or not all(path.is_file() for path in self.sources):
             raise OSError("its C sources are missing, or the processor is not supported")
         content = b"".join(path.read_bytes() for path in self.sources) + repr(self.options).encode()
-        above = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgec"
+        try:
+            above = named_folder("XDG_CACHE_HOME", Path.home() / ".cache") / "edgec"
+        except WrongVariable as error:
+            raise OSError(str(error)) from error
         made = above / f"{self.name}-{machine}-{hashlib.sha256(content).hexdigest()[:16]}"
         if made.is_dir():
             return made

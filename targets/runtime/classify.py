@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class NoAnswer(ValueError):
-    """Logits that are not numbers: whatever class stands first among them means nothing."""
+    """Logits that are not numbers, or not one for each class: what stands first among them means nothing."""
 
 
 def main(folder: Path, arguments: list[str] | None = None) -> int:
@@ -81,19 +81,19 @@ def _classify(picture: Path, runner: Any, manifest: Manifest, options: argparse.
         return False
     logits = runner.infer(image[None])[0]
     try:
-        check_finite(logits)
+        best = [] if manifest.pixels else likeliest(logits, manifest.classes, options.top)
+        found = pixel_classes(logits, manifest) if manifest.pixels else None
     except NoAnswer as error:
         print(printable(f"run: {picture}: {error}"), file=sys.stderr)
         return False
-    if manifest.pixels:
-        found = logits.reshape(-1, *manifest.pixels).argmax(0)
+    if found is not None:
         if options.masks:
             import cv2
 
             cv2.imwrite(str(options.masks / (picture.stem + ".png")), found.astype(np.uint8))
         print(_line(picture, largest(found, manifest.classes, options.top), options.json, "share"))
     else:
-        print(_line(picture, likeliest(logits, manifest.classes, options.top), options.json, "probability"))
+        print(_line(picture, best, options.json, "probability"))
     return True
 
 
@@ -106,11 +106,23 @@ def check_finite(logits: NDArray[np.float32]) -> None:
         )
 
 
+def pixel_classes(logits: NDArray[np.float32], manifest: Manifest) -> NDArray[np.int64]:
+    """Return the class of each pixel [H, W]. Raises NoAnswer as `likeliest` does."""
+    assert manifest.pixels is not None  # noqa: S101 - asked of networks that classify pixels
+    wanted = (len(manifest.classes), *manifest.pixels)
+    if logits.size != int(np.prod(wanted)):
+        raise NoAnswer(f"the engine gave {logits.size} logits for {list(wanted)} classes of pixels")
+    check_finite(logits)
+    return logits.reshape(wanted).argmax(0)
+
+
 def likeliest(logits: NDArray[np.float32], classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:
     """Return the `top` classes of one picture with their softmax probabilities, likeliest first.
 
-    Raises NoAnswer for logits that are not numbers.
+    Raises NoAnswer for logits that are not numbers, or not as many as there are classes.
     """
+    if logits.size != len(classes):
+        raise NoAnswer(f"the engine gave {logits.size} logits for {len(classes)} classes")
     check_finite(logits)
     shifted = logits.astype(np.float64) - logits.max()
     probabilities = np.exp(shifted) / np.exp(shifted).sum()

@@ -61,6 +61,20 @@ def test_an_answer_that_makes_no_sense_is_named(asked: str, answer: str) -> None
         ASKED[asked](Lying(answer))
 
 
+FACTS = {"python": [3, 11], "machine": "x", "system": "x", "board": "x", "cpu_parts": [], "cpu_flags": []}
+FACTS |= {"cores": 4, "memory_bytes": 1, "free_bytes": 1, "numpy": "1", "opencv": None}
+
+
+@pytest.mark.parametrize("name", ["machine", "system", "board", "cpu_parts", "cpu_flags", "numpy"])
+def test_a_fact_that_commands_the_terminal_is_refused(name: str) -> None:
+    assert probe(Lying(json.dumps(FACTS))).cores == 4  # type: ignore[arg-type]  # a double
+    odd = "\x1b]0;owned\x07"
+    lie = FACTS | {name: [odd] if isinstance(FACTS[name], list) else odd}
+    with pytest.raises(DeviceAnswerError, match="has characters that command a terminal") as error:
+        probe(Lying(json.dumps(lie)))  # type: ignore[arg-type]  # a double
+    assert "\x1b" not in str(error.value)
+
+
 @pytest.mark.parametrize("place", ["9" * 5000, "many", "", "1e3"])
 def test_a_board_that_lies_about_what_it_has_of_a_file_is_named(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 1000)
@@ -110,6 +124,45 @@ def test_a_program_that_never_answers_is_ended(board: Sshd, monkeypatch: pytest.
     runner = StreamRunner(board.device, ["sleep", "1000"], (2, 2, 1), 3)
     with pytest.raises(DeviceTimeout, match=r"1 images have no answer"):
         runner.infer(np.zeros((1, 2, 2, 1), np.uint8))
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A board whose program reads the first pictures, of 16 x 4 bytes, and prints so many bytes then."""
+
+    printed: int
+    before: int = 0
+    address: SshAddress = SshAddress("liar")  # noqa: RUF009 - it is frozen
+
+    def start(self, _: object) -> "subprocess.Popen[bytes]":
+        script = f"head -c {self.before} /dev/zero; head -c 64 >/dev/null; head -c {self.printed} /dev/zero"
+        return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def why_ended(self, _: object) -> Exception:
+        return DeviceError("it ended")
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("board", "said"),
+    [
+        (Answering(16 * 12 + 4), "printed more than the logits"),
+        (Answering(16 * 12, before=4), "printed more than the logits"),
+        (Answering(16 * 12 - 4), "it ended"),
+        (Answering(0), "it ended"),
+    ],
+)
+def test_logits_of_another_length_are_refused(board: Any, said: str) -> None:  # noqa: ANN401 - a double
+    runner = StreamRunner(board, ["x"], (2, 2, 1), 3)
+    images = np.zeros((40, 2, 2, 1), np.uint8)
+    with pytest.raises(DeviceError, match=said):
+        runner.infer(images)
+
+
+def test_logits_of_the_right_length_are_taken() -> None:
+    runner = StreamRunner(Answering(16 * 12), ["x"], (2, 2, 1), 3)  # type: ignore[arg-type]  # a double
+    assert runner.infer(np.zeros((16, 2, 2, 1), np.uint8)).tolist() == [[0, 0, 0]] * 16
+    runner.close()
 
 
 STATE = MachineState(("performance",), (2400.0,), 51.0, 3, 0.2, 4)

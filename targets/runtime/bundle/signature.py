@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Sequence
 
 from ..device_limits import KEY_BYTES
+from ..named_folder import WrongVariable, named_folder
 from . import ed25519, keyring
 from .regular_file import read_at_most
 
@@ -141,9 +141,12 @@ def trusted_keys(home: Path | None = None, system: Path = Path("/etc/edgec/keys"
 
 
 def own_keys(home: Path | None = None) -> Path:
-    """Return the folder of the user's keys."""
-    own = os.environ.get("XDG_CONFIG_HOME") or str((home or Path.home()) / ".config")
-    return Path(own) / "edgec" / "keys"
+    """Return the folder of the user's keys. Raises SignatureError if XDG_CONFIG_HOME can name none."""
+    try:
+        own = named_folder("XDG_CONFIG_HOME", (home or Path.home()) / ".config")
+    except WrongVariable as error:
+        raise SignatureError(str(error).rstrip(".")) from error
+    return own / "edgec" / "keys"
 
 
 def _needed(folder: Path) -> int:

@@ -5,7 +5,6 @@ instruction set: there, instructions were counted. The user's files come first, 
 """
 
 import json
-import os
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from targets.errors import EngineError
 from targets.processor import cpu_model
+from targets.runtime.named_folder import WrongVariable, named_folder
 from targets.tvm.isa import Isa
 from targets.tvm.tile import ConvShape, Tile
 
@@ -34,9 +34,15 @@ class TunedTile:
 
 
 def users() -> Path:
-    """The folder of the user's own files: EDGEC_TUNED, or below XDG_DATA_HOME."""
-    home = os.environ.get("XDG_DATA_HOME") or str(Path("~/.local/share").expanduser())
-    return Path(os.environ.get("EDGEC_TUNED") or Path(home) / "edgec" / "tuned")
+    """Return the folder of the user's own files: EDGEC_TUNED, or below XDG_DATA_HOME.
+
+    Raises EngineError if these can name no folder.
+    """
+    try:
+        home = named_folder("XDG_DATA_HOME", Path("~/.local/share").expanduser())
+        return named_folder("EDGEC_TUNED", home / "edgec" / "tuned")
+    except WrongVariable as error:
+        raise EngineError(str(error)) from error
 
 
 def processor(isa: Isa) -> str:
@@ -78,7 +84,7 @@ def load(file: Path) -> tuple[TunedTile, ...]:
     try:
         rows = json.loads(file.read_text()) if file.is_file() else []
         return tuple(TunedTile(**{**row, "tile": Tile(**row["tile"])}) for row in rows)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise EngineError(
             f"{file} is not a file of edgec tune: {error}. Delete it; `edgec tune` makes it anew."
         ) from error

@@ -18,3 +18,9 @@ def test_logits_that_are_no_numbers_give_no_class(value: float) -> None:
     logits = np.array([0.0, value, 1.0], np.float32)
     with pytest.raises(NoAnswer, match="1 of 3 logits that are not numbers"):
         likeliest(logits, ("a", "b", "c"), top=1)
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_logits_that_are_not_one_for_each_class_give_no_class(count: int) -> None:
+    with pytest.raises(NoAnswer, match=f"the engine gave {count} logits for 3 classes"):
+        likeliest(np.zeros(count, np.float32), ("a", "b", "c"), top=1)
