@@ -40,6 +40,12 @@ class NoSuchModelError(CheckpointError):
     exit_code = 2
 
 
+class OtherKindError(CheckpointError):
+    """A file of another kind in the place of a network or its weights, such as text or an archive."""
+
+    exit_code = 2
+
+
 class TrainingError(PipelineError):
     """Training that diverges, or that learned nothing."""
 

@@ -5,6 +5,8 @@ import platform
 from functools import cache
 from pathlib import Path
 
+from targets.runtime.cpu import flags
+
 LIMIT = "EDGEC_ISA"
 """The environment variable that limits engines for this machine to an instruction set, such as avx2."""
 
@@ -31,9 +33,14 @@ def cpu_model() -> str:
 
 @cache
 def cpu_flags() -> frozenset[str]:
-    """Return the instruction set extensions the kernel reports, such as avx512_vnni or asimddp."""
+    """Return the instruction set extensions the kernel reports, such as avx512_vnni or asimddp.
+
+    On ARM also those of the auxiliary vector: under an emulator, /proc/cpuinfo describes the machine below.
+    """
     known = _cpuinfo()
-    return frozenset((known.get("flags") or known.get("Features") or "").split())
+    if platform.machine() == "aarch64":
+        return frozenset({*known.get("Features", "").split(), *flags()})
+    return frozenset(known.get("flags", "").split())
 
 
 def _cpuinfo() -> dict[str, str]:

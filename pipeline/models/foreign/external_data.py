@@ -12,7 +12,8 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensor
 
 from calibration.onnx_text import check_utf8
 from pipeline.cache.digest import InputFile
-from pipeline.errors import CheckpointError, NoSuchModelError
+from pipeline.errors import CheckpointError, NoSuchModelError, OtherKindError
+from pipeline.models.other_kinds import of_another_kind, of_text
 from pipeline.plain_file import is_plain
 from pipeline.reading_limits import ONNX_BYTES
 
@@ -33,7 +34,12 @@ def external_files(path: Path) -> tuple[Path, ...]:
         model = onnx.load(path, load_external_data=False)
         check_utf8(model)
     except (OSError, DecodeError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a valid ONNX model: {str(error).splitlines()[0]}") from error
+        if other := _of_another_kind(path):
+            raise OtherKindError(other) from error
+        what = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path} is not a valid ONNX model: {what}. Copy it again, or export it again."
+        ) from error
     ends: dict[str, int] = {}
     for tensor in tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -43,6 +49,19 @@ def external_files(path: Path) -> tuple[Path, ...]:
     if sum(file.stat().st_size for file in files) > ONNX_BYTES:
         raise CheckpointError(f"{path} keeps weights in files of more than {ONNX_BYTES:,} bytes.")
     return files
+
+
+def _of_another_kind(path: Path) -> str | None:
+    """Return what a file is that is no ONNX model, and what to do; None if its first bytes do not show it."""
+    with path.open("rb") as file:
+        begin = file.read(8)
+    if begin.startswith((b"PK\x03\x04", b"\x89HDF")):
+        return (
+            f"{path} is not ONNX but a file of weights, as torch or Keras save them. Give it with"
+            " --checkpoint and name the network with --model, or export the network to ONNX."
+        )
+    it, wanted = "a network", "ONNX file"
+    return of_another_kind(path, it, wanted) or of_text(path, it, wanted)
 
 
 def input_onnx(path: Path) -> InputFile:

@@ -16,7 +16,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, OtherKindError
+from pipeline.models.other_kinds import of_another_kind, of_text
 from pipeline.models.weights.safetensors_header import check_header
 from pipeline.models.weights.tensor_bounds import check_tensors
 from pipeline.models.weights.torchscript import read_torchscript
@@ -54,22 +55,8 @@ DAMAGE = (
 
 OF_FLAX = (".msgpack", ".flax")
 """Endings of files that flax.serialization writes."""
-KINDS = (
-    (
-        b"GGUF",
-        "GGUF, llama.cpp's format, whose weights are in blocks of fewer bits. Give the checkpoint that it was"
-        " made from",
-    ),
-    (b"\x89HDF\r\n\x1a\n", "a Keras file; give its name the ending .h5"),
-    (b"\x1f\x8b", "packed with gzip. Unpack it and name the file of weights in it"),
-    (b"BZh", "packed with bzip2. Unpack it and name the file of weights in it"),
-    (b"\xfd7zXZ", "packed with xz. Unpack it and name the file of weights in it"),
-    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself. Fetch it: git lfs pull"),
-    (b"<", "a web page, not weights: the download was refused or asked for a log-in. Download it again"),
-    (b"\x93NUMPY", "a NumPy array, not weights by name. Name the file of weights"),
-    (b"{", "JSON, not weights. Name the file of weights"),
-)
-"""First bytes of files that are often mistaken for weights, and what to do about each."""
+IT, WANTED = "weights", "file of weights"
+"""What messages about files of other kinds call it."""
 
 
 def read_content(path: Path) -> Mapping[object, object]:
@@ -89,17 +76,18 @@ def read_content(path: Path) -> Mapping[object, object]:
         raise CheckpointError(f"{path} is a network, not weights for one. ONNX is built with --model {path}.")
     if path.suffix == ".index" or path.name.endswith(".pb"):
         raise CheckpointError(f"{path} is of TensorFlow; of that, Keras' .h5 and .keras are read.")
-    for magic, description in KINDS:
-        if begin.startswith(magic):
-            raise CheckpointError(f"{path} is {description}.")
+    if other := of_another_kind(path, IT, WANTED):
+        raise OtherKindError(other)
     try:
         if is_tar(path) and not is_zip(path):
             raise CheckpointError(_of_tar(path))
         content = _read_zip(path) if is_zip(path) else _read_torch(path)
         check_tensors(content, path)
     except DAMAGE as error:
+        if text := of_text(path, IT, WANTED):
+            raise OtherKindError(text) from error
         raise CheckpointError(
-            f"{path} is truncated, or not a torch file ({_first_sentence(error)})."
+            f"{path} is truncated, or not a torch file ({_first_sentence(error)}). Copy or download it again."
         ) from error
     return content
 
@@ -198,6 +186,8 @@ def _read_torch(path: Path) -> Mapping[object, object]:
         with torch.serialization.safe_globals([argparse.Namespace]):  # plain values; many keep their options
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if "GLOBAL" not in str(error) and (text := of_text(path, IT, WANTED)):  # a pickle can be text, too
+            raise OtherKindError(text) from error
         if "numpy" in _refused(error) and "reconstruct" in _refused(error):
             raise CheckpointError(
                 f"{path} holds arrays of NumPy, which are not read from a pickle. If you trust it,"

@@ -1,5 +1,6 @@
 """Weights in files of their own are inputs like any other: all are found, and none may lie elsewhere."""
 
+import gzip
 import shutil
 from pathlib import Path
 
@@ -120,10 +121,21 @@ def test_places_that_are_none_are_refused(net: Path, location: str, place: dict[
         external_files(renamed(net, location, **place))
 
 
-def test_a_file_that_is_no_onnx_is_named(tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_bytes(b"no protobuf")
-    with pytest.raises(CheckpointError, match=r"net\.onnx is not a valid ONNX model"):
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        (bytes(range(200, 256)), 1, r"is not a valid ONNX model.*Copy it again"),
+        (b"no protobuf", 2, "is text, not a network. Name the ONNX file"),
+        (gzip.compress(b"network"), 2, "packed with gzip. Unpack it and name the ONNX file"),
+        (b"PK\x03\x04" + bytes(80), 2, "a file of weights.*--checkpoint"),
+    ],
+    ids=["damaged", "text", "gzip", "weights"],
+)
+def test_a_file_that_is_no_onnx_is_named(content: bytes, code: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"net\.onnx.*{said}") as raised:
         external_files(tmp_path / "net.onnx")
+    assert raised.value.exit_code == code
 
 
 def test_constants_within_nodes_and_functions_count() -> None:

@@ -183,7 +183,9 @@ OTHERS = {
     "tflite": (b"\x00\x00\x00\x00TFL3" + bytes(80), "is a network, not weights"),
     "GGUF": (b"GGUF\x03\0\0\0" + bytes(80), r"GGUF, llama\.cpp's format.*Give the checkpoint"),
     "NumPy": (b"\x93NUMPY" + bytes(80), "a NumPy array"),
-    "nothing": (b"", "truncated, or not a torch file"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(80), "packed with zstd. Unpack it"),
+    "text": ("Gewichte für die\r\n\tÄpfel".encode(), "is text, not weights. Name the file of weights"),
+    "nothing": (b"", "truncated, or not a torch file.*download it again"),
 }
 
 
