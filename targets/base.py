@@ -242,6 +242,9 @@ class CandidateTimes:
     same_class: float
     """The share of images for which it names the class that FP16 names."""
     images: int
+    drop: tuple[float, float, float] | None = None
+    """Points of top-1 that it loses against FP16 on labelled images (value, low, high), with the interval for
+    as many candidates. None: of FP16, or no labelled images were given."""
 
 
 @dataclass(frozen=True)
@@ -252,6 +255,8 @@ class TriedCandidate:
     what: str
     problem: str
     times: CandidateTimes | None
+    chosen: str = ""
+    """Why it is the one to use; empty for all others."""
 
 
 @runtime_checkable
@@ -260,6 +265,13 @@ class HasCandidates(Protocol):
 
     def candidates(self) -> tuple[TriedCandidate, ...]:
         """All of them in the last `measure`, timed in alternation."""
+        ...
+
+    def choose_by(self, evaluation: Path, max_drop: float) -> None:
+        """Let `measure` choose one: by the labelled images and validated logits in the file evaluation.npz.
+
+        It may lose `max_drop` points of top-1 against FP16.
+        """
         ...
 
 

@@ -35,7 +35,7 @@ from pipeline.stages.time_pictures import TimePictures
 from pipeline.stages.try_fp8 import IMAGES, TryFp8, has_fp8
 from pipeline.stages.validate import Validate
 from pipeline.task import Task
-from targets.base import BuildState
+from targets.base import BuildState, HasCandidates
 from targets.reach.kept_open import one_session
 
 
@@ -115,6 +115,8 @@ class Build(Compilation):
             images=self.seen(self.evaluation),
             settings=self.latency_settings,
             threads=self.config.latency.threads,
+            samples=self.samples if isinstance(self.target, HasCandidates) else None,
+            max_drop=self.limits.max_drop,
         )
         return Measurements(StageOutput(self.make(stage)))
 

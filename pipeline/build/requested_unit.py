@@ -22,10 +22,18 @@ def write_request(root: Path, digest: str, config: BuildConfig) -> None:
 
 
 def read_request(root: Path, digest: str) -> tuple[str, BuildConfig]:
-    """Return the whole digest and the settings of a unit. Raises UsageError unless it names one unit."""
+    """Return the whole digest and the settings of a unit. Raises UsageError unless it names one unit.
+
+    Also if the file of the unit is damaged.
+    """
     files = sorted((root / REQUESTS).glob("*.json"))
     found = [file for file in files if digest and file.stem.startswith(digest)]
     if len(found) != 1:
         many = f"{len(found)} units" if found else "no unit"
         raise UsageError(f"{digest!r} matches {many} of the {len(files)} in {root}.")
-    return found[0].stem, BuildConfig.model_validate_json(read_plain(found[0], SETTINGS_BYTES))
+    try:
+        return found[0].stem, BuildConfig.model_validate_json(read_plain(found[0], SETTINGS_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{found[0]} is damaged ({str(error).splitlines()[0]}), so the settings of the unit are lost."
+        ) from error

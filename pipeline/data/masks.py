@@ -87,6 +87,8 @@ def read_mask(encoded: bytes, what: str) -> NDArray[np.uint8]:
     """
     if damage := what_is_damaged(encoded):
         raise ImageError(f"{what}: {damage}")
+    if encoded[:2] == b"P2":
+        raise ImageError(f"{what} is a PGM in text, whose numbers OpenCV may scale; save it as PNG")
     try:
         found = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
     except cv2.error:  # larger than OpenCV's own limit

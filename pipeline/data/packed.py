@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pipeline.data.classes import read_classes
@@ -17,6 +16,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.data.images import PackedImages
 from pipeline.data.tree import ZIP_DAMAGE
 from pipeline.errors import DataError
+from pipeline.npy_file import read_header
 from pipeline.reading_limits import ARRAY_BYTES
 from pipeline.zip_file import open_zip
 
@@ -73,15 +73,12 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[np.g
         raise DataError(f"{path} has no array {name}; it holds {held}.") from None
     with archive.open(member) as file:
         try:
-            version = npy.read_magic(file)
-            read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-            shape, _, dtype = read_header(file)
-        except (ValueError, KeyError) as error:
-            raise DataError(f"{path}: {name} is not an npy array ({error}).") from error
-        size = member.file_size - file.tell()
-        if len(shape) != 1 or dtype.hasobject or shape[0] * dtype.itemsize != size or size > ARRAY_BYTES:
+            header = read_header(file, member.file_size)
+        except ValueError as error:
+            raise DataError(f"{path}: {name} {error}.") from error
+        if len(header.shape) != 1 or header.size > ARRAY_BYTES:
             raise DataError(
-                f"{path}: {name} is declared as {dtype} {list(shape)} and has {size:,} bytes;"
+                f"{path}: {name} is declared as {header.dtype} {list(header.shape)};"
                 f" expected one dimension of numbers, and at most {ARRAY_BYTES:,} bytes."
             )
-        return np.frombuffer(file.read(), dtype)
+        return np.frombuffer(file.read(), header.dtype)

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from pipeline.difference.engine_side import bundle_side, engine_side
 from pipeline.difference.side import Array, Pictures, Side, Unprepared
 from pipeline.errors import UsageError
+from pipeline.npy_file import read_header
 from pipeline.plain_file import is_plain
 from targets.runtime.bundle.signature import PublicKey
 
@@ -69,14 +71,17 @@ def _recorded(path: Path) -> Side:
     if not is_plain(path):
         raise UsageError(f"{path} is not a file of recorded logits.")
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as recorded logits: {error}") from error
-    if values.ndim < 2 or not np.issubdtype(values.dtype, np.number):
+        with path.open("rb") as file:
+            header = read_header(file, path.stat().st_size)
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read as recorded logits: it {error}.") from error
+    if len(header.shape) < 2 or not header.size:
         raise UsageError(
-            f"{path} holds {values.dtype} {list(values.shape)}; recorded logits are numbers"
+            f"{path} holds {header.dtype} {list(header.shape)}; recorded logits are numbers"
             " [images, classes]."
         )
+    order: Literal["F", "C"] = "F" if header.is_fortran else "C"
+    values = np.memmap(path, header.dtype, "r", header.start, header.shape, order)
 
     def recorded(pictures: Pictures) -> Array:
         if len(values) < len(pictures):
@@ -84,6 +89,14 @@ def _recorded(path: Path) -> Side:
                 f"{path} has logits of {len(values)} images; {len(pictures)} are compared. Give --images"
                 f" {len(values)}, and images in the order in which the logits were recorded."
             )
-        return np.asarray(values[: len(pictures)], np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+            found = np.asarray(values[: len(pictures)], np.float32)
+        wrong = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(1))
+        if len(wrong):
+            raise UsageError(
+                f"{path}: the logits of image {wrong[0]} are not all finite numbers ({len(wrong)} of"
+                f" {len(found)} images), so there is nothing to compare. Record them again."
+            )
+        return found
 
     return Side(str(path), recorded, None, None)

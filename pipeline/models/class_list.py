@@ -17,6 +17,8 @@ KEYS = (
 INSIDE = ("meta", "config", "args", "hyper_parameters", "hparams", "opt", "extra", "dataset_meta", "dataset")
 """Where else they lie, also one in the other."""
 DEPTH = 3
+MOST_DIGITS = 9
+"""Of a class's number that is written as text; Python refuses to read thousands."""
 
 
 def classes_in_checkpoint(content: Mapping[object, object]) -> tuple[str, ...] | None:
@@ -91,12 +93,10 @@ def _names(value: object) -> tuple[str, ...] | None:
     if isinstance(value, Mapping):
         by_name = all(isinstance(place, int) for place in value.values())
         pairs = [(place, name) if by_name else (name, place) for name, place in value.items()]
-        if not all(_is_number(number) and isinstance(name, str) for number, name in pairs):
+        numbered = sorted((_number(number), str(name)) for number, name in pairs if isinstance(name, str))
+        if [number for number, _ in numbered] != list(range(len(value))):
             return None
-        pairs.sort(key=lambda pair: int(str(pair[0])))
-        if [int(str(number)) for number, _ in pairs] != list(range(len(pairs))):
-            return None
-        value = [name for _, name in pairs]
+        value = [name for _, name in numbered]
     if (
         not isinstance(value, list | tuple)
         or len(value) < 2
@@ -106,5 +106,8 @@ def _names(value: object) -> tuple[str, ...] | None:
     return tuple(str(one) for one in value)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+def _number(value: object) -> int:
+    """Return the number of a class, -1 for what cannot be one."""
+    if isinstance(value, str) and value.isdecimal() and len(value) <= MOST_DIGITS:
+        return int(value)
+    return value if isinstance(value, int) else -1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.model.candidate_figures import CandidateFigures, EngineCandidate
+from pipeline.report.model.candidate_figures import CandidateFigures, EngineCandidate, LostPoints
 from pipeline.report.model.certainty import Interval
 from pipeline.report.model.float_layers import TimedLayer
 from pipeline.report.model.measured_latency import Quantile
@@ -21,6 +21,7 @@ from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from pipeline.stages.own_graph import OwnGraph
 from pipeline.stages.peer import Peer
+from pipeline.stages.sample import Samples
 from targets.base import HasCandidates, HasFp16, OnDevice, RacesFloat, TimesLayers
 from targets.measure_apart import measure_in_child
 from targets.reference import ReferenceTarget
@@ -58,6 +59,10 @@ class Measure(Stage):
     images: ModelImages
     settings: Settings
     threads: int
+    samples: Samples | None = None
+    """Labelled images by which one of several engines of a device is chosen."""
+    max_drop: float = 1.0
+    """Points of top-1 that it may lose."""
 
     @property
     def times_this_machine(self) -> bool:
@@ -93,6 +98,8 @@ class Measure(Stage):
     def _on_device(
         self, target: OnDevice, images: NDArray[np.uint8], output: Path, progress: Progress
     ) -> None:
+        if isinstance(target, HasCandidates) and self.samples is not None:
+            target.choose_by(self.samples.path, self.max_drop)
         with progress.task(f"measure on {self.engine.device}", None):
             measured = target.measure(self.engine.path, images, self.settings, self.threads)
         # it ran alone in its process, so the same measurement has the memory
@@ -196,16 +203,29 @@ class Measurements:
 def _candidate(fields: dict[str, Any]) -> EngineCandidate:
     times = fields["times"]
     figures = times and CandidateFigures(
-        **{**times, **{name: _median(times[name]) for name in ("end_to_end", "compute")}}
+        **{
+            **times,
+            **{name: _median(times[name]) for name in ("end_to_end", "compute")},
+            "drop": times["drop"] and _lost(times["drop"]),
+        }
     )
     return EngineCandidate(
-        name=fields["name"], what=fields["what"], problem=fields["problem"], figures=figures
+        name=fields["name"],
+        what=fields["what"],
+        problem=fields["problem"],
+        figures=figures,
+        chosen=fields["chosen"],
     )
 
 
 def _median(found: list[float]) -> Quantile:
     value, low, high = found
     return Quantile(ms=value, interval=Interval(low=low, high=high))
+
+
+def _lost(found: list[float]) -> LostPoints:
+    value, low, high = found
+    return LostPoints(value=value, interval=Interval(low=low, high=high))
 
 
 NO_MEASUREMENTS = Measurements(None)

@@ -98,7 +98,7 @@ class QuantizeElsewhere(Stage):
         sessions = [default_session(network.file, 1), default_session(int8, 1)]
         exact = _exact_settings()
         if exact is not None and exact is not LADDER[0]:
-            sessions.append(open_session(int8, settings=exact))
+            sessions.append(open_session(int8))
         same, total, images = np.zeros(len(sessions) - 1), 0, 0
         for batch in self.evaluation.readable(1):
             values = network.prepared(batch.images, floats=True)

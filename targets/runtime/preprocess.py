@@ -17,6 +17,7 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS))  # OpenCV reads
 import numpy as np
 
 from .picture_damage import listening, what_is_damaged
+from .picture_values import what_is_misread, what_is_not_decoded, with_colours_as_stored
 from .resize import Part, nearest, resized
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
@@ -44,21 +45,20 @@ def decode(encoded: bytes, channels: int) -> Image:
     """
     import cv2  # where it is used: what decodes nothing, such as a rebuild, does not wait for it
 
-    damage = what_is_damaged(encoded)
+    damage = what_is_damaged(encoded) or what_is_misread(encoded)
     if damage is not None:
         raise ImageError(damage)
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     try:
         with listening(encoded) as messages:
-            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag) if encoded else None
+            stored = np.frombuffer(with_colours_as_stored(encoded), np.uint8)
+            image = cv2.imdecode(stored, flag) if encoded else None
     except cv2.error as error:  # a picture larger than OpenCV's own limit
         raise ImageError("the decoder refuses it: " + str(error).strip().splitlines()[-1]) from None
     if messages:
         raise ImageError(f"the JPEG is damaged: {messages[0]}")
-    if image is None and encoded[4:8] == b"ftyp":
-        raise ImageError("a HEIC or AVIF picture, which this OpenCV cannot decode; convert it to JPEG")
     if image is None:
-        raise ImageError("not a picture that OpenCV can decode" if encoded else "the file is empty")
+        raise ImageError(what_is_not_decoded(encoded))
     pixels = np.asarray(image, np.uint8)
     if channels == 1:
         return pixels[:, :, None]

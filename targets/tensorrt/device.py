@@ -4,6 +4,7 @@ Every step can be repeated after an interruption: nothing on the device is sent 
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from targets.base import BuildState, Check, EngineRunner, Origin, TriedCandidate, require_engine
 from targets.devices import Jetson
 from targets.errors import EngineError, TargetUnavailable
-from targets.reach.answers import checked, json_answer, refuse_impossible, sensible
+from targets.reach.answers import checked, json_answer, sensible
 from targets.reach.kept_open import kept_open
 from targets.reach.leased_board import leased, run_alone
 from targets.reach.remote import StreamRunner
@@ -32,6 +33,7 @@ from targets.runtime.tensorrt.engine import FP16, INT8
 from targets.runtime.tensorrt.jetson import DeviceFacts
 from targets.tensorrt.findings import findings, tried
 from targets.tensorrt.jetson_target import JetsonTarget
+from targets.tensorrt.measured_answer import Asked, MeasuredAnswer, read_measured
 
 FOLDER = "edgec/tensorrt"
 """The folder on the device, relative to the home folder."""
@@ -47,8 +49,10 @@ class JetsonOnDevice(JetsonTarget):
         super().__init__(module, threads)
         self.reached = reached
         self.say: Callable[[str], None] = lambda _: None
-        self._found: dict[str, Any] | None = None
+        self._found: MeasuredAnswer | None = None
         self._built: set[str] = set()
+        self._evaluation: Path | None = None
+        self._max_drop = 1.0
 
     def check(self) -> None:
         """Raise TargetUnavailable for a module without INT8, or another one than the target names."""
@@ -88,7 +92,7 @@ class JetsonOnDevice(JetsonTarget):
             folder = self._prepared(engine)
             image, classes = _sizes(engine)
             program = [self.reached.address.python, tool(self.reached)]
-            command = [*program, "stream", folder, "--precision", precision]
+            command = [*program, "stream", folder, str(classes), "--precision", precision]
             return StreamRunner(self.reached, command, image, classes)
 
         what = (self.reached.address, file_digest(engine), precision)
@@ -102,23 +106,38 @@ class JetsonOnDevice(JetsonTarget):
         settings: Settings,
         threads: int,  # noqa: ARG002
     ) -> Measurement:
-        """Time INT8 and FP16 there in alternation; returns INT8, end to end. Raises as `open`."""
-        folder = self._prepared(engine)
+        """Time all candidates there in alternation; returns INT8, end to end. Raises as `open`.
+
+        Engines are built for the batch of `settings`, those that `open` runs for one image.
+        """
+        folder = self._prepared(engine, settings.batch)
         with tempfile.TemporaryDirectory(prefix="edgec-jetson-") as scratch:
             file = Path(scratch) / "images.npy"
             np.save(file, images)
             remote = sent(self.reached, file)
-        wishes = ["--settings", json.dumps(asdict(settings))]
+        wishes, evaluated = ["--settings", json.dumps(asdict(settings))], 0
+        if self._evaluation is not None:
+            with np.load(self._evaluation, allow_pickle=False) as held:
+                evaluated = len(held["labels"])
+            there = sent(self.reached, self._evaluation)
+            wishes += ["--evaluation", there, "--max-drop", str(self._max_drop)]
         with leased(self.reached, self.say):
-            found = self._step("measure", folder, remote, *wishes)
-        with sensible(self.reached.address, "times"):  # all of it is read, so that a report is not the first
-            _end_to_end(found, FP16), findings(found), tried(found)
-            self._found = found
-            return _end_to_end(found, INT8)
+            answer = self._step("measure", folder, remote, *wishes)
+        asked = Asked(settings, len(images), evaluated, self._max_drop)
+        with sensible(self.reached.address, "times"):
+            found = read_measured(answer, asked)
+        if evaluated and not found.chosen:
+            raise EngineError(f"{self.reached.address}: {found.why}")
+        self._found = found
+        return found.timed[INT8].end_to_end
+
+    def choose_by(self, evaluation: Path, max_drop: float) -> None:
+        """Let `measure` choose by these images; see HasCandidates."""
+        self._evaluation, self._max_drop = evaluation, max_drop
 
     def fp16_latency(self) -> Measurement | None:
         """FP16 in the last `measure`, end to end."""
-        return _end_to_end(self._found, FP16) if self._found else None
+        return self._found.timed[FP16].end_to_end if self._found else None
 
     def findings(self) -> tuple[Check, ...]:
         """Other findings of `measure`: FP16's latency, and what runs in INT8."""
@@ -128,15 +147,15 @@ class JetsonOnDevice(JetsonTarget):
         """Every candidate in the last `measure`."""
         return tried(self._found) if self._found else ()
 
-    def _prepared(self, engine: Path) -> str:
-        """Send the ONNX files and let the device build. Returns the folder there."""
+    def _prepared(self, engine: Path, batch: int = 1) -> str:
+        """Send the ONNX files and let the device build. Returns the folder there, which is one batch's."""
         require_engine(engine, self.name)
-        folder = f"{FOLDER}/{file_digest(engine)[:16]}"
+        folder = f"{FOLDER}/{file_digest(engine)[:16]}" + (f"-batch{batch}" if batch > 1 else "")
         if folder in self._built:
             return folder
         for name in self.shipped:
             self.reached.send(engine.with_name(name), f"{folder}/engine/{name}")
-        options = BuildOptions(workspace_mib=self.module.workspace_mib)
+        options = BuildOptions(workspace_mib=self.module.workspace_mib, batch=batch)
         with leased(self.reached, self.say):
             self._step("engines", folder, "--options", json.dumps(asdict(options)))
         self._built.add(folder)
@@ -144,12 +163,6 @@ class JetsonOnDevice(JetsonTarget):
 
     def _step(self, *arguments: str) -> dict[str, Any]:
         return step(self.reached, arguments, self.say)
-
-
-def _end_to_end(found: dict[str, Any], precision: str) -> Measurement:
-    measured = checked(Measurement, found["latency"][precision]["end_to_end"]["measurement"])
-    refuse_impossible(measured)
-    return measured
 
 
 def step(device: SshDevice, arguments: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
@@ -190,7 +203,7 @@ def module_facts(device: SshDevice) -> DeviceFacts:
 
 
 def _sizes(engine: Path) -> tuple[tuple[int, ...], int]:
-    """The shape of an image and the number of classes of an ONNX file."""
+    """The shape of an image and the number of logits an image has, of an ONNX file."""
     import onnx
 
     graph = onnx.load(engine).graph
@@ -198,4 +211,4 @@ def _sizes(engine: Path) -> tuple[tuple[int, ...], int]:
         [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in (graph.input[0], graph.output[0])
     ]
-    return tuple(shapes[0][1:]), shapes[1][1]
+    return tuple(shapes[0][1:]), math.prod(shapes[1][1:])

@@ -10,7 +10,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["targets.runtime", "pipeline", "tomllib", "json"]):
-    from tests.fuzz.readers import READERS, put, sound
+    from tests.fuzz.readers import READERS, put
+    from tests.fuzz.sound_files import sound
 
 
 def main(name: str, *options: str) -> None:

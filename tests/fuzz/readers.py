@@ -4,6 +4,8 @@ For hypothesis (test_readers.py) and for Atheris (fuzz_reader.py).
 """
 
 import gzip
+import pickle
+import struct
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,23 +13,35 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.bundle.pack import pack
+from pipeline.build.parts import RECORD, read_part
+from pipeline.build.requested_unit import REQUESTS, read_request
 from pipeline.cache.digest import file_digest
+from pipeline.cache.product import MANIFEST, Damaged, read_stored
 from pipeline.config import BuildConfig, load_config
+from pipeline.data.cifar import TEST
 from pipeline.data.open import open_dataset
+from pipeline.difference.opened_side import opened_side
+from pipeline.difference.side import Side
+from pipeline.difference.tflite.flatbuffer import read_tflite
 from pipeline.errors import PipelineError
+from pipeline.known_devices import known_devices
+from pipeline.matrix.matrix_config import load_matrix
 from pipeline.models.checkpoint import read_weights
 from pipeline.models.foreign.description import Description, described
 from pipeline.models.foreign.rewrite import adopt
 from pipeline.models.keras import read_keras
+from pipeline.report.model.build_report import Report
+from targets.errors import TargetError
+from targets.reach.answers import checked, json_answer, measurements, sensible
+from targets.reach.probe import BoardFacts
 from targets.runtime.bundle.archive import ArchiveError, opened
 from targets.runtime.bundle.keyring import KeyringError, parse
-from targets.runtime.bundle.manifest import NAME, Manifest, ManifestError
+from targets.runtime.bundle.manifest import Manifest, ManifestError
 from targets.runtime.bundle.signature import PublicKey, Signature, SignatureError
+from targets.runtime.measure import Settings
 from targets.runtime.native_runner import read_engine
-from targets.runtime.preprocess import ImageError, decode
-from tests.attacks.bundles import ENGINE, digest, manifest
-from tests.attacks.growing import network, node
+from targets.runtime.preprocess import ImageError, Preprocessing, decode
+from targets.tvm.tuning import database
 
 CORPUS = Path(__file__).parent / "corpus"
 Reader = Callable[[bytes, Path], None]
@@ -115,6 +129,104 @@ def picture(data: bytes, folder: Path) -> None:  # noqa: ARG001 - it needs no fi
         decode(data, 3)
 
 
+def safetensors_file(data: bytes, folder: Path) -> None:
+    """Read weights of safetensors, whatever the first bytes are."""
+    with suppress(PipelineError):
+        read_weights(put(data, folder / "x.safetensors"))
+
+
+def recorded_logits(data: bytes, folder: Path) -> None:
+    """Open logits that are compared, and ask for those of two pictures."""
+    with suppress(PipelineError), opened_side(put(data, folder / "x.npy")) as side:
+        assert isinstance(side, Side)
+        side.logits(np.zeros((2, 4, 4, 3), np.uint8))
+
+
+def tflite(data: bytes, folder: Path) -> None:
+    """Read a network of TensorFlow Lite; running it is done in a process with limits."""
+    with suppress(PipelineError):
+        read_tflite(put(data, folder / "x.tflite"))
+
+
+def set_with(name: str, beside: Mapping[str, bytes]) -> Callable[[bytes, Path], None]:
+    """Return a reader of a data set with a file of this name and the others `beside` it."""
+
+    def read(data: bytes, folder: Path) -> None:
+        place = folder / f"set with {name}"
+        place.mkdir(exist_ok=True)
+        for other, content in beside.items():
+            put(content, place / other)
+        put(data, place / name)
+        with suppress(PipelineError):
+            split = open_dataset(place).split("evaluation")
+            for _ in split.batches(Preprocessing(8, 8, 3, fit="pad"), 4, lambda *_: None, damaged_share=1.0):
+                pass
+
+    return read
+
+
+def matrix(data: bytes, folder: Path) -> None:
+    """Read a matrix."""
+    with suppress(PipelineError):
+        load_matrix(put(data, folder / "matrix.toml"), None)
+
+
+def devices(data: bytes, folder: Path) -> None:
+    """Read the named devices."""
+    with suppress(PipelineError):
+        known_devices(put(data, folder / "devices.toml"))
+
+
+def part(data: bytes, folder: Path) -> None:
+    """Read a part of a validation."""
+    put(data, folder / RECORD)
+    with suppress(PipelineError):
+        read_part(folder)
+
+
+def stored_entry(data: bytes, folder: Path) -> None:
+    """Read an entry of the store."""
+    entry = folder / ("0" * 32)
+    entry.mkdir(exist_ok=True)
+    put(data, entry / MANIFEST)
+    with suppress(Damaged):
+        read_stored("answer", entry)
+
+
+def unit(data: bytes, folder: Path) -> None:
+    """Read the settings of a unit that is repeated."""
+    (folder / REQUESTS).mkdir(exist_ok=True)
+    put(data, folder / REQUESTS / "0a.json")
+    with suppress(PipelineError):
+        read_request(folder, "0a")
+
+
+def tuned(data: bytes, folder: Path) -> None:
+    """Read tuned tiles."""
+    database.load.cache_clear()
+    with suppress(TargetError):
+        database.load(put(data, folder / "avx2-25.1.json"))
+
+
+def report(data: bytes, folder: Path) -> None:  # noqa: ARG001 - it needs no file
+    """Read a report."""
+    with suppress(PipelineError):
+        Report.parse(data, "report.json")
+
+
+def board(data: bytes, folder: Path) -> None:  # noqa: ARG001 - it needs no file
+    """Read what a board says of itself."""
+    with suppress(TargetError), sensible("board", "what it is"):
+        assert checked(BoardFacts, json_answer(data.decode(errors="replace"))).identity
+
+
+def times(data: bytes, folder: Path) -> None:  # noqa: ARG001 - it needs no file
+    """Read what a board has measured."""
+    with suppress(TargetError), sensible("board", "its times"):
+        measurements(data.decode(errors="replace"), Settings(), 1)
+
+
+IDX_LABELS = struct.pack(">BBBBI", 0, 0, 8, 1, 2) + bytes((0, 1))
 READERS: Mapping[str, Reader] = {
     "bundle": bundle,
     "packed bundle": packed_bundle,
@@ -127,46 +239,22 @@ READERS: Mapping[str, Reader] = {
     "keras": keras,
     "labels": labels,
     "picture": picture,
-}
-TOML = b'model = "resnet20-fashion"\n[calibration]\nimages = 7\n[validation]\nimages = 1_000\n'
-CSV = b"path,split,fine_name,fine_id\na.png,val,cat,0\nb.png,val,dog,1\n"
-
-
-def sound(reader: str, folder: Path) -> bytes:
-    """Return a file that the reader takes, for changes to start from."""
-    return SOUND[reader](folder / "sound")
-
-
-def _sound_bundle(path: Path) -> bytes:
-    pack({"engine": ENGINE, NAME: manifest(engine=digest(ENGINE))}, path, top="m-t")
-    return path.read_bytes()
-
-
-def _sound_weights(path: Path) -> bytes:
-    import torch
-
-    torch.save({"state_dict": {"conv1.weight": torch.zeros(4, 3, 3, 3)}}, path)
-    return path.read_bytes()
-
-
-def _sound_keras(path: Path) -> bytes:
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        file["conv1_conv/conv1_conv/kernel:0"] = np.zeros((3, 3, 3, 4), np.float32)
-    return path.read_bytes()
-
-
-SOUND: Mapping[str, Callable[[Path], bytes]] = {
-    "bundle": lambda path: gzip.decompress(_sound_bundle(path)),
-    "packed bundle": _sound_bundle,
-    "manifest": lambda _: (CORPUS / "manifest" / "sound.json").read_bytes(),
-    "keys": lambda _: Signature(bytes(32), bytes(64)).to_json().encode(),
-    "settings": lambda _: TOML,
-    "engine": lambda _: (CORPUS / "footer" / "sound").read_bytes(),
-    "network": lambda _: bytes(network(node("Relu", ["r"], ["q"])).SerializeToString()),
-    "weights": _sound_weights,
-    "keras": _sound_keras,
-    "labels": lambda _: CSV,
-    "picture": lambda _: (CORPUS / "png" / "2_8").read_bytes()[1:],
+    "safetensors": safetensors_file,
+    "torch before zip": weights,
+    "tar of torch": weights,
+    "recorded logits": recorded_logits,
+    "tflite": tflite,
+    "packed images": set_with("test_jpeg.npz", {"classes.txt": b"a\nb\n"}),
+    "idx": set_with("t10k-images-idx3-ubyte", {"t10k-labels-idx1-ubyte": IDX_LABELS}),
+    "gzipped idx": set_with("t10k-images-idx3-ubyte.gz", {"t10k-labels-idx1-ubyte": IDX_LABELS}),
+    "batch of CIFAR-10": set_with(TEST[0], {"batches.meta": pickle.dumps({b"label_names": [b"a", b"b"]})}),
+    "matrix": matrix,
+    "devices": devices,
+    "part": part,
+    "stored entry": stored_entry,
+    "unit": unit,
+    "tuned": tuned,
+    "report": report,
+    "board": board,
+    "times": times,
 }

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.readers import READERS, SOUND, sound
+from tests.fuzz.readers import READERS
+from tests.fuzz.sound_files import SOUND, sound
 
 WAYS = ["set", "insert", "cut", "repeat"]
 CHANGES = st.lists(

@@ -1,13 +1,15 @@
 """Reads a file of weights; its bytes decide its kind, not its name. Nothing in it is executed."""
 
 import argparse
+import os
 import pickle
 import re
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import safetensors
@@ -172,8 +174,7 @@ def _read_zip(path: Path) -> Mapping[object, object]:
 
 
 def _of_tar(path: Path) -> str:
-    with tarfile.open(path, "r:") as archive:
-        names = [member.name for member, _ in zip(archive, range(20), strict=False)]
+    names = list(islice(_tar_names(path), 20))
     if {"storages", "tensors"} <= set(names):
         return (
             f"{path} is in the format of torch before 0.1.10, a tar that cannot be read without running code"
@@ -181,6 +182,15 @@ def _of_tar(path: Path) -> str:
             " weights_only=False), NEW_PATH)."
         )
     return f"{path} is a tar of files ({', '.join(names[:3])}). Unpack it and name the file of weights in it."
+
+
+def _tar_names(path: Path) -> Iterator[str]:
+    """Yield the names of a tar's files. Extended headers of any length are files here, and not read."""
+    with path.open("rb") as file:
+        while any(block := file.read(tarfile.BLOCKSIZE)):
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            yield header.name
+            file.seek(-(-max(0, header.size) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, os.SEEK_CUR)
 
 
 def _read_torch(path: Path) -> Mapping[object, object]:

@@ -9,15 +9,22 @@ from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.report import figures
-from pipeline.report.model.candidate_figures import CandidateFigures, EngineCandidate
+from pipeline.report.model.candidate_figures import CandidateFigures, EngineCandidate, LostPoints
 from pipeline.report.model.measured_latency import Quantile
 from pipeline.report.section import MarkdownTable, ReportSection
 from pipeline.report.table import FigureTable
 
-HEAD = ("Candidate on the device", "end to end p50", "computing p50", "INT8 layers", "same class as FP16")
+HEAD = (
+    "Candidate on the device",
+    "end to end p50",
+    "computing p50",
+    "INT8 layers",
+    "same class as FP16",
+    "top-1 lost against FP16",
+)
 NOTE = (
-    "Timed in alternation on the device, fixed batch. The accuracy in this report is of the candidate int8; "
-    "./build_on_device.py compares all of them on labelled images there and chooses"
+    "Timed in alternation on the device, fixed batch. The accuracy elsewhere in this report is of the "
+    "candidate int8"
 )
 
 
@@ -75,15 +82,23 @@ def _rows(report: HasCompeted) -> list[CandidateRow]:
 
 
 def _about(one: EngineCandidate) -> str:
-    return f"{one.what}; no engine: {one.problem}" if one.problem else one.what
+    if one.problem:
+        return f"{one.what}; no engine: {one.problem}"
+    return f"{one.what}. Chosen: {one.chosen}" if one.chosen else one.what
 
 
 def _cells(found: CandidateFigures | None) -> tuple[str, ...]:
     if found is None:
-        return ("not built", "", "", "")
+        return ("not built", "", "", "", "")
     layers = "not told" if found.layers is None else f"{found.int8_layers} of {found.layers}"
     same = f"{figures.percent(found.same_class)} of {figures.plural(found.images, 'image')}"
-    return (*(_median(one) for one in (found.end_to_end, found.compute)), layers, same)
+    return (*(_median(one) for one in (found.end_to_end, found.compute)), layers, same, _lost(found.drop))
+
+
+def _lost(found: LostPoints | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.value:.2f} points [{found.interval.low:.2f}, {found.interval.high:.2f}]"
 
 
 def _median(found: Quantile) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
@@ -84,6 +84,8 @@ class Competition:
             write_for_dla(self.engines / INT8_ONNX, self.engines / candidate.onnx)
         except EngineProblem as error:
             self.say(f"{candidate.name}: not made: {error}")
+            with suppress(FileNotFoundError):  # one of an earlier network
+                (self.engines / candidate.onnx).unlink()
         return candidate
 
     def _tried_on_dla(self, candidate: Candidate, trials: Sequence[TriedEngine]) -> TriedEngine:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from . import build as building
 from .candidate import Candidate, candidate_named, candidates
+from .dla import ranges_file
 from .engine import EngineKey, EnginePlace, EngineProblem, digest, write
 from .jetson import DeviceFacts, read_facts
 from .trtexec import build_with_trtexec, find_trtexec, trtexec_version
@@ -99,6 +100,8 @@ def engine_key(
     """Return what decides whether a candidate's engine can be used here now."""
     how = f"{options}, {'strongly' if candidate.strongly_typed else 'weakly'} typed"
     onnx = digest(engines / candidate.onnx)
+    if candidate.on_dla:  # the file itself is the same under all ranges
+        how += f", ranges {digest(ranges_file(engines / candidate.onnx))[:12]}"
     return EngineKey(onnx, builds_with(facts), facts.sm, facts.module, facts.l4t, how)
 
 

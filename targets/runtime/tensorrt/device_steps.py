@@ -2,14 +2,15 @@
 
 python3 program.pyz probe
 python3 program.pyz engines FOLDER      build what is not built yet; FOLDER/engine has the ONNX files
-python3 program.pyz stream FOLDER [--precision int8|fp16]       pixels from stdin, logits to stdout
-python3 program.pyz measure FOLDER IMAGES
+python3 program.pyz stream FOLDER CLASSES [--precision int8|fp16]       pixels from stdin, logits to stdout
+python3 program.pyz measure FOLDER IMAGES [--evaluation FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from dataclasses import asdict
@@ -20,17 +21,20 @@ import numpy as np
 
 from ..measure import Settings
 from .build import BuildOptions
+from .candidate_accuracy import agreement, compare, read_evaluation
 from .clocks import locked_clocks
 from .competition import Competition, plans_of
 from .cuda import Cuda, CudaError
 from .device_engines import check, make_engines, tensorrt, usable
-from .device_report import agreement, timed
+from .device_report import timed
 from .engine import FP16, INT8, EngineProblem
 from .jetson import read_facts
 from .runner import open_plan
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
+
+    from .candidate_accuracy import Evaluation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,8 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     for one in (engines, stream, measure):
         one.add_argument("folder", type=Path)
     engines.add_argument("--options", type=json.loads, default={}, help="JSON of BuildOptions")
+    stream.add_argument("classes", type=int, help="how many logits an image has")
     stream.add_argument("--precision", choices=(INT8, FP16), default=INT8)
     measure.add_argument("images", type=Path, help=".npy, uint8 [N, H, W, C]")
+    measure.add_argument("--evaluation", type=Path, help="evaluation.npz, to compare all candidates on")
+    measure.add_argument("--max-drop", type=float, default=1.0, help="points of top-1 that FP16 may lose")
     measure.add_argument("--settings", type=json.loads, default={}, help="JSON of measuring's Settings")
     return parser
 
@@ -78,16 +85,26 @@ def _step(options: argparse.Namespace) -> None:
         _answer({precision: asdict(key) for precision, key in keys.items()})
     elif options.step == "stream":
         with open_plan(usable(engines, options.precision), tensorrt(), Cuda.load()) as runner:
-            _stream(runner)
+            _stream(runner, options.classes)
     else:
         images = np.load(str(options.images), allow_pickle=False)
         for precision in (INT8, FP16):
             usable(engines, precision)
-        _answer(_measured(engines, images, Settings(**options.settings)))
+        evaluation = None if options.evaluation is None else read_evaluation(options.evaluation)
+        _answer(_measured(engines, images, Settings(**options.settings), evaluation, options.max_drop))
 
 
-def _measured(engines: Path, images: NDArray[np.uint8], settings: Settings) -> dict[str, Any]:
-    """Build the candidates that are not built yet, and time all on batches of `images` [N, H, W, C]."""
+def _measured(
+    engines: Path,
+    images: NDArray[np.uint8],
+    settings: Settings,
+    evaluation: Evaluation | None,
+    max_drop: float,
+) -> dict[str, Any]:
+    """Build the candidates that are not built yet, and time all on batches of `images` [N, H, W, C].
+
+    With an `evaluation` their accuracy is compared on it too.
+    """
     facts, trt, cuda = read_facts(), tensorrt(), Cuda.load()
     competition = Competition(engines, facts, _say)
     trials = competition.build()
@@ -97,8 +114,10 @@ def _measured(engines: Path, images: NDArray[np.uint8], settings: Settings) -> d
         plans = plans_of(engines, trials)
         found = timed(trt, cuda, plans, images, settings, _say)
         same = agreement(trt, cuda, plans, images)
+        compared = compare(trt, cuda, plans, evaluation, max_drop, _say) if evaluation else {}
     return {
         **found,
+        **compared,
         "agreement": same,
         "candidates": [asdict(trial) for trial in trials],
         "layer_costs": [asdict(cost) for cost in costs],
@@ -115,13 +134,20 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _stream(runner: Any) -> None:
-    """Answer every image on stdin with its logits, until stdin ends."""
-    pixels = runner.pixels[0]
+def _stream(runner: Any, classes: int) -> None:
+    """Answer every image on stdin with its logits, until stdin ends.
+
+    Raises EngineProblem if the engine has another number of logits: the answers would be cut apart wrongly.
+    """
+    pixels, logits_of_one = runner.pixels[0], runner.logits.shape[1]
+    if logits_of_one != classes:
+        raise EngineProblem(f"the engine gives {logits_of_one} logits an image, the network has {classes}")
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is not taken for logits
     while True:
         image = sys.stdin.buffer.read(pixels.nbytes)
         if len(image) < pixels.nbytes:
             return
         logits = runner.infer(np.frombuffer(image, np.uint8).reshape((1, *pixels.shape)))
-        sys.stdout.buffer.write(logits.astype("<f4").tobytes())
-        sys.stdout.buffer.flush()
+        answers.write(logits.astype("<f4").tobytes())
+        answers.flush()

@@ -30,7 +30,7 @@ def cores_of(builder: Any) -> int:
 def write_for_dla(int8: Path, onnx: Path) -> None:
     """Write a Q/DQ network without Q/DQ to `onnx`, and its ranges beside it. Raises EngineProblem."""
     network = QdqFile(int8.read_bytes())
-    write(_ranges_file(onnx), json.dumps(ranges_of(network)).encode())
+    write(ranges_file(onnx), json.dumps(ranges_of(network)).encode())
     write(onnx, network.unquantised())
 
 
@@ -50,7 +50,7 @@ def ranges_of(network: QdqFile) -> dict[str, float]:
 
 def use_dla(trt: Any, network: Any, config: Any, onnx: Path) -> list[str]:
     """Let the first accelerator compute what it can; return the names of the layers that the GPU does."""
-    ranges = json.loads(_ranges_file(onnx).read_text())
+    ranges = json.loads(ranges_file(onnx).read_text())
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
     outputs = [layer.get_output(i) for layer in layers for i in range(layer.num_outputs)]
@@ -63,7 +63,8 @@ def use_dla(trt: Any, network: Any, config: Any, onnx: Path) -> list[str]:
     return [layer.name for layer in layers if not config.can_run_on_DLA(layer)]
 
 
-def _ranges_file(onnx: Path) -> Path:
+def ranges_file(onnx: Path) -> Path:
+    """Return the file with the largest value of each tensor."""
     return onnx.with_suffix(".ranges.json")
 
 

@@ -68,12 +68,14 @@ class QdqFile:
             if node.kind == "Conv" and self._is_rounded(node.inputs[DATA]) and self._weights(node) is not None
         ]
 
-    def int8_weights(self) -> Iterator[NDArray[Any]]:
-        """Yield the weights [K, C, ...] of each convolution whose weights are INT8."""
+    def constant_weights(self) -> Iterator[NDArray[Any]]:
+        """Yield the weights [K, C, ...] of each convolution, INT8 or float, that has them as a constant."""
         for node in self.nodes:
-            undone = self._weights(node) if node.kind == "Conv" else None
-            if undone is not None:
-                yield _array(self._constants[undone.inputs[0]])
+            if node.kind == "Conv":
+                undone = self._weights(node)
+                name = node.inputs[WEIGHT] if undone is None else undone.inputs[0]
+                if name in self._constants:
+                    yield _array(self._constants[name])
 
     def in_float(self, names: Collection[str]) -> bytes:
         """Return the file with these convolutions in float."""

@@ -39,6 +39,11 @@ class TensorRTRunner:
         found = {name: engine.get_tensor_mode(name) for name in names}
         if found != {IMAGE: modes.INPUT, LOGITS: modes.OUTPUT}:
             raise EngineProblem("its tensors are {}, not {} and {}".format(", ".join(names), IMAGE, LOGITS))
+        wanted = {IMAGE: trt.DataType.UINT8, LOGITS: trt.DataType.FLOAT}
+        types = {name: engine.get_tensor_dtype(name) for name in names}
+        if types != wanted:  # other bytes would be read as numbers all the same
+            told = (f"{name} is {types[name]}, not {kind}" for name, kind in wanted.items())
+            raise EngineProblem(f"its types are others: {', '.join(told)}")
         shape = tuple(engine.get_tensor_shape(IMAGE))
         range_of_shapes = [shape] if shape[0] >= 0 else engine.get_tensor_profile_shape(IMAGE, 0)
         self.smallest_batch, self.largest_batch = range_of_shapes[0][0], range_of_shapes[-1][0]
@@ -79,7 +84,9 @@ class TensorRTRunner:
         """
         key = batch, copies
         if batch != self._batch:
-            self.context.set_input_shape(IMAGE, (batch, *self._image))
+            if not self.context.set_input_shape(IMAGE, (batch, *self._image)):
+                takes = f"{self.smallest_batch} to {self.largest_batch}"
+                raise EngineProblem(f"the engine takes {takes} images at a time, not {batch}")
             self._batch = batch
         graph = self._graphs.get(key)
         if graph is None:

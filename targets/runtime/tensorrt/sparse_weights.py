@@ -1,4 +1,4 @@
-"""Whether a network's INT8 weights have the 2:4 pattern that sparse tensor cores skip."""
+"""Whether a network's weights have the 2:4 pattern that sparse tensor cores skip."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ FOUR = 4
 
 
 def has_sparse_weights(model: bytes) -> bool:
-    """Whether a convolution of a Q/DQ network has at most two of each four weights along its input channels.
+    """Whether a convolution has at most two of each four weights along its input channels.
 
-    Kernels for that are then worth trying; TensorRT takes one where it is faster. False for other files.
+    Kernels for that are then worth trying; TensorRT takes one where it is faster. So may a DLA, whose network
+    has no Q/DQ. False for files that are no networks.
     """
     try:
-        return any(_is_sparse(weights) for weights in QdqFile(model).int8_weights())
+        return any(_is_sparse(weights) for weights in QdqFile(model).constant_weights())
     except EngineProblem:
         return False
 

@@ -16,9 +16,9 @@ import pytest
 from pipeline.cache.digest import file_digest
 from pipeline.data import idx
 from pipeline.data.left_over import left_over
-from pipeline.data.masks import open_for_segmentation
+from pipeline.data.masks import open_for_segmentation, read_mask
 from pipeline.data.open import open_dataset
-from targets.runtime.preprocess import Preprocessing
+from targets.runtime.preprocess import ImageError, Preprocessing
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.data.pictures import (
     class_folders,
@@ -341,3 +341,11 @@ def test_unpacking_a_large_idx_file_helps(tmp_path: Path, monkeypatch: pytest.Mo
         packed.unlink()
 
     check_advice("Unpack it with gunzip", lambda: open_dataset(tmp_path).split("evaluation"), heed)
+
+
+def test_a_mask_in_text_is_saved_as_png() -> None:
+    classes = np.array([[20, 0]], np.uint8)
+    with pytest.raises(ImageError, match="numbers OpenCV may scale; save it as PNG"):
+        read_mask(b"P2\n2 1\n20\n20 0\n", "one.pgm")
+    assert read_mask(b"P5\n2 1\n20\n\x14\0", "one.pgm").tolist() == classes.tolist()
+    assert read_mask(png(classes[:, :, None]), "one.png").tolist() == classes.tolist()

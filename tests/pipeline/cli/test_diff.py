@@ -168,8 +168,12 @@ def test_networks_of_other_sizes_are_not_comparable(capsys: pytest.CaptureFixtur
         (("a.onnx", "claims.npy"), "cannot be read as recorded logits"),
         (("a.onnx", "pictures/0.png"), "is not something to compare"),
         (("logits.npy", "logits.npy"), "Give at least one network"),
-        (("a.onnx", "words.npy"), "recorded logits are numbers"),
+        (("a.onnx", "words.npy"), "not as an array of numbers"),
         (("a.onnx", "few.npy"), "has logits of 2 images"),
+        (("a.onnx", "flat.npy"), "recorded logits are numbers"),
+        (("a.onnx", "empty.npy"), "cannot be read as recorded logits: it is not an npy array"),
+        (("a.onnx", "zip.npy"), "cannot be read as recorded logits: it is not an npy array"),
+        (("a.onnx", "nan.npy"), "the logits of image 1 are not all finite numbers"),
         (("a.onnx", "scrap.tflite"), "scrap.tflite is not a .tflite file"),
         (("a.onnx", "scrap.pt"), "scrap.pt"),
     ],
@@ -178,6 +182,11 @@ def test_what_cannot_be_compared_is_refused_with_advice(
     words: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save("words.npy", np.array([["a", "b"]]))
+    np.save("flat.npy", np.zeros(7, np.float32))
+    Path("empty.npy").touch()
+    with Path("zip.npy").open("wb") as file:
+        np.savez(file, logits=np.zeros((9, 6)))
+    np.save("nan.npy", np.where(np.arange(300)[:, None] == 1, np.nan, np.zeros((300, 6))))
     os.mkfifo("pipe.onnx")
     os.mkfifo("pipe.npy")
     Path("damaged.onnx").write_bytes(Path("a.onnx").read_bytes()[:500])

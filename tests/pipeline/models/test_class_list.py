@@ -39,9 +39,11 @@ def test_what_trainers_write_is_read(content: dict[object, object]) -> None:
         {"class_to_idx": {"cat": 0, "dog": 2}},
         {"labels": [0, 1, 2]},
         {"meta": "classes"},
+        {"id2label": {"9" * 5000: "cat", "1": "dog"}},
+        {"class_to_idx": {"cat": 0, "dog": 10**5000}},
         {},
     ],
-    ids=str,
+    ids=lambda content: "".join(content) or "nothing",
 )
 def test_what_is_no_list_of_classes_is_none(content: dict[object, object]) -> None:
     assert classes_in_checkpoint(content) is None

@@ -16,7 +16,8 @@ TRIED = (
         "int8",
         "int8_qdq_fp16.onnx, types of the graph",
         "",
-        CandidateTimes((2.0, 1.9, 2.1), (1.5, 1.4, None), 40, 19, 0.984375, 64),
+        CandidateTimes((2.0, 1.9, 2.1), (1.5, 1.4, None), 40, 19, 0.984375, 64, (0.25, -0.5, 1.0)),
+        "p50 2.000 ms, FP16 3.000 ms",
     ),
     TriedCandidate("mixed", "mixed.onnx, types of the graph", "every convolution is slower in INT8", None),
 )
@@ -40,6 +41,9 @@ def test_every_form_of_the_report_has_them(tmp_path: Path) -> None:
     for text in (render_html(shown), printed(shown, 160), report_summary(shown)):
         assert "98.44" in text
         assert "19 of 40" in text
+        assert "0.25 points" in text
+        assert "-0.50, 1.00" in text
+        assert "Chosen: p50 2.000 ms, FP16 3.000 ms" in text
         assert "every convolution is slower in INT8" in text
         assert "[1.400, unbounded]" in text or "1.400, unbounded" in text
 

@@ -98,16 +98,7 @@ def a_dla_is_tried_where_there_is_one(device: DeviceDouble, folder: Path) -> Non
     jetson = BuildingDevice(device, folder)
     jetson.build()
     assert "dla" not in jetson.read("device.json")["keys"]
-    trt.answers["Builder", "num_DLA_cores"] = 2
-    trt.answers["INetworkDefinition", "num_inputs"] = 1
-    trt.answers["INetworkDefinition", "num_layers"] = 2
-    tensors = {name: trt.make("ITensor", name=name) for name in ("first", "second")}
-    layers = [
-        trt.make("ILayer", name=name, num_outputs=1, get_output=[tensors[name]].__getitem__)
-        for name in tensors
-    ]
-    trt.answers["INetworkDefinition", "get_layer"] = layers.__getitem__
-    trt.answers["IBuilderConfig", "can_run_on_DLA"] = lambda layer: layer is layers[0]
+    device.have_dla()
     trt.calls.clear()
     said = jetson.build()
     assert ("dla" in jetson.read("device.json")["keys"]) == knows
@@ -134,6 +125,12 @@ def a_dla_is_tried_where_there_is_one(device: DeviceDouble, folder: Path) -> Non
     for where in ("DLA 0", "DLA 1", "DLA 0 + DLA 1", "GPU + DLA 0 + DLA 1"):
         assert re.search(rf"^{re.escape(where)}  +1 ", said_of_speed.getvalue(), re.M), where
     assert ("Runtime", "DLA_core", (1,)) in trt.calls
+    trt.calls.clear()
+    change(folder, base, two_convolutions(np.ones((3, 3, 1, 1), np.int8), rounded_to=0.25))
+    written_before = (jetson.engines / "dla.onnx").read_bytes()
+    assert "dla: " in jetson.build()
+    assert (jetson.engines / "dla.onnx").read_bytes() == written_before  # the ranges alone are others
+    assert ("ITensor", "dynamic_range", ((-31.75, 31.75),)) in trt.calls
 
 
 def change(folder: Path, file: Path, content: bytes) -> None:
@@ -157,7 +154,8 @@ def a_plan_for_another_program_is_built(device: DeviceDouble, folder: Path) -> N
     with redirect_stdout(said):
         assert build_plan.main(wishes) == 0
     graph = folder / (build_plan.TYPED if strong else build_plan.FLAGS)
-    assert plan.read_bytes() == b"plan of " + hashlib.sha256(graph.read_bytes()).hexdigest().encode()
+    built_from = hashlib.sha256(graph.read_bytes()).hexdigest().encode()
+    assert plan.read_bytes() == b"plan of " + built_from + b" for 1,1,8"
     assert f"for TensorRT {device.trt.__version__} on this device alone" in said.getvalue()
     (profile,) = [call[2] for call in device.trt.calls if call[1] == "set_shape"]
     assert [shape[0] for shape in profile[1:]] == [1, 1, 8]

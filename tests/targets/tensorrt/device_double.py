@@ -19,6 +19,7 @@ from tests.targets.tensorrt.bindings import import_bindings
 from tests.targets.tensorrt.double import Double, DoubleObject
 
 SHAPE, CLASSES, LARGEST = (8, 8, 3), 5, 8
+ANY_BATCH = (1, 1, LARGEST)
 LAYERS = {
     "Layers": [
         {
@@ -53,8 +54,10 @@ class DeviceDouble:
         self.trt = Double(import_bindings(bindings))
         self.library = ctypes.CDLL(str(bindings / "lib" / "libcudart.so"))
         self.built_from = b""
+        self.batches: tuple[int, ...] = ANY_BATCH
         self.refuses: Callable[[bytes], bool] = lambda _: False
         self.cannot_build: Callable[[bytes], bool] = lambda _: False
+        self.computes: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]] = lambda _, logits: logits
         self.layers_of: Callable[[bytes], tuple[Any, dict[str, float]]] = lambda _: (LAYERS, TIMES_MS)
         self.kernels: list[Any] = []
         self.trt.answers.update(self._answers())
@@ -65,7 +68,7 @@ class DeviceDouble:
     def _answers(self) -> dict[tuple[str, str], Any]:
         trt = self.trt
         image = trt.make("ITensor")
-        mode = trt.genuine.TensorIOMode
+        mode, kinds = trt.genuine.TensorIOMode, trt.genuine.DataType
         return {
             ("ITensor", "name"): "image",
             ("ITensor", "shape"): (-1, *SHAPE),
@@ -81,24 +84,48 @@ class DeviceDouble:
             ("ICudaEngine", "get_tensor_name"): ("image", "logits").__getitem__,
             ("ICudaEngine", "get_tensor_mode"): {"image": mode.INPUT, "logits": mode.OUTPUT}.__getitem__,
             ("ICudaEngine", "get_tensor_shape"): {"image": (-1, *SHAPE), "logits": (-1, CLASSES)}.__getitem__,
-            ("ICudaEngine", "get_tensor_profile_shape"): lambda *_: [(b, *SHAPE) for b in (1, 1, LARGEST)],
+            ("ICudaEngine", "get_tensor_dtype"): {"image": kinds.UINT8, "logits": kinds.FLOAT}.__getitem__,
+            ("IOptimizationProfile", "set_shape"): self._set_shape,
         }
+
+    def have_dla(self) -> None:
+        """Two accelerators, and a network of two convolutions of which they compute the first."""
+        trt = self.trt
+        tensors = {name: trt.make("ITensor", name=name) for name in ("first", "second")}
+        layers = [
+            trt.make("ILayer", name=name, num_outputs=1, get_output=[tensors[name]].__getitem__)
+            for name in tensors
+        ]
+        answers = {"num_inputs": 1, "num_layers": 2, "get_layer": layers.__getitem__}
+        trt.answers.update({("INetworkDefinition", name): answer for name, answer in answers.items()})
+        trt.answers["Builder", "num_DLA_cores"] = 2
+        trt.answers["IBuilderConfig", "can_run_on_DLA"] = lambda layer: layer is layers[0]
 
     def _parse(self, model: bytes) -> bool:
         self.built_from = hashlib.sha256(model).hexdigest().encode()
         return not model.startswith(b"broken")
 
     def _built(self) -> bytes | None:
-        return None if self.cannot_build(self.built_from) else b"plan of " + self.built_from
+        batches = ",".join(map(str, self.batches)).encode()
+        refused = self.cannot_build(self.built_from)
+        return None if refused else b"plan of " + self.built_from + b" for " + batches
+
+    def _set_shape(self, _: str, *shapes: tuple[int, ...]) -> None:
+        self.batches = tuple(shape[0] for shape in shapes)
 
     def _deserialize(self, plan: bytes) -> DoubleObject | None:
         if self.refuses(plan):
             return None
-        described, times = self.layers_of(plan.rpartition(b" ")[2])
-        context = Context(self, times)
+        words = plan.split()
+        built_from = words[2] if len(words) > 2 else b""
+        described, times = self.layers_of(built_from)
+        batches = tuple(map(int, words[4].split(b","))) if len(words) > 4 else ANY_BATCH
+        context = Context(self, times, batches, built_from)
         text = json.dumps(described)
+        given = self.trt.answers.get(("ICudaEngine", "get_tensor_profile_shape"))
         return self.trt.make(
             "ICudaEngine",
+            get_tensor_profile_shape=given or (lambda *_: [(batch, *SHAPE) for batch in batches]),
             create_execution_context=lambda: context.double,
             create_engine_inspector=lambda: self.trt.make(
                 "EngineInspector", get_engine_information=lambda _: text
@@ -109,11 +136,13 @@ class DeviceDouble:
 class Context:
     """What an execution context remembers and does."""
 
-    def __init__(self, device: DeviceDouble, times_ms: dict[str, float]) -> None:
-        self.device = device
+    def __init__(
+        self, device: DeviceDouble, times_ms: dict[str, float], batches: tuple[int, ...], built_from: bytes
+    ) -> None:
+        self.device, self.built_from = device, built_from
         self.times_ms = times_ms
         self.addresses: dict[str, int] = {}
-        self.batch = 1
+        self.batch, self.batches = 1, batches
         methods = {
             "set_input_shape": self.set_input_shape,
             "set_tensor_address": self.set_tensor_address,
@@ -122,8 +151,10 @@ class Context:
         self.double = device.trt.make("IExecutionContext", **methods)
 
     def set_input_shape(self, _: str, shape: tuple[int, ...]) -> bool:
+        if not self.batches[0] <= shape[0] <= self.batches[-1] or shape[1:] != SHAPE:
+            return False  # and the shape from before stays
         self.batch = shape[0]
-        return 1 <= shape[0] <= LARGEST and shape[1:] == SHAPE
+        return True
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
@@ -138,7 +169,8 @@ class Context:
             pixels = (ctypes.c_uint8 * (batch * int(np.prod(SHAPE)))).from_address(self.addresses["image"])
             logits = (ctypes.c_float * (batch * CLASSES)).from_address(self.addresses["logits"])
             images = np.ctypeslib.as_array(pixels).reshape(batch, *SHAPE)
-            np.ctypeslib.as_array(logits)[:] = logits_of(images).ravel()
+            found = self.device.computes(self.built_from, logits_of(images))
+            np.ctypeslib.as_array(logits)[:] = found.ravel()
             if self.double.profiler is not None:
                 for name, ms in self.times_ms.items():
                     self.double.profiler.report_layer_time(name, ms)

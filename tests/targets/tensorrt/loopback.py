@@ -1,10 +1,14 @@
 """A Jetson at the other end of a real SSH connection: this machine, with doubles of a Jetson's libraries.
 
 What the doubles do is steered by files in the home folder: hold-STEP lets a step wait (and make held-STEP),
-disk-full lets nothing be written for good. Imports little: every step on the "device" loads it anew.
+hold-building a build, disk-full lets nothing be written for good. engines.json has the milliseconds that the
+engine of an ONNX file takes ("ms"), which are wrong ("wrong"), and which convolution is slower in INT8
+("slow"); then there are two DLAs. Imports little: every step on the "device" loads it anew.
 """
 
 import errno
+import hashlib
+import json
 import os
 import sys
 import time
@@ -44,7 +48,9 @@ def become_a_jetson() -> None:
     """Run on the "device", before the program: let it see a Jetson."""
     from tests.targets.tensorrt.device_double import DeviceDouble
 
-    DeviceDouble(Path(os.environ["EDGEC_BINDINGS"]))
+    device = DeviceDouble(Path(os.environ["EDGEC_BINDINGS"]))
+    if Path("engines.json").exists():
+        _steer(device, json.loads(Path("engines.json").read_text()))
     root, opened = Path(os.environ["EDGEC_ROOT"]), os.open
     here: Any = os
 
@@ -56,10 +62,49 @@ def become_a_jetson() -> None:
     if Path("disk-full").exists():
         here.fsync = _disk_full
     for step in sys.argv[1:2]:
-        if Path(f"hold-{step}").exists():
-            Path(f"held-{step}").touch()
-            while Path(f"hold-{step}").exists():
-                time.sleep(0.02)
+        _wait_while_held(step)
+
+
+def _steer(device: Any, wanted: dict[str, Any]) -> None:
+    """Give each engine its own time, and log the flags of builds."""
+
+    def name(built_from: bytes) -> str:
+        files = Path("edgec").rglob("*.onnx")
+        return next(
+            p.name for p in files if hashlib.sha256(p.read_bytes()).hexdigest().encode() == built_from
+        )
+
+    known: dict[bytes, str] = {}
+
+    def computes(built_from: bytes, logits: Any) -> Any:
+        known.setdefault(built_from, name(built_from))
+        time.sleep(wanted["ms"].get(known[built_from], 3) / 1000)
+        return -logits if known[built_from] in wanted["wrong"] else logits
+
+    def layers_of(built_from: bytes) -> tuple[Any, dict[str, float]]:
+        described = [{"Name": one, "LayerType": "CaskConvolution"} for one in ("first", "second")]
+        times = {"first": 0.5, "second": 0.5}
+        if name(built_from) != "fp16.onnx":
+            times[wanted["slow"]] = 0.75
+        return {"Layers": described}, times
+
+    def built(built_from: bytes) -> bool:
+        flags = [str(call[2][0]).rpartition(".")[2] for call in device.trt.calls if call[1] == "set_flag"]
+        with Path("builds.log").open("a") as log:
+            log.write(f"{name(built_from)} {' '.join(sorted(flags))}\n")
+        device.trt.calls.clear()
+        _wait_while_held("building")
+        return False
+
+    device.computes, device.layers_of, device.cannot_build = computes, layers_of, built
+    device.have_dla()
+
+
+def _wait_while_held(step: str) -> None:
+    if Path(f"hold-{step}").exists():
+        Path(f"held-{step}").touch()
+        while Path(f"hold-{step}").exists():
+            time.sleep(0.02)
 
 
 def _disk_full(_: object) -> None:

@@ -1,10 +1,11 @@
 """What the device's code does under each version of TensorRT: see scenario_program.py."""
 
 import ctypes
+import hashlib
 import io
 import json
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -168,6 +169,16 @@ def engines_run(device: DeviceDouble, folder: Path) -> None:
     with tensorrt_runner.open_plan(folder / "plan", device.trt, cuda) as runner:
         for count in (1, 4, 6):  # the engine takes four at a time
             assert np.array_equal(runner.infer(pictures(count)), logits_of(pictures(count))), count
+    del device.trt.answers["ICudaEngine", "get_tensor_profile_shape"]
+    (folder / "one.plan").write_bytes(b"plan of one for 1,1,1")
+    with tensorrt_runner.open_plan(folder / "one.plan", device.trt, cuda) as runner:
+        assert np.array_equal(runner.infer(pictures(3)), logits_of(pictures(3)))
+        fails("takes 1 to 1 images at a time, not 8", lambda: runner.run(8, copies=False), EngineProblem)
+    types = device.trt.answers["ICudaEngine", "get_tensor_dtype"]
+    half = {"image": device.trt.DataType.UINT8, "logits": device.trt.DataType.HALF}
+    device.trt.answers["ICudaEngine", "get_tensor_dtype"] = half.__getitem__
+    fails(r"logits is .*HALF, not .*FLOAT", lambda: runner_of(device, folder), EngineProblem)
+    device.trt.answers["ICudaEngine", "get_tensor_dtype"] = types
     ctypes.c_int.in_dll(device.library, "double_refuses_to_record").value = 1
     with tensorrt_runner.open_plan(folder / "plan", device.trt, cuda) as runner:
         for _ in range(3):
@@ -193,9 +204,9 @@ class BuildingDevice:
         made: Any = device_engines
         here.read_facts = made.read_facts = lambda: self.facts
         here.can_be_locked = lambda: self.clocks_can_be_locked
-        settings = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.05)
+        self.settings = Settings(min_runs=20, max_runs=20, max_warmup_seconds=0.05)
         measured: Any = device_report.measured
-        here.measured = lambda *given: measured(*given[:4], settings, *given[5:])
+        here.measured = lambda *given: measured(*given[:4], self.settings, *given[5:])
 
     def build(self, *options: str) -> str:
         """Return what the program said."""
@@ -260,6 +271,44 @@ def what_decides_a_measurement_makes_a_new_one(device: DeviceDouble, folder: Pat
     assert "measured before" in jetson.build()
 
 
+def broken_engines_are_not_chosen(device: DeviceDouble, folder: Path) -> None:
+    """FP16 that overflows is not the one to fall back to; where nothing is right, nothing is chosen."""
+    fp16 = hashlib.sha256((folder / "engine" / "fp16.onnx").read_bytes()).hexdigest().encode()
+    broken = {fp16}
+
+    def computes(built_from: bytes, logits: Any) -> Any:
+        return np.full_like(logits, np.nan) if built_from in broken else logits
+
+    device.computes = computes
+    jetson = BuildingDevice(device, folder)
+    said = jetson.build("--max-drop", "50", "--quick")
+    words = "fp16 gives logits that are no numbers for 16 of 16 images"
+    assert f"{words}: others are compared with the validated logits" in said
+    choice = jetson.read("chosen.json")
+    assert choice["precision"] == "int8"
+    assert choice["why"].endswith(words)
+    assert jetson.read("device.json")["accuracy"]["fp16"]["top1"] == 0
+    broken |= {
+        hashlib.sha256(path.read_bytes()).hexdigest().encode() for path in jetson.engines.glob("*.onnx")
+    }
+    (jetson.engines / "device.json").unlink()
+    said_of_it = io.StringIO()
+    with redirect_stderr(said_of_it):
+        assert device_build.main(folder, ["--max-drop", "50", "--quick"]) == 1
+    assert "no engine is chosen: fp16 gives" in said_of_it.getvalue()
+    assert "int8 gives logits that are no numbers" in said_of_it.getvalue()
+
+
+def a_batch_is_whole_though_there_are_fewer_images(device: DeviceDouble, folder: Path) -> None:
+    """16 images are in the bundle; what is called batch 32 has 32 images."""
+    jetson = BuildingDevice(device, folder)
+    jetson.settings = replace(jetson.settings, batch=32)
+    device.trt.calls.clear()
+    jetson.build("--batch", "32", "--quick")
+    shapes = {call[2][1][0] for call in device.trt.calls if call[1] == "set_input_shape"}
+    assert shapes == {32}
+
+
 def sparse_weights_are_told_to_the_builder(device: DeviceDouble, folder: Path) -> None:
     """Kernels for 2:4 weights are tried where a network has such, and there alone."""
     trt, int8 = device.trt, candidates(device.trt.__version__)[0]
@@ -279,4 +328,6 @@ SCENARIOS = (
     whole_builds,
     what_decides_a_measurement_makes_a_new_one,
     sparse_weights_are_told_to_the_builder,
+    broken_engines_are_not_chosen,
+    a_batch_is_whole_though_there_are_fewer_images,
 )

@@ -1,12 +1,13 @@
 """The whole way to a Jetson over a real SSH connection, with doubles of its libraries at the other end."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from onnx import TensorProto, helper
 
 from pipeline.report.speed import speed_ratio
 from targets.base import BuildState, HasCandidates, HasFp16, Origin, ReportsProgress
-from targets.devices import jetsons
+from targets.devices import Jetson, jetsons
 from targets.errors import DeviceError, EngineError, TargetUnavailable
 from targets.reach.kept_open import one_session
 from targets.reach.probe import check_board
 from targets.reach.remote import StreamRunner
-from targets.reach.ssh import SshDevice
+from targets.reach.ssh import SshAddress, SshDevice
 from targets.registry import find_target
 from targets.runtime.measure import Settings
 from targets.runtime.tensorrt.candidate import candidates
@@ -34,6 +35,7 @@ from tests.targets.tensorrt.bindings import BINDINGS, unpack, wheel
 from tests.targets.tensorrt.device_double import CLASSES, SHAPE, logits_of
 from tests.targets.tensorrt.loopback import install
 from tests.targets.tensorrt.on_device import pictures
+from tests.targets.tensorrt.two_convolutions import two_convolutions
 
 pytestmark = needs_sshd
 VERSIONS = {"5.1": "8.6.1", "6.0": "8.6.1", "6.2": "10.3.0", "7.1": "10.13.3.9", "7.2": "10.16.1.11"}
@@ -117,6 +119,109 @@ def test_engines_are_built_run_and_timed_there(
     assert clocks[-1].startswith("--restore")
 
 
+def with_convolutions(folder: Path, module: Jetson) -> Path:
+    """ONNX files of two convolutions with 2:4 weights, each another file."""
+    for number, name in enumerate(JetsonOnDevice(module, SshDevice(SshAddress("none"))).shipped):
+        weights = np.zeros((4, 4, 1, 1), np.int8)
+        weights[:, :2] = number + 1
+        graph = onnx.load_model_from_string(two_convolutions(weights))
+        graph.graph.node.append(helper.make_node("Identity", ["second"], ["logits"]))
+        del graph.graph.input[:], graph.graph.output[:]
+        graph.graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", *SHAPE]))
+        graph.graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", CLASSES]))
+        onnx.save(graph, folder / name)
+    return folder / JetsonOnDevice.engine_name
+
+
+@pytest.mark.parametrize(
+    "jetpack", [pytest.param(name, marks=[] if name == "6.2" else pytest.mark.slow) for name in VERSIONS]
+)
+def test_one_of_all_candidates_is_chosen_there(
+    sshd: Sshd, unpacked: dict[str, Path], tmp_path: Path, jetpack: str
+) -> None:
+    """All that compete anywhere compete on one device; a cut costs nothing that was built."""
+    sshd.use_path(install(sshd.folder / "jetson", jetpack, unpacked[jetpack]))
+    module = replace(jetsons()["jetson-thor"], sm="87")
+    engine = with_convolutions(tmp_path, module)
+    strong = not VERSIONS[jetpack].startswith("8")
+    fastest_but_wrong = "int8_half.onnx" if strong else "dla.onnx"
+    steered = {"ms": {"fp16.onnx": 5, "mixed.onnx": 1, fastest_but_wrong: 0}, "wrong": [fastest_but_wrong]}
+    (sshd.home / "engines.json").write_text(json.dumps({**steered, "slow": "second"}))
+    images = pictures(128)
+    logits = logits_of(images)
+    np.savez(tmp_path / "evaluation.npz", images=images, labels=logits.argmax(axis=1), int8=logits)
+
+    enough = replace(QUICK, min_runs=40, max_runs=40)
+
+    def measured() -> JetsonOnDevice:
+        target = JetsonOnDevice(module, sshd.device)
+        target.choose_by(tmp_path / "evaluation.npz", 8.0)
+        target.measure(engine, pictures(8), enough, threads=1)
+        return target
+
+    target = JetsonOnDevice(module, sshd.device)
+    runs(target, engine)
+    before = {path: path.stat().st_mtime_ns for path in sshd.home.rglob("*.plan")}
+    assert {path.stem for path in before} == {"int8", "fp16"}
+    if jetpack == "6.2":
+        cut_while_held(sshd, "building", measured)
+    tried = {one.name: one for one in measured().candidates()}
+    expected = {"int8", "fp16", "mixed", "dla"} | ({"int8_half", "int8_qdq", "fp8"} if strong else set())
+    assert {name: one.problem for name, one in tried.items()} == dict.fromkeys(expected, "")
+    assert {name: one.chosen for name, one in tried.items() if one.chosen}.keys() == {"mixed"}, tried
+    assert "top-1 drop 0.00 [" in tried["mixed"].chosen
+    assert tried["dla"].what.endswith("on the GPU: second")
+    for name, one in tried.items():
+        assert one.times is not None
+        wrong = name == Path(fastest_but_wrong).stem
+        assert (one.times.drop is None) == (name == "fp16")
+        assert one.times.drop is None or (one.times.drop[0] > 50) == wrong
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+    builds = dict(line.split(" ", 1) for line in (sshd.home / "builds.log").read_text().splitlines())
+    assert all("SPARSE_WEIGHTS" in flags for flags in builds.values()), builds
+    assert "GPU_FALLBACK" in builds["dla.onnx"]
+
+
+def cut_while_held(sshd: Sshd, step: str, work: Callable[[], object]) -> None:
+    """Cut the connection while a step waits, and let it go on without one."""
+    hold, held = sshd.home / f"hold-{step}", sshd.home / f"held-{step}"
+    hold.touch()
+
+    def cut() -> None:
+        while not held.exists():
+            time.sleep(0.02)
+        sshd.cut()
+        hold.unlink()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    with pytest.raises(DeviceError):
+        work()
+    cutter.join()
+
+
+def test_each_batch_has_engines_of_its_own(sshd: Sshd, target: JetsonOnDevice, engine: Path) -> None:
+    """An engine for one image is no engine for eight, and what `open` uses stays."""
+    runs(target, engine)
+    before = {path: path.stat().st_mtime_ns for path in sshd.home.rglob("*.plan")}
+    measured = target.measure(engine, pictures(8), replace(QUICK, batch=8), threads=1)
+    assert measured.batch == 8
+    plans = {path.parent.parent.name.partition("-")[2]: path for path in sshd.home.rglob("int8.plan")}
+    assert {name: path.read_bytes().split()[-1] for name, path in plans.items()} == {
+        "": b"1,1,1",
+        "batch8": b"8,8,8",
+    }
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+
+
+def test_another_number_of_logits_is_named(target: JetsonOnDevice, engine: Path) -> None:
+    network = onnx.load(engine)
+    network.graph.output[0].type.tensor_type.shape.dim[1].dim_value = CLASSES + 1
+    onnx.save(network, engine)
+    with pytest.raises(EngineError, match="the engine gives 5 logits an image, the network has 6"):
+        runs(target, engine)
+
+
 def test_the_doctor_examines_a_jetson_over_the_network(target: JetsonOnDevice) -> None:
     results = {finding.what: finding for finding in check_board(target.reached)}
     assert results["TensorRT"].found == "10.3.0"
@@ -191,20 +296,7 @@ def test_another_module_is_refused_by_its_name(target: JetsonOnDevice) -> None:
 def test_after_a_cut_connection_the_next_run_goes_on(
     sshd: Sshd, target: JetsonOnDevice, engine: Path, step: str
 ) -> None:
-    hold, held = sshd.home / f"hold-{step}", sshd.home / f"held-{step}"
-    hold.touch()
-
-    def cut() -> None:
-        while not held.exists():
-            time.sleep(0.02)
-        sshd.cut()
-        hold.unlink()
-
-    cutter = threading.Thread(target=cut)
-    cutter.start()
-    with pytest.raises(DeviceError):
-        whole(target, engine)
-    cutter.join()
+    cut_while_held(sshd, step, lambda: whole(target, engine))
     built = {path: path.stat().st_mtime_ns for path in sshd.home.rglob("*.plan")}
     whole(target, engine)
     assert {path: path.stat().st_mtime_ns for path in built} == built

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from calibration.errors import CalibrationError
@@ -84,6 +85,26 @@ def test_float_graphs_keep_onnxruntimes_own_settings(tmp_path: Path) -> None:
     (tmp_path / "q.onnx").write_bytes(model)
     assert is_quantised(tmp_path / "q.onnx")
     assert not is_quantised(_one_node("Relu", ["x"]))
+
+
+def test_a_graph_that_onnxruntime_cannot_optimise_runs_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on x86 without VNNI, where x64quantprecision fails for layers that share a zero point."""
+    opened, fails = onnxruntime.InferenceSession, onnxruntime.capi.onnxruntime_pybind11_state.Fail
+
+    def only_as_written(given: bytes, options: onnxruntime.SessionOptions, **rest: object) -> object:
+        if options.graph_optimization_level != onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL:
+            raise fails("Attempt to replace the existing tensor")
+        return opened(given, options, **rest)
+
+    quantised = canary(ACTIVATIONS[0]).model()
+    exact_settings(1)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", only_as_written)
+    session.open_session(quantised)
+    with pytest.raises(fails, match="existing tensor"):
+        session.open_session(_one_node("Relu", ["x"]))
+    monkeypatch.setattr(session, "wrong_layers", lambda _settings, _threads: ["c"])
+    with pytest.raises(fails, match="existing tensor"):
+        session.open_session(quantised)
 
 
 def test_weights_alone_make_a_graph_quantised_too() -> None:

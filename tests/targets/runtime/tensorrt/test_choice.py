@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from targets.runtime.tensorrt.device_report import choose
+from targets.runtime.tensorrt.choice import choose, doubt_of_fp16, drop_of
+from targets.runtime.tensorrt.engine import EngineProblem
 
-ACCURACY = {name: {"images": 1024} for name in ("int8", "int8_half", "mixed", "fp16")}
+ACCURACY = {name: {"images": 1024, "not_finite": 0} for name in ("int8", "int8_half", "mixed", "fp16")}
 
 
 def latency(**p50_ms: float) -> dict[str, Any]:
@@ -54,3 +55,23 @@ def test_every_candidate_has_its_objection() -> None:
     drops = {"int8": drop(4.0), "int8_half": drop(0.1)}
     _, why = choose(ACCURACY, drops, latency(int8=1.0, int8_half=5.0, fp16=3.0), 1.0)
     assert [part.split()[0] for part in why.split("; ")] == ["int8", "int8_half"]
+
+
+def test_logits_that_are_no_numbers_are_never_chosen() -> None:
+    accuracy = {**ACCURACY, "int8": {"images": 1024, "not_finite": 3}}
+    chosen, why = choose(accuracy, {"int8": drop(0.0)}, latency(int8=1.0, fp16=3.0), 1.0)
+    assert (chosen, why) == ("fp16", "int8 gives logits that are no numbers for 3 of 1024 images")
+
+
+def test_fp16_that_is_wrong_is_not_the_one_to_fall_back_to() -> None:
+    """Then nobody has to be faster than it, and without another one nothing is chosen."""
+    broken = drop_of((900, 10), 1024, 0.95)
+    doubt = doubt_of_fp16(ACCURACY["fp16"], broken, 1.0)
+    assert doubt.startswith("fp16 loses 86.91 [")
+    assert doubt_of_fp16(ACCURACY["fp16"], drop_of((12, 10), 1024, 0.95), 1.0) == ""
+    times = latency(int8=4.0, fp16=3.0)
+    chosen, why = choose(ACCURACY, {"int8": drop(0.1)}, times, 1.0, doubt)
+    assert chosen == "int8"
+    assert why.endswith(doubt)
+    with pytest.raises(EngineProblem, match=r"no engine is chosen: fp16 loses .*int8 loses 4\.00"):
+        choose(ACCURACY, {"int8": drop(4.0)}, times, 1.0, doubt)
