@@ -68,6 +68,11 @@ class Recording:
         """How much there is to label, and why no more is recorded if so."""
         return f"{self._pictures} to label" + (f"; {self._full}" if self._full else "")
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a picture waits to be written."""
+        return not self._waiting.empty()
+
     def tell(self, moment: Moment) -> None:
         """Record the picture if it is uncertain and one is due. From the thread of its camera."""
         best = moment.record["classes"][0]

@@ -28,7 +28,7 @@ def recorded(folder: Path, limits: RecordingLimits, moments: list[Moment]) -> st
     with Recording(folder, CLASSES, limits) as recording:
         for one in moments:
             recording.tell(one)
-            while not recording._waiting.empty():
+            while recording.is_behind:
                 time.sleep(0.001)
     return recording.state
 
