@@ -1,6 +1,7 @@
 """edgec demo: classify what a camera sees, on this machine, with the code that ships to devices."""
 
 import gc
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,18 +9,24 @@ import typer
 from pipeline.cli.build_options import with_build_options
 from pipeline.cli.console import make_progress
 from pipeline.errors import UsageError
+from targets.runtime.demo.recording_limits import RecordingLimits
 
 if TYPE_CHECKING:
     from pipeline.config import BuildConfig
+
+RECORDING = RecordingLimits()
 
 
 @with_build_options()
 def demo(
     chosen: "BuildConfig",
     source: Annotated[
-        str,
-        typer.Option(help="A camera (0, csi), a stream (rtsp://...), a video file, or a folder of pictures."),
-    ] = "0",
+        list[str] | None,
+        typer.Option(
+            help="A camera (0, the default, csi), a stream (rtsp://...), a video file, or a folder of"
+            " pictures. Repeat it for several cameras.",
+        ),
+    ] = None,
     host: Annotated[
         str,
         typer.Option(help="Address to serve the page on; requests to others than 127.0.0.1 need a token."),
@@ -38,6 +45,21 @@ def demo(
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per picture.")] = False,
+    record_uncertain: Annotated[
+        Path | None,
+        typer.Option(help="Keep pictures that the network is not sure of there, to label and train again."),
+    ] = None,
+    uncertain_below: Annotated[
+        float,
+        typer.Option(
+            min=0.001, max=1.0, help="Of these the likeliest class has a smaller probability than this."
+        ),
+    ] = RECORDING.below,
+    record_pictures: Annotated[
+        int, typer.Option(min=1, help="How many of them may wait to be labelled.")
+    ] = RECORDING.pictures,
+    record_mib: Annotated[int, typer.Option(min=1, help="How many MiB they may take.")] = RECORDING.bytes
+    >> 20,
 ) -> None:
     """Build if needed, then classify what a camera sees, and show it on a page. Ctrl-C ends it.
 
@@ -48,7 +70,8 @@ def demo(
     from targets.runtime.demo.sources.source import SourceError
 
     try:
-        find_source(source)  # a wrong one is refused before the build
+        for text in source or ():
+            find_source(text)  # a wrong one is refused before the build
     except SourceError as error:
         raise UsageError(f"--source: {error}.") from error
     one = Build(chosen, make_progress(as_json))
@@ -67,9 +90,14 @@ def demo(
         "int8": Engine(one.target.runner, one.engine.path),
         "fp32": Engine(ReferenceTarget.runner, one.float_model.path),
     }
-    values = {"--source": source, "--host": host, "--port": port, "--threads": chosen.latency.threads}
+    values: dict[str, object] = {"--host": host, "--port": port, "--threads": chosen.latency.threads}
+    values |= {"--uncertain-below": uncertain_below, "--record-pictures": record_pictures}
+    values |= {"--record-mib": record_mib}
+    if record_uncertain:
+        values["--record-uncertain"] = record_uncertain
     flags = {"--once": once, "--no-window": no_window, "--unpaced": unpaced, "--json": as_json}
     words = [str(word) for option in values.items() for word in option]
+    words += [f"--source={text}" for text in source or ()]
     words += [flag for flag, given in flags.items() if given]
     parsed = camera.parser("edgec demo").parse_args(words)
     gc.freeze()  # excludes the toolchain's modules from garbage collection, which took a second at the end

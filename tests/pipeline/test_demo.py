@@ -64,7 +64,8 @@ def demo(quick: Path, out: Path, film: Path, port: int) -> Iterator[Demo]:
 
     def start(*more: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "pipeline", "demo", "--config", str(quick), "--out", str(out)]
-        command += ["--source", str(film), "--port", str(port), "--no-window", *more]
+        command += ["--port", str(port), "--no-window", *more]
+        command += [] if "--source" in more else ["--source", str(film)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -180,6 +181,46 @@ def test_each_picture_is_one_line_of_json(demo: Demo) -> None:
     assert all(record[part] > 0 for record in records for part in parts)
     assert all(sum(record[part] for part in parts) <= record["end_to_end_ms"] for record in records)
     assert process.returncode == 0
+
+
+@in_a_browser
+def test_several_cameras_are_shown_and_recorded_until_the_last_one_ends(
+    demo: Demo, film: Path, tab: Browser, port: int, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "a.png"), np.full((20, 30, 3), 128, np.uint8))
+    kept = tmp_path / "kept"
+    recorded = ("--record-uncertain", str(kept), "--uncertain-below", "1", "--record-pictures", "2")
+    process = demo("--source", str(film), "--source", str(tmp_path / "photos"), *recorded)
+    tab.open(f"http://127.0.0.1:{port}/")
+    tab.wait_for("document.querySelectorAll('#cameras button').length === 2")
+    tab.wait_for("document.getElementById('device').textContent.includes('limit of 2 pictures')")
+    tab.evaluate("document.querySelectorAll('#cameras button')[1].click()")
+    tab.wait_for(f"{STATE}.endsWith('photos')")
+    tab.wait_for("document.getElementById('picture').naturalWidth === 30")
+    tab.call("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=1, mobile=True)
+    assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert tab.barriers() == []
+    assert tab.problems == []
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert len(list((kept / "to-label").rglob("*.png"))) == 2
+
+
+def test_lines_tell_the_pictures_of_all_cameras_and_one_without_a_picture_is_an_error(
+    demo: Demo, film: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "film.txt").write_text("no film")
+    process = demo("--json", "--once", "--source", str(film), "--source", str(film))
+    records = [json.loads(line) for line in process.communicate(timeout=PATIENCE)[0].splitlines()]
+    for camera in range(2):
+        names = [one["classes"][0]["name"] for one in records if one["camera"] == camera]
+        assert list(dict.fromkeys(names)) == list(CLASSES.values())
+    assert process.returncode == 0
+    process = demo("--json", "--once", "--source", str(film), "--source", str(tmp_path / "film.txt"))
+    assert process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 1
 
 
 def test_a_film_that_gives_no_picture_is_an_error(demo: Demo, tmp_path: Path) -> None:

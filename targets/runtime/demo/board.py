@@ -1,4 +1,4 @@
-"""The newest result of the demo, passed from the loop that classifies to the outputs."""
+"""The newest result of a camera, passed from the loop that classifies to the outputs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 class Moment:
     """One recognised picture, and everything the page and the JSON lines say about it.
 
-    overlay is what is shown; record is ready for JSON. number counts from 1.
+    overlay is what is shown; record is ready for JSON. number counts from 1, camera from 0.
     """
 
     number: int
     overlay: Overlay
     record: dict[str, Any] = field(default_factory=dict)
+    camera: int = 0
 
 
 class Board:
-    """Holds the newest moment. Slow readers miss some; nothing waits for them."""
+    """Holds the newest moment of a camera. Slow readers miss some; nothing waits for them."""
 
     def __init__(self) -> None:
         self._news = threading.Condition()
@@ -55,3 +56,24 @@ class Board:
 
     def _is_later(self, after: int) -> bool:
         return self._moment is not None and self._moment.number > after
+
+
+class Waiting:
+    """The newest moment of each camera that was not taken yet. A slow reader misses some."""
+
+    def __init__(self) -> None:
+        self._news = threading.Condition()
+        self._moments: dict[int, Moment] = {}
+
+    def tell(self, moment: Moment) -> None:
+        """Put a moment, in place of its camera's last one if that still waits."""
+        with self._news:
+            self._moments[moment.camera] = moment
+            self._news.notify_all()
+
+    def take(self, timeout: float) -> list[Moment]:
+        """Return what waits, for at most `timeout` seconds for the first one."""
+        with self._news:
+            self._news.wait_for(lambda: self._moments, timeout)
+            taken, self._moments = list(self._moments.values()), {}
+            return taken

@@ -7,35 +7,27 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from ..bundle.manifest import Manifest, ManifestError
-from ..classify import NoAnswer
-from ..machine import read_state
 from ..preprocess import Preprocessing
-from .board import Board, Moment
-from .capture import Capture, CaptureState, Frame
-from .outputs import Lines, Window
-from .overlay import Overlay
+from .capture import Capture
+from .loop import WAIT_SECONDS, Loop
+from .outputs import Lines, Windows
 from .page import Page, PageError
-from .recogniser import Engine, Recogniser, Recognition
+from .recogniser import Engine, Recogniser
+from .recording import Recording
+from .recording_limits import RecordingLimits
 from .sources.find import find_source
 from .sources.source import SourceError, Wish
 
 if TYPE_CHECKING:
     from types import FrameType
 
-WAIT_SECONDS = 0.5
-"""The page gets the state of the source after so long without a new picture."""
-STATE_SECONDS = 2.0
-RATE_SECONDS = 3.0  # the interval over which pictures per second are counted
+    from .board import Moment
 
 
 @dataclass(frozen=True)
@@ -70,8 +62,9 @@ def parser(program: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=program, description="Classify what a camera sees.")
     made.add_argument(
         "--source",
-        default="0",
-        help="0 or /dev/video0, csi, rtsp://..., a video file, a folder, gst:PIPELINE or pipe:COMMAND",
+        action="append",
+        help="0 or /dev/video0 (the default), csi, rtsp://..., a video file, a folder, gst:PIPELINE or"
+        " pipe:COMMAND; repeat it for several cameras",
     )
     made.add_argument(
         "--size", type=_size, default=(1280, 720), metavar="WxH", help="the size to request from a camera"
@@ -91,6 +84,34 @@ def parser(program: str) -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="print one JSON object per picture")
     made.add_argument("--threads", type=int, default=1)
     made.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
+    limits = RecordingLimits()
+    made.add_argument(
+        "--record-uncertain",
+        type=Path,
+        metavar="FOLDER",
+        help="keep pictures that the network is not sure of there, to label them and train again",
+    )
+    made.add_argument(
+        "--uncertain-below",
+        type=_probability,
+        default=limits.below,
+        metavar="P",
+        help=f"of these the likeliest class has a smaller probability (default: {limits.below})",
+    )
+    made.add_argument(
+        "--record-pictures",
+        type=_positive,
+        default=limits.pictures,
+        metavar="N",
+        help=f"how many may wait to be labelled (default: {limits.pictures})",
+    )
+    made.add_argument(
+        "--record-mib",
+        type=_positive,
+        default=limits.bytes >> 20,
+        metavar="N",
+        help=f"how many MiB they may take (default: {limits.bytes >> 20})",
+    )
     made.add_argument(
         "--fp32", type=Path, metavar="MODEL.onnx", help="the float model, to switch to and compare"
     )
@@ -98,7 +119,7 @@ def parser(program: str) -> argparse.ArgumentParser:
 
 
 def run(demo: Demo, options: argparse.Namespace) -> int:
-    """Run until the source ends, the window is closed, or a signal comes. Returns the exit code.
+    """Run until all sources end, a window is closed, or a signal comes. Returns the exit code.
 
     It is 1 if a source that ends by itself never gave a picture.
     """
@@ -108,161 +129,96 @@ def run(demo: Demo, options: argparse.Namespace) -> int:
     with ExitStack() as opened:
         opened.enter_context(_stopping(stop))
         try:
-            width, height = options.size
-            wish = Wish(width, height, options.fps)
-            source = find_source(options.source, wish, not options.once, not options.unpaced)
-            recogniser = opened.enter_context(
-                Recogniser(
-                    dict(demo.engines),
-                    demo.manifest.classes,
-                    Preprocessing(**demo.manifest.preprocessing),
-                    options.threads,
-                    options.top,
-                )
-            )
-            loop = Loop(demo, recogniser, source.name, stop)
+            cameras = _opened_cameras(demo, options, opened, stop)
             if not options.no_page:
-                page = Page(loop.board, recogniser.use, options.host, options.port, options.token)
+                boards = [camera.loop.board for camera in cameras]
+                switch = cameras[0].recogniser.use
+                page = Page(boards, switch, options.host, options.port, options.token)
                 opened.enter_context(page.serving())
                 print(f"page     {page.address}", file=sys.stderr, flush=True)
+            if options.record_uncertain:
+                _record(demo, options, opened, cameras)
         except (SourceError, PageError, ValueError) as error:
             return _fail(str(error))
         if options.json:
-            loop.listeners.append(opened.enter_context(Lines(stop)))
+            _listen(cameras, opened.enter_context(Lines(stop)).tell)
+        windows = None
         if not options.no_window and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            loop.listeners.append(opened.enter_context(Window(stop)))
-        with Capture(source) as capture:
-            loop.run(capture)
-            state = capture.state
-    return 1 if state.status == "ended" and not state.captured else 0  # `_tell` has printed why
+            windows = opened.enter_context(Windows(stop))
+            _listen(cameras, windows.tell)
+        return _follow(cameras, windows, stop)
 
 
-QUIET_SECONDS = 2.0
-"""A source that gives no picture for so long no longer counts as running."""
+@dataclass(frozen=True)
+class Camera:
+    """One of the sources, and the loop that classifies its pictures."""
+
+    loop: Loop
+    capture: Capture
+    recogniser: Recogniser
 
 
-class Loop:
-    """Repeats: takes the newest picture, classifies it, and passes the result to all outputs."""
-
-    def __init__(self, demo: Demo, recogniser: Recogniser, source: str, stop: threading.Event) -> None:
-        self.board = Board()
-        self.listeners: list[Any] = []
-        self._demo = demo
-        self._recogniser = recogniser
-        self._source = source
-        self._stop = stop
-        self._done = 0
-        self._finished: deque[float] = deque(maxlen=1000)
-        self._device: dict[str, Any] = {}
-        self._looked = float("-inf")
-        self._printed = ""
-        self._arrived = time.monotonic()
-
-    def run(self, capture: Capture) -> None:
-        """Run until told to stop, or until the source ends."""
-        last = np.zeros((360, 640, 3), np.uint8)
-        shown = Overlay(last)
-        number = seen = 0
-        while not self._stop.is_set():
-            frame = capture.newest(seen, WAIT_SECONDS)
-            state = self._judged(capture.state, frame)
-            self._tell(state)
-            number += 1
-            if frame is None:
-                fine = state.status == "running" and seen  # a slow source
-                now = shown if fine else Overlay(last, lines=[state.status, state.text])
-                self.board.post(Moment(number, now, self._record(state)))
-                if state.status == "ended":
-                    return
-                continue
-            seen, last = frame.number, frame.image
-            try:
-                found = self._recogniser(frame.image)
-            except NoAnswer as error:
-                unclear = replace(state, status="no answer", text=str(error))
-                shown = Overlay(frame.image, lines=[unclear.text])
-                self.board.post(Moment(number, shown, self._record(unclear)))
-                continue
-            self._done += 1
-            self._finished.append(time.monotonic())
-            record = {**self._record(state), **self._findings(frame, found)}
-            whole, fps = record["end_to_end_ms"], record["fps"]
-            lines = [
-                f"{found.precision.upper()}  model {found.model_ms:.2f} ms  end to end {whole:.1f} ms"
-                f"  {fps:.1f} fps"
-            ]
-            shown = Overlay(frame.image, found.classes, lines)
-            moment = Moment(number, shown, record)
-            self.board.post(moment)
-            for listener in self.listeners:
-                listener.tell(moment)
-
-    def _judged(self, state: CaptureState, frame: Frame | None) -> CaptureState:
-        """Return the state of the source, marking one that hangs, which its thread cannot report."""
-        if frame is not None:
-            self._arrived = frame.arrived
-        quiet = time.monotonic() - self._arrived
-        if state.status != "running" or quiet < QUIET_SECONDS:
-            return state
-        return replace(state, status="waiting", text=f"no picture for {quiet:.0f} s")
-
-    def _findings(self, frame: Frame, found: Recognition) -> dict[str, Any]:
-        return {
-            "fresh": True,
-            "frame": frame.number,
-            "time": time.time(),
-            "precision": found.precision,
-            "classes": [{"name": name, "probability": round(p, 6)} for name, p in found.classes],
-            "decode_ms": frame.decode_ms,
-            "preprocess_ms": found.preprocess_ms,
-            "model_ms": found.model_ms,
-            "end_to_end_ms": 1e3 * (time.monotonic() - frame.arrived),
-        }
-
-    def _record(self, state: CaptureState) -> dict[str, Any]:
-        """Pass on the state of the source, with or without a new picture."""
-        now = time.monotonic()
-        if now - self._looked > STATE_SECONDS:
-            self._looked, self._device = now, _device()
-        recent = sum(1 for moment in self._finished if now - moment < RATE_SECONDS)
-        reasons = {**self._demo.missing, **self._recogniser.unavailable}
-        return {
-            "fresh": False,
-            "model": self._demo.manifest.model,
-            "target": self._demo.manifest.target,
-            "source": self._source,
-            "status": state.status,
-            "text": state.text,
-            "captured": state.captured,
-            "dropped": max(0, state.captured - self._done),
-            "damaged": state.damaged,
-            "reconnects": state.reconnects,
-            "fps": recent / RATE_SECONDS,
-            "precision": self._recogniser.precision,
-            "precisions": {**dict.fromkeys(self._recogniser.precisions), **reasons},
-            "classes": [],
-            "device": self._device,
-        }
-
-    def _tell(self, state: CaptureState) -> None:
-        """Print to the terminal when the source is lost or found again."""
-        line = f"{state.status}  {state.text}"
-        if line != self._printed:
-            self._printed = line
-            print(line, file=sys.stderr, flush=True)
+def _opened_cameras(
+    demo: Demo, options: argparse.Namespace, opened: ExitStack, stop: threading.Event
+) -> list[Camera]:
+    width, height = options.size
+    wish = Wish(width, height, options.fps)
+    texts = options.source or ["0"]
+    sources = [find_source(text, wish, not options.once, not options.unpaced) for text in texts]
+    preprocessing = Preprocessing(**demo.manifest.preprocessing)
+    recogniser = opened.enter_context(
+        Recogniser(dict(demo.engines), demo.manifest.classes, preprocessing, options.threads, options.top)
+    )
+    return [
+        Camera(
+            Loop(demo.manifest, recogniser, number, source.name, stop, demo.missing),
+            Capture(source),
+            recogniser,
+        )
+        for number, source in enumerate(sources)
+    ]
 
 
-def _device() -> dict[str, Any]:
-    """Return the state of this machine as text; None for what it does not report."""
-    state = read_state()
-    clocks = state.frequencies_mhz
-    return {
-        "temperature": None if state.temperature_c is None else f"{state.temperature_c:.0f} °C",
-        "frequency": f"{max(clocks):.0f} MHz" if clocks else None,
-        "governor": ", ".join(state.governors) or None,
-        "throttled": None if state.throttle_events is None else f"{state.throttle_events} times since boot",
-        "load": None if state.load_average is None else f"{state.load_average:.1f} on {state.cores} cores",
-    }
+def _record(demo: Demo, options: argparse.Namespace, opened: ExitStack, cameras: Sequence[Camera]) -> None:
+    limits = RecordingLimits(
+        below=options.uncertain_below, pictures=options.record_pictures, bytes=options.record_mib << 20
+    )
+    recording = opened.enter_context(Recording(options.record_uncertain, demo.manifest.classes, limits))
+    _listen(cameras, recording.tell)
+    for camera in cameras:
+        camera.loop.recorded = lambda: recording.state
+
+
+def _listen(cameras: Sequence[Camera], tell: Callable[[Moment], None]) -> None:
+    for camera in cameras:
+        camera.loop.listeners.append(tell)
+
+
+def _follow(cameras: Sequence[Camera], windows: Windows | None, stop: threading.Event) -> int:
+    """Run all cameras, each in a thread, until all have ended. Returns the exit code."""
+    faults: list[BaseException] = []
+
+    def run_one(camera: Camera) -> None:
+        try:
+            with camera.capture:
+                camera.loop.run(camera.capture)
+        except BaseException as error:  # raised again below, in the main thread
+            faults.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=run_one, args=(one,), name="classify", daemon=True) for one in cameras]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        if windows:
+            windows.show(WAIT_SECONDS)
+        else:
+            for thread in threads:
+                thread.join(WAIT_SECONDS / len(threads))
+    if faults:
+        raise faults[0]
+    states = [camera.capture.state for camera in cameras]
+    return 1 if any(one.status == "ended" and not one.captured for one in states) else 0  # `_tell` said why
 
 
 class _stopping:  # noqa: N801 - used like a function
@@ -292,6 +248,22 @@ def _size(text: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text} is not a size such as 1280x720")
     return int(width), int(height)
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a probability above 0, up to 1")
+    return value
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) < 1 << 31:
+        raise argparse.ArgumentTypeError(f"{text} is not an integer from 1 on")
+    return int(text)
 
 
 def _fail(reason: str) -> int:

@@ -1,4 +1,4 @@
-"""Outputs of the demo besides the page: lines for other programs, and a window."""
+"""Outputs of the demo besides the page: lines for other programs, and windows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from .board import Board
+from .board import Waiting
 
 if TYPE_CHECKING:
     from .board import Moment
@@ -23,7 +23,8 @@ class Lines:
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
-        self._board = Board()
+        self._waiting = Waiting()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
 
     def __enter__(self) -> Lines:
@@ -31,22 +32,18 @@ class Lines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._board.close()
+        self._ended.set()
         self._thread.join(timeout=0.5)  # a reader that has stopped must not block the program
 
     def tell(self, moment: Moment) -> None:
-        """Write this record next, instead of one that was not written yet."""
-        self._board.post(moment)
+        """Write this record next, instead of one of its camera that was not written yet."""
+        self._waiting.tell(moment)
 
     def _run(self) -> None:
-        number = 0
-        while not self._board.closed:
-            moment = self._board.newest(number, timeout=1.0)
-            if moment is None:
-                continue
-            number = moment.number
+        while not self._ended.is_set():
+            lines = [json.dumps(moment.record) + "\n" for moment in self._waiting.take(timeout=0.2)]
             try:
-                sys.stdout.write(json.dumps(moment.record) + "\n")
+                sys.stdout.write("".join(lines))
                 sys.stdout.flush()
             except BrokenPipeError:  # the reader has closed its end
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,14 +51,15 @@ class Lines:
                 return
 
 
-class Window:
-    """Shows pictures on the screen of this machine, if OpenCV can."""
+class Windows:
+    """Shows pictures on the screen of this machine, if OpenCV can: a window for each camera."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._works = True
+        self._waiting = Waiting()
 
-    def __enter__(self) -> Window:
+    def __enter__(self) -> Windows:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,13 +70,22 @@ class Window:
                 return
 
     def tell(self, moment: Moment) -> None:
-        """Show a picture; a closed window or the key q ends the demo."""
-        if not self._works:
-            return
-        try:
-            cv2.imshow(WINDOW, moment.overlay.drawn[:, :, ::-1])
-            if cv2.waitKey(1) & 0xFF == ord("q") or cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) < 1:
-                self._stop.set()
-        except cv2.error:  # this OpenCV was built without windows
-            self._works = False
-            print("no window: this OpenCV cannot open one; the page shows the same", file=sys.stderr)
+        """Show this picture next."""
+        self._waiting.tell(moment)
+
+    def show(self, seconds: float) -> None:
+        """Show what waits, in the program's main thread; a closed window or the key q ends the demo."""
+        for moment in self._waiting.take(seconds):
+            if not self._works:
+                return
+            title = f"{WINDOW}, camera {moment.camera + 1}" if moment.camera else WINDOW
+            try:
+                cv2.imshow(title, moment.overlay.drawn[:, :, ::-1])
+                if (
+                    cv2.waitKey(1) & 0xFF == ord("q")
+                    or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1
+                ):
+                    self._stop.set()
+            except cv2.error:  # this OpenCV was built without windows
+                self._works = False
+                print("no window: this OpenCV cannot open one; the page shows the same", file=sys.stderr)

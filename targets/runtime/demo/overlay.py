@@ -18,12 +18,15 @@ GREEN = (30, 120, 70)
 
 
 class Overlay:
-    """A picture uint8 [H, W, 3] RGB and its results, drawn when somebody looks: classifying does not wait."""
+    """A picture uint8 [H, W, 3] RGB as it came, and its results.
+
+    They are drawn when somebody looks, so that classifying does not wait.
+    """
 
     def __init__(
         self, image: NDArray[np.uint8], classes: Sequence[tuple[str, float]] = (), lines: Sequence[str] = ()
     ) -> None:
-        self._image, self._classes, self._lines = image, classes, lines
+        self.image, self._classes, self._lines = image, classes, lines
         self._drawing = threading.Lock()
         self._drawn: NDArray[np.uint8] | None = None
 
@@ -32,7 +35,7 @@ class Overlay:
         """What to show, as `draw` returns it. Drawn once, however many look."""
         with self._drawing:
             if self._drawn is None:
-                self._drawn = draw(self._image, self._classes, self._lines)
+                self._drawn = draw(self.image, self._classes, self._lines)
             return self._drawn
 
 

@@ -2,6 +2,9 @@
 // Shows what /events says. Everything is drawn from the last few hundred records; nothing grows.
 const KEPT = 300;
 const records = [];
+let camera = 0;
+let events = null;
+let lost = false;
 const $ = (id) => document.getElementById(id);
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const ms = (value) => (value === null || value === undefined ? "–" : value.toFixed(value < 10 ? 2 : 1));
@@ -72,7 +75,7 @@ function showTimes() {
 }
 
 function showDevice(record) {
-  const facts = { ...record.device, "pictures a second": record.fps.toFixed(1), captured: record.captured,
+  const facts = { ...record.device, recorded: record.recorded, "pictures a second": record.fps.toFixed(1), captured: record.captured,
     "not classified, newer came": record.dropped, damaged: record.damaged, reconnected: record.reconnects };
   $("device").replaceChildren(...Object.entries(facts).filter(([, v]) => v !== null).map(([name, value]) => {
     const row = document.createElement("div");
@@ -143,19 +146,62 @@ function show(record) {
 }
 
 function showPictures() {
-  $("picture").src = `picture.mjpg?${Date.now()}`;
+  $("picture").src = `picture.mjpg?camera=${camera}&${Date.now()}`;
+}
+
+// A browser opens six connections to a server: one camera is streamed, the others give a picture a second.
+function showCameras(all) {
+  $("cameras").hidden = all.length < 2;
+  if ($("cameras").children.length !== all.length) {
+    $("cameras").replaceChildren(...all.map((record) => {
+      const button = element("button", "");
+      const picture = Object.assign(document.createElement("img"), { alt: "" });
+      button.type = "button";
+      button.append(picture, element("span", ""), element("span", ""));
+      button.addEventListener("click", () => follow(record.camera));
+      return button;
+    }));
+  }
+  all.forEach((record, place) => {
+    const [picture, source, best] = $("cameras").children[place].children;
+    const [first] = record.classes;
+    source.textContent = record.source.split("/").pop() || record.source;
+    source.title = record.source;
+    best.textContent = record.status !== "running" ? record.status : first ? `${first.name}, ${(100 * first.probability).toFixed(0)} %` : "–";
+    best.className = record.status === "running" ? "" : "bad";
+    $("cameras").children[place].setAttribute("aria-pressed", String(record.camera === camera));
+    picture.src = `picture.jpg?camera=${record.camera}&${Date.now()}`;
+  });
+}
+
+async function watchCameras() {
+  try {
+    const answer = await fetch("cameras");
+    if (answer.ok) showCameras(await answer.json());
+  } catch {
+    // the stream of events says that the demo does not answer
+  }
+  setTimeout(watchCameras, 1000);
+}
+
+function follow(chosen) {
+  camera = chosen;
+  records.length = 0;
+  for (const [place, button] of [...$("cameras").children].entries()) button.setAttribute("aria-pressed", String(place === chosen));
+  if (events) events.close();
+  events = new EventSource(`events?camera=${camera}`);
+  events.addEventListener("open", () => {
+    if (lost) showPictures();
+    lost = false;
+  });
+  events.addEventListener("error", () => {
+    lost = true;
+    say("The demo does not answer; trying again.", true);
+  });
+  events.addEventListener("message", (event) => show(JSON.parse(event.data)));
+  showPictures();
 }
 
 $("picture").addEventListener("error", () => setTimeout(showPictures, 1000));
-const events = new EventSource("events");
-let lost = false;
-events.addEventListener("open", () => {
-  if (lost) showPictures();
-  lost = false;
-});
-events.addEventListener("error", () => {
-  lost = true;
-  say("The demo does not answer; trying again.", true);
-});
-events.addEventListener("message", (event) => show(JSON.parse(event.data)));
-showPictures();
+follow(0);
+watchCameras();

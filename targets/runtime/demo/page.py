@@ -1,9 +1,14 @@
 """The demo's page, served by Python itself: a device needs no web framework.
 
     /               the page, with page.css and page.js beside it
+    /cameras        the newest record of each camera, as JSON
+    /picture.jpg    the newest picture of a camera
     /picture.mjpg   the pictures, as multipart JPEG
     /events         the records, as server-sent events
     /precision      POST int8 or fp32: what to classify with
+
+The three in the middle take ?camera=1 for the second camera. A browser opens six connections to a server at
+most, so the page streams one camera and asks for still pictures of the others.
 
 If it is bound to this machine only, it needs no token, but answers only requests to its own name, so that no
 other site's script can reach it. Otherwise it needs a token, given once as ?token=... and kept in a cookie.
@@ -24,7 +29,7 @@ from contextlib import ExitStack, contextmanager
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from .overlay import jpeg
@@ -38,6 +43,8 @@ FILES = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
+OF_A_CAMERA = ("/picture.jpg", "/picture.mjpg", "/events")
+CAMERA = re.compile(r"[0-9]{1,3}")
 LENGTH = re.compile(r"[0-9]{1,9}")
 BOUNDARY = b"--picture\r\n"
 COOKIE = "edgec-token"
@@ -65,12 +72,20 @@ class PageError(Exception):
 
 
 class Page:
-    """A server for one board. `switch` is called with the precision a viewer wants; ValueError refuses."""
+    """A server for the boards of all cameras.
+
+    `switch` is called with the precision a viewer wants; ValueError refuses.
+    """
 
     def __init__(
-        self, board: Board, switch: Callable[[str], None], host: str, port: int, token: str | None
+        self,
+        boards: Sequence[Board],
+        switch: Callable[[str], None],
+        host: str,
+        port: int,
+        token: str | None,
     ) -> None:
-        self.board = board
+        self.boards = boards
         self.switch = switch
         self.host = host
         self.token = None if is_loopback(host) else (token or secrets.token_urlsafe(12))
@@ -100,7 +115,8 @@ class Page:
         try:
             yield
         finally:
-            self.board.close()
+            for board in self.boards:
+                board.close()
             with self._drawing:  # a thread inside OpenCV while Python ends would abort the program
                 pass
             self._server.shutdown()
@@ -110,7 +126,12 @@ class Page:
     def encoded(self, moment: Moment) -> bytes:
         """Return the moment's picture as JPEG; nothing once the page is closed."""
         with self._drawing:
-            return b"" if self.board.closed else jpeg(moment.overlay.drawn)
+            return b"" if self.boards[moment.camera].closed else jpeg(moment.overlay.drawn)
+
+    def newest(self) -> list[Moment]:
+        """Return the newest moment of each camera that has one."""
+        found = [board.newest(0, timeout=0.0) for board in self.boards]
+        return [moment for moment in found if moment]
 
 
 def is_loopback(host: str) -> bool:
@@ -220,13 +241,36 @@ class _Request(BaseHTTPRequestHandler):
         elif path in FILES:
             name, kind = FILES[path]
             self._answer(200, (Path(__file__).parent / name).read_bytes(), f"{kind}; charset=utf-8")
-        elif path == "/picture.mjpg":
-            kind = "multipart/x-mixed-replace; boundary=picture"
-            self._stream(kind, self._pictures, PICTURES_PER_SECOND, begin=BOUNDARY)
-        elif path == "/events":
-            self._stream("text/event-stream", self._records, EVENTS_PER_SECOND)
+        elif path == "/cameras":
+            records = [moment.record for moment in self.page.newest()]
+            self._answer(200, json.dumps(records).encode(), "application/json")
+        elif path in OF_A_CAMERA:
+            self._answer_of(self._camera(), path)
         else:
             self._refuse(404, b"There is nothing here.\n")
+
+    def _camera(self) -> int | None:
+        """Return which camera is asked for; None if there is no such one."""
+        text = parse_qs(self.target.query).get("camera", ["0"])[0]
+        return int(text) if CAMERA.fullmatch(text) and int(text) < len(self.page.boards) else None
+
+    def _answer_of(self, camera: int | None, path: str) -> None:
+        if camera is None:
+            self._refuse(404, b"There is no such camera.\n")
+            return
+        board = self.page.boards[camera]
+        if path == "/picture.mjpg":
+            kind = "multipart/x-mixed-replace; boundary=picture"
+            self._stream(board, kind, self._pictures, PICTURES_PER_SECOND, begin=BOUNDARY)
+        elif path == "/events":
+            self._stream(board, "text/event-stream", self._records, EVENTS_PER_SECOND)
+        else:
+            moment = board.newest(0, timeout=2.0)
+            encoded = self.page.encoded(moment) if moment else b""
+            if encoded:
+                self._answer(200, encoded, "image/jpeg")
+            else:
+                self._refuse(503, b"There is no picture yet.\n")
 
     def do_POST(self) -> None:
         """Switch the precision."""
@@ -309,7 +353,9 @@ class _Request(BaseHTTPRequestHandler):
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.end_headers()
 
-    def _stream(self, kind: str, part: Callable[[Any], bytes], per_second: int, begin: bytes = b"") -> None:
+    def _stream(
+        self, board: Board, kind: str, part: Callable[[Any], bytes], per_second: int, begin: bytes = b""
+    ) -> None:
         """Send a part for each newest moment, until the viewer or the program ends."""
         viewers = self.page.viewers
         if not viewers.take(self.connection):
@@ -324,9 +370,9 @@ class _Request(BaseHTTPRequestHandler):
             self.close_connection = True
             self.wfile.write(begin)
             number = 0
-            while not self.page.board.closed:
+            while not board.closed:
                 started = time.monotonic()
-                moment = self.page.board.newest(number, timeout=2.0)
+                moment = board.newest(number, timeout=2.0)
                 number = moment.number if moment else number
                 with viewers.waiting(self.connection):
                     self.wfile.write(part(moment))

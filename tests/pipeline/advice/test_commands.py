@@ -137,7 +137,7 @@ def test_another_port_for_the_page_helps(taken: int) -> None:
     ports = [taken]
 
     def attempt() -> None:
-        with Page(Board(), lambda _: None, "127.0.0.1", ports[-1], None).serving():
+        with Page([Board()], lambda _: None, "127.0.0.1", ports[-1], None).serving():
             pass
 
     check_advice("Give --port 0 for any", attempt, lambda: ports.append(0), PageError)
@@ -147,7 +147,7 @@ def test_another_host_for_the_page_helps() -> None:
     hosts = ["192.0.2.1"]  # RFC 5737: nobody's
 
     def attempt() -> None:
-        with Page(Board(), lambda _: None, hosts[-1], 0, None).serving():
+        with Page([Board()], lambda _: None, hosts[-1], 0, None).serving():
             pass
 
     check_advice("Give --host 127.0.0.1", attempt, lambda: hosts.append("127.0.0.1"), PageError)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -30,7 +31,7 @@ def refuse(precision: str) -> None:
 
 @contextmanager
 def page(host: str = "127.0.0.1", token: str | None = None) -> Iterator[Page]:
-    made = Page(Board(), refuse, host, 0, token)
+    made = Page([Board()], refuse, host, 0, token)
     with made.serving():
         yield made
 
@@ -59,17 +60,17 @@ def test_the_page_comes_with_its_style_and_script_and_nothing_from_elsewhere(pat
 def test_records_come_as_events_and_slow_readers_get_the_newest() -> None:
     with page() as made:
         for number in range(1, 6):
-            made.board.post(moment(number))
+            made.boards[0].post(moment(number))
         with ask(made, "/events") as events:
             assert json.loads(events.readline().removeprefix(b"data: ")) == {"number": 5}
             events.readline()
-            made.board.post(moment(6))
+            made.boards[0].post(moment(6))
             assert json.loads(events.readline().removeprefix(b"data: ")) == {"number": 6}
 
 
 def test_pictures_come_as_parts_of_a_stream() -> None:
     with page() as made:
-        made.board.post(moment(7))
+        made.boards[0].post(moment(7))
         with ask(made, "/picture.mjpg") as pictures:
             assert pictures.readline() == b"--picture\r\n"
             assert pictures.readline() == b"Content-Type: image/jpeg\r\n"
@@ -78,6 +79,23 @@ def test_pictures_come_as_parts_of_a_stream() -> None:
             assert pictures.read(size).startswith(b"\xff\xd8")
             # browsers show a part when the next one begins: it begins at once
             assert [pictures.readline(), pictures.readline()] == [b"\r\n", b"--picture\r\n"]
+
+
+def test_each_camera_has_its_pictures_and_records_and_others_do_not_exist() -> None:
+    made = Page([Board(), Board(), Board()], refuse, "127.0.0.1", 0, None)
+    with made.serving():
+        for camera in range(2):
+            shown = Overlay(np.zeros((48, 64 + camera, 3), np.uint8))
+            made.boards[camera].post(Moment(1, shown, {"camera": camera}, camera))
+        assert json.loads(ask(made, "/cameras").read()) == [{"camera": 0}, {"camera": 1}]
+        with ask(made, "/events?camera=1") as events:
+            assert json.loads(events.readline().removeprefix(b"data: ")) == {"camera": 1}
+        picture = cv2.imdecode(np.frombuffer(ask(made, "/picture.jpg?camera=1").read(), np.uint8), 1)
+        assert picture is not None
+        assert picture.shape == (48, 65, 3)
+        assert refused(made, "/picture.jpg?camera=2") == (503, "There is no picture yet.\n")
+        for wrong in ("3", "-1", "x", "1" * 50, "%00"):
+            assert refused(made, f"/events?camera={wrong}") == (404, "There is no such camera.\n")
 
 
 def test_the_precision_is_switched_or_the_reason_told() -> None:
@@ -101,7 +119,7 @@ def test_another_site_cannot_speak_through_the_browser_of_who_looks() -> None:
 @pytest.mark.parametrize("path", ["/picture.mjpg", "/events", "/page.js"])
 def test_another_site_cannot_show_the_pictures_or_take_the_places_of_viewers(path: str) -> None:
     with page() as made:
-        made.board.post(moment(1))
+        made.boards[0].post(moment(1))
         for site in ("cross-site", "same-site"):
             assert refused(made, path, None, **{"Sec-Fetch-Site": site, "Sec-Fetch-Dest": "image"})[0] == 403
         for site in ("same-origin", "none"):
@@ -157,7 +175,7 @@ def test_viewers_that_take_nothing_do_not_keep_others_out(monkeypatch: pytest.Mo
     monkeypatch.setattr(page_module, "PATIENCE_SECONDS", 0.0)
     noise = np.random.default_rng(0).integers(0, 256, (960, 1280, 3), np.uint8)
     with page() as made, ExitStack() as held:
-        made.board.post(Moment(1, Overlay(noise), {}))
+        made.boards[0].post(Moment(1, Overlay(noise), {}))
         for _ in range(4):
             one = held.enter_context(socket.create_connection(("127.0.0.1", made.port), 30))
             one.sendall(b"GET /picture.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -189,7 +207,7 @@ def test_what_follows_a_refused_request_is_not_another_request(
     head: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     switched: list[str] = []
-    made = Page(Board(), switched.append, "127.0.0.1", 0, None)
+    made = Page([Board()], switched.append, "127.0.0.1", 0, None)
     with made.serving(), socket.create_connection(("127.0.0.1", made.port), 30) as connection:
         connection.sendall(head.format(len(FORGED)).encode() + b"\r\n\r\n" + FORGED)
         answer = b""
@@ -221,7 +239,7 @@ def test_a_token_may_be_chosen() -> None:
 
 def test_more_viewers_than_a_small_board_can_serve_are_refused() -> None:
     with page() as made:
-        made.board.post(moment(1))
+        made.boards[0].post(moment(1))
         viewers = [ask(made, "/events") for _ in range(MOST_VIEWERS)]
         assert refused(made, "/events") == (503, "Too many viewers.\n")
         for viewer in viewers:
@@ -230,12 +248,12 @@ def test_more_viewers_than_a_small_board_can_serve_are_refused() -> None:
 
 def test_a_port_that_is_taken_is_named() -> None:
     with page() as made, pytest.raises(PageError, match=f"127.0.0.1:{made.port}"):
-        Page(Board(), refuse, "127.0.0.1", made.port, None)
+        Page([Board()], refuse, "127.0.0.1", made.port, None)
 
 
 def test_it_ends_although_somebody_looks() -> None:
     with page() as made:
-        made.board.post(moment(1))
+        made.boards[0].post(moment(1))
         viewer = ask(made, "/picture.mjpg")
         before = threading.active_count()
     assert threading.active_count() <= before
@@ -257,7 +275,7 @@ def test_it_does_not_close_while_a_picture_is_drawn_and_draws_none_afterwards(
     monkeypatch.setattr(page_module, "jpeg", slow)
     shown = moment(1)
     with page() as made:
-        made.board.post(shown)
+        made.boards[0].post(shown)
         threading.Thread(target=ask, args=(made, "/picture.mjpg"), daemon=True).start()
         assert begun.wait(60)
     assert ended.is_set()
