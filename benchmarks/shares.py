@@ -8,7 +8,6 @@ random moments, and is started again until it is done. The parts are merged in a
 shares ran, how many were killed, and how often accuracy.json differed; exit code 1 if it ever did.
 """
 
-import argparse
 import multiprocessing
 import shutil
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.rounds import rounds_and_seed
 from pipeline.build.parts import read_parts, refuse_foreign, take_in, write_part
 from pipeline.build.plan import Build
 from pipeline.build.shard import Shard
@@ -132,13 +132,7 @@ def trials(rounds: int, seed: int) -> Tally:
 
 def main() -> int:
     """Print what came of the rounds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
-    tally = trials(chosen.rounds, chosen.seed)
+    tally = trials(*rounds_and_seed(__doc__))
     print(
         f"{tally.merged} validations of {IMAGES} images in {tally.shares} shares, {tally.kills} kills:"
         f" {tally.different} differ from that of one machine"
