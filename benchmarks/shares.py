@@ -78,8 +78,8 @@ def accuracy_in(out: Path) -> bytes:
 def write_share(out: Path, shard: Shard, part: Path) -> None:
     """Validate one share and write it; what an earlier, killed try finished is not done again."""
     one = opened(out)
-    one.answers(shard)
-    write_part(part, one.name, shard, [unit.key() for unit in shard.share_of(one.units)], one.used)
+    units = one.compute(shard)
+    write_part(part, one.name, shard, [unit.key() for unit in units], one.used)
 
 
 def run_share(out: Path, shard: Shard, part: Path, draw: np.random.Generator, tally: Tally) -> None:
@@ -108,7 +108,7 @@ def trial(whole: Path, wanted: bytes, work: Path, draw: np.random.Generator, tal
     found = read_parts([parts[place] for place in draw.permutation(of)])
     merged = opened(work / "merged")
     take_in(found, merged.store, merged.progress)
-    refuse_foreign(found, [unit.key() for unit in merged.units])
+    refuse_foreign(found, [unit.key() for unit in merged.all_units])
     apart(validate_whole, work / "merged")
     tally.merged += 1
     tally.different += accuracy_in(work / "merged") != wanted
