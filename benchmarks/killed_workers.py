@@ -49,19 +49,19 @@ PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
-class Cut:
+class UnitSizes:
     """Images in a unit of a validation, and in a part of a calibration."""
 
     unit: int
     part: int
 
     @classmethod
-    def drawn(cls, draw: np.random.Generator) -> "Cut":
+    def drawn(cls, draw: np.random.Generator) -> "UnitSizes":
         """Return a random one; a unit is a multiple of the batch size."""
         return cls(UNIT * int(draw.integers(1, 3)), int(draw.integers(PARTS[0], PARTS[1] + 1)))
 
 
-WHOLE = Cut(1024, 256)
+WHOLE = UnitSizes(1024, 256)
 
 
 @dataclass
@@ -74,7 +74,7 @@ class KillTally:
     different: int = 0
 
 
-def validate(model: Path, out: Path, cut: Cut, address: str = "") -> None:
+def validate(model: Path, out: Path, cut: UnitSizes, address: str = "") -> None:
     """Validate as the command does; without an address in this process."""
     answer.UNIT_IMAGES, observe_part.PART_IMAGES = cut.unit, cut.part
     asked = {"model": str(model), "target": "reference", "validation.images": IMAGES}
@@ -138,7 +138,7 @@ def trial(
 ) -> None:
     """Validate once under kills."""
     cluster.restore()
-    cut = Cut.drawn(draw)
+    cut = UnitSizes.drawn(draw)
     seen = kill_at_random(cluster, lambda address: validate(model, out, cut, address), out, draw, tally)
     after = finished_units(out)
     tally.repeated += sum(after[path] != written for path, written in seen.items())
