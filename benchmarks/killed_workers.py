@@ -1,50 +1,67 @@
-"""A cluster whose worker, scheduler or client is killed at a random moment: always the bytes of one process.
+"""A cluster whose worker, scheduler or command is killed at random moments: always the bytes of one process.
 
     python -m benchmarks.killed_workers [--rounds 100] [--seed 0]
 
-Each round starts a Dask scheduler and two workers as a user does, and `edgec validate --on tcp://...` on 320
-images of the embedded network, in units of 32. At a random moment one of the four processes is killed
-(SIGKILL); what is missing is started again, and so is the command unless it has ended well. Prints how often
-which of them was killed before the end, how many units that were finished were done again, and how often
-ranges.json or accuracy.json differed from those of one process; exit code 1 if any did.
+Each round validates a tiny network on 320 images as `edgec validate --on tcp://...` does, by a Dask scheduler
+and two workers. The images are cut at random into units of 32 or 64, the 48 calibration images into parts of
+4 to 24. Up to eight times a round one of the four processes is killed (SIGKILL), a random moment after the
+last; what is missing is started again, and so is the command unless it has ended well. The processes are
+forked from one that has their imports done. Prints how often which of them was killed before the end, how
+many finished units were done again, and how often ranges.json or accuracy.json differed from those of one
+process; exit code 1 if any did.
 """
 
-import argparse
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.cache.code_at_start import ROOT
-from pipeline.cache.product import MANIFEST
-
-IMAGES, UNIT, PART = 320, 32, 32
-LONGEST_DELAY = 6.0
-"""Seconds until a kill, at most: about what a round takes."""
-CLIENT = f"""
-import sys
-from pathlib import Path
+from benchmarks.forked_cluster import WORKERS, ForkedCluster, end
+from benchmarks.rounds import rounds_and_seed
+from benchmarks.tiny_network import write_tiny_network
 from pipeline.build.plan import Build
+from pipeline.cache.product import MANIFEST
 from pipeline.config import BuildConfig, load_config
+from pipeline.data.embedded import EMBEDDED
 from pipeline.progress import Silent
 from pipeline.stages import answer, observe_part
 from pipeline.units.open_workers import open_workers
-answer.UNIT_IMAGES, observe_part.PART_IMAGES = {UNIT}, {PART}
-asked = {{"target": "reference", "validation.images": {IMAGES}, "calibration.images": 96}}
-asked["out"] = Path(sys.argv[1])
-with open_workers(sys.argv[2] or None) as workers:
-    Build(load_config(BuildConfig, None, asked), Silent(), workers).accuracy
-"""
-VICTIMS = ("worker", "scheduler", "client")
+
+IMAGES, CALIBRATION = 320, 48
+UNIT, PARTS = 32, (4, 24)
+LONGEST_DELAY = 1.5
+"""Seconds between two kills, at most: about what a round takes."""
+KILLS = 8
+"""At most so many in a round."""
+VICTIMS = (*WORKERS, "scheduler", "command")
+FILES = {"calibrate": "ranges.json", "validate": "accuracy.json"}
+"""What is compared, by the stage that writes it."""
+UNITS = ("observe", "answer")
+PATIENCE_S = 120.0
+"""A command that has not ended so long after the last kill hangs."""
+
+
+@dataclass(frozen=True)
+class UnitSizes:
+    """Images in a unit of a validation, and in a part of a calibration."""
+
+    unit: int
+    part: int
+
+    @classmethod
+    def drawn(cls, draw: np.random.Generator) -> "UnitSizes":
+        """Return a random one; a unit is a multiple of the batch size."""
+        return cls(UNIT * int(draw.integers(1, 3)), int(draw.integers(PARTS[0], PARTS[1] + 1)))
+
+
+WHOLE = UnitSizes(1024, 256)
 
 
 @dataclass
@@ -57,141 +74,100 @@ class KillTally:
     different: int = 0
 
 
-class Cluster:
-    """A scheduler, two workers and a command, each a process group of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{port}"
-        self._folder = folder
-        self._started: dict[str, subprocess.Popen[bytes]] = {}
-
-    def restore(self) -> None:
-        """Start what does not run."""
-        port = self.address.rpartition(":")[2]
-        commands = {
-            "scheduler": ["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"],
-            **{f"worker{i}": ["worker", self.address, "--nthreads", "1", "--no-dashboard"] for i in (1, 2)},
-        }
-        for name, arguments in commands.items():
-            if name not in self._started or self._started[name].poll() is not None:
-                self._started[name] = started(["-m", "dask", *arguments], self._folder)
-
-    def kill(self, victim: str) -> None:
-        """Kill the scheduler or a worker."""
-        end(self._started["scheduler" if victim == "scheduler" else "worker1"])
-
-    def command(self, out: Path) -> "subprocess.Popen[bytes]":
-        """Start the command, unless it runs or has ended well."""
-        if "client" not in self._started or self._started["client"].poll():
-            self._started["client"] = started(["-c", CLIENT, str(out), self.address], self._folder)
-        return self._started["client"]
-
-    def __enter__(self) -> "Cluster":
-        self.restore()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._started.values():
-            end(process)
+def validate(model: Path, out: Path, cut: UnitSizes, address: str = "") -> None:
+    """Validate as the command does; without an address in this process."""
+    answer.UNIT_IMAGES, observe_part.PART_IMAGES = cut.unit, cut.part
+    asked = {"model": str(model), "target": "reference", "validation.images": IMAGES}
+    asked |= {"calibration.images": CALIBRATION, "data": EMBEDDED, "out": out}
+    with open_workers(address or None) as workers:
+        _ = Build(load_config(BuildConfig, None, asked), Silent(), workers).accuracy
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of all that is started."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
-def started(arguments: list[str], folder: Path) -> "subprocess.Popen[bytes]":
-    """Start Python with these arguments, in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment(),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def end(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process and all that it has started."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def results_in(out: Path) -> tuple[bytes, bytes]:
-    """Return the ranges.json and accuracy.json that a store holds."""
-    (ranges,) = out.glob("store/products/calibrate/*/ranges.json")
-    (accuracy,) = out.glob("store/products/validate/*/accuracy.json")
-    return ranges.read_bytes(), accuracy.read_bytes()
+def results_in(out: Path) -> dict[str, bytes]:
+    """Return the files that are compared, from a store."""
+    found = {}
+    for stage, name in FILES.items():
+        (place,) = out.glob(f"store/products/{stage}/*/{name}")
+        found[name] = place.read_bytes()
+    return found
 
 
 def finished_units(out: Path) -> dict[Path, int]:
     """Return the units that a store holds, and when each was written, in ns."""
-    found = (path for stage in ("answer", "observe") for path in out.glob(f"store/products/{stage}/*"))
+    found = (path for stage in UNITS for path in out.glob(f"store/products/{stage}/*"))
     return {path: (path / MANIFEST).stat().st_mtime_ns for path in found}
 
 
-def trial(out: Path, work: Path, draw: np.random.Generator, tally: KillTally) -> None:
-    """Kill one of the processes, start everything again, and let it end."""
-    victim = str(draw.choice(VICTIMS))
-    with Cluster(work) as cluster:
-        client = cluster.command(out)
-        time.sleep(draw.uniform(0, LONGEST_DELAY))
-        if client.poll() is None:
-            tally.killed[victim] += 1
-        finished = finished_units(out)
-        if victim == "client":
-            end(client)
-        else:
+def kill_at_random(
+    cluster: ForkedCluster,
+    work: Callable[[str], None],
+    out: Path,
+    draw: np.random.Generator,
+    tally: KillTally,
+) -> dict[Path, int]:
+    """Kill until the command ends well, and let it end at last. Returns when each unit was first seen."""
+    seen: dict[Path, int] = {}
+    command = cluster.command(work)
+    for _ in range(int(draw.integers(1, KILLS + 1))):
+        victim = str(draw.choice(VICTIMS))
+        command.join(draw.uniform(0, LONGEST_DELAY))
+        tally.killed[victim] += command.is_alive()
+        if command.exitcode == 0:
+            return seen
+        seen = finished_units(out) | seen
+        if victim != "command":
             cluster.kill(victim)
-        if victim == "scheduler":
-            end(client)  # it would say so itself, after half a minute
-        while client.poll() != 0:
-            cluster.restore()  # workers end too, some time after their scheduler
-            client = cluster.command(out)
-            time.sleep(0.2)
-        after = finished_units(out)
-    tally.repeated += sum(after[path] != written for path, written in finished.items())
+        if victim in ("command", "scheduler"):
+            end(command)  # without a scheduler it would say so itself, after half a minute
+        cluster.restore()
+        if not command.is_alive():
+            command = cluster.command(work)
+    limit = time.monotonic() + PATIENCE_S
+    while command.exitcode != 0:
+        if time.monotonic() > limit:
+            raise RuntimeError(f"the command hangs or fails:\n{cluster.said.read_text()[-5000:]}")
+        cluster.restore()  # workers end too, some time after their scheduler
+        if not command.is_alive():
+            command = cluster.command(work)
+        command.join(0.2)
+    return seen
+
+
+def trial(
+    cluster: ForkedCluster, model: Path, out: Path, draw: np.random.Generator, tally: KillTally
+) -> None:
+    """Validate once under kills."""
+    cluster.restore()
+    cut = UnitSizes.drawn(draw)
+    seen = kill_at_random(cluster, lambda address: validate(model, out, cut, address), out, draw, tally)
+    after = finished_units(out)
+    tally.repeated += sum(after[path] != written for path, written in seen.items())
     tally.rounds += 1
 
 
 def trials(rounds: int, seed: int) -> KillTally:
     """Run so many rounds and return what came of them."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     tally, draw = KillTally(), np.random.default_rng(seed)
-    with tempfile.TemporaryDirectory(prefix="edgec-killed-") as folder:
-        alone = Path(folder) / "alone"
-        subprocess.run(
-            [sys.executable, "-c", CLIENT, str(alone), ""], check=True, cwd=folder, env=environment()
-        )
+    with tempfile.TemporaryDirectory(prefix="edgec-killed-", ignore_cleanup_errors=True) as folder:
+        model, alone = write_tiny_network(Path(folder)), Path(folder) / "alone"
+        validate(model, alone, WHOLE)  # here: what is forked then has all that is imported for it
         wanted = results_in(alone)
-        for _ in range(rounds):
-            with tempfile.TemporaryDirectory(prefix="round-", dir=folder) as work:
-                out = shutil.copytree(alone, Path(work) / "out", copy_function=shutil.copy2)
-                for stage in ("calibrate", "observe", "answer", "validate"):
+        with ForkedCluster(Path(folder)) as cluster:
+            for number in range(rounds):
+                out = shutil.copytree(alone, Path(folder) / f"out{number}", copy_function=shutil.copy2)
+                for stage in (*FILES, *UNITS):
                     shutil.rmtree(out / "store" / "products" / stage, ignore_errors=True)
-                trial(out, Path(work), draw, tally)
+                trial(cluster, model, out, draw, tally)
                 tally.different += results_in(out) != wanted
-            print(tally, flush=True)
+                shutil.rmtree(out, ignore_errors=True)  # a worker may still write what nobody waits for
+                print(tally, flush=True)
     return tally
 
 
 def main() -> int:
     """Print what came of the rounds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
-    if chosen.rounds < 1:
-        parser.error("--rounds is 1 or more")
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM")
-    )  # all that runs is ended on the way
-    tally = trials(chosen.rounds, chosen.seed)
+    tally = trials(*rounds_and_seed(__doc__))
     killed = ", ".join(f"{number} of the {name}" for name, number in sorted(tally.killed.items()))
     print(
         f"{tally.rounds} validations, kills before the end: {killed}; {tally.repeated} finished units were"

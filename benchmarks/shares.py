@@ -8,7 +8,6 @@ random moments, and is started again until it is done. The parts are merged in a
 shares ran, how many were killed, and how often accuracy.json differed; exit code 1 if it ever did.
 """
 
-import argparse
 import multiprocessing
 import shutil
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.rounds import rounds_and_seed
 from pipeline.build.parts import read_parts, refuse_foreign, take_in, write_part
 from pipeline.build.plan import Build
 from pipeline.build.shard import Shard
@@ -78,8 +78,8 @@ def accuracy_in(out: Path) -> bytes:
 def write_share(out: Path, shard: Shard, part: Path) -> None:
     """Validate one share and write it; what an earlier, killed try finished is not done again."""
     one = opened(out)
-    one.answers(shard)
-    write_part(part, one.name, shard, [unit.key() for unit in shard.share_of(one.units)], one.used)
+    units = one.compute(shard)
+    write_part(part, one.name, shard, [unit.key() for unit in units], one.used)
 
 
 def run_share(out: Path, shard: Shard, part: Path, draw: np.random.Generator, tally: Tally) -> None:
@@ -108,7 +108,7 @@ def trial(whole: Path, wanted: bytes, work: Path, draw: np.random.Generator, tal
     found = read_parts([parts[place] for place in draw.permutation(of)])
     merged = opened(work / "merged")
     take_in(found, merged.store, merged.progress)
-    refuse_foreign(found, [unit.key() for unit in merged.units])
+    refuse_foreign(found, [unit.key() for unit in merged.all_units])
     apart(validate_whole, work / "merged")
     tally.merged += 1
     tally.different += accuracy_in(work / "merged") != wanted
@@ -132,13 +132,7 @@ def trials(rounds: int, seed: int) -> Tally:
 
 def main() -> int:
     """Print what came of the rounds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
-    tally = trials(chosen.rounds, chosen.seed)
+    tally = trials(*rounds_and_seed(__doc__))
     print(
         f"{tally.merged} validations of {IMAGES} images in {tally.shares} shares, {tally.kills} kills:"
         f" {tally.different} differ from that of one machine"

@@ -1,6 +1,7 @@
 """How close a quantised model's logits are to the float model's."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +22,43 @@ class Closeness:
     sqnr_db: float
 
 
-def closeness(reference: NDArray[np.float32], found: NDArray[np.float32]) -> Closeness:
-    """Compare logits [N, classes].
+@dataclass(frozen=True)
+class ImageDistances:
+    """How far logits are apart, an entry an image.
+
+    signal: the sum of the squares of the reference; noise: that of the differences; agrees: whether both have
+    the same top-1 class.
+    """
+
+    signal: tuple[float, ...]
+    noise: tuple[float, ...]
+    agrees: tuple[bool, ...]
+
+    @classmethod
+    def between(cls, reference: NDArray[np.float32], found: NDArray[np.float32]) -> "ImageDistances":
+        """Compare logits [N, classes]."""
+        a, b = reference.astype(np.float64), found.astype(np.float64)
+        agrees = a.argmax(axis=1) == b.argmax(axis=1)
+        signal, noise = ((x**2).sum(axis=1).tolist() for x in (a, a - b))
+        return cls(tuple(signal), tuple(noise), tuple(agrees.tolist()))
+
+
+def closeness_of(parts: Sequence[ImageDistances]) -> Closeness:
+    """Return how close the logits of all images are, of which `parts` are some each.
 
     The signal to quantisation noise ratio is 10 log10(sum reference^2 / sum (reference - found)^2), in dB.
+    Sums are exact before they are rounded: no bit depends on the cut or the order.
     """
-    a, b = reference.astype(np.float64), found.astype(np.float64)
-    noise = ((a - b) ** 2).sum()
-    sqnr = np.inf if noise == 0 else 10 * np.log10((a**2).sum() / noise)
-    return Closeness(float((a.argmax(axis=1) == b.argmax(axis=1)).mean()), float(sqnr))
+    signal = math.fsum(value for part in parts for value in part.signal)
+    noise = math.fsum(value for part in parts for value in part.noise)
+    agrees = [one for part in parts for one in part.agrees]
+    sqnr = math.inf if noise == 0 else 10 * math.log10(signal / noise) if signal > 0 else -math.inf
+    return Closeness(sum(agrees) / len(agrees), sqnr)
+
+
+def closeness(reference: NDArray[np.float32], found: NDArray[np.float32]) -> Closeness:
+    """Compare logits [N, classes]."""
+    return closeness_of([ImageDistances.between(reference, found)])
 
 
 def logits(

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from calibration.metrics import Closeness, closeness, logits
+from calibration.metrics import Closeness, ImageDistances, closeness_of, logits
 from calibration.onnx_graph import OnnxGraph, node_label
 from calibration.placement import Placement, place
 from calibration.prepare_float import Images
@@ -14,42 +15,17 @@ from calibration.recipe import QuantRecipe
 
 
 @dataclass(frozen=True)
-class LayerNoise:
+class LayerDistances:
     """One Conv or Gemm: `alone` with only it (weights and input) in 8 bits, `without` with all but it."""
 
-    layer: str
-    operator: str
-    weights: int
-    alone: Closeness
-    without: Closeness
+    alone: ImageDistances
+    without: ImageDistances
 
 
-def sensitivity(
-    produced: Produced,
-    recipe: QuantRecipe,
-    evaluation: Images,
-    on_layer: Callable[[int], None] = lambda _: None,
-) -> list[LayerNoise]:
-    """Measure every 8-bit layer of `produced`, in graph order, on `evaluation` images.
-
-    Logits come from onnxruntime's default session. `on_layer` is called with 1 after each layer. Raises
-    ModelError if the files of `produced` do not belong together.
-    """
-    comparison = _Comparison(produced, recipe, evaluation)
-    graph, table = comparison.graph, []
-    for index in comparison.placement.layers:
-        node = graph.nodes[index]
-        table.append(
-            LayerNoise(
-                node_label(node),
-                node.op_type,
-                comparison.parameters.layers[index].weight.values.size,
-                comparison.of(comparison.placement.only(graph, index)),
-                comparison.of(place(graph, recipe, {node.name})),
-            )
-        )
-        on_layer(1)
-    return table
+def layers_in_8_bits(float_model: Path, recipe: QuantRecipe) -> tuple[str, ...]:
+    """Return the names of the layers that a recipe quantises, in graph order. Raises ModelError."""
+    graph = OnnxGraph.load(float_model)
+    return tuple(node_label(graph.nodes[index]) for index in place(graph, recipe).layers)
 
 
 def noise_alone(
@@ -60,9 +36,10 @@ def noise_alone(
 ) -> dict[str, float]:
     """The SQNR in dB of the logits with only one layer in 8 bits, for every layer by its node's name.
 
-    Half the work of `sensitivity`, and sufficient for a ranking. Arguments and errors are the same.
+    `on_layer` is called with 1 after each layer. Raises ModelError if the files of `produced` do not belong
+    together.
     """
-    comparison = _Comparison(produced, recipe, evaluation)
+    comparison = LayerComparison(produced, recipe, evaluation)
     found = {}
     for index in comparison.placement.layers:
         alone = comparison.of(comparison.placement.only(comparison.graph, index))
@@ -71,8 +48,11 @@ def noise_alone(
     return found
 
 
-class _Comparison:
-    """The float model's logits, with which those of partly quantised models are compared."""
+class LayerComparison:
+    """The float model's logits, with which those of partly quantised models are compared.
+
+    Logits come from onnxruntime's default session.
+    """
 
     def __init__(self, produced: Produced, recipe: QuantRecipe, evaluation: Images) -> None:
         self.graph = OnnxGraph.load(produced.float_model)
@@ -81,6 +61,19 @@ class _Comparison:
         self._recipe, self._evaluation = recipe, evaluation
         self._reference = logits(produced.float_model, evaluation())
 
+    def distances(self, position: int) -> LayerDistances:
+        """Compare with one layer quantised, and with all but it; `position` is its place among them."""
+        index = self.placement.layers[position]
+        node = self.graph.nodes[index]
+        return LayerDistances(
+            self._distances(self.placement.only(self.graph, index)),
+            self._distances(place(self.graph, self._recipe, {node.name})),
+        )
+
     def of(self, part: Placement) -> Closeness:
+        """Return how close the logits are with this part quantised."""
+        return closeness_of([self._distances(part)])
+
+    def _distances(self, part: Placement) -> ImageDistances:
         model = write_qdq(self.graph, part, self.parameters, self._recipe)
-        return closeness(self._reference, logits(model, self._evaluation()))
+        return ImageDistances.between(self._reference, logits(model, self._evaluation()))

@@ -202,15 +202,16 @@ class Compilation(Request):
         """The quantised model with what it was made from."""
         return QuantizedNetwork(self.prepared_model, self.ranges, self.quantized_model, self.recipe)
 
-    def share_out(self, stages: Sequence[Stage], what: str) -> None:
+    def share_out(self, stages: Sequence[Stage], what: str, on_board: bool = False) -> None:
         """Let the workers run independent stages, whose results `make` then finds.
 
+        on_board: they run the engine, on the board if the build has one.
         Without workers nothing is done. Raises UnitError for the first that failed, when all others are done.
         """
         if isinstance(self.workers, Here):
             return
         root, count = self.store.root.absolute(), len(stages)
-        board = self.config.device
+        board = self.config.device if on_board else None
         units = [
             StoredUnit(one, root, f"{what} {place} of {count}", board) for place, one in enumerate(stages, 1)
         ]

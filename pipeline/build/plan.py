@@ -1,11 +1,14 @@
 """A build, from configuration to bundle: what is measured of its models, reported and packed."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 
 from pipeline.build.compilation import Compilation
-from pipeline.build.shard import WHOLE, Shard
+from pipeline.build.shard import Shard
 from pipeline.cache.digest import InputFile
+from pipeline.cache.product import Product
+from pipeline.cache.stage import Stage
 from pipeline.config import recorded
 from pipeline.data.open import training_digest
 from pipeline.data.split import ShownNames
@@ -18,9 +21,9 @@ from pipeline.stages.answer import AnswerImages, UnitAnswers, units_of
 from pipeline.stages.artifacts import (
     StageOutput,
 )
-from pipeline.stages.attribute import Attribute
+from pipeline.stages.attribute import ATTRIBUTE, Attribute, AttributeLayer, UnitAttributed
 from pipeline.stages.bundle import Bundle, PackedBundle
-from pipeline.stages.corrupt import Corrupt
+from pipeline.stages.corrupt import AnswerCorrupted, Corrupt, UnitCorrupted
 from pipeline.stages.diagnose import Diagnose
 from pipeline.stages.measure_latency import NO_MEASUREMENTS, Measure, Measurements
 from pipeline.stages.own_graph import OwnGraph
@@ -37,6 +40,9 @@ from pipeline.stages.validate import Validate
 from pipeline.task import Task
 from targets.base import BuildState, HasCandidates
 from targets.reach.kept_open import one_session
+
+SEED = 0
+"""Of the random noise in corrupted images."""
 
 
 class Build(Compilation):
@@ -55,23 +61,35 @@ class Build(Compilation):
             for images in units_of(self.seen(self.evaluation))
         )
 
-    def answers(self, shard: Shard = WHOLE) -> tuple[UnitAnswers, ...]:
-        """What FP32 and INT8 say about the evaluation images, or about a share of them.
+    @property
+    def all_units(self) -> tuple[Stage, ...]:
+        """All that a validation can share out among machines."""
+        return (*self.units, *self.robustness_units, *self.sensitivity_units)
+
+    def compute(self, shard: Shard) -> tuple[Stage, ...]:
+        """Compute a share of all units, and return it. Raises what `answers` does."""
+        share = shard.share_of(self.all_units)
+        self.answers([unit for unit in share if isinstance(unit, AnswerImages)])
+        for unit in share:
+            if not isinstance(unit, AnswerImages):
+                self.make(unit)
+        return tuple(share)
+
+    def answers(self, some: Sequence[AnswerImages] | None = None) -> tuple[UnitAnswers, ...]:
+        """What FP32 and INT8 say about the evaluation images, or about some units of them.
 
         Raises DataError if training images are evaluated on, or too many images are damaged.
         """
         training = TrainingImages(self.dataset, training_digest(self.dataset, self.digests))
         self.make(RefuseLeak(training, self.evaluation))
-        units = shard.share_of(self.units)
+        units = self.units if some is None else some
         found: list[UnitAnswers] = []
         damaged: list[tuple[str, str]] = []
-        self.share_out(units, "validate")
+        self.share_out(units, "validate", on_board=True)
         total = sum(len(unit.images) for unit in units)
         with one_session(), OneTask(self.progress, "validate", total) as progress:
             for unit in units:
-                found.append(UnitAnswers(self.make(unit, progress)))
-                if self.steps[-1].cached:
-                    progress.skip(len(unit.images))
+                found.append(UnitAnswers(self._unit(unit, progress, len(unit.images))))
                 damaged += [(image.name, image.reason) for image in found[-1].skipped()]
                 self.evaluation.refuse_if_too_many(damaged)
         return tuple(found)
@@ -131,13 +149,38 @@ class Build(Compilation):
         return ReportPart(self.make(stage))
 
     @cached_property
-    def sensitivity(self) -> ReportPart | None:
-        """The sensitivity of each layer, if asked for."""
+    def sensitivity_units(self) -> tuple[AttributeLayer, ...]:
+        """The units of the sensitivity, each layer on each unit of images; none if it is not asked for."""
         wanted = self.config.validation.sensitivity
         if not wanted:
+            return ()
+        from calibration.explore.sensitivity import layers_in_8_bits
+
+        network = self.quantized_network
+        layers = layers_in_8_bits(network.float_model.path, network.recipe)
+        return tuple(
+            AttributeLayer(network, images, position, layer)
+            for images in units_of(self.seen(self.evaluation.stratified(wanted, seed=0)))
+            for position, layer in enumerate(layers)
+        )
+
+    @cached_property
+    def sensitivity(self) -> ReportPart | None:
+        """The sensitivity of each layer, if asked for."""
+        units = self.sensitivity_units
+        if not units:
             return None
-        images = self.seen(self.evaluation.stratified(wanted, seed=0))
-        return ReportPart(self.make(Attribute(self.quantized_network, images)))
+        self.share_out(units, "attribute")
+        with OneTask(self.progress, ATTRIBUTE, len(units)) as progress:
+            found = tuple(UnitAttributed(self._unit(unit, progress, 1)) for unit in units)
+        return ReportPart(self.make(Attribute(found)))
+
+    def _unit(self, unit: Stage, progress: OneTask, count: int) -> Product:
+        """Make a unit; `count` is how much of the task one that was there already is."""
+        product = self.make(unit, progress)
+        if product.cached:
+            progress.skip(count)
+        return product
 
     def study(self, draws: int) -> StudyFile:
         """How many calibration images are enough, by so many random draws of each number."""
@@ -146,21 +189,25 @@ class Build(Compilation):
         return StudyFile(self.make(Study(*subject, self.recipe, self.config.calibration.images, draws)))
 
     @cached_property
-    def robustness(self) -> ReportPart | None:
-        """Accuracy on corrupted images, if it is wanted."""
+    def robustness_units(self) -> tuple[AnswerCorrupted, ...]:
+        """The units of corrupted images, in evaluation order; none if they are not wanted."""
         wanted = self.config.validation.robustness
         if not wanted:
+            return ()
+        images = self.seen(self.evaluation.stratified(wanted, seed=0))
+        return tuple(AnswerCorrupted(self.float_model, self.engine, one, SEED) for one in units_of(images))
+
+    @cached_property
+    def robustness(self) -> ReportPart | None:
+        """Accuracy on corrupted images, if it is wanted."""
+        units = self.robustness_units
+        if not units:
             return None
-        return ReportPart(
-            self.make(
-                Corrupt(
-                    float_model=self.float_model,
-                    engine=self.engine,
-                    images=self.seen(self.evaluation.stratified(wanted, seed=0)),
-                    seed=0,
-                )
-            )
-        )
+        self.share_out(units, "robustness", on_board=True)
+        images = self.seen(self.evaluation.stratified(self.config.validation.robustness, seed=0))
+        with OneTask(self.progress, "robustness", len(images)) as progress:
+            found = tuple(UnitCorrupted(self._unit(unit, progress, len(unit.images))) for unit in units)
+        return ReportPart(self.make(Corrupt(self.engine, images, found, SEED)))
 
     @cached_property
     def fp8(self) -> ReportPart | None:

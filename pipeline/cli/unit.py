@@ -26,7 +26,7 @@ def unit() -> None:
 def _shared_out(build: "Build") -> "Iterator[Stage]":
     """Yield all that workers may do of a build, what comes first first: the rest is not made then."""
     yield from build.calibration_parts
-    yield from build.units
+    yield from build.all_units
 
 
 @app.command("run")

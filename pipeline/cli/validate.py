@@ -74,7 +74,7 @@ def merge(
     found = read_parts(parts)
     one = Build(chosen, make_progress(as_json))
     take_in(found, one.store, one.progress)
-    refuse_foreign(found, [unit.key() for unit in one.units])
+    refuse_foreign(found, [unit.key() for unit in one.all_units])
     if report is not None:
         _copy_report(one, report)
     _report(one, as_json)
@@ -106,18 +106,18 @@ def _write_share(one: "Build", wanted: "Shard", part: Path, as_json: bool) -> No
     from pipeline.stages.answer import UNIT_IMAGES
 
     refuse_taken(part)
-    count = len(one.units)
+    count = len(one.all_units)
     if wanted.of > count:
         raise UsageError(
             f"--shard {wanted}: the validation has {count} unit{'s' * (count > 1)} of up to"
             f" {UNIT_IMAGES} images, so that at most {count} machines can share it."
         )
-    one.answers(wanted)
-    units = wanted.share_of(one.units)
+    units = one.compute(wanted)
     write_part(part, one.name, wanted, [unit.key() for unit in units], one.used)
-    images = sum(len(unit.images) for unit in units)
     if as_json:
-        say_outcome({"part": str(part), "shard": str(wanted), "images": images})
+        say_outcome({"part": str(part), "shard": str(wanted), "units": len(units)})
         return
     say_steps(one)
-    say(f"part    {part}: {images} images, shard {wanted}. Merge all shards with `edgec merge`.")
+    say(
+        f"part    {part}: {len(units)} of {count} units, shard {wanted}. Merge all shards with `edgec merge`."
+    )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ReportError
 from pipeline.report.model.corrupted_accuracy import CorruptedAccuracy, ExtraLoss, Robustness
 from pipeline.report.paired import paired_images
+from pipeline.report.record import Record
 from pipeline.report.stats import holm, mean_interval, sign_flip_exact
 from targets.base import Origin
 from targets.runtime.paired_difference import LEVEL
@@ -21,8 +22,19 @@ Condition = tuple[str, int]
 """A corruption and its severity."""
 
 
+class CorruptedAnswers(Record):
+    """Which images are right, clean and under each condition: one entry an image, in evaluation order.
+
+    An entry has a letter for each condition, the clean image first: 1 where the answer is right, 0 where not.
+    """
+
+    conditions: tuple[Condition, ...]
+    fp32_right: tuple[str, ...]
+    int8_right: tuple[str, ...]
+
+
 class RobustnessTally:
-    """Which images are right, under which corruption. Feed every batch to `add`, then ask for `robustness`.
+    """Which images are right, under which corruption. Feed every batch to `add`, then ask for `answers`.
 
     Keeps two bits an image and condition; no images and no logits.
     """
@@ -50,35 +62,68 @@ class RobustnessTally:
                 raise ReportError(f"{what} logits are not finite on {where}: the engine is broken")
         self._right[condition].append(np.stack([fp32.argmax(1), int8.argmax(1)]) == labels)
 
-    def robustness(
-        self, fp32_origin: Origin, int8_origin: Origin, parameters: str, seed: int, images_digest: str
-    ) -> Robustness:
-        """Return the record of everything counted. Raises ReportError if nothing was."""
-        if not self._right[None]:
-            raise ReportError("no image was counted: robustness needs at least one")
-        right = {condition: np.concatenate(found, axis=1) for condition, found in self._right.items()}
-        clean = right.pop(None).astype(np.int64)
-        lost = {condition: clean - found for condition, found in right.items() if condition is not None}
-        changes = {condition: int8 - fp32 for condition, (fp32, int8) in lost.items()}
-        fp32_loss, int8_loss = (100 * np.mean([loss[i] for loss in lost.values()]) for i in (0, 1))
-        names = tuple(dict.fromkeys(name for name, _ in self.conditions))
-        together = 1 - (1 - LEVEL) / len(names)  # Bonferroni: all of them hold at once with LEVEL
-        return Robustness(
-            fp32_origin=fp32_origin,
-            int8_origin=int8_origin,
-            parameters=parameters,
-            seed=seed,
-            images_digest=images_digest,
-            clean=paired_images(*clean.astype(bool)),
-            fp32_loss_points=float(fp32_loss),
-            int8_loss_points=float(int8_loss),
-            extra=extra_loss(list(changes.values())),
-            by_corruption=tuple(
-                (name, extra_loss([changes[c] for c in self.conditions if c[0] == name], together))
-                for name in names
-            ),
-            corrupted=_corrupted(right, changes),
+    def answers(self) -> CorruptedAnswers:
+        """Return the record of everything counted."""
+        nothing = np.zeros((2, 0), np.bool_)
+        right = np.stack([np.concatenate([nothing, *found], axis=1) for found in self._right.values()])
+        fp32, int8 = (
+            tuple("".join("01"[one] for one in image) for image in right[:, i].T.tolist()) for i in (0, 1)
         )
+        return CorruptedAnswers(conditions=self.conditions, fp32_right=fp32, int8_right=int8)
+
+
+def robustness(
+    parts: Sequence[CorruptedAnswers],
+    fp32_origin: Origin,
+    int8_origin: Origin,
+    parameters: str,
+    seed: int,
+    images_digest: str,
+) -> Robustness:
+    """Return the record of all parts, which are in evaluation order and have the same conditions.
+
+    Sums are of integers over all images: no bit depends on the cut. Raises ReportError without an image.
+    """
+    conditions = parts[0].conditions
+    counted = np.concatenate([_bits(part) for part in _counted(parts)], axis=2)
+    right: dict[Condition | None, NDArray[np.bool_]] = dict(zip((None, *conditions), counted, strict=True))
+    clean = right.pop(None).astype(np.int64)
+    lost = {condition: clean - found for condition, found in right.items() if condition is not None}
+    changes = {condition: int8 - fp32 for condition, (fp32, int8) in lost.items()}
+    fp32_loss, int8_loss = (100 * np.mean([loss[i] for loss in lost.values()]) for i in (0, 1))
+    names = tuple(dict.fromkeys(name for name, _ in conditions))
+    together = 1 - (1 - LEVEL) / len(names)  # Bonferroni: all of them hold at once with LEVEL
+    return Robustness(
+        fp32_origin=fp32_origin,
+        int8_origin=int8_origin,
+        parameters=parameters,
+        seed=seed,
+        images_digest=images_digest,
+        clean=paired_images(*clean.astype(bool)),
+        fp32_loss_points=float(fp32_loss),
+        int8_loss_points=float(int8_loss),
+        extra=extra_loss(list(changes.values())),
+        by_corruption=tuple(
+            (name, extra_loss([changes[c] for c in conditions if c[0] == name], together)) for name in names
+        ),
+        corrupted=_corrupted(right, changes),
+    )
+
+
+def _counted(parts: Sequence[CorruptedAnswers]) -> list[CorruptedAnswers]:
+    """Return the parts with images. Raises ReportError if there is none."""
+    found = [part for part in parts if part.fp32_right]
+    if not found:
+        raise ReportError("no image was counted: robustness needs at least one")
+    return found
+
+
+def _bits(part: CorruptedAnswers) -> NDArray[np.bool_]:
+    """Return which answers are right: [condition, FP32 or INT8, image]."""
+    both = [
+        [[letter == "1" for letter in image] for image in of] for of in (part.fp32_right, part.int8_right)
+    ]
+    return np.array(both).transpose(2, 0, 1)
 
 
 def extra_loss(changes: Sequence[NDArray[np.int64]], level: float = LEVEL) -> ExtraLoss:

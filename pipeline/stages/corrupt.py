@@ -1,4 +1,7 @@
-"""Engine + some evaluation images -> robustness.json: FP32 and INT8 on the same images, corrupted."""
+"""Engine + some evaluation images -> robustness.json: FP32 and INT8 on the same images, corrupted.
+
+The images are computed in units, as those of a validation are.
+"""
 
 from dataclasses import dataclass
 from itertools import product
@@ -9,9 +12,9 @@ import numpy as np
 
 from pipeline.cache.stage import Stage
 from pipeline.progress import Progress
-from pipeline.report.corruption_loss import RobustnessTally
+from pipeline.report.corruption_loss import CorruptedAnswers, RobustnessTally, robustness
 from pipeline.stages.answer import TOOLS
-from pipeline.stages.artifacts import FloatModel
+from pipeline.stages.artifacts import Artifact, FloatModel
 from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.image_set import ModelImages
 from targets.reference import ReferenceTarget
@@ -21,13 +24,24 @@ SEVERITIES = (1, 3, 5)
 
 
 @dataclass(frozen=True)
-class Corrupt(Stage):
-    """Corrupt preprocessed images in every way and run the float model and the engine on them.
+class UnitCorrupted(Artifact):
+    """What `AnswerCorrupted` wrote."""
+
+    file_name: ClassVar[str] = "corrupted.json"
+
+    def load(self) -> CorruptedAnswers:
+        """Read which images are right."""
+        return CorruptedAnswers.model_validate_json(self.path.read_bytes())
+
+
+@dataclass(frozen=True)
+class AnswerCorrupted(Stage):
+    """Corrupt a unit of preprocessed images in every way and run the float model and the engine on them.
 
     Each corruption at each severity is applied to all of `images`; `seed` decides random noise.
     """
 
-    name: ClassVar[str] = "robustness"
+    name: ClassVar[str] = "corrupt"
     tools: ClassVar[tuple[str, ...]] = TOOLS
 
     float_model: FloatModel
@@ -36,8 +50,8 @@ class Corrupt(Stage):
     seed: int
 
     def run(self, output: Path, progress: Progress) -> None:
-        """Write robustness.json; images that cannot be read are left out, as validation has reported them."""
-        from pipeline.data.corruptions import CORRUPTIONS, parameters_of
+        """Write corrupted.json; images that cannot be read are left out, as validation has reported them."""
+        from pipeline.data.corruptions import CORRUPTIONS
 
         corruptions = {(c.name, severity): c for c, severity in product(CORRUPTIONS, SEVERITIES)}
         tally = RobustnessTally(list(corruptions))
@@ -54,9 +68,31 @@ class Corrupt(Stage):
                     corrupted = np.stack([corruption(image, condition[1], self.seed) for image in clean])
                     tally.add(condition, fp32.infer(corrupted), int8.infer(corrupted), batch.labels)
                 advance(len(batch.labels))
-        preprocessing = self.images.preprocessing
-        parameters = parameters_of(preprocessing.height, preprocessing.width)
-        found = tally.robustness(
-            ReferenceTarget.origin, target.origin, parameters, self.seed, self.images.split.digest
+        tally.answers().save(output / UnitCorrupted.file_name)
+
+
+@dataclass(frozen=True)
+class Corrupt(Stage):
+    """Put the answers of all units together. images: all of them; units: in their order."""
+
+    name: ClassVar[str] = "robustness"
+    tools: ClassVar[tuple[str, ...]] = TOOLS
+
+    engine: CompiledEngine
+    images: ModelImages
+    units: tuple[UnitCorrupted, ...]
+    seed: int
+
+    def run(self, output: Path, progress: Progress) -> None:
+        """Write robustness.json. Raises ReportError if not one image could be read."""
+        from pipeline.data.corruptions import parameters_of
+
+        found = robustness(
+            [unit.load() for unit in self.units],
+            ReferenceTarget.origin,
+            self.engine.target_reporting_to(progress).origin,
+            parameters_of(self.images.preprocessing.height, self.images.preprocessing.width),
+            self.seed,
+            self.images.split.digest,
         )
         found.save(output / "robustness.json")

@@ -1,5 +1,6 @@
 """Workers of a Dask cluster: units of float arithmetic go only to workers that round as this machine does."""
 
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -8,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, assert_never
 import dask
 from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
 from distributed.client import FutureCancelledError
+from distributed.core import Status
 from distributed.scheduler import KilledWorker
 
 from pipeline.errors import PipelineError, UsageError
@@ -21,6 +23,7 @@ R = TypeVar("R")
 SILENT_S = 30.0
 """A worker of our own cluster that is not heard of for so long is given up: its units go to others."""
 CONNECT_S = 20
+SBATCH_TEST = ("sbatch", "--test-only")
 PLENTY = 1e9
 """Of a resource that limits nothing, but that only some workers have."""
 
@@ -35,9 +38,18 @@ class FloatCanary(WorkerPlugin):
     name: ClassVar[str] = "edgec-canary"
 
     async def setup(self, worker: Worker) -> None:
-        """Tell the scheduler how this worker computes floats, as a resource."""
+        """Tell the scheduler how this worker computes floats, as a resource.
+
+        The scheduler looks for units that wait for a resource only when a worker begins to run: so a running
+        one pauses for an instant. Resources are set once: the scheduler then forgets which are in use.
+        """
         floats = floats_like(canary_digest())
+        if floats in worker.state.total_resources:
+            return
         await worker.set_resources(**{**worker.state.total_resources, floats: PLENTY})
+        if worker.status is Status.running:
+            worker.status = Status.paused
+            worker.status = Status.running
 
 
 @contextmanager
@@ -165,6 +177,24 @@ def dask_workers(place: Place) -> Iterator[DaskWorkers]:
         yield DaskWorkers(client, all_boards=isinstance(place, LocalProcesses))
 
 
+def _refuse_what_slurm_refuses(script: str) -> None:
+    """Ask Slurm whether it would take a job. Raises UsageError with what it says if not."""
+    try:
+        done = subprocess.run(SBATCH_TEST, input=script, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UsageError(
+            f"--on slurm: {SBATCH_TEST[0]}: {error.strerror}. Start the command where Slurm's programs are."
+        ) from error
+    if done.returncode:
+        raise _slurm_refuses(
+            " ".join(done.stderr.split()) or f"{SBATCH_TEST[0]} ended with {done.returncode}"
+        )
+
+
+def _slurm_refuses(reason: str) -> UsageError:
+    return UsageError(f"--on slurm: {reason}; ~/.config/dask/jobqueue.yaml says what a job gets.")
+
+
 def _client(place: Place, opened: ExitStack) -> Client:
     match place:
         case LocalProcesses(count):
@@ -184,11 +214,12 @@ def _client(place: Place, opened: ExitStack) -> Client:
             from dask_jobqueue.slurm import SLURMCluster
 
             try:
-                jobs = opened.enter_context(SLURMCluster(cores=1, processes=1))
+                jobs = opened.enter_context(
+                    SLURMCluster(cores=1, processes=1, scheduler_options={"dashboard_address": ":0"})
+                )
             except ValueError as error:
-                raise UsageError(
-                    f"--on slurm: {error}; ~/.config/dask/jobqueue.yaml says what a job gets."
-                ) from error
+                raise _slurm_refuses(str(error)) from error
+            _refuse_what_slurm_refuses(jobs.job_script())  # it would be waited for, for ever
             jobs.scale(jobs=count)
             return Client(jobs, set_as_default=False)
         case unknown:

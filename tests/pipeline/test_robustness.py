@@ -23,7 +23,7 @@ def corrupted(
     config = folder / "robust.toml"
     config.write_text(quick.read_text().replace("[validation]\n", "[validation]\nrobustness = 20\n"))
     result = rebuilt(edgec, folder / "out", "--config", config)
-    assert ran(result) == ["robustness", "report", "bundle", "report"]
+    assert ran(result) == ["corrupt", "robustness", "report", "bundle", "report"]
     return folder / "out", config
 
 

@@ -1,16 +1,40 @@
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from calibration.explore.sensitivity import sensitivity
-from calibration.metrics import closeness, logits
+from calibration.explore.sensitivity import LayerComparison, LayerDistances, layers_in_8_bits
+from calibration.metrics import ImageDistances, closeness, closeness_of, logits
 from calibration.onnx_graph import tensor_proto
-from calibration.produce import produce
+from calibration.produce import Produced, produce
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
 from tests.calibration.residual_networks import Exported, TinyResNet, export
+
+
+def table_of(made: Produced, recipe: QuantRecipe, images: NDArray[np.uint8]) -> dict[str, LayerDistances]:
+    comparison = LayerComparison(made, recipe, lambda: [images])
+    names = layers_in_8_bits(made.float_model, recipe)
+    return {name: comparison.distances(position) for position, name in enumerate(names)}
+
+
+@given(st.lists(st.integers(0, 40), max_size=6), st.randoms(use_true_random=False))
+@settings(max_examples=25)
+def test_closeness_has_the_same_bits_for_any_cut_and_order(cuts: list[int], random: Random) -> None:
+    rng = np.random.default_rng(0)
+    sizes = np.power(10.0, rng.integers(-6, 6, (40, 1)))
+    reference = np.asarray(rng.normal(size=(40, 10)) * sizes, np.float32)
+    found = reference + rng.normal(size=reference.shape).astype(np.float32)
+    cut = [slice(*ends) for ends in pairwise([0, *sorted(cuts), 40])]
+    parts = [ImageDistances.between(reference[part], found[part]) for part in cut]
+    random.shuffle(parts)
+    assert closeness_of(parts) == closeness(reference, found)
 
 
 def test_sqnr_is_the_ratio_of_powers_in_decibels() -> None:
@@ -42,12 +66,12 @@ def test_every_layer_has_a_row_and_alone_it_costs_less_than_all_together(
     recipe, images = QuantRecipe(scheme), pictures(32, exported.image_shape)
     made = produce(exported.path, lambda: [images], recipe, tmp_path)
     whole = closeness(logits(exported.path, [images]), logits(made.quantized, [images]))
-    table = sensitivity(made, recipe, lambda: [images])
+    table = table_of(made, recipe, images)
     kinds = ("Conv", "Gemm") if scheme is Scheme.ASYM else ("Conv",)
     layers = [n for n in onnx.load(exported.path).graph.node if n.op_type in kinds]
-    assert [row.layer for row in table] == [n.name for n in layers]
-    assert all(row.alone.sqnr_db > whole.sqnr_db for row in table)
-    assert max(row.without.sqnr_db for row in table) > whole.sqnr_db
+    assert list(table) == [n.name for n in layers]
+    assert all(closeness_of([row.alone]).sqnr_db > whole.sqnr_db for row in table.values())
+    assert max(closeness_of([row.without]).sqnr_db for row in table.values()) > whole.sqnr_db
 
 
 def test_a_layer_with_one_huge_weight_stands_out(rgb_model: Path, tmp_path: Path) -> None:
@@ -59,5 +83,5 @@ def test_a_layer_with_one_huge_weight_stands_out(rgb_model: Path, tmp_path: Path
     onnx.save(model, tmp_path / "huge.onnx")
     recipe, images = QuantRecipe(Scheme.ASYM), pictures(16, (16, 16, 3))
     made = produce(tmp_path / "huge.onnx", lambda: [images], recipe, tmp_path)
-    table = sensitivity(made, recipe, lambda: [images])
-    assert "blocks.1/conv1" in min(table, key=lambda row: row.alone.sqnr_db).layer
+    table = table_of(made, recipe, images)
+    assert "blocks.1/conv1" in min(table, key=lambda name: closeness_of([table[name].alone]).sqnr_db)

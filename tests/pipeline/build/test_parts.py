@@ -144,7 +144,7 @@ def test_parts_of_another_build_are_refused(
     other = tmp_path / "other.toml"
     other.write_text(quick.read_text().replace("images = 300", "images = 299"))
     said = refusal("merge", *shared[1], "--config", other, "--out", tmp_path / "out")
-    assert "part1 (shard 1/3) does not belong to this build: another network, engine, set of pictures" in said
+    assert "(shard 2/3) does not belong to this build: another network, engine, set of pictures" in said
 
 
 def test_parts_of_other_versions_are_refused_with_both(

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from benchmarks.latency_false_alarms import interleaved, quiet
 from pipeline.data.idx import FASHION_MNIST_CLASSES as CLASSES
+from pipeline.report import corruption_loss
 from pipeline.report.corruption_loss import RobustnessTally
 from pipeline.report.from_measurement import latency_of, memory_of
 from pipeline.report.gates import accuracy_gates, drop_gate
@@ -115,7 +116,9 @@ def robustness(images: int = 400, harm: float = 0.0) -> Robustness:
         if condition is not None and condition[0] == "fog":
             int8[rng.random(images) < harm] *= -1
         tally.add(condition, fp32, int8, labels)
-    return tally.robustness(Origin.HOST, Origin.EMULATOR, "CIFAR-10-C", seed=0, images_digest=f"{7:064x}")
+    return corruption_loss.robustness(
+        [tally.answers()], Origin.HOST, Origin.EMULATOR, "CIFAR-10-C", seed=0, images_digest=f"{7:064x}"
+    )
 
 
 def report(

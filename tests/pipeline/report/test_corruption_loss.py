@@ -1,8 +1,13 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.errors import ReportError
-from pipeline.report.corruption_loss import RobustnessTally, extra_loss
+from pipeline.report import corruption_loss
+from pipeline.report.corruption_loss import CorruptedAnswers, RobustnessTally, extra_loss
 from pipeline.report.model.corrupted_accuracy import Robustness
 from pipeline.report.sections.robustness import conclusion, mean_top1, stands_out
 from targets.base import Origin
@@ -14,6 +19,10 @@ def logits(right: list[bool]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32
     return np.array([[0, 1] if one else [1, 0] for one in right], np.float32)
 
 
+def recorded(parts: list[CorruptedAnswers]) -> Robustness:
+    return corruption_loss.robustness(parts, Origin.HOST, Origin.HOST, "ImageNet-C", 0, "0" * 64)
+
+
 def tallied(
     clean: tuple[list[bool], list[bool]], corrupted: dict[tuple[str, int], tuple[list[bool], list[bool]]]
 ) -> Robustness:
@@ -21,7 +30,7 @@ def tallied(
     labels = np.ones(len(clean[0]), np.int64)
     for condition, (fp32, int8) in [(None, clean), *corrupted.items()]:
         tally.add(condition, logits(fp32), logits(int8), labels)
-    return tally.robustness(Origin.HOST, Origin.HOST, "ImageNet-C", 0, "0" * 64)
+    return recorded([tally.answers()])
 
 
 T, F = True, False
@@ -52,19 +61,23 @@ def test_one_image_counts_once_however_often_it_is_corrupted() -> None:
     assert once.p == often.p == 0.5
 
 
-def test_batches_count_as_the_whole() -> None:
+@given(st.lists(st.integers(0, 30), max_size=6), st.booleans())
+@settings(max_examples=25)
+def test_batches_and_parts_count_as_the_whole(cuts: list[int], in_batches: bool) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 30)
-    pairs = {c: rng.standard_normal((2, 30, 3)).astype(np.float32) for c in (None, ("fog", 3))}
-    found = []
-    for size in (30, 7):
-        tally = RobustnessTally([("fog", 3)])
-        for start in range(0, 30, size):
-            part = slice(start, start + size)
+    pairs = {c: rng.standard_normal((2, 30, 3)).astype(np.float32) for c in (None, ("fog", 3), ("fog", 5))}
+
+    def answers(parts: list[slice]) -> CorruptedAnswers:
+        tally = RobustnessTally([("fog", 3), ("fog", 5)])
+        for part in parts:
             for condition, (fp32, int8) in pairs.items():
                 tally.add(condition, fp32[part], int8[part], labels[part])
-        found.append(tally.robustness(Origin.HOST, Origin.HOST, "ImageNet-C", 0, "0" * 64))
-    assert found[0] == found[1]
+        return CorruptedAnswers.model_validate_json(tally.answers().to_json())
+
+    parts = [slice(*ends) for ends in pairwise([0, *sorted(cuts), 30])]
+    found = recorded([answers(parts)] if in_batches else [answers([part]) for part in parts])
+    assert found.to_json() == recorded([answers([slice(0, 30)])]).to_json()
 
 
 def test_a_network_that_breaks_under_one_corruption_is_named_with_it() -> None:
@@ -97,4 +110,4 @@ def test_an_engine_that_answers_nan_is_refused_with_the_condition() -> None:
 
 def test_nothing_counted_is_refused() -> None:
     with pytest.raises(ReportError, match="at least one"):
-        RobustnessTally([("fog", 3)]).robustness(Origin.HOST, Origin.HOST, "ImageNet-C", 0, "0" * 64)
+        recorded([RobustnessTally([("fog", 3)]).answers()] * 2)

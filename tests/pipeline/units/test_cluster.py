@@ -80,6 +80,21 @@ def test_what_a_killed_worker_did_another_does(workers: DaskWorkers, tmp_path: P
     killer.join()
 
 
+def test_a_unit_waits_for_the_next_worker_if_all_were_killed(tmp_path: Path) -> None:
+    (tmp_path / "hold").touch()
+
+    def kill() -> None:
+        os.kill(first_at_work(tmp_path), signal.SIGKILL)
+        (tmp_path / "hold").unlink()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with open_workers("local:1") as workers:
+        (done,) = workers.run([HeldSum((5,), folder=tmp_path, has_float_bits=True)], Silent())
+    killer.join()
+    assert done.value() == 5
+
+
 def test_the_same_command_on_workers_gives_the_same_bytes(
     workers: DaskWorkers, out: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
