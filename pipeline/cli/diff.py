@@ -11,7 +11,7 @@ from pipeline.cli.verify import keys_to_trust
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.difference.side import Pictures
+    from pipeline.difference.picture_source import PictureSource
     from pipeline.report.model.difference_report import DifferenceReport
 
 
@@ -67,8 +67,9 @@ def diff(
         opened_side(a, trusted, model, device) as given,
         opened_side(b, trusted, model, device) as other,
     ):
-        pictures = _pictures(given.size or other.size, data, image or [], images)
-        found = difference_of(*prepared(given, other, pictures), pictures, every_tensor)
+        source = _source(given.size or other.size, data, image or [], images)
+        pictures = source.pictures(source.used)
+        found = difference_of(*prepared(given, other, pictures), pictures, every_tensor, source)
     if html:
         from pipeline.report.pages.difference_page import difference_html
 
@@ -80,24 +81,22 @@ def diff(
     raise typer.Exit(found.verdict.exit_code)
 
 
-def _pictures(
+def _source(
     size: tuple[int, int, int] | None, data: Path | None, image: list[Path], count: int
-) -> "Pictures":
-    """Return pictures in a network's size: those given, or evaluation images of a data set."""
-    import numpy as np
-
+) -> "PictureSource":
+    """Return the pictures given, or evaluation images of a data set, for a network's size."""
     from pipeline.data.open import open_dataset
-    from pipeline.data.picture_files import picture_files, read_picture
+    from pipeline.data.picture_files import picture_files
+    from pipeline.difference.picture_source import PictureFiles, SplitPictures
     from targets.runtime.preprocess import Preprocessing
 
     if size is None:
         raise UsageError("Both sides are recorded logits. Give at least one network.")
     fitting = Preprocessing(*size)
     if image:
-        return np.stack([fitting(read_picture(one, fitting.channels)) for one in picture_files(image)])
+        return PictureFiles(fitting, tuple(picture_files(image)))
     split = open_dataset(data or _embedded(size)).split("evaluation")
-    chosen = split.stratified(min(count, len(split)), seed=0)
-    return np.concatenate([batch.images for batch in chosen.readable(fitting, 64)])
+    return SplitPictures(fitting, split.stratified(min(count, len(split)), seed=0))
 
 
 def _embedded(size: tuple[int, int, int]) -> Path:

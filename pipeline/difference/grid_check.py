@@ -12,6 +12,8 @@ from pipeline.difference.real_graph import TensorGrid
 CLIPPED_DB, COARSE_DB = 20.0, 17.0
 """A range that is worse than this for its tensor is a fault: usual ones in 8 bits leave 25 to 50 dB."""
 
+SAME_VALUES_DB = 50.0
+"""What the same values, sorted, have at least."""
 FEW_STEPS = 24
 """A tenth of those of 8 bits: a range that is ten times too wide."""
 
@@ -65,6 +67,21 @@ def _range(place: str, grid: TensorGrid, wanted: Array, before: float) -> Discre
         )
         return Discrepancy(FaultKind.COARSE_RANGE, place, evidence, before, None, remedy)
     return None
+
+
+def is_transposed(written: Array, read: Array) -> bool:
+    """Whether a reader gets the same values with their dimensions in the other layout, NHWC or NCHW."""
+    if written.ndim != 4 or read.ndim != 4:
+        return False
+    return any(np.array_equal(written.transpose(order), read) for order in ((0, 2, 3, 1), (0, 3, 1, 2)))
+
+
+def is_rearranged(found: Array, expected: Array) -> bool:
+    """Whether two tensors [N, ...] hold the same values for each picture, in another order."""
+    if found.shape != expected.shape:
+        return False
+    ours, theirs = (np.sort(one.reshape(len(one), -1), 1) for one in (found, expected))
+    return ratio_db(theirs, ours) >= SAME_VALUES_DB
 
 
 def check_edge(place: str, written: Array, read: Array, least_db: float) -> Discrepancy | None:

@@ -11,6 +11,8 @@ from pipeline.difference.compare import NetworkComparison, compare
 from pipeline.difference.decibels import ARITHMETIC_DB, MOST_DB, ratio_db
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.output_check import check_output
+from pipeline.difference.picture_source import PictureSource
+from pipeline.difference.recorded_pictures import RecordedSearch
 from pipeline.difference.restored import restore_each
 from pipeline.difference.side import Pictures, Side, graph_logits
 from pipeline.report.figures import percent
@@ -29,10 +31,17 @@ FAR_DB = 10.0
 """Logits that agree less than this are different even where each operator alone only rounds."""
 
 
-def difference_of(a: Side, b: Side, pictures: Pictures, every_tensor: bool = False) -> DifferenceReport:
+def difference_of(
+    a: Side,
+    b: Side,
+    pictures: Pictures,
+    every_tensor: bool = False,
+    source: PictureSource | None = None,
+) -> DifferenceReport:
     """Compare B with A on pictures uint8 [N, H, W, C], tensor by tensor if both have graphs.
 
     every_tensor: also compare the tensors inside an engine or interpreter with its graph.
+    source: where the pictures are from. With it, other ways to prepare them are tried for recorded logits.
     """
     unlike = list(_sizes(a, b))
     if unlike:
@@ -50,7 +59,7 @@ def difference_of(a: Side, b: Side, pictures: Pictures, every_tensor: bool = Fal
         return _report(a, b, Sameness.IDENTICAL, notes, answers, None, ())
     if a.graph is None or b.graph is None:
         notes.append(_closed(a, b))
-        return _outputs_alone(a, b, notes, answers, ours, theirs)
+        return _outputs_alone(a, b, notes, answers, _at_outputs(a, b, answers, ours, theirs, source))
     programs = (_as_its_graph(a, pictures, ours), _as_its_graph(b, pictures, theirs))
     notes += [one.note for one in programs if one.note]
     found = compare(a.graph, b.graph, pictures)
@@ -121,11 +130,28 @@ def _verdict(answers: LogitAgreement, findings: tuple[Discrepancy, ...]) -> Same
     return Sameness.ARITHMETIC if answers.agreement_db >= ARITHMETIC_DB else Sameness.ROUNDING
 
 
-def _outputs_alone(
-    a: Side, b: Side, notes: list[str], answers: LogitAgreement, ours: Array, theirs: Array
-) -> DifferenceReport:
+def _at_outputs(
+    a: Side, b: Side, answers: LogitAgreement, ours: Array, theirs: Array, source: PictureSource | None
+) -> tuple[Discrepancy, ...]:
+    """Explain a difference of logits alone: by what is done to them, else by other pictures."""
     finding = check_output("logits", ours, theirs)
-    findings = () if finding is None else (finding,)
+    if finding is not None:
+        return (finding,)
+    recorded = [(a, ours), (b, theirs)]
+    given = [(side, values) for side, values in recorded if side.size is None]
+    if source is None or len(given) != 1 or answers.agreement_db >= ARITHMETIC_DB:
+        return ()
+    runs = b if given[0][0] is a else a
+    return RecordedSearch(runs, source, given[0][1].reshape(len(ours), -1)).explained()
+
+
+def _outputs_alone(
+    a: Side,
+    b: Side,
+    notes: list[str],
+    answers: LogitAgreement,
+    findings: tuple[Discrepancy, ...],
+) -> DifferenceReport:
     return _report(a, b, _verdict(answers, findings), notes, answers, None, findings)
 
 

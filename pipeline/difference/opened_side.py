@@ -8,12 +8,14 @@ from typing import Literal
 import numpy as np
 
 from pipeline.difference.engine_side import bundle_side, engine_side
-from pipeline.difference.side import Array, Pictures, Side, Unprepared
+from pipeline.difference.side import Array, Side, Unprepared
 from pipeline.errors import UsageError
 from pipeline.npy_file import read_header
 from pipeline.plain_file import is_plain
 from targets.runtime.bundle.signature import PublicKey
 
+OF_BUILDS = ("model.engine", "model.int8.onnx", "model.onnx")
+"""What a build's folder has, the most interesting first."""
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".keras")
 
 
@@ -29,6 +31,9 @@ def opened_side(
     model: the architecture of a checkpoint; if None, what its weights fit. device: ssh://..., where an engine
     runs. Raises UsageError, CheckpointError, or what a bundle, engine or device raises.
     """
+    if path.is_dir() and (recorded := _recorded_files(path)):
+        yield _recorded_folder(path, recorded)
+        return
     if path.is_dir():
         path = _of_folder(path)
     match path.suffix:
@@ -60,14 +65,38 @@ def opened_side(
             )
 
 
+def _recorded_files(folder: Path) -> list[Path]:
+    """Return the recorded logits in a folder that is no build, in the order of their names."""
+    if any((folder / name).is_file() for name in OF_BUILDS):
+        return []
+    return sorted(folder.glob("*.npy"))
+
+
+def _recorded_folder(folder: Path, files: list[Path]) -> Side:
+    """Return logits that were recorded picture by picture, [classes] or [1, classes] each."""
+    rows = [_loaded(one) for one in files]
+    sizes = sorted({row.size for row in rows})
+    if len(sizes) > 1:
+        raise UsageError(
+            f"The recorded logits in {folder} are of {' and '.join(map(str, sizes))} classes. Give a folder"
+            " of one network's, a file a picture."
+        )
+    note = (
+        f"{folder}: {len(files)} files of recorded logits, taken in the order of their names for the pictures"
+        " in the order of theirs"
+    )
+    values = np.stack([row.reshape(-1) for row in rows])
+    return Side(str(folder), lambda pictures: _first(folder, values, len(pictures)), None, None, (note,))
+
+
 def _of_folder(folder: Path) -> Path:
-    for name in ("model.engine", "model.int8.onnx", "model.onnx"):
+    for name in OF_BUILDS:
         if (folder / name).is_file():
             return folder / name
     raise UsageError(f"{folder} has no model.engine, model.int8.onnx or model.onnx: build there first.")
 
 
-def _recorded(path: Path) -> Side:
+def _loaded(path: Path) -> Array:
     if not is_plain(path):
         raise UsageError(f"{path} is not a file of recorded logits.")
     try:
@@ -75,28 +104,35 @@ def _recorded(path: Path) -> Side:
             header = read_header(file, path.stat().st_size)
     except ValueError as error:
         raise UsageError(f"{path} cannot be read as recorded logits: it {error}.") from error
-    if len(header.shape) < 2 or not header.size:
-        raise UsageError(
-            f"{path} holds {header.dtype} {list(header.shape)}; recorded logits are numbers"
-            " [images, classes]."
-        )
+    if not header.size or not header.shape:
+        raise _no_logits(path, header.dtype, header.shape)
     order: Literal["F", "C"] = "F" if header.is_fortran else "C"
-    values = np.memmap(path, header.dtype, "r", header.start, header.shape, order)
+    return np.memmap(path, header.dtype, "r", header.start, header.shape, order)
 
-    def recorded(pictures: Pictures) -> Array:
-        if len(values) < len(pictures):
-            raise UsageError(
-                f"{path} has logits of {len(values)} images; {len(pictures)} are compared. Give --images"
-                f" {len(values)}, and images in the order in which the logits were recorded."
-            )
-        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
-            found = np.asarray(values[: len(pictures)], np.float32)
-        wrong = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(1))
-        if len(wrong):
-            raise UsageError(
-                f"{path}: the logits of image {wrong[0]} are not all finite numbers ({len(wrong)} of"
-                f" {len(found)} images), so there is nothing to compare. Record them again."
-            )
-        return found
 
-    return Side(str(path), recorded, None, None)
+def _no_logits(path: Path, dtype: object, shape: tuple[int, ...]) -> UsageError:
+    return UsageError(f"{path} holds {dtype} {list(shape)}; recorded logits are numbers [images, classes].")
+
+
+def _recorded(path: Path) -> Side:
+    values = _loaded(path)
+    if values.ndim < 2:
+        raise _no_logits(path, values.dtype, values.shape)
+    return Side(str(path), lambda pictures: _first(path, values, len(pictures)), None, None)
+
+
+def _first(path: Path, values: Array, count: int) -> Array:
+    if len(values) < count:
+        raise UsageError(
+            f"{path} has logits of {len(values)} images; {count} are compared. Give --images"
+            f" {len(values)}, and images in the order in which the logits were recorded."
+        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        found = np.asarray(values[:count], np.float32)
+    wrong = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(1))
+    if len(wrong):
+        raise UsageError(
+            f"{path}: the logits of image {wrong[0]} are not all finite numbers ({len(wrong)} of"
+            f" {len(found)} images), so there is nothing to compare. Record them again."
+        )
+    return found

@@ -79,6 +79,14 @@ class Sides:
     a_values: Values
     b_values: Values
     matching: Matching
+    reformed: frozenset[str] = frozenset()
+    """A's tensors that B holds in another form, such as NHWC. Their readers are computed from in front of
+    them."""
+
+    def without(self, tensor: str) -> "Sides":
+        """Return the sides with one tensor no longer compared, because B holds it in another form."""
+        names = {ours: theirs for ours, theirs in self.matching.names.items() if ours != tensor}
+        return replace(self, matching=replace(self.matching, names=names), reformed=self.reformed | {tensor})
 
     def read_value(self, tensor: str) -> Array:
         """Return what B's operators read of B's tensor: behind its quantisers, if it has some."""
@@ -92,7 +100,8 @@ class Sides:
         assert node is not None  # noqa: S101 - matched tensors are computed
         other = self.b.producer(theirs)
         expected = self.b_values[theirs]
-        if other is not None and _alike(node, other, self.a, self.b) and not self._skips(node, other):
+        direct = other is not None and not self.reformed & set(node.inputs)
+        if direct and other and _alike(node, other, self.a, self.b) and not self._skips(node, other):
             given = dict(self._given_by(node, other))
             if all(given[n].shape == self.a_values.get(n, given[n]).shape for n in given):
                 return GraphPlace(self.a, (node,), given, expected, other)

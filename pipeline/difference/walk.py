@@ -11,16 +11,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.onnx_graph import attribute
 from pipeline.difference.channelwise_fit import ChannelAffine, fit_affine
 from pipeline.difference.decibels import by_channel, ratio_db
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.first_layer import check_first_layer
-from pipeline.difference.grid_check import check_edge, check_grid
+from pipeline.difference.grid_check import check_edge, check_grid, is_rearranged, is_transposed
 from pipeline.difference.layer_check import LayerConstants, layer_constants, taken_back
 from pipeline.difference.output_check import check_output
 from pipeline.difference.place import Array, GraphPlace, Sides
-from pipeline.difference.real_graph import LAYERS
+from pipeline.difference.real_graph import LAYERS, RealNode
 from pipeline.difference.structure_check import other_operators, with_other_constants
 from pipeline.difference.weights_compared import NamedDifference, name_gains
 
@@ -31,6 +32,10 @@ SUSPICIOUS_DB = 34.0
 BETTER_DB = 8.0
 SHIFTED = 0.25
 """A shift of a layer's output that is no correction of a bias, in standard deviations of the output."""
+
+
+NORMS = ("BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization")
+EVALUATION = "Export in evaluation mode (model.eval()), so that the norm uses its running statistics."
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,8 @@ class Walk:
         """Look at every matched tensor, in A's order."""
         for tensor in self.sides.matching.names:
             self._place(tensor)
-            self._quantisers(tensor)
+            if tensor in self.sides.matching.names:
+                self._quantisers(tensor)
         if self.sides.a.output in self.domains:
             self._confirm([self.sides.a.output])
         order = {node.output: number for number, node in enumerate(self.sides.a.nodes)}
@@ -193,9 +199,27 @@ class Walk:
             return
         if self._is_rounded and any(n.operator in LAYERS for n in place.nodes) and exact >= ROUNDED_DB:
             return
+        if not inputs and is_rearranged(found, place.expected) and self._is_read_so(place.node.output):
+            return
         self.findings.extend(self._explained(place, place, exact))
         if inputs and len(self.domains[inputs[0]].affine.gain) == place.expected.shape[1]:
             self.domains[place.node.output] = self.domains[inputs[0]]
+
+    def _is_read_so(self, tensor: str) -> bool:
+        """Whether all readers of a tensor expect the order of values that B holds it in, such as NHWC.
+
+        Then A's operators over it give what B's readers give, and the tensor is no longer compared.
+        """
+        without = self.sides.without(tensor)
+        readers = [node for node in self.sides.a.nodes if tensor in node.inputs]
+        if not readers or any(node.output not in without.matching.names for node in readers):
+            return False
+        for node in readers:
+            place = without.place(node.output)
+            if place.agreement(place.run()) < self._least_db(place):
+                return False
+        self.sides = without
+        return True
 
     def _is_shifted(self, inputs: list[str]) -> bool:
         """Whether B centres its tensors, so that other operators than A's can give A's values."""
@@ -264,6 +288,10 @@ class Walk:
         if named is None:
             low, high = fitted.gain.min(), fitted.gain.max()
             evidence = f"B's channels are {low:.3g} to {high:.3g} times A's"
+            if (norm := _norm_of(place)) is not None:
+                return Discrepancy(
+                    FaultKind.NORM, place.node.output, f"{evidence}; {norm}", here, after, EVALUATION
+                )
             remedy = "Use one scale on both sides of a tensor."
             return Discrepancy(FaultKind.SCALE, place.node.output, evidence, here, after, remedy)
         return Discrepancy(named.kind, place.node.output, named.evidence, here, after, named.remedy)
@@ -312,9 +340,16 @@ class Walk:
         written, given = self.sides.b_values[self.sides.matching.names[tensor]], self.sides.b_values[read]
         fitted = fit_affine(written, given)
         self._grid(tensor, read, given if fitted is None else fitted.applied(ours))
+        if is_transposed(written, given):
+            return  # another layout: what reads it shows whether that is meant
         found = check_edge(tensor, written, given, ROUNDED_DB)
         if found is None:
             return
+        norm = self.sides.b.producer(read)
+        if found.kind in (FaultKind.SCALE, FaultKind.UNEXPLAINED) and norm and norm.operator in NORMS:
+            found = replace(
+                found, kind=FaultKind.NORM, evidence=f"{found.evidence}; {_unfolded(norm)}", remedy=EVALUATION
+            )
         if found.kind is FaultKind.SCALE and fitted is not None and tensor not in self.domains:
             self.domains[tensor] = Domain(fitted, tensor, found)  # unless its readers take it back
         else:
@@ -328,3 +363,16 @@ class Walk:
         found = check_grid(tensor, grid, written, read, wanted)
         if found is not None:
             self.findings.append(found)
+
+
+def _norm_of(place: GraphPlace) -> str | None:
+    """Say which norm B computes here where A has none; None if it computes none."""
+    other = place.counterpart
+    if other is None or other.operator not in NORMS or place.node.operator in NORMS:
+        return None
+    return _unfolded(other)
+
+
+def _unfolded(norm: RealNode) -> str:
+    how = " in training mode" if attribute(norm.proto, "training_mode", 0) else ""
+    return f"B has a {norm.operator}{how} here, which A has not, or folded"

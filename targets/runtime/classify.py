@@ -113,7 +113,7 @@ def pixel_classes(logits: NDArray[np.float32], manifest: Manifest) -> NDArray[np
     if logits.size != int(np.prod(wanted)):
         raise NoAnswer(f"the engine gave {logits.size} logits for {list(wanted)} classes of pixels")
     check_finite(logits)
-    return logits.reshape(wanted).argmax(0)
+    return np.asarray(logits.reshape(wanted).argmax(0))
 
 
 def likeliest(logits: NDArray[np.float32], classes: tuple[str, ...], top: int) -> list[tuple[str, float]]:

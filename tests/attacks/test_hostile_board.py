@@ -61,7 +61,14 @@ def test_an_answer_that_makes_no_sense_is_named(asked: str, answer: str) -> None
         ASKED[asked](Lying(answer))
 
 
-FACTS = {"python": [3, 11], "machine": "x", "system": "x", "board": "x", "cpu_parts": [], "cpu_flags": []}
+FACTS: dict[str, object] = {
+    "python": [3, 11],
+    "machine": "x",
+    "system": "x",
+    "board": "x",
+    "cpu_parts": [],
+    "cpu_flags": [],
+}
 FACTS |= {"cores": 4, "memory_bytes": 1, "free_bytes": 1, "numpy": "1", "opencv": None}
 
 

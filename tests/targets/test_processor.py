@@ -1,11 +1,20 @@
 """What this machine's processor is said to have, on machines that are not this one."""
 
 import platform
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from targets import processor
 from targets.processor import cpu_flags
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    cpu_flags.cache_clear()
+    yield
+    cpu_flags.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -26,6 +35,7 @@ def test_flags_are_those_of_the_processor_that_runs_this(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(processor, "_cpuinfo", lambda: cpuinfo)
+    lines = "".join(f"{name} : {value}\n" for name, value in cpuinfo.items())
+    monkeypatch.setattr(Path, "read_text", lambda _: lines)
     monkeypatch.setattr(processor, "flags", lambda: vector)
-    assert cpu_flags.__wrapped__() == expected
+    assert cpu_flags() == expected
