@@ -91,7 +91,7 @@ def _matrix(one: ResizeFilter, count: int, wanted: int) -> Array:
     if one.antialias:  # what lies outside is left out; without antialiasing the edge is repeated
         weights = np.where((places < 0) | (places >= count), 0, weights)
     np.add.at(matrix, (np.arange(wanted)[:, None], np.clip(places, 0, count - 1).astype(int)), weights)
-    return matrix / matrix.sum(1, keepdims=True)
+    return np.asarray(matrix / matrix.sum(1, keepdims=True))
 
 
 @dataclass(frozen=True)

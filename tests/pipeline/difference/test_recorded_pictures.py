@@ -38,7 +38,7 @@ def photo() -> Pictures:
     rng = np.random.default_rng(4)
     coarse = rng.normal(0, 50, (13, 17, 3)) + np.array([130, 110, 90])
     large = cv2.resize(coarse, BIG[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.clip(large + rng.normal(0, 25, large.shape), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(large + rng.normal(0, 25, large.shape), 0, 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("name", FLAGS)
@@ -76,7 +76,7 @@ def compared(model: onnx.ModelProto, logits: Array, source: PictureFiles) -> Dif
 
 
 def squeezed(flag: int) -> Callable[[Pictures], Pictures]:
-    return lambda photo: cv2.resize(photo, (SIDE, SIDE), interpolation=flag)
+    return lambda photo: np.asarray(cv2.resize(photo, (SIDE, SIDE), interpolation=flag), np.uint8)
 
 
 PROGRAMS = {
