@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "stages": {"bundle", "cache", "data", "diagnosis", "models", "report"},
     "units": {"cache"},
     "build": {"bundle", "cache", "data", "models", "packages", "report", "stages", "units"},
-    "difference": {"bundle", "models", "report", "stages"},
+    "difference": {"bundle", "data", "models", "report", "stages"},
     "explanation": {"bundle", "data", "difference", "report"},
     "matrix": {"build", "cache", "models", "report", "units"},
     "training": {"build", "cache", "data", "models", "report"},

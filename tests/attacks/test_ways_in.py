@@ -123,6 +123,7 @@ BY_OTHERS = {
 """Where bytes are read that somebody else wrote or sent, and the test that tries bad ones."""
 
 OUR_OWN = {
+    "pipeline/difference/picture_source.py": "pictures that `read_picture` has just accepted",
     "pipeline/difference/checkpoint_side.py": "the export that it has just written",
     "pipeline/explanation/more_bits.py": "the network that it has just quantised",
     "pipeline/bundle/pack.py": "it writes",

@@ -58,7 +58,7 @@ class Board:
         return self._moment is not None and self._moment.number > after
 
 
-class Waiting:
+class Announcement:
     """The newest moment of each camera that was not taken yet. A slow reader misses some."""
 
     def __init__(self) -> None:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 from ..bundle.manifest import Manifest, ManifestError
 from ..preprocess import Preprocessing
 from .capture import Capture
-from .loop import WAIT_SECONDS, Loop
+from .frame_loop import WAIT_SECONDS, Loop
 from .outputs import Lines, Windows
 from .page import Page, PageError
 from .recogniser import Engine, Recogniser
-from .recording import Recording
+from .recording import UncertainFrames
 from .recording_limits import RecordingLimits
 from .sources.find import find_source
 from .sources.source import SourceError, Wish
@@ -183,7 +183,7 @@ def _record(demo: Demo, options: argparse.Namespace, opened: ExitStack, cameras:
     limits = RecordingLimits(
         below=options.uncertain_below, pictures=options.record_pictures, bytes=options.record_mib << 20
     )
-    recording = opened.enter_context(Recording(options.record_uncertain, demo.manifest.classes, limits))
+    recording = opened.enter_context(UncertainFrames(options.record_uncertain, demo.manifest.classes, limits))
     _listen(cameras, recording.tell)
     for camera in cameras:
         camera.loop.recorded = lambda: recording.state

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from .board import Waiting
+from .board import Announcement
 
 if TYPE_CHECKING:
     from .board import Moment
@@ -23,7 +23,7 @@ class Lines:
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
-        self._waiting = Waiting()
+        self._waiting = Announcement()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
 
@@ -57,7 +57,7 @@ class Windows:
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._works = True
-        self._waiting = Waiting()
+        self._waiting = Announcement()
 
     def __enter__(self) -> Windows:
         return self

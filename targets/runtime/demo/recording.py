@@ -31,7 +31,7 @@ class RecordingError(ValueError):
     """The folder cannot be used. The message says why."""
 
 
-class Recording:
+class UncertainFrames:
     """Writes uncertain pictures in its own thread, which nothing waits for. A context manager."""
 
     def __init__(self, folder: Path, classes: tuple[str, ...], limits: RecordingLimits) -> None:
@@ -52,7 +52,7 @@ class Recording:
         self._waiting: queue.Queue[Moment | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="recording", daemon=True)
 
-    def __enter__(self) -> Recording:
+    def __enter__(self) -> UncertainFrames:
         self._thread.start()
         return self
 

@@ -16,7 +16,7 @@ from tests.targets.runtime.libedgec.tiny_networks import write_network
 
 FITTING = Preprocessing(24, 20, 3)
 
-CLASSES = tuple("abcdefghijklmnop")
+CLASSES = tuple("abcdefg")
 
 
 @pytest.fixture

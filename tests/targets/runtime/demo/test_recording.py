@@ -10,7 +10,7 @@ import pytest
 from pipeline.data.open import open_dataset
 from targets.runtime.demo.board import Moment
 from targets.runtime.demo.overlay import Overlay
-from targets.runtime.demo.recording import Recording, RecordingError, folder_names
+from targets.runtime.demo.recording import RecordingError, UncertainFrames, folder_names
 from targets.runtime.demo.recording_limits import RecordingLimits
 
 CLASSES = ("Gurken", "Äpfel")
@@ -25,7 +25,7 @@ def moment(number: int, probability: float, name: str = "Äpfel", camera: int = 
 
 def recorded(folder: Path, limits: RecordingLimits, moments: list[Moment]) -> str:
     """Tell moments one after the other; return what the recording says of itself at its end."""
-    with Recording(folder, CLASSES, limits) as recording:
+    with UncertainFrames(folder, CLASSES, limits) as recording:
         for one in moments:
             recording.tell(one)
             while recording.is_behind:
@@ -69,7 +69,7 @@ def test_it_stops_at_its_limit_and_says_so_and_counts_what_is_there_already(
 def test_a_folder_that_goes_away_stops_the_recording_and_not_the_demo(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with Recording(tmp_path / "kept", CLASSES, RecordingLimits(0.6, 0.0)) as recording:
+    with UncertainFrames(tmp_path / "kept", CLASSES, RecordingLimits(0.6, 0.0)) as recording:
         (tmp_path / "kept").rename(tmp_path / "elsewhere")
         recording.tell(moment(1, 0.1))
     assert "recording stopped: No such file" in recording.state
@@ -79,7 +79,7 @@ def test_a_folder_that_goes_away_stops_the_recording_and_not_the_demo(
 def test_a_place_that_cannot_hold_folders_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordingError, match="file cannot take pictures: Not a directory"):
-        Recording(tmp_path / "file", CLASSES, RecordingLimits())
+        UncertainFrames(tmp_path / "file", CLASSES, RecordingLimits())
 
 
 def test_what_was_labelled_is_a_training_folder_of_the_same_classes(tmp_path: Path) -> None:
