@@ -58,7 +58,7 @@ def _packages() -> Iterator[Finding]:
     In a checkout a difference is wrong: `make setup` puts it right. Beside an installed wheel it is only
     worth knowing, and packages for tests alone may be missing.
     """
-    pins = re.findall(r"^([\w.-]+)==([\w.+-]+)", (WITH_US / "constraints.txt").read_text(), re.MULTILINE)
+    pins = pinned_for(sys.version_info[:2], (WITH_US / "constraints.txt").read_text())
     different = []
     for name, pinned in pins:
         try:
@@ -74,6 +74,16 @@ def _packages() -> Iterator[Finding]:
     yield from different
     if not different:
         yield Finding("packages", f"{len(pins)} as pinned", True)
+
+
+PIN = re.compile(r"""^([\w.-]+)==([\w.+-]+)(?:; python_version < "3\.(\d+)")?$""", re.MULTILINE)
+
+
+def pinned_for(python: tuple[int, int], constraints: str) -> list[tuple[str, str]]:
+    """Return (package, version) of each line of constraints that holds for a Python, such as (3, 12)."""
+    return [
+        (name, pin) for name, pin, below in PIN.findall(constraints) if not below or python < (3, int(below))
+    ]
 
 
 def _extras() -> Iterator[Finding]:

@@ -1,6 +1,7 @@
-"""The documents lead somewhere: every link to a file or heading of ours exists."""
+"""The documents lead somewhere: links to our files and headings exist, and examples of TOML are TOML."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,18 @@ def test_links_lead_to_what_is_there(document: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             lost.append(link)
     assert lost == []
+
+
+def test_examples_of_settings_are_toml() -> None:
+    """A line break that is lost makes two settings one."""
+    examples = [
+        text
+        for document in DOCUMENTS
+        for text in re.findall(r"^```toml\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    assert examples
+    for text in examples:
+        tomllib.loads(text)
 
 
 def test_every_document_is_listed() -> None:
