@@ -11,6 +11,7 @@ import argparse
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -64,8 +65,17 @@ def watched(way: AbstractContextManager[Timed]) -> Iterator[tuple[int, Timed]]:
     """Start a way and find its process."""
     before = children()
     with way as timed:
-        (process,) = children() - before
-        yield process, timed
+        yield _started_since(before), timed
+
+
+def _started_since(before: set[int]) -> int:
+    """Return the process that is new. A child that has not yet begun its program still has Python's name."""
+    for _ in range(200):
+        found = children() - before
+        if len(found) == 1:
+            return found.pop()
+        time.sleep(0.05)
+    raise RuntimeError(f"a way has started {len(found)} processes, and one is watched")
 
 
 def soak(process: int, timed: Timed, frames: int) -> list[HeldByProcess]:

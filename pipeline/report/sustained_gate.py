@@ -24,6 +24,7 @@ def sustained_gates(limit: float | None, found: SustainedRun | None, origin: Ori
         yield gate
         return
     value, low, high = found.sustained_p90_ms
+    what = f", of the candidate {found.candidate}" if found.candidate else ""
     verdict, step = Verdict.PASS, ""
     if low > limit:
         verdict, step = Verdict.FAIL, "Cool the device, or choose another power mode: `./run power-modes`."
@@ -34,6 +35,6 @@ def sustained_gates(limit: float | None, found: SustainedRun | None, origin: Ori
         interval=Interval(low=low, high=high, level=LEVEL),
         origin=origin,
         verdict=verdict,
-        message=f"it is {value:.3f} ms [{low:.3f}, {'unbounded' if high is None else f'{high:.3f}'}]",
+        message=f"it is {value:.3f} ms [{low:.3f}, {'unbounded' if high is None else f'{high:.3f}'}]{what}",
         next_step=step,
     )

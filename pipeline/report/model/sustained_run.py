@@ -37,3 +37,5 @@ class SustainedRun(Record):
     energy: SustainedEnergy | None
     no_energy: str
     engine_sha256: str
+    candidate: str = ""
+    """What ran on a Jetson, such as fp16: the engine is the file that its candidates were built from."""

@@ -42,7 +42,8 @@ class SustainedSection(ReportSection[WithSoak]):
 def sentences(found: SustainedRun) -> Iterator[str]:
     """Yield what the device's record says, in its own units."""
     minutes = found.seconds / 60
-    yield f"A soak of {minutes:.1f} minutes on the device: {found.images_per_s:.1f} images a second."
+    what = f" of the candidate {found.candidate}" if found.candidate else ""
+    yield f"A soak{what} of {minutes:.1f} minutes on the device: {found.images_per_s:.1f} images a second."
     if found.sustained_p90_ms is not None:
         value, low, high = found.sustained_p90_ms
         yield f"p90 in the last fifth {value:.3f} ms [{low:.3f}, {_bound(high)}]."

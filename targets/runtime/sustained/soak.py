@@ -45,6 +45,8 @@ class Soaked:
     no_energy: str
     engine_sha256: str = ""
     """Of the file that the bundle calls its engine, so that a record is not taken for another's."""
+    candidate: str = ""
+    """What ran on a Jetson: the candidate that its build chose, such as fp16. Empty elsewhere."""
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +59,8 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
         module = find_runner(manifest.runner)
         with module.open_engine(folder / manifest.engine, options.threads) as runner:
             found = soak(_in_turn(runner, images), 60 * options.minutes, options.idle_seconds, find_meter())
-        found = replace(found, engine_sha256=manifest.files.get(manifest.engine, ""))
+        sha256 = manifest.files.get(manifest.engine, "")
+        found = replace(found, engine_sha256=sha256, candidate=candidate_in(folder / manifest.engine))
     except (ManifestError, ValueError, OSError) as error:
         print(f"soak: {error}", file=sys.stderr)
         return FAILED
@@ -68,6 +71,14 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     if verdict:
         print(verdict, file=sys.stderr if options.json else sys.stdout)
     return code
+
+
+def candidate_in(engine: Path) -> str:
+    """Return the candidate that was chosen beside a Jetson's engine; empty where there is no choice."""
+    try:
+        return str(json.loads((engine.parent / "chosen.json").read_text())["precision"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _parser() -> argparse.ArgumentParser:

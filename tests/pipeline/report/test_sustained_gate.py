@@ -1,7 +1,8 @@
 """A soak's record in every form of the report, and the gate on it."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,8 @@ from pipeline.report.pages.report_page import render_html
 from pipeline.report.sustained_gate import sustained_gates
 from targets.base import Origin
 from targets.runtime.sustained.load import Drift, Energy
-from targets.runtime.sustained.soak import Soaked
+from targets.runtime.sustained.soak import Soaked, candidate_in
+from targets.runtime.tensorrt.engine import EngineChoice
 from tests.pipeline.report.samples import printed, report
 
 ENERGY = Energy("VDD_IN", 4.0, 9.0, 45.0, 25.0, 1.5)
@@ -33,6 +35,19 @@ def test_the_whole_interval_decides(limit: float, verdict: Verdict) -> None:
     (gate,) = sustained_gates(limit, read(), Origin.DEVICE)
     assert (gate.verdict, gate.value, gate.origin) == (verdict, 5.0, Origin.DEVICE)
     assert bool(gate.next_step) == (verdict is not Verdict.PASS)
+
+
+def test_a_jetsons_candidate_is_named_so_that_fp16_does_not_pass_for_int8() -> None:
+    record = read(replace(RECORD, candidate="fp16"))
+    (gate,) = sustained_gates(5.3, record, Origin.DEVICE)
+    assert "of the candidate fp16" in gate.message
+    assert "A soak of the candidate fp16" in report_summary(report().replace(sustained=record))
+
+
+def test_the_candidate_that_ran_is_the_one_chosen_beside_the_engine(tmp_path: Path) -> None:
+    assert candidate_in(tmp_path / "int8_qdq.onnx") == ""
+    EngineChoice("fp16", False, "faster").write(tmp_path)
+    assert candidate_in(tmp_path / "int8_qdq.onnx") == "fp16"
 
 
 def test_without_a_record_nothing_is_decided_and_the_next_step_is_said() -> None:
