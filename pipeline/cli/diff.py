@@ -59,6 +59,7 @@ def diff(
     from pipeline.difference.judged import difference_of
     from pipeline.difference.opened_side import opened_side
     from pipeline.difference.picture_preparation import prepared
+    from pipeline.difference.recorded_pairs import check_pairs
 
     if data is not None and image:
         raise UsageError("--data and --image exclude each other: labelled images, or pictures.")
@@ -68,6 +69,8 @@ def diff(
         opened_side(b, trusted, model, device) as other,
     ):
         source = _source(given.size or other.size, data, image or [], images)
+        for side in (given, other):
+            check_pairs(side, source)
         pictures = source.pictures(source.used)
         found = difference_of(*prepared(given, other, pictures), pictures, every_tensor, source)
     if html:

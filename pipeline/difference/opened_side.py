@@ -86,7 +86,15 @@ def _recorded_folder(folder: Path, files: list[Path]) -> Side:
         " in the order of theirs"
     )
     values = np.stack([row.reshape(-1) for row in rows])
-    return Side(str(folder), lambda pictures: _first(folder, values, len(pictures)), None, None, (note,))
+    names = tuple(one.stem for one in files)
+    return Side(
+        str(folder),
+        lambda pictures: _first(folder, values, len(pictures)),
+        None,
+        None,
+        (note,),
+        recorded_of=names,
+    )
 
 
 def _of_folder(folder: Path) -> Path:

@@ -1,0 +1,60 @@
+"""Recorded logits are compared with their own pictures, or what to do is said and helps."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.difference.opened_side import opened_side
+from pipeline.difference.picture_source import PictureFiles
+from pipeline.difference.recorded_pairs import check_pairs
+from pipeline.errors import UsageError
+from targets.runtime.preprocess import Preprocessing
+
+
+def record(folder: Path, names: str, classes: int = 5) -> None:
+    """Write a file of logits for each picture; pictures have letters for names."""
+    for name in names:
+        np.save(folder / f"{name}.npy", np.zeros(classes, np.float32))
+
+
+def check(folder: Path, pictures: str) -> None:
+    """Open a folder of logits, and check it against pictures."""
+    source = PictureFiles(Preprocessing(8, 8, 3), tuple(Path(f"{name}.jpg") for name in pictures))
+    with opened_side(folder) as side:
+        check_pairs(side, source)
+
+
+@pytest.mark.parametrize("names", ["abc", "123"])
+def test_each_picture_has_logits_by_its_name_or_all_have_other_names(names: str, tmp_path: Path) -> None:
+    record(tmp_path, names)
+    check(tmp_path, "abc")
+
+
+def test_one_file_for_each_picture_helps(tmp_path: Path) -> None:
+    record(tmp_path, "abcd")
+    with pytest.raises(UsageError, match="logits of 4 pictures, and 3 are given") as error:
+        check(tmp_path, "abc")
+    assert " are given. Give one file of logits for each picture." in str(error.value)
+    (tmp_path / "d.npy").unlink()
+    check(tmp_path, "abc")
+
+
+def test_a_file_of_another_picture_in_the_middle_would_shift_the_rest(tmp_path: Path) -> None:
+    record(tmp_path, "acd")
+    with pytest.raises(UsageError, match=r"c\.npy in .* would be compared with the picture b") as error:
+        check(tmp_path, "abc")
+    advice = ". Name the logits as the pictures, and give one file of logits for each picture."
+    assert advice in str(error.value)
+    (tmp_path / "d.npy").rename(tmp_path / "b.npy")
+    check(tmp_path, "abc")
+
+
+def test_logits_of_one_network_help(tmp_path: Path) -> None:
+    record(tmp_path, "ab")
+    record(tmp_path, "c", classes=6)
+    with pytest.raises(UsageError, match="5 and 6 classes") as error:
+        check(tmp_path, "abc")
+    assert " classes. Give a folder of one network's, a file a picture." in str(error.value)
+    record(tmp_path, "c")
+    check(tmp_path, "abc")
