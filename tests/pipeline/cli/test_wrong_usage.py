@@ -144,5 +144,12 @@ def test_a_key_needs_no_ending(folder: Path) -> None:
     assert (folder / "release.pub").is_file()
 
 
+def test_a_key_makes_no_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its private half would lie in a folder with anybody's rights."""
+    assert run(["keygen", "nowhere/release"]) == 2
+    assert "Choose a place you may write" in capsys.readouterr().err
+    assert not (folder / "nowhere").exists()
+
+
 def test_there_are_at_least_forty() -> None:
     assert len(WRONG) >= 40
