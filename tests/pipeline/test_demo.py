@@ -199,7 +199,7 @@ def test_several_cameras_are_shown_and_recorded_until_the_last_one_ends(
     tab.wait_for(f"{STATE}.endsWith('photos')")
     tab.wait_for("document.getElementById('picture').naturalWidth === 30")
     tab.call("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=1, mobile=True)
-    assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    tab.wait_for("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert tab.barriers() == []
     assert tab.problems == []
     process.send_signal(signal.SIGINT)
