@@ -14,18 +14,20 @@ typedef struct {
   uint8_t *packed; /* image data */
   size_t packed_size;
   int has_palette;
+  uint32_t checksums[256];
 } contents;
 
 static uint32_t big_endian(const uint8_t *b) { return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]; }
 
 /* Annex D. */
-static uint32_t checksum(const uint8_t *data, size_t size) {
-  static uint32_t table[256];
-  if (!table[1])
-    for (uint32_t n = 0; n < 256; n++) {
-      table[n] = n;
-      for (int bit = 0; bit < 8; bit++) table[n] = table[n] & 1 ? 0xedb88320u ^ (table[n] >> 1) : table[n] >> 1;
-    }
+static void prepare_checksums(uint32_t *table) {
+  for (uint32_t n = 0; n < 256; n++) {
+    table[n] = n;
+    for (int bit = 0; bit < 8; bit++) table[n] = table[n] & 1 ? 0xedb88320u ^ (table[n] >> 1) : table[n] >> 1;
+  }
+}
+
+static uint32_t checksum(const uint32_t *table, const uint8_t *data, size_t size) {
   uint32_t crc = 0xffffffffu;
   for (size_t i = 0; i < size; i++) crc = table[(crc ^ data[i]) & 255] ^ (crc >> 8);
   return ~crc;
@@ -78,11 +80,12 @@ int edgec_is_png(const uint8_t *file, size_t size) { return size >= sizeof signa
 
 static const char *chunks(contents *c, uint8_t *file, size_t size) {
   c->packed = file;
+  prepare_checksums(c->checksums);
   for (size_t at = 8; at + 12 <= size;) {
     uint32_t length = big_endian(file + at);
     const uint8_t *kind = file + at + 4, *data = file + at + 8;
     if (length > size - at - 12) break;
-    if (checksum(kind, (size_t)length + 4) != big_endian(data + length)) return "the PNG file is damaged: a checksum is wrong";
+    if (checksum(c->checksums, kind, (size_t)length + 4) != big_endian(data + length)) return "the PNG file is damaged: a checksum is wrong";
     if (!memcmp(kind, "IEND", 4)) {
       if (c->png.kind == PNG_PALETTE && !c->has_palette) return "the PNG file has no palette";
       return c->packed_size ? NULL : "the PNG file holds no picture";

@@ -19,7 +19,7 @@ MOST_SKIPPED = 32767
 
 
 @dataclass(frozen=True)
-class Kind:
+class JpegKind:
     """How a picture is stored.
 
     `sampling` has across and down of each component. `apart`: a scan for each component. `lowest`: down to
@@ -203,16 +203,16 @@ def _up(value: int, by: int) -> int:
 
 
 @dataclass(frozen=True)
-class Picture:
+class JpegPicture:
     """A kind's picture of a size: its components' blocks."""
 
-    kind: Kind
+    kind: JpegKind
     height: int
     width: int
     components: tuple[Blocks, ...]
 
     @classmethod
-    def random(cls, kind: Kind, height: int, width: int, rng: np.random.Generator) -> Picture:
+    def random(cls, kind: JpegKind, height: int, width: int, rng: np.random.Generator) -> JpegPicture:
         """Return a picture of few coefficients, some of them large."""
         across, down = (max(one[i] for one in kind.sampling) for i in (0, 1))
         columns, rows = _up(width, 8 * across), _up(height, 8 * down)
@@ -304,6 +304,6 @@ class Picture:
                 ]
 
 
-def jpeg(kind: Kind, height: int, width: int, rng: np.random.Generator) -> bytes:
+def jpeg(kind: JpegKind, height: int, width: int, rng: np.random.Generator) -> bytes:
     """Return a file of this kind with random coefficients."""
-    return Picture.random(kind, height, width, rng).file(rng)
+    return JpegPicture.random(kind, height, width, rng).file(rng)

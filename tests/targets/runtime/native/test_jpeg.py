@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from targets.runtime.preprocess import ImageError, decode
 from targets.runtime.zig import run_zig
 from targets.tvm.link import DECODERS, NATIVE, STATIC
-from tests.targets.runtime.native.jpeg_files import Kind, adobe, jfif, jpeg, segment
+from tests.targets.runtime.native.jpeg_files import JpegKind, adobe, jfif, jpeg, segment
 from tests.targets.runtime.native.png_files import exif
 
 YCC = ((2, 2), (1, 1), (1, 1))
@@ -76,9 +76,9 @@ def test_every_sampling_is_read_as_opencv_reads_it(
 ) -> None:
     rng = np.random.default_rng(len(sampling))
     kinds = [
-        Kind(sampling, progressive=progressive),
-        Kind(sampling, progressive=progressive, apart=True, restart=3, lowest=2, largest=1000),
-        Kind(sampling, progressive=progressive, restart=1, lowest=1, largest=16000, wide_steps=True),
+        JpegKind(sampling, progressive=progressive),
+        JpegKind(sampling, progressive=progressive, apart=True, restart=3, lowest=2, largest=1000),
+        JpegKind(sampling, progressive=progressive, restart=1, lowest=1, largest=16000, wide_steps=True),
     ]
     sizes = [(1, 1), (7, 3), (16, 33), (41, 18)]
     compare(program, [jpeg(kind, *size, rng) for kind in kinds for size in sizes], tmp_path)
@@ -111,7 +111,7 @@ def test_colours_mean_what_the_markers_say(program: Path, tmp_path: Path) -> Non
     three, four = ((1, 1),) * 3, ((1, 1),) * 4
     marked: list[tuple[bytes, ...]] = [(), *((adobe(one),) for one in range(4)), (jfif(), adobe(0))]
     kinds = [
-        Kind(sampling, names, markers=markers)
+        JpegKind(sampling, names, markers=markers)
         for sampling in (three, four)
         for names in (b"\1\2\3\4", b"RGBA")
         for markers in (*marked, (adobe(2)[:-2], adobe(1)), (segment(0xE0, b"JFIF\0"), adobe(0)))
@@ -130,7 +130,7 @@ def test_pictures_are_turned_upright(program: Path, tmp_path: Path) -> None:
     lower, longer = segment(0xE1, b"exif\0\0" + exif(6)), segment(0xE1, b"Exif\0x" + exif(6))
     told += [(one, *told[12]) for one in (other, segment(0xE1, b""), none, cut_off, *told[2], *told[18])]
     told += [(one,) for one in (lower, longer)]
-    files = [jpeg(Kind(YCC, markers=markers), 4, 7, rng) for markers in told]
+    files = [jpeg(JpegKind(YCC, markers=markers), 4, 7, rng) for markers in told]
     found = read(program, 3, files, tmp_path)
     assert found == [by_opencv(content, 3) for content in files]
     assert {line.partition(":")[0] for line in found} == {"4 x 7", "7 x 4"}
@@ -152,7 +152,7 @@ def test_damaged_orientation_is_what_opencv_makes_of_it(program: Path, seed: int
         tiff = b"II*\0\10\0\0\0\5\0" + entries + bytes(int(rng.integers(0, 40)))
         kept = int(rng.integers(20, len(tiff) + 1))
         marker = segment(0xE1, b"Exif\0\0" + tiff[:kept])
-        files.append(jpeg(Kind(((1, 1),), markers=(marker,)), 2, 3, rng))
+        files.append(jpeg(JpegKind(((1, 1),), markers=(marker,)), 2, 3, rng))
     found = read(program, 3, files, tmp_path)
     assert found == [by_opencv(content, 3) for content in files]
     assert len({line.partition(":")[0] for line in found}) == 2
@@ -176,8 +176,8 @@ def cut(content: bytes, name: bytes, to: bytes) -> bytes:
 
 def test_what_is_damaged_is_refused(program: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    whole = jpeg(Kind(YCC, restart=2), 40, 40, rng)
-    slow = jpeg(Kind(YCC, progressive=True, lowest=1), 40, 40, rng)
+    whole = jpeg(JpegKind(YCC, restart=2), 40, 40, rng)
+    slow = jpeg(JpegKind(YCC, progressive=True, lowest=1), 40, 40, rng)
     last = slow.rindex(b"\xff\xda")
     files = {
         "half of it": whole[: len(whole) // 2],
@@ -208,9 +208,9 @@ def test_what_is_damaged_is_refused(program: Path, tmp_path: Path) -> None:
 
 
 def test_a_picture_whose_details_are_missing_is_refused(program: Path, tmp_path: Path) -> None:
-    slow = jpeg(Kind(YCC, progressive=True, lowest=1), 40, 40, np.random.default_rng(0))
+    slow = jpeg(JpegKind(YCC, progressive=True, lowest=1), 40, 40, np.random.default_rng(0))
     coarse = slow[: slow.rindex(b"\xff\xda")] + b"\xff\xd9"
-    first = jpeg(Kind(YCC, apart=True), 40, 40, np.random.default_rng(0))
+    first = jpeg(JpegKind(YCC, apart=True), 40, 40, np.random.default_rng(0))
     gray = first[: first.rindex(b"\xff\xda")] + b"\xff\xd9"
     found = read(program, 3, [coarse, gray], tmp_path)
     assert found == ["the JPEG is not complete"] * 2
@@ -219,7 +219,7 @@ def test_a_picture_whose_details_are_missing_is_refused(program: Path, tmp_path:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_changed_file_is_the_same_picture_or_refused(program: Path, seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
-    kinds = [Kind(YCC), Kind(YCC, progressive=True, lowest=1), Kind(((1, 1),) * 4, restart=1)]
+    kinds = [JpegKind(YCC), JpegKind(YCC, progressive=True, lowest=1), JpegKind(((1, 1),) * 4, restart=1)]
     sound = [jpeg(kind, 17, 21, rng) for kind in kinds]
     files = []
     for number in range(60):
@@ -240,7 +240,7 @@ def test_a_changed_file_is_the_same_picture_or_refused(program: Path, seed: int,
 
 def sized(height: int, width: int, progressive: bool = False) -> bytes:
     """A file that declares a size, with the least of a scan."""
-    whole = jpeg(Kind(((1, 1),) * 3, progressive=progressive), 8, 8, np.random.default_rng(0))
+    whole = jpeg(JpegKind(((1, 1),) * 3, progressive=progressive), 8, 8, np.random.default_rng(0))
     at = whole.index(b"\xff\xc2" if progressive else b"\xff\xc1") + 5
     return whole[:at] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + whole[at + 4 :]
 
@@ -264,8 +264,8 @@ def test_a_picture_too_large_is_refused_before_memory_is_taken_for_it(
 
 
 def test_bytes_too_many_are_taken_where_nothing_can_be_lost(program: Path, tmp_path: Path) -> None:
-    whole = jpeg(Kind(YCC, restart=2), 40, 40, np.random.default_rng(0))
-    apart = jpeg(Kind(YCC, apart=True), 40, 40, np.random.default_rng(0))
+    whole = jpeg(JpegKind(YCC, restart=2), 40, 40, np.random.default_rng(0))
+    apart = jpeg(JpegKind(YCC, apart=True), 40, 40, np.random.default_rng(0))
     scan = apart.rindex(b"\xff\xda")
     between = whole.index(b"\xff\xc1")
     sound = [whole[:between] + b"abc" + whole[between:], whole[:-2] + b"abc" + whole[-2:], whole + b"abc"]
