@@ -1,6 +1,7 @@
 """Our engine against six others on this CPU, measured alternately.
 
     python -m benchmarks.cpu_peers [--models resnet20 ... unet] [--threads 1 2] [--seconds 20] [--isa avx2]
+                                   [--as-built]
 
 Every peer is installed once in a virtual environment of its own below out/peers, at the versions in PEERS,
 and given the same weights, calibration images and pictures; the logits of all have to correlate with the
@@ -18,6 +19,9 @@ core to another, before and after: that depends on whether they happen to share 
 
 With --isa avx2 edgec's engines are for AVX2, OpenVINO is held to it, and the others, which cannot be, are
 left out. The processor still has more: on one without, caches and frequencies may differ.
+
+edgec's engine is kept beside what it was built from: model, code, instruction set, tuned block sizes. It is
+built again when one of them changes, or with --as-built never, which is said.
 """
 
 import argparse
@@ -40,7 +44,13 @@ import numpy as np
 from benchmarks.peers import network
 from benchmarks.peers.machine_speed import machine_programs, peak_gmacs, signal_ns
 from benchmarks.peers.network import CASES, PeerCase
+from pipeline.cache.code_at_start import ROOT
+from pipeline.cache.digest import file_digest
+from pipeline.cache.own_code import code_digest
 from targets.processor import LIMIT, cpu_name
+from targets.tvm.cpu_target import host_isa
+from targets.tvm.isa import ISAS
+from targets.tvm.tuning.database import digest
 
 HERE = Path(__file__).parent / "peers"
 BURST_MS = 60.0
@@ -174,24 +184,44 @@ def held(peer: PeerEngine, isa: str | None) -> dict[str, str]:
     return {peer.limit: isa if peer.limit == LIMIT else LIMITS[isa]}
 
 
-def build(case: PeerCase, peers: Sequence[PeerEngine], folder: Path, isa: str | None = None) -> Path:
-    """Write the network and build every engine that is not there yet; returns their folder."""
+def build(
+    case: PeerCase,
+    peers: Sequence[PeerEngine],
+    folder: Path,
+    isa: str | None = None,
+    as_built: bool = False,
+) -> Path:
+    """Write the network and build every engine that is not there yet; returns their folder.
+
+    With `as_built`, edgec's engine of other code is taken too, and a line says so.
+    """
     place = folder / case.name
     if not (place / "logits.npy").exists():
         place.mkdir(parents=True, exist_ok=True)
         network.write(case, place)
     for peer in peers:
-        built = place / f"{peer.name}.built"
-        if peer.packages and built.exists():  # ours is always built from the code as it is
+        built, wanted = place / f"{peer.name}.built", "" if peer.packages else _made_from(place, isa)
+        if built.exists() and (peer.packages or built.read_text() == wanted):
             continue
+        if as_built and not peer.packages and (place / "model.engine").exists():
+            print(f"{case.name}: edgec's engine is not of this code, model, instruction set and block sizes")
+            continue
+        built.unlink(missing_ok=True)
         print(f"building {case.name} with {peer.name}", flush=True)
         command = [str(part) for part in (peer.python(folder), peer.script, "build", place)]
         environment = {**os.environ, **held(peer, isa)}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             raise RuntimeError(f"{peer.name} could not build {case.name}:\n{done.stderr[-2000:]}")
-        built.touch()
+        built.write_text(wanted)
     return place
+
+
+def _made_from(place: Path, isa: str | None) -> str:
+    """What edgec's engine depends on, as a line of text."""
+    kind = ISAS[isa] if isa else host_isa()
+    code = code_digest((ROOT / "targets/tvm", HERE / "run_edgec.py"))
+    return f"{kind.name}, tiles {digest(kind)}, model {file_digest(place / 'model.int8.onnx')}, code {code}\n"
 
 
 @contextmanager
@@ -307,9 +337,13 @@ def main() -> None:
     parser.add_argument("--isa", choices=list(LIMITS), help="hold edgec and OpenVINO to an instruction set")
     parser.add_argument("--folder", type=Path, default=Path("out/peers"))
     parser.add_argument("--build-only", action="store_true")
+    parser.add_argument("--as-built", action="store_true", help="time edgec's engine of other code, if any")
     options = parser.parse_args()
     peers = [peer for peer in PEERS if peer.name in {"edgec", *options.peers}]
-    places = {name: build(CASES[name], peers, options.folder, options.isa) for name in options.models}
+    places = {
+        name: build(CASES[name], peers, options.folder, options.isa, options.as_built)
+        for name in options.models
+    }
     if options.isa:  # OpenVINO reads what onnxruntime's quantiser wrote, so that is built all the same
         peers = [peer for peer in peers if peer.limit]
     if options.build_only:
