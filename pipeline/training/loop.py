@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from pipeline.data.embedded import EMBEDDED
 from pipeline.data.numbered_classes import in_order
 from pipeline.data.open import open_dataset
 from pipeline.data.split import Split
@@ -66,6 +67,11 @@ def _train(config: TrainConfig, output: Path, progress: Progress, processes: Pro
     if location is None:
         raise UsageError(f"{model.name} has no data set of its own. Give one with --data.")
     dataset = in_order(open_dataset(location, config.labels), config.class_order)
+    if dataset.location == str(EMBEDDED) and not dataset.has("train"):
+        raise UsageError(
+            "The images that come with edgec are for calibration and evaluation only. Give pictures to train"
+            " with: edgec train --data FOLDER."
+        )
     classes = model.classes_for(len(dataset.classes))
     damaged = DamagedPictures(dataset.split("train"))
     split, watch = learned_and_watched(config, dataset, model, damaged)
