@@ -7,7 +7,7 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout
 
 WORTH = 32
-"""Products of an activation that make it worth while: two vectors of weights."""
+"""Products of an activation that make it worth while."""
 
 
 @dataclass(frozen=True, kw_only=True)
