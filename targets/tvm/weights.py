@@ -113,7 +113,7 @@ def _groups(op: Conv, x: Layout, isa: Isa) -> Groups:
 
 
 def dense_waste(op: Conv, x: Layout, isa: Isa) -> float:
-    """How many products a convolution takes in runs of bytes, for each that is wanted."""
+    """How many products a convolution takes as runs of bytes, for each product that is needed."""
     granule = inner_step(isa).granule
     read: int = -(-_groups(op, x, isa).inputs // granule) * granule
     return read / int(op.weight.shape[1])
@@ -274,7 +274,7 @@ def parameters(
 
 
 def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> ResultRange:
-    """What is known of an operator's results before they are rounded."""
+    """The bounds on an operator's results that are known before they are rounded."""
     clipped, from_zero = clip != Clip(), output.zero_point == (0,)
     if isinstance(op, Conv):
         if op.real:

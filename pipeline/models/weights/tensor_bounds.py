@@ -9,9 +9,9 @@ from torch import Tensor
 from pipeline.errors import CheckpointError
 
 MOST_TIMES = 16
-"""Tensors may share what is stored, as tied weights do: together they are at most so many times the file."""
+"""Tensors may share storage, as tied weights do. Together they are at most this many times the file."""
 LEAST_BYTES = 16 << 20
-"""Files smaller than this count as so large."""
+"""The size that smaller files count as."""
 
 
 def check_tensors(content: Mapping[object, object], path: Path) -> None:

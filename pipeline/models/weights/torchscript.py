@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.zip_file import open_zip
 
 MOST_MODULES = 100_000
-"""Modules, parameters and plain attributes of a network, each as often as it is named."""
+"""The most modules, parameters and plain attributes of a network, counted at each mention."""
 
 
 class _Module:

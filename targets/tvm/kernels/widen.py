@@ -1,7 +1,7 @@
-"""Widening what a convolution reads to int16, once for all taps and output channels.
+"""Widens a convolution's input to int16, once for all taps and output channels.
 
-Without VNNI operands are multiplied as int16. An activation is multiplied with many weights: widened where it
-is multiplied, it took as many instructions as the products of two vectors.
+Without VNNI operands are multiplied as int16. An activation is multiplied with many weights. Widening it at
+each product took as many instructions as the products of two vectors.
 """
 
 from dataclasses import dataclass
