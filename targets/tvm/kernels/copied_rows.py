@@ -7,7 +7,7 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout
 
 WORTH = 32
-"""Copying is faster from this many products of an activation on: two vectors of weights."""
+"""Copying is faster from this many products of an activation on."""
 
 
 @dataclass(frozen=True, kw_only=True)

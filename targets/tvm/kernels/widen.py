@@ -91,9 +91,10 @@ def widen(
     """The kernel that widens the input of a convolution; None where it would take longer than it saves.
 
     `output` and `reach`: rows and columns of the result, and of a window. `products`: multiplications of an
-    activation by one window.
+    activation by one window: two vectors of weights are enough, unless there is a single pixel.
     """
-    if not isa.multiplies_words or (products < WORTH and not x.wide):
+    worth = WORTH if output == (1, 1) else 2 * isa.lanes
+    if not isa.multiplies_words or (products < worth and not x.wide):
         return None
     read = read_pixels(output, reach, stride, x)
     return WidenKernel(isa=isa, height=read.height, width=read.width, channels=x.channels, x=read.x)
