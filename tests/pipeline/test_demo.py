@@ -187,11 +187,12 @@ def test_each_picture_is_one_line_of_json(demo: Demo) -> None:
 def test_several_cameras_are_shown_and_recorded_until_the_last_one_ends(
     demo: Demo, film: Path, tab: Browser, port: int, tmp_path: Path
 ) -> None:
-    (tmp_path / "photos").mkdir()
-    cv2.imwrite(str(tmp_path / "photos" / "a.png"), np.full((20, 30, 3), 128, np.uint8))
+    photos = tmp_path / f"{'long' * 20}photos"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "a.png"), np.full((20, 30, 3), 128, np.uint8))
     kept = tmp_path / "kept"
     recorded = ("--record-uncertain", str(kept), "--uncertain-below", "1", "--record-pictures", "2")
-    process = demo("--source", str(film), "--source", str(tmp_path / "photos"), *recorded)
+    process = demo("--source", str(film), "--source", str(photos), *recorded)
     tab.open(f"http://127.0.0.1:{port}/")
     tab.wait_for("document.querySelectorAll('#cameras button').length === 2")
     tab.wait_for("document.getElementById('device').textContent.includes('limit of 2 pictures')")
