@@ -1,6 +1,7 @@
 """Runs one reader under Atheris: python -m tests.fuzz.fuzz_reader READER SECONDS [OPTIONS] [CORPUS...].
 
-SECONDS are of processor time, from the first input on; OPTIONS are of libFuzzer. Needs Atheris (atheris>=3).
+SECONDS are of processor time, from the first input on; OPTIONS are those of libFuzzer. Needs atheris 3:
+pip install "atheris>=3".
 A fault, or an input that takes longer than LONGEST, ends it with its traceback and keeps the input.
 """
 
