@@ -42,7 +42,8 @@ target() { # NAME "CORPORA" SOURCES...
     fi
 }
 
-target png "png inflate" $here/png_target.c $native/png_pixels.c $native/inflate.c
+target png "png inflate" $here/png_target.c $native/{png,png_pixels,inflate,exif}.c
+target jpeg "jpeg" $here/jpeg_target.c $native/{jpeg,jpeg_bits,jpeg_scan,jpeg_inverse,jpeg_pixels,exif}.c
 target footer "footer" $here/footer_target.c $native/{engine_file,executor,footer,workers}.c
 if .venv/bin/python -c 'import atheris' 2>/dev/null; then # led by what the code does with an input
     .venv/bin/python -m tests.fuzz.fuzz_readers "$seconds" out/fuzz 2>out/fuzz/readers.log || failed=1

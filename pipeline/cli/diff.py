@@ -123,7 +123,7 @@ def _show(found: "DifferenceReport") -> None:
         say(f"\n{fault.kind}: {fault.place}")
         say(f"        {fault.evidence}")
         say(f"        {fault.agreement_words}")
-        say(f"        {fault.remedy}")
+        say(f"        {fault.remedy_words}")
         if equal.others:
             places = ", ".join(one.place for one in equal.others[:SHOWN])
             more = ", ..." if len(equal.others) > SHOWN else ""

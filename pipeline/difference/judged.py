@@ -13,6 +13,7 @@ from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.output_check import check_output
 from pipeline.difference.picture_source import PictureSource
 from pipeline.difference.recorded_pictures import RecordedSearch
+from pipeline.difference.remedies import RemedyTrial, try_remedies
 from pipeline.difference.restored import restore_each
 from pipeline.difference.side import Pictures, Side, graph_logits
 from pipeline.report.figures import percent
@@ -23,6 +24,7 @@ from pipeline.report.model.difference_report import (
     RestoredTensor,
     Sameness,
     TensorAgreement,
+    TriedRemedy,
 )
 from targets.processor import cpu_name
 
@@ -164,7 +166,9 @@ def _report(
     found: NetworkComparison | None,
     findings: tuple[Discrepancy, ...],
 ) -> DifferenceReport:
-    restored = restore_each(found) if found is not None and verdict is Sameness.DIFFERENT else ()
+    looks = found if verdict is Sameness.DIFFERENT else None
+    restored = () if looks is None else restore_each(looks)
+    remedies = (None,) * len(findings) if looks is None else try_remedies(looks)
     return DifferenceReport(
         a=a.name,
         b=b.name,
@@ -175,7 +179,7 @@ def _report(
         looked_inside=0 if found is None else len(found.pictures),
         matched_by="" if found is None else str(found.sides.matching.by),
         matched_share=0.0 if found is None else found.sides.matching.share,
-        faults=tuple(FoundFault(**{**asdict(one), "kind": str(one.kind)}) for one in findings),
+        faults=tuple(_fault(one, tried) for one, tried in zip(findings, remedies, strict=True)),
         tensors=tuple(TensorAgreement(**asdict(one)) for one in (found.errors if found else ())),
         restored=tuple(
             RestoredTensor(
@@ -185,6 +189,11 @@ def _report(
         ),
         processor=cpu_name(),
     )
+
+
+def _fault(found: Discrepancy, tried: RemedyTrial | None) -> FoundFault:
+    outcome = None if tried is None else TriedRemedy(**asdict(tried))
+    return FoundFault(**{**asdict(found), "kind": str(found.kind)}, tried=outcome)
 
 
 def _summary(verdict: Sameness, answers: LogitAgreement | None, findings: tuple[Discrepancy, ...]) -> str:

@@ -158,8 +158,17 @@ class Sides:
         names = self.matching.names
         return names.get(node.inputs[0]) == other.inputs[1] and names.get(node.inputs[0]) != other.inputs[0]
 
-    def _back_to_matched(self, node: RealNode) -> tuple[tuple[RealNode, ...], dict[str, Array]]:
-        """Return A's operators from matched tensors to `node`, and B's values of these tensors."""
+    def operators_before(
+        self, tensor: str, from_picture: bool = False
+    ) -> tuple[tuple[RealNode, ...], dict[str, Array]]:
+        """Return A's operators from matched tensors, or from the picture, to one, and B's values of these."""
+        node = self.a.producer(tensor)
+        assert node is not None  # noqa: S101 - matched tensors are computed
+        return self._back_to_matched(node, from_picture)
+
+    def _back_to_matched(
+        self, node: RealNode, from_picture: bool = False
+    ) -> tuple[tuple[RealNode, ...], dict[str, Array]]:
         needed: list[RealNode] = []
         given: dict[str, Array] = {}
         waiting, seen = [node], set()
@@ -172,7 +181,7 @@ class Sides:
             for name in one.inputs:
                 if not name or name in self.a.constants or name in given:
                     continue
-                if name in self.matching.names:
+                if name in self.matching.names and not from_picture:
                     given[name] = self.read_value(self.matching.names[name])
                 elif (before := self.a.producer(name)) is not None:
                     waiting.append(before)

@@ -14,12 +14,12 @@ KEYS = (
     *("classes", "class_names", "classnames", "class_list", "CLASSES", "names", "labels", "label_names"),
     *("categories", "class_to_idx", "class_to_index", "idx_to_class", "id2label", "label2id", "label_map"),
 )
-"""Under which names trainers keep the classes in the order of the outputs."""
+"""Keys under which trainers store the classes, in the order of the outputs."""
 INSIDE = ("meta", "config", "args", "hyper_parameters", "hparams", "opt", "extra", "dataset_meta", "dataset")
-"""Where else they lie, also one in the other."""
+"""Dictionaries that may contain these keys. They may be nested."""
 DEPTH = 3
 MOST_DIGITS = 9
-"""Of a class's number that is written as text; Python refuses to read thousands."""
+"""The most digits of a class number written as text. Python refuses to parse thousands of them."""
 
 
 def classes_in_checkpoint(content: Mapping[object, object]) -> tuple[str, ...] | None:
@@ -70,7 +70,7 @@ def check_class_order(
     way_out: str,
     say: Callable[[str], None],
 ) -> None:
-    """Compare a file's own classes with the data set's `classes`, and tell `say` what came of it.
+    """Compare a file's own classes with the data set's `classes`, and report the result through `say`.
 
     Raises DataError, ending in `way_out`, if they are the same in another order. Names that differ cannot be
     compared: a warning shows both.

@@ -107,7 +107,7 @@ def _datasets(file: "h5py.File", path: Path) -> Iterator[tuple[str, "h5py.Datase
 
 
 def _check_stored(path: Path, name: str, item: "h5py.Dataset") -> None:
-    """Refuse an array that takes more memory than the file: HDF5 fills in and unpacks what is not there."""
+    """Refuse an array larger than its bytes in the file: HDF5 fills in missing values and unpacks."""
     if item.external or item.is_virtual:
         raise CheckpointError(f"{path} keeps {name} in another file. Save the weights as one file.")
     if item.id.get_create_plist().get_nfilters():
@@ -118,7 +118,7 @@ def _check_stored(path: Path, name: str, item: "h5py.Dataset") -> None:
 
 
 def _check_numbers(path: Path, name: str, kind: str, count: int) -> None:
-    """Refuse what no such network has: HDF5 and zip make a small file as large as it says it is."""
+    """Refuse other types and sizes than these networks have: a small HDF5 or zip file can claim any size."""
     if kind not in "fiu":
         raise CheckpointError(f"{path} has {name}, which is not an array of numbers.")
     if count > KERAS_VALUES:

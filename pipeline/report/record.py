@@ -25,7 +25,7 @@ class Record(BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        defer_build=True,  # a record within another is built once, not twice; one not used, never
+        defer_build=True,  # compiled at the first use: nested ones not twice
     )
 
     def to_json(self) -> str:

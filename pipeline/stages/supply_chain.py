@@ -1,4 +1,4 @@
-"""Where a bundle's bytes come from, in the forms that other tools read; the same bytes for the same build.
+"""The origin of a bundle's bytes, in formats that other tools read; the same bytes for the same build.
 
 An SBOM: CycloneDX 1.6, https://cyclonedx.org/docs/1.6/json/, with its part for machine learning. A provenance
 statement: in-toto Statement v1 with SLSA Provenance v1, https://slsa.dev/spec/v1.0/provenance.
@@ -18,7 +18,7 @@ PROVENANCE = "provenance.intoto.json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 CODE = "edgec-sources"
-"""What the statement calls the source files that built: `code_digest` of all that a build imports."""
+"""The statement's name for edgec's sources: `code_digest` of all files that a build imports."""
 BUILD_TYPE = "urn:edgec:build:v1"
 NOT_PACKAGES = {"python", "edgec"}
 """Tools that are not packages of an index. All others have a package URL."""

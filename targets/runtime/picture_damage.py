@@ -16,10 +16,14 @@ from .picture_memory import what_is_too_large
 MARKER = re.compile(b"\xff[\x01\xc0-\xcf\xd8-\xfe]")  # of a JPEG segment; not RSTn, nor FF 00 within a scan
 PNG = b"\x89PNG\r\n\x1a\n"
 HEARD = re.compile(
-    rb"^(Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG|Inconsistent progression).*$",
+    rb"^(Corrupt JPEG data: (?!\d+ extraneous bytes before marker 0xd9)"
+    rb"|Premature end of JPEG|Inconsistent progression).*$",
     re.MULTILINE,
 )
-"""Messages of libjpeg for missing or undecodable data (jerror.h). Extra bytes do no harm."""
+"""Messages of libjpeg for missing or undecodable data (jerror.h).
+
+Bytes too many do no harm before the end marker. Elsewhere damage may follow: only the first warning is told.
+"""
 TURNED = re.compile(rb"\0\0\0\x09(?:irot[\x01-\x03]|imir[\0\x01])")
 """What turns or mirrors an AVIF (ISO/IEC 23008-12, 6.5.10 and 6.5.12). OpenCV passes it over."""
 _STDERR = 2

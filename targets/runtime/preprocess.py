@@ -16,6 +16,7 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PIXELS))  # OpenCV reads
 
 import numpy as np
 
+from .jpeg_warnings import without_harmless_warnings
 from .picture_damage import listening, what_is_damaged
 from .picture_values import what_is_misread, what_is_not_decoded, with_colours_as_stored
 from .resize import Part, nearest, resized
@@ -51,7 +52,7 @@ def decode(encoded: bytes, channels: int) -> Image:
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     try:
         with listening(encoded) as messages:
-            stored = np.frombuffer(with_colours_as_stored(encoded), np.uint8)
+            stored = np.frombuffer(with_colours_as_stored(without_harmless_warnings(encoded)), np.uint8)
             image = cv2.imdecode(stored, flag) if encoded else None
     except cv2.error as error:  # a picture larger than OpenCV's own limit
         raise ImageError("the decoder refuses it: " + str(error).strip().splitlines()[-1]) from None

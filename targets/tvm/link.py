@@ -12,7 +12,19 @@ NATIVE = Path(__file__).parent.parent / "runtime" / "native"
 _GLIBC = "2.28"
 """The oldest C library a board may have: Debian 10, JetPack 5, RHEL 8."""
 ENGINE = ("executor.c", "workers.c", "footer.c", "engine_file.c")
-PICTURES = ("png.c", "png_pixels.c", "inflate.c", "fit.c", "resize.c")
+DECODERS = (
+    "picture.c",
+    "exif.c",
+    "png.c",
+    "png_pixels.c",
+    "inflate.c",
+    "jpeg.c",
+    "jpeg_bits.c",
+    "jpeg_scan.c",
+    "jpeg_inverse.c",
+    "jpeg_pixels.c",
+)
+PICTURES = (*DECODERS, "fit.c", "resize.c")
 STATIC = ("-static", "-s", "-O2", "-fno-sanitize=all")
 """The same for all static programs: for other flags zig compiles the C library again, for a minute."""
 

@@ -1,5 +1,9 @@
 /* libFuzzer's entry: a PNG file, or raw deflate data behind a first byte 'z'. */
-#include "png.c"
+#include "inflate.h"
+#include "png.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 2) return 0;
@@ -13,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     free(out);
   } else if (size - 1 < 25 || !(copy[16] | copy[17] | copy[20] | copy[21] | (copy[18] & 0xf8) | (copy[22] & 0xf8))) {
     edgec_picture picture = {0};
-    if (!decode(copy, size - 1, data[0] & 1 ? 1 : 3, &picture)) { /* pictures of at most 2047 x 2047 */
+    if (!edgec_decode_png(copy, size - 1, data[0] & 1 ? 1 : 3, &picture)) { /* pictures of at most 2047 x 2047 */
       volatile uint8_t last = picture.pixels[(size_t)picture.height * (size_t)picture.width - 1];
       (void)last;
       free(picture.pixels);

@@ -13,8 +13,11 @@ HERE = Path(__file__).parent
 COMPILER = shutil.which("gcc") or shutil.which("clang")
 MEMORY = "address,undefined"
 ENGINE = ("engine_file.c", "executor.c", "footer.c")
+PNG = ("png.c", "png_pixels.c", "inflate.c", "exif.c")
+JPEG = ("jpeg.c", "jpeg_bits.c", "jpeg_scan.c", "jpeg_inverse.c", "jpeg_pixels.c", "exif.c")
 PROGRAMS = {
-    "png": (MEMORY, ["mutate.c", "png_target.c"], ["png_pixels.c", "inflate.c"], ["png", "inflate"]),
+    "png": (MEMORY, ["mutate.c", "png_target.c"], PNG, ["png", "inflate"]),
+    "jpeg": (MEMORY, ["mutate.c", "jpeg_target.c"], JPEG, ["jpeg"]),
     "footer": (MEMORY, ["mutate.c", "footer_target.c"], [*ENGINE, "workers.c"], ["footer"]),
     "pool": (MEMORY, ["pool_threads.c"], ["workers.c"], []),
     "pool's races": ("thread", ["pool_threads.c"], ["workers.c"], []),

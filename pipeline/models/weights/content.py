@@ -57,7 +57,7 @@ DAMAGE = (
 OF_FLAX = (".msgpack", ".flax")
 """Endings of files that flax.serialization writes."""
 IT, WANTED = "weights", "file of weights"
-"""What messages about files of other kinds call it."""
+"""The words for weights in messages about files of other formats."""
 
 
 def read_content(path: Path) -> Mapping[object, object]:

@@ -11,7 +11,7 @@ from pipeline.reading_limits import WEIGHTS_DIMENSIONS, WEIGHTS_LIST_BYTES
 
 
 def check_header(path: Path) -> None:
-    """Refuse what would make a small file large, or mean two things. Raises ValueError, OSError."""
+    """Refuse a header that claims too much or names a tensor twice. Raises ValueError, OSError."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > WEIGHTS_LIST_BYTES:

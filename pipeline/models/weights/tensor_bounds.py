@@ -10,7 +10,7 @@ from pipeline.errors import CheckpointError
 from pipeline.reading_limits import WEIGHTS_TIMES
 
 LEAST_BYTES = 16 << 20
-"""Files smaller than this count as so large."""
+"""The size that smaller files count as."""
 
 
 def check_tensors(content: Mapping[object, object], path: Path) -> None:

@@ -10,7 +10,7 @@ from pipeline.report.record import Record
 
 SCHEMA_VERSION = 1
 EXACT_DB = 120.0
-"""Floats that agree so far are equal up to the rounding of their sums."""
+"""From this agreement in dB on, floats are equal up to the rounding of their sums."""
 
 
 class Sameness(StrEnum):
@@ -30,6 +30,21 @@ class Sameness(StrEnum):
         return 1 if self is Sameness.DIFFERENT else 0
 
 
+BETTER_DB = 0.5
+"""A remedy helps if B's logits come so much closer to A's."""
+
+
+class TriedRemedy(Record):
+    """What a remedy does, in a copy of B: agreement of its logits with A's, without it and with it, in dB.
+
+    Remedies are tried together at all places of a kind, on top of those of the faults above.
+    """
+
+    before_db: float
+    after_db: float
+    observer: str | None = None  # that a new range was read with
+
+
 class FoundFault(Record):
     """A difference at one place. Agreements are in dB: 10 log10(sum a² / sum (a - b)²)."""
 
@@ -39,6 +54,22 @@ class FoundFault(Record):
     before_db: float  # both given B's inputs
     after_db: float | None  # with the fault put into A; None: not tried
     remedy: str
+    tried: TriedRemedy | None = None  # None: it cannot be tried in the graph
+
+    @property
+    def remedy_words(self) -> str:
+        """Say what to do, and what came of it in a copy of B."""
+        if self.tried is None:
+            return f"{'Not tried' if self.after_db is None else 'What to do'}: {self.remedy}"
+        before, after = self.tried.before_db, self.tried.after_db
+        if after < before + BETTER_DB:
+            without = f"{before:.0f} dB before, {after:.0f} after"
+            return f"Tried in a copy of B, without success ({without}): {self.remedy}"
+        by = f", with ranges by `{self.tried.observer}`" if self.tried.observer else ""
+        return (
+            f"What to do: {self.remedy} Tried in a copy of B{by}: its logits agree with A's to"
+            f" {after:.0f} dB, {before:.0f} without."
+        )
 
     @property
     def agreement_words(self) -> str:
@@ -111,7 +142,7 @@ class DifferenceReport(Record):
     processor: str
 
     def equal_faults(self) -> tuple[EqualFaults, ...]:
-        """Return the faults, those that are equal but for their place together."""
+        """Return the faults in groups that differ in their place only."""
         found: dict[tuple[str, str], list[FoundFault]] = {}
         for fault in self.faults:
             found.setdefault((fault.kind, fault.remedy), []).append(fault)

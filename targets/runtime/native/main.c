@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "engine_file.h"
 #include "fit.h"
-#include "png.h"
+#include "picture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 static const char usage[] =
     "usage: ENGINE selftest [--threads N]             compare logits of embedded images with the expected bits\n"
     "       ENGINE bench [--runs N] [--threads N]     time inference on this machine\n"
-    "       ENGINE classify IMAGE.png [--threads N]   the five most probable classes of a picture of any size,\n"
+    "       ENGINE classify PICTURE [--threads N]     the five most probable classes of a JPEG or PNG of any size,\n"
     "                                             or those of most of its pixels if the network classifies these\n"
     "       ENGINE logits [--threads N]               raw uint8 images on stdin to raw float32 logits on stdout\n";
 
@@ -155,7 +155,7 @@ static int likeliest(float *logits) {
 
 static int classify(const char *path) {
   edgec_picture picture;
-  const char *error = edgec_read_png(path, (int)edgec_generated.channels, &picture);
+  const char *error = edgec_read_picture(path, (int)edgec_generated.channels, &picture);
   if (error) {
     fprintf(stderr, "%s: %s\n", path, error);
     return 1;

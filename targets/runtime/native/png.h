@@ -1,26 +1,22 @@
-/* PNG pictures of every kind, as OpenCV decodes them: the same pixels, or the file is refused. */
+/* PNG pictures of every kind. */
 #ifndef EDGEC_PNG_H
 #define EDGEC_PNG_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-typedef struct {
-  int height, width;
-  uint8_t *pixels; /* [height][width][channels]; the caller frees it */
-} edgec_picture;
+#include "picture.h"
 
 enum { PNG_GRAY = 0, PNG_RGB = 2, PNG_PALETTE = 3, PNG_GRAY_ALPHA = 4, PNG_RGB_ALPHA = 6 };
 
 typedef struct {
   int height, width, kind, samples; /* samples of a pixel in the file */
   int depth, interlaced;            /* bits of a sample; whether there are Adam7's seven passes */
-  int orientation;                  /* EXIF's, 1 to 8 */
+  int orientation;                  /* EXIF's, 1 to 8, or 0 */
   uint8_t palette[256 * 3];
 } edgec_png;
 
-/* Read a picture with 1 (gray) or 3 (RGB) channels. NULL, or what is wrong with the file. */
-const char *edgec_read_png(const char *path, int channels, edgec_picture *picture);
+int edgec_is_png(const uint8_t *file, size_t size);
+
+/* As edgec_decode_picture. */
+const char *edgec_decode_png(uint8_t *file, size_t size, int channels, edgec_picture *picture);
 
 /* How many bytes the unpacked rows of all passes have, each behind the number of its filter. */
 size_t edgec_png_raw_size(const edgec_png *png);

@@ -1,5 +1,6 @@
 /* From the unpacked rows of a PNG to pixels (ISO/IEC 15948, 8 and 9): passes, filters, samples, orientation. */
 #include "png.h"
+#include "exif.h"
 
 #include <stdlib.h>
 
@@ -85,20 +86,7 @@ static void write_pixel(const edgec_png *p, const uint8_t *line, int x, int chan
     for (int c = 0; c < 3; c++) out[c] = eight_bits(p, rgb[c]);
 }
 
-/* Where a pixel is in the upright picture: EXIF's orientations mirror it, and from 5 on swap its sides. */
-static size_t upright(const edgec_png *p, int x, int y) {
-  int right = p->width - 1 - x, below = p->height - 1 - y;
-  switch (p->orientation) {
-  case 2: return (size_t)y * (size_t)p->width + (size_t)right;
-  case 3: return (size_t)below * (size_t)p->width + (size_t)right;
-  case 4: return (size_t)below * (size_t)p->width + (size_t)x;
-  case 5: return (size_t)x * (size_t)p->height + (size_t)y;
-  case 6: return (size_t)x * (size_t)p->height + (size_t)below;
-  case 7: return (size_t)right * (size_t)p->height + (size_t)below;
-  case 8: return (size_t)right * (size_t)p->height + (size_t)y;
-  default: return (size_t)y * (size_t)p->width + (size_t)x;
-  }
-}
+static size_t place(const edgec_png *p, int x, int y) { return edgec_upright(p->orientation, p->height, p->width, x, y); }
 
 int edgec_png_pixels(const edgec_png *p, uint8_t *raw, int channels, uint8_t *pixels) {
   int count;
@@ -110,7 +98,7 @@ int edgec_png_pixels(const edgec_png *p, uint8_t *raw, int channels, uint8_t *pi
     for (int y = 0; y < height; y++) {
       const uint8_t *line = raw + (size_t)y * (row_size(p, width) + 1) + 1;
       for (int x = 0; x < width; x++)
-        write_pixel(p, line, x, channels, pixels + upright(p, t[i].x + x * t[i].dx, t[i].y + y * t[i].dy) * (size_t)channels);
+        write_pixel(p, line, x, channels, pixels + place(p, t[i].x + x * t[i].dx, t[i].y + y * t[i].dy) * (size_t)channels);
     }
   }
   return 0;

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..bundle.manifest import EVALUATION, Manifest, ManifestError
 from ..runners import find_runner
+from .choice_file import CHOICE
 from .power_meter import find_meter
 from .soak import Soaked, soak
 
@@ -78,7 +79,7 @@ def _engine_in(folder: Path) -> str:
     """Name the engine, on a Jetson by the candidate that was chosen, so that another is measured anew."""
     engine = folder / Manifest.read(folder).engine
     with suppress(OSError):
-        return (engine.parent / "chosen.json").read_text()
+        return (engine.parent / CHOICE).read_text()
     return engine.name
 
 

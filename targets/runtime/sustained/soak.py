@@ -18,6 +18,7 @@ from ..beside import beside
 from ..bundle.manifest import EVALUATION, Manifest, ManifestError
 from ..machine import over_current_events, read_state
 from ..runners import find_runner
+from .choice_file import CHOICE
 from .load import Drift, Energy, Load, PowerSample, Seen, drift, energy, held_back, sustained_p90
 from .power_meter import PowerMeter, find_meter
 
@@ -76,7 +77,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
 def candidate_in(engine: Path) -> str:
     """Return the candidate that was chosen beside a Jetson's engine; empty where there is no choice."""
     try:
-        return str(json.loads((engine.parent / "chosen.json").read_text())["precision"])
+        return str(json.loads((engine.parent / CHOICE).read_text())["precision"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

@@ -1,14 +1,12 @@
 """Each kind of fault is named where it is planted, and sound networks are not accused."""
 
-import numpy as np
 import onnx
 import pytest
 
 from benchmarks.planted.planters import PLANTERS
 from pipeline.difference.compare import compare
-from pipeline.difference.decibels import ratio_db
 from pipeline.difference.fault_kind import FaultKind
-from pipeline.difference.side import graph_logits
+from tests.pipeline.difference.planted_fault import planted
 from tests.pipeline.difference.small_pair import Pair
 
 OF_PICTURES = {FaultKind.PICTURE_COLOURS, FaultKind.NORMALISATION, FaultKind.PICTURE_GEOMETRY}
@@ -16,19 +14,6 @@ OF_QUANTISERS = {"clipped range", "coarse activation", "scale behind", "zero poi
 """What a float network has no place for."""
 RECTIFIED = {"no activation", "leaky activation"}
 """What does not show where the range of the quantiser behind begins at 0."""
-
-
-def planted(model: onnx.ModelProto, fault: str, pair: Pair) -> tuple[onnx.ModelProto, str]:
-    """Return a copy with the fault, at the first place drawn where it moves the logits."""
-    rng = np.random.default_rng(0)
-    sound = graph_logits(model, pair.pictures)
-    for _ in range(40):
-        changed = onnx.ModelProto()
-        changed.CopyFrom(model)
-        place = PLANTERS[fault][1](changed, rng)
-        if place is not None and ratio_db(sound, graph_logits(changed, pair.pictures)) < 35:
-            return changed, place
-    raise AssertionError("no place, or the fault never shows")
 
 
 @pytest.mark.parametrize("fault", PLANTERS)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -245,6 +246,38 @@ def test_a_jpeg_that_lacks_data_in_front_of_its_end_is_refused(
     with pytest.raises(ImageError, match="the JPEG is damaged"):
         decode(cut, channels)
     assert np.array_equal(decode(jpeg[:-2] + bytes(lacking) + jpeg[-2:], channels), whole)
+
+
+ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\7"
+HARMLESS: dict[str, Callable[[bytes], bytes]] = {
+    "bytes between segments": lambda jpeg: jpeg[:20] + b"abc" + jpeg[20:],
+    "a later version of JFIF": lambda jpeg: jpeg[:11] + b"\2" + jpeg[12:],
+    "an unknown number for its colours": lambda jpeg: jpeg[:2] + ADOBE + jpeg[20:],
+    "another part of the coefficients": lambda jpeg: jpeg.replace(b"\x11\0\x3f\0", b"\x11\1\x20\x11"),
+}
+"""Each is libjpeg's first warning about a file, and the only one that it tells."""
+
+
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
+def test_damage_is_found_behind_what_does_no_harm(
+    change: Callable[[bytes], bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    jpeg = cv2.imencode(".jpg", picture(40, 40, 3))[1].tobytes()
+    changed = change(jpeg)
+    assert changed != jpeg
+    cv2.imdecode(np.frombuffer(changed, np.uint8), cv2.IMREAD_COLOR)
+    assert capfd.readouterr().err
+    np.testing.assert_array_equal(decode(changed, 3), decode(jpeg, 3))
+    with pytest.raises(ImageError, match="the JPEG is damaged"):
+        decode(changed[: len(changed) * 3 // 4] + b"\xff\xd9", 3)
+
+
+def test_bytes_too_many_are_allowed_before_the_end_alone() -> None:
+    jpeg = cv2.imencode(".jpg", picture(40, 40, 3), [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
+    decode(jpeg[:-2] + bytes(9) + jpeg[-2:], 3)
+    missing = jpeg.replace(b"\xff\xd2", b"", 1)
+    with pytest.raises(ImageError, match="the JPEG is damaged"):
+        decode(missing, 3)
 
 
 def test_what_others_write_while_a_jpeg_is_decoded_is_written(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,5 @@
-/* Prints what the static program reads of PNG files: CHANNELS PATH... */
-#include "png.h"
+/* Prints what the static program reads of picture files: CHANNELS PATH... */
+#include "picture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@ int main(int count, char **arguments) {
   int channels = atoi(arguments[1]);
   for (int i = 2; i < count; i++) {
     edgec_picture picture;
-    const char *error = edgec_read_png(arguments[i], channels, &picture);
+    const char *error = edgec_read_picture(arguments[i], channels, &picture);
     if (error) {
       printf("%s\n", error);
       continue;
