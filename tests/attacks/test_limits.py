@@ -57,7 +57,7 @@ from targets.runtime.device_limits import ENGINE_TEXT_BYTES, KEY_BYTES, TEXT_BYT
 from targets.runtime.native_runner import FOOTER, read_engine
 from targets.runtime.preprocess import ImageError, decode
 from tests.attacks import growing
-from tests.attacks.test_bundles import header
+from tests.attacks.bundles import header
 from tests.fuzz.readers import READERS, put
 from tests.fuzz.sound_files import sound
 from tests.targets.runtime import bomb_pictures as bombs
