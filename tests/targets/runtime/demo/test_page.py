@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from targets.runtime.demo import guarded_request
 from targets.runtime.demo import page as page_module
 from targets.runtime.demo.board import Board, Moment
 from targets.runtime.demo.overlay import Overlay
@@ -148,7 +149,7 @@ def test_there_are_only_so_many_connections_and_none_stays_for_headers_that_neve
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(page_module, "MOST_CONNECTIONS", 5)
-    monkeypatch.setattr(page_module, "REQUEST_SECONDS", 1.0)
+    monkeypatch.setattr(guarded_request, "REQUEST_SECONDS", 1.0)
     with page() as made:
         waiting = [socket.create_connection(("127.0.0.1", made.port), 30) for _ in range(8)]
         for one in waiting:
