@@ -99,7 +99,7 @@ def test_a_graph_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
         adopt(save(model, tmp_path))
 
 
-def test_what_is_tried_and_sound_is_read(tmp_path: Path) -> None:
+def test_a_graph_that_passes_its_trial_is_read(tmp_path: Path) -> None:
     model = network(node("Mul", ["one", "one"], ["limit"]), *range_to("limit"))
     assert not is_bounded(model, tmp_path / "net.onnx")
     assert adopt(save(model, tmp_path)).graph.output[0].name == "logits"

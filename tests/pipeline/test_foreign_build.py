@@ -184,7 +184,7 @@ def test_a_model_in_a_configuration_lies_beside_it(net: Path) -> None:
     assert config.model == str(net)
 
 
-def test_doctor_writes_what_is_clear_and_leaves_open_what_is_not(
+def test_doctor_writes_clear_settings_and_leaves_the_others_open(
     net: Path, edgec: Edgec, tmp_path: Path
 ) -> None:
     file = net.parent / "net.toml"

@@ -52,7 +52,7 @@ def words() -> set[str]:
     return found
 
 
-def test_no_advice_is_added_that_nobody_follows() -> None:
+def test_every_new_advice_is_followed_by_a_test() -> None:
     advising = [message for message in messages() if ADVICE.search(message)]
     followed = words()
     left = [message for message in advising if not _is_followed(message, followed)]

@@ -119,7 +119,7 @@ def measured_later(root: Path, ended: threading.Event) -> None:
         assert ended.is_set()
 
 
-def test_a_killed_process_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_killed_process_delays_no_other(tmp_path: Path) -> None:
     with at_work(tmp_path) as process:
         thread, ended = measured(tmp_path, Waiting())
         os.kill(process.pid, signal.SIGKILL)
