@@ -1,4 +1,4 @@
-"""What was switched to confirms itself, or the version before is in use again; also after a power cut."""
+"""A new version confirms itself, or the previous one is in use again; also after a power cut."""
 
 import json
 import os

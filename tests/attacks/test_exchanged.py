@@ -1,4 +1,4 @@
-"""What was verified is what is read, unpacked and switched to, also when files change in between."""
+"""The verified bytes are those that are read, unpacked and used, even if files change in between."""
 
 import json
 import os

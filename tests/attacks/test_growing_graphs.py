@@ -129,7 +129,7 @@ def test_images_larger_than_any_camera_takes_are_refused(tmp_path: Path) -> None
 
 
 def lines_run(work: Callable[[], None]) -> int:
-    """How many lines of Python run: what a time would show, but the same on every machine."""
+    """How many lines of Python run: a measure of work that is the same on every machine."""
     count = 0
 
     def trace(_: FrameType, event: str, __: object) -> object:

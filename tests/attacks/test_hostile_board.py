@@ -135,7 +135,7 @@ def test_a_program_that_never_answers_is_ended(board: Sshd, monkeypatch: pytest.
 
 @dataclass(frozen=True)
 class Answering:
-    """A board whose program reads the first pictures, of 16 x 4 bytes, and prints so many bytes then."""
+    """A board whose program reads the first pictures, of 16 x 4 bytes, and then prints a number of bytes."""
 
     printed: int
     before: int = 0

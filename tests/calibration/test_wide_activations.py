@@ -1,4 +1,4 @@
-"""Which activations get 16 bits, and what the graph then says."""
+"""The choice of activations with 16 bits, and the graph that is written."""
 
 from pathlib import Path
 

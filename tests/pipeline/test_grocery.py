@@ -1,4 +1,4 @@
-"""The weights for photos of groceries: small enough to commit, and as good as is said of them."""
+"""The weights for photos of groceries: small enough to commit, and with the stated accuracy."""
 
 import pytest
 

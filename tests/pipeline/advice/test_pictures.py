@@ -68,7 +68,7 @@ def test_another_table_helps(words: str, tmp_path: Path) -> None:
 
 @dataclass
 class AdvisedFolder:
-    """What is given to edgec, and changed when advice is heeded."""
+    """The input given to edgec, which is changed when advice is followed."""
 
     place: Path
     labels: str | None = None

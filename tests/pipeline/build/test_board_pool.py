@@ -41,7 +41,7 @@ def pair(
 
 
 class KeptWords(Silent):
-    """Keeps what is said."""
+    """Keeps all messages."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

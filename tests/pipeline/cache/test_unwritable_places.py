@@ -1,4 +1,4 @@
-"""A place that cannot be written is an error that says which option chooses another."""
+"""An output that cannot be written is an error that names the option which chooses another place."""
 
 from pathlib import Path
 

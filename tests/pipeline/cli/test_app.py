@@ -1,4 +1,4 @@
-"""What the operating system refuses is said in a line; a traceback is for our own bugs."""
+"""Errors of the operating system are one line. Only bugs of our own have a traceback."""
 
 import os
 import re

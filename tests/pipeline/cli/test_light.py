@@ -10,7 +10,7 @@ from pipeline.cli.app import program
 from tests.conftest import ROOT
 
 HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "cv2", "pydantic", "scipy", "tvm", "jinja2", "cryptography")
-"""What no command loads before it is known that it has something to do."""
+"""Modules that no command loads before it is known that there is work to do."""
 
 MISTYPED = (
     ["biuld"],

@@ -1,4 +1,4 @@
-"""CIFAR-10's own batches are pickles: what is not an array of bytes is refused, and nothing is run."""
+"""CIFAR-10's own batches are pickles. Only arrays of bytes are read, and no code is run."""
 
 import pickle
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Folders as people have them: what is a picture is found by content, and nothing is left out in silence."""
+"""Folders as users have them: pictures are recognised by content, and every file left out is reported."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""The idx files of MNIST and Fashion-MNIST, and files that lie about themselves."""
+"""The idx files of MNIST and Fashion-MNIST, and files with false headers."""
 
 import gzip
 import struct

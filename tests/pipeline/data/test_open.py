@@ -1,4 +1,4 @@
-"""A data set is recognised by what it holds, and what is not one is described."""
+"""A data set is recognised by its files; other folders and files are described."""
 
 import zipfile
 from pathlib import Path

@@ -11,7 +11,7 @@ from tests.pipeline.difference.small_pair import Pair
 
 OF_PICTURES = {FaultKind.PICTURE_COLOURS, FaultKind.NORMALISATION, FaultKind.PICTURE_GEOMETRY}
 OF_QUANTISERS = {"clipped range", "coarse activation", "scale behind", "zero point", "scale of another axis"}
-"""What a float network has no place for."""
+"""Faults that a float network cannot have."""
 RECTIFIED = {"no activation", "leaky activation"}
 """What does not show where the range of the quantiser behind begins at 0."""
 

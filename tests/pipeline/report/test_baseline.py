@@ -19,7 +19,7 @@ from tests.pipeline.report.samples import report
 
 
 def losing(shown: Report, images: int) -> Report:
-    """The same build, with so many images wrong that were right."""
+    """The same build with `images` more images wrong."""
     accuracy = shown.accuracy
     assert isinstance(accuracy, Accuracy)
     right = unpack_bits(accuracy.int8_right, accuracy.top1.images)

@@ -1,4 +1,4 @@
-"""A gate that does not pass says what to do next, and what it says can be followed."""
+"""A gate that does not pass names the next step, and that step helps."""
 
 import re
 

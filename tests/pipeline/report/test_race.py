@@ -1,4 +1,4 @@
-"""Never ship slower: what fails, what only was not shown, and what has to be shown."""
+"""The gate on INT8's speed: only a shown slowdown fails, and a wanted speed-up has to be shown."""
 
 import numpy as np
 import pytest

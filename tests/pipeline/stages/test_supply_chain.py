@@ -18,7 +18,7 @@ DIGEST = "ab" * 32
 
 
 def official(document: bytes) -> list[str]:
-    """What CycloneDX's own schema says against a document."""
+    """The errors of a document by CycloneDX's own schema."""
     folder = files(schema) / "_res"
     names = ("bom-1.6", "spdx", "jsf-0.82")
     bom, *others = (json.loads((folder / f"{name}.SNAPSHOT.schema.json").read_text()) for name in names)

@@ -1,4 +1,4 @@
-"""Fine-tuning, averaging, watching and stopping do what they say, and survive a resume."""
+"""Fine-tuning, averaging, watching and stopping work as documented, also after a resume."""
 
 import json
 from pathlib import Path

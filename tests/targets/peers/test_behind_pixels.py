@@ -1,4 +1,4 @@
-"""What stands behind edgec's normalisation is the user's network: fed as it wants, it says the same."""
+"""The network behind edgec's normalisation is the user's: with its own input it gives the same logits."""
 
 from pathlib import Path
 
