@@ -1,4 +1,4 @@
-"""The idx files of MNIST and Fashion-MNIST, and files that lie about themselves."""
+"""The idx files of MNIST and Fashion-MNIST, and files with false headers."""
 
 import gzip
 import struct
@@ -76,7 +76,7 @@ def header(*shape: int, element: int = 8) -> bytes:
         ),
     ],
 )
-def test_a_header_that_lies_is_refused(content: bytes, told: str, suffix: str, tmp_path: Path) -> None:
+def test_a_false_header_is_refused(content: bytes, told: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"images{suffix}"
     path.write_bytes(gzip.compress(content) if suffix else content)
     with pytest.raises(DataError, match=told):
