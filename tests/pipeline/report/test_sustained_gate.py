@@ -24,7 +24,7 @@ RECORD = Soaked(
 
 
 def read(record: Soaked = RECORD) -> SustainedRun:
-    """What a report reads of what a device wrote."""
+    """The report's record of a device's file."""
     return SustainedRun.model_validate_json(json.dumps(asdict(record)))
 
 

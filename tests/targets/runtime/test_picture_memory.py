@@ -1,4 +1,4 @@
-"""A picture's decoder takes no more memory or time than is stated, whatever a small file declares."""
+"""A picture's decoder takes at most the stated memory and time, for any declared size."""
 
 import struct
 import subprocess

@@ -128,7 +128,7 @@ def test_without_an_upper_bound_nothing_passes() -> None:
 
 
 class Meter:
-    """10 W, whatever happens."""
+    """Always 10 W."""
 
     rails, interval_s, closed = "rail VDD_IN", 0.001, False
 
