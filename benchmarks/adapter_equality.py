@@ -1,9 +1,9 @@
-"""Whether every way to embed a network gives the bits of its engine, for frames as cameras give them.
+"""Compares every way to embed a network with its engine, bit for bit, on frames as cameras deliver them.
 
 python -m benchmarks.adapter_equality --frames 1000 --seed 1
 
-Random frames of each kind of pixels, with strides and crops, become pictures in NumPy; the engine that
-`edgec validate` opens says their logits. C, C++, Python, GStreamer and HTTP get the frames.
+Random frames of each kind of pixels, with strides and crops, become pictures in NumPy; their logits come from
+the engine that `edgec validate` opens. C, C++, Python, GStreamer and HTTP get the frames.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Way:
 
 
 def run(command: Sequence[str | Path], data: bytes, environment: dict[str, str] | None = None) -> bytes:
-    """Return what a program writes. Raises RuntimeError with what it said if it fails."""
+    """Return a program's output. Raises RuntimeError with its error output if it fails."""
     told = [str(one) for one in command]
     done = subprocess.run(told, input=data, capture_output=True, env=environment, check=False)
     if done.returncode:
@@ -65,7 +65,7 @@ def linked(options: Sequence[str], sources: Sequence[Path], program: Path) -> Pa
 
 
 def by_program(command: Sequence[str | Path]) -> Callable[[Frames], bytes]:
-    """Return what runs run_frames.c or run_frames.cpp, which write picture and logits of each frame."""
+    """Return a function that runs run_frames.c or .cpp, which write picture and logits of each frame."""
 
     def logits(frames: Frames) -> bytes:
         each = np.frombuffer(run(command, frame_stream(frames)), np.uint8).reshape(len(frames), -1)
@@ -75,7 +75,7 @@ def by_program(command: Sequence[str | Path]) -> Callable[[Frames], bytes]:
 
 
 def by_python(bundle: Path) -> Callable[[Frames], bytes]:
-    """Return what runs the binding of Python."""
+    """Return a function that runs the Python binding."""
 
     def logits(frames: Frames) -> bytes:
         with EmbeddedNetwork(bundle) as network, network.context() as context:
@@ -96,7 +96,7 @@ def build_element(folder: Path) -> Path:
 
 
 def gstreamer_environment(element: Path) -> dict[str, str]:
-    """Return what makes GStreamer find the element, and keeps its registry apart from the user's."""
+    """Return the variables with which GStreamer finds the element and keeps a registry of its own."""
     registry = str(element.parent / "registry.bin")
     return {**os.environ, "GST_PLUGIN_PATH": str(element), "GST_REGISTRY": registry, "LANG": "C.UTF-8"}
 
@@ -110,14 +110,14 @@ def gstreamer_program(source: Path, program: Path) -> Path:
 
 
 def by_gstreamer(bundle: Path, folder: Path) -> Callable[[Frames], bytes]:
-    """Return what puts frames through the element edgecinfer, each with caps of its own."""
+    """Return a function that puts frames through the element edgecinfer, each with its own caps."""
     environment = gstreamer_environment(build_element(folder))
     program = gstreamer_program(TESTS / "adapters" / "frames_through.c", folder / "frames_through")
     return lambda frames: run([program, bundle], frame_stream(frames), environment)
 
 
 def by_http(bundle: Path) -> Callable[[Frames], bytes]:
-    """Return what asks edgec-serve for one frame after the other."""
+    """Return a function that sends frames to edgec-serve, one after the other."""
 
     def logits(frames: Frames) -> bytes:
         command = [COMPILED_SERVICE.folder(MACHINE) / SERVICE, bundle, "--port", "0", "--workers", "1"]

@@ -1,12 +1,12 @@
-"""What each adapter adds to libedgec's own time for a frame of 720p, NV12, one thread.
+"""Measures the time that each adapter adds to libedgec for a frame of 720p, NV12, one thread.
 
 python -m benchmarks.adapter_overhead                  # networks as large as ResNet-20 and ResNet-18
 python -m benchmarks.adapter_overhead out/my-host.edgec
 
-All of them take some frames by turns, so that what else runs here meets each. libedgec's own time is that of
-a C program around edgec_run_frame. C++ and Python are timed around the call, GStreamer from a buffer's way
-into the pipeline until it is out, HTTP from a request's first byte until the answer's last one, in a client
-in C. Processor time is that of all processes of an adapter, the client's included.
+All of them take some frames in turn, so that other load on the machine meets each. libedgec's own time is
+that of a C program around edgec_run_frame. C++ and Python are timed around the call, GStreamer from a
+buffer's way into the pipeline until it is out, HTTP from a request's first byte until the answer's last one,
+in a client in C. Processor time is that of all processes of an adapter, the client's included.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How often an engine and the same Q/DQ graph in onnxruntime give the same class, on every evaluation image.
+"""Counts how often an engine and its Q/DQ graph in onnxruntime give the same class, on all evaluation images.
 
 python -m benchmarks.agreement out/resnet20-fashion-host                     # the folder of a finished build
 python -m benchmarks.agreement out/resnet20-cifar10-host --data cifar10      # of one with images of its own

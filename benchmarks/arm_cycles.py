@@ -1,12 +1,12 @@
-"""What a Cortex-A76 needs at least for a whole inference, as llvm-mca sees it: a bound, and no latency.
+"""A lower bound on the cycles of an inference on a Cortex-A76, by llvm-mca. It is not a latency.
 
     python -m benchmarks.arm_cycles [--models resnet20 resnet18 resnet50] [--isa dotprod]
 
 Needs qemu-aarch64, llvm-mc and llvm-mca; networks are those of benchmarks.cpu_peers. The emulator counts how
 often each block of instructions runs in one inference. A block costs the cycles for which it occupies its
-busiest pipe in llvm-mca's model of the processor. That every load comes from the first cache, that nothing
-waits for a result and every branch is foreseen is assumed: a board takes longer. Counted is the difference
-between runs of two lengths.
+busiest pipe in llvm-mca's model of the processor. It is assumed that every load hits the first cache, that no
+instruction waits for a result, and that every branch is predicted. A board takes longer. Counted is the
+difference between runs of two lengths.
 """
 
 import argparse
@@ -33,7 +33,7 @@ EMULATED = {"neon": "cortex-a72", "dotprod": "cortex-a76", "i8mm": "max,sme=off"
 _MEGAHERTZ = 2400
 """A Raspberry Pi 5's."""
 _HOT = 0.9999
-"""The share of the executed instructions whose blocks are looked at."""
+"""The share of the executed instructions whose blocks are analysed."""
 
 
 def blocks_of_an_inference(engine: Path, cpu: str, images: NDArray[np.uint8]) -> Counter[str]:
@@ -61,7 +61,7 @@ def _run(engine: Path, cpu: str, plugin: Path, images: NDArray[np.uint8]) -> Cou
 
 
 def cycles(blocks: Counter[str], isa: Isa) -> float:
-    """What llvm-mca expects of the blocks, each as often as it runs. Raises EngineError."""
+    """The cycles of all blocks by llvm-mca, each counted as often as it runs. Raises EngineError."""
     total = sum(count * _length(code) for code, count in blocks.items())
     hot, seen = [], 0
     for code, count in sorted(blocks.items(), key=lambda item: -item[1] * _length(item[0])):

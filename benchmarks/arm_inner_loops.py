@@ -1,4 +1,4 @@
-"""How busy the inner loops of our ARM kernels keep an A76, as llvm-mca sees it.
+"""The utilisation of an A76 by the inner loops of our ARM kernels, by llvm-mca.
 
     python -m benchmarks.arm_inner_loops [--models resnet20 resnet18 resnet50] [--channels 64]
 

@@ -5,9 +5,9 @@
 
 Needs qemu-aarch64 and apt (Debian 12). The peers' aarch64 wheels and a Python for them are unpacked below
 out/peers/arm and run by the emulator on the networks that benchmarks.cpu_peers has built. Counted is the
-difference between runs of two lengths, of the inference call alone; the numbers are exact, and no latency.
-A peer has to say the same class as the float network; where it does not (LiteRT on a processor with SME in
-this emulator), or where it crashes, that stands in brackets and does not count as the fastest.
+difference between runs of two lengths, of the inference call alone; the numbers are exact, and no latency. A
+peer has to give the float network's class. If it does not (LiteRT on a processor with SME in this emulator),
+or crashes, its entry is in brackets and does not count as the fastest.
 """
 
 import argparse
@@ -52,7 +52,7 @@ _RUNS = (2, 12)  # the first inference prepares things; a Python starts with a f
 
 @dataclass(frozen=True)
 class Processor:
-    """What qemu emulates, the engine for it, and what libraries that ask the kernel are told it is."""
+    """A processor that qemu emulates, the engine for it, and its description in /proc/cpuinfo."""
 
     emulated: str
     isa: str

@@ -1,4 +1,4 @@
-"""Logits of the oracle, this machine and emulated boards on real images: identical in every bit, or not.
+"""Compares the logits of the oracle, this machine and emulated boards on real images, bit for bit.
 
     python -m benchmarks.bit_equality --depth 50 --photos PHOTOS.zip [--images 256] [--only a76]
     python -m benchmarks.bit_equality --model resnet20-fashion                  # as `edgec build` does

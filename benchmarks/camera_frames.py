@@ -1,4 +1,4 @@
-"""Frames as cameras give them: whether libedgec sees what calibration saw, and how long that takes.
+"""Converts camera frames by libedgec: are the pictures those of calibration, and how long does it take?
 
 python -m benchmarks.camera_frames --frames 10000 --seed 1    # compared with NumPy
 python -m benchmarks.camera_frames --times                     # 720p to 224 x 224
@@ -23,7 +23,7 @@ from tests.targets.tvm.qdq_model import QdqModel
 
 
 def compare_pictures(folder: Path, count: int, rng: np.random.Generator) -> None:
-    """Compare what libedgec makes of random frames with NumPy; of all sizes up to 300, some up to 1,500."""
+    """Compare libedgec's pictures of random frames with NumPy's: sizes up to 300, some up to 1,500."""
     engines = {channels: write_network(folder, host_isa(), channels) for channels in (1, 3)}
 
     @cache

@@ -1,4 +1,4 @@
-"""Do checkpoints of torchvision, timm and Keras compute here what they compute there?
+"""Do checkpoints of torchvision, timm and Keras give the same logits here as in their libraries?
 
     pip install torchvision timm keras      # in an environment of its own
     python -m benchmarks.checkpoint_sources [NAME ...]      # their names; without any, all

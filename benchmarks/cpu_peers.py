@@ -54,7 +54,7 @@ from targets.tvm.tuning.database import digest
 
 HERE = Path(__file__).parent / "peers"
 BURST_MS = 60.0
-"""How long a turn lasts; long enough for what the others did to the caches to be forgotten."""
+"""The length of a turn: long enough that the others' effect on the caches has ended."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Random edits, cuts and replacements of stored results and of input files: right bytes or a named error.
+"""Damages stored results and input files at random. A build has to give the right bytes or a named error.
 
     python -m benchmarks.damage [--edits 200] [--seed 0] [--quantized]
 

@@ -1,4 +1,4 @@
-"""Digests of what the default build writes: the same before and after a change of structure, on one machine.
+"""Compares the digests of the default build's files before and after a change of structure, on one machine.
 
     python -m benchmarks.default_digests before.json    # writes the file; then, after the change, compares
 

@@ -1,4 +1,4 @@
-"""How much longer than decoding and the model takes the demo, from arrival to result? At 1,280 x 720 pixels.
+"""Measures the demo's time from a picture's arrival to its result, relative to decoding and the model.
 
     python -m benchmarks.demo_latency --out /tmp/latency ARGUMENTS OF edgec demo
 

@@ -1,4 +1,4 @@
-"""Does the camera demo stay the same for ten minutes at full speed? Memory, threads, latency, drops.
+"""Observes the camera demo for ten minutes at full speed: memory, threads, latency, drops.
 
     python -m benchmarks.demo_soak --minutes 10 --out /tmp/soak
 

@@ -1,10 +1,10 @@
-"""What a farm of workers and boards takes for many builds and what limits it: simulated, always the same.
+"""Simulates the time of many builds on workers and boards, and what limits it. The result never varies.
 
     python -m benchmarks.farm_simulation [--workers 100] [--boards 8] [--builds 1000]
 
 A build is a chain of stages on one worker, units of a validation on any workers, a measurement that has a
-board for itself, and a report. Whoever is free takes the oldest work that is ready. The scheduler hands out
-one unit at a time. No machine fails; files take no time.
+board for itself, and a report. A free worker or board takes the oldest work that is ready. The scheduler
+hands out one unit at a time. No machine fails; files take no time.
 
 The times are those of one validation of the embedded ResNet-20 on 3,072 images, seconds on an AMD EPYC Zen 4
 with 15 other processes on its two cores (2026-11-28): on an idle machine all of them are shorter. What the
@@ -24,12 +24,12 @@ REPORT_S = 3.4 + 1.2
 UNITS = 10
 """Of a validation on 10,000 images."""
 HAND_OUT_S = 0.002
-"""For one unit, by the scheduler, which does nothing else meanwhile."""
+"""Seconds in which the scheduler hands out one unit, and does nothing else."""
 
 
 @dataclass
 class Farm:
-    """Workers and boards that get free, and what waits for them. Times are seconds since the start."""
+    """Free workers and boards, and the work that waits for them. Times are seconds since the start."""
 
     workers: int
     boards: int
@@ -84,7 +84,7 @@ TAKES_S = {"chain": CHAIN_S, "unit": UNIT_S, "measure": MEASURE_S, "report": REP
 
 
 def needed(kind: str) -> str:
-    """Return who does work of this kind."""
+    """Return whether workers or boards do work of this kind."""
     return "board" if kind == "measure" else "worker"
 
 

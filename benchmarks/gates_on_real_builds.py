@@ -76,7 +76,7 @@ def judged(build: Build, case: GateCase) -> Gate:
 
 
 def slowed(infer: Callable[[], object], share: float) -> Callable[[], object]:
-    """Return the same inference that dawdles for a share of the time it took."""
+    """Return the same inference, slowed down by a share of its time."""
 
     def call() -> object:
         start = time.perf_counter_ns()
@@ -104,7 +104,7 @@ def say(what: str, calls: Sequence[Callable[[], object]]) -> None:
 
 
 def race(build: Build) -> None:
-    """Compare an engine with itself, with itself made slower, and the float model on one thread less."""
+    """Compare an engine with itself, with a slowed copy, and the float model on two threads and on one."""
     (batch,) = build.evaluation.subset(range(8)).batches(build.model.preprocessing, 8)
     image = batch.images[:1]
     with open_engine(build.engine.path) as engine:

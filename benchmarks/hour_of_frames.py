@@ -1,4 +1,4 @@
-"""Whether an hour's worth of frames leaves memory, open files and threads as they were.
+"""Checks that memory, open files and threads do not grow over an hour's worth of frames.
 
 nice -n 19 python -m benchmarks.hour_of_frames             # 108,000 frames of 720p, NV12, through each
 

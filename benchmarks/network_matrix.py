@@ -1,4 +1,4 @@
-"""Forty architectures and more, as each exporter writes them in each opset: what does edgec make of them?
+"""Reads and builds over forty architectures, in the form of each exporter and opset.
 
     python -m benchmarks.network_matrix [NAME ...] [--target host] [--output matrix.jsonl]   # a row a network
     python -m benchmarks.network_matrix --table matrix.jsonl                                # as Markdown

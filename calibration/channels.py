@@ -1,7 +1,7 @@
 """Which channels have to be scaled by the same factor for the network to compute the same function.
 
-A convolution can undo the factors of its input and make those of its output, a depthwise one too. What goes
-over each channel alone and takes a positive factor through, such as Relu and pooling, keeps factors. An Add
+A convolution can undo the factors of its input and make those of its output, a depthwise one too. An operator
+on each channel alone through which a positive factor passes, such as Relu and pooling, keeps factors. An Add
 ties the channels of its operands together, so a whole residual stream shares its factors; shortcut A's zero
 padding shifts them. A gate multiplies and keeps its own scale. In front of all other operators, such as
 HardSwish and the upper bound of ReLU6, channels have to keep their scale. Behind a HardSwish or SiLU of a
@@ -39,7 +39,7 @@ class ChannelGroups:
         self._ids: dict[str, Ids] = {}
         self._chains = Elementwise(graph).chains
         self.begun: list[str] = []
-        """Tensors in front of which channels keep their scale: factors begin behind them."""
+        """Tensors behind which factors begin: in front of them channels keep their scale."""
         for node in graph.nodes:
             self._visit(node)
         for output in graph.model.graph.output:
@@ -85,7 +85,7 @@ class ChannelGroups:
         return [[self._new() for _ in self._ids[chain.source]]]
 
     def _kept(self, node: onnx.NodeProto) -> list[Ids]:
-        """The channels of each output; none for an operator that wants its inputs as they are."""
+        """The groups of each output's channels; none for an operator whose inputs must keep their scale."""
         computed = [name for name in node.input if name and not self._graph.is_constant(name)]
         known = [self._ids[name] for name in computed if name in self._ids]
         if not known:
@@ -201,7 +201,7 @@ _JOINS: dict[str, Callable[[ChannelGroups, onnx.NodeProto, list[Ids]], list[Ids]
     "Add": ChannelGroups._tied,
     "Concat": ChannelGroups._joined,
 }
-"""Operators on several tensors, all of which have to be known."""
+"""Operators on several tensors, all of whose groups have to be known."""
 _CHANGES: dict[str, Callable[[ChannelGroups, onnx.NodeProto, Ids], list[Ids]]] = {
     "Clip": ChannelGroups._bounded,
     "DepthToSpace": ChannelGroups._shuffled,

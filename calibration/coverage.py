@@ -16,11 +16,11 @@ LAYERS = ("Conv", "Gemm", "ConvTranspose", "MatMul")
 
 @dataclass(frozen=True)
 class Int8Coverage:
-    """Multiply-accumulates of one image in layers with weights; what is not in INT8, by name.
+    """Multiply-accumulates of one image in layers with weights, and the names of layers that are not in INT8.
 
-    float_layers: first the layers with weights, then what else computes in float, such as a norm that is
-    written as Sub, Mul and Add. The normalisation of the pixels in front of the first quantised tensor is not
-    among them.
+    float_layers: first the layers with weights, then other operators that compute in float, such as a norm
+    that is written as Sub, Mul and Add. The normalisation of the pixels in front of the first quantised
+    tensor is not among them.
     """
 
     int8_macs: int
@@ -99,7 +99,7 @@ def _on_numbers(graph: OnnxGraph, node: onnx.NodeProto, functions: Elementwise, 
 
 
 def _is_rounded(graph: OnnxGraph, tensor: str) -> bool:
-    """Whether what is computed from a tensor, number by number, ends in a QuantizeLinear."""
+    """Whether the elementwise operators behind a tensor end in a QuantizeLinear."""
     readers = [graph.nodes[edge.node] for edge in graph.consumers(tensor)]
     if any(reader.op_type == "QuantizeLinear" for reader in readers):
         return True

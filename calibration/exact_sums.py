@@ -1,4 +1,4 @@
-"""Sums of integers that are exact, so that neither their order nor how they were cut decides a bit.
+"""Exact sums of integers, so that no bit depends on their order or on how they were divided.
 
 NumPy adds floats in an order of its own. As long as every partial sum is an integer that the float type
 represents, all orders give the same sum: below 2^24 in float32, where matrices multiply fastest, and below

@@ -11,8 +11,8 @@ from calibration.recipe import QuantRecipe, Scheme
 def known_ranges(graph: OnnxGraph, recipe: QuantRecipe) -> dict[str, Range]:
     """Return the ranges of the normalised image and of tensors that the recipe's preparations know.
 
-    An image's background may put half of all pixels on one value: an observer that looks for a threshold, as
-    entropy calibration does, then clips the rest of the image.
+    Half of all pixels may have the background's value. An observer that looks for a threshold, as entropy
+    calibration does, then clips the rest of the image.
     """
     found = _normalized_image(graph)
     for preparation in recipe.of_kind(Preparation):

@@ -44,7 +44,7 @@ def ranges_by_logits(
 
 
 def least_weighted_error(histogram: Histogram, scheme: Scheme) -> Range:
-    """The range whose grid has the least weighted squared error; each end is searched for by itself."""
+    """The range whose grid has the least weighted squared error. Each end is searched for separately."""
     centres, weights = histogram.nonzero()
     x = centres.astype(np.float32)
 

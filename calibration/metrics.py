@@ -44,10 +44,10 @@ class ImageDistances:
 
 
 def closeness_of(parts: Sequence[ImageDistances]) -> Closeness:
-    """Return how close the logits of all images are, of which `parts` are some each.
+    """Return how close the logits of all images are; each of `parts` has some of them.
 
     The signal to quantisation noise ratio is 10 log10(sum reference^2 / sum (reference - found)^2), in dB.
-    Sums are exact before they are rounded: no bit depends on the cut or the order.
+    Sums are exact before they are rounded, so no bit depends on the division or the order.
     """
     signal = math.fsum(value for part in parts for value in part.signal)
     noise = math.fsum(value for part in parts for value in part.noise)

@@ -22,15 +22,15 @@ from calibration.placement import Placement
 from calibration.weight_layers import layer_weights
 
 DAMPING = 0.01
-"""Of the mean diagonal, added to the diagonal of the Hessian; the value of the GPTQ paper."""
+"""The share of the mean diagonal that is added to the diagonal of the Hessian; the GPTQ paper's value."""
 COVARIANCE_BYTES = 1 << 29
-"""Of one layer; a larger one, such as that of a classifier on a whole map, is not held."""
+"""The most bytes of a layer's covariance. Larger ones, as of a classifier on a whole map, are not held."""
 PATCHES_AN_IMAGE = 64
 """At most this many patches of an image, evenly spread, enter the covariance; all enter the means."""
 FRACTION = 1 << 16
 """Float values are summed in this part of the grid's step; rounding to int8 is 2^15 times coarser."""
 FARTHEST = 1 << 34
-"""In that part: values beyond 2^18 steps count as that far, so that the sum over a map stays below 2^53."""
+"""In units of 1 / FRACTION: values beyond 2^18 steps are clipped, so that a map's sum stays below 2^53."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class InputSums:
 
     @property
     def _middle(self) -> int:
-        """What is taken off codes before they are multiplied, so that they lie around zero."""
+        """The number subtracted from codes before they are multiplied, so that they lie around zero."""
         grid = self._grid
         return 0 if grid is None else (grid.low + grid.high + 1) // 2 - int(grid.zero_point)
 

@@ -1,7 +1,8 @@
 """Weights that cannot saturate where products are added in 16 bits, rounded by second order.
 
-A pair of neighbours (see `weight_pairs`) must not hold positive weights that add up to more than 128, nor
-negative ones. Cutting such pairs off costs far more than rounding does. Three things take most of it back:
+The positive weights of a pair of neighbours (see `weight_pairs`) must not add up to more than 128, nor the
+negative ones. Clipping such pairs costs far more accuracy than rounding does. Three measures avoid most of
+that loss:
 
 - the two weights of a pair are rounded together: of all integers that the limit allows, those of least error
   once the error has moved on, as second-order rounding moves it (`rounding`);
@@ -134,7 +135,7 @@ class _Elimination:
         return values, total, limited
 
     def _bounds(self, i: int, integers: Rows) -> tuple[Rows, Rows]:
-        """What column i may hold, [K] each, beside its neighbours that are rounded already; others hold 0."""
+        """The bounds of column i, [K] each, given its rounded neighbours; the others count as 0."""
         low, high = (np.full(len(integers), sign * WEIGHT_LIMIT, np.float64) for sign in (-1, 1))
         for other in self.partners[i]:
             low = np.maximum(low, np.maximum(-integers[:, other], 0) - PAIR_LIMIT)

@@ -1,4 +1,4 @@
-"""What observers have seen of some images, as a file: parts of a calibration set are merged exactly."""
+"""The state of observers after some images, as a file. Parts of a calibration set are merged exactly."""
 
 import json
 from collections.abc import Callable, Iterable

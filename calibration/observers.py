@@ -115,7 +115,7 @@ class FromHistogram:
         self.histogram.merge(other.histogram)
 
     def range(self) -> Range:
-        """What the rule says."""
+        """The range that the rule reads from the histogram."""
         if not self.histogram.width:
             return Range(0.0, 0.0)
         return self.rule(self.histogram)

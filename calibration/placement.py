@@ -101,7 +101,7 @@ def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = 
 
 
 def _pixels(graph: OnnxGraph, recipe: RecipeBase) -> PixelInput | None:
-    """What the first convolution reads if it reads pixels. Under w8a8_sym it need not."""
+    """The first convolution's input if it reads pixels; None under w8a8_sym where it does not."""
     if not recipe.lossless_pixels:
         return None
     try:
@@ -113,7 +113,7 @@ def _pixels(graph: OnnxGraph, recipe: RecipeBase) -> PixelInput | None:
 
 
 def _joined(graph: OnnxGraph) -> list[Edge]:
-    """What Concat and batch norms read; a norm behind a Concat needs nothing of its own."""
+    """The inputs of Concat and of batch norms. A norm behind a Concat needs none of its own."""
     found = []
     for i, node in enumerate(graph.nodes):
         if node.op_type == "Concat" and attribute(node, "axis") in (

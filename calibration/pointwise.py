@@ -1,4 +1,4 @@
-"""Operators that go over a tensor number by number: what they compute, and where that needs 8-bit tensors.
+"""Elementwise operators: which functions they compute, and which of their inputs need 8 bits.
 
 A chain of operators on one tensor and constants, such as Sigmoid and Mul for SiLU, is one function of it,
 however an exporter writes it. An integer engine looks that up in a table: it needs the tensor in 8 bits, and
@@ -24,9 +24,9 @@ TRANSCENDENTAL = frozenset(
 """Functions that implementations approximate, within a few last bits."""
 FUNCTIONS = ARITHMETIC | TRANSCENDENTAL
 BOUNDS = frozenset({"Relu", "Clip"})
-"""What an engine does while it writes the result of the operator in front."""
+"""Operators that an engine applies while it writes the result of the operator in front."""
 AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
-"""With constants of one number a channel: a norm, as some exporters write it."""
+"""Operators which, with constants of one number a channel, are a norm as some exporters write it."""
 _SEEN_THROUGH = frozenset({"Flatten", "Squeeze", "Dropout", "Identity"})
 
 
@@ -85,7 +85,7 @@ class Elementwise:
         return all(value is None or value.size == 1 for value in constants)
 
     def _in_front(self, tensor: str) -> Iterator[Edge]:
-        """What has to be 8-bit for an integer operator to compute `tensor`, besides what other rules say."""
+        """The inputs that an integer operator for `tensor` needs in 8 bits, besides those of other rules."""
         node = self.graph.producer(tensor)
         if tensor in self.chains or (node is not None and self.scaled_in_registers(node)):
             return

@@ -1,4 +1,4 @@
-"""Where a graph has functions that engines compute of a convolution's sums."""
+"""Finds the functions in a graph that engines apply to a convolution's sums."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

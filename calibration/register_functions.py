@@ -1,8 +1,8 @@
-"""Functions that an engine computes on a convolution's sums, before they are rounded at all.
+"""Functions that an engine applies to a convolution's sums before any rounding.
 
-Looked up in a table, a function's argument is rounded to 8 bits first, and its result again. In registers it
-is not. These are few, so that every instruction set computes them alike to the last bit; they are recognised
-by what a chain of operators gives for numbers, however an exporter wrote it.
+With a table, a function's argument is rounded to 8 bits first, and its result again. In registers the
+argument is not rounded. There are few of these functions, and every instruction set computes them alike to
+the last bit. They are recognised by a chain's results for some numbers, however an exporter wrote it.
 """
 
 from enum import StrEnum
@@ -19,7 +19,7 @@ _NEAR = 1e-5
 
 
 class RegisterFunction(StrEnum):
-    """What is computed of a sum s. gate(s) is clip(s / 6 + 1 / 2, 0, 1)."""
+    """A function of a sum s. gate(s) is clip(s / 6 + 1 / 2, 0, 1)."""
 
     HARD_SWISH = "hard swish"
     """s * gate(s)."""
@@ -31,7 +31,7 @@ class RegisterFunction(StrEnum):
 
     @property
     def is_unbounded(self) -> bool:
-        """Whether its values grow with the sum: those of a gate do not."""
+        """Whether its values grow with the sum. Those of a gate do not."""
         return self in (RegisterFunction.HARD_SWISH, RegisterFunction.SILU)
 
     def of(self, s: Doubles) -> Doubles:
@@ -42,12 +42,12 @@ class RegisterFunction(StrEnum):
 
 
 def recognised(values: Doubles) -> RegisterFunction | None:
-    """Which of them has these values at PROBES."""
+    """The function with these values at PROBES, if there is one."""
     return next((one for one in RegisterFunction if np.abs(one.of(PROBES) - values).max() < _NEAR), None)
 
 
 def evaluated(node: onnx.NodeProto, values: dict[str, NDArray[np.generic]]) -> Doubles | None:
-    """What `node` gives for each of PROBES, where `values` has its inputs; None if it cannot be computed."""
+    """A node's result for each of PROBES, given its inputs in `values`; None if it cannot be computed."""
     given = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in values.items()}
     try:
         with np.errstate(all="ignore"):

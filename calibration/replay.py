@@ -14,7 +14,7 @@ from calibration.errors import ModelError
 from calibration.onnx_graph import IMAGE, OnnxGraph
 
 Override = Callable[[int, onnx.NodeProto, Inputs], Outputs | None]
-"""Computes the node of an index from its inputs, or declines."""
+"""Computes the node with an index from its inputs, or returns None."""
 
 
 class Replay:

@@ -16,7 +16,7 @@ BLOCK = 32
 
 
 def can_be_sparse(shape: tuple[int, ...], groups: int) -> bool:
-    """Whether weights [K, C, ...] have the pattern: C is whole fours, and every output reads all channels."""
+    """Whether weights [K, C, ...] can have the pattern: C is a multiple of 4, and there is one group."""
     return groups == 1 and len(shape) > 1 and shape[1] % FOUR == 0
 
 

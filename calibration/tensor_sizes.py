@@ -29,7 +29,7 @@ def _values(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def _read(graph: OnnxGraph) -> list[str]:
-    """What nodes read that depend on the graph's input, in their order."""
+    """The inputs of those nodes that depend on the graph's input, in graph order."""
     depends = {i.name for i in graph.model.graph.input} - set(graph.initializers)
     found = list[str]()
     for node in graph.nodes:

@@ -1,10 +1,10 @@
-"""Which activations get 16 bits: those whose rounding to 8 bits changes the logits most, for what 16 cost.
+"""Chooses the activations that get 16 bits: those that improve the logits most for their cost in time.
 
 To second order an error d of a value changes the logits by a power of g^2 d^2, g^2 the sum of the squares of
-the logits' derivatives by the value. That of each tensor is measured on its own 8-bit grid. An engine
-multiplies 16-bit activations in twice the time, and takes longer to write and read them: what a tensor costs
-is estimated in multiplications. Tensors are taken in the order of what they bring for their cost, as long as
-all of them together stay below a share of the network's own cost.
+the logits' derivatives by the value. That of each tensor is measured on its own 8-bit grid. An engine takes
+twice the time to multiply 16-bit activations, and more time to write and read them. A tensor's cost is
+estimated in multiplications. Tensors are taken by decreasing ratio of benefit to cost, as long as their total
+cost stays below a share of the network's own cost.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,16 +27,16 @@ from calibration.tensor_sizes import tensor_sizes
 
 IMAGES = 64
 BUDGET = 0.1
-"""Of a network's own cost: what `wide` spends."""
+"""The share of a network's own cost that `wide` may add."""
 DEPTHWISE = 4.0
-"""A multiplication of a depthwise convolution takes as long as so many of another."""
+"""The time of a multiplication in a depthwise convolution, in multiplications of an ordinary one."""
 WRITTEN = 16.0
-"""So does writing a number."""
+"""The time to write a number, in the same unit."""
 WRITTEN_WIDE, READ_WIDE, MULTIPLIED_WIDE = 24.0, 8.0, 1.5
-"""What is added by 16 bits: to writing a number, to reading one where it is added or multiplied, and to a
-layer, of its own cost. Layers of few input channels take more than twice the time."""
+"""The additional cost of 16 bits: to write a number, to read one for an addition or multiplication, and, as a
+share of a layer's own cost, to multiply. Layers of few input channels take more than twice the time."""
 _LARGEST_SUM = 2.0**30
-"""Half of int32: scales of weights are chosen later, and sums may then be larger than estimated."""
+"""The largest sum, half of int32: weights' scales are chosen later, and sums may become larger."""
 _WRITERS = frozenset({"Conv", "Gemm", "Add", "Mul", "GlobalAveragePool", "AveragePool", "ReduceMean"})
 _READERS = _WRITERS
 _PASSED = BOUNDS | {"Flatten", "Squeeze", "Dropout", "Identity"}
@@ -76,7 +76,7 @@ def wide_tensors(
 
 
 def candidates(graph: OnnxGraph, placement: Placement) -> Iterator[str]:
-    """Tensors that an integer engine can have in 16 bits, as written and as read."""
+    """Tensors that an integer engine can both write and read in 16 bits."""
     functions, shared = Elementwise(graph), list(placement.tensors.values())
     for name, source in placement.tensors.items():
         if name == source and shared.count(source) == 1 and _is_written(graph, functions, name):
@@ -123,7 +123,7 @@ def _check_opset(graph: OnnxGraph) -> None:
 
 
 class _Sizes:
-    """What computing takes, in multiplications of an ordinary convolution."""
+    """The cost of computing, in multiplications of an ordinary convolution."""
 
     def __init__(self, graph: OnnxGraph) -> None:
         self.graph = graph
@@ -135,7 +135,7 @@ class _Sizes:
         return layers + WRITTEN * sum(self._numbers(name) for name in placement.tensors)
 
     def of_wide(self, tensor: str) -> float:
-        """What is added by 16 bits in `tensor`."""
+        """The additional cost of 16 bits in `tensor`."""
         numbers, cost = self._numbers(tensor), 0.0
         for edge in self.graph.consumers(tensor):
             node = self.graph.nodes[edge.node]

@@ -30,11 +30,11 @@ class ExportConfig(Section):
     max_difference: float = Field(default=1e-3, gt=0)
     """Largest allowed difference of a logit between torch and the exported model."""
     mean: tuple[float, ...] | None = None
-    """Normalisation of the checkpoint's training, of pixels / 255; the model's usual one if absent."""
+    """Mean of the training's normalisation, of pixels divided by 255; the model's usual one if absent."""
     std: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    """The standard deviations that go with mean."""
+    """Standard deviation of the training's normalisation, of pixels divided by 255."""
     colors: Literal["RGB", "BGR"] | None = None
-    """The channel order of the checkpoint, and of mean and std; RGB if absent."""
+    """Channel order of the checkpoint, and of mean and std; RGB if absent."""
 
     @property
     def normalises(self) -> bool:
@@ -48,65 +48,67 @@ class CalibrationConfig(Section):
     images: int = Field(default=512, ge=1)
     """Images to calibrate with, drawn evenly from all classes."""
     seed: int = Field(default=0, ge=0, lt=2**64)
-    """Which images are drawn."""
+    """Random seed that decides which images are drawn."""
     recipe: str | None = None
-    """Name of a quantisation recipe, such as w8a8_asym; "auto" tries several; by the network if absent."""
+    """Quantisation recipe, such as w8a8_asym; "auto" tries several. If absent, the network decides."""
     auto_seconds: float = Field(default=120.0, gt=0)
-    """How long "auto" may try recipes."""
+    """Seconds in which "auto" may try recipes."""
     max_drop: float | None = Field(default=None, gt=0)
-    """Leave layers in float until top-1 is shown to drop at most so many points on the tuning images."""
+    """Layers are left in float until the drop of top-1 on the tuning images is shown to be at most this,
+    in percentage points."""
     quantized: Path | None = None
-    """A Q/DQ ONNX to compile as it is, such as one of `edgec train --qat`, instead of quantising."""
+    """A quantised ONNX file (Q/DQ) to compile as it is, such as one from `edgec train --qat`."""
     tuning_images: int = Field(default=2048, ge=1)
-    """Most images to judge `max_drop` on: from the calibration split, but not calibrated with."""
+    """Largest number of images to judge `max_drop` on: of the calibration split, but not calibrated with."""
 
 
 class ValidationConfig(Section):
     """[validation]"""
 
     images: int | None = Field(default=None, ge=1)
-    """Evaluation images to use; all if absent."""
+    """Number of evaluation images; all if absent."""
     max_drop: float = Field(default=1.0, gt=0)
     """Largest acceptable drop of top-1 accuracy from FP32 to INT8, in percentage points."""
     sensitivity: int = Field(default=0, ge=0)
-    """Evaluation images on which the error is attributed to layers; 0 leaves that out."""
+    """Number of evaluation images on which the error is attributed to layers; 0: not done."""
     min_ratio: float | None = Field(default=None, gt=0, le=1)
-    """Smallest acceptable share of FP32's top-1 that INT8 keeps, such as MLPerf's 0.99; no gate if absent."""
+    """Smallest acceptable ratio of INT8's top-1 to FP32's, such as MLPerf's 0.99; no gate if absent."""
     min_top1: float | None = Field(default=None, gt=1, lt=100)
     """Smallest acceptable top-1 of INT8 in percent, such as 75.5, whatever FP32's is; no gate if absent."""
     sustained_p90_ms: float | None = Field(default=None, gt=0)
     """Largest acceptable p90 in the last fifth of a soak on the device; `soak` names its record."""
     robustness: int = Field(default=0, ge=0)
-    """Evaluation images to compare FP32 and INT8 on under camera corruptions, such as 500; 0: not done."""
+    """Number of evaluation images for camera corruptions of FP32 and INT8, such as 500; 0: not done."""
 
 
 class LatencyConfig(Section):
     """[latency]"""
 
     threads: int = Field(default=1, ge=1, le=1024)
-    """Threads of an engine."""
+    """Number of threads of an engine."""
     batch: int = Field(default=1, ge=1, le=4096)
-    """Images in one inference."""
+    """Number of images in one inference."""
     precision: float = Field(default=0.01, gt=0, lt=1)
-    """Stop when the median's confidence interval is this narrow, relative to it, or after `seconds`."""
+    """Measuring stops when half of the median's interval is at most this share of it, or after `seconds`."""
     seconds: float = Field(default=10.0, gt=0)
-    """Longest time to measure an engine for."""
+    """Longest time to measure an engine, in seconds."""
     judge: Literal["end_to_end", "model"] | None = None
-    """What the limits below are of: from a picture's file to its top-5 classes, or the model alone. Absent:
-    end to end on the build machine; on a board, where pictures are not timed, the model, as the gate says."""
+    """Which latency is limited: from a picture's file to its top-5 classes, or the model's. If absent: end
+    to end on the build machine; on a board, where pictures are not timed, the model. The gate says which."""
     p50_ms: float | None = Field(default=None, gt=0)
-    """Largest acceptable median; no gate if absent."""
+    """Largest acceptable median in milliseconds; no gate if absent."""
     p90_ms: float | None = Field(default=None, gt=0)
-    """Largest acceptable 90th percentile; no gate if absent."""
+    """Largest acceptable 90th percentile in milliseconds; no gate if absent."""
     p99_ms: float | None = Field(default=None, gt=0)
-    """Largest acceptable 99th percentile; no gate if absent."""
+    """Largest acceptable 99th percentile in milliseconds; no gate if absent."""
     min_speedup: float = Field(default=1.0, ge=0)
-    """Smallest acceptable FP32 time / INT8 time, measured in alternation; 0 leaves the gate out.
+    """Smallest acceptable ratio of FP32's time to INT8's, measured in alternation; 0 sets no gate.
 
-    Up to 1, the gate fails if the ratio is shown to be smaller; above 1, the ratio has to be shown.
+    A limit up to 1 fails only if the ratio is shown to be smaller. A limit above 1 passes only if the ratio
+    is shown.
     """
     peer: bool = True
-    """Whether onnxruntime's own static INT8 is made and timed too, if the target is this machine."""
+    """Whether onnxruntime's own static INT8 is made and timed too. Only if the target is this machine."""
 
 
 def _in_utf8(folder: Path) -> Path:
@@ -132,15 +134,15 @@ class BuildConfig(Section):
     data: Path | None = None
     """Folder or file with images; the model's own data set if absent."""
     labels: str | None = None
-    """Which column of a labels.csv to use, where there are several."""
+    """Column of labels.csv that has the classes, if there are several."""
     class_order: Literal["numbers", "text", "list"] | None = None
-    """Order of classes, where a build asks: numbers (2 before 10), text (10 before 2), or classes.txt's."""
+    """Order of the classes, if a build asks: numbers (2 before 10), text (10 before 2), or classes.txt's."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     weights: str | None = None
-    """Which of a checkpoint's weights: ema, raw, or a place in it. If absent, an average comes first."""
+    """Which of a checkpoint's weights: ema, raw, or a place in it. If absent, an average is preferred."""
     device: str | None = None
-    """Where the target is: ssh://user@host:port, or a name of `edgec devices`; commas between several."""
+    """Address of the target: ssh://user@host:port, or a name of `edgec devices`. Commas separate several."""
     out: Annotated[Path, AfterValidator(_in_utf8), Field(validate_default=True)] = Path("out")
     """Folder of everything that a build writes."""
     signing_key: Path | None = None
@@ -150,13 +152,13 @@ class BuildConfig(Section):
     package: tuple[str, ...] = ()
     """Other forms of the bundle to write beside the report, such as "triton"; see `edgec package`."""
     export: ExportConfig = ExportConfig()
-    """How the float network is written as ONNX."""
+    """The float network as ONNX."""
     calibration: CalibrationConfig = CalibrationConfig()
-    """How ranges are found, and what is quantised."""
+    """Ranges and quantisation."""
     validation: ValidationConfig = ValidationConfig()
-    """What accuracy is asked for, and what else is looked at."""
+    """Limits on accuracy, and further analyses."""
     latency: LatencyConfig = LatencyConfig()
-    """How time is measured, and what is asked for."""
+    """Measurement of latency, and limits on it."""
 
 
 def understood_anywhere(config: BuildConfig) -> BuildConfig:

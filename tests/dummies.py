@@ -8,8 +8,8 @@ MOST = {
     "A toolchain": 2,
     "An observer of ranges": 2,
     "A correction of recipes": 2,
-    "An operator of the integer compiler": 4,
-    "An instruction set": 4,
+    "An operator of the integer compiler": 5,
+    "An instruction set": 5,
     "A section of the report": 4,
     "An option of all commands that build": 3,
 }
@@ -67,7 +67,7 @@ class Widened(MinMax):
         return Range(2 * self.low, 2 * self.high)
 
 """
-"""What the smallest and the largest value give, twice as wide."""
+"""The range from the smallest to the largest value, doubled."""
 
 CORRECTION = """
 from calibration.correction import BiasCorrection
@@ -210,7 +210,7 @@ def correction(copy: Path) -> None:
 
 
 def operator(copy: Path) -> None:
-    """A class, the kernel and its operands, and what becomes it; a kernel that is there computes it."""
+    """A class, its kernel and operands, what becomes it, and its 8-bit input. The kernel exists already."""
     tvm = copy / "targets/tvm"
     classes = tvm / "operators/element_by_element.py"
     text = classes.read_text()
@@ -224,15 +224,18 @@ def operator(copy: Path) -> None:
     text = read.read_text()
     read.write_text(text.replace("READERS: dict", f"{READ.lstrip()}READERS: dict"))
     insert(read, '    "Identity": identity,\n', '    "Shrink": shrink,\n')
+    insert(copy / "calibration/placement.py", "POOLS = frozenset({", '"Shrink", ')
 
 
 def instruction_set(copy: Path) -> None:
-    """One with an instruction that is there: its row, and the flags of its processors."""
+    """One with an instruction that is there: its row, and the flags of its processors in Python and in C."""
     row = '        Isa("anvil", _X86, "x86-64-v3", (), DotInstruction.VPMADDWD, 8, 16),\n'
     insert(copy / "targets/tvm/isa.py", "    for isa in (\n", row)
     flags = copy / "targets/runtime/cpu.py"
     insert(flags, 'MACHINES = dict.fromkeys(("avx512vnni", ', '"anvil", ')
     insert(flags, "NEEDED = {\n", '    "anvil": {"avx2", "fma", "bmi2"},\n')
+    row = '    {"anvil", BIT(AVX2) | BIT(FMA) | BIT(BMI2)},\n'
+    insert(copy / "targets/runtime/libedgec/processor.c", "static const instruction_set sets[] = {\n", row)
 
 
 def section(copy: Path) -> None:
@@ -270,4 +273,4 @@ DUMMIES: dict[str, Callable[[Path], None]] = {
     "A section of the report": section,
     "An option of all commands that build": option,
 }
-"""What adds one of each to a copy of the packages, by its heading in CONTRIBUTING.md."""
+"""Functions that add one of each to a copy of the packages, by the heading in CONTRIBUTING.md."""

@@ -3,6 +3,7 @@
 import ast
 import re
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 
 from pipeline import reading_limits
@@ -22,9 +23,9 @@ def limits() -> dict[str, int]:
         if name.isupper() and isinstance(value, int)
     }
     text = "".join(header.read_text() for header in HEADERS)
-    for name, value in re.findall(r"((?:EDGEC|SERVE)_\w+) = ([\d <]+)", text):
+    for name, value in re.findall(r"((?:EDGEC|SERVE)_\w+) = ([\d <*]+)", text):
         left, _, right = value.partition("<<")
-        found[name] = int(left) << int(right or 0)
+        found[name] = prod(map(int, left.split("*"))) << int(right or 0)
     return found
 
 

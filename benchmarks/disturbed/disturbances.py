@@ -1,4 +1,4 @@
-"""What is done to a command of either kind, and disks that are small."""
+"""Disturbances of any command, and small disks."""
 
 import contextlib
 import signal

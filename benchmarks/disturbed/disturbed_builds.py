@@ -22,12 +22,12 @@ NAME = "resnet20-fashion-reference"
 EXACT = ("model.onnx", "ranges.json", "model.int8.onnx", "checks.json")
 """Files of a build that hold no time: they have to be the same."""
 KILLS = 4
-"""At most so many for each build; the next try is left alone."""
+"""The most kills for each build. The next try is not killed."""
 
 
 @dataclass
 class Builds:
-    """Builds of the embedded network that are disturbed, and what an undisturbed one made."""
+    """Disturbed builds of the embedded network, and the result of an undisturbed one."""
 
     place: Place
     draw: random.Random

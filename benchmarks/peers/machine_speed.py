@@ -1,4 +1,4 @@
-"""What this machine can do at most: multiply-accumulates a second, and the time of a signal between cores."""
+"""Measures the machine's limits: multiply-accumulates a second, and the time of a signal between cores."""
 
 import os
 import subprocess

@@ -16,7 +16,7 @@ import serve
 
 CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 _SCALE_TERM, _REQUANTISED = "8", 100
-"""The parameter that says that a layer has scales, and what is added where its results stay int8."""
+"""The parameter that tells that a layer has scales, and the number added if its results stay int8."""
 
 
 @dataclass

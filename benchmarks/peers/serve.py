@@ -1,4 +1,4 @@
-"""What every peer's process does: load, then time inferences when told to. Runs in the peer's own venv.
+"""The program of every peer's process, in the peer's own venv: it loads, then times inferences on request.
 
 The driver writes one JSON object a line, and reads one: `{"time": n}` is answered with n latencies in
 nanoseconds and the CPU time they took, `{"logits": true}` with the logits of all images.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class SensitiveRanges(RangeChoice):
-    """Weighs the error of each value by what it does to the logits."""
+    """Weighs the error of each value by its effect on the logits."""
 
     word = "sens"
     summary = "ranges of least error at the logits, in place of the observer's"

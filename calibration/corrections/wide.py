@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class WideActivations(WidthChoice):
-    """Gives 16 bits to tensors by what they bring for their cost."""
+    """Gives 16 bits to the tensors with the most benefit for their cost."""
 
     word = "wide"
     summary = "16 bits for the activations that need them most, for a tenth more time"

@@ -13,4 +13,4 @@ class WidestActivations(WideActivations):
     word = "widest"
     summary = "16 bits for all activations that can have them, for up to twice the time"
     budget: ClassVar[float | None] = inf
-    conflicts: ClassVar[Mapping[str, str]] = {"wide": "the one leaves out what the other takes"}
+    conflicts: ClassVar[Mapping[str, str]] = {"wide": "wide chooses some of the tensors, widest takes all"}

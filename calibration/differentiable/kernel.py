@@ -1,4 +1,4 @@
-"""What a kernel is, and how it reads its node."""
+"""The type of kernels, and functions with which they read their node."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def present(inputs: Inputs) -> list[Tensor]:
 
 
 def first(inputs: Inputs) -> Tensor:
-    """The input that no operator lacks."""
+    """The first input, which every operator has."""
     return present(inputs)[0]
 
 

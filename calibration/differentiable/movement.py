@@ -144,7 +144,7 @@ def _resize(node: onnx.NodeProto, inputs: Inputs) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _resampling(plain: bytes, length: int, wanted: float, is_size: bool) -> np.ndarray[tuple[int, int]]:
-    """float32 [rows out, rows in]: a Resize of `length` rows, read from what it makes of unit vectors."""
+    """float32 [rows out, rows in]: the matrix of a Resize of `length` rows, from unit vectors."""
     from calibration.onnx_session import open_model
 
     node = onnx.NodeProto.FromString(plain)

@@ -1,4 +1,4 @@
-"""Functions of numbers."""
+"""Elementwise functions."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -23,7 +23,7 @@ def _of_all(function: Callable[[Tensor, Tensor], Tensor]) -> Kernel:
 
 
 def _with(function: Callable[..., Tensor], **defaults: float) -> Kernel:
-    """A function with constants that the node's attributes of the same names may change."""
+    """A function whose constants are the node's attributes of the same names, or these defaults."""
 
     def kernel(node: onnx.NodeProto, inputs: Inputs) -> Tensor:
         constants = {name: attribute(node, name, value) for name, value in defaults.items()}

@@ -1,7 +1,7 @@
-"""Each ONNX operator that compilers run, as torch does it: opsets 11 to 23, with gradients.
+"""The torch implementation of each ONNX operator that compilers run: opsets 11 to 23, with gradients.
 
-A kernel gets the node and its inputs, None for one that is left out, and gives its first output, or all of
-them. Raises ModelError for a form of the operator that is not known here.
+A kernel gets the node and its inputs, None for one that is left out, and returns the first output, or all
+outputs. Raises ModelError for a form of the operator that is not known here.
 """
 
 import onnx

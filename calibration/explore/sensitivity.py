@@ -71,7 +71,7 @@ class LayerComparison:
         )
 
     def of(self, part: Placement) -> Closeness:
-        """Return how close the logits are with this part quantised."""
+        """Return how close the logits are to the float model's with this part quantised."""
         return closeness_of([self._distances(part)])
 
     def _distances(self, part: Placement) -> ImageDistances:

@@ -1,14 +1,19 @@
 """edgec doctor: checks whether this machine has everything that a build needs."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.console import print_table, say_json
+from pipeline.cli.console import make_progress, print_table, say_json
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.readiness import Finding
 
 
 def doctor(
@@ -22,7 +27,10 @@ def doctor(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="A labelled data set, to choose the guess by accuracy.")
+        Path | None,
+        typer.Option(
+            help="A labelled data set: choose the guess by accuracy; without a model, check the data set."
+        ),
     ] = None,
     device: Annotated[
         str | None,
@@ -40,12 +48,16 @@ def doctor(
     (--data) or by the statistics in its batch norms (--image). If the normalisation stays undecided, its
     candidates are written as comments; then nothing can be built, and the exit code is 1.
 
+    With --data alone: read every picture of a data set, and count them by role and class.
+
     With --device: check what that board lacks for engines, measuring and cameras, and print the commands
     that install or fix it. The board needs only Python.
 
     Example: edgec doctor
     """
+    _refuse_what_needs_a_model(model, {"--image": image, "--write": write})
     if device is not None:
+        _refuse_beside_a_device({"MODEL": model, "--data": data})
         _board(device, as_json)
         return
     if model is not None:
@@ -53,9 +65,29 @@ def doctor(
 
         describe(model, image or [], data, write, as_json)
         return
+    if data is not None:
+        from pipeline.data_readiness import data_findings
+
+        _show(list(data_findings(data, make_progress(as_json))), as_json)
+        return
     from pipeline.readiness import findings
 
-    found = findings(out or Path("out"))
+    _show(findings(out or Path("out")), as_json)
+
+
+def _refuse_what_needs_a_model(model: Path | None, given: Mapping[str, object]) -> None:
+    asked = [name for name, value in given.items() if value]
+    if model is None and asked:
+        raise UsageError(f"{asked[0]} needs the network: edgec doctor NETWORK.onnx {asked[0]}.")
+
+
+def _refuse_beside_a_device(given: Mapping[str, object]) -> None:
+    asked = [name for name, value in given.items() if value]
+    if asked:
+        raise UsageError(f"--device checks a board, and takes no {asked[0]}. Check one after the other.")
+
+
+def _show(found: "Sequence[Finding]", as_json: bool) -> None:
     if as_json:
         say_json(json.dumps([asdict(finding) for finding in found]))
     else:

@@ -37,10 +37,10 @@ WAYS_OUT = (
         " 'weight') for each, or remove_weight_norm(module), and save again.",
     ),
 )
-"""Keys that torch's own tools put in the place of a weight, and what to do about them."""
+"""Keys that torch's own tools store instead of a weight, and what to do about them."""
 
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
-"""Of files of weights, as folders by Hugging Face's libraries have them."""
+"""Suffixes of weight files, also those of Hugging Face's libraries."""
 
 Say = Callable[[str], None]
 Weights = dict[str, Tensor]
@@ -138,7 +138,7 @@ def _in_folder(path: Path) -> str:
 
 
 def settings_of(path: Path) -> Mapping[object, object]:
-    """Return what a checkpoint says of itself, such as its classes, beside its weights; Keras' files nothing.
+    """Return the settings in a checkpoint, such as its classes; none from Keras' files.
 
     Raises CheckpointError as `read_weights` does.
     """
@@ -146,7 +146,7 @@ def settings_of(path: Path) -> Mapping[object, object]:
 
 
 def _fitting(found: StateDict, fits: Callable[[Shapes], bool] | None) -> list[Fitting]:
-    """Every part of a set that fits; a network and its average are told apart by their prefixes."""
+    """Return every part of a set that fits. Prefixes distinguish a network from its average."""
     if fits is None:
         return []
     parts = [

@@ -2,23 +2,24 @@
 
 import argparse
 import ast
-import json
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.errors import DataError, listed
+from pipeline.json_text import MARKS, bounded_json, check_values
+from pipeline.reading_limits import LITERAL_CHARACTERS, LITERAL_VALUES
 
 KEYS = (
     *("classes", "class_names", "classnames", "class_list", "CLASSES", "names", "labels", "label_names"),
     *("categories", "class_to_idx", "class_to_index", "idx_to_class", "id2label", "label2id", "label_map"),
 )
-"""Under which names trainers keep the classes in the order of the outputs."""
+"""Keys under which trainers store the classes, in the order of the outputs."""
 INSIDE = ("meta", "config", "args", "hyper_parameters", "hparams", "opt", "extra", "dataset_meta", "dataset")
-"""Where else they lie, also one in the other."""
+"""Dictionaries that may contain these keys. They may be nested."""
 DEPTH = 3
 MOST_DIGITS = 9
-"""Of a class's number that is written as text; Python refuses to read thousands."""
+"""The most digits of a class number written as text. Python refuses to parse thousands of them."""
 
 
 def classes_in_checkpoint(content: Mapping[object, object]) -> tuple[str, ...] | None:
@@ -38,11 +39,19 @@ def _listed_in(part: Mapping[object, object], depth: int) -> Iterator[tuple[str,
 
 
 def classes_in_metadata(entries: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Return the classes that an ONNX file's metadata names: a literal of Python or JSON, or with commas."""
+    """Return the classes that an ONNX file's metadata names: a literal of Python or JSON, or with commas.
+
+    Raises DataError for a list beyond the limits.
+    """
     for key in KEYS:
         text = entries.get(key, "").strip()
+        if len(text) > LITERAL_CHARACTERS:
+            raise DataError(
+                f"The metadata {key!r} of the network has {len(text):,} characters; at most"
+                f" {LITERAL_CHARACTERS:,} are read. Leave it out of the network."
+            )
         value: object = None
-        for read in (json.loads, ast.literal_eval):
+        for read in (bounded_json, _literal):
             try:
                 value = read(text)
                 break
@@ -61,7 +70,7 @@ def check_class_order(
     way_out: str,
     say: Callable[[str], None],
 ) -> None:
-    """Compare a file's own classes with the data set's `classes`, and tell `say` what came of it.
+    """Compare a file's own classes with the data set's `classes`, and report the result through `say`.
 
     Raises DataError, ending in `way_out`, if they are the same in another order. Names that differ cannot be
     compared: a warning shows both.
@@ -86,6 +95,11 @@ def check_class_order(
             f"classes: {path.name} names others than the data set, so their order is not compared:"
             f" {listed(missing) or 'none'} there, {listed(other) or 'none'} here"
         )
+
+
+def _literal(text: str) -> object:
+    check_values(text, LITERAL_VALUES, (*MARKS, "("))
+    return ast.literal_eval(text)
 
 
 def _names(value: object) -> tuple[str, ...] | None:

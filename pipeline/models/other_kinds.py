@@ -24,7 +24,7 @@ LOOKED_AT = 64
 
 
 def of_another_kind(path: Path, it: str, wanted: str) -> str | None:
-    """Return what a file is instead of `it`, and what to do; None if its first bytes do not show it."""
+    """Name a file's format where it is not `it`, and what to do. None: its first bytes do not show it."""
     with path.open("rb") as file:
         begin = file.read(LOOKED_AT)
     for magic, description in KINDS:

@@ -9,10 +9,10 @@ from torch import Tensor
 from pipeline.errors import CheckpointError
 
 MEANS = ("mean", "img_mean", "image_mean", "norm_mean", "pixel_mean", "normalize_mean", "data_mean")
-"""Under which names trainers keep the mean; that of the standard deviation is the same with `std`."""
+"""Keys under which trainers store the mean. The standard deviation has the same keys with `std`."""
 DEPTH = 4
 OF_PIXELS = 2.0
-"""A larger mean is of pixels from 0 to 255."""
+"""A mean above this is that of pixels from 0 to 255."""
 TOLERANCE = 0.01
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -33,9 +33,9 @@ def check_normalisation(
     said: bool,
     say: Callable[[str], None],
 ) -> None:
-    """Compare with the normalisation that is `used`. `said`: whether the user has said it.
+    """Compare a checkpoint's normalisation with the one that is `used`. `said`: the user has set it.
 
-    Raises CheckpointError if it is another one that nobody has said.
+    Raises CheckpointError if they differ and the user has set none.
     """
     if own is None or _same(own, used):
         return

@@ -1,4 +1,4 @@
-"""What a build measured, the statistics behind it, and how it is shown: terminal, HTML, JSON, CI.
+"""The measurements of a build, their statistics, and their forms: terminal, HTML, JSON, CI.
 
 Records, which are the schema of report.json and of baselines: `record`, `model`, `baseline`.
 From raw counts and runs to records: `image_tally` and `pixel_tally` with `logit_distance`,
@@ -10,6 +10,6 @@ Showing: `sections` in every form of a report; `terminal` with `table`; `pages` 
 `junit` for CI. `plots`, `lines` and `thumbnails` draw; `figures`, `paired_words` and `mixed_words` put
 figures into words.
 
-Stages that measure import records and tallies only: how a figure is shown can be edited without measuring
-again.
+Stages that measure import only records and tallies, so that an edit of how a figure is shown repeats no
+measurement.
 """

@@ -1,4 +1,4 @@
-"""Baselines: what a build was worth, as a JSON file small enough to commit."""
+"""Baselines: the main figures of a build, as a JSON file small enough to commit."""
 
 import re
 from pathlib import Path
@@ -26,13 +26,13 @@ class StoredLatency(Record):
 
 
 class Baseline(Record):
-    """One model on one target and device, as it once was."""
+    """The figures of one model on one target and device, kept to compare later builds with."""
 
     schema_version: Literal[1] = 1
     model: str
     target: str
-    device: str  # that ran INT8
-    tools: dict[str, str]  # name -> version; to be told what changed, not to be equal
+    device: str  # the one that ran INT8
+    tools: dict[str, str]  # name -> version: changes are shown, and are no reason to refuse
     dataset: str
     evaluation_digest: Sha256
     images: PositiveInt
@@ -55,7 +55,7 @@ class Baseline(Record):
 
 
 def baseline_of(report: Report) -> Baseline:
-    """Return what a report is remembered by. Raises ReportError for a network that classifies pixels."""
+    """Return the baseline of a report. Raises ReportError for a network that classifies pixels."""
     subject, accuracy, latency = report.subject, report.accuracy, report.latency_int8
     if isinstance(accuracy, PixelAccuracy):
         raise ReportError(
@@ -72,7 +72,7 @@ def baseline_of(report: Report) -> Baseline:
         images=accuracy.top1.images,
         int8_right=accuracy.int8_right,
         int8_origin=accuracy.int8_origin,
-        engine_bytes=report.sizes.engine or report.sizes.int8_model,  # what one will be built from
+        engine_bytes=report.sizes.engine or report.sizes.int8_model,  # where the device builds it
         latency=_stored(latency) if isinstance(latency, Latency) else None,
         memory=report.memory_int8,
     )

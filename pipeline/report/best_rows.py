@@ -51,9 +51,10 @@ def limits_in_words(budget: Budget) -> str:
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the places of (cost, accuracy) that no other point beats in one and equals in the other.
+    """Return the indices of the Pareto-optimal points (cost, accuracy), by rising cost.
 
-    By rising cost. Pareto's efficiency, of what was measured: noise is not taken into account.
+    No other point is at least as good in both and better in one. Measured values are compared without their
+    noise.
     """
     order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
     kept: list[int] = []
@@ -93,7 +94,7 @@ def _rank(row: BuiltRow) -> tuple[float, float, float]:
 
 
 def _costs(own: RowFigures, budget: Budget) -> Iterator[tuple[float | None, float]]:
-    """Yield what is limited: the figure at its worst, None if unknown, and the limit."""
+    """Yield each limited figure and its limit. An interval counts by its upper end; None: not known."""
     p50 = None if own.p50 is None else own.p50.interval.high
     if budget.p50_ms is not None:
         yield p50, budget.p50_ms
@@ -130,7 +131,7 @@ def verdict_of(row: BuiltRow) -> Verdict | None:
 
 
 def tally(rows: Sequence[BuiltRow]) -> str:
-    """Say how many rows came out how: 20 pass, 2 fail, 1 has no result."""
+    """Count the rows by outcome, in words: 20 pass, 2 fail, 1 has no result."""
     verdicts = [row.figures.verdict for row in rows if row.figures is not None]
     words = {Verdict.PASS: "pass", Verdict.FAIL: "fail"}
     said = [

@@ -1,7 +1,7 @@
 """A build against its baseline: what moved, by how much, and whether that is more than noise.
 
 Accuracy is compared image by image on the same evaluation images. Latency is judged only when both engines
-ran interleaved in one session; a stored latency came from another day and only ever warns.
+ran interleaved in one session; a stored latency was measured at another time and only warns.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ LIMITS = Limits()
 
 
 class Moved(Record):
-    """One figure then and now, as it is written; and whether the change is more than noise."""
+    """A figure before and after, as text, and whether the change is more than noise."""
 
     name: str
     before: str

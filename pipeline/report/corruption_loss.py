@@ -82,7 +82,8 @@ def robustness(
 ) -> Robustness:
     """Return the record of all parts, which are in evaluation order and have the same conditions.
 
-    Sums are of integers over all images: no bit depends on the cut. Raises ReportError without an image.
+    Sums are of integers, so no bit depends on how the images were divided. Raises ReportError without an
+    image.
     """
     conditions = parts[0].conditions
     counted = np.concatenate([_bits(part) for part in _counted(parts)], axis=2)
@@ -92,7 +93,7 @@ def robustness(
     changes = {condition: int8 - fp32 for condition, (fp32, int8) in lost.items()}
     fp32_loss, int8_loss = (100 * np.mean([loss[i] for loss in lost.values()]) for i in (0, 1))
     names = tuple(dict.fromkeys(name for name, _ in conditions))
-    together = 1 - (1 - LEVEL) / len(names)  # Bonferroni: all of them hold at once with LEVEL
+    together = 1 - (1 - LEVEL) / len(names)  # Bonferroni: with probability LEVEL all of them hold
     return Robustness(
         fp32_origin=fp32_origin,
         int8_origin=int8_origin,

@@ -41,7 +41,7 @@ def microseconds(value: float) -> str:
 
 
 def size(number: int | None) -> str:
-    """Write a number of bytes: 282 KiB; None is of an engine that is, or will be, on the device alone."""
+    """Write a number of bytes: 282 KiB. None: the engine exists on the device only."""
     if number is None:
         return "on the device"
     value = float(number)

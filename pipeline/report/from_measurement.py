@@ -1,4 +1,4 @@
-"""From raw runs to a latency record: quantiles, throughput, and whether to believe them."""
+"""From raw runs to a latency record: quantiles, throughput, and the reasons to distrust them."""
 
 from datetime import UTC, datetime
 

@@ -54,7 +54,7 @@ def accuracy_gates(
     origin: Origin,
     min_top1: float | None = None,
 ) -> Iterator[Gate]:
-    """Yield the gate on FP32 itself, then the gates that are set. A limit or figure of None gives none.
+    """Yield the gate on FP32 itself, then the gates that are set. A limit or figure of None yields no gate.
 
     Raises ReportError for a limit on top-1 where pixels were classified.
     """
@@ -64,7 +64,7 @@ def accuracy_gates(
     yield from compared(plausible, _gates_against_fp32(accuracy, max_drop, min_ratio, origin))
     if min_top1 is not None:
         if not isinstance(accuracy, Accuracy):
-            raise ReportError("min_top1 is of top-1, and this network classifies pixels: use max_drop")
+            raise ReportError("min_top1 limits top-1, but this network classifies pixels: use max_drop")
         yield floor_gate(accuracy.top1, min_top1, origin)
 
 
@@ -78,7 +78,7 @@ def _gates_against_fp32(
             yield ratio_gate(accuracy.top1, min_ratio, origin)
         return
     if min_ratio is not None:
-        raise ReportError("min_ratio is of top-1, and this network classifies pixels: use max_drop")
+        raise ReportError("min_ratio limits top-1, but this network classifies pixels: use max_drop")
     if max_drop is not None:
         for number, (name, score) in enumerate(accuracy.rates):
             key = "max_drop" if number == 0 else "max_drop_iou"
@@ -152,7 +152,7 @@ def _drop_gate(
     name: str,
     claim: str,
 ) -> Gate:
-    """`standing`: the score of the claim if there were so many times as many images."""
+    """`standing(factor)`: the score statistic of the claim with `factor` times as many images."""
     return _accuracy_gate(
         name=name,
         claim=f"{claim} below {max_drop:.2f} points",

@@ -1,7 +1,7 @@
-"""What FP32 and INT8 said about each of some images, and the accuracy that follows for all of them.
+"""The answers of FP32 and INT8 for each image, and the accuracy over all images.
 
-Nothing is summed before everything is there, or it is summed exactly: the accuracy of the parts of a set is
-that of the whole set, bit for bit, however it was cut.
+Sums are exact, or are made once all answers are there. So the accuracy does not depend, in any bit, on how
+the set was divided.
 """
 
 import math
@@ -22,7 +22,7 @@ from pipeline.report.stats import wilson_interval
 from targets.base import Origin
 
 THUMBNAILS = 24
-"""So many of the flips that should worry most are shown."""
+"""How many flips are shown with their picture: those with the largest margin in FP32."""
 
 Column = tuple[NonNegativeInt, ...]
 
@@ -39,7 +39,7 @@ class ImageAnswers(Record):
     kl_nats: tuple[float, ...]
     signal: tuple[float, ...]  # sum of the squares of FP32's logits
     noise: tuple[float, ...]  # sum of the squares of the differences
-    flips: tuple[NegativeFlip, ...]  # thumbnails for those that should worry most
+    flips: tuple[NegativeFlip, ...]  # with thumbnails for the largest margins
 
 
 def shown_at(flip: NegativeFlip) -> tuple[float, str]:
@@ -54,7 +54,7 @@ def image_accuracy(parts: Sequence[ImageAnswers], fp32: Origin, int8: Origin) ->
     of one network.
     """
     if len({part.classes for part in parts}) > 1:
-        raise ReportError("answers of networks with different numbers of classes are no single accuracy")
+        raise ReportError("the parts are of networks with different numbers of classes")
     whole = _AnswerColumns(parts)
     if not whole.images:
         raise ReportError("no evaluation image was counted: accuracy needs at least one")
@@ -80,7 +80,7 @@ def image_accuracy(parts: Sequence[ImageAnswers], fp32: Origin, int8: Origin) ->
 
 
 def _shown(flips: Sequence[NegativeFlip]) -> tuple[NegativeFlip, ...]:
-    """Return the flips, the worst first, with a thumbnail for the first of them only."""
+    """Return the flips, the largest margin first, with a thumbnail for the first THUMBNAILS only."""
     return tuple(
         flip if place < THUMBNAILS else flip.replace(thumbnail_png=None)
         for place, flip in enumerate(sorted(flips, key=shown_at))

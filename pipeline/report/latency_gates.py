@@ -22,9 +22,10 @@ MODEL_ALONE = 'judge = "model" under [latency] judges the model alone'
 
 @dataclass(frozen=True)
 class LatencyLimits:
-    """Milliseconds that INT8 has to stay below. None sets no gate.
+    """Limits on INT8's latency in milliseconds. None sets no gate.
 
-    judge: what they are of; None is end to end where that was timed, else the model alone, as the gate says.
+    judge: the latency that is limited. None: end to end where that was timed, else the model alone. The gate
+    says which.
     """
 
     p50_ms: float | None = None
@@ -70,7 +71,7 @@ def _of_model(latency: MeasuredLatency, quantile: Literal["p50", "p90", "p99"], 
 def _end_to_end(
     latency: MeasuredLatency, whole: EndToEnd | None, quantile: Literal["p50", "p90", "p99"], limit: float
 ) -> Gate:
-    """Where only the model was timed, it can fail: decoding and resizing only add to it."""
+    """A gate of the model's time alone can fail, but not pass: decoding and resizing only add to it."""
     name, claim = f"{quantile}_ms", f"{quantile} latency end to end below {limit:g} ms"
     if whole is not None:
         step = whole.whole

@@ -22,16 +22,16 @@ class GateLimits:
     """The limits for INT8. None sets no gate."""
 
     max_drop: float
-    """Points of top-1."""
+    """The largest drop of top-1, in percentage points."""
     min_ratio: float | None = None
-    """Share of FP32's top-1."""
+    """The smallest share of FP32's top-1 that INT8 keeps."""
     min_top1: float | None = None
-    """Percent of images that INT8 is right on."""
+    """INT8's smallest top-1, in percent."""
     latency: LatencyLimits = NO_LIMITS
     min_speedup: float = 0.0
-    """FP32's time over INT8's. 0 sets no gate."""
+    """The smallest ratio of FP32's time to INT8's. 0 sets no gate."""
     sustained_p90_ms: float | None = None
-    """Milliseconds that INT8 has to stay below after minutes on the device."""
+    """The largest p90 of INT8 after minutes on the device, in milliseconds."""
 
     def judge(
         self,
@@ -47,5 +47,5 @@ class GateLimits:
             yield with_next_step(gate, accuracy, whole)
 
     def judge_accuracy(self, accuracy: Accuracy | PixelAccuracy, origin: Origin) -> Iterator[Gate]:
-        """Yield those of them that are about accuracy."""
+        """Yield the gates on accuracy."""
         return accuracy_gates(accuracy, self.max_drop, self.min_ratio, origin, self.min_top1)

@@ -1,4 +1,4 @@
-"""FP32's logits against INT8's of the same images: whether they mean anything, and how far apart they are."""
+"""Compares FP32's and INT8's logits of the same images: are they finite, and how far apart are they?"""
 
 import math
 from collections.abc import Iterable, Sequence

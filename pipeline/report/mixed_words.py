@@ -1,11 +1,11 @@
-"""Layers left in floating point, in words: what it took to keep the drop within its limit."""
+"""Describes the layers that were left in floating point to keep the drop within its limit."""
 
 from pipeline.report import figures
 from pipeline.report.model.float_layers import FloatLayer, MixedPrecision
 
 
 def conclusion(mixed: MixedPrecision) -> str:
-    """Say in one sentence what it took to keep the drop within the limit on the tuning images."""
+    """Say in one sentence which layers in float keep the drop within the limit on the tuning images."""
     limit, on = f"{mixed.max_drop_points:g} points", f"on {figures.plural(mixed.images, 'tuning image')}"
     if not mixed.passes:
         return (

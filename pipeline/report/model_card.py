@@ -29,10 +29,10 @@ def facts(report: Report) -> list[tuple[str, list[tuple[str, str]]]]:
                 *((f"sha256 of the {name}", digest) for name, digest in digests.items()),
             ],
         ),
-        ("Intended use", [("what it tells apart", classes), ("what it must not be used for", UNKNOWN)]),
+        ("Intended use", [("its classes", classes), ("uses to avoid", UNKNOWN)]),
         ("Evaluation data", [("data set", subject.dataset), ("images", f"{subject.evaluation_images:,}")]),
         ("Training data", [("images", UNKNOWN), ("calibration images", f"{subject.calibration_images:,}")]),
-        ("Ethical considerations", [("whom it may harm", UNKNOWN)]),
+        ("Ethical considerations", [("possible harm to people", UNKNOWN)]),
         ("Tools", sorted(report.tools.items())),
     ]
 

@@ -1,4 +1,4 @@
-"""Which of the same images two networks get right: as counts, and as bits to be kept for later builds."""
+"""Compares which of the same images two networks get right: by counts, or by bits that later builds read."""
 
 import base64
 import binascii

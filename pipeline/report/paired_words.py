@@ -1,4 +1,4 @@
-"""How FP32 and INT8 on the same images are written and drawn, be it of images or of their pixels."""
+"""Writes and draws the rates or scores of FP32 and INT8 on the same images, or on their pixels."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,7 +23,7 @@ def drop_sentence(rate: PairedRate | PairedScore) -> str:
 
 
 def tile(name: str, rate: PairedRate | PairedScore) -> HeadlineFigure:
-    """Return what INT8 reaches as a headline figure."""
+    """Return INT8's rate or score as a headline figure."""
     return HeadlineFigure(f"INT8 {name}", figures.percent(rate.int8), f"FP32 {figures.percent(rate.fp32)}")
 
 

@@ -1,7 +1,7 @@
-"""How well FP32 and INT8 label the pixels of some images, and the accuracy that follows for all of them.
+"""The right pixels of FP32 and INT8 for each image, and the accuracy over all images.
 
-Pixels are counted in integers, and what is averaged is kept for each image: the accuracy of the parts of a
-set is that of the whole set, bit for bit, however it was cut.
+Pixels are counted in integers, and means are made of values kept for each image. So the accuracy does not
+depend, in any bit, on how the set was divided.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from pipeline.report.record import Record
 from targets.base import Origin
 
 PICTURES = 12
-"""So many of the images that lost most are shown."""
+"""How many images are shown: those with the largest loss."""
 
 Scores = tuple[tuple[float, float], ...]  # of each image: FP32, INT8
 Counts = tuple[tuple[NonNegativeInt, ...], ...]
@@ -59,7 +59,7 @@ def pixel_accuracy(parts: Sequence[PixelAnswers], fp32: Origin, int8: Origin) ->
     iou = np.array([row for part in counted for row in part.iou])
     pixels, overlap = (paired_scores(each[:, 0], each[:, 1]) for each in (right, iou))
     guess = _above_guess(counted, right[:, 0], iou[:, 0]) if labelled else (None, None)
-    if not labelled:  # FP32 agrees with itself: INT8 cannot be closer
+    if not labelled:  # the reference is FP32 itself: INT8 cannot be closer
         pixels, overlap = _at_least_zero(pixels), _at_least_zero(overlap)
     per_class = _per_class(np.sum([part.confusions for part in counted], axis=0, dtype=np.int64))
     there = [one for one in per_class if one.pixels]

@@ -45,9 +45,9 @@ class PixelTally:
     ) -> None:
         """Count one batch: logits [N, classes, h, w] of both, masks [N, H, W] or none, images [N, H, W, C].
 
-        Of a mask that is larger than the logits, the pixels in the middle of theirs count. INT8's logits may
-        come as rows. Images without any labelled pixel are ignored. Raises ReportError if shapes do not
-        fit or a logit is not finite.
+        If a mask is larger than the logits, each logit is compared with the mask's pixel at its centre.
+        INT8's logits may be flattened, [N, classes * h * w]. Images without any labelled pixel are ignored.
+        Raises ReportError if shapes do not fit or a logit is not finite.
         """
         int8 = self._fitting(fp32, int8, names)
         self._size = fp32.shape[2], fp32.shape[3]

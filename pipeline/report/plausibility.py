@@ -51,7 +51,7 @@ class Gain:
 
     @property
     def useful(self) -> float:
-        """Return the gain of a network that is of use."""
+        """Return the gain over the guess from which on a network is of use."""
         return USEFUL * (1 - self.guessed)
 
     @property
@@ -78,7 +78,7 @@ class Gain:
         if self.guessed == 1:
             return (
                 f"FP32 gets {percent(self.found)} of {what} right, and {self.guess} gets all: this evaluation"
-                " set has one class, and no number of such images shows that a network knows anything"
+                " set has one class, so no number of such images shows that FP32 is better than guessing"
             )
         place = {
             Verdict.PASS: "lies above 0",
@@ -133,7 +133,7 @@ def judge_pixels(right: PairedScore, iou: PairedScore, origin: Origin) -> Gate:
 
 
 def compared(plausible: Gate | None, gates: Iterable[Gate]) -> Iterator[Gate]:
-    """Yield gates that compare INT8 with FP32: they are as meaningless as FP32 is."""
+    """Yield the gates that compare INT8 with FP32. They are meaningless if FP32 is."""
     for gate in gates:
         if plausible is None or plausible.verdict is not Verdict.MEANINGLESS:
             yield gate
@@ -212,7 +212,7 @@ def _gate(gain: Gain, what: str, origin: Origin) -> Gate:
 def _one_class_said(accuracy: PixelAccuracy, label: int) -> Gate:
     return Gate(
         name=NAME,
-        claim="FP32 tells classes apart",
+        claim="FP32 gives more than one class",
         limit=1,
         value=1,
         interval=None,

@@ -1,4 +1,4 @@
-"""Geometry of the report's pictures: positions in percent of the drawing, which the template makes SVG of.
+"""Geometry of the report's pictures: positions in percent of the drawing, which a template draws as SVG.
 
 Percentages instead of a view box keep text and strokes at their size on every screen.
 """

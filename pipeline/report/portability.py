@@ -1,4 +1,4 @@
-"""What becomes of the quantised graph in engines that add products in 16 bits."""
+"""Whether the quantised graph can saturate in engines that add products in 16 bits."""
 
 from pathlib import Path
 

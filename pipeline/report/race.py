@@ -1,4 +1,4 @@
-"""Never ship slower: INT8 against what would run without it, and the verdict."""
+"""Judges INT8's speed against the engine that would run without it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class Race:
 def race_gates(race: Race | NotMeasured, min_speedup: float) -> Iterator[Gate]:
     """Yield the gate on (time without INT8) / (time with it), if one is set; a `min_speedup` of 0 sets none.
 
-    Up to 1 it guards against shipping something slower: it fails where INT8 is shown to be slower, and passes
-    where nothing is shown, so that a noisy machine fails no build. More than 1 is a promise, which has to be
-    shown. Without a measurement a promise is inconclusive, and there is nothing to guard.
+    A limit up to 1 fails only if INT8 is shown to be slower, so that a noisy machine fails no build. A limit
+    above 1 passes only if INT8 is shown to be that fast. Without a measurement, a limit above 1 is
+    inconclusive, and one up to 1 sets no gate.
     """
     if not min_speedup:
         return

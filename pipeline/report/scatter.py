@@ -1,4 +1,4 @@
-"""Geometry of a drawing of accuracy against a cost: positions in percent, which a template makes SVG of."""
+"""Geometry of a plot of accuracy against a cost: positions in percent, which a template draws as SVG."""
 
 import math
 from collections.abc import Sequence

@@ -35,6 +35,6 @@ def judge_speed(found: SpeedRatio, max_ratio: float) -> Verdict:
     """Judge 'the new engine takes less than `max_ratio` times as long'.
 
     Fails only when the whole interval lies above: one that is just within the limit fails with a probability
-    of (1 - level) / 2. What was found by simulation stands in benchmarks/latency_false_alarms.py.
+    of (1 - level) / 2. benchmarks/latency_false_alarms.py simulates how often it fails wrongly.
     """
     return verdict_below(found.interval, max_ratio)

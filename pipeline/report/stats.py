@@ -29,9 +29,10 @@ def wilson_interval(successes: int, trials: int, level: float = LEVEL) -> Interv
 
 
 def wilson_score(successes: float, trials: float, share: float) -> float:
-    """Return the score statistic of the hypothesis that a proportion is `share`, in (0, 1); falling in it.
+    """Return the score statistic of the hypothesis that a proportion is `share`, in (0, 1).
 
-    Wilson's interval holds the shares where it stays within the normal quantile. Counts may be fractions.
+    The statistic falls as `share` rises. Wilson's interval holds the shares where it stays within the normal
+    quantile. Counts may be fractions.
     """
     return (successes - trials * share) / math.sqrt(trials * share * (1 - share))
 
@@ -106,8 +107,8 @@ def mean_interval(changes: NDArray[np.float64], level: float = LEVEL) -> Interva
 
     Wald's after adding an image that changed by +1 and one by -1. For changes of -1, 0 and 1 that is the
     adjusted interval for paired proportions of Bonett & Price 2012 (JEBS 37:479), which keeps its coverage
-    with few or no changes; here it serves differences of differences and their means, where an image that
-    changes much can be too rare to be among those seen.
+    with few or no changes; here it is used for differences of differences and their means, where images that
+    change much are rare and may be missing from the sample.
     """
     total = len(changes) + 2
     mean = float(changes.sum()) / total
@@ -138,7 +139,7 @@ def sign_flip_exact(changes: NDArray[np.int64]) -> float:
     chances = np.zeros(2 * reach + 1)  # of every sum from -reach to reach
     chances[reach] = 1.0
     for size in sizes.tolist():
-        chances = (np.roll(chances, size) + np.roll(chances, -size)) / 2  # never reaches round the ends
+        chances = (np.roll(chances, size) + np.roll(chances, -size)) / 2  # no sum wraps around
     sums = np.arange(-reach, reach + 1)
     return min(1.0, float(chances[np.abs(sums) >= abs(int(changes.sum()))].sum()))
 
@@ -146,8 +147,8 @@ def sign_flip_exact(changes: NDArray[np.int64]) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values corrected for being many (Holm 1979), in the order given.
 
-    Calling those below a level significant is wrong anywhere among them with at most that probability,
-    however they depend on each other.
+    The probability that any hypothesis is rejected wrongly at a level is at most that level, whatever their
+    dependence.
     """
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

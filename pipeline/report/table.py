@@ -94,7 +94,7 @@ def _room(title: str, cells: Sequence[str], unbroken: int) -> ColumnRoom:
 
 
 def _shared_out(rooms: Sequence[ColumnRoom], width: int) -> list[int] | None:
-    """Give each column its least width, and then those that lack least what they lack; None: no room."""
+    """Give each column its least width, then widen those that lack the least. None: there is no room."""
     widths = [room.least for room in rooms]
     left = width - sum(widths)
     if left < 0:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 BATCH_SIZES = (1, 2, 5)
 """Batch sizes that model.onnx is checked with, if its batch dimension is dynamic."""
 MIXED = 0.01
-"""The share of the largest output by which an image's answer may change with the images beside it. The
-order of sums changes it by 1e-5; what computes over images changes all of it."""
+"""How far an image's output may depend on the rest of the batch, as a share of the largest output.
+
+The order of sums changes it by 1e-5; an operator over images changes all of it."""
 HALF_ROUNDING = 2.0**-6
 """Allowed difference between a network in half precision and the same in float32, as a share of the largest
 output. Half precision has 11 bits, and rounding errors add up over some tens of layers."""

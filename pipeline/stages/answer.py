@@ -1,7 +1,7 @@
 """Engine + a unit of evaluation images -> answers.json: what FP32 and INT8 say about the same pixels.
 
-A set is validated in units of a fixed size, each an entry of the store. A validation that was killed goes on
-where it stopped, and several machines can share the units of one.
+A set is validated in units of a fixed size, each an entry of the store. So a validation that was killed
+resumes, and several machines can share one.
 """
 
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ from targets.base import HasFp16
 from targets.reference import ReferenceTarget
 
 UNIT_IMAGES = 1024
-"""A multiple of every batch size: batches are the same as if the set were not cut."""
+"""A multiple of every batch size, so that batches are the same as without units."""
 BATCHES = {Task.CLASSIFY: 32, Task.SEGMENT: 4}
 """Batch sizes; the logits of pixels take much memory."""
 TALLIES: dict[Task, type[AccuracyTally | PixelTally]] = {

@@ -1,4 +1,4 @@
-"""What one stage hands to the next: products of the store, under types that know their file's name."""
+"""The outputs of stages as types that know their file's name."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageOutput:
-    """What a stage wrote: its files, by name. Types that know which files these are derive from it."""
+    """The files that a stage wrote, by name. Types for particular files derive from it."""
 
     product: Product
 
@@ -43,7 +43,7 @@ class StageOutput:
 
 @dataclass(frozen=True)
 class Artifact(StageOutput):
-    """What a stage wrote, known by one of its files."""
+    """A stage's output with one known file."""
 
     file_name: ClassVar[str]
 

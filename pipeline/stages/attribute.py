@@ -50,7 +50,7 @@ NO_IMAGES = LogitDistances(signal=(), noise=(), agrees=())
 
 
 class LayerAnswers(Record):
-    """What a layer does to the logits of some images; no entries if not one of them could be read."""
+    """How a layer changes the logits of some images; empty if none of them could be read."""
 
     position: NonNegativeInt  # among the layers in 8 bits, in graph order
     layer: str
@@ -117,7 +117,7 @@ _last: "dict[str, LayerComparison]" = {}
 
 @dataclass(frozen=True)
 class Attribute(Stage):
-    """Put the answers of all units together: for each layer those of all images, in any order."""
+    """Combine the answers of all units: for each layer those of all images, in any order."""
 
     name: ClassVar[str] = "attribute"
     tools: ClassVar[tuple[str, ...]] = ()

@@ -53,7 +53,7 @@ class Bundle(Stage):
 
     name: ClassVar[str] = "bundle"
     code: ClassVar[tuple[str, ...]] = ("targets/runtime", "pipeline/build/plan.py")
-    """Also all that builds: the provenance statement has the digest of it."""
+    """Includes the code that builds, because the provenance statement has its digest."""
     tools: ClassVar[tuple[str, ...]] = ("ziglang",)
 
     model: str
@@ -103,7 +103,7 @@ class Bundle(Stage):
             pack(files, output / self.file_name, top=self.top)
 
     def _supply_chain(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Say where the files come from, for tools of others."""
+        """Return the SBOM and the provenance statement, which other tools read."""
         report = self.report.load()
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         engine = f"engine/{self.engine.file_name}"

@@ -18,8 +18,8 @@ from pipeline.stages.observe_part import TOOLS, ObservedPart
 class Calibrate(Stage):
     """Observe the float model on the calibration images.
 
-    parts: what workers have observed of all of them, in any order; none: this stage observes them itself. No
-    byte depends on that.
+    parts: the observations of workers, which cover all images, in any order. Without parts this stage
+    observes the images itself. The output is the same, byte for byte.
     """
 
     name: ClassVar[str] = "calibrate"

@@ -1,4 +1,4 @@
-"""The recipe of a network that brings none: chosen from what the network contains."""
+"""Chooses the recipe of a network that has none, by its operators."""
 
 import json
 from dataclasses import dataclass

@@ -55,7 +55,7 @@ class CompiledEngine(StageOutput):
 
     @property
     def digest(self) -> str:
-        """The SHA-256 over the engine's bytes, the toolchain and the very device."""
+        """The SHA-256 over the engine's bytes, the toolchain and the device itself."""
         return value_digest(
             [self.product.digests, self.file_name, self.target_name, self.fingerprint, self.device]
         )

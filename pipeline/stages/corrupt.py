@@ -73,7 +73,7 @@ class AnswerCorrupted(Stage):
 
 @dataclass(frozen=True)
 class Corrupt(Stage):
-    """Put the answers of all units together. images: all of them; units: in their order."""
+    """Combine the answers of all units. images: all of them; units: in their order."""
 
     name: ClassVar[str] = "robustness"
     tools: ClassVar[tuple[str, ...]] = TOOLS

@@ -40,7 +40,7 @@ onnxruntime's own INT8, and the preparation of the input for the user's network.
 RUNNER = "targets.peers.prepared_input"
 PREPARATION_RUNS = Settings(min_runs=200, max_runs=200, max_seconds=2.0, max_warmup_seconds=0.5)
 MOST_ALTERNATING = 3
-"""Up to so many engines get the configured time each; more of them share the time of so many."""
+"""Up to this many engines get the configured time each. More of them share the time of this many."""
 MEMORY_RUNS = Settings(min_runs=5, max_runs=5, max_warmup_seconds=0.2)
 
 
@@ -62,7 +62,7 @@ class Measure(Stage):
     samples: Samples | None = None
     """Labelled images by which one of several engines of a device is chosen."""
     max_drop: float = 1.0
-    """Points of top-1 that it may lose."""
+    """The largest drop of top-1 of the engine that is chosen, in percentage points."""
 
     @property
     def times_this_machine(self) -> bool:

@@ -1,4 +1,4 @@
-"""model.onnx + a part of the calibration images -> observed.json: what observers have seen of them."""
+"""model.onnx + a part of the calibration images -> observed.json: the state of the observers."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TOOLS = ("onnx", "onnxruntime", "numpy", "opencv-python")
 PART_IMAGES = 256
 DAMAGED = "damaged.json"
-"""Names and reasons of images that could not be read: how many may be is for the whole set to say."""
+"""Names and reasons of unreadable images. The limit on their number is that of the whole set."""
 
 
 def parts_of(images: ModelImages) -> list[ModelImages]:

@@ -27,7 +27,7 @@ class OwnGraph:
         return value_digest([self.model, self.weights, self.float_model.file_digest])
 
     def as_given(self, scratch: Path) -> tuple[PreparedNetwork, str]:
-        """Return the network and its description; `scratch` is for the file of a network that has none."""
+        """Return the network and its description. A network without a file is written to `scratch`."""
         given = self.model.network_as_given(self.weights.path)
         if given is None:
             exported = self.behind_pixels(scratch)

@@ -1,4 +1,4 @@
-"""The record of a soak on a device -> sustained.json, if it is of this engine."""
+"""The record of a soak on a device -> sustained.json, if it belongs to this engine."""
 
 from dataclasses import dataclass
 from pathlib import Path

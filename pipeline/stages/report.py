@@ -1,4 +1,4 @@
-"""All measurements, and what they were made on -> report.json and report.html."""
+"""All measurements, with the machines and inputs that they are of -> report.json and report.html."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -49,7 +49,7 @@ from targets.runtime.preprocess import Preprocessing
 TOOLS = ("edgec", "torch", "safetensors", "onnx", "onnxruntime", "numpy", "scipy", "opencv-python")
 """The tools of every target. Toolchains name further ones."""
 OF_TRAINING = ("torch", "safetensors")
-"""Those that a build from ONNX can do without."""
+"""Tools that a build from ONNX does not need."""
 OUTSIDE = NotMeasured(
     reason="a bundle holds nothing that differs from build to build; the report beside it has this figure"
 )

@@ -1,4 +1,4 @@
-"""Where a bundle's bytes come from, in the forms that other tools read; the same bytes for the same build.
+"""The origin of a bundle's bytes, in formats that other tools read; the same bytes for the same build.
 
 An SBOM: CycloneDX 1.6, https://cyclonedx.org/docs/1.6/json/, with its part for machine learning. A provenance
 statement: in-toto Statement v1 with SLSA Provenance v1, https://slsa.dev/spec/v1.0/provenance.
@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Mapping
 
+from pipeline.json_text import bounded_json
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.image_accuracy import Accuracy
 
@@ -17,7 +18,7 @@ PROVENANCE = "provenance.intoto.json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 CODE = "edgec-sources"
-"""What the statement calls the source files that built: `code_digest` of all that a build imports."""
+"""The statement's name for edgec's sources: `code_digest` of all files that a build imports."""
 BUILD_TYPE = "urn:edgec:build:v1"
 NOT_PACKAGES = {"python", "edgec"}
 """Tools that are not packages of an index. All others have a package URL."""
@@ -91,7 +92,7 @@ def provenance(report: Report, settings: str, digests: Mapping[str, str], code: 
 def stated_digests(statement: bytes) -> dict[str, str]:
     """Return the files that a provenance statement is about, with their digests. Raises ValueError."""
     try:
-        found = json.loads(statement)
+        found = bounded_json(statement)
         if (found["_type"], found["predicateType"]) != (STATEMENT, PREDICATE):
             raise ValueError(f"it is {found['_type']!r} of {found['predicateType']!r}")
         return {one["name"]: one["digest"]["sha256"] for one in found["subject"]}
@@ -102,7 +103,7 @@ def stated_digests(statement: bytes) -> dict[str, str]:
 def stated_code(statement: bytes) -> str | None:
     """Return the digest of edgec's sources that a provenance statement names. Raises ValueError."""
     try:
-        used = json.loads(statement)["predicate"]["buildDefinition"]["resolvedDependencies"]
+        used = bounded_json(statement)["predicate"]["buildDefinition"]["resolvedDependencies"]
         found = [one["digest"]["sha256"] for one in used if one["name"] == CODE]
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it lacks {error}") from error

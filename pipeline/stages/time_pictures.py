@@ -1,4 +1,4 @@
-"""Engine + evaluation pictures -> end_to_end.json: what a picture takes from its file to the top-5."""
+"""Engine + evaluation pictures -> end_to_end.json: the time from a picture's file to the top-5."""
 
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -20,13 +20,13 @@ from targets.runtime.measure import Measurement, Settings
 from targets.runtime.preprocess import ImageError
 
 PICTURES = 64
-"""They take turns, so that quantiles are over pictures too."""
+"""How many pictures are timed, in turn, so that quantiles are over pictures too."""
 RUNS = Settings(min_runs=100, max_runs=1000, max_seconds=2.0, max_warmup_seconds=0.5)
 
 
 @dataclass(frozen=True)
 class TimePictures(Stage):
-    """Let a clean process run each step and the whole in alternation, on this machine."""
+    """Time each step and the whole in alternation, in a new process on this machine."""
 
     name: ClassVar[str] = "time"
     is_measurement: ClassVar[bool] = True

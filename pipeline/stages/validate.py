@@ -32,7 +32,7 @@ OF = {ANSWERS: ACCURACY, ANSWERS_FP16: ACCURACY_FP16}
 
 @dataclass(frozen=True)
 class Validate(Stage):
-    """Put the answers of all units together."""
+    """Combine the answers of all units."""
 
     name: ClassVar[str] = "validate"
     tools: ClassVar[tuple[str, ...]] = TOOLS

@@ -1,1 +1,1 @@
-"""Training on this machine: one recipe; a resumed run gives the same bits."""
+"""Training on this machine, with one recipe. A resumed run gives the same bits."""

@@ -11,9 +11,9 @@ from pipeline.training.settings import TrainConfig
 from pipeline.training.training_run import EpochRecord
 
 FAR_ABOVE = 2.0
-"""A loss of so many times that of guessing, in two epochs one after the other, does not come back."""
+"""Two epochs in a row with a loss above this many times that of guessing mean divergence."""
 SURE = 3.0
-"""Standard deviations above what always naming the most frequent class gets right."""
+"""How many standard deviations the accuracy has to be above that of the most frequent class."""
 
 
 def refuse_divergence(history: Sequence[EpochRecord], classes: int, config: TrainConfig) -> None:

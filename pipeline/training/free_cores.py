@@ -20,7 +20,7 @@ from pipeline.progress import Progress
 WATCHED_SECONDS = 0.5
 ROOT = Path("/")
 NUMBERS = re.compile(r"[1-9][0-9]{0,4}(\s*,\s*[1-9][0-9]{0,4})*")
-"""What OMP_NUM_THREADS takes: a number for each level (OpenMP 5.2, 21.2.2)."""
+"""The syntax of OMP_NUM_THREADS: a number for each level (OpenMP 5.2, 21.2.2)."""
 
 
 def choose_threads(wanted: int | None, progress: Progress) -> int:

@@ -58,7 +58,7 @@ def judge(network: nn.Module, model: KnownModel, split: Split, advance: Advance)
 def judge_together(
     network: nn.Module, model: KnownModel, split: Split, advance: Advance, processes: Processes
 ) -> Judgement:
-    """As `judge`, each process with some of the pieces of 250 images. No image is repeated or left out.
+    """As `judge`, with pieces of 250 images divided among the processes. No image is repeated or left out.
 
     Pieces are added in their order, so the number of processes changes no bit.
     """

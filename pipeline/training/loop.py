@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from pipeline.data.embedded import EMBEDDED
 from pipeline.data.numbered_classes import in_order
 from pipeline.data.open import open_dataset
 from pipeline.data.split import Split
@@ -45,16 +46,16 @@ class TrainResult:
     nothing_learned: str | None
     """Why the weights do no better than guessing, and what to do; None if they do better."""
     is_first: bool = True
-    """Whether this process is the one that writes and speaks, of those that torchrun started."""
+    """Whether this process, of those that torchrun started, writes files and messages."""
 
 
 def train(config: TrainConfig, output: Path, progress: Progress = SILENT) -> TrainResult:
     """Train as `config` says into the folder `output`, or resume the run that is in it.
 
-    Processes that torchrun has started divide the parts of each batch; the first one writes and speaks. On
-    the same CPU, a run that was killed and resumed ends with the same bits as an uninterrupted one. The
-    evaluation images are used only once, after the last epoch, unless they are watched. Raises PipelineError
-    for settings, images or a folder that cannot be used.
+    Processes that torchrun has started divide the parts of each batch; the first one writes files and
+    messages. On the same CPU, a run that was killed and resumed ends with the same bits as an uninterrupted
+    one. The evaluation images are used only once, after the last epoch, unless they are watched. Raises
+    PipelineError for settings, images or a folder that cannot be used.
     """
     with joined() as processes:
         return _train(config, output, progress if processes.is_first else SILENT, processes)
@@ -66,6 +67,11 @@ def _train(config: TrainConfig, output: Path, progress: Progress, processes: Pro
     if location is None:
         raise UsageError(f"{model.name} has no data set of its own. Give one with --data.")
     dataset = in_order(open_dataset(location, config.labels), config.class_order)
+    if dataset.location == str(EMBEDDED) and not dataset.has("train"):
+        raise UsageError(
+            "The images that come with edgec are for calibration and evaluation only. Give pictures to train"
+            " with: edgec train --data FOLDER."
+        )
     classes = model.classes_for(len(dataset.classes))
     damaged = DamagedPictures(dataset.split("train"))
     split, watch = learned_and_watched(config, dataset, model, damaged)
@@ -198,7 +204,7 @@ def _as_json(judgement: Judgement, classes: tuple[str, ...]) -> dict[str, object
 
 
 def _decide(trainer: Trainer, digest: str, progress: Progress) -> Decisions:
-    """Make the decisions that all parts of a run must share, at its start."""
+    """Make, at the start of a run, the decisions that all of its parts share."""
     config = trainer.config
     trainer.move(find_device(config.device))
     wanted = 1 if config.threads is None and config.parts > 1 else config.threads  # bits depend on it

@@ -9,7 +9,7 @@ from targets.processor import cpu_flags
 ALONE = Processes()
 
 COMPUTE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
-"""The kernel's names of what multiplies bf16: AVX512-BF16, AMX, and ARM's extension."""
+"""The kernel's names of the extensions that multiply bf16: AVX512-BF16, AMX, and ARM's."""
 
 
 def find_device(wanted: str, processes: Processes = ALONE) -> torch.device:

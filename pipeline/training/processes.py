@@ -1,7 +1,7 @@
-"""The processes of one training that torchrun starts: who they are, and what they tell one another.
+"""The processes of one training that torchrun starts: their ranks, and the exchange of values.
 
-Gloo carries what is on CPUs, NCCL what is on GPUs. Nothing is added on the way: sums in a fixed order are for
-the one who asks.
+Gloo transfers values on CPUs, NCCL those on GPUs. Values are gathered, not reduced, so that the caller adds
+them in a fixed order.
 """
 
 import os
@@ -32,7 +32,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether it is the one that writes and speaks."""
+        """Whether it is the one that writes files and messages."""
         return self.rank == 0
 
     def gathered(self, rows: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Processes:
         return torch.cat(found)
 
     def told(self, value: T) -> list[T]:
-        """Return what each process says, in their order."""
+        """Return the value of each process, in their order."""
         if self.count == 1:
             return [value]
         found: list[T | None] = [None] * self.count
@@ -54,7 +54,7 @@ class Processes:
         return cast("list[T]", found)
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Let the first process make something, and return it in all of them."""
+        """Let the first process make a value, and return it in all processes."""
         made = [make() if self.is_first else None]
         if self.count > 1:
             with _others_are_there():
@@ -74,7 +74,7 @@ def joined() -> Iterator[Processes]:
         store, *_ = next(rendezvous("env://"))
         store = PrefixStore(_attempt(), store)
         distributed.init_process_group(backend, store=store, rank=here.rank, world_size=here.count)
-    yield here  # after an error nobody waits for the others: the end of the process tells them
+    yield here  # after an error the others are not waited for: they notice that this process has ended
     distributed.destroy_process_group()
 
 
@@ -100,14 +100,14 @@ def _attempt() -> str:
 
 
 def refuse_torchrun(what: str) -> None:
-    """Raise UsageError if torchrun has started several processes for what runs in one."""
+    """Raise UsageError if torchrun has started several processes for a command that runs in one."""
     if distributed.is_torchelastic_launched() and os.environ.get("WORLD_SIZE") != "1":
         raise UsageError(f"{what} runs in one process. Run it without torchrun.")
 
 
 @contextmanager
 def _others_are_there() -> Iterator[None]:
-    """Raise TrainingError if another process has ended, or is not heard of."""
+    """Raise TrainingError if another process has ended or does not answer."""
     try:
         yield
     except RuntimeError as error:

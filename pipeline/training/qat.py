@@ -60,7 +60,7 @@ class QatResult:
 
 @dataclass(frozen=True)
 class QatStart:
-    """What training starts from: a float graph, its placement of quantisation, and its parameters."""
+    """The start of training: a float graph, its placement of quantisation, and its parameters."""
 
     graph: OnnxGraph
     placement: Placement

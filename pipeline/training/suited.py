@@ -1,7 +1,7 @@
 """Settings that suit the number of images, where none are given, and the weights to start from.
 
-Few images need small batches, so that there are enough steps, and a low rate; those of a known kind need not
-start from nothing. What is given always counts.
+Few images need small batches, so that there are enough steps, and a low rate. Photos can start from edgec's
+own weights. Settings that are given are never changed.
 """
 
 import math
@@ -20,11 +20,11 @@ SHIPPED = "resnet18-narrow2-grocery"
 
 @dataclass(frozen=True)
 class Suited:
-    """Settings for a data set, and what was chosen."""
+    """Settings for a data set, and a sentence about the choice."""
 
     config: TrainConfig
     said: str
-    """Empty where everything is as given, or as TrainConfig has it."""
+    """The sentence; empty where everything is as given, or TrainConfig's default."""
 
 
 def suited(config: TrainConfig, model: KnownModel, images: int, classes: int) -> Suited:

@@ -78,7 +78,7 @@ class EpochRecord(BaseModel):
 
 
 class Kept(Protocol):
-    """A part of a run's state."""
+    """An object whose state is part of a run's."""
 
     def state(self) -> dict[str, Any]:
         """Return tensors and plain values by name."""

@@ -1,4 +1,4 @@
-"""Virtual ranks: a batch in parts whose gradients are added in their order, whichever process has them.
+"""Virtual ranks: a batch in parts, whose gradients are added in order, whichever process computes them.
 
 Each part has images, random numbers and batch statistics of its own. A process computes one part after the
 other, so 1, 2 or 4 processes do the same arithmetic: the same weights, byte for byte, on CPUs of one kind.

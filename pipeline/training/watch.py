@@ -34,7 +34,7 @@ class Watch:
         return list(self.split.batches(self.model.preprocessing, BATCH, self.damaged, share))
 
     def decode(self) -> None:
-        """Decode the images now, so that what is wrong with them is known before the first epoch."""
+        """Decode the images now, so that damaged ones are reported before the first epoch."""
         _ = self._batches
 
     def look(self, network: nn.Module) -> Watched:

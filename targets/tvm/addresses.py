@@ -24,14 +24,14 @@ from targets.tvm.winograd_layer import WinogradLayer, winograd_layer
 _NO_FACTOR = np.zeros(0, np.float32)
 _FLOAT = 4  # bytes of a float32
 _SMALL = 1 << 16
-"""A tensor of at most so many bytes is kept one step longer, so that no thread waits to overwrite it."""
+"""Tensors of up to this many bytes are kept one step longer, so that no thread waits to overwrite them."""
 
 
 ConvForm = ConvGeometry | DepthwiseLayer | WinogradLayer
 
 
 def convolution(op: Conv, x: Layout, isa: Isa) -> ConvForm:
-    """How a convolution is computed: as channels times taps, by minimal filters, or as runs of bytes."""
+    """Choose the form of a convolution: channels times taps, minimal filters, or runs of bytes."""
     depthwise = depthwise_layer(op, x, isa, dense_waste(op, x, isa))
     return depthwise or winograd_layer(op, x, isa) or conv_geometry(op, x, isa)
 
@@ -69,7 +69,7 @@ class Addresses:
         return self.start(tensor) + self.layouts[tensor.name].origin
 
     def prepared(self, op: Conv) -> int:
-        """Where what a convolution reads, brought into another order, is in the arena."""
+        """Return the arena offset of a convolution's prepared input: paired, widened or split."""
         return self.arena.offsets[_prepared(op)]
 
     def buffer(self, island: Island, name: str) -> int:
@@ -85,11 +85,11 @@ class Addresses:
         return value - 128 if self.isa.signed else value
 
     def zero(self, tensor: Tensor) -> int:
-        """The zero point of what kernels read, 256 * the high byte as stored + the low one if it is wide."""
+        """The zero point as kernels read it. For a wide tensor: 256 * stored high byte + stored low byte."""
         return tensor.zero - self.isa.wide_offset if tensor.wide else self.stored(tensor.zero)
 
     def fill(self, tensor: Tensor, whole: bool = False) -> Fill | None:
-        """Return what fills a tensor's halo, or with `whole` all of it; None if there is no halo."""
+        """Return the value for a tensor's halo or, with `whole`, for all of it; None if there is no halo."""
         layout = self.layouts[tensor.name]
         if not whole and not layout.has_halo:
             return None

@@ -1,4 +1,4 @@
-"""What sums, differences, products and quotients become in integers."""
+"""Translates sums, differences, products and quotients to integers."""
 
 from dataclasses import replace
 from math import inf, prod
@@ -96,7 +96,7 @@ def _by_size(a: Quantized, b: Quantized) -> tuple[Quantized, Quantized]:
 
 
 def _both(node: str, x: Quantized, other: Quantized) -> tuple[Tensor, Tensor]:
-    """The tensors of x and of what each of its values is joined to. Raises NoIntegerForm."""
+    """The tensors of both operands; x is the larger one. Raises NoIntegerForm."""
     shapes = {x.shape, (1, 1, x.shape[2]), (*x.shape[:2], 1)}
     if x.flat != other.flat or other.shape not in shapes:
         raise NoIntegerForm(

@@ -45,10 +45,10 @@ class Boundaries:
     def __init__(self, image: Tensor, growing: GrowingGraph) -> None:
         self.image, self.growing = image, growing
         self._finished: dict[tuple[int, IntegerGrid], tuple[Pending, Quantized]] = {}
-        """By id() of the sum, which is kept so that its id stays unique, and the grid."""
+        """Results by id() of the sum and by grid. The sum is kept, so that no other gets its id."""
 
     def read(self, node: onnx.NodeProto, operands: list[Value]) -> Value:
-        """Return a node's result. Raises NoIntegerForm, or EngineError for a grid without an integer form."""
+        """Return a node's value. Raises NoIntegerForm, or EngineError for a grid without an integer form."""
         match node.op_type, operands:
             case "Transpose", [Raw(None)] if list(attributes(node).get("perm", [])) == _CHANNELS_FIRST:
                 return Raw(None)
@@ -130,14 +130,14 @@ def no_integer_form(node: onnx.NodeProto, operands: list[Value]) -> NoIntegerFor
 
 
 def _is_on(x: Quantized, node: onnx.NodeProto, scale: Array, zero: Array) -> bool:
-    """Whether a QuantizeLinear has the grid that x is on, so that it changes no value."""
+    """Whether a QuantizeLinear has x's own grid, so that it changes no value."""
     grid = _grid_of(node, scale, zero)
     return (x.scale, x.tensor.zero_point, x.tensor.wide) == (grid.step, (grid.zero,), grid.wide)
 
 
 @dataclass(frozen=True)
 class IntegerGrid:
-    """What a QuantizeLinear rounds to; `zero` as uint8, or as uint16 where it is `wide`."""
+    """The grid of a QuantizeLinear. `zero` is a uint8, or a uint16 if it is `wide`."""
 
     step: float
     zero: int

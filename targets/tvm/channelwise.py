@@ -1,4 +1,4 @@
-"""A factor and an addend for each channel: batch norms, and what exporters write instead of them."""
+"""A factor and an addend for each channel: batch norms, and the operators that replace them in exports."""
 
 from dataclasses import replace
 from typing import Any
@@ -79,7 +79,7 @@ def with_constant(kind: str, node: str, operands: list[Value]) -> Value | None:
 
 
 def per_channel(node: str, operand: Value, constant: NDArray[Any]) -> Doubles:
-    """A constant as one number for each channel of what it is joined to."""
+    """A constant as one number for each channel of the other operand."""
     value = _scalable(node, operand)
     channels = value.shape[2]
     shapes = [(channels,), (1, channels)] if value.flat else [(channels, 1, 1), (1, channels, 1, 1)]

@@ -1,4 +1,4 @@
-"""What all convolutions have in common as kernels read them: biases and multipliers of stored channels."""
+"""The constants of all kinds of convolutions: biases and multipliers of stored channels."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class PackedConv:
 def stored_bias(op: Conv, channels: int, offset: int) -> NDArray[np.int64]:
     """Biases with the stored zero points folded in: sum((x - zx) w) = sum(x w) - sum(zx w).
 
-    `offset`: how much less than its value a number is as it is multiplied.
+    `offset`: an activation's value minus the number that is multiplied in its place.
     """
     count, per_group = op.weight.shape[:2]
     zeros = np.broadcast_to(np.array(op.input.zero_point) - offset, op.input.channels)

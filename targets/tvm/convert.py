@@ -1,4 +1,4 @@
-"""What each ONNX operator becomes in integers, given the node's label, operands and attributes."""
+"""Translates ONNX operators to integers, given a node's label, operands and attributes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -120,7 +120,7 @@ def _conv(node: str, x: Quantized, w: Weights, bias: NDArray[Any] | None, attrib
 
 
 def applied(value: Pending, function: RegisterFunction) -> Pending:
-    """A function of a convolution's sum, whose channels can be multiplied next."""
+    """Apply a function to a convolution's sum. The result's channels can still be multiplied."""
     return replace(value, applied=function, real=None, fusable=False, scalable=True)
 
 
@@ -141,7 +141,7 @@ def _check_accumulators(
 
 
 def copied(node: str, x: Quantized) -> Pending:
-    """x itself, on its way to another grid, to a sum, or to channels scaled."""
+    """x as a sum that is not yet rounded: for another grid, an addition or a factor for each channel."""
     tensor = x.whole(node)
 
     def finish(end: Epilogue) -> Operator:
@@ -155,7 +155,7 @@ def copied(node: str, x: Quantized) -> Pending:
 
 
 def relu(node: str, operands: list[Value], attributes: Attributes) -> Value:  # noqa: ARG001 -- has none
-    """Relu: the lower bound of what comes before."""
+    """Relu: a lower bound on its input."""
     return _bounded(node, operands, 0.0, inf)
 
 

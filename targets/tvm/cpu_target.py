@@ -119,12 +119,12 @@ class ArmTarget(IntegerTarget):
 
     @property
     def origin(self) -> Origin:
-        """The emulator, or if it is not installed, this machine, whose engine computes the same integers."""
+        """The emulator. Without it this machine, whose engine computes the same integers."""
         return Origin.EMULATOR if emulator.is_installed() else Origin.HOST
 
     @property
     def lowest_weight(self) -> int:
-        """Of those that the board's kernels take."""
+        """The lowest weight that the board's kernels take."""
         return ISAS[self.board.isa].lowest_weight
 
     def check(self) -> None:

@@ -1,7 +1,7 @@
 """An engine that yields every tensor: the same kernels and constants, with memory of its own for each tensor.
 
-Its output is the whole arena. So it runs wherever engines do, in Python, in the emulator and over SSH, and
-what it gives is cut into tensors here.
+Its output is the whole arena, which is cut into tensors here. So it runs wherever engines do: in Python, in
+the emulator and over SSH.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class KeptTensor:
 
 @dataclass(frozen=True)
 class DebugEngine:
-    """A written debug engine: what its output consists of."""
+    """A written debug engine, with the tensors in its output."""
 
     graph: IntegerGraph
     isa: Isa
@@ -68,7 +68,7 @@ class DebugEngine:
         return (256 * high + low + self.isa.wide_offset).astype(np.uint16)
 
     def differing(self, output: NDArray[np.float32], images: Bytes) -> Mapping[str, int]:
-        """Return, for each tensor, how many of its numbers are not what the integer graph defines."""
+        """Return, for each tensor, how many of its numbers differ from the oracle's."""
         wanted = oracle.all_values(self.graph, images)
         return {
             name: int((found != wanted[name].reshape(found.shape)).sum())

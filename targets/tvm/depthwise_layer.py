@@ -28,7 +28,7 @@ _MOST_INPUTS = 8
 
 @dataclass(frozen=True)
 class DepthwiseLayer:
-    """How such a convolution is computed. `before`: what gives output channels their inputs, if needed."""
+    """How such a convolution is computed. `before`: the kernel that reorders its input channels, if any."""
 
     window: TapWindow
     block: TapBlock
@@ -36,9 +36,9 @@ class DepthwiseLayer:
 
 
 def depthwise_layer(op: Conv, x: Layout, isa: Isa, waste: float) -> DepthwiseLayer | None:
-    """Decide it; None where it is better multiplied as runs of bytes.
+    """Return the layer; None where multiplying runs of bytes is faster.
 
-    `waste`: how many products that takes for each that is wanted.
+    `waste`: how many products runs of bytes take for each product that is needed.
     """
     count, inputs = op.weight.shape[:2]
     outputs = count // op.groups

@@ -57,7 +57,7 @@ class Metadata:
 def write_engine(graph: IntegerGraph, isa: Isa, output: Path, fitting: Preprocessing | None = None) -> None:
     """Compile `graph` and write the engine file, executable. Raises EngineError.
 
-    `fitting` is what the program does with pictures; if None, the usual crop.
+    `fitting` is the program's preprocessing of pictures; None is the usual crop.
     """
     write_program(graph, lower(graph, isa), output, _golden(graph), _GOLDEN_IMAGES, fitting)
 

@@ -1,8 +1,8 @@
-"""Which weights are multiplied by themselves, so that sums of four products of seven bits fit int16.
+"""Chooses the weights that are multiplied apart, so that sums of four products of seven bits fit int16.
 
 vpmaddubsw adds the products of two neighbouring bytes, and the kernel adds those of two granules: four
-weights, all with activations from 0 to 127. Where weights of one sign are too large together, those of the
-second granule are taken out of it and put on a list of their own. What is left fits for every input.
+weights, all with activations from 0 to 127. Where the sum of the weights of one sign is too large, those of
+the second granule are moved to a list. The remaining sums fit for every input.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def exceeding(packed: NDArray[np.int8]) -> NDArray[np.bool_]:
 
 
 def without_excess(packed: NDArray[np.int8], windows: WindowRuns, split: SplitBytes) -> NDArray[np.int8]:
-    """Weights [block, run, granule, channel, 4] without those, and behind them the list as bytes.
+    """Weights [block, run, granule, channel, 4] without the moved ones, followed by the list as bytes.
 
     The list: for each block where its entries begin, and where the last one's end; then the entries: the
     offset of a granule's activations from a window's first, its mask and its bit in it, and its weights.

@@ -1,8 +1,8 @@
-"""Functions of one quantised tensor: whatever chain of operators they are written as, a table of 256 numbers.
+"""Functions of one quantised tensor: any chain of operators becomes a table of 256 numbers.
 
-A stored value has one real meaning, so what an elementwise operator gives for it is known when the engine
+A stored value stands for one real number, so the result of an elementwise operator is known when the engine
 is built. HardSwish is x * clip(x + 3, 0, 6) / 6 or one node, GELU is Div, Erf, Add, Mul, Mul: each node is
-applied to the 256 numbers, and the next QuantizeLinear rounds what came out.
+applied to the 256 numbers, and the next QuantizeLinear rounds the results.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ from targets.tvm.values import Constant, Epilogue, Function, Pending, Quantized,
 
 
 def numbers(x: Quantized) -> Floats:
-    """What the 256 stored values mean, as DequantizeLinear computes it."""
+    """The real numbers of the 256 stored values, as DequantizeLinear computes them."""
     steps = np.arange(256, dtype=np.int32) - x.tensor.zero
     found: Floats = steps.astype(np.float32) * np.float32(x.scale)
     return found
 
 
 def read(node: onnx.NodeProto, operands: Mapping[str, Value]) -> Pending | None:
-    """What `node` gives if it is a function of one quantised tensor, None if not. `operands` by name."""
+    """Return the value of a node that is a function of one quantised tensor; None for others."""
     source = _only_source(operands) if node.op_type in FUNCTIONS else None
     if source is None:
         return None
@@ -44,7 +44,7 @@ def read(node: onnx.NodeProto, operands: Mapping[str, Value]) -> Pending | None:
 
 
 def of_one_tensor(node: str, source: Quantized, values: Floats) -> Pending:
-    """A function with these values, on its way to a grid."""
+    """A function with these values, to be rounded to a grid."""
     tensor = source.whole(node)
 
     def finish(end: Epilogue) -> Operator:
@@ -54,7 +54,7 @@ def of_one_tensor(node: str, source: Quantized, values: Floats) -> Pending:
 
 
 def rounded(values: Floats, scale: float, zero: int) -> Bytes:
-    """The table of a function: what QuantizeLinear makes of its values."""
+    """The table of a function: its values rounded as QuantizeLinear does it."""
     steps = np.rint(values / np.float32(scale)).astype(np.float64)
     table: Bytes = np.clip(steps + zero, 0, 255).astype(np.uint8)
     return table
@@ -79,7 +79,7 @@ def _only_source(operands: Mapping[str, Value]) -> Quantized | None:
 
 
 def _feed(value: Value, rank: int) -> NDArray[np.generic] | None:
-    """What a node is given for an operand: 256 numbers, or one."""
+    """An operand's 256 numbers, or its single one; None if it has neither."""
     match value:
         case Constant(value=one) if one.size == 1 and one.ndim <= rank:
             number: NDArray[np.generic] = one.reshape(())
@@ -92,7 +92,7 @@ def _feed(value: Value, rank: int) -> NDArray[np.generic] | None:
 
 
 def _evaluate(node: onnx.NodeProto, feeds: dict[str, NDArray[np.generic]]) -> Floats:
-    # In float64 and rounded, what others approximate; in float32, step by step, what all compute alike.
+    # Approximated functions in float64, then rounded; exact ones in float32, as all implementations do.
     kind = np.float64 if node.op_type in TRANSCENDENTAL else np.float32
     given = {n: v.astype(kind) if v.dtype.kind == "f" else v for n, v in feeds.items()}
     try:

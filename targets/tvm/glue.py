@@ -102,7 +102,7 @@ def _piece(step: Step, isa: Isa) -> int:
 
 
 def _edge(now: tuple[Step, int], following: tuple[Step, int]) -> int:
-    """Items at each end of a share that others wait for. Pieces belong to no thread: all wait for all."""
+    """Items at each end of a share that other threads wait for. With pieces, all threads wait for all."""
     (step, piece), (after, next_piece) = now, following
     return sharing.ALL if piece or next_piece else sharing.edge(step, after)
 

@@ -35,13 +35,13 @@ READERS = {
     **pools.READERS,
     **resizes.READERS,
 }
-"""By ONNX operator: what it becomes in integers. All others run in float, except for those at BOUNDARIES."""
+"""Translations to integers by ONNX operator. All others run in float, except for those at BOUNDARIES."""
 
 READ_WIDE = frozenset(
     {"Conv", "Gemm", "Add", "Sub", "Mul", "Div", "AveragePool", "GlobalAveragePool", "ReduceMean", "Relu"}
     | {"BatchNormalization", "Clip", "Concat", "Flatten", "Reshape", "Squeeze", "Identity", "Dropout"}
 )
-"""Those that take activations of 16 bits; others compute them in float."""
+"""Operators that take activations of 16 bits; others compute them in float."""
 
 
 def import_graph(path: Path) -> IntegerGraph:
@@ -50,7 +50,7 @@ def import_graph(path: Path) -> IntegerGraph:
 
 
 class _Importer:
-    """Walks the nodes in order and keeps what each tensor stands for."""
+    """Walks the nodes in order and keeps each tensor's value."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
@@ -134,7 +134,7 @@ class _Importer:
         return False
 
     def _integer(self, node: onnx.NodeProto) -> tuple[Value, ...]:
-        """What a node gives. Values that are only moved are copied where a node needs them in their place."""
+        """Return a node's value. Moved values are copied where a node needs them in their new place."""
         try:
             return (self._read(node),)
         except NoIntegerForm:

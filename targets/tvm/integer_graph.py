@@ -78,12 +78,12 @@ class IntegerGraph:
 
     @property
     def classes(self) -> int:
-        """How many numbers come out."""
+        """The number of logits."""
         return self.logits.channels if isinstance(self.logits, Tensor) else prod(self.logits.shape)
 
     @property
     def output_pixels(self) -> int:
-        """For how many places of the image there are classes: 1 unless pixels are classified."""
+        """How many pixels are classified; 1 if the image is."""
         return 1 if isinstance(self.logits, Tensor) else prod(self.logits.shape[2:])  # [1, classes, H, W]
 
     @property

@@ -1,4 +1,4 @@
-"""What operators that move channels become in integers: concatenation, slices, padding."""
+"""Translates operators that move channels to integers: concatenation, slices, padding."""
 
 from dataclasses import replace
 from typing import Any

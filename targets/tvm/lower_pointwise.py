@@ -93,7 +93,7 @@ def _one_channel(other: Tensor, output: Tensor) -> bool:
 
 
 def _product_range(op: Multiply) -> ResultRange:
-    """What is known of products before they are rounded."""
+    """The bounds on products that are known before they are rounded."""
     largest, clipped = float(op.input.highest) * op.factor.highest * op.multiplier, op.clip != Clip()
     return ResultRange(largest >= 1 << 30, largest < (1 << 15) - 1, clipped, op.output.zero_point == (0,))
 

@@ -23,7 +23,7 @@ def assembly(function: Any, isa: Isa) -> str:  # noqa: ANN401 -- a tvm PrimFunc
 
 
 def optimised(functions: Sequence[Any], isa: Isa) -> str:
-    """Return what LLVM makes of functions before it chooses instructions: its own code, as text."""
+    """Return LLVM's optimised IR of the functions, as text."""
     text: str = _generate(functions, isa).inspect_source("ll")
     return text
 
@@ -34,7 +34,7 @@ def _generate(functions: Sequence[Any], isa: Isa) -> Any:  # noqa: ANN401 -- a t
 
 
 def lowered(functions: Sequence[Any], isa: Isa) -> Any:  # noqa: ANN401 -- a tvm IRModule
-    """Return what LLVM is given. Only the passes that these functions need run: nothing is packed."""
+    """Return the lowered module that LLVM gets. Only the passes that these functions need are run."""
     target = _target(isa)
     module = tvm.IRModule({f.attrs["global_symbol"]: f for f in functions})
     module = transform.BindTarget(target.with_host(target))(module)

@@ -1,7 +1,7 @@
-"""Operators that only move values: any chain of them is one table of where each value comes from.
+"""Operators that only move values: any chain of them becomes one table of source indices.
 
 A shuffle of channels is Reshape, Transpose, Reshape, a split is Split or Slices. Each node is applied to the
-indices of a quantised tensor's values; what reads the result gets rows, columns and channels of that tensor.
+indices of a quantised tensor's values. A reader of the result gets rows, columns and channels of that tensor.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ MOVES = frozenset(
     {"Reshape", "Transpose", "Split", "Slice", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Pad"}
 )
 _LARGEST = 1 << 24
-"""Values of a tensor; of more, the table would take longer than it saves."""
+"""The most values of a tensor. For more, making the table takes longer than it saves."""
 
 
 def read(node: onnx.NodeProto, operands: Mapping[str, Value]) -> tuple[MovedValues, ...] | None:
-    """What `node` gives if it moves values of a quantised tensor, None if not. `operands` by name."""
+    """Return the value of a node that moves values of a quantised tensor; None for others."""
     if node.op_type not in MOVES or (node.op_type == "Pad" and _fills(node)):
         return None
     name, *others = node.input
@@ -84,5 +84,5 @@ def _all(source: Quantized) -> Int32s:
 
 
 def _fills(node: onnx.NodeProto) -> bool:
-    """Whether a Pad writes something that was not there."""
+    """Whether a Pad adds values."""
     return bool(attributes(node).get("mode", b"constant") == b"constant")

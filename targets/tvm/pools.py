@@ -1,4 +1,4 @@
-"""What ONNX pooling becomes in integers."""
+"""Translates ONNX pooling to integers."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What ONNX's Resize becomes in integers."""
+"""Translates ONNX's Resize to integers."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from targets.tvm.values import Attributes, Constant, Epilogue, Pending, Quantize
 
 _LARGEST_SIDE = 1 << 14
 _EXACT = (1 << 24) // 255
-"""Parts of a pixel, of which float32 holds the sum of all exactly."""
+"""The most parts of a pixel with which float32 holds all sums exactly."""
 _PLAIN: dict[str, Any] = {"antialias": 0, "exclude_outside": 0, "keep_aspect_ratio_policy": b"stretch"}
 """Attributes, and the only value of each that has an integer form."""
 

@@ -1,9 +1,9 @@
-"""Which rows of a step threads have to wait for before they begin the next step.
+"""Decides which rows of a step threads wait for before they begin the next step.
 
-Each thread computes an equal share of a step's items. Where items are rows, the next step of the other
-threads needs no more of it than the rows at its ends: it computes these first, says so, and the others may
-go on while it computes those inside. How many rows that takes, and that nobody writes where another still
-reads, is looked up in the bytes that work items touch.
+Each thread computes an equal share of a step's items. Where items are rows, the other threads' next step
+needs only the rows at the ends of the share. The thread computes these first and reports it; the others go on
+while it computes the rows inside. The bytes that work items touch decide how many rows that takes, and that
+no thread writes where another still reads.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ Bytes = range
 
 @dataclass(frozen=True)
 class Touched:
-    """What some work items of a step read and write, or a little more."""
+    """The bytes that some work items of a step read and write, or a few more."""
 
     reads: tuple[Bytes, ...] = ()
     writes: tuple[Bytes, ...] = ()
@@ -71,7 +71,7 @@ def independent(step: Step, following: Step, items: int, threads: int) -> bool:
 
 
 def touched(step: Step, items: range, fills: bool = False) -> Touched | None:
-    """What a thread touches that computes these items, with `fills` also around them; None if not known."""
+    """The bytes touched by computing these items, with `fills` also around them; None if not known."""
     match step.kernel:
         case DepthwiseKernel() | ConvKernel(logits=False) as kernel:
             found = _by_convolution(step, kernel, items)
@@ -133,7 +133,7 @@ def _moved(found: Bytes, by: int) -> Bytes:
 
 
 def _filled(fill: Fill, items: range, of: int) -> Bytes:
-    """What the runtime fills with these items: what is to the right of their rows, and beyond both ends."""
+    """The bytes that the runtime fills with these items: to the right of their rows, and beyond both ends."""
     layout = fill.layout
     first, after = (layout.height * n // of for n in (items.start, items.stop))
     begin = fill.address + (layout.origin + first * layout.strides.row if items.start else 0)

@@ -47,7 +47,7 @@ class BoardTarget(IntegerTarget):
 
     @property
     def lowest_weight(self) -> int:
-        """Of those that the board's kernels take."""
+        """The lowest weight that the board's kernels take."""
         return ISAS[self.board.isa].lowest_weight
 
     def check(self) -> None:
@@ -63,7 +63,7 @@ class BoardTarget(IntegerTarget):
         return board_facts(self.reached).identity
 
     def fingerprint(self) -> str:
-        """Name the instruction set, the board, the tools, and what the board has to run FP32."""
+        """Name the instruction set, the board, the tools, and the board's onnxruntime for FP32, if any."""
         onnxruntime = board_facts(self.reached).onnxruntime
         return f"{self.board.isa} / {self.device()} / {tools()} / onnxruntime there: {onnxruntime}"
 

@@ -1,4 +1,4 @@
-"""What operators read and write: activations on a grid, and the tensors of islands."""
+"""The tensors that operators read and write: activations on a grid, and float tensors of islands."""
 
 from dataclasses import dataclass
 from math import prod

@@ -9,7 +9,7 @@ from typing import Literal
 class Tile:
     """Largest block sizes: rows and columns of output pixels, vectors of channels, granules unrolled.
 
-    `stay`: what stays in the cache for reuse, a block's weights or a block's rows of pixels.
+    `stay`: the operand that stays in the cache for reuse, a block's weights or a block's rows of pixels.
     """
 
     rows: int

@@ -56,7 +56,7 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Epilogue:
-    """What happens to a sum on its way to the grid of `output`, whose step is `scale`."""
+    """The operations between a sum and the grid of `output`, whose step is `scale`."""
 
     output: Tensor
     scale: float
@@ -67,10 +67,10 @@ class Epilogue:
     shift: NDArray[np.float64] | None = None
     """A real addend for each channel, after the factor."""
     applied: RegisterFunction | None = None
-    """What is computed of the sum first."""
+    """The function that is applied to the sum first."""
 
     def function(self, channels: int) -> Applied | None:
-        """What is computed of a sum of so many channels, and its factors."""
+        """The function applied to sums of `channels` channels, with its factors."""
         if self.applied is None:
             return None
         gain = np.ones(channels) if self.gain is None else self.gain

@@ -113,7 +113,7 @@ def _groups(op: Conv, x: Layout, isa: Isa) -> Groups:
 
 
 def dense_waste(op: Conv, x: Layout, isa: Isa) -> float:
-    """How many products a convolution takes in runs of bytes, for each that is wanted."""
+    """How many products a convolution takes as runs of bytes, for each product that is needed."""
     granule = inner_step(isa).granule
     read: int = -(-_groups(op, x, isa).inputs // granule) * granule
     return read / int(op.weight.shape[1])
@@ -138,6 +138,8 @@ def conv_geometry(op: Conv, x: Layout, isa: Isa) -> ConvGeometry:
     contiguous = len(order) == 1 and dw == 1 and window == x.channels and not pairs
     contiguous = contiguous and not (x.wide and wide is None)
     run = kw * x.channels if contiguous else window
+    if (kh, kw) == (1, 1) and op.groups == 1 and pairs is None and split is None:
+        run = op.weight.shape[1]  # channels that only fill up a pixel stand behind the others
     taps = (kh, 1 if contiguous or len(order) > 1 else kw)
     tap_step = (dh * between.row, dw * between.pixel)
     gather = None
@@ -223,7 +225,7 @@ def pack_conv(op: Conv, geometry: ConvGeometry, isa: Isa) -> PackedConv:
         padded = np.zeros(
             (channels, geometry.windows.count, -(-run // inner.granule) * inner.granule), np.int8
         )
-        padded[:, :, :run] = dense.reshape(*padded.shape[:2], run)
+        padded[:, :, :run] = dense.reshape(*padded.shape[:2], -1)[:, :, :run]
     block = geometry.tile.vectors * isa.lanes
     packed = pack(padded, block, inner.granule)
     if split:
@@ -272,7 +274,7 @@ def parameters(
 
 
 def limits(op: Conv | Add | Piece, output: Tensor, clip: Clip) -> ResultRange:
-    """What is known of an operator's results before they are rounded."""
+    """The bounds on an operator's results that are known before they are rounded."""
     clipped, from_zero = clip != Clip(), output.zero_point == (0,)
     if isinstance(op, Conv):
         if op.real:

@@ -1,4 +1,4 @@
-"""Which convolutions are computed by Winograd's minimal filters: where proved exact and faster.
+"""Chooses the convolutions for Winograd's minimal filters: where these are proved exact and estimated faster.
 
 Everything is an integer. Transformed activations and weights have to fit int16; sums are right modulo 2**32.
 In the end they are `TileFilter.power` times the convolution: that has to fit int32 for every input.
@@ -35,7 +35,7 @@ _SMALLEST = 2.0**-126
 MOST_INPUTS = 512
 """For more input channels, transformed weights could need more of the stack than a thread has."""
 _WORTH = 0.95
-"""Estimates are not better than that."""
+"""The estimate has to be below this share: estimates are not more precise."""
 _TRANSFORM = 7.0
 """Instructions for each point of a transform of vectors."""
 
@@ -49,7 +49,7 @@ class WinogradLayer:
 
 
 def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
-    """Decide it; None where it is better, or has to be, multiplied as it is."""
+    """Return the layer; None where the ordinary convolution is faster, or minimal filters are not exact."""
     products = word_products(isa)
     plain = SlidingWindow((TAPS, TAPS), pad=op.window.pad)
     if products is None or op.window != plain or op.groups > 1 or op.real or op.is_wide:
@@ -69,7 +69,7 @@ def winograd_layer(op: Conv, x: Layout, isa: Isa) -> WinogradLayer | None:
 
 
 def is_exact(op: Conv, tile: TileFilter, isa: Isa) -> bool:
-    """Whether all that is computed fits, whatever the input."""
+    """Whether all intermediate values fit, for every input."""
     low, high = (-128, 127) if isa.signed else (0, 255)
     kernel = _nested(tile.rows.weights, tile.columns.weights)
     weights = op.weight.reshape(-1, TAPS * TAPS).astype(np.int64) @ kernel.T

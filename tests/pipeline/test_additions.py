@@ -31,7 +31,7 @@ def said(copy: Path, *arguments: str) -> str:
 
 
 def ran(copy: Path, *arguments: str, **environment: str) -> str:
-    """What Python says in a copy."""
+    """Python's output in a copy."""
     variables = {**os.environ, "COLUMNS": "120", "PYTHONPATH": f"{copy}:{ROOT}", **environment}
     command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=copy, env=variables, capture_output=True, text=True, check=False)
@@ -114,6 +114,26 @@ def test_a_section_of_the_report_is_shown_in_every_form(grown: GrownCopy) -> Non
     assert "| anvil |  | 75.5 kg |" in markdown
 
 
+QUANTISED = """
+import onnx
+from calibration.onnx_graph import OnnxGraph
+from calibration.placement import place
+from calibration.recipe import QuantRecipe
+
+network = onnx.parser.parse_model('''
+<ir_version: 8, opset_import: ["" : 17]>
+hand (uint8[N,8,8,3] image) => (float[N,1,1,1] logits)
+<float three = {3.0}, float[1,3,1,1] w = {1.0, 2.0, 3.0}> {
+    [cast] a = Cast<to = 1>(image)
+    [sub] b = Sub(a, three)
+    [mul] c = Mul(b, three)
+    [move] pixels = Transpose<perm = [0, 3, 1, 2]>(c)
+    [conv] sums = Conv(pixels, w)
+    [shrink] shrunk = Shrink<lambd = 1.0>(sums)
+    [pool] logits = GlobalAveragePool(shrunk)
+}''')
+print("sums" in place(OnnxGraph(network), QuantRecipe.parse("w8a8_asym")).tensors)
+"""
 COMPILED = """
 from pathlib import Path
 import numpy as np
@@ -143,6 +163,11 @@ if why_not("anvil") is None:
         assert np.array_equal(runner.infer(images).reshape(expected.shape), expected)
 print("compiled")
 """
+
+
+def test_an_operators_input_is_quantised(grown: GrownCopy) -> None:
+    assert ran(ROOT, "-c", QUANTISED) == "False\n"
+    assert ran(grown.folder, "-c", QUANTISED) == "True\n"
 
 
 def test_an_operator_is_computed_and_compiled_for_a_new_instruction_set(grown: GrownCopy) -> None:

@@ -1,4 +1,4 @@
-"""The page about settings says what the program reads."""
+"""The page about settings agrees with the program."""
 
 from pipeline.settings_page import settings_page
 from tests.conftest import ROOT
@@ -14,4 +14,4 @@ def test_every_key_has_its_kind_default_and_meaning() -> None:
     page = settings_page()
     assert "| `max_drop` | number | `1.0` | Largest acceptable drop of top-1 accuracy" in page
     assert "| `class_order` | `numbers`, `text`, `list` | none |" in page
-    assert "## [latency]: How time is measured" in page
+    assert "## [latency]: Measurement of latency" in page

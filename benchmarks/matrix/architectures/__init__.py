@@ -1,4 +1,4 @@
-"""At least forty architectures, small and written by hand: what their papers are known for, and no more."""
+"""At least forty small architectures, written by hand, each with only what its paper introduced."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What the architectures are made of."""
+"""The parts that the architectures share."""
 
 from collections.abc import Callable
 

@@ -151,7 +151,7 @@ def prelu() -> nn.Module:
 
 
 def activations() -> nn.Module:
-    """Mish, ELU, GELU, Softplus and Hardtanh: what is rarely seen, in one network."""
+    """Rare activations in one network: Mish, ELU, GELU, Softplus and Hardtanh."""
     stem = conv_norm(3, 16, 3, 2, activation=nn.Mish)
     layers = conv_norm(16, 16, activation=nn.ELU), conv_norm(16, 32, 3, 2, activation=nn.GELU)
     last = conv_norm(32, 32, activation=nn.Softplus), conv_norm(32, 32, activation=nn.Hardtanh)

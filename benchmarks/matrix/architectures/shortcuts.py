@@ -1,4 +1,4 @@
-"""Residual networks and what became of them."""
+"""Residual networks and their successors."""
 
 from itertools import pairwise
 

@@ -91,7 +91,7 @@ def turn_to_the_end(model: onnx.ModelProto, output: str) -> onnx.NodeProto | Non
 
 @dataclass(frozen=True)
 class _OutputShape:
-    """What the shape of an output tells of the functions in front of it.
+    """The facts about an output's shape that decide what the functions in front of it are over.
 
     one_vector: an image has numbers along one dimension only. flattens: the opset is one in which Softmax is
     over its axis and all behind it.

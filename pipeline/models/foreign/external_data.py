@@ -52,7 +52,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
 
 
 def _of_another_kind(path: Path) -> str | None:
-    """Return what a file is that is no ONNX model, and what to do; None if its first bytes do not show it."""
+    """Name the format of a file that is not ONNX, and what to do. None: its first bytes do not show it."""
     with path.open("rb") as file:
         begin = file.read(8)
     if begin.startswith((b"PK\x03\x04", b"\x89HDF")):

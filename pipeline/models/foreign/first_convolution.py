@@ -45,7 +45,7 @@ def _turn_back(graph: onnx.GraphProto, start: Start) -> Start:
 
 
 def _pad_again(graph: onnx.GraphProto, start: Start, border: Border) -> Start:
-    """Let the convolutions behind pad, or pad in front of what else is there.
+    """Move a border into the convolutions behind it, or put a Pad in front of other readers.
 
     They pad with zero: where the border has another value, that is taken from the start's offset, and added
     to what is behind the border.
@@ -76,7 +76,7 @@ def _add_pad(graph: onnx.GraphProto, tensor: str, border: Border, value: NDArray
 
 
 def _add_to_bias(graph: onnx.GraphProto, node: onnx.NodeProto, value: NDArray[np.float64]) -> None:
-    """Add what a constant of each channel gives under the whole kernel."""
+    """Add to the bias the sum that a constant in each input channel gives over the whole kernel."""
     weight = _weight(graph, node).astype(np.float64)
     groups = int(attribute(node, "group", 1))
     spread = value.reshape(groups, -1).repeat(len(weight) // groups, axis=0)  # [K, C / groups]

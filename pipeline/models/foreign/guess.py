@@ -149,7 +149,7 @@ def _by_the_norms(
 
 
 def _not_excluded(evidence: Evidence, forms: Sequence[InputForm]) -> str:
-    """Say what else it may be, and how many pictures would tell."""
+    """Name the form that is not excluded, and how many pictures would exclude it."""
     rival = forms[evidence.rival].name
     if evidence.pictures < FEWEST_PICTURES:
         return f"so few pictures exclude nothing; give {FEWEST_PICTURES} at the very least"

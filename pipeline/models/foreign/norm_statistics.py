@@ -31,7 +31,7 @@ SUPPORT = 0.99
 SAME = 1e-9
 """Nats: distances no further apart are equal but for rounding."""
 CHANCE = 0.8
-"""How likely the number of pictures is to decide that is said to be needed."""
+"""The probability with which the stated number of pictures decides."""
 CLOSE = 0.25
 """In nats: with 40 images the right normalisation had 0.01 or less, wrong ones 0.3 or more."""
 
@@ -50,7 +50,7 @@ class Evidence:
     rival: int
     """The place of the form that is hardest to tell from the nearest."""
     needed: int | None
-    """About how many such pictures tell the two apart; None if they show no difference at all."""
+    """About how many such pictures distinguish the two; None if they show no difference at all."""
 
     @property
     def nearest(self) -> int:
@@ -95,9 +95,10 @@ def weigh(
 def _needed(distances: Values, drawn: Values, pictures: int) -> dict[int, float]:
     """Return, for each other form, how many pictures would tell it from the nearest; inf if none can.
 
-    `distances` [form] are those of all pictures, `drawn` [form, draw] of draws of so many. How much farther
-    another form is varies from draw to draw by a standard deviation that falls with the root of the number of
-    pictures. It has to be SUPPORT's quantile above zero, and CHANCE's on top, as the draw at hand is one too.
+    `distances` [form] are those of all pictures, `drawn` [form, draw] of draws of so many. The difference of
+    two distances has a standard deviation, estimated from the draws, that falls with the square root of the
+    number of pictures. The number returned makes the difference as large as the sum of the normal quantiles
+    of SUPPORT and CHANCE, in standard deviations: SUPPORT's for the draws, CHANCE's for the sample itself.
     """
     nearest, normal = int(distances.argmin()), NormalDist()
     wanted = normal.inv_cdf(SUPPORT) + normal.inv_cdf(CHANCE)

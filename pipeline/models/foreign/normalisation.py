@@ -148,7 +148,7 @@ def begin_with_pixels(
 
 @dataclass(frozen=True)
 class _Step:
-    """What a node does: to each value, x * factor + shift, both [1] or [C]; or to layout, order, border."""
+    """A node's effect: x * factor + shift on each value, both [1] or [C]; or on layout, order or border."""
 
     factor: NDArray[np.float64] = field(default_factory=lambda: np.ones(1))
     shift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))

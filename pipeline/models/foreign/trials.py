@@ -1,4 +1,4 @@
-"""Reads foreign graphs for trial; `tried_apart` calls these functions in a process with limits."""
+"""Functions that read a foreign graph on trial. `tried_apart` calls them in a process with limits."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ AVERAGED = re.compile(
 NOT_WEIGHTS = re.compile(r"optim|sched|scaler|hyper|args|config", re.IGNORECASE)
 """Parts of a checkpoint whose tensors are not the network's weights."""
 MOST_BESIDE = 4
-"""A dictionary may hold so many times the tensors of one network."""
+"""A dictionary may hold this many times the tensors of one network."""
 DEPTH = 4
 """The depth of nested dictionaries to search."""
 

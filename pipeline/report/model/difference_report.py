@@ -10,7 +10,7 @@ from pipeline.report.record import Record
 
 SCHEMA_VERSION = 1
 EXACT_DB = 120.0
-"""Floats that agree so far are equal up to the rounding of their sums."""
+"""From this agreement in dB on, floats are equal up to the rounding of their sums."""
 
 
 class Sameness(StrEnum):
@@ -142,7 +142,7 @@ class DifferenceReport(Record):
     processor: str
 
     def equal_faults(self) -> tuple[EqualFaults, ...]:
-        """Return the faults, those that are equal but for their place together."""
+        """Return the faults in groups that differ in their place only."""
         found: dict[tuple[str, str], list[FoundFault]] = {}
         for fault in self.faults:
             found.setdefault((fault.kind, fault.remedy), []).append(fault)

@@ -17,7 +17,7 @@ class TimedLayer(Record):
 
 
 class LayerTimes(Record):
-    """Where the time goes."""
+    """The time of each layer."""
 
     origin: Origin
     layers: tuple[TimedLayer, ...]
@@ -43,7 +43,7 @@ class Coverage(Record):
 
 
 def slowest_in_float(times: LayerTimes) -> tuple[str, ...]:
-    """Return what computes in float, what takes longest first."""
+    """Return the layers that compute in float, the slowest first."""
     in_float = [layer for layer in times.layers if not layer.int8]
     return tuple(layer.layer for layer in sorted(in_float, key=lambda layer: -layer.microseconds))
 
@@ -53,7 +53,7 @@ class FloatLayer(Record):
 
     layer: str
     sqnr_db: float  # of the logits with only this layer in INT8
-    saved_points: float  # by which the interval of the drop would end higher with it in INT8
+    saved_points: float  # how much higher the interval of the drop would end with it in INT8
     macs_share: float  # of the multiply-accumulates of one image
 
 

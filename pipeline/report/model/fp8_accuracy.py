@@ -1,4 +1,4 @@
-"""How well the network does in FP8, beside INT8, on the same images."""
+"""The network's accuracy in FP8 and in INT8, on the same images."""
 
 from pydantic import NonNegativeInt, PositiveInt
 

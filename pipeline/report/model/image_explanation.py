@@ -41,9 +41,9 @@ class UsualMargins(Record):
     """The same margins on labelled images of the two classes."""
 
     images: PositiveInt
-    smaller_share: float  # of the images: FP32 is no surer than of this picture
+    smaller_share: float  # share of the images whose margin in FP32 is no larger than this picture's
     largest_usual_change: float  # the 95th percentile of the change from FP32 to INT8, up or down
-    as_changed_share: float  # of the images: changed at least as much as this picture
+    as_changed_share: float  # share of the images whose margin changed at least as much
 
 
 class LayerEffect(Record):

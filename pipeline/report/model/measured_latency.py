@@ -45,7 +45,7 @@ class Latency(Record):
     p99: Quantile
     throughput_per_s: float  # images a second, one after the other: batch / mean latency
     coefficient_of_variation: float  # standard deviation / mean
-    effective_runs: float  # independent runs worth as much for the median as these autocorrelated ones
+    effective_runs: float  # effective number of independent runs, for the median
     outliers: NonNegativeInt  # further than three interquartile ranges above the upper quartile
     noisy: tuple[str, ...]  # reasons not to trust the figures; empty: none found
     before: MachineConditions
@@ -59,7 +59,7 @@ class SpeedRatio(Record):
     ratio: float
     interval: Interval
     rounds: int
-    effective_rounds: float  # independent rounds that would say as much
+    effective_rounds: float  # effective number of independent rounds
 
 
 class Instructions(Record):

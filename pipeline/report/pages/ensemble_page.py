@@ -1,4 +1,4 @@
-"""What was found about an ensemble: a record, and pages for people."""
+"""The record of an ensemble's measurements, and its pages in Markdown and HTML."""
 
 from pipeline.report.figures import percent, points
 from pipeline.report.lines import LineChart, Points
@@ -38,7 +38,7 @@ class EnsembleReport(Record):
 
     @property
     def guessing(self) -> tuple[Combination, ...]:
-        """Return what does no better than guessing in float: its loss in INT8 says nothing."""
+        """Return the combinations that only guess in float, so that their loss in INT8 says nothing."""
         return tuple(one for one in self.combinations if one.plausible is Verdict.MEANINGLESS)
 
 

@@ -25,7 +25,7 @@ class Drawn:
 
 
 def matrix_html(report: MatrixReport) -> str:
-    """Return the matrix as a complete HTML document: no request; light and dark, for phone and desktop."""
+    """Return the matrix as one HTML document without requests: light and dark, for phone and desktop."""
     labels = {row.name: str(number) for number, row in enumerate(report.rows, start=1)}
     return render_page(
         "matrix.html.j2",
@@ -54,7 +54,7 @@ def place(contest: Contest, others: tuple[Contest, ...] = ()) -> str:
 
 
 def cost(own: RowFigures) -> str:
-    """Write what an inference costs, the best that is known: a time, or counted instructions."""
+    """Write the cost of an inference: its time or, where that is not known, the counted instructions."""
     if own.p50 is not None:
         return figures.milliseconds(own.p50.ms)
     if own.instructions is not None:
@@ -63,7 +63,7 @@ def cost(own: RowFigures) -> str:
 
 
 def within(choice: BudgetChoice) -> str:
-    """Say how many rows fit a budget, and how many are not known in what it limits."""
+    """Say how many rows fit a budget, and how many lack a figure that it limits."""
     unknown = f", {choice.unknown} not measured in it" if choice.unknown else ""
     return f"{figures.plural(choice.fitting, 'row')} within{unknown}"
 

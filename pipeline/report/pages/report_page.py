@@ -1,6 +1,6 @@
-"""A report as one HTML file: no request; light and dark, for phone and desktop.
+"""A report as one HTML file that makes no requests: light and dark, for phone and desktop.
 
-Its one script copies the summary as a picture; all else works without it.
+Its only script copies the summary as a picture; everything else works without it.
 """
 
 from collections.abc import Sequence

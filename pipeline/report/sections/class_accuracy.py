@@ -1,4 +1,4 @@
-"""What lies behind the accuracy of images: classes, their confusion, and images that flipped."""
+"""The accuracy of images in detail: by class, by confusion, and the images that flipped."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -51,7 +51,7 @@ class TimedBeside(Protocol):
 
     @property
     def compared(self) -> tuple[ComparedRun, ...]:
-        """None of them where nothing was timed."""
+        """Empty where nothing was timed."""
         ...
 
     @property

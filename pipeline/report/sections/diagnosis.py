@@ -1,4 +1,4 @@
-"""What was tried on labelled images because FP32 does no better than guessing, and what came of it."""
+"""The causes that were tried on labelled images because FP32 does no better than guessing, and the result."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol

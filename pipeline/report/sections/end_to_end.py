@@ -1,4 +1,4 @@
-"""What a picture takes from its file to the answer: decoding and resizing, which can dwarf the model."""
+"""The time from a picture's file to the answer. Decoding and resizing can take longer than the model."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""The forms of a network that competed on a device, with what each of them took there."""
+"""The forms of a network that competed on a device, with the latency of each there."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class HasCompeted(Protocol):
 
     @property
     def candidates(self) -> tuple[EngineCandidate, ...]:
-        """None of them where one engine is all there is."""
+        """Empty where only one engine was built."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What FP32 is in a report of a network that came quantised, so that no float one is known."""
+"""What "FP32" means in the report of a network that came quantised, without its float network."""
 
 from collections.abc import Iterator
 from typing import Protocol

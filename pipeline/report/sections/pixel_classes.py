@@ -1,4 +1,4 @@
-"""What lies behind the accuracy of pixels: each class, and the images that lost most."""
+"""The accuracy of pixels in detail: by class, and the images that lost most."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ class CheckedByToolchain(Protocol):
 
     @property
     def checks(self) -> tuple[ToolchainCheck, ...]:
-        """None where the toolchain checks nothing."""
+        """Empty where the toolchain checks nothing."""
         ...
 
 

@@ -8,13 +8,13 @@ import os
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
+from ..sustained.choice_file import CHOICE
 from .ownership import give_to_the_folders_owner
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 INT8, FP16 = "int8", "fp16"
-CHOICE = "chosen.json"
 
 
 class EngineProblem(ValueError):

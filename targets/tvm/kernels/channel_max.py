@@ -14,7 +14,7 @@ _VECTOR = 16
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelMaxKernel(RowKernel):
-    """`channels` that have a value, not as stored: what is beside them is not compared."""
+    """`channels`: those of the tensor, without the padding, which is not compared."""
 
     width: int
     channels: int

@@ -25,7 +25,7 @@ from targets.tvm.kernels.window_runs import WindowRuns
 from targets.tvm.tile import Cut, Tile, cut, cut_columns
 
 _WRITTEN_OUT = 18
-"""As many granules of a pixel are multiplied without a loop."""
+"""Up to this many granules of a pixel are multiplied without a loop."""
 _MORE_THAN_TURNS = 40
 """A convolution has fewer than 2**40 blocks."""
 
@@ -101,7 +101,7 @@ class ConvKernel:
 
     @property
     def stay(self) -> str:
-        """What stays in the cache: see Tile."""
+        """The operand that stays in the cache: see Tile."""
         return "pixels" if self.windows.gather else self.tile.stay
 
     @property
@@ -174,7 +174,7 @@ class ConvKernel:
             k.store(acc, i, k.load(acc, i) + total)
 
     def _add_rest(self, k: Emitter, acc: Buffer, block: Accumulators, base: Expr) -> None:
-        """Of split activations, what has not been multiplied."""
+        """Add the products of split activations that are still missing: top bits and excess weights."""
         window = self.windows.of_split
         if window is None:
             return
@@ -226,7 +226,7 @@ class ConvKernel:
         whole = self.granules // unroll
         size, turns = ky * kx * per_run * granule, self.row_blocks * self.column_blocks
         following = w + size
-        if self.stay == "pixels":  # then the next layer's weights are what comes
+        if self.stay == "pixels":  # then the next layer's weights follow
             size, turns = size * self.channel_blocks, turns * self.channel_blocks
             following = tirx.const(size, "int64")
         ahead = Ahead.plan(size, (turns, ky * kx, whole))
@@ -249,7 +249,7 @@ class ConvKernel:
                     self._multiply(k, acc, at, reads, weights + done * len(self.windows.spread), rest, block)
 
     def _unknown(self, turn: Expr) -> Expr:
-        """Zero, but where weights are to stay in memory LLVM cannot know: the next block's may be others."""
+        """Zero, in a form that LLVM cannot fold where weights are to stay in memory."""
         if not self.inner.keeps_weights_in_memory:
             return tirx.const(0, "int64")
         return tirx.shift_right(turn, tirx.const(_MORE_THAN_TURNS, "int64"))

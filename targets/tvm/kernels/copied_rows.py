@@ -1,4 +1,4 @@
-"""The base class of kernels that write what a convolution reads anew, in a form that multiplies faster."""
+"""The base class of kernels that rewrite a convolution's input in a form that multiplies faster."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.layout import Layout
 
 WORTH = 32
-"""Products of an activation that make it worth while: two vectors of weights."""
+"""Copying is faster from this many products of an activation on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,9 @@ class CopiedRows(RowKernel):
 
 @dataclass(frozen=True)
 class ReadPixels:
-    """What the windows of a convolution read: rows, pixels of a row, and bytes between them.
+    """The rows, and pixels of a row, that the windows of a convolution read, with the bytes between them.
 
-    Of a kernel of 1 x 1 they are only the pixels that it reads.
+    For a kernel of 1 x 1 they are only the pixels that it reads.
     """
 
     height: int

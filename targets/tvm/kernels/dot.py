@@ -44,7 +44,7 @@ def tap_step(isa: Isa, channels: int) -> TapStep:
 
 
 def word_products(isa: Isa) -> WordProducts | None:
-    """How an instruction set does it; None where products of bytes are faster."""
+    """How an instruction set multiplies int16; None where products of bytes are faster."""
     match isa.dot:
         case DotInstruction.VPMADDWD:
             return PairProducts(isa.lanes)

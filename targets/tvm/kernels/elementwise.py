@@ -46,7 +46,7 @@ class CopyKernel(RowKernel):
     plain: bool
     limits: ResultRange
     affine: int = 0
-    """So many channels have their own multiplier, and an addend: float32 at w. None is one for all."""
+    """How many channels have their own multiplier and addend, float32 at w; 0: all share one multiplier."""
 
     def function(self, name: str) -> Any:  # noqa: ANN401 -- a tvm PrimFunc
         """Generate the TIR. Only the tensor's own channels are written: others lie beside them."""

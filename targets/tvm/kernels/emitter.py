@@ -25,8 +25,9 @@ class Emitter:
     """Builds `void name(x, w, p, r, y, int64 begin, int64 end)`, plain C: no packed arguments, no runtime.
 
     x and r point to activations, w to packed weights, p to the requantisation parameters, y to the result;
-    [begin, end) are the work items this call does. `element` is the type of the stored activations.
-    All addresses are flat. `said_flat` tells the compiler: long code compiles faster, some to other bytes.
+    [begin, end) are the work items this call does. `element` is the type of the stored activations. All
+    addresses are flat. `said_flat` marks the function with FLAT_ADDRESSES: long code compiles faster, and
+    some to other bytes.
     """
 
     def __init__(self, element: str, said_flat: bool = False) -> None:
@@ -83,7 +84,7 @@ class Emitter:
 
     @contextmanager
     def when(self, condition: Expr) -> Iterator[None]:
-        """Emit what is only done under a condition; always, without a trace, if that is True."""
+        """Emit statements under a condition; without the condition if it is True."""
         if condition is True:
             yield
             return
@@ -94,14 +95,14 @@ class Emitter:
 
     @contextmanager
     def repeat(self, condition: Expr) -> Iterator[None]:
-        """Emit what is done again and again while a condition holds."""
+        """Emit a loop that runs while a condition holds."""
         self._blocks.append([])
         yield
         body = _sequence(self._blocks.pop())
         self._blocks[-1].append(tirx.While(condition, body))
 
     def each(self, extent: int, written_out: bool) -> Iterator[Expr]:
-        """What a loop's variable is: every number where the loop is written out, else the variable, once."""
+        """Yield each number if the loop is unrolled, else its variable, once."""
         if written_out:
             yield from range(extent)
             return

@@ -12,7 +12,7 @@ from targets.tvm.kernels.emitter import Emitter, Expr
 
 _VECTOR = 16
 _WORTH = 0.9
-"""Gathered unless this share of the granules remains."""
+"""Windows are gathered if at most this share of the granules remains."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class InnerStep(Protocol):
 
     @property
     def writes_taps_out(self) -> bool:
-        """Whether sums start with zero: then, if all taps are written out, the first products start them."""
+        """Whether sums start at zero. If all taps are unrolled, the first products then replace the start."""
         ...
 
     @property
@@ -112,12 +112,12 @@ class InnerStep(Protocol):
 
     @property
     def exposed_loads(self) -> float:
-        """What a load costs, in units of a dot instruction: little where both are done at a time."""
+        """The cost of a load in units of a dot instruction. It is low where both run in parallel."""
         ...
 
     @property
     def independent(self) -> int:
-        """As many sums keep the pipes busy while others are being added to."""
+        """How many independent sums keep the pipelines busy."""
         ...
 
     @property

@@ -19,7 +19,7 @@ _INSTRUCTIONS = 5
 _WORTH = 0.06
 """Convolutions save about this share of their products at least."""
 _LOWEST = 7
-"""Of fewer rows, if they are odd, the one that is computed for nothing costs more."""
+"""The least odd number of rows. With fewer, the unused row costs more than pairing saves."""
 
 
 @dataclass(frozen=True)

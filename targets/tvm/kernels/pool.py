@@ -12,7 +12,7 @@ from targets.tvm.kernels.strides import Strides
 from targets.tvm.operators.sliding_window import SlidingWindow
 
 _WRITTEN_OUT = 49
-"""As many cells of a window are compared without a loop."""
+"""Up to this many cells of a window are compared without a loop."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ _SMALL = 8 << 10
 
 @dataclass(frozen=True)
 class Ahead:
-    """Where in a nest of loops cache lines are asked for, and how many each time."""
+    """The loop of a nest in which cache lines are prefetched, and how many in each turn."""
 
     bytes: int
     depth: int

@@ -35,7 +35,7 @@ SCALARS = 16
 
 @dataclass(frozen=True)
 class ResultRange:
-    """What is known of results at build time. The defaults are right for all."""
+    """Bounds on results that are known at build time. The defaults hold for any result."""
 
     guard: bool = False
     """They may exceed int32, and have to be limited where rounding does not saturate."""
@@ -70,7 +70,7 @@ class Requantise:
     packed_order: bool = False
     """Channels are in registers in the order from which x86 packs bytes into their own."""
     function: RegisterFunction | None = None
-    """What is computed of sums before they are rounded."""
+    """The function that is applied to sums before they are rounded."""
     low: int = 0
     """From a result's high byte to its low byte; 0 where results have 8 bits."""
 
@@ -274,7 +274,7 @@ class Requantise:
         return self._clipped(k, tirx.vectorcombine("int8x16", *halves), 16)
 
     def _clipped(self, k: Emitter, stored: Expr, lanes: int) -> Expr:
-        """Narrowing saturates already; this is for tighter bounds."""
+        """Apply bounds that are tighter than the saturation of narrowing."""
         if not self.limits.clip:
             return stored
         dtype = f"{k.element}x{lanes}"

@@ -1,4 +1,4 @@
-"""Maps made larger or smaller: by pixels and channels that are there, or between four pixels."""
+"""Enlarges or shrinks maps: by copying pixels and channels, or by interpolating four pixels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from targets.tvm.kernels.vector_blocks import blocks, centred
 
 _VECTOR = 16
 _CHOSEN_FROM = 4
-"""Out of more vectors, single bytes are as fast."""
+"""The most vectors to choose from. For more, copying single bytes is as fast."""
 
 
 @dataclass(frozen=True, kw_only=True)

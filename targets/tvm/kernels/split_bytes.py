@@ -1,8 +1,8 @@
-"""Splitting what a convolution reads: the low seven bits of every byte, and the top bits.
+"""Splits a convolution's input into the low seven bits of every byte and the top bits.
 
-Without VNNI, vpmaddubsw multiplies most bytes at a time, but adds two products in int16. With seven bits it
-cannot leave them. Top bits are rare where values are large seldom, as behind a ReLU: masks say in which
-granules of an input pixel there are any, and only those are multiplied a second time.
+Without VNNI, vpmaddubsw multiplies most bytes at a time, but adds two products in int16. With seven bits the
+sum fits. Top bits are rare where large values are, as behind a ReLU. Masks name the granules of an input
+pixel that have some, and only those are multiplied a second time.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ MASK_CHANNELS = 64 * GRANULE
 MASK_BYTES = 8
 _LINE = 64
 _LARGEST_ZERO = 64
-"""With a higher zero point, top bits are not rare: values are on both sides of it."""
+"""The highest zero point. With a higher one top bits are frequent, as values lie on both sides of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class SplitBytes(CopiedRows):
 
     @staticmethod
     def _any(k: Emitter, top: Expr, width: int) -> Expr:
-        """A bit for each granule that is not zero: the sign of what is subtracted from nothing."""
+        """A bit for each granule that is not zero: the sign bit of its negation."""
         lanes = width // GRANULE
         minus = splat(tirx.const(0, "int32"), lanes) - tirx.reinterpret(f"int32x{lanes}", top)
         name = {4: "llvm.x86.sse.movmsk.ps", 8: "llvm.x86.avx.movmsk.ps.256"}[lanes]
@@ -120,7 +120,7 @@ def split_bytes(
     products: int,
     zero: int,
 ) -> SplitBytes | None:
-    """What splits the input of a convolution; None where it would not pay. See `widen` for the arguments.
+    """The kernel that splits a convolution's input; None where it does not pay. Arguments as for `widen`.
 
     `zero`: the zero point of x. A single pixel is not worth the lists.
     """

@@ -1,8 +1,8 @@
 """Products of bytes that have been split, for x86 without VNNI: exact, though vpmaddubsw saturates.
 
-Of low bits times weights, four products are added in int16. `excess_weights` has seen to it that they fit:
-what does not is multiplied by itself, from a list of granules for each block of channels. Top bits are 0 or
-1; their products count 128 times.
+Of low bits times weights, four products are added in int16. They fit, because `excess_weights` has moved the
+others to a list of granules for each block of channels, which are multiplied apart. Top bits are 0 or 1;
+their products count 128 times.
 """
 
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ class SplitWindow:
 
 @dataclass(frozen=True)
 class SplitRest:
-    """What a block of sums still needs when the low bits have been multiplied: `x` where windows begin."""
+    """The products that a block of sums still lacks after those of low bits. `x`: where windows begin."""
 
     step: SplitStep
     window: SplitWindow
@@ -110,7 +110,7 @@ class SplitRest:
                     self._masked(k, mask, at, k.let(weights + n * (MASK_CHANNELS // GRANULE * self._granule)))
 
     def excess(self, k: Emitter, table: int, blocks: int, number: Expr) -> None:
-        """Multiply what the list says for the block of channels `number`; `table`: where it is behind w."""
+        """Multiply the list's entries for the block of channels `number`. `table`: the list, from w on."""
         ints = k.view("w", "int32")
         bounds = [k.let(k.load(ints, number + (table // 4 + i)).astype("int64")) for i in range(2)]
         entries, size = table + excess_bounds(blocks), EXCESS_HEADER + self._granule

@@ -1,4 +1,4 @@
-"""Giving each output channel of a grouped convolution its own input channels, in its own lane.
+"""Gives each output channel of a grouped convolution its own input channels, in its own lane.
 
 Where groups have few channels, output channels that are computed together need inputs in another order, or
 several times. Here they are brought into it once for all taps of the kernel: plane j of a pixel has for each
@@ -19,7 +19,7 @@ _VECTOR = 16
 
 @dataclass(frozen=True, kw_only=True)
 class SpreadKernel(RowKernel):
-    """`height` rows of `width` pixels, `x_row` and `x_pixel` bytes apart, with what is around the image.
+    """`height` rows of `width` pixels, halo included, `x_row` and `x_pixel` bytes apart.
 
     A group has `inputs` and `outputs` channels; there are `count` output channels, `channels` as stored.
     """

@@ -19,7 +19,7 @@ from targets.tvm.kernels.x86 import multiply_words
 PARTS = 4
 """Registers of sums for one vector of bytes."""
 WEIGHT_BYTES = 4
-"""What a channel's weights of one group of rows and one column take."""
+"""Bytes of a channel's weights for one group of rows and one column."""
 _LANE = 16
 
 

@@ -1,7 +1,7 @@
-"""Widening what a convolution reads to int16, once for all taps and output channels.
+"""Widens a convolution's input to int16, once for all taps and output channels.
 
-Without VNNI operands are multiplied as int16. An activation is multiplied with many weights: widened where it
-is multiplied, it took as many instructions as the products of two vectors.
+Without VNNI operands are multiplied as int16. An activation is multiplied with many weights. Widening it at
+each product took as many instructions as the products of two vectors.
 """
 
 from dataclasses import dataclass
@@ -91,9 +91,10 @@ def widen(
     """The kernel that widens the input of a convolution; None where it would take longer than it saves.
 
     `output` and `reach`: rows and columns of the result, and of a window. `products`: multiplications of an
-    activation by one window.
+    activation by one window: two vectors of weights are enough, unless there is a single pixel.
     """
-    if not isa.multiplies_words or (products < WORTH and not x.wide):
+    worth = WORTH if output == (1, 1) else 2 * isa.lanes
+    if not isa.multiplies_words or (products < worth and not x.wide):
         return None
     read = read_pixels(output, reach, stride, x)
     return WidenKernel(isa=isa, height=read.height, width=read.width, channels=x.channels, x=read.x)

@@ -3,7 +3,7 @@
 A work item is 16 output channels. Their weights are transformed into memory on the stack, which costs little
 beside their products and spares reading four times as many bytes. Then, for some tiles at a time, one matrix
 product a point, and the transform of the results, which become bytes as in other convolutions: see
-`requantise`. Sums are right modulo 2**32; `winograd_layer` proves that what is left in the end fits.
+`requantise`. Sums are right modulo 2**32; `winograd_layer` proves that the final results fit.
 """
 
 from dataclasses import dataclass
@@ -243,7 +243,7 @@ class WinogradKernel:
         requantise.store_from_last(k, addresses, values)
 
     def _total(self, result: Expr, bias: Expr) -> Expr:
-        """The sum, `tile.power` times too large, as its multiplier knows."""
+        """The sum, times `tile.power`, which its multiplier takes out again."""
         lanes = self.isa.lanes
         if self.tile.inverse != 1:
             result = result * splat(tirx.const(self.tile.inverse, "uint32"), lanes)

@@ -1,4 +1,4 @@
-"""Transforms what a convolution reads, tile by tile, for Winograd's minimal filters."""
+"""Transforms a convolution's input, tile by tile, for Winograd's minimal filters."""
 
 from dataclasses import dataclass
 from math import gcd

@@ -1,6 +1,6 @@
 """Products of words: int16 activations of some places times int16 weights of 16 output channels.
 
-What `inner_step` does for bytes, for operands that are int16 already and sums modulo 2**32.
+The counterpart of `inner_step` for operands that are int16 already, and for sums modulo 2**32.
 """
 
 from collections.abc import Sequence
@@ -74,7 +74,7 @@ class PairProducts:
 
     @property
     def cost_of_bytes(self) -> float:
-        """They are words by then."""
+        """The same: bytes are widened to words first."""
         return self.cost
 
     def emit(self, k: Emitter, acc: Buffer, x: Buffer, at: Sequence[Expr], w: Buffer, weights: Expr) -> None:
@@ -105,7 +105,7 @@ class LaneProducts:
     """Their sums take 20 registers, their activations 5, weights 2, and LLVM moves some ahead."""
     cost: float = 0.28
     cost_of_bytes: float = 0.2
-    """Three instructions for 16."""
+    """Three instructions for 16 products."""
 
     def emit(self, k: Emitter, acc: Buffer, x: Buffer, at: Sequence[Expr], w: Buffer, weights: Expr) -> None:
         """Load eight channels of each place, then go over them."""

@@ -1,4 +1,4 @@
-"""Concatenation and what else puts tensors into a larger one."""
+"""Concatenation and other operators that put tensors into a larger one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

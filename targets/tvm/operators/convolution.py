@@ -30,7 +30,7 @@ class Conv:
     real: bool = False
     """The result is float32(acc) * m, in float32; output has no grid."""
     applied: Applied | None = None
-    """What is computed of float32(acc) * m before it is rounded; without a residual."""
+    """The function applied to float32(acc) * m before rounding; not together with a residual."""
 
     @property
     def function(self) -> RegisterFunction | None:

@@ -60,7 +60,8 @@ def fused_multiply_add(a: Floats, b: Floats | np.float32, c: Floats) -> Floats:
     """a * b + c rounded once to float32.
 
     The product of two float32 is exact in float64. The sum is rounded to odd there (Boldo and Melquiond 2008,
-    "Emulation of FMA and correctly rounded sums"), so that rounding it to float32 is as if done once.
+    "Emulation of FMA and correctly rounded sums"), so that rounding it to float32 gives the same as
+    rounding once.
     """
     product, addend = a.astype(np.float64) * b, c.astype(np.float64)
     total = product + addend

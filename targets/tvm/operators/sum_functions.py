@@ -41,7 +41,7 @@ EXP2 = tuple(
 
 @dataclass(frozen=True, eq=False)
 class Applied:
-    """A function of sums, and by what its results become steps of the output: float32 [K]."""
+    """A function of sums, and the factors that turn its results into steps of the output: float32 [K]."""
 
     function: RegisterFunction
     factor: Floats
@@ -51,7 +51,7 @@ class Applied:
         return in_steps(self.function, s, self.factor)
 
     def largest(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How large the results of sums up to `sums` can be."""
+        """The largest results, in steps, for sums of up to `sums`."""
         largest = sums if self.function.is_unbounded else np.ones_like(sums)
         found: NDArray[np.float64] = np.abs(self.factor) * largest
         return found

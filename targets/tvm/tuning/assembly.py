@@ -47,7 +47,7 @@ def spills(code: list[str]) -> int:
 
 
 def dots_a_cycle(loops: list[list[str]], kernel: ConvKernel) -> float | None:
-    """What llvm-mca expects of the loops together, each as often; None where llvm-mca is not installed."""
+    """llvm-mca's estimate for all loops, with equal weights; None where it is not installed."""
     if shutil.which(_MCA) is None:
         return None
     cycles = [_cycles(loop, kernel.isa) for loop in loops]

@@ -1,4 +1,4 @@
-"""Databases of the fastest measured block sizes: those that come with edgec, and the user's own.
+"""The databases of the fastest measured block sizes: edgec's own, and the user's.
 
 One JSON file for each instruction set and processor, "NAME-PROCESSOR.json". `any` is for all processors of an
 instruction set: there, instructions were counted. The user's files come first, then exact ones before `any`.

@@ -1,10 +1,10 @@
-"""Finds the fastest block sizes of every convolution in a network, by trying.
+"""Finds the fastest block sizes of every convolution in a network by measuring.
 
 Candidates are the tiles with the lowest estimates, each with either operand staying in the cache. Kernels
 whose inner loops move accumulators to the stack are left out by looking at their assembly; on ARM without a
-board also those whose inner loops llvm-mca, where it is installed, expects to keep the pipes less busy.
-The best of many was also the luckiest, so it is measured once more beside the estimate's choice, and has to
-be better there for certain.
+board also those whose inner loops llvm-mca, where it is installed, expects to keep the pipes less busy. The
+best of many candidates is also a lucky one. So it is measured again beside the estimate's choice, and the
+whole interval has to be better.
 """
 
 import tempfile
@@ -34,9 +34,9 @@ from targets.tvm.weights import conv_geometry
 TILES = 12
 """The default number of tiles to try, of those with the lowest estimates."""
 _FEW = 0.05
-"""So many vectors on the stack for each product do not mean that sums are there."""
+"""Up to this many vectors on the stack for each product are taken for constants, not for sums."""
 _BUSY = 0.97
-"""How much slower than the best inner loops some may be, as llvm-mca sees it."""
+"""The least throughput of inner loops relative to the best, by llvm-mca."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def tune(
 
 
 def is_better(rounds: NDArray[np.float64]) -> bool:
-    """Whether the second of two candidates costs less: of what was timed, with its interval."""
+    """Whether the second of two candidates costs less. Of times, the whole interval has to be lower."""
     if rounds.shape[1] == 1:
         return bool(rounds[1, 0] < rounds[0, 0])
     high = quantile(rounds[1] / rounds[0], 0.5).high

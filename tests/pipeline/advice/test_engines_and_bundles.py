@@ -27,7 +27,8 @@ from targets.runtime.bundle.rekey import accept
 from targets.runtime.bundle.signature import PublicKey, SignatureError
 from targets.runtime.cpu import why_not
 from targets.runtime.preprocess import Preprocessing
-from targets.runtime.tensorrt.engine import CHOICE, EngineChoice, EngineProblem
+from targets.runtime.sustained.choice_file import CHOICE
+from targets.runtime.tensorrt.engine import EngineChoice, EngineProblem
 from targets.tvm import cpu_target
 from targets.tvm.bounded_read import read_model
 from targets.tvm.importer import import_graph

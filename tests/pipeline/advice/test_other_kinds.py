@@ -48,8 +48,8 @@ PIXELS: Any = SimpleNamespace(rates=())
 @pytest.mark.parametrize(
     "words",
     [
-        "min_top1 is of top-1, and this network classifies pixels: use max_drop",
-        "min_ratio is of top-1, and this network classifies pixels: use max_drop",
+        "min_top1 limits top-1, but this network classifies pixels: use max_drop",
+        "min_ratio limits top-1, but this network classifies pixels: use max_drop",
     ],
 )
 def test_another_gate_helps_where_pixels_are_classified(words: str, monkeypatch: pytest.MonkeyPatch) -> None:

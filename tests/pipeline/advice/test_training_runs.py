@@ -42,6 +42,17 @@ def test_pictures_for_a_model_without_any_help(data: Path, tmp_path: Path) -> No
     )
 
 
+def test_pictures_of_ones_own_help_where_the_project_has_none_to_train_with(
+    data: Path, tmp_path: Path
+) -> None:
+    settings = [TrainConfig(), small(data, epochs=1)]
+    check_advice(
+        "Give pictures to train with: edgec train --data FOLDER",
+        lambda: train(settings[0], tmp_path / "run"),
+        lambda: settings.pop(0),
+    )
+
+
 def test_the_same_settings_or_another_folder_help(data: Path, tmp_path: Path) -> None:
     train(small(data, epochs=1), tmp_path / "run")
     tries: list[tuple[int, str]] = [(1, "run")]

@@ -129,5 +129,5 @@ def test_the_limit_holds_for_the_mean_over_images(drop: float, images: int, verd
         interval = paired_scores(more, more - random.normal(drop, 0.01, len(more))).drop_interval
         assert interval.high is not None
         assert interval.high < 1.0
-    with pytest.raises(ReportError, match="min_ratio is of top-1"):
+    with pytest.raises(ReportError, match="min_ratio limits top-1"):
         list(accuracy_gates(accuracy, None, 0.99, Origin.HOST))

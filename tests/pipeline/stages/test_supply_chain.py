@@ -18,7 +18,7 @@ DIGEST = "ab" * 32
 
 
 def official(document: bytes) -> list[str]:
-    """What CycloneDX's own schema says against a document."""
+    """The errors of a document by CycloneDX's own schema."""
     folder = files(schema) / "_res"
     names = ("bom-1.6", "spdx", "jsf-0.82")
     bom, *others = (json.loads((folder / f"{name}.SNAPSHOT.schema.json").read_text()) for name in names)
@@ -76,7 +76,7 @@ def test_a_bundle_of_before_states_no_code() -> None:
 
 
 @pytest.mark.parametrize("code", ["", "cd" * 33, "no digest", 7, None])
-def test_what_is_no_digest_of_code_is_refused(code: object) -> None:
+def test_a_malformed_digest_of_code_is_refused(code: object) -> None:
     made = json.loads(provenance(report(), "{}", {"e": DIGEST}, "cd" * 32))
     used = made["predicate"]["buildDefinition"]["resolvedDependencies"]
     next(one for one in used if one["name"] == CODE)["digest"]["sha256"] = code
@@ -85,7 +85,7 @@ def test_what_is_no_digest_of_code_is_refused(code: object) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"_type": 1, "predicateType": 2}', b"[" * 90_000])
-def test_what_is_no_statement_is_refused(text: bytes) -> None:
+def test_a_malformed_statement_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"it|Expecting|recursion"):
         stated_digests(text)
 

@@ -1,8 +1,10 @@
 """The runtime's modules in one file, for devices."""
 
 import ast
+import io
 import threading
 import time
+import zipfile
 
 import pytest
 
@@ -28,3 +30,9 @@ def test_no_two_threads_parse_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         thread.join()
     assert at_once
     assert set(at_once) == {1}
+
+
+@pytest.mark.parametrize("module", ["sustained.soak", "sustained.power_modes"])
+def test_what_measures_any_device_needs_nothing_of_jetsons(module: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(zip_program.program(module))) as archive:
+        assert not [name for name in archive.namelist() if name.startswith("runtime/tensorrt/")]

@@ -80,14 +80,28 @@ def test_of_a_strided_1x1_only_the_pixels_that_it_reads_are_widened() -> None:
     assert (widened.height, widened.width) == (10, 7)
 
 
-@pytest.mark.parametrize(("outputs", "wide"), [(16, False), (32, True)])
-def test_activations_that_meet_few_weights_are_widened_where_they_are_multiplied(
-    outputs: int, wide: bool
-) -> None:
-    graph = _one((8, 8, 3), outputs, SlidingWindow(), (8, 8))
-    kernel = next(step.kernel for step in lower(graph, ISAS["avx2"]).steps if step.node == "to inside")
+def _kernel(graph: IntegerGraph, isa: str, node: str = "to inside") -> ConvKernel:
+    kernel = next(step.kernel for step in lower(graph, ISAS[isa]).steps if step.node == node)
     assert isinstance(kernel, ConvKernel)
-    assert (kernel.windows.widened is not None) is wide
+    return kernel
+
+
+@pytest.mark.parametrize(
+    ("isa", "side", "wide"),
+    [("avx512", 8, False), ("avx2", 8, True), ("avx2", 1, False)],
+    ids=["one vector", "two vectors", "a single pixel"],
+)
+def test_activations_that_meet_few_weights_are_widened_where_they_are_multiplied(
+    isa: str, side: int, wide: bool
+) -> None:
+    graph = _one((side, side, 3), 16, SlidingWindow(), (side, side))
+    assert (_kernel(graph, isa).windows.widened is not None) is wide
+
+
+@pytest.mark.parametrize(("isa", "granules"), [("avx2", 12), ("avx512vnni", 6), ("dotprod", 6)])
+def test_channels_that_only_fill_up_a_pixel_are_not_multiplied(isa: str, granules: int) -> None:
+    graph = _one((1, 1, 3), 24, SlidingWindow(), (1, 1))
+    assert _kernel(graph, isa, "to logits").granules == granules
 
 
 @pytest.mark.parametrize("name", [name for name, isa in ISAS.items() if not isa.multiplies_words])

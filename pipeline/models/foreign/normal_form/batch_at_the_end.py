@@ -1,4 +1,4 @@
-"""Keeps the dimension of images that an export of one image takes away at its end: `logits[0]`."""
+"""Keeps the batch dimension where an export for one image removes it at the end: `logits[0]`."""
 
 import numpy as np
 import onnx
@@ -12,7 +12,7 @@ Constants = dict[str, NDArray[np.generic]]
 
 
 def keep_the_batch_at_the_end(model: onnx.ModelProto) -> None:
-    """Remove the Squeeze or Gather that takes the first dimension away in front of the output.
+    """Remove the Squeeze or Gather that drops the first dimension in front of the output.
 
     Only functions over classes may stand behind it; their axes then count one more.
     """

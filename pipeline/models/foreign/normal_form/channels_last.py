@@ -41,14 +41,14 @@ def _permutes(node: onnx.NodeProto, order: list[int]) -> bool:
 
 @dataclass
 class _Turned:
-    """Follows maps through the graph: `second` has for each with the channels last that with them second."""
+    """Follows maps through the graph: `second` maps a tensor [N, H, W, C] to the same in [N, C, H, W]."""
 
     model: onnx.ModelProto
     sizes: Shapes
     second: dict[str, str] = field(default_factory=dict)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     layers: dict[str, tuple[str, NDArray[Any], NDArray[Any]]] = field(default_factory=dict)
-    """Of the convolutions that are made: what they read, their weights and biases."""
+    """The new convolutions by their output: input, weights and bias."""
     constants: dict[str, NDArray[Any]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class _Turned:
         write_nodes(self.model.graph, self.nodes, same)
 
     def _made(self, node: onnx.NodeProto) -> str | None:
-        """Return what a node gives, with the channels second; None where there is no such form."""
+        """Return a node's output in [N, C, H, W]; None where it has no such form."""
         if len(self.sizes.get(node.output[0], ())) != 4:
             return None
         if node.op_type in FUNCTIONS:

@@ -1,7 +1,7 @@
-"""Planes that are the same for every image, such as CoordConv's coordinates, taken out of convolutions.
+"""Takes planes that are equal for every image, such as CoordConv's coordinates, out of convolutions.
 
-A convolution is a sum over its input's channels: what constant ones give is a constant map, which is added
-behind it. Then no constant has to be repeated for every image.
+A convolution is a sum over its input's channels. The part of the constant channels is a constant map, which
+is added behind it. Then no constant has to be repeated for every image.
 """
 
 import numpy as np

@@ -27,16 +27,16 @@ DEFINED = {
     ("QuickGelu", 1): """QuickGelu <alpha> (x) => (y) {
         a = Constant <value_float: float = @alpha> () s = Mul (x, a) g = Sigmoid (s) y = Mul (x, g) }""",
 }
-"""By operator and the number of inputs."""
+"""Definitions by standard operators: by operator and number of inputs."""
 ALPHA = 1.702
-"""QuickGelu's, where it says none: the inliner knows no defaults."""
+"""QuickGelu's default alpha, which the inliner does not know."""
 ACTIVATIONS = {
     "LeakyRelu": ("alpha",),
     "HardSigmoid": ("alpha", "beta"),
     "Clip": ("min", "max"),
     **dict.fromkeys(("Relu", "Sigmoid", "Tanh"), ()),
 }
-"""What fused operators end in, and the parameters of that in their order."""
+"""Activations at the end of fused operators, with the order of their parameters."""
 
 
 def write_contrib_as_standard(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -74,7 +74,7 @@ def _written(model: onnx.ModelProto, node: onnx.NodeProto) -> Iterator[onnx.Node
 
 
 def _fused(model: onnx.ModelProto, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-    """A convolution adds its fourth input; both end in an activation."""
+    """Yield FusedConv or FusedGemm as standard operators: layer, addition (FusedConv only), activation."""
     operator, result = node.op_type.removeprefix("Fused"), node.output[0]
     new = helper.make_node(operator, node.input[:3], [f"{result}/{operator}"], node.name)
     new.attribute.extend(one for one in node.attribute if not one.name.startswith("activation"))

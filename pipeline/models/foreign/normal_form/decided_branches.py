@@ -1,4 +1,4 @@
-"""Branches of If that the size of the images decides, written in its place.
+"""Replaces an If by its branch, where the size of the images decides the condition.
 
 torch writes an If where it squeezes a dimension that might not be 1. The graph is run with one image and with
 two: where both decide alike, the other branch is never taken.

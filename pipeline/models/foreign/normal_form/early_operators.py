@@ -1,4 +1,4 @@
-"""Rewrites operators that ONNX had until opset 8 as experimental ones, and no longer has.
+"""Rewrites the experimental operators that ONNX removed after opset 8.
 
 Converters from Core ML and Caffe2 write them. They are defined in onnx/defs/experiments/defs.cc of ONNX 1.4,
 and onnxruntime still runs them.
@@ -16,7 +16,7 @@ LAST = 8
 
 
 def set_early_operators_apart(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    """Put an Identity, which every opset has, in the place of each; return them by the name of their result.
+    """Replace each by an Identity, which every opset has; return the operators by the name of their output.
 
     `model` is modified.
     """

@@ -1,7 +1,7 @@
 """Writes padding that a node computes from its input (auto_pad, output_shape) as explicit pads.
 
-How much there is follows from the sizes in front of and behind the node; on which side the odd one goes is
-what SAME_UPPER and SAME_LOWER say (ONNX Operators.md: Conv, ConvTranspose, MaxPool).
+The amount follows from the sizes in front of and behind the node. SAME_UPPER and SAME_LOWER define which side
+gets the odd one (ONNX Operators.md: Conv, ConvTranspose, MaxPool).
 """
 
 from collections.abc import Sequence

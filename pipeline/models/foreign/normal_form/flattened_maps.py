@@ -1,7 +1,7 @@
-"""Maps that are flattened in another order than channels, rows, columns: weights behind take that order.
+"""Adapts the weights behind maps that are flattened in another order than channels, rows, columns.
 
-Keras' Flatten of [N, H, W, C] is a Transpose and a Flatten here. What a Gemm or MatMul multiplies with is put
-into the order of the map instead.
+Keras' Flatten of [N, H, W, C] is a Transpose and a Flatten here. The weights of the Gemm or MatMul behind it
+are permuted into the order of the map instead.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from pipeline.models.foreign.normal_form.known_shapes import shapes
 
 _MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _MOST = 1 << 22
-"""Values of a map; of more, a table of places would take too much memory."""
+"""The most values of a map: a table of indices for more would take too much memory."""
 
 
 def write_flattening_in_order(model: onnx.ModelProto) -> None:

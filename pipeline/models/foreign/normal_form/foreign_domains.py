@@ -16,7 +16,7 @@ OF_ONNXRUNTIME = ("com.microsoft", "com.ms.")
 
 
 class _Writer(NamedTuple):
-    """A program: how its domains begin, what of its the file is, and what to do."""
+    """A program with operators of its own: its domains' prefixes, the file's format, and what to do."""
 
     domains: tuple[str, ...]
     form: str

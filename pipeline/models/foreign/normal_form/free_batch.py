@@ -45,7 +45,7 @@ def free_the_batch(model: onnx.ModelProto) -> None:
 
 
 def _repeat_constants_for_every_image(model: onnx.ModelProto, images: int | None) -> None:
-    """Expand what a Concat joins to each image, and the grid of GridSample, which hold one row an image.
+    """Expand constants with a batch dimension, which a Concat or a GridSample reads, to the number of images.
 
     Such are the coordinates of CoordConv (Liu et al. 2018), a class token, or a spatial transformer's grid.
     """

@@ -16,7 +16,7 @@ from pipeline.models.foreign.normal_form.explicit_padding import known_shapes
 
 FROM_ZERO_ON = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs"})
 KEEPS_SIGNS = frozenset({"MaxPool", "AveragePool", "Identity", "Dropout", "Add", "Mul", "Concat"})
-"""Operators whose results are from 0 on if what they read is."""
+"""Operators whose results are not negative if their input is not."""
 Constants = dict[str, NDArray[Any]]
 
 
@@ -89,7 +89,7 @@ def _border(node: onnx.NodeProto, constants: Constants) -> tuple[list[int], floa
 
 
 def _can_pad(node: onnx.NodeProto, tensor: str, pads: list[int], value: float, floor: bool) -> bool:
-    """Whether a reader gives the same if it pads; `floor`: whether no number is below the border's."""
+    """Whether a reader can pad by itself. `floor`: no number of the map is below the border's value."""
     if node.input[0] != tensor or tensor in node.input[1:]:
         return False
     if node.op_type == "Conv":

@@ -1,4 +1,4 @@
-"""Convolutions along one dimension, such as ECA's along channels, written as those of maps one row high."""
+"""Writes 1-D convolutions, such as ECA's along channels, as 2-D convolutions of maps one row high."""
 
 import numpy as np
 import onnx

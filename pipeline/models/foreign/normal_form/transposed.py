@@ -1,4 +1,4 @@
-"""Transposed convolutions, written as convolutions of the small map whose channels then become pixels.
+"""Writes transposed convolutions as convolutions of the small map, whose channels then become pixels.
 
 Of each group of `stride` pixels, every pixel is a sum over the input pixels near the group, with every
 stride-th weight of the kernel: an ordinary convolution. All of them together are one with stride^2 times the
@@ -23,7 +23,7 @@ _BOUNDS = frozenset({"Relu", "Clip"})
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction of a transposed convolution. `pad` is what it leaves out at the start."""
+    """One direction of a transposed convolution. `pad`: the pixels that it drops at the start."""
 
     length: int
     result: int
@@ -38,7 +38,7 @@ class Direction:
 
     @property
     def near(self) -> range:
-        """The input pixels that a group is made of, relative to the one of its number."""
+        """The input pixels that a group depends on, relative to the pixel with the group's index."""
         first = -((self.kernel - 1 - self.pad) // self.stride)
         return range(first, (self.stride - 1 + self.pad) // self.stride + 1)
 

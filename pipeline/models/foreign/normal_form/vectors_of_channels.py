@@ -1,4 +1,4 @@
-"""Vectors of channels that are laid down, as ECA does (Wang et al. 2020), stay [N, C, 1, 1].
+"""Keeps vectors of channels in [N, C, 1, 1] where a network transposes them, as ECA does (Wang et al. 2020).
 
 A convolution along such a vector is a 1 x 1 convolution of all channels, whose matrix is banded: every engine
 computes that in INT8, and nothing has to be moved.
@@ -43,7 +43,7 @@ def _is_along(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> boo
 
 @dataclass
 class _Upright:
-    """Follows vectors through the graph: `upright` has for each that is laid down the tensor [N, C, 1, 1]."""
+    """Follows vectors through the graph: `upright` maps a transposed vector to the tensor [N, C, 1, 1]."""
 
     model: onnx.ModelProto
     sizes: Shapes
@@ -75,7 +75,7 @@ class _Upright:
         return name if self._stands(name) and 1 < self.sizes[name][1] <= _MOST else None
 
     def _made(self, node: onnx.NodeProto, source: str) -> str | None:
-        """Return the upright form of what a node gives of a vector; None where there is none."""
+        """Return a node's output for a vector in [N, C, 1, 1]; None where it has no such form."""
         before, after = (self.sizes.get(name, ()) for name in (node.input[0], node.output[0]))
         vector = len(after) > 1 and after[0] == before[0] and sum(side > 1 for side in after[1:]) == 1
         if not vector or max(after[1:]) != self.sizes[source][1]:

@@ -1,4 +1,4 @@
-"""One walk over a Q/DQ graph, which leaves activations rounded on one grid each and layers in one form."""
+"""Walks a Q/DQ graph once, so that each activation has one grid and all layers have one form."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -95,11 +95,11 @@ class _Walk:
         self.constants: dict[str, Array] = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
         self.stored: dict[str, StoredIntegers] = {}
         self.written: dict[str, tuple[onnx.NodeProto, str, Grid]] = {}
-        """By the integers that a QuantizeLinear writes: it, what it reads, the grid."""
+        """QuantizeLinear nodes by their output, each with the tensor that it reads and the grid."""
         self.grids: dict[str, Grid] = {}
-        """By a dequantised tensor."""
+        """Grids by dequantised tensor."""
         self.still: dict[str, Grid] = {}
-        """By a tensor whose values are still on a grid, since an operator that only picks values wrote it."""
+        """Grids by tensors whose values lie on one, because an operator that only picks values wrote them."""
         self.same: dict[str, str] = {}
         """Second names of tensors."""
         self.by_integers: dict[str, str] = {}
@@ -249,7 +249,7 @@ class _Walk:
         return output
 
     def _taken_in(self, node: onnx.NodeProto, reads: list[str]) -> bool:
-        """Let a layer in front take in a bias or a norm that stands behind it alone."""
+        """Fold a bias or norm into the layer in front of it, if nothing else reads that layer."""
         behind = next((name for name in reads if name in self.layers), None)
         if behind is None or self.readers[behind] != 1:
             return False

@@ -1,8 +1,8 @@
-"""Activations with a scale for each channel, read by depthwise convolutions: written with one scale.
+"""Writes activations with a scale for each channel, in front of depthwise convolutions, with one scale.
 
 A depthwise convolution sums over one channel alone, so that each may have its own step (NNCF writes that).
-What is rounded is divided by the steps first, in the scales of the layer in front where there is one, and the
-weights behind are multiplied with them: the integers stay the same.
+The input of the rounding is divided by the steps, in the scales of the layer in front if there is one. The
+weights behind are multiplied by the steps. The integers stay the same.
 """
 
 from collections import Counter

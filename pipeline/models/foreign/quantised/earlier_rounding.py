@@ -1,4 +1,4 @@
-"""Rounding in front of what picks among values, instead of behind it: an integer engine then picks integers.
+"""Moves rounding in front of operators that pick among values, so that an integer engine picks integers.
 
 Rounding keeps the order of numbers and looks at each alone, so Q(Concat(a, b)) is Concat(Q(a), Q(b)), and the
 largest of rounded numbers is the largest one rounded.

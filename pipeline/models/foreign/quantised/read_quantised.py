@@ -44,8 +44,8 @@ from pipeline.models.foreign.simplify import drop_unused, write_reshapes_as_flat
 class QuantisedNetwork:
     """A network that was read.
 
-    ending: what the file does to the logits at its end. probabilities: the grid that it rounds that to.
-    integers: the grid of what it gives, where it gives integers.
+    ending: the functions that the file applies to the logits. probabilities: the grid to which it rounds
+    their result. integers: the grid of its output, where that is integers.
     """
 
     graph: CanonicalGraph

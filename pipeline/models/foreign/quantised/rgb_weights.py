@@ -1,4 +1,4 @@
-"""Quantised networks that take BGR: the stored weights of their first convolutions are turned to take RGB."""
+"""Reverses the channels of the first convolutions' stored weights, so that a BGR network takes RGB."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.errors import CheckpointError
 
 ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 PASSED = ("Pad", "Transpose", "Cast", *ROUNDING)
-"""What does the same to each channel."""
+"""Operators that treat all channels alike."""
 
 
 def take_rgb(graph: onnx.GraphProto, tensor: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A quantised network without its roundings: float weights as stored, activations bounded, not rounded.
+"""Writes a quantised network without its roundings: weights as stored, activations bounded, not rounded.
 
 This is not the network before quantisation, whose weights are lost. A comparison with it shows the cost of
 rounding activations, and not that of rounding weights.

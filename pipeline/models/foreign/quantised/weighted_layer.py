@@ -14,7 +14,7 @@ Doubles = NDArray[np.float64]
 
 @dataclass(eq=False)
 class WeightedLayer:
-    """Grows while what follows it is taken in: a bias, a norm.
+    """A layer into which a following bias or norm can be folded.
 
     data: the dequantised tensor that it reads, whose grid has the step `step`. integers [K, C / groups, R, S]
     or [K, C]; scales and bias [K].

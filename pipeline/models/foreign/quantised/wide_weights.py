@@ -1,4 +1,4 @@
-"""Weights that do not fit 8 bits, written as sums of weights that do: exact, at the cost of more products.
+"""Writes weights that do not fit 8 bits as sums of weights that do: exact, at the cost of more products.
 
 uint8 weights around a zero point are integers from -255 to 255. The channels that they are multiplied with
 are given to the layer twice or three times, and each copy gets a part of the weight: x * w = x * a + x * b.

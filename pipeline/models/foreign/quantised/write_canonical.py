@@ -1,4 +1,4 @@
-"""Writing a canonical graph: with its roundings, as it is compiled."""
+"""Writes a canonical graph with its roundings, in the form that is compiled."""
 
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -26,9 +26,9 @@ from pipeline.models.foreign.quantised.wide_weights import SplitWeights, split
 NO_LONGER = ("alpha", "beta", "transA", "transB")
 """Attributes of a Gemm that its canonical form has taken in."""
 NOTICED = 1e-3
-"""Steps of the sum; a bias that was stored as int32 is nearer to a whole one, as far as float32 says them."""
+"""In steps of the sum: a bias stored as int32 lies this close to a whole number of steps, in float32."""
 FLOAT_STEPS = 1000
-"""A larger bias is only known to a part of so many steps times NOTICED."""
+"""A bias of more steps is exact only to the share NOTICED / FLOAT_STEPS of itself, in float32."""
 
 
 @dataclass(frozen=True)

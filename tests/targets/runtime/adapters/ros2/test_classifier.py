@@ -201,7 +201,7 @@ def test_top_k_and_threshold_choose_the_results(program: Path, board: Path) -> N
     ],
     ids=str,
 )
-def test_what_cannot_be_right_is_refused(
+def test_impossible_answers_are_refused(
     program: Path, board: Path, changes: dict[str, object], said: str
 ) -> None:
     assert said in refusal(program, board, Message(**{**vars(SOME), **changes}))
