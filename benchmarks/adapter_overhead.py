@@ -51,7 +51,7 @@ ORDER = ("C", "C++", "Python", "GStreamer", "HTTP", "HTTP, shared memory")
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedAdapter:
     """Takes so many frames, and returns the seconds of each. `processes`: those that work on them."""
 
     take: Callable[[int], list[float]]
@@ -67,7 +67,7 @@ class Timed:
 
 
 @contextmanager
-def by_program(command: list[str | Path], environment: dict[str, str] | None = None) -> Iterator[Timed]:
+def by_program(command: list[str | Path], environment: dict[str, str] | None = None) -> Iterator[TimedAdapter]:
     """Start a program of `overhead/`."""
     told = [str(one) for one in command]
     with subprocess.Popen(
@@ -79,15 +79,15 @@ def by_program(command: list[str | Path], environment: dict[str, str] | None = N
             line = process.stdout.readline() if process.stdout else ""
             return [int(one) * 1e-9 for one in line.split()]
 
-        yield Timed(timed, (process.pid,))
+        yield TimedAdapter(timed, (process.pid,))
         process.communicate()
 
 
 @contextmanager
-def by_python(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
+def by_python(bundle: Path, frame: EmbeddedFrame) -> Iterator[TimedAdapter]:
     """Open the bundle by the binding."""
     with EmbeddedNetwork(bundle) as network, network.context() as context:
-        yield Timed(
+        yield TimedAdapter(
             lambda frames: [seconds(lambda: context.run_frame(frame)) for _ in range(frames)], (os.getpid(),)
         )
 
@@ -105,7 +105,7 @@ def memory_request(memory: shared_memory.SharedMemory, frame: EmbeddedFrame) -> 
 
 
 @contextmanager
-def by_shared_memory(bundle: Path, frame: EmbeddedFrame, client: Path | None = None) -> Iterator[Timed]:
+def by_shared_memory(bundle: Path, frame: EmbeddedFrame, client: Path | None = None) -> Iterator[TimedAdapter]:
     """Start edgec-serve with a region that the frame lies in: requests name it."""
     memory = shared_memory.SharedMemory(create=True, size=len(bytes_of(frame)))
     try:
@@ -120,7 +120,7 @@ def by_shared_memory(bundle: Path, frame: EmbeddedFrame, client: Path | None = N
 @contextmanager
 def by_http(
     bundle: Path, body: bytes, headers: dict[str, str], region: bytes = b"", client: Path | None = None
-) -> Iterator[Timed]:
+) -> Iterator[TimedAdapter]:
     """Start edgec-serve, and keep one connection to it: the client's, a program, or one here."""
     command = [COMPILED_SERVICE.folder(MACHINE) / SERVICE, bundle, "--port", "0", "--workers", "1"]
     command += ["--shared-memory", ""]
@@ -142,7 +142,7 @@ def by_http(
                     f"{start}Host: {address}\r\nContent-Length: {len(region)}\r\n\r\n".encode() + region,
                 )
             if client is None:
-                yield Timed(
+                yield TimedAdapter(
                     lambda frames: [seconds(lambda: ask(connection, request)) for _ in range(frames)],
                     (process.pid, os.getpid()),
                 )
@@ -151,7 +151,7 @@ def by_http(
             file.write(request)
             file.flush()
             asking = held.enter_context(by_program([client, port, file.name]))
-            yield Timed(asking.take, (process.pid, *asking.processes))
+            yield TimedAdapter(asking.take, (process.pid, *asking.processes))
 
 
 def ask(connection: socket.socket, request: bytes) -> None:
@@ -174,7 +174,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 @contextmanager
-def opened(bundle: Path, folder: Path) -> Iterator[dict[str, Timed]]:
+def opened(bundle: Path, folder: Path) -> Iterator[dict[str, TimedAdapter]]:
     """Compile and start all of them."""
     archive = COMPILED.folder(MACHINE) / ARCHIVE
     c = linked(["-O2", "-std=gnu11", "-lm"], [PROGRAMS / "time_c.c", archive], folder / "c")
