@@ -67,7 +67,9 @@ class TimedAdapter:
 
 
 @contextmanager
-def by_program(command: list[str | Path], environment: dict[str, str] | None = None) -> Iterator[TimedAdapter]:
+def by_program(
+    command: list[str | Path], environment: dict[str, str] | None = None
+) -> Iterator[TimedAdapter]:
     """Start a program of `overhead/`."""
     told = [str(one) for one in command]
     with subprocess.Popen(
@@ -105,7 +107,9 @@ def memory_request(memory: shared_memory.SharedMemory, frame: EmbeddedFrame) -> 
 
 
 @contextmanager
-def by_shared_memory(bundle: Path, frame: EmbeddedFrame, client: Path | None = None) -> Iterator[TimedAdapter]:
+def by_shared_memory(
+    bundle: Path, frame: EmbeddedFrame, client: Path | None = None
+) -> Iterator[TimedAdapter]:
     """Start edgec-serve with a region that the frame lies in: requests name it."""
     memory = shared_memory.SharedMemory(create=True, size=len(bytes_of(frame)))
     try:
