@@ -17,7 +17,7 @@ from tests.pipeline.report.rendered_page import CHROMIUM
 
 
 class Browser:
-    """One open tab. `problems` collects what a developer would see in red on the console."""
+    """One open tab. `problems` collects the errors on the console."""
 
     def __init__(self, write: int, read: int) -> None:
         self._write, self._read = write, read
@@ -41,7 +41,7 @@ class Browser:
         return result["result"].get("value")
 
     def wait_for(self, expression: str, seconds: float = 120) -> Any:  # noqa: ANN401 - any JSON
-        """Wait until an expression is true, and return its value; what is not there yet is not true."""
+        """Wait until an expression is true, and return its value. A missing element counts as not true."""
         tried = f"(() => {{ try {{ return {expression} }} catch (e) {{ return null }} }})()"
         deadline = time.monotonic() + seconds
         while not (value := self.evaluate(tried)):

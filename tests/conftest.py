@@ -29,7 +29,7 @@ gc.disable()  # while tests are collected: all that is loaded stays, and looking
 
 
 def pytest_collection_finish() -> None:
-    """Let later searches for garbage leave out what is loaded by now."""
+    """Exclude all loaded objects from later garbage collections."""
     gc.freeze()
     gc.enable()
 
@@ -44,7 +44,7 @@ Edgec = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session", autouse=True)
 def nobodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home in which nobody has tuned blocks, named devices or trusted keys.
+    """A home without tuned blocks, named devices and trusted keys.
 
     What the linker has built of C libraries is shared with other runs.
     """

@@ -67,7 +67,7 @@ class Widened(MinMax):
         return Range(2 * self.low, 2 * self.high)
 
 """
-"""What the smallest and the largest value give, twice as wide."""
+"""The range from the smallest to the largest value, doubled."""
 
 CORRECTION = """
 from calibration.correction import BiasCorrection
@@ -273,4 +273,4 @@ DUMMIES: dict[str, Callable[[Path], None]] = {
     "A section of the report": section,
     "An option of all commands that build": option,
 }
-"""What adds one of each to a copy of the packages, by its heading in CONTRIBUTING.md."""
+"""Functions that add one of each to a copy of the packages, by the heading in CONTRIBUTING.md."""

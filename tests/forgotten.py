@@ -16,7 +16,7 @@ MISSED = ("arg-type", "abstract", "union-attr", "list-item", "dict-item", "retur
 
 
 def missed(package: str, file: str, old: str, new: str, folder: Path) -> dict[str, set[str]]:
-    """What mypy says of `package` with `old` in a file of it replaced by `new`: messages by file.
+    """Replace `old` by `new` in a file of `package`, and return mypy's messages by file.
 
     `folder` keeps a cache, which makes the second and later questions fast: `types_of_a_run` is one for all
     workers of a run, who take turns.

@@ -80,7 +80,7 @@ class ForkedProgram:
 
 @dataclass(frozen=True)
 class StartedProgram:
-    """A command that runs; what it says is in files."""
+    """A running command, whose output is in files."""
 
     server: ForkedProgram
     process: int
@@ -88,7 +88,7 @@ class StartedProgram:
     arguments: Sequence[str]
 
     def result(self, killed_after: float | None = None) -> "subprocess.CompletedProcess[str]":
-        """Wait for its end. It is killed after so many seconds."""
+        """Wait for its end. It is killed after `seconds`."""
         code = self.server.ask("wait", self.process, killed_after)
         said, errors = (file.read_text(encoding="utf-8") for file in self.streams)
         for file in self.streams:
@@ -122,7 +122,7 @@ def serve(module: str, *loaded: str) -> None:
 
 
 def _kill(child: int, after: float) -> None:
-    """Send SIGKILL to a child process after so many seconds, unless it has ended by then."""
+    """Send SIGKILL to a child process after `after` seconds, unless it has ended by then."""
     end = time.monotonic() + after
     while time.monotonic() < end:
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:

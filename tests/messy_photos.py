@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 TURNED = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-"""An EXIF part that says: turn a quarter to the right."""
+"""An EXIF part with the orientation "rotate by 90 degrees to the right"."""
 FORMATS = (".jpg", ".JPG", ".jpeg", ".png", ".webp", ".bmp")
 SCALES = (1.0, 2.5, 6.0)
 

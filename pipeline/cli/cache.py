@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 
 app = typer.Typer(invoke_without_command=True)
 Days = Annotated[
-    float, typer.Option("--days", help="Remove entries that no build has used for so many days.")
+    float, typer.Option("--days", help="Remove entries that no build has used for this many days.")
 ]
 Limit = Annotated[
     float, typer.Option("--limit", help="Limit in GiB; the least recently used entries are removed first.")

@@ -165,7 +165,9 @@ def add(
     address: Annotated[str, typer.Argument(help="ssh://user@host:port")],
     label: Annotated[
         list[str] | None,
-        typer.Option(help="What it is: --device any:LABEL uses any device with it. May be repeated."),
+        typer.Option(
+            help="A label of the device: --device any:LABEL uses any device with it. May be repeated."
+        ),
     ] = None,
 ) -> None:
     """Give a device a name. Nothing is sent to it.

@@ -24,7 +24,7 @@ def unit() -> None:
 
 
 def _shared_out(build: "Build") -> "Iterator[Stage]":
-    """Yield all that workers may do of a build, what comes first first: the rest is not made then."""
+    """Yield the units of a build in their order, so that a search may end early."""
     yield from build.calibration_parts
     yield from build.all_units
 

@@ -18,7 +18,12 @@ import numpy as np
 
 from .jpeg_warnings import without_harmless_warnings
 from .picture_damage import listening, what_is_damaged
-from .picture_values import what_is_misread, what_is_not_decoded, with_colours_as_stored
+from .picture_values import (
+    what_is_misread,
+    what_is_nearly_black,
+    what_is_not_decoded,
+    with_colours_as_stored,
+)
 from .resize import Part, nearest, resized
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
@@ -61,6 +66,9 @@ def decode(encoded: bytes, channels: int) -> Image:
     if image is None:
         raise ImageError(what_is_not_decoded(encoded))
     pixels = np.asarray(image, np.uint8)
+    damage = what_is_nearly_black(encoded, pixels)
+    if damage is not None:
+        raise ImageError(damage)
     if channels == 1:
         return pixels[:, :, None]
     for first in range(0, len(pixels), _ROWS):  # in place: OpenCV copies what it turns in place as a whole

@@ -1,4 +1,4 @@
-"""What was switched to confirms itself, or the version before is in use again; also after a power cut."""
+"""A new version confirms itself, or the previous one is in use again; also after a power cut."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_a_version_slower_than_stated_is_left_again(into: Path, tmp_path: Path) 
     assert [switch.how for switch in switches(into)] == ["install", "install", "return"]
 
 
-def test_what_is_stated_is_what_is_asked(into: Path, tmp_path: Path) -> None:
+def test_the_self_test_is_asked_for_the_stated_times(into: Path, tmp_path: Path) -> None:
     install.install(bundle(tmp_path, NEW, ASKED, confirm=[7, 2.5]), into)
     assert current(into) == NEW
     assert (into / "current" / "asked").read_text() == "selftest --json --inferences 7 --within-ms 2.5"
@@ -102,7 +102,7 @@ def dying_at(step: int, work: Callable[[], object]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_whenever_the_power_goes_a_whole_version_is_in_use(into: Path, tmp_path: Path) -> None:
+def test_after_a_loss_of_power_at_any_time_a_whole_version_is_in_use(into: Path, tmp_path: Path) -> None:
     new = bundle(tmp_path, NEW, confirm=[1, 1.0])
     for step in range(200):
         dying_at(step, lambda: install.install(new, into))
@@ -119,7 +119,7 @@ def test_whenever_the_power_goes_a_whole_version_is_in_use(into: Path, tmp_path:
     assert (into / "previous" / "engine").read_bytes() == OLD
 
 
-def test_whenever_the_power_goes_on_the_way_back_it_is_gone_to_its_end(into: Path, tmp_path: Path) -> None:
+def test_a_rollback_cut_off_by_a_loss_of_power_is_completed(into: Path, tmp_path: Path) -> None:
     old = (into / "current").resolve().name
     new = install.install(bundle(tmp_path, NEW), into)["version"]
     for step in range(50):
@@ -156,7 +156,7 @@ def test_while_an_installation_is_under_way_nothing_goes_back(into: Path) -> Non
 
 
 @pytest.mark.parametrize("said", ["nothing", "[]", "[" * 100_000, "\x1b[2J"])
-def test_a_self_test_that_says_no_result_is_an_error_in_words(
+def test_a_self_test_without_a_result_is_a_named_error(
     said: str, into: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""What was verified is what is read, unpacked and switched to, also when files change in between."""
+"""The verified bytes are those that are read, unpacked and used, even if files change in between."""
 
 import json
 import os
@@ -166,7 +166,7 @@ def test_without_a_release_number_bundles_follow_each_other_freely(
     assert "release" not in json.loads((into / "current" / NAME).read_text())
 
 
-def test_a_history_that_cannot_be_read_lets_nothing_in(sound: Path, tmp_path: Path) -> None:
+def test_an_unreadable_history_refuses_every_bundle(sound: Path, tmp_path: Path) -> None:
     (tmp_path / "into").mkdir()
     (tmp_path / "into" / HISTORY).write_text("7\n")
     with pytest.raises(HistoryError, match="cannot be read"):
@@ -175,7 +175,7 @@ def test_a_history_that_cannot_be_read_lets_nothing_in(sound: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("release", ['"7"', "null", "1.5", "true"])
-def test_a_history_whose_releases_are_no_numbers_lets_nothing_in(
+def test_a_history_with_releases_that_are_not_numbers_refuses_every_bundle(
     sound: Path, tmp_path: Path, release: str
 ) -> None:
     (tmp_path / "into").mkdir()

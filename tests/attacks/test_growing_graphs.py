@@ -99,7 +99,7 @@ def test_a_graph_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
         adopt(save(model, tmp_path))
 
 
-def test_what_is_tried_and_sound_is_read(tmp_path: Path) -> None:
+def test_a_graph_that_passes_its_trial_is_read(tmp_path: Path) -> None:
     model = network(node("Mul", ["one", "one"], ["limit"]), *range_to("limit"))
     assert not is_bounded(model, tmp_path / "net.onnx")
     assert adopt(save(model, tmp_path)).graph.output[0].name == "logits"
@@ -129,7 +129,7 @@ def test_images_larger_than_any_camera_takes_are_refused(tmp_path: Path) -> None
 
 
 def lines_run(work: Callable[[], None]) -> int:
-    """How many lines of Python run: what a time would show, but the same on every machine."""
+    """How many lines of Python run: a measure of work that is the same on every machine."""
     count = 0
 
     def trace(_: FrameType, event: str, __: object) -> object:

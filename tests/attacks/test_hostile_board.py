@@ -83,13 +83,13 @@ def test_a_fact_that_commands_the_terminal_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["9" * 5000, "many", "", "1e3"])
-def test_a_board_that_lies_about_what_it_has_of_a_file_is_named(place: str, tmp_path: Path) -> None:
+def test_a_board_that_misstates_how_much_of_a_file_it_has_is_named(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 1000)
     with pytest.raises(DeviceAnswerError, match="how much of it is there cannot be read"):
         transfer.send(Lying(place), tmp_path / "file", "there")  # type: ignore[arg-type]  # a double
 
 
-def test_a_board_with_less_than_nothing_of_a_file_gets_all_of_it(tmp_path: Path) -> None:
+def test_a_board_that_claims_a_negative_length_of_a_file_gets_all_of_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 1000)
     with pytest.raises(DeviceError, match="other bytes than were sent, twice"):
         transfer.send(Lying("-99999999"), tmp_path / "file", "there")  # type: ignore[arg-type]  # a double
@@ -135,7 +135,7 @@ def test_a_program_that_never_answers_is_ended(board: Sshd, monkeypatch: pytest.
 
 @dataclass(frozen=True)
 class Answering:
-    """A board whose program reads the first pictures, of 16 x 4 bytes, and prints so many bytes then."""
+    """A board whose program reads the first pictures, of 16 x 4 bytes, and then prints a number of bytes."""
 
     printed: int
     before: int = 0
@@ -234,7 +234,7 @@ def test_a_tuner_takes_no_times_that_cannot_be(printed: str, board: Sshd, tmp_pa
         TimedOnDevice(board.address, 1)(program, [0])
 
 
-def test_a_record_of_leases_as_long_as_the_disk_is_nobodys(tmp_path: Path) -> None:
+def test_an_oversized_record_of_leases_counts_as_no_lease(tmp_path: Path) -> None:
     """In a process that has no memory for it."""
     folder = tmp_path / board_lease.FOLDER
     folder.mkdir(parents=True)
@@ -259,7 +259,7 @@ def test_a_record_of_leases_as_long_as_the_disk_is_nobodys(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("record", ["[" * 100_000, '{"boot": NaN}', "\0\0", "{}"])
-def test_a_record_of_leases_that_makes_no_sense_is_nobodys(
+def test_an_invalid_record_of_leases_counts_as_no_lease(
     record: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

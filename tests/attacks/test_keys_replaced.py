@@ -171,7 +171,7 @@ def test_a_signature_is_not_added_to_another_manifest(machine: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"statement": 7, "signatures": []}', "[" * 60_000])
-def test_what_is_no_statement_is_refused(machine: Path, text: str) -> None:
+def test_a_malformed_statement_is_refused(machine: Path, text: str) -> None:
     (machine / "x.json").write_text(text)
     with pytest.raises(KeyringError, match="is not a statement"):
         rekey.accept(machine / "x.json", own_keys(), trusted())

@@ -84,7 +84,7 @@ def resigned(bundle: Path, private: Path, of: bytes) -> None:
     pack({**files, SIGNATURE: sign_manifest(of, private)}, bundle, top="m-t")
 
 
-def test_a_signature_of_another_manifest_is_refused_even_where_nobody_is_trusted(
+def test_a_signature_of_another_manifest_is_refused_even_without_trusted_keys(
     bundle: Path, private: Path, public: PublicKey
 ) -> None:
     resigned(bundle, private, of=b"another")
@@ -110,7 +110,7 @@ def test_files_that_the_signed_manifest_does_not_have_are_refused(
         json.dumps({"format": "edgec-signature", "version": 1, "key": 7, "signature": None}).encode(),
     ],
 )
-def test_a_signature_that_is_none_is_refused(bundle: Path, public: PublicKey, text: bytes) -> None:
+def test_a_malformed_signature_is_refused(bundle: Path, public: PublicKey, text: bytes) -> None:
     pack({**archive.contents(bundle), SIGNATURE: text}, bundle, top="m-t")
     for keys in ([], [public]):
         with pytest.raises(BundleError, match=r"signature\.json cannot be used"):
@@ -180,7 +180,7 @@ def test_the_commands_do_the_same(edgec: Edgec, tmp_path: Path, bundle: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["pipe", "endless", "long"])
-def test_a_key_that_is_no_plain_file_is_refused_at_once(kind: str, bundle: Path, tmp_path: Path) -> None:
+def test_a_key_that_is_not_a_plain_file_is_refused_at_once(kind: str, bundle: Path, tmp_path: Path) -> None:
     path = Path("/dev/zero") if kind == "endless" else tmp_path / "x.pub"
     if kind == "pipe":
         os.mkfifo(path)

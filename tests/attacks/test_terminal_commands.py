@@ -75,7 +75,7 @@ def test_what_is_said_is_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_onnxruntime_says_nothing_itself() -> None:
-    """Its log has the names of a file's nodes as they are; what fails is raised, and said by us, as well."""
+    """Its log has the names of a file's nodes unescaped. Errors are raised too, and edgec reports them."""
     severities = [
         ast.unparse(node.value)
         for top in ("pipeline", "calibration", "targets")

@@ -66,7 +66,7 @@ def test_every_reader_of_zips_says_so_in_words(tmp_path: Path) -> None:
         read_keras((tmp_path / "many.pt").rename(tmp_path / "many.keras"))
 
 
-def test_a_device_is_no_zip() -> None:
+def test_a_device_file_is_not_a_zip() -> None:
     assert not is_zip(Path("/dev/zero"))
     with pytest.raises(zipfile.BadZipFile, match="not a plain file"):
         open_zip(Path("/dev/zero"))

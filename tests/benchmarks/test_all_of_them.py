@@ -34,7 +34,7 @@ for name in mains:
 """
 
 
-def test_they_import_what_is_there_and_show_their_help() -> None:
+def test_they_import_existing_modules_and_show_their_help() -> None:
     files = [path for path in FOLDER.rglob("*.py") if not path.name.startswith((ELSEWHERE, "__"))]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(files)]
     assert len(names) > 15

@@ -1,4 +1,4 @@
-"""Whatever happens to a stored file or to an input: the bytes are right, or an error says what is wrong."""
+"""After any damage to a stored file or an input, the bytes are right or an error names the damage."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The experiment trains what it says it trains, and its report states what the figures show."""
+"""The experiment trains the stated networks, and its report agrees with the figures."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The matrix reads what exporters write, builds it, and says so in a line."""
+"""The matrix reads the files of exporters, builds them, and has a line for each."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The page's figures come from networks that are what the page says."""
+"""The page's figures come from the networks that the page describes."""
 
 from pathlib import Path
 

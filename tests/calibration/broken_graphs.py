@@ -1,4 +1,4 @@
-"""Q/DQ graphs with one fault each, and what the lint says of it."""
+"""Q/DQ graphs with one fault each, and the lint's finding for it."""
 
 from collections.abc import Callable
 

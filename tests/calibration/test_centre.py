@@ -41,7 +41,7 @@ def test_the_first_activation_reaches_as_far_below_zero_as_above(exported: Expor
 
 
 def test_no_convolution_behind_it_pads_by_itself(centred: Path) -> None:
-    """Its own padding is with zero, which is not what the border held."""
+    """Its own padding is zero, and the border had another value."""
     graph = OnnxGraph.load(centred)
     padded = [n.output[0] for n in graph.nodes if n.op_type == "Pad" and n.output[0].endswith("/border")]
     readers = [graph.nodes[edge.node] for name in padded for edge in graph.consumers(name)]

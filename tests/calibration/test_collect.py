@@ -102,7 +102,7 @@ def test_a_model_without_an_image_input_is_refused(tmp_path: Path, rgb_model: Pa
 
 
 @pytest.mark.parametrize("content", [b"not a model", None])
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "model.onnx").write_bytes(content)
     with pytest.raises(ModelError, match="cannot be read as an ONNX model"):

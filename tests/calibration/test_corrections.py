@@ -1,4 +1,4 @@
-"""What a correction declares is all that the rest of the package needs to know of it."""
+"""The rest of the package needs only what a correction declares."""
 
 import shutil
 import subprocess

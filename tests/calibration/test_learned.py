@@ -31,7 +31,7 @@ def _start(exported: Exported, name: str) -> tuple[OnnxGraph, Placement, Paramet
 
 
 @SCHEMES
-def test_what_is_trained_is_what_onnxruntime_runs(exported: Exported, name: str) -> None:
+def test_the_trained_graph_is_what_onnxruntime_runs(exported: Exported, name: str) -> None:
     graph, placement, start = _start(exported, name)
     fresh = pictures(64, exported.image_shape, seed=1)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Every word of a recipe on every network; what cannot be done on one is left out and said."""
+"""Every word of a recipe on every network. A correction that cannot be done is left out and noted."""
 
 from pathlib import Path
 

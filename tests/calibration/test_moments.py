@@ -1,4 +1,4 @@
-"""Means of what layers read, whatever the convolution: what bias correction stands on."""
+"""Means of layers' inputs, for every kind of convolution: the base of bias correction."""
 
 from pathlib import Path
 

@@ -187,7 +187,7 @@ def test_weights_that_cannot_saturate_are_rounded_as_by_obq() -> None:
 
 
 def test_it_costs_less_than_a_bit_less_of_each_weight() -> None:
-    """Half the integers, rounded by second order, are what is safe without looking at pairs."""
+    """The comparison is second-order rounding to half the integers, which is safe for any pairs."""
     random = np.random.default_rng(3)
     weight = random.normal(size=(32, 16, 3, 3)).astype(np.float32)
     scales, hessian = max_scales(weight).astype(np.float32), hessians(random, 1, 144)

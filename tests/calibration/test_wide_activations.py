@@ -1,4 +1,4 @@
-"""Which activations get 16 bits, and what the graph then says."""
+"""The choice of activations with 16 bits, and the graph that is written."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def made(varied_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return found
 
 
-def test_what_is_wide_brings_the_logits_nearer(varied_model: Path, made: dict[str, Produced]) -> None:
+def test_wide_activations_bring_the_logits_nearer(varied_model: Path, made: dict[str, Produced]) -> None:
     images = pictures(64, SHAPE, seed=1)
     expected = run_exactly(varied_model, images)
     plain, wide, widest = (

@@ -1,4 +1,4 @@
-"""What the tests of the public face share."""
+"""Fixtures of the public face's tests."""
 
 import shutil
 from pathlib import Path

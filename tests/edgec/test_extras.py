@@ -1,4 +1,4 @@
-"""A base installation: what it does without torch, and what each command that needs an extra says."""
+"""A base installation works without torch, and each command that needs an extra names it."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """What reads files of others in Python, as functions of a file's bytes that let only faults through.
 
-For hypothesis (test_readers.py) and for Atheris (fuzz_reader.py).
+For hypothesis (test_readers.py) and for Atheris (fuzz_readers.py).
 """
 
 import gzip
@@ -90,7 +90,7 @@ def settings_file(data: bytes, folder: Path) -> None:
 
 
 def engine(data: bytes, folder: Path) -> None:
-    """Read what the end of an engine says about it."""
+    """Read the metadata at the end of an engine."""
     with suppress(ValueError):
         read_engine(put(data, folder / "x.engine"))
 
@@ -215,13 +215,13 @@ def report(data: bytes, folder: Path) -> None:  # noqa: ARG001 - it needs no fil
 
 
 def board(data: bytes, folder: Path) -> None:  # noqa: ARG001 - it needs no file
-    """Read what a board says of itself."""
+    """Read a board's description of itself."""
     with suppress(TargetError), sensible("board", "what it is"):
         assert checked(BoardFacts, json_answer(data.decode(errors="replace"))).identity
 
 
 def times(data: bytes, folder: Path) -> None:  # noqa: ARG001 - it needs no file
-    """Read what a board has measured."""
+    """Read a board's measurements."""
     with suppress(TargetError), sensible("board", "its times"):
         measurements(data.decode(errors="replace"), Settings(), 1)
 

@@ -1,4 +1,4 @@
-"""Runs builds by the program, and reads from its output what they did."""
+"""Runs builds by the program, and reads from its output which stages ran."""
 
 import json
 from pathlib import Path

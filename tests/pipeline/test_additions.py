@@ -31,7 +31,7 @@ def said(copy: Path, *arguments: str) -> str:
 
 
 def ran(copy: Path, *arguments: str, **environment: str) -> str:
-    """What Python says in a copy."""
+    """Python's output in a copy."""
     variables = {**os.environ, "COLUMNS": "120", "PYTHONPATH": f"{copy}:{ROOT}", **environment}
     command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=copy, env=variables, capture_output=True, text=True, check=False)

@@ -40,7 +40,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     assert config.checkpoint == Path("/weights.pth")
 
 
-def test_a_named_data_set_in_a_file_is_no_path_unless_there_is_such_a_folder(tmp_path: Path) -> None:
+def test_a_named_data_set_in_a_file_is_not_a_path_unless_there_is_such_a_folder(tmp_path: Path) -> None:
     file = written(tmp_path, 'data = "fashion-mnist"')
     assert load_config(BuildConfig, file, {}).data == Path("fashion-mnist")
     (tmp_path / "fashion-mnist").mkdir()
@@ -54,7 +54,7 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path) -> None:
     assert config.out == Path("~nobody-here/x")
 
 
-def test_an_option_cannot_go_into_a_table_that_is_none(tmp_path: Path) -> None:
+def test_an_option_cannot_go_into_a_key_that_is_not_a_table(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"calibration is 3: expected a table \[calibration\]"):
         load_config(BuildConfig, written(tmp_path, "calibration = 3"), {"calibration.recipe": "w8a8_sym"})
 
@@ -81,9 +81,7 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, message: str) -> None:
     assert "edgec.toml" in str(error.value)
 
 
-def test_a_folder_that_torch_cannot_be_told_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_whose_path_is_not_utf_8_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Path(os.fsdecode(b"o\xff"))
     with pytest.raises(UsageError, match=r"out is .*a path in utf-8"):
         load_config(BuildConfig, None, {"out": broken})

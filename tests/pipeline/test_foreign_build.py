@@ -110,7 +110,7 @@ def test_weights_in_a_file_of_their_own_are_in_the_key(net: Path) -> None:
 
 
 def test_what_was_renamed_is_called_by_its_new_name(tmp_path: Path) -> None:
-    """The results stay the same, and where they are told, no name is told that is there no longer."""
+    """The results stay the same, and messages and reports have the new name only."""
     pictures = [png(picture) for picture in random_pixels(20, side=40)]
     names = [f"{split}/{name}/{n}.png" for split in ("train", "test") for name in "ab" for n in range(5)]
     data = write_folder(tmp_path / "data", dict(zip(names, pictures, strict=True)))
@@ -184,7 +184,7 @@ def test_a_model_in_a_configuration_lies_beside_it(net: Path) -> None:
     assert config.model == str(net)
 
 
-def test_doctor_writes_what_is_clear_and_leaves_open_what_is_not(
+def test_doctor_writes_clear_settings_and_leaves_the_others_open(
     net: Path, edgec: Edgec, tmp_path: Path
 ) -> None:
     file = net.parent / "net.toml"

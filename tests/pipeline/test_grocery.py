@@ -1,4 +1,4 @@
-"""The weights for photos of groceries: small enough to commit, and as good as is said of them."""
+"""The weights for photos of groceries: small enough to commit, and with the stated accuracy."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_the_weights_are_there_and_fit() -> None:
 
 
 @pytest.mark.skipif(not PHOTOS.exists(), reason=f"no photos at {PHOTOS}")
-def test_they_tell_two_of_three_photos() -> None:
+def test_two_of_three_photos_get_the_right_class() -> None:
     """Of all test images 67.8 %; of 300 of them, by chance, 57 to 78."""
     model = find_model(NAME)
     photos = open_dataset(PHOTOS, "coarse").split("evaluation").stratified(300, seed=0)

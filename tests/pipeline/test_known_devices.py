@@ -26,7 +26,7 @@ def test_names_are_kept_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         known_devices()
 
 
-def test_nothing_has_a_name_at_first(edgec: Edgec) -> None:
+def test_no_device_is_named_at_first(edgec: Edgec) -> None:
     done = edgec("devices", "check", "nowhere")
     assert done.returncode == 2
     assert "Unknown device" in done.stderr

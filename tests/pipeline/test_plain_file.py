@@ -36,6 +36,6 @@ def test_the_kernels_files_are_bounded_too() -> None:
         read_plain(Path("/proc/version"), 10)
 
 
-def test_what_is_not_there_is_said_as_ever(tmp_path: Path) -> None:
+def test_a_missing_file_gives_the_usual_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_plain(tmp_path / "none", 10)

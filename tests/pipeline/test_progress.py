@@ -7,7 +7,7 @@ from pipeline.progress import Advance, OneTask
 
 
 class Recorded:
-    """Notes what is shown; like a terminal, it has room for one bar."""
+    """Keeps what is shown. Like a terminal, it has room for one bar."""
 
     def __init__(self) -> None:
         self.events: list[str] = []

@@ -1,4 +1,4 @@
-"""What `edgec doctor` asks of the machine."""
+"""The checks of `edgec doctor`."""
 
 from pipeline.readiness import pinned_for
 from tests.conftest import ROOT

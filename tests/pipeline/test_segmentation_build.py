@@ -42,7 +42,7 @@ def build(model: Path, data: Path, **options: object) -> Build:
 
 
 def said_by_fp32(model: Path, folder: Path, count: int) -> NDArray[np.int64]:
-    """What the float model itself says of the test pictures, [N, 32, 32]."""
+    """The float model's classes of the test pictures' pixels, [N, 32, 32]."""
     masked(folder / "first", "train", 8)
     masked(folder / "first", "test", count)
     made = build(model, folder / "first")
@@ -53,7 +53,7 @@ def said_by_fp32(model: Path, folder: Path, count: int) -> NDArray[np.int64]:
 
 
 def test_against_masks_that_are_what_fp32_says(tmp_path: Path) -> None:
-    """FP32 is then right everywhere, and what INT8 says is told in pixels, classes and pictures."""
+    """FP32 is then right everywhere, and INT8's loss is shown by pixels, classes and pictures."""
     model = net(tmp_path)
     truth = said_by_fp32(model, tmp_path, 12)
     truth[0, :16] = 255  # nobody labelled these

@@ -1,4 +1,4 @@
-"""The page about settings says what the program reads."""
+"""The page about settings agrees with the program."""
 
 from pipeline.settings_page import settings_page
 from tests.conftest import ROOT

@@ -1,4 +1,4 @@
-"""TOML of others: what is deep or long is refused before it is parsed."""
+"""TOML from others: deep or long files are refused before they are parsed."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a test needs of the machine that it runs on."""
+"""Requirements of tests on the machine that they run on."""
 
 import platform
 from collections.abc import Callable

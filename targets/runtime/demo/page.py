@@ -17,23 +17,21 @@ other site's script can reach it. Otherwise it needs a token, given once as ?tok
 from __future__ import annotations
 
 import errno
-import hmac
-import ipaddress
 import json
 import re
 import secrets
 import socket
 import threading
 import time
-from contextlib import ExitStack, contextmanager
-from http.cookies import CookieError, SimpleCookie
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
+from .guarded_request import GuardedRequest, is_loopback
 from .overlay import jpeg
-from .places import Places, hang_up
+from .places import Places
 
 if TYPE_CHECKING:
     from .board import Board, Moment
@@ -47,24 +45,17 @@ OF_A_CAMERA = ("/picture.jpg", "/picture.mjpg", "/events")
 CAMERA = re.compile(r"[0-9]{1,3}")
 LENGTH = re.compile(r"[0-9]{1,9}")
 BOUNDARY = b"--picture\r\n"
-COOKIE = "edgec-token"
 LONGEST_BODY = 100
 PICTURES_PER_SECOND, EVENTS_PER_SECOND = 15, 10
 """The rate for people; more would not slow down the loop that classifies."""
 MOST_VIEWERS = 20
 MOST_CONNECTIONS = 100
-REQUEST_SECONDS = 20.0
-"""From the beginning of a request to its end."""
 PATIENCE_SECONDS = 1.0
 """How long a connection may make us wait when all places are taken and another one comes."""
 UNREAD_BYTES = 1 << 15
 """What may lie unread by a viewer: more would only be old pictures."""
 PORT_REFUSED = (errno.EADDRINUSE, errno.EACCES)
 """What the system says of a port; of other errors the address is the reason."""
-POLICY = (
-    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self';"
-    " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
 
 
 class PageError(Exception):
@@ -134,23 +125,6 @@ class Page:
         return [moment for moment in found if moment]
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached only from this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _host_name(header: str) -> str:
-    """Return the name in a Host header, without its port. Raises ValueError if it is not a host."""
-    parts = urlsplit("//" + header)
-    if parts.netloc != header or parts.username is not None or parts.hostname is None:
-        raise ValueError(header)
-    _ = parts.port  # raises for a port that is not a number
-    return parts.hostname
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a viewer that hangs must not block the program
@@ -183,71 +157,43 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # as it came
 
 
-class _Request(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server_version = "edgec"
-    sys_version = ""
-    timeout = 20.0  # seconds until a viewer that reads nothing is dropped
-
+class _Request(GuardedRequest):
     @property
     def page(self) -> Page:
         server: Any = self.server
         found: Page = server.page
         return found
 
-    def handle_one_request(self) -> None:
-        """Answer one request. It may not take longer than REQUEST_SECONDS to come, however it drips in."""
-        deadline = threading.Timer(REQUEST_SECONDS, hang_up, (self.connection,))
-        deadline.daemon = True
-        deadline.start()
+    @property
+    def token(self) -> str | None:
+        """The page's token."""
+        return self.page.token
+
+    @property
+    def connections(self) -> Places:
+        """The server's connections."""
         server: Any = self.server
-        self._coming = ExitStack()
-        self._coming.callback(deadline.cancel)
-        self._coming.enter_context(server.connections.waiting(self.connection))
-        with self._coming:
-            super().handle_one_request()
+        found: Places = server.connections
+        return found
 
-    def parse_request(self) -> bool:
-        """Read the headers. Refuse what is no address or name, and what could be read in two ways."""
-        if not super().parse_request():
-            return False
-        try:
-            self.target = urlsplit(self.path)
-            self.host = _host_name(self.headers.get("Host", ""))
-            self.origin = urlsplit(self.headers.get("Origin", "")).netloc
-        except ValueError:
-            self._refuse(400, b"This is no address.\n")
-            return False
-        if self._is_ambiguous():
-            self._refuse(400, b"This request can be read in two ways.\n")
-            return False
-        return True
-
-    def _is_ambiguous(self) -> bool:
-        """Say whether another reader could see another host, another end or another request in it."""
-        twice = any(len(self.headers.get_all(name, [])) > 1 for name in ("Host", "Content-Length", "Origin"))
-        length = self.headers.get("Content-Length", "0")
-        body = "Transfer-Encoding" in self.headers or (self.command != "POST" and length != "0")
-        return twice or body or not self.path.startswith("/") or self.request_version == "HTTP/0.9"
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name is the base class's
         """Answer with the page, one of its files, pictures or records."""
-        self._coming.close()
+        self.coming.close()
         path = self.target.path
-        if not self._is_allowed():
+        if not self.is_allowed():
             return
         if path == "/" and self.page.token and "token=" in self.path:
-            self._redirect_without_token()
+            self.redirect_without_token()
         elif path in FILES:
             name, kind = FILES[path]
-            self._answer(200, (Path(__file__).parent / name).read_bytes(), f"{kind}; charset=utf-8")
+            self.answer(200, (Path(__file__).parent / name).read_bytes(), f"{kind}; charset=utf-8")
         elif path == "/cameras":
             records = [moment.record for moment in self.page.newest()]
-            self._answer(200, json.dumps(records).encode(), "application/json")
+            self.answer(200, json.dumps(records).encode(), "application/json")
         elif path in OF_A_CAMERA:
             self._answer_of(self._camera(), path)
         else:
-            self._refuse(404, b"There is nothing here.\n")
+            self.refuse(404, b"There is nothing here.\n")
 
     def _camera(self) -> int | None:
         """Return which camera is asked for; None if there is no such one."""
@@ -256,7 +202,7 @@ class _Request(BaseHTTPRequestHandler):
 
     def _answer_of(self, camera: int | None, path: str) -> None:
         if camera is None:
-            self._refuse(404, b"There is no such camera.\n")
+            self.refuse(404, b"There is no such camera.\n")
             return
         board = self.page.boards[camera]
         if path == "/picture.mjpg":
@@ -268,90 +214,26 @@ class _Request(BaseHTTPRequestHandler):
             moment = board.newest(0, timeout=2.0)
             encoded = self.page.encoded(moment) if moment else b""
             if encoded:
-                self._answer(200, encoded, "image/jpeg")
+                self.answer(200, encoded, "image/jpeg")
             else:
-                self._refuse(503, b"There is no picture yet.\n")
+                self.refuse(503, b"There is no picture yet.\n")
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the name is the base class's
         """Switch the precision."""
-        if not self._is_allowed():
+        if not self.is_allowed():
             return
         length = self.headers.get("Content-Length", "")
         if not LENGTH.fullmatch(length) or int(length) > LONGEST_BODY or self.target.path != "/precision":
-            self._refuse(400, b"Expected: POST /precision with int8 or fp32.\n")
+            self.refuse(400, b"Expected: POST /precision with int8 or fp32.\n")
             return
         body = self.rfile.read(int(length))
-        self._coming.close()
+        self.coming.close()
         try:
             self.page.switch(body.decode("ascii", "replace").strip())
         except ValueError as error:
-            self._answer(409, f"{error}\n".encode())
+            self.answer(409, f"{error}\n".encode())
             return
-        self._answer(200, b"ok\n")
-
-    def _is_allowed(self) -> bool:
-        """Refuse requests without the token or, where none is needed, those through another site."""
-        if self._is_of_another_site():
-            self._refuse(403, b"Not from another site.\n")
-            return False
-        if self.page.token is None:
-            if not is_loopback(self.host):
-                self._refuse(
-                    403, b"This page is for this machine alone: open it as 127.0.0.1 or localhost.\n"
-                )
-                return False
-            return True
-        given = parse_qs(self.target.query).get("token", [""])[0] or self._cookie()
-        if hmac.compare_digest(given.encode(), self.page.token.encode()):
-            return True
-        self._refuse(403, b"The token is missing or wrong: open the address that the program printed.\n")
-        return False
-
-    def _is_of_another_site(self) -> bool:
-        """Say whether a page of another site asks: it may link to the page, and have nothing else.
-
-        Browsers say so in Sec-Fetch-Site (W3C Fetch Metadata), and in Origin where a script asks.
-        """
-        if "Origin" in self.headers and self.origin != self.headers.get("Host"):
-            return True
-        linked = self.target.path == "/" and self.headers.get("Sec-Fetch-Dest") == "document"
-        return self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not linked
-
-    def _cookie(self) -> str:
-        try:
-            found = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
-        except CookieError:
-            return ""
-        return found.value if found else ""
-
-    def _redirect_without_token(self) -> None:
-        """Keep the token in a cookie, so that it does not stay in the address."""
-        self.send_response(303)
-        self.send_header("Location", "/")
-        self.send_header("Set-Cookie", f"{COOKIE}={self.page.token}; HttpOnly; SameSite=Strict; Path=/")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def _refuse(self, code: int, why: bytes) -> None:
-        """Answer and end the connection: what follows on it, such as a body, is not read as a request."""
-        self.close_connection = True
-        self._answer(code, why)
-
-    def _answer(self, code: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-        self.send_response(code)
-        for name, value in (("Content-Type", kind), ("Content-Length", str(len(body)))):
-            self.send_header(name, value)
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self._send_common_headers()
-        self.wfile.write(body)
-
-    def _send_common_headers(self) -> None:
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Content-Security-Policy", POLICY)
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
-        self.end_headers()
+        self.answer(200, b"ok\n")
 
     def _stream(
         self, board: Board, kind: str, part: Callable[[Any], bytes], per_second: int, begin: bytes = b""
@@ -359,14 +241,14 @@ class _Request(BaseHTTPRequestHandler):
         """Send a part for each newest moment, until the viewer or the program ends."""
         viewers = self.page.viewers
         if not viewers.take(self.connection):
-            self._refuse(503, b"Too many viewers.\n")
+            self.refuse(503, b"Too many viewers.\n")
             return
         try:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
             self.send_response(200)
             self.send_header("Content-Type", kind)
             self.send_header("Connection", "close")
-            self._send_common_headers()
+            self.send_common_headers()
             self.close_connection = True
             self.wfile.write(begin)
             number = 0
@@ -394,6 +276,3 @@ class _Request(BaseHTTPRequestHandler):
         if moment is None:
             return b": still here\n\n"
         return b"data: " + json.dumps(moment.record).encode() + b"\n\n"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Log nothing: the terminal is for the demo."""

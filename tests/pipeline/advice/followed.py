@@ -1,4 +1,4 @@
-"""Advice is followed: what a user tries is refused with these words, and works once they are heeded."""
+"""Follows advice: an attempt is refused with these words, and succeeds once they are followed."""
 
 import re
 from collections.abc import Callable

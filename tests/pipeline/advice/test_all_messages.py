@@ -1,4 +1,4 @@
-"""Every message that advises something is known, and the number of those that nobody follows only falls."""
+"""Every message with advice is known, and the number of those that no test follows only falls."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ WHERE = ("pipeline", "targets", "calibration")
 LONG = 11
 """Shorter words stand in many messages."""
 NOT_FOLLOWED = 19
-"""So many messages give advice that no test here follows. They ask for another device, a cooler one, room,
+"""How many messages give advice that no test here follows. They ask for another device, a cooler one, room,
 another installation, or TensorRT; one is for developers, three are of the difference, and the
 rest is of operators that stay in float."""
 
@@ -42,7 +42,7 @@ def messages() -> Iterator[str]:
 
 
 def words() -> set[str]:
-    """What the tests of advice follow: those of this folder, and `test_..._advice.py` elsewhere."""
+    """The words that tests of advice follow: in this folder, and in `test_..._advice.py` elsewhere."""
     found = set()
     tests = ROOT / "tests" / "pipeline"
     for path in (*(tests / "advice").glob("test_*.py"), *tests.rglob("test_*_advice.py")):
@@ -52,7 +52,7 @@ def words() -> set[str]:
     return found
 
 
-def test_no_advice_is_added_that_nobody_follows() -> None:
+def test_every_new_advice_is_followed_by_a_test() -> None:
     advising = [message for message in messages() if ADVICE.search(message)]
     followed = words()
     left = [message for message in advising if not _is_followed(message, followed)]

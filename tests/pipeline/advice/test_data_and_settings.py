@@ -126,7 +126,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("words", FOLDERS)
-def test_what_is_said_of_folders_helps(words: str, tmp_path: Path) -> None:
+def test_advice_about_folders_helps(words: str, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data", class_folders(train=12, test=6))
     heed = FOLDERS[words](folder)
     check_advice(words, lambda: evaluated(folder), heed)
@@ -195,7 +195,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("words", SETTINGS)
-def test_what_is_said_of_settings_helps(words: str, tmp_path: Path) -> None:
+def test_advice_about_settings_helps(words: str, tmp_path: Path) -> None:
     file, (before, after) = tmp_path / "edgec.toml", SETTINGS[words]
     file.write_text(before)
     check_advice(words, lambda: load_config(BuildConfig, file, {}), lambda: file.write_text(after))

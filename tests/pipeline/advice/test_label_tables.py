@@ -1,4 +1,4 @@
-"""What is advised about tables of pictures, followed."""
+"""Advice about tables of pictures, followed."""
 
 from pathlib import Path
 

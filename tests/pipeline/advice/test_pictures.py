@@ -68,7 +68,7 @@ def test_another_table_helps(words: str, tmp_path: Path) -> None:
 
 @dataclass
 class AdvisedFolder:
-    """What is given to edgec, and changed when advice is heeded."""
+    """The input given to edgec, which is changed when advice is followed."""
 
     place: Path
     labels: str | None = None
@@ -321,7 +321,7 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("words", CASES)
-def test_what_is_said_of_stored_pictures_helps(words: str, tmp_path: Path) -> None:
+def test_advice_about_stored_pictures_helps(words: str, tmp_path: Path) -> None:
     trial = AdvisedFolder(tmp_path / "data")
     heed = CASES[words](trial)
     check_advice(words, lambda: trial.read(trial.place, trial.labels), heed)

@@ -1,4 +1,4 @@
-"""What is said about a wrong environment variable: to give another value, or to unset it. Both help."""
+"""Advice about a wrong environment variable, to give another value or to unset it. Both help."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +15,7 @@ from targets.reach.ssh import SshAddress, SshDevice
 
 
 def reach() -> None:
-    """Start ssh, which finds nobody there."""
+    """Start ssh, which finds no server."""
     with suppress(DeviceError):
         SshDevice(SshAddress.parse("ssh://127.0.0.1:1")).run(["true"])
 

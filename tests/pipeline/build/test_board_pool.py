@@ -41,7 +41,7 @@ def pair(
 
 
 class KeptWords(Silent):
-    """Keeps what is said."""
+    """Keeps all messages."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -74,14 +74,14 @@ def test_labels_are_kept_and_found() -> None:
             known_devices()
 
 
-def test_a_board_that_is_named_is_used_whatever_it_is() -> None:
+def test_a_given_device_is_used_as_it_is() -> None:
     for device in (None, "ssh://x", "a, b"):
         assert on_boards_alike(BuildConfig(device=device), lambda config: config.device, Silent()) == device
 
 
 @needs_sshd
 @pytest.mark.usefixtures("pair")
-def test_the_board_that_nobody_has_is_used() -> None:
+def test_a_free_board_is_used() -> None:
     with taken(SshDevice(find_device("one"))):
         assert on_boards_alike(ANY_PI, lambda config: config.device, Silent()) == "two"
 

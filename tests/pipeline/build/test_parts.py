@@ -71,7 +71,7 @@ def test_merged_shares_are_the_bytes_of_one_machine(
 
 @pytest.fixture
 def refusal(program: Program, capsys: pytest.CaptureFixture[str]) -> Refusal:
-    """Runs a command line that is refused, and returns what the program says."""
+    """Runs a command line that is refused, and returns the program's message."""
 
     def said(*words: object) -> str:
         capsys.readouterr()
@@ -83,7 +83,7 @@ def refusal(program: Program, capsys: pytest.CaptureFixture[str]) -> Refusal:
 
 @pytest.fixture
 def merge_refusal(refusal: Refusal, quick: Path, tmp_path: Path) -> Refusal:
-    """Merges parts that are refused, and returns what the program says."""
+    """Merges parts that are refused, and returns the program's message."""
     return lambda *parts: refusal("merge", *parts, "--config", quick, "--out", tmp_path / "out")
 
 

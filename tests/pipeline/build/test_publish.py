@@ -1,4 +1,4 @@
-"""What is published is what was made, byte by byte."""
+"""Published files equal the stored ones, byte by byte."""
 
 import os
 from pathlib import Path

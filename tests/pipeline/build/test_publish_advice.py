@@ -1,4 +1,4 @@
-"""A build that another disturbs without end is told what to do, and that helps."""
+"""A build that another one keeps disturbing ends with advice, and the advice helps."""
 
 from pathlib import Path
 

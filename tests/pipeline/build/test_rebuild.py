@@ -65,7 +65,7 @@ def test_latency_stands_beside_the_bundle_not_in_it(out: Path) -> None:
     assert (inside.accuracy, inside.subject) == (beside.accuracy, beside.subject)
 
 
-def test_what_is_not_as_it_was_is_named(edgec: Edgec, out: Path, tmp_path: Path) -> None:
+def test_a_changed_file_is_named(edgec: Edgec, out: Path, tmp_path: Path) -> None:
     data = shutil.copytree(EMBEDDED, tmp_path / "data")
     images = data / "calibration-images-idx3-ubyte.gz"
     raw = bytearray(gzip.decompress(images.read_bytes()))
@@ -120,7 +120,7 @@ def test_a_statement_of_another_origin_is_refused(
     assert f'"{new}"' in str(refused.value)
 
 
-def test_code_that_is_not_as_it_was_is_named(out: Path, tmp_path: Path) -> None:
+def test_changed_code_is_named(out: Path, tmp_path: Path) -> None:
     """Of a bundle that another edgec built: its statement has the digest of other sources."""
     with opened(out / BUNDLE) as held:
         text = held.read(PROVENANCE).decode()

@@ -41,7 +41,7 @@ FOLDER = "edgec/resnet20-fashion-reference"
 
 @pytest.fixture
 def device(sshd: Sshd, tmp_path: Path) -> Sshd:  # noqa: F811
-    """A device whose python3 is this one, with what a device has installed."""
+    """A device whose python3 is this one, with the packages of a device."""
     sshd.give_this_python(tmp_path / "bin")
     return sshd
 

@@ -107,7 +107,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 class LineListener(Silent):
-    """Remembers what was said."""
+    """Remembers all messages."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

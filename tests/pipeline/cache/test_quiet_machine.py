@@ -32,7 +32,7 @@ with working_here(Path(sys.argv[1]), False, Silent()):
 
 
 class Waiting(Silent):
-    """Notes what is said, and that it was."""
+    """Keeps messages, and signals the first one."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -45,7 +45,7 @@ class Waiting(Silent):
 
 @dataclass(frozen=True)
 class Times(Stage):
-    """Says whether anything else could begin while it runs."""
+    """Records whether other work could begin while it runs."""
 
     name: ClassVar[str] = "times"
     times_this_machine: ClassVar[bool] = True
@@ -119,7 +119,7 @@ def measured_later(root: Path, ended: threading.Event) -> None:
         assert ended.is_set()
 
 
-def test_a_killed_process_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_killed_process_delays_no_other(tmp_path: Path) -> None:
     with at_work(tmp_path) as process:
         thread, ended = measured(tmp_path, Waiting())
         os.kill(process.pid, signal.SIGKILL)

@@ -66,7 +66,9 @@ def test_the_one_that_was_faster_is_kept(store: Store, monkeypatch: pytest.Monke
     assert (leftovers(store), said.lines) == ([], [])
 
 
-def test_different_bytes_from_the_same_inputs_are_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_bytes_from_the_same_inputs_are_reported(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Overtaken, "elsewhere", "other")
     assert store.make(Overtaken(), said := Said()).file("note.txt").read_text() == "other"
     assert "two processes made different bytes from the same inputs" in said.lines[0]
@@ -80,7 +82,7 @@ def test_a_damaged_entry_of_another_machine_is_replaced(
     assert leftovers(store) == []
 
 
-def test_a_stopped_process_holds_up_nobody(store: Store) -> None:
+def test_a_stopped_process_delays_no_other(store: Store) -> None:
     stopped = held(store)
     try:
         stopped.send_signal(signal.SIGSTOP)

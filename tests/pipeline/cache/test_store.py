@@ -18,7 +18,7 @@ from tests.pipeline.cache.notes import Note, leftovers, runs
 
 @dataclass(frozen=True)
 class Failing(Stage):
-    """Raises what it is told after writing something."""
+    """Raises a given error after it has written something."""
 
     name: ClassVar[str] = "failing"
 

@@ -1,4 +1,4 @@
-"""A place that cannot be written is an error that says which option chooses another."""
+"""An output that cannot be written is an error that names the option which chooses another place."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_a_file_of_ours_that_is_missing_is_a_bug(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["nowhere/page.html", "file/page.html", "folder"])
-def test_a_place_that_is_none_is_wrong_usage_and_named_as_given(place: str, tmp_path: Path) -> None:
+def test_an_invalid_folder_is_wrong_usage_and_named_as_given(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(WrongPlaceError) as refused:

@@ -1,4 +1,4 @@
-"""What the operating system refuses is said in a line; a traceback is for our own bugs."""
+"""Errors of the operating system are one line. Only bugs of our own have a traceback."""
 
 import os
 import re
@@ -74,7 +74,7 @@ def test_ctrl_c_while_modules_load_says_nothing(program: str, at: str, tmp_path:
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
-def test_ctrl_c_is_not_heard_after_nohup(tmp_path: Path) -> None:
+def test_ctrl_c_is_ignored_after_nohup(tmp_path: Path) -> None:
     ignored = CTRL_C_AT_THE_IMPORT_OF.replace("signal.default_int_handler", "signal.SIG_IGN")
     (tmp_path / "sitecustomize.py").write_text(ignored)
     done = subprocess.run(

@@ -24,7 +24,7 @@ def test_one_small_file_a_model_target_and_device(baselines: Path) -> None:
     assert file.stat().st_size < 10_000
 
 
-def test_a_build_compared_with_itself_is_no_loss(
+def test_a_build_compared_with_itself_loses_nothing(
     edgec: Edgec, quick: Path, out: Path, baselines: Path, tmp_path: Path
 ) -> None:
     files = ["--junit", tmp_path / "gates.xml", "--markdown", tmp_path / "summary.md"]
@@ -51,7 +51,7 @@ def test_the_old_engine_is_raced_where_it_is_at_hand(
     assert any("latency" in name or "speed" in name for name in gates)
 
 
-def test_without_a_baseline_the_way_to_one_is_told(
+def test_without_a_baseline_the_message_says_how_to_make_one(
     edgec: Edgec, quick: Path, out: Path, tmp_path: Path
 ) -> None:
     done = edgec("baseline", "compare", "--config", quick, "--out", out, "--folder", tmp_path)

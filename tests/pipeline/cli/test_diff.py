@@ -65,7 +65,7 @@ def test_a_fault_is_shown_with_what_removes_it(folder: Path, capsys: pytest.Capt
 
 
 @pytest.mark.usefixtures("folder")
-def test_equal_faults_are_told_once_with_all_their_places(
+def test_equal_faults_are_reported_once_with_all_their_places(
     plain: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     coarse = onnx.ModelProto()

@@ -10,7 +10,7 @@ from pipeline.cli.app import program
 from tests.conftest import ROOT
 
 HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "cv2", "pydantic", "scipy", "tvm", "jinja2", "cryptography")
-"""What no command loads before it is known that it has something to do."""
+"""Modules that no command loads before it is known that there is work to do."""
 
 MISTYPED = (
     ["biuld"],
@@ -64,5 +64,5 @@ def test_it_loads_nothing_heavy(command_lines: list[list[str]]) -> None:
     assert {words: heavy for words, heavy in loaded(command_lines).items() if heavy} == {}
 
 
-def test_what_is_looked_for_is_found_where_it_is_loaded() -> None:
+def test_heavy_imports_are_detected() -> None:
     assert "pydantic" in loaded([["build", "--config", "nowhere.toml"]])["build --config nowhere.toml"]

@@ -59,7 +59,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def class_folders(**counts: int) -> dict[str, bytes]:
-    """Return pictures in <split>/<class>/ for two classes, so many a split, all different."""
+    """Return pictures in <split>/<class>/ for two classes: `counts` for each split, all different."""
     files = {}
     for seed, (split, count) in enumerate(counts.items()):
         for n, picture in enumerate(random_pixels(count, seed)):

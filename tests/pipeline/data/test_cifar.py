@@ -1,4 +1,4 @@
-"""CIFAR-10's own batches are pickles: what is not an array of bytes is refused, and nothing is run."""
+"""CIFAR-10's own batches are pickles. Only arrays of bytes are read, and no code is run."""
 
 import pickle
 import tracemalloc
@@ -91,7 +91,7 @@ def test_content_of_another_kind_is_described(content: object, told: str, folder
         open_dataset(folder).split("evaluation")
 
 
-def test_an_array_whose_shape_lies_is_refused(folder: Path) -> None:
+def test_an_array_with_a_false_shape_is_refused(folder: Path) -> None:
     honest = pickle.dumps({b"data": rows(2, 0), b"labels": [1, 2]}, protocol=2)
     height = honest.index(b"K\x02M\x00\x0c")  # the shape: 2, 3072
     for lie in (b"K\xff", b"K\x00"):

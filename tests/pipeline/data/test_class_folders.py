@@ -1,4 +1,4 @@
-"""Folders as people have them: what is a picture is found by content, and nothing is left out in silence."""
+"""Folders as users have them: pictures are recognised by content, and every file left out is reported."""
 
 import logging
 import re
@@ -25,7 +25,7 @@ def evaluated(dataset: Dataset) -> int:
     return len(dataset.split("evaluation"))
 
 
-def test_litter_of_archives_servers_and_desktops_is_no_class(
+def test_system_files_of_archives_servers_and_desktops_are_not_classes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     litter = ["@eaDir/cat/thumb.jpg", "__MACOSX/cat/x.jpg", ".ipynb_checkpoints/a.jpg", "dog/.hidden.png"]
@@ -41,7 +41,7 @@ def test_litter_of_archives_servers_and_desktops_is_no_class(
 
 
 @pytest.mark.parametrize("suffix", [".ppm", ".bmp", ".tif", ".JPG", ".jpg.bak", ""])
-def test_every_picture_that_opencv_reads_counts_whatever_it_is_called(suffix: str, tmp_path: Path) -> None:
+def test_every_picture_that_opencv_reads_counts_whatever_its_name(suffix: str, tmp_path: Path) -> None:
     kind = suffix if suffix in (".ppm", ".bmp", ".tif") else ".jpg"
     coded = cv2.imencode(kind, random_pixels(1)[0])[1].tobytes()
     names = [f"{split}/{name}/1{suffix}" for split in ("train", "test") for name in "ab"]
@@ -51,7 +51,9 @@ def test_every_picture_that_opencv_reads_counts_whatever_it_is_called(suffix: st
     assert found.split("evaluation").images.decode(0, 3).shape[2] == 3
 
 
-def test_what_is_no_picture_is_counted_by_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_that_are_not_pictures_are_counted_by_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     files = {"train/a/1.png": PNG, "test/a/1.png": PNG, "test/a/notes.txt": b"hello", "test/list.csv": b"a,b"}
     with caplog.at_level(logging.WARNING):
         open_dataset(write_folder(tmp_path / "data", files))

@@ -1,4 +1,4 @@
-"""Training, calibration and evaluation share no picture, whatever the data set holds."""
+"""Training, calibration and evaluation share no picture, for any data set."""
 
 from pathlib import Path
 

@@ -140,7 +140,7 @@ def test_a_labels_csv_that_is_wrong_says_where(text: str, told: str, tmp_path: P
         open_dataset(with_csv(tmp_path, text))
 
 
-def test_a_labels_csv_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_labels_csv_that_is_not_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"labels\.csv is damaged"):
         open_dataset(write_folder(tmp_path, {"labels.csv": b"\xff\xfe\x00"}))
 
@@ -151,7 +151,7 @@ def test_paths_in_a_zip_that_climb_out_are_only_names(tmp_path: Path) -> None:
     assert not (tmp_path.parent.parent / "outside.png").exists()
 
 
-def test_a_zip_that_is_none_or_encrypted_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_or_encrypted_zip_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "set.zip"
     path.write_bytes(b"not a zip")
     with pytest.raises(DataError, match=r"damaged, or not a \.zip"):
@@ -164,7 +164,7 @@ def test_a_zip_that_is_none_or_encrypted_is_refused(tmp_path: Path) -> None:
         open_dataset(path)
 
 
-def test_a_member_that_is_damaged_or_lies_about_its_size_is_a_damaged_picture(tmp_path: Path) -> None:
+def test_a_damaged_member_or_one_with_a_false_size_is_a_damaged_picture(tmp_path: Path) -> None:
     files = {f"test/ash/{n:03}.jpg": jpeg(picture) for n, picture in enumerate(random_pixels(300))}
     content = bytearray(zipped(tmp_path / "set.zip", files).read_bytes())
     first = content.index(b"test/ash/000.jpg") + 40
@@ -183,7 +183,7 @@ def test_a_member_that_is_damaged_or_lies_about_its_size_is_a_damaged_picture(tm
     assert "unpacks to more than" in damaged["test/ash/001.jpg"]
 
 
-def test_a_link_to_nowhere_is_no_picture_and_an_unreadable_folder_is_named(tmp_path: Path) -> None:
+def test_a_broken_link_is_not_a_picture_and_an_unreadable_folder_is_named(tmp_path: Path) -> None:
     write_folder(tmp_path, class_folders(test=4))
     (tmp_path / "test" / "ash" / "gone.png").symlink_to(tmp_path / "nowhere")
     split = open_dataset(tmp_path).split("evaluation")
@@ -264,7 +264,7 @@ def test_a_picture_keeps_its_role_when_others_are_added_and_copies_share_it(tmp_
     }
 
 
-def test_a_folder_of_pictures_without_classes_is_no_data_set(tmp_path: Path) -> None:
+def test_a_folder_of_pictures_without_classes_is_not_a_data_set(tmp_path: Path) -> None:
     for number, names in enumerate((["1.png", "2.png"], ["only/1.png", "only/2.png"])):
         folder = write_folder(tmp_path / str(number), dict(zip(names, PICTURES.values(), strict=False)))
         with pytest.raises(DataError, match="not a data set that edgec can read"):

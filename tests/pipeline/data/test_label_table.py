@@ -155,7 +155,7 @@ def test_pictures_may_be_named_by_number_without_folder_and_ending(
     assert "found 4 pictures by their names" in caplog.text
 
 
-def test_a_name_of_two_pictures_is_none(tmp_path: Path) -> None:
+def test_a_name_that_two_pictures_share_is_not_used(tmp_path: Path) -> None:
     text = b"id,split,label\n1,test,c\n"
     with pytest.raises(DataError, match=r"names files that do not exist: 1\. Write paths relative"):
         open_dataset(write_folder(tmp_path, FILES | {"labels.csv": text}))

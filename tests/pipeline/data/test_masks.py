@@ -1,4 +1,4 @@
-"""Masks are found by the names of their pictures, read as numbers, and part of what a data set is."""
+"""Masks are found by the names of their pictures, read as numbers, and are part of a data set's digest."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""A data set is recognised by what it holds, and what is not one is described."""
+"""A data set is recognised by its files; other folders and files are described."""
 
 import zipfile
 from pathlib import Path
@@ -14,7 +14,7 @@ FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not here")
 
 
-def test_what_is_not_there_is_refused_with_what_is_understood(tmp_path: Path) -> None:
+def test_a_missing_location_is_refused_with_the_allowed_kinds(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"There is no data set .*none.*idx files.*labels\.csv.*fashion-mnist"
     ):
@@ -29,20 +29,20 @@ def test_what_is_not_there_is_refused_with_what_is_understood(tmp_path: Path) ->
         ([f"{n}.txt" for n in range(7)], r"it holds 0\.txt, .*, 4\.txt and 2 more\."),
     ],
 )
-def test_a_folder_that_is_no_data_set_is_described(names: list[str], told: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_data_set_is_described(names: list[str], told: str, tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).touch()
     with pytest.raises(DataError, match=told):
         open_dataset(tmp_path)
 
 
-def test_a_file_that_is_no_data_set_is_described(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_data_set_is_described(tmp_path: Path) -> None:
     (tmp_path / "set.tar").write_bytes(b"x" * 2000)
     with pytest.raises(DataError, match="a file of 2,000 bytes"):
         open_dataset(tmp_path / "set.tar")
 
 
-def test_an_archive_that_is_no_data_set_is_described(tmp_path: Path) -> None:
+def test_an_archive_that_is_not_a_data_set_is_described(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         archive.writestr("wrapped/1.png", b"")
         archive.writestr("notes.txt", b"")
@@ -50,7 +50,7 @@ def test_an_archive_that_is_no_data_set_is_described(tmp_path: Path) -> None:
         open_dataset(tmp_path / "set.zip")
 
 
-def test_a_choice_of_labels_is_refused_where_there_is_none(tmp_path: Path) -> None:
+def test_a_choice_of_labels_is_refused_without_a_table(tmp_path: Path) -> None:
     write_idx_set(tmp_path, t10k=20)
     with pytest.raises(UsageError, match="one kind of labels"):
         open_dataset(tmp_path, labels="fine")

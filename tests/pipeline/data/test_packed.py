@@ -80,7 +80,7 @@ def test_a_missing_array_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(2**40,), (-5,), (3,)])
-def test_a_size_that_lies_is_refused_before_memory_is_taken(shape: tuple[int, ...], folder: Path) -> None:
+def test_a_false_size_is_refused_before_memory_is_taken(shape: tuple[int, ...], folder: Path) -> None:
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
     with zipfile.ZipFile(folder / "test_jpeg.npz", "w") as archive:
@@ -88,7 +88,7 @@ def test_a_size_that_lies_is_refused_before_memory_is_taken(shape: tuple[int, ..
     refused(folder, r"is declared as uint8 .* and has 10 bytes")
 
 
-def test_what_is_no_array_or_no_archive_is_refused(folder: Path) -> None:
+def test_bytes_that_are_not_an_array_or_archive_are_refused(folder: Path) -> None:
     with zipfile.ZipFile(folder / "test_jpeg.npz", "w") as archive:
         archive.writestr("data.npy", b"not an array")
     refused(folder, "data is not an npy array")

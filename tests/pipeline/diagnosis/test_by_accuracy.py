@@ -69,7 +69,7 @@ def test_what_norms_remember_finds_imagenets_form_without_labels(tmp_path: Path)
 
 
 def test_the_number_of_pictures_that_is_said_to_tell_rgb_from_bgr_does(tmp_path: Path) -> None:
-    """The advice is followed: so many more pictures of the same kind."""
+    """The advice is followed, with as many more pictures of the same kind."""
     net = write(tmp_path / "net.onnx", FORMS[0])
     few = [one for made in pictures(4, seed=3).values() for one in made]
     found = guess(net, few)

@@ -135,7 +135,7 @@ def test_masks_with_other_numbers_are_found_and_the_advice_puts_them_right(tmp_p
     assert built(net, data).verdict == "pass"
 
 
-def test_a_segmentation_network_that_knows_nothing_has_no_usual_cause() -> None:
+def test_an_untrained_segmentation_network_has_no_usual_cause() -> None:
     """Its answers do not depend on the pictures at all."""
     rng = np.random.default_rng(3)
     masks = rng.choice(4, size=(24, 8, 8), p=[0.4, 0.2, 0.2, 0.2]).astype(np.uint8)

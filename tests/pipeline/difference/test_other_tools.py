@@ -90,7 +90,7 @@ def test_two_files_that_say_nothing_get_the_same_pictures(model: onnx.ModelProto
     assert "edgec doctor" in a.notes[0]
 
 
-def test_a_relu_that_onnxruntime_folds_into_a_range_is_no_missing_activation(
+def test_a_relu_that_onnxruntime_folds_into_a_range_is_not_a_missing_activation(
     model: onnx.ModelProto, tmp_path: Path
 ) -> None:
     path = behind_normalisation(model, tmp_path / "theirs.onnx")

@@ -1,4 +1,4 @@
-"""Recorded logits are compared with their own pictures, or what to do is said and helps."""
+"""Recorded logits are compared with their own pictures. Otherwise advice is given, and it helps."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ from tests.pipeline.difference.small_pair import Pair
 
 OF_PICTURES = {FaultKind.PICTURE_COLOURS, FaultKind.NORMALISATION, FaultKind.PICTURE_GEOMETRY}
 OF_QUANTISERS = {"clipped range", "coarse activation", "scale behind", "zero point", "scale of another axis"}
-"""What a float network has no place for."""
+"""Faults that a float network cannot have."""
 RECTIFIED = {"no activation", "leaky activation"}
 """What does not show where the range of the quantiser behind begins at 0."""
 
@@ -54,7 +54,7 @@ def test_two_quantised_forms_of_one_network_are_not_accused(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("fault", ["clipped range", "coarse activation", "scale behind", "zero point"])
-def test_a_bad_quantiser_that_both_sides_have_is_no_difference(fault: str, pair: Pair) -> None:
+def test_a_bad_quantiser_on_both_sides_is_not_a_difference(fault: str, pair: Pair) -> None:
     changed, _ = planted(pair.quantised["w8a8_asym_mse_bc"], fault, pair)
     assert compare(pair.float_model, changed, pair.pictures).findings
     assert compare(changed, changed, pair.pictures).findings == ()

@@ -50,7 +50,7 @@ def test_a_build_of_edgec_helps(built: BuiltPair, opened: OpenedBuild, tmp_path:
 
 
 class TestPicture:
-    """What is asked about."""
+    """The picture to explain."""
 
     def test_one_picture_helps(self, built: BuiltPair, opened: OpenedBuild) -> None:
         given = [built.data]

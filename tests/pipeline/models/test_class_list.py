@@ -45,7 +45,7 @@ def test_what_trainers_write_is_read(content: dict[object, object]) -> None:
     ],
     ids=lambda content: "".join(content) or "nothing",
 )
-def test_what_is_no_list_of_classes_is_none(content: dict[object, object]) -> None:
+def test_values_that_are_not_lists_of_classes_are_ignored(content: dict[object, object]) -> None:
     assert classes_in_checkpoint(content) is None
 
 

@@ -43,7 +43,7 @@ def test_what_trainers_write_is_read(content: dict[object, object]) -> None:
     ],
     ids=str,
 )
-def test_what_is_none_or_several_says_nothing(content: dict[object, object]) -> None:
+def test_missing_or_several_normalisations_are_ignored(content: dict[object, object]) -> None:
     assert normalisation_in_checkpoint(content) is None
 
 

@@ -94,7 +94,7 @@ def test_a_depth_that_is_not_6n_plus_2_is_refused(depth: int) -> None:
         resnet.build(Architecture("cifar", depth), 3, 10)
 
 
-def test_an_imagenet_depth_nobody_published_is_refused() -> None:
+def test_an_unpublished_imagenet_depth_is_refused() -> None:
     with pytest.raises(ValueError, match="18, 34, 50, 101, 152 layers, not 20"):
         resnet.build(Architecture("imagenet", 20), 3, 10)
 

@@ -59,7 +59,7 @@ def test_a_narrow_network_has_half_of_the_channels_everywhere() -> None:
 @pytest.mark.parametrize(
     "name", ["resnet", "resnet18x", "resnet18-", "resnet18-v1-v1", "a-resnet18", "resnet18-optiond"]
 )
-def test_what_is_no_name_is_unknown(name: str) -> None:
+def test_other_text_is_not_a_model_name(name: str) -> None:
     with pytest.raises(UsageError, match="Unknown model"):
         find_model(name)
 

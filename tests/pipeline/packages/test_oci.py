@@ -65,7 +65,7 @@ def test_skopeo_copies_it(image: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may try a program in another root folder")
-def test_it_serves_as_nobody_in_a_root_of_its_own(root: Path) -> None:
+def test_it_serves_as_an_unprivileged_user_with_its_own_root(root: Path) -> None:
     root.chmod(0o755)
     command = ["/edgec-serve", "/model", "--port", "0"]
     holder = ["chroot", "--userspec=65534:65534", str(root), *command]

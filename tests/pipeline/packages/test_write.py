@@ -28,7 +28,9 @@ def test_a_package_says_what_to_do_and_stays_as_it_is(
 
 
 @pytest.mark.parametrize("kind", FOR_JETSON)
-def test_a_bundle_for_a_cpu_is_refused_in_words(make_bundle: MakeBundle, tmp_path: Path, kind: str) -> None:
+def test_a_bundle_for_a_cpu_is_refused_with_a_reason(
+    make_bundle: MakeBundle, tmp_path: Path, kind: str
+) -> None:
     with pytest.raises(UsageError, match=f"A package for {kind} is made of a bundle for a Jetson"):
         write_packages(make_bundle(runner="native_runner"), [kind], tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -84,7 +84,7 @@ def accuracy(classes: tuple[str, ...] = CLASSES, images: int = 10_000, noise: fl
 
 @cache
 def pixel_accuracy(labelled: bool = True) -> PixelAccuracy:
-    """Simulate a network that tells the ten classes of pixels apart, and a noisier copy."""
+    """Simulate a network that recognises ten classes of pixels, and a noisier copy."""
     rng = np.random.default_rng(5)
     truth = rng.integers(0, len(CLASSES), (40, 12, 16))
     fp32 = rng.standard_normal((40, len(CLASSES), 12, 16)).astype(np.float32)

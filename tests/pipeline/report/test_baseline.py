@@ -19,7 +19,7 @@ from tests.pipeline.report.samples import report
 
 
 def losing(shown: Report, images: int) -> Report:
-    """The same build, with so many images wrong that were right."""
+    """The same build with `images` more images wrong."""
     accuracy = shown.accuracy
     assert isinstance(accuracy, Accuracy)
     right = unpack_bits(accuracy.int8_right, accuracy.top1.images)
@@ -37,7 +37,7 @@ def test_a_baseline_survives_the_disk_and_is_small(tmp_path: Path) -> None:
     assert baseline.file_name == "resnet20-fashion-reference-AMD_EPYC_x86_64_26.2.1_2_cores.json"
 
 
-def test_a_file_that_is_no_baseline_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_baseline_is_refused(tmp_path: Path) -> None:
     report().save(tmp_path / "report.json")
     with pytest.raises(ReportError, match="is not a valid baseline: unknown field"):
         Baseline.load(tmp_path / "report.json")
@@ -71,7 +71,7 @@ def test_an_upgraded_tool_is_named_and_does_not_prevent_the_comparison() -> None
 
 
 @pytest.mark.parametrize("images", [1, 5])
-def test_what_only_the_interval_or_only_the_test_sees_is_no_more_than_noise(images: int) -> None:
+def test_a_change_shown_by_only_one_of_interval_and_test_is_noise(images: int) -> None:
     """Five images worse and none better: Tango's interval is above zero, McNemar's exact p is 0.0625."""
     before = report()
     assert compare(baseline_of(before), losing(before, images)).moved[0].note.endswith("within noise")
@@ -124,7 +124,7 @@ def test_what_was_not_measured_stays_not_measured() -> None:
         ("evaluation_digest", "f" * 64, "use the same images, or save a new baseline"),
     ],
 )
-def test_what_is_not_comparable_is_refused(field: str, value: str, words: str) -> None:
+def test_builds_that_are_not_comparable_are_refused(field: str, value: str, words: str) -> None:
     shown = report()
     with pytest.raises(ReportError, match=words):
         compare(baseline_of(shown).replace(**{field: value}), shown)

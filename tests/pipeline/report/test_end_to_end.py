@@ -1,4 +1,4 @@
-"""What a picture takes from its file on stands beside what the model takes, in every form of the report."""
+"""Every form of the report shows the latency from a picture's file on beside the model's."""
 
 from pipeline.report.markdown import report_summary
 from pipeline.report.model.build_report import Report

@@ -1,4 +1,4 @@
-"""What resize and crop do is said, counted and shown on a picture."""
+"""The effect of resize and crop is described, counted and shown on a picture."""
 
 import base64
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Limits on latency are of all that a picture takes, unless they are said to be of the model alone."""
+"""Limits on latency are end to end, unless they are set for the model alone."""
 
 import pytest
 

@@ -56,7 +56,7 @@ def test_another_schema_version_is_refused_before_its_fields_are_looked_at(saved
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"{}", b"[" * 100_000, b"NaN"])
-def test_a_file_that_is_no_report_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_report_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "report.json").write_bytes(content)
     with pytest.raises(ReportError, match="is not a report"):
         Report.load(tmp_path / "report.json")

@@ -1,4 +1,4 @@
-"""A gate that does not pass says what to do next, and what it says can be followed."""
+"""A gate that does not pass names the next step, and that step helps."""
 
 import re
 
@@ -59,7 +59,7 @@ def test_a_drop_that_is_too_large_names_what_lowers_it() -> None:
     assert 'recipe = "auto"' in said
 
 
-def test_a_floor_above_fp32_is_no_matter_of_quantisation() -> None:
+def test_a_floor_above_fp32_is_not_a_matter_of_quantisation() -> None:
     gate = floor_gate(MANY.top1, 99.9, Origin.HOST)
     assert gate.verdict is Verdict.FAIL
     assert step(gate, MANY).startswith("FP32 itself has")

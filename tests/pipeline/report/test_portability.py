@@ -1,4 +1,4 @@
-"""The report says what becomes of the quantised graph in engines that add products in 16 bits."""
+"""The report says whether the quantised graph can saturate in engines that add products in 16 bits."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tables in the terminal: a figure or a name is never broken or cut, whatever the width."""
+"""Tables in the terminal: at no width is a figure or a name broken or cut."""
 
 import io
 

@@ -51,7 +51,7 @@ FEW: Options = {
 
 
 def default_model(_: Path) -> Options:
-    """The embedded network on the embedded pictures, with all that a build can be asked for."""
+    """The embedded network on the embedded pictures, with every option of a build."""
     return {"latency.peer": True, "validation.sensitivity": 4, "validation.robustness": 4}
 
 
@@ -100,7 +100,7 @@ def brought_graph(work: Path) -> Options:
 
 
 def graph_of_others(work: Path) -> Options:
-    """The same as if somebody else had quantised it."""
+    """The same network, as if another tool had quantised it."""
     return _brought(work, ours=False)
 
 

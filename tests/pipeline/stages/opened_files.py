@@ -1,4 +1,4 @@
-"""Tells which files of some folders were opened, by whatever code: the kernel says so (inotify(7))."""
+"""Reports which files of some folders were opened by any code, by inotify(7)."""
 
 import ctypes
 import errno

@@ -78,7 +78,7 @@ def test_it_counts_what_used_to_be_left_out(stage: str, files: list[str]) -> Non
 SHOWS = ("pages", "sections", "section.py", "table.py", "plots.py", "lines.py", "terminal.py", "markdown.py")
 """What only shows records, in pipeline/report."""
 SHOWING = {"report", "bundle"}
-"""The stages that write what is shown, or pack it."""
+"""The stages that write the report, or pack it."""
 
 
 @pytest.mark.parametrize("stage", OURS, ids=lambda stage: stage.name)

@@ -1,4 +1,4 @@
-"""What is opened is heard, by whatever code; what is only looked at is not."""
+"""Every opening of a file is reported, by any code; a stat of it is not."""
 
 import ctypes
 import subprocess

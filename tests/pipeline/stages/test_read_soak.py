@@ -33,7 +33,7 @@ def test_a_record_of_another_engine_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"seconds": 1}', "\x00"])
-def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_record_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="is not a record of a soak"):
         run(tmp_path, text)
 

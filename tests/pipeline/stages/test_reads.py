@@ -25,7 +25,7 @@ OF_USERS = [kind for kind in KINDS if kind != "default_model"]
 
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What was opened in a build of each kind."""
+    """The files that a build of each kind opened."""
     folder = tmp_path_factory.mktemp("heard")
     command = [sys.executable, "-m", "tests.pipeline.stages.listened_builds", str(folder)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)

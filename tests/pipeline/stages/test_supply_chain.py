@@ -6,6 +6,7 @@ from importlib.resources import files
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from cyclonedx import schema
+from google.protobuf.json_format import ParseDict, ParseError  # type: ignore[import-untyped]
 from referencing import Registry, Resource
 
 from pipeline.report.model.build_report import Report
@@ -18,7 +19,7 @@ DIGEST = "ab" * 32
 
 
 def official(document: bytes) -> list[str]:
-    """What CycloneDX's own schema says against a document."""
+    """The errors of a document by CycloneDX's own schema."""
     folder = files(schema) / "_res"
     names = ("bom-1.6", "spdx", "jsf-0.82")
     bom, *others = (json.loads((folder / f"{name}.SNAPSHOT.schema.json").read_text()) for name in names)
@@ -71,12 +72,27 @@ def test_the_statement_has_the_fields_of_in_toto_and_slsa() -> None:
     assert stated_code(made) == "cd" * 32
 
 
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_statement_is_what_the_official_messages_say(name: str) -> None:
+    from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance  # type: ignore[import-untyped]
+    from in_toto_attestation.v1.statement_pb2 import Statement  # type: ignore[import-untyped]
+
+    made = json.loads(provenance(REPORTS[name], '{"model": "m"}', {"engine": DIGEST}, "cd" * 32))
+    read = ParseDict(made, Statement())
+    assert (read.type, [one.name for one in read.subject]) == (made["_type"], ["engine"])
+    stated = ParseDict(made["predicate"], Provenance())
+    assert stated.run_details.builder.id
+    assert stated.build_definition.build_type
+    with pytest.raises(ParseError, match="another"):
+        ParseDict({**made["predicate"], "another": 1}, Provenance())
+
+
 def test_a_bundle_of_before_states_no_code() -> None:
     assert stated_code(provenance(report(), "{}", {"e": DIGEST}, None)) is None
 
 
 @pytest.mark.parametrize("code", ["", "cd" * 33, "no digest", 7, None])
-def test_what_is_no_digest_of_code_is_refused(code: object) -> None:
+def test_a_malformed_digest_of_code_is_refused(code: object) -> None:
     made = json.loads(provenance(report(), "{}", {"e": DIGEST}, "cd" * 32))
     used = made["predicate"]["buildDefinition"]["resolvedDependencies"]
     next(one for one in used if one["name"] == CODE)["digest"]["sha256"] = code
@@ -85,7 +101,7 @@ def test_what_is_no_digest_of_code_is_refused(code: object) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"_type": 1, "predicateType": 2}', b"[" * 90_000])
-def test_what_is_no_statement_is_refused(text: bytes) -> None:
+def test_a_malformed_statement_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"it|Expecting|recursion"):
         stated_digests(text)
 

@@ -1,4 +1,4 @@
-"""Training runs that take a second, and what they say."""
+"""Training runs of a second, and their messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ def small(data: Path, **changed: object) -> TrainConfig:
 
 
 class Heard:
-    """Keeps what training says."""
+    """Keeps the messages of training."""
 
     def __init__(self) -> None:
         self.tasks: list[tuple[str, int | None, int]] = []

@@ -32,7 +32,7 @@ def test_a_network_that_guesses_to_the_end_has_learned_nothing() -> None:
     assert nothing_learned([epoch(20, 1.0, accuracy=0.5)], LABELS, CONFIG) is None
 
 
-def test_naming_the_most_frequent_class_is_no_knowledge() -> None:
+def test_naming_the_most_frequent_class_is_not_learning() -> None:
     uneven = torch.tensor([0] * 180 + [1] * 20)
     assert nothing_learned([epoch(20, 0.3, accuracy=0.9)], uneven, CONFIG) is not None
     assert nothing_learned([epoch(20, 0.1, accuracy=0.99)], uneven, CONFIG) is None

@@ -1,4 +1,4 @@
-"""Fine-tuning, averaging, watching and stopping do what they say, and survive a resume."""
+"""Fine-tuning, averaging, watching and stopping work as documented, also after a resume."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_new_head_keeps_every_other_weight(tmp_path: Path) -> None:
             assert torch.equal(value, old[key]), key
 
 
-def test_a_new_head_is_no_excuse_for_another_network(tmp_path: Path) -> None:
+def test_a_new_head_does_not_allow_another_network(tmp_path: Path) -> None:
     path = saved(network(7), tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="does not fit resnet14-fashion with 7 classes"):
         load_model(find_model("resnet14-fashion"), path, 10, new_head=True)

@@ -1,4 +1,4 @@
-"""Training takes as many threads as there are free cores, unless it is told."""
+"""Training takes as many threads as there are free cores, unless a number is given."""
 
 from pathlib import Path
 

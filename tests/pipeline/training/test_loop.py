@@ -58,7 +58,7 @@ def test_the_weights_load_into_the_model_and_score_as_reported(data: Path, tmp_p
 
 @pytest.mark.slow
 def test_it_learns(tmp_path: Path) -> None:
-    """Ten classes that differ in one bright row are told apart after a few epochs."""
+    """Ten classes that differ in one bright row are recognised after a few epochs."""
     random, data = np.random.default_rng(0), tmp_path / "data"
     data.mkdir()
     for prefix, count in (("train", 400), ("t10k", 100)):

@@ -1,4 +1,4 @@
-"""The learning rate's shape, and what is decayed."""
+"""The schedule of the learning rate, and the parameters with weight decay."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Quantisation-aware fine-tuning: what is trained is what is exported, resumed, and built."""
+"""Quantisation-aware fine-tuning: the trained network is the one that is exported, resumed and built."""
 
 import hashlib
 import json

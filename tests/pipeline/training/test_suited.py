@@ -1,4 +1,4 @@
-"""What is not given suits the number of images, and known photos are begun with."""
+"""Settings that are not given suit the number of images, and photos start from edgec's weights."""
 
 from pathlib import Path
 

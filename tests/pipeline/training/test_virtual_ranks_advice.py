@@ -1,4 +1,4 @@
-"""What a training of several processes cannot do is said with what to do instead, and that works."""
+"""A training of several processes that is refused gives advice, and the advice works."""
 
 import signal
 from multiprocessing.context import ForkServerContext

@@ -40,7 +40,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class HeldSum(Sum):
-    """Says in a folder which process does it, and waits there while a file `hold` exists."""
+    """Writes into a folder which process computes it, and waits while a file `hold` exists there."""
 
     folder: Path = Path()
 

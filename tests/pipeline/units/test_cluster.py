@@ -163,9 +163,7 @@ def test_a_worker_with_other_float_bits_gets_integer_units_only() -> None:
             list(workers.run([Sum((1,), board="pi5")], heard))
 
 
-def test_a_straggler_that_was_stopped_holds_up_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_straggler_delays_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "SILENT_S", 3.0)
     (tmp_path / "hold").touch()
     stopped: list[int] = []

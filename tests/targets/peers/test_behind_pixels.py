@@ -1,4 +1,4 @@
-"""What stands behind edgec's normalisation is the user's network: fed as it wants, it says the same."""
+"""The network behind edgec's normalisation is the user's: with its own input it gives the same logits."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ USUAL = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 @pytest.mark.parametrize("dynamic_batch", [True, False])
-def test_the_cut_network_says_what_the_whole_one_says(dynamic_batch: bool, tmp_path: Path) -> None:
+def test_the_cut_network_gives_the_logits_of_the_whole_one(dynamic_batch: bool, tmp_path: Path) -> None:
     source = described(export(make(MobileNetLike), tmp_path / "net.onnx"), USUAL)
     model = tmp_path / "model.onnx"
     onnx.save(adopt(source, dynamic_batch, lambda _: None), model)

@@ -19,7 +19,7 @@ class Started:
 
 
 class ClosingRunner(StreamRunner):
-    """One that only says when it is closed."""
+    """A runner that records only when it is closed."""
 
     def __init__(self, number: int, closed: list[int]) -> None:
         self.number, self.closed = number, closed

@@ -145,7 +145,7 @@ class TestABoard:
         assert names[0] == names[1]
         assert len(list((device.home / "edgec" / "measured").iterdir())) == 1
 
-    def test_it_says_what_it_is(self, device: Sshd) -> None:
+    def test_its_description_names_the_board(self, device: Sshd) -> None:
         here = target(device)
         here.check()
         assert isinstance(here, OnDevice)

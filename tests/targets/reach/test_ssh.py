@@ -70,7 +70,7 @@ def test_addresses_are_read(text: str, address: SshAddress) -> None:
         ),
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_a_malformed_address_is_refused(text: str) -> None:
     with pytest.raises(DeviceAddressError):
         SshAddress.parse(text)
 
@@ -118,7 +118,7 @@ class TestRunning:
         pid = sshd.home / "pid"  # missing where even the connection took longer
         assert not pid.exists() or gone(int(pid.read_text()))
 
-    def test_a_command_that_must_succeed_says_what_it_said(self, sshd: Sshd) -> None:
+    def test_a_failed_command_reports_its_output(self, sshd: Sshd) -> None:
         with pytest.raises(DeviceCommandFailed, match=r"cat /none failed with exit code 1: .*No such file"):
             sshd.device.output(["cat", "/none"])
 

@@ -12,7 +12,7 @@ from tests.targets.tensorrt.jetpacks import RECORDINGS
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Raspberry Pi whose files say what a test lets them say."""
+    """A Raspberry Pi whose files a test writes."""
     files = {
         "proc/meminfo": "MemTotal: 8000000 kB\nMemAvailable: 4000000 kB\nSwapFree: 102400 kB\n",
         "proc/device-tree/compatible": "raspberrypi,5-model-b\0brcm,bcm2712\0",

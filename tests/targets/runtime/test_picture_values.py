@@ -33,6 +33,39 @@ def test_white_is_white_or_the_picture_is_refused(kind: int, largest: int, chann
             decode(pnm(kind, largest), channels)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("largest", "refused"), [(0, True), (255, True), (4095, True), (5000, False)])
+@pytest.mark.parametrize("kind", [".png", ".tiff", ".ppm"])
+def test_numbers_of_16_bits_that_hold_fewer_are_refused(
+    kind: str, largest: int, refused: bool, channels: int
+) -> None:
+    """They would be nearly black without a word."""
+    numbers = np.linspace(0, largest, 7 * 5 * 3).astype(np.uint16).reshape(7, 5, 3)
+    encoded = cv2.imencode(kind, numbers)[1].tobytes()
+    if refused:
+        with pytest.raises(ImageError, match=r"numbers of 16 bits .* scale them so that white is 65535"):
+            decode(encoded, channels)
+        scaled = (numbers.astype(np.uint32) * 65535 // max(1, largest)).astype(np.uint16)
+        scaled[-1, -1] = 65535
+        assert decode(cv2.imencode(kind, scaled)[1].tobytes(), channels).max() == 255
+    else:
+        assert decode(encoded, channels).max() > 16
+
+
+@pytest.mark.parametrize("kind", [".png", ".tiff"])
+def test_a_dark_picture_of_8_bits_is_a_picture(kind: str) -> None:
+    assert decode(cv2.imencode(kind, PIXELS // 20)[1].tobytes(), 3).max() == 12
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_in_lab_colours_is_refused(order: str) -> None:
+    file = tiff(order, 0, np.concatenate([PIXELS, PIXELS[:, :, :1]], axis=2))
+    rgb, lab = (struct.pack(order + "HHIHH", 262, 3, 1, value, 0) for value in (2, 8))
+    assert rgb in file
+    with pytest.raises(ImageError, match=r"Lab colours, .* save it in RGB"):
+        decode(file.replace(rgb, lab), 3)
+
+
 def tiff(order: str, extra: int, pixels: np.ndarray) -> bytes:
     """8 bits of red, green, blue and one more number a pixel."""
     height, width, samples = pixels.shape

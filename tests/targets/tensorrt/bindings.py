@@ -37,7 +37,7 @@ FUNCTIONS = (
     "_ZN14nvcaffeparser117createCaffeParserEv",
     "_ZN14nvcaffeparser123shutdownProtobufLibraryEv",
 )
-"""What the bindings look for in the libraries; all of it is wanted only when it is called."""
+"""The functions that the bindings look up in the libraries, each when it is called."""
 
 
 def wheel(start: str) -> Path | None:

@@ -134,7 +134,7 @@ class DeviceDouble:
 
 
 class Context:
-    """What an execution context remembers and does."""
+    """An execution context: its state and calls."""
 
     def __init__(
         self, device: DeviceDouble, times_ms: dict[str, float], batches: tuple[int, ...], built_from: bytes

@@ -1,4 +1,4 @@
-"""What the device's code does under each version of TensorRT: see scenario_program.py."""
+"""Scenarios of the device's code under each version of TensorRT: see scenario_program.py."""
 
 import ctypes
 import hashlib

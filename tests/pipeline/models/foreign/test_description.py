@@ -60,7 +60,7 @@ def test_pictures_of_the_networks_size_are_not_touched_unless_resize_says_so(
     assert not np.array_equal(read_foreign(path).preprocessing(picture), picture)
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"\x08\x01nonsense")
     with pytest.raises(CheckpointError, match="is not a valid ONNX model"):
         read_foreign(tmp_path / "net.onnx")

@@ -131,7 +131,7 @@ def test_places_that_are_none_are_refused(net: Path, location: str, place: dict[
     ],
     ids=["damaged", "text", "gzip", "weights"],
 )
-def test_a_file_that_is_no_onnx_is_named(content: bytes, code: int, said: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_onnx_is_named(content: bytes, code: int, said: str, tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"net\.onnx.*{said}") as raised:
         external_files(tmp_path / "net.onnx")

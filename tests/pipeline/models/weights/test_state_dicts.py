@@ -178,7 +178,7 @@ def test_a_folder_of_weights_names_the_files_in_it(tmp_path: Path) -> None:
         load_model(MODEL, tmp_path, 10)
 
 
-def test_what_an_optimiser_keeps_is_no_set_of_weights(tmp_path: Path) -> None:
+def test_the_state_of_an_optimiser_is_not_a_set_of_weights(tmp_path: Path) -> None:
     moments = {key: torch.zeros_like(value) for key, value in RAW.items()}
     content = {"model": RAW, "optimizer": {"state": moments}, "scheduler": {"weight": torch.ones(3)}}
     network, told = loaded(content, tmp_path)

@@ -90,7 +90,7 @@ def difference() -> DifferenceReport:
 
 
 def explanation() -> ImageExplanation:
-    """A flipped picture, with everything that can be said about one."""
+    """A flipped picture, with every part of an explanation."""
     gray = png_base64(np.arange(3072, dtype=np.uint8).reshape(32, 32, 3))
     long = "w8a8_asym_mse_wide_bc: 12 of 20 activations in 16 bits, calibrated on 512 images"
     return ImageExplanation(

@@ -1,4 +1,4 @@
-"""What the page of a report says, in what order, and that it can be read in every way."""
+"""The content and order of a report's page, and that it can be read on every device."""
 
 import re
 from itertools import pairwise
@@ -70,7 +70,7 @@ SCRIPT = (Path(report_html.__file__).parent / "templates/report.js").read_text()
 
 
 def scripts(page: str) -> list[str]:
-    """What a browser would run."""
+    """The scripts that a browser would run."""
     assert len(RenderedPage(page).all("script")) == page.count("<script")
     return [script.strip() for script in re.findall(r"<script>(.*?)</script>", page, re.DOTALL)]
 

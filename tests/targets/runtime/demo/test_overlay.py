@@ -1,4 +1,4 @@
-"""What is drawn into a picture, and when."""
+"""The drawing into a picture, and its time."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ CLASSES = [("Bag", 0.75)]
 
 
 def test_it_is_drawn_when_somebody_looks_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than a small model: pictures that nobody sees do not cost it."""
+    """Drawing takes longer than a small model, so pictures without a viewer are not drawn."""
     drawn: list[Sequence[str]] = []
 
     def counted(

@@ -40,7 +40,7 @@ def test_the_one_that_is_waited_for_longest_yields(ours: list[socket.socket]) ->
     assert [is_open(one) for one in ours] == [True, False, True]
 
 
-def test_who_takes_what_is_sent_keeps_the_place(ours: list[socket.socket]) -> None:
+def test_a_viewer_that_reads_keeps_its_place(ours: list[socket.socket]) -> None:
     now = [0.0]
     places = Places(1, 1.0, lambda: now[0])
     assert places.take(ours[0])

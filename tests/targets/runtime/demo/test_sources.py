@@ -200,7 +200,7 @@ def test_a_program_ends_when_nobody_looks_any_more(tmp_path: Path) -> None:
         ("gst:", "is not a camera"),
     ],
 )
-def test_what_is_no_source_is_refused(text: str, reason: str, tmp_path: Path) -> None:
+def test_an_unknown_source_is_refused(text: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=reason):
         find_source(str(tmp_path / text) if text == "nothing" else text)
 

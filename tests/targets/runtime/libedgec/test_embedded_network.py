@@ -190,7 +190,7 @@ def test_json_is_read_as_python_reads_it(engines: Engines, tmp_path: Path) -> No
         assert refused(folder)[0] == NO_BUNDLE, wrong[-80:]
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_plain_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "nothing", tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null"), tmp_path):
         assert refused(path)[0] == NO_FILE

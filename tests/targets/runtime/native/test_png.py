@@ -13,7 +13,7 @@ import pytest
 
 from targets.runtime.preprocess import ImageError, decode
 from targets.runtime.zig import run_zig
-from targets.tvm.link import DECODERS, NATIVE, STATIC
+from targets.tvm.link import NATIVE, PICTURES, STATIC
 from tests.targets.runtime.native.png_files import (
     DEPTHS,
     GRAY,
@@ -26,7 +26,7 @@ from tests.targets.runtime.native.png_files import (
     png,
 )
 
-PARTS = [NATIVE / name for name in DECODERS]
+PARTS = [NATIVE / name for name in PICTURES]
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_a_picture_too_large_is_refused_before_memory_is_taken_for_it(
     assert done.stdout == "the picture's size is out of range\n"
 
 
-def test_what_is_no_plain_file_is_not_waited_for(program: Path, tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_plain_file_is_not_waited_for(program: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     places = [str(tmp_path / "pipe"), "/dev/zero", str(tmp_path)]
     done = subprocess.run(

@@ -112,7 +112,7 @@ WRONG: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_questions_get_an_error_in_words(service: Service, name: str) -> None:
+def test_malformed_requests_get_a_named_error(service: Service, name: str) -> None:
     body = json.dumps(WRONG[name]).encode()
     found = send(service, POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     head, _, told = found.partition(b"\r\n\r\n")
@@ -120,7 +120,7 @@ def test_wrong_questions_get_an_error_in_words(service: Service, name: str) -> N
     assert len(json.loads(told)["error"]) > 10
 
 
-def test_deep_json_is_no_json(service: Service) -> None:
+def test_deeply_nested_json_is_refused(service: Service) -> None:
     body = b'{"inputs":' + b"[" * 100000 + b"]" * 100000 + b"}"
     assert status(service, POST + b"Content-Length: %d\r\n\r\n" % len(body) + body) == 400
 

@@ -1,1 +1,1 @@
-"""What a device does over minutes."""
+"""Long runs on a device."""

@@ -52,7 +52,9 @@ def test_a_monitor_that_computes_power_is_believed(tmp_path: Path) -> None:
     assert (rail.name, rail.watts()) == ("ina238 1", 25.0)
 
 
-def test_a_sensor_that_may_not_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sensor_that_may_not_be_read_counts_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
     ina3221(tmp_path / HWMON / "hwmon1", {1: "VDD_IN"}, 1500, 5000)
     write(tmp_path / HWMON / "hwmon1/curr1_input", "no number")

@@ -45,7 +45,9 @@ def test_a_faster_one_that_loses_too_much_is_left() -> None:
         (drop(0.1), 4.0, "int8 is not shown to be faster: p50 4.000 ms, FP16 3.000 ms"),
     ],
 )
-def test_what_is_not_shown_goes_to_fp16(found: dict[str, float], ms: float, why: str) -> None:
+def test_a_candidate_not_shown_to_be_better_loses_to_fp16(
+    found: dict[str, float], ms: float, why: str
+) -> None:
     chosen, because = choose(ACCURACY, {"int8": found}, latency(int8=ms, fp16=3.0), 1.0)
     assert chosen == "fp16"
     assert because.startswith(why)

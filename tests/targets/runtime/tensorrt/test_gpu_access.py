@@ -40,6 +40,6 @@ def test_nodes_of_root_alone_need_sudo(jetson: Path, monkeypatch: pytest.MonkeyP
     assert explanation(jetson).endswith("/dev/nvmap, which belong to root alone: run this with sudo")
 
 
-def test_nothing_is_said_where_nothing_hinders(jetson: Path, tmp_path: Path) -> None:
+def test_without_obstacles_nothing_is_reported(jetson: Path, tmp_path: Path) -> None:
     assert explanation(jetson) == ""
     assert explanation(tmp_path / "a machine without a GPU") == ""

@@ -101,7 +101,7 @@ SAME: dict[str, tuple[int, Sequence[onnx.NodeProto], Weights]] = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_it_means_what_it_meant(name: str, tmp_path: Path) -> None:
+def test_the_rewritten_graph_computes_the_same(name: str, tmp_path: Path) -> None:
     opset, nodes, weights = SAME[name]
     model = graph(nodes, weights, opset=opset)
     normal = read_normal(save(model, tmp_path))

@@ -102,6 +102,6 @@ LEFT = [nn.ConvTranspose2d(3, 4, 3, (2, 1)), nn.ConvTranspose2d(3, 4, 3, dilatio
 
 
 @pytest.mark.parametrize("layer", LEFT, ids=["strides that differ", "dilation"])
-def test_what_is_no_convolution_of_a_smaller_map_is_left_alone(layer: nn.Module, tmp_path: Path) -> None:
+def test_transposed_convolutions_of_other_forms_are_left_alone(layer: nn.Module, tmp_path: Path) -> None:
     _, after = rewritten(layer, tmp_path)
     assert "ConvTranspose" in operators(after)

@@ -137,7 +137,7 @@ def test_a_network_in_float64_is_one_in_float32(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(read_normal(save(model, tmp_path)), X), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_inputs_that_nothing_reads_are_none(tmp_path: Path) -> None:
+def test_inputs_that_nothing_reads_do_not_count(tmp_path: Path) -> None:
     model = graph([node("Relu", "x")])
     model.graph.input.append(helper.make_tensor_value_info("phase", TensorProto.BOOL, []))
     assert [value.name for value in read_normal(save(model, tmp_path)).graph.input] == ["x"]
