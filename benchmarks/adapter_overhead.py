@@ -43,7 +43,7 @@ from tests.targets.tvm.qdq_model import QdqModel
 
 PROGRAMS = Path(__file__).parent / "overhead"
 Timed = Callable[[int], list[float]]
-"""Takes so many frames; returns the seconds of each."""
+"""Takes a number of frames; returns the seconds of each frame."""
 
 
 @contextmanager
