@@ -6,6 +6,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.reading_limits import PACKED_TIMES, UNPACKED_FREELY
+
 CHUNK = 1 << 18
 
 
@@ -51,6 +53,11 @@ def is_special(path: Path) -> bool:
 def is_tar(path: Path) -> bool:
     """Whether a file begins as a tar does (POSIX.1-2001, ustar); tarfile would unpack it to find out."""
     return next(plain_chunks(path), b"")[257:262] == b"ustar"
+
+
+def most_unpacked(path: Path) -> int:
+    """Return the bytes that a packed file of pictures may unpack to."""
+    return UNPACKED_FREELY + PACKED_TIMES * path.stat().st_size
 
 
 def read_plain(path: Path, limit: int) -> bytes:

@@ -8,35 +8,63 @@ SETTINGS_BYTES = 1 << 20
 """Of a TOML file."""
 TOML_DEPTH = 32
 """Parts of a key in a TOML file, or of a table's name."""
-NAMES_BYTES = 16 << 20
-"""Of a file of names or labels."""
+NAMES_BYTES = 4 << 20
+"""Of a file of names or labels, and of the list of a stored result's files."""
 LABELS_ROWS = 1 << 21
 """Of a labels.csv, which is no longer than a picture's file may be."""
 LABELS_ROW = 1 << 20
 """Characters of a row of a labels.csv."""
-REPORT_BYTES = 256 << 20
+JSON_VALUES = 1 << 20
+"""Values of a JSON file, which take up to 80 bytes of memory each."""
+LITERAL_CHARACTERS = 1 << 20
+"""Characters of a list of classes in a network's metadata."""
+LITERAL_VALUES = 100_000
+"""Values of such a list that is written as Python does it: reading one takes over a kilobyte."""
+STATEMENT_BYTES = 16 << 20
+"""Of a bundle's SBOM or provenance statement."""
+REPORT_BYTES = 32 << 20
 """Of a report, which has its pictures in it."""
+REPORT_VALUES = 1 << 21
+"""Values of a report; 14 for each class of a network."""
 PICTURE_BYTES = 64 << 20
 """Of an encoded picture; a longer file counts as damaged."""
 IDX_BYTES = 2 << 30
 """That an IDX file unpacks to."""
 ARRAY_BYTES = 8 << 30
 """Of one array in a packed data set."""
+UNPACKED_FREELY = 64 << 20
+"""Bytes that a file of an IDX or packed data set may unpack to, beside PACKED_TIMES its size."""
 BATCH_BYTES = 64 << 20
 """Of a python batch of CIFAR-10."""
+PICKLE_STEPS = 1_000_000
+"""Steps of a pickle: in CIFAR-10's or torch's, three or so for each name and thirty for each tensor."""
 ZIP_LIST_BYTES = 16 << 20
 """Of a zip's list of members, which takes about ten times as much memory; or more, if the file is long."""
 ZIP_LIST_SHARE = 4
 """The largest share of a longer zip that its list may have: one byte in this many."""
 WEIGHTS_LIST_BYTES = 8 << 20
 """Of the list of tensors at the front of a safetensors file; a large network has a thousandth of it."""
+WEIGHTS_DIMENSIONS = 64
+"""Of a tensor in that list, as in NumPy; torch takes minutes over a hundred thousand."""
+WEIGHTS_MODULES = 100_000
+"""Modules, parameters and plain attributes of TorchScript, each as often as it is named."""
+WEIGHTS_TIMES = 16
+"""Times the file that its tensors may have together: they may share what is stored, as tied weights do."""
+KERAS_VALUES = 1 << 28
+"""Numbers in a file of Keras, with room for an optimizer's."""
+KERAS_GROUPS = 10_000
+"""Groups in a file of Keras; the largest of its networks has two thousand."""
+TFLITE_BYTES = 1 << 30
+"""Of a file of TensorFlow Lite."""
 PACKED_TIMES = 20
-"""Times its size that a checkpoint may unpack to; torch itself does not pack, and weights pack badly."""
+"""Times its size that a checkpoint or a file of pictures may unpack to: weights and pictures pack badly."""
 
 ONNX_BYTES = 8 << 30
 """Of an ONNX file with its data files."""
 ONNX_NODES = 10_000
 """Nodes of an ONNX graph, with the graphs inside it and its functions written out."""
+ONNX_DEPTH = 50
+"""Graphs inside each other; protobuf itself stops at 100 messages."""
 INPUT_PIXELS = 1 << 24
 """Of the pictures that a network takes."""
 CONSTANT_VALUES = 1 << 23

@@ -46,14 +46,7 @@ target png "png inflate" $here/png_target.c $native/{png,png_pixels,inflate,exif
 target jpeg "jpeg" $here/jpeg_target.c $native/{jpeg,jpeg_bits,jpeg_scan,jpeg_inverse,jpeg_pixels,exif}.c
 target footer "footer" $here/footer_target.c $native/{engine_file,executor,footer,workers}.c
 if .venv/bin/python -c 'import atheris' 2>/dev/null; then # led by what the code does with an input
-    while read -r reader; do
-        echo "== $reader: $seconds s"
-        mkdir -p "out/fuzz/$reader"
-        .venv/bin/python -m tests.fuzz.fuzz_reader "$reader" "$seconds" -max_len=16384 -rss_limit_mb=2048 -timeout=120 \
-            -artifact_prefix="out/fuzz/$reader-" "out/fuzz/$reader" >out/fuzz/reader.log 2>&1 </dev/null ||
-            { tail -40 out/fuzz/reader.log; failed=1; continue; }
-        grep -a "seconds of processor time" out/fuzz/reader.log
-    done < <(.venv/bin/python -c 'from tests.fuzz.readers import READERS; print(*READERS, sep="\n")')
+    .venv/bin/python -m tests.fuzz.fuzz_readers "$seconds" out/fuzz 2>out/fuzz/readers.log || failed=1
     exit $failed
 fi
 echo "== readers in Python: $seconds s"

@@ -1,6 +1,5 @@
 """Rebuilds a bundle from the settings that it holds, and compares every file."""
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +10,9 @@ from pipeline.build.stated_origin import check_origin, code_of
 from pipeline.bundle.contents import opened
 from pipeline.config import BuildConfig, load_config
 from pipeline.errors import BundleError
+from pipeline.json_text import bounded_json
 from pipeline.progress import Progress
+from pipeline.reading_limits import REPORT_BYTES, SETTINGS_BYTES
 from pipeline.report.model.build_report import Report
 from pipeline.stages.bundle import SETTINGS
 from targets.runtime.bundle.archive import OpenBundle
@@ -56,8 +57,8 @@ def _rebuilt(
 
 def _settings(held: OpenBundle, bundle: Path) -> dict[str, object]:
     try:
-        found = json.loads(held.read(SETTINGS))
-    except ValueError as error:
+        found = bounded_json(held.read(SETTINGS, SETTINGS_BYTES))
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{bundle}: {SETTINGS} is not valid JSON: {error}.") from error
     if not isinstance(found, dict):
         raise BundleError(f"{bundle}: {SETTINGS} is not a JSON object of settings.")
@@ -65,7 +66,7 @@ def _settings(held: OpenBundle, bundle: Path) -> dict[str, object]:
 
 
 def _report(held: OpenBundle, bundle: Path) -> Report:
-    return Report.parse(held.read("report.json"), f"{bundle}: report.json")
+    return Report.parse(held.read("report.json", REPORT_BYTES), f"{bundle}: report.json")
 
 
 def _differences(before: Manifest, after: Manifest) -> list[str]:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.errors import BundleError
+from pipeline.json_text import bounded_json
+from pipeline.reading_limits import STATEMENT_BYTES
 from pipeline.report.model.build_report import Report
 from pipeline.stages.supply_chain import PROVENANCE, SBOM, provenance, sbom, stated_code, stated_digests
 from targets.runtime.bundle.archive import OpenBundle
@@ -20,14 +22,14 @@ def check_origin(held: OpenBundle, bundle: Path, report: Report, settings: str) 
     files = held.manifest.files
     if PROVENANCE in files:
         others = {name: digest for name, digest in files.items() if name not in (PROVENANCE, SBOM)}
-        statement = held.read(PROVENANCE)
+        statement = held.read(PROVENANCE, STATEMENT_BYTES)
         _check_subject(statement, others, bundle)
         made = provenance(report, settings, others, code_of(held, bundle))
         _compare(PROVENANCE, statement, made, bundle)
     if SBOM in files:
         engine = held.manifest.engine
         made = sbom(report, engine, files.get(engine, report.subject.engine_digest))
-        _compare(SBOM, held.read(SBOM), made, bundle)
+        _compare(SBOM, held.read(SBOM, STATEMENT_BYTES), made, bundle)
 
 
 def code_of(held: OpenBundle, bundle: Path) -> str | None:
@@ -35,7 +37,7 @@ def code_of(held: OpenBundle, bundle: Path) -> str | None:
     if PROVENANCE not in held.manifest.files:
         return None
     try:
-        return stated_code(held.read(PROVENANCE))
+        return stated_code(held.read(PROVENANCE, STATEMENT_BYTES))
     except ValueError as error:
         raise BundleError(f"{bundle}: {PROVENANCE} cannot be used: {error}.") from error
 
@@ -52,7 +54,7 @@ def _check_subject(statement: bytes, files: Mapping[str, str], bundle: Path) -> 
 
 def _compare(name: str, held: bytes, made: bytes, bundle: Path) -> None:
     try:
-        found = json.loads(held)
+        found = bounded_json(held)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{bundle}: {name} cannot be used: {error}.") from error
     for place, stated, follows in _differences(found, json.loads(made), ""):

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.cache.digest import file_digest, folder_digests, value_digest
 from pipeline.errors import StorageError
+from pipeline.json_text import bounded_json
 from pipeline.plain_file import read_plain
 from pipeline.reading_limits import NAMES_BYTES
 
@@ -123,11 +124,11 @@ def _listed(manifest: Path) -> tuple[str, str, dict[str, str]]:
     try:
         if manifest.is_symlink():
             raise Damaged(f"{MANIFEST} is a link")
-        content = json.loads(read_plain(manifest, NAMES_BYTES))
+        content = bounded_json(read_plain(manifest, NAMES_BYTES))
     except OSError as error:
         raise Damaged(f"{MANIFEST} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise Damaged(f"{MANIFEST} is not valid JSON") from error
+        raise Damaged(f"{MANIFEST} is not valid JSON ({error})") from error
     match content:
         case {"stage": str(name), "key": str(key), "files": dict(files), **rest} if files and not rest:
             if SHA256.fullmatch(key) and all(map(_plausible, files.items())):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.data.dataset import Dataset
 from pipeline.data.images import PixelImages
 from pipeline.errors import DataError
+from pipeline.pickle_steps import check_steps
 from pipeline.plain_file import read_plain
 from pipeline.reading_limits import BATCH_BYTES
 
@@ -71,7 +72,9 @@ def _load(path: Path) -> dict[Any, Any]:
     if not path.is_file():
         raise DataError(f"{path} is missing.")
     try:
-        content = _CifarUnpickler(io.BytesIO(read_plain(path, BATCH_BYTES)), encoding="bytes").load()
+        batch = read_plain(path, BATCH_BYTES)
+        check_steps(io.BytesIO(batch))
+        content = _CifarUnpickler(io.BytesIO(batch), encoding="bytes").load()
     except pickle.UnpicklingError as error:
         raise DataError(f"{path} is not a batch of CIFAR-10 that can be read safely: {error}.") from error
     except DAMAGE as error:

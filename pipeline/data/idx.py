@@ -17,14 +17,13 @@ from pipeline.data.classes import read_classes
 from pipeline.data.dataset import Dataset
 from pipeline.data.images import PixelImages
 from pipeline.errors import DataError
-from pipeline.plain_file import is_plain
+from pipeline.plain_file import is_plain, most_unpacked
 from pipeline.reading_limits import IDX_BYTES
 
 SPLITS = {"train": "train", "t10k": "test", "calibration": "calibration"}
 """Prefixes of file names, and the split of each."""
 
 UNSIGNED_BYTE = 0x08
-"""The most bytes that a gzipped file may unpack to in memory; larger files have to be unpacked first."""
 
 FASHION_MNIST_TEST_LABELS = "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9"
 """The sha256 of Fashion-MNIST's 10,000 test labels: MNIST's files have the same names."""
@@ -89,7 +88,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
                     if announced
                     else np.empty(shape, np.uint8)
                 )
-            if announced > IDX_BYTES:
+            if announced > min(IDX_BYTES, most_unpacked(path)):
                 raise DataError(
                     f"{path} unpacks to {announced:,} bytes, too many for memory. Unpack it with gunzip."
                 )

@@ -17,11 +17,11 @@ from pipeline.data.images import PackedImages
 from pipeline.data.tree import ZIP_DAMAGE
 from pipeline.errors import DataError
 from pipeline.npy_file import read_header
+from pipeline.plain_file import most_unpacked
 from pipeline.reading_limits import ARRAY_BYTES
 from pipeline.zip_file import open_zip
 
 ENDING = "_jpeg.npz"
-"""The most bytes that an array may take in memory."""
 
 
 def find_packs(folder: Path) -> dict[str, Path]:
@@ -76,9 +76,10 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[np.g
             header = read_header(file, member.file_size)
         except ValueError as error:
             raise DataError(f"{path}: {name} {error}.") from error
-        if len(header.shape) != 1 or header.size > ARRAY_BYTES:
+        most = min(ARRAY_BYTES, most_unpacked(path))
+        if len(header.shape) != 1 or header.size > most:
             raise DataError(
                 f"{path}: {name} is declared as {header.dtype} {list(header.shape)};"
-                f" expected one dimension of numbers, and at most {ARRAY_BYTES:,} bytes."
+                f" expected one dimension of numbers, and at most {most:,} bytes, as pictures pack badly."
             )
         return np.frombuffer(file.read(), header.dtype)

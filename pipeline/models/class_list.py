@@ -2,12 +2,13 @@
 
 import argparse
 import ast
-import json
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.errors import DataError, listed
+from pipeline.json_text import MARKS, bounded_json, check_values
+from pipeline.reading_limits import LITERAL_CHARACTERS, LITERAL_VALUES
 
 KEYS = (
     *("classes", "class_names", "classnames", "class_list", "CLASSES", "names", "labels", "label_names"),
@@ -38,11 +39,19 @@ def _listed_in(part: Mapping[object, object], depth: int) -> Iterator[tuple[str,
 
 
 def classes_in_metadata(entries: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Return the classes that an ONNX file's metadata names: a literal of Python or JSON, or with commas."""
+    """Return the classes that an ONNX file's metadata names: a literal of Python or JSON, or with commas.
+
+    Raises DataError for a list beyond the limits.
+    """
     for key in KEYS:
         text = entries.get(key, "").strip()
+        if len(text) > LITERAL_CHARACTERS:
+            raise DataError(
+                f"The metadata {key!r} of the network has {len(text):,} characters; at most"
+                f" {LITERAL_CHARACTERS:,} are read. Leave it out of the network."
+            )
         value: object = None
-        for read in (json.loads, ast.literal_eval):
+        for read in (bounded_json, _literal):
             try:
                 value = read(text)
                 break
@@ -86,6 +95,11 @@ def check_class_order(
             f"classes: {path.name} names others than the data set, so their order is not compared:"
             f" {listed(missing) or 'none'} there, {listed(other) or 'none'} here"
         )
+
+
+def _literal(text: str) -> object:
+    check_values(text, LITERAL_VALUES, (*MARKS, "("))
+    return ast.literal_eval(text)
 
 
 def _names(value: object) -> tuple[str, ...] | None:

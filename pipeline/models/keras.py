@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pipeline.errors import CheckpointError
 from pipeline.plain_file import is_plain
-from pipeline.reading_limits import PACKED_TIMES
+from pipeline.reading_limits import KERAS_GROUPS, KERAS_VALUES, PACKED_TIMES
 from pipeline.zip_file import open_zip
 
 if TYPE_CHECKING:
@@ -39,12 +39,6 @@ BLOCKS = {53: (3, 4, 6, 3), 104: (3, 4, 23, 3), 155: (3, 8, 36, 3)}
 NAMES = "ResNet50, ResNet101, ResNet152, ResNet50V2, ResNet101V2 and ResNet152V2"
 ARCHIVED = "model.weights.h5"
 """The member of a .keras file, which is a zip, that has the weights."""
-
-
-LARGEST = 1 << 28
-"""The most numbers in a file, with room for an optimizer's."""
-MOST_GROUPS = 20_000
-"""Groups in a file; the largest of these networks has two thousand."""
 
 
 def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -96,7 +90,7 @@ def _datasets(file: "h5py.File", path: Path) -> Iterator[tuple[str, "h5py.Datase
     import h5py
 
     waiting: list[tuple[str, h5py.Group]] = [("", file)]
-    for _ in range(MOST_GROUPS):
+    for _ in range(KERAS_GROUPS):
         if not waiting:
             return
         prefix, group = waiting.pop()
@@ -109,7 +103,7 @@ def _datasets(file: "h5py.File", path: Path) -> Iterator[tuple[str, "h5py.Datase
                 yield name, item
             elif isinstance(item, h5py.Group):
                 waiting.append((f"{name}/", item))
-    raise CheckpointError(f"{path} has more than {MOST_GROUPS:,} groups, or groups that hold themselves.")
+    raise CheckpointError(f"{path} has more than {KERAS_GROUPS:,} groups, or groups that hold themselves.")
 
 
 def _check_stored(path: Path, name: str, item: "h5py.Dataset") -> None:
@@ -127,7 +121,7 @@ def _check_numbers(path: Path, name: str, kind: str, count: int) -> None:
     """Refuse other types and sizes than these networks have: a small HDF5 or zip file can claim any size."""
     if kind not in "fiu":
         raise CheckpointError(f"{path} has {name}, which is not an array of numbers.")
-    if count > LARGEST:
+    if count > KERAS_VALUES:
         raise CheckpointError(f"{path} claims {count:,} numbers; the largest of {NAMES} has 60 million.")
 
 

@@ -1,6 +1,5 @@
 """Versioned JSON records: how report.json and baselines are written, read back and refused."""
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
@@ -9,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import NoSuchReportError, ReportError
+from pipeline.json_text import bounded_json
 from pipeline.plain_file import read_plain
-from pipeline.reading_limits import REPORT_BYTES
+from pipeline.reading_limits import REPORT_BYTES, REPORT_VALUES
 
 AnyRecord = TypeVar("AnyRecord", bound="Record")
 Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
@@ -64,7 +64,7 @@ def parse_record(record: type[AnyRecord], content: bytes, source: str, what: str
     Raises ReportError: not JSON, not such a record, another version, wrong or unknown fields.
     """
     try:
-        found = json.loads(content)
+        found = bounded_json(content, REPORT_VALUES)
     except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
         raise ReportError(f"{source} is not a {what}: not JSON ({error})") from error
     if not isinstance(found, dict) or "schema_version" not in found:

@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Mapping
 
+from pipeline.json_text import bounded_json
 from pipeline.report.model.build_report import Report
 from pipeline.report.model.image_accuracy import Accuracy
 
@@ -91,7 +92,7 @@ def provenance(report: Report, settings: str, digests: Mapping[str, str], code: 
 def stated_digests(statement: bytes) -> dict[str, str]:
     """Return the files that a provenance statement is about, with their digests. Raises ValueError."""
     try:
-        found = json.loads(statement)
+        found = bounded_json(statement)
         if (found["_type"], found["predicateType"]) != (STATEMENT, PREDICATE):
             raise ValueError(f"it is {found['_type']!r} of {found['predicateType']!r}")
         return {one["name"]: one["digest"]["sha256"] for one in found["subject"]}
@@ -102,7 +103,7 @@ def stated_digests(statement: bytes) -> dict[str, str]:
 def stated_code(statement: bytes) -> str | None:
     """Return the digest of edgec's sources that a provenance statement names. Raises ValueError."""
     try:
-        used = json.loads(statement)["predicate"]["buildDefinition"]["resolvedDependencies"]
+        used = bounded_json(statement)["predicate"]["buildDefinition"]["resolvedDependencies"]
         found = [one["digest"]["sha256"] for one in used if one["name"] == CODE]
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it lacks {error}") from error

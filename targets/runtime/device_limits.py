@@ -9,6 +9,8 @@ BUNDLE_FILE_BYTES = 1 << 30
 """Of one file of a bundle, unpacked."""
 BUNDLE_BYTES = 4 << 30
 """Of all files of a bundle, unpacked."""
+ENGINE_TEXT_BYTES = 1 << 20
+"""Of what an engine says about itself; that of a large network has a hundredth of it."""
 TEXT_BYTES = 2 << 20
 """Of a manifest or a signature, which take about twenty times their size in memory."""
 KEY_BYTES = 1 << 16

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .cpu import MACHINES, why_not
+from .device_limits import ENGINE_TEXT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,13 +163,13 @@ def read_engine(engine: Path) -> tuple[dict[str, Any], bytes]:
         if numbers[-1] != MAGIC:
             raise ValueError(f"{engine} is not an edgec engine of this version, or it is truncated")
         parts = []
-        for offset, length in ((numbers[7], numbers[8]), (numbers[1], numbers[2])):
-            if offset + length > size:
+        for offset, length, most in ((numbers[7], numbers[8], ENGINE_TEXT_BYTES), (*numbers[1:3], size)):
+            if length > most or offset + length > size:
                 raise ValueError(f"{engine} is damaged")
             file.seek(offset)
             parts.append(file.read(length))
     try:
         metadata = json.loads(parts[0])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{engine} is damaged") from error
     return metadata, parts[1]

@@ -1,6 +1,7 @@
 """What sound bundles hold, for attacks to start from."""
 
 import hashlib
+import tarfile
 from collections.abc import Mapping
 
 from targets.runtime.bundle.manifest import Manifest
@@ -30,3 +31,10 @@ def made_up(digests: Mapping[str, str], release: int = 0) -> Manifest:
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def header(name: str, size: int) -> bytes:
+    """The header of a file in a tar that claims to have so many bytes."""
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    return entry.tobuf()

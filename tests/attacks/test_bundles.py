@@ -13,7 +13,7 @@ from pipeline.bundle.contents import opened, verify
 from pipeline.bundle.pack import pack
 from pipeline.errors import BundleError
 from targets.runtime.bundle.manifest import NAME
-from tests.attacks.bundles import ENGINE, digest, manifest
+from tests.attacks.bundles import ENGINE, digest, header, manifest
 
 
 @pytest.fixture
@@ -134,12 +134,6 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
             tar.addfile(tarfile.TarInfo(f"m-t/{n}"))
     with pytest.raises(BundleError, match="refused"):
         verify(path)
-
-
-def header(name: str, size: int) -> bytes:
-    entry = tarfile.TarInfo(name)
-    entry.size = size
-    return entry.tobuf()
 
 
 def test_what_unpacks_to_more_than_bundles_do_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:

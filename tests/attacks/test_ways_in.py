@@ -61,6 +61,7 @@ PARSERS = {
         "cv2.imread",
         "cv2.VideoCapture",
     ),
+    *("bounded_json", "pickletools.genops"),
     *("open_zip", "read_plain", "plain_chunks", "regular_file", "read_at_most"),
 }
 METHODS = {"validate_json", "model_validate_json", "read_bytes", "read_text"}
@@ -85,6 +86,7 @@ BY_OTHERS = {
     "pipeline/data/tree.py": "tests/attacks/test_zip_files.py",
     "pipeline/difference/opened_side.py": "tests/pipeline/cli/test_diff.py",
     "pipeline/difference/tflite/flatbuffer.py": "tests/pipeline/difference/test_other_tools.py",
+    "pipeline/json_text.py": "tests/attacks/test_limits_of_readers.py",
     "pipeline/models/class_list.py": "tests/pipeline/models/test_class_list.py",
     "pipeline/models/foreign/description.py": "tests/fuzz/test_readers.py",
     "pipeline/models/foreign/external_data.py": "tests/attacks/test_growing_graphs.py",
@@ -97,6 +99,7 @@ BY_OTHERS = {
     "pipeline/models/weights/content.py": "tests/pipeline/models/weights/test_content.py",
     "pipeline/models/weights/safetensors_header.py": "tests/pipeline/models/weights/test_content.py",
     "pipeline/models/weights/torchscript.py": "tests/pipeline/models/weights/test_content.py",
+    "pipeline/pickle_steps.py": "tests/attacks/test_limits_of_readers.py",
     "pipeline/plain_file.py": "tests/pipeline/test_plain_file.py",
     "pipeline/report/record.py": "tests/attacks/test_special_files.py",  # reports, baselines and part.json
     "pipeline/stages/adopt.py": "tests/attacks/test_growing_graphs.py",

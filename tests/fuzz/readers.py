@@ -1,6 +1,6 @@
 """What reads files of others in Python, as functions of a file's bytes that let only faults through.
 
-For hypothesis (test_readers.py) and for Atheris (fuzz_reader.py).
+For hypothesis (test_readers.py) and for Atheris (fuzz_readers.py).
 """
 
 import gzip

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from pipeline.errors import CheckpointError
 from pipeline.extras import require
 from pipeline.plain_file import is_plain
+from pipeline.reading_limits import TFLITE_BYTES
 
 Array = NDArray[Any]
-LARGEST = 1 << 30
-"""Bytes of a file that is read."""
 _IDENTIFIER = b"TFL3"
 _KINDS: dict[int, type[np.generic]] = {
     0: np.float32,
@@ -85,11 +84,12 @@ def read_tflite(path: Path) -> TfliteNetwork:
     require("ai_edge_litert", "it reads and runs .tflite files")
     from ai_edge_litert import schema_py_generated as schema
 
-    if not is_plain(path) or path.stat().st_size > LARGEST:
-        raise CheckpointError(f"{path} is not a .tflite file of at most {LARGEST >> 30} GiB.")
+    if not is_plain(path) or path.stat().st_size > TFLITE_BYTES:
+        raise CheckpointError(f"{path} is not a .tflite file of at most {TFLITE_BYTES >> 30} GiB.")
+    with path.open("rb") as file:
+        if file.read(8)[4:] != _IDENTIFIER:
+            raise CheckpointError(f"{path} is not a .tflite file: it does not say {_IDENTIFIER.decode()}.")
     content = path.read_bytes()
-    if content[4:8] != _IDENTIFIER:
-        raise CheckpointError(f"{path} is not a .tflite file: it does not say {_IDENTIFIER.decode()}.")
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         network = _network(model, {v: k for k, v in vars(schema.BuiltinOperator).items() if k[0] != "_"})

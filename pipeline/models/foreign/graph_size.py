@@ -17,6 +17,7 @@ from pipeline.models.foreign.external_data import tensors
 from pipeline.reading_limits import (
     CONSTANT_VALUES,
     INPUT_PIXELS,
+    ONNX_DEPTH,
     ONNX_NODES,
     TENSOR_VALUES,
     TENSOR_VALUES_FOR_EACH,
@@ -54,10 +55,6 @@ def count_nodes(model: onnx.ModelProto, path: Path) -> None:
     found = count(model.graph.node, 0)
     if found > ONNX_NODES:
         raise CheckpointError(f"{path} has {found:,} nodes; at most {ONNX_NODES:,} are read.")
-
-
-ONNX_DEPTH = 50
-"""Graphs inside each other; protobuf itself stops at 100 messages."""
 
 
 def is_bounded(model: onnx.ModelProto, path: Path, sides: tuple[int, ...] | None = None) -> bool:

@@ -21,6 +21,7 @@ from pipeline.models.other_kinds import of_another_kind, of_text
 from pipeline.models.weights.safetensors_header import check_header
 from pipeline.models.weights.tensor_bounds import check_tensors
 from pipeline.models.weights.torchscript import read_torchscript
+from pipeline.pickle_steps import PICKLES, check_steps
 from pipeline.plain_file import is_plain, is_tar
 from pipeline.reading_limits import PACKED_TIMES
 from pipeline.zip_file import is_zip, open_zip
@@ -81,7 +82,7 @@ def read_content(path: Path) -> Mapping[object, object]:
     try:
         if is_tar(path) and not is_zip(path):
             raise CheckpointError(_of_tar(path))
-        content = _read_zip(path) if is_zip(path) else _read_torch(path)
+        content = _read_zip(path) if is_zip(path) else _read_unpacked(path)
         check_tensors(content, path)
     except DAMAGE as error:
         if text := of_text(path, IT, WANTED):
@@ -136,6 +137,10 @@ def _read_zip(path: Path) -> Mapping[object, object]:
         claimed = sum(member.file_size for member in archive.infolist())
     if claimed > PACKED_TIMES * max(path.stat().st_size, 1 << 20):
         raise CheckpointError(f"{path} unpacks to {claimed:,} bytes, which weights do not. Save it again.")
+    with open_zip(path) as archive:
+        for name in (one for one in names if one.endswith("data.pkl")):
+            with archive.open(name) as pickled:
+                check_steps(pickled)
     if any(name.endswith("config.json") for name in names) and any(name.endswith(".h5") for name in names):
         raise CheckpointError(f"{path} is a Keras file; give its name the ending .keras.")
     if any(name.endswith("/constants.pkl") for name in names):
@@ -158,6 +163,13 @@ def _read_zip(path: Path) -> Mapping[object, object]:
             f"{path} is a zip without weights of torch in it ({len(names)} files). Unpack it and name the"
             " file of weights in it."
         )
+    return _read_torch(path)
+
+
+def _read_unpacked(path: Path) -> Mapping[object, object]:
+    """Read torch's format before 1.6, pickles with the tensors behind them."""
+    with path.open("rb") as file:
+        check_steps(file, PICKLES)
     return _read_torch(path)
 
 

@@ -4,13 +4,10 @@ https://huggingface.co/docs/safetensors: eight bytes of length, then JSON; "dupl
 The library takes the last of two tensors of one name, and makes millions of empty ones, or of dimensions.
 """
 
-import json
 from pathlib import Path
 
-from pipeline.reading_limits import WEIGHTS_LIST_BYTES
-
-MOST_DIMENSIONS = 64
-"""NumPy's own limit; torch takes minutes over a hundred thousand."""
+from pipeline.json_text import bounded_json
+from pipeline.reading_limits import WEIGHTS_DIMENSIONS, WEIGHTS_LIST_BYTES
 
 
 def check_header(path: Path) -> None:
@@ -22,10 +19,10 @@ def check_header(path: Path) -> None:
                 f"its list of tensors has {size:,} bytes; at most {WEIGHTS_LIST_BYTES:,} are read"
             )
         text = file.read(size)
-    found = json.loads(text, object_pairs_hook=_unique)
+    found = bounded_json(text, pairs=_unique)
     for name, entry in found.items() if isinstance(found, dict) else ():
         shape = entry.get("shape") if isinstance(entry, dict) else None
-        if isinstance(shape, list) and len(shape) > MOST_DIMENSIONS:
+        if isinstance(shape, list) and len(shape) > WEIGHTS_DIMENSIONS:
             raise ValueError(f"{name!r} has {len(shape):,} dimensions")
 
 

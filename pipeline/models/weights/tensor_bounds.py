@@ -7,16 +7,15 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import CheckpointError
+from pipeline.reading_limits import WEIGHTS_TIMES
 
-MOST_TIMES = 16
-"""Tensors may share storage, as tied weights do. Together they are at most this many times the file."""
 LEAST_BYTES = 16 << 20
 """The size that smaller files count as."""
 
 
 def check_tensors(content: Mapping[object, object], path: Path) -> None:
     """Raise CheckpointError for nested tensors, and for views that are many times what is stored."""
-    limit = MOST_TIMES * max(path.stat().st_size, LEAST_BYTES)
+    limit = WEIGHTS_TIMES * max(path.stat().st_size, LEAST_BYTES)
     total = 0
     for name, tensor in _tensors(content):
         if tensor.is_nested:

@@ -14,10 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.reading_limits import WEIGHTS_MODULES
 from pipeline.zip_file import open_zip
-
-MOST_MODULES = 100_000
-"""The most modules, parameters and plain attributes of a network, counted at each mention."""
 
 
 class _Module:
@@ -81,7 +79,7 @@ def read_torchscript(path: Path) -> dict[object, object]:
 def _tensors(root: object) -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor by its path. Modules may be shared, so that a few make endlessly many paths."""
     waiting = [("", root)]
-    for _ in range(MOST_MODULES):
+    for _ in range(WEIGHTS_MODULES):
         if not waiting:
             return
         prefix, module = waiting.pop()
@@ -90,7 +88,7 @@ def _tensors(root: object) -> Iterator[tuple[str, Tensor]]:
                 waiting.append((f"{prefix}.{name}", value))
         elif isinstance(module, Tensor):
             yield prefix.removeprefix("."), module
-    raise pickle.UnpicklingError(f"it has over {MOST_MODULES:,} modules, or some that hold themselves")
+    raise pickle.UnpicklingError(f"it has over {WEIGHTS_MODULES:,} modules, or some that hold themselves")
 
 
 def _tensor(

@@ -22,6 +22,8 @@ class SustainedEnergy(Record):
     mj_per_image: float
     above_idle_mj: float
     half_width_mj: float | None
+    above_idle_half_width_mj: float | None = None
+    """Of `above_idle_mj`; None in older records too, which had no error of the idle power."""
 
 
 class SustainedRun(Record):

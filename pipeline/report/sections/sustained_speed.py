@@ -60,12 +60,15 @@ def sentences(found: SustainedRun) -> Iterator[str]:
 
 
 def _energy(found: SustainedEnergy) -> str:
-    width = found.half_width_mj
-    about = "too few readings for an interval" if width is None else f"both ±{width:.3f}"
     return (
-        f"Energy: {found.mj_per_image:.3f} mJ an image, {found.above_idle_mj:.3f} mJ without the idle "
-        f"{found.idle_watts:.2f} W ({about}); {found.rails}."
+        f"Energy: {found.mj_per_image:.3f} mJ an image ({_about(found.half_width_mj)}), "
+        f"{found.above_idle_mj:.3f} mJ without the idle {found.idle_watts:.2f} W "
+        f"({_about(found.above_idle_half_width_mj)}); {found.rails}."
     )
+
+
+def _about(half_width: float | None) -> str:
+    return "too few readings for an interval" if half_width is None else f"±{half_width:.3f}"
 
 
 def _bound(high: float | None) -> str:

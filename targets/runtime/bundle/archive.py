@@ -116,10 +116,14 @@ class OpenBundle:
             digest.update(chunk)
         return digest.hexdigest()
 
-    def read(self, name: str) -> bytes:
-        """Return the file `name`, relative to the top folder. Raises ArchiveError."""
+    def read(self, name: str, most: int = BUNDLE_FILE_BYTES) -> bytes:
+        """Return the file `name`, relative to the top folder. Raises ArchiveError, also for more bytes."""
         for inside, entry in self._entries():
             if inside == name:
+                if entry.size > most:
+                    raise ArchiveError(
+                        f"{self._path} claims {name} of {entry.size:,} bytes; at most {most:,} are read."
+                    )
                 return self._compared(inside, entry)
         raise ArchiveError(f"{self._path} holds no {name}. Build it again with `edgec build`.")
 

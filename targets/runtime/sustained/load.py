@@ -71,7 +71,9 @@ class Energy:
     mj_per_image: float
     above_idle_mj: float
     half_width_mj: float | None
-    """Of either interval; None where there are too few readings for one."""
+    """Of the interval of `mj_per_image`; None where there are too few readings for one."""
+    above_idle_half_width_mj: float | None
+    """Of the interval of `above_idle_mj`, with the error of the idle power in it; None likewise."""
 
 
 def part(load: Load, number: int, parts: int = PARTS) -> NDArray[np.float64]:
@@ -106,24 +108,32 @@ def held_back(load: Load) -> dict[str, float]:
     return found
 
 
-def energy(load: Load, rails: str, idle_watts: float) -> Energy | None:
-    """Return the energy of an image; None without readings or images.
+def energy(load: Load, rails: str, idle: Sequence[float]) -> Energy | None:
+    """Return the energy of an image; None without readings or images. `idle` are watts, read one by one.
 
-    Energy is mean power times time, over the images of the same time.
+    Energy is mean power times time, over the images of the same time. The errors of the load and of the idle
+    power are independent: their half widths add as squares.
     """
-    if not load.power or not len(load.took_ms):
+    if not load.power or not len(load.took_ms) or not idle:
         return None
     whole = _mj_per_image(load, 0, 1)
     seconds_an_image = load.seconds / (len(load.took_ms) * load.batch)
     if whole is None:
         return None
+    enough = len(load.power) >= BATCHES * FEWEST_SAMPLES
+    width = _half_width([_mj_per_image(load, i, BATCHES) for i in range(BATCHES)]) if enough else None
+    idle_watts, idle_width = float(np.mean(idle)), _idle_half_width(idle)
+    above_width = None
+    if width is not None and idle_width is not None:
+        above_width = math.hypot(width, 1000 * idle_width * seconds_an_image)
     return Energy(
         rails=rails,
         idle_watts=idle_watts,
         watts=float(np.mean([one.watts for one in load.power])),
         mj_per_image=whole,
         above_idle_mj=whole - 1000 * idle_watts * seconds_an_image,
-        half_width_mj=_half_width([_mj_per_image(load, i, BATCHES) for i in range(BATCHES)], load),
+        half_width_mj=width,
+        above_idle_half_width_mj=above_width,
     )
 
 
@@ -134,8 +144,14 @@ def _mj_per_image(load: Load, number: int, parts: int) -> float | None:
     return 1000 * float(np.mean(watts)) * (end - start) / images if watts and images else None
 
 
-def _half_width(batches: Sequence[float | None], load: Load) -> float | None:
+def _idle_half_width(watts: Sequence[float]) -> float | None:
+    if len(watts) < BATCHES * FEWEST_SAMPLES:
+        return None
+    return _half_width([float(np.mean(batch)) for batch in np.array_split(watts, BATCHES)])
+
+
+def _half_width(batches: Sequence[float | None]) -> float | None:
     known = [one for one in batches if one is not None]
-    if len(known) < BATCHES or len(load.power) < BATCHES * FEWEST_SAMPLES:
+    if len(known) < BATCHES:
         return None
     return T_OF_BATCHES * float(np.std(known, ddof=1)) / math.sqrt(BATCHES)

@@ -7,6 +7,7 @@ is set again at the end. Engines keep the kernels that were chosen in the mode i
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
@@ -30,6 +31,8 @@ CONFIGURED = re.compile(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", re.MULT
 """A mode in /etc/nvpmodel.conf: "< POWER_MODEL ID=2 NAME=MAXN_SUPER >"."""
 CURRENT = re.compile(r"NV Power Mode: *(\S+)\s+(\d+)")
 """What `nvpmodel -q` prints: "NV Power Mode: 15W" and the number on the next line."""
+FORM = 2
+"""Of the record: the results of an older form are measured again."""
 UNFINISHED = 3
 HEAD = ("mode", "sustained p90 ms", "images/s", "W", "mJ/image", "mJ/image above idle", "throttled")
 
@@ -58,7 +61,11 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     try:
         wanted = chosen_modes(options.modes)
         measured = _measurer(folder, options.seconds, options.idle_seconds)
-        around = {"engine": _engine_in(folder), "seconds": options.seconds}
+        around = {
+            "engine": engine_identity(folder / Manifest.read(folder).engine),
+            "seconds": options.seconds,
+            "form": FORM,
+        }
         left = sweep(folder / RECORD, wanted, around, measured, print)
     except (ManifestError, PowerModeProblem, ValueError, OSError) as error:
         print(f"power-modes: {error}", file=sys.stderr)
@@ -75,12 +82,15 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     return UNFINISHED if left else 0
 
 
-def _engine_in(folder: Path) -> str:
-    """Name the engine, on a Jetson by the candidate that was chosen, so that another is measured anew."""
-    engine = folder / Manifest.read(folder).engine
+def engine_identity(engine: Path) -> dict[str, str]:
+    """Say by its content which engine it is, on a Jetson with the choice among its candidates.
+
+    So another engine of the same name, and another choice, are measured anew.
+    """
+    found = {"sha256": hashlib.sha256(engine.read_bytes()).hexdigest()}
     with suppress(OSError):
-        return (engine.parent / CHOICE).read_text()
-    return engine.name
+        found["choice"] = (engine.parent / CHOICE).read_text()
+    return found
 
 
 def _measurer(folder: Path, seconds: float, idle_seconds: float) -> Callable[[], Soaked]:
@@ -212,15 +222,17 @@ def _row(name: str, found: dict[str, Any]) -> tuple[str, ...]:
     p90, spent = found["sustained_p90_ms"], found["energy"]
     power = ("not measured",) * 3
     if spent:
-        width = spent["half_width_mj"]
-        margin = "" if width is None else f" +-{width:.2f}"
         power = (
             f"{spent['watts']:.2f}",
-            f"{spent['mj_per_image']:.2f}{margin}",
-            f"{spent['above_idle_mj']:.2f}{margin}",
+            f"{spent['mj_per_image']:.2f}{_margin(spent['half_width_mj'])}",
+            f"{spent['above_idle_mj']:.2f}{_margin(spent['above_idle_half_width_mj'])}",
         )
     latency = f"{p90[0]:.3f}" if p90 else "nothing ran"
     return (name, latency, f"{found['images_per_s']:.1f}", *power, ", ".join(found["held_back"]) or "no")
+
+
+def _margin(half_width: float | None) -> str:
+    return "" if half_width is None else f" +-{half_width:.2f}"
 
 
 def plot(results: dict[str, Any]) -> str:

@@ -114,13 +114,13 @@ def _in_turn(runner: Any, images: Any) -> Callable[[], object]:
 def soak(call: Callable[[], object], seconds: float, idle_seconds: float, meter: PowerMeter | None) -> Soaked:
     """Run `call` for `seconds` after the board's idle power was read."""
     call()  # what is done once is not part of it
-    idle = _idle_watts(meter, idle_seconds) if meter else None
+    idle = _idle_watts(meter, idle_seconds) if meter else []
     try:
         load = loaded(call, seconds, meter)
     finally:
         if meter:
             meter.close()
-    spent = energy(load, meter.rails, idle) if meter and idle is not None else None
+    spent = energy(load, meter.rails, idle) if meter else None
     p90 = sustained_p90(load)
     heat = [one.temperature_c for one in load.seen if one.temperature_c is not None]
     return Soaked(
@@ -136,13 +136,12 @@ def soak(call: Callable[[], object], seconds: float, idle_seconds: float, meter:
     )
 
 
-def _idle_watts(meter: PowerMeter, seconds: float) -> float | None:
+def _idle_watts(meter: PowerMeter, seconds: float) -> list[float]:
     end, found = time.monotonic() + seconds, [meter.watts()]
     while time.monotonic() < end:
         time.sleep(meter.interval_s)
         found.append(meter.watts())
-    known = [watts for watts in found if watts is not None]
-    return float(np.mean(known)) if known else None
+    return [watts for watts in found if watts is not None]
 
 
 def loaded(call: Callable[[], object], seconds: float, meter: PowerMeter | None) -> Load:
@@ -221,9 +220,12 @@ def words(found: Soaked) -> list[str]:
 
 
 def _energy_in_words(found: Energy) -> str:
-    width = found.half_width_mj
-    about = "too few readings for an interval" if width is None else f"both +-{width:.3f}"
     return (
-        f"energy: {found.mj_per_image:.3f} mJ an image, {found.above_idle_mj:.3f} mJ without the idle "
-        f"{found.idle_watts:.2f} W ({about}); {found.watts:.2f} W on average: {found.rails}"
+        f"energy: {found.mj_per_image:.3f} mJ an image ({_about(found.half_width_mj)}), "
+        f"{found.above_idle_mj:.3f} mJ without the idle {found.idle_watts:.2f} W "
+        f"({_about(found.above_idle_half_width_mj)}); {found.watts:.2f} W on average: {found.rails}"
     )
+
+
+def _about(half_width: float | None) -> str:
+    return "too few readings for an interval" if half_width is None else f"+-{half_width:.3f}"

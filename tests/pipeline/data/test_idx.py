@@ -71,8 +71,8 @@ def header(*shape: int, element: int = 8) -> bytes:
         (header(5, 8, 8) + bytes(319), "320 bytes according to its header, and has only 319"),
         (header(5, 8, 8) + bytes(321), "320 bytes according to its header, and has more"),
         (
-            header(2**10, 2**10, 2**10) + bytes(320),
-            "1,073,741,824 bytes according to .* has only 320",
+            header(2**8, 2**8, 2**9) + bytes(320),
+            "33,554,432 bytes according to .* has only 320",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from targets.runtime.sustained.soak import Soaked, candidate_in
 from targets.runtime.tensorrt.engine import EngineChoice
 from tests.pipeline.report.samples import printed, report
 
-ENERGY = Energy("VDD_IN", 4.0, 9.0, 45.0, 25.0, 1.5)
+ENERGY = Energy("VDD_IN", 4.0, 9.0, 45.0, 25.0, 1.5, 2.0)
 RECORD = Soaked(
     600.0, 9000, 15.0, (5.0, 4.9, 5.2), Drift(1.04, 1.01, None), 71.0, {"gpu": 30.0}, ENERGY, "", "ab"
 )

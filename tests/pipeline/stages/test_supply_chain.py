@@ -6,6 +6,7 @@ from importlib.resources import files
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from cyclonedx import schema
+from google.protobuf.json_format import ParseDict, ParseError  # type: ignore[import-untyped]
 from referencing import Registry, Resource
 
 from pipeline.report.model.build_report import Report
@@ -69,6 +70,21 @@ def test_the_statement_has_the_fields_of_in_toto_and_slsa() -> None:
     assert predicate["runDetails"]["builder"]["id"]
     assert stated_digests(made) == {"engine": DIGEST}
     assert stated_code(made) == "cd" * 32
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_the_statement_is_what_the_official_messages_say(name: str) -> None:
+    from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance  # type: ignore[import-untyped]
+    from in_toto_attestation.v1.statement_pb2 import Statement  # type: ignore[import-untyped]
+
+    made = json.loads(provenance(REPORTS[name], '{"model": "m"}', {"engine": DIGEST}, "cd" * 32))
+    read = ParseDict(made, Statement())
+    assert (read.type, [one.name for one in read.subject]) == (made["_type"], ["engine"])
+    stated = ParseDict(made["predicate"], Provenance())
+    assert stated.run_details.builder.id
+    assert stated.build_definition.build_type
+    with pytest.raises(ParseError, match="another"):
+        ParseDict({**made["predicate"], "another": 1}, Provenance())
 
 
 def test_a_bundle_of_before_states_no_code() -> None:

@@ -2,9 +2,11 @@
 
 import gzip
 import io
+import os
 import pickle
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -196,3 +198,22 @@ def test_other_kinds_of_files_are_told_what_they_are(name: str, tmp_path: Path) 
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=told):
         read_content(path)
+
+
+def test_a_tar_is_told_by_its_names_and_its_long_headers_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth.tar"
+    claimed = tarfile.TarInfo("pax")
+    claimed.type, claimed.size = tarfile.XHDTYPE, 1 << 30
+    with path.open("wb") as file:
+        file.write(claimed.tobuf(tarfile.USTAR_FORMAT))
+        file.seek(claimed.size, os.SEEK_CUR)
+        for number in range(30):
+            file.write(tarfile.TarInfo(f"photos/{number}.jpg").tobuf(tarfile.USTAR_FORMAT))
+        file.write(bytes(1024))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"a tar of files \(pax, photos/0\.jpg, photos/1\.jpg\)"):
+            read_content(path)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()

@@ -34,12 +34,12 @@ def steady(watts: float = 10.0, ms: float = 10.0, last_ms: float = 10.0) -> Load
 
 
 def test_energy_is_power_times_time_over_images() -> None:
-    found = energy(steady(watts=10.0), "rail VDD_IN", idle_watts=4.0)
+    found = energy(steady(watts=10.0), "rail VDD_IN", [4.0] * 30)
     assert found is not None
     assert found.mj_per_image == pytest.approx(10.0 * 100 / 10_000 * 1000)
     assert found.above_idle_mj == pytest.approx(6.0 * 100 / 10_000 * 1000)
     assert found.half_width_mj == pytest.approx(0.0)
-    batch = energy(replace(steady(), batch=4), "", 0.0)
+    batch = energy(replace(steady(), batch=4), "", [0.0])
     assert batch is not None
     assert batch.mj_per_image == pytest.approx(25.0)
 
@@ -47,7 +47,7 @@ def test_energy_is_power_times_time_over_images() -> None:
 def test_its_interval_is_student_s_of_ten_parts_of_the_time() -> None:
     assert pytest.approx(stats.t.ppf(0.975, BATCHES - 1), abs=1e-3) == T_OF_BATCHES
     power = tuple(PowerSample(second + 0.5, 10.0 + second // 10) for second in range(100))
-    found = energy(replace(steady(), power=power), "", 0.0)
+    found = energy(replace(steady(), power=power), "", [0.0])
     assert found is not None
     parts = [10 * (10.0 + i) * 1000 / 1000 for i in range(10)]
     low, high = stats.t.interval(0.95, 9, np.mean(parts), stats.sem(parts))
@@ -55,10 +55,29 @@ def test_its_interval_is_student_s_of_ten_parts_of_the_time() -> None:
 
 
 def test_with_few_readings_there_is_no_interval_and_without_any_no_energy() -> None:
-    few = energy(replace(steady(), power=tuple(PowerSample(i, 5.0) for i in range(0, 100, 5))), "", 0.0)
+    few = energy(
+        replace(steady(), power=tuple(PowerSample(i, 5.0) for i in range(0, 100, 5))), "", [0.0] * 30
+    )
     assert few is not None
     assert few.half_width_mj is None
-    assert energy(replace(steady(), power=()), "", 0.0) is None
+    assert few.above_idle_half_width_mj is None
+    assert energy(replace(steady(), power=()), "", [0.0]) is None
+    assert energy(steady(), "", []) is None
+
+
+def test_what_is_above_idle_has_the_error_of_the_idle_power_too() -> None:
+    """It was given the interval of the whole, as if the idle power were known exactly."""
+    idle = np.repeat(np.arange(10) / 10, 3)
+    found = energy(steady(watts=10.0), "", idle.tolist())
+    assert found is not None
+    low, high = stats.t.interval(0.95, 9, np.mean(idle), stats.sem(idle[::3]))
+    milliseconds_an_image = 10.0
+    assert found.half_width_mj == pytest.approx(0.0)
+    assert found.above_idle_half_width_mj == pytest.approx(milliseconds_an_image * (high - low) / 2, rel=1e-3)
+    few = energy(steady(watts=10.0), "", idle[:29].tolist())
+    assert few is not None
+    assert few.half_width_mj == pytest.approx(0.0)
+    assert few.above_idle_half_width_mj is None
 
 
 def test_drift_compares_the_last_fifth_with_the_first() -> None:

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 
 from targets.runtime.sustained import power_modes
+from targets.runtime.sustained.choice_file import CHOICE
 from targets.runtime.sustained.load import Energy
 from targets.runtime.sustained.power_modes import PowerMode, PowerModeProblem, plot, sweep, table
 from targets.runtime.sustained.soak import Soaked
@@ -41,7 +42,7 @@ fi
 echo "$2" >{state}
 """
 AROUND = {"engine": "int8", "seconds": 1.0}
-ENERGY = Energy("rail VDD_IN", 4.0, 10.0, 50.0, 30.0, 0.5)
+ENERGY = Energy("rail VDD_IN", 4.0, 10.0, 50.0, 30.0, 0.5, 0.75)
 FOUND = Soaked(60.0, 100, 10.0, (5.0, 4.9, 5.1), None, 60.0, {"cooled by slowing gpu": 3.0}, ENERGY, "")
 
 
@@ -114,6 +115,17 @@ def test_another_engine_is_measured_anew(jetson: Path) -> None:
     assert said == ["25W: measuring"]
 
 
+def test_an_engine_is_known_by_its_content_and_its_choice(tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    engine.write_bytes(b"one")
+    identities = [power_modes.engine_identity(engine)]
+    engine.write_bytes(b"other")
+    identities.append(power_modes.engine_identity(engine))
+    (tmp_path / CHOICE).write_text("fp16")
+    identities.append(power_modes.engine_identity(engine))
+    assert all(identities.count(one) == 1 for one in identities)
+
+
 def test_without_the_right_to_change_it_says_which_line_gives_it(jetson: Path) -> None:
     (jetson / "refuses").touch()
     with pytest.raises(PowerModeProblem, match=r"Permission denied.*NOPASSWD: .*nvpmodel' \| sudo tee"):
@@ -125,6 +137,7 @@ def test_the_table_and_the_plot_have_every_mode_that_has_figures() -> None:
     lines = table(results)
     assert lines[1].split("  ")[0] == "15W"
     assert "50.00 +-0.50" in lines[1]
+    assert "30.00 +-0.75" in lines[1]
     assert "cooled by slowing gpu" in lines[1]
     assert lines[3].count("not measured") == 3
     drawn = fromstring(plot(results))  # noqa: S314 - our own
