@@ -5,17 +5,20 @@ python -m benchmarks.adapter_overhead out/my-host.edgec
 
 All of them take some frames in turn, so that other load on the machine meets each. libedgec's own time is
 that of a C program around edgec_run_frame. C++ and Python are timed around the call, GStreamer from a
-buffer's way into the pipeline until it is out, HTTP from a request's first byte until the answer's last one.
+buffer's way into the pipeline until it is out, HTTP from a request's first byte until the answer's last one,
+in a client in C. Processor time is that of all processes of an adapter, the client's included.
 """
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
@@ -42,12 +45,31 @@ from tests.targets.runtime.serve.frame_request import bytes_of, parameters_of, r
 from tests.targets.tvm.qdq_model import QdqModel
 
 PROGRAMS = Path(__file__).parent / "overhead"
-Timed = Callable[[int], list[float]]
-"""Takes so many frames; returns the seconds of each."""
+
+
+ORDER = ("C", "C++", "Python", "GStreamer", "HTTP", "HTTP, shared memory")
+
+
+@dataclass(frozen=True)
+class TimedAdapter:
+    """Takes so many frames, and returns the seconds of each. `processes`: those that work on them."""
+
+    take: Callable[[int], list[float]]
+    processes: tuple[int, ...]
+
+    def __call__(self, frames: int) -> list[float]:
+        """Take the frames."""
+        return self.take(frames)
+
+    def processor_seconds(self) -> float:
+        """Return the processor time of its processes since they began (clock_getcpuclockid)."""
+        return sum(time.clock_gettime(~process << 3 | 2) for process in self.processes)
 
 
 @contextmanager
-def by_program(command: list[str | Path], environment: dict[str, str] | None = None) -> Iterator[Timed]:
+def by_program(
+    command: list[str | Path], environment: dict[str, str] | None = None
+) -> Iterator[TimedAdapter]:
     """Start a program of `overhead/`."""
     told = [str(one) for one in command]
     with subprocess.Popen(
@@ -59,15 +81,17 @@ def by_program(command: list[str | Path], environment: dict[str, str] | None = N
             line = process.stdout.readline() if process.stdout else ""
             return [int(one) * 1e-9 for one in line.split()]
 
-        yield timed
+        yield TimedAdapter(timed, (process.pid,))
         process.communicate()
 
 
 @contextmanager
-def by_python(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
+def by_python(bundle: Path, frame: EmbeddedFrame) -> Iterator[TimedAdapter]:
     """Open the bundle by the binding."""
     with EmbeddedNetwork(bundle) as network, network.context() as context:
-        yield lambda frames: [seconds(lambda: context.run_frame(frame)) for _ in range(frames)]
+        yield TimedAdapter(
+            lambda frames: [seconds(lambda: context.run_frame(frame)) for _ in range(frames)], (os.getpid(),)
+        )
 
 
 def memory_request(memory: shared_memory.SharedMemory, frame: EmbeddedFrame) -> bytes:
@@ -83,12 +107,14 @@ def memory_request(memory: shared_memory.SharedMemory, frame: EmbeddedFrame) -> 
 
 
 @contextmanager
-def by_shared_memory(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
+def by_shared_memory(
+    bundle: Path, frame: EmbeddedFrame, client: Path | None = None
+) -> Iterator[TimedAdapter]:
     """Start edgec-serve with a region that the frame lies in: requests name it."""
     memory = shared_memory.SharedMemory(create=True, size=len(bytes_of(frame)))
     try:
         about = json.dumps({"key": memory.name, "byte_size": memory.size}).encode()
-        with by_http(bundle, memory_request(memory, frame), {}, about) as timed:
+        with by_http(bundle, memory_request(memory, frame), {}, about, client) as timed:
             yield timed
     finally:
         memory.close()
@@ -96,8 +122,10 @@ def by_shared_memory(bundle: Path, frame: EmbeddedFrame) -> Iterator[Timed]:
 
 
 @contextmanager
-def by_http(bundle: Path, body: bytes, headers: dict[str, str], region: bytes = b"") -> Iterator[Timed]:
-    """Start edgec-serve, and keep one connection to it."""
+def by_http(
+    bundle: Path, body: bytes, headers: dict[str, str], region: bytes = b"", client: Path | None = None
+) -> Iterator[TimedAdapter]:
+    """Start edgec-serve, and keep one connection to it: the client's, a program, or one here."""
     command = [COMPILED_SERVICE.folder(MACHINE) / SERVICE, bundle, "--port", "0", "--workers", "1"]
     command += ["--shared-memory", ""]
     with subprocess.Popen([str(one) for one in command], stdout=subprocess.PIPE, text=True) as process:
@@ -117,7 +145,17 @@ def by_http(bundle: Path, body: bytes, headers: dict[str, str], region: bytes = 
                     connection,
                     f"{start}Host: {address}\r\nContent-Length: {len(region)}\r\n\r\n".encode() + region,
                 )
-            yield lambda frames: [seconds(lambda: ask(connection, request)) for _ in range(frames)]
+            if client is None:
+                yield TimedAdapter(
+                    lambda frames: [seconds(lambda: ask(connection, request)) for _ in range(frames)],
+                    (process.pid, os.getpid()),
+                )
+                return
+            file = held.enter_context(tempfile.NamedTemporaryFile())
+            file.write(request)
+            file.flush()
+            asking = held.enter_context(by_program([client, port, file.name]))
+            yield TimedAdapter(asking.take, (process.pid, *asking.processes))
 
 
 def ask(connection: socket.socket, request: bytes) -> None:
@@ -140,7 +178,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 @contextmanager
-def opened(bundle: Path, folder: Path) -> Iterator[dict[str, Timed]]:
+def opened(bundle: Path, folder: Path) -> Iterator[dict[str, TimedAdapter]]:
     """Compile and start all of them."""
     archive = COMPILED.folder(MACHINE) / ARCHIVE
     c = linked(["-O2", "-std=gnu11", "-lm"], [PROGRAMS / "time_c.c", archive], folder / "c")
@@ -148,6 +186,7 @@ def opened(bundle: Path, folder: Path) -> Iterator[dict[str, Timed]]:
     run(["g++", "-O2", "-std=c++11", f"-I{LIBRARY}", source, archive, "-lm", "-pthread", "-o", cpp], b"")
     environment = gstreamer_environment(build_element(folder / "board"))
     pipeline = gstreamer_program(PROGRAMS / "time_gstreamer.c", folder / "pipeline")
+    client = linked(["-O2", "-std=gnu11"], [PROGRAMS / "time_http.c"], folder / "client")
     frame = Scene("NV12", "BT709", True, 720, 1280).frame(np.random.default_rng(0))
     with ExitStack() as held:
         yield {
@@ -155,8 +194,8 @@ def opened(bundle: Path, folder: Path) -> Iterator[dict[str, Timed]]:
             "C++": held.enter_context(by_program([cpp, bundle])),
             "Python": held.enter_context(by_python(bundle, frame)),
             "GStreamer": held.enter_context(by_program([pipeline, bundle], environment)),
-            "HTTP": held.enter_context(by_http(bundle, *request_of(frame))),
-            "HTTP, shared memory": held.enter_context(by_shared_memory(bundle, frame)),
+            "HTTP": held.enter_context(by_http(bundle, *request_of(frame), client=client)),
+            "HTTP, shared memory": held.enter_context(by_shared_memory(bundle, frame, client)),
         }
 
 
@@ -190,27 +229,59 @@ def random_networks(folder: Path) -> dict[str, Path]:
     }
 
 
-def measure(engine: Path, folder: Path, rounds: int, frames: int) -> dict[str, list[list[float]]]:
-    """Return the seconds of each adapter's frames, by rounds."""
-    times: dict[str, list[list[float]]] = {}
+@dataclass(frozen=True)
+class Round:
+    """The seconds of an adapter's frames, and its processor time for each."""
+
+    frames: list[float]
+    processor: float
+
+
+def measure(engine: Path, folder: Path, rounds: int, frames: int) -> dict[str, list[Round]]:
+    """Return the rounds of each adapter."""
+    found: dict[str, list[Round]] = {}
+    rng = np.random.default_rng(0)
     with opened(engine, folder) as adapters:
+        for timed in adapters.values():
+            timed(frames)
         for _ in range(rounds):
-            for name, timed in adapters.items():
-                times.setdefault(name, []).append(timed(frames))
-    return times
+            for name in rng.permutation(list(adapters)).tolist():  # none always follows the same one
+                timed = adapters[name]
+                begin = timed.processor_seconds()
+                times = timed(frames)
+                taken = (timed.processor_seconds() - begin) / frames
+                found.setdefault(name, []).append(Round(times, taken))
+    return found
 
 
-def table(times: dict[str, list[list[float]]]) -> str:
-    """Return a table in Markdown: what each adapter adds to C, of the best times and of the medians."""
-    lines = ["| | best ms | median ms | added to the best | added to the median |", "|---|---|---|---|---|"]
-    own = np.array(times["C"])
-    for name, found in times.items():
-        here = np.array(found)
-        cells = [name, f"{here.min() * 1e3:.3f}", f"{np.median(here) * 1e3:.3f}"]
-        for of in (np.min, np.median):
-            added = of(here) - of(own)
-            cells.append(f"{added * 1e6:+.0f} us, {added / of(own):+.1%}")
-        lines.append(f"| {' | '.join(cells)} |")
+def added(rounds: list[Round], own: list[Round], of: Callable[[Round], float]) -> str:
+    """Return how much more a figure is than C: the median of the rounds' differences, and their quartiles."""
+    each = np.array([of(one) - of(other) for one, other in zip(rounds, own, strict=True)])
+    base = float(np.median([of(one) for one in own]))
+    low, middle, high = np.percentile(each, (25, 50, 75))
+    return f"{middle * 1e6:+.0f} us [{low * 1e6:+.0f}, {high * 1e6:+.0f}], {middle / base:+.1%}"
+
+
+def table(found: dict[str, list[Round]]) -> str:
+    """Return a table in Markdown: medians of the rounds' best frames and of processor time."""
+
+    def best(one: Round) -> float:
+        return min(one.frames)
+
+    def processor(one: Round) -> float:
+        return one.processor
+
+    lines = ["| | best frame of a round, ms | added | processor, ms | added |", "|---|---|---|---|---|"]
+    for name in sorted(found, key=ORDER.index):
+        cells = [
+            cell
+            for of in (best, processor)
+            for cell in (
+                f"{np.median([of(one) for one in found[name]]) * 1e3:.3f}",
+                added(found[name], found["C"], of),
+            )
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

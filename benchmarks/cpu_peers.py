@@ -34,7 +34,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ import numpy as np
 from benchmarks.peers import network
 from benchmarks.peers.machine_speed import machine_programs, peak_gmacs, signal_ns
 from benchmarks.peers.network import CASES, PeerCase
+from benchmarks.peers.peer_table import PeerSeen, rows
 from pipeline.cache.code_at_start import ROOT
 from pipeline.cache.digest import file_digest
 from pipeline.cache.own_code import code_digest
@@ -108,28 +109,6 @@ PEERS = (
 ONE_THREAD = PeerEngine("edgec, 1 thread", "edgec", (), threads=1, limit=LIMIT)
 LIMITS = {"avx2": "AVX2"}
 """What OpenVINO calls instruction sets that engines can be held to."""
-
-
-@dataclass
-class PeerSeen:
-    """What was measured of one engine: latencies and the CPU time of an inference, by round."""
-
-    load_ms: list[float] = field(default_factory=list)
-    first_ms: list[float] = field(default_factory=list)
-    rounds_ms: list[float] = field(default_factory=list)
-    latencies_ms: list[float] = field(default_factory=list)
-    rounds_cpu_ms: list[float] = field(default_factory=list)
-
-    @property
-    def median_ms(self) -> float:
-        """The median latency."""
-        return statistics.median(self.latencies_ms)
-
-    @property
-    def spread(self) -> float:
-        """The middle half of the latencies, relative to the median."""
-        low, high = np.quantile(self.latencies_ms, [0.25, 0.75])
-        return float(high - low) / self.median_ms
 
 
 class Process:
@@ -300,30 +279,6 @@ def macs(case: Path) -> int:
     return int(read_engine(case / "model.engine")[0]["macs"])
 
 
-def table(seen: dict[str, PeerSeen], peak: float, gmacs: float) -> Iterator[str]:
-    """Rows, the fastest peer first."""
-    ours = seen["edgec"]
-    yield (
-        f"{'':<16} {'p50 ms':>8} {'spread':>7} {'CPU ms':>8} {'of peak':>8} {'x edgec (80 % of rounds)':>26} "
-        f"{'CPU':>26} {'first ms':>9} {'load ms':>8}"
-    )
-    for name, one in sorted(seen.items(), key=lambda item: item[1].median_ms):
-        ratio = "" if one is ours else _ratio(ours.rounds_ms, one.rounds_ms)
-        cpu = "" if one is ours else _ratio(ours.rounds_cpu_ms, one.rounds_cpu_ms)
-        share, cpu_ms = gmacs / one.median_ms * 1e3 / peak, statistics.median(one.rounds_cpu_ms)
-        yield (
-            f"{name:<16} {one.median_ms:>8.3f} {one.spread:>7.1%} {cpu_ms:>8.3f} "
-            f"{share:>8.1%} {ratio:>26} {cpu:>26} {statistics.median(one.first_ms):>9.3f} "
-            f"{statistics.median(one.load_ms):>8.2f}"
-        )
-
-
-def _ratio(ours: Sequence[float], others: Sequence[float]) -> str:
-    ratios = [a / b for a, b in zip(ours, others, strict=True)]
-    low, middle, high = np.quantile(ratios, [0.1, 0.5, 0.9])
-    return f"{middle:.3f} ({low:.3f} - {high:.3f})"
-
-
 def main() -> None:
     """Build, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -358,7 +313,7 @@ def main() -> None:
                 before = signal_ns(programs) if threads > 1 else 0.0
                 times = options.seconds, options.starts
                 seen = measure(peers, options.folder, place, threads, *times, options.isa)
-                for row in table(seen, peak, macs(place) / 1e9):
+                for row in rows(seen, peak, macs(place) / 1e9):
                     print(row, flush=True)
                 if threads > 1:
                     after = signal_ns(programs)

@@ -27,7 +27,7 @@ from pipeline.training.settings import TrainConfig
 NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
 REFRESH_S = 3.0
 LAST_EPOCHS = 3
-"""An error is the mean over so many last epochs: single epochs jump."""
+"""How many last epochs an error is the mean of: single epochs jump."""
 
 SMALL = {
     "images": 5000,

@@ -67,7 +67,7 @@ def write_film(path: Path) -> None:
 
 
 def shown(film: Path, options: argparse.Namespace, more: list[str], viewed: bool) -> list[dict[str, Any]]:
-    """Return what the demo says of so many pictures."""
+    """Return the demo's records of a number of pictures."""
     command = [sys.executable, "-m", "pipeline", "demo", "--source", str(film), "--json", "--port", "0"]
     command += ["--no-window", "--out", str(options.out), *more]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

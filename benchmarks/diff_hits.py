@@ -8,7 +8,7 @@ its form (float or Q/DQ) and a place are drawn; a fault that leaves the logits w
 also the second of a pair, compared with the network that has the first.
 A fault is named `exactly` if one finding has its kind and place, `by kind` if one has its kind, `wrong` if
 there are findings of other kinds only, and `missed` if there are none. Sound pairs are compared too: each
-finding there is a false accusation. `--pairs` plants two faults at a time, so many times.
+finding there is a false accusation. `--pairs` is how many times two faults are planted together.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from pipeline.models.architecture import Architecture
 RECIPES = ("w8a8_asym", "w8a8_asym_mse_bc", "w8a8_sym_mse_eq_bc")
 VISIBLE_DB = 30.0
 OF_PICTURES = {"channel order of the picture", "normalisation", "picture geometry"}
-"""Kinds that have one place, in front of the first layer, whatever its tensor is called."""
+"""Kinds that have one place, in front of the first layer, under any name of its tensor."""
 CASES = (
     peers.PeerCase("resnet20", Architecture("cifar", 20), 32, 10),
     peers.PeerCase("resnet18", Architecture("imagenet", 18), 64, 100),

@@ -44,7 +44,7 @@ class Farm:
         self._left: dict[int, int] = {}
 
     def run(self, builds: int) -> float:
-        """Do so many builds and return how long they took."""
+        """Run the builds and return how long they took."""
         for build in range(builds):
             self._offer(build, "chain")
         self._start()

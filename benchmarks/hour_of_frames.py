@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.adapter_equality import MACHINE, linked
 from benchmarks.adapter_overhead import (
     PROGRAMS,
-    Timed,
+    TimedAdapter,
     by_http,
     by_program,
     by_shared_memory,
@@ -61,7 +61,7 @@ def children() -> set[int]:
 
 
 @contextmanager
-def watched(way: AbstractContextManager[Timed]) -> Iterator[tuple[int, Timed]]:
+def watched(way: AbstractContextManager[TimedAdapter]) -> Iterator[tuple[int, TimedAdapter]]:
     """Start a way and find its process."""
     before = children()
     with way as timed:
@@ -78,7 +78,7 @@ def _started_since(before: set[int]) -> int:
     raise RuntimeError(f"a way has started {len(found)} processes, and one is watched")
 
 
-def soak(process: int, timed: Timed, frames: int) -> list[HeldByProcess]:
+def soak(process: int, timed: TimedAdapter, frames: int) -> list[HeldByProcess]:
     """Return a sample for each thousand frames, without the first thousand."""
     timed(PART)
     samples = [HeldByProcess.of(process)]

@@ -39,7 +39,7 @@ UNIT, PARTS = 32, (4, 24)
 LONGEST_DELAY = 1.5
 """Seconds between two kills, at most: about what a round takes."""
 KILLS = 8
-"""At most so many in a round."""
+"""The most kills in a round."""
 VICTIMS = (*WORKERS, "scheduler", "command")
 FILES = {"calibrate": "ranges.json", "validate": "accuracy.json"}
 """What is compared, by the stage that writes it."""
@@ -146,7 +146,7 @@ def trial(
 
 
 def trials(rounds: int, seed: int) -> KillTally:
-    """Run so many rounds and return what came of them."""
+    """Run the rounds and return the tally."""
     os.environ["OMP_NUM_THREADS"] = "1"
     tally, draw = KillTally(), np.random.default_rng(seed)
     with tempfile.TemporaryDirectory(prefix="edgec-killed-", ignore_cleanup_errors=True) as folder:

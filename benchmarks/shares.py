@@ -30,7 +30,7 @@ IMAGES, UNIT = 320, 32
 LONGEST_DELAY = 3.0
 """Seconds until a kill, at most: about what a share takes on a slow machine."""
 KILLS = 2
-"""At most so many for each share; the last try may finish."""
+"""The most kills for each share; the last try may finish."""
 FORK = multiprocessing.get_context("fork")
 
 
@@ -115,7 +115,7 @@ def trial(whole: Path, wanted: bytes, work: Path, draw: np.random.Generator, tal
 
 
 def trials(rounds: int, seed: int) -> Tally:
-    """Run so many rounds and return what came of them."""
+    """Run the rounds and return the tally."""
     answer.UNIT_IMAGES = UNIT
     tally, draw = Tally(), np.random.default_rng(seed)
     with tempfile.TemporaryDirectory(prefix="edgec-shares-") as folder:

@@ -83,7 +83,7 @@ def first_images(batches: Iterable[NDArray[np.uint8]], recipe: QuantRecipe) -> l
 
 
 def images_observed(recipe: QuantRecipe, images: int) -> int:
-    """How many images `collect` reports to `on_batch`, given so many."""
+    """How many images `collect` reports to `on_batch`, if `images` are given."""
     return images + sum(one.images_read(images) for one in _choices(recipe))
 
 

@@ -29,7 +29,7 @@ TOO_WIDE = "reads so many values that their covariance would not fit into memory
 
 
 def images_read(recipe: QuantRecipe, images: int) -> int:
-    """How many images `find_parameters` reports to `on_batch`, given so many."""
+    """How many images `find_parameters` reports to `on_batch`, if `images` are given."""
     learned = [one.images_read(images) for one in recipe.of_kind(Learning)]
     return sum(learned) + (images if recipe.needs_moments else 0)
 

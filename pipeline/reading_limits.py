@@ -41,7 +41,7 @@ PICKLE_STEPS = 1_000_000
 ZIP_LIST_BYTES = 16 << 20
 """Of a zip's list of members, which takes about ten times as much memory; or more, if the file is long."""
 ZIP_LIST_SHARE = 4
-"""The part of a longer zip that its list may be: one in so many bytes."""
+"""The largest share of a longer zip that its list may have: one byte in this many."""
 WEIGHTS_LIST_BYTES = 8 << 20
 """Of the list of tensors at the front of a safetensors file; a large network has a thousandth of it."""
 WEIGHTS_DIMENSIONS = 64

@@ -55,7 +55,7 @@ class StepRunner:
 
 @contextmanager
 def open_engine(path: Path, threads: int = 1) -> Iterator[StepRunner]:
-    """Open what `PictureSteps.save` wrote, with so many threads for OpenCV and the engine."""
+    """Open the files of `PictureSteps.save`, with `threads` threads for OpenCV and the engine."""
     found = PictureSteps(**json.loads(path.read_text()))
     preprocessing = Preprocessing(**found.preprocessing)
     import cv2

@@ -42,7 +42,7 @@ class Deploys:
         return made.rename(self.place.folder / f"version{number}.edgec")
 
     def run(self, count: int) -> None:
-        """Disturb so many."""
+        """Disturb `count` deploys."""
         begun = time.monotonic()
         old = self.version(1)
         self.place.start(self.command(old)).succeed("an undisturbed deploy")
@@ -86,7 +86,7 @@ class Deploys:
 
 
 def disturbed_deploys(builds: Builds, count: int) -> Counter[str]:
-    """Disturb so many deploys of what an undisturbed build made. Return how many of each kind."""
+    """Disturb `count` deploys of an undisturbed build's bundle. Return how many of each kind."""
     _ = builds.seconds
     folder = builds.place.folder
     whole = Path(shutil.copy(folder / "whole" / f"{NAME}.edgec", folder))

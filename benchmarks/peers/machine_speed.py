@@ -23,7 +23,7 @@ def machine_programs() -> Iterator[Path]:
 
 
 def peak_gmacs(programs: Path, cores: int) -> float:
-    """Measure the int8 peak of so many cores at work together."""
+    """Measure the int8 peak of `cores` cores at work together."""
     places = sorted(os.sched_getaffinity(0))[:cores]
     commands = [["taskset", "-c", str(place), str(programs / "peak")] for place in places]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]

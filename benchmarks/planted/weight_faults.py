@@ -24,7 +24,7 @@ LAYERS = ("Conv", "Gemm", "MatMul", "ConvTranspose")
 
 
 def _layer(model: Model, rng: Rng, least: int = 1, types: tuple[str, ...] = LAYERS) -> onnx.NodeProto | None:
-    """Draw a layer with constant weights of at least so many values in each output channel."""
+    """Draw a layer with constant weights of at least `least` values in each output channel."""
     found = []
     for node in nodes(model, *types):
         weight = weight_of(model, node)

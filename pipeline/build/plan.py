@@ -183,7 +183,7 @@ class Build(Compilation):
         return product
 
     def study(self, draws: int) -> StudyFile:
-        """How many calibration images are enough, by so many random draws of each number."""
+        """How many calibration images are enough, by a number of random draws for each count."""
         whole = self.seen(self.dataset.split("calibration"))
         subject = self.model.name, self.data_name, self.float_model, whole
         return StudyFile(self.make(Study(*subject, self.recipe, self.config.calibration.images, draws)))

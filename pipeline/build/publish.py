@@ -49,7 +49,7 @@ def place_together(files: Mapping[Path, tuple[StageOutput, str]], then: Callable
     """Place all files, and do what follows from them, so that in the end all are of one build.
 
     Needs no lock, which a shared folder may not have. Whoever writes last looks at all files afterwards, and
-    begins again if another build has written any of them. So nobody ends with files of two builds.
+    begins again if another build has written any of them. So no folder ends with files of two builds.
     """
     for _ in range(ATTEMPTS):
         for destination, (written, name) in files.items():

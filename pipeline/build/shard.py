@@ -29,7 +29,7 @@ class Shard:
         return cls(int(found[1]), int(found[2]))
 
     def share_of(self, units: Sequence[Unit]) -> Sequence[Unit]:
-        """Return the units of this share: every so many-th, in order."""
+        """Return the units of this shard: every n-th of all, in order."""
         return units[self.number - 1 :: self.of]
 
 

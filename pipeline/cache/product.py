@@ -15,7 +15,7 @@ from pipeline.reading_limits import NAMES_BYTES
 
 MANIFEST = "product.json"
 KEY_LETTERS = 32
-"""An entry's folder is named by so many letters of its key."""
+"""How many letters of its key an entry's folder is named by."""
 SHA256 = re.compile("[0-9a-f]{64}")
 
 

@@ -62,7 +62,7 @@ def tune(
 
 
 def brought(found: "QuantileEstimate", unit: str) -> str:
-    """Say what tuning brought: the cost of all convolutions relative to that of sizes nobody measured."""
+    """Report the gain of tuning: the cost of all convolutions relative to that of estimated sizes."""
     if unit != "ns":
         return f"These convolutions execute {found.value:.3f} times the {unit} of estimated sizes."
     high = "unbounded" if found.high is None else f"{found.high:.3f}"

@@ -36,7 +36,7 @@ class Arrangement:
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a name stands for, whatever its case; None for another name."""
+    """Return the split that a name stands for, in upper or lower case; None for another name."""
     reduced = SURPLUS.sub("", re.sub(r"[\W_]+", "", name.casefold()))
     return next((split for split, spellings in SPELLINGS.items() if reduced in spellings), None)
 

@@ -68,7 +68,7 @@ def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read uint8 [N, ...] with so many dimensions; unpacked files are memory-mapped.
+    """Read uint8 [N, ...] with `dimensions` dimensions; unpacked files are memory-mapped.
 
     Raises DataError for a missing or damaged file, another element type, or a length that differs from the
     header.

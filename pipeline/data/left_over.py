@@ -28,7 +28,7 @@ def left_over(dataset: Dataset, drawn: Split) -> Split:
 
 
 def filled_up(drawn: Split, dataset: Dataset, count: int, seed: int) -> Split:
-    """Return `drawn` and training images, `count` together if there are so many.
+    """Return `drawn` and training images, `count` together if there are enough.
 
     They serve calibration equally well: ranges depend neither on labels nor on accuracy.
     """

@@ -168,7 +168,7 @@ class Split:
         return mask
 
     def refuse_if_too_many(self, damaged: Sequence[tuple[str, str]], share: float = DAMAGED_SHARE) -> None:
-        """Raise DataError if so many of this split's pictures are damaged: their names, with the reasons."""
+        """Raise DataError if too many of this split's pictures are damaged: their names, with the reasons."""
         if len(damaged) > max(share * len(self), len(self) >= ONE_OF):
             names = listed([f"{name} ({reason})" for name, reason in damaged])
             raise DataError(

@@ -10,7 +10,7 @@ from pipeline.diagnosis.trial import TriedNetwork, try_forms, with_fits
 from pipeline.report.model.input_diagnosis import ClassOrder, Diagnosis
 
 PER_CLASS, MOST = 20, 2000
-"""Images for finding an order of classes: so many of each class, up to so many in all."""
+"""Images for finding an order of classes: how many of each class, and how many in all at most."""
 
 
 def diagnose(subject: TriedNetwork, split: Split, where: str, names: Sequence[str]) -> Diagnosis:

@@ -123,6 +123,6 @@ def examples(split: Split, preprocessing: Preprocessing) -> Examples:
 
 
 def few(split: Split, images: int | None = None) -> Split:
-    """Return the images to try on: so many, or as many as usual."""
+    """Return the images to try on: the given number, or the usual one."""
     usual = IMAGES_WITH_MASKS if isinstance(split.images, HasMasks) else IMAGES
     return split.stratified(min(images or usual, len(split)))

@@ -46,7 +46,7 @@ class TrialOutcome(Protocol):
 
 @dataclass(frozen=True)
 class ImageOutcome:
-    """Which images [N] are right; their labels [N] are of so many classes."""
+    """Which images [N] are right, their labels [N], and the number of classes."""
 
     right: NDArray[np.bool_]
     labels: NDArray[np.int64]
@@ -120,5 +120,5 @@ def _mean(shares: Shares) -> float:
 
 
 def corrected(comparisons: int) -> float:
-    """Return the level at which each of so many intervals holds so that all of them hold at LEVEL."""
+    """Return the level of each of a number of intervals at which all of them hold at LEVEL."""
     return 1 - (1 - LEVEL) / comparisons

@@ -50,7 +50,7 @@ class InputTrial:
 
 @dataclass(frozen=True)
 class Trials:
-    """All trials on so many images, the same for all."""
+    """All trials, each on the same images."""
 
     as_described: InputTrial
     others: tuple[InputTrial, ...]

@@ -1,6 +1,6 @@
 """Finds the normalisation of a network whose file does not state it, by agreement with the other side.
 
-Which mean, std and order of channels somebody else's program uses in front of a network is in no file of it.
+The mean, std and order of channels that another program uses in front of a network are in none of its files.
 Usual ones, and those of the other side, are tried on a few pictures.
 """
 

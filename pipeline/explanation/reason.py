@@ -9,7 +9,7 @@ WHOLE_SET = (
 )
 
 MOST = 0.5
-"""A margin that so many images do not exceed is not small."""
+"""A margin is not small if at least this share of the images does not exceed it."""
 
 
 def cause_of(flipped: bool, fp32: float, int8: float, usual: UsualMargins | None) -> Cause:

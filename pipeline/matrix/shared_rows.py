@@ -13,7 +13,7 @@ from pipeline.units.workers import Workers
 
 @dataclass(frozen=True)
 class RowUnit:
-    """A build of a model, with a recipe, for a target, on a device that nobody else uses meanwhile."""
+    """A build of a model, with a recipe, for a target, on a device that no other user has meanwhile."""
 
     row: PlannedRow
     has_float_bits: bool = True

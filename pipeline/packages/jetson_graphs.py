@@ -14,7 +14,7 @@ from targets.runtime.tensorrt.candidate import INT8_FP16_ONNX, INT8_ONNX
 
 BUILDER = "build_plan.pyz"
 LARGEST_BATCH = 8
-"""Engines are built for 1 to so many images at once."""
+"""The largest batch: engines are built for 1 to this many images at once."""
 
 
 def graphs(

@@ -16,7 +16,7 @@ def percent(share: float) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Write a number with so many significant digits, never in scientific notation: 0.421, 1.31, 1,234."""
+    """Write a number with `digits` significant digits, never in scientific notation: 0.421, 1.31, 1,234."""
     if value == 0:
         return "0"
     decimals = max(

@@ -71,7 +71,7 @@ def noise(measurement: Measurement) -> tuple[str, ...]:
 
 
 def noise_of_machine(measurement: Measurement) -> tuple[str, ...]:
-    """Return the reasons that lie in the state of the machine, whatever the runs are of."""
+    """Return the reasons in the state of the machine, which do not depend on what ran."""
     before, after = measurement.before, measurement.after
     found = []
     if before.load_average is not None and before.load_average > 0.5 * before.cores:

@@ -19,7 +19,7 @@ COLOURS = ("#0b62a4", "#c2410c", "#15803d", "#7e22ce", "#a16207", "#0e7490")
 """Colours that most colour-blind readers can tell apart. After the last one they repeat, dashed."""
 
 MARKED = 12
-"""Up to so many points of a line have a dot each."""
+"""Lines with up to this many points have a dot at each."""
 
 Points = Sequence[tuple[float, float]]
 

@@ -47,7 +47,7 @@ class Gain:
     found: float
     images: int
     score: Callable[[float, float], float]
-    """score(gain, factor): standard errors of FP32 above this gain with so many times the images."""
+    """score(gain, factor): standard errors of FP32 above this gain, with `factor` times the images."""
 
     @property
     def useful(self) -> float:

@@ -28,7 +28,7 @@ class ComparedOutputs:
 
 @dataclass(frozen=True)
 class Parity:
-    """`max_difference`: the largest absolute difference of a logit on so many images; NaN if one is NaN."""
+    """`max_difference`: the largest absolute difference of a logit on `images` images; NaN if one is NaN."""
 
     images: int
     max_difference: float

@@ -1,4 +1,4 @@
-"""Chooses how many threads train: no more than there are cores that nobody else uses.
+"""Chooses how many threads train: no more than there are free cores.
 
 The threads of torch's CPU kernels (oneDNN) wait for one another by spinning, and
 no variable of OpenMP changes that. Two threads that share a core with another program wait most of the time

@@ -30,13 +30,13 @@ class TrainConfig(BaseModel):
         default=0, ge=0, le=1
     )  # share of epochs in which stages are unfrozen one by one, the head first
     silent_branches: bool = False  # zero the last norm's scale in each block (Goyal et al. 2017, 5.1)
-    images: int | None = Field(default=None, ge=2)  # train on so many images, stratified by class; None: all
+    images: int | None = Field(default=None, ge=2)  # images to train on, stratified by class; None: all
     seed: int = Field(default=0, ge=0)
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)  # batch normalisation needs two
     parts: int = Field(
         default=1, ge=1
-    )  # virtual ranks: a batch in so many parts; torchrun's processes share them
+    )  # virtual ranks: the parts of a batch, which torchrun's processes share
     peak_learning_rate: float = Field(default=0.25, gt=0)
     warm_up: float = Field(default=0.2, ge=0, lt=1)  # share of all steps
     drops: tuple[
@@ -56,7 +56,7 @@ class TrainConfig(BaseModel):
     small_epochs: float = Field(default=0.5, ge=0, le=1)  # share of epochs on smaller images
     small_scale: float = Field(default=0.75, gt=0, le=1)  # their side, relative to the full one
     watch: Literal["nothing", "held_out", "evaluation"] = "nothing"  # what to measure after each epoch
-    watch_images: int | None = Field(default=None, ge=1)  # so many of the evaluation images; None: all
+    watch_images: int | None = Field(default=None, ge=1)  # how many of the evaluation images; None: all
     hold_out: float = Field(default=0.1, gt=0, lt=1)  # share of the training images, where they are watched
     patience: int = Field(default=0, ge=0)  # epochs without a lower held-out loss, then stop; 0: never
     bf16: Literal["auto", "on", "off"] = "auto"  # auto: on where the processor has it

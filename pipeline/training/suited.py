@@ -28,7 +28,7 @@ class Suited:
 
 
 def suited(config: TrainConfig, model: KnownModel, images: int, classes: int) -> Suited:
-    """Return `config` with what it does not give chosen for so many training images."""
+    """Return `config` with the missing settings chosen for this number of training images."""
     if images >= MANY:
         return Suited(config, "")
     start = None if config.initial is not None or config.start == "random" else _shipped_weights(model)

@@ -93,7 +93,7 @@ class Trainer:
             self.average.load_state_dict(state["average"])
 
     def steps(self, images: int) -> int:
-        """Return the number of steps in an epoch, for so many images in the smallest part.
+        """Return the number of steps in an epoch; `images`: those of the smallest part.
 
         Images after the last full batch are left out of the epoch.
         """

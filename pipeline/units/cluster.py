@@ -21,7 +21,7 @@ from pipeline.units.working_place import LocalProcesses, Place, RunningScheduler
 
 R = TypeVar("R")
 SILENT_S = 30.0
-"""A worker of our own cluster that is not heard of for so long is given up: its units go to others."""
+"""A worker of our own cluster that does not answer for this long is given up: its units go to others."""
 CONNECT_S = 20
 SBATCH_TEST = ("sbatch", "--test-only")
 PLENTY = 1e9

@@ -102,7 +102,7 @@ class PreparedRunner:
     def prepare(self, images: NDArray[np.uint8]) -> list[NDArray[np.generic]]:
         """Return the inputs for images [N, H, W, C]: one for all, or one each where the graph has a number.
 
-        A graph that takes several at once gets each image so many times.
+        A graph with a fixed batch gets copies of each image.
         """
         floats = np.issubdtype(self._element, np.floating)
         values = as_element(self._network.prepared(images, bool(floats)), self._element)

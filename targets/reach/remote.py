@@ -102,7 +102,7 @@ class StreamRunner:
         return np.frombuffer(output, "<f4").reshape(len(images), self.classes).astype(np.float32)
 
     def _refuse_more(self, output: int) -> None:
-        """Raise DeviceAnswerError for output that nobody asked for: all that follows would be shifted."""
+        """Raise DeviceAnswerError for output beyond the answer: all later answers would be shifted."""
         if select.select([output], [], [], 0)[0] and os.read(output, 1):
             self.close()
             raise DeviceAnswerError(
@@ -119,7 +119,7 @@ class StreamRunner:
 
 
 def _read(output: int, wanted: int) -> bytes:
-    """Return so many bytes, or fewer at the end. None stays in a buffer, where `select` does not see it."""
+    """Return `wanted` bytes, or fewer at the end. None stays in a buffer, where `select` does not see it."""
     found = bytearray()
     while len(found) < wanted and (part := os.read(output, wanted - len(found))):
         found += part

@@ -7,9 +7,10 @@
     python3 lease.pyz look                          who has it and who waits, and the board's health
     python3 lease.pyz alone TOKEN COMMAND...        run a command that nothing else may disturb
 
-A lease ends by itself after its seconds unless it is renewed: a user whose machine died blocks nobody. Time
-is that of the board, since its start: a clock that is set changes nothing, and a restart ends all leases.
-Changes are made under a lock of the kernel, which ends with the process that has it. Needs Python alone.
+A lease ends by itself after its seconds unless it is renewed: a user whose machine died does not block
+others. Time is that of the board, since its start: a clock that is set changes nothing, and a restart ends
+all leases. Changes are made under a lock of the kernel, which ends with the process that has it. Needs Python
+alone.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _take(state: dict[str, Any], owner: str, token: str, seconds: float) -> None:
-    """Take the lease if the board is free and nobody is ahead, or renew it; else stay in the queue."""
+    """Take the lease if the board is free and no other is ahead, or renew it; else stay in the queue."""
     now = _now()
     entry = {"owner": owner, "token": token, "until": now + seconds}
     waiting = state["waiting"]
@@ -100,7 +101,7 @@ def _changed(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _look(folder: Path) -> dict[str, Any]:
-    """Return who has the board and who waits. A damaged file, or one of before a restart, is nobody."""
+    """Return who has the board and who waits. A damaged file, or one from before a restart, is no lease."""
     nobody: dict[str, Any] = {"holder": None, "waiting": []}
     try:
         found = json.loads(text_of(folder / "state.json") or "{}")

@@ -20,8 +20,20 @@ LIBRARY = _HERE / "libedgec"
 NATIVE = _HERE / "native"
 ADAPTERS = _HERE / "adapters"
 """Sources that call libedgec alone; they are compiled where what they adapt to is installed."""
-_OF_ENGINES = ("executor.c", "workers.c", "footer.c", "inflate.c", "fit.c", "resize.c")
-SOURCES = (*sorted(LIBRARY.glob("*.c")), *(NATIVE / name for name in _OF_ENGINES))
+DECODERS = (
+    "exif.c",
+    "png.c",
+    "png_pixels.c",
+    "inflate.c",
+    "jpeg.c",
+    "jpeg_bits.c",
+    "jpeg_scan.c",
+    "jpeg_inverse.c",
+    "jpeg_pixels.c",
+)
+"""What decodes picture files."""
+_OF_ENGINES = ("executor.c", "workers.c", "footer.c", "fit.c", "resize.c")
+SOURCES = (*sorted(LIBRARY.glob("*.c")), *(NATIVE / name for name in (*_OF_ENGINES, *DECODERS)))
 _HEADERS = (*sorted(LIBRARY.glob("*.h")), *sorted(NATIVE.glob("*.h")))
 OPTIONS = ("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-sanitize=all", "-g0")
 """-fPIC in the archive, too: it may become a part of a shared library, such as a plugin."""

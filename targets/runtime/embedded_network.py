@@ -209,6 +209,17 @@ class EmbeddedNetwork:
         _check(self._library.edgec_context_new(self._handle, *rest), error)
         return EmbeddedContext(self, handle)
 
+    def decode(self, file: bytes) -> EmbeddedFrame:
+        """Return the pixels of a JPEG or PNG file, upright. Raises EmbeddedNetworkError."""
+        described, error = FrameStruct(), ErrorStruct()
+        rest = (file, len(file), ctypes.byref(described), ctypes.byref(error))
+        _check(self._library.edgec_decode(self._handle, *rest), error)
+        height, width, channels = described.height, described.width, self.description.input[2]
+        found = np.empty((height, width, channels)[: 2 if channels == 1 else 3], np.uint8)
+        ctypes.memmove(found.ctypes.data, described.planes[0], found.nbytes)
+        self._library.edgec_free_decoded(ctypes.byref(described))
+        return EmbeddedFrame("GRAY" if channels == 1 else "RGB", (found,))
+
     def likeliest(self, logits: NDArray[np.float32], top: int = 5) -> list[tuple[str, float]]:
         """Return the `top` likeliest classes of a picture with their probabilities; none for a map."""
         values = np.ascontiguousarray(logits, np.float32)
@@ -313,7 +324,13 @@ def library() -> Any:
     opened.edgec_likeliest.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)
     opened.edgec_class_name.argtypes = (ctypes.c_void_p, ctypes.c_int32)
     opened.edgec_class_name.restype = opened.edgec_status_text.restype = ctypes.c_char_p
-    for name in ("edgec_close", "edgec_context_free"):
+    opened.edgec_decode.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        *(ctypes.c_void_p,) * 2,
+    )
+    for name in ("edgec_close", "edgec_context_free", "edgec_free_decoded"):
         getattr(opened, name).argtypes = (ctypes.c_void_p,)
         getattr(opened, name).restype = None
     return opened

@@ -1,6 +1,7 @@
 """Keeps libjpeg silent about what does no harm.
 
-Of each JPEG libjpeg tells only its first warning. If that is a harmless one, damage behind it is not heard.
+Of each JPEG libjpeg tells only its first warning. If that is a harmless one, damage behind it is not
+reported.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
 
 
 def p99_ms(folder: Path, threads: int, inferences: int) -> float:
-    """Return the milliseconds within which 99 % of so many inferences ended, one image each."""
+    """Return the milliseconds within which 99 % of the inferences ended, one image each."""
     manifest = Manifest.read(folder)
     with np.load(str(folder / EVALUATION), allow_pickle=False) as held:
         images = held["images"]

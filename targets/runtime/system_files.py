@@ -18,7 +18,7 @@ SECONDS = 30
 def text_of(path: Path) -> str:
     """Return a file's text without the zeros and blanks around it; empty where it is long or unreadable."""
     try:
-        descriptor = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK)  # a pipe makes nobody wait
+        descriptor = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK)  # a pipe does not block
         with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
             content = file.read(SYSTEM_FILE_BYTES + 1) or b""
     except OSError:  # sensors come and go, and some refuse to be read

@@ -72,7 +72,7 @@ def write_program(
 ) -> None:
     """Compile a lowered graph and write the engine file. Raises EngineError.
 
-    golden: so many images, each with the logits that it has to give.
+    golden: `golden_images` images, each with the logits that it has to give.
     """
     fitting = fitting or Preprocessing(*program.image)
     with tempfile.TemporaryDirectory(prefix="edgec-tvm-") as scratch:

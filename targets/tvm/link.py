@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from targets.errors import EngineError, TargetUnavailable
+from targets.runtime.compiled_libedgec import DECODERS
 from targets.runtime.zig import run_zig
 from targets.tvm.isa import Isa
 
@@ -12,19 +13,7 @@ NATIVE = Path(__file__).parent.parent / "runtime" / "native"
 _GLIBC = "2.28"
 """The oldest C library a board may have: Debian 10, JetPack 5, RHEL 8."""
 ENGINE = ("executor.c", "workers.c", "footer.c", "engine_file.c")
-DECODERS = (
-    "picture.c",
-    "exif.c",
-    "png.c",
-    "png_pixels.c",
-    "inflate.c",
-    "jpeg.c",
-    "jpeg_bits.c",
-    "jpeg_scan.c",
-    "jpeg_inverse.c",
-    "jpeg_pixels.c",
-)
-PICTURES = (*DECODERS, "fit.c", "resize.c")
+PICTURES = ("picture.c", *DECODERS, "fit.c", "resize.c")
 STATIC = ("-static", "-s", "-O2", "-fno-sanitize=all")
 """The same for all static programs: for other flags zig compiles the C library again, for a minute."""
 

@@ -20,7 +20,7 @@ GREEN = (30, 120, 70)
 class Overlay:
     """A picture uint8 [H, W, 3] RGB as it came, and its results.
 
-    They are drawn when somebody looks, so that classifying does not wait.
+    They are drawn when a viewer asks for them, so that classifying does not wait.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Keeps pictures that the network was not sure of, so that somebody can label them and train again.
+"""Keeps pictures with an uncertain class, to be labelled for another training.
 
 FOLDER/to-label/GUESS/TIME-CAMERA-FRAME-PERCENT.png    the picture as it came, under its likeliest class
 FOLDER/labelled/CLASS/                                 empty folders: whoever looks moves the pictures there

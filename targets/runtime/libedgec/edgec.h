@@ -11,7 +11,7 @@
  * in several threads, create a context for each: they share the network's weights.
  *
  * Nothing here ends the program, writes to a stream, changes a signal or keeps state of its own outside its handles.
- * Only edgec_open, edgec_open_memory and edgec_context_new allocate memory or read files. edgec_run, edgec_prepare and
+ * Only edgec_open, edgec_open_memory, edgec_context_new and edgec_decode allocate memory, and none but the first two reads files. edgec_run, edgec_prepare and
  * edgec_run_frame do not allocate and take no lock; with one thread they make no system call that may wait, so a real-time
  * thread may call them. They need 1 MiB of stack.
  *
@@ -29,7 +29,7 @@ extern "C" {
 
 /* Programs that were compiled for one minor version run with later ones of the same major version. */
 #define EDGEC_VERSION_MAJOR 1
-#define EDGEC_VERSION_MINOR 0
+#define EDGEC_VERSION_MINOR 1
 
 #define EDGEC_API __attribute__((visibility("default")))
 
@@ -45,7 +45,8 @@ typedef enum {
   EDGEC_PROCESSOR,    /* the engine needs another processor than this one */
   EDGEC_NO_MEMORY,
   EDGEC_SYSTEM,       /* the system refuses threads, or memory that holds machine code */
-  EDGEC_BAD_FRAME     /* a frame's description cannot be right; edgec_run_frame and edgec_prepare */
+  EDGEC_BAD_FRAME,    /* a frame's description cannot be right; edgec_run_frame and edgec_prepare */
+  EDGEC_BAD_PICTURE   /* a file is no JPEG or PNG, is damaged or too large; edgec_decode; since 1.1 */
 } edgec_status;
 
 /* A few words for a status; "unknown status" for other numbers. */
@@ -161,6 +162,17 @@ EDGEC_API edgec_status edgec_prepare(edgec_context *context, const edgec_frame *
 
 /* edgec_prepare, then edgec_run. */
 EDGEC_API edgec_status edgec_run_frame(edgec_context *context, const edgec_frame *frame, float *logits, edgec_error *error);
+
+/* -- Pictures as files have them; since 1.1 ----------------------------------------------------------------------------- */
+
+/* Decode the bytes of a JPEG or PNG file of any size into a frame, turned upright as EXIF says: EDGEC_RGB, or EDGEC_GRAY for a
+   network of one channel. The pixels are those that the network was calibrated with, or the file is refused. They are
+   allocated: call edgec_free_decoded. A context takes frames up to its own max_height and max_width. */
+EDGEC_API edgec_status edgec_decode(const edgec_network *network, const void *file, size_t size, edgec_frame *frame,
+                                    edgec_error *error);
+
+/* Free the pixels of a frame of edgec_decode; all its fields become 0. NULL is allowed. */
+EDGEC_API void edgec_free_decoded(edgec_frame *frame);
 
 /* -- Answers ----------------------------------------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace edgec {
@@ -78,6 +79,28 @@ class Network {
 
  private:
   std::shared_ptr<edgec_network> handle_;
+};
+
+/* The pixels of a JPEG or PNG, in the form that a network takes. It can be moved and not copied. */
+class Picture {
+ public:
+  Picture(const Network &network, const void *file, std::size_t size) : frame_() {
+    edgec_error error;
+    check(edgec_decode(network.handle().get(), file, size, &frame_, &error), error);
+  }
+  Picture(Picture &&other) noexcept : frame_(other.frame_) { other.frame_ = edgec_frame(); }
+  Picture &operator=(Picture &&other) noexcept {
+    std::swap(frame_, other.frame_);
+    return *this;
+  }
+  Picture(const Picture &) = delete;
+  Picture &operator=(const Picture &) = delete;
+  ~Picture() { edgec_free_decoded(&frame_); }
+
+  const edgec_frame &frame() const noexcept { return frame_; }
+
+ private:
+  edgec_frame frame_;
 };
 
 /* For one thread at a time. It can be moved and not copied. */

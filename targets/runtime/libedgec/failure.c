@@ -32,6 +32,7 @@ const char *edgec_status_text(edgec_status status) {
   case EDGEC_NO_MEMORY: return "not enough memory";
   case EDGEC_SYSTEM: return "refused by the system";
   case EDGEC_BAD_FRAME: return "a frame that cannot be right";
+  case EDGEC_BAD_PICTURE: return "a picture that cannot be decoded";
   }
   return "unknown status";
 }

@@ -10,6 +10,8 @@ enum {
   SERVE_IMAGES = 64,                /* of one request */
   SERVE_REGIONS = 64,               /* of shared memory */
   SERVE_QUEUE = 1024,               /* images of all requests */
+  SERVE_WORKERS = 256,
+  SERVE_STACK_BYTES = 2 << 20,      /* of a thread; edgec.h: a run needs 1 MiB */
   SERVE_REQUEST_SECONDS = 20,       /* from a request's first byte to its last, and for the answer as long */
   SERVE_IDLE_SECONDS = 60
 };

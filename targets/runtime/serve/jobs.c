@@ -10,6 +10,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t some = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
 static job *queue[SERVE_QUEUE];
 static int first, waiting;
+static edgec_context *idle[SERVE_WORKERS]; /* contexts that no thread uses */
+static int idle_count;
 static job_counts counts;
 
 static double seconds(void) {
@@ -18,27 +20,33 @@ static double seconds(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void *work(void *context) {
+/* Run a job with a context, and count it. Call it with the lock held; it is free meanwhile. */
+static void run(job *one, edgec_context *context) {
+  pthread_mutex_unlock(&lock);
+  edgec_error error = {0};
+  double begin = seconds();
+  edgec_status status = one->pixels ? edgec_run(context, one->pixels, one->logits) : edgec_run_frame(context, &one->frame, one->logits, &error);
+  double took = seconds() - begin;
+  pthread_mutex_lock(&lock);
+  idle[idle_count++] = context;
+  if (waiting) pthread_cond_signal(&some);
+  counts.seconds += took;
+  counts.done++;
+  counts.failed += status != EDGEC_OK;
+  if (status) one->of->error = error;
+}
+
+static void *work(void *nothing) {
+  pthread_mutex_lock(&lock);
   for (;;) {
-    pthread_mutex_lock(&lock);
-    while (!waiting) pthread_cond_wait(&some, &lock);
+    while (!waiting || !idle_count) pthread_cond_wait(&some, &lock);
     job *one = queue[first];
     first = (first + 1) % SERVE_QUEUE;
     waiting--;
-    pthread_mutex_unlock(&lock);
-    edgec_error error = {0};
-    double begin = seconds();
-    edgec_status status = one->pixels ? edgec_run(context, one->pixels, one->logits) : edgec_run_frame(context, &one->frame, one->logits, &error);
-    double took = seconds() - begin;
-    pthread_mutex_lock(&lock);
-    counts.seconds += took;
-    counts.done++;
-    counts.failed += status != EDGEC_OK;
-    if (status) one->of->error = error;
+    run(one, idle[--idle_count]);
     if (!--one->of->left) pthread_cond_broadcast(&done);
-    pthread_mutex_unlock(&lock);
   }
-  return NULL;
+  return nothing;
 }
 
 static int failed(edgec_error *error) {
@@ -49,12 +57,12 @@ static int failed(edgec_error *error) {
 int jobs_start(const edgec_network *network, int workers, edgec_error *error) {
   pthread_attr_t large;
   pthread_attr_init(&large);
-  pthread_attr_setstacksize(&large, 2 << 20); /* edgec.h: a run needs 1 MiB */
+  pthread_attr_setstacksize(&large, SERVE_STACK_BYTES);
+  for (; idle_count < workers; idle_count++) /* before there are threads */
+    if (edgec_context_new(network, NULL, &idle[idle_count], error)) return -1;
   for (int i = 0; i < workers; i++) {
-    edgec_context *context;
     pthread_t thread;
-    if (edgec_context_new(network, NULL, &context, error)) return -1;
-    if (pthread_create(&thread, &large, work, context)) return failed(error);
+    if (pthread_create(&thread, &large, work, NULL)) return failed(error);
     pthread_detach(thread);
   }
   return 0;
@@ -64,6 +72,12 @@ int jobs_run(job *jobs, int count, batch *b) {
   b->left = count;
   b->error.status = EDGEC_OK;
   pthread_mutex_lock(&lock);
+  if (count == 1 && idle_count && !waiting) { /* in this thread: waking another takes longer than all the rest */
+    jobs->of = b;
+    run(jobs, idle[--idle_count]);
+    pthread_mutex_unlock(&lock);
+    return 0;
+  }
   int room = SERVE_QUEUE - waiting >= count;
   for (int i = 0; room && i < count; i++) {
     jobs[i].of = b;

@@ -1,4 +1,4 @@
-/* The queue of images of all requests, and the worker threads, each with its own context. */
+/* The queue of images of all requests, the contexts, and the threads that take images from the queue. */
 #ifndef EDGEC_JOBS_H
 #define EDGEC_JOBS_H
 
@@ -26,7 +26,7 @@ typedef struct {
 /* 0, or -1 with an error. */
 int jobs_start(const edgec_network *network, int workers, edgec_error *error);
 
-/* Run all and wait. 0, or -1: the queue is too full for them. */
+/* Run all and wait. One alone runs in the caller's thread if a context is idle. 0, or -1: the queue is too full. */
 int jobs_run(job *jobs, int count, batch *b);
 
 job_counts jobs_counted(void);

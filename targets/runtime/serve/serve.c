@@ -1,5 +1,6 @@
 /* edgec-serve: a bundle as an HTTP service. KServe v2 below /v2, Prometheus's numbers at /metrics. */
 #define _GNU_SOURCE
+#include "bounds.h"
 #include "jobs.h"
 #include "kserve.h"
 #include "regions.h"
@@ -242,15 +243,15 @@ static void finish(void) {
 }
 
 static int run(int listener, int signals) {
-  pthread_attr_t small;
-  pthread_attr_init(&small);
-  pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&small, 256 << 10);
+  pthread_attr_t apart;
+  pthread_attr_init(&apart);
+  pthread_attr_setdetachstate(&apart, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&apart, SERVE_STACK_BYTES);
   for (;;) {
     struct pollfd p[] = {{listener, POLLIN, 0}, {signals, POLLIN, 0}};
     if (poll(p, 2, -1) < 0 && errno != EINTR) return 1;
     if (p[1].revents) break;
-    if (p[0].revents) take_connection(listener, &small);
+    if (p[0].revents) take_connection(listener, &apart);
   }
   close(listener);
   finish();
@@ -305,7 +306,7 @@ static int read_options(int count, char **arguments, options *o) {
       else if (!strcmp(one, "--sha256")) o->sha256 = value;
       else if (!strcmp(one, "--shared-memory")) o->shared = value;
       else if (!strcmp(one, "--port")) wrong = number(value, 0, 65535, &o->port);
-      else if (!strcmp(one, "--workers")) wrong = number(value, 1, 256, &o->workers);
+      else if (!strcmp(one, "--workers")) wrong = number(value, 1, SERVE_WORKERS, &o->workers);
       else return -1;
       i++;
     }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
     from numpy.typing import NDArray
 
 PARTS = 5
-"""Drift compares the last of so many parts of the time with the first; the last is what is sustained."""
+"""The parts of the time: drift compares the last with the first, and the last is the sustained load."""
 BATCHES, T_OF_BATCHES = 10, 2.262
 """Energy's interval is that of the means of so many parts of the time in a row, by Student's t with 9 degrees
 of freedom (97.5 %): neighbouring seconds are not independent. Source: the method of batch means, Law 2015,

@@ -112,7 +112,7 @@ def _in_turn(runner: Any, images: Any) -> Callable[[], object]:
 
 
 def soak(call: Callable[[], object], seconds: float, idle_seconds: float, meter: PowerMeter | None) -> Soaked:
-    """Run `call` for so many seconds after the board's idle power was read."""
+    """Run `call` for `seconds` after the board's idle power was read."""
     call()  # what is done once is not part of it
     idle = _idle_watts(meter, idle_seconds) if meter else []
     try:

@@ -63,7 +63,7 @@ def charged(
 ) -> dict[str, NDArray[np.float64]]:
     """Return the cost of each convolution in ms by run [runs].
 
-    Convolutions that share a layer are left out: nobody knows which of them takes how long.
+    Convolutions that share a layer are left out: their times cannot be separated.
     """
     computes = {layer.name: _computed(layer, convolutions) for layer in layers}
     readers: dict[str, list[str]] = {}

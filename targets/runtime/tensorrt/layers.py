@@ -84,7 +84,7 @@ def profile(trt: Any, runner: TensorRTRunner, batch: int, runs: int = 20) -> dic
 
 
 def profiled_runs(trt: Any, runner: TensorRTRunner, batch: int, runs: int) -> list[dict[str, float]]:
-    """Return the time of each layer in ms, for each of so many runs."""
+    """Return the time of each layer in ms, for each run."""
     times: list[dict[str, float]] = []
 
     class Profiler(trt.IProfiler):  # type: ignore[misc]

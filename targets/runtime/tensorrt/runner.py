@@ -174,7 +174,7 @@ def open_contexts(
     graphs: bool = True,
     dla_core: int = 0,
 ) -> Iterator[list[TensorRTRunner]]:
-    """Load a serialised engine once, with so many contexts that run at the same time, as `open_plan` does.
+    """Load a serialised engine once, with several contexts that run at the same time, as `open_plan` does.
 
     An engine for a DLA runs on `dla_core`.
     """

@@ -125,7 +125,7 @@ class DepthwiseKernel:
         return k.function(name)
 
     def _weight_bytes(self, rows: int) -> int:
-        """Bytes of one channel's weights, for a block of so many rows."""
+        """Bytes of one channel's weights, for a block of `rows` rows."""
         return self.plan(rows).products * self.window.kernel[1] * WEIGHT_BYTES
 
     def _rows(self, k: Emitter, row: Expr, rows: int, weights: int) -> None:

@@ -130,7 +130,7 @@ class InnerStep(Protocol):
         ...
 
     def operands(self, pixels: int, read: int, vectors: int) -> int:
-        """Registers besides the accumulators, for so many pixels of a result and of what is read for them."""
+        """Registers besides the accumulators, for `pixels` results and the `read` pixels of their windows."""
         ...
 
     def weight_loads(self, vectors: int) -> float:

@@ -152,7 +152,7 @@ class SplitRest:
             self._add(k, k.let(x + granule * GRANULE), weights, 1 << LOW_BITS)
 
     def _add(self, k: Emitter, x: Expr, weights: Sequence[Expr], times: int) -> None:
-        """Add the products of one granule of every pixel of the block, so many times."""
+        """Add the products of one granule of every pixel of the block, `times` times."""
         following, step = self.window.next, self.step
         weight = splat(tirx.const(times, "int16"), 2 * step.lanes)
         for p, (dy, dx) in enumerate(self.block.places):

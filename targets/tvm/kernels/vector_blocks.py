@@ -1,4 +1,4 @@
-"""Going over the vectors of a row of pixels, up to four at a time: so many are narrowed to bytes together."""
+"""Goes over the vectors of a row of pixels, four at a time, because four are narrowed to bytes together."""
 
 from collections.abc import Iterator, Sequence
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Iterator
 
-# An unplugged camera is noticed after so many seconds; OpenCV's default is 10.
+# Seconds after which an unplugged camera is noticed; OpenCV's default is 10.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 
 import cv2

@@ -70,7 +70,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def _paced(items: Iterator[Item], seconds: float) -> Iterator[Item]:
-    """Take an item every so many seconds; a late one does not make the next ones faster.
+    """Take an item every `seconds`; a late one does not make the next ones faster.
 
     It waits before it takes one: a picture is decoded while it is taken, and should not be old when it comes.
     """

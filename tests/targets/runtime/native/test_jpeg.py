@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from targets.runtime.preprocess import ImageError, decode
 from targets.runtime.zig import run_zig
-from targets.tvm.link import DECODERS, NATIVE, STATIC
+from targets.tvm.link import NATIVE, PICTURES, STATIC
 from tests.targets.runtime.native.jpeg_files import JpegKind, adobe, jfif, jpeg, segment
 from tests.targets.runtime.native.png_files import exif
 
@@ -37,7 +37,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("jpeg") / "print_pixels"
     source = Path(__file__).with_name("print_pixels.c")
     options = ["-target", "x86_64-linux-musl", *STATIC, "-std=c11", "-Wall", "-Wextra", "-Werror"]
-    result = run_zig([*options, f"-I{NATIVE}"], [source, *(NATIVE / name for name in DECODERS)], made)
+    result = run_zig([*options, f"-I{NATIVE}"], [source, *(NATIVE / name for name in PICTURES)], made)
     assert result.returncode == 0, result.stderr
     return made
 

@@ -13,7 +13,7 @@ import pytest
 
 from targets.runtime.preprocess import ImageError, decode
 from targets.runtime.zig import run_zig
-from targets.tvm.link import DECODERS, NATIVE, STATIC
+from targets.tvm.link import NATIVE, PICTURES, STATIC
 from tests.targets.runtime.native.png_files import (
     DEPTHS,
     GRAY,
@@ -26,7 +26,7 @@ from tests.targets.runtime.native.png_files import (
     png,
 )
 
-PARTS = [NATIVE / name for name in DECODERS]
+PARTS = [NATIVE / name for name in PICTURES]
 
 
 @pytest.fixture(scope="module")

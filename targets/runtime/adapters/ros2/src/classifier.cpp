@@ -115,17 +115,22 @@ vision_msgs::msg::Classification Classifier::classify(const sensor_msgs::msg::Im
   frame.range = range_;
   if (frame.pixels >= EDGEC_NV12 && (!matrix_ || !range_))
     throw refused(image.encoding + " needs the parameters matrix (bt601, bt709) and range (limited, full); messages do not say them");
+  return run(frame, image.header);
+}
+
+vision_msgs::msg::Classification Classifier::classify(const sensor_msgs::msg::CompressedImage &image) {
+  edgec::Picture picture = decoded(network_, image);
+  return run(picture.frame(), image.header);
+}
+
+vision_msgs::msg::Classification Classifier::run(edgec_frame frame, const std_msgs::msg::Header &header) {
   frame.top = roi_[0];
   frame.left = roi_[1];
   frame.crop_height = roi_[2];
   frame.crop_width = roi_[3];
   make_room(frame);
   context_.run(frame, logits_.data());
-  return answer(image.header);
-}
-
-vision_msgs::msg::Classification Classifier::classify(const sensor_msgs::msg::CompressedImage &image) {
-  return classify(decoded(image, network_.description().channels));
+  return answer(header);
 }
 
 vision_msgs::msg::Classification Classifier::answer(const std_msgs::msg::Header &header) const {

@@ -12,9 +12,12 @@ import pytest
 
 from targets.runtime.compiled_libedgec import ADAPTERS, ARCHIVE, COMPILED, LIBRARY
 from targets.runtime.embedded_network import EmbeddedFrame, EmbeddedNetwork
+from targets.runtime.preprocess import decode
 from tests.conftest import made_once
 from tests.targets.runtime.adapters.ros2.message_headers import write_headers
 from tests.targets.runtime.libedgec.tiny_networks import CLASSES
+from tests.targets.runtime.native.jpeg_files import segment
+from tests.targets.runtime.native.png_files import exif
 
 HERE = Path(__file__).parent
 PACKAGE = ADAPTERS / "ros2"
@@ -221,27 +224,38 @@ def encoded(suffix: str) -> bytes:
 @pytest.mark.parametrize(
     ("data", "format_", "said"),
     [
-        (
-            encoded(".jpg"),
-            "rgb8; jpeg compressed bgr8",
-            "JPEG is not decoded: this node was built without OpenCV",
-        ),
-        (encoded(".png"), "png", "PNG is not decoded"),
-        (encoded(".jpg")[:-9], "jpeg", "the JPEG is cut off"),
-        (encoded(".png")[:-9], "png", "the PNG is cut off"),
+        (encoded(".jpg")[:-9], "jpeg", "the JPEG is "),
+        (encoded(".png")[:-9], "png", "the PNG file is cut off"),
         (encoded(".png"), "16UC1; compressedDepth png", "compressedDepth has distances"),
         (b"", "jpeg", "'jpeg' is neither JPEG nor PNG"),
         (encoded(".bmp"), "jpeg", "neither JPEG nor PNG"),
     ],
 )
-def test_compressed_images_without_a_decoder_are_refused_by_name(
+def test_what_is_no_whole_picture_is_refused(
     program: Path, board: Path, data: bytes, format_: str, said: str
 ) -> None:
-    ((state, text),) = told(
-        program, board, [f"compressed - - 1 0 | camera 7 {len(data)} {format_}\n".encode() + data]
-    )
+    ((state, text),) = told(program, board, [compressed(data, format_)])
     assert state == "no"
     assert said in text
+
+
+def compressed(data: bytes, format_: str) -> bytes:
+    return f"compressed - - 1 0 | camera 7 {len(data)} {format_}\n".encode() + data
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_compressed_images_are_the_pictures_that_calibration_saw(
+    program: Path, board: Path, suffix: str
+) -> None:
+    turned = encoded(suffix)
+    if suffix == ".jpg":
+        turned = turned[:2] + segment(0xE1, b"Exif\0\0" + exif(6)) + turned[2:]
+    answers = told(program, board, [compressed(one, "rgb8; compressed") for one in (encoded(suffix), turned)])
+    with EmbeddedNetwork(board) as network, network.context() as context:
+        for data, (state, text) in zip((encoded(suffix), turned), answers, strict=True):
+            assert state == "ok", text
+            wanted = context.run_frame(EmbeddedFrame("RGB", (decode(data, 3),)))
+            assert bytes.fromhex(text.split(" ")[2]) == wanted.tobytes()
 
 
 def test_the_node_goes_through_its_states(board: Path, tmp_path: Path) -> None:

@@ -28,9 +28,8 @@ struct Settings {
 /* What libedgec is told of an image; the pixels stay the message's. Throws edgec::Error. */
 edgec_frame frame_of(const sensor_msgs::msg::Image &image);
 
-/* BGR, or gray for one channel, upright, as OpenCV decodes JPEG and PNG. Throws edgec::Error for what is neither,
-   what is cut off, and if this was built without OpenCV. */
-sensor_msgs::msg::Image decoded(const sensor_msgs::msg::CompressedImage &image, std::int32_t channels);
+/* The pixels of a JPEG or PNG, upright. Throws edgec::Error for what is neither, or damaged. */
+edgec::Picture decoded(const edgec::Network &network, const sensor_msgs::msg::CompressedImage &image);
 
 /* One network for one thread at a time. Everything throws edgec::Error with a sentence for the user. */
 class Classifier {
@@ -46,6 +45,7 @@ class Classifier {
 
  private:
   void make_room(const edgec_frame &frame);
+  vision_msgs::msg::Classification run(edgec_frame frame, const std_msgs::msg::Header &header);
   vision_msgs::msg::Classification answer(const std_msgs::msg::Header &header) const;
 
   Settings settings_;
