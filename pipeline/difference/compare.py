@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.difference.channelwise_fit import ChannelAffine
 from pipeline.difference.discrepancy import Discrepancy
+from pipeline.difference.matched_weights import by_weights
 from pipeline.difference.matching import match_tensors
 from pipeline.difference.observed import enough_pictures, tensor_values
 from pipeline.difference.place import Sides
@@ -33,8 +34,8 @@ def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8])
     graph_a, graph_b = read_real_graph(a), read_real_graph(b)
     few = enough_pictures(graph_b, pictures)
     values_a, values_b = tensor_values(graph_a, few), tensor_values(graph_b, few)
-    matching = match_tensors(graph_a, graph_b, values_a, values_b)
+    matching = match_tensors(graph_a, graph_b, values_a, values_b, by_weights)
     walk = Walk(Sides(graph_a, graph_b, values_a, values_b, matching), few)
     walk.all_places()
-    rescaled = {tensor: domain.affine for tensor, domain in walk.domains.items()}
+    rescaled = {**walk.meant, **{tensor: domain.affine for tensor, domain in walk.domains.items()}}
     return NetworkComparison(walk.sides, few, tuple(walk.findings), tuple(walk.errors), rescaled)

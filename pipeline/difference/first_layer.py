@@ -29,10 +29,11 @@ def check_first_layer(
     pictures: NDArray[np.uint8],
     constants: LayerConstants | None,
     least_db: float,
+    known_gains: Array | None = None,
 ) -> FirstLayerOutcome | None:
     """Return what explains a difference in the first layer; None if neither the picture nor the weights do.
 
-    `place` is given what A's layer reads.
+    `place` is given what A's layer reads. known_gains: B's gains of output channels, where they are known.
     """
     if (swapped := _other_colours(place, constants, least_db)) is not None:
         return FirstLayerOutcome((swapped,), may_be_meant=False)
@@ -44,7 +45,8 @@ def check_first_layer(
     varies = constants is not None and constants.gains_vary
     expected = place.expected
     if constants is not None and varies:
-        wide = constants.gains.reshape(1, -1, *([1] * (expected.ndim - 2)))
+        gains = constants.gains if known_gains is None else known_gains
+        wide = gains.reshape(1, -1, *([1] * (expected.ndim - 2)))
         expected = (expected / wide).astype(np.float32)
     if len(place.given) != 1:
         return None
@@ -58,7 +60,7 @@ def check_first_layer(
     if not findings:
         return None
     scaled = all(one.kind is FaultKind.NORMALISATION for one in findings)
-    return FirstLayerOutcome(findings, may_be_meant=varies and scaled)
+    return FirstLayerOutcome(findings, may_be_meant=varies and scaled and known_gains is None)
 
 
 def _other_colours(

@@ -15,6 +15,7 @@ from pipeline.difference.picture_source import PictureSource
 from pipeline.difference.recorded_pictures import RecordedSearch
 from pipeline.difference.remedies import RemedyTrial, try_remedies
 from pipeline.difference.restored import restore_each
+from pipeline.difference.shown_evidence import ReadPicture, histograms, read_pictures
 from pipeline.difference.side import Pictures, Side, graph_logits
 from pipeline.report.figures import percent
 from pipeline.report.model.difference_report import (
@@ -23,12 +24,17 @@ from pipeline.report.model.difference_report import (
     LogitAgreement,
     RestoredTensor,
     Sameness,
+    SeenPicture,
     TensorAgreement,
+    TensorHistogram,
     TriedRemedy,
 )
+from pipeline.report.thumbnails import png_base64, shrink
 from targets.processor import cpu_name
 
 Array = NDArray[Any]
+SHOWN_SIDE = 96
+"""Pixels of a picture in the report."""
 FAR_DB = 10.0
 """Logits that agree less than this are different even where each operator alone only rounds."""
 
@@ -187,8 +193,17 @@ def _report(
             )
             for one in restored
         ),
+        seen=() if found is None else tuple(map(_seen, read_pictures(found.sides))),
+        histograms=()
+        if looks is None
+        else tuple(TensorHistogram(**asdict(one)) for one in histograms(looks)),
         processor=cpu_name(),
     )
+
+
+def _seen(one: ReadPicture) -> SeenPicture:
+    b_png = None if one.b is None else png_base64(shrink(one.b, SHOWN_SIDE))
+    return SeenPicture(a_png=png_base64(shrink(one.a, SHOWN_SIDE)), b_png=b_png)
 
 
 def _fault(found: Discrepancy, tried: RemedyTrial | None) -> FoundFault:

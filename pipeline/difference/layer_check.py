@@ -42,7 +42,9 @@ class LayerConstants:
     def name_affine(self, sides: Sides, place: GraphPlace, fitted: ChannelAffine) -> NamedDifference:
         """Name gains and shifts of a layer's output: equalisation changes gains alone."""
         if self.gains_vary and not taken_back(sides, place.node.output, self.gains):
-            return name_gains(self.theirs, self.gains)
+            return name_gains(
+                self.theirs, self.gains, expected_gains(sides, place.node.output, len(self.gains))
+            )
         return compare_biases(self.ours, self.theirs, fitted)
 
 
@@ -63,16 +65,34 @@ def layer_constants(sides: Sides, place: GraphPlace, input_gains: Array | None) 
 def taken_back(sides: Sides, tensor: str, gains: Array) -> bool:
     """Whether the next layers in B divide by these gains, as those of an equalised network do."""
     found = []
-    for node in _next_layers(sides, tensor):
-        place = sides.place(node) if node in sides.matching.names else None
-        constants = None if place is None else layer_constants(sides, place, None)
-        if constants is None or constants.ours.weight.shape[1] != len(gains):
-            continue
-        expected = input_gains_of(constants.ours, constants.theirs)
+    for expected in _expected(sides, tensor, len(gains)):
         x, y = np.log(abs(gains)), np.log(abs(expected))
         if x.std() > 0 and y.std() > 0:
             found.append(float(np.corrcoef(x, y)[0, 1]))
     return bool(found) and min(found) > TAKEN_BACK
+
+
+def expected_gains(sides: Sides, tensor: str, count: int) -> Array | None:
+    """Return the gains of a tensor's channels that the next layers in B divide by, up to one factor.
+
+    None where they divide by none, or not by the same.
+    """
+    found = _expected(sides, tensor, count)
+    if not found or not vary(found[0]) or any((one <= 0).any() for one in found):
+        return None
+    logs = [np.log(abs(one)) for one in found]
+    alike = all(one.std() > 0 and np.corrcoef(one, logs[0])[0, 1] > TAKEN_BACK for one in logs)
+    return found[0] if alike else None
+
+
+def _expected(sides: Sides, tensor: str, count: int) -> list[Array]:
+    found = []
+    for node in _next_layers(sides, tensor):
+        place = sides.place(node) if node in sides.matching.names else None
+        constants = None if place is None else layer_constants(sides, place, None)
+        if constants is not None and constants.named is None and constants.ours.weight.shape[1] == count:
+            found.append(input_gains_of(constants.ours, constants.theirs))
+    return found
 
 
 def _next_layers(sides: Sides, tensor: str) -> list[str]:

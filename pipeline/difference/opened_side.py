@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.difference.engine_side import bundle_side, engine_side
+from pipeline.difference.jetson_side import is_jetson_build, jetson_side
 from pipeline.difference.side import Array, Side, Unprepared
 from pipeline.errors import UsageError
 from pipeline.npy_file import read_header
@@ -33,6 +34,10 @@ def opened_side(
     """
     if path.is_dir() and (recorded := _recorded_files(path)):
         yield _recorded_folder(path, recorded)
+        return
+    if path.is_dir() and device is not None and is_jetson_build(path):
+        with jetson_side(path, device) as side:
+            yield side
         return
     if path.is_dir():
         path = _of_folder(path)

@@ -158,6 +158,11 @@ class Sides:
         names = self.matching.names
         return names.get(node.inputs[0]) == other.inputs[1] and names.get(node.inputs[0]) != other.inputs[0]
 
+    def is_rectified(self, tensor: str) -> bool:
+        """Whether all that A computes of a tensor is behind a ReLU."""
+        readers = [node for node in self.a.nodes if tensor in node.inputs]
+        return bool(readers) and all(node.operator in ("Relu", "Clip") for node in readers)
+
     def operators_before(
         self, tensor: str, from_picture: bool = False
     ) -> tuple[tuple[RealNode, ...], dict[str, Array]]:

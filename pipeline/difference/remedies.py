@@ -62,11 +62,11 @@ def _best(
     """Return the network with this repair, or with the best one of several, and how far it agrees."""
     best: tuple[RepairedGraph, float, ObserverName | None] | None = None
     for observer in OBSERVERS if alike[0].kind in OF_RANGES else (None,):
-        repaired: RepairedGraph | None = network
+        repaired = network
         for one in alike:
-            repaired = None if repaired is None else _repaired(repaired, one, observer)
-        after = None if repaired is None else _agreement(repaired.model, logits_a, pictures)
-        if repaired is not None and after is not None and (best is None or after > best[1] + BETTER_DB):
+            repaired = _repaired(repaired, one, observer) or repaired
+        after = None if repaired is network else _agreement(repaired.model, logits_a, pictures)
+        if after is not None and (best is None or after > best[1] + BETTER_DB):
             best = repaired, after, observer
     return best
 
@@ -98,10 +98,10 @@ def _repaired(
     sides, tensor = network.sides, fault.place
     if fault.kind in OF_PICTURES:
         return _with_picture(network)
-    if tensor not in sides.matching.names:
-        return None
     if observer is not None:
         return _with_range(network, tensor, observer)
+    if tensor not in sides.matching.names:
+        return None
     if fault.kind in (FaultKind.SCALE, FaultKind.ZERO_POINT):
         for grid in _grids(sides, tensor):
             network = network.with_grid(grid.written, None)
@@ -129,15 +129,26 @@ def _with_picture(network: RepairedGraph) -> RepairedGraph | None:
 
 
 def _grids(sides: Sides, tensor: str) -> Iterator[TensorGrid]:
-    """Yield B's grids of a matched tensor, and of what B makes of it for its readers."""
-    for name in (sides.matching.names[tensor], *sides.read_elsewhere(tensor)):
+    """Yield B's grids of a tensor of A, and of what B makes of it for its readers."""
+    for name in _of_b(sides, tensor):
         if (grid := sides.b.grids.get(name)) is not None:
             yield grid
+
+
+def _of_b(sides: Sides, tensor: str) -> list[str]:
+    """Return B's tensors for one of A; for one that B lacks, such as the picture, what B's layer reads."""
+    if tensor in sides.matching.names:
+        return [sides.matching.names[tensor], *sides.read_elsewhere(tensor)]
+    readers = [node.output for node in sides.a.nodes if node.inputs[:1] == (tensor,)]
+    others = [sides.b.producer(sides.matching.names.get(one, "")) for one in readers]
+    return list(dict.fromkeys(one.inputs[0] for one in others if one is not None))
 
 
 def _with_range(network: RepairedGraph, tensor: str, observer: ObserverName) -> RepairedGraph | None:
     """Give a tensor the range of A's values, as an observer reads it."""
     sides, changed = network.sides, network
+    if tensor not in sides.a_values:
+        return None
     values = sides.a_values[tensor]
     if (affine := network.rescaled.get(tensor)) is not None:
         values = affine.applied(values)
@@ -147,7 +158,7 @@ def _with_range(network: RepairedGraph, tensor: str, observer: ObserverName) -> 
             return None
         around_zero = kind == np.int8 and not grid.zero_point.any()
         scheme = Scheme.SYM if around_zero else Scheme.ASYM
-        if (grid.limits[0] == 0).all():  # a ReLU may be left to the grid
+        if (grid.limits[0] == 0).all() and sides.is_rectified(tensor):  # a ReLU may be left to the grid
             values = np.maximum(values, 0)
         seen = make_observer(observer, scheme)
         seen.update(values.astype(np.float32))

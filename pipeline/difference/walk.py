@@ -18,12 +18,18 @@ from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.first_layer import check_first_layer
 from pipeline.difference.grid_check import check_edge, check_grid, is_rearranged, is_transposed
-from pipeline.difference.layer_check import LayerConstants, layer_constants, taken_back
+from pipeline.difference.kept_gains import NEAR, gains_by_weights, has_the_same_weights
+from pipeline.difference.layer_check import (
+    LayerConstants,
+    expected_gains,
+    layer_constants,
+    taken_back,
+)
 from pipeline.difference.output_check import check_output
 from pipeline.difference.place import Array, GraphPlace, Sides
 from pipeline.difference.real_graph import LAYERS, RealNode
 from pipeline.difference.structure_check import other_operators, with_other_constants
-from pipeline.difference.weights_compared import NamedDifference, name_gains
+from pipeline.difference.weights_compared import NamedDifference, name_gains, vary
 
 FLOAT_DB, ROUNDED_DB = 50.0, 22.0
 """The least agreement of one operator, given the same inputs: both in float; with weights in 8 bits."""
@@ -44,6 +50,8 @@ class TensorError:
 
     tensor: str
     operator: str
+    b_tensor: str
+    b_operator: str
     here_db: float
     so_far_db: float
 
@@ -66,6 +74,8 @@ class Walk:
     findings: list[Discrepancy] = field(default_factory=list)
     errors: list[TensorError] = field(default_factory=list)
     domains: dict[str, Domain] = field(default_factory=dict)
+    meant: dict[str, ChannelAffine] = field(default_factory=dict)
+    """Gains of tensors behind a layer with other gains than the next layer takes back: about what it does."""
     _confirmed: set[str] = field(default_factory=set)
     _uncertain: set[str] = field(default_factory=set)
     """A's tensors behind a fault in a network that B rescales: their gains are not known."""
@@ -115,16 +125,20 @@ class Walk:
     def _note(self, place: GraphPlace, here: float) -> None:
         ours = self.sides.a_values[place.node.output]
         so_far = ratio_db(ours, place.expected) if ours.shape == place.expected.shape else here
-        self.errors.append(TensorError(place.node.output, place.node.operator, here, so_far))
+        node, theirs = place.node, self.sides.matching.names[place.node.output]
+        operator = "" if place.counterpart is None else place.counterpart.operator
+        self.errors.append(TensorError(node.output, node.operator, theirs, operator, here, so_far))
 
     def _first_layer(self, place: GraphPlace, found: NDArray[np.float32], here: float) -> None:
         if here >= SUSPICIOUS_DB:
             return
         constants = layer_constants(self.sides, place, None)
-        outcome = check_first_layer(self.sides, place, self.pictures, constants, self._least_db(place))
+        known = gains_by_weights(self.sides, place, constants, None)
+        least = self._least_db(place)
+        outcome = check_first_layer(self.sides, place, self.pictures, constants, least, known)
         if outcome is not None and not outcome.may_be_meant:
             self.findings.extend(outcome.findings)
-            self._lose(place)
+            self._lose(place, constants, known)
             return
         fitted = fit_affine(found, place.expected)
         if fitted is not None and place.agreement(fitted.applied(found)) > max(here + BETTER_DB, ROUNDED_DB):
@@ -134,11 +148,11 @@ class Walk:
             self._suspect(place, fitted, suspected, constants)
         elif outcome is not None:
             self.findings.extend(outcome.findings)
-            self._lose(place)
-        elif here < self._least_db(place):
+            self._lose(place, constants, known)
+        elif here < least:
             ranged = self._picture_range(place)
             self.findings.extend(self._explained(place, place, here) if ranged is None else (ranged,))
-            self._lose(place)
+            self._lose(place, constants, known)
 
     def _picture_range(self, place: GraphPlace) -> Discrepancy | None:
         """Say what the quantiser of B's picture does to A's picture."""
@@ -163,6 +177,10 @@ class Walk:
         if here >= (SUSPICIOUS_DB if self._is_rounded else least):
             return
         gains = [self.domains[name].affine.gain for name in inputs if name == place.node.inputs[0]]
+        if gains and vary(gains[0]) and has_the_same_weights(self.sides, place):
+            self._confirm(inputs)  # nothing in this layer takes them back
+            self._layer(place, place, raw, raw, place.agreement(raw), [])
+            return
         constants = layer_constants(self.sides, place, gains[0] if gains else np.ones(1))
         named = constants.named if constants is not None and here < SUSPICIOUS_DB else None
         if inputs and place.agreement(raw) >= max(least, here):
@@ -170,13 +188,15 @@ class Walk:
             return
         fitted = fit_affine(found, place.expected) if named is None else None
         after = -np.inf if fitted is None else place.agreement(fitted.applied(found))
-        if fitted is not None and after >= max(least, here + BETTER_DB):
+        is_last = place.node.output == self.sides.a.output  # nothing behind it takes gains back
+        if fitted is not None and after >= max(least, here + BETTER_DB) and not (is_last and here >= least):
             self._suspect(place, fitted, self._gains(place, fitted, constants, here), constants)
             return
         if here >= least and named is None:
             return
         self.findings.extend(self._explained(place, undone, here, constants))
-        self._lose(place)
+        known = gains_by_weights(self.sides, place, constants, gains[0] if gains else np.ones(1))
+        self._lose(place, constants, known)
 
     def _other(
         self,
@@ -233,6 +253,10 @@ class Walk:
     def _behind_unknown(self, place: GraphPlace) -> None:
         """Check an operator with B's own weights where A's values are unknown; and the weights."""
         self._uncertain.add(place.node.output)
+        gains = next((self.meant[name] for name in place.given if name in self.meant), None)
+        kept = gains is not None and place.expected.shape[1:2] == gains.gain.shape
+        if gains is not None and kept and place.node.operator not in LAYERS:
+            self.meant[place.node.output] = gains
         if place.node.output == self.sides.a.output:
             last = self._output(place, place)
             if last is not None:
@@ -258,9 +282,20 @@ class Walk:
         named = name_gains(constants.theirs, constants.gains)
         return named if named.kind is FaultKind.WEIGHT_SCALES else None
 
-    def _lose(self, place: GraphPlace) -> None:
-        """Take the gains of a tensor with a fault to be unknown, in a network that B rescales."""
-        if self.domains:
+    def _lose(self, place: GraphPlace, constants: LayerConstants | None, gains: Array | None) -> None:
+        """Go on behind a fault with the gains that B's weights show, or with unknown ones."""
+        if gains is not None and constants is not None:
+            meant = expected_gains(self.sides, place.node.output, len(gains))
+            if constants.named is not None and meant is not None:  # coarse weights show gains coarsely
+                gains = meant * float(np.median(gains / meant))
+            if vary(gains) or abs(float(np.median(gains)) - 1) > NEAR:
+                affine = ChannelAffine(gains, np.zeros_like(gains))
+                evidence = f"B's channels are {gains.min():.3g} to {gains.max():.3g} times A's"
+                named = name_gains(constants.theirs, gains)
+                here = place.agreement(place.run())
+                suspected = Discrepancy(named.kind, place.node.output, evidence, here, None, named.remedy)
+                self.domains[place.node.output] = Domain(affine, place.node.output, suspected)
+        elif self.domains:
             self._uncertain.add(place.node.output)
 
     def _suspect(
@@ -277,6 +312,14 @@ class Walk:
         if suspected.kind is FaultKind.BIAS and shifted:
             self.findings.append(suspected)
             if constants is None or not constants.gains_vary:
+                return
+        if suspected.kind in (FaultKind.NORM, FaultKind.WEIGHT_SCALES) and constants is not None:
+            meant = expected_gains(self.sides, tensor, len(constants.gains))
+            if meant is not None and not taken_back(self.sides, tensor, constants.gains):
+                self.findings.append(suspected)  # those that the next layers take back are others
+                self._uncertain.add(tensor)
+                factor = float(np.exp(np.log(abs(fitted.gain) / meant).mean()))
+                self.meant[tensor] = ChannelAffine(meant * factor, np.zeros_like(meant))
                 return
         self.domains[tensor] = Domain(fitted, tensor, suspected)
 
@@ -329,7 +372,9 @@ class Walk:
         ours = sides.a_values[tensor]
         if tensor in self.domains:
             ours = self.domains[tensor].affine.applied(ours)
-        if tensor in self._uncertain or ours.shape != sides.b_values[theirs].shape:
+        if tensor in self.meant:
+            ours = self.meant[tensor].applied(ours)
+        elif tensor in self._uncertain or ours.shape != sides.b_values[theirs].shape:
             ours = sides.b_values[theirs]
         self._grid(tensor, theirs, ours)
         if tensor in self.sides.a.behind_layer:  # what is done to the picture is found at the first layer
@@ -360,7 +405,7 @@ class Walk:
         if grid is None or (same_tensor is not None and grid.rounds_as(same_tensor)):
             return  # what both do, good or bad, is no difference
         written, read = self.sides.b_values[grid.written], self.sides.b_values[grid.read]
-        found = check_grid(tensor, grid, written, read, wanted)
+        found = check_grid(tensor, grid, written, read, wanted, self.sides.is_rectified(tensor))
         if found is not None:
             self.findings.append(found)
 

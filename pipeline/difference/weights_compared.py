@@ -17,6 +17,8 @@ Array = NDArray[Any]
 EIGHT_BIT_STEPS = 127
 COARSE = 4.0
 """Weights are coarse if they are rounded to steps this much larger than those of 8 bits per channel."""
+WITHIN = 0.75
+"""Rounding changes a weight by at most half a step, and a little more where the gain is not known exactly."""
 SAME = 0.02
 """Relative difference of gains that rounding to 8 bits can cause."""
 
@@ -83,7 +85,7 @@ def output_gains(ours: ComparedWeights, theirs: ComparedWeights, input_gains: Ar
     """
     mine, other = ours.weight, theirs.weight
     if input_gains is not None:
-        return _gains(mine, other * _of_groups(input_gains, mine))
+        return _gains(mine, other * of_groups(input_gains, mine))
     gains = _gains(mine, other / _input_factors(mine, other)[None, :, None])
     size = float(np.exp(np.log(abs(gains)).mean()))
     return gains / size
@@ -100,7 +102,7 @@ def vary(gains: Array) -> bool:
     return bool(abs(gains - np.median(gains)).max() > 5 * SAME * abs(np.median(gains)))
 
 
-def _of_groups(gains: Array, weight: Array) -> Array:
+def of_groups(gains: Array, weight: Array) -> Array:
     """Return the gains of input channels [in] for each weight [out, in of its group, 1]."""
     if len(gains) == 1:
         return np.ones((1, 1, 1))
@@ -153,7 +155,7 @@ def _named_weights(mine: Array, other: Array, theirs: ComparedWeights, coarsenes
             "Flip the kernels in both directions: ONNX's Conv is a correlation.",
         )
     levels = _levels(other)
-    if alike > 0.5 and (coarseness < 60 or levels <= 40):
+    if alike > 0.5 and (coarseness < 60 or levels <= 40 or _only_rounded(mine, theirs.weight)):
         shared = theirs.steps is not None and (theirs.steps.size == 1 or np.ptp(theirs.steps) == 0)
         why = "with one scale for all channels" if shared else f"to about {levels} levels a channel"
         return NamedDifference(
@@ -176,19 +178,42 @@ def _likeness(mine: Array, theirs: Array) -> float:
     return float((fitted * other).sum() / scale) if scale > 0 else 0.0
 
 
+def _only_rounded(mine: Array, other: Array) -> bool:
+    """Whether B's weights are A's, times gains, rounded to whole steps of any size, one size a channel."""
+    factors = _input_factors(mine, other)[None, :, None]
+    fitted = mine * _gains(mine, other / factors)[:, None, None] * factors
+    beyond = []
+    for wanted, row in zip(fitted.reshape(len(mine), -1), other.reshape(len(other), -1), strict=True):
+        sizes = np.unique(abs(row))
+        sizes = sizes[sizes > 1e-9 * max(1e-30, float(sizes[-1]))]
+        if not len(sizes):
+            continue  # all are rounded to 0
+        step = float(np.diff(np.concatenate([[0.0], sizes])).min())
+        if abs(sizes / step - np.rint(sizes / step)).max() > 0.1:
+            return False
+        beyond.append(abs(wanted - row) / step > WITHIN)
+    return bool(beyond) and float(np.concatenate(beyond).mean()) < 0.05
+
+
 def _levels(other: Array) -> int:
     """Return the median number of different values of a channel's weights."""
     flat = other.reshape(len(other), -1)
     return int(np.median([len(np.unique(np.round(row, 9))) for row in flat[:64]]))
 
 
-def name_gains(theirs: ComparedWeights, gains: Array) -> NamedDifference:
-    """Name gains of output channels that no other layer takes back."""
+def name_gains(theirs: ComparedWeights, gains: Array, meant: Array | None = None) -> NamedDifference:
+    """Name gains of output channels that no other layer takes back.
+
+    meant: the gains that other layers do take back, up to one factor.
+    """
+    if meant is not None:
+        gains = gains / meant
+        gains = gains / np.exp(np.log(abs(gains)).mean())
     words = f"channels are {gains.min():.3g} to {gains.max():.3g} times as large"
     if theirs.steps is not None and theirs.steps.size == len(gains) > 1:
         wanted = np.sort(theirs.steps.astype(np.float64) / gains)
         have = np.sort(theirs.steps.astype(np.float64))
-        if ratio_db(have, wanted) > 30:
+        if ratio_db(have, wanted) > (30 if meant is None else 20):
             return NamedDifference(
                 FaultKind.WEIGHT_SCALES,
                 f"{words}: with the same {len(have)} scales in another order the weights are A's",

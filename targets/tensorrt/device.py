@@ -33,6 +33,7 @@ from targets.runtime.tensorrt.engine import FP16, INT8
 from targets.runtime.tensorrt.jetson import DeviceFacts
 from targets.tensorrt.findings import findings, tried
 from targets.tensorrt.jetson_target import JetsonTarget
+from targets.tensorrt.marked_answer import MarkedTensors, read_marked
 from targets.tensorrt.measured_answer import Asked, MeasuredAnswer, read_measured
 
 FOLDER = "edgec/tensorrt"
@@ -130,6 +131,20 @@ class JetsonOnDevice(JetsonTarget):
             raise EngineError(f"{self.reached.address}: {found.why}")
         self._found = found
         return found.timed[INT8].end_to_end
+
+    def tensors(self, engine: Path, images: NDArray[np.uint8], names: Sequence[str]) -> MarkedTensors:
+        """Build INT8 there with some tensors as outputs too, and return their values. Raises as `open`."""
+        folder = self._prepared(engine)
+        with tempfile.TemporaryDirectory(prefix="edgec-jetson-") as scratch:
+            asked, wanted, found = (Path(scratch) / name for name in ("images.npy", "names.json", "found"))
+            np.save(asked, images)
+            wanted.write_text(json.dumps(list(names)))
+            with leased(self.reached, self.say):
+                there = [sent(self.reached, one) for one in (asked, wanted)]
+                answer = self._step("tensors", folder, *there)
+                self.reached.fetch(f"{folder}/tensors.bin", found)
+            with sensible(self.reached.address, "tensors"):
+                return read_marked(answer, found, names, len(images))
 
     def choose_by(self, evaluation: Path, max_drop: float) -> None:
         """Let `measure` choose by these images; see HasCandidates."""

@@ -96,12 +96,32 @@ class EqualFaults:
 
 
 class TensorAgreement(Record):
-    """How far a tensor of B is from A's, in dB."""
+    """A tensor of A and the same one of B, and how far they agree, in dB."""
 
     tensor: str
     operator: str
+    b_tensor: str = ""
+    b_operator: str = ""
     here_db: float  # both computed of B's inputs
     so_far_db: float  # from the picture on
+
+
+class SeenPicture(Record):
+    """A picture as the first layer of each network reads it, PNG in base64; None: B's cannot be drawn."""
+
+    a_png: str
+    b_png: str | None
+
+
+class TensorHistogram(Record):
+    """How often a tensor has which values, in bins of one width from `low` to `high`."""
+
+    tensor: str
+    low: float
+    high: float
+    a: tuple[NonNegativeInt, ...]
+    b: tuple[NonNegativeInt, ...]
+    limits: tuple[float, float] | None  # the range of B's quantiser
 
 
 class RestoredTensor(Record):
@@ -139,6 +159,8 @@ class DifferenceReport(Record):
     faults: tuple[FoundFault, ...]
     tensors: tuple[TensorAgreement, ...]
     restored: tuple[RestoredTensor, ...]
+    seen: tuple[SeenPicture, ...] = ()
+    histograms: tuple[TensorHistogram, ...] = ()
     processor: str
 
     def equal_faults(self) -> tuple[EqualFaults, ...]:

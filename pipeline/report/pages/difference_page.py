@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.report import plots
-from pipeline.report.model.difference_report import DifferenceReport
+from pipeline.report.model.difference_report import DifferenceReport, TensorHistogram
 from pipeline.report.pages.template import render_page
 
 SHOWN_DB = 80.0
@@ -21,6 +23,33 @@ class DepthPoint:
     tensor: str
 
 
+@dataclass(frozen=True)
+class HistogramRow:
+    """A histogram of both networks, drawn: bars of A from the top, of B from below, and B's range."""
+
+    of: TensorHistogram
+    a: list[plots.Bar]
+    b: list[plots.Bar]
+    limits: list[float]
+
+
+def _histogram(one: TensorHistogram) -> HistogramRow:
+    axis, most = plots.Axis(one.low, one.high), max(1.0, *np.sqrt([*one.a, *one.b]))
+    width = 100 / len(one.a)
+
+    def bars(counts: tuple[int, ...]) -> list[plots.Bar]:
+        heights = 100 * np.sqrt(counts) / most
+        return [
+            plots.Bar(round(width * at, 3), round(width, 3), round(100 - height, 2), round(height, 2))
+            for at, height in enumerate(heights.tolist())
+        ]
+
+    inside = (
+        [] if one.limits is None else [axis.at(limit) for limit in one.limits if one.low < limit < one.high]
+    )
+    return HistogramRow(one, bars(one.a), bars(one.b), inside)
+
+
 def difference_html(found: DifferenceReport) -> str:
     """Return the comparison as a complete HTML document."""
     axis = plots.Axis(0.0, SHOWN_DB)
@@ -28,6 +57,7 @@ def difference_html(found: DifferenceReport) -> str:
         "difference.html.j2",
         found=found,
         points=_points(found, axis),
+        histograms=[_histogram(one) for one in found.histograms],
         ticks=[(f"{tick:g}", 100 - axis.at(tick)) for tick in axis.ticks()],
     )
 

@@ -6,7 +6,7 @@ import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from ..beside import beside
 from .dla import on_gpu_file, use_dla
@@ -67,11 +67,18 @@ def make_logger(trt: Any) -> Any:
 
 
 def build_engine(
-    trt: Any, onnx: Path, candidate: Candidate, options: BuildOptions, cache: Path, say: Say
+    trt: Any,
+    onnx: Path,
+    candidate: Candidate,
+    options: BuildOptions,
+    cache: Path,
+    say: Say,
+    marked: Sequence[str] = (),
 ) -> bytes:
     """Build a candidate's engine from `onnx` with the module `tensorrt` and return it, serialised.
 
-    Timed tactics are kept in the file `cache`. Raises EngineProblem with TensorRT's messages.
+    Timed tactics are kept in the file `cache`. Tensors that are `marked` become outputs too, as far as
+    TensorRT's network has them. Raises EngineProblem with TensorRT's messages.
     """
     strong = candidate.strongly_typed
     logger = make_logger(trt)
@@ -84,6 +91,7 @@ def build_engine(
         raise EngineProblem(
             "TensorRT {} cannot read {}: {}".format(trt.__version__, onnx.name, "; ".join(errors))
         )
+    _mark(network, marked)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -108,6 +116,16 @@ def build_engine(
         raise EngineProblem(f"TensorRT {trt.__version__} cannot build {onnx.name}: {reason}")
     write(cache, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
+
+
+def _mark(network: Any, names: Sequence[str]) -> None:
+    """Make tensors outputs of the network; the parser calls them as the ONNX file does."""
+    for number in range(network.num_layers if names else 0):
+        layer = network.get_layer(number)
+        for output in range(layer.num_outputs):
+            tensor = layer.get_output(output)
+            if tensor is not None and tensor.name in names and not tensor.is_network_output:
+                network.mark_output(tensor)
 
 
 def created(kind: Any, logger: Any, *before: Any) -> Any:

@@ -4,6 +4,7 @@ python3 program.pyz probe
 python3 program.pyz engines FOLDER      build what is not built yet; FOLDER/engine has the ONNX files
 python3 program.pyz stream FOLDER CLASSES [--precision int8|fp16]       pixels from stdin, logits to stdout
 python3 program.pyz measure FOLDER IMAGES [--evaluation FILE]
+python3 program.pyz tensors FOLDER IMAGES NAMES       the values of tensors inside, into FOLDER/tensors.bin
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from .candidate_accuracy import agreement, compare, read_evaluation
 from .clocks import locked_clocks
 from .competition import Competition, plans_of
 from .cuda import Cuda, CudaError
-from .device_engines import check, make_engines, tensorrt, usable
+from .device_engines import build_options, check, make_engines, tensorrt, usable
 from .device_report import timed
 from .engine import FP16, INT8, EngineProblem
 from .jetson import read_facts
+from .marked_tensors import make_marked_engine, run_marked, write_tensors
 from .runner import open_plan
 
 if TYPE_CHECKING:  # numpy.typing does not exist in the NumPy of JetPack 5
@@ -61,12 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     engines = commands.add_parser("engines")
     stream = commands.add_parser("stream")
     measure = commands.add_parser("measure")
-    for one in (engines, stream, measure):
+    tensors = commands.add_parser("tensors")
+    for one in (engines, stream, measure, tensors):
         one.add_argument("folder", type=Path)
+    for one in (measure, tensors):
+        one.add_argument("images", type=Path, help=".npy, uint8 [N, H, W, C]")
+    tensors.add_argument("names", type=Path, help="JSON: a list of tensors")
     engines.add_argument("--options", type=json.loads, default={}, help="JSON of BuildOptions")
     stream.add_argument("classes", type=int, help="how many logits an image has")
     stream.add_argument("--precision", choices=(INT8, FP16), default=INT8)
-    measure.add_argument("images", type=Path, help=".npy, uint8 [N, H, W, C]")
     measure.add_argument("--evaluation", type=Path, help="evaluation.npz, to compare all candidates on")
     measure.add_argument("--max-drop", type=float, default=1.0, help="points of top-1 that FP16 may lose")
     measure.add_argument("--settings", type=json.loads, default={}, help="JSON of measuring's Settings")
@@ -86,12 +91,24 @@ def _step(options: argparse.Namespace) -> None:
     elif options.step == "stream":
         with open_plan(usable(engines, options.precision), tensorrt(), Cuda.load()) as runner:
             _stream(runner, options.classes)
+    elif options.step == "tensors":
+        _answer(_tensors(options.folder, options.images, json.loads(options.names.read_text())))
     else:
         images = np.load(str(options.images), allow_pickle=False)
         for precision in (INT8, FP16):
             usable(engines, precision)
         evaluation = None if options.evaluation is None else read_evaluation(options.evaluation)
         _answer(_measured(engines, images, Settings(**options.settings), evaluation, options.max_drop))
+
+
+def _tensors(folder: Path, images: Path, names: list[str]) -> dict[str, Any]:
+    """Build an engine with marked tensors, and write their values for images into tensors.bin."""
+    facts = read_facts()
+    check(facts)
+    engines = folder / "engine"
+    plan = make_marked_engine(engines, facts, build_options(engines), names, _say)
+    values = run_marked(tensorrt(), Cuda.load(), plan, np.load(str(images), allow_pickle=False))
+    return {"tensors": write_tensors(values, folder / "tensors.bin")}
 
 
 def _measured(

@@ -57,7 +57,7 @@ def _resized(made: _Network, source: str) -> str:
     return made.add("Resize", [source, "", sizes], "up", mode="linear", coordinate_transformation_mode=form)
 
 
-def network(resizes: bool = True) -> onnx.ModelProto:
+def network(resizes: bool = True, side: int = SIDE, classes: int = CLASSES) -> onnx.ModelProto:
     """Return a residual network, pixels to logits. A file with a Resize is tried in a process of its own."""
     made = _Network(3)
     made.add("Cast", ["image"], "real", to=TensorProto.FLOAT)
@@ -75,17 +75,17 @@ def network(resizes: bool = True) -> onnx.ModelProto:
     last = made.add("Relu", [made.conv(up, "last", (16, 16), 2)], "last.relu")
     made.add("GlobalAveragePool", [last], "mean_of_pixels")
     made.add("Flatten", ["mean_of_pixels"], "features")
-    weight = made.rng.normal(0, 1, (CLASSES, 16)).astype(np.float32)
+    weight = made.rng.normal(0, 1, (classes, 16)).astype(np.float32)
     names = [
         made.constant("head.w", weight),
-        made.constant("head.b", made.rng.normal(0, 0.5, CLASSES).astype(np.float32)),
+        made.constant("head.b", made.rng.normal(0, 0.5, classes).astype(np.float32)),
     ]
     made.add("Gemm", ["features", *names], "logits", transB=1)
     graph = helper.make_graph(
         made.nodes,
         "network",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", CLASSES])],
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", side, side, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", classes])],
         made.weights,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -60,6 +60,9 @@ class DeviceDouble:
         self.computes: Callable[[bytes, NDArray[np.float32]], NDArray[np.float32]] = lambda _, logits: logits
         self.layers_of: Callable[[bytes], tuple[Any, dict[str, float]]] = lambda _: (LAYERS, TIMES_MS)
         self.kernels: list[Any] = []
+        self.marked: list[str] = []
+        self.inside: Callable[[bytes, list[str], NDArray[np.uint8]], list[NDArray[np.float32]]] | None = None
+        """Gives tensors by their names; then logits are its, too, and layers are those of the ONNX file."""
         self.trt.answers.update(self._answers())
         sys.modules["tensorrt"] = self.trt  # type: ignore[assignment]
         module: Any = cuda
@@ -103,12 +106,29 @@ class DeviceDouble:
 
     def _parse(self, model: bytes) -> bool:
         self.built_from = hashlib.sha256(model).hexdigest().encode()
+        if self.inside is not None:
+            self._have_layers_of(model)
         return not model.startswith(b"broken")
 
     def _built(self) -> bytes | None:
         batches = ",".join(map(str, self.batches)).encode()
         refused = self.cannot_build(self.built_from)
-        return None if refused else b"plan of " + self.built_from + b" for " + batches
+        marked = b" ".join([b"", *(name.encode() for name in self.marked)])
+        return None if refused else b"plan of " + self.built_from + b" for " + batches + marked
+
+    def _have_layers_of(self, model: bytes) -> None:
+        import onnx
+
+        self.marked = []
+        trt, nodes = self.trt, onnx.load_model_from_string(model).graph.node
+        tensors = [
+            trt.make("ITensor", name=one.output[0], is_network_output=one.output[0] == "logits")
+            for one in nodes
+        ]
+        layers = [trt.make("ILayer", num_outputs=1, get_output=[one].__getitem__) for one in tensors]
+        network = {"num_layers": len(layers), "get_layer": layers.__getitem__}
+        network["mark_output"] = lambda tensor: self.marked.append(tensor.name)
+        trt.answers.update({("INetworkDefinition", name): answer for name, answer in network.items()})
 
     def _set_shape(self, _: str, *shapes: tuple[int, ...]) -> None:
         self.batches = tuple(shape[0] for shape in shapes)
@@ -120,26 +140,45 @@ class DeviceDouble:
         built_from = words[2] if len(words) > 2 else b""
         described, times = self.layers_of(built_from)
         batches = tuple(map(int, words[4].split(b","))) if len(words) > 4 else ANY_BATCH
-        context = Context(self, times, batches, built_from)
+        marked = [one.decode() for one in words[5:]]
+        context = Context(self, times, batches, built_from, marked)
+        tensors = self._tensors(marked) if marked else {}
         text = json.dumps(described)
         given = self.trt.answers.get(("ICudaEngine", "get_tensor_profile_shape"))
         return self.trt.make(
             "ICudaEngine",
             get_tensor_profile_shape=given or (lambda *_: [(batch, *SHAPE) for batch in batches]),
+            **tensors,
             create_execution_context=lambda: context.double,
             create_engine_inspector=lambda: self.trt.make(
                 "EngineInspector", get_engine_information=lambda _: text
             ),
         )
 
+    def _tensors(self, marked: list[str]) -> dict[str, Any]:
+        """Return what an engine with more outputs says of its tensors."""
+        mode, kinds = self.trt.genuine.TensorIOMode, self.trt.genuine.DataType
+        names = ["image", *marked, "logits"]
+        return {
+            "num_io_tensors": len(names),
+            "get_tensor_name": names.__getitem__,
+            "get_tensor_mode": lambda name: mode.INPUT if name == "image" else mode.OUTPUT,
+            "get_tensor_dtype": lambda name: kinds.UINT8 if name == "image" else kinds.FLOAT,
+        }
+
 
 class Context:
     """An execution context: its state and calls."""
 
     def __init__(
-        self, device: DeviceDouble, times_ms: dict[str, float], batches: tuple[int, ...], built_from: bytes
+        self,
+        device: DeviceDouble,
+        times_ms: dict[str, float],
+        batches: tuple[int, ...],
+        built_from: bytes,
+        marked: list[str],
     ) -> None:
-        self.device, self.built_from = device, built_from
+        self.device, self.built_from, self.marked = device, built_from, marked
         self.times_ms = times_ms
         self.addresses: dict[str, int] = {}
         self.batch, self.batches = 1, batches
@@ -147,6 +186,7 @@ class Context:
             "set_input_shape": self.set_input_shape,
             "set_tensor_address": self.set_tensor_address,
             "execute_async_v3": self.execute,
+            "get_tensor_shape": self.shape,
         }
         self.double = device.trt.make("IExecutionContext", **methods)
 
@@ -160,6 +200,14 @@ class Context:
         self.addresses[name] = address
         return True
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor for the batch that is set now."""
+        if name == "image":
+            return (self.batch, *SHAPE)
+        assert self.device.inside is not None
+        zeros = np.zeros((self.batch, *SHAPE), np.uint8)
+        return self.device.inside(self.built_from, [name], zeros)[0].shape
+
     def execute(self, stream: int) -> bool:
         """Put the network into the stream, for the batch that is set now."""
         assert stream
@@ -170,6 +218,11 @@ class Context:
             logits = (ctypes.c_float * (batch * CLASSES)).from_address(self.addresses["logits"])
             images = np.ctypeslib.as_array(pixels).reshape(batch, *SHAPE)
             found = self.device.computes(self.built_from, logits_of(images))
+            if self.device.inside is not None:
+                *inner, found = self.device.inside(self.built_from, [*self.marked, "logits"], images)
+                for name, values in zip(self.marked, inner, strict=True):
+                    to = (ctypes.c_float * values.size).from_address(self.addresses[name])
+                    np.ctypeslib.as_array(to)[:] = values.astype(np.float32).ravel()
             np.ctypeslib.as_array(logits)[:] = found.ravel()
             if self.double.profiler is not None:
                 for name, ms in self.times_ms.items():

@@ -12,7 +12,9 @@ from pipeline.report.model.difference_report import (
     LogitAgreement,
     RestoredTensor,
     Sameness,
+    SeenPicture,
     TensorAgreement,
+    TensorHistogram,
 )
 from pipeline.report.model.image_accuracy import Accuracy
 from pipeline.report.model.image_explanation import (
@@ -51,6 +53,8 @@ def difference() -> DifferenceReport:
         TensorAgreement(
             tensor=f"/layer{n // 8}/block{n % 8}/conv{n}/Conv_output_0_QuantizeLinear_Output",
             operator="Conv",
+            b_tensor=f"fused_{n}",
+            b_operator="Conv",
             here_db=45.0 - (30 if n == 17 else 0),
             so_far_db=max(5.0, 60.0 - n),
         )
@@ -64,6 +68,7 @@ def difference() -> DifferenceReport:
         after_db=130.0,
         remedy="Set mean in the description of the network.",
     )
+    gray = png_base64(np.arange(3072, dtype=np.uint8).reshape(32, 32, 3))
     equal = [fault.replace(place=one.tensor, after_db=None) for one in tensors[18:30]]
     return DifferenceReport(
         a="/home/user/networks/resnet18-narrow2-128px-grocery/model.onnx",
@@ -84,6 +89,12 @@ def difference() -> DifferenceReport:
                 tensor=one.tensor, logits_db=30.0, same_class=0.98, gain=Interval(low=20.0, high=32.0)
             )
             for one in tensors[17:20]
+        ),
+        seen=(SeenPicture(a_png=gray, b_png=gray), SeenPicture(a_png=gray, b_png=None)),
+        histograms=(
+            TensorHistogram(
+                tensor=fault.place, low=-3, high=5, a=(0, 4, 900, 20), b=(1, 8, 12, 0), limits=(-1.0, 1.0)
+            ),
         ),
         processor="AMD EPYC (x86_64 25.17.1, 2 cores)",
     )
