@@ -16,10 +16,12 @@ from pipeline.build.request import Request
 from pipeline.cli.app import run
 from pipeline.config import BuildConfig, load_config
 from pipeline.diagnosis.by_accuracy import choose_by_accuracy
+from pipeline.models.class_list import classes_in_metadata
 from pipeline.models.foreign.description import read_foreign
 from pipeline.models.foreign.rewrite import adopt
 from pipeline.models.input_form import usual_forms
 from pipeline.progress import Silent
+from pipeline.reading_limits import LITERAL_CHARACTERS
 from pipeline.task import Task
 from tests.pipeline.advice.followed import check_advice
 from tests.pipeline.diagnosis.colours import COLOURS, TURNED, folder, scenes, write
@@ -161,6 +163,15 @@ def test_an_operator_of_today_helps(tmp_path: Path) -> None:
         ". Export it in a newer opset.",
         lambda: adopt(read_foreign(path), True, lambda _: None),
         lambda: save(network("Relu", 17), tmp_path),
+    )
+
+
+def test_leaving_out_metadata_that_is_too_long_helps() -> None:
+    entries = {"names": "a," * LITERAL_CHARACTERS, "author": "somebody"}
+    check_advice(
+        "are read. Leave it out of the network.",
+        lambda: classes_in_metadata(entries),
+        lambda: entries.pop("names"),
     )
 
 
