@@ -1,6 +1,7 @@
 """The program `edgec`: its commands, and how errors reach the user."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -109,6 +110,7 @@ def program() -> typer.core.TyperGroup:
 def main() -> None:
     """Run the program. Errors that the user can fix are one paragraph on stderr, without a traceback."""
     _open_closed_streams()
+    _buffer_stdout()
     signal.signal(signal.SIGTERM, _end)
     sys.exit(run())
 
@@ -122,6 +124,18 @@ def _open_closed_streams() -> None:
         if getattr(sys, name) is None:
             os.dup2(os.open(os.devnull, os.O_RDWR), number)
             setattr(sys, name, os.fdopen(number, mode))
+
+
+def _buffer_stdout() -> None:
+    """Buffer stdout by lines where Python was told to buffer nothing (PYTHONUNBUFFERED, usual in containers).
+
+    Without a buffer Python ignores that only a part of a text was written, so a file that a limit or a full
+    disk cuts off would be taken for whole.
+    """
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        whole = io.BufferedWriter(raw)
+        sys.stdout = io.TextIOWrapper(whole, sys.stdout.encoding, sys.stdout.errors, line_buffering=True)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -45,6 +45,22 @@ def test_output_that_a_full_disk_does_not_take(arguments: list[str]) -> None:
     )
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_is_longer_than_a_file_may_be(unbuffered: str, tmp_path: Path) -> None:
+    """Unbuffered, as in containers, it was cut off with exit code 0."""
+    with (tmp_path / "models.json").open("w") as short:
+        done = subprocess.run(
+            ["/bin/sh", "-c", 'ulimit -f 1; exec "$@"', "sh", sys.executable, "-m", "pipeline", "models"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=short,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "edgec: The output cannot be written: File too large.\n")
+
+
 CTRL_C_AT_THE_IMPORT_OF = """
 import os, signal, sys
 
