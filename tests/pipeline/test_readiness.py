@@ -1,5 +1,11 @@
 """The checks of `edgec doctor`."""
 
+from importlib.metadata import requires
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from pipeline.readiness import pinned_for
 from tests.conftest import ROOT
 
@@ -15,3 +21,25 @@ def test_a_package_that_only_older_pythons_need_is_not_missed_on_newer_ones() ->
     """Dask needs importlib_metadata before Python 3.12: on 3.13 a sound set-up was called broken."""
     names = [{name for name, _ in pinned_for((3, minor), CONSTRAINTS)} for minor in (11, 12, 13)]
     assert ["importlib_metadata" in one for one in names] == [True, False, False]
+
+
+def needed(minor: int) -> set[str]:
+    """The packages that an installation on Python 3.`minor` needs, by what those installed here say."""
+    known: set[str] = set()
+    open_ones = [("edgec", "test"), ("edgec", "")]
+    python = {"python_version": f"3.{minor}", "python_full_version": f"3.{minor}.0"}
+    while open_ones:
+        name, extra = open_ones.pop()
+        for wanted in map(Requirement, requires(name) or ()):
+            if wanted.marker is None or wanted.marker.evaluate({**python, "extra": extra}):
+                found = [(wanted.name, one) for one in ("", *wanted.extras)]
+                open_ones += [one for one in found if "/".join(one) not in known]
+                known.update("/".join(one) for one in found)
+    return {canonicalize_name(one.partition("/")[0]) for one in known}
+
+
+@pytest.mark.parametrize("minor", [12, 13, 14])
+def test_what_no_package_needs_on_a_newer_python_is_not_pinned_there(minor: int) -> None:
+    """What a package needed before 3.12 needs itself was missed on newer ones: doctor called them broken."""
+    pinned = {canonicalize_name(name) for name, _ in pinned_for((3, minor), CONSTRAINTS)}
+    assert pinned & (needed(11) - needed(minor)) == set()

@@ -30,7 +30,8 @@ LONG = "x" * 300
 def test_a_name_longer_than_names_may_be(edgec: Edgec, tmp_path: Path, arguments: list[str]) -> None:
     done = edgec(*arguments, cwd=tmp_path)
     assert done.returncode in (1, 2)
-    assert re.match(r"edgec: .*(too long|File name too long)", done.stderr, re.DOTALL)
+    said = "too long|There is no data set|does not exist"  # from Python 3.14 on such a file is only missing
+    assert re.match(rf"edgec: .*({said})", done.stderr, re.DOTALL)
     assert "Traceback" not in done.stderr
 
 
