@@ -4,11 +4,15 @@ import logging
 import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import Literal
 
 from pipeline.data.arrangement import is_litter, joined
 from pipeline.data.class_folders import SUFFIXES
 from pipeline.data.tree import Tree
 from pipeline.errors import DataError, listed
+
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+"""Unicode's forms in which file systems and programs write one name."""
 
 
 def located(tree: Tree, top: str, paths: Sequence[str], where: str) -> list[str]:
@@ -63,10 +67,10 @@ def _path(tree: Tree, top: str, written: str) -> str:
     It may be written with backslashes, below the tree's own place, or in another of Unicode's forms.
     """
     place = PurePosixPath(tree.location, top)
-    for slashes in (written, written.replace("\\", "/")):
+    for slashes in dict.fromkeys((written, written.replace("\\", "/"))):
         inside = PurePosixPath(slashes)
         path = str(inside.relative_to(place) if inside.is_relative_to(place) else inside)
-        for spelled in (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)):
+        for spelled in dict.fromkeys((path, *(unicodedata.normalize(form, path) for form in FORMS))):
             if not PurePosixPath(spelled).is_absolute() and tree.holds(name := joined(top, spelled)):
                 return name
     return ""
