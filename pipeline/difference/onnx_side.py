@@ -41,7 +41,7 @@ def onnx_side(path: Path, name: str | None = None) -> Side | Unprepared:
     stated = None
     if description_file(path).is_file():
         source = _described(path)
-        stated = InputForm(f"{description_file(path)}", source.mean, source.std, source.colors)
+        stated = InputForm(f"as {description_file(path)} says", source.mean, source.std, source.colors)
     else:
         guessed = guess(path, None)
         source = _described(path, guessed.description)
