@@ -22,6 +22,7 @@ WITHOUT_EFFECT = {
     "pipeline/cache": "decides when a stage runs, not what it writes",
     "pipeline/progress.py": "reports progress",
     "pipeline/plain_file.py": "returns a file's bytes, which have a digest, or raises",
+    "pipeline/json_text.py": "returns what json.loads returns, or raises",
     "pipeline/reading_limits.py": "decides what is refused, and a stage that refuses has no output",
     "pipeline/errors.py": "a stage that raises has no output",
 }
