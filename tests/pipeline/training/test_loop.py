@@ -203,8 +203,11 @@ def test_data_that_cannot_be_trained_on_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match="resnet18 has no data set of its own"):
         train(TrainConfig(model="resnet18"), tmp_path / "run")
-    with pytest.raises(DataError, match="has no images for train: it has test, calibration"):
+    with pytest.raises(UsageError, match="come with edgec are for calibration and evaluation only"):
         train(TrainConfig(), tmp_path / "run")
+    write_idx_set(tmp_path / "tested", t10k=10)
+    with pytest.raises(DataError, match="has no images for train: it has test"):
+        train(small(tmp_path / "tested"), tmp_path / "run")
     monkeypatch.setattr(held, "HELD_LIMIT", 1000)
     with pytest.raises(DataError, match="GiB decoded"):
         train(small(data), tmp_path / "run")
