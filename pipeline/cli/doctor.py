@@ -76,15 +76,20 @@ def doctor(
 
 
 def _refuse_what_needs_a_model(model: Path | None, given: Mapping[str, object]) -> None:
-    asked = [name for name, value in given.items() if value]
+    asked = _first(given)
     if model is None and asked:
-        raise UsageError(f"{asked[0]} needs the network: edgec doctor NETWORK.onnx {asked[0]}.")
+        raise UsageError(f"{asked} needs the network: edgec doctor NETWORK.onnx {asked}.")
 
 
 def _refuse_beside_a_device(given: Mapping[str, object]) -> None:
-    asked = [name for name, value in given.items() if value]
+    asked = _first(given)
     if asked:
-        raise UsageError(f"--device checks a board, and takes no {asked[0]}. Check one after the other.")
+        raise UsageError(f"--device checks a board, and takes no {asked}. Check one after the other.")
+
+
+def _first(given: Mapping[str, object]) -> str:
+    """Return the name of the first option that has a value, or nothing."""
+    return next((name for name, value in given.items() if value), "")
 
 
 def _show(found: "Sequence[Finding]", as_json: bool) -> None:
