@@ -42,6 +42,12 @@ ZIP_LIST_BYTES = 16 << 20
 """Of a zip's list of members, which takes about ten times as much memory; or more, if the file is long."""
 ZIP_LIST_SHARE = 4
 """The largest share of a longer zip that its list may have: one byte in this many."""
+TAR_NAME_BYTES = 1 << 16
+"""Of a tar's header for a long name, and of its pax headers."""
+TAR_LABEL_BYTES = 1 << 16
+"""Of a picture's x.cls or x.json in a tar; a longer one counts as no label."""
+TAR_SHARDS = 100_000
+"""Tar files that a name with braces may mean."""
 WEIGHTS_LIST_BYTES = 8 << 20
 """Of the list of tensors at the front of a safetensors file; a large network has a thousandth of it."""
 WEIGHTS_DIMENSIONS = 64

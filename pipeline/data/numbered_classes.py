@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -69,7 +70,14 @@ def _all_of_imagenet(dataset: Dataset) -> bool:
 
 
 def _as_imagenet(dataset: Dataset) -> Dataset:
-    """Return the data set with ImageNet's 1,000 classes, by WordNet ID. Raises UsageError for others."""
+    """Return the data set with ImageNet's 1,000 classes, by WordNet ID; numbers are places among outputs.
+
+    Raises UsageError for other classes.
+    """
+    numbered = all(re.fullmatch(r"\d{1,3}", name) for name in dataset.classes)
+    if numbered and len({int(name) for name in dataset.classes}) == len(dataset.classes):
+        usual = {str(one.place): one.name for one in imagenet_classes()}
+        dataset = replace(dataset, classes=tuple(usual[str(int(name))] for name in dataset.classes))
     known = {name: find_class(name) for name in dataset.classes}
     others = [name for name, found in known.items() if found is None]
     if others:

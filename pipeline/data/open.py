@@ -6,6 +6,7 @@ from pipeline.cache.digest import file_digest, value_digest
 from pipeline.data import cifar, folder, idx, packed
 from pipeline.data.dataset import Dataset
 from pipeline.data.embedded import NAMED
+from pipeline.data.tar_shards import find_shards, open_shards, shard_files
 from pipeline.data.tree import FileDigest, FolderTree, ZipTree
 from pipeline.errors import DataError, NoSuchDataError, UsageError, listed
 from pipeline.plain_file import is_plain, is_tar, plain_chunks
@@ -14,7 +15,8 @@ from pipeline.zip_file import is_zip
 UNDERSTOOD = (
     "a folder of idx files (train-images-idx3-ubyte, plain or .gz), of <split>_jpeg.npz packs, or of"
     " CIFAR-10's python batches; a folder or .zip with labels.csv or with pictures in <split>/<class>/, where"
-    " <split> is train, calibration, test or val, in <class>/<split>/, or in <class>/"
+    " <split> is train, calibration, test or val, in <class>/<split>/, or in <class>/; tar shards with x.jpg"
+    " beside x.cls or x.json, such as train-{000000..000012}.tar"
 )
 
 PACKED = (b"7z\xbc\xaf", b"Rar!", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
@@ -34,6 +36,9 @@ def open_dataset(
     named = NAMED.get(str(location))
     if named is not None and not path.exists():
         path = named
+    if (shards := find_shards(path)) is not None:
+        _refuse_choice(path, labels)
+        return open_shards(shards)
     dataset = _of_folder(path, labels, digest) if path.is_dir() else _of_file(path, labels)
     if dataset is None:
         raise NoSuchDataError(
@@ -49,6 +54,8 @@ def training_digest(dataset: Dataset, digest: FileDigest) -> str:
     `digest` is as for `open_dataset`.
     """
     place = Path(dataset.location)
+    if shards := shard_files(dataset.location):
+        return value_digest({str(path): digest(path) for path in shards})
     if place.is_file():
         return digest(place)
     if idx.find_splits(place) or packed.find_packs(place) or cifar.find_batches(place):
@@ -83,9 +90,13 @@ def _of_folder(path: Path, labels: str | None, digest: FileDigest) -> Dataset | 
         found = cifar.open_batches(batches)
     else:
         return folder.open_tree(FolderTree(path, digest), labels)
+    _refuse_choice(path, labels)
+    return found
+
+
+def _refuse_choice(path: Path, labels: str | None) -> None:
     if labels is not None:
         raise UsageError(f"{path} has only one kind of labels. Leave out {labels!r}.")
-    return found
 
 
 def _found(path: Path) -> str:

@@ -1,8 +1,11 @@
 """Small data sets in every format, drawn from a seed."""
 
+import gzip
+import io
 import struct
+import tarfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -65,3 +68,32 @@ def class_folders(**counts: int) -> dict[str, bytes]:
         for n, picture in enumerate(random_pixels(count, seed)):
             files[f"{split}/{('ash', 'birch')[n % 2]}/{n:03}.png"] = png(picture)
     return files
+
+
+def as_records(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return pictures in <split>/<class>/ as WebDataset has them: beside each its class's number."""
+    classes = sorted({name.split("/")[1] for name in files})
+    labels = {
+        f"{PurePosixPath(name).with_suffix('.cls')}": str(classes.index(name.split("/")[1])).encode()
+        for name in files
+    }
+    return dict(sorted((dict(files) | labels).items()))
+
+
+def tar(files: Mapping[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w", format=form) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return written.getvalue()
+
+
+def write_shards(folder: Path, shards: Mapping[str, Mapping[str, bytes]]) -> Path:
+    """Write tar files by name; one called .gz is packed."""
+    packed = {
+        name: gzip.compress(tar(files)) if name.endswith("gz") else tar(files)
+        for name, files in shards.items()
+    }
+    return write_folder(folder, packed)

@@ -37,9 +37,9 @@ def test_a_folder_that_is_not_a_data_set_is_described(names: list[str], told: st
 
 
 def test_a_file_that_is_not_a_data_set_is_described(tmp_path: Path) -> None:
-    (tmp_path / "set.tar").write_bytes(b"x" * 2000)
+    (tmp_path / "set.bin").write_bytes(b"x" * 2000)
     with pytest.raises(DataError, match="a file of 2,000 bytes"):
-        open_dataset(tmp_path / "set.tar")
+        open_dataset(tmp_path / "set.bin")
 
 
 def test_an_archive_that_is_not_a_data_set_is_described(tmp_path: Path) -> None:
