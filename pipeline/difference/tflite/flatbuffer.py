@@ -91,7 +91,7 @@ def read_tflite(path: Path) -> TfliteNetwork:
             raise CheckpointError(f"{path} is not a .tflite file: it does not say {_IDENTIFIER.decode()}.")
     content = path.read_bytes()
     try:
-        network = _Reader(schema).network(schema.Model.GetRootAs(content))
+        network = _BoundedFile(schema).network(schema.Model.GetRootAs(content))
         shape = network.input.shape
     except (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError) as error:
         # the generated reader checks nothing: a damaged offset shows as any of these
@@ -114,7 +114,7 @@ def read_tflite(path: Path) -> TfliteNetwork:
 
 
 @dataclass
-class _Reader:
+class _BoundedFile:
     """Reads what is used of a file, within limits: its offsets may all point at the same long list."""
 
     schema: Any
