@@ -114,11 +114,11 @@ class Method:
 
     name: str
     digest: str
-    quantize: Callable[["Draw", Path], Path]
+    quantize: Callable[["DrawnNetwork", Path], Path]
 
 
 @dataclass(frozen=True)
-class Draw:
+class DrawnNetwork:
     """A network with the calibration images of one seed, and the evaluation images."""
 
     build: Build
@@ -191,7 +191,7 @@ def batches_of(split: Split, build: Build) -> Images:
     return lambda: kept
 
 
-def quantize_elsewhere(words: str, python: Path, draw: Draw, folder: Path) -> Path:
+def quantize_elsewhere(words: str, python: Path, draw: DrawnNetwork, folder: Path) -> Path:
     """Quantise by a tool that another Python has. Raises CalledProcessError with what the tool said."""
     data, output = folder / "images.npy", folder / "peer.onnx"
     np.save(data, np.concatenate(list(draw.calibration())))
@@ -204,11 +204,11 @@ def quantize_elsewhere(words: str, python: Path, draw: Draw, folder: Path) -> Pa
 def methods(pythons: dict[str, Path], more: Sequence[str]) -> Iterator[Method]:
     """Each method. `pythons`: which Python has a tool; `more`: recipes besides the usual ones."""
 
-    def by_onnxruntime(method: CalibrationMethod, symmetric: bool, draw: Draw, folder: Path) -> Path:
+    def by_onnxruntime(method: CalibrationMethod, symmetric: bool, draw: DrawnNetwork, folder: Path) -> Path:
         quantize_by_onnxruntime(draw.model, draw.calibration, method, symmetric, folder / "peer.onnx")
         return folder / "peer.onnx"
 
-    def by_us(recipe: str, draw: Draw, folder: Path) -> Path:
+    def by_us(recipe: str, draw: DrawnNetwork, folder: Path) -> Path:
         return produce(draw.model, draw.calibration, QuantRecipe.parse(recipe), folder).quantized
 
     for name, (method, symmetric) in PEERS.items():
@@ -241,7 +241,7 @@ def source_digest() -> str:
     return found.hexdigest()
 
 
-def measured(method: Method, draw: Draw, network: str, key: str) -> MethodRow:
+def measured(method: Method, draw: DrawnNetwork, network: str, key: str) -> MethodRow:
     """Quantise by a method and compare the result with the float model."""
     labels = draw.build.evaluation.labels
     count = sum(map(len, draw.calibration()))
@@ -352,7 +352,7 @@ def main() -> None:
             settings = {"calibration": {"images": chosen.images, "seed": seed}, "out": Path(scratch) / "out"}
             if chosen.evaluate:
                 settings["validation"] = {"images": chosen.evaluate}
-            draw = Draw(Build(BuildConfig.model_validate(given | settings), Silent()), seed)
+            draw = DrawnNetwork(Build(BuildConfig.model_validate(given | settings), Silent()), seed)
             for method in wanted:
                 key = sha256(f"{draw.digest} {method.name} {method.digest}".encode()).hexdigest()
                 if key not in known:
