@@ -135,8 +135,8 @@ class BuildConfig(Section):
     """Folder or file with images; the model's own data set if absent."""
     labels: str | None = None
     """Column of labels.csv that has the classes, if there are several."""
-    class_order: Literal["numbers", "text", "list"] | None = None
-    """Order of the classes, if a build asks: numbers (2 before 10), text (10 before 2), or classes.txt's."""
+    class_order: Literal["numbers", "text", "list", "imagenet"] | None = None
+    """Order of classes, if asked: numbers (2, 10), text (10, 2), list (classes.txt), imagenet (its 1,000)."""
     checkpoint: Path | None = None
     """Weights to load; the model's own if absent."""
     weights: str | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.data.arrangement import file_called, find_arrangement
 from pipeline.data.class_folders import find_pictures
 from pipeline.data.dataset import Dataset
+from pipeline.data.imagenet import find_imagenet
 from pipeline.data.label_table import LABELS, Entry, other_tables, read_table
 from pipeline.data.tree import Tree, TreeImages
 from pipeline.errors import DataError, UsageError, listed
@@ -29,6 +30,8 @@ def open_tree(tree: Tree, labels: str | None) -> Dataset | None:
         raise UsageError(
             f"{tree.location} has no {LABELS} to take {labels!r} labels from. Leave that option out."
         )
+    elif (imagenet := find_imagenet(tree, arrangement)) is not None:
+        entries, others = imagenet, []
     else:
         entries = [Entry(*one) for one in find_pictures(tree, arrangement)]
     if not entries and others:

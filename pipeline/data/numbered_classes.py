@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.data.dataset import Dataset
+from pipeline.data.imagenet_classes import find_class, imagenet_classes, usual_names
 from pipeline.data.relabel import relabelled
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, listed
 from pipeline.plain_file import read_plain
 from pipeline.reading_limits import NAMES_BYTES
 
-ClassOrder = Literal["numbers", "text", "list"]
+ClassOrder = Literal["numbers", "text", "list", "imagenet"]
 LISTS = ("classes.txt", "class_names.txt", "labels.txt", "names.txt")
 """Files beside the pictures that may name the classes, one a line."""
 _NUMBERED = re.compile(r"(\D*)(\d+).*", re.DOTALL)
@@ -26,33 +27,57 @@ def in_order(dataset: Dataset, order: ClassOrder | None) -> Dataset:
     label files 0, 1, 2, ... 10. The same if a list beside the pictures has them in another order; and for
     the order "list" without one.
     """
+    if order == "imagenet":
+        return _as_imagenet(dataset)
     as_text = tuple(sorted(dataset.classes))
-    listed = _listed(dataset)
+    beside = _listed(dataset)
     if order == "list":
-        if listed is None:
+        if beside is None:
             raise UsageError(
                 f'class_order is "list", but {dataset.location} has no file {" or ".join(LISTS)} that names'
                 " its classes, one a line. Add one with the names of all folders."
             )
-        return dataset if listed[1] == dataset.classes else relabelled(dataset, listed[1], dataset.location)
+        return dataset if beside[1] == dataset.classes else relabelled(dataset, beside[1], dataset.location)
     if dataset.classes != as_text or order == "text":
         return dataset
-    as_numbers = _by_numbers(as_text)
-    if order is None and listed is not None and listed[1] != as_text:
+    if order is None and len(dataset.classes) == len(imagenet_classes()) and _all_of_imagenet(dataset):
         raise UsageError(
-            f"{listed[0]} names the classes in the order {_begin(listed[1])}, sorted by name they are"
+            f"The classes of {dataset.location} are ImageNet's, sorted by name: {_begin(as_text)}. Say which"
+            ' order the network was trained with: class_order = "imagenet" (by WordNet ID, as torchvision,'
+            ' timm and Keras have them), or class_order = "text".'
+        )
+    as_numbers = _by_numbers(as_text)
+    if order is None and beside is not None and beside[1] != as_text:
+        raise UsageError(
+            f"{beside[0]} names the classes in the order {_begin(beside[1])}, sorted by name they are"
             f" {_begin(as_text)}. Say which order the network was trained with:"
             ' class_order = "list", or class_order = "text" (torchvision\'s ImageFolder).'
         )
     if as_numbers == as_text:
         return dataset
-    if order is None and listed is None:
+    if order is None and beside is None:
         raise UsageError(
             f"The classes of {dataset.location} are numbered, and as numbers their order is"
             f" {_begin(as_numbers)}, as text {_begin(as_text)}. Say which one the network was trained with:"
             ' class_order = "numbers", or class_order = "text" (torchvision\'s ImageFolder).'
         )
     return dataset if order is None else relabelled(dataset, as_numbers, dataset.location)
+
+
+def _all_of_imagenet(dataset: Dataset) -> bool:
+    return all(find_class(name) is not None for name in dataset.classes)
+
+
+def _as_imagenet(dataset: Dataset) -> Dataset:
+    """Return the data set with ImageNet's 1,000 classes, by WordNet ID. Raises UsageError for others."""
+    known = {name: find_class(name) for name in dataset.classes}
+    others = [name for name, found in known.items() if found is None]
+    if others:
+        raise UsageError(
+            f'class_order is "imagenet", but {dataset.location} has classes that ImageNet does not name:'
+            f" {listed(others)}. Use WordNet IDs such as n01440764, or leave class_order out."
+        )
+    return relabelled(dataset, [one.name for one in imagenet_classes()], "ImageNet")
 
 
 def _by_numbers(as_text: tuple[str, ...]) -> tuple[str, ...]:
@@ -75,8 +100,9 @@ def _listed(dataset: Dataset) -> tuple[Path, tuple[str, ...]] | None:
             continue
         lines = (unicodedata.normalize("NFC", line.strip()) for line in text.splitlines())
         names = tuple(line for line in lines if line)
-        if sorted(names) == sorted(dataset.classes):
-            return path, names
+        for called in (names, usual_names(names)):  # the list may call ImageNet's by WordNet ID
+            if sorted(called) == sorted(dataset.classes):
+                return path, called
     return None
 
 

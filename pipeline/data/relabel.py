@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Dataset
+from pipeline.data.imagenet_classes import find_class, usual_names
 from pipeline.data.images import Images
 from pipeline.errors import DataError, listed
 
@@ -41,13 +42,18 @@ def relabelled(dataset: Dataset, classes: Sequence[str], source: str) -> Dataset
     Raises DataError naming the classes that the model does not know.
     """
     place = {name: number for number, name in enumerate(classes)}
-    unknown = [name for name in dataset.classes if name not in place]
+    own = dataset.classes
+    if not place.keys() >= set(own) and all(find_class(name) for name in own):
+        usual = usual_names(classes)  # ImageNet's may be called by WordNet ID in one of the two
+        place = {name: number for number, name in enumerate(usual) if usual.count(name) == 1}
+        own = usual_names(own)
+    unknown = [name for name, called in zip(dataset.classes, own, strict=True) if called not in place]
     if unknown:
         raise DataError(
             f"{dataset.location} has classes that {source} does not name: {listed(unknown)}."
             " Its labels have to be the data set's class names, in the order of the model's outputs."
         )
-    numbers = np.array([place[name] for name in dataset.classes], np.int64)
+    numbers = np.array([place[name] for name in own], np.int64)
     stored = {
         split: partial(lambda opener: Relabelled(opener(), numbers), opener)
         for split, opener in dataset.stored.items()

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pipeline.data.imagenet_classes import SOME_OF_IMAGENET, imagenet_classes
 from pipeline.errors import CheckpointError, listed
 from pipeline.models import resnet
 from pipeline.models.dialects import classifier_of, renamed
@@ -243,6 +244,7 @@ def _check_fit(model: KnownModel, path: Path, classes: int, found: Shapes, wante
         raise CheckpointError(
             f"{path} has weights for {in_file} classes; the data set has {classes}. Use the data set it was"
             " trained on, a checkpoint with as many classes, or train a new head (edgec train --new-head)."
+            f"{SOME_OF_IMAGENET if in_file == len(imagenet_classes()) else ''}"
         )
     differences = {
         "missing": [key for key in wanted if key not in found],

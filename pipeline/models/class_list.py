@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from pipeline.data.imagenet_classes import usual_names
 from pipeline.errors import DataError, listed
 from pipeline.json_text import MARKS, bounded_json, check_values
 from pipeline.reading_limits import LITERAL_CHARACTERS, LITERAL_VALUES
@@ -80,6 +81,8 @@ def check_class_order(
     theirs, ours = (
         tuple(unicodedata.normalize("NFC", name.strip()) for name in names) for names in (own, classes)
     )
+    if theirs != ours:  # ImageNet's may be called by WordNet ID in one of the two
+        theirs, ours = usual_names(theirs), usual_names(ours)
     if theirs == ours:
         say(f"classes: the {len(ours)} of the data set, in the order that {path.name} names")
     elif sorted(theirs) == sorted(ours):

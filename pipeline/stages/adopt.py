@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.imagenet_classes import SOME_OF_IMAGENET, imagenet_classes
 from pipeline.errors import CheckpointError, DataError
 from pipeline.models.class_list import check_class_order, classes_in_metadata
 from pipeline.models.foreign.description import ForeignModel
@@ -67,7 +68,7 @@ class Adopt(CheckedExport):
             raise DataError(
                 f"{self.model.path} has {found} classes; {other} {self.classes}. Name its classes, in the"
                 f" order of its outputs, under labels in {self.model.path.with_suffix('.toml')}: the data"
-                " set may have fewer."
+                f" set may have fewer.{SOME_OF_IMAGENET if found == len(imagenet_classes()) else ''}"
             )
 
     def _compared(self, original: "Original", path: Path) -> Iterator[ComparedOutputs]:

@@ -21,7 +21,7 @@ class TrainConfig(BaseModel):
     model: str = "resnet20-fashion"
     data: Path | None = None  # None: the model's own data set
     labels: str | None = None  # which column of a labels.csv; None: the first
-    class_order: Literal["numbers", "text", "list"] | None = None  # where it is asked for
+    class_order: Literal["numbers", "text", "list", "imagenet"] | None = None  # where it is asked for
     initial: Path | None = None  # weights to start from; None: random ones
     weights: str | None = None  # which of its weights: ema, raw, or a place in it
     start: Literal["auto", "random"] = "auto"  # without `initial`: edgec's own weights for photos if they fit
@@ -89,7 +89,7 @@ class QatConfig(BaseModel):
     model: str = "resnet20-fashion"
     data: Path | None = None  # None: the model's own data set
     labels: str | None = None  # which column of a labels.csv; None: the first
-    class_order: Literal["numbers", "text", "list"] | None = None  # where it is asked for
+    class_order: Literal["numbers", "text", "list", "imagenet"] | None = None  # where it is asked for
     initial: Path | None = None  # the float weights to quantise; None: the model's own
     weights: str | None = None  # which of its weights: ema, raw, or a place in it
     recipe: str = "w8a8_asym_mse_bc"

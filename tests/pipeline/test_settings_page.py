@@ -13,5 +13,5 @@ def test_the_page_in_docs_is_the_one_that_the_program_prints() -> None:
 def test_every_key_has_its_kind_default_and_meaning() -> None:
     page = settings_page()
     assert "| `max_drop` | number | `1.0` | Largest acceptable drop of top-1 accuracy" in page
-    assert "| `class_order` | `numbers`, `text`, `list` | none |" in page
+    assert "| `class_order` | `numbers`, `text`, `list`, `imagenet` | none |" in page
     assert "## [latency]: Measurement of latency" in page

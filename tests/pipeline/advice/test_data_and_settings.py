@@ -9,6 +9,9 @@ import pytest
 
 from pipeline.build.request import Request
 from pipeline.config import BuildConfig, load_config
+from pipeline.data.dataset import Dataset
+from pipeline.data.imagenet import SOLUTION, TRUTHS
+from pipeline.data.imagenet_classes import imagenet_classes
 from pipeline.data.numbered_classes import ClassOrder, in_order
 from pipeline.data.open import open_dataset
 from pipeline.data.split import Role
@@ -154,6 +157,52 @@ def test_saying_whether_a_list_counts_helps(order: ClassOrder, tmp_path: Path) -
         'class_order = "list", or class_order = "text"',
         lambda: in_order(open_dataset(folder), said[-1]),
         lambda: said.append(order),
+    )
+
+
+@pytest.mark.parametrize("order", ["imagenet", "text"])
+def test_saying_that_folders_are_imagenets_helps(order: ClassOrder) -> None:
+    dataset = Dataset("x", tuple(sorted(one.name for one in imagenet_classes())), {})
+    said: list[ClassOrder | None] = [None]
+    check_advice(
+        'class_order = "imagenet" (by', lambda: in_order(dataset, said[-1]), lambda: said.append(order)
+    )
+
+
+IMAGENET = {
+    **{f"train/n01751748/{n}.png": png(picture) for n, picture in enumerate(random_pixels(12))},
+    "val/ILSVRC2012_val_00000001.JPEG": png(random_pixels(13)[12]),
+}
+LISTED = b"ILSVRC2012_val_00000001,n01751748 85 1 499 272\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        ("or sort the pictures", {}),
+        ("Take the complete list", {SOLUTION: LISTED.replace(b"01,", b"02,")}),
+        ("Take Kaggle's own file", {SOLUTION: LISTED.replace(b"n01751748", b"n00000000")}),
+        ("Take Kaggle's own file", {SOLUTION: LISTED + LISTED.replace(b"n01751748", b"n01440764")}),
+        ("Take the development kit's own file", {TRUTHS[0]: b"x"}),
+        ("Take the kit's own file", {TRUTHS[0]: b"65"}),
+        ("Copy it again", {TRUTHS[0]: b"490"}),
+        ("Copy it again", {SOLUTION: b"\xff"}),
+    ],
+)
+def test_giving_the_labels_of_imagenets_pictures_helps(
+    words: str, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = write_folder(tmp_path / "data", IMAGENET | files)
+    check_advice(words, lambda: evaluated(folder), lambda: write_folder(folder, {SOLUTION: LISTED}))
+
+
+def test_leaving_imagenets_order_out_helps(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", class_folders(train=12, test=6))
+    said: list[ClassOrder | None] = ["imagenet"]
+    check_advice(
+        "or leave class_order out",
+        lambda: in_order(open_dataset(folder), said[-1]),
+        lambda: said.append(None),
     )
 
 
