@@ -75,8 +75,9 @@ def parse_record(record: type[AnyRecord], content: bytes, source: str, what: str
             f"{source} has schema version {found['schema_version']!r}; this edgec reads version {version}. "
             "Make it again, or read it with the edgec that wrote it."
         )
-    del found
     try:
+        record.model_validate(found, strict=False)  # of JSON text, each missing field keeps a copy of it all
+        del found
         return record.model_validate_json(content)
     except ValidationError as error:
         unknown_first = sorted(few_errors(error), key=lambda e: e["type"] != "extra_forbidden")
