@@ -131,8 +131,7 @@ def _with_picture(network: RepairedGraph) -> RepairedGraph | None:
 def _grids(sides: Sides, tensor: str) -> Iterator[TensorGrid]:
     """Yield B's grids of a tensor of A, and of what B makes of it for its readers."""
     for name in _of_b(sides, tensor):
-        if (grid := sides.b.grids.get(name)) is not None:
-            yield grid
+        yield from sides.b.all_grids.get(name, ())
 
 
 def _of_b(sides: Sides, tensor: str) -> list[str]:

@@ -41,6 +41,8 @@ class Side:
     """The least that its program agrees with its graph."""
     is_exact: Callable[[Pictures], bool] | None = None
     """Whether its logits have the bits that the integers of its graph define, where they define bits."""
+    recorded: int = 0
+    """How many pictures recorded logits are of; 0 for what computes its logits."""
     recorded_of: tuple[str, ...] = ()
     """The names of the pictures of recorded logits, where each picture has a file."""
 
