@@ -3,9 +3,11 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline.build import regression
 from pipeline.bundle.contents import verify
 from pipeline.bundle.pack import pack
 from pipeline.bundle.signing import make_keys, public_half, sign_bundle, sign_manifest
@@ -63,6 +65,17 @@ def test_an_unsigned_bundle_is_refused_where_a_key_is_trusted(bundle: Path, publ
     assert not verify(bundle).signed
     with pytest.raises(BundleError, match=r"not signed.*release\.pub"):
         verify(bundle, [public])
+
+
+def test_an_unsigned_old_release_is_refused_before_its_engine_is_timed(
+    bundle: Path, public: PublicKey, tmp_path: Path
+) -> None:
+    (tmp_path / "x.json").touch()
+    nothing: Any = None  # neither the build nor the limits are reached
+    with pytest.raises(BundleError, match="not signed"):
+        regression.compare_with_baseline(nothing, tmp_path, nothing, bundle, [public])
+    with pytest.raises(BundleError, match="not signed"):  # exchanged after that check
+        regression._race(nothing, bundle, [public])
 
 
 def test_a_bundle_signed_with_another_key_is_refused(bundle: Path, other: Path, public: PublicKey) -> None:
