@@ -1,7 +1,7 @@
 """Compares two sides from pictures to a report."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,9 @@ def difference_of(
         return _report(a, b, Sameness.NOT_COMPARABLE, [*notes, shapes], None, None, ())
     theirs = theirs.reshape(ours.shape)
     answers = _logit_agreement(ours, theirs)
-    if answers.equal_bits:
+    overflows = [one.overflowed(pictures) for one in (a, b) if one.overflowed is not None]
+    overflow = next((one for one in overflows if one is not None), None)
+    if answers.equal_bits and overflow is None:
         return _report(a, b, Sameness.IDENTICAL, notes, answers, None, ())
     if a.graph is None or b.graph is None:
         notes.append(_closed(a, b))
@@ -75,6 +77,8 @@ def difference_of(
     programs = (_as_its_graph(a, pictures, ours), _as_its_graph(b, pictures, theirs))
     notes += [one.note for one in programs if one.note]
     found = compare(a.graph, b.graph, pictures)
+    if overflow is not None:
+        found = replace(found, findings=(overflow, *found.findings))
     if not all(one.computes_it for one in programs):
         verdict = Sameness.DIFFERENT
     elif a.graph == b.graph and not found.findings:

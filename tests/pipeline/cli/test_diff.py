@@ -120,6 +120,33 @@ def test_recorded_logits_are_of_the_evaluation_images_in_their_order(
     assert (code, found.verdict) == (0, Sameness.IDENTICAL)
 
 
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("factor", "code"), [(1, 0), (30_000, 1)])
+def test_a_file_of_half_precision_that_overflows_is_not_the_same(
+    factor: float, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its copy in float32, which is looked into, agrees well."""
+    sound, half = onnx.load("a.onnx"), onnx.load("a.onnx")
+    for at, tensor in enumerate(sound.graph.initializer):
+        value = onnx.numpy_helper.to_array(tensor) * np.float32(factor if "stem" in tensor.name else 1)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(value.astype(np.float32), tensor.name))
+        half.graph.initializer[at].CopyFrom(
+            onnx.numpy_helper.from_array(value.astype(np.float16), tensor.name)
+        )
+    next(node for node in half.graph.node if node.op_type == "Cast").attribute[0].i = onnx.TensorProto.FLOAT16
+    half.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(sound, "sound.onnx")
+    onnx.save(half, "half.onnx")
+
+    found_code, found = compared(capsys, "sound.onnx", "half.onnx")
+
+    assert found_code == code
+    assert [(fault.kind, fault.place) for fault in found.faults] == [("half precision", "stem")] * code
+    for fault in found.faults:
+        assert fault.tried is not None
+        assert fault.tried.after_db > 50
+
+
 def test_a_bundle_and_the_folder_of_its_build_are_the_same(
     out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
