@@ -48,7 +48,7 @@ from pipeline.reading_limits import (
 from pipeline.report import record
 from pipeline.report.model.build_report import Report
 from targets.errors import TargetError
-from targets.reach.answer_limits import ANSWER_BYTES
+from targets.reach.answer_limits import ANSWER_BYTES, ANSWER_VALUES
 from targets.reach.answers import json_answer, sensible
 from targets.runtime.bundle.keyring import KeyringError, parse
 from targets.runtime.bundle.manifest import Manifest, ManifestError
@@ -408,7 +408,7 @@ LIMITS: Mapping[str, Mapping[str, Case | str]] = {
     },
     "board": {
         "bytes": sized(answer, "board.json", ANSWER_BYTES + 1),
-        "elements": BY_BYTES,
+        "elements": text(answer, "board.json", f"[{'[],' * (ANSWER_VALUES // 2)}[]]"),
         "depth": text(answer, "board.json", DEEP),
         "pixels": NO_PICTURE,
     },
