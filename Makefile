@@ -20,8 +20,10 @@ READY := .venv/ready
 EDGEC := .venv/bin/edgec
 OPTIONS = $${TARGET:+--target "$$TARGET"} $${MODEL:+--model "$$MODEL"} $${DATA:+--data "$$DATA"} \
     $${CONFIG:+--config "$$CONFIG"} $${CHECKPOINT:+--checkpoint "$$CHECKPOINT"} $${DEVICE:+--device "$$DEVICE"} $(ARGS)
+TESTS := scripts/test_packages.sh && scripts/tensorrt_wheels.sh && \
+    OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal
 
-.PHONY: help setup build matrix demo check test lint types fuzz degradation clean
+.PHONY: help setup build matrix demo check test test-slow lint types fuzz degradation clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -41,10 +43,11 @@ demo: $(READY) ## classify a camera, or VIDEO= (a file, folder or rtsp://...), a
 check: $(READY) ## compare a build with its committed baseline; fails unless it passes (ARGS="--old FILE")
 	@$(EDGEC) baseline compare $(OPTIONS)
 
-test: $(READY) ## run the whole test suite (ARGS="-k name" for a part)
-	@scripts/test_packages.sh
-	@scripts/tensorrt_wheels.sh
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist worksteal $(ARGS)
+test: $(READY) ## run all tests but the slow ones (ARGS="-k name" for a part)
+	@$(TESTS) -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## run the slow tests (ARGS as above)
+	@$(TESTS) -m slow $(ARGS)
 
 lint: $(READY) ## check style with ruff
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -1,22 +1,29 @@
-"""onnxruntime's calibration methods beside ours: same model, images and seed.
+"""Peers' calibration methods beside ours: same float model, images and seeds, each result evaluated exactly.
 
     python -m benchmarks.calibration_methods [--model NAME] [--data PATH] [--checkpoint PATH] [--images 512]
-        [--python VENV/bin/python]
+        [--seeds 0 1 2] [--record ROWS.jsonl] [--only METHOD ...] [--python TOOL=VENV/bin/python ...]
 
-For every method: top-1, agreement with the float model's top-1, SQNR of the logits and seconds to quantise,
-on all evaluation images, in onnxruntime's default session. --python names a Python that has NNCF or ModelOpt
-(see `peers/calibrate_elsewhere.py`), to compare with them too. docs/calibration.md holds results.
+For every method and seed: top-1, agreement with the float model's top-1 and SQNR of the logits on all
+evaluation images, in onnxruntime with settings that are exact on this processor, and seconds of processor
+time to quantise. At the end the mean over the seeds, and the smallest and the largest. --python names a
+Python that has a peer's tool (see `peers/calibrate_elsewhere.py`), to compare with it too.
+
+With --record a row that was measured is not measured again: rows are found by a digest of the float model,
+the images and the method, for our recipes also of calibration's source. docs/calibration.md holds results.
 """
 
 import argparse
+import resource
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -27,6 +34,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+import calibration
+from benchmarks.recorded_rows import record, recorded
 from calibration.metrics import closeness, logits
 from calibration.prepare_float import Images
 from calibration.produce import produce
@@ -66,9 +75,83 @@ PEERS = {
     "onnxruntime entropy symmetric": (CalibrationMethod.Entropy, True),
     "onnxruntime percentile symmetric": (CalibrationMethod.Percentile, True),
     "onnxruntime min-max asymmetric": (CalibrationMethod.MinMax, False),
+    "onnxruntime entropy asymmetric": (CalibrationMethod.Entropy, False),
+    "onnxruntime percentile asymmetric": (CalibrationMethod.Percentile, False),
 }
+ELSEWHERE = {
+    "NNCF": "nncf",
+    "NNCF full bias correction": "nncf-full",
+    "ModelOpt max": "modelopt-max",
+    "ModelOpt entropy": "modelopt-entropy",
+}
+"""Methods that another Python runs, by the words of `calibrate_elsewhere.py`: a tool, and its setting."""
 
-ELSEWHERE = {"nncf": "NNCF", "modelopt": "ModelOpt max"}
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRow:
+    """One method on one network with one draw of calibration images. Shares are in [0, 1].
+
+    key: the digest of all that the row depends on. problem: why there is no result.
+    """
+
+    key: str
+    network: str
+    images: int
+    seed: int
+    evaluated: int
+    method: str
+    problem: str | None = None
+    float_top1: float | None = None
+    top1: float | None = None
+    agreement: float | None = None
+    sqnr_db: float | None = None
+    processor_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """What quantises. `digest`: what its result depends on, besides the model and the images."""
+
+    name: str
+    digest: str
+    quantize: Callable[["DrawnNetwork", Path], Path]
+
+
+@dataclass(frozen=True)
+class DrawnNetwork:
+    """A network with the calibration images of one seed, and the evaluation images."""
+
+    build: Build
+    seed: int
+
+    @cached_property
+    def calibration(self) -> Images:
+        """The calibration images, preprocessed."""
+        return batches_of(self.build.calibration, self.build)
+
+    @cached_property
+    def evaluation(self) -> Images:
+        """The evaluation images, preprocessed."""
+        return batches_of(self.build.evaluation, self.build)
+
+    @cached_property
+    def reference(self) -> NDArray[np.float32]:
+        """The float model's logits on the evaluation images."""
+        return logits(self.model, self.evaluation())
+
+    @property
+    def model(self) -> Path:
+        """The float model."""
+        return self.build.float_model.path
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the model and all images."""
+        found = sha256(self.model.read_bytes())
+        for images in (self.calibration, self.evaluation):
+            for batch in images():
+                found.update(batch.tobytes())
+        return found.hexdigest()
 
 
 class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
@@ -108,91 +191,175 @@ def batches_of(split: Split, build: Build) -> Images:
     return lambda: kept
 
 
-def quantize_elsewhere(tool: str, python: Path, model: Path, images: Images, output: Path) -> Path:
-    """Quantise by a tool that another Python has."""
-    data = output.with_suffix(".npy")
-    np.save(data, np.concatenate(list(images())))
+def quantize_elsewhere(words: str, python: Path, draw: DrawnNetwork, folder: Path) -> Path:
+    """Quantise by a tool that another Python has. Raises CalledProcessError with what the tool said."""
+    data, output = folder / "images.npy", folder / "peer.onnx"
+    np.save(data, np.concatenate(list(draw.calibration())))
     script = Path(__file__).parent / "peers" / "calibrate_elsewhere.py"
-    command = [str(python), str(script), tool, str(model), str(data), str(output)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [str(python), str(script), words, str(draw.model), str(data), str(output)]
+    subprocess.run(command, check=True, capture_output=True)
     return output
 
 
-def methods(
-    build: Build, calibration: Images, folder: Path, python: Path | None, more: Sequence[str]
-) -> Iterator[tuple[str, Callable[[], Path]]]:
-    """Name each method, with what quantises by it and returns the file."""
-    model = build.float_model.path
-    output = folder / "peer.onnx"
+def methods(pythons: dict[str, Path], more: Sequence[str]) -> Iterator[Method]:
+    """Each method. `pythons`: which Python has a tool; `more`: recipes besides the usual ones."""
 
-    def by_peer(method: CalibrationMethod, symmetric: bool) -> Path:
-        quantize_by_onnxruntime(model, calibration, method, symmetric, output)
-        return output
+    def by_onnxruntime(method: CalibrationMethod, symmetric: bool, draw: DrawnNetwork, folder: Path) -> Path:
+        quantize_by_onnxruntime(draw.model, draw.calibration, method, symmetric, folder / "peer.onnx")
+        return folder / "peer.onnx"
 
-    def by_us(name: str) -> Path:
-        return produce(model, calibration, QuantRecipe.parse(name), folder).quantized
+    def by_us(recipe: str, draw: DrawnNetwork, folder: Path) -> Path:
+        return produce(draw.model, draw.calibration, QuantRecipe.parse(recipe), folder).quantized
 
     for name, (method, symmetric) in PEERS.items():
-        yield name, partial(by_peer, method, symmetric)
-    if python is not None:
-        for tool, shown in ELSEWHERE.items():
-            yield shown, partial(quantize_elsewhere, tool, python, model, calibration, output)
+        yield Method(name, onnxruntime.__version__, partial(by_onnxruntime, method, symmetric))
+    for name, words in ELSEWHERE.items():
+        tool = words.partition("-")[0]
+        if tool in pythons:
+            yield Method(
+                name, version_of(tool, pythons[tool]), partial(quantize_elsewhere, words, pythons[tool])
+            )
+    ours = source_digest()
     for name in dict.fromkeys([*RECIPES, *more]):
-        yield name, partial(by_us, name)
+        yield Method(name, ours, partial(by_us, name))
 
 
-def main() -> None:
-    """Print the table."""
+def version_of(tool: str, python: Path) -> str:
+    """The version of a peer's tool."""
+    script = Path(__file__).parent / "peers" / "calibrate_elsewhere.py"
+    ran = subprocess.run(
+        [str(python), str(script), "version", tool], capture_output=True, text=True, check=True
+    )
+    return ran.stdout.strip()
+
+
+def source_digest() -> str:
+    """Of calibration's source, on which every recipe's result depends."""
+    found = sha256()
+    for path in sorted(Path(calibration.__path__[0]).rglob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def measured(method: Method, draw: DrawnNetwork, network: str, key: str) -> MethodRow:
+    """Quantise by a method and compare the result with the float model."""
+    labels = draw.build.evaluation.labels
+    count = sum(map(len, draw.calibration()))
+    row = partial(
+        MethodRow,
+        key=key,
+        network=network,
+        images=count,
+        seed=draw.seed,
+        evaluated=len(labels),
+        method=method.name,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        before = _processor_seconds()
+        try:
+            path = method.quantize(draw, Path(scratch))
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip().splitlines()
+            return row(problem=said[-1] if said else "ended without a word")
+        seconds = _processor_seconds() - before
+        found = logits(path, draw.evaluation())
+    close = closeness(draw.reference, found)
+    return row(
+        float_top1=_share(draw.reference, labels),
+        top1=_share(found, labels),
+        agreement=close.agreement,
+        sqnr_db=close.sqnr_db,
+        processor_s=seconds,
+    )
+
+
+def table(rows: Sequence[MethodRow]) -> str:
+    """Mean over the seeds, with the smallest and the largest, for each network and method in Markdown."""
+    lines = [
+        "| network | method | seeds | top-1 % | agreement % | SQNR dB | CPU s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for network, method in dict.fromkeys((row.network, row.method) for row in rows):
+        same = [row for row in rows if (row.network, row.method) == (network, method)]
+        good = [row for row in same if row.agreement is not None]
+        if not good:
+            lines.append(f"| {network} | `{method}` | {len(same)} | {same[0].problem} | | | |")
+            continue
+        top1, agreement, seconds = (
+            [factor * (getattr(row, name) or 0.0) for row in good]
+            for name, factor in (("top1", 100), ("agreement", 100), ("processor_s", 1))
+        )
+        sqnr = [row.sqnr_db or 0.0 for row in good]
+        numbers = (
+            f"{_spread(top1, 2)} | {_spread(agreement, 2)} | {_spread(sqnr, 1)} | {np.mean(seconds):.0f}"
+        )
+        lines.append(f"| {network} | `{method}` | {len(good)} | {numbers} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def _processor_seconds() -> float:
+    """Of this process and the programs that it ran."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _share(found: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The share of right answers."""
+    return float((found.argmax(axis=1) == labels).mean())
+
+
+def _tool(given: str) -> tuple[str, Path]:
+    tool, _, python = given.partition("=")
+    if tool not in {words.partition("-")[0] for words in ELSEWHERE.values()} or not python:
+        raise argparse.ArgumentTypeError(f"{given!r}: a tool and its Python, as nncf=VENV/bin/python")
+    return tool, Path(python)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="resnet20-fashion")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--labels")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--images", type=int, default=512)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--python", type=Path, help="a Python with NNCF and ModelOpt, to run them too")
+    parser.add_argument("--evaluate", type=int, help="so many evaluation images instead of all")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--record", type=Path, help="a file of rows: those in it are not measured again")
+    parser.add_argument("--python", type=_tool, nargs="+", default=[], help="nncf=..., modelopt=...")
     parser.add_argument("--only", nargs="+", help="the methods to run, by their names; a recipe is one")
-    chosen = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    chosen = _options()
     recipes = [name for name in chosen.only or () if name.startswith("w8a8_")]
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        settings = {"images": chosen.images, "seed": chosen.seed}
-        config = BuildConfig.model_validate(
-            {
-                "model": chosen.model,
-                "data": chosen.data,
-                "checkpoint": chosen.checkpoint,
-                "out": folder / "out",
-                "calibration": settings,
-            }
-        )
-        build = Build(config, Silent())
-        evaluation, calibration = batches_of(build.evaluation, build), batches_of(build.calibration, build)
-        reference = logits(build.float_model.path, evaluation())
-        labels = build.evaluation.labels
-        print(f"{chosen.model}, {chosen.images} images, seed {chosen.seed}")
-        print(f"float top-1 {_share(reference, labels)} %")
-        print(f"{'method':40} {'top-1 %':>8} {'agreement %':>12} {'SQNR dB':>8} {'s':>6}")
-        for name, quantized in methods(build, calibration, folder, chosen.python, recipes):
-            if chosen.only and name not in chosen.only:
-                continue
-            start = time.monotonic()
-            try:
-                path = quantized()
-            except subprocess.CalledProcessError:
-                print(f"{name:40} does not run in {chosen.python}", flush=True)
-                continue
-            seconds = time.monotonic() - start
-            found = logits(path, evaluation())
-            close = closeness(reference, found)
-            top1, agreement = _share(found, labels), 100 * close.agreement
-            print(f"{name:40} {top1:>8} {agreement:12.2f} {close.sqnr_db:8.2f} {seconds:6.0f}", flush=True)
-
-
-def _share(found: NDArray[np.float32], labels: NDArray[np.int64]) -> str:
-    """The share of right answers, in per cent."""
-    return f"{100 * (found.argmax(axis=1) == labels).mean():.2f}"
+    wanted = [
+        one for one in methods(dict(chosen.python), recipes) if not chosen.only or one.name in chosen.only
+    ]
+    known = {row["key"]: MethodRow(**row) for row in recorded(chosen.record)}
+    rows = []
+    for seed in chosen.seeds:
+        with tempfile.TemporaryDirectory() as scratch:
+            given = {name: getattr(chosen, name) for name in ("model", "data", "labels", "checkpoint")}
+            settings = {"calibration": {"images": chosen.images, "seed": seed}, "out": Path(scratch) / "out"}
+            if chosen.evaluate:
+                settings["validation"] = {"images": chosen.evaluate}
+            draw = DrawnNetwork(Build(BuildConfig.model_validate(given | settings), Silent()), seed)
+            for method in wanted:
+                key = sha256(f"{draw.digest} {method.name} {method.digest}".encode()).hexdigest()
+                if key not in known:
+                    known[key] = measured(method, draw, Path(chosen.model).stem, key)
+                    record([known[key]], chosen.record)
+                rows.append(known[key])
+    print(table(rows))
 
 
 if __name__ == "__main__":

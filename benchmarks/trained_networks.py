@@ -131,7 +131,7 @@ def export(network: nn.Module, path: Path, side: int, classes: tuple[str, ...]) 
         output_names=["logits"],
         dynamic_axes={"image": {0: "N"}, "logits": {0: "N"}},
     )
-    path.with_suffix(".toml").write_text(f"labels = {list(classes)!r}\n")
+    path.with_suffix(".toml").write_text(f'layout = "NHWC"\nlabels = {list(classes)!r}\n')
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from calibration.onnx_graph import IMAGE, QDQ, OnnxGraph, attribute, node_label, undequantized
-from calibration.placement import POOLS, follows_convolution, identity_slot, is_residual_add
+from calibration.placement import READ_8_BITS, follows_convolution, identity_slot, is_residual_add
 from calibration.pointwise import Elementwise
 from calibration.qdq_writer import BROUGHT
 from calibration.scheme import Scheme
@@ -60,7 +60,7 @@ def lint_graph(graph: OnnxGraph, scheme: Scheme, float_layers: Collection[str] =
             ]
         elif node.op_type in ("Conv", "Gemm"):
             findings += _layer_rules(graph, node, scheme, node.name in float_layers)
-        elif node.op_type in POOLS and not _is_dequantized(graph, node.input[0]):
+        elif node.op_type in READ_8_BITS and not _is_dequantized(graph, node.input[0]):
             findings.append(_slower(node, "its input is not quantised", "The pooling would run in float."))
         elif node.output[0] in looked_up:
             pass  # a sum of functions of one tensor is one function

@@ -1,9 +1,10 @@
 """Finds text in an ONNX file that is not UTF-8, which protobuf hands on as bytes in the place of a string."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import onnx
-from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped] # onnx brings it
+from google.protobuf.descriptor import Descriptor, FieldDescriptor  # type: ignore[import-untyped] # onnx brings it
 from google.protobuf.message import Message  # type: ignore[import-untyped] # onnx brings it
 
 
@@ -22,14 +23,30 @@ def check_utf8(model: onnx.ModelProto) -> None:
 
 def _texts(message: Message) -> Iterator[tuple[str, str | bytes]]:
     """Yield the text of each field with the field's name; fields of bytes, such as weights, are not read."""
-    for field in message.DESCRIPTOR.fields:
-        if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
-            continue
-        held = getattr(message, field.name)
-        if not field.is_repeated:
-            held = [held] if message.HasField(field.name) else []
-        for one in held:
-            if field.type == FieldDescriptor.TYPE_STRING:
-                yield field.full_name.removeprefix("onnx."), one
+    left = [message]
+    while left:  # generators inside each other would pass each text through every level above it
+        one = left.pop()
+        for name, full_name, is_text, is_repeated in _fields(one.DESCRIPTOR):
+            if not is_repeated and not one.HasField(name):
+                continue
+            held = getattr(one, name)
+            held = held if is_repeated else [held]
+            if is_text:
+                yield from ((full_name, text) for text in held)
             else:
-                yield from _texts(one)
+                left.extend(held)
+
+
+@cache
+def _fields(kind: Descriptor) -> tuple[tuple[str, str, bool, bool], ...]:
+    """Return name, full name, whether it is text and whether it is repeated, of each text and message."""
+    return tuple(
+        (
+            field.name,
+            field.full_name.removeprefix("onnx."),
+            field.type == field.TYPE_STRING,
+            field.is_repeated,
+        )
+        for field in kind.fields
+        if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE)
+    )

@@ -35,7 +35,10 @@ from calibration.onnx_graph import Edge, OnnxGraph, attribute, node_label, undeq
 from calibration.pointwise import Elementwise
 from calibration.scheme import RecipeBase, Scheme
 
-POOLS = frozenset({"MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceMax"})
+READ_8_BITS = frozenset(
+    {"MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceMax"}
+)
+"""Operators without weights whose first input is 8-bit wherever they stand."""
 SAME_SCALE = frozenset(
     {"MaxPool", "GlobalMaxPool", "ReduceMax", "Slice", "Split", "Gather", "Pad", "Resize", "DepthToSpace"}
 )
@@ -80,7 +83,7 @@ def place(graph: OnnxGraph, recipe: RecipeBase, float_layers: Collection[str] = 
         pixels = None
     elementwise, looked_up = Elementwise(graph), recipe.scheme is Scheme.ASYM
     edges = [Edge(i) for i in layers if not (pixels and i == pixels.conv)]
-    edges += [Edge(i) for i, node in enumerate(graph.nodes) if node.op_type in POOLS]
+    edges += [Edge(i) for i, node in enumerate(graph.nodes) if node.op_type in READ_8_BITS]
     edges += _joined(graph)
     edges += [
         Edge(i, identity_slot(graph, node))

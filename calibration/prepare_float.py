@@ -9,7 +9,7 @@ from onnx import helper
 
 from calibration.correction import Preparation
 from calibration.errors import ModelError
-from calibration.left_out import with_left_out
+from calibration.left_out import left_out, with_left_out
 from calibration.onnx_graph import OnnxGraph
 from calibration.recipe import QuantRecipe
 
@@ -40,7 +40,7 @@ def prepare(
         except ModelError as error:
             notes.append(f"{preparation.word}: {error}")
     kept = {p.key: p.value for p in result.metadata_props}
-    helper.set_model_props(result, with_left_out(kept | {MARK: _mark(recipe)}, notes))
+    helper.set_model_props(result, with_left_out(kept | {MARK: _mark(recipe)}, [*left_out(result), *notes]))
     output.write_bytes(result.SerializeToString(deterministic=True))
 
 

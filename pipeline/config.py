@@ -12,8 +12,11 @@ from calibration.errors import did_you_mean
 from pipeline.data.embedded import NAMED
 from pipeline.errors import UsageError
 from pipeline.toml_file import bounded_toml
+from targets.validation_errors import few_errors
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
+MOST_SHOWN = 20
+"""Wrong values that a message names."""
 
 
 class Section(BaseModel):
@@ -219,7 +222,10 @@ def validated(values: Mapping[str, Any], kind: type[AnyConfig], source: str) -> 
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise UsageError("\n".join(_explain(one, source, kind) for one in error.errors())) from error
+        shown = [_explain(one, source, kind) for one in few_errors(error)]
+        most = shown[:MOST_SHOWN] or [f"{source}: {error.error_count():,} of its values are not allowed."]
+        rest = len(shown) - MOST_SHOWN
+        raise UsageError("\n".join([*most, *([f"... and {rest} more."] if rest > 0 else [])])) from error
 
 
 def read_toml(file: Path) -> dict[str, Any]:

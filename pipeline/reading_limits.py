@@ -62,6 +62,10 @@ KERAS_GROUPS = 10_000
 """Groups in a file of Keras; the largest of its networks has two thousand."""
 TFLITE_BYTES = 1 << 30
 """Of a file of TensorFlow Lite."""
+TFLITE_PARTS = 20_000
+"""Operators in it, tensors and buffers, of each so many."""
+TFLITE_VALUES = 4_194_304
+"""Characters and numbers of its names, shapes, grids and options together: they may share what is stored."""
 PACKED_TIMES = 20
 """Times its size that a checkpoint or a file of pictures may unpack to: weights and pictures pack badly."""
 

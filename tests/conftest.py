@@ -15,6 +15,7 @@ from pipeline.build.plan import Build
 from pipeline.config import BuildConfig, load_config
 from pipeline.progress import Silent
 from tests.forked_program import ForkedProgram
+from tests.slow_tests import is_listed, listed
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -26,6 +27,14 @@ settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile("same")
 
 gc.disable()  # while tests are collected: all that is loaded stays, and looking for garbage took a third
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what was measured to be slow."""
+    slow = listed()
+    for item in items:
+        if is_listed(item.nodeid, slow):
+            item.add_marker("slow")
 
 
 def pytest_collection_finish() -> None:

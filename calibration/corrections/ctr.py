@@ -1,4 +1,4 @@
-"""ctr: the first activation centred on zero; see `calibration.centre`."""
+"""ctr: activations centred on zero; see `calibration.centre`."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Centring(Preparation):
-    """Shifts the first activation, which is never negative, so that the symmetric grid is all used."""
+    """Shifts activations whose readers take the shift back, so that the symmetric grid is all used."""
 
     word = "ctr"
-    summary = "shift the first activation so that all 8 bits of it are used"
+    summary = "shift activations whose readers can take it back, so that all 8 bits of them are used"
     needs = frozenset({Need.IMAGES})
     pointless: ClassVar = {Scheme.ASYM: "has a zero point, which uses all 8 bits already"}
 

@@ -60,6 +60,7 @@ def diff(
     from pipeline.difference.opened_side import opened_side
     from pipeline.difference.picture_preparation import prepared
     from pipeline.difference.recorded_pairs import check_pairs
+    from pipeline.difference.side import Side
 
     if data is not None and image:
         raise UsageError("--data and --image exclude each other: labelled images, or pictures.")
@@ -68,7 +69,9 @@ def diff(
         opened_side(a, trusted, model, device) as given,
         opened_side(b, trusted, model, device) as other,
     ):
-        source = _source(given.size or other.size, data, image or [], images)
+        recorded = given.recorded if isinstance(given, Side) else 0
+        recorded = recorded or (other.recorded if isinstance(other, Side) else 0)
+        source = _source(given.size or other.size, data, image or [], images, recorded)
         for side in (given, other):
             check_pairs(side, source)
         pictures = source.pictures(source.used)
@@ -85,9 +88,12 @@ def diff(
 
 
 def _source(
-    size: tuple[int, int, int] | None, data: Path | None, image: list[Path], count: int
+    size: tuple[int, int, int] | None, data: Path | None, image: list[Path], count: int, recorded: int
 ) -> "PictureSource":
-    """Return the pictures given, or evaluation images of a data set, for a network's size."""
+    """Return the pictures given, or evaluation images of a data set, for a network's size.
+
+    recorded: how many pictures one side has logits of. These are the first evaluation images, in their order.
+    """
     from pipeline.data.open import open_dataset
     from pipeline.data.picture_files import picture_files
     from pipeline.difference.picture_source import PictureFiles, SplitPictures
@@ -99,6 +105,8 @@ def _source(
     if image:
         return PictureFiles(fitting, tuple(picture_files(image)))
     split = open_dataset(data or _embedded(size)).split("evaluation")
+    if recorded:
+        return SplitPictures(fitting, split.subset(range(min(count, recorded, len(split)))))
     return SplitPictures(fitting, split.stratified(min(count, len(split)), seed=0))
 
 

@@ -55,16 +55,14 @@ def _range(place: str, grid: TensorGrid, wanted: Array, before: float) -> Discre
             f"the range [{float(low.min()):.4g}, {float(high.max()):.4g}] cuts {cut:.1%} of the values, which"
             f" reach {float(wanted.min()):.4g} to {float(wanted.max()):.4g}"
         )
-        remedy = "Calibrate on images like those of use; the observer `mse` weighs clipping against rounding."
+        remedy = "Calibrate on images like those of use: the range is too narrow."
         return Discrepancy(FaultKind.CLIPPED_RANGE, place, evidence, before, None, remedy)
     step = float(grid.scale.max())
     rounding = 10 * np.log10(max(1e-300, float((inside.astype(np.float64) ** 2).mean())) / (step**2 / 12))
     used = float((inside.max() - inside.min()) / step)
     if inside.any() and (rounding < COARSE_DB or (used < FEW_STEPS and rounding < CLIPPED_DB + 4)):
         evidence = f"steps of {step:.4g} leave {used:.0f} of 255 to the values: {rounding:.0f} dB"
-        remedy = (
-            "The range is too wide: look for outliers in the calibration images, or take the observer `mse`."
-        )
+        remedy = "The range is too wide: look for outliers in the calibration images."
         return Discrepancy(FaultKind.COARSE_RANGE, place, evidence, before, None, remedy)
     return None
 

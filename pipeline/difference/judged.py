@@ -1,7 +1,7 @@
 """Compares two sides from pictures to a report."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,10 @@ SHOWN_SIDE = 96
 """Pixels of a picture in the report."""
 FAR_DB = 10.0
 """Logits that agree less than this are different even where each operator alone only rounds."""
+FAR_OUTPUTS_DB = 20.0
+"""The same where only the outputs can be compared, so that nothing shows that it is rounding."""
+FAR_FLOATS_DB = 30.0
+"""The same where neither network rounds."""
 
 
 def difference_of(
@@ -63,7 +67,9 @@ def difference_of(
         return _report(a, b, Sameness.NOT_COMPARABLE, [*notes, shapes], None, None, ())
     theirs = theirs.reshape(ours.shape)
     answers = _logit_agreement(ours, theirs)
-    if answers.equal_bits:
+    overflows = [one.overflowed(pictures) for one in (a, b) if one.overflowed is not None]
+    overflow = next((one for one in overflows if one is not None), None)
+    if answers.equal_bits and overflow is None:
         return _report(a, b, Sameness.IDENTICAL, notes, answers, None, ())
     if a.graph is None or b.graph is None:
         notes.append(_closed(a, b))
@@ -71,12 +77,14 @@ def difference_of(
     programs = (_as_its_graph(a, pictures, ours), _as_its_graph(b, pictures, theirs))
     notes += [one.note for one in programs if one.note]
     found = compare(a.graph, b.graph, pictures)
+    if overflow is not None:
+        found = replace(found, findings=(overflow, *found.findings))
     if not all(one.computes_it for one in programs):
         verdict = Sameness.DIFFERENT
     elif a.graph == b.graph and not found.findings:
         verdict = Sameness.ARITHMETIC if answers.agreement_db >= ARITHMETIC_DB else Sameness.ROUNDING
     else:
-        verdict = _verdict(answers, found.findings)
+        verdict = _verdict(answers, found.findings, FAR_DB if _rounds(found) else FAR_FLOATS_DB)
     return _report(a, b, verdict, notes, answers, found, found.findings)
 
 
@@ -132,8 +140,13 @@ def _as_its_graph(side: Side, pictures: Pictures, found: Array) -> ProgramCheck:
     )
 
 
-def _verdict(answers: LogitAgreement, findings: tuple[Discrepancy, ...]) -> Sameness:
-    if findings or answers.agreement_db < FAR_DB:
+def _rounds(found: NetworkComparison) -> bool:
+    """Whether one of two networks rounds weights or tensors to integers."""
+    return any(graph.weight_steps or graph.all_grids for graph in (found.sides.a, found.sides.b))
+
+
+def _verdict(answers: LogitAgreement, findings: tuple[Discrepancy, ...], far_db: float) -> Sameness:
+    if findings or answers.agreement_db < far_db:
         return Sameness.DIFFERENT
     return Sameness.ARITHMETIC if answers.agreement_db >= ARITHMETIC_DB else Sameness.ROUNDING
 
@@ -160,7 +173,7 @@ def _outputs_alone(
     answers: LogitAgreement,
     findings: tuple[Discrepancy, ...],
 ) -> DifferenceReport:
-    return _report(a, b, _verdict(answers, findings), notes, answers, None, findings)
+    return _report(a, b, _verdict(answers, findings, FAR_OUTPUTS_DB), notes, answers, None, findings)
 
 
 def _report(
@@ -179,7 +192,7 @@ def _report(
         a=a.name,
         b=b.name,
         verdict=verdict,
-        summary=_summary(verdict, answers, findings),
+        summary=_summary(verdict, answers, findings, found),
         notes=tuple(notes),
         logits=answers,
         looked_inside=0 if found is None else len(found.pictures),
@@ -211,7 +224,12 @@ def _fault(found: Discrepancy, tried: RemedyTrial | None) -> FoundFault:
     return FoundFault(**{**asdict(found), "kind": str(found.kind)}, tried=outcome)
 
 
-def _summary(verdict: Sameness, answers: LogitAgreement | None, findings: tuple[Discrepancy, ...]) -> str:
+def _summary(
+    verdict: Sameness,
+    answers: LogitAgreement | None,
+    findings: tuple[Discrepancy, ...],
+    found: NetworkComparison | None,
+) -> str:
     """Say in one or two sentences what was found."""
     if answers is None:
         return "The two cannot be compared."
@@ -222,12 +240,25 @@ def _summary(verdict: Sameness, answers: LogitAgreement | None, findings: tuple[
     if verdict is Sameness.ARITHMETIC:
         return f"The same network: {close}. Sums of floats in another order explain that."
     if verdict is Sameness.ROUNDING:
-        return f"The same network, rounded: {close}. No operator differs by more than rounding to 8 bits."
+        return f"The same network, rounded: {close}. {_how_close(found)}"
+    return f"Different: {close}{_first_of(findings, found)}"
+
+
+def _first_of(findings: tuple[Discrepancy, ...], found: NetworkComparison | None) -> str:
     if findings:
         first = findings[0]
         more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
-        return f"Different: {close}. First: {first.kind} at {first.place}{more}. {first.evidence}."
-    return (
-        f"Different: {close}, though no operator alone differs by more than rounding: rounding adds up."
-        " See which tensors matter."
-    )
+        return f". First: {first.kind} at {first.place}{more}. {first.evidence}."
+    if found is None:
+        return ". Only the outputs could be compared, and no usual change explains them."
+    alone = "no operator alone differs by more than rounding"
+    return f", though {alone}: rounding adds up. See which tensors matter."
+
+
+def _how_close(found: NetworkComparison | None) -> str:
+    """Say what was looked at before two networks are called the same."""
+    if found is None:
+        return "Only the outputs were compared: they are as close as rounding to 8 bits leaves them."
+    if _rounds(found):
+        return "No operator differs by more than rounding to 8 bits."
+    return "Given the same inputs, each operator agrees to 50 dB or more."

@@ -64,11 +64,8 @@ def layer_constants(sides: Sides, place: GraphPlace, input_gains: Array | None) 
 
 def taken_back(sides: Sides, tensor: str, gains: Array) -> bool:
     """Whether the next layers in B divide by these gains, as those of an equalised network do."""
-    found = []
-    for expected in _expected(sides, tensor, len(gains)):
-        x, y = np.log(abs(gains)), np.log(abs(expected))
-        if x.std() > 0 and y.std() > 0:
-            found.append(float(np.corrcoef(x, y)[0, 1]))
+    expected = _expected(sides, tensor, len(gains))
+    found = [one for one in (_correlation(gains, other) for other in expected) if one is not None]
     return bool(found) and min(found) > TAKEN_BACK
 
 
@@ -80,9 +77,14 @@ def expected_gains(sides: Sides, tensor: str, count: int) -> Array | None:
     found = _expected(sides, tensor, count)
     if not found or not vary(found[0]) or any((one <= 0).any() for one in found):
         return None
-    logs = [np.log(abs(one)) for one in found]
-    alike = all(one.std() > 0 and np.corrcoef(one, logs[0])[0, 1] > TAKEN_BACK for one in logs)
+    alike = all((_correlation(one, found[0]) or 0.0) > TAKEN_BACK for one in found)
     return found[0] if alike else None
+
+
+def _correlation(gains: Array, other: Array) -> float | None:
+    """Return the correlation of two sets of gains, by their logarithms; None where one does not vary."""
+    x, y = np.log(abs(gains)), np.log(abs(other))
+    return float(np.corrcoef(x, y)[0, 1]) if x.std() > 0 and y.std() > 0 else None
 
 
 def _expected(sides: Sides, tensor: str, count: int) -> list[Array]:

@@ -30,8 +30,10 @@ SCHEME = "w8a8_asym"
 
 def onnx_side(path: Path, name: str | None = None) -> Side | Unprepared:
     """Return an ONNX file as a side; `Unprepared` unless it takes pixels. Raises CheckpointError."""
+    from pipeline.models.foreign.normal_form.float_precision import is_half
+
     model = bounded_graph(path)
-    if takes_pixels(model):
+    if takes_pixels(model) and not is_half(model):
         return graph_side(model, name or str(path))
     from pipeline.models.foreign.description import Description, description_file
     from pipeline.models.foreign.guess import guess
@@ -52,7 +54,7 @@ def onnx_side(path: Path, name: str | None = None) -> Side | Unprepared:
         name=name or str(path),
         size=source.input_shape,
         takes=f"{found}, {source.layout}",
-        opened=lambda form: _opened(_in_form(source, form), name or str(path)),
+        opened=lambda form: _opened(_in_form(source, form), name or str(path), is_half(model)),
         scores=lambda form, pictures: _scores(_in_form(source, form), pictures),
         stated=stated,
     )
@@ -68,11 +70,14 @@ def _in_form(source: "ForeignModel", form: InputForm) -> "ForeignModel":
     return replace(source, mean=form.mean, std=form.std, colors=form.colors)
 
 
-def _opened(source: "ForeignModel", name: str) -> Side:
-    """Bring a file into edgec's form, with the pictures' preparation inside."""
+def _opened(source: "ForeignModel", name: str, half: bool) -> Side:
+    """Bring a file into edgec's form, with the pictures' preparation inside. half: it may overflow."""
+    from pipeline.difference.half_overflow import first_overflow
+
     changes: list[str] = []
     model = _quantised(source, changes) if source.is_quantised else _float(source, changes)
-    return graph_side(model, name, tuple(f"{name}: {one.removeprefix('import: ')}" for one in changes))
+    side = graph_side(model, name, tuple(f"{name}: {one.removeprefix('import: ')}" for one in changes))
+    return replace(side, overflowed=lambda pictures: first_overflow(source, pictures)) if half else side
 
 
 def _float(source: "ForeignModel", changes: list[str]) -> "onnx.ModelProto":

@@ -98,6 +98,7 @@ def _recorded_folder(folder: Path, files: list[Path]) -> Side:
         None,
         None,
         (note,),
+        recorded=len(names),
         recorded_of=names,
     )
 
@@ -131,7 +132,18 @@ def _recorded(path: Path) -> Side:
     values = _loaded(path)
     if values.ndim < 2:
         raise _no_logits(path, values.dtype, values.shape)
-    return Side(str(path), lambda pictures: _first(path, values, len(pictures)), None, None)
+    note = (
+        f"{path}: recorded logits of {len(values)} pictures, in the order of those that are named, or of the"
+        " evaluation images"
+    )
+    return Side(
+        str(path),
+        lambda pictures: _first(path, values, len(pictures)),
+        None,
+        None,
+        (note,),
+        recorded=len(values),
+    )
 
 
 def _first(path: Path, values: Array, count: int) -> Array:

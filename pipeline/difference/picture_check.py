@@ -107,7 +107,7 @@ def _other_numbers(factors: Array, shift: Array, seen: Array) -> bool:
 
 def _normalisation_words(factors: Array, shift: Array, spread: float) -> str:
     words = [f"B's input is {_numbers(factors)} times A's"]
-    if abs(shift).max() > 0.02 * spread:
+    if abs(shift).max() > 0.02 * spread or abs(factors - 1).max() < 0.02:
         words.append(f"shifted by {_numbers(shift)} (one standard deviation of A's is {spread:.3g})")
     for factor, name in ((255.0, "0 to 255 instead of 0 to 1"), (1 / 255, "0 to 1 instead of 0 to 255")):
         if abs(factors / factor - 1).max() < NEAR:

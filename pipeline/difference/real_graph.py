@@ -80,8 +80,8 @@ class RealGraph:
     model: onnx.ModelProto
     nodes: tuple[RealNode, ...]
     constants: Mapping[str, Array]
-    grids: Mapping[str, TensorGrid]
-    """By the tensor that is written."""
+    all_grids: Mapping[str, tuple[TensorGrid, ...]]
+    """By the tensor that is rounded. A tensor may have one for each of its readers."""
     weight_steps: Mapping[str, Array]
     """The scales of weights that are stored as integers, by the tensor that is read."""
 
@@ -94,6 +94,11 @@ class RealGraph:
     def output(self) -> str:
         """Return the name of the first output."""
         return str(self.model.graph.output[0].name)
+
+    @cached_property
+    def grids(self) -> Mapping[str, TensorGrid]:
+        """The first grid of each tensor that is rounded."""
+        return {tensor: found[0] for tensor, found in self.all_grids.items()}
 
     def producer(self, tensor: str) -> RealNode | None:
         """Return the node that computes a tensor."""
@@ -117,7 +122,7 @@ def read_real_graph(model: onnx.ModelProto) -> RealGraph:
     """Return the real-valued network of a float or Q/DQ model."""
     constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
     stands_for: dict[str, str] = {}
-    grids: dict[str, TensorGrid] = {}
+    grids: dict[str, tuple[TensorGrid, ...]] = {}
     steps: dict[str, Array] = {}
     quantised: dict[str, onnx.NodeProto] = {}
     nodes: list[RealNode] = []
@@ -137,7 +142,7 @@ def read_real_graph(model: onnx.ModelProto) -> RealGraph:
             grid = _grid(quantised[node.input[0]], node, constants)
             tensor = stands_for[node.input[0]]
             stands_for[node.output[0]] = tensor
-            grids.setdefault(tensor, grid)
+            grids[tensor] = (*grids.get(tensor, ()), grid)
         else:
             nodes.append(
                 RealNode(node, tuple(stands_for.get(name, name) for name in node.input), tuple(node.input))

@@ -12,9 +12,10 @@ from calibration.grid import activation_grid
 from calibration.observers import make_observer
 from calibration.scheme import ObserverName, Scheme
 from pipeline.difference.compare import NetworkComparison
-from pipeline.difference.decibels import ratio_db
+from pipeline.difference.decibels import MOST_DB, ratio_db
 from pipeline.difference.discrepancy import Discrepancy
 from pipeline.difference.fault_kind import FaultKind
+from pipeline.difference.half_overflow import IN_FLOAT32
 from pipeline.difference.place import Array, Sides
 from pipeline.difference.real_graph import LAYERS, TensorGrid
 from pipeline.difference.repaired_graph import RepairedGraph
@@ -44,6 +45,8 @@ def try_remedies(found: NetworkComparison) -> tuple[RemedyTrial | None, ...]:
     tried: dict[tuple[str, str], RemedyTrial | None] = {}
     for one in found.findings:
         group = (one.kind, one.remedy)
+        if now is not None and one.remedy == IN_FLOAT32:
+            tried.setdefault(group, RemedyTrial(-MOST_DB, now))
         if group in tried or now is None:
             continue
         alike = [other for other in found.findings if (other.kind, other.remedy) == group]
@@ -131,8 +134,7 @@ def _with_picture(network: RepairedGraph) -> RepairedGraph | None:
 def _grids(sides: Sides, tensor: str) -> Iterator[TensorGrid]:
     """Yield B's grids of a tensor of A, and of what B makes of it for its readers."""
     for name in _of_b(sides, tensor):
-        if (grid := sides.b.grids.get(name)) is not None:
-            yield grid
+        yield from sides.b.all_grids.get(name, ())
 
 
 def _of_b(sides: Sides, tensor: str) -> list[str]:

@@ -73,8 +73,7 @@ class RepairedGraph:
         theirs = self.sides.matching.names[tensor]
         between = set(self.sides.read_elsewhere(tensor))
         for name in tuple(between):
-            grid = self.sides.b.grids.get(name)
-            between |= set() if grid is None else {grid.read}
+            between |= {grid.read for grid in self.sides.b.all_grids.get(name, ())}
         changed = self._next()
         for node in changed.model.graph.node:
             for slot, name in enumerate(node.input):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from calibration.metrics import logits
 from calibration.onnx_graph import IMAGE
+from pipeline.difference.discrepancy import Discrepancy
 from pipeline.models.input_form import InputForm
 
 Array = NDArray[Any]
@@ -41,6 +42,10 @@ class Side:
     """The least that its program agrees with its graph."""
     is_exact: Callable[[Pictures], bool] | None = None
     """Whether its logits have the bits that the integers of its graph define, where they define bits."""
+    overflowed: Callable[[Pictures], Discrepancy | None] | None = None
+    """Returns where a file in half precision has values that are not finite; its graph here is in float32."""
+    recorded: int = 0
+    """How many pictures recorded logits are of; 0 for what computes its logits."""
     recorded_of: tuple[str, ...] = ()
     """The names of the pictures of recorded logits, where each picture has a file."""
 

@@ -130,7 +130,7 @@ class Walk:
         self.errors.append(TensorError(node.output, node.operator, theirs, operator, here, so_far))
 
     def _first_layer(self, place: GraphPlace, found: NDArray[np.float32], here: float) -> None:
-        if here >= SUSPICIOUS_DB:
+        if here >= (SUSPICIOUS_DB if self._is_rounded else FLOAT_DB):
             return
         constants = layer_constants(self.sides, place, None)
         known = gains_by_weights(self.sides, place, constants, None)
@@ -401,13 +401,13 @@ class Walk:
             self.findings.append(found)
 
     def _grid(self, tensor: str, theirs: str, wanted: Array) -> None:
-        grid, same_tensor = self.sides.b.grids.get(theirs), self.sides.a.grids.get(tensor)
-        if grid is None or (same_tensor is not None and grid.rounds_as(same_tensor)):
-            return  # what both do, good or bad, is no difference
-        written, read = self.sides.b_values[grid.written], self.sides.b_values[grid.read]
-        found = check_grid(tensor, grid, written, read, wanted, self.sides.is_rectified(tensor))
-        if found is not None:
-            self.findings.append(found)
+        for grid in self.sides.b.all_grids.get(theirs, ()):
+            if any(grid.rounds_as(same) for same in self.sides.a.all_grids.get(tensor, ())):
+                continue  # what both do, good or bad, is no difference
+            written, read = self.sides.b_values[grid.written], self.sides.b_values[grid.read]
+            found = check_grid(tensor, grid, written, read, wanted, self.sides.is_rectified(tensor))
+            if found is not None and found not in self.findings:
+                self.findings.append(found)
 
 
 def _norm_of(place: GraphPlace) -> str | None:

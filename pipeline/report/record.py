@@ -11,6 +11,7 @@ from pipeline.errors import NoSuchReportError, ReportError
 from pipeline.json_text import bounded_json
 from pipeline.plain_file import read_plain
 from pipeline.reading_limits import REPORT_BYTES, REPORT_VALUES
+from targets.validation_errors import few_errors
 
 AnyRecord = TypeVar("AnyRecord", bound="Record")
 Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
@@ -75,10 +76,12 @@ def parse_record(record: type[AnyRecord], content: bytes, source: str, what: str
             "Make it again, or read it with the edgec that wrote it."
         )
     try:
+        record.model_validate(found, strict=False)  # of JSON text, each missing field keeps a copy of it all
+        del found
         return record.model_validate_json(content)
     except ValidationError as error:
-        unknown_first = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-        details = "; ".join(_explain(e) for e in unknown_first[:5])
+        unknown_first = sorted(few_errors(error), key=lambda e: e["type"] != "extra_forbidden")
+        details = "; ".join(_explain(e) for e in unknown_first[:5]) or f"{error.error_count():,} wrong fields"
         raise ReportError(f"{source} is not a valid {what}: {details}") from error
 
 

@@ -14,7 +14,7 @@ from pipeline.stages.observe_part import TOOLS
 
 @dataclass(frozen=True)
 class Prepare(Stage):
-    """Rescale channels and centre the first activation, as the recipe says."""
+    """Rescale channels and centre activations, as the recipe says."""
 
     name: ClassVar[str] = "prepare"
     tools: ClassVar[tuple[str, ...]] = TOOLS

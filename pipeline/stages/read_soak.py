@@ -9,9 +9,13 @@ from pydantic import ValidationError
 from pipeline.cache.digest import InputFile
 from pipeline.cache.stage import Stage
 from pipeline.errors import UsageError
+from pipeline.json_text import check_values
+from pipeline.plain_file import read_plain
 from pipeline.progress import Progress
+from pipeline.reading_limits import REPORT_BYTES
 from pipeline.report.model.sustained_run import SustainedRun
 from pipeline.stages.compile import CompiledEngine
+from targets.validation_errors import few_errors
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,14 @@ class ReadSoak(Stage):
         """Write sustained.json. Raises UsageError."""
         path = self.record.path
         try:
-            found = SustainedRun.model_validate_json(path.read_bytes())
-        except ValidationError as error:
+            content = read_plain(path, REPORT_BYTES)
+            check_values(content)
+            found = SustainedRun.model_validate_json(content)
+        except (OSError, ValueError) as error:
+            wrong = few_errors(error) if isinstance(error, ValidationError) else []
+            why = wrong[0]["msg"].lower() if wrong else str(error)[:200]
             raise UsageError(
-                f"soak is {path}, which is not a record of a soak: {error.errors()[0]['msg'].lower()}. Give"
+                f"soak is {path}, which is not a record of a soak: {why}. Give"
                 " the soak.json that `./run soak` of this version wrote on the device."
             ) from error
         if found.engine_sha256 != self.engine.file_digest:

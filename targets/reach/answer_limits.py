@@ -7,6 +7,8 @@ OUTPUT_BYTES = 64 << 20
 """Of what a command on a device prints, and of its error messages."""
 ANSWER_BYTES = 4 << 20
 """Of an answer in JSON, which takes about twenty times its size in memory."""
+ANSWER_VALUES = 524_288
+"""Of an answer in JSON: what is wrong with each of them takes memory too."""
 NAME_CHARACTERS = 1000
 """Of the name of a board, its system or its version."""
 COMMAND_SECONDS = 4 * 3600

@@ -4,10 +4,10 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_origin
 
 from targets.errors import DeviceAnswerError
-from targets.reach.answer_limits import ANSWER_BYTES, NAME_CHARACTERS
+from targets.reach.answer_limits import ANSWER_BYTES, ANSWER_VALUES, NAME_CHARACTERS
 from targets.runtime.measure import Measurement, Settings
 from targets.runtime.printable import printable
 
@@ -33,11 +33,14 @@ def sensible(who: object, what: str) -> Iterator[None]:
 def json_answer(output: str) -> Any:  # noqa: ANN401 - JSON
     """Return the value in the last line of what a device printed. Raises ValueError, RecursionError.
 
-    NaN and infinity are refused, however they are spelled, and so is a line of more than ANSWER_BYTES.
+    NaN and infinity are refused, however they are spelled, and so is a line of more than ANSWER_BYTES or
+    ANSWER_VALUES.
     """
     last = output.rstrip("\r\n").rpartition("\n")[2]
     if len(last) > ANSWER_BYTES:
         raise ValueError(f"it has {len(last):,} characters; at most {ANSWER_BYTES:,} are read")
+    if sum(map(last.count, ",:[{")) > ANSWER_VALUES:  # each value comes after one of these
+        raise ValueError(f"it has more than {ANSWER_VALUES:,} values")
     return json.loads(last, parse_constant=_refuse, parse_float=_finite)
 
 
@@ -46,10 +49,22 @@ def checked(kind: type[T], value: object) -> T:
 
     Texts are names: they have at most NAME_CHARACTERS, and none of them commands a terminal.
     """
-    from pydantic import TypeAdapter  # it takes a while to import, and few commands reach a device
+    from pydantic import (
+        FailFast,
+        TypeAdapter,
+        ValidationError,
+    )  # slow to import, and few commands reach a device
+
+    from targets.validation_errors import few_errors
 
     _refuse_odd_texts(value)
-    return TypeAdapter(kind).validate_python(value)
+    read: Any = Annotated[kind, FailFast()] if get_origin(kind) is list else kind  # else errors of each item
+    try:
+        found: T = TypeAdapter(read).validate_python(value)
+        return found
+    except ValidationError as error:
+        named = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in few_errors(error)[:3]]
+        raise ValueError("; ".join([f"{error.error_count():,} fields are wrong", *named])) from None
 
 
 def measurements(output: str, settings: Settings, count: int) -> list[Measurement]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .c_library import GLIBC, CompiledOnce
+from .cpu import MACHINES, NEEDED
 from .zig import archive, run_zig
 
 if TYPE_CHECKING:
@@ -41,11 +42,21 @@ _PROCESSORS = {"x86_64": ("-mcpu=x86_64_v2",), "aarch64": ("-mno-outline-atomics
 """The least that any engine for the machine needs. Helpers of GCC's run time are not called."""
 
 
+def definitions(machine: str) -> tuple[str, ...]:
+    """Return the compiler's words for a machine's instruction sets and the processor flags of each."""
+    rows = (
+        f'{{"{name}", {" | ".join(f"FLAG({flag})" for flag in sorted(needed))}}}'
+        for name, needed in NEEDED.items()
+        if MACHINES.get(name, "aarch64") == machine
+    )
+    return (f"-DINSTRUCTION_SETS={', '.join(rows)}",)
+
+
 def compile_library(machine: str, folder: Path) -> None:
     """Write both files into a folder. Their bytes depend on the sources and zig alone. Raises OSError."""
     target = ("-target", f"{machine}-linux-gnu.{GLIBC}")
     compiled = folder / "libedgec.o"
-    includes = (f"-I{LIBRARY}", f"-I{NATIVE}")
+    includes = (f"-I{LIBRARY}", f"-I{NATIVE}", *definitions(machine))
     _check(run_zig([*target, *_PROCESSORS[machine], *OPTIONS, *includes, "-r"], SOURCES, compiled))
     _check(run_zig([*target, "-shared", "-s", f"-Wl,-soname,{SHARED}", "-lm"], [compiled], folder / SHARED))
     _check(archive([compiled], folder / ARCHIVE))
@@ -73,4 +84,9 @@ def _check(result: subprocess.CompletedProcess[str]) -> None:
         raise OSError(f"zig cannot compile libedgec: {result.stderr[-2000:]}")
 
 
-COMPILED = CompiledOnce("libedgec", (*SOURCES, *_HEADERS), (*OPTIONS, repr(_PROCESSORS)), compile_library)
+_ALL_OPTIONS = (
+    *OPTIONS,
+    repr(_PROCESSORS),
+    *(word for machine in _PROCESSORS for word in definitions(machine)),
+)
+COMPILED = CompiledOnce("libedgec", (*SOURCES, *_HEADERS), _ALL_OPTIONS, compile_library)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .c_library import CompiledOnce
-from .compiled_libedgec import ARCHIVE, COMPILED, LIBRARY, SOURCES
+from .compiled_libedgec import ARCHIVE, COMPILED, LIBRARY
 from .zig import run_zig
 
 SERVICE = "edgec-serve"
@@ -25,4 +25,6 @@ def compile_service(machine: str, folder: Path) -> None:
     (folder / SERVICE).chmod(0o755)
 
 
-COMPILED_SERVICE = CompiledOnce(SERVICE, (*SERVICE_SOURCES, *_HEADERS, *SOURCES), _OPTIONS, compile_service)
+COMPILED_SERVICE = CompiledOnce(
+    SERVICE, (*SERVICE_SOURCES, *_HEADERS, *COMPILED.sources), (*_OPTIONS, *COMPILED.options), compile_service
+)

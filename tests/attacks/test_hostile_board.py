@@ -72,6 +72,11 @@ FACTS: dict[str, object] = {
 FACTS |= {"cores": 4, "memory_bytes": 1, "free_bytes": 1, "numpy": "1", "opencv": None}
 
 
+def test_of_many_wrong_items_only_the_first_is_looked_at() -> None:
+    with pytest.raises(ValueError, match=r"^[1-9]\d? fields are wrong; 0\.\w+: Field required"):
+        measurements(json.dumps([{}] * 1000), Settings(), 1000)
+
+
 @pytest.mark.parametrize("name", ["machine", "system", "board", "cpu_parts", "cpu_flags", "numpy"])
 def test_a_fact_that_commands_the_terminal_is_refused(name: str) -> None:
     assert probe(Lying(json.dumps(FACTS))).cores == 4  # type: ignore[arg-type]  # a double

@@ -48,7 +48,7 @@ from pipeline.reading_limits import (
 from pipeline.report import record
 from pipeline.report.model.build_report import Report
 from targets.errors import TargetError
-from targets.reach.answer_limits import ANSWER_BYTES
+from targets.reach.answer_limits import ANSWER_BYTES, ANSWER_VALUES
 from targets.reach.answers import json_answer, sensible
 from targets.runtime.bundle.keyring import KeyringError, parse
 from targets.runtime.bundle.manifest import Manifest, ManifestError
@@ -58,6 +58,7 @@ from targets.runtime.native_runner import FOOTER, read_engine
 from targets.runtime.preprocess import ImageError, decode
 from tests.attacks import growing
 from tests.attacks.bundles import header
+from tests.attacks.shared_tflite import shared
 from tests.fuzz.readers import READERS, put
 from tests.fuzz.sound_files import sound
 from tests.targets.runtime import bomb_pictures as bombs
@@ -363,9 +364,9 @@ LIMITS: Mapping[str, Mapping[str, Case | str]] = {
     },
     "tflite": {
         "bytes": sized(compared, "x.tflite", TFLITE_BYTES + 1),
-        "elements": BY_BYTES,
-        "depth": NO_NEST,
-        "pixels": NO_PICTURE,
+        "elements": lambda folder, _: compared(put(shared(tensors=5000, name=1000), folder / "x.tflite")),
+        "depth": "each level is read by a loop of its own",
+        "pixels": lambda folder, _: compared(put(shared(side=8192), folder / "x.tflite")),
     },
     "packed images": {
         "bytes": packed(zeros("data.npy", 128 << 20, npy(128 << 20)), evaluated, "test_jpeg.npz"),
@@ -407,7 +408,7 @@ LIMITS: Mapping[str, Mapping[str, Case | str]] = {
     },
     "board": {
         "bytes": sized(answer, "board.json", ANSWER_BYTES + 1),
-        "elements": BY_BYTES,
+        "elements": text(answer, "board.json", f"[{'[],' * (ANSWER_VALUES // 2)}[]]"),
         "depth": text(answer, "board.json", DEEP),
         "pixels": NO_PICTURE,
     },

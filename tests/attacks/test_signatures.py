@@ -3,13 +3,18 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from pipeline.build.regression import compare_with_baseline
 from pipeline.bundle.contents import verify
 from pipeline.bundle.pack import pack
 from pipeline.bundle.signing import make_keys, public_half, sign_bundle, sign_manifest
 from pipeline.errors import BundleError, UsageError
+from pipeline.report.baseline import baseline_of
+from pipeline.report.model.build_report import Report
 from targets.runtime.bundle import archive
 from targets.runtime.bundle.keyring import KeyringError, parse
 from targets.runtime.bundle.manifest import NAME
@@ -18,6 +23,7 @@ from targets.runtime.bundle.signature import PublicKey, SignatureError, trusted_
 from targets.runtime.device_limits import KEY_BYTES, TEXT_BYTES
 from tests.attacks.bundles import ENGINE, digest, manifest
 from tests.conftest import Edgec
+from tests.pipeline.report import samples
 
 
 @pytest.fixture
@@ -63,6 +69,26 @@ def test_an_unsigned_bundle_is_refused_where_a_key_is_trusted(bundle: Path, publ
     assert not verify(bundle).signed
     with pytest.raises(BundleError, match=r"not signed.*release\.pub"):
         verify(bundle, [public])
+
+
+def test_an_old_release_is_verified_when_its_engine_is_read_too(
+    bundle: Path, private: Path, public: PublicKey, tmp_path: Path
+) -> None:
+    report, unsigned = samples.report(), bundle.read_bytes()
+    baseline = baseline_of(report)
+    baseline.save(tmp_path / baseline.file_name)
+    nothing: Any = None  # the limits are not reached
+
+    def load() -> Report:
+        bundle.write_bytes(unsigned)
+        return report
+
+    build: Any = SimpleNamespace(report=SimpleNamespace(load=load))
+    with pytest.raises(BundleError, match="not signed"):
+        compare_with_baseline(nothing, tmp_path, nothing, bundle, [public])
+    sign_bundle(bundle, private)
+    with pytest.raises(BundleError, match="not signed"):
+        compare_with_baseline(build, tmp_path, nothing, bundle, [public])
 
 
 def test_a_bundle_signed_with_another_key_is_refused(bundle: Path, other: Path, public: PublicKey) -> None:

@@ -128,6 +128,7 @@ BY_OTHERS = {
 OUR_OWN = {
     "pipeline/difference/picture_source.py": "pictures that `read_picture` has just accepted",
     "pipeline/data/imagenet_classes.py": "a table that comes with edgec",
+    "pipeline/difference/half_overflow.py": "a network that its side has just accepted",
     "pipeline/difference/checkpoint_side.py": "the export that it has just written",
     "pipeline/explanation/more_bits.py": "the network that it has just quantised",
     "pipeline/bundle/pack.py": "it writes",

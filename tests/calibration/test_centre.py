@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import Tensor, nn
 
-from calibration.centre import first_activation
+from calibration.centre import first_activation, unpadded_activations
 from calibration.errors import ImagesError
 from calibration.left_out import left_out
 from calibration.lint import lint
@@ -14,10 +16,22 @@ from calibration.prepare_float import prepare
 from calibration.produce import produce
 from calibration.recipe import QuantRecipe, Scheme
 from tests.calibration.conftest import pictures
-from tests.calibration.residual_networks import Exported
+from tests.calibration.residual_networks import Exported, export
 from tests.exact_session import run_exactly
 
 RECIPE = QuantRecipe.parse("w8a8_sym_ctr")
+
+
+class OnPixels(nn.Module):
+    """Layers that read normalised pixels."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.layers(((image.float() - 110) * (1 / 58)).permute(0, 3, 1, 2))
+        return logits
 
 
 @pytest.fixture
@@ -88,3 +102,49 @@ def test_without_images_there_is_no_centre(rgb_model: Path, tmp_path: Path) -> N
     with pytest.raises(ImagesError, match="needs calibration images"):
         prepare(rgb_model, list, RECIPE, tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.fixture(scope="module")
+def block(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A depthwise convolution with a ReLU6 between two others, the last of which reads it without padding."""
+    torch.manual_seed(0)
+    network = OnPixels(
+        nn.Conv2d(3, 16, 3, 2, 1),
+        nn.ReLU6(),
+        nn.Conv2d(16, 16, 3, 1, 1, groups=16),
+        nn.ReLU6(),
+        nn.Conv2d(16, 8, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
+    return export(network, tmp_path_factory.mktemp("block") / "block.onnx").path
+
+
+def test_what_only_unpadded_convolutions_read_is_centred_and_the_network_computes_the_same(
+    block: Path, tmp_path: Path
+) -> None:
+    (tensor,) = unpadded_activations(OnnxGraph.load(block))
+    images, fresh = pictures(16, (16, 16, 3)), pictures(16, (16, 16, 3), seed=1)
+    prepare(block, lambda: [images], RECIPE, tmp_path / "centred.onnx")
+    model = onnx.load(tmp_path / "centred.onnx")
+    (note,) = left_out(model)
+    assert note.startswith("ctr: the first convolution")
+    assert [node.op_type for node in model.graph.node] == [n.op_type for n in onnx.load(block).graph.node]
+    expected = run_exactly(block, fresh)
+    np.testing.assert_allclose(run_exactly(model, fresh), expected, atol=1e-5 * np.abs(expected).max())
+    name = f"{tensor}/centred"
+    model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    values = run_exactly(model, images, name)
+    assert values.max() == pytest.approx(-values.min(), rel=1e-3)
+
+
+def test_centring_a_projection_s_input_lowers_the_noise(block: Path, tmp_path: Path) -> None:
+    images, fresh = pictures(64, (16, 16, 3)), pictures(64, (16, 16, 3), seed=1)
+
+    def sqnr_db(name: str) -> float:
+        made = produce(block, lambda: [images], QuantRecipe.parse(name), tmp_path)
+        assert lint(made.quantized, Scheme.SYM) == []
+        return closeness(run_exactly(block, fresh), run_exactly(made.quantized, fresh)).sqnr_db
+
+    assert sqnr_db("w8a8_sym_ctr_pix_obq_bc") > sqnr_db("w8a8_sym_pix_obq_bc") + 0.5

@@ -99,6 +99,17 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
+@pytest.mark.parametrize(("count", "lines"), [(25, 21), (2000, 1)])
+def test_of_many_mistakes_some_are_named_and_the_rest_counted(tmp_path: Path, count: int, lines: int) -> None:
+    file = tmp_path / "edgec.toml"
+    file.write_text("\n".join(f"k{n} = 1" for n in range(count)))
+    with pytest.raises(UsageError) as refused:
+        load_config(BuildConfig, file, {})
+    said = str(refused.value).splitlines()
+    assert len(said) == lines
+    assert ("... and 5 more." if count == 25 else "2,000 of its values are not allowed") in said[-1]
+
+
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         load_config(BuildConfig, tmp_path / "none.toml", {})

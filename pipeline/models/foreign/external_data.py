@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # onnx brings it
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
 from calibration.onnx_text import check_utf8
 from pipeline.cache.digest import InputFile
@@ -71,28 +71,29 @@ def input_onnx(path: Path) -> InputFile:
 
 def tensors(model: ModelProto) -> Iterator[TensorProto]:
     """Yield every constant of a model, also those of subgraphs and functions."""
-    yield from _of_graph(model.graph)
+    graphs = [model.graph]
     for function in model.functions:
-        yield from _of_nodes(function.node)
+        yield from _of_nodes(function.node, graphs)
+    while graphs:  # not by generators inside each other, which pass each constant through every level
+        graph = graphs.pop()
+        yield from graph.initializer
+        yield from _of_sparse(graph.sparse_initializer)
+        yield from _of_nodes(graph.node, graphs)
 
 
-def _of_graph(graph: GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    yield from _of_sparse(graph.sparse_initializer)
-    yield from _of_nodes(graph.node)
-
-
-def _of_nodes(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
+def _of_nodes(nodes: Iterable[NodeProto], graphs: list[GraphProto]) -> Iterator[TensorProto]:
+    """Yield the constants of nodes, and add the graphs inside them to `graphs`."""
     for node in nodes:
         for attribute in node.attribute:
-            yield from _of_attribute(attribute)
-
-
-def _of_attribute(attribute: AttributeProto) -> Iterator[TensorProto]:
-    yield from (attribute.t, *attribute.tensors)
-    yield from _of_sparse((attribute.sparse_tensor, *attribute.sparse_tensors))
-    for graph in (attribute.g, *attribute.graphs):
-        yield from _of_graph(graph)
+            yield from attribute.tensors
+            yield from _of_sparse(attribute.sparse_tensors)
+            if attribute.HasField("t"):
+                yield attribute.t
+            if attribute.HasField("sparse_tensor"):
+                yield from _of_sparse((attribute.sparse_tensor,))
+            if attribute.HasField("g"):
+                graphs.append(attribute.g)
+            graphs.extend(attribute.graphs)
 
 
 def _of_sparse(sparse: Iterable[SparseTensorProto]) -> Iterator[TensorProto]:

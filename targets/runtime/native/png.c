@@ -97,17 +97,28 @@ static const char *chunks(contents *c, uint8_t *file, size_t size) {
   return "the PNG file is cut off";
 }
 
+/* Whether all is black, or nearly so: as of 12 bits or fewer that are stored in 16 without scaling. */
+static int is_nearly_black(const uint8_t *pixels, size_t size) {
+  for (size_t i = 0; i < size; i++)
+    if (pixels[i] > 16) return 0;
+  return 1;
+}
+
 const char *edgec_decode_png(uint8_t *file, size_t size, int channels, edgec_picture *picture) {
   contents c = {0};
   const char *error = chunks(&c, file, size);
   if (error) return error;
   const edgec_png *p = &c.png;
   size_t raw_size = edgec_png_raw_size(p);
+  size_t pixels_size = (size_t)p->height * (size_t)p->width * (size_t)channels;
   uint8_t *raw = malloc(raw_size);
-  picture->pixels = malloc((size_t)p->height * (size_t)p->width * (size_t)channels);
+  picture->pixels = malloc(pixels_size);
   if (!raw || !picture->pixels) error = "not enough memory";
   else if (edgec_inflate(c.packed, c.packed_size, raw, raw_size) || edgec_png_pixels(p, raw, channels, picture->pixels))
     error = "the PNG file is damaged";
+  else if (p->depth == 16 && is_nearly_black(picture->pixels, pixels_size))
+    error = "its numbers of 16 bits are so small that all of it is black or nearly so, as where 12 bits are"
+            " stored without scaling; scale them so that white is 65535";
   free(raw);
   if (error) free(picture->pixels);
   picture->height = p->orientation > 4 ? p->width : p->height;

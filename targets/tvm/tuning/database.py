@@ -20,6 +20,9 @@ from targets.tvm.tile import ConvShape, Tile
 
 COMMITTED = Path(__file__).parent.parent / "tuned"
 ANY = "any"
+STAYS = ("weights", "pixels")
+LARGEST = 1024
+"""Of a tile's sizes; the largest that are searched are far below."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,22 @@ def load(file: Path) -> tuple[TunedTile, ...]:
     """Read a file; nothing if there is none. Raises EngineError if it is damaged."""
     try:
         rows = json.loads(file.read_text()) if file.is_file() else []
-        return tuple(TunedTile(**{**row, "tile": Tile(**row["tile"])}) for row in rows)
+        return tuple(_checked(TunedTile(**{**row, "tile": Tile(**row["tile"])})) for row in rows)
     except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
         raise EngineError(
             f"{file} is not a file of edgec tune: {error}. Delete it; `edgec tune` makes it anew."
         ) from error
+
+
+def _checked(entry: TunedTile) -> TunedTile:
+    """Return the entry. Raises ValueError where it is none that `add` writes."""
+    tile = entry.tile
+    sizes = (tile.rows, tile.columns, tile.vectors, tile.unroll)
+    if any(type(size) is not int or not 1 <= size <= LARGEST for size in sizes):
+        raise ValueError(f"a tile of {entry.shape!r} has the sizes {sizes}: each is 1 to {LARGEST}")
+    if tile.stay not in STAYS:
+        raise ValueError(f"in a tile of {entry.shape!r} {tile.stay!r} stay: {' or '.join(STAYS)} do")
+    return entry
 
 
 def _files(isa: Isa) -> Iterator[Path]:

@@ -101,6 +101,52 @@ def test_recorded_logits_are_compared_by_their_values(capsys: pytest.CaptureFixt
     assert [fault.kind for fault in found.faults] == ["output function"]
 
 
+def test_recorded_logits_are_of_the_evaluation_images_in_their_order(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were compared with a sample of the images, so sound ones were called different."""
+    from pipeline.data.embedded import EMBEDDED
+    from pipeline.data.open import open_dataset
+    from targets.runtime.preprocess import Preprocessing
+
+    model = next(out.glob("*.edgec")).with_suffix("") / "model.onnx"
+    split = open_dataset(EMBEDDED).split("evaluation").subset(range(40))
+    images = np.concatenate([batch.images for batch in split.readable(Preprocessing(32, 32, 1), 64)])
+    np.save(tmp_path / "logits.npy", graph_logits(onnx.load(model), images))
+
+    code = run(["diff", str(model), str(tmp_path / "logits.npy"), "--images", "8", "--json"])
+
+    found = DifferenceReport.model_validate_json(capsys.readouterr().out)
+    assert (code, found.verdict) == (0, Sameness.IDENTICAL)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("factor", "code"), [(1, 0), (30_000, 1)])
+def test_a_file_of_half_precision_that_overflows_is_not_the_same(
+    factor: float, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its copy in float32, which is looked into, agrees well."""
+    sound, half = onnx.load("a.onnx"), onnx.load("a.onnx")
+    for at, tensor in enumerate(sound.graph.initializer):
+        value = onnx.numpy_helper.to_array(tensor) * np.float32(factor if "stem" in tensor.name else 1)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(value.astype(np.float32), tensor.name))
+        half.graph.initializer[at].CopyFrom(
+            onnx.numpy_helper.from_array(value.astype(np.float16), tensor.name)
+        )
+    next(node for node in half.graph.node if node.op_type == "Cast").attribute[0].i = onnx.TensorProto.FLOAT16
+    half.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(sound, "sound.onnx")
+    onnx.save(half, "half.onnx")
+
+    found_code, found = compared(capsys, "sound.onnx", "half.onnx")
+
+    assert found_code == code
+    assert [(fault.kind, fault.place) for fault in found.faults] == [("half precision", "stem")] * code
+    for fault in found.faults:
+        assert fault.tried is not None
+        assert fault.tried.after_db > 50
+
+
 def test_a_bundle_and_the_folder_of_its_build_are_the_same(
     out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,7 +215,7 @@ def test_networks_of_other_sizes_are_not_comparable(capsys: pytest.CaptureFixtur
         (("a.onnx", "pictures/0.png"), "is not something to compare"),
         (("logits.npy", "logits.npy"), "Give at least one network"),
         (("a.onnx", "words.npy"), "not as an array of numbers"),
-        (("a.onnx", "few.npy"), "has logits of 2 images"),
+        (("a.onnx", "few.npy"), "has logits of 2 pictures"),
         (("a.onnx", "flat.npy"), "recorded logits are numbers"),
         (("a.onnx", "empty.npy"), "cannot be read as recorded logits: it is not an npy array"),
         (("a.onnx", "zip.npy"), "cannot be read as recorded logits: it is not an npy array"),
@@ -186,7 +232,7 @@ def test_what_cannot_be_compared_is_refused_with_advice(
     Path("empty.npy").touch()
     with Path("zip.npy").open("wb") as file:
         np.savez(file, logits=np.zeros((9, 6)))
-    np.save("nan.npy", np.where(np.arange(300)[:, None] == 1, np.nan, np.zeros((300, 6))))
+    np.save("nan.npy", np.where(np.arange(8)[:, None] == 1, np.nan, np.zeros((8, 6))))
     os.mkfifo("pipe.onnx")
     os.mkfifo("pipe.npy")
     Path("damaged.onnx").write_bytes(Path("a.onnx").read_bytes()[:500])

@@ -116,6 +116,10 @@ def test_a_kind_of_label_that_is_not_there_is_corrected(tmp_path: Path) -> None:
             "line 2 lacks .* or its class number is not an integer",
         ),
         (
+            f"path,split,x_id,x_name\na/1.png,train,{'9' * 5000},x\n",
+            "line 2 lacks .* or its class number is not an integer",
+        ),
+        (
             "path,split,x_id,x_name\na/1.png,train,1,x\na/2.png,test,2,x\n",
             "gives the class 'x' more than one",
         ),

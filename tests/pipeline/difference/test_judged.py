@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
 from pipeline.difference.judged import difference_of
 from pipeline.difference.side import Array, Pictures, Side, graph_side
 from pipeline.report.model.difference_report import Sameness
-from tests.pipeline.difference.small_pair import Pair
+from tests.pipeline.difference.small_pair import Pair, network, pictures
 
 RECIPE = "w8a8_asym_mse_bc"
 
@@ -47,3 +48,24 @@ def test_exact_bits_do_not_excuse_a_float_network_that_is_far_away(pair: Pair) -
     engine = replace(noisy(graph, 2.0), is_exact=lambda _: True)
     found = difference_of(graph_side(pair.float_model, "float"), engine, pair.pictures)
     assert found.verdict is Sameness.DIFFERENT
+
+
+def test_logits_alone_that_agree_to_15_db_are_not_called_rounded(pair: Pair) -> None:
+    graph = graph_side(pair.float_model, "graph")
+    recorded = replace(noisy(graph, 0.18), graph=None, size=None)
+    found = difference_of(graph, recorded, pair.pictures)
+    assert found.verdict is Sameness.DIFFERENT
+    assert "Only the outputs could be compared" in found.summary
+
+
+@pytest.mark.parametrize(("constant", "change"), [("mean", 1.0), ("stem.w", 0.001)])
+def test_between_floats_the_first_layer_has_to_be_exact_too(constant: str, change: float) -> None:
+    """Both change the first layer by less than rounding to 8 bits does, but nothing here rounds."""
+    sound, other = network(resizes=False), network(resizes=False)
+    tensor = next(one for one in other.graph.initializer if one.name == constant)
+    values = onnx.numpy_helper.to_array(tensor)
+    noise = np.random.default_rng(0).choice([-1, 1], values.shape) if constant == "stem.w" else 1
+    tensor.CopyFrom(onnx.numpy_helper.from_array((values + change * noise).astype(np.float32), constant))
+    found = difference_of(graph_side(sound, "a"), graph_side(other, "b"), pictures(4))
+    assert found.verdict is Sameness.DIFFERENT
+    assert {fault.place for fault in found.faults} <= {"planes", "stem"}

@@ -18,10 +18,10 @@ def record(folder: Path, names: str, classes: int = 5) -> None:
         np.save(folder / f"{name}.npy", np.zeros(classes, np.float32))
 
 
-def check(folder: Path, pictures: str) -> None:
-    """Open a folder of logits, and check it against pictures."""
+def check(recorded: Path, pictures: str) -> None:
+    """Open recorded logits, and check them against pictures."""
     source = PictureFiles(Preprocessing(8, 8, 3), tuple(Path(f"{name}.jpg") for name in pictures))
-    with opened_side(folder) as side:
+    with opened_side(recorded) as side:
         check_pairs(side, source)
 
 
@@ -38,6 +38,14 @@ def test_one_file_for_each_picture_helps(tmp_path: Path) -> None:
     assert " are given. Give one file of logits for each picture." in str(error.value)
     (tmp_path / "d.npy").unlink()
     check(tmp_path, "abc")
+
+
+def test_a_picture_for_each_row_helps(tmp_path: Path) -> None:
+    np.save(tmp_path / "logits.npy", np.zeros((4, 5), np.float32))
+    with pytest.raises(UsageError, match="logits of 4 pictures, and 3 are given") as error:
+        check(tmp_path / "logits.npy", "abc")
+    assert " are given. Give a picture for each row, in the order of the rows." in str(error.value)
+    check(tmp_path / "logits.npy", "abcd")
 
 
 def test_a_file_of_another_picture_in_the_middle_would_shift_the_rest(tmp_path: Path) -> None:

@@ -95,6 +95,17 @@ def test_tiles_that_no_longer_fit_are_not_used(users: Path) -> None:
     assert schedule.choose(SHAPE, ISAS["i8mm"]) in schedule.candidates(SHAPE, ISAS["i8mm"])
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"rows": 0}, {"columns": -3}, {"vectors": 1e9}, {"unroll": "2"}, {"stay": 0}]
+)
+def test_a_tile_that_is_none_is_refused(wrong: dict[str, object], tmp_path: Path) -> None:
+    tile = {"rows": 1, "columns": 4, "vectors": 4, "unroll": 2, "stay": "weights"} | wrong
+    row = {"shape": "s", "tile": tile, "cost": 1.0, "estimated": 1.0, "unit": "ns"}
+    (tmp_path / "i8mm-any.json").write_text(json.dumps([row]))
+    with pytest.raises(EngineError, match=r"i8mm-any.json is not a file of edgec tune: .*a tile of 's'"):
+        database.load(tmp_path / "i8mm-any.json")
+
+
 @pytest.mark.parametrize("content", ["[", '[{"shape": "x"}]', '[{"shape": 1, "tile": 2}]', "7"])
 def test_a_damaged_file_is_named(users: Path, content: str) -> None:
     users.mkdir()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.bundle.pack import pack
-from targets.runtime.compiled_libedgec import LIBRARY
+from targets.runtime.compiled_libedgec import LIBRARY, definitions
 from targets.runtime.cpu import HWCAPS, NEEDED
 from targets.runtime.embedded_network import (
     FITS,
@@ -200,19 +200,21 @@ def test_an_engine_for_another_processor_is_refused(engines: Engines) -> None:
     assert refused(engines.arm)[0] == PROCESSOR
 
 
-def test_the_library_knows_the_instruction_sets_and_what_they_need() -> None:
+def test_the_library_is_compiled_with_the_instruction_sets_and_their_flags() -> None:
+    rows = "".join(word for machine in ("x86_64", "aarch64") for word in definitions(machine))
+    told = {
+        name: set(re.findall(r"FLAG\((\w+)\)", flags))
+        for name, flags in re.findall(r'"(\w+)", ([^}]*)', rows)
+    }
+    assert told == NEEDED
+
+
+def test_the_library_has_the_kernels_numbers_of_arms_flags() -> None:
     source = (LIBRARY / "processor.c").read_text()
-    x86, arm = source.split("#elif")
-    for name, needed in NEEDED.items():
-        line = re.search(rf'\{{"{name}", ([^}}]*)\}}', source)
-        assert line, name
-        words = line[1].replace("AVX512 |", "BIT(AVX512BW) | BIT(AVX512DQ) | BIT(AVX512VL) | BIT(AVX512CD) |")
-        words = re.sub(r"^AVX512$", "BIT(AVX512BW) | BIT(AVX512DQ) | BIT(AVX512VL) | BIT(AVX512CD)", words)
-        assert {word.lower() for word in re.findall(r"\w+", words)} - {"bit", "second"} == needed, name
-    assert x86.count('{"') + arm.count('{"') == len(NEEDED)
-    for _, bits in HWCAPS:
-        for name, bit in bits.items():
-            assert f"{name.upper()} = 1 << {bit.bit_length() - 1}" in arm
+    (_, first), (_, second) = HWCAPS
+    numbers = [f"FLAG_{name} = {bit.bit_length() - 1}" for name, bit in first.items()]
+    numbers += [f"FLAG_{name} = 32 + {bit.bit_length() - 1}" for name, bit in second.items()]
+    assert f"enum {{ {', '.join(numbers)} }};" in source
 
 
 def test_the_binding_has_the_numbers_of_the_header() -> None:

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from targets.reach import emulator
-from targets.runtime.compiled_libedgec import ARCHIVE, COMPILED, LIBRARY, NATIVE, SOURCES, embedding
+from targets.runtime.compiled_libedgec import (
+    ARCHIVE,
+    COMPILED,
+    LIBRARY,
+    NATIVE,
+    SOURCES,
+    definitions,
+    embedding,
+)
 from targets.runtime.embedded_network import MATRICES, PIXELS, EmbeddedFrame, EmbeddedNetwork
 from targets.runtime.native_runner import open_engine
 from targets.runtime.preprocess import Preprocessing
@@ -151,7 +159,7 @@ def test_two_networks_in_eight_threads_race_and_leak_nothing(
         "-fno-sanitize-recover=all",
         "-pthread",
     ]
-    flags += ["-std=gnu11", f"-I{LIBRARY}", f"-I{NATIVE}"]
+    flags += ["-std=gnu11", f"-I{LIBRARY}", f"-I{NATIVE}", *definitions(platform.machine())]
     sources = [HERE / "many_threads.c", *SOURCES, "-lm", "-o", program]
     subprocess.run([str(COMPILER), *flags, *map(str, sources)], check=True)
     assert output([program, bundle, gray], b"") == b"the same logits\n"

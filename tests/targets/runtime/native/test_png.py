@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -121,6 +122,18 @@ def test_what_opencv_refuses_is_refused(program: Path, tmp_path: Path) -> None:
         assert " x " not in line, what
         assert by_opencv(content, 3) is None, what
     assert by_opencv(noted, 3) == by_opencv(plain, 3) is not None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_numbers_of_16_bits_that_hold_fewer_are_refused(program: Path, channels: int, tmp_path: Path) -> None:
+    ramp = np.linspace(0, 1, 7 * 5 * 3).reshape(7, 5, 3)
+    largest = [0, 255, 4095, 5000, 65535]
+    files = [cv2.imencode(".png", (ramp * n).astype(np.uint16))[1].tobytes() for n in largest]
+    files.append(cv2.imencode(".png", (ramp * 12).astype(np.uint8))[1].tobytes())
+    expected = [by_opencv(content, channels) for content in files]
+    for line, pixels in zip(read(program, channels, files, tmp_path), expected, strict=True):
+        assert line == pixels if pixels else "scale them so that white is 65535" in line
+    assert [pixels is not None for pixels in expected] == [False] * 3 + [True] * 3
 
 
 def test_of_two_orientations_the_first_counts(program: Path, tmp_path: Path) -> None:

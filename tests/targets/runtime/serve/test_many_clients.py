@@ -1,6 +1,7 @@
 """edgec-serve and libedgec under ThreadSanitizer and AddressSanitizer, with clients of all kinds at once."""
 
 import json
+import platform
 import random
 import shutil
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from targets.runtime.compiled_libedgec import LIBRARY, NATIVE, SOURCES
+from targets.runtime.compiled_libedgec import LIBRARY, NATIVE, SOURCES, definitions
 from targets.runtime.compiled_service import SERVICE, SERVICE_SOURCES
 from targets.runtime.embedded_network import EmbeddedNetwork
 from tests.targets.runtime.serve.conftest import COMPILER, Service, serving
@@ -31,7 +32,7 @@ ROUNDS = 12
 def compiled(sanitizer: str, folder: Path, service: Sequence[Path], *options: str) -> Path:
     """Compile service and library with a sanitizer; what it finds ends the program."""
     flags = ["-std=gnu11", "-g", "-O1", "-ffp-contract=off", f"-fsanitize={sanitizer}", *options]
-    includes = [f"-I{LIBRARY}", f"-I{NATIVE}", "-fno-sanitize-recover=all"]
+    includes = [f"-I{LIBRARY}", f"-I{NATIVE}", "-fno-sanitize-recover=all", *definitions(platform.machine())]
     sources = [*service, *SOURCES, "-lm", "-pthread", "-o", folder / SERVICE]
     subprocess.run([str(COMPILER), *flags, *includes, *map(str, sources)], check=True)
     return folder / SERVICE
