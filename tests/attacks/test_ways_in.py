@@ -17,6 +17,7 @@ READERS = {
 """Who may call what reads bundles."""
 
 UNPACKERS = {
+    "pipeline/data/tar_members.py",
     "pipeline/bundle/pack.py",  # writes bundles
     "pipeline/packages/plain_tar.py",  # writes packages
     "pipeline/models/weights/content.py",  # tells old weights of torch, which are a tar, what they are
@@ -83,6 +84,8 @@ BY_OTHERS = {
     "pipeline/data/open.py": "tests/attacks/test_special_files.py",
     "pipeline/data/packed.py": "tests/pipeline/data/test_packed.py",
     "pipeline/data/picture_files.py": "tests/pipeline/test_plain_file.py",
+    "pipeline/data/shard_labels.py": "tests/pipeline/data/test_tar_shards.py",
+    "pipeline/data/tar_members.py": "tests/pipeline/data/test_tar_shards.py",
     "pipeline/data/tree.py": "tests/attacks/test_zip_files.py",
     "pipeline/difference/opened_side.py": "tests/pipeline/cli/test_diff.py",
     "pipeline/difference/tflite/flatbuffer.py": "tests/pipeline/difference/test_other_tools.py",
