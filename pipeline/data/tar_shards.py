@@ -29,7 +29,7 @@ from pipeline.reading_limits import PICTURE_BYTES, TAR_LABEL_BYTES, TAR_SHARDS
 from targets.runtime.preprocess import ImageError, decode
 
 
-class Record(NamedTuple):
+class ShardRecord(NamedTuple):
     """A picture, and the shard that it lies in."""
 
     shard: Path
@@ -112,9 +112,8 @@ def _expanded(location: Path) -> list[Path]:
         span = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", part) if number % 2 else None
         if span is not None:
             first, last = int(span[1]), int(span[2])
-            if last - first >= TAR_SHARDS:
-                raise DataError(f"{location} means more than {TAR_SHARDS:,} shards. Give fewer.")
-            ways.append([str(one).zfill(len(span[1])) for one in range(first, last + 1)])
+            numbers = range(first, min(last, first + TAR_SHARDS) + 1)  # one too many is refused below
+            ways.append([str(one).zfill(len(span[1])) for one in numbers])
         else:
             ways.append(part.split(",") if number % 2 else [part])
     if np.prod([len(way) for way in ways], dtype=float) > TAR_SHARDS:
@@ -129,9 +128,9 @@ def _split(path: Path, location: Path) -> str:
     return next((split for word in re.split(r"[\W_\d]+", path.name) if (split := split_of(word))), "")
 
 
-def _records(paths: Sequence[Path], location: str) -> list[Record]:
+def _records(paths: Sequence[Path], location: str) -> list[ShardRecord]:
     """Return the labelled pictures of shards, in order, and name those without a label."""
-    found: list[Record] = []
+    found: list[ShardRecord] = []
     unlabelled: list[str] = []
     for path in paths:
         seen: list[TarMember] = []
@@ -155,7 +154,9 @@ def _records(paths: Sequence[Path], location: str) -> list[Record]:
     return found
 
 
-def _in_shard(path: Path, tar: Unpacked, seen: list[TarMember], unlabelled: list[str]) -> Iterator[Record]:
+def _in_shard(
+    path: Path, tar: Unpacked, seen: list[TarMember], unlabelled: list[str]
+) -> Iterator[ShardRecord]:
     """Yield a shard's labelled pictures; add all its members to `seen`, other pictures to `unlabelled`."""
     parts: dict[str, dict[str, TarMember]] = {}
     labels: dict[str, Label | None] = {}
@@ -181,12 +182,12 @@ def _in_shard(path: Path, tar: Unpacked, seen: list[TarMember], unlabelled: list
         if len(pictures) > 1:
             raise ValueError(f"{key} has {len(pictures)} pictures: {listed([p.name for p in pictures])}")
         if pictures and (label := labels.get(key)) is not None:
-            yield Record(path, pictures[0], label)
+            yield ShardRecord(path, pictures[0], label)
         elif pictures:
             unlabelled.append(f"{path.name}/{pictures[0].name}")
 
 
-def _divided(records: Sequence[Record], location: str) -> dict[str, list[Record]]:
+def _divided(records: Sequence[ShardRecord], location: str) -> dict[str, list[ShardRecord]]:
     """Return training and test pictures by their digests, as of folders without splits."""
     images = _images(records, {record.label: 0 for record in records})
     tests = [int(images.digest(i)[:8], 16) < TEST_SHARE * 2**32 for i in range(len(records))]
@@ -203,14 +204,14 @@ def _divided(records: Sequence[Record], location: str) -> dict[str, list[Record]
     }
 
 
-def _images(records: Sequence[Record], place: Mapping[Label, int]) -> "ShardImages":
+def _images(records: Sequence[ShardRecord], place: Mapping[Label, int]) -> "ShardImages":
     return ShardImages(records, np.array([place[record.label] for record in records], np.int64))
 
 
 class ShardImages:
     """Pictures that are members of tar files; one shard is open at a time."""
 
-    def __init__(self, records: Sequence[Record], labels: NDArray[np.int64]) -> None:
+    def __init__(self, records: Sequence[ShardRecord], labels: NDArray[np.int64]) -> None:
         self._records = tuple(records)
         self.labels = labels
         self._digests: dict[int, str] = {}
