@@ -4,6 +4,7 @@ One JSON file for each instruction set and processor, "NAME-PROCESSOR.json". `an
 instruction set: there, instructions were counted. The user's files come first, then exact ones before `any`.
 """
 
+import fcntl
 import json
 import platform
 from collections.abc import Iterator, Sequence
@@ -71,12 +72,20 @@ def digest(isa: Isa) -> str:
 
 
 def add(entries: Sequence[TunedTile], isa: Isa, where: str, folder: Path) -> Path:
-    """Write entries to the file for processor `where` in `folder`, over those of the same shapes."""
+    """Write entries to the file for processor `where` in `folder`, over those of the same shapes.
+
+    Several processes may do so at once: what the others have written stays. The file is replaced as a whole.
+    """
     file = folder / f"{isa.name}-{where}.json"
-    known = {entry.shape: entry for entry in load(file)} | {entry.shape: entry for entry in entries}
-    rows = [json.dumps(asdict(known[shape])) for shape in sorted(known)]
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        load.cache_clear()  # another process may have written since
+        known = {entry.shape: entry for entry in (*load(file), *entries)}
+        rows = [json.dumps(asdict(known[shape])) for shape in sorted(known)]
+        scratch = folder / f".{file.name}.unfinished"
+        scratch.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+        scratch.replace(file)
     load.cache_clear()
     return file
 

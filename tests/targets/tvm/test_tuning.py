@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,24 @@ def test_a_damaged_file_is_named(users: Path, content: str) -> None:
     (users / "i8mm-any.json").write_text(content)
     with pytest.raises(EngineError, match=r"i8mm-any.json is not a file of edgec tune"):
         database.find(SHAPE, ISAS["i8mm"])
+
+
+def _add_some(first: int, folder: Path) -> None:
+    for number in range(first, first + 25):
+        one = replace(entry(Tile(1, 4, 4)), shape=f"shape{number}")
+        database.add([one], ISAS["i8mm"], "any", folder)
+
+
+def test_what_several_processes_find_at_once_is_all_kept(tmp_path: Path) -> None:
+    forked = get_context("fork")
+    processes = [forked.Process(target=_add_some, args=(first, tmp_path)) for first in range(0, 100, 25)]
+    for one in processes:
+        one.start()
+    for one in processes:
+        one.join()
+    assert [one.exitcode for one in processes] == [0] * 4
+    found = {one.shape for one in database.load(tmp_path / "i8mm-any.json")}
+    assert found == {f"shape{number}" for number in range(100)}
 
 
 @pytest.mark.parametrize("file", sorted(database.COMMITTED.glob("*.json")), ids=lambda file: file.name)
