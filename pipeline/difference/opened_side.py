@@ -147,11 +147,6 @@ def _recorded(path: Path) -> Side:
 
 
 def _first(path: Path, values: Array, count: int) -> Array:
-    if len(values) < count:
-        raise UsageError(
-            f"{path} has logits of {len(values)} images; {count} are compared. Give --images"
-            f" {len(values)}, and images in the order in which the logits were recorded."
-        )
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         found = np.asarray(values[:count], np.float32)
     wrong = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(1))
