@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.slow_tests import SECONDS, is_listed, listed, measured, slow_ones
+from tests.slow_tests import SECONDS, is_listed, listed, longest, measured, slow_ones
 
 
 @pytest.mark.parametrize("line", sorted({line.split("[")[0] for line in listed()}))
@@ -39,3 +39,7 @@ def test_times_come_from_pytests_own_file(tmp_path: Path) -> None:
         "tests/targets/reach/test_remote.py::TestABoard::test_one[a.b]": 2.5,
         "tests/test_privacy.py::test_two": 1.0,
     }
+
+
+def test_the_longest_time_of_several_runs_counts() -> None:
+    assert longest([{"a": 1.0, "b": 2.0}, {"a": 3.0}]) == {"a": 3.0, "b": 2.0}

@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow  # a wheel is made and installed once
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -17,6 +17,8 @@ from pipeline.bundle.contents import verify
 from tests.conftest import ROOT
 from tests.dummies import DUMMIES, MOST
 
+pytestmark = pytest.mark.slow  # a copy with all additions is built once
+
 
 def copied(folder: Path) -> Path:
     """The three packages, to be changed."""

@@ -22,6 +22,8 @@ from targets.registry import find_target, names
 from tests.conftest import embedded_build
 from tests.targets.needs import or_skip
 
+pytestmark = pytest.mark.slow  # each target is built once for all of them
+
 CANNOT: dict[tuple[str, str], str] = {}
 """(target, test) -> why not."""
 

@@ -19,6 +19,8 @@ from pipeline.cache.store import Store
 from pipeline.progress import Progress
 from tests.pipeline.stages.listened_builds import KINDS, build, finish
 
+pytestmark = pytest.mark.slow  # builds are listened to
+
 OF_USERS = [kind for kind in KINDS if kind != "default_model"]
 """What edgec brings itself is not changed by a test."""
 

@@ -9,6 +9,8 @@ from targets.tvm.isa import ISAS
 from tests.conftest import ROOT
 from tests.forgotten import missed
 
+pytestmark = pytest.mark.slow  # mypy reads the whole project
+
 TVM = "targets/tvm"
 OPERATOR = '''
 @dataclass(frozen=True, eq=False)
