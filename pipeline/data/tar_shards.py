@@ -243,7 +243,8 @@ class ShardImages:
     def encoded(self, index: int) -> bytes:
         """Return the picture's file. Raises ImageError, and DataError if the shard was changed meanwhile."""
         content = self._read(index)
-        if hashlib.sha256(content).hexdigest() != self.digest(index):
+        found = hashlib.sha256(content).hexdigest()
+        if found != self._digests.setdefault(index, found):
             raise DataError(
                 f"{self.name(index)} was changed while the build was reading it. Build again when it stays as"
                 " it is."
