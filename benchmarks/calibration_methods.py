@@ -46,6 +46,8 @@ from pipeline.data.split import Split
 from pipeline.progress import Silent
 
 BATCH = 32
+SCRIPT = Path(__file__).parent / "peers" / "calibrate_elsewhere.py"
+"""Runs in a Python that has a peer's tool."""
 RECIPES = (
     "w8a8_sym",
     "w8a8_sym_pct",
@@ -195,8 +197,7 @@ def quantize_elsewhere(words: str, python: Path, draw: DrawnNetwork, folder: Pat
     """Quantise by a tool that another Python has. Raises CalledProcessError with what the tool said."""
     data, output = folder / "images.npy", folder / "peer.onnx"
     np.save(data, np.concatenate(list(draw.calibration())))
-    script = Path(__file__).parent / "peers" / "calibrate_elsewhere.py"
-    command = [str(python), str(script), words, str(draw.model), str(data), str(output)]
+    command = [str(python), str(SCRIPT), words, str(draw.model), str(data), str(output)]
     subprocess.run(command, check=True, capture_output=True)
     return output
 
@@ -226,9 +227,8 @@ def methods(pythons: dict[str, Path], more: Sequence[str]) -> Iterator[Method]:
 
 def version_of(tool: str, python: Path) -> str:
     """The version of a peer's tool."""
-    script = Path(__file__).parent / "peers" / "calibrate_elsewhere.py"
     ran = subprocess.run(
-        [str(python), str(script), "version", tool], capture_output=True, text=True, check=True
+        [str(python), str(SCRIPT), "version", tool], capture_output=True, text=True, check=True
     )
     return ran.stdout.strip()
 
