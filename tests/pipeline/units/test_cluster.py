@@ -15,8 +15,10 @@ import dask
 import pytest
 from distributed import Client, LocalCluster, Worker
 
+from pipeline.build.counted_tuning import count_tiles, tuning_units
 from pipeline.build.plan import Build
-from pipeline.build.requested_unit import read_request
+from pipeline.build.requested_unit import TuningRequest, read_request
+from pipeline.cache.store import Store
 from pipeline.cli.app import run
 from pipeline.config import BuildConfig, load_config
 from pipeline.matrix.planned_rows import PlannedRow
@@ -27,7 +29,11 @@ from pipeline.stages import answer, observe_part
 from pipeline.units import cluster
 from pipeline.units.cluster import ClusterError, DaskWorkers
 from pipeline.units.open_workers import open_workers
+from pipeline.units.workers import Here, Workers
+from targets.reach import emulator
 from tests.pipeline.units.sums import HeldSum, Sum
+from tests.targets.needs import or_skip
+from tests.targets.tvm.qdq_model import QdqModel
 
 pytestmark = pytest.mark.slow
 AXES = "default", "reference", "none"
@@ -118,6 +124,24 @@ def test_the_same_command_on_workers_gives_the_same_bytes(
         assert read_request(shared.store.root, digest[:10])[0] == digest
         assert run(["unit", "run", digest[:12], "--out", str(tmp_path / "shared")]) == 0
     assert run(["unit", "run", "0123", "--out", str(tmp_path / "shared")]) == 2
+
+
+def test_tiles_that_workers_count_are_those_of_one_process(workers: DaskWorkers, tmp_path: Path) -> None:
+    or_skip(emulator.check)
+    m = QdqModel(8, 8, 3)
+    x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3)), 0.5, 0)
+    x = m.quantized(m.node("Relu", m.conv(x, 32, 16)), 2.0, 0)
+    x = m.quantized(m.node("GlobalAveragePool", x), 0.5, 0)
+    model = m.save(m.gemm(m.node("Flatten", x), 7, 32), tmp_path / "model.onnx")
+    request = TuningRequest(model=str(model), target="rpi5", tiles=2)
+    units = tuning_units(request)
+    stores = Store(tmp_path / "alone" / "store"), Store(tmp_path / "shared" / "store")
+    places: tuple[Workers, Workers] = Here(), workers
+    for store, those in zip(stores, places, strict=True):
+        assert len(list(count_tiles(request, store, those, Silent()))) == len(units) == 3
+    assert all(store.holds(unit) for store in stores for unit in units)
+    assert all(len({store.make(unit, Silent()).digest for store in stores}) == 1 for unit in units)
+    assert run(["unit", "run", units[0].key()[:12], "--out", str(tmp_path / "shared")]) == 0
 
 
 def test_rows_of_a_matrix_are_built_wherever_the_workers_were_started(
