@@ -251,6 +251,7 @@ class Build(Compilation):
                     model=self.model.name,
                     engine=self.engine,
                     runner=self.target.runner,
+                    engine_kind=self.target.engine_kind,
                     report=self.lasting_report,
                     state=self.target.state,
                     shipped=self.target.shipped,
