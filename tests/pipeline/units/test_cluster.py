@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import dask
@@ -18,6 +19,7 @@ from distributed import Client, LocalCluster, Worker
 from pipeline.build.counted_tuning import count_tiles, tuning_units
 from pipeline.build.plan import Build
 from pipeline.build.requested_unit import TuningRequest, read_request
+from pipeline.cache.digest import RememberedDigests
 from pipeline.cache.store import Store
 from pipeline.cli.app import run
 from pipeline.config import BuildConfig, load_config
@@ -26,8 +28,9 @@ from pipeline.matrix.run_matrix import run_matrix
 from pipeline.matrix.shared_rows import SharedRows
 from pipeline.progress import Silent
 from pipeline.stages import answer, observe_part
-from pipeline.units import cluster
+from pipeline.units import cluster, digest_unit
 from pipeline.units.cluster import ClusterError, DaskWorkers
+from pipeline.units.digest_unit import share_digests
 from pipeline.units.open_workers import open_workers
 from pipeline.units.workers import Here, Workers
 from targets.reach import emulator
@@ -124,6 +127,21 @@ def test_the_same_command_on_workers_gives_the_same_bytes(
         assert read_request(shared.store.root, digest[:10])[0] == digest
         assert run(["unit", "run", digest[:12], "--out", str(tmp_path / "shared")]) == 0
     assert run(["unit", "run", "0123", "--out", str(tmp_path / "shared")]) == 2
+
+
+def test_workers_digest_the_pictures_of_a_folder(
+    workers: DaskWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest_unit, "UNIT_FILES", 3)
+    monkeypatch.setattr(RememberedDigests, "RACY_NS", -1)  # the files are new
+    files = [tmp_path / "photos" / f"{number}.png" for number in range(7)]
+    files[0].parent.mkdir()
+    for number, file in enumerate(files):
+        file.write_bytes(bytes([number]))
+    known = RememberedDigests(tmp_path / "digests.json")
+    share_digests(files[0].parent, known, workers, Silent())
+    assert all(known.has(file) for file in files)
+    assert [known(file) for file in files] == [sha256(bytes([number])).hexdigest() for number in range(7)]
 
 
 def test_tiles_that_workers_count_are_those_of_one_process(workers: DaskWorkers, tmp_path: Path) -> None:
