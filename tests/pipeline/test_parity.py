@@ -89,7 +89,7 @@ def made_up_engine(folder: Path) -> CompiledEngine:
 
 
 def test_the_committed_pictures_are_what_the_script_draws() -> None:
-    """PNG keeps every pixel; a JPEG encoder may change, so of those the names alone."""
+    """PNG keeps every pixel. A JPEG encoder may change, so only the names of JPEGs are compared."""
     drawn = pictures()
     assert {path.name for path in PICTURES.iterdir()} == set(drawn)
     for name in (name for name in drawn if name.endswith(".png")):
