@@ -1,11 +1,13 @@
 """What boards draw, read from their sensors as they are published."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from targets.runtime.sustained.power_meter import (
     HwmonMeter,
+    TegrastatsMeter,
     find_meter,
     hwmon_rails,
     pmic_watts,
@@ -89,17 +91,30 @@ def test_tegrastats_is_read_in_the_words_of_every_version(line: str, rails: dict
     assert tegrastats_rails(line) == rails
 
 
-def test_where_the_kernel_shows_nothing_tegrastats_answers(
+def test_where_the_kernel_shows_nothing_the_newest_line_of_tegrastats_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "tegrastats"
-    program.write_text(f"#!/bin/sh\nwhile echo '{TEGRASTATS_ORIN_NANO}'; do /bin/sleep 0.01; done\n")
+    """Lines waited in the pipe of a reader that was slow: idle power was read as that of the load."""
+    program, printed, busy = (tmp_path / name for name in ("tegrastats", "printed", "busy"))
+    idle, load = "VDD_IN 3000mW/3000mW", TEGRASTATS_ORIN_NANO
+    program.write_text(
+        f"#!/bin/sh\necho '{idle}'\nwhile [ ! -e {busy} ]; do :; done\n"
+        f"for i in 1 2 3 4 5 6 7 8 9; do echo '{idle}'; done\necho '{load}'\n"
+        f"/bin/head -c 200000 /dev/zero\n: >{printed}\nexec /bin/sleep 600\n"  # more than a pipe holds
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     meter = find_meter(tmp_path / "root")
-    assert meter is not None
-    assert (meter.rails, meter.watts()) == ("VDD_IN, by tegrastats", 12.48)
+    assert isinstance(meter, TegrastatsMeter)
+    assert meter.rails == "VDD_IN, by tegrastats"
+    busy.touch()
+    for _ in range(5000):
+        if printed.exists():
+            break
+        time.sleep(0.001)
+    assert meter.watts() == 12.48
     meter.close()
+    assert meter.watts() is None
 
 
 def test_a_raspberry_pi_5_adds_up_what_has_a_current_and_a_voltage(
