@@ -34,8 +34,10 @@ from targets.runtime.bundle.manifest import Manifest
 from targets.runtime.bundle.signature import Signature
 from targets.runtime.device_limits import ENGINE_TEXT_BYTES, KEY_BYTES, TEXT_BYTES
 from tests.attacks import growing
+from tests.attacks.limits.beyond_limits import NAMED
+from tests.attacks.limits.limits_of_bundles import engine_with
+from tests.attacks.limits.limits_of_networks import safetensors
 from tests.attacks.shared_tflite import shared
-from tests.attacks.test_limits_of_readers import NAMED, engine_with, safetensors
 from tests.fuzz.readers import READERS, put
 
 MOST_MIB, MOST_SECONDS = 256, 10.0

@@ -35,6 +35,14 @@ class BuildState(StrEnum):
     ON_DEVICE = "built on the device"  # and kept there, since it runs nowhere else
 
 
+class EngineKind(StrEnum):
+    """What an engine's file is, and so what opens it beside the target's own runner."""
+
+    GRAPH = "an ONNX graph"  # onnxruntime opens it on any machine
+    PROCESSOR_CODE = "code for one instruction set, named in the fingerprint"  # libedgec opens it
+    OF_ONE_DEVICE = "what only its device opens"
+
+
 @dataclass(frozen=True)
 class Check:
     """A check of the graph by a toolchain. A failed one is an EngineError instead."""
@@ -118,6 +126,11 @@ class Target(Protocol):
     @property
     def runner(self) -> str:
         """The module of `targets.runtime` whose `open_engine(path, threads)` opens the engine."""
+        ...
+
+    @property
+    def engine_kind(self) -> EngineKind:
+        """What the engine's file is: one for all targets of a runner."""
         ...
 
     def check(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, require_engine
+from targets.base import CHECKS, BuildState, Check, EngineKind, EngineRunner, Origin, require_engine
 from targets.errors import EngineError, TargetUnavailable
 from targets.processor import cpu_name
 from targets.runtime.exact.session import NotExactError, SessionSettings, exact_settings
@@ -37,6 +37,7 @@ class ReferenceTarget:
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
     packages: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     runner: ClassVar[str] = "reference_runner"
+    engine_kind: ClassVar[EngineKind] = EngineKind.GRAPH
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads

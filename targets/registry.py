@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from targets.base import Target
+from targets.base import EngineKind, Target
 from targets.devices import boards, jetsons
 from targets.errors import TargetUnavailable, UnknownTarget
 from targets.reach.ssh import SshAddress, SshDevice
@@ -30,6 +30,12 @@ REACHED: dict[str, Callable[[SshDevice], Target]] = {
 def names() -> list[str]:
     """Return the names of all targets, in the order they are shown."""
     return list(TARGETS)
+
+
+def kind_of_engine(runner: str) -> EngineKind:
+    """Return what the engine of a bundle is, which names its runner; of one device for an unknown runner."""
+    kinds = {target.runner: target.engine_kind for target in (make() for make in TARGETS.values())}
+    return kinds.get(runner, EngineKind.OF_ONE_DEVICE)
 
 
 def find_target(name: str, device: str | None = None) -> Target:

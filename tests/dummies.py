@@ -19,7 +19,7 @@ TOOLCHAIN = """
 from importlib.metadata import version
 
 from calibration.recipe import QuantRecipe
-from targets.base import BuildState, Origin
+from targets.base import BuildState, EngineKind, Origin
 from targets.runtime.native_runner import LayerTime
 from targets.runtime.reference_runner import open_engine
 
@@ -36,6 +36,7 @@ class AcmeTarget:
     shipped = ("acme.bin",)
     packages = ("pytest",)
     runner = "reference_runner"
+    engine_kind = EngineKind.GRAPH
 
     def check(self):
         pass
@@ -181,7 +182,7 @@ def toolchain(copy: Path) -> None:
     (copy / "targets/acme").mkdir()
     (copy / "targets/acme/__init__.py").write_text(TOOLCHAIN)
     registry = copy / "targets/registry.py"
-    insert(registry, "from targets.base import Target\n", "from targets.acme import AcmeTarget\n")
+    insert(registry, "from targets.base import EngineKind, Target\n", "from targets.acme import AcmeTarget\n")
     insert(registry, '    "host": HostTarget,\n', '    "acme": AcmeTarget,\n')
 
 

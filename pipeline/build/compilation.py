@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from time import perf_counter
 from typing import assert_never
 
@@ -37,6 +38,7 @@ from pipeline.stages.mix import Mix
 from pipeline.stages.observe_part import ObservedPart, ObservePart, parts_of
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.quantize import Quantize, QuantizedNetwork
+from pipeline.units.digest_unit import share_digests
 from pipeline.units.stored_unit import StoredUnit
 from pipeline.units.workers import Here, Workers
 from targets.base import FitsPictures, LimitsWeights
@@ -220,6 +222,12 @@ class Compilation(Request):
         ended = list(self.workers.run(units, self.progress))
         for one in ended:
             one.value()
+
+    def share_digests(self) -> None:
+        """Let the workers digest the pictures of a folder. Without workers nothing is done."""
+        folder = Path(self.dataset.location)
+        if not isinstance(self.workers, Here) and folder.is_dir():
+            share_digests(folder, self.digests, self.workers, self.progress)
 
     def make(self, stage: Stage, progress: Progress | None = None) -> Product:
         """Run a stage, or take its output from the store. What the build keeps is recorded there.

@@ -80,6 +80,7 @@ class Build(Compilation):
 
         Raises DataError if training images are evaluated on, or too many images are damaged.
         """
+        self.share_digests()
         training = TrainingImages(self.dataset, training_digest(self.dataset, self.digests))
         self.make(RefuseLeak(training, self.evaluation))
         units = self.units if some is None else some
@@ -251,6 +252,7 @@ class Build(Compilation):
                     model=self.model.name,
                     engine=self.engine,
                     runner=self.target.runner,
+                    engine_kind=self.target.engine_kind,
                     report=self.lasting_report,
                     state=self.target.state,
                     shipped=self.target.shipped,

@@ -1,28 +1,46 @@
-"""Keeps the settings of each unit's build, so that the unit can be repeated later."""
+"""Keeps what each unit is part of, a build or a tuning, so that the unit can be repeated later."""
 
 from pathlib import Path
+
+from pydantic import PositiveInt, TypeAdapter
 
 from pipeline.cache.atomic import replacing
 from pipeline.config import BuildConfig
 from pipeline.errors import UsageError
 from pipeline.plain_file import read_plain
 from pipeline.reading_limits import SETTINGS_BYTES
+from pipeline.report.record import Record
+
+
+class TuningRequest(Record):
+    """A tuning whose candidates are counted in the emulator.
+
+    model: the absolute path of a model.int8.onnx; target: a board; tiles: how many are tried for each
+    convolution.
+    """
+
+    model: str
+    target: str
+    tiles: PositiveInt
+
 
 REQUESTS = "requests"
-"""A file for each unit, named by its digest: the settings of the build that it belongs to."""
+"""A file for each unit, named by its digest: the settings of the build or the tuning that it belongs to."""
+Requested = BuildConfig | TuningRequest
+_READ: TypeAdapter[Requested] = TypeAdapter(Requested)
 
 
-def write_request(root: Path, digest: str, config: BuildConfig) -> None:
-    """Keep the settings of the build that a unit belongs to, in the store at `root`."""
+def write_request(root: Path, digest: str, requested: Requested) -> None:
+    """Keep what a unit belongs to, in the store at `root`."""
     file = root / REQUESTS / f"{digest}.json"
     if not file.exists():
         file.parent.mkdir(exist_ok=True)
         with replacing(file) as scratch:
-            scratch.write_text(config.model_dump_json())
+            scratch.write_text(requested.model_dump_json())
 
 
-def read_request(root: Path, digest: str) -> tuple[str, BuildConfig]:
-    """Return the whole digest and the settings of a unit. Raises UsageError unless it names one unit.
+def read_request(root: Path, digest: str) -> tuple[str, Requested]:
+    """Return the whole digest of a unit and what it belongs to. Raises UsageError unless it names one unit.
 
     Also if the file of the unit is damaged.
     """
@@ -32,7 +50,7 @@ def read_request(root: Path, digest: str) -> tuple[str, BuildConfig]:
         many = f"{len(found)} units" if found else "no unit"
         raise UsageError(f"{digest!r} matches {many} of the {len(files)} in {root}.")
     try:
-        return found[0].stem, BuildConfig.model_validate_json(read_plain(found[0], SETTINGS_BYTES))
+        return found[0].stem, _READ.validate_json(read_plain(found[0], SETTINGS_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{found[0]} is damaged ({str(error).splitlines()[0]}), so the settings of the unit are lost."

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.bundle.contents import verify
 from pipeline.errors import BundleError
 from pipeline.progress import Progress
+from targets.base import EngineKind
 from targets.devices import jetsons
 from targets.errors import DeviceError
 from targets.reach.answers import checked, json_answer, sensible
@@ -17,6 +18,7 @@ from targets.reach.probe import BoardFacts, probe
 from targets.reach.ssh import SshDevice
 from targets.reach.transfer import file_digest
 from targets.reach.zip_program import program
+from targets.registry import kind_of_engine
 from targets.runtime.bundle.manifest import Manifest
 from targets.runtime.bundle.signature import PublicKey
 from targets.runtime.cpu import NEEDED
@@ -83,7 +85,7 @@ def deploy(
 
 def _misfit(manifest: Manifest, facts: BoardFacts) -> list[str]:
     """Return why the processor cannot run a bundle's engine, which is known before anything is sent."""
-    if manifest.runner == "native_runner":
+    if kind_of_engine(manifest.runner) is EngineKind.PROCESSOR_CODE:
         words = manifest.fingerprint.split(" / ")  # CPU targets name the instruction set among others
         isa = next((word for word in words if word in NEEDED), None)
         return facts.misfit(isa, manifest.target) if isa else []

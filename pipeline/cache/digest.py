@@ -136,16 +136,28 @@ class RememberedDigests:
     def __call__(self, file: Path) -> str:
         """Return the SHA-256 of a file's bytes, in hex."""
         before = identity(file.stat())
-        name = str(file.absolute())
-        match self._known.get(name):
-            case [*known, str(digest)] if tuple(known) == before:
-                return digest
+        if (known := self._of(file, before)) is not None:
+            return known
         digest = file_digest(file)
+        self.learn(file, before, digest)
+        return digest
+
+    def has(self, file: Path) -> bool:
+        """Whether the digest of the file as it is now is remembered."""
+        return self._of(file, identity(file.stat())) is not None
+
+    def learn(self, file: Path, before: Identity, digest: str) -> None:
+        """Remember the digest of a file that was read since its identity was `before`, if it is safe to."""
         *_, modified, changed = before
         if time.time_ns() - max(modified, changed) > self.RACY_NS and identity(file.stat()) == before:
-            self._known[name] = [*before, digest]
+            self._known[str(file.absolute())] = [*before, digest]
             self._changed = True
-        return digest
+
+    def _of(self, file: Path, now: Identity) -> str | None:
+        match self._known.get(str(file.absolute())):
+            case [*known, str(digest)] if tuple(known) == now:
+                return digest
+        return None
 
     def save(self) -> None:
         """Write the digests to the file, atomically."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
@@ -12,21 +12,34 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.build.plan import Build
+    from pipeline.build.requested_unit import Requested
     from pipeline.cache.stage import Stage
+    from pipeline.progress import Progress
 
-app = typer.Typer(no_args_is_help=True, help="Repeat a unit of work of a build that ran with --on.")
+app = typer.Typer(no_args_is_help=True, help="Repeat a unit of work of a build or a tuning.")
 
 
 @app.callback()
 def unit() -> None:
-    """Repeat a unit of work of a build that ran with --on."""
+    """Repeat a unit of work of a build or a tuning."""
 
 
-def _shared_out(build: "Build") -> "Iterator[Stage]":
-    """Yield the units of a build in their order, so that a search may end early."""
-    yield from build.calibration_parts
-    yield from build.all_units
+def _shared_out(requested: "Requested", out: Path, progress: "Progress") -> "Iterator[Stage]":
+    """Yield the units of a build or a tuning in their order, so that a search may end early."""
+    from pipeline.build.counted_tuning import tuning_units
+    from pipeline.build.plan import Build
+    from pipeline.build.requested_unit import TuningRequest
+    from pipeline.config import BuildConfig
+
+    match requested:
+        case BuildConfig():
+            build = Build(requested.model_copy(update={"out": out}), progress)
+            yield from build.calibration_parts
+            yield from build.all_units
+        case TuningRequest():
+            yield from tuning_units(requested)
+        case unknown:
+            assert_never(unknown)
 
 
 @app.command("run")
@@ -40,15 +53,14 @@ def run_unit(
 
     Example: edgec unit run 3f2a91c04d11 --out /mnt/shared/out
     """
-    from pipeline.build.plan import Build
     from pipeline.build.requested_unit import read_request
     from pipeline.cache.digest import folder_digests
     from pipeline.cache.product import KEY_LETTERS, Damaged, read_product
 
-    whole, config = read_request(out / "store", digest)
+    root = out / "store"
+    whole, requested = read_request(root, digest)
     progress = make_progress(False)
-    build = Build(config.model_copy(update={"out": out}), progress)
-    stage = next((one for one in _shared_out(build) if one.key() == whole), None)
+    stage = next((one for one in _shared_out(requested, out, progress) if one.key() == whole), None)
     if stage is None:
         raise UsageError(
             f"{digest} has other versions of edgec, its tools, or inputs than those here: only its own"
@@ -58,9 +70,7 @@ def run_unit(
         stage.run(Path(folder), progress)
         found = folder_digests(Path(folder))
     try:
-        kept = read_product(
-            stage.name, whole, build.store.root / "products" / stage.name / whole[:KEY_LETTERS]
-        )
+        kept = read_product(stage.name, whole, root / "products" / stage.name / whole[:KEY_LETTERS])
     except Damaged as damage:
         say(f"the store's entry is damaged: {damage}")
         kept = None

@@ -37,5 +37,4 @@ def compare(a: onnx.ModelProto, b: onnx.ModelProto, pictures: NDArray[np.uint8])
     matching = match_tensors(graph_a, graph_b, values_a, values_b, by_weights)
     walk = Walk(Sides(graph_a, graph_b, values_a, values_b, matching), few)
     walk.all_places()
-    rescaled = {**walk.meant, **{tensor: domain.affine for tensor, domain in walk.domains.items()}}
-    return NetworkComparison(walk.sides, few, tuple(walk.findings), tuple(walk.errors), rescaled)
+    return NetworkComparison(walk.sides, few, tuple(walk.findings), tuple(walk.errors), walk.domains.rescaled)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.difference.side import Array, Pictures, Side, bounded_graph, graph_side, takes_pixels
 from pipeline.errors import UsageError
-from targets.base import EngineRunner
+from targets.base import EngineKind, EngineRunner
 from targets.runtime.bundle.signature import PublicKey
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ def bundle_side(path: Path, trusted: Sequence[PublicKey], device: str | None) ->
     With `trusted` keys, one of them must have signed the bundle.
     """
     from pipeline.bundle.contents import opened
+    from targets.registry import kind_of_engine
 
     with (
         tempfile.TemporaryDirectory(prefix="edgec-diff-") as folder,
@@ -164,16 +165,16 @@ def bundle_side(path: Path, trusted: Sequence[PublicKey], device: str | None) ->
         manifest = held.manifest
         engine = Path(folder) / Path(manifest.engine).name
         engine.write_bytes(held.read(manifest.engine))
-        match manifest.runner:
-            case "native_runner":
+        match kind_of_engine(manifest.runner):
+            case EngineKind.PROCESSOR_CODE:
                 beside = path.with_suffix("") / "model.int8.onnx"
                 with engine_side(engine, beside, str(path), device) as side:
                     yield side
-            case "reference_runner":
+            case EngineKind.GRAPH:
                 model = bounded_graph(engine)
                 assert takes_pixels(model)  # noqa: S101 - bundles hold no other
                 yield graph_side(model, str(path))
-            case _:
+            case EngineKind.OF_ONE_DEVICE:
                 raise UsageError(
                     f"{path} is for {manifest.target}, whose engine runs only on the device. Give the folder"
                     " of its build, which has the Q/DQ network."

@@ -1,9 +1,8 @@
 """Goes through two networks in the order of computation, and collects what rounding does not explain.
 
 At each place A's operators compute from what B's operators read there, so that a fault shows where it is made
-and nowhere behind it. A quantised network may hold tensors with other gains than A's on purpose, which the
-layer that reads them takes back (equalisation): such a tensor has a `Domain`, and A computes from what it
-would be without. Only if a reader does not take the gains back are they a fault.
+and nowhere behind it. Where B holds an input with other gains than A (`domains.py`), A computes from what the
+input would be without them.
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,23 +10,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.onnx_graph import attribute
 from pipeline.difference.channelwise_fit import ChannelAffine, fit_affine
-from pipeline.difference.decibels import by_channel, ratio_db
+from pipeline.difference.decibels import ratio_db
 from pipeline.difference.discrepancy import Discrepancy
+from pipeline.difference.domains import Domain, Domains
 from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.first_layer import check_first_layer
+from pipeline.difference.gains_fault import blame_norm, gains_fault
 from pipeline.difference.grid_check import check_edge, check_grid, is_rearranged, is_transposed
-from pipeline.difference.kept_gains import NEAR, gains_by_weights, has_the_same_weights
-from pipeline.difference.layer_check import (
-    LayerConstants,
-    expected_gains,
-    layer_constants,
-    taken_back,
-)
+from pipeline.difference.kept_gains import gains_by_weights, has_the_same_weights
+from pipeline.difference.layer_check import LayerConstants, layer_constants, taken_back
 from pipeline.difference.output_check import check_output
 from pipeline.difference.place import Array, GraphPlace, Sides
-from pipeline.difference.real_graph import LAYERS, RealNode
+from pipeline.difference.real_graph import LAYERS
 from pipeline.difference.structure_check import other_operators, with_other_constants
 from pipeline.difference.weights_compared import NamedDifference, name_gains, vary
 
@@ -36,12 +31,6 @@ FLOAT_DB, ROUNDED_DB = 50.0, 22.0
 SUSPICIOUS_DB = 34.0
 """Layers that agree less have their weights compared."""
 BETTER_DB = 8.0
-SHIFTED = 0.25
-"""A shift of a layer's output that is no correction of a bias, in standard deviations of the output."""
-
-
-NORMS = ("BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization")
-EVALUATION = "Export in evaluation mode (model.eval()), so that the norm uses its running statistics."
 
 
 @dataclass(frozen=True)
@@ -56,15 +45,6 @@ class TensorError:
     so_far_db: float
 
 
-@dataclass(frozen=True)
-class Domain:
-    """B's tensor is A's with gains and shifts; `suspected` is the fault if no reader takes them back."""
-
-    affine: ChannelAffine
-    origin: str
-    suspected: Discrepancy
-
-
 @dataclass
 class Walk:
     """What was found so far."""
@@ -73,12 +53,7 @@ class Walk:
     pictures: NDArray[np.uint8]
     findings: list[Discrepancy] = field(default_factory=list)
     errors: list[TensorError] = field(default_factory=list)
-    domains: dict[str, Domain] = field(default_factory=dict)
-    meant: dict[str, ChannelAffine] = field(default_factory=dict)
-    """Gains of tensors behind a layer with other gains than the next layer takes back: about what it does."""
-    _confirmed: set[str] = field(default_factory=set)
-    _uncertain: set[str] = field(default_factory=set)
-    """A's tensors behind a fault in a network that B rescales: their gains are not known."""
+    domains: Domains = field(default_factory=Domains)
 
     def all_places(self) -> None:
         """Look at every matched tensor, in A's order."""
@@ -86,8 +61,8 @@ class Walk:
             self._place(tensor)
             if tensor in self.sides.matching.names:
                 self._quantisers(tensor)
-        if self.sides.a.output in self.domains:
-            self._confirm([self.sides.a.output])
+        if self.sides.a.output in self.domains.known:
+            self.findings.extend(self.domains.confirm([self.sides.a.output]))
         order = {node.output: number for number, node in enumerate(self.sides.a.nodes)}
         self.findings.sort(key=lambda finding: order.get(finding.place, -1))
 
@@ -107,15 +82,15 @@ class Walk:
             place = self.sides.first_layer(tensor)
         if not np.isfinite(place.expected).any():
             return
-        inputs = [name for name in place.given if name in self.domains]
+        inputs = [name for name in place.given if name in self.domains.known]
         raw = place.run()
-        undone = place.with_given({n: self.domains[n].affine.undone(place.given[n]) for n in inputs})
+        undone = place.with_given(self.domains.undone(place.given, inputs))
         found = undone.run() if inputs else raw
         here = place.agreement(found)
         self._note(place, here)
         if is_first:
             self._first_layer(place, found, here)
-        elif self._uncertain & set(place.given):
+        elif self.domains.uncertain & set(place.given):
             self._behind_unknown(place)
         elif place.node.operator in LAYERS:
             self._layer(place, undone, found, raw, here, inputs)
@@ -138,21 +113,30 @@ class Walk:
         outcome = check_first_layer(self.sides, place, self.pictures, constants, least, known)
         if outcome is not None and not outcome.may_be_meant:
             self.findings.extend(outcome.findings)
-            self._lose(place, constants, known)
+            self.domains.behind_fault(self.sides, place, constants, known)
             return
         fitted = fit_affine(found, place.expected)
         if fitted is not None and place.agreement(fitted.applied(found)) > max(here + BETTER_DB, ROUNDED_DB):
-            suspected = (
-                outcome.findings[0] if outcome is not None else self._gains(place, fitted, constants, here)
-            )
-            self._suspect(place, fitted, suspected, constants)
+            named = None if outcome is None else outcome.findings[0]
+            self._suspect(place, fitted, constants, here, named)
         elif outcome is not None:
             self.findings.extend(outcome.findings)
-            self._lose(place, constants, known)
+            self.domains.behind_fault(self.sides, place, constants, known)
         elif here < least:
             ranged = self._picture_range(place)
             self.findings.extend(self._explained(place, place, here) if ranged is None else (ranged,))
-            self._lose(place, constants, known)
+            self.domains.behind_fault(self.sides, place, constants, known)
+
+    def _suspect(
+        self,
+        place: GraphPlace,
+        fitted: ChannelAffine,
+        constants: LayerConstants | None,
+        here: float,
+        named: Discrepancy | None = None,
+    ) -> None:
+        suspected = named or gains_fault(self.sides, place, fitted, constants, here)
+        self.findings.extend(self.domains.suspect(self.sides, place, fitted, suspected, constants))
 
     def _picture_range(self, place: GraphPlace) -> Discrepancy | None:
         """Say what the quantiser of B's picture does to A's picture."""
@@ -176,27 +160,27 @@ class Walk:
         least = self._least_db(place)
         if here >= (SUSPICIOUS_DB if self._is_rounded else least):
             return
-        gains = [self.domains[name].affine.gain for name in inputs if name == place.node.inputs[0]]
+        gains = [self.domains.known[name].affine.gain for name in inputs if name == place.node.inputs[0]]
         if gains and vary(gains[0]) and has_the_same_weights(self.sides, place):
-            self._confirm(inputs)  # nothing in this layer takes them back
+            self.findings.extend(self.domains.confirm(inputs))  # nothing in this layer takes them back
             self._layer(place, place, raw, raw, place.agreement(raw), [])
             return
         constants = layer_constants(self.sides, place, gains[0] if gains else np.ones(1))
         named = constants.named if constants is not None and here < SUSPICIOUS_DB else None
         if inputs and place.agreement(raw) >= max(least, here):
-            self._confirm(inputs)
+            self.findings.extend(self.domains.confirm(inputs))
             return
         fitted = fit_affine(found, place.expected) if named is None else None
         after = -np.inf if fitted is None else place.agreement(fitted.applied(found))
         is_last = place.node.output == self.sides.a.output  # nothing behind it takes gains back
         if fitted is not None and after >= max(least, here + BETTER_DB) and not (is_last and here >= least):
-            self._suspect(place, fitted, self._gains(place, fitted, constants, here), constants)
+            self._suspect(place, fitted, constants, here)
             return
         if here >= least and named is None:
             return
         self.findings.extend(self._explained(place, undone, here, constants))
         known = gains_by_weights(self.sides, place, constants, gains[0] if gains else np.ones(1))
-        self._lose(place, constants, known)
+        self.domains.behind_fault(self.sides, place, constants, known)
 
     def _other(
         self,
@@ -208,13 +192,13 @@ class Walk:
         """Look at an operator without weights: given B's values it gives B's, but for float sums."""
         exact = place.agreement(raw)
         is_exact = exact >= FLOAT_DB or (len(place.nodes) > 1 and exact >= self._least_db(place))
-        if inputs and (is_exact or self._is_shifted(inputs)):
+        if inputs and (is_exact or self._are_shifted(inputs)):
             fitted = fit_affine(found, place.expected)
             if fitted is not None and place.agreement(fitted.applied(found)) >= ROUNDED_DB:
-                self.domains[place.node.output] = replace(self.domains[inputs[0]], affine=fitted)
+                self.domains.known[place.node.output] = replace(self.domains.known[inputs[0]], affine=fitted)
                 return
             if is_exact:
-                self._confirm(inputs)
+                self.findings.extend(self.domains.confirm(inputs))
         if is_exact:
             return
         if self._is_rounded and any(n.operator in LAYERS for n in place.nodes) and exact >= ROUNDED_DB:
@@ -222,8 +206,8 @@ class Walk:
         if not inputs and is_rearranged(found, place.expected) and self._is_read_so(place.node.output):
             return
         self.findings.extend(self._explained(place, place, exact))
-        if inputs and len(self.domains[inputs[0]].affine.gain) == place.expected.shape[1]:
-            self.domains[place.node.output] = self.domains[inputs[0]]
+        if inputs and len(self.domains.known[inputs[0]].affine.gain) == place.expected.shape[1]:
+            self.domains.known[place.node.output] = self.domains.known[inputs[0]]
 
     def _is_read_so(self, tensor: str) -> bool:
         """Whether all readers of a tensor expect the order of values that B holds it in, such as NHWC.
@@ -241,22 +225,18 @@ class Walk:
         self.sides = without
         return True
 
-    def _is_shifted(self, inputs: list[str]) -> bool:
-        """Whether B centres its tensors, so that other operators than A's can give A's values."""
-        return any(
-            float(abs(d.affine.shift).max())
-            > 0.05 * float(self.sides.b_values[self.sides.matching.names[n]].std())
-            for n in inputs
-            for d in [self.domains[n]]
-        )
+    def _are_shifted(self, inputs: list[str]) -> bool:
+        values = {name: self.sides.b_values[self.sides.matching.names[name]] for name in inputs}
+        return self.domains.are_shifted(inputs, values)
 
     def _behind_unknown(self, place: GraphPlace) -> None:
         """Check an operator with B's own weights where A's values are unknown; and the weights."""
-        self._uncertain.add(place.node.output)
-        gains = next((self.meant[name] for name in place.given if name in self.meant), None)
+        self.domains.uncertain.add(place.node.output)
+        meant = self.domains.meant
+        gains = next((meant[name] for name in place.given if name in meant), None)
         kept = gains is not None and place.expected.shape[1:2] == gains.gain.shape
         if gains is not None and kept and place.node.operator not in LAYERS:
-            self.meant[place.node.output] = gains
+            meant[place.node.output] = gains
         if place.node.output == self.sides.a.output:
             last = self._output(place, place)
             if last is not None:
@@ -282,72 +262,6 @@ class Walk:
         named = name_gains(constants.theirs, constants.gains)
         return named if named.kind is FaultKind.WEIGHT_SCALES else None
 
-    def _lose(self, place: GraphPlace, constants: LayerConstants | None, gains: Array | None) -> None:
-        """Go on behind a fault with the gains that B's weights show, or with unknown ones."""
-        if gains is not None and constants is not None:
-            meant = expected_gains(self.sides, place.node.output, len(gains))
-            if constants.named is not None and meant is not None:  # coarse weights show gains coarsely
-                gains = meant * float(np.median(gains / meant))
-            if vary(gains) or abs(float(np.median(gains)) - 1) > NEAR:
-                affine = ChannelAffine(gains, np.zeros_like(gains))
-                evidence = f"B's channels are {gains.min():.3g} to {gains.max():.3g} times A's"
-                named = name_gains(constants.theirs, gains)
-                here = place.agreement(place.run())
-                suspected = Discrepancy(named.kind, place.node.output, evidence, here, None, named.remedy)
-                self.domains[place.node.output] = Domain(affine, place.node.output, suspected)
-        elif self.domains:
-            self._uncertain.add(place.node.output)
-
-    def _suspect(
-        self,
-        place: GraphPlace,
-        fitted: ChannelAffine,
-        suspected: Discrepancy,
-        constants: LayerConstants | None,
-    ) -> None:
-        """Note gains and shifts of a layer's output: a fault at once if they are no equalisation."""
-        tensor = place.node.output
-        spread = by_channel(place.expected).std(1) + 1e-15
-        shifted = float(np.sqrt(((fitted.shift / spread) ** 2).mean())) > SHIFTED
-        if suspected.kind is FaultKind.BIAS and shifted:
-            self.findings.append(suspected)
-            if constants is None or not constants.gains_vary:
-                return
-        if suspected.kind in (FaultKind.NORM, FaultKind.WEIGHT_SCALES) and constants is not None:
-            meant = expected_gains(self.sides, tensor, len(constants.gains))
-            if meant is not None and not taken_back(self.sides, tensor, constants.gains):
-                self.findings.append(suspected)  # those that the next layers take back are others
-                self._uncertain.add(tensor)
-                factor = float(np.exp(np.log(abs(fitted.gain) / meant).mean()))
-                self.meant[tensor] = ChannelAffine(meant * factor, np.zeros_like(meant))
-                return
-        self.domains[tensor] = Domain(fitted, tensor, suspected)
-
-    def _gains(
-        self, place: GraphPlace, fitted: ChannelAffine, constants: LayerConstants | None, here: float
-    ) -> Discrepancy:
-        after = place.agreement(fitted.applied(place.run())) if place.layer is not None else None
-        named = None if constants is None else constants.name_affine(self.sides, place, fitted)
-        if named is None:
-            low, high = fitted.gain.min(), fitted.gain.max()
-            evidence = f"B's channels are {low:.3g} to {high:.3g} times A's"
-            if (norm := _norm_of(place)) is not None:
-                return Discrepancy(
-                    FaultKind.NORM, place.node.output, f"{evidence}; {norm}", here, after, EVALUATION
-                )
-            remedy = "Use one scale on both sides of a tensor."
-            return Discrepancy(FaultKind.SCALE, place.node.output, evidence, here, after, remedy)
-        return Discrepancy(named.kind, place.node.output, named.evidence, here, after, named.remedy)
-
-    def _confirm(self, tensors: list[str]) -> None:
-        """Report the gains of these tensors as faults, at the tensor where they began."""
-        for tensor in tensors:
-            domain = self.domains.pop(tensor)
-            if domain.origin not in self._confirmed:
-                self._confirmed.add(domain.origin)
-                self.findings.append(domain.suspected)
-        self.domains = {n: d for n, d in self.domains.items() if d.origin not in self._confirmed}
-
     def _explained(
         self, place: GraphPlace, undone: GraphPlace, here: float, constants: LayerConstants | None = None
     ) -> tuple[Discrepancy, ...]:
@@ -369,13 +283,7 @@ class Walk:
     def _quantisers(self, tensor: str) -> None:
         """Check B's quantisers of a tensor, and B's own operators between the tensor and its readers."""
         sides, theirs = self.sides, self.sides.matching.names[tensor]
-        ours = sides.a_values[tensor]
-        if tensor in self.domains:
-            ours = self.domains[tensor].affine.applied(ours)
-        if tensor in self.meant:
-            ours = self.meant[tensor].applied(ours)
-        elif tensor in self._uncertain or ours.shape != sides.b_values[theirs].shape:
-            ours = sides.b_values[theirs]
+        ours = self.domains.as_b_holds(tensor, sides.a_values[tensor], sides.b_values[theirs])
         self._grid(tensor, theirs, ours)
         if tensor in self.sides.a.behind_layer:  # what is done to the picture is found at the first layer
             for read in sides.read_elsewhere(tensor):
@@ -390,13 +298,9 @@ class Walk:
         found = check_edge(tensor, written, given, ROUNDED_DB)
         if found is None:
             return
-        norm = self.sides.b.producer(read)
-        if found.kind in (FaultKind.SCALE, FaultKind.UNEXPLAINED) and norm and norm.operator in NORMS:
-            found = replace(
-                found, kind=FaultKind.NORM, evidence=f"{found.evidence}; {_unfolded(norm)}", remedy=EVALUATION
-            )
-        if found.kind is FaultKind.SCALE and fitted is not None and tensor not in self.domains:
-            self.domains[tensor] = Domain(fitted, tensor, found)  # unless its readers take it back
+        found = blame_norm(found, self.sides.b.producer(read))
+        if found.kind is FaultKind.SCALE and fitted is not None and tensor not in self.domains.known:
+            self.domains.known[tensor] = Domain(fitted, tensor, found)  # unless its readers take it back
         else:
             self.findings.append(found)
 
@@ -408,16 +312,3 @@ class Walk:
             found = check_grid(tensor, grid, written, read, wanted, self.sides.is_rectified(tensor))
             if found is not None and found not in self.findings:
                 self.findings.append(found)
-
-
-def _norm_of(place: GraphPlace) -> str | None:
-    """Say which norm B computes here where A has none; None if it computes none."""
-    other = place.counterpart
-    if other is None or other.operator not in NORMS or place.node.operator in NORMS:
-        return None
-    return _unfolded(other)
-
-
-def _unfolded(norm: RealNode) -> str:
-    how = " in training mode" if attribute(norm.proto, "training_mode", 0) else ""
-    return f"B has a {norm.operator}{how} here, which A has not, or folded"

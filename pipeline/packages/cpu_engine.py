@@ -3,6 +3,8 @@
 import re
 
 from pipeline.errors import UsageError
+from targets.base import EngineKind
+from targets.registry import kind_of_engine
 from targets.runtime.bundle.archive import OpenBundle
 from targets.runtime.bundle.manifest import NAME
 from targets.runtime.compiled_service import SERVICE
@@ -15,7 +17,7 @@ _ELF_MACHINES = {62: "x86_64", 183: "aarch64"}
 def require_cpu(bundle: OpenBundle, kind: str) -> None:
     """Raise UsageError, with the `kind` of package, for a bundle without libedgec."""
     manifest = bundle.manifest
-    if manifest.runner != "native_runner":
+    if kind_of_engine(manifest.runner) is not EngineKind.PROCESSOR_CODE:
         raise UsageError(
             f"A package for {kind} is made of a bundle for a CPU; this one is for {manifest.target}. "
             "Build one with --target host or one of the ARM boards."

@@ -11,6 +11,7 @@ from targets.reach.zip_program import program
 from targets.runtime.bundle.archive import OpenBundle
 from targets.runtime.tensorrt.build_plan import FLAGS, TYPED
 from targets.runtime.tensorrt.candidate import INT8_FP16_ONNX, INT8_ONNX
+from targets.tensorrt.jetson_target import JetsonTarget
 
 BUILDER = "build_plan.pyz"
 LARGEST_BATCH = 8
@@ -36,7 +37,7 @@ def graphs(
 
 def require_jetson(bundle: OpenBundle, kind: str) -> None:
     """Raise UsageError, with the `kind` of package, for a bundle of another target."""
-    if bundle.manifest.runner != "tensorrt.runner":
+    if bundle.manifest.runner != JetsonTarget.runner:
         raise UsageError(
             f"A package for {kind} is made of a bundle for a Jetson; this one is for "
             f"{bundle.manifest.target}. Build one with --target jetson."

@@ -19,7 +19,7 @@ from pipeline.stages.compile import CompiledEngine
 from pipeline.stages.report_files import ReportFiles
 from pipeline.stages.sample import Samples
 from pipeline.stages.supply_chain import PROVENANCE, SBOM, provenance, sbom
-from targets.base import BuildState
+from targets.base import BuildState, EngineKind
 from targets.runtime import compiled_resize
 from targets.runtime.bundle import signature
 from targets.runtime.bundle.manifest import EVALUATION, NAME, Manifest
@@ -59,6 +59,7 @@ class Bundle(Stage):
     model: str
     engine: CompiledEngine
     runner: str
+    engine_kind: EngineKind
     state: BuildState
     shipped: tuple[str, ...]
     report: ReportFiles
@@ -143,7 +144,7 @@ class Bundle(Stage):
 
     def _embedding(self) -> dict[str, bytes]:
         """Return libedgec and the service for the engine's machine, if libedgec runs the engine."""
-        if self.runner != "native_runner":
+        if self.engine_kind is not EngineKind.PROCESSOR_CODE:
             return {}
         machine = machine_of(self.engine.path)
         program = (COMPILED_SERVICE.folder(machine) / SERVICE).read_bytes()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, require_engine
+from targets.base import CHECKS, BuildState, Check, EngineKind, EngineRunner, Origin, require_engine
 from targets.devices import Jetson
 from targets.errors import TargetUnavailable
 from targets.reference import ReferenceTarget
@@ -39,6 +39,7 @@ class JetsonTarget:
     engine_name: ClassVar[str] = "int8_qdq.onnx"
     packages: ClassVar[tuple[str, ...]] = ()  # TensorRT is the device's
     runner: ClassVar[str] = "tensorrt.runner"
+    engine_kind: ClassVar[EngineKind] = EngineKind.OF_ONE_DEVICE
 
     def __init__(self, module: Jetson, threads: int = 1) -> None:
         self.module = module

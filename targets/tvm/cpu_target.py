@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.recipe import QuantRecipe
-from targets.base import CHECKS, BuildState, Check, EngineRunner, Origin, require_engine
+from targets.base import CHECKS, BuildState, Check, EngineKind, EngineRunner, Origin, require_engine
 from targets.devices import CpuBoard
 from targets.errors import EngineError, TargetUnavailable
 from targets.processor import LIMIT, cpu_flags, cpu_name
@@ -46,6 +46,7 @@ class IntegerTarget:
     shipped: ClassVar[tuple[str, ...]] = (engine_name,)
     packages: ClassVar[tuple[str, ...]] = ("apache-tvm", "apache-tvm-ffi", "ziglang")
     runner: ClassVar[str] = "native_runner"
+    engine_kind: ClassVar[EngineKind] = EngineKind.PROCESSOR_CODE
     fitting: "Preprocessing | None" = None
 
     def instructions(self, engine: Path, images: NDArray[np.uint8]) -> int | None:  # noqa: ARG002

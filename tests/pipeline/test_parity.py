@@ -38,7 +38,7 @@ from pipeline.task import Task
 from pipeline.training.held import HeldImages
 from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import Trainer
-from targets.base import BuildState, EngineRunner
+from targets.base import BuildState, EngineKind, EngineRunner
 from targets.reference import ReferenceTarget
 from targets.runtime.preprocess import Preprocessing, decode
 from tests.pipeline.data.pictures import png, random_pixels
@@ -213,6 +213,7 @@ def unpacked_bundle(folder: Path, preprocessing: Preprocessing) -> Path:
         model="golden",
         engine=engine,
         runner="watching_runner",
+        engine_kind=EngineKind.GRAPH,
         state=BuildState.BUILT,
         shipped=(engine.file_name,),
         report=ReportFiles(made_up),

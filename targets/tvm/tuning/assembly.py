@@ -46,6 +46,15 @@ def spills(code: list[str]) -> int:
     return sum(bool(_SPILL.search(line)) for line in code)
 
 
+def mca_version() -> str | None:
+    """Return what llvm-mca says of itself, by which its estimates may differ; None: it is not installed."""
+    if shutil.which(_MCA) is None:
+        return None
+    said = subprocess.run([_MCA, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"version (\S+)", said)
+    return found[1] if found else said
+
+
 def dots_a_cycle(loops: list[list[str]], kernel: ConvKernel) -> float | None:
     """llvm-mca's estimate for all loops, with equal weights; None where it is not installed."""
     if shutil.which(_MCA) is None:

@@ -14,7 +14,8 @@ from targets.errors import EngineError
 from targets.reach.instructions import build_plugin, count_executed
 from targets.reach.ssh import SshAddress, SshDevice
 
-_RUNS = (1, 3)
+_TIMES = 8
+"""How often a number of instructions is counted until two counts are equal."""
 
 
 class Cost(Protocol):
@@ -23,6 +24,11 @@ class Cost(Protocol):
     @property
     def unit(self) -> str:
         """The unit of the costs."""
+        ...
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a second measurement gives the same."""
         ...
 
     def __call__(self, program: Path, kernels: Sequence[int]) -> NDArray[np.float64]:
@@ -36,6 +42,7 @@ class TimedHere:
 
     milliseconds: int
     unit: str = "ns"
+    is_exact: bool = False
 
     def __call__(self, program: Path, kernels: Sequence[int]) -> NDArray[np.float64]:
         """Time the kernels in turns."""
@@ -50,6 +57,7 @@ class TimedOnDevice:
     address: SshAddress
     milliseconds: int
     unit: str = "ns"
+    is_exact: bool = False
 
     def __call__(self, program: Path, kernels: Sequence[int]) -> NDArray[np.float64]:
         """Copy the program there, time the kernels in turns, and remove it."""
@@ -69,6 +77,7 @@ class Counted:
 
     cpu: str
     unit: str = "instructions"
+    is_exact: bool = True
 
     def __call__(self, program: Path, kernels: Sequence[int]) -> NDArray[np.float64]:
         """Count each kernel, in one round."""
@@ -78,9 +87,22 @@ class Counted:
             return np.array([[self._count(program, plugin, which)] for which in kernels])
 
     def _count(self, program: Path, plugin: Path, which: int) -> float:
-        commands = [[str(program), "run", str(which), str(runs)] for runs in _RUNS]
-        few, many = (count_executed(self.cpu, plugin, command)[0] for command in commands)
-        return (many - few) / (_RUNS[1] - _RUNS[0])
+        """Return the instructions of one run: those of the program with one run less those without."""
+        without, one = (self._agreed(plugin, [str(program), "run", str(which), str(runs)]) for runs in (0, 1))
+        return float(one - without)
+
+    def _agreed(self, plugin: Path, command: Sequence[str]) -> int:
+        """Return a number that two counts gave: an emulator that is stopped repeats a system call.
+
+        Raises EngineError if no two of _TIMES agree.
+        """
+        seen: set[int] = set()
+        for _ in range(_TIMES):
+            count = count_executed(self.cpu, plugin, command)[0]
+            if count in seen:
+                return count
+            seen.add(count)
+        raise EngineError(f"{_TIMES} counts of the same instructions all differ: {sorted(seen)}.")
 
 
 def _numbers(text: bytes, count: int) -> NDArray[np.float64]:

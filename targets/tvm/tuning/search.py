@@ -9,7 +9,7 @@ whole interval has to be better.
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,6 +56,15 @@ class Tuned:
     entry: TunedTile
     rounds: NDArray[np.float64]
     """[estimate's choice and tile, rounds]: the cost of all convolutions of this shape."""
+    tried: int
+    """How many tiles were measured."""
+
+    def __str__(self) -> str:
+        tile, ratio = self.entry.tile, self.entry.cost / self.entry.estimated
+        sizes = (
+            f"{tile.rows}x{tile.columns} pixels x {tile.vectors}, {tile.stay} stay, unrolled {tile.unroll}"
+        )
+        return f"{self.entry.shape}: {sizes}, {ratio:.3f} of the estimate's, {self.tried} tried"
 
 
 def convolutions(graph: IntegerGraph, isa: Isa) -> list[Convolution]:
@@ -72,24 +81,20 @@ def convolutions(graph: IntegerGraph, isa: Isa) -> list[Convolution]:
     return [replace(one, times=times[name]) for name, one in found.items()]
 
 
-def tune(
-    wanted: Sequence[Convolution], isa: Isa, cost: Cost, say: Callable[[str], None], tiles: int = TILES
-) -> Iterator[Tuned]:
-    """Yield the best of `tiles` tiles for each convolution, and report it. Raises EngineError."""
-    for one in wanted:
-        tried = _fit(one, isa, tiles)
-        kernels = [replace(one.kernel, tile=tile) for tile in tried]
-        with tempfile.TemporaryDirectory(prefix="edgec-tune-") as folder:
-            program = build(kernels, Path(folder))
-            costs = cost(program, range(len(kernels)))
-            best = int(np.median(costs, axis=1).argmin())
-            rounds = cost(program, (0, best)) if best else costs[[0, 0]]
-        if not is_better(rounds):
-            best, rounds = 0, rounds[[0, 0]]
-        before, after = (float(np.median(row)) for row in rounds)
-        ratio = f"{after / before:.3f} of the estimate's"
-        say(f"{one.shape.name}: {_written(tried[best])}, {ratio}, {len(tried)} tried")
-        yield Tuned(TunedTile(one.shape.name, tried[best], after, before, cost.unit), one.times * rounds)
+def tune(one: Convolution, isa: Isa, cost: Cost, tiles: int = TILES) -> Tuned:
+    """Return the best of `tiles` tiles for a convolution. Raises EngineError."""
+    tried = _fit(one, isa, tiles)
+    kernels = [replace(one.kernel, tile=tile) for tile in tried]
+    with tempfile.TemporaryDirectory(prefix="edgec-tune-") as folder:
+        program = build(kernels, Path(folder))
+        costs = cost(program, range(len(kernels)))
+        best = int(np.median(costs, axis=1).argmin())
+        rounds = cost(program, (0, best)) if best and not cost.is_exact else costs[[0, best]]
+    if not is_better(rounds):
+        best, rounds = 0, rounds[[0, 0]]
+    before, after = (float(np.median(row)) for row in rounds)
+    entry = TunedTile(one.shape.name, tried[best], after, before, cost.unit)
+    return Tuned(entry, one.times * rounds, len(tried))
 
 
 def is_better(rounds: NDArray[np.float64]) -> bool:
@@ -108,10 +113,6 @@ def gained(tuned: Sequence[Tuned]) -> QuantileEstimate:
     rounds = min(one.rounds.shape[1] for one in tuned)
     before, after = np.sum([one.rounds[:, :rounds] for one in tuned], axis=0)
     return quantile(after / before, 0.5)
-
-
-def _written(tile: Tile) -> str:
-    return f"{tile.rows}x{tile.columns} pixels x {tile.vectors}, {tile.stay} stay, unrolled {tile.unroll}"
 
 
 def _fit(one: Convolution, isa: Isa, count: int) -> list[Tile]:

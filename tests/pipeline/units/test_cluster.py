@@ -9,14 +9,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import dask
 import pytest
 from distributed import Client, LocalCluster, Worker
 
+from pipeline.build.counted_tuning import count_tiles, tuning_units
 from pipeline.build.plan import Build
-from pipeline.build.requested_unit import read_request
+from pipeline.build.requested_unit import TuningRequest, read_request
+from pipeline.cache.digest import RememberedDigests
+from pipeline.cache.store import Store
 from pipeline.cli.app import run
 from pipeline.config import BuildConfig, load_config
 from pipeline.matrix.planned_rows import PlannedRow
@@ -24,10 +28,15 @@ from pipeline.matrix.run_matrix import run_matrix
 from pipeline.matrix.shared_rows import SharedRows
 from pipeline.progress import Silent
 from pipeline.stages import answer, observe_part
-from pipeline.units import cluster
+from pipeline.units import cluster, digest_unit
 from pipeline.units.cluster import ClusterError, DaskWorkers
+from pipeline.units.digest_unit import share_digests
 from pipeline.units.open_workers import open_workers
+from pipeline.units.workers import Here, Workers
+from targets.reach import emulator
 from tests.pipeline.units.sums import HeldSum, Sum
+from tests.targets.needs import or_skip
+from tests.targets.tvm.qdq_model import QdqModel
 
 pytestmark = pytest.mark.slow
 AXES = "default", "reference", "none"
@@ -118,6 +127,39 @@ def test_the_same_command_on_workers_gives_the_same_bytes(
         assert read_request(shared.store.root, digest[:10])[0] == digest
         assert run(["unit", "run", digest[:12], "--out", str(tmp_path / "shared")]) == 0
     assert run(["unit", "run", "0123", "--out", str(tmp_path / "shared")]) == 2
+
+
+def test_workers_digest_the_pictures_of_a_folder(
+    workers: DaskWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest_unit, "UNIT_FILES", 3)
+    monkeypatch.setattr(RememberedDigests, "RACY_NS", -1)  # the files are new
+    files = [tmp_path / "photos" / f"{number}.png" for number in range(7)]
+    files[0].parent.mkdir()
+    for number, file in enumerate(files):
+        file.write_bytes(bytes([number]))
+    known = RememberedDigests(tmp_path / "digests.json")
+    share_digests(files[0].parent, known, workers, Silent())
+    assert all(known.has(file) for file in files)
+    assert [known(file) for file in files] == [sha256(bytes([number])).hexdigest() for number in range(7)]
+
+
+def test_tiles_that_workers_count_are_those_of_one_process(workers: DaskWorkers, tmp_path: Path) -> None:
+    or_skip(emulator.check)
+    m = QdqModel(8, 8, 3)
+    x = m.quantized(m.node("Relu", m.conv(m.image(), 16, 3)), 0.5, 0)
+    x = m.quantized(m.node("Relu", m.conv(x, 32, 16)), 2.0, 0)
+    x = m.quantized(m.node("GlobalAveragePool", x), 0.5, 0)
+    model = m.save(m.gemm(m.node("Flatten", x), 7, 32), tmp_path / "model.onnx")
+    request = TuningRequest(model=str(model), target="rpi5", tiles=2)
+    units = tuning_units(request)
+    stores = Store(tmp_path / "alone" / "store"), Store(tmp_path / "shared" / "store")
+    places: tuple[Workers, Workers] = Here(), workers
+    for store, those in zip(stores, places, strict=True):
+        assert len(list(count_tiles(request, store, those, Silent()))) == len(units) == 3
+    assert all(store.holds(unit) for store in stores for unit in units)
+    assert all(len({store.make(unit, Silent()).digest for store in stores}) == 1 for unit in units)
+    assert run(["unit", "run", units[0].key()[:12], "--out", str(tmp_path / "shared")]) == 0
 
 
 def test_rows_of_a_matrix_are_built_wherever_the_workers_were_started(
