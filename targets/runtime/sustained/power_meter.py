@@ -23,8 +23,10 @@ WHOLE = ("VDD_IN", "POM_5V_IN", "VIN")
 NOT_CONNECTED = "NC"
 SHUNT_SUM = "sum of shunt voltages"
 """The INA3221's seventh channel, which is no rail."""
-TEGRASTATS_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW)?/\d+(?:mW)?(?=\s|$)")
-"""A rail in a line of tegrastats: "VDD_IN 4280mW/4280mW", in JetPack 4 without mW."""
+TEGRASTATS_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW)?(?:/\d+(?:mW)?){1,2}(?=\s|$)")
+"""A rail in a line of tegrastats, its power now first: "VDD_IN 4280mW/4280mW".
+
+JetPack 4 has no mW, 7.2 a third figure."""
 SILENT_S = 5.0
 """So long without a line, tegrastats does not answer."""
 PMIC_LINE = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=([\d.]+)[AV]")

@@ -16,6 +16,7 @@ from targets.runtime.sustained.power_meter import (
 from tests.targets.runtime.sustained.boards import (
     PMIC_PI5,
     TEGRASTATS_AGX_ORIN,
+    TEGRASTATS_JETPACK_7_2,
     TEGRASTATS_ORIN_NANO,
     TEGRASTATS_XAVIER,
     ina3221,
@@ -83,9 +84,10 @@ def test_a_rail_that_stops_to_answer_leaves_no_sum(tmp_path: Path) -> None:
             TEGRASTATS_XAVIER,
             {"GPU": 5.0, "CPU": 1.5, "SOC": 2.3, "CV": 0.0, "VDDRQ": 0.9, "SYS5V": 2.5},
         ),
+        (TEGRASTATS_JETPACK_7_2, {"VDD_GPU_SOC": 5.139, "VDD_CPU_CV": 3.268, "VIN_SYS_5V0": 5.5}),
         ("", {}),
     ],
-    ids=["orin nano", "agx orin", "xavier", "nothing"],
+    ids=["orin nano", "agx orin", "xavier", "jetpack 7.2", "nothing"],
 )
 def test_tegrastats_is_read_in_the_words_of_every_version(line: str, rails: dict[str, float]) -> None:
     assert tegrastats_rails(line) == rails
