@@ -1,7 +1,7 @@
 """Checks the first layer: whether both networks see the same picture and have the same weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -12,6 +12,7 @@ from pipeline.difference.fault_kind import FaultKind
 from pipeline.difference.layer_check import LayerConstants
 from pipeline.difference.picture_check import moved_pictures, same_pictures
 from pipeline.difference.place import Array, GraphPlace, Sides, real_proto
+from pipeline.difference.real_graph import evaluate_nodes
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def check_first_layer(
 
     `place` is given what A's layer reads. known_gains: B's gains of output channels, where they are known.
     """
-    if (swapped := _other_colours(place, constants, least_db)) is not None:
+    if (swapped := _other_colours(sides, place, pictures, constants, least_db)) is not None:
         return FirstLayerOutcome((swapped,), may_be_meant=False)
     if constants is not None and constants.named is not None:
         named = constants.named
@@ -53,9 +54,10 @@ def check_first_layer(
     ((name, seen),) = place.given.items()
     if seen.ndim != 4 or seen.shape[1] > 4:
         return None
-    findings = same_pictures(name, _layer(place, name), seen, expected, least_db)
+    reordered = _reordered(sides, name, pictures)
+    findings = same_pictures(name, _layer(place, name), seen, expected, least_db, reordered)
     if not findings:
-        moved = moved_pictures(name, _from_pictures(sides, place), pictures, expected)
+        moved = moved_pictures(name, _from_pictures(sides, place.node.output), pictures, expected)
         findings = () if moved is None else (moved,)
     if not findings:
         return None
@@ -64,7 +66,11 @@ def check_first_layer(
 
 
 def _other_colours(
-    place: GraphPlace, constants: LayerConstants | None, least_db: float
+    sides: Sides,
+    place: GraphPlace,
+    pictures: NDArray[np.uint8],
+    constants: LayerConstants | None,
+    least_db: float,
 ) -> Discrepancy | None:
     """Say so if B's first weights are A's for another order of the picture's channels."""
     if constants is None or constants.named is None or len(place.given) != 1:
@@ -72,7 +78,8 @@ def _other_colours(
     ((name, seen),) = place.given.items()
     if seen.ndim != 4 or seen.shape[1] > 4:
         return None
-    found = same_pictures(name, _layer(place, name), seen, place.expected, least_db)
+    reordered = _reordered(sides, name, pictures)
+    found = same_pictures(name, _layer(place, name), seen, place.expected, least_db, reordered)
     return found[0] if len(found) == 1 and found[0].kind is FaultKind.PICTURE_COLOURS else None
 
 
@@ -80,17 +87,23 @@ def _layer(place: GraphPlace, name: str) -> Callable[[Array], Array]:
     return lambda values: place.with_given({name: values}).run()
 
 
-def _from_pictures(sides: Sides, place: GraphPlace) -> Callable[[NDArray[np.uint8]], Array]:
-    """Return what A's first layer gives for other pictures."""
+def _reordered(sides: Sides, name: str, pictures: NDArray[np.uint8]) -> Callable[[tuple[int, ...]], Array]:
+    """Return what A's first layer reads of pictures with their channels in another order."""
+    read = _from_pictures(sides, name)
+    return lambda order: read(pictures[..., order] if len(order) == pictures.shape[3] else pictures)
+
+
+def _from_pictures(sides: Sides, tensor: str) -> Callable[[NDArray[np.uint8]], Array]:
+    """Return what A computes of other pictures at a tensor up to its first layer."""
     needed: list[onnx.NodeProto] = []
-    wanted = {place.node.output}
+    wanted = {tensor}
     for node in reversed(sides.a.nodes):
         if wanted & set(node.proto.output):
             needed.insert(0, real_proto(node))
             wanted |= set(node.inputs)
 
     def run(pictures: NDArray[np.uint8]) -> Array:
-        whole = replace(place, given={sides.a.input: np.ascontiguousarray(pictures)})
-        return whole.run_nodes(tuple(needed))
+        given = {**sides.a.constants, sides.a.input: np.ascontiguousarray(pictures)}
+        return evaluate_nodes(sides.a.model, needed, given, (tensor,))[0]
 
     return run

@@ -10,6 +10,7 @@ the same picture, a permutation if the order of channels differs, a diagonal if 
 """
 
 from collections.abc import Callable, Iterator
+from itertools import permutations
 
 import cv2
 import numpy as np
@@ -27,14 +28,22 @@ GAIN_DB = 6.0
 """What explains a difference makes the agreement at least so much better."""
 NEAR = 0.04
 """How far a factor may be from a round one."""
-OF_ORDER = 0.3
-"""Factors (their logarithms) and shifts (in standard deviations) up to this come with another order."""
+ORDERED_DB = 20.0
+"""The least agreement of what B read with A's picture in another order, where that is the only difference."""
 
 
 def same_pictures(
-    place: str, layer: Layer, seen: Array, expected: Array, least_db: float
+    place: str,
+    layer: Layer,
+    seen: Array,
+    expected: Array,
+    least_db: float,
+    reordered: Callable[[tuple[int, ...]], Array],
 ) -> tuple[Discrepancy, ...]:
-    """Solve for what B's first layer read; empty if no colour or normalisation explains the difference."""
+    """Solve for what B's first layer read; empty if no colour or normalisation explains the difference.
+
+    reordered: what A's first layer reads of pictures with their channels in another order.
+    """
     before = ratio_db(expected, layer(seen))
     if not np.isfinite(expected).all():
         return ()
@@ -43,7 +52,7 @@ def same_pictures(
         return ()
     return tuple(
         Discrepancy(kind, place, evidence, before, after, remedy)
-        for kind, evidence, remedy in _named(matrix, shift, seen)
+        for kind, evidence, remedy in _named(matrix, shift, seen, reordered)
     )
 
 
@@ -67,7 +76,9 @@ def _solve(layer: Layer, seen: Array, expected: Array) -> tuple[Array, Array, fl
     return found[: channels**2].reshape(channels, channels), found[channels**2 :], after
 
 
-def _named(matrix: Array, shift: Array, seen: Array) -> Iterator[tuple[FaultKind, str, str]]:
+def _named(
+    matrix: Array, shift: Array, seen: Array, reordered: Callable[[tuple[int, ...]], Array]
+) -> Iterator[tuple[FaultKind, str, str]]:
     """Name what B's channels are made of: another order or mixture, and another scale and shift."""
     channels = len(matrix)
     largest = abs(matrix).argmax(1)
@@ -83,7 +94,7 @@ def _named(matrix: Array, shift: Array, seen: Array) -> Iterator[tuple[FaultKind
             f"B takes {moved}",
             'Give B RGB pictures, or say colors = "BGR" in its description.',
         )
-        if not _other_numbers(factors, shift, seen):
+        if _is_only_reordered(matrix, shift, seen, reordered):
             return
     elif channels > 1 and off > 0.2 * abs(matrix).max():
         yield (
@@ -96,13 +107,21 @@ def _named(matrix: Array, shift: Array, seen: Array) -> Iterator[tuple[FaultKind
     yield FaultKind.NORMALISATION, evidence, "Use the same mean and std, in the same unit, in both."
 
 
-def _other_numbers(factors: Array, shift: Array, seen: Array) -> bool:
-    """Whether channels in another order are scaled or shifted too, by more than the order itself does.
+def _is_only_reordered(
+    matrix: Array, shift: Array, seen: Array, reordered: Callable[[tuple[int, ...]], Array]
+) -> bool:
+    """Whether B read A's picture with its channels in another order, and nothing else.
 
-    A mean and std of each channel, taken for another channel's, make factors near 1 and small shifts.
+    A program swaps them in front of the normalisation, so that each channel gets another one's mean and std,
+    or behind it.
     """
-    spread = seen.astype(np.float64).std()
-    return bool(abs(np.log(abs(factors))).max() > OF_ORDER or abs(shift).max() > OF_ORDER * spread)
+    read = np.einsum("cd,nd...->nc...", matrix, seen) + shift.reshape(1, -1, 1, 1)
+    for order in permutations(range(len(matrix))):
+        for alone in (reordered(order), seen[:, order]):
+            mean = alone.mean((0, *range(2, alone.ndim)), keepdims=True)
+            if alone.shape == read.shape and ratio_db(alone - mean, read - mean) >= ORDERED_DB:
+                return True
+    return False
 
 
 def _normalisation_words(factors: Array, shift: Array, spread: float) -> str:

@@ -1,9 +1,11 @@
 """Each kind of fault is named where it is planted, and sound networks are not accused."""
 
+import numpy as np
 import onnx
 import pytest
 
 from benchmarks.planted.planters import PLANTERS
+from benchmarks.planted.rewiring import insert_behind, set_constant
 from pipeline.difference.compare import compare
 from pipeline.difference.fault_kind import FaultKind
 from tests.pipeline.difference.planted_fault import planted
@@ -13,7 +15,7 @@ OF_PICTURES = {FaultKind.PICTURE_COLOURS, FaultKind.NORMALISATION, FaultKind.PIC
 OF_QUANTISERS = {"clipped range", "coarse activation", "scale behind", "zero point", "scale of another axis"}
 """Faults that a float network cannot have."""
 RECTIFIED = {"no activation", "leaky activation"}
-"""What does not show where the range of the quantiser behind begins at 0."""
+"""Faults that do not show where the range of the next quantiser begins at 0."""
 
 
 @pytest.mark.parametrize("fault", PLANTERS)
@@ -41,6 +43,24 @@ def test_a_fault_is_named_where_channels_are_rescaled_on_purpose(fault: str, pai
     found = compare(pair.float_model, changed, pair.pictures)
 
     assert PLANTERS[fault][0] in {one.kind for one in found.findings}
+
+
+@pytest.mark.parametrize(
+    ("means", "factor", "kinds"), [((160, 115, 70), 1.0, ["bgr"]), ((115, 115, 115), 1.2, ["bgr", "std"])]
+)
+def test_another_order_of_channels_alone_is_no_other_normalisation(
+    means: tuple[float, ...], factor: float, kinds: list[str], pair: Pair
+) -> None:
+    """Each channel gets the mean and std of another one, which is not named beside the order."""
+    sound = onnx.ModelProto()
+    sound.CopyFrom(pair.float_model)
+    set_constant(sound, "mean", np.array(means, np.float32))
+    changed, _ = planted(sound, "bgr", pair)
+    insert_behind(changed, "planes", [("Mul", [np.float32(factor)], {})])
+
+    found = compare(sound, changed, pair.pictures)
+
+    assert [one.kind for one in found.findings] == [PLANTERS[kind][0] for kind in kinds]
 
 
 def test_sound_networks_are_not_accused(pair: Pair) -> None:

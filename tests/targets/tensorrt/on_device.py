@@ -55,7 +55,7 @@ def fails(match: str, call: Callable[[], object], kind: type[Exception] = Except
 
 
 def double_is_strict(device: DeviceDouble, _: Path) -> None:
-    """What a version has not, or not any more, fails under that version: else the other tests say nothing."""
+    """What a version lacks fails under that version; otherwise the other tests would show nothing."""
     trt = device.trt
     major = int(trt.__version__.split(".")[0])
     config = trt.Builder(trt.Logger()).create_builder_config()
@@ -131,17 +131,24 @@ def engines_are_built(device: DeviceDouble, folder: Path) -> None:
     )
 
 
-def a_library_that_makes_nothing_is_an_error_in_words(device: DeviceDouble, _: Path) -> None:
+def a_library_that_makes_nothing_is_an_error_in_words(device: DeviceDouble, folder: Path) -> None:
     """The genuine classes over dummy libraries, which return null as the real ones do without a GPU."""
     genuine = device.trt.genuine
     logger = make_logger(genuine)
     for kind in (genuine.Builder, genuine.Runtime):
         fails("factory function returned nullptr", partial(kind, logger), TypeError)
-        fails("TensorRT cannot start here: ", partial(created, kind, logger), EngineProblem)
         logger.errors[:] = ["CUDA initialization failure with error: 35"]
         fails("start here: CUDA init.* 35", partial(created, kind, logger), EngineProblem)
         logger.errors.clear()
     fails("incompatible|argument", lambda: created(genuine.Builder, 1), TypeError)  # a fault of ours
+    (folder / "plan").write_bytes(b"a plan, or a graph")
+    int8 = candidates(genuine.__version__)[0]
+    uses: tuple[Callable[[], object], ...] = (
+        tensorrt_runner.open_plan(folder / "plan", genuine, Cuda.load()).__enter__,
+        partial(build_engine, genuine, folder / "plan", int8, BuildOptions(), folder / "cache", print),
+    )
+    for use in uses:
+        fails("TensorRT cannot start here: ", use, EngineProblem)
 
 
 def engines_run(device: DeviceDouble, folder: Path) -> None:
@@ -247,7 +254,7 @@ def whole_builds(device: DeviceDouble, folder: Path) -> None:
         "another", lambda: tensorrt_runner.open_engine(engines / "int8_qdq.onnx").__enter__(), EngineProblem
     )
     (engines / "fp16.onnx").write_bytes(b"changed")
-    assert device_build.main(folder, []) == 1  # the manifest knows better
+    assert device_build.main(folder, []) == 1  # its digest is not that of the manifest
 
 
 def what_decides_a_measurement_makes_a_new_one(device: DeviceDouble, folder: Path) -> None:
