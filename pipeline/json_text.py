@@ -17,11 +17,14 @@ def bounded_json(
 ) -> Any:  # noqa: ANN401 - as json.loads
     """Return what a JSON text holds; `pairs` as json.loads takes it for object_pairs_hook.
 
-    Raises ValueError for what is no JSON or has more than so many `values`, RecursionError for one that is
-    too deep. A value of three bytes takes up to 30 times as much memory.
+    Raises ValueError for what is no JSON, is nested too deeply or has more than so many `values`. A value of
+    three bytes takes up to 30 times as much memory.
     """
     check_values(text, values)
-    return json.loads(text, object_pairs_hook=pairs)
+    try:
+        return json.loads(text, object_pairs_hook=pairs)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def check_values(text: str | bytes, values: int = JSON_VALUES, marks: tuple[str, ...] = MARKS) -> None:

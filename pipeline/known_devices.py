@@ -44,7 +44,8 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
     try:
         tables = bounded_toml(path)
         return {
-            name: KnownDevice(name, _address(table), _labels(name, table)) for name, table in tables.items()
+            name: KnownDevice(name, _address(name, table), _labels(name, table))
+            for name, table in tables.items()
         }
     except FileNotFoundError:
         return {}
@@ -54,6 +55,7 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
         RecursionError,
         KeyError,
         TypeError,
+        AttributeError,
         DeviceAddressError,
     ) as error:
         raise UsageError(
@@ -62,7 +64,9 @@ def known_devices(file: Path | None = None) -> dict[str, KnownDevice]:
         ) from error
 
 
-def _address(table: dict[str, Any]) -> SshAddress:
+def _address(name: str, table: dict[str, Any]) -> SshAddress:
+    if not all(isinstance(table.get(key, ""), str) for key in ("address", "python")):
+        raise ValueError(f"address and python of {name} are not texts")
     return SshAddress.parse(table["address"]).with_python(table.get("python"))
 
 

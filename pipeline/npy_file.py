@@ -38,9 +38,14 @@ class NpyHeader:
     start: int
 
     @property
+    def values(self) -> int:
+        """Return how many numbers it has."""
+        return prod(self.shape)
+
+    @property
     def size(self) -> int:
         """Return the bytes of the array."""
-        return prod(self.shape) * self.dtype.itemsize
+        return self.values * self.dtype.itemsize
 
 
 def read_header(file: IO[bytes], size: int) -> NpyHeader:

@@ -48,6 +48,12 @@ TAR_LABEL_BYTES = 1 << 16
 """Of a picture's x.cls or x.json in a tar; a longer one counts as no label."""
 TAR_SHARDS = 100_000
 """Tar files that a name with braces may mean."""
+LOGITS_VALUES = 1 << 26
+"""Recorded logits of one picture: a file with holes declares any number and takes nothing on the disk."""
+MATRIX_ROWS = 4_096
+"""Rows of a matrix, before its filters: four short lists multiply to millions."""
+MATRIX_PATTERNS = 256
+"""Patterns in the filters of a matrix, each of which is compared with each row."""
 WEIGHTS_LIST_BYTES = 8 << 20
 """Of the list of tensors at the front of a safetensors file; a large network has a thousandth of it."""
 WEIGHTS_DIMENSIONS = 64

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${SECONDS_EACH:-60}
 [[ $seconds =~ ^[1-9][0-9]{0,5}$ ]] || { echo "SECONDS is '$seconds'; it takes a number of seconds from 1" >&2; exit 2; }
-native=targets/runtime/native
+native=targets/runtime/native library=targets/runtime/libedgec serve=targets/runtime/serve
 here=tests/fuzz
 mkdir -p out/fuzz
 failed=0 # after a finding the other readers have their turn
@@ -20,7 +20,7 @@ fuzzed() { # PROGRAM...: until it has had its seconds of processor time, which t
         inputs=$((inputs + $(sed -n 's/^stat::number_of_executed_units: *//p' out/fuzz/target.log)))
         spent=$(awk -v spent="$spent" '{ print int(spent + $1 + $2 + 0.99) }' out/fuzz/taken)
     done
-    echo "$inputs inputs"
+    echo "$inputs inputs in $spent s of processor time, $(grep -ao 'cov: [0-9]*' out/fuzz/target.log | tail -1)"
 }
 
 target() { # NAME "CORPORA" SOURCES...
@@ -29,7 +29,7 @@ target() { # NAME "CORPORA" SOURCES...
     mkdir -p "out/fuzz/$name"
     echo "== $name: $seconds s"
     if [ -n "$clang" ]; then
-        "$clang" -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -pthread -I$native "$@" -o "out/fuzz/$name.bin"
+        "$clang" -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -pthread -I$native -I$library -I$serve "$@" -lm -o "out/fuzz/$name.bin"
         fuzzed "out/fuzz/$name.bin" -max_len=8192 -rss_limit_mb=1024 -print_final_stats=1 \
             -artifact_prefix="out/fuzz/$name-" "out/fuzz/$name" "${folders[@]}"
     else
@@ -45,6 +45,8 @@ target() { # NAME "CORPORA" SOURCES...
 target png "png inflate" $here/png_target.c $native/{png,png_pixels,inflate,exif}.c
 target jpeg "jpeg" $here/jpeg_target.c $native/{jpeg,jpeg_bits,jpeg_scan,jpeg_inverse,jpeg_pixels,exif}.c
 target footer "footer" $here/footer_target.c $native/{engine_file,executor,footer,workers}.c
+target serve "serve" $here/serve_target.c $serve/{camera_frame,infer,jobs,kserve,memory_requests,parameters,regions,request,text}.c \
+    $library/{context,network,failure,frame,json}.c $native/{executor,workers,fit,resize}.c
 if .venv/bin/python -c 'import atheris' 2>/dev/null; then # led by what the code does with an input
     .venv/bin/python -m tests.fuzz.fuzz_readers "$seconds" out/fuzz 2>out/fuzz/readers.log || failed=1
     exit $failed

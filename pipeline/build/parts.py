@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from platform import python_version
 from typing import Literal
 
 from pydantic import PositiveInt
 
-from pipeline.build.shard import Shard
+from pipeline.build.shard import MOST_SHARDS, Shard
 from pipeline.cache.product import Damaged, Product, read_stored
 from pipeline.cache.store import PRODUCTS, Store, writing
 from pipeline.errors import UsageError
@@ -26,6 +27,8 @@ from pipeline.stages.answer import TOOLS
 
 SCHEMA_VERSION: Literal[1] = 1
 RECORD = "part.json"
+MOST_NAMED = 20
+"""Missing shards that a message names."""
 
 
 class PartRecord(Record):
@@ -102,6 +105,8 @@ def read_part(folder: Path) -> WrittenPart:
             f"{folder} is not a part: it has no {RECORD}. `edgec validate --shard` writes parts."
         )
     record = load_record(PartRecord, folder / RECORD, "part of a validation", SCHEMA_VERSION)
+    if not record.number <= record.of <= MOST_SHARDS:
+        raise UsageError(f"{folder} is not a part of edgec: it says that it is shard {record.shard}.")
     return WrittenPart(folder, record, tuple(_stored(folder, place) for place in record.products))
 
 
@@ -130,10 +135,13 @@ def read_parts(folders: Sequence[Path]) -> list[WrittenPart]:
         if (other := shares.setdefault(part.record.number, part)) is not part:
             raise UsageError(f"{other} and {part} are the same shard. Give each shard once.")
     of = parts[0].record.of
-    if missing := [f"{number}/{of}" for number in range(1, of + 1) if number not in shares]:
+    if missing := of - len(shares):
+        lacking = (f"{number}/{of}" for number in range(1, of + 1) if number not in shares)
+        named = ", ".join(islice(lacking, MOST_NAMED))
+        others = f" and {missing - MOST_NAMED:,} more" if missing > MOST_NAMED else ""
         raise UsageError(
-            f"The shards {', '.join(missing)} are missing. Make each with `edgec validate --shard`,"
-            " and give all parts."
+            f"The shards {named}{others} are missing. Make each with `edgec validate --shard`, and give all"
+            " parts."
         )
     _refuse_disagreement(parts)
     return [shares[number] for number in sorted(shares)]

@@ -58,7 +58,7 @@ def _rebuilt(
 def _settings(held: OpenBundle, bundle: Path) -> dict[str, object]:
     try:
         found = bounded_json(held.read(SETTINGS, SETTINGS_BYTES))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BundleError(f"{bundle}: {SETTINGS} is not valid JSON: {error}.") from error
     if not isinstance(found, dict):
         raise BundleError(f"{bundle}: {SETTINGS} is not a JSON object of settings.")

@@ -10,6 +10,9 @@ from pipeline.errors import UsageError
 Unit = TypeVar("Unit")
 
 
+MOST_SHARDS = 999_999
+
+
 @dataclass(frozen=True)
 class Shard:
     """One of several equal shares of the units, the first is 1."""
@@ -23,7 +26,7 @@ class Shard:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read "3/8". Raises UsageError."""
-        found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
+        found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)  # up to MOST_SHARDS
         if found is None or int(found[1]) > int(found[2]):
             raise UsageError(f"--shard is {text!r}. Write it as 3/8: the third of eight shards.")
         return cls(int(found[1]), int(found[2]))

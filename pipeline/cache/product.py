@@ -127,7 +127,7 @@ def _listed(manifest: Path) -> tuple[str, str, dict[str, str]]:
         content = bounded_json(read_plain(manifest, NAMES_BYTES))
     except OSError as error:
         raise Damaged(f"{MANIFEST} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Damaged(f"{MANIFEST} is not valid JSON ({error})") from error
     match content:
         case {"stage": str(name), "key": str(key), "files": dict(files), **rest} if files and not rest:

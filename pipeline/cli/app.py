@@ -42,6 +42,9 @@ from pipeline.extras import naming_missing_extras
 from targets.errors import TargetError, UnknownTarget
 from targets.runtime.printable import printable
 
+MOST_CHARACTERS = 20_000
+"""Of a message: a file may have megabytes where a name is expected."""
+
 app = typer.Typer(
     name="edgec",
     no_args_is_help=True,
@@ -195,5 +198,7 @@ def _end(number: int, _: FrameType | None) -> None:
 
 def _fail(message: str, code: int) -> int:
     if message:  # a group of commands without a command prints its help
-        sys.stderr.write(f"edgec: {printable(message)}\n")
+        rest = len(message) - MOST_CHARACTERS
+        end = f" ... and {rest:,} more characters" if rest > 0 else ""
+        sys.stderr.write(f"edgec: {printable(message[:MOST_CHARACTERS])}{end}\n")
     return code

@@ -8,6 +8,7 @@ import hashlib
 import struct
 import zlib
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipeline.data.images import PixelImages
 from pipeline.errors import DataError
 from pipeline.plain_file import is_plain, most_unpacked
 from pipeline.reading_limits import IDX_BYTES
+from targets.runtime.device_limits import PIXELS
 
 SPLITS = {"train": "train", "t10k": "test", "calibration": "calibration"}
 """Prefixes of file names, and the split of each."""
@@ -105,7 +107,13 @@ def _shape(header: bytes, dimensions: int, path: Path) -> tuple[int, ...]:
             f"{path} is not an idx file of unsigned bytes in {dimensions} dimensions: it begins"
             f" {header[:4].hex(' ')}, expected 00 00 08 {dimensions:02x}."
         )
-    return struct.unpack(f">{dimensions}I", header[4:])
+    shape: tuple[int, ...] = struct.unpack(f">{dimensions}I", header[4:])
+    if not 1 <= (pixels := prod(shape[1:])) <= PIXELS:
+        raise DataError(
+            f"{path} has pictures of {' x '.join(map(str, shape[1:]))} pixels; from 1 to {PIXELS:,} are"
+            f" allowed, not {pixels:,}."
+        )
+    return shape
 
 
 def _check_length(found: int, announced: int, path: Path) -> None:

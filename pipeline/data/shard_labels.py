@@ -54,8 +54,9 @@ def classes_of(
     given = read_classes(beside)
     if all(one.number is None for one in labels):
         names = given or tuple(sorted({str(one.name) for one in labels}))
-        _refuse_unknown([str(one.name) for one in labels if one.name not in names], location)
-        return names, {one: names.index(str(one.name)) for one in labels}
+        place = {name: number for number, name in enumerate(names)}
+        _refuse_unknown([str(one.name) for one in labels if one.name not in place], location)
+        return names, {one: place[str(one.name)] for one in labels}
     numbers = {one: one.number for one in labels if one.number is not None}
     if len(numbers) < len(labels):
         raise DataError(f"{location}: some labels are numbers and some are names. Write one kind.")

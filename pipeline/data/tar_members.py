@@ -44,6 +44,8 @@ class Unpacked:
 
     def read(self, offset: int, size: int) -> bytes:
         """Return the bytes at a position. Raises one of `DAMAGE`; EOFError if there are fewer."""
+        if size < 0:
+            raise ValueError("a negative size")  # a file would be read to its end, however long it is
         if offset + size > self._most:
             raise EOFError("it is cut off, or packed more than pictures can be")
         self._file.seek(offset)

@@ -9,10 +9,11 @@ import numpy as np
 
 from pipeline.difference.engine_side import bundle_side, engine_side
 from pipeline.difference.jetson_side import is_jetson_build, jetson_side
-from pipeline.difference.side import Array, Side, Unprepared
+from pipeline.difference.side import Array, Pictures, Side, Unprepared
 from pipeline.errors import UsageError
 from pipeline.npy_file import read_header
 from pipeline.plain_file import is_plain
+from pipeline.reading_limits import LOGITS_VALUES
 from targets.runtime.bundle.signature import PublicKey
 
 OF_BUILDS = ("model.engine", "model.int8.onnx", "model.onnx")
@@ -79,8 +80,7 @@ def _recorded_files(folder: Path) -> list[Path]:
 
 def _recorded_folder(folder: Path, files: list[Path]) -> Side:
     """Return logits that were recorded picture by picture, [classes] or [1, classes] each."""
-    rows = [_loaded(one) for one in files]
-    sizes = sorted({row.size for row in rows})
+    sizes = sorted({_loaded(one).size for one in files})  # one open at a time: there may be any number
     if len(sizes) > 1:
         raise UsageError(
             f"The recorded logits in {folder} are of {' and '.join(map(str, sizes))} classes. Give a folder"
@@ -90,11 +90,17 @@ def _recorded_folder(folder: Path, files: list[Path]) -> Side:
         f"{folder}: {len(files)} files of recorded logits, taken in the order of their names for the pictures"
         " in the order of theirs"
     )
-    values = np.stack([row.reshape(-1) for row in rows])
     names = tuple(one.stem for one in files)
+
+    def logits(pictures: Pictures) -> Array:
+        rows = [_loaded(one).reshape(-1).astype(np.float32) for one in files[: len(pictures)]]
+        if {len(row) for row in rows} != set(sizes):
+            raise UsageError(f"The recorded logits in {folder} were changed meanwhile. Compare again.")
+        return _first(folder, np.stack(rows), len(pictures))
+
     return Side(
         str(folder),
-        lambda pictures: _first(folder, values, len(pictures)),
+        logits,
         None,
         None,
         (note,),
@@ -120,6 +126,11 @@ def _loaded(path: Path) -> Array:
         raise UsageError(f"{path} cannot be read as recorded logits: it {error}.") from error
     if not header.size or not header.shape:
         raise _no_logits(path, header.dtype, header.shape)
+    of_one = header.values // (header.shape[0] if len(header.shape) > 1 else 1)
+    if of_one > LOGITS_VALUES:  # a file with holes takes nothing on the disk
+        raise UsageError(
+            f"{path} has {of_one:,} recorded logits for each picture; up to {LOGITS_VALUES:,} are read."
+        )
     order: Literal["F", "C"] = "F" if header.is_fortran else "C"
     return np.memmap(path, header.dtype, "r", header.start, header.shape, order)
 

@@ -3,6 +3,7 @@
 Paths are relative to the file.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def load_matrix(file: Path, out: Path | None) -> MatrixConfig:
     found = validated(values if out is None else values | {"out": out}, MatrixConfig, str(file))
     if not found.models:
         raise UsageError(f'{file}: models names none. Give some: models = ["resnet20-fashion"]')
-    named = [one.name for one in found.budgets]
-    if twice := next((name for name in named if named.count(name) > 1), None):
+    named = Counter(one.name for one in found.budgets)
+    if twice := next((name for name, count in named.items() if count > 1), None):
         raise UsageError(f"{file}: two budgets are called {twice!r}. Give each a name of its own.")
     return found

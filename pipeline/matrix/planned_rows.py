@@ -18,6 +18,7 @@ from pipeline.known_devices import find_device
 from pipeline.matrix.matrix_config import MatrixConfig, RowFilter
 from pipeline.models.foreign.description import is_foreign
 from pipeline.models.zoo import find_model
+from pipeline.reading_limits import MATRIX_PATTERNS, MATRIX_ROWS
 from targets.errors import UnknownTarget
 from targets.registry import REACHED, names
 
@@ -55,7 +56,9 @@ def planned_rows(matrix: MatrixConfig, file: Path) -> list[PlannedRow]:
 
     Raises UsageError for a name that does not exist, settings that are not allowed, filters that fit nothing.
     """
-    models = {name: _settings(name, given, file) for name, given in _named(matrix.models, file).items()}
+    named = _named(matrix.models, file)
+    _refuse_too_many(matrix, len(named), file)
+    models = {name: _settings(name, given, file) for name, given in named.items()}
     _refuse_unknown(matrix, file)
     shared = relative_to(matrix.build, file.parent, BuildConfig)
     combined = (
@@ -71,8 +74,7 @@ def planned_rows(matrix: MatrixConfig, file: Path) -> list[PlannedRow]:
     kept = [row for row in rows if _is_kept(row, matrix)]
     if not kept:
         raise UsageError(f"{file}: include and exclude leave no row of {len(rows)}. Relax them.")
-    taken = Counter(row.name for row in kept)
-    if twice := next((name for name, count in taken.items() if count > 1), None):
+    if twice := _repeated([row.name for row in kept]):
         raise UsageError(
             f"{file}: two rows are called {twice}. Name the models: [models.one] and [models.two]."
         )
@@ -109,9 +111,35 @@ def _named(models: list[str] | dict[str, dict[str, Any]], file: Path) -> Mapping
     if isinstance(models, dict):
         return models
     stems = [Path(name).stem if is_foreign(name) else name for name in models]
-    if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
+    if twice := _repeated(stems):
         raise UsageError(f"{file}: two models are called {twice}. Name them: [models.one] and [models.two].")
     return {stem: {"model": name} for stem, name in zip(stems, models, strict=True)}
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    """Return the first name that is there more than once."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def _refuse_too_many(matrix: MatrixConfig, models: int, file: Path) -> None:
+    """Raise UsageError for more rows or patterns than are read, before any row is made."""
+    rows = models * len(matrix.recipes) * len(matrix.targets) * max(1, len(matrix.devices))
+    if rows > MATRIX_ROWS:
+        raise UsageError(
+            f"{file} has {rows:,} rows: models x recipes x targets x devices. Up to {MATRIX_ROWS:,} are"
+            " allowed: divide it into several files."
+        )
+    filters = (*matrix.include, *matrix.exclude)
+    patterns = sum(_count(getattr(one, axis)) for one in filters for axis in AXES)
+    if patterns > MATRIX_PATTERNS:
+        raise UsageError(
+            f"{file}: include and exclude have {patterns:,} patterns; up to {MATRIX_PATTERNS} are allowed."
+            " Write * or [ab] for several names."
+        )
+
+
+def _count(patterns: str | list[str]) -> int:
+    return int(patterns != "*") if isinstance(patterns, str) else len(patterns)
 
 
 def _settings(name: str, given: Mapping[str, Any], file: Path) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, ErrorDetails
 
 from pipeline.errors import NoSuchReportError, ReportError
 from pipeline.json_text import bounded_json
@@ -14,6 +14,8 @@ from pipeline.reading_limits import REPORT_BYTES, REPORT_VALUES
 from targets.validation_errors import few_errors
 
 AnyRecord = TypeVar("AnyRecord", bound="Record")
+SHOWN = 80
+"""Characters of a name or a value of a file that a message shows."""
 Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -28,6 +30,15 @@ class Record(BaseModel):
         allow_inf_nan=False,
         defer_build=True,  # compiled at the first use: nested ones not twice
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Let the first wrong item of an array end it: a file may have millions, of a kilobyte each."""
+        schema = handler(source)
+        _end_at_the_first(schema)
+        return schema
 
     def to_json(self) -> str:
         """Return the JSON text: indented, but an array of numbers stays on one line."""
@@ -44,6 +55,18 @@ class Record(BaseModel):
     def replace(self, **changes: object) -> Self:
         """Return a validated copy with some fields changed."""
         return type(self).model_validate({**dict(self), **changes})
+
+
+def _end_at_the_first(part: object, inside: bool = False) -> None:
+    """Set fail_fast on the arrays of a record's schema; records inside it have done so themselves."""
+    if isinstance(part, list | tuple):
+        for one in part:
+            _end_at_the_first(one, inside)
+    elif isinstance(part, dict) and not (inside and part.get("type") == "model"):
+        if part.get("type") in ("list", "tuple", "set", "frozenset"):
+            part["fail_fast"] = True
+        for one in part.values():
+            _end_at_the_first(one, inside or part.get("type") == "model")
 
 
 def load_record(record: type[AnyRecord], path: Path, what: str, version: int) -> AnyRecord:
@@ -66,14 +89,14 @@ def parse_record(record: type[AnyRecord], content: bytes, source: str, what: str
     """
     try:
         found = bounded_json(content, REPORT_VALUES)
-    except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
+    except ValueError as error:  # bad UTF-8 and bad JSON are ValueErrors
         raise ReportError(f"{source} is not a {what}: not JSON ({error})") from error
     if not isinstance(found, dict) or "schema_version" not in found:
         raise ReportError(f"{source} is not a {what} of edgec: it has no schema_version")
     if found["schema_version"] != version:
         raise ReportError(
-            f"{source} has schema version {found['schema_version']!r}; this edgec reads version {version}. "
-            "Make it again, or read it with the edgec that wrote it."
+            f"{source} has schema version {_short(found['schema_version'])}; this edgec reads version"
+            f" {version}. Make it again, or read it with the edgec that wrote it."
         )
     try:
         record.model_validate(found, strict=False)  # of JSON text, each missing field keeps a copy of it all
@@ -85,8 +108,14 @@ def parse_record(record: type[AnyRecord], content: bytes, source: str, what: str
         raise ReportError(f"{source} is not a valid {what}: {details}") from error
 
 
+def _short(value: object) -> str:
+    """Return a value of a file as a message shows it, which may have megabytes there."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
+
+
 def _explain(error: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    where = ".".join(str(part)[:SHOWN] for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown field {where!r}"
     return f"{where}: {error['msg']}" if where else error["msg"]

@@ -9,12 +9,13 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["targets.runtime", "pipeline", "tomllib", "json"]):
-    from tests.fuzz.readers import READERS, put
+    from tests.fuzz.readers import CORPUS, READERS, put
     from tests.fuzz.sound_files import sound
 
 LONGEST = 10.0
@@ -39,9 +40,14 @@ def main(seconds: str, folder: str, *names: str) -> int:
             fuzz(name, float(seconds), Path(folder))
         ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         lines = log.read_text(errors="replace").splitlines()
-        say("\n".join(lines[-40:] if ended else lines[-1:]))
+        say("\n".join(lines[-40:] if ended else [*lines[-1:], covered(lines)]))
         failed = failed or int(ended != 0)
     return failed
+
+
+def covered(lines: Sequence[str]) -> str:
+    """Return libFuzzer's last figures: `cov` are edges that were taken, `corp` the inputs that were kept."""
+    return next((line for line in reversed(lines) if " cov: " in line), "")
 
 
 def spent() -> float:
@@ -59,6 +65,8 @@ def fuzz(name: str, seconds: float, folder: Path) -> None:
         work.mkdir()
         seeds.mkdir()
         put(sound(name, work), seeds / "sound")
+        for before in (CORPUS / "found").glob(f"{name}*"):
+            shutil.copy(before, seeds)
 
         def try_one(data: bytes) -> None:
             nonlocal tried

@@ -226,6 +226,18 @@ def times(data: bytes, folder: Path) -> None:  # noqa: ARG001 - it needs no file
         measurements(data.decode(errors="replace"), Settings(), 1)
 
 
+def imagenet(data: bytes, folder: Path) -> None:
+    """Read ImageNet's pictures by Kaggle's list."""
+    place = folder / "imagenet"
+    (place / "val").mkdir(parents=True, exist_ok=True)
+    for number in (1, 2):
+        put(PNG, place / "val" / f"ILSVRC2012_val_{number:08}.JPEG")
+    put(data, place / "LOC_val_solution.csv")
+    with suppress(PipelineError):
+        assert open_dataset(place).classes
+
+
+PNG = (CORPUS / "png" / "2_8").read_bytes()[1:]
 IDX_LABELS = struct.pack(">BBBBI", 0, 0, 8, 1, 2) + bytes((0, 1))
 READERS: Mapping[str, Reader] = {
     "bundle": bundle,
@@ -248,6 +260,9 @@ READERS: Mapping[str, Reader] = {
     "idx": set_with("t10k-images-idx3-ubyte", {"t10k-labels-idx1-ubyte": IDX_LABELS}),
     "gzipped idx": set_with("t10k-images-idx3-ubyte.gz", {"t10k-labels-idx1-ubyte": IDX_LABELS}),
     "batch of CIFAR-10": set_with(TEST[0], {"batches.meta": pickle.dumps({b"label_names": [b"a", b"b"]})}),
+    "shard": set_with("val.tar", {}),
+    "packed shard": set_with("val.tar.gz", {}),
+    "ImageNet's list": imagenet,
     "matrix": matrix,
     "devices": devices,
     "part": part,

@@ -32,6 +32,10 @@ from tests.pipeline.report import samples
 TOML = b'model = "resnet20-fashion"\n[calibration]\nimages = 7\n[validation]\nimages = 1_000\n'
 MATRIX = b'models = ["resnet20-fashion"]\ntargets = ["host"]\n[[exclude]]\nmodel = "x*"\n'
 DEVICES = b'[pi]\naddress = "ssh://me@pi"\nlabels = ["pi5"]\n'
+SOLUTION = (
+    b"ImageId,PredictionString\nILSVRC2012_val_00000001,n01440764 1 2 3 4\n"
+    b"ILSVRC2012_val_00000002,n01443537 1 2 3 4 n01443537 5 6 7 8\n"
+)
 CSV = b"path,split,fine_name,fine_id\na.png,val,cat,0\nb.png,val,dog,1\n"
 
 
@@ -100,6 +104,19 @@ def _sound_npz(_: Path) -> bytes:
     return written.getvalue()
 
 
+def _sound_shard(_: Path) -> bytes:
+    png = (CORPUS / "png" / "2_8").read_bytes()[1:]
+    files = {"a.png": png, "a.cls": b"0", "b.png": png + b"b", "b.json": b'{"cls": 1, "class_name": "b"}'}
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            member.pax_headers = {"comment": "b" * 9} if name == "b.png" else {}
+            archive.addfile(member, io.BytesIO(content))
+    return written.getvalue()
+
+
 def _sound_idx(_: Path) -> bytes:
     return struct.pack(">BBBBIII", 0, 0, 8, 3, 2, 8, 8) + bytes(128)
 
@@ -164,6 +181,9 @@ SOUND: Mapping[str, Callable[[Path], bytes]] = {
     "idx": _sound_idx,
     "gzipped idx": lambda path: gzip.compress(_sound_idx(path)),
     "batch of CIFAR-10": _sound_batch,
+    "shard": _sound_shard,
+    "packed shard": lambda path: gzip.compress(_sound_shard(path)),
+    "ImageNet's list": lambda _: SOLUTION,
     "matrix": lambda _: MATRIX,
     "devices": lambda _: DEVICES,
     "part": _sound_part,

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.readers import READERS
+from tests.fuzz.readers import CORPUS, READERS
 from tests.fuzz.sound_files import SOUND, sound
 
+FOUND = sorted((CORPUS / "found").iterdir())
+"""Inputs that once were a traceback, named READER or READER.NUMBER."""
 WAYS = ["set", "insert", "cut", "repeat"]
 CHANGES = st.lists(
     st.tuples(st.sampled_from(WAYS), st.integers(0, 1 << 16), st.binary(max_size=9)),
@@ -44,6 +46,11 @@ def test_every_reader_has_a_file_that_it_takes(folder: Path) -> None:
     assert READERS.keys() == SOUND.keys()
     for name, read in READERS.items():
         read(sound(name, folder), folder)
+
+
+@pytest.mark.parametrize("found", FOUND, ids=lambda found: found.name)
+def test_what_the_fuzzer_found_is_read_or_refused_by_name(found: Path, tmp_path: Path) -> None:
+    READERS[found.name.partition(".")[0]](found.read_bytes(), tmp_path)
 
 
 @pytest.mark.parametrize("reader", READERS)

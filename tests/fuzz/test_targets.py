@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from targets.runtime.compiled_libedgec import LIBRARY
+from targets.runtime.compiled_service import SERVICE_SOURCES
 from targets.tvm.link import NATIVE
 
 HERE = Path(__file__).parent
@@ -15,10 +17,16 @@ MEMORY = "address,undefined"
 ENGINE = ("engine_file.c", "executor.c", "footer.c")
 PNG = ("png.c", "png_pixels.c", "inflate.c", "exif.c")
 JPEG = ("jpeg.c", "jpeg_bits.c", "jpeg_scan.c", "jpeg_inverse.c", "jpeg_pixels.c", "exif.c")
+SERVE = (
+    *(str(one) for one in SERVICE_SOURCES if one.name != "serve.c"),  # which the target includes
+    *(str(LIBRARY / one) for one in ("context.c", "network.c", "failure.c", "frame.c", "json.c")),
+    *("executor.c", "workers.c", "fit.c", "resize.c"),
+)
 PROGRAMS = {
     "png": (MEMORY, ["mutate.c", "png_target.c"], PNG, ["png", "inflate"]),
     "jpeg": (MEMORY, ["mutate.c", "jpeg_target.c"], JPEG, ["jpeg"]),
     "footer": (MEMORY, ["mutate.c", "footer_target.c"], [*ENGINE, "workers.c"], ["footer"]),
+    "serve": (MEMORY, ["mutate.c", "serve_target.c"], SERVE, ["serve"]),
     "pool": (MEMORY, ["pool_threads.c"], ["workers.c"], []),
     "pool's races": ("thread", ["pool_threads.c"], ["workers.c"], []),
 }
@@ -31,8 +39,10 @@ def test_a_sanitizer_finds_nothing(name: str, tmp_path: Path) -> None:
     sanitizer, ours, native, corpora = PROGRAMS[name]
     program = tmp_path / "program"
     sources = [*(HERE / one for one in ours), *(NATIVE / one for one in native)]
-    options = ["-g", "-O1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-pthread", f"-I{NATIVE}"]
-    subprocess.run([str(COMPILER), *options, *map(str, sources), "-o", str(program)], check=True)
+    options = ["-g", "-O1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", "-pthread"]
+    headers = [f"-I{folder}" for folder in (NATIVE, LIBRARY, SERVICE_SOURCES[0].parent)]
+    command = [str(COMPILER), *options, *headers, *map(str, sources), "-lm", "-o", str(program)]
+    subprocess.run(command, check=True)
     files = [str(path) for corpus in corpora for path in sorted((HERE / "corpus" / corpus).iterdir())]
     done = subprocess.run(
         [str(program), *(files or ["7"])],

@@ -26,6 +26,22 @@ def test_names_are_kept_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         known_devices()
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('address = ["ssh://pi"]', "address and python of pi are not texts"),
+        ('address = "ssh://pi"\npython = 3', "address and python of pi are not texts"),
+        ('address = "ssh://pi"\nlabels = "pi5"', "labels of pi are not a list of names"),
+    ],
+    ids=["address", "python", "labels"],
+)
+def test_values_of_another_type_are_named(tmp_path: Path, table: str, said: str) -> None:
+    file = tmp_path / "devices.toml"
+    file.write_text(f"[pi]\n{table}\n")
+    with pytest.raises(UsageError, match=said):
+        known_devices(file)
+
+
 def test_no_device_is_named_at_first(edgec: Edgec) -> None:
     done = edgec("devices", "check", "nowhere")
     assert done.returncode == 2

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Sequence
 
-from ..device_limits import KEY_BYTES
+from ..device_limits import KEY_BYTES, TEXT_BYTES
 from ..named_folder import WrongVariable, named_folder
 from . import ed25519, keyring
 from .regular_file import read_at_most
@@ -112,6 +112,8 @@ class Signature:
     def parse(cls, text: bytes) -> Signature:
         """Read the JSON text. Raises SignatureError."""
         try:
+            if len(text) > TEXT_BYTES:
+                raise ValueError(f"it has {len(text):,} bytes; at most {TEXT_BYTES:,} are read")
             found = json.loads(text.decode("ascii"))
             if (found["format"], found["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"it is {found['format']} version {found['version']}")

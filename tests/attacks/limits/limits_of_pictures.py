@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from pipeline import pickle_steps
 from pipeline.data import label_table
 from pipeline.data.cifar import open_batches
+from pipeline.data.imagenet import SOLUTION
 from pipeline.data.open import open_dataset
 from pipeline.data.picture_files import read_picture
 from targets.runtime.preprocess import decode
@@ -43,6 +45,22 @@ def idx_gz(folder: Path, _: pytest.MonkeyPatch) -> object:
     return evaluated(folder / "x")
 
 
+def packed_shard(folder: Path, _: pytest.MonkeyPatch) -> object:
+    long_one = tarfile.TarInfo("a.bin")
+    long_one.size = 80 << 20
+    with gzip.open(folder / "val.tar.gz", "wb", 1) as file:
+        file.write(long_one.tobuf(tarfile.USTAR_FORMAT))
+        for _megabyte in range(81):
+            file.write(bytes(1 << 20))
+    return open_dataset(folder)
+
+
+def imagenet_list(path: Path) -> object:
+    (path.parent / "val").mkdir()
+    put(b"x", path.parent / "val" / "ILSVRC2012_val_00000001.JPEG")
+    return open_dataset(path.parent)
+
+
 PICTURES: Limits = {
     "labels": {
         "bytes": sized(evaluated, "labels.csv", (64 << 20) + 1),
@@ -67,6 +85,24 @@ PICTURES: Limits = {
         "elements": BY_BYTES,
         "depth": NO_NEST,
         "pixels": BY_BYTES,
+    },
+    "shard": {
+        "bytes": "its pictures and labels are read one by one",
+        "elements": BY_BYTES,
+        "depth": "a label that is nested counts as none: tests/attacks/test_claimed_sizes.py",
+        "pixels": "its pictures are read like others",
+    },
+    "packed shard": {
+        "bytes": packed_shard,
+        "elements": BY_BYTES,
+        "depth": "as in one that is not packed",
+        "pixels": "its pictures are read like others",
+    },
+    "ImageNet's list": {
+        "bytes": sized(imagenet_list, f"imagenet/{SOLUTION}", (64 << 20) + 1),
+        "elements": BY_BYTES,
+        "depth": NO_NEST,
+        "pixels": "its pictures are read like others",
     },
     "gzipped idx": {"bytes": idx_gz, "elements": BY_BYTES, "depth": NO_NEST, "pixels": BY_BYTES},
     "batch of CIFAR-10": {

@@ -85,7 +85,7 @@ def test_a_false_header_is_refused(content: bytes, told: str, suffix: str, tmp_p
 
 def test_an_archive_that_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
-    path.write_bytes(gzip.compress(header(2**32 - 1, 2**32 - 1, 2**32 - 1) + bytes(1000)))
+    path.write_bytes(gzip.compress(header(2**32 - 1, 28, 28) + bytes(1000)))
     with pytest.raises(DataError, match="too many for memory"):
         read_idx(path, 3)
 
@@ -112,6 +112,14 @@ def test_labels_must_be_as_many_as_images(tmp_path: Path) -> None:
     write_idx_set(tmp_path, t10k=20)
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(19, np.uint8)))
     with pytest.raises(DataError, match=r"20 images, .* has 19 labels"):
+        open_dataset(tmp_path).split("evaluation")
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 0), (0, 0xEE000000, 0xFFFFFD00), (1, 6145, 8192)], ids=str)
+def test_pictures_without_pixels_or_with_too_many_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    write_idx_set(tmp_path, t10k=2)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(header(*shape))
+    with pytest.raises(DataError, match=f"pictures of {shape[1]} x {shape[2]} pixels; from 1 to 50,331,648"):
         open_dataset(tmp_path).split("evaluation")
 
 

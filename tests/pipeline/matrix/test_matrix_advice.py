@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from pipeline.matrix import planned_rows as planned_rows_module
 from pipeline.matrix.matrix_config import load_matrix
 from pipeline.matrix.planned_rows import only, planned_rows
 from tests.pipeline.advice.followed import check_advice
@@ -27,6 +30,18 @@ def follow(folder: Path, words: str, first: str, then: str) -> None:
 
 def test_budgets_get_names_of_their_own(tmp_path: Path) -> None:
     follow(tmp_path, "Give each a name of its own", BUDGETS % "small", BUDGETS % "quick")
+
+
+def test_a_matrix_of_too_many_rows_is_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned_rows_module, "MATRIX_ROWS", 3)
+    follow(tmp_path, "divide it into several files", ROWS, ROWS.replace(', "rpi5"', ""))
+
+
+def test_a_star_stands_for_several_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planned_rows_module, "MATRIX_PATTERNS", 1)
+    names = '[[include]]\nmodel = ["resnet20-fashion", "resnet20-cifar10"]\n'
+    starred = '[[include]]\nmodel = "resnet20-*"\n'
+    follow(tmp_path, "Write * or [ab] for several names", ROWS + names, ROWS + starred)
 
 
 def test_models_of_one_file_name_are_named(tmp_path: Path) -> None:
