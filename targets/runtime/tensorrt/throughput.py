@@ -117,7 +117,7 @@ def _curve(folder: Path, options: argparse.Namespace) -> list[ThroughputPoint]:
         meter = _Meter(folder, options.seconds, choice.in_place, [facts.power_mode, locked])
         where = _dla(0) if candidate.on_dla else GPU
         points = [
-            meter.point(Asked(batch, streams, graphs, where), [(plan, 0)] * streams, [asdict(key)])
+            meter.point(FigureOf(batch, streams, graphs, where), [(plan, 0)] * streams, [asdict(key)])
             for batch, (plan, key) in plans.items()
             for streams, graphs in _settings(options.streams)
         ]
@@ -126,7 +126,7 @@ def _curve(folder: Path, options: argparse.Namespace) -> list[ThroughputPoint]:
     return points
 
 
-class Asked(NamedTuple):
+class FigureOf(NamedTuple):
     """What one figure is of."""
 
     batch: int
@@ -149,7 +149,7 @@ class _Meter:
     circumstances: list[Any]
 
     def point(
-        self, asked: Asked, runs: Sequence[tuple[Path, int]], keys: Sequence[dict[str, str]]
+        self, asked: FigureOf, runs: Sequence[tuple[Path, int]], keys: Sequence[dict[str, str]]
     ) -> ThroughputPoint:
         """Return a figure of engines that run at the same time, or that of an earlier run under the same.
 
@@ -166,7 +166,7 @@ class _Meter:
             _say(f"{asked}: {known.images_per_s:.1f} images a second")
         return known
 
-    def _measured(self, asked: Asked, runs: Sequence[tuple[Path, int]]) -> ThroughputPoint:
+    def _measured(self, asked: FigureOf, runs: Sequence[tuple[Path, int]]) -> ThroughputPoint:
         trt, cuda = tensorrt(), Cuda.load()
         with np.load(str(self.folder / EVALUATION), allow_pickle=False) as held:
             images = _filled(held["images"], asked.batch)
@@ -194,7 +194,7 @@ def _beside_dla(engines: Path, choice: EngineChoice, meter: _Meter) -> list[Thro
     for used, with_gpu in [*((one, False) for one in together), (tuple(cores), True)]:
         runs = [*([(gpu, 0)] if with_gpu else []), *((dla, core) for core in used)]
         where = " + ".join([*([GPU] if with_gpu else []), *map(_dla, used)])
-        points.append(meter.point(Asked(built.batch, len(runs), True, where), runs, keys))
+        points.append(meter.point(FigureOf(built.batch, len(runs), True, where), runs, keys))
     return points
 
 
@@ -270,7 +270,7 @@ def knee(points: Sequence[ThroughputPoint]) -> ThroughputPoint:
     return min(enough, key=lambda point: (point.batch, point.streams, not point.graphs))
 
 
-def _known(record: Path, asked: Asked, around: list[Any]) -> ThroughputPoint | None:
+def _known(record: Path, asked: FigureOf, around: list[Any]) -> ThroughputPoint | None:
     for one in _read(record):
         if one["asked"] == list(asked) and one["around"] == around:
             return ThroughputPoint(**one["point"])
